@@ -1,0 +1,322 @@
+//! What can go wrong, kept in two classes that never share an exit status: the input is wrong ([`InputError`], 2) and
+//! the lab cannot measure ([`CannotMeasure`], 3). A firewall that behaves wrongly is neither: it is a *mismatch*, the
+//! product, and lives in `compare`.
+//!
+//! A variant holds facts; the words are all here.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::net::Family;
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a command ended without a verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user's input is wrong: exit status 2.
+    #[error(transparent)]
+    Input(#[from] Box<InputError>),
+    /// The lab cannot measure, or its instruments cannot be trusted: exit status 3.
+    #[error(transparent)]
+    CannotMeasure(#[from] CannotMeasure),
+}
+
+impl Error {
+    /// The process exit status that the Contract gives to this error.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Error::Input(_) => 2,
+            Error::CannotMeasure(_) => 3,
+        }
+    }
+}
+
+impl From<InputError> for Error {
+    fn from(error: InputError) -> Self {
+        Error::Input(Box::new(error))
+    }
+}
+
+/// A text file that was given to scanlab: its name as the user wrote it, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it; `<built-in>/...` for what is compiled in, `-` for standard input.
+    pub name: PathBuf,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl Source {
+    /// No file that scanlab reads has a reason to be larger (bytes).
+    pub const LIMIT: u64 = 8 << 20;
+
+    /// Reads `path`; a missing file, a folder, a file over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
+    pub fn read(path: &Path) -> Result<Source> {
+        Ok(Source { name: path.to_owned(), text: read_text(path)?.into() })
+    }
+
+    /// The line number (from 1) in which byte `offset` stands.
+    pub fn line_of(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+
+    /// The bytes of line `number` (from 1), without its end; the last line when there are fewer.
+    pub fn span_of_line(&self, number: usize) -> Range<usize> {
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n').take(number.saturating_sub(1)) {
+            start += line.len();
+        }
+        let start = start.min(self.text.trim_end().len());
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        start..start + line.trim_end().len()
+    }
+
+    /// An input error at `span`.
+    pub fn error(&self, span: Range<usize>, problem: impl fmt::Display, hint: impl fmt::Display) -> InputError {
+        InputError {
+            place: Some(Place { source: self.clone(), span }),
+            problem: problem.to_string(),
+            hint: Some(hint.to_string()).filter(|hint| !hint.is_empty()),
+        }
+    }
+}
+
+fn read_text(path: &Path) -> std::result::Result<String, InputError> {
+    use std::io::Read;
+    let unreadable = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "check the path; it is taken from the folder you are in",
+            io::ErrorKind::PermissionDenied => "run as a user who may read it",
+            io::ErrorKind::InvalidData => "save it as UTF-8 text",
+            _ => "",
+        };
+        InputError::new(format!("cannot read {}: {error}", path.display()), hint)
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(Source::LIMIT + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > Source::LIMIT {
+        return Err(InputError::new(
+            format!("{} is larger than {} MiB", path.display(), Source::LIMIT >> 20),
+            "is it the right file?",
+        ));
+    }
+    Ok(text)
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub source: Source,
+    /// Bytes of its text.
+    pub span: Range<usize>,
+}
+
+/// Input that cannot be used: what is wrong, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError {
+    /// Where it stands, when it stands in a file.
+    pub place: Option<Place>,
+    /// What is wrong: lower case, no full stop.
+    pub problem: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+impl InputError {
+    /// An error of the command line or of a file as a whole.
+    pub fn new(problem: impl fmt::Display, hint: impl fmt::Display) -> InputError {
+        let hint = Some(hint.to_string()).filter(|hint| !hint.is_empty());
+        InputError { place: None, problem: problem.to_string(), hint }
+    }
+
+    /// The error with its place drawn: file, line, column, the line itself and a caret.
+    pub fn render(&self, renderer: &Renderer) -> String {
+        let problem = visible(&self.problem);
+        let title = Level::ERROR.primary_title(problem.as_str());
+        let name = self.place.as_ref().map(|place| place.source.name.display().to_string());
+        let mut group = match &self.place {
+            Some(Place { source, span }) => {
+                let snippet = Snippet::source(&*source.text).path(name);
+                title.element(snippet.annotation(AnnotationKind::Primary.span(clamp(&source.text, span))))
+            }
+            None => Group::with_title(title),
+        };
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.message(visible(hint)));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// A span that lies within `text`, on character boundaries, whatever a parser said.
+fn clamp(text: &str, span: &Range<usize>) -> Range<usize> {
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = floor(span.start);
+    start..floor(span.end).max(start)
+}
+
+/// Input is hostile: what it says must not steer the reader's terminal. Keeps line breaks and tabs.
+fn visible(text: &str) -> String {
+    let shown = |c: char| c == '\n' || c == '\t' || !c.is_control();
+    text.chars().flat_map(|c| if shown(c) { vec![c] } else { c.escape_default().collect() }).collect()
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(&Renderer::plain()))
+    }
+}
+
+impl std::error::Error for InputError {}
+
+/// The lab cannot measure here, or what it measured cannot be trusted. Never a verdict on a ruleset.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotMeasure {
+    /// A capability that building the lab takes is missing.
+    #[error("no privilege to {what}: capability {capability} is missing (hint: run as root, for example with sudo)")]
+    NoPrivilege {
+        /// What it is needed for.
+        what: &'static str,
+        /// Its name, see capabilities(7).
+        capability: String,
+    },
+    /// `/dev/net/tun` cannot be opened.
+    #[error(
+        "cannot open /dev/net/tun: {0} (hint: `modprobe tun`; in a container: `--device /dev/net/tun --cap-add NET_ADMIN`)"
+    )]
+    NoTun(#[source] io::Error),
+    /// A program that the lab runs is not installed.
+    #[error("{program} is not installed (hint: `apt-get install iptables`)")]
+    NoProgram {
+        /// Its name.
+        program: String,
+    },
+    /// A call to the kernel failed.
+    #[error("failed to {operation}: {source}")]
+    System {
+        /// What was attempted, on which object.
+        operation: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The lab's thread is still in the namespace of the host: nothing was loaded.
+    #[error("refused to go on in {operation}: the lab is not in a network namespace of its own ({proof})")]
+    NotIsolated {
+        /// What was about to happen.
+        operation: &'static str,
+        /// What the proof saw.
+        proof: String,
+    },
+    /// An instrument did not see what was put before it.
+    #[error("the {instrument} is blind: {evidence} (hint: `scanlab doctor` tells what this machine is missing)")]
+    Blind {
+        /// Which one.
+        instrument: &'static str,
+        /// What it should have seen.
+        evidence: String,
+    },
+    /// Something was observed and lost before it could be read.
+    #[error("the {instrument} lost records: {evidence} (hint: the machine may be overloaded; run it again alone)")]
+    Loss {
+        /// Which instrument.
+        instrument: &'static str,
+        /// How the loss showed.
+        evidence: String,
+    },
+    /// A condition did not come true in time.
+    #[error("{what} did not happen within {seconds} s (hint: the machine may be overloaded; run it again alone)")]
+    Deadline {
+        /// The condition.
+        what: String,
+        /// The deadline, in seconds.
+        seconds: u64,
+    },
+    /// Two instruments disagree on one probe.
+    #[error("the instruments disagree: {0}")]
+    Disagreement(String),
+    /// The family is not available on this machine.
+    #[error("{family} is not available here: {why}")]
+    NoFamily {
+        /// The family.
+        family: Family,
+        /// Why.
+        why: String,
+    },
+    /// A signal asked the run to stop.
+    #[error("interrupted by {0}: the run is not complete")]
+    Interrupted(&'static str),
+}
+
+/// Names the operation that failed: `file.read(..).doing("read the kernel log")?`.
+pub trait Doing<T> {
+    /// Turns an operating system error into [`CannotMeasure::System`].
+    fn doing(self, operation: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, operation: impl fmt::Display) -> Result<T> {
+        self.map_err(|source| {
+            Error::CannotMeasure(CannotMeasure::System { operation: operation.to_string(), source: source.into() })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source { name: "sensor.toml".into(), text: text.into() }
+    }
+
+    #[test]
+    fn an_input_error_shows_its_line_and_a_caret() {
+        let error = source("[sensor]\nssh = 0\n").error(15..16, "port 0 is out of range", "ports are 1 to 65535");
+        insta::assert_snapshot!(error, @r"
+        error: port 0 is out of range
+         --> sensor.toml:2:7
+          |
+        2 | ssh = 0
+          |       ^
+          |
+          = help: ports are 1 to 65535
+        ");
+    }
+
+    #[test]
+    fn a_span_that_lies_outside_the_text_is_harmless() {
+        for span in [0..100, 100..200, 2..1, 1..2] {
+            assert!(source("é").error(span, "x", "").to_string().contains("error: x"));
+        }
+    }
+
+    #[test]
+    fn control_characters_of_the_input_do_not_reach_the_terminal() {
+        let shown = source("a\u{1b}[2Jb").error(0..1, "odd \u{1b}[31m", "say \u{7}").to_string();
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+    }
+
+    #[test]
+    fn lines_are_found_by_number() {
+        let source = source("one\ntwo\r\nthree");
+        let line = |number| &source.text[source.span_of_line(number)];
+        assert_eq!([line(1), line(2), line(3), line(9)], ["one", "two", "three", ""]);
+        assert_eq!(source.line_of(5), 2);
+    }
+}

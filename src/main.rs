@@ -1,0 +1,2 @@
+//! The `scanlab` program.
+fn main() {}

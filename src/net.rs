@@ -1,0 +1,241 @@
+//! Families, addresses, MAC addresses and interface names: the nouns of a link.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An address family. netfilter keeps a ruleset of its own for each, see ip6tables(8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4, filtered by `iptables`.
+    Ipv4,
+    /// IPv6, filtered by `ip6tables`.
+    Ipv6,
+}
+
+impl Family {
+    /// Both families, in the order in which reports show them.
+    pub const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+        })
+    }
+}
+
+/// An Ethernet address (IEEE 802, EUI-48). Prints in lower case with colons, as the kernel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// `ff:ff:ff:ff:ff:ff`.
+    pub const BROADCAST: Mac = Mac([0xff; 6]);
+
+    /// Whether the I/G bit says "group" (multicast or broadcast): never an interface's own address.
+    pub fn is_multicast(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+
+    /// Whether the U/L bit says "locally administered": no vendor was assigned this address (IEEE 802c).
+    pub fn is_locally_administered(self) -> bool {
+        self.0[0] & 2 == 2
+    }
+
+    /// Whether an interface can have this address: not multicast, not all zero.
+    pub fn is_assignable(self) -> bool {
+        !self.is_multicast() && self.0 != [0; 6]
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// The text is not an Ethernet address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a MAC address: write six pairs of hexadecimal digits, like 00:0c:29:4f:8e:35")]
+pub struct MacError(pub String);
+
+/// Reads `00:0c:29:4f:8e:35`, `00-0C-29-4F-8E-35`, `000c.294f.8e35` and `000c294f8e35`.
+impl FromStr for Mac {
+    type Err = MacError;
+
+    fn from_str(text: &str) -> Result<Self, MacError> {
+        let error = || MacError(text.to_owned());
+        let group = match text.bytes().find(|byte| !byte.is_ascii_hexdigit()) {
+            Some(b':' | b'-') => 2,
+            Some(b'.') => 4,
+            Some(_) => return Err(error()),
+            None => 12,
+        };
+        let groups: Vec<&str> = text.split([':', '-', '.']).collect();
+        let separators: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_hexdigit()).collect();
+        let uniform = separators.windows(2).all(|pair| pair[0] == pair[1]);
+        if !uniform || groups.len() * group != 12 || groups.iter().any(|digits| digits.len() != group) {
+            return Err(error());
+        }
+        let value = u64::from_str_radix(&groups.concat(), 16).map_err(|_| error())?;
+        let [_, _, mac @ ..] = value.to_be_bytes();
+        Ok(Mac(mac))
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The name of a network interface, as the kernel accepts it (`dev_valid_name`): 1 to 15 bytes, no `/`, `:` or
+/// white space, not `.` or `..`. Only printable ASCII is let in, and `%` (a pattern to the kernel) and the names
+/// that mean something else there (`lo`, `all`, `default`) are kept out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for InterfaceName {
+    /// `eth0`.
+    fn default() -> Self {
+        InterfaceName("eth0".to_owned())
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The text cannot name the lab's interface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` cannot name an interface: use 1 to 15 letters, digits, dots, dashes or underscores, and not lo, all or default", .0.escape_debug())]
+pub struct InterfaceNameError(pub String);
+
+impl FromStr for InterfaceName {
+    type Err = InterfaceNameError;
+
+    fn from_str(text: &str) -> Result<Self, InterfaceNameError> {
+        let reserved = ["lo", "all", "default", ".", ".."].contains(&text);
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%\"'`$\\".contains(&byte));
+        if text.is_empty() || text.len() > 15 || reserved || !printable {
+            return Err(InterfaceNameError(text.to_owned()));
+        }
+        Ok(InterfaceName(text.to_owned()))
+    }
+}
+
+/// The two ends of the lab's link in one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subnet<A> {
+    /// The host under test.
+    pub host: A,
+    /// Bits of the network part.
+    pub prefix_len: u8,
+    /// Where the probes come from; in the same network, so that no router stands between.
+    pub prober: A,
+}
+
+/// Addresses of the link: documentation ranges (RFC 5737, RFC 3849), so that a leak could reach nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Addresses {
+    /// IPv4.
+    pub v4: Subnet<Ipv4Addr>,
+    /// IPv6.
+    pub v6: Subnet<Ipv6Addr>,
+}
+
+impl Default for Addresses {
+    /// `203.0.113.10/24` probed from `203.0.113.66`, and `2001:db8:113::10/64` from `2001:db8:113::66`.
+    fn default() -> Self {
+        let v6 = |last| Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, last);
+        Addresses {
+            v4: Subnet { host: Ipv4Addr::new(203, 0, 113, 10), prefix_len: 24, prober: Ipv4Addr::new(203, 0, 113, 66) },
+            v6: Subnet { host: v6(0x10), prefix_len: 64, prober: v6(0x66) },
+        }
+    }
+}
+
+impl Addresses {
+    /// The address of the host under test in `family`.
+    pub fn host(&self, family: Family) -> IpAddr {
+        match family {
+            Family::Ipv4 => self.v4.host.into(),
+            Family::Ipv6 => self.v6.host.into(),
+        }
+    }
+
+    /// The address that the probes come from in `family`.
+    pub fn prober(&self, family: Family) -> IpAddr {
+        match family {
+            Family::Ipv4 => self.v4.prober.into(),
+            Family::Ipv6 => self.v6.prober.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_is_read_in_the_four_usual_forms() {
+        let mac = Mac([0x00, 0x0c, 0x29, 0x4f, 0x8e, 0x35]);
+        for text in ["00:0c:29:4f:8e:35", "00-0C-29-4F-8E-35", "000c.294f.8e35", "000C294F8E35"] {
+            assert_eq!(text.parse(), Ok(mac), "{text}");
+        }
+        assert_eq!(mac.to_string(), "00:0c:29:4f:8e:35");
+    }
+
+    #[test]
+    fn what_is_not_a_mac_is_refused() {
+        for text in [
+            "",
+            "00:0c:29:4f:8e",
+            "00:0c:29:4f:8e:35:00",
+            "00:0c-29:4f:8e:35",
+            "0:c:29:4f:8e:35",
+            "zz:0c:29:4f:8e:35",
+            "000c294f8e3",
+            "é0:0c:29:4f:8e:35",
+        ] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interface_name_cannot_be_a_path_or_a_pattern() {
+        for text in
+            ["", "lo", "all", "default", "..", "a/b", "eth%d", "eth 0", "eth0\n", "sixteen-bytes-xx", "wl\u{e4}n"]
+        {
+            assert!(text.parse::<InterfaceName>().is_err(), "{text:?}");
+        }
+        for text in ["eth0", "wlan0", "br-lan.7", "enx001122334455"] {
+            assert!(text.parse::<InterfaceName>().is_ok(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! From an answer to a port state and its reason, by nmap's rules: nmap reference guide, "Port scanning techniques",
+//! and the measured tables for nmap 7.93.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use pnet_packet::tcp::TcpFlags;
+use serde::{Deserialize, Serialize};
+
+use super::Technique;
+use crate::net::Family;
+use crate::reply::{Body, Reply, Unreachable};
+
+/// The state of a port, as nmap names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PortState {
+    /// A service accepts connections.
+    #[serde(rename = "open")]
+    Open,
+    /// Reachable, and nothing listens.
+    #[serde(rename = "closed")]
+    Closed,
+    /// A filter stands in front: no telling.
+    #[serde(rename = "filtered")]
+    Filtered,
+    /// Reachable; open or closed cannot be told (ACK scan).
+    #[serde(rename = "unfiltered")]
+    Unfiltered,
+    /// Silence, where an open port is silent too.
+    #[serde(rename = "open|filtered")]
+    OpenFiltered,
+    /// Closed or filtered (idle scan, `--defeat-icmp-ratelimit`).
+    #[serde(rename = "closed|filtered")]
+    ClosedFiltered,
+}
+
+impl PortState {
+    /// All six.
+    pub const ALL: [PortState; 6] = [
+        PortState::Open,
+        PortState::Closed,
+        PortState::Filtered,
+        PortState::Unfiltered,
+        PortState::OpenFiltered,
+        PortState::ClosedFiltered,
+    ];
+
+    /// nmap's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PortState::Open => "open",
+            PortState::Closed => "closed",
+            PortState::Filtered => "filtered",
+            PortState::Unfiltered => "unfiltered",
+            PortState::OpenFiltered => "open|filtered",
+            PortState::ClosedFiltered => "closed|filtered",
+        }
+    }
+}
+
+impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text is no port state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered", .0.escape_debug())]
+pub struct PortStateError(pub String);
+
+impl FromStr for PortState {
+    type Err = PortStateError;
+
+    fn from_str(text: &str) -> Result<Self, PortStateError> {
+        let named = |state: &PortState| state.as_str() == text;
+        PortState::ALL.into_iter().find(named).ok_or_else(|| PortStateError(text.to_owned()))
+    }
+}
+
+/// Why a port has its state, in nmap's words (`--reason`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A SYN/ACK.
+    SynAck,
+    /// A SYN without ACK: a split handshake.
+    SplitHandshakeSyn,
+    /// A RST.
+    Reset,
+    /// connect() was refused: a RST, or what Linux maps to the same errno.
+    ConnRefused,
+    /// Nothing, after every try.
+    NoResponse,
+    /// ICMP 3/0.
+    NetUnreach,
+    /// ICMP 3/1, ICMPv6 1/3.
+    HostUnreach,
+    /// ICMP 3/2.
+    ProtoUnreach,
+    /// ICMP 3/3, ICMPv6 1/4.
+    PortUnreach,
+    /// ICMP 3/9.
+    NetProhibited,
+    /// ICMP 3/10.
+    HostProhibited,
+    /// ICMP 3/13, ICMPv6 1/1 and 1/5.
+    AdminProhibited,
+    /// ICMP 11.
+    TimeExceeded,
+    /// ICMPv6 1/0.
+    NoRoute,
+    /// ICMPv6 1/2.
+    BeyondScope,
+    /// ICMPv6 1/6.
+    RejectRoute,
+    /// ICMPv6 4.
+    ParamProblem,
+}
+
+impl Reason {
+    /// nmap's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::SynAck => "syn-ack",
+            Reason::SplitHandshakeSyn => "split-handshake-syn",
+            Reason::Reset => "reset",
+            Reason::ConnRefused => "conn-refused",
+            Reason::NoResponse => "no-response",
+            Reason::NetUnreach => "net-unreach",
+            Reason::HostUnreach => "host-unreach",
+            Reason::ProtoUnreach => "proto-unreach",
+            Reason::PortUnreach => "port-unreach",
+            Reason::NetProhibited => "net-prohibited",
+            Reason::HostProhibited => "host-prohibited",
+            Reason::AdminProhibited => "admin-prohibited",
+            Reason::TimeExceeded => "time-exceeded",
+            Reason::NoRoute => "no-route",
+            Reason::BeyondScope => "beyond-scope",
+            Reason::RejectRoute => "reject-route",
+            Reason::ParamProblem => "param-problem",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a technique makes of one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Verdict {
+    /// The port state.
+    pub state: PortState,
+    /// Why.
+    pub reason: Reason,
+    /// TTL or hop limit of the packet that decided; none for silence and for `connect`, as nmap has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_ttl: Option<u8>,
+    /// Who sent the packet that decided, when it was not the host itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_ip: Option<IpAddr>,
+}
+
+/// The verdict of silence.
+pub fn no_response(technique: Technique) -> Verdict {
+    Verdict { state: technique.profile().silence, reason: Reason::NoResponse, reason_ttl: None, reason_ip: None }
+}
+
+/// The verdict of one reply to a probe of `host`, or none when nmap would take no notice of it. The caller has
+/// checked that the reply belongs to the probe, see [`Reply::answers`].
+pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Verdict> {
+    let (state, reason) = match &reply.body {
+        Body::Tcp(segment) => tcp(technique, segment.flags)?,
+        Body::Unreachable(unreachable) => icmp(technique, Family::of(host), unreachable)?,
+        Body::Neighbour(_) | Body::Other => return None,
+    };
+    let decided_by_errno = technique == Technique::Connect;
+    Some(Verdict {
+        state,
+        reason,
+        reason_ttl: Some(reply.ttl).filter(|_| !decided_by_errno),
+        reason_ip: Some(reply.source).filter(|source| *source != host && !decided_by_errno),
+    })
+}
+
+fn tcp(technique: Technique, flags: u8) -> Option<(PortState, Reason)> {
+    let has = |flag| flags & flag != 0;
+    let sends_syn = technique.profile().flags & TcpFlags::SYN != 0;
+    match () {
+        () if has(TcpFlags::SYN) && has(TcpFlags::ACK) => sends_syn.then_some((PortState::Open, Reason::SynAck)),
+        () if has(TcpFlags::RST) => Some((technique.profile().reset, reset_reason(technique))),
+        () if has(TcpFlags::SYN) => sends_syn.then_some((PortState::Open, Reason::SplitHandshakeSyn)),
+        () => None,
+    }
+}
+
+fn reset_reason(technique: Technique) -> Reason {
+    if technique == Technique::Connect { Reason::ConnRefused } else { Reason::Reset }
+}
+
+fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
+    let reason = match (family, error.kind, error.code) {
+        (Family::Ipv4, 3, 0) => Reason::NetUnreach,
+        (Family::Ipv4, 3, 1) => Reason::HostUnreach,
+        (Family::Ipv4, 3, 2) => Reason::ProtoUnreach,
+        (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Reason::PortUnreach,
+        (Family::Ipv4, 3, 9) => Reason::NetProhibited,
+        (Family::Ipv4, 3, 10) => Reason::HostProhibited,
+        (Family::Ipv4, 3, 13) | (Family::Ipv6, 1, 1 | 5) => Reason::AdminProhibited,
+        (Family::Ipv4, 11, 0 | 1) => Reason::TimeExceeded,
+        (Family::Ipv6, 1, 0) => Reason::NoRoute,
+        (Family::Ipv6, 1, 2) => Reason::BeyondScope,
+        (Family::Ipv6, 1, 3) => Reason::HostUnreach,
+        (Family::Ipv6, 1, 6) => Reason::RejectRoute,
+        (Family::Ipv6, 4, 0 | 1) => Reason::ParamProblem,
+        _ => return None,
+    };
+    if technique == Technique::Connect {
+        return connect_errno(family, error);
+    }
+    // nmap reads "erroneous header field" as a sign of life, whatever the technique: measured, version 7.93.
+    let state =
+        if (family, error.kind, error.code) == (Family::Ipv6, 4, 0) { PortState::Open } else { PortState::Filtered };
+    Some((state, reason))
+}
+
+/// `connect()` sees errno, not ICMP: Linux's `icmp_err_convert` (net/ipv4/icmp.c) and `tab_unreach` (net/ipv6/icmp.c)
+/// fold several codes into one, and port unreachable becomes ECONNREFUSED, so nmap says *closed*.
+fn connect_errno(family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
+    match (family, error.kind, error.code) {
+        (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Some((PortState::Closed, Reason::ConnRefused)),
+        (Family::Ipv4, 3, 0 | 9) | (Family::Ipv6, 1, 0) => Some((PortState::Filtered, Reason::NetUnreach)),
+        (Family::Ipv4, 3, 1 | 10 | 13) | (Family::Ipv6, 1, 3) => Some((PortState::Filtered, Reason::HostUnreach)),
+        (Family::Ipv4, 3, 2) => Some((PortState::Filtered, Reason::ProtoUnreach)),
+        (Family::Ipv6, 1, 1 | 5 | 6) => Some((PortState::Filtered, Reason::AdminProhibited)),
+        _ => None,
+    }
+}
