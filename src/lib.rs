@@ -1,6 +1,12 @@
 //! scanlab (architecture page: to be written)
 pub mod error;
+pub mod expect;
+pub mod log_line;
 pub mod net;
 pub mod port;
 pub mod reply;
+pub mod ruleset;
 pub mod scan;
+pub mod scenario;
+pub mod sensor;
+pub mod vendor;

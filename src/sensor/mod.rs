@@ -1,0 +1,137 @@
+//! The sensor: what its owner means the firewall to do. The generator and the oracle both start here, and meet nowhere
+//! else.
+
+use std::fmt;
+
+use crate::net::{Addresses, InterfaceName, Mac};
+use crate::port::Port;
+use crate::scan::Technique;
+
+/// The intent of a honeypot sensor: the `[sensor]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sensor {
+    /// Ports of the management SSH server: accepted, not logged.
+    pub ssh: Vec<Port>,
+    /// Logged, then accepted.
+    pub honeypot: Vec<Service>,
+    /// Logged, then dropped.
+    pub watched: Vec<Service>,
+    /// Techniques that are logged as scans; subset of [`Technique::LOGGED`], without repetition.
+    pub scans: Vec<Technique>,
+    /// Limit of every LOG rule, each rule with a bucket of its own.
+    pub limit: Limit,
+    /// What every log prefix starts with, such as `<IPT> `.
+    pub prefix: String,
+    /// What the default deny covers.
+    pub deny: Deny,
+    /// The order of the generated rules.
+    pub order: Order,
+}
+
+/// A named service: `SMB = [139, 445]`. Every port has a LOG rule of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The name, as it stands in the log prefix.
+    pub name: String,
+    /// Its ports, at least one.
+    pub ports: Vec<Port>,
+}
+
+/// A rate limit, as the `limit` match counts it (iptables-extensions(8), "limit"): `burst` packets match at once, then
+/// one more each time `1 / rate` has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Packets per `per`.
+    pub count: u32,
+    /// The unit of time.
+    pub per: TimeUnit,
+    /// Packets that match at once.
+    pub burst: u32,
+}
+
+/// The unit of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// `/sec`
+    Second,
+    /// `/min`
+    Minute,
+    /// `/hour`
+    Hour,
+    /// `/day`
+    Day,
+}
+
+impl TimeUnit {
+    /// The suffix that iptables-save prints.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            TimeUnit::Second => "sec",
+            TimeUnit::Minute => "min",
+            TimeUnit::Hour => "hour",
+            TimeUnit::Day => "day",
+        }
+    }
+
+    /// Length in seconds.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            TimeUnit::Second => 1,
+            TimeUnit::Minute => 60,
+            TimeUnit::Hour => 3600,
+            TimeUnit::Day => 86400,
+        }
+    }
+}
+
+/// What the default deny covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deny {
+    /// TCP, as in the article.
+    Tcp,
+    /// Every protocol; loopback, ICMP errors and NDP are kept alive.
+    All,
+}
+
+/// The order of the generated rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The order that works.
+    Hardened,
+    /// The article's rules, in the article's order.
+    Article,
+}
+
+/// The machine under test: the `[host]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its MAC address; none when the scenario does not care.
+    pub mac: Option<Mac>,
+    /// The vendor that the MAC is to give away.
+    pub vendor: Option<String>,
+    /// Ports on which something listens, ascending.
+    pub listen: Vec<Port>,
+    /// The interface that the rules speak of.
+    pub interface: InterfaceName,
+    /// Both ends of the link.
+    pub addresses: Addresses,
+}
+
+impl Sensor {
+    /// The log prefix of a port rule: `<IPT> SSH port: `.
+    pub fn port_prefix(&self, service: &Service) -> String {
+        format!("{}{} port: ", self.prefix, service.name)
+    }
+
+    /// The log prefix of a scan rule: `<IPT> Xmas scan: `.
+    pub fn scan_prefix(&self, technique: Technique) -> String {
+        format!("{}{} scan: ", self.prefix, technique.profile().title)
+    }
+}
+
+impl fmt::Display for Limit {
+    /// `5/min`, the burst apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.per.suffix())
+    }
+}
