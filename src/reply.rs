@@ -45,8 +45,8 @@ pub enum Body {
     Other,
 }
 
-/// A TCP header (RFC 9293, section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A TCP header (RFC 9293, section 3.1) and what it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Source port.
     pub source: Port,
@@ -60,8 +60,8 @@ pub struct Segment {
     pub flags: u8,
     /// Window, in bytes, not scaled.
     pub window: u16,
-    /// Bytes of payload.
-    pub payload_len: usize,
+    /// The payload.
+    pub payload: Vec<u8>,
 }
 
 /// An ICMP error (RFC 792) or ICMPv6 error (RFC 4443) and the TCP segment that it quotes.
@@ -243,7 +243,7 @@ fn segment(bytes: &[u8]) -> Option<Segment> {
         ack: tcp.get_acknowledgement(),
         flags: tcp.get_flags(),
         window: tcp.get_window(),
-        payload_len: bytes.len() - header_len,
+        payload: bytes[header_len..].to_vec(),
     })
 }
 

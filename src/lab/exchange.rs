@@ -1,0 +1,186 @@
+//! One batch of probes: frames out, replies in, log lines tied to the probe that caused them.
+//!
+//! Raw probes are sent together, since what each one caused is told by what it carries: both ports, and its IP ID.
+//! A connect is a conversation and is held alone, with a fence after every step.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+
+use pnet_packet::tcp::TcpFlags;
+use serde::Serialize;
+
+use super::attribution::{self, Cause};
+use super::kernel_log::{KernelLog, Turn};
+use super::link::Link;
+use super::services::Services;
+use crate::error::Result;
+use crate::log_line::KmsgRecord;
+use crate::probe::Probe;
+use crate::reply::{Body, Flow, Reply, Segment};
+use crate::scan::{self, Technique, Verdict};
+
+/// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
+/// log holds about 600 lines, of which one probe may cause many.
+pub const BATCH: usize = 16;
+
+/// What one probe brought to light.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Port state and reason.
+    pub verdict: Verdict,
+    /// Log lines that the probe itself caused, in order.
+    pub log: Vec<LogRecord>,
+    /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
+    pub followup: Vec<LogRecord>,
+    /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
+    pub connection: Option<Connection>,
+}
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogRecord {
+    /// The rule's own prefix, to the byte.
+    pub prefix: String,
+    /// The line, prefix included, without time stamp and level.
+    pub line: String,
+}
+
+/// How far a connect came after the SYN/ACK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Connection {
+    /// Whether the service got the connection: the third segment of the handshake went through.
+    pub accepted: bool,
+    /// What the service said first, as the client read it.
+    pub greeting: String,
+}
+
+impl Observation {
+    fn silence(technique: Technique) -> Observation {
+        Observation {
+            verdict: scan::no_response(technique),
+            log: Vec::new(),
+            followup: Vec::new(),
+            connection: None,
+        }
+    }
+}
+
+/// The instruments of a lab, for the time of a batch.
+pub struct Exchange<'a> {
+    link: &'a mut Link,
+    turn: Turn<'a>,
+    services: &'a Services,
+}
+
+impl<'a> Exchange<'a> {
+    /// Takes the lab's turn at the kernel log.
+    pub fn begin(link: &'a mut Link, log: &'a mut KernelLog, services: &'a Services) -> Result<Exchange<'a>> {
+        Ok(Exchange { link, turn: log.take_turn()?, services })
+    }
+
+    /// Sends the probes and tells, in their order, what each brought to light.
+    pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
+        let mut ledger = Ledger::of(probes);
+        for (index, probe) in probes.iter().enumerate() {
+            match probe.technique {
+                Technique::Connect => self.connect(index, &mut ledger)?,
+                _ => self.link.send(&probe.frame(&self.link.ends))?,
+            }
+        }
+        self.settle(&mut ledger)?;
+        Ok(ledger.observed)
+    }
+
+    /// Waits until everything sent so far has been dealt with, and books it.
+    fn settle(&mut self, ledger: &mut Ledger) -> Result<()> {
+        self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        // The RSTs that the replies called for are behind the fence: their log lines come before the next one's answer.
+        self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        self.turn.drain(|record| ledger.book_record(record))
+    }
+
+    /// SYN, SYN/ACK, ACK, greeting, RST.
+    fn connect(&mut self, index: usize, ledger: &mut Ledger) -> Result<()> {
+        let probe = ledger.probes[index];
+        self.link.send(&probe.frame(&self.link.ends))?;
+        self.settle(ledger)?;
+        let Some(syn_ack) = ledger.syn_ack.remove(&index) else { return Ok(()) };
+        self.link.send(&probe.handshake_ack(&syn_ack, &self.link.ends))?;
+        self.settle(ledger)?;
+        let accepted: Vec<TcpStream> = self.services.serve(probe.flow.port)?;
+        self.settle(ledger)?;
+        let greeting = ledger.greeting.remove(&index).unwrap_or_default();
+        self.link.send(&probe.abort(&syn_ack, greeting.len(), &self.link.ends))?;
+        self.settle(ledger)?;
+        ledger.observed[index].connection = Some(Connection {
+            accepted: !accepted.is_empty(),
+            greeting: String::from_utf8_lossy(&greeting).trim_end().to_owned(),
+        });
+        drop(accepted);
+        self.settle(ledger)
+    }
+}
+
+/// What is known so far of the probes of a batch.
+struct Ledger<'a> {
+    probes: &'a [Probe],
+    by_flow: HashMap<Flow, usize>,
+    observed: Vec<Observation>,
+    syn_ack: HashMap<usize, Segment>,
+    greeting: HashMap<usize, Vec<u8>>,
+}
+
+impl<'a> Ledger<'a> {
+    fn of(probes: &'a [Probe]) -> Ledger<'a> {
+        Ledger {
+            probes,
+            by_flow: probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect(),
+            observed: probes.iter().map(|probe| Observation::silence(probe.technique)).collect(),
+            syn_ack: HashMap::new(),
+            greeting: HashMap::new(),
+        }
+    }
+
+    /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
+    /// RST that the scanner's kernel would send.
+    fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
+        let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
+        let probe = &self.probes[index];
+        if !reply.answers(&probe.flow, probe.seq) {
+            return Ok(());
+        }
+        self.decide(index, reply);
+        let Body::Tcp(segment) = &reply.body else { return Ok(()) };
+        if is_syn_ack(segment) {
+            match probe.technique {
+                Technique::Connect => drop(self.syn_ack.insert(index, segment.clone())),
+                _ => link.send(&probe.reset_after(segment, &link.ends))?,
+            }
+        }
+        self.greeting.entry(index).or_default().extend(&segment.payload);
+        Ok(())
+    }
+
+    fn decide(&mut self, index: usize, reply: &Reply) {
+        let probe = &self.probes[index];
+        let verdict = scan::interpret(probe.technique, probe.flow.host, reply);
+        let observation = &mut self.observed[index];
+        if observation.verdict == scan::no_response(probe.technique) {
+            observation.verdict = verdict.unwrap_or(observation.verdict);
+        }
+    }
+
+    fn book_record(&mut self, record: KmsgRecord) {
+        let Some((line, cause)) = attribution::cause(&record.text, self.probes, &self.by_flow) else { return };
+        let record = LogRecord { prefix: line.prefix, line: record.text };
+        match cause {
+            Cause::Probe(index) => self.observed[index].log.push(record),
+            Cause::Followup(index) => self.observed[index].followup.push(record),
+        }
+    }
+}
+
+fn is_syn_ack(segment: &Segment) -> bool {
+    let wanted = TcpFlags::SYN | TcpFlags::ACK;
+    segment.flags & (wanted | TcpFlags::RST) == wanted
+}

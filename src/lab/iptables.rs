@@ -1,0 +1,219 @@
+//! The `iptables-restore` and `ip6tables-restore` of this machine, and how a ruleset is loaded with them: as given,
+//! into the lab's namespace, and nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::namespace::Isolated;
+use crate::error::{CannotMeasure, Doing, Error, Result, Source};
+use crate::net::Family;
+use crate::ruleset::hostile;
+
+/// Which kernel interface iptables writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// nf_tables.
+    Nft,
+    /// x_tables.
+    Legacy,
+}
+
+/// Which of the installed flavours to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// What `iptables-restore` is on this machine.
+    Auto,
+    /// `iptables-nft-restore`.
+    Nft,
+    /// `iptables-legacy-restore`.
+    Legacy,
+}
+
+/// The restore programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iptables {
+    v4: PathBuf,
+    v6: PathBuf,
+    /// Which backend they write to.
+    pub backend: Backend,
+    /// Such as `1.8.9`.
+    pub version: String,
+}
+
+/// Folders that an ordinary user's PATH lacks.
+const SYSTEM_FOLDERS: &str = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin";
+
+/// A ruleset is loaded in milliseconds; one that takes this long never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Iptables {
+    /// Finds the programs along `path`, the value of PATH, and asks for their version.
+    pub fn find(flavour: Flavour, path: &str) -> Result<Iptables> {
+        let infix = match flavour {
+            Flavour::Auto => "",
+            Flavour::Nft => "-nft",
+            Flavour::Legacy => "-legacy",
+        };
+        let v4 = program(&format!("iptables{infix}-restore"), path)?;
+        let v6 = program(&format!("ip6tables{infix}-restore"), path)?;
+        let output = std::process::Command::new(&v4).arg("--version").env_clear().output();
+        let output = output.doing(format!("run {} --version", v4.display()))?;
+        let (version, backend) = read_version(&String::from_utf8_lossy(&output.stdout));
+        Ok(Iptables { v4, v6, backend, version })
+    }
+
+    /// Loads the rulesets, both families at once. What iptables refuses is an input error at the line it names.
+    pub async fn load(&self, isolated: &Isolated, rulesets: &[(Family, &Source)]) -> Result<()> {
+        for (_, ruleset) in rulesets {
+            hostile::refuse(ruleset)?;
+        }
+        isolated.assert("iptables-restore")?;
+        let loads = rulesets.iter().map(|(family, ruleset)| self.load_one(*family, ruleset));
+        futures_util::future::try_join_all(loads).await.map(drop)
+    }
+
+    async fn load_one(&self, family: Family, ruleset: &Source) -> Result<()> {
+        let output = self.restore(family, &ruleset.text).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let complaint = Complaint::read(&output, &ruleset.text);
+        let line = self.culprit(family, &ruleset.text, complaint.line).await?;
+        let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
+        let problem = format!("{name} {} refuses this ruleset: {}", self.version, complaint.message);
+        let hint = "nothing was loaded on this machine; the rule was tried in a namespace of its own";
+        Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
+    }
+
+    async fn restore(&self, family: Family, ruleset: &str) -> Result<Output> {
+        let program = self.program(family);
+        let run = async {
+            let mut child = Command::new(program)
+                .env_clear()
+                .env("PATH", SYSTEM_FOLDERS)
+                // Without it, legacy makes /run/xtables.lock on the machine; a namespace of its own needs no lock.
+                .env("XTABLES_LOCKFILE", "/dev/null")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            let mut stdin = child.stdin.take().expect("stdin is piped");
+            // A program that gave up does not read on; its exit status tells why.
+            let feed = async move {
+                let _ = stdin.write_all(ruleset.as_bytes()).await;
+            };
+            let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+            output
+        };
+        let finished = tokio::time::timeout(PATIENCE, run).await;
+        let what = || format!("the end of {}", program.display());
+        finished
+            .map_err(|_| Error::from(CannotMeasure::Deadline { what: what(), seconds: PATIENCE.as_secs() }))?
+            .doing(format!("run {}", program.display()))
+    }
+
+    /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule that is to blame is the first
+    /// one that is refused on its own.
+    async fn culprit(&self, family: Family, ruleset: &str, reported: usize) -> Result<usize> {
+        let lines: Vec<&str> = ruleset.lines().collect();
+        if lines.get(reported.saturating_sub(1)).is_none_or(|line| line.trim() != "COMMIT") {
+            return Ok(reported);
+        }
+        let start = lines[..reported - 1].iter().rposition(|line| line.starts_with('*')).unwrap_or(0);
+        let table = &lines[start..reported - 1];
+        let frame: Vec<&str> = table.iter().copied().filter(|line| line.starts_with(['*', ':'])).collect();
+        for (offset, rule) in table.iter().enumerate().filter(|(_, line)| line.starts_with(['-', '['])) {
+            let alone = format!("{}\n{rule}\nCOMMIT\n", frame.join("\n"));
+            if !self.restore(family, &alone).await?.status.success() {
+                return Ok(start + offset + 1);
+            }
+        }
+        Ok(reported)
+    }
+
+    fn program(&self, family: Family) -> &Path {
+        match family {
+            Family::Ipv4 => &self.v4,
+            Family::Ipv6 => &self.v6,
+        }
+    }
+}
+
+/// What a restore program said, and the line that it named.
+struct Complaint {
+    message: String,
+    line: usize,
+}
+
+impl Complaint {
+    fn read(output: &Output, ruleset: &str) -> Complaint {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = text.lines().map(str::trim).filter(|line| !is_boilerplate(line)).collect();
+        let message = if said.is_empty() { output.status.to_string() } else { said.join("; ") };
+        let line = text.lines().find_map(line_number).unwrap_or_else(|| ruleset.lines().count().max(1));
+        Complaint { message, line }
+    }
+}
+
+/// Lines that say nothing about this ruleset: `iptables-restore v1.8.9 (nf_tables):` before the message, and `Try
+/// `iptables-restore -h' ...` after it.
+fn is_boilerplate(line: &str) -> bool {
+    line.is_empty()
+        || line.starts_with("Try `")
+        || line.starts_with("Error occurred at line")
+        || line.ends_with("(nf_tables):")
+}
+
+/// `Error occurred at line: 9`, `line 5: RULE_APPEND failed`, `iptables-restore: line 7 failed`.
+fn line_number(text: &str) -> Option<usize> {
+    let after = text
+        .split("line")
+        .skip(1)
+        .find(|rest| rest.trim_start_matches([':', ' ']).starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = after.trim_start_matches([':', ' ']);
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn program(name: &str, path: &str) -> Result<PathBuf> {
+    let folders = path.split(':').chain(SYSTEM_FOLDERS.split(':')).filter(|folder| folder.starts_with('/'));
+    let found = folders.map(|folder| Path::new(folder).join(name)).find(|candidate| candidate.is_file());
+    found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned() }.into())
+}
+
+/// `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis.
+fn read_version(text: &str) -> (String, Backend) {
+    let version = text.split_whitespace().find_map(|word| word.strip_prefix('v')).unwrap_or("unknown");
+    let backend = if text.contains("nf_tables") { Backend::Nft } else { Backend::Legacy };
+    (version.to_owned(), backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_found_in_every_wording() {
+        for (text, line) in [
+            ("Error occurred at line: 9", 9),
+            ("line 5: RULE_APPEND failed (No such file or directory): rule in chain INPUT", 5),
+            ("iptables-restore: line 7 failed", 7),
+        ] {
+            assert_eq!(line_number(text), Some(line), "{text}");
+        }
+        assert_eq!(line_number("nothing of the kind: online 3x"), None);
+    }
+
+    #[test]
+    fn the_flavour_is_told_by_the_version() {
+        assert_eq!(read_version("iptables-restore v1.8.9 (nf_tables)\n"), ("1.8.9".to_owned(), Backend::Nft));
+        assert_eq!(read_version("iptables-restore v1.8.9 (legacy)\n"), ("1.8.9".to_owned(), Backend::Legacy));
+        assert_eq!(read_version("iptables-restore v1.6.0\n"), ("1.6.0".to_owned(), Backend::Legacy));
+    }
+}

@@ -1,0 +1,124 @@
+//! The kernel's log, read from `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg). A LOG rule prints in the context of
+//! the one who sent the packet, so the line is there when the fence has been answered.
+//!
+//! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::take_turn`] and the end of the
+//! [`Turn`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
+//! number is the probe's.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc::O_NONBLOCK;
+use nix::unistd::{Whence, lseek};
+
+use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::log_line::KmsgRecord;
+
+const PATH: &str = "/dev/kmsg";
+
+/// The longest record that the kernel hands out (`PRINTKRB_RECORD_MAX` and its prefix), in bytes, with room to spare.
+const RECORD_MAX: usize = 16 << 10;
+
+/// An open kernel log.
+pub struct KernelLog {
+    records: File,
+    turns: Option<File>,
+    buffer: Vec<u8>,
+}
+
+/// The right to speak; held by one lab of the machine at a time.
+pub struct Turn<'a> {
+    log: &'a mut KernelLog,
+    lock: Option<Flock<File>>,
+}
+
+impl KernelLog {
+    /// Opens the log. What was logged before is not read.
+    pub fn open() -> Result<KernelLog> {
+        let records = open(O_NONBLOCK)?;
+        lseek(&records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        Ok(KernelLog { records, turns: Some(open(0)?), buffer: vec![0; RECORD_MAX] })
+    }
+
+    /// Waits for its turn, and forgets what was logged until then.
+    pub fn take_turn(&mut self) -> Result<Turn<'_>> {
+        let file = self.turns.take().expect("a turn gives back its file when it ends");
+        let lock = lock_before(file, Instant::now() + PATIENCE)?;
+        lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        Ok(Turn { log: self, lock: Some(lock) })
+    }
+}
+
+/// How long another lab may speak; a turn is a few milliseconds, so this one is stopped or dead.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// flock(2) knows no deadline, so it is asked again and again.
+fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let what = "this lab's turn to use the kernel log (another scanlab holds it)".to_owned();
+                return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
+            }
+            Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
+        };
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+impl Turn<'_> {
+    /// Hands every kernel record since the last call to `each`; lines that a program wrote are passed over.
+    pub fn drain(&mut self, mut each: impl FnMut(KmsgRecord)) -> Result<()> {
+        loop {
+            let length = match self.log.records.read(&mut self.log.buffer) {
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(cannot_read(error)),
+            };
+            match KmsgRecord::parse(&self.log.buffer[..length]) {
+                Some(record) if record.facility == KERNEL => each(record),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Facility of what the kernel itself says, see syslog(3); what is written to `/dev/kmsg` gets another one.
+const KERNEL: u8 = 0;
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let lock = self.lock.take().expect("the lock is taken once");
+        // Unlocking a file that is locked cannot fail; if it did, the file would still go when the lab goes.
+        self.log.turns = Some(lock.unlock().unwrap_or_else(|(lock, _)| {
+            drop(lock);
+            unreachable!("flock(LOCK_UN) on an open file")
+        }));
+    }
+}
+
+/// EPIPE: records were overwritten before they were read.
+fn cannot_read(error: std::io::Error) -> Error {
+    if error.kind() == ErrorKind::BrokenPipe {
+        let evidence = format!("{PATH} says that records were overwritten (EPIPE)");
+        return CannotMeasure::Loss { instrument: "kernel log", evidence }.into();
+    }
+    CannotMeasure::System { operation: format!("read {PATH}"), source: error }.into()
+}
+
+fn open(flags: i32) -> Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(PATH);
+    file.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            CannotMeasure::NoPrivilege { what: "read the kernel log", capability: "CAP_SYSLOG".to_owned() }.into()
+        }
+        _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error }.into(),
+    })
+}

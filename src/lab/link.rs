@@ -1,0 +1,91 @@
+//! The link as the prober sees it: frames out, replies in, and a *fence*: an ARP probe whose answer no iptables rule can
+//! hold back. When the fence is answered, everything sent before it has been dealt with.
+//!
+//! On Linux the answer is there before `write()` returns, so a fence costs two system calls and waits for nothing. That
+//! is not promised by any manual (RPS, threaded NAPI and PREEMPT_RT can defer it), so the lab waits *for the fence*, with
+//! a deadline that is an error, never a verdict.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::tap::{FRAME_MAX, Tap};
+use crate::discovery;
+use crate::error::{CannotMeasure, Result};
+use crate::net::Mac;
+use crate::probe::Ends;
+use crate::reply::{Body, Neighbour, Reply};
+
+/// How long a fence may take on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The prober's end of the link.
+pub struct Link {
+    tap: Tap,
+    /// Ethernet addresses of both ends.
+    pub ends: Ends,
+    host: Ipv4Addr,
+    buffer: Vec<u8>,
+    fences: u32,
+}
+
+impl Link {
+    /// Takes the prober's end of `tap`; `host` is the IPv4 address that answers the fences.
+    pub fn new(tap: Tap, ends: Ends, host: Ipv4Addr) -> Link {
+        Link { tap, ends, host, buffer: vec![0; FRAME_MAX], fences: 0 }
+    }
+
+    /// Puts a frame on the link.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        self.tap.send(frame)
+    }
+
+    /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
+    pub fn receive(&mut self) -> Result<Option<Reply>> {
+        while let Some(length) = self.tap.receive(&mut self.buffer)? {
+            if let Some(reply) = Reply::from_ethernet(&self.buffer[..length]) {
+                return Ok(Some(reply));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a fence and hands every reply that comes before its answer to `each`.
+    pub fn fence(&mut self, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        let mark = self.next_mark();
+        self.send(&discovery::arp_probe(mark, self.host))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.receive()? {
+                Some(reply) if is_answer(&reply, mark) => return Ok(()),
+                Some(reply) => each(self, reply)?,
+                None if self.tap.wait(deadline)? => {}
+                None => {
+                    let what = "the answer to an ARP fence".to_owned();
+                    return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
+                }
+            }
+        }
+    }
+
+    /// Fails when the interface's queue had no room for a reply.
+    pub fn assert_no_overrun(&self) -> Result<()> {
+        match self.tap.overruns()? {
+            0 => Ok(()),
+            lost => {
+                let evidence = format!("{lost} frames did not fit into the interface's queue");
+                Err(CannotMeasure::Loss { instrument: "link", evidence }.into())
+            }
+        }
+    }
+
+    /// A locally administered sender address that no fence before it had: the answer must come to this one.
+    fn next_mark(&mut self) -> Mac {
+        self.fences += 1;
+        let [a, b, c, d] = self.fences.to_be_bytes();
+        Mac([0x02, 0xfe, a, b, c, d])
+    }
+}
+
+fn is_answer(reply: &Reply, mark: Mac) -> bool {
+    matches!(reply.body, Body::Neighbour(Neighbour { asker: Some(asker), .. }) if asker == mark)
+}

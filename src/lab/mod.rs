@@ -1,0 +1,211 @@
+//! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP interface and the prober on
+//! the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
+//!
+//! The order of [`Lab::run`] is the order of the modules: [`nf_log_netns`] lets LOG rules print, [`namespace`] makes the
+//! namespace and proves it, [`weather`] pins its sysctls, [`tap`] and [`netcfg`] make the link, [`services`] listen,
+//! [`own_table`] catches canaries, [`iptables`] loads the ruleset as given, [`canaries`] prove the instruments,
+//! [`exchange`] sends probes and ties to each what it caused, and [`neighbours`] asks who is there.
+
+mod attribution;
+mod canaries;
+mod exchange;
+mod iptables;
+mod kernel_log;
+mod link;
+mod namespace;
+mod neighbours;
+mod netcfg;
+mod nf_log_netns;
+mod nfnetlink;
+mod own_table;
+mod services;
+mod tap;
+mod weather;
+
+use tokio::runtime;
+
+pub use exchange::{Connection, LogRecord, Observation};
+pub use iptables::{Backend, Flavour, Iptables};
+pub use neighbours::Neighbourhood;
+pub use nf_log_netns::NfLogAllNetns;
+pub use services::{SSH_BANNER, Service};
+pub use weather::Weather;
+
+use self::canaries::Canaries;
+use self::exchange::{BATCH, Exchange};
+use self::kernel_log::KernelLog;
+use self::link::Link;
+use self::namespace::{Isolated, in_fresh_namespace};
+use self::netcfg::LinkSetup;
+use self::nfnetlink::Nfnetlink;
+use self::services::Services;
+use self::tap::Tap;
+use crate::error::{Doing, Result, Source};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::probe::{Ends, Probe};
+
+/// The prober's MAC address: locally administered, so that it is nobody's.
+pub const PROBER_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x66]);
+
+/// The host's MAC address when nobody cares.
+pub const HOST_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x10]);
+
+/// What stands in the lab.
+#[derive(Debug, Clone)]
+pub struct Blueprint<'a> {
+    /// The programs that load the ruleset.
+    pub iptables: &'a Iptables,
+    /// The interface that the rules speak of.
+    pub interface: &'a InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: &'a Addresses,
+    /// What listens on the host.
+    pub services: &'a [Service],
+    /// iptables-save text, one for each family that has any.
+    pub rulesets: &'a [(Family, &'a Source)],
+    /// A fault planted on purpose; see [`Fault`].
+    pub fault: Option<Fault>,
+}
+
+/// A fault of the instrument, planted to see that the lab notices it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The kernel logs nothing of this namespace.
+    BlindLog,
+}
+
+/// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
+pub struct Lab {
+    link: Link,
+    log: KernelLog,
+    services: Services,
+    netlink: Nfnetlink,
+    addresses: Addresses,
+    families: Vec<Family>,
+    /// What was pinned, and how it reads.
+    pub weather: Weather,
+    /// Probes that may be sent together.
+    batch: usize,
+    conntrack: ConntrackWatch,
+}
+
+impl Lab {
+    /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
+    /// seen as well as those before it, and nothing was lost in between.
+    pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+        let printing = NfLogAllNetns::enable()?;
+        let found = in_fresh_namespace(|isolated| {
+            let mut lab = Lab::build(isolated, blueprint)?;
+            let mut canaries = Canaries::new();
+            lab.prove(&mut canaries)?;
+            let found = work(&mut lab)?;
+            lab.prove(&mut canaries)?;
+            lab.link.assert_no_overrun()?;
+            Ok(found)
+        });
+        let restored = printing.disable();
+        let found = found?;
+        restored.map(|()| found)
+    }
+
+    /// The families that this machine has, IPv4 first.
+    pub fn families() -> Vec<Family> {
+        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || weather::has_ipv6()).collect()
+    }
+
+    fn build(isolated: &Isolated, blueprint: &Blueprint) -> Result<Lab> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
+        let families = Lab::families();
+        let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
+        let log = KernelLog::open()?;
+        weather::pin(isolated)?;
+        let tap = Tap::create(isolated, blueprint.interface)?;
+        let setup = LinkSetup {
+            interface: blueprint.interface,
+            host: ends.host,
+            prober: ends.prober,
+            addresses: blueprint.addresses,
+            families: &families,
+        };
+        netcfg::set_up(isolated, &runtime, setup)?;
+        let services = Services::start(isolated, blueprint.services)?;
+        let netlink = Nfnetlink::open(isolated)?;
+        own_table::install(isolated, &netlink, &families)?;
+        let rulesets: Vec<_> = blueprint.rulesets.iter().filter(|(family, _)| families.contains(family)).collect();
+        runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
+        // Once more: some sysctls appear only when a rule asks for conntrack.
+        let weather = weather::pin(isolated)?;
+        if blueprint.fault == Some(Fault::BlindLog) {
+            weather::unbind_loggers(isolated)?;
+        }
+        Ok(Lab {
+            link: Link::new(tap, ends, blueprint.addresses.v4.host),
+            log,
+            services,
+            netlink,
+            addresses: *blueprint.addresses,
+            families,
+            weather,
+            batch: if rulesets.iter().any(|(_, source)| rewrites_ports(source)) { 1 } else { BATCH },
+            conntrack: ConntrackWatch::new(),
+        })
+    }
+
+    /// Sends the probes, and tells in their order what each brought to light. *No reply* is a fact: when the fence
+    /// behind a probe is answered, the kernel has dealt with the probe.
+    pub fn send(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
+        let mut observations = Vec::with_capacity(probes.len());
+        for batch in probes.chunks(self.batch) {
+            self.conntrack.make_room(&self.netlink, batch.len())?;
+            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services)?;
+            observations.extend(exchange.observe(batch)?);
+        }
+        Ok(observations)
+    }
+
+    /// Who answers for the host's addresses, and whether the host finds its neighbours.
+    pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
+        neighbours::explore(&mut self.link, &self.addresses, &self.families)
+    }
+
+    /// What the service on `port` says first.
+    pub fn greeting(&self, port: crate::port::Port) -> Option<&'static str> {
+        self.services.greeting(port)
+    }
+
+    fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
+        canaries.prove(&mut self.link, &mut self.log, &self.addresses, &self.families)
+    }
+}
+
+/// Whether a log line may show another port than the probe had on the wire; such probes are sent one by one.
+fn rewrites_ports(ruleset: &Source) -> bool {
+    ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"))
+}
+
+/// Keeps conntrack's table from filling up: a full one drops new connections, which would look like a filter.
+struct ConntrackWatch {
+    room: usize,
+    used: usize,
+}
+
+impl ConntrackWatch {
+    /// The table's size, unless conntrack is not there; no lab needs more than 16384 entries at a time.
+    fn new() -> ConntrackWatch {
+        let max = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
+        let max = max.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16384);
+        ConntrackWatch { room: usize::min(max, 16384) / 2, used: 0 }
+    }
+
+    /// Flushes the table before `probes` more could fill it.
+    fn make_room(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
+        if self.used + probes > self.room {
+            netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
+            self.used = 0;
+        }
+        self.used += probes;
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! A network namespace that nobody else knows: a thread enters it, what the thread opens keeps it alive, and with the
+//! last file descriptor it is gone. Nothing is named or pinned, so `kill -9` leaves nothing behind.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::error::{CannotMeasure, Doing, Result};
+
+/// Runs `work` on a thread of its own in a fresh network namespace, and waits for it. The thread lives and dies there:
+/// no thread of the program ever has to find its way back.
+pub fn in_fresh_namespace<T: Send>(work: impl FnOnce(&Isolated) -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let lab = thread::Builder::new().name("lab".to_owned());
+        let thread = lab.spawn_scoped(scope, || work(&Isolated::enter()?)).doing("start the lab's thread")?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// The proof that this thread is in a network namespace of its own. What changes rules, links or sysctls asks for it,
+/// and proves it once more with [`Isolated::assert`] before it acts.
+#[derive(Debug)]
+pub struct Isolated {
+    own: NamespaceId,
+    /// A namespace belongs to a thread, so the proof must not travel to another one.
+    _this_thread_only: std::marker::PhantomData<*const ()>,
+}
+
+impl Isolated {
+    fn enter() -> Result<Isolated> {
+        let before = NamespaceId::of_this_thread()?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| match error {
+            nix::Error::EPERM => {
+                CannotMeasure::NoPrivilege { what: "make a network namespace", capability: "CAP_SYS_ADMIN".to_owned() }
+                    .into()
+            }
+            error => crate::error::Error::from(CannotMeasure::System {
+                operation: "make a network namespace".to_owned(),
+                source: error.into(),
+            }),
+        })?;
+        let own = NamespaceId::of_this_thread()?;
+        let isolated = Isolated { own, _this_thread_only: std::marker::PhantomData };
+        if own == before {
+            return Err(isolated.refuse("the new namespace", format!("{own:?} is where it came from")));
+        }
+        isolated.assert("the new namespace")?;
+        Ok(isolated)
+    }
+
+    /// Proves, before `operation`, that (1) this thread still is in its own namespace, (2) which is not the one of the
+    /// program's main thread, (3) nor that of PID 1, as far as this user may look there.
+    pub fn assert(&self, operation: &'static str) -> Result<()> {
+        let here = NamespaceId::of_this_thread()?;
+        if here != self.own {
+            return Err(self.refuse(operation, format!("{here:?} is not its own {:?}", self.own)));
+        }
+        for other in ["/proc/self/ns/net", "/proc/1/ns/net"] {
+            match NamespaceId::of(Path::new(other)) {
+                Ok(id) if id == here => return Err(self.refuse(operation, format!("{here:?} is also {other}"))),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, operation: &'static str, proof: String) -> crate::error::Error {
+        CannotMeasure::NotIsolated { operation, proof }.into()
+    }
+}
+
+/// What tells namespaces apart: device and inode of `/proc/PID/ns/net`, see namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NamespaceId {
+    device: u64,
+    inode: u64,
+}
+
+impl NamespaceId {
+    fn of_this_thread() -> Result<NamespaceId> {
+        NamespaceId::of(Path::new("/proc/thread-self/ns/net")).doing("look up the thread's network namespace")
+    }
+
+    fn of(path: &Path) -> std::io::Result<NamespaceId> {
+        let metadata = fs::metadata(path)?;
+        Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outside_a_namespace_of_its_own_nothing_may_be_loaded() {
+        let id = NamespaceId::of_this_thread().unwrap();
+        let planted = Isolated { own: id, _this_thread_only: std::marker::PhantomData };
+        let error = planted.assert("iptables-restore").unwrap_err().to_string();
+        assert!(error.contains("not in a network namespace of its own"), "{error}");
+    }
+}

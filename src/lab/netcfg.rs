@@ -1,0 +1,92 @@
+//! Link, addresses and neighbours of the lab, over rtnetlink(7). The only module that knows the `rtnetlink` crate.
+
+use std::net::IpAddr;
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::neighbour::NeighbourState;
+use rtnetlink::{Handle, LinkUnspec, new_connection};
+use tokio::runtime::Runtime;
+
+use super::namespace::Isolated;
+use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+
+/// How the host's end of the link is to be set up.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkSetup<'a> {
+    /// The interface, which exists already.
+    pub interface: &'a InterfaceName,
+    /// The MAC address that it gets.
+    pub host: Mac,
+    /// The MAC address of the prober, for the permanent neighbours.
+    pub prober: Mac,
+    /// The addresses of both ends.
+    pub addresses: &'a Addresses,
+    /// The families to set up.
+    pub families: &'a [Family],
+}
+
+/// Brings up `lo` and the interface, with addresses, and with the prober as a permanent neighbour: a probe's answer
+/// must not wait for ARP or NDP, which are checked on their own.
+pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
+    isolated.assert("setting up the link")?;
+    runtime.block_on(async {
+        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let done = configure(&handle, setup).await;
+        connection.abort();
+        done
+    })
+}
+
+async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
+    let loopback = index_of(handle, "lo").await?;
+    let link = LinkUnspec::new_with_index(loopback).up().build();
+    handle.link().set(link).execute().await.map_err(|error| failed("bring up lo", error))?;
+
+    let index = index_of(handle, setup.interface.as_str()).await?;
+    let link = LinkUnspec::new_with_index(index).address(setup.host.0.to_vec()).build();
+    handle.link().set(link).execute().await.map_err(|error| failed("set the MAC address", error))?;
+    let link = LinkUnspec::new_with_index(index).up().build();
+    handle.link().set(link).execute().await.map_err(|error| failed("bring up the interface", error))?;
+
+    for family in setup.families {
+        add_address(handle, index, setup.addresses, *family).await?;
+        add_neighbour(handle, index, setup.addresses.prober(*family), setup.prober).await?;
+    }
+    Ok(())
+}
+
+async fn index_of(handle: &Handle, name: &str) -> Result<u32> {
+    let operation = format!("find the interface {name}");
+    let mut links = handle.link().get().match_name(name.to_owned()).execute();
+    let link = links.try_next().await.map_err(|error| failed(&operation, error))?;
+    link.map(|link| link.header.index).ok_or_else(|| failed(&operation, rtnetlink::Error::RequestFailed))
+}
+
+async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family: Family) -> Result<()> {
+    let prefix_len = match family {
+        Family::Ipv4 => addresses.v4.prefix_len,
+        Family::Ipv6 => addresses.v6.prefix_len,
+    };
+    let address = addresses.host(family);
+    let mut request = handle.address().add(index, address, prefix_len);
+    // An address under duplicate address detection is silent (RFC 4862, section 5.4).
+    request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    request.execute().await.map_err(|error| failed(&format!("add the address {address}"), error))
+}
+
+async fn add_neighbour(handle: &Handle, index: u32, address: IpAddr, mac: Mac) -> Result<()> {
+    let request = handle.neighbours().add(index, address).link_layer_address(&mac.0);
+    let request = request.state(NeighbourState::Permanent).replace();
+    request.execute().await.map_err(|error| failed(&format!("add the neighbour {address}"), error))
+}
+
+fn failed(operation: &str, error: rtnetlink::Error) -> Error {
+    let source = match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        error => std::io::Error::other(error),
+    };
+    CannotMeasure::System { operation: operation.to_owned(), source }.into()
+}

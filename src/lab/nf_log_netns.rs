@@ -1,0 +1,92 @@
+//! `net.netfilter.nf_log_all_netns`: unless it is on, a LOG rule in any namespace but the first prints nothing. It is
+//! the one setting of the machine that the lab has to touch, so it is counted, restored, and healed.
+//!
+//! The sysctl itself carries the state, so that there is no file to leave behind:
+//!
+//! 1. 0 means off; the lab writes [`OURS`], which the kernel reads as "on" and which nobody else would write.
+//! 2. Whoever uses it holds a shared flock(2) on the sysctl's file; the last one out can make that lock exclusive, and
+//!    writes 0 again. The kernel drops the locks of a process that is killed.
+//! 3. [`OURS`] without a lock is what `kill -9` leaves. The next lab, or `scanlab doctor`, restores 0 as it leaves.
+//! 4. Any other number was there before, is somebody else's, and stays.
+//!
+//! The flock counts the users of one mount of `/proc`; a container that mounts its own has no access to this sysctl
+//! (it exists in the first network namespace only), unless it was given the machine's network.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{CannotMeasure, Doing, Error, Result};
+
+const PATH: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
+
+/// "On", and ours: `scanlab` on a telephone's keys, to four digits.
+const OURS: i64 = 7226;
+
+/// Keeps LOG rules printing in every namespace, as long as it lives.
+#[derive(Debug)]
+pub struct NfLogAllNetns {
+    lock: Option<Flock<File>>,
+}
+
+impl NfLogAllNetns {
+    /// Turns it on, if it is not. Waits while somebody is just turning it off.
+    pub fn enable() -> Result<NfLogAllNetns> {
+        let file = OpenOptions::new().read(true).write(true).open(PATH).map_err(cannot_open)?;
+        let mut lock =
+            Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).doing(format!("lock {PATH}"))?;
+        if read(&mut lock)? == 0 {
+            write(&mut lock, OURS)?;
+        }
+        Ok(NfLogAllNetns { lock: Some(lock) })
+    }
+
+    /// Gives it back, and says so when that fails. Dropping does the same in silence.
+    pub fn disable(mut self) -> Result<()> {
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let Some(mut lock) = self.lock.take() else { return Ok(()) };
+        // Not atomic: the shared lock is gone before the exclusive one is asked for (flock(2), NOTES). So of two that
+        // leave at once the later one finds no lock but its own, and restores.
+        match lock.relock(FlockArg::LockExclusiveNonblock) {
+            Ok(()) if read(&mut lock)? == OURS => write(&mut lock, 0),
+            Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),
+            Err(error) => Err(error).doing(format!("lock {PATH}")),
+        }
+    }
+}
+
+impl Drop for NfLogAllNetns {
+    fn drop(&mut self) {
+        // The value is healed by the next run; there is nobody to tell.
+        let _ = self.release();
+    }
+}
+
+fn read(file: &mut File) -> Result<i64> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).doing(format!("read {PATH}"))?;
+    text.trim().parse().map_err(io::Error::other).doing(format!("read {PATH}"))
+}
+
+fn write(file: &mut File, value: i64) -> Result<()> {
+    file.rewind().and_then(|()| write!(file, "{value}")).doing(format!("write {value} to {PATH}"))
+}
+
+fn cannot_open(error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => CannotMeasure::Blind {
+            instrument: "kernel log",
+            evidence: format!("{PATH} does not exist: this is not the machine's first network namespace"),
+        }
+        .into(),
+        ErrorKind::PermissionDenied => {
+            CannotMeasure::NoPrivilege { what: "let LOG rules print", capability: "CAP_NET_ADMIN".to_owned() }.into()
+        }
+        _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error }.into(),
+    }
+}

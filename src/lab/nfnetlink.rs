@@ -1,0 +1,189 @@
+//! A socket to netfilter (NETLINK_NETFILTER) and the little of nf_tables' message format that the lab speaks: attributes,
+//! nested attributes, and a batch that is applied whole or not at all. See linux/netfilter/nfnetlink.h and nf_tables.h.
+
+use std::io;
+
+use netlink_sys::constants::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
+
+use super::namespace::Isolated;
+use crate::error::{Doing, Result};
+
+/// Subsystem of nf_tables messages.
+pub const NFTABLES: u16 = 10;
+/// Subsystem of conntrack messages.
+pub const CTNETLINK: u16 = 1;
+
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_HEADER: usize = 16;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_CREATE: u16 = 0x400;
+const NLA_F_NESTED: u16 = 1 << 15;
+
+/// `AF_UNSPEC`, for messages that speak of no family.
+pub const UNSPECIFIED: u8 = 0;
+
+/// A netfilter socket of the lab's namespace.
+pub struct Nfnetlink {
+    socket: Socket,
+}
+
+/// One request: its subsystem and type, its family, and its attributes.
+pub struct Request {
+    /// Subsystem.
+    pub subsystem: u16,
+    /// Type within the subsystem.
+    pub kind: u8,
+    /// `AF_INET`, `AF_INET6`, ...
+    pub family: u8,
+    /// What it says.
+    pub attributes: Attributes,
+}
+
+impl Nfnetlink {
+    /// Opens a socket in the lab's namespace, to which it stays bound.
+    pub fn open(isolated: &Isolated) -> Result<Nfnetlink> {
+        isolated.assert("opening a netfilter socket")?;
+        let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a netfilter socket")?;
+        socket.bind_auto().doing("bind a netfilter socket")?;
+        Ok(Nfnetlink { socket })
+    }
+
+    /// Sends one request and waits for its acknowledgment.
+    pub fn request(&self, request: Request) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, request, NLM_F_ACK, 1);
+        self.exchange(&bytes, 1)
+    }
+
+    /// Sends nf_tables requests as one transaction, and waits until it is committed.
+    pub fn transaction(&self, requests: Vec<Request>) -> io::Result<()> {
+        let count = requests.len();
+        let mut bytes = Vec::new();
+        write_batch_marker(&mut bytes, BATCH_BEGIN);
+        for request in requests {
+            write_message(&mut bytes, request, NLM_F_ACK | NLM_F_CREATE, 1);
+        }
+        write_batch_marker(&mut bytes, BATCH_END);
+        self.exchange(&bytes, count)
+    }
+
+    /// The kernel answers within send(2); every request is acknowledged, or the first failure tells why none was done.
+    fn exchange(&self, bytes: &[u8], mut acknowledgments: usize) -> io::Result<()> {
+        self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
+        while acknowledgments > 0 {
+            let (answer, _) = self.socket.recv_from_full()?;
+            for message in messages(&answer) {
+                if message.kind == NLMSG_ERROR {
+                    acknowledged(message.payload)?;
+                    acknowledgments -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn acknowledged(payload: &[u8]) -> io::Result<()> {
+    match payload.get(..4).map(|code| i32::from_ne_bytes(code.try_into().expect("four bytes"))) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(-code)),
+        None => Err(io::Error::other("netlink cut an acknowledgment short")),
+    }
+}
+
+/// A netlink message as it was received.
+pub struct Message<'a> {
+    /// Subsystem in the high byte, type in the low byte.
+    pub kind: u16,
+    /// What follows the header.
+    pub payload: &'a [u8],
+}
+
+/// The messages of one datagram.
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+        let payload = bytes.get(NLMSG_HEADER..length)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        Some(Message { kind, payload })
+    })
+}
+
+fn write_message(bytes: &mut Vec<u8>, request: Request, flags: u16, sequence: u32) {
+    let kind = request.subsystem << 8 | u16::from(request.kind);
+    write_header(bytes, kind, NLM_F_REQUEST | flags, sequence, request.family, 0, &request.attributes.0);
+}
+
+/// A batch names the subsystem that it is for where other messages have a resource number.
+fn write_batch_marker(bytes: &mut Vec<u8>, kind: u16) {
+    write_header(bytes, kind, NLM_F_REQUEST, 0, UNSPECIFIED, NFTABLES, &[]);
+}
+
+/// nlmsghdr, then nfgenmsg: family, version 0, resource.
+fn write_header(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, body: &[u8]) {
+    let length = NLMSG_HEADER + 4 + body.len();
+    bytes.extend((length as u32).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend(0u32.to_ne_bytes());
+    bytes.extend([family, 0]);
+    bytes.extend(resource.to_be_bytes());
+    bytes.extend(body);
+    pad(bytes);
+}
+
+/// A list of netlink attributes (linux/netlink.h, struct nlattr).
+#[derive(Debug, Clone, Default)]
+pub struct Attributes(Vec<u8>);
+
+impl Attributes {
+    /// No attribute yet.
+    pub fn new() -> Attributes {
+        Attributes::default()
+    }
+
+    /// Adds bytes.
+    pub fn bytes(mut self, kind: u16, value: &[u8]) -> Attributes {
+        self.0.extend((4 + value.len() as u16).to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        pad(&mut self.0);
+        self
+    }
+
+    /// Adds a string, with the NUL that the kernel expects.
+    pub fn string(self, kind: u16, value: &str) -> Attributes {
+        self.bytes(kind, &[value.as_bytes(), &[0]].concat())
+    }
+
+    /// Adds a number, in network byte order as all of nf_tables.
+    pub fn be32(self, kind: u16, value: u32) -> Attributes {
+        self.bytes(kind, &value.to_be_bytes())
+    }
+
+    /// Adds attributes within an attribute.
+    pub fn nested(self, kind: u16, inner: Attributes) -> Attributes {
+        self.bytes(kind | NLA_F_NESTED, &inner.0)
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(align(bytes.len()), 0);
+}
+
+fn align(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+/// Deletes every entry of the namespace's conntrack table: `IPCTNL_MSG_CT_DELETE` without a tuple.
+pub fn flush_conntrack() -> Request {
+    const DELETE: u8 = 2;
+    Request { subsystem: CTNETLINK, kind: DELETE, family: UNSPECIFIED, attributes: Attributes::new() }
+}

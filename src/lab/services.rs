@@ -1,0 +1,71 @@
+//! What listens on the host: real sockets in the lab's namespace. The kernel shakes hands by itself; [`Services::serve`]
+//! then accepts what has come and sends the greeting, in the prober's own context.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+
+use super::namespace::Isolated;
+use super::weather;
+use crate::error::{Doing, Result};
+use crate::port::Port;
+
+/// A service on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The port that it listens on, on every address.
+    pub port: Port,
+    /// What it sends to whoever connects.
+    pub greeting: Option<&'static str>,
+}
+
+/// What an SSH server says first (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
+pub const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7\r\n";
+
+/// Listening sockets; they close when dropped.
+#[derive(Debug)]
+pub struct Services {
+    listeners: BTreeMap<Port, (TcpListener, Service)>,
+}
+
+impl Services {
+    /// Starts to listen, in both families where there are both.
+    pub fn start(isolated: &Isolated, services: &[Service]) -> Result<Services> {
+        isolated.assert("listening")?;
+        let listeners = services.iter().map(|service| Ok((service.port, (listen(service.port)?, service.clone()))));
+        Ok(Services { listeners: listeners.collect::<Result<_>>()? })
+    }
+
+    /// Accepts every connection that waits on `port`, and greets. The connections close when the result is dropped;
+    /// none means that the kernel handed none over.
+    pub fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
+        let Some((listener, service)) = self.listeners.get(&port) else { return Ok(Vec::new()) };
+        let mut connections = Vec::new();
+        loop {
+            match listener.accept() {
+                Ok((mut connection, _)) => {
+                    // A client that is gone already gets no greeting; that is its verdict, not an error.
+                    let _ = connection.write(service.greeting.unwrap_or_default().as_bytes());
+                    connections.push(connection);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
+                // The client reset before it was accepted (accept(2), "Error handling").
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error).doing(format!("accept a connection on port {port}")),
+            }
+        }
+    }
+
+    /// What the service on `port` sends to whoever connects.
+    pub fn greeting(&self, port: Port) -> Option<&'static str> {
+        self.listeners.get(&port)?.1.greeting
+    }
+}
+
+/// A socket bound to `::` takes both families; without IPv6 there is only `0.0.0.0`.
+fn listen(port: Port) -> Result<TcpListener> {
+    let any = if weather::has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let listener = TcpListener::bind(SocketAddr::new(any, port.0)).doing(format!("listen on port {port}"))?;
+    listener.set_nonblocking(true).doing(format!("listen on port {port}"))?;
+    Ok(listener)
+}

@@ -1,0 +1,92 @@
+//! The prober's end of the link: a TAP interface, made with `tun-tap`, whose frames this program reads and writes.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tun_tap::{Iface, Mode};
+
+use super::namespace::Isolated;
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::net::InterfaceName;
+use crate::sys;
+
+/// Frames are read into a buffer of this size: an Ethernet header and the largest IP packet.
+pub const FRAME_MAX: usize = 14 + 65535;
+
+/// A TAP interface of the lab's namespace; gone when dropped.
+pub struct Tap {
+    interface: Iface,
+    name: InterfaceName,
+}
+
+impl Tap {
+    /// Makes the interface under the name that the rules speak of.
+    ///
+    /// Fails when `/dev/net/tun` cannot be opened, and when the kernel gives the interface another name.
+    pub fn create(isolated: &Isolated, name: &InterfaceName) -> Result<Tap> {
+        isolated.assert("making the TAP interface")?;
+        let interface = Iface::without_packet_info(name.as_str(), Mode::Tap).map_err(cannot_create)?;
+        if interface.name() != name.as_str() {
+            let operation = format!("name the TAP interface {name}");
+            let source = io::Error::other(format!("the kernel named it {}", interface.name()));
+            return Err(CannotMeasure::System { operation, source }.into());
+        }
+        interface.set_non_blocking().doing("make the TAP interface non-blocking")?;
+        Ok(Tap { interface, name: name.clone() })
+    }
+
+    /// Puts a frame on the link. The kernel has dealt with it when this returns.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let written = self.interface.send(frame).doing("write a frame to the TAP interface")?;
+        assert_eq!(written, frame.len(), "a TAP interface takes whole frames");
+        Ok(())
+    }
+
+    /// Takes the next frame from the host, if one is there; its length in `buffer`.
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        match self.interface.recv(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            received => received.doing("read a frame from the TAP interface").map(Some),
+        }
+    }
+
+    /// Waits until a frame is there. False when `deadline` has passed.
+    pub fn wait(&self, deadline: Instant) -> Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        let ready = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout);
+        Ok(ready.doing("wait for a frame from the TAP interface")? > 0)
+    }
+
+    /// Frames that the host sent and the interface's queue had no room for, since it was made: `tx_dropped` of
+    /// `/proc/net/dev`. Every one is an answer that nobody saw.
+    pub fn overruns(&self) -> Result<u64> {
+        let table = fs::read_to_string("/proc/thread-self/net/dev").doing("read /proc/thread-self/net/dev")?;
+        let dropped = table.lines().find_map(|line| {
+            let counters = line.trim_start().strip_prefix(self.name.as_str())?.strip_prefix(':')?;
+            counters.split_ascii_whitespace().nth(TX_DROPPED)?.parse().ok()
+        });
+        dropped.ok_or_else(|| io::Error::other("the interface is not listed")).doing("read the interface's counters")
+    }
+}
+
+/// Receive has eight columns; of those for transmit, `drop` is the fourth.
+const TX_DROPPED: usize = 8 + 3;
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        sys::borrow_fd(self, self.interface.as_raw_fd())
+    }
+}
+
+fn cannot_create(error: io::Error) -> CannotMeasure {
+    match error.kind() {
+        ErrorKind::PermissionDenied if nix::unistd::geteuid().is_root() => {
+            CannotMeasure::NoPrivilege { what: "make a TAP interface", capability: "CAP_NET_ADMIN".to_owned() }
+        }
+        _ => CannotMeasure::NoTun(error),
+    }
+}

@@ -1,0 +1,84 @@
+//! The lab's weather: sysctls that would otherwise let the machine, and not the ruleset, decide what a probe sees. They
+//! are written in the lab's namespace only, and printed in the report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::namespace::Isolated;
+use crate::error::{Doing, Result};
+
+/// The sysctls as they were read back.
+pub type Weather = BTreeMap<String, String>;
+
+/// What is pinned before the interface comes up. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
+/// documentation.
+const PINNED: [(&str, &str); 14] = [
+    // A spoofed or unroutable source is the ruleset's business here.
+    ("net.ipv4.conf.all.rp_filter", "0"),
+    ("net.ipv4.conf.default.rp_filter", "0"),
+    // Else the kernel's ICMP limiter decides what a REJECT looks like.
+    ("net.ipv4.icmp_ratemask", "0"),
+    ("net.ipv4.icmp_ratelimit", "0"),
+    ("net.ipv4.icmp_msgs_per_sec", "1000000000"),
+    ("net.ipv4.icmp_msgs_burst", "1000000000"),
+    ("net.ipv6.icmp.ratelimit", "0"),
+    // An address that is still being checked for duplicates answers nobody.
+    ("net.ipv6.conf.default.accept_dad", "0"),
+    ("net.ipv6.conf.default.dad_transmits", "0"),
+    // No link-local address: nothing but what the lab sends shall be on the link.
+    ("net.ipv6.conf.default.addr_gen_mode", "1"),
+    // Nobody is there to answer.
+    ("net.ipv6.conf.default.router_solicitations", "0"),
+    ("net.ipv6.conf.default.accept_ra", "0"),
+    // A SYN/ACK sent again a second later would be a stray in some other batch.
+    ("net.ipv4.tcp_synack_retries", "0"),
+    // Receive packet steering would take the answer out of the writer's context.
+    ("net.core.rps_default_mask", "0"),
+];
+
+/// Exists once conntrack watches the namespace. 1 is the kernel's default: an ACK out of the blue starts a connection.
+const TCP_LOOSE: (&str, &str) = ("net.netfilter.nf_conntrack_tcp_loose", "1");
+
+/// Pins the weather, and says what it is now. What this kernel does not have is left out.
+pub fn pin(isolated: &Isolated) -> Result<Weather> {
+    isolated.assert("pinning sysctls")?;
+    let mut weather = Weather::new();
+    for (name, value) in PINNED.into_iter().chain([TCP_LOOSE]) {
+        if let Some(pinned) = write(name, value)? {
+            weather.insert(name.to_owned(), pinned);
+        }
+    }
+    Ok(weather)
+}
+
+/// Whether this machine speaks IPv6 at all (`ipv6.disable=1` takes it away).
+pub fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
+}
+
+fn write(name: &str, value: &str) -> Result<Option<String>> {
+    write_path(&Path::new("/proc/sys").join(name.replace('.', "/")), value)
+}
+
+/// Writes, and reads back what the kernel made of it. None when there is no such sysctl, or it may not be written
+/// here (some exist in the first namespace only).
+fn write_path(path: &Path, value: &str) -> Result<Option<String>> {
+    match fs::write(path, value) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+        written => written.doing(format!("write {value} to {}", path.display()))?,
+    }
+    let read = fs::read_to_string(path).doing(format!("read {}", path.display()))?;
+    Ok(Some(read.trim().to_owned()))
+}
+
+/// Takes the logger away from LOG rules of this namespace: the fault that a canary must notice. See
+/// nf_log_proc_dostring in net/netfilter/nf_log.c.
+pub fn unbind_loggers(isolated: &Isolated) -> Result<()> {
+    isolated.assert("unbinding the loggers")?;
+    for family in ["2", "10"] {
+        write(&format!("net.netfilter.nf_log.{family}"), "NONE")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! nmap's numbering: which source port, sequence number, TTL and IP ID the probes of one phase carry. A *phase* is one
+//! technique in one family; nmap gives each its own source port and its own 32-bit mask.
+//!
+//! The random numbers come from a seeded generator, so that two runs of the same inputs send the same bytes.
+
+use crate::net::{Addresses, Family};
+use crate::port::Port;
+use crate::probe::Probe;
+use crate::reply::Flow;
+use crate::scan::Technique;
+
+/// The lowest source port that nmap picks.
+const LOWEST_BASE: u16 = 33000;
+
+/// How many base ports nmap picks from.
+const BASES: u16 = 32261;
+
+/// How far the base port moves from one phase to the next.
+const PHASE_STEP: u16 = 256;
+
+/// Numbers the phases of one scan, as one run of nmap would.
+#[derive(Debug, Clone)]
+pub struct Numbering {
+    random: Random,
+    first_base: u16,
+    phases: u16,
+}
+
+impl Numbering {
+    /// The numbering of a scan; the same seed gives the same numbers.
+    pub fn new(seed: u64) -> Numbering {
+        let mut random = Random(seed);
+        let first_base = random.below(u32::from(BASES)) as u16;
+        Numbering { random, first_base, phases: 0 }
+    }
+
+    /// The next phase.
+    pub fn phase(&mut self, technique: Technique, family: Family, addresses: Addresses) -> Phase {
+        let moved = u32::from(self.first_base) + u32::from(self.phases) * u32::from(PHASE_STEP);
+        self.phases += 1;
+        Phase {
+            technique,
+            family,
+            addresses,
+            base: LOWEST_BASE + (moved % u32::from(BASES)) as u16,
+            mask: self.random.next() as u32,
+            random: Random(self.random.next()),
+        }
+    }
+}
+
+/// One technique in one family: a source port and a mask.
+#[derive(Debug, Clone)]
+pub struct Phase {
+    technique: Technique,
+    family: Family,
+    addresses: Addresses,
+    base: u16,
+    mask: u32,
+    random: Random,
+}
+
+impl Phase {
+    /// The probe of `port`, at try number `attempt` (0 first). The source port moves by two with every try, and the mask
+    /// is XORed with the same number in both halves; it goes where the technique has room for it: the sequence number,
+    /// or the acknowledgment number of a probe with ACK set.
+    pub fn probe(&mut self, port: Port, attempt: u16) -> Probe {
+        let step = 2 * attempt;
+        let tag = self.mask ^ (u32::from(step) << 16 | u32::from(step));
+        let has_ack = self.technique == Technique::Ack;
+        Probe {
+            technique: self.technique,
+            flow: Flow {
+                prober: self.addresses.prober(self.family),
+                prober_port: Port(self.source_port(step)),
+                host: self.addresses.host(self.family),
+                port,
+            },
+            seq: if has_ack { 0 } else { tag },
+            ack: if has_ack { tag } else { 0 },
+            ttl: self.ttl(),
+            ip_id: 1 + self.random.below(0xffff) as u16,
+            flow_label: self.random.below(1 << 20),
+        }
+    }
+
+    /// Stays above the ports that a lab listens on by habit, wherever the base lies.
+    fn source_port(&self, step: u16) -> u16 {
+        self.base.checked_add(step).unwrap_or(LOWEST_BASE + step)
+    }
+
+    /// IPv4: uniform in 37 to 59. IPv6: always 255, since nmap cuts its "random" -1 to eight bits.
+    fn ttl(&mut self) -> u8 {
+        match self.family {
+            Family::Ipv4 => 37 + self.random.below(23) as u8,
+            Family::Ipv6 => 255,
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to fill header fields. Not for secrets.
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in `0..bound` (Lemire's multiplication; the bias is under 2^-32 for the bounds used here).
+    pub fn below(&mut self, bound: u32) -> u32 {
+        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
+    }
+}
