@@ -1,4 +1,5 @@
 //! scanlab (architecture page: to be written)
+pub mod cli;
 pub mod error;
 pub mod expect;
 pub mod log_line;
