@@ -1,6 +1,6 @@
 //! The article's rules, in the article's order: a picture of what it teaches, its blind spots included.
 
-use super::{keep_alive, rule};
+use super::{default_deny, rule};
 use crate::net::Family;
 use crate::port::Port;
 use crate::sensor::{Deny, Sensor, Service};
@@ -12,13 +12,20 @@ use crate::sensor::{Deny, Sensor, Service};
 /// 3. Ports, each with a LOG and a verdict.
 /// 4. Scans, likewise.
 /// 5. The default deny.
+///
+/// The article denies TCP only. To deny everything takes rules that it does not have, or the host would be deaf:
+/// loopback goes before them all, because its SYN rule drops what the host says to itself; ICMP goes before the last.
 pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
-    let mut rules: Vec<String> = sensor.ssh.iter().map(|port| format!("{} -j ACCEPT", rule::to_port(*port))).collect();
+    let mut rules = match sensor.deny {
+        Deny::Tcp => Vec::new(),
+        Deny::All => vec![default_deny::loopback()],
+    };
+    rules.extend(sensor.ssh.iter().map(|port| format!("{} -j ACCEPT", rule::to_port(*port))));
     rules.push("-m state --state RELATED,ESTABLISHED -j ACCEPT".to_owned());
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));
     rules.extend(scan_rules(sensor));
-    rules.extend(default_deny(sensor.deny, family));
+    rules.extend(default_deny::rules(sensor.deny, family));
     rules
 }
 
@@ -42,12 +49,4 @@ fn scan_rules(sensor: &Sensor) -> Vec<String> {
         [format!("{probe} {limit} {log}"), format!("{probe} -j DROP")]
     };
     sensor.scans.iter().flat_map(pair).collect()
-}
-
-/// The article denies TCP only. To deny everything takes some rules that it does not have, or the host would be deaf.
-fn default_deny(deny: Deny, family: Family) -> Vec<String> {
-    match deny {
-        Deny::Tcp => vec!["-p tcp -j DROP".to_owned()],
-        Deny::All => [keep_alive::loopback()].into_iter().chain(keep_alive::deny_the_rest(family)).collect(),
-    }
 }

@@ -8,11 +8,11 @@
 //! - the RST with which a scanner's kernel answers a SYN/ACK is ESTABLISHED.
 //! - `limit` stands on LOG only. On a DROP it would let every packet over the limit through.
 
-use super::{keep_alive, rule};
+use super::{default_deny, rule};
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::Technique;
-use crate::sensor::{Deny, Sensor, Service};
+use crate::sensor::{Sensor, Service};
 
 /// The rules of INPUT, without `-A INPUT`.
 ///
@@ -24,7 +24,7 @@ use crate::sensor::{Deny, Sensor, Service};
 /// 6. SYN, to any other port.
 /// 7. The default deny.
 pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
-    let mut rules = vec![keep_alive::loopback()];
+    let mut rules = vec![default_deny::loopback()];
     for technique in [Technique::Null, Technique::Fin, Technique::Xmas] {
         rules.extend(log_and_drop(sensor, technique));
     }
@@ -34,10 +34,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));
     rules.extend(log_scan(sensor, Technique::Syn));
-    rules.extend(match sensor.deny {
-        Deny::Tcp => vec!["-p tcp -j DROP".to_owned()],
-        Deny::All => keep_alive::deny_the_rest(family),
-    });
+    rules.extend(default_deny::rules(sensor.deny, family));
     rules
 }
 

@@ -4,9 +4,9 @@
 //! nothing else. Knows nothing of expectations: those come from the same sensor, by another way.
 
 mod article;
+mod default_deny;
 mod deploy;
 mod hardened;
-mod keep_alive;
 mod rule;
 
 use crate::net::Family;

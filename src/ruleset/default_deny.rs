@@ -1,14 +1,22 @@
-//! What a host needs to stay on the network when everything is denied.
+//! The default deny, and what a host needs to stay on the network under it.
 
 use crate::net::Family;
+use crate::sensor::Deny;
 
 /// A host talks to itself: its resolver, its log shipper.
 pub fn loopback() -> String {
     "-i lo -j ACCEPT".to_owned()
 }
 
-/// ICMP that has to arrive, and then the end.
-pub fn deny_the_rest(family: Family) -> Vec<String> {
+/// The default deny: of TCP, or of everything but the ICMP that has to arrive.
+pub fn rules(deny: Deny, family: Family) -> Vec<String> {
+    match deny {
+        Deny::Tcp => vec!["-p tcp -j DROP".to_owned()],
+        Deny::All => needed_icmp_and_deny(family),
+    }
+}
+
+fn needed_icmp_and_deny(family: Family) -> Vec<String> {
     let mut rules = match family {
         Family::Ipv4 => icmp_errors(),
         Family::Ipv6 => icmpv6_needed(),
