@@ -61,6 +61,18 @@ fn rows_are_read() {
 }
 
 #[test]
+fn a_built_in_scenario_gets_its_files_from_whoever_compiled_them_in() {
+    let source = Source {
+        name: "<built-in>/own-ruleset.toml".into(),
+        text: include_str!("../../scenarios/own-ruleset.toml").into(),
+    };
+    let read = |path: &Path| Ok(Source { name: path.to_owned(), text: "*filter\nCOMMIT\n".into() });
+    let ruleset = Scenario::parse_with(source, &read).unwrap().ruleset.unwrap();
+    assert_eq!(ruleset.v4.unwrap().name, Path::new("<built-in>/own-ruleset.v4"));
+    assert_eq!(ruleset.v6.unwrap().name, Path::new("<built-in>/own-ruleset.v6"));
+}
+
+#[test]
 fn complaints_about_a_scenario() {
     let texts = [
         "[sensor]\nssh = 22\n",
