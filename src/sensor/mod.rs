@@ -1,11 +1,27 @@
 //! The sensor: what its owner means the firewall to do. The generator and the oracle both start here, and meet nowhere
 //! else.
 
+mod host;
+mod limit;
+mod link_file;
+mod parse;
+mod prefix;
+mod service;
+mod sshd_config;
+mod table;
+
 use std::fmt;
 
 use crate::net::{Addresses, InterfaceName, Mac};
 use crate::port::Port;
 use crate::scan::Technique;
+
+pub use host::{ReadFile, read_host};
+pub use limit::read_limit;
+pub use parse::{SensorFile, read_sensor};
+pub use prefix::{MAX_PREFIX, check_whole_prefix};
+pub use service::beside;
+pub use table::{Key, Table, Value};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,3 +151,6 @@ impl fmt::Display for Limit {
         write!(f, "{}/{}", self.count, self.per.suffix())
     }
 }
+
+#[cfg(test)]
+mod tests;

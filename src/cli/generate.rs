@@ -1,0 +1,189 @@
+//! `scanlab generate`: the files of a sensor, printed or written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Doing, InputError, Result};
+use crate::ruleset::{DeployFile, files};
+use crate::sensor::SensorFile;
+
+/// Whether files that are already there may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// They are an error.
+    Keep,
+    /// They are replaced: `--force`.
+    Replace,
+}
+
+/// Prints both rulesets of the sensor file, or writes all its files to the folder `out`: all of them, or none.
+pub fn generate(sensor: &Path, out: Option<&Path>, existing: Existing) -> Result<()> {
+    let SensorFile { sensor, host, .. } = SensorFile::load(sensor)?;
+    let files = files(&sensor, &host);
+    match out {
+        None => print(&files, &mut io::stdout().lock()).doing("write to standard output"),
+        Some(folder) => write(&files, folder, existing),
+    }
+}
+
+/// The headings are comments: each part can be piped into its restore.
+fn print(files: &[DeployFile], stdout: &mut impl Write) -> io::Result<()> {
+    for file in files.iter().filter(|file| file.path.starts_with("rules.")) {
+        write!(stdout, "# ==> {} <==\n{}", file.path, file.text)?;
+    }
+    stdout.flush()
+}
+
+fn write(files: &[DeployFile], folder: &Path, existing: Existing) -> Result<()> {
+    if existing == Existing::Keep {
+        none_exists(files, folder)?;
+    }
+    no_folder_in_the_way(files, folder)?;
+    let mut drafts = Drafts::default();
+    for file in files {
+        drafts.write(file, &folder.join(file.path))?;
+    }
+    drafts.keep()
+}
+
+fn none_exists(files: &[DeployFile], folder: &Path) -> Result<()> {
+    let mut paths = files.iter().map(|file| folder.join(file.path));
+    match paths.find(|path| path.symlink_metadata().is_ok()) {
+        None => Ok(()),
+        Some(path) => {
+            let hint = "name another folder with -o, or replace what is there with --force";
+            Err(InputError::new(format!("{} is already there", path.display()), hint).into())
+        }
+    }
+}
+
+/// The one thing that a rename does not replace: found out before the first one.
+fn no_folder_in_the_way(files: &[DeployFile], folder: &Path) -> Result<()> {
+    match files.iter().map(|file| folder.join(file.path)).find(|path| path.is_dir()) {
+        None => Ok(()),
+        Some(path) => {
+            Err(InputError::new(format!("{} is a folder", path.display()), "name another folder with -o").into())
+        }
+    }
+}
+
+/// Files under names of their own, until all of them are written; dropped before that, they are removed.
+#[derive(Default)]
+struct Drafts(Vec<(PathBuf, PathBuf)>);
+
+impl Drafts {
+    fn write(&mut self, file: &DeployFile, path: &Path) -> Result<()> {
+        let draft = draft_of(path);
+        let unwritable = |error: io::Error| {
+            InputError::new(format!("cannot write {}: {error}", path.display()), "name a folder that you may write to")
+        };
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(unwritable)?;
+        self.0.push((draft.clone(), path.to_owned()));
+        write_new(&draft, file).map_err(unwritable)?;
+        Ok(())
+    }
+
+    fn keep(self) -> Result<()> {
+        for (draft, path) in &self.0 {
+            fs::rename(draft, path).doing(format!("rename {} to {}", draft.display(), path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Drafts {
+    fn drop(&mut self) {
+        for (draft, _) in &self.0 {
+            let _ = fs::remove_file(draft);
+        }
+    }
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+fn write_new(path: &Path, file: &DeployFile) -> io::Result<()> {
+    let mut draft = fs::File::create_new(path)?;
+    draft.write_all(file.text.as_bytes())?;
+    let mode = if file.executable { 0o755 } else { 0o644 };
+    draft.set_permissions(fs::Permissions::from_mode(mode))?;
+    draft.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sensor_in(folder: &Path) -> PathBuf {
+        let path = folder.join("sensor.toml");
+        fs::write(&path, "[sensor]\nssh = 32232\n").unwrap();
+        path
+    }
+
+    /// Everything below `folder`, sorted.
+    fn listing(folder: &Path) -> Vec<String> {
+        let pattern = format!("{}/**/*", folder.display());
+        let paths = glob::glob(&pattern).unwrap().flatten().filter(|path| path.is_file());
+        paths.map(|path| path.strip_prefix(folder).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_folder_gets_every_file_and_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("new/out");
+        generate(&sensor_in(folder.path()), Some(&out), Existing::Keep).unwrap();
+        assert_eq!(listing(&out), ["README.md", "etc/network/if-pre-up.d/iptables", "rules.v4", "rules.v6"]);
+        let mode = |path| fs::metadata(out.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("etc/network/if-pre-up.d/iptables"), mode("rules.v4")), (0o755, 0o644));
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sensor, out) = (sensor_in(folder.path()), folder.path().join("out"));
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("rules.v6"), "mine").unwrap();
+        let error = generate(&sensor, Some(&out), Existing::Keep).unwrap_err().to_string();
+        insta::assert_snapshot!(error.replace(&folder.path().display().to_string(), "FOLDER"), @r#"
+        error: FOLDER/out/rules.v6 is already there
+         |
+         = help: name another folder with -o, or replace what is there with --force
+        "#);
+        assert_eq!(listing(&out), ["rules.v6"]);
+
+        generate(&sensor, Some(&out), Existing::Replace).unwrap();
+        assert!(fs::read_to_string(out.join("rules.v6")).unwrap().contains("*filter"));
+    }
+
+    #[test]
+    fn nothing_is_written_when_one_file_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sensor, out) = (sensor_in(folder.path()), folder.path().join("out"));
+        fs::create_dir_all(out.join("README.md")).unwrap();
+        let error = generate(&sensor, Some(&out), Existing::Replace).unwrap_err().to_string();
+        insta::assert_snapshot!(error.replace(&folder.path().display().to_string(), "FOLDER"), @r#"
+        error: FOLDER/out/README.md is a folder
+         |
+         = help: name another folder with -o
+        "#);
+        assert!(listing(&out).is_empty());
+
+        fs::remove_dir(out.join("README.md")).unwrap();
+        fs::write(out.join("etc"), "a file where a folder has to be").unwrap();
+        assert!(generate(&sensor, Some(&out), Existing::Replace).is_err());
+        assert_eq!(listing(&out), ["etc"]);
+    }
+
+    #[test]
+    fn both_rulesets_are_printed_under_headings_that_are_comments() {
+        let files = [("rules.v4", "a\n"), ("README.md", "b\n"), ("rules.v6", "c\n")];
+        let file = |(path, text): (&'static str, &str)| DeployFile { path, text: text.into(), executable: false };
+        let mut printed = Vec::new();
+        print(&files.map(file), &mut printed).unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap(), "# ==> rules.v4 <==\na\n# ==> rules.v6 <==\nc\n");
+    }
+}

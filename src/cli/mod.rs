@@ -1,0 +1,3 @@
+//! The commands, as the user calls them.
+
+pub mod generate;

@@ -1,0 +1,59 @@
+//! Single rules, in the words of iptables-save.
+
+use crate::port::Port;
+use crate::scan::Technique;
+use crate::sensor::{Limit, TimeUnit};
+
+/// The default of the limit match, which iptables-save does not print.
+const DEFAULT_BURST: u32 = 5;
+
+/// Matches TCP to `port`.
+pub fn to_port(port: Port) -> String {
+    format!("-p tcp -m tcp --dport {port}")
+}
+
+/// Matches what opens a connection to `port`. Any other packet to it is somebody's scan: NEW alone would also let in a
+/// bare ACK, which conntrack picks up as the middle of a connection while `nf_conntrack_tcp_loose` is 1.
+pub fn opening(port: Port) -> String {
+    format!("{} --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", to_port(port))
+}
+
+/// Matches the probes of `technique`: all six flags are examined (`ALL`).
+pub fn probe_of(technique: Technique) -> String {
+    format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags(technique))
+}
+
+const fn flags(technique: Technique) -> &'static str {
+    match technique {
+        Technique::Syn | Technique::Connect => "SYN",
+        Technique::Null => "NONE",
+        Technique::Fin => "FIN",
+        Technique::Xmas => "FIN,PSH,URG",
+        Technique::Ack => "ACK",
+    }
+}
+
+/// The limit match.
+pub fn limited(limit: &Limit) -> String {
+    let burst = match limit.burst {
+        DEFAULT_BURST => String::new(),
+        burst => format!(" --limit-burst {burst}"),
+    };
+    format!("-m limit --limit {}{burst}", rate(limit))
+}
+
+/// The rate as libxt_limit.c prints what the kernel kept of it (`print_rate`): `300/hour` comes back as `5/min`.
+fn rate(limit: &Limit) -> String {
+    let units = [TimeUnit::Day, TimeUnit::Hour, TimeUnit::Minute, TimeUnit::Second];
+    let interval = limit.interval();
+    let length = |unit: &TimeUnit| 10_000 * u64::from(unit.seconds());
+    let fits = |unit: &TimeUnit| interval <= length(unit) && length(unit) / interval >= length(unit) % interval;
+    let unit = units[1..].iter().take_while(|unit| fits(unit)).last().unwrap_or(&units[0]);
+    format!("{}/{}", length(unit) / interval, unit.suffix())
+}
+
+/// The target that writes a line. The prefix has been checked to need no escape, see `sensor`; it always holds a space,
+/// so iptables-save quotes it too.
+pub fn log(prefix: &str) -> String {
+    format!("-j LOG --log-prefix \"{prefix}\"")
+}

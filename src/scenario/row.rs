@@ -1,0 +1,122 @@
+//! The rows of a scenario: what is expected, and which mismatches are known.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::Subject;
+use super::selection::{Selection, read_selection};
+use crate::error::Result;
+use crate::scan::{FilterVerdict, PortState};
+use crate::sensor::{Limit, Table, Value, check_whole_prefix, read_limit};
+
+/// An `[[expect]]` row: what is said here is expected of every check that it selects; the rest stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectRow {
+    /// The checks.
+    pub select: Selection,
+    /// The port state.
+    pub state: Option<PortState>,
+    /// The exact log prefix; `""` for no line.
+    pub log: Option<String>,
+    /// What the filter does.
+    pub verdict: Option<FilterVerdict>,
+    /// How often it is logged.
+    pub rate: Option<Limit>,
+    /// The line on which the row begins.
+    pub line: usize,
+}
+
+/// A `[[known]]` row: a mismatch that does not fail the run, and fails it once it no longer happens. The values are
+/// those that are *observed*; without any the row covers whatever mismatches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRow {
+    /// The checks.
+    pub select: Selection,
+    /// The port state.
+    pub state: Option<PortState>,
+    /// The exact log prefix; `""` for no line.
+    pub log: Option<String>,
+    /// What the filter does.
+    pub verdict: Option<FilterVerdict>,
+    /// Whether the row speaks of the check of the rate.
+    pub rate: bool,
+    /// Why it is so.
+    pub because: String,
+    /// The line on which the row begins.
+    pub line: usize,
+}
+
+/// Reads `[[expect]]` or `[[known]]`.
+pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(Table<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let Some(rows) = rows else { return Ok(Vec::new()) };
+    let name = rows.key.name.clone();
+    if rows.is_table() {
+        return Err(rows
+            .error(format!("[{name}] is one table"), format!("write [[{name}]]: there can be many"))
+            .into());
+    }
+    rows.into_list()?.into_iter().map(|row| read(row.into_table()?)).collect()
+}
+
+/// Reads one `[[expect]]`.
+pub fn read_expect(mut row: Table<'_>) -> Result<ExpectRow> {
+    let line = row.source.line_of(row.span.start);
+    let select = read_selection(&mut row)?;
+    let state = read_word(row.take("state"))?;
+    let log = read_log(row.take("log"))?;
+    let verdict = read_word(row.take("verdict"))?;
+    let rate = row.take("rate").map(read_limit).transpose()?;
+    let asks_nothing = row.error("the row asks nothing", "add `state`, `log`, `verdict` or `rate`");
+    let not_a_scan = row.error("only a verdict can be expected of what is not a scan", not_a_scan_hint(&select));
+    row.finish()?;
+    if state.is_none() && log.is_none() && verdict.is_none() && rate.is_none() {
+        return Err(asks_nothing.into());
+    }
+    let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
+    if select.ports.is_none() && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
+        return Err(not_a_scan.into());
+    }
+    Ok(ExpectRow { select, state, log, verdict, rate, line })
+}
+
+fn not_a_scan_hint(select: &Selection) -> &'static str {
+    match select.subjects.contains(&Subject::Vendor) {
+        true => "the vendor that is expected stands in [host]: vendor = \"VMware\"",
+        false => "write verdict = \"accept\" or \"drop\", and nothing else",
+    }
+}
+
+/// Reads one `[[known]]`.
+pub fn read_known(mut row: Table<'_>) -> Result<KnownRow> {
+    let line = row.source.line_of(row.span.start);
+    let select = read_selection(&mut row)?;
+    let state = read_word(row.take("state"))?;
+    let log = read_log(row.take("log"))?;
+    let verdict = read_word(row.take("verdict"))?;
+    let rate = row.take("rate").map_or(Ok(false), |value| value.boolean())?;
+    let because = read_because(&mut row)?;
+    row.finish()?;
+    Ok(KnownRow { select, state, log, verdict, rate, because, line })
+}
+
+fn read_because(row: &mut Table<'_>) -> Result<String> {
+    let hint = "a known mismatch has a reason: because = \"...\"";
+    match row.take_text("because")? {
+        None => Err(row.error("the row has no `because`", hint).into()),
+        Some((span, because)) if because.trim().is_empty() => {
+            Err(row.source.error(span, "`because` is empty", hint).into())
+        }
+        Some((_, because)) => Ok(because.trim().to_owned()),
+    }
+}
+
+fn read_word<T: FromStr<Err: Display>>(value: Option<Value<'_>>) -> Result<Option<T>> {
+    let Some(value) = value else { return Ok(None) };
+    Ok(Some(value.text()?.parse().map_err(|error| value.error(error, ""))?))
+}
+
+fn read_log(value: Option<Value<'_>>) -> Result<Option<String>> {
+    let Some(value) = value else { return Ok(None) };
+    check_whole_prefix(&value)?;
+    Ok(Some(value.text()?.to_owned()))
+}

@@ -1,0 +1,105 @@
+//! Which checks a row speaks of: `scan`, `ports` and `family`.
+
+use super::Subject;
+use crate::error::Result;
+use crate::net::Family;
+use crate::port::{Port, PortSet};
+use crate::scan::Technique;
+use crate::sensor::{Table, Value};
+
+/// The checks that a row speaks of: each subject × port × family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// What is checked.
+    pub subjects: Vec<Subject>,
+    /// On which ports: set for scans, none for what is not a scan.
+    pub ports: Option<PortSet>,
+    /// In which families.
+    pub families: Vec<Family>,
+}
+
+impl Selection {
+    /// Whether the row speaks of this check; `port` is none for what is not a scan.
+    pub fn covers(&self, subject: Subject, port: Option<Port>, family: Family) -> bool {
+        let port_matches = match (&self.ports, port) {
+            (Some(ports), Some(port)) => ports.contains(port),
+            (None, None) => true,
+            _ => false,
+        };
+        port_matches && self.subjects.contains(&subject) && self.families.contains(&family)
+    }
+}
+
+/// Takes the three keys of a selection from a row.
+pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
+    let subjects = match row.take("scan") {
+        Some(value) => read_subjects(value)?,
+        None => return Err(row.error("the row has no `scan`", format!("name what it speaks of: {}", names())).into()),
+    };
+    let scans = subjects.iter().filter(|subject| subject.technique().is_some()).count();
+    let ports = match row.take("ports") {
+        Some(value) if scans == 0 => {
+            return Err(value.error(format!("{} has no ports", subjects[0]), "remove `ports`").into());
+        }
+        Some(value) => Some(read_ports(value)?),
+        None if scans == 0 => None,
+        None => return Err(row.error("the row names no ports", "add ports = 80, [80, 443] or \"1-1024,8080\"").into()),
+    };
+    if scans != 0 && scans != subjects.len() {
+        return Err(row.error("the row mixes scans with other checks", "write a row for each").into());
+    }
+    Ok(Selection { subjects, ports, families: read_families(row)? })
+}
+
+fn names() -> String {
+    let all = Technique::ALL.map(Subject::Scan).into_iter().chain(Subject::OTHERS);
+    let names: Vec<&str> = all.map(Subject::name).collect();
+    format!("{}, or all (every scan)", names.join(", "))
+}
+
+fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
+    if value.as_text() == Some("all") {
+        return Ok(Technique::ALL.map(Subject::Scan).to_vec());
+    }
+    let empty = value.error("`scan` names nothing", format!("use {}", names()));
+    let mut subjects = Vec::new();
+    for value in value.into_one_or_many() {
+        let subject = value.text()?.parse().map_err(|error| value.error(error, format!("use {}", names())))?;
+        if subjects.contains(&subject) {
+            return Err(value.error(format!("{subject} is listed twice"), "name it once").into());
+        }
+        subjects.push(subject);
+    }
+    if subjects.is_empty() { Err(empty.into()) } else { Ok(subjects) }
+}
+
+fn read_ports(value: Value<'_>) -> Result<PortSet> {
+    let bad = |value: &Value<'_>, problem: String| {
+        value.error(problem, "ports are 1 to 65535: 80, [80, 443] or \"1-1024,8080\"")
+    };
+    if let Some(text) = value.as_text() {
+        let ports: PortSet = text.parse().map_err(|error| bad(&value, format!("{error}")))?;
+        let zero = ports.contains(Port(0));
+        return if zero { Err(bad(&value, "port 0 is no service's".to_owned()).into()) } else { Ok(ports) };
+    }
+    let empty = bad(&value, "no port is named".to_owned());
+    let port = |value: Value<'_>| {
+        let out_of_range = || bad(&value, format!("port {} is out of range", value.written()));
+        Port::service(value.number()?).map_err(|_| out_of_range().into())
+    };
+    let ports: PortSet = value.into_one_or_many().into_iter().map(port).collect::<Result<_>>()?;
+    if ports.is_empty() { Err(empty.into()) } else { Ok(ports) }
+}
+
+fn read_families(row: &mut Table<'_>) -> Result<Vec<Family>> {
+    let Some(value) = row.take("family") else { return Ok(Family::BOTH.to_vec()) };
+    match value.text()? {
+        "ipv4" => Ok(vec![Family::Ipv4]),
+        "ipv6" => Ok(vec![Family::Ipv6]),
+        "both" => Ok(Family::BOTH.to_vec()),
+        text => {
+            let problem = format!("`{}` is no family", text.escape_debug());
+            Err(value.error(problem, "use \"ipv4\", \"ipv6\" or \"both\"").into())
+        }
+    }
+}

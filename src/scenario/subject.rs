@@ -1,0 +1,63 @@
+//! What a row of a scenario speaks of.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::scan::Technique;
+
+/// What is checked: a scan, or one of the checks that are not scans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A scan of ports.
+    Scan(Technique),
+    /// The vendor that the MAC address gives away.
+    Vendor,
+    /// Whether the host answers ARP.
+    Arp,
+    /// Whether the host answers neighbour solicitations.
+    Ndp,
+    /// Whether the host can talk to itself.
+    Loopback,
+}
+
+impl Subject {
+    /// The checks that are not scans.
+    pub const OTHERS: [Subject; 4] = [Subject::Vendor, Subject::Arp, Subject::Ndp, Subject::Loopback];
+
+    /// The word that names it in a scenario.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Subject::Scan(technique) => technique.name(),
+            Subject::Vendor => "vendor",
+            Subject::Arp => "arp",
+            Subject::Ndp => "ndp",
+            Subject::Loopback => "loopback",
+        }
+    }
+
+    /// The technique, when it is a scan.
+    pub const fn technique(self) -> Option<Technique> {
+        if let Subject::Scan(technique) = self { Some(technique) } else { None }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The text names nothing that is checked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is neither a scan nor another check", .0.escape_debug())]
+pub struct SubjectError(pub String);
+
+impl FromStr for Subject {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let scans = Technique::ALL.map(Subject::Scan);
+        let named = |subject: &Subject| subject.name() == text;
+        scans.into_iter().chain(Subject::OTHERS).find(named).ok_or_else(|| SubjectError(text.to_owned()))
+    }
+}

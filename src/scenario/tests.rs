@@ -1,0 +1,391 @@
+use std::fs;
+use std::path::PathBuf;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::net::Family;
+use crate::port::Port;
+use crate::scan::{FilterVerdict, PortState, Technique};
+
+const SENSOR: &str = "title = \"t\"\n[sensor]\nssh = 22\n";
+
+fn parse(text: &str) -> Result<Scenario> {
+    Scenario::parse(Source { name: "scenario.toml".into(), text: text.into() })
+}
+
+fn complaint(text: &str) -> String {
+    parse(text).map_or_else(|error| error.to_string(), |scenario| format!("no complaint: {scenario:?}"))
+}
+
+fn row_complaints(rows: &[&str]) -> String {
+    rows.iter().map(|row| complaint(&format!("{SENSOR}{row}\n"))).collect::<Vec<_>>().join("\n")
+}
+
+fn examples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+#[test]
+fn every_example_is_read() {
+    let scenarios = discover(&[examples()]).unwrap();
+    let names: Vec<String> = scenarios
+        .iter()
+        .map(|scenario| scenario.source.name.strip_prefix(examples()).unwrap().display().to_string())
+        .collect();
+    for name in ["article-order.toml", "mac/after.toml", "mac/before.toml", "own-ruleset.toml", "sensor-hardened.toml"]
+    {
+        assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
+    }
+    assert!(names.is_sorted(), "{names:?}");
+}
+
+#[test]
+fn rows_are_read() {
+    let scenario = parse(&format!(
+        "{SENSOR}[[expect]]\nscan = \"all\"\nports = \"1-3,80\"\nstate = \"open|filtered\"\nlog = \"\"\nverdict = \"drop\"\n\
+         rate = {{ rate = \"3/sec\", burst = 2 }}\n[[known]]\nscan = [\"ndp\"]\nfamily = \"ipv6\"\nbecause = \"b\"\n"
+    ))
+    .unwrap();
+    let [expect] = &scenario.expect[..] else { panic!("{scenario:?}") };
+    assert_eq!(expect.select.subjects, Technique::ALL.map(Subject::Scan));
+    assert_eq!(expect.select.ports.as_ref().unwrap().to_string(), "1-3,80");
+    assert_eq!((expect.state, expect.verdict), (Some(PortState::OpenFiltered), Some(FilterVerdict::Drop)));
+    assert_eq!((expect.log.as_deref(), expect.rate.unwrap().burst, expect.line), (Some(""), 2, 4));
+    let [known] = &scenario.known[..] else { panic!("{scenario:?}") };
+    assert_eq!((known.because.as_str(), known.rate, known.line), ("b", false, 11));
+    assert!(known.select.covers(Subject::Ndp, None, Family::Ipv6));
+    assert!(!known.select.covers(Subject::Ndp, None, Family::Ipv4));
+    assert!(expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(2)), Family::Ipv4));
+    assert!(!expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(4)), Family::Ipv4));
+}
+
+#[test]
+fn a_built_in_scenario_gets_its_files_from_whoever_compiled_them_in() {
+    let source = Source {
+        name: "<built-in>/own-ruleset.toml".into(),
+        text: include_str!("../../scenarios/own-ruleset.toml").into(),
+    };
+    let read = |path: &Path| Ok(Source { name: path.to_owned(), text: "*filter\nCOMMIT\n".into() });
+    let ruleset = Scenario::parse_with(source, &read).unwrap().ruleset.unwrap();
+    assert_eq!(ruleset.v4.unwrap().name, Path::new("<built-in>/own-ruleset.v4"));
+    assert_eq!(ruleset.v6.unwrap().name, Path::new("<built-in>/own-ruleset.v6"));
+}
+
+#[test]
+fn complaints_about_a_scenario() {
+    let texts = [
+        "[sensor]\nssh = 22\n",
+        "title = \" \"\n[sensor]\nssh = 22\n",
+        "title = \"t\"\n",
+        "title = \"t\"\n[ruleset]\n",
+        "title = \"t\"\n[ruleset]\nv4 = \"no such file.v4\"\n",
+        "title = \"t\"\n[ruleset]\nv5 = \"rules\"\nv4 = \"rules\"\n",
+        "titel = \"t\"\ntitle = \"t\"\n[sensor]\nssh = 22\n",
+        "title = \"t\"\n[sensor]\nssh = 0\n",
+    ];
+    assert_snapshot!(texts.map(complaint).join("\n"), @r#"
+    error: the scenario has no title
+     --> scenario.toml:1:1
+      |
+    1 | [sensor]
+      | ^
+      |
+      = help: begin the file with what it proves: title = "the sensor logs every scan"
+    error: the title is empty
+     --> scenario.toml:1:9
+      |
+    1 | title = " "
+      |         ^^^
+      |
+      = help: begin the file with what it proves: title = "the sensor logs every scan"
+    error: the scenario has neither [sensor] nor [ruleset]
+     --> scenario.toml:1:1
+      |
+    1 | title = "t"
+      | ^
+      |
+      = help: add [sensor] to test a generated ruleset, [ruleset] to test yours, or both to test yours against the intent
+    error: [ruleset] names neither `v4` nor `v6`
+     --> scenario.toml:2:1
+      |
+    2 | [ruleset]
+      | ^^^^^^^^^
+      |
+      = help: name the files: v4 = "rules.v4", v6 = "rules.v6", as iptables-save and ip6tables-save wrote them
+    error: cannot read no such file.v4: No such file or directory (os error 2)
+     --> scenario.toml:3:6
+      |
+    3 | v4 = "no such file.v4"
+      |      ^^^^^^^^^^^^^^^^^
+      |
+      = help: the path is taken from the folder of the scenario
+    error: cannot read rules: No such file or directory (os error 2)
+     --> scenario.toml:4:6
+      |
+    4 | v4 = "rules"
+      |      ^^^^^^^
+      |
+      = help: the path is taken from the folder of the scenario
+    error: unknown key `titel`
+     --> scenario.toml:1:1
+      |
+    1 | titel = "t"
+      | ^^^^^
+      |
+      = help: did you mean `title`? known here: title, sensor, ruleset, host, expect, known
+    error: port 0 is out of range
+     --> scenario.toml:3:7
+      |
+    3 | ssh = 0
+      |       ^
+      |
+      = help: ports are 1 to 65535
+    "#);
+}
+
+#[test]
+fn complaints_about_rows() {
+    assert_snapshot!(row_complaints(&[
+        "[[expect]]\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = \"smoke\"\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = []\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = [\"fin\", \"fin\"]\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = [\"fin\", \"arp\"]\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nstate = \"open\"",
+        "[[expect]]\nscan = \"arp\"\nports = 80\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80",
+        "[[expect]]\nscan = \"vendor\"\nverdict = \"accept\"",
+        "[[expect]]\nscan = \"arp\"\nlog = \"\"",
+        "[[expect]]\nscan = \"fin\"\nports = 0\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = [80, 0]\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = \"0-3\"\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = \"90-80\"\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = []\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nstate = \"shut\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nverdict = \"deny\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nlog = \"a prefix of more than 29 bytes\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nlog = \"a\\nb\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nfamily = \"ipv5\"\nstate = \"open\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nrate = \"fast\"",
+        "[[expect]]\nscan = \"fin\"\nports = 80\nstat = \"open\"",
+        "[expect]\nscan = \"fin\"",
+        "[[known]]\nscan = \"fin\"\nports = 80",
+        "[[known]]\nscan = \"fin\"\nports = 80\nbecause = \"\"",
+        "[[known]]\nscan = \"fin\"\nports = 80\nrate = \"5/min\"\nbecause = \"b\"",
+    ]), @r#"
+    error: the row has no `scan`
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: name what it speaks of: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+    error: `smoke` is neither a scan nor another check
+     --> scenario.toml:5:8
+      |
+    5 | scan = "smoke"
+      |        ^^^^^^^
+      |
+      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+    error: `scan` names nothing
+     --> scenario.toml:5:8
+      |
+    5 | scan = []
+      |        ^^
+      |
+      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+    error: fin is listed twice
+     --> scenario.toml:5:16
+      |
+    5 | scan = ["fin", "fin"]
+      |                ^^^^^
+      |
+      = help: name it once
+    error: the row mixes scans with other checks
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: write a row for each
+    error: the row names no ports
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: add ports = 80, [80, 443] or "1-1024,8080"
+    error: arp has no ports
+     --> scenario.toml:6:9
+      |
+    6 | ports = 80
+      |         ^^
+      |
+      = help: remove `ports`
+    error: the row asks nothing
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: add `state`, `log`, `verdict` or `rate`
+    error: only a verdict can be expected of what is not a scan
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: the vendor that is expected stands in [host]: vendor = "VMware"
+    error: only a verdict can be expected of what is not a scan
+     --> scenario.toml:4:1
+      |
+    4 | [[expect]]
+      | ^^^^^^^^^^
+      |
+      = help: write verdict = "accept" or "drop", and nothing else
+    error: port 0 is out of range
+     --> scenario.toml:6:9
+      |
+    6 | ports = 0
+      |         ^
+      |
+      = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
+    error: port 0 is out of range
+     --> scenario.toml:6:14
+      |
+    6 | ports = [80, 0]
+      |              ^
+      |
+      = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
+    error: port 0 is no service's
+     --> scenario.toml:6:9
+      |
+    6 | ports = "0-3"
+      |         ^^^^^
+      |
+      = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
+    error: port range 90-80 is reversed: write 80-90
+     --> scenario.toml:6:9
+      |
+    6 | ports = "90-80"
+      |         ^^^^^^^
+      |
+      = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
+    error: no port is named
+     --> scenario.toml:6:9
+      |
+    6 | ports = []
+      |         ^^
+      |
+      = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
+    error: `shut` is no port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered
+     --> scenario.toml:7:9
+      |
+    7 | state = "shut"
+      |         ^^^^^^
+    error: `deny` is no verdict: use accept, drop or reject
+     --> scenario.toml:7:11
+      |
+    7 | verdict = "deny"
+      |           ^^^^^^
+    error: the log prefix "a prefix of more than 29 bytes" is 30 bytes long
+     --> scenario.toml:7:7
+      |
+    7 | log = "a prefix of more than 29 bytes"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 1
+    error: a log prefix cannot hold '\n'
+     --> scenario.toml:7:7
+      |
+    7 | log = "a\nb"
+      |       ^^^^^^
+      |
+      = help: no such prefix can be logged: write it as the rule has it
+    error: `ipv5` is no family
+     --> scenario.toml:7:10
+      |
+    7 | family = "ipv5"
+      |          ^^^^^^
+      |
+      = help: use "ipv4", "ipv6" or "both"
+    error: `fast` is not a rate
+     --> scenario.toml:7:8
+      |
+    7 | rate = "fast"
+      |        ^^^^^^
+      |
+      = help: write a number and a unit, like 5/min; the units are sec, min, hour and day
+    error: unknown key `stat`
+     --> scenario.toml:7:1
+      |
+    7 | stat = "open"
+      | ^^^^
+      |
+      = help: did you mean `state`? known here: scan, ports, family, state, log, verdict, rate
+    error: [expect] is one table
+     --> scenario.toml:4:1
+      |
+    4 | [expect]
+      | ^^^^^^^^
+      |
+      = help: write [[expect]]: there can be many
+    error: the row has no `because`
+     --> scenario.toml:4:1
+      |
+    4 | [[known]]
+      | ^^^^^^^^^
+      |
+      = help: a known mismatch has a reason: because = "..."
+    error: `because` is empty
+     --> scenario.toml:7:11
+      |
+    7 | because = ""
+      |           ^^
+      |
+      = help: a known mismatch has a reason: because = "..."
+    error: `rate` is a text
+     --> scenario.toml:7:8
+      |
+    7 | rate = "5/min"
+      |        ^^^^^^^
+      |
+      = help: it has to be true or false
+    "#);
+}
+
+#[test]
+fn a_folder_is_read_in_the_order_of_its_names_without_its_sensor_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("notes.txt", "not TOML");
+    put("a/sensor.toml", "[sensor]\nssh = 22\n");
+    let here = [folder.path().to_owned()];
+    let unnamed = |text: String| text.replace(&folder.path().display().to_string(), "FOLDER");
+    assert_snapshot!(unnamed(discover(&here).unwrap_err().to_string()), @r#"
+    error: no scenario in FOLDER
+     |
+     = help: scenarios are .toml files with a title; see the folder `scenarios` of scanlab for some
+    "#);
+
+    put("b.toml", SENSOR);
+    put("a/c.toml", SENSOR);
+    let names = discover(&here).unwrap().into_iter().map(|scenario| scenario.source.name.display().to_string());
+    assert_eq!(unnamed(names.collect::<Vec<_>>().join(" ")), "FOLDER/a/c.toml FOLDER/b.toml");
+
+    put("c.toml", "[sensor]\nssh = 22\n[[expect]]\n");
+    assert_snapshot!(unnamed(discover(&here).unwrap_err().to_string()), @r#"
+    error: the scenario has no title
+     --> FOLDER/c.toml:1:1
+      |
+    1 | [sensor]
+      | ^
+      |
+      = help: begin the file with what it proves: title = "the sensor logs every scan"
+    "#);
+}

@@ -1,0 +1,112 @@
+//! Reads the `[sensor]` and `[host]` tables: what is wrong in them is said here, with its place, so that everything
+//! after this can take a [`Sensor`] at its word. In particular no name may write a rule of its own.
+
+use std::path::Path;
+
+use super::host::read_host;
+use super::limit::read_limit;
+use super::prefix::{check_prefix, check_scan_prefixes};
+use super::service::{Claims, read_services, read_ssh};
+use super::table::{Table, Value};
+use super::{Deny, Host, Limit, Order, Sensor};
+use crate::error::{Result, Source};
+use crate::scan::Technique;
+
+/// A file that holds a sensor, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorFile {
+    /// The file.
+    pub source: Source,
+    /// Its `[sensor]`.
+    pub sensor: Sensor,
+    /// Its `[host]`.
+    pub host: Host,
+}
+
+impl SensorFile {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<SensorFile> {
+        SensorFile::parse(Source::read(path)?)
+    }
+
+    /// Reads a sensor file; the files that it names are looked for in its folder.
+    pub fn parse(source: Source) -> Result<SensorFile> {
+        let mut file = Table::parse(&source)?;
+        let Some(sensor) = file.take_table("sensor")? else {
+            return Err(source.error(0..0, "there is no [sensor] in this file", "begin it with [sensor]").into());
+        };
+        let host = file.take_table("host")?;
+        if file.has("title") {
+            let hint = "a file with a title is a scenario: run it with `scanlab run`, or remove the title";
+            return Err(file.take("title").expect("is there").error("a sensor file has no title", hint).into());
+        }
+        file.finish()?;
+        let sensor = read_sensor(sensor)?;
+        let host = read_host(host, Some(&sensor), &Source::read)?;
+        Ok(SensorFile { source, sensor, host })
+    }
+}
+
+/// Reads a `[sensor]`; the files that it names are looked for in the folder of its source.
+pub fn read_sensor(mut table: Table<'_>) -> Result<Sensor> {
+    let mut claims = Claims::default();
+    let ssh = read_ssh(&mut table, &mut claims)?;
+    let scans = read_scans(&mut table)?;
+    let prefix = read_prefix(&mut table, &scans)?;
+    let honeypot = read_services(table.take_table("honeypot")?, &prefix, &mut claims)?;
+    let watched = read_services(table.take_table("watched")?, &prefix, &mut claims)?;
+    let limit = table.take("limit").map_or(Ok(Limit::default()), read_limit)?;
+    let deny = choice(table.take("deny"), [("tcp", Deny::Tcp), ("all", Deny::All)])?;
+    let order = choice(table.take("order"), [("hardened", Order::Hardened), ("article", Order::Article)])?;
+    table.finish()?;
+    Ok(Sensor { ssh, honeypot, watched, scans, limit, prefix, deny, order })
+}
+
+fn read_scans(table: &mut Table<'_>) -> Result<Vec<Technique>> {
+    let Some(value) = table.take("scans") else { return Ok(Technique::LOGGED.to_vec()) };
+    let mut scans = Vec::new();
+    for value in value.into_list()? {
+        let scan = logged_technique(&value)?;
+        if scans.contains(&scan) {
+            return Err(value.error(format!("{scan} is listed twice"), "name each technique once").into());
+        }
+        scans.push(scan);
+    }
+    Ok(scans)
+}
+
+fn logged_technique(value: &Value<'_>) -> Result<Technique> {
+    let known = format!("use some of {}", Technique::LOGGED.map(Technique::name).join(", "));
+    match value.text()?.parse() {
+        Ok(Technique::Connect) => {
+            let hint = "its first packet is a SYN: `syn` logs it, and so does the rule of the port";
+            Err(value.error("a sensor cannot tell a connect from a SYN scan", hint).into())
+        }
+        Ok(technique) => Ok(technique),
+        Err(_) => {
+            let problem = format!("`{}` is no scan that a sensor logs", value.text()?.escape_debug());
+            Err(value.error(problem, known).into())
+        }
+    }
+}
+
+fn read_prefix(table: &mut Table<'_>, scans: &[Technique]) -> Result<String> {
+    let Some(value) = table.take("prefix") else { return Ok("<IPT> ".to_owned()) };
+    check_prefix(&value)?;
+    check_scan_prefixes(&value, scans)?;
+    Ok(value.text()?.to_owned())
+}
+
+/// One of two words; the first when there is none.
+fn choice<T>(value: Option<Value<'_>>, choices: [(&str, T); 2]) -> Result<T> {
+    let [(first, default), (second, other)] = choices;
+    let Some(value) = value else { return Ok(default) };
+    match value.text()? {
+        text if text == first => Ok(default),
+        text if text == second => Ok(other),
+        text => {
+            let problem = format!("`{}` is not a value of `{}`", text.escape_debug(), value.key.name);
+            Err(value.error(problem, format!("use \"{first}\" or \"{second}\"")).into())
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a log prefix may be. It ends up between double quotes in a ruleset, and in a kernel log line: it must not be
+//! able to leave the quotes, nor be cut off.
+
+use std::ops::Range;
+
+use super::table::{Key, Value};
+use crate::error::{InputError, Result, Source};
+use crate::scan::Technique;
+
+/// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, one of them the final NUL. Both
+/// restores cut a longer one without a word.
+pub const MAX_PREFIX: usize = 29;
+
+/// Checks what all prefixes start with.
+pub fn check_prefix(value: &Value<'_>) -> Result<()> {
+    let text = value.text()?;
+    if let Some(problem) = unsafe_in_a_rule(text) {
+        return Err(value
+            .error(problem, "use printable ASCII, without quotes and backslashes, like \"<IPT> \"")
+            .into());
+    }
+    if text.starts_with('-') {
+        return Err(value
+            .error("a prefix cannot start with a dash", "iptables-restore may read it as an option")
+            .into());
+    }
+    if !text.ends_with(' ') {
+        let better = if text.is_empty() { "<IPT>" } else { text };
+        let hint = format!("write \"{better} \": iptables adds no space between the prefix and what follows it");
+        return Err(value.error("the prefix does not end with a space", hint).into());
+    }
+    Ok(())
+}
+
+/// Checks that the prefix of every scan fits behind `value`.
+pub fn check_scan_prefixes(value: &Value<'_>, scans: &[Technique]) -> Result<()> {
+    let whole = |scan: &Technique| format!("{}{} scan: ", value.text().unwrap_or_default(), scan.profile().title);
+    match scans.iter().map(whole).max_by_key(String::len) {
+        Some(longest) => fits(&longest).map_err(|(problem, hint)| value.error(problem, hint).into()),
+        None => Ok(()),
+    }
+}
+
+/// Checks a complete prefix, as rows of a scenario name it; `""` stands for no line.
+pub fn check_whole_prefix(value: &Value<'_>) -> Result<()> {
+    let text = value.text()?;
+    if let Some(problem) = unsafe_in_a_rule(text) {
+        return Err(value.error(problem, "no such prefix can be logged: write it as the rule has it").into());
+    }
+    fits(text).map_err(|(problem, hint)| value.error(problem, hint).into())
+}
+
+/// Checks the name of a service, and that its prefix fits.
+pub fn check_service_name(source: &Source, key: &Key, prefix: &str) -> Result<()> {
+    let name = key.name.as_str();
+    let error = |(problem, hint)| Err(error_at(source, &key.span, problem, hint).into());
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);
+    if name.is_empty() || !name.bytes().all(safe) {
+        let problem = format!("`{}` cannot name a service", name.escape_debug());
+        return error((problem, "use letters, digits, spaces and . _ / + -".to_owned()));
+    }
+    if name.starts_with(['-', ' ']) || name.ends_with(' ') {
+        let problem = format!("`{name}` cannot name a service");
+        return error((problem, "no dash or space at its start, no space at its end".to_owned()));
+    }
+    fits(&format!("{prefix}{name} port: ")).or_else(error)
+}
+
+fn error_at(source: &Source, span: &Range<usize>, problem: String, hint: String) -> InputError {
+    source.error(span.clone(), problem, hint)
+}
+
+fn unsafe_in_a_rule(text: &str) -> Option<String> {
+    let unsafe_char = |c: &char| !(c.is_ascii_graphic() || *c == ' ') || "\"'`\\".contains(*c);
+    text.chars().find(unsafe_char).map(|c| format!("a log prefix cannot hold {c:?}"))
+}
+
+fn fits(whole: &str) -> std::result::Result<(), (String, String)> {
+    let over = whole.len().saturating_sub(MAX_PREFIX);
+    if over == 0 {
+        return Ok(());
+    }
+    let problem = format!("the log prefix \"{whole}\" is {} bytes long", whole.len());
+    Err((problem, format!("LOG keeps {MAX_PREFIX} and cuts the rest without a word: shorten it by {over}")))
+}

@@ -1,0 +1,113 @@
+//! Reads which ports are served and watched: `ssh`, `honeypot` and `watched`. A port belongs to one of them only, or
+//! the rule that comes first would silently win.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::Service;
+use super::prefix::check_service_name;
+use super::sshd_config::ports_of_sshd;
+use super::table::{Table, Value};
+use crate::error::{InputError, Result, Source};
+use crate::port::Port;
+
+/// Where sshd looks, see sshd(8).
+const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
+
+/// Who has claimed which port and which name so far.
+#[derive(Default)]
+pub struct Claims {
+    ports: HashMap<Port, String>,
+    names: HashSet<String>,
+}
+
+impl Claims {
+    fn claim(&mut self, value: &Value<'_>, port: Port, owner: &str) -> Result<()> {
+        match self.ports.insert(port, owner.to_owned()) {
+            None => Ok(()),
+            Some(first) if first == owner => {
+                Err(value.error(format!("port {port} is listed twice"), "name each port once").into())
+            }
+            Some(first) => {
+                let hint = "a port has one rule: keep it in one place";
+                Err(value.error(format!("port {port} already belongs to {first}"), hint).into())
+            }
+        }
+    }
+}
+
+/// Reads `ssh` and `sshd_config`.
+pub fn read_ssh(table: &mut Table<'_>, claims: &mut Claims) -> Result<Vec<Port>> {
+    let (ssh, config) = (table.take("ssh"), table.take("sshd_config"));
+    let Some(ssh) = ssh else {
+        let hint = "name the port of the management server, like `ssh = 22`, or use \"auto\"; `ssh = []` locks you out";
+        return Err(table.error("the sensor has no `ssh`", hint).into());
+    };
+    match (ssh.as_text(), config) {
+        (Some("auto"), config) => auto(table.source, &ssh, config, claims),
+        (Some(_), _) => ssh.wrong_type("a port, a list of ports, or \"auto\""),
+        (None, Some(config)) => {
+            let hint = "write `ssh = \"auto\"` to read the port from there";
+            Err(config.error("`sshd_config` is not read when `ssh` names the port", hint).into())
+        }
+        (None, None) => claimed_ports(ssh, "ssh", claims),
+    }
+}
+
+fn auto(source: &Source, ssh: &Value<'_>, config: Option<Value<'_>>, claims: &mut Claims) -> Result<Vec<Port>> {
+    let path = match &config {
+        Some(config) => beside(source, Path::new(config.text()?)),
+        None => PathBuf::from(SSHD_CONFIG),
+    };
+    let ports = ports_of_sshd(&path)?;
+    for port in &ports {
+        claims.claim(ssh, *port, "ssh")?;
+    }
+    Ok(ports)
+}
+
+/// `path`, taken from the folder of `source` when it is relative.
+pub fn beside(source: &Source, path: &Path) -> PathBuf {
+    source.name.parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// Reads `honeypot` or `watched`: names with a port or a list of ports, in the order of the file.
+pub fn read_services(table: Option<Table<'_>>, prefix: &str, claims: &mut Claims) -> Result<Vec<Service>> {
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let source = table.source;
+    table.into_entries().map(|value| read_service(source, value, prefix, claims)).collect()
+}
+
+fn read_service(source: &Source, value: Value<'_>, prefix: &str, claims: &mut Claims) -> Result<Service> {
+    check_service_name(source, &value.key, prefix)?;
+    let name = value.key.name.clone();
+    if !claims.names.insert(name.clone()) {
+        return Err(same_prefix(source, &value).into());
+    }
+    let empty = value.error(format!("{name} has no port"), "name its port, or remove it");
+    let ports = claimed_ports(value, &name, claims)?;
+    if ports.is_empty() { Err(empty.into()) } else { Ok(Service { name, ports }) }
+}
+
+fn same_prefix(source: &Source, value: &Value<'_>) -> InputError {
+    let problem = format!("{} is both in `honeypot` and in `watched`", value.key.name);
+    source.error(value.key.span.clone(), problem, "their log lines could not be told apart: give one another name")
+}
+
+fn claimed_ports(value: Value<'_>, owner: &str, claims: &mut Claims) -> Result<Vec<Port>> {
+    let claimed = |value: Value<'_>| {
+        let port = read_port(&value)?;
+        claims.claim(&value, port, owner)?;
+        Ok(port)
+    };
+    value.into_one_or_many().into_iter().map(claimed).collect()
+}
+
+/// Reads one port: 1 to 65535.
+pub fn read_port(value: &Value<'_>) -> Result<Port> {
+    if !value.is_number() {
+        return value.wrong_type("a port: a whole number, 1 to 65535");
+    }
+    Port::service(value.number()?)
+        .map_err(|_| value.error(format!("port {} is out of range", value.written()), "ports are 1 to 65535").into())
+}

@@ -1,0 +1,149 @@
+//! Reads the ports of the SSH server from its configuration, as sshd does: sshd_config(5), and servconf.c of OpenSSH.
+//!
+//! Does not ask a running server, and does not know of `sshd -p` or of a systemd socket.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::error::{InputError, Result, Source};
+use crate::port::Port;
+
+/// servconf.h: `SERVCONF_MAX_DEPTH`.
+const MAX_DEPTH: usize = 16;
+
+/// The ports that the server configured by the file at `path` listens on, ascending.
+///
+/// 1. A `ListenAddress` with a port listens there; one without listens on every `Port`.
+/// 2. Without any `ListenAddress` it is every `Port`.
+/// 3. Without any `Port` that is 22.
+pub fn ports_of_sshd(path: &Path) -> Result<Vec<Port>> {
+    let mut config = Config::default();
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    config.read(&folder, path, 0)?;
+    Ok(config.into_ports())
+}
+
+#[derive(Default)]
+struct Config {
+    ports: Vec<Port>,
+    /// The port of each `ListenAddress`, when it has one.
+    addresses: Vec<Option<Port>>,
+}
+
+impl Config {
+    fn into_ports(mut self) -> Vec<Port> {
+        if self.ports.is_empty() {
+            self.ports.push(Port(22));
+        }
+        let mut ports: Vec<Port> = self.addresses.iter().flatten().copied().collect();
+        if self.addresses.is_empty() || self.addresses.contains(&None) {
+            ports.extend(self.ports);
+        }
+        ports.sort();
+        ports.dedup();
+        ports
+    }
+
+    /// Reads one file up to its first `Match`: what follows is conditional, and sshd refuses ports there. A `Match` in
+    /// an included file ends with that file.
+    fn read(&mut self, folder: &Path, path: &Path, depth: usize) -> Result<()> {
+        let source = Source::read(path)?;
+        let mut start = 0;
+        for text in source.text.split_inclusive('\n') {
+            let line = Line { source: &source, span: start..start + text.trim_end().len() };
+            start += text.len();
+            let words = line.words();
+            let Some((keyword, arguments)) = words.split_first() else { continue };
+            match keyword.to_ascii_lowercase().as_str() {
+                "match" => break,
+                "port" => self.ports.push(line.port(arguments.first())?),
+                "listenaddress" => self.addresses.push(line.address_port(arguments.first())?),
+                "include" => self.include(folder, &line, arguments, depth + 1)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn include(&mut self, folder: &Path, line: &Line<'_>, patterns: &[String], depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            let hint = "sshd gives up here too: does a file include itself?";
+            return Err(line.error(format!("Include goes deeper than {MAX_DEPTH} files"), hint).into());
+        }
+        for pattern in patterns {
+            for path in line.matching(&folder.join(pattern))? {
+                self.read(folder, &path, depth)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Line<'a> {
+    source: &'a Source,
+    span: Range<usize>,
+}
+
+impl Line<'_> {
+    fn error(&self, problem: impl std::fmt::Display, hint: &str) -> InputError {
+        self.source.error(self.span.clone(), problem, hint)
+    }
+
+    /// Keyword and arguments: separated by blanks and, after the keyword, by one `=`; quotes group, `#` ends the line.
+    fn words(&self) -> Vec<String> {
+        let text = self.source.text[self.span.clone()].trim();
+        let end = text.find(|c: char| c.is_whitespace() || c == '=' || c == '"' || c == '#').unwrap_or(text.len());
+        let (keyword, rest) = text.split_at(end);
+        if keyword.is_empty() {
+            return Vec::new();
+        }
+        let rest = rest.trim_start();
+        let mut words = vec![keyword.to_owned()];
+        words.extend(arguments(rest.strip_prefix('=').unwrap_or(rest)));
+        words
+    }
+
+    fn port(&self, word: Option<&String>) -> Result<Port> {
+        let Some(word) = word else {
+            return Err(self.error("no port is named", "ports are 1 to 65535").into());
+        };
+        let number = word.parse::<i64>().ok().and_then(|number| Port::service(number).ok());
+        number.ok_or_else(|| {
+            self.error(format!("`{}` is not a port", word.escape_debug()), "ports are 1 to 65535").into()
+        })
+    }
+
+    /// The port of `host:port` or `[host]:port`; a bare IPv6 address has more than one colon and no bracket.
+    fn address_port(&self, word: Option<&String>) -> Result<Option<Port>> {
+        let word = word.map(String::as_str).unwrap_or_default();
+        let bare_ipv6 = !word.starts_with('[') && word.matches(':').count() > 1;
+        let after_host = word.rsplit_once(']').map_or(word, |(_, rest)| rest);
+        match after_host.rsplit_once(':') {
+            Some((_, port)) if !bare_ipv6 => self.port(Some(&port.to_owned())).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The files that a pattern of `Include` matches, in the order of their names; none is no error, as with sshd.
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>> {
+        let pattern = pattern.to_string_lossy();
+        let paths = glob::glob(&pattern).map_err(|error| {
+            self.error(format!("`{}` is not a pattern: {}", pattern.escape_debug(), error.msg), "see glob(7)")
+        })?;
+        Ok(paths.flatten().filter(|path| path.is_file()).collect())
+    }
+}
+
+fn arguments(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
+        };
+        words.push(word.to_owned());
+        rest = after.trim_start();
+    }
+    words
+}

@@ -1,0 +1,233 @@
+//! Reads a TOML table key by key, so that every complaint has the exact place, plain words and a next step. Used for
+//! the tables of a sensor here, and for those of a scenario.
+//!
+//! Not a serde deserializer: those speak of "invalid type: map", and lose the place inside flattened and untagged
+//! parts. A key that nobody [takes](Table::take) is an error, see [`Table::finish`].
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{InputError, Result, Source};
+
+/// A table from which keys are taken one by one.
+pub struct Table<'a> {
+    /// The file.
+    pub source: &'a Source,
+    /// Where the table stands.
+    pub span: Range<usize>,
+    entries: Vec<(String, Value<'a>)>,
+    taken: Vec<&'static str>,
+}
+
+/// A value, with its place and the key it was found under.
+pub struct Value<'a> {
+    /// The key.
+    pub key: Key,
+    source: &'a Source,
+    span: Range<usize>,
+    value: DeValue<'a>,
+}
+
+/// A key, with its place.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The key itself.
+    pub name: String,
+    /// Where it stands.
+    pub span: Range<usize>,
+}
+
+impl<'a> Table<'a> {
+    /// The whole file.
+    pub fn parse(source: &'a Source) -> Result<Table<'a>> {
+        let table = DeTable::parse(&source.text).map_err(|error| syntax_error(source, &error))?;
+        Ok(Table::new(source, table.span(), table.into_inner()))
+    }
+
+    fn new(source: &'a Source, span: Range<usize>, table: DeTable<'a>) -> Table<'a> {
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (toml::Spanned<_>, toml::Spanned<DeValue<'a>>)| {
+            let (span, name) = (key.span(), String::from(key.into_inner()));
+            let key = Key { name: name.clone(), span };
+            (name, Value { key, source, span: value.span(), value: value.into_inner() })
+        };
+        Table { source, span, entries: entries.into_iter().map(entry).collect(), taken: Vec::new() }
+    }
+
+    /// Takes the value of `key`, which from now on is a known key.
+    pub fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.taken.push(key);
+        let at = self.entries.iter().position(|(name, _)| name == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// Takes the table under `key`.
+    pub fn take_table(&mut self, key: &'static str) -> Result<Option<Table<'a>>> {
+        self.take(key).map(Value::into_table).transpose()
+    }
+
+    /// Takes the text under `key`.
+    pub fn take_text(&mut self, key: &'static str) -> Result<Option<(Range<usize>, String)>> {
+        self.take(key).map(|value| Ok((value.span.clone(), value.text()?.to_owned()))).transpose()
+    }
+
+    /// Every entry that was not taken, in the order of the file: for tables whose keys are names.
+    pub fn into_entries(self) -> impl Iterator<Item = Value<'a>> {
+        self.entries.into_iter().map(|(_, value)| value)
+    }
+
+    /// Whether `key` is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name == key)
+    }
+
+    /// An error of the table as a whole.
+    pub fn error(&self, problem: impl std::fmt::Display, hint: impl std::fmt::Display) -> InputError {
+        self.source.error(self.span.clone(), problem, hint)
+    }
+
+    /// Fails when a key is left that was never asked for.
+    pub fn finish(self) -> Result<()> {
+        match self.entries.first() {
+            None => Ok(()),
+            Some((name, value)) => {
+                let problem = format!("unknown key `{}`", name.escape_debug());
+                Err(self.source.error(value.key.span.clone(), problem, known(name, &self.taken)).into())
+            }
+        }
+    }
+}
+
+/// The place of a syntax error is toml's; only its first line is repeated, the rest would draw the place again.
+fn syntax_error(source: &Source, error: &toml::de::Error) -> InputError {
+    let problem = format!("this is not TOML: {}", error.message().lines().next().unwrap_or_default());
+    source.error(error.span().unwrap_or(0..0), problem, "see https://toml.io for how it is written")
+}
+
+fn known(name: &str, keys: &[&'static str]) -> String {
+    let list = format!("known here: {}", keys.join(", "));
+    match keys.iter().map(|key| (distance(name, key), key)).min() {
+        Some((distance, key)) if distance <= 2 => format!("did you mean `{key}`? {list}"),
+        _ => list,
+    }
+}
+
+/// Levenshtein's edit distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl<'a> Value<'a> {
+    /// Where the value stands.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// An error of this value.
+    pub fn error(&self, problem: impl std::fmt::Display, hint: impl std::fmt::Display) -> InputError {
+        self.source.error(self.span.clone(), problem, hint)
+    }
+
+    /// The value as it is written in the file.
+    pub fn written(&self) -> &'a str {
+        self.source.text.get(self.span.clone()).unwrap_or_default()
+    }
+
+    /// The text that it is.
+    pub fn text(&self) -> Result<&str> {
+        match &self.value {
+            DeValue::String(text) => Ok(text),
+            _ => self.wrong_type("a text in quotes"),
+        }
+    }
+
+    /// The text, when it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        if let DeValue::String(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The whole number that it is; one too large for any use is `i64::MAX`.
+    pub fn number(&self) -> Result<i64> {
+        match &self.value {
+            DeValue::Integer(number) => Ok(saturated(number)),
+            _ => self.wrong_type("a whole number"),
+        }
+    }
+
+    /// Whether it is a whole number.
+    pub fn is_number(&self) -> bool {
+        matches!(self.value, DeValue::Integer(_))
+    }
+
+    /// Whether it is a table.
+    pub fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    /// The boolean that it is.
+    pub fn boolean(&self) -> Result<bool> {
+        match &self.value {
+            DeValue::Boolean(boolean) => Ok(*boolean),
+            _ => self.wrong_type("true or false"),
+        }
+    }
+
+    /// The table that it is.
+    pub fn into_table(self) -> Result<Table<'a>> {
+        match self.value {
+            DeValue::Table(table) => Ok(Table::new(self.source, self.span, table)),
+            _ => self.wrong_type("a table"),
+        }
+    }
+
+    /// The values of the list that it is.
+    pub fn into_list(self) -> Result<Vec<Value<'a>>> {
+        if matches!(self.value, DeValue::Array(_)) { Ok(self.into_one_or_many()) } else { self.wrong_type("a list") }
+    }
+
+    /// The values of a list; itself when it is none.
+    pub fn into_one_or_many(self) -> Vec<Value<'a>> {
+        let (key, source) = (self.key.clone(), self.source);
+        match self.value {
+            DeValue::Array(items) => items
+                .into_iter()
+                .map(|item| Value { key: key.clone(), source, span: item.span(), value: item.into_inner() })
+                .collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// The error of a value that is not what its key asks for.
+    pub fn wrong_type<T>(&self, wanted: &str) -> Result<T> {
+        let problem = format!("`{}` is {}", self.key.name.escape_debug(), article(&self.value));
+        Err(self.error(problem, format!("it has to be {wanted}")).into())
+    }
+}
+
+fn saturated(number: &toml::de::DeInteger<'_>) -> i64 {
+    i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(i64::MAX)
+}
+
+fn article(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,853 @@
+use std::fs;
+use std::path::Path;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{Result, Source};
+
+fn parse(text: &str) -> Result<SensorFile> {
+    SensorFile::parse(Source { name: "sensor.toml".into(), text: text.into() })
+}
+
+/// The complaint about each of `lines`, put into a sensor that is right without it.
+fn complaints(lines: &[&str]) -> String {
+    let complaint = |line: &&str| {
+        let ssh = if line.starts_with("ssh") { "" } else { "ssh = 32232\n" };
+        complaint(&format!("[sensor]\n{ssh}{line}"))
+    };
+    lines.iter().map(complaint).collect::<Vec<_>>().join("\n")
+}
+
+fn host_complaints(lines: &[&str]) -> String {
+    let complaint = |line: &&str| complaint(&format!("[sensor]\nssh = 32232\n[host]\n{line}"));
+    lines.iter().map(complaint).collect::<Vec<_>>().join("\n")
+}
+
+fn complaint(text: &str) -> String {
+    parse(text).map_or_else(|error| error.to_string(), |file| format!("no complaint: {file:?}"))
+}
+
+fn services(services: &[Service]) -> String {
+    let text =
+        |service: &Service| format!("{} {:?}", service.name, service.ports.iter().map(|p| p.0).collect::<Vec<_>>());
+    services.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_sensor_of_the_design_is_read() {
+    let file = parse(include_str!("../../scenarios/sensor-hardened.toml").split_once("\n\n").unwrap().1).unwrap();
+    let sensor = file.sensor;
+    assert_eq!(sensor.ssh, [Port(32232)]);
+    assert_eq!(services(&sensor.honeypot), "SSH [22]");
+    assert_eq!(services(&sensor.watched), "HTTP [80], HTTPS [443], SMB [139, 445], ADB [5555]");
+    assert_eq!(sensor.scans, Technique::LOGGED);
+    assert_eq!(sensor.limit, Limit { count: 5, per: TimeUnit::Minute, burst: 5 });
+    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, Order::Hardened));
+    assert_eq!(file.host.mac.unwrap().to_string(), "00:0c:29:4f:8e:35");
+    assert_eq!(file.host.vendor.as_deref(), Some("VMware"));
+}
+
+#[test]
+fn only_ssh_has_no_default() {
+    let SensorFile { sensor, host, .. } = parse("[sensor]\nssh = [32232, 2222]\nhoneypot = { SSH = 22 }").unwrap();
+    assert_eq!(sensor.scans, Technique::LOGGED);
+    assert_eq!(sensor.limit, Limit::default());
+    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, Order::Hardened));
+    assert_eq!(host.listen, [Port(22), Port(2222), Port(32232)]);
+    assert_eq!((host.interface, host.addresses), (InterfaceName::default(), Addresses::default()));
+}
+
+#[test]
+fn rates_are_read_as_the_limit_match_reads_them() {
+    let limit = |text: &str| parse(&format!("[sensor]\nssh = 22\nlimit = {text}")).unwrap().sensor.limit;
+    for (text, shown) in [("5/m", "5/min"), ("5/MINUTE", "5/min"), ("3/s", "3/sec"), ("3/second", "3/sec")] {
+        assert_eq!(limit(&format!("{{ rate = {text:?} }}")).to_string(), shown);
+    }
+    assert_eq!(limit("{ rate = \"24/hour\", burst = 7 }"), Limit { count: 24, per: TimeUnit::Hour, burst: 7 });
+    assert_eq!(limit("{ burst = 1 }"), Limit { burst: 1, ..Limit::default() });
+    assert_eq!(limit("\"5/d\"").per, TimeUnit::Day);
+}
+
+#[test]
+fn complaints_about_ports() {
+    assert_snapshot!(complaints(&[
+        "ssh = 0",
+        "ssh = -22",
+        "ssh = 65536",
+        "ssh = 99999999999999999999",
+        "ssh = \"32232\"",
+        "ssh = 22.5",
+        "ssh = [22, true]",
+        "ssh = [22, 22]",
+        "ssh = 22\nsshd_config = \"sshd_config\"",
+        "honeypot = { SSH = 32232 }",
+        "honeypot = { SSH = 22 }\nwatched = { HTTP = [80, 22] }",
+        "watched = { HTTP = [] }",
+        "watched = 80",
+    ]), @r#"
+    error: port 0 is out of range
+     --> sensor.toml:2:7
+      |
+    2 | ssh = 0
+      |       ^
+      |
+      = help: ports are 1 to 65535
+    error: port -22 is out of range
+     --> sensor.toml:2:7
+      |
+    2 | ssh = -22
+      |       ^^^
+      |
+      = help: ports are 1 to 65535
+    error: port 65536 is out of range
+     --> sensor.toml:2:7
+      |
+    2 | ssh = 65536
+      |       ^^^^^
+      |
+      = help: ports are 1 to 65535
+    error: port 99999999999999999999 is out of range
+     --> sensor.toml:2:7
+      |
+    2 | ssh = 99999999999999999999
+      |       ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: ports are 1 to 65535
+    error: `ssh` is a text
+     --> sensor.toml:2:7
+      |
+    2 | ssh = "32232"
+      |       ^^^^^^^
+      |
+      = help: it has to be a port, a list of ports, or "auto"
+    error: `ssh` is a number with a fraction
+     --> sensor.toml:2:7
+      |
+    2 | ssh = 22.5
+      |       ^^^^
+      |
+      = help: it has to be a port: a whole number, 1 to 65535
+    error: `ssh` is true or false
+     --> sensor.toml:2:12
+      |
+    2 | ssh = [22, true]
+      |            ^^^^
+      |
+      = help: it has to be a port: a whole number, 1 to 65535
+    error: port 22 is listed twice
+     --> sensor.toml:2:12
+      |
+    2 | ssh = [22, 22]
+      |            ^^
+      |
+      = help: name each port once
+    error: `sshd_config` is not read when `ssh` names the port
+     --> sensor.toml:3:15
+      |
+    3 | sshd_config = "sshd_config"
+      |               ^^^^^^^^^^^^^
+      |
+      = help: write `ssh = "auto"` to read the port from there
+    error: port 32232 already belongs to ssh
+     --> sensor.toml:3:20
+      |
+    3 | honeypot = { SSH = 32232 }
+      |                    ^^^^^
+      |
+      = help: a port has one rule: keep it in one place
+    error: port 22 already belongs to SSH
+     --> sensor.toml:4:25
+      |
+    4 | watched = { HTTP = [80, 22] }
+      |                         ^^
+      |
+      = help: a port has one rule: keep it in one place
+    error: HTTP has no port
+     --> sensor.toml:3:20
+      |
+    3 | watched = { HTTP = [] }
+      |                    ^^
+      |
+      = help: name its port, or remove it
+    error: `watched` is a whole number
+     --> sensor.toml:3:11
+      |
+    3 | watched = 80
+      |           ^^
+      |
+      = help: it has to be a table
+    "#);
+}
+
+#[test]
+fn complaints_about_names_and_prefixes() {
+    assert_snapshot!(complaints(&[
+        "honeypot = { SSH = 22 }\nwatched = { SSH = 80 }",
+        "watched = { 'A\" -j ACCEPT' = 80 }",
+        "watched = { \"A\\nB\" = 80 }",
+        "watched = { \"\" = 80 }",
+        "watched = { -A = 80 }",
+        "watched = { ' A' = 80 }",
+        "watched = { ElasticSearchTransport = 9300 }",
+        "prefix = \"<IPT>\"",
+        "prefix = \"\"",
+        "prefix = '<\"> '",
+        "prefix = 'a\\ '",
+        "prefix = \"a\\n \"",
+        "prefix = \"Käfer \"",
+        "prefix = \"-t \"",
+        "prefix = \"a much too long one \"",
+    ]), @r#"
+    error: SSH is both in `honeypot` and in `watched`
+     --> sensor.toml:4:13
+      |
+    4 | watched = { SSH = 80 }
+      |             ^^^
+      |
+      = help: their log lines could not be told apart: give one another name
+    error: `A\" -j ACCEPT` cannot name a service
+     --> sensor.toml:3:13
+      |
+    3 | watched = { 'A" -j ACCEPT' = 80 }
+      |             ^^^^^^^^^^^^^^
+      |
+      = help: use letters, digits, spaces and . _ / + -
+    error: `A\nB` cannot name a service
+     --> sensor.toml:3:13
+      |
+    3 | watched = { "A\nB" = 80 }
+      |             ^^^^^^
+      |
+      = help: use letters, digits, spaces and . _ / + -
+    error: `` cannot name a service
+     --> sensor.toml:3:13
+      |
+    3 | watched = { "" = 80 }
+      |             ^^
+      |
+      = help: use letters, digits, spaces and . _ / + -
+    error: `-A` cannot name a service
+     --> sensor.toml:3:13
+      |
+    3 | watched = { -A = 80 }
+      |             ^^
+      |
+      = help: no dash or space at its start, no space at its end
+    error: ` A` cannot name a service
+     --> sensor.toml:3:13
+      |
+    3 | watched = { ' A' = 80 }
+      |             ^^^^
+      |
+      = help: no dash or space at its start, no space at its end
+    error: the log prefix "<IPT> ElasticSearchTransport port: " is 35 bytes long
+     --> sensor.toml:3:13
+      |
+    3 | watched = { ElasticSearchTransport = 9300 }
+      |             ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 6
+    error: the prefix does not end with a space
+     --> sensor.toml:3:10
+      |
+    3 | prefix = "<IPT>"
+      |          ^^^^^^^
+      |
+      = help: write "<IPT> ": iptables adds no space between the prefix and what follows it
+    error: the prefix does not end with a space
+     --> sensor.toml:3:10
+      |
+    3 | prefix = ""
+      |          ^^
+      |
+      = help: write "<IPT> ": iptables adds no space between the prefix and what follows it
+    error: a log prefix cannot hold '"'
+     --> sensor.toml:3:10
+      |
+    3 | prefix = '<"> '
+      |          ^^^^^^
+      |
+      = help: use printable ASCII, without quotes and backslashes, like "<IPT> "
+    error: a log prefix cannot hold '\\'
+     --> sensor.toml:3:10
+      |
+    3 | prefix = 'a\ '
+      |          ^^^^^
+      |
+      = help: use printable ASCII, without quotes and backslashes, like "<IPT> "
+    error: a log prefix cannot hold '\n'
+     --> sensor.toml:3:10
+      |
+    3 | prefix = "a\n "
+      |          ^^^^^^
+      |
+      = help: use printable ASCII, without quotes and backslashes, like "<IPT> "
+    error: a log prefix cannot hold 'ä'
+     --> sensor.toml:3:10
+      |
+    3 | prefix = "Käfer "
+      |          ^^^^^^^^
+      |
+      = help: use printable ASCII, without quotes and backslashes, like "<IPT> "
+    error: a prefix cannot start with a dash
+     --> sensor.toml:3:10
+      |
+    3 | prefix = "-t "
+      |          ^^^^^
+      |
+      = help: iptables-restore may read it as an option
+    error: the log prefix "a much too long one NULL scan: " is 31 bytes long
+     --> sensor.toml:3:10
+      |
+    3 | prefix = "a much too long one "
+      |          ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 2
+    "#);
+}
+
+#[test]
+fn complaints_about_the_rest_of_the_sensor() {
+    assert_snapshot!(complaints(&[
+        "scans = [\"xmas\", \"xmas\"]",
+        "scans = [\"connect\"]",
+        "scans = [\"udp\"]",
+        "scans = \"xmas\"",
+        "limit = { rate = \"5\" }",
+        "limit = { rate = \"5/week\" }",
+        "limit = { rate = \"0/min\" }",
+        "limit = { rate = \"10001/sec\" }",
+        "limit = { rate = \"1/day\" }",
+        "limit = { burst = 0 }",
+        "limit = { rat = \"5/min\" }",
+        "limit = 5",
+        "deny = \"udp\"",
+        "order = 1",
+        "watchd = { HTTP = 80 }",
+        "colour = 1",
+    ]), @r#"
+    error: xmas is listed twice
+     --> sensor.toml:3:18
+      |
+    3 | scans = ["xmas", "xmas"]
+      |                  ^^^^^^
+      |
+      = help: name each technique once
+    error: a sensor cannot tell a connect from a SYN scan
+     --> sensor.toml:3:10
+      |
+    3 | scans = ["connect"]
+      |          ^^^^^^^^^
+      |
+      = help: its first packet is a SYN: `syn` logs it, and so does the rule of the port
+    error: `udp` is no scan that a sensor logs
+     --> sensor.toml:3:10
+      |
+    3 | scans = ["udp"]
+      |          ^^^^^
+      |
+      = help: use some of xmas, null, fin, syn, ack
+    error: `scans` is a text
+     --> sensor.toml:3:9
+      |
+    3 | scans = "xmas"
+      |         ^^^^^^
+      |
+      = help: it has to be a list
+    error: `5` is not a rate
+     --> sensor.toml:3:18
+      |
+    3 | limit = { rate = "5" }
+      |                  ^^^
+      |
+      = help: write a number and a unit, like 5/min; the units are sec, min, hour and day
+    error: `5/week` is not a rate
+     --> sensor.toml:3:18
+      |
+    3 | limit = { rate = "5/week" }
+      |                  ^^^^^^^^
+      |
+      = help: write a number and a unit, like 5/min; the units are sec, min, hour and day
+    error: a rate of 0 never logs
+     --> sensor.toml:3:18
+      |
+    3 | limit = { rate = "0/min" }
+      |                  ^^^^^^^
+      |
+      = help: to log nothing of a technique, leave it out of `scans`
+    error: 10001/sec is too fast for the limit match
+     --> sensor.toml:3:18
+      |
+    3 | limit = { rate = "10001/sec" }
+      |                  ^^^^^^^^^^^
+      |
+      = help: at most 10000/sec
+    error: a burst of 5 at 1/day overflows the counter of iptables-legacy
+     --> sensor.toml:3:18
+      |
+    3 | limit = { rate = "1/day" }
+      |                  ^^^^^^^
+      |
+      = help: the burst may last for a day at most: here 1; set it with { rate = .., burst = 1 }
+    error: burst 0 is out of range
+     --> sensor.toml:3:19
+      |
+    3 | limit = { burst = 0 }
+      |                   ^
+      |
+      = help: the burst is 1 to 10000
+    error: unknown key `rat`
+     --> sensor.toml:3:11
+      |
+    3 | limit = { rat = "5/min" }
+      |           ^^^
+      |
+      = help: did you mean `rate`? known here: burst, rate
+    error: `limit` is a whole number
+     --> sensor.toml:3:9
+      |
+    3 | limit = 5
+      |         ^
+      |
+      = help: it has to be a rate like "5/min", or { rate = "5/min", burst = 5 }
+    error: `udp` is not a value of `deny`
+     --> sensor.toml:3:8
+      |
+    3 | deny = "udp"
+      |        ^^^^^
+      |
+      = help: use "tcp" or "all"
+    error: `order` is a whole number
+     --> sensor.toml:3:9
+      |
+    3 | order = 1
+      |         ^
+      |
+      = help: it has to be a text in quotes
+    error: unknown key `watchd`
+     --> sensor.toml:3:1
+      |
+    3 | watchd = { HTTP = 80 }
+      | ^^^^^^
+      |
+      = help: did you mean `watched`? known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+    error: unknown key `colour`
+     --> sensor.toml:3:1
+      |
+    3 | colour = 1
+      | ^^^^^^
+      |
+      = help: known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+    "#);
+}
+
+#[test]
+fn complaints_about_the_file() {
+    assert_snapshot!(["[sensor", "[sensor]\n", "[host]\n", "title = \"a\"\n[sensor]\nssh = 22", "[sensor]\nssh = 22\n[hots]", "sensor = 1", "[sensor]\nssh = 22\nssh = 23"].map(complaint).join("\n"), @r#"
+    error: this is not TOML: unclosed table, expected `]`
+     --> sensor.toml:1:8
+      |
+    1 | [sensor
+      |        ^
+      |
+      = help: see https://toml.io for how it is written
+    error: the sensor has no `ssh`
+     --> sensor.toml:1:1
+      |
+    1 | [sensor]
+      | ^^^^^^^^
+      |
+      = help: name the port of the management server, like `ssh = 22`, or use "auto"; `ssh = []` locks you out
+    error: there is no [sensor] in this file
+     --> sensor.toml:1:1
+      |
+    1 | [host]
+      | ^
+      |
+      = help: begin it with [sensor]
+    error: a sensor file has no title
+     --> sensor.toml:1:9
+      |
+    1 | title = "a"
+      |         ^^^
+      |
+      = help: a file with a title is a scenario: run it with `scanlab run`, or remove the title
+    error: unknown key `hots`
+     --> sensor.toml:3:2
+      |
+    3 | [hots]
+      |  ^^^^
+      |
+      = help: did you mean `host`? known here: sensor, host
+    error: `sensor` is a whole number
+     --> sensor.toml:1:10
+      |
+    1 | sensor = 1
+      |          ^
+      |
+      = help: it has to be a table
+    error: this is not TOML: duplicate key
+     --> sensor.toml:3:1
+      |
+    3 | ssh = 23
+      | ^^^
+      |
+      = help: see https://toml.io for how it is written
+    "#);
+}
+
+#[test]
+fn complaints_about_the_host() {
+    assert_snapshot!(host_complaints(&[
+        "mac = \"b8:27:eb\"",
+        "mac = \"01:00:5e:00:00:01\"",
+        "mac = \"00:00:00:00:00:00\"",
+        "mac = \"00:0c:29:4f:8e:35\"\nlink = \"00-mac.link\"",
+        "vendor = \" \"",
+        "listen = [0]",
+        "interface = \"lo\"",
+        "addresses = { v4 = \"203.0.113.10\" }",
+        "addresses = { v4 = \"203.0.113.10/32\" }",
+        "addresses = { v4 = \"2001:db8::1/64\" }",
+        "addresses = { v4 = \"127.0.0.1/8\" }",
+        "addresses = { v4 = \"192.0.2.10/24\" }",
+        "addresses = { v4 = \"203.0.113.0/24\" }",
+        "addresses = { v6 = \"fe80::1/64\" }",
+        "addresses = { v5 = \"203.0.113.10/24\" }",
+        "prober = { v4 = \"203.0.113.10\" }",
+        "prober = { v4 = \"203.0.113.255\" }",
+        "prober = { v6 = \"2001:db8:114::66\" }",
+    ]), @r#"
+    error: `b8:27:eb` is not a MAC address
+     --> sensor.toml:4:7
+      |
+    4 | mac = "b8:27:eb"
+      |       ^^^^^^^^^^
+      |
+      = help: write six pairs of hexadecimal digits, like 00:0c:29:4f:8e:35
+    error: no interface can have the address 01:00:5e:00:00:01
+     --> sensor.toml:4:7
+      |
+    4 | mac = "01:00:5e:00:00:01"
+      |       ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: an interface's own address is neither multicast (odd first byte) nor all zero
+    error: no interface can have the address 00:00:00:00:00:00
+     --> sensor.toml:4:7
+      |
+    4 | mac = "00:00:00:00:00:00"
+      |       ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: an interface's own address is neither multicast (odd first byte) nor all zero
+    error: `mac` and `link` both give the MAC address
+     --> sensor.toml:5:8
+      |
+    5 | link = "00-mac.link"
+      |        ^^^^^^^^^^^^^
+      |
+      = help: keep one of them
+    error: `vendor` is empty
+     --> sensor.toml:4:10
+      |
+    4 | vendor = " "
+      |          ^^^
+      |
+      = help: name the vendor, like "VMware", or remove the key
+    error: port 0 is out of range
+     --> sensor.toml:4:11
+      |
+    4 | listen = [0]
+      |           ^
+      |
+      = help: ports are 1 to 65535
+    error: `lo` cannot name an interface: use 1 to 15 letters, digits, dots, dashes or underscores, and not lo, all or default
+     --> sensor.toml:4:13
+      |
+    4 | interface = "lo"
+      |             ^^^^
+      |
+      = help: name it as the rules do, like "eth0"
+    error: `203.0.113.10` has no prefix length
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "203.0.113.10" }
+      |                    ^^^^^^^^^^^^^^
+      |
+      = help: write it like 203.0.113.10/24
+    error: `203.0.113.10/32` has a prefix length that leaves no room
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "203.0.113.10/32" }
+      |                    ^^^^^^^^^^^^^^^^^
+      |
+      = help: write it like 203.0.113.10/24
+    error: `2001:db8::1` is not an address of this family
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "2001:db8::1/64" }
+      |                    ^^^^^^^^^^^^^^^^
+      |
+      = help: write it like 203.0.113.10
+    error: 127.0.0.1 is not an address that a machine on a link can have
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "127.0.0.1/8" }
+      |                    ^^^^^^^^^^^^^
+      |
+      = help: use a global or private unicast address
+    error: the prober 203.0.113.66 is not in the network of the host 192.0.2.10/24
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "192.0.2.10/24" }
+      |                    ^^^^^^^^^^^^^^^
+      |
+      = help: name one that is, with `prober = { v4 = "..", v6 = ".." }`
+    error: 203.0.113.0 is the address of the whole network /24
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v4 = "203.0.113.0/24" }
+      |                    ^^^^^^^^^^^^^^^^
+      |
+      = help: use the address of one machine in it
+    error: fe80::1 is not an address that a machine on a link can have
+     --> sensor.toml:4:20
+      |
+    4 | addresses = { v6 = "fe80::1/64" }
+      |                    ^^^^^^^^^^^^
+      |
+      = help: use a global or private unicast address
+    error: unknown key `v5`
+     --> sensor.toml:4:15
+      |
+    4 | addresses = { v5 = "203.0.113.10/24" }
+      |               ^^
+      |
+      = help: did you mean `v4`? known here: v4, v6
+    error: the host and the prober are both 203.0.113.10
+     --> sensor.toml:4:17
+      |
+    4 | prober = { v4 = "203.0.113.10" }
+      |                 ^^^^^^^^^^^^^^
+      |
+      = help: give them two addresses
+    error: 203.0.113.255 is the address of the whole network /24
+     --> sensor.toml:4:17
+      |
+    4 | prober = { v4 = "203.0.113.255" }
+      |                 ^^^^^^^^^^^^^^^
+      |
+      = help: use the address of one machine in it
+    error: the prober 2001:db8:114::66 is not in the network of the host 2001:db8:113::10/64
+     --> sensor.toml:4:17
+      |
+    4 | prober = { v6 = "2001:db8:114::66" }
+      |                 ^^^^^^^^^^^^^^^^^^
+      |
+      = help: name one that is, with `prober = { v4 = "..", v6 = ".." }`
+    "#);
+}
+
+#[test]
+fn the_host_can_be_elsewhere() {
+    let text = "addresses = { v4 = \"192.0.2.1/28\", v6 = \"fd00::1/48\" }\nprober = { v4 = \"192.0.2.14\", v6 = \"fd00::2\" }";
+    let addresses = parse(&format!("[sensor]\nssh = 22\n[host]\n{text}")).unwrap().host.addresses;
+    assert_eq!((addresses.v4.prefix_len, addresses.v6.prefix_len), (28, 48));
+    assert_eq!(addresses.prober(crate::net::Family::Ipv4).to_string(), "192.0.2.14");
+    assert_eq!(addresses.host(crate::net::Family::Ipv6).to_string(), "fd00::1");
+}
+
+/// A folder with `files`, and a sensor file in it.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Folder(folder)
+    }
+
+    fn parse(&self, text: &str) -> Result<SensorFile> {
+        SensorFile::parse(Source { name: self.0.path().join("sensor.toml"), text: text.into() })
+    }
+
+    /// The ports, or the complaint without the folder's own path.
+    fn ssh(&self) -> String {
+        match self.parse("[sensor]\nssh = \"auto\"\nsshd_config = \"sshd_config\"") {
+            Ok(file) => format!("{:?}", file.sensor.ssh.iter().map(|port| port.0).collect::<Vec<_>>()),
+            Err(error) => self.unnamed(&error.to_string()),
+        }
+    }
+
+    fn mac(&self) -> String {
+        match self.parse("[sensor]\nssh = 22\n[host]\nlink = \"00-mac.link\"") {
+            Ok(file) => file.host.mac.unwrap().to_string(),
+            Err(error) => self.unnamed(&error.to_string()),
+        }
+    }
+
+    fn unnamed(&self, text: &str) -> String {
+        text.replace(&format!("{}{}", self.0.path().display(), std::path::MAIN_SEPARATOR), "")
+    }
+}
+
+#[test]
+fn ssh_ports_are_read_as_sshd_reads_them() {
+    let ssh = |text: &str| Folder::with(&[("sshd_config", text)]).ssh();
+    assert_eq!(ssh(""), "[22]");
+    assert_eq!(ssh("#Port 23\nPort 32232 # ours\n"), "[32232]");
+    assert_eq!(ssh("port=2222\nPORT \"2200\"\nPort = 2201\r\n"), "[2200, 2201, 2222]");
+    assert_eq!(ssh("ListenAddress 0.0.0.0:2222\n"), "[2222]");
+    assert_eq!(ssh("ListenAddress [::]:2222\nListenAddress ::\nPort 2200\n"), "[2200, 2222]");
+    assert_eq!(ssh("ListenAddress 192.0.2.1\n"), "[22]");
+    assert_eq!(ssh("Port 2222\nMatch User pi\n  Port 1\n"), "[2222]");
+}
+
+#[test]
+fn included_files_count_until_their_own_match() {
+    let folder = Folder::with(&[
+        ("sshd_config", "Include sshd_config.d/*.conf \"more of it.conf\" absent/*\nPort 22\n"),
+        ("sshd_config.d/a.conf", "Port 2201\nMatch all\nPort 1\n"),
+        ("sshd_config.d/b.conf", "Port 2202\n"),
+        ("sshd_config.d/b.conf.bak", "Port 2\n"),
+        ("more of it.conf", "Port 2203\n"),
+    ]);
+    assert_eq!(folder.ssh(), "[22, 2201, 2202, 2203]");
+}
+
+#[test]
+fn complaints_about_sshd_config_name_its_line() {
+    let ssh = |text: &str| Folder::with(&[("sshd_config", text)]).ssh();
+    let texts = [
+        "Port 22\nPort 0\n",
+        "Port ssh\n",
+        "Port\n",
+        "ListenAddress host:99999\n",
+        "Include sshd_config\n",
+        "Include [\n",
+    ];
+    assert_snapshot!(texts.map(ssh).join("\n"), @r#"
+    error: `0` is not a port
+     --> sshd_config:2:1
+      |
+    2 | Port 0
+      | ^^^^^^
+      |
+      = help: ports are 1 to 65535
+    error: `ssh` is not a port
+     --> sshd_config:1:1
+      |
+    1 | Port ssh
+      | ^^^^^^^^
+      |
+      = help: ports are 1 to 65535
+    error: no port is named
+     --> sshd_config:1:1
+      |
+    1 | Port
+      | ^^^^
+      |
+      = help: ports are 1 to 65535
+    error: `99999` is not a port
+     --> sshd_config:1:1
+      |
+    1 | ListenAddress host:99999
+      | ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: ports are 1 to 65535
+    error: Include goes deeper than 16 files
+     --> sshd_config:1:1
+      |
+    1 | Include sshd_config
+      | ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: sshd gives up here too: does a file include itself?
+    error: `[` is not a pattern: invalid range pattern
+     --> sshd_config:1:1
+      |
+    1 | Include [
+      | ^^^^^^^^^
+      |
+      = help: see glob(7)
+    "#);
+    assert_snapshot!(Folder::with(&[]).ssh(), @r#"
+    error: cannot read sshd_config: No such file or directory (os error 2)
+     |
+     = help: check the path; it is taken from the folder you are in
+    "#);
+}
+
+#[test]
+fn the_mac_is_read_from_a_link_file() {
+    let mac = |text: &str| Folder::with(&[("00-mac.link", text)]).mac();
+    assert_eq!(
+        mac("[Match]\nMACAddress=b8:27:eb:12:34:56\n[Link]\nMACAddress = 00:0c:29:4f:8e:35\n"),
+        "00:0c:29:4f:8e:35"
+    );
+    assert_eq!(
+        mac("[Link]\n#MACAddress=1\nMACAddress=00:0c:29:4f:8e:34\nMACAddress=00:0c:29:4f:8e:35"),
+        "00:0c:29:4f:8e:35"
+    );
+    let texts = [
+        "[Match]\nMACAddress=00:0c:29:4f:8e:35\n",
+        "[Link]\nMACAddress=00:0c:29\n",
+        "[Link]\nMACAddress=01:0c:29:4f:8e:35\n",
+        "[Link]\nMACAddress=00:0c:29:4f:8e:35\nMACAddressPolicy=persistent\n",
+    ];
+    assert_snapshot!(texts.map(mac).join("\n"), @r#"
+    error: there is no MACAddress= under [Link]
+     --> 00-mac.link:1:1
+      |
+    1 | [Match]
+      | ^
+      |
+      = help: add a line like MACAddress=00:0c:29:4f:8e:35 under [Link]; see systemd.link(5)
+    error: `00:0c:29` is not a MAC address
+     --> 00-mac.link:2:1
+      |
+    2 | MACAddress=00:0c:29
+      | ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write it like 00:0c:29:4f:8e:35
+    error: no interface can have the address 01:0c:29:4f:8e:35
+     --> 00-mac.link:2:1
+      |
+    2 | MACAddress=01:0c:29:4f:8e:35
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write it like 00:0c:29:4f:8e:35
+    error: MACAddressPolicy=persistent makes systemd ignore MACAddress=
+     --> 00-mac.link:3:1
+      |
+    3 | MACAddressPolicy=persistent
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write MACAddressPolicy=none
+    "#);
+}
+
+#[test]
+fn a_relative_path_is_taken_from_the_folder_of_the_file() {
+    let source = Source { name: "a/sensor.toml".into(), text: "".into() };
+    assert_eq!(beside(&source, Path::new("b.link")), Path::new("a/b.link"));
+    assert_eq!(beside(&source, Path::new("/b.link")), Path::new("/b.link"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_says_reading_it_does_not_panic(text in "(\\[sensor\\]|\\[host\\]|ssh|mac|=|\\n|\"|[0-9]|\\PC){0,40}") {
+        let _ = parse(&text).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn a_name_that_could_leave_its_quotes_is_refused(name in ".*[\"\\\\'`\\n\\r\\t\u{0}é$;].*") {
+        let key = serde_json::to_string(&name).unwrap();
+        let text = format!("[sensor]\nssh = 32232\nwatched = {{ {key} = 80 }}");
+        prop_assert!(parse(&text).is_err());
+    }
+}
