@@ -1,4 +1,8 @@
 //! scanlab (architecture page: to be written)
+/// The command line.
+pub mod cli {
+    pub mod vendor;
+}
 pub mod error;
 pub mod expect;
 pub mod log_line;
