@@ -1,1 +1,348 @@
-//! To be written.
+//! The oracle: what each probe must find, from the intent alone.
+//!
+//! It starts from the [`Sensor`] and the [`Host`] and never sees a ruleset: generator and oracle would otherwise share
+//! one bug. `compare` holds what is said here against what the lab observed. Both [`Order`](crate::sensor::Order)s and
+//! both [`Deny`](crate::sensor::Deny)s mean the same for TCP, so neither is asked for.
+//!
+//! # The intent
+//!
+//! 1. NULL, FIN, Xmas and ACK are dropped in silence at every port, named or not, whether something listens or not, and
+//!    logged as a scan when the technique is in `scans`.
+//! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` port without a line and at a `honeypot` port with the
+//!    line of the port: *open* when something listens there, else *closed*, because the kernel itself answers with a RST.
+//! 3. A SYN is dropped at a `watched` port with the line of the port.
+//! 4. A SYN is dropped at every other port, and logged as a SYN scan when that is in `scans`.
+//!
+//! What a probe expects of the log holds for the first probe of a rule; [`RateExpectation`] tells when the limit speaks.
+
+use std::collections::BTreeSet;
+
+use crate::net::Family;
+use crate::port::Port;
+use crate::scan::{PortState, Technique};
+use crate::sensor::{Host, Limit, Sensor, Service};
+
+/// What one probe must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The state of the port, as the technique sees it.
+    pub state: PortState,
+    /// The prefix of the line that the probe leaves in the log, to the byte; none when it leaves none.
+    pub log: Option<String>,
+}
+
+/// A probe and what it must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// How the port is probed.
+    pub technique: Technique,
+    /// Over IPv4 or IPv6.
+    pub family: Family,
+    /// The port.
+    pub port: Port,
+    /// What must come of it.
+    pub expected: Expected,
+}
+
+/// A LOG rule and its limit: of many probes in a burst, as many lines as the limit lets through, and every probe the
+/// same fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateExpectation {
+    /// The technique that triggers the rule.
+    pub technique: Technique,
+    /// Over IPv4 or IPv6.
+    pub family: Family,
+    /// The port that triggers it.
+    pub port: Port,
+    /// The prefix of its lines.
+    pub prefix: String,
+    /// The limit that the rule has for itself.
+    pub limit: Limit,
+    /// The state that *every* probe finds: a limit belongs on the LOG rule, never on the DROP that follows it.
+    pub state: PortState,
+}
+
+/// Every technique at every port that matters, ordered by family, technique and port.
+pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
+    let ports: BTreeSet<Port> = named_ports(sensor).into_iter().chain(unnamed_ports(sensor, host)).collect();
+    let probes = Family::BOTH.into_iter().flat_map(|family| Technique::ALL.map(|technique| (family, technique)));
+    probes
+        .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))
+        .map(|(family, technique, port)| {
+            let expected = expected(sensor, host, technique, port);
+            Expectation { technique, family, port, expected }
+        })
+        .collect()
+}
+
+/// One for each LOG rule that is meant, ordered as [`expectations`]: honeypot and watched ports by their SYN, techniques
+/// in `scans` at a port without a name.
+pub fn rate_expectations(sensor: &Sensor, host: &Host) -> Vec<RateExpectation> {
+    let logged_ports = services(sensor).flat_map(|service| &service.ports).map(|port| (Technique::Syn, *port));
+    let unnamed = unnamed_ports(sensor, host).first().copied();
+    let scans = sensor.scans.iter().filter_map(|technique| Some((*technique, unnamed?)));
+    let rules: BTreeSet<(Technique, Port)> = logged_ports.chain(scans).collect();
+    Family::BOTH
+        .into_iter()
+        .flat_map(|family| rules.iter().map(move |(technique, port)| (family, *technique, *port)))
+        .filter_map(|(family, technique, port)| {
+            let Expected { state, log } = expected(sensor, host, technique, port);
+            Some(RateExpectation { technique, family, port, prefix: log?, limit: sensor.limit, state })
+        })
+        .collect()
+}
+
+/// The ports without a name at which the default deny is tried, ascending. Few, but each can tell something:
+///
+/// 1. the first and the last port, 1 and 65535, which a range written too short misses;
+/// 2. the neighbours of the lowest and of the highest named port: a range written in place of a list, or a port off by
+///    one, shows at one of these four;
+/// 3. the lowest port on which something listens although it has no name: only there a missing deny says *open*.
+pub fn unnamed_ports(sensor: &Sensor, host: &Host) -> Vec<Port> {
+    let named = named_ports(sensor);
+    let ends = [Port(1), Port(u16::MAX)];
+    let neighbours = named.first().into_iter().chain(named.last()).flat_map(|port| neighbours(*port));
+    let listening = host.listen.iter().copied().filter(|port| !named.contains(port)).min();
+    let ports: BTreeSet<Port> = ends.into_iter().chain(neighbours).chain(listening).collect();
+    ports.difference(&named).copied().collect()
+}
+
+/// The ports next to `port`; port 0 is never on the wire, see [`Port`].
+fn neighbours(port: Port) -> impl Iterator<Item = Port> {
+    let below = port.0.checked_sub(1).filter(|below| *below != 0);
+    below.into_iter().chain(port.0.checked_add(1)).map(Port)
+}
+
+fn named_ports(sensor: &Sensor) -> BTreeSet<Port> {
+    let of_services = services(sensor).flat_map(|service| &service.ports);
+    sensor.ssh.iter().chain(of_services).copied().collect()
+}
+
+fn services(sensor: &Sensor) -> impl Iterator<Item = &Service> {
+    sensor.honeypot.iter().chain(&sensor.watched)
+}
+
+fn expected(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
+    match technique {
+        Technique::Syn | Technique::Connect => expected_of_syn(sensor, host, technique, port),
+        Technique::Null | Technique::Fin | Technique::Xmas | Technique::Ack => {
+            Expected { state: silence(technique), log: scan_log(sensor, technique) }
+        }
+    }
+}
+
+fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
+    match role(sensor, port) {
+        Role::Ssh => Expected { state: accepted(host, technique, port), log: None },
+        Role::Honeypot(service) => {
+            Expected { state: accepted(host, technique, port), log: Some(sensor.port_prefix(service)) }
+        }
+        Role::Watched(service) => Expected { state: silence(technique), log: Some(sensor.port_prefix(service)) },
+        // A connection that the default deny refuses looks like a SYN scan: its first packet is the same.
+        Role::Unnamed => Expected { state: silence(technique), log: scan_log(sensor, Technique::Syn) },
+    }
+}
+
+/// What the sensor means a port to be.
+enum Role<'a> {
+    Ssh,
+    Honeypot(&'a Service),
+    Watched(&'a Service),
+    Unnamed,
+}
+
+fn role(sensor: &Sensor, port: Port) -> Role<'_> {
+    let named = |services: &'_ [Service]| services.iter().position(|service| service.ports.contains(&port));
+    if sensor.ssh.contains(&port) {
+        return Role::Ssh;
+    }
+    let honeypot = named(&sensor.honeypot).map(|at| Role::Honeypot(&sensor.honeypot[at]));
+    let watched = || named(&sensor.watched).map(|at| Role::Watched(&sensor.watched[at]));
+    honeypot.or_else(watched).unwrap_or(Role::Unnamed)
+}
+
+/// The state of a port whose packets the firewall lets through to the host's own TCP.
+fn accepted(host: &Host, technique: Technique, port: Port) -> PortState {
+    if host.listen.contains(&port) { PortState::Open } else { technique.profile().reset }
+}
+
+fn silence(technique: Technique) -> PortState {
+    technique.profile().silence
+}
+
+fn scan_log(sensor: &Sensor, technique: Technique) -> Option<String> {
+    sensor.scans.contains(&technique).then(|| sensor.scan_prefix(technique))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::net::{Addresses, InterfaceName};
+    use crate::port::PortSet;
+    use crate::sensor::{Deny, Order, TimeUnit};
+
+    /// The sensor of the article.
+    fn sensor() -> Sensor {
+        let service = |name: &str, ports: &[u16]| Service {
+            name: name.to_owned(),
+            ports: ports.iter().copied().map(Port).collect(),
+        };
+        Sensor {
+            ssh: vec![Port(32232)],
+            honeypot: vec![service("SSH", &[22])],
+            watched: vec![
+                service("HTTP", &[80]),
+                service("HTTPS", &[443]),
+                service("SMB", &[139, 445]),
+                service("ADB", &[5555]),
+            ],
+            scans: Technique::LOGGED.to_vec(),
+            limit: Limit { count: 5, per: TimeUnit::Minute, burst: 5 },
+            prefix: "<IPT> ".to_owned(),
+            deny: Deny::Tcp,
+            order: Order::Hardened,
+        }
+    }
+
+    fn host(listen: &[u16]) -> Host {
+        Host {
+            mac: None,
+            vendor: None,
+            listen: listen.iter().copied().map(Port).collect(),
+            interface: InterfaceName::default(),
+            addresses: Addresses::default(),
+        }
+    }
+
+    fn at(sensor: &Sensor, host: &Host, technique: Technique, port: u16) -> (PortState, Option<String>) {
+        let Expected { state, log } = expected(sensor, host, technique, Port(port));
+        (state, log)
+    }
+
+    /// One line for the ports that share everything else.
+    fn table(rows: impl Iterator<Item = (Family, Technique, String, Port)>) -> String {
+        let mut grouped: BTreeMap<(Family, Technique, String), Vec<Port>> = BTreeMap::new();
+        for (family, technique, what, port) in rows {
+            grouped.entry((family, technique, what)).or_default().push(port);
+        }
+        let row = |((family, technique, what), ports): (_, Vec<Port>)| {
+            format!("{family} {technique:<7} {what} @ {}\n", PortSet::from_iter(ports))
+        };
+        grouped.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_whole_table_of_the_article() {
+        let rows = expectations(&sensor(), &host(&[22, 32232])).into_iter().map(|row| {
+            let log = row.expected.log.map_or("-".to_owned(), |prefix| format!("{prefix:?}"));
+            (row.family, row.technique, format!("{:<13} {log}", row.expected.state), row.port)
+        });
+        insta::assert_snapshot!(table(rows.filter(|(family, ..)| *family == Family::Ipv4)), @r#"
+        ipv4 syn     filtered      "<IPT> ADB port: " @ 5555
+        ipv4 syn     filtered      "<IPT> HTTP port: " @ 80
+        ipv4 syn     filtered      "<IPT> HTTPS port: " @ 443
+        ipv4 syn     filtered      "<IPT> SMB port: " @ 139,445
+        ipv4 syn     filtered      "<IPT> SYN scan: " @ 1,21,23,32231,32233,65535
+        ipv4 syn     open          "<IPT> SSH port: " @ 22
+        ipv4 syn     open          - @ 32232
+        ipv4 connect filtered      "<IPT> ADB port: " @ 5555
+        ipv4 connect filtered      "<IPT> HTTP port: " @ 80
+        ipv4 connect filtered      "<IPT> HTTPS port: " @ 443
+        ipv4 connect filtered      "<IPT> SMB port: " @ 139,445
+        ipv4 connect filtered      "<IPT> SYN scan: " @ 1,21,23,32231,32233,65535
+        ipv4 connect open          "<IPT> SSH port: " @ 22
+        ipv4 connect open          - @ 32232
+        ipv4 null    open|filtered "<IPT> NULL scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
+        ipv4 fin     open|filtered "<IPT> FIN scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
+        ipv4 xmas    open|filtered "<IPT> Xmas scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
+        ipv4 ack     filtered      "<IPT> ACK scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
+        "#);
+    }
+
+    #[test]
+    fn every_log_rule_has_a_rate() {
+        let rows = rate_expectations(&sensor(), &host(&[22, 32232])).into_iter().map(|row| {
+            let what = format!("{:<13} {:?} {} burst {}", row.state, row.prefix, row.limit, row.limit.burst);
+            (row.family, row.technique, what, row.port)
+        });
+        insta::assert_snapshot!(table(rows.filter(|(family, ..)| *family == Family::Ipv4)), @r#"
+        ipv4 syn     filtered      "<IPT> ADB port: " 5/min burst 5 @ 5555
+        ipv4 syn     filtered      "<IPT> HTTP port: " 5/min burst 5 @ 80
+        ipv4 syn     filtered      "<IPT> HTTPS port: " 5/min burst 5 @ 443
+        ipv4 syn     filtered      "<IPT> SMB port: " 5/min burst 5 @ 139,445
+        ipv4 syn     filtered      "<IPT> SYN scan: " 5/min burst 5 @ 1
+        ipv4 syn     open          "<IPT> SSH port: " 5/min burst 5 @ 22
+        ipv4 null    open|filtered "<IPT> NULL scan: " 5/min burst 5 @ 1
+        ipv4 fin     open|filtered "<IPT> FIN scan: " 5/min burst 5 @ 1
+        ipv4 xmas    open|filtered "<IPT> Xmas scan: " 5/min burst 5 @ 1
+        ipv4 ack     filtered      "<IPT> ACK scan: " 5/min burst 5 @ 1
+        "#);
+    }
+
+    #[test]
+    fn both_families_expect_the_same() {
+        let rows = expectations(&sensor(), &host(&[22]));
+        let (v4, v6) = rows.split_at(rows.len() / 2);
+        assert!(v4.iter().all(|row| row.family == Family::Ipv4));
+        for (v4, v6) in v4.iter().zip(v6) {
+            assert_eq!(&Expectation { family: Family::Ipv6, ..v4.clone() }, v6);
+        }
+    }
+
+    #[test]
+    fn rows_are_ordered_by_family_technique_and_port_without_repetition() {
+        let rows = expectations(&sensor(), &host(&[22, 8080]));
+        let keys: Vec<_> = rows.iter().map(|row| (row.family, row.technique, row.port)).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn without_scans_only_named_ports_leave_a_line() {
+        let sensor = Sensor { scans: Vec::new(), ..sensor() };
+        let host = host(&[22, 32232]);
+        let logged = expectations(&sensor, &host).into_iter().filter(|row| row.expected.log.is_some());
+        let ports: PortSet = logged.map(|row| row.port).collect();
+        assert_eq!(ports.to_string(), "22,80,139,443,445,5555");
+        assert_eq!(at(&sensor, &host, Technique::Xmas, 80), (PortState::OpenFiltered, None));
+        assert!(rate_expectations(&sensor, &host).iter().all(|rate| rate.technique == Technique::Syn));
+    }
+
+    #[test]
+    fn a_named_port_on_which_nothing_listens_is_closed_not_filtered() {
+        let (sensor, host) = (sensor(), host(&[]));
+        assert_eq!(at(&sensor, &host, Technique::Connect, 32232), (PortState::Closed, None));
+        assert_eq!(at(&sensor, &host, Technique::Syn, 22), (PortState::Closed, Some("<IPT> SSH port: ".to_owned())));
+    }
+
+    #[test]
+    fn a_listener_does_not_open_what_is_watched_or_unnamed() {
+        let (sensor, host) = (sensor(), host(&[80, 8080]));
+        assert_eq!(at(&sensor, &host, Technique::Syn, 80).0, PortState::Filtered);
+        assert_eq!(at(&sensor, &host, Technique::Syn, 8080).0, PortState::Filtered);
+        assert!(unnamed_ports(&sensor, &host).contains(&Port(8080)));
+    }
+
+    #[test]
+    fn a_connection_to_an_unnamed_port_is_logged_as_a_syn_scan() {
+        let expected = (PortState::Filtered, Some("<IPT> SYN scan: ".to_owned()));
+        assert_eq!(at(&sensor(), &host(&[]), Technique::Connect, 9), expected);
+    }
+
+    #[test]
+    fn both_orders_mean_the_same() {
+        let article = Sensor { order: Order::Article, deny: Deny::All, ..sensor() };
+        assert_eq!(expectations(&article, &host(&[22])), expectations(&sensor(), &host(&[22])));
+    }
+
+    #[test]
+    fn unnamed_ports_are_never_named() {
+        let on = |ssh: &[u16]| Sensor { ssh: ssh.iter().copied().map(Port).collect(), ..sensor() };
+        let unnamed = |sensor: &Sensor| unnamed_ports(sensor, &host(&[])).into_iter().collect::<PortSet>().to_string();
+        assert_eq!(unnamed(&sensor()), "1,21,23,32231,32233,65535");
+        assert_eq!(unnamed(&on(&[1, 65535])), "2,65534");
+        let nothing = Sensor { ssh: vec![], honeypot: vec![], watched: vec![], ..sensor() };
+        assert_eq!(unnamed(&nothing), "1,65535");
+    }
+}

@@ -70,7 +70,7 @@ impl Technique {
         match self {
             Technique::Syn => row("syn", "-sS", "SYN", TcpFlags::SYN, Filtered, Closed),
             Technique::Connect => row("connect", "-sT", "Connect", TcpFlags::SYN, Filtered, Closed),
-            Technique::Null => row("null", "-sN", "NULL", 0, OpenFiltered, Closed),
+            Technique::Null => row("null", "-sN", "Null", 0, OpenFiltered, Closed),
             Technique::Fin => row("fin", "-sF", "FIN", TcpFlags::FIN, OpenFiltered, Closed),
             Technique::Xmas => {
                 let flags = TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG;

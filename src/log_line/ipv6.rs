@@ -1,0 +1,165 @@
+//! `SRC= DST= LEN= TC= HOPLIMIT= FLOWLBL= ...`: an IPv6 header and its extension headers (RFC 8200).
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use super::Transport;
+use super::reader::{Reader, fixed_hex};
+
+/// An IPv6 packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ipv6 {
+    /// Source address.
+    pub source: Ipv6Addr,
+    /// Destination address.
+    pub destination: Ipv6Addr,
+    /// Length in bytes, header included (the header's own field does not count it).
+    pub length: u32,
+    /// Traffic class.
+    pub traffic_class: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Flow label, 20 bits. Printed in decimal, whatever the kernel's own comment says.
+    pub flow_label: u32,
+    /// Extension headers, in order, as far as they are told.
+    pub extensions: Vec<Extension>,
+    /// What it carries; none after an ESP header, at which the kernel stops.
+    pub transport: Option<Transport>,
+}
+
+/// An extension header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// Without `--log-ip-options`, a fragment header is the only one told.
+    Fragment(FragmentHeader),
+    /// With `--log-ip-options`, each is told in `OPT ( .. )`.
+    Listed(ListedExtension),
+}
+
+/// What stands in `OPT ( .. )`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedExtension {
+    /// Nothing: hop-by-hop options, a routing header or destination options.
+    Unnamed,
+    /// A fragment header.
+    Fragment(FragmentHeader),
+    /// An authentication header.
+    Ah {
+        /// Security parameters index.
+        spi: u32,
+    },
+    /// An ESP header: the last that is told.
+    Esp {
+        /// Security parameters index.
+        spi: u32,
+    },
+}
+
+/// A fragment header (RFC 8200, section 4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FragmentHeader {
+    /// Offset in bytes: IPv4 tells it in units of 8.
+    pub offset: u16,
+    /// More fragments follow; the kernel prints `INCOMPLETE`.
+    pub more: bool,
+    /// Identification.
+    pub id: u32,
+}
+
+impl Ipv6 {
+    /// The differentiated services code point (RFC 2474).
+    pub fn dscp(&self) -> u8 {
+        self.traffic_class >> 2
+    }
+
+    /// The ECN field, 2 bits (RFC 3168).
+    pub fn ecn(&self) -> u8 {
+        self.traffic_class & 0b11
+    }
+
+    pub(super) fn parse(reader: &mut Reader) -> Option<Ipv6> {
+        Some(Ipv6 {
+            source: reader.value("SRC=", address)?,
+            destination: reader.value("DST=", address)?,
+            length: reader.decimal("LEN=")?,
+            traffic_class: reader.decimal("TC=")?,
+            hop_limit: reader.decimal("HOPLIMIT=")?,
+            flow_label: reader.decimal("FLOWLBL=")?,
+            extensions: std::iter::from_fn(|| reader.attempt(Extension::parse)).collect(),
+            transport: Transport::parse(reader),
+        })
+    }
+}
+
+impl Extension {
+    fn parse(reader: &mut Reader) -> Option<Extension> {
+        match reader.literal("OPT ( ") {
+            Some(()) => ListedExtension::parse(reader).map(Extension::Listed),
+            None => FragmentHeader::parse(reader).map(Extension::Fragment),
+        }
+    }
+}
+
+impl ListedExtension {
+    fn parse(reader: &mut Reader) -> Option<ListedExtension> {
+        if let Some(spi) = reader.hex("ESP SPI=0x") {
+            return reader.literal(")").map(|()| ListedExtension::Esp { spi });
+        }
+        let fragment = reader.attempt(FragmentHeader::parse).map(ListedExtension::Fragment);
+        let ah = || reader.hex("AH SPI=0x").map(|spi| ListedExtension::Ah { spi });
+        let extension = fragment.or_else(ah).unwrap_or(ListedExtension::Unnamed);
+        // The kernel also stops at a header inside a later fragment, and then prints no space: that goes to the rest.
+        reader.literal(") ").map(|()| extension)
+    }
+}
+
+impl FragmentHeader {
+    fn parse(reader: &mut Reader) -> Option<FragmentHeader> {
+        Some(FragmentHeader {
+            offset: reader.decimal("FRAG:")?,
+            more: reader.word("INCOMPLETE").is_some(),
+            id: reader.value("ID:", |text| fixed_hex(text, 8, str::to_ascii_lowercase))?,
+        })
+    }
+}
+
+/// `%pI6`: eight groups of four digits, never shortened.
+fn address(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().filter(|address| Full(*address).to_string() == text)
+}
+
+struct Full(Ipv6Addr);
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.segments().map(|group| format!("{group:04x}")).join(":"))
+    }
+}
+
+impl fmt::Display for Ipv6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SRC={} DST={} LEN={} ", Full(self.source), Full(self.destination), self.length)?;
+        write!(f, "TC={} HOPLIMIT={} FLOWLBL={} ", self.traffic_class, self.hop_limit, self.flow_label)?;
+        self.extensions.iter().try_for_each(|extension| extension.fmt(f))?;
+        self.transport.iter().try_for_each(|transport| transport.fmt(f))
+    }
+}
+
+impl fmt::Display for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Extension::Fragment(header) => header.fmt(f),
+            Extension::Listed(ListedExtension::Unnamed) => f.write_str("OPT ( ) "),
+            Extension::Listed(ListedExtension::Fragment(header)) => write!(f, "OPT ( {header}) "),
+            Extension::Listed(ListedExtension::Ah { spi }) => write!(f, "OPT ( AH SPI=0x{spi:x} ) "),
+            Extension::Listed(ListedExtension::Esp { spi }) => write!(f, "OPT ( ESP SPI=0x{spi:x} )"),
+        }
+    }
+}
+
+impl fmt::Display for FragmentHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.more { "INCOMPLETE " } else { "" };
+        write!(f, "FRAG:{} {more}ID:{:08x} ", self.offset, self.id)
+    }
+}

@@ -1,0 +1,159 @@
+//! The line that netfilter's LOG target prints, read into types and printed back byte for byte.
+//!
+//! The lab reads lines with it to tell whose probe caused them; NFLOG capture prints the kernel's line with it. It is
+//! pure text: it does not open `/dev/kmsg` and does not know which probe a line belongs to.
+//!
+//! Source of the format: `net/netfilter/nf_log_syslog.c` of Linux 6.18, and lines captured on that kernel.
+//!
+//! # Where the prefix ends
+//!
+//! The prefix is the user's, up to 29 bytes for LOG and 127 for NFLOG and nftables, and the kernel puts nothing between
+//! it and its own `IN=`. A prefix may end without a space (`PORTSCANIN=eth0`) and may hold pieces of a line itself.
+//! So the body is what starts at the *last* `IN=<interface> OUT=<interface> `: the kernel prints these two tokens once,
+//! first, and nothing that it prints after them contains them (`PHYSIN=` is followed by `PHYSOUT=`, never by `OUT=`).
+//! Only an interface whose own name contains `IN=` could be misread.
+//!
+//! # What a reader can rely on
+//!
+//! Reading never fails half-way: what is not understood (a field of a later kernel, a cut line, `TRUNCATED`) is kept in
+//! [`LogLine::rest`] as it stands, so nothing is lost when the line is printed again.
+
+mod arp;
+mod icmp;
+mod ipv4;
+mod ipv6;
+pub mod kmsg;
+mod link;
+mod network;
+mod reader;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::fmt;
+
+pub use arp::{Arp, ArpAddresses};
+pub use icmp::{Icmp, IcmpDetail};
+pub use ipv4::Ipv4;
+pub use ipv6::{Extension, FragmentHeader, Ipv6, ListedExtension};
+pub use link::{LinkHeader, MacHeader, Tunnel, Vlan};
+pub use network::Network;
+pub use tcp::{Sequence, TcpFlag, TcpHeader};
+pub use transport::{Protocol, Transport, UdpHeader};
+
+use reader::Reader;
+
+/// One line of the LOG target (or of TRACE, which prints the same body).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// What the rule put in front, to the byte, trailing space included.
+    pub prefix: String,
+    /// `IN=`: where the packet came in; none for a packet of the host itself.
+    pub in_interface: Option<String>,
+    /// `OUT=`: where it leaves; none in PREROUTING and INPUT.
+    pub out_interface: Option<String>,
+    /// `PHYSIN=`: the port of a bridge that it came in by, when that is not [`LogLine::in_interface`].
+    pub physical_in: Option<String>,
+    /// `PHYSOUT=`: the port of a bridge that it leaves by.
+    pub physical_out: Option<String>,
+    /// The link-layer header; none for a packet of the host itself.
+    pub link: Option<LinkHeader>,
+    /// The packet; none when its header was cut short or its ethertype is not one that the kernel tells.
+    pub network: Option<Network>,
+    /// `UID= GID=`: who owns the socket (`--log-uid`). A TAP's own frames carry the owner of the TAP.
+    pub owner: Option<Owner>,
+    /// `MARK=`: the packet mark, when it is not 0.
+    pub mark: Option<u32>,
+    /// What follows and was not understood, as it stands.
+    pub rest: String,
+}
+
+/// The owner of the socket that a packet belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Numeric user, as the initial user namespace sees it.
+    pub uid: u32,
+    /// Numeric group, likewise.
+    pub gid: u32,
+}
+
+impl LogLine {
+    /// Reads a line, without its line end; none when it holds no `IN=<interface> OUT=<interface>`. A missing trailing
+    /// space (log daemons strip it) is forgiven.
+    pub fn parse(text: &str) -> Option<LogLine> {
+        text.rmatch_indices("IN=").find_map(|(start, _)| {
+            let (prefix, body) = text.split_at(start);
+            LogLine::parse_body(prefix, &mut Reader::new(body))
+        })
+    }
+
+    fn parse_body(prefix: &str, reader: &mut Reader) -> Option<LogLine> {
+        let in_interface = interface(reader, "IN=")?;
+        let out_interface = interface(reader, "OUT=")?;
+        Some(LogLine {
+            prefix: prefix.to_owned(),
+            in_interface,
+            out_interface,
+            physical_in: interface(reader, "PHYSIN=").flatten(),
+            physical_out: interface(reader, "PHYSOUT=").flatten(),
+            link: LinkHeader::parse(reader),
+            network: Network::parse(reader),
+            owner: reader.attempt(Owner::parse),
+            mark: reader.hex("MARK=0x"),
+            rest: reader.rest().to_owned(),
+        })
+    }
+
+    /// The Ethernet header, however it was printed.
+    pub fn mac(&self) -> Option<MacHeader> {
+        self.link.as_ref().and_then(LinkHeader::mac)
+    }
+
+    /// The line without its prefix, as the kernel prints it.
+    pub fn body(&self) -> impl fmt::Display + '_ {
+        Body(self)
+    }
+}
+
+/// An interface name as `dev_valid_name` allows it (at most 15 bytes, no `/` or `:`), or none. The outer option says
+/// whether the field is there at all.
+fn interface(reader: &mut Reader, key: &str) -> Option<Option<String>> {
+    let name = reader.value(key, |name| (name.len() <= 15 && !name.contains(['/', ':'])).then_some(name))?;
+    Some(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+impl Owner {
+    fn parse(reader: &mut Reader) -> Option<Owner> {
+        Some(Owner { uid: reader.decimal("UID=")?, gid: reader.decimal("GID=")? })
+    }
+}
+
+impl fmt::Display for LogLine {
+    /// The whole line, byte for byte as the kernel prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.prefix, self.body())
+    }
+}
+
+struct Body<'a>(&'a LogLine);
+
+impl fmt::Display for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.0;
+        let name = |interface: &Option<String>| interface.clone().unwrap_or_default();
+        write!(f, "IN={} OUT={} ", name(&line.in_interface), name(&line.out_interface))?;
+        emit(f, "PHYSIN=", &line.physical_in)?;
+        emit(f, "PHYSOUT=", &line.physical_out)?;
+        line.link.iter().try_for_each(|link| link.fmt(f))?;
+        line.network.iter().try_for_each(|network| network.fmt(f))?;
+        line.owner.iter().try_for_each(|owner| write!(f, "UID={} GID={} ", owner.uid, owner.gid))?;
+        line.mark.iter().try_for_each(|mark| write!(f, "MARK=0x{mark:x} "))?;
+        f.write_str(&line.rest)
+    }
+}
+
+/// Prints `KEY=value `, or nothing.
+fn emit<T: fmt::Display>(f: &mut fmt::Formatter<'_>, key: &str, value: &Option<T>) -> fmt::Result {
+    value.iter().try_for_each(|value| write!(f, "{key}{value} "))
+}

@@ -1,0 +1,74 @@
+//! The packet of a line, whatever its network layer.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::reader::Reader;
+use super::{Arp, Ipv4, Ipv6, TcpHeader, Transport};
+
+/// A packet: the one that matched, or the one that an ICMP error quotes (which is never ARP).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// IPv4.
+    Ipv4(Ipv4),
+    /// IPv6.
+    Ipv6(Ipv6),
+    /// ARP, which nftables can log.
+    Arp(Arp),
+}
+
+impl Network {
+    pub(super) fn parse(reader: &mut Reader) -> Option<Network> {
+        Network::parse_ip(reader).or_else(|| reader.attempt(Arp::parse).map(Network::Arp))
+    }
+
+    pub(super) fn parse_ip(reader: &mut Reader) -> Option<Network> {
+        let ipv4 = reader.attempt(Ipv4::parse).map(Network::Ipv4);
+        ipv4.or_else(|| reader.attempt(Ipv6::parse).map(Network::Ipv6))
+    }
+
+    /// Source address; none for an ARP packet without addresses.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self {
+            Network::Ipv4(packet) => Some(packet.source.into()),
+            Network::Ipv6(packet) => Some(packet.source.into()),
+            Network::Arp(arp) => arp.addresses.map(|addresses| addresses.source.into()),
+        }
+    }
+
+    /// Destination address; none for an ARP packet without addresses.
+    pub fn destination(&self) -> Option<IpAddr> {
+        match self {
+            Network::Ipv4(packet) => Some(packet.destination.into()),
+            Network::Ipv6(packet) => Some(packet.destination.into()),
+            Network::Arp(arp) => arp.addresses.map(|addresses| addresses.destination.into()),
+        }
+    }
+
+    /// What the packet carries, as far as the kernel tells.
+    pub fn transport(&self) -> Option<&Transport> {
+        match self {
+            Network::Ipv4(packet) => packet.transport.as_ref(),
+            Network::Ipv6(packet) => packet.transport.as_ref(),
+            Network::Arp(_) => None,
+        }
+    }
+
+    /// The TCP header, when it carries a whole one.
+    pub fn tcp(&self) -> Option<&TcpHeader> {
+        match self.transport() {
+            Some(Transport::Tcp(header)) => Some(header),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::Ipv4(packet) => packet.fmt(f),
+            Network::Ipv6(packet) => packet.fmt(f),
+            Network::Arp(packet) => packet.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `PROTO=` and what follows it.
+
+use std::fmt;
+
+use super::reader::{Reader, canonical};
+use super::{Icmp, TcpHeader};
+use crate::port::Port;
+
+/// What a packet carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp(TcpHeader),
+    /// UDP or UDP-Lite.
+    Udp(UdpHeader),
+    /// ICMP or ICMPv6.
+    Icmp(Icmp),
+    /// An authentication header, in IPv4.
+    Ah {
+        /// Security parameters index.
+        spi: u32,
+    },
+    /// An ESP header, in IPv4.
+    Esp {
+        /// Security parameters index.
+        spi: u32,
+    },
+    /// `INCOMPLETE`: the header is cut short.
+    Incomplete {
+        /// Of which protocol.
+        protocol: Protocol,
+        /// Bytes that are there.
+        bytes: u32,
+    },
+    /// The protocol alone: a later fragment, or a protocol that the kernel tells by its number only.
+    Named(Protocol),
+}
+
+/// The value of `PROTO=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `TCP`
+    Tcp,
+    /// `UDP`
+    Udp,
+    /// `UDPLITE`
+    UdpLite,
+    /// `ICMP`
+    Icmp,
+    /// `ICMPv6`
+    Icmpv6,
+    /// `AH`
+    Ah,
+    /// `ESP`
+    Esp,
+    /// Any other, by its IANA number: 132 is SCTP, 47 is GRE.
+    Number(u8),
+}
+
+/// A UDP (RFC 768) or UDP-Lite (RFC 3828) header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpHeader {
+    /// Whether it is UDP-Lite.
+    pub lite: bool,
+    /// Source port.
+    pub source: Port,
+    /// Destination port.
+    pub destination: Port,
+    /// Length in bytes, header included; for UDP-Lite the checksum coverage.
+    pub length: u16,
+}
+
+impl Transport {
+    pub(super) fn parse(reader: &mut Reader) -> Option<Transport> {
+        reader.attempt(|ahead| {
+            let protocol = ahead.value("PROTO=", Protocol::parse)?;
+            if let Some(transport) = ahead.attempt(|ahead| Transport::parse_header(protocol, ahead)) {
+                return Some(transport);
+            }
+            if let Some(bytes) = ahead.incomplete() {
+                return Some(Transport::Incomplete { protocol, bytes });
+            }
+            ahead.at_end_of_packet().then_some(Transport::Named(protocol))
+        })
+    }
+
+    fn parse_header(protocol: Protocol, reader: &mut Reader) -> Option<Transport> {
+        match protocol {
+            Protocol::Tcp => TcpHeader::parse(reader).map(Transport::Tcp),
+            Protocol::Udp => UdpHeader::parse(false, reader).map(Transport::Udp),
+            Protocol::UdpLite => UdpHeader::parse(true, reader).map(Transport::Udp),
+            Protocol::Icmp | Protocol::Icmpv6 => Icmp::parse(protocol, reader).map(Transport::Icmp),
+            Protocol::Ah => reader.hex("SPI=0x").map(|spi| Transport::Ah { spi }),
+            Protocol::Esp => reader.hex("SPI=0x").map(|spi| Transport::Esp { spi }),
+            Protocol::Number(_) => None,
+        }
+    }
+
+    /// The value of `PROTO=`.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Transport::Tcp(_) => Protocol::Tcp,
+            Transport::Udp(header) if header.lite => Protocol::UdpLite,
+            Transport::Udp(_) => Protocol::Udp,
+            Transport::Icmp(message) => message.protocol(),
+            Transport::Ah { .. } => Protocol::Ah,
+            Transport::Esp { .. } => Protocol::Esp,
+            Transport::Incomplete { protocol, .. } | Transport::Named(protocol) => *protocol,
+        }
+    }
+}
+
+impl Protocol {
+    const WORDS: [(Protocol, &'static str); 7] = [
+        (Protocol::Tcp, "TCP"),
+        (Protocol::Udp, "UDP"),
+        (Protocol::UdpLite, "UDPLITE"),
+        (Protocol::Icmp, "ICMP"),
+        (Protocol::Icmpv6, "ICMPv6"),
+        (Protocol::Ah, "AH"),
+        (Protocol::Esp, "ESP"),
+    ];
+
+    fn parse(text: &str) -> Option<Protocol> {
+        let named = Protocol::WORDS.iter().find(|(_, word)| *word == text).map(|(protocol, _)| *protocol);
+        named.or_else(|| canonical(text).map(Protocol::Number))
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, Protocol::WORDS.iter().find(|(protocol, _)| protocol == self)) {
+            (Protocol::Number(number), _) => number.fmt(f),
+            (_, Some((_, word))) => f.pad(word),
+            (_, None) => unreachable!("every named protocol has a word"),
+        }
+    }
+}
+
+impl UdpHeader {
+    fn parse(lite: bool, reader: &mut Reader) -> Option<UdpHeader> {
+        Some(UdpHeader {
+            lite,
+            source: Port(reader.decimal("SPT=")?),
+            destination: Port(reader.decimal("DPT=")?),
+            length: reader.decimal("LEN=")?,
+        })
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PROTO={} ", self.protocol())?;
+        match self {
+            Transport::Tcp(header) => header.fmt(f),
+            Transport::Udp(udp) => write!(f, "SPT={} DPT={} LEN={} ", udp.source, udp.destination, udp.length),
+            Transport::Icmp(message) => message.fmt(f),
+            Transport::Ah { spi } | Transport::Esp { spi } => write!(f, "SPI=0x{spi:x} "),
+            Transport::Incomplete { bytes, .. } => write!(f, "INCOMPLETE [{bytes} bytes] "),
+            Transport::Named(_) => Ok(()),
+        }
+    }
+}

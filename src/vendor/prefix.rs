@@ -1,0 +1,89 @@
+//! Prefixes of MAC addresses, and the registries that give them out.
+
+use std::fmt;
+
+use crate::net::Mac;
+
+/// A registry of the IEEE Registration Authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Registry {
+    /// MA-L, 24 bits; once called OUI.
+    MaL,
+    /// MA-M, 28 bits.
+    MaM,
+    /// MA-S, 36 bits; once called OUI-36.
+    MaS,
+    /// IAB, 36 bits under `00:50:c2` and `40:d8:55`; no longer given out.
+    Iab,
+    /// CID, 24 bits with the U/L bit set: names a company, not for universal addresses.
+    Cid,
+}
+
+impl Registry {
+    const NAMES: [(Registry, &'static str); 5] = [
+        (Registry::MaL, "MA-L"),
+        (Registry::MaM, "MA-M"),
+        (Registry::MaS, "MA-S"),
+        (Registry::Iab, "IAB"),
+        (Registry::Cid, "CID"),
+    ];
+
+    /// The registry that the IEEE's files call `name`.
+    pub(super) fn named(name: &str) -> Option<Registry> {
+        Registry::NAMES.iter().find(|(_, own)| *own == name).map(|(registry, _)| *registry)
+    }
+
+    /// The registry that a prefix of this length belongs to.
+    pub(super) fn of(prefix: Prefix) -> Registry {
+        match (prefix.bits, prefix.value >> (prefix.bits - 24)) {
+            (24, _) => Registry::MaL,
+            (28, _) => Registry::MaM,
+            (_, 0x0050c2 | 0x40d855) => Registry::Iab,
+            (_, _) => Registry::MaS,
+        }
+    }
+}
+
+impl fmt::Display for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Registry::NAMES.iter().find(|(registry, _)| registry == self);
+        f.pad(named.expect("every registry has a name").1)
+    }
+}
+
+/// The first 24, 28 or 36 bits of a MAC address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    bits: u32,
+    value: u64,
+}
+
+impl Prefix {
+    /// The lengths that are given out, longest first, in bits.
+    pub const LENGTHS: [u32; 3] = [36, 28, 24];
+
+    /// The first `bits` (24 to 48) of `mac`.
+    pub(super) fn of(mac: Mac, bits: u32) -> Prefix {
+        let value = mac.0.iter().fold(0, |value, octet| value << 8 | u64::from(*octet));
+        Prefix { bits, value: value >> (48 - bits) }
+    }
+
+    /// Reads 6, 7 or 9 hexadecimal digits.
+    pub(super) fn from_hex(digits: &str) -> Option<Prefix> {
+        let bits = 4 * u32::try_from(digits.len()).ok()?;
+        let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !hex || !Prefix::LENGTHS.contains(&bits) {
+            return None;
+        }
+        Some(Prefix { bits, value: u64::from_str_radix(digits, 16).ok()? })
+    }
+}
+
+impl fmt::Display for Prefix {
+    /// `b8:27:eb`, `f0:40:af:9`, `8c:1f:64:34:a`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:0width$x}", self.value, width = self.bits as usize / 4);
+        let pairs: Vec<&str> = (0..digits.len()).step_by(2).map(|at| &digits[at..digits.len().min(at + 2)]).collect();
+        f.pad(&pairs.join(":"))
+    }
+}
