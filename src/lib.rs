@@ -1,7 +1,7 @@
 //! scanlab (architecture page: to be written)
 pub mod canary;
-pub mod discovery;
 pub mod cli;
+pub mod discovery;
 pub mod error;
 pub mod expect;
 pub mod lab;

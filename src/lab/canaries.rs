@@ -1,6 +1,7 @@
 //! The instruments prove themselves: a canary that must be logged, in each family, before and after every use. The one
 //! that must be answered is the fence.
 
+use super::attribution;
 use super::kernel_log::KernelLog;
 use super::link::Link;
 use crate::canary;
@@ -38,7 +39,7 @@ impl Canaries {
         link.fence(|_, _| Ok(()))?;
         turn.drain(|record| {
             let line = LogLine::parse(&record.text).filter(|line| line.prefix == canary::PREFIX);
-            let flow = line.as_ref().and_then(LogLine::flow);
+            let flow = line.as_ref().and_then(attribution::flow_from_prober);
             missing.retain(|(_, expected)| Some(*expected) != flow);
         })?;
         match missing.first() {

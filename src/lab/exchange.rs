@@ -14,7 +14,7 @@ use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
 use super::services::Services;
 use crate::error::Result;
-use crate::log_line::KmsgRecord;
+use crate::log_line::kmsg::KmsgRecord;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
 use crate::scan::{self, Technique, Verdict};
@@ -56,12 +56,7 @@ pub struct Connection {
 
 impl Observation {
     fn silence(technique: Technique) -> Observation {
-        Observation {
-            verdict: scan::no_response(technique),
-            log: Vec::new(),
-            followup: Vec::new(),
-            connection: None,
-        }
+        Observation { verdict: scan::no_response(technique), log: Vec::new(), followup: Vec::new(), connection: None }
     }
 }
 

@@ -17,7 +17,7 @@ use nix::libc::O_NONBLOCK;
 use nix::unistd::{Whence, lseek};
 
 use crate::error::{CannotMeasure, Doing, Error, Result};
-use crate::log_line::KmsgRecord;
+use crate::log_line::kmsg::KmsgRecord;
 
 const PATH: &str = "/dev/kmsg";
 
@@ -83,15 +83,12 @@ impl Turn<'_> {
                 Err(error) => return Err(cannot_read(error)),
             };
             match KmsgRecord::parse(&self.log.buffer[..length]) {
-                Some(record) if record.facility == KERNEL => each(record),
+                Some(record) if record.is_from_kernel() => each(record),
                 _ => {}
             }
         }
     }
 }
-
-/// Facility of what the kernel itself says, see syslog(3); what is written to `/dev/kmsg` gets another one.
-const KERNEL: u8 = 0;
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {

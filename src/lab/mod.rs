@@ -133,7 +133,8 @@ impl Lab {
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
         own_table::install(isolated, &netlink, &families)?;
-        let rulesets: Vec<_> = blueprint.rulesets.iter().filter(|(family, _)| families.contains(family)).collect();
+        let is_here = |(family, _): &(Family, &Source)| families.contains(family);
+        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
