@@ -1,6 +1,9 @@
 //! scanlab (architecture page: to be written)
+pub mod built_in;
 pub mod canary;
+pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod discovery;
 pub mod error;
 pub mod expect;
@@ -8,10 +11,13 @@ pub mod lab;
 pub mod log_line;
 pub mod net;
 pub mod phase;
+pub mod plan;
 pub mod port;
 pub mod probe;
 pub mod reply;
+pub mod report;
 pub mod ruleset;
+pub mod run;
 pub mod scan;
 pub mod scenario;
 pub mod sensor;

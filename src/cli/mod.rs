@@ -1,4 +1,157 @@
-//! The commands, as the user calls them.
+//! The command line: what the user asks for, and the exit status. The only row that reads the environment.
 
+pub mod doctor;
 pub mod generate;
+pub mod run;
+pub mod scan;
 pub mod vendor;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use annotate_snippets::Renderer;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::{Doing, Error, Result};
+use crate::lab::{Backend, Flavour, Iptables, Weather};
+use crate::report::Environment;
+
+use self::generate::Existing;
+
+/// Proves what a firewall ruleset does, by asking the real kernel: loads it in a throw-away network namespace, scans it
+/// with nmap-equivalent probes, and reports every mismatch between expected and observed.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status:
+  0  all as expected
+  1  at least one mismatch
+  2  bad input: usage, scenario, sensor, or a ruleset that iptables refuses
+  3  could not measure: no privilege, no TUN, no iptables, a blind instrument, loss";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios: files or folders; none named: the built-in ones
+    Run(run::Options),
+    /// Write the ruleset of a sensor, and the files that bring it up on a Pi
+    Generate {
+        /// The sensor's TOML file
+        sensor: PathBuf,
+        /// Write all files to this folder; without it, both rulesets are printed
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Replace files that are already there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show what a scan sees of a ruleset; nmap's names, no expectations
+    Scan(scan::Options),
+    /// Tell whether this machine can run the lab, what is missing, and how to get it
+    Doctor,
+    /// Tell who made a network interface, as nmap would say and as the IEEE says
+    Vendor {
+        /// MAC addresses, such as b8:27:eb:12:34:56
+        #[arg(required = true)]
+        mac: Vec<String>,
+        /// Look them up in the IEEE's own file (oui.txt, mam.txt, oui36.txt, or .csv) or in nmap's
+        #[arg(long, value_name = "FILE")]
+        oui_file: Option<PathBuf>,
+    },
+}
+
+/// Which of the installed iptables to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlavourArgument {
+    /// what `iptables-restore` is on this machine
+    Auto,
+    /// iptables-nft-restore
+    Nft,
+    /// iptables-legacy-restore
+    Legacy,
+}
+
+impl From<FlavourArgument> for Flavour {
+    fn from(argument: FlavourArgument) -> Flavour {
+        match argument {
+            FlavourArgument::Auto => Flavour::Auto,
+            FlavourArgument::Nft => Flavour::Nft,
+            FlavourArgument::Legacy => Flavour::Legacy,
+        }
+    }
+}
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match perform(cli.command) {
+        Ok(status) => status,
+        Err(error) => {
+            let status = error.exit_status();
+            tell(&error);
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(options) => run::run(options),
+        Command::Scan(options) => scan::scan(options),
+        Command::Doctor => doctor::doctor(),
+        Command::Generate { sensor, output, force } => {
+            let existing = if force { Existing::Replace } else { Existing::Keep };
+            generate::generate(&sensor, output.as_deref(), existing).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Vendor { mac, oui_file } => {
+            vendor::vendor(&mac, oui_file.as_deref(), &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// stderr is the talk. An input error shows its place; colour only on a terminal (`anstream` sees to it).
+fn tell(error: &Error) {
+    let text = match error {
+        Error::Input(input) => input.render(&Renderer::styled()),
+        Error::CannotMeasure(why) => format!("error: could not measure: {why}"),
+    };
+    // Without stderr there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// stdout is the result. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.doing("write to standard output"),
+    }
+}
+
+/// The terminal's width in columns; COLUMNS, or 80, where there is none.
+fn width() -> u16 {
+    let terminal = terminal_size::terminal_size().map(|(width, _)| width.0);
+    let asked = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal.or_else(asked).unwrap_or(80).clamp(40, 200)
+}
+
+fn find_iptables(flavour: FlavourArgument) -> Result<Iptables> {
+    Iptables::find(flavour.into(), &std::env::var("PATH").unwrap_or_default())
+}
+
+fn environment(iptables: &Iptables, weather: Weather) -> Environment {
+    let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let backend: Backend = iptables.backend;
+    Environment {
+        kernel: kernel.unwrap_or_default(),
+        iptables: iptables.version.clone(),
+        backend,
+        capture: "kmsg",
+        link: "tap",
+        sysctls: weather,
+    }
+}

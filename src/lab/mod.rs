@@ -28,7 +28,7 @@ pub use exchange::{Connection, LogRecord, Observation};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
-pub use services::{SSH_BANNER, Service};
+pub use services::Service;
 pub use weather::Weather;
 
 use self::canaries::Canaries;

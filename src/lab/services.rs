@@ -19,9 +19,6 @@ pub struct Service {
     pub greeting: Option<&'static str>,
 }
 
-/// What an SSH server says first (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
-pub const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7\r\n";
-
 /// Listening sockets; they close when dropped.
 #[derive(Debug)]
 pub struct Services {
@@ -45,7 +42,7 @@ impl Services {
             match listener.accept() {
                 Ok((mut connection, _)) => {
                     // A client that is gone already gets no greeting; that is its verdict, not an error.
-                    let _ = connection.write(service.greeting.unwrap_or_default().as_bytes());
+                    let _ = greet(&mut connection, service.greeting);
                     connections.push(connection);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
@@ -60,6 +57,10 @@ impl Services {
     pub fn greeting(&self, port: Port) -> Option<&'static str> {
         self.listeners.get(&port)?.1.greeting
     }
+}
+
+fn greet(connection: &mut TcpStream, greeting: Option<&str>) -> std::io::Result<()> {
+    greeting.map_or(Ok(()), |greeting| connection.write_all(format!("{greeting}\r\n").as_bytes()))
 }
 
 /// A socket bound to `::` takes both families; without IPv6 there is only `0.0.0.0`.

@@ -16,13 +16,11 @@ pub enum Subject {
     Arp,
     /// Whether the host answers neighbour solicitations.
     Ndp,
-    /// Whether the host can talk to itself.
-    Loopback,
 }
 
 impl Subject {
     /// The checks that are not scans.
-    pub const OTHERS: [Subject; 4] = [Subject::Vendor, Subject::Arp, Subject::Ndp, Subject::Loopback];
+    pub const OTHERS: [Subject; 3] = [Subject::Vendor, Subject::Arp, Subject::Ndp];
 
     /// The word that names it in a scenario.
     pub const fn name(self) -> &'static str {
@@ -31,7 +29,6 @@ impl Subject {
             Subject::Vendor => "vendor",
             Subject::Arp => "arp",
             Subject::Ndp => "ndp",
-            Subject::Loopback => "loopback",
         }
     }
 

@@ -180,21 +180,21 @@ fn complaints_about_rows() {
     4 | [[expect]]
       | ^^^^^^^^^^
       |
-      = help: name what it speaks of: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+      = help: name what it speaks of: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
     error: `smoke` is neither a scan nor another check
      --> scenario.toml:5:8
       |
     5 | scan = "smoke"
       |        ^^^^^^^
       |
-      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
     error: `scan` names nothing
      --> scenario.toml:5:8
       |
     5 | scan = []
       |        ^^
       |
-      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, loopback, or all (every scan)
+      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
     error: fin is listed twice
      --> scenario.toml:5:16
       |

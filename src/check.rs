@@ -1,0 +1,155 @@
+//! A check: what was expected, what was observed, and what came of it. Facts only; `compare` makes them and `report`
+//! prints them.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::net::{Family, Mac};
+use crate::port::Port;
+use crate::scan::{FilterVerdict, PortState};
+use crate::scenario::Subject;
+
+/// What came of a check, or of all checks of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Observed is not what was expected.
+    Mismatched,
+    /// It did not run: never green.
+    NotRun,
+    /// A mismatch that the scenario knows of.
+    Known,
+    /// Observed is what was expected.
+    Matched,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Matched => "matched",
+            Outcome::Mismatched => "mismatched",
+            Outcome::Known => "known",
+            Outcome::NotRun => "not-run",
+        })
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What is checked; a technique's name for a scan.
+    #[serde(rename = "scan", serialize_with = "by_name")]
+    pub subject: Subject,
+    /// The probed port; none for what is not a scan.
+    pub port: Option<Port>,
+    /// The family; none for what has none.
+    pub family: Option<Family>,
+    /// How many probes in a burst, when it is the rate that is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst_of: Option<u32>,
+    /// What the intent says.
+    pub expected: Findings,
+    /// What the kernel did; the same facts as expected, and none when the check did not run.
+    pub observed: Option<Findings>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why, in words; empty when there is nothing to say.
+    pub why: String,
+}
+
+fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(subject.name())
+}
+
+/// Facts of either side. What is none was not asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Findings {
+    /// The port state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PortState>,
+    /// The prefixes of the log lines that the probe itself caused, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<Vec<String>>,
+    /// How many lines a burst of probes left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u32>,
+    /// The verdict of the filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+    /// Whether the service got the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<bool>,
+    /// What the service said first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// The MAC addresses that the host gives away, each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs: Option<Vec<Mac>>,
+    /// The vendor that they tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Whether the host finds a neighbour that it has no entry for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolves: Option<bool>,
+}
+
+impl Findings {
+    /// The log when there is one line, or none.
+    pub fn one_line(prefix: Option<&str>) -> Option<Vec<String>> {
+        Some(prefix.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The facts of `self` that `asked` asks for.
+    pub fn only(&self, asked: &Findings) -> Findings {
+        Findings {
+            state: self.state.filter(|_| asked.state.is_some()),
+            log: self.log.clone().filter(|_| asked.log.is_some()),
+            lines: self.lines.filter(|_| asked.lines.is_some()),
+            verdict: self.verdict.filter(|_| asked.verdict.is_some()),
+            accepted: self.accepted.filter(|_| asked.accepted.is_some()),
+            greeting: self.greeting.clone().filter(|_| asked.greeting.is_some()),
+            macs: self.macs.clone().filter(|_| asked.macs.is_some()),
+            vendor: self.vendor.clone().filter(|_| asked.vendor.is_some()),
+            resolves: self.resolves.filter(|_| asked.resolves.is_some()),
+        }
+    }
+}
+
+/// One line for a table cell: `open|filtered, log "<IPT> Xmas scan: "`.
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.state.map(|state| state.to_string()),
+            self.verdict.map(|verdict| verdict.to_string()),
+            self.log.as_deref().map(log_in_words),
+            self.lines.map(|lines| format!("{lines} lines")),
+            self.accepted.filter(|accepted| !accepted).map(|_| "the service never got the connection".to_owned()),
+            self.greeting.as_deref().map(greeting_in_words),
+            self.macs.as_deref().map(macs_in_words),
+            self.vendor.clone(),
+            self.resolves
+                .map(|resolves| if resolves { "finds its neighbours" } else { "finds no neighbour" }.to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.pad(&parts.join(", "))
+    }
+}
+
+fn log_in_words(prefixes: &[String]) -> String {
+    match prefixes {
+        [] => "no line".to_owned(),
+        prefixes => prefixes.iter().map(|prefix| format!("{prefix:?}")).collect::<Vec<_>>().join(" + "),
+    }
+}
+
+fn greeting_in_words(greeting: &str) -> String {
+    if greeting.is_empty() { "no greeting".to_owned() } else { "greets".to_owned() }
+}
+
+fn macs_in_words(macs: &[Mac]) -> String {
+    match macs {
+        [] => "no answer".to_owned(),
+        macs => macs.iter().map(Mac::to_string).collect::<Vec<_>>().join(" and "),
+    }
+}

@@ -1,0 +1,125 @@
+//! `scanlab doctor`: tries each thing that the lab needs, in throw-away namespaces, and says how to get what is missing.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::FlavourArgument;
+use crate::error::{CannotMeasure, Error, Result, Source};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Observation};
+use crate::net::{Addresses, Family, InterfaceName};
+use crate::phase::Numbering;
+use crate::port::Port;
+use crate::scan::Technique;
+
+/// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
+pub fn doctor() -> Result<ExitCode> {
+    let mut text = String::new();
+    let mut able = true;
+    let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), kernel());
+    able &= tell(&mut text, "privilege", privilege());
+    able &= tell(&mut text, "TUN device", tun());
+    let _ = writeln!(text);
+    for (name, flavour) in [
+        ("iptables (default)", FlavourArgument::Auto),
+        ("iptables-nft", FlavourArgument::Nft),
+        ("iptables-legacy", FlavourArgument::Legacy),
+    ] {
+        let healthy = flavour_is_healthy(&mut text, name, flavour);
+        able &= healthy || flavour != FlavourArgument::Auto;
+    }
+    let verdict = if able { "this machine can run the lab" } else { "this machine cannot run the lab: see above" };
+    let _ = writeln!(text, "\n{verdict}");
+    super::print(&text)?;
+    Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn kernel() -> String {
+    nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
+    let (word, details) = match &found {
+        Ok(details) => ("ok", details.clone()),
+        Err(Error::Input(error)) => ("missing", error.problem.clone()),
+        Err(Error::CannotMeasure(error)) => ("missing", error.to_string()),
+    };
+    let _ = writeln!(text, "{what:<28} {word:<8} {details}");
+    found.is_ok()
+}
+
+/// The capabilities that a lab takes, see capabilities(7).
+fn privilege() -> Result<String> {
+    use caps::{CapSet, Capability};
+    for capability in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
+        if !caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false) {
+            let capability = capability.to_string();
+            return Err(CannotMeasure::NoPrivilege { what: "build a lab", capability }.into());
+        }
+    }
+    Ok("CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW".to_owned())
+}
+
+fn tun() -> Result<String> {
+    const DEVICE: &str = "/dev/net/tun";
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open(Path::new(DEVICE));
+    opened.map(|_| DEVICE.to_owned()).map_err(|error| CannotMeasure::NoTun(error).into())
+}
+
+fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument) -> bool {
+    let iptables = match super::find_iptables(flavour) {
+        Ok(iptables) => iptables,
+        Err(error) => return tell(text, name, Err(error)),
+    };
+    let backend = match iptables.backend {
+        Backend::Nft => "nf_tables",
+        Backend::Legacy => "legacy",
+    };
+    tell(text, name, Ok(format!("{} ({backend})", iptables.version)));
+    let mut healthy = true;
+    for (what, matches) in FEATURES {
+        healthy &= tell(text, &format!("  {what}"), logs(&iptables, Family::Ipv4, matches));
+    }
+    match Lab::families().contains(&Family::Ipv6) {
+        true => healthy & tell(text, "  IPv6", logs(&iptables, Family::Ipv6, "")),
+        false => tell(text, "  IPv6", Ok("this machine has none: IPv6 checks will not run".to_owned())),
+    }
+}
+
+/// What is tried, and the matches that a LOG rule gets for it.
+const FEATURES: [(&str, &str); 3] = [
+    ("namespace, TAP, LOG, kmsg", ""),
+    ("match limit", "-m limit --limit 5/min"),
+    ("match conntrack", "-m conntrack --ctstate NEW"),
+];
+
+const PREFIX: &str = "scanlab doctor: ";
+
+/// Builds a lab with one LOG rule, sends it a SYN, and looks for its line.
+fn logs(iptables: &Iptables, family: Family, matches: &str) -> Result<String> {
+    let rules = format!(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         -A INPUT -p tcp -m tcp --dport 9 {matches} -j LOG --log-prefix \"{PREFIX}\"\nCOMMIT\n"
+    );
+    let source = Source { name: "<doctor>".into(), text: rules.into() };
+    let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let blueprint = Blueprint {
+        iptables,
+        interface: &interface,
+        mac: HOST_MAC,
+        addresses: &addresses,
+        services: &[],
+        rulesets: &[(family, &source)],
+        fault: None,
+    };
+    const DISCARD: Port = Port(9);
+    let probe = Numbering::new(0).phase(Technique::Syn, family, addresses).probe(DISCARD, 0);
+    let observed = Lab::run(&blueprint, |lab| lab.send(&[probe]))?;
+    match observed.as_slice() {
+        [Observation { log, .. }] if log.len() == 1 && log[0].prefix == PREFIX => Ok("logged and answered".to_owned()),
+        other => {
+            let evidence = format!("the LOG rule left {:?}", other.first().map(|observation| &observation.log));
+            Err(CannotMeasure::Blind { instrument: "LOG target", evidence }.into())
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `scanlab run`: scenarios in, a report and an exit status out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::FlavourArgument;
+use crate::check::Outcome;
+use crate::error::{CannotMeasure, Doing, InputError, Result, Source};
+use crate::report::{self, Report};
+use crate::run::{RunReport, Settings};
+use crate::scenario::{Scenario, discover};
+use crate::vendor::VendorDb;
+use crate::{built_in, run};
+
+/// The options of `scanlab run`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Scenario files, or folders of them; none: the built-in scenarios
+    path: Vec<PathBuf>,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Run only scenarios whose title or file has this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Labs at a time; most of a lab's time is spent waiting for the kernel
+    #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Which of the installed iptables to use
+    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
+    iptables: FlavourArgument,
+    /// Look vendors up in the IEEE's own file or in nmap's
+    #[arg(long, value_name = "FILE")]
+    oui_file: Option<PathBuf>,
+}
+
+/// How to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+}
+
+/// iptables-restore waits for an RCU grace period; other labs can use the processors meanwhile.
+fn default_jobs() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (processors * 4).min(32) as u16
+}
+
+/// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
+pub fn run(options: Options) -> Result<ExitCode> {
+    let scenarios = select(&options)?;
+    let iptables = super::find_iptables(options.iptables)?;
+    let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
+    let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
+    let found = interruptible(scenarios, settings)?;
+    let status = status(&found);
+    let report = Report::of_run(&found, super::environment(&iptables, found.weather.clone()));
+    super::print(&match options.format {
+        Format::Table => report::run_table(&report, super::width()),
+        Format::Json => report::to_json(&report),
+    })?;
+    Ok(status)
+}
+
+fn select(options: &Options) -> Result<Vec<Scenario>> {
+    let scenarios = if options.path.is_empty() { built_in::scenarios()? } else { discover(&options.path)? };
+    let Some(filter) = &options.filter else { return Ok(scenarios) };
+    let wanted = |scenario: &Scenario| {
+        scenario.title.contains(filter) || scenario.source.name.to_string_lossy().contains(filter)
+    };
+    let selected: Vec<Scenario> = scenarios.into_iter().filter(wanted).collect();
+    if selected.is_empty() {
+        return Err(InputError::new(format!("no scenario has `{filter}` in its title or file"), "").into());
+    }
+    Ok(selected)
+}
+
+/// Vendors as the built-in table or `oui_file` tells them.
+pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
+    oui_file.map_or_else(|| Ok(VendorDb::built_in()), |path| VendorDb::from_file(&Source::read(path)?))
+}
+
+/// A signal ends the run: no further lab is begun, and those that stand are torn down in their own order.
+fn interruptible(scenarios: Vec<Scenario>, settings: Settings) -> Result<RunReport> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .doing("start the runtime")?;
+    let found = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).doing("watch for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).doing("watch for SIGTERM")?;
+        tokio::select! {
+            found = run::run(scenarios, settings) => found,
+            _ = interrupt.recv() => Err(CannotMeasure::Interrupted("SIGINT").into()),
+            _ = terminate.recv() => Err(CannotMeasure::Interrupted("SIGTERM").into()),
+        }
+    });
+    // Waits for the labs that still stand.
+    drop(runtime);
+    found
+}
+
+fn status(found: &RunReport) -> ExitCode {
+    let worst = found.scenarios.iter().map(|scenario| scenario.outcome).min();
+    match worst {
+        Some(Outcome::Mismatched) => ExitCode::from(1),
+        Some(Outcome::NotRun) | None => ExitCode::from(3),
+        Some(Outcome::Known | Outcome::Matched) => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,219 @@
+//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::FlavourArgument;
+use crate::error::{Doing, InputError, Result, Source};
+use crate::lab::{Blueprint, HOST_MAC, Lab, Service};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::phase::Numbering;
+use crate::port::PortSet;
+use crate::probe::Probe;
+use crate::report::{self, Host, Report};
+use crate::scan::Technique;
+
+/// The options of `scanlab scan`.
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+pub struct Options {
+    /// IPv4 ruleset, iptables-save text; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// IPv6 ruleset, ip6tables-save text; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+    /// Scan techniques: syn, connect, null, fin, xmas, ack
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    scan: Vec<Technique>,
+    /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA
+    #[arg(short = 's', value_name = "LETTERS", hide_short_help = true)]
+    nmap: Vec<String>,
+    /// Ports, in nmap's syntax
+    #[arg(short, long, value_name = "PORTS", default_value = "1-1024", allow_hyphen_values = true)]
+    ports: PortSet,
+    /// Scan over IPv6
+    #[arg(short = '6')]
+    ipv6: bool,
+    /// Ports on which something listens
+    #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
+    listen: Option<PortSet>,
+    /// The interface that the rules speak of
+    #[arg(long, value_name = "NAME", default_value_t)]
+    interface: InterfaceName,
+    /// The host's address and prefix length
+    #[arg(long, value_name = "ADDRESS/LEN")]
+    host_addr: Option<String>,
+    /// The address that the probes come from
+    #[arg(long, value_name = "ADDRESS")]
+    prober_addr: Option<IpAddr>,
+    /// The host's MAC address
+    #[arg(long, value_name = "MAC", default_value_t = HOST_MAC)]
+    mac: Mac,
+    /// Which of the installed iptables to use
+    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
+    iptables: FlavourArgument,
+    /// Look the vendor up in the IEEE's own file or in nmap's
+    #[arg(long, value_name = "FILE")]
+    oui_file: Option<PathBuf>,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// How to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+}
+
+/// Scans, and reports what was seen.
+pub fn scan(options: Options) -> Result<ExitCode> {
+    let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+    let rulesets = rulesets(&options)?;
+    let techniques = techniques(&options)?;
+    let addresses = addresses(&options, family)?;
+    if !options.mac.is_assignable() {
+        let hint = "an interface's address is not all zero, and its first byte is even";
+        return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
+    }
+    let vendors = super::run::vendors(options.oui_file.as_deref())?;
+    let iptables = super::find_iptables(options.iptables)?;
+    let listen = options.listen.iter().flat_map(PortSet::iter);
+    let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
+    let blueprint = Blueprint {
+        iptables: &iptables,
+        interface: &options.interface,
+        mac: options.mac,
+        addresses: &addresses,
+        services: &services,
+        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+        fault: None,
+    };
+    let probes = probes(&techniques, family, addresses, &options.ports);
+    let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    let host = Host {
+        mac: options.mac,
+        vendor: vendors.lookup(options.mac).nmap,
+        interface: options.interface.to_string(),
+        addresses: vec![addresses.host(family).to_string()],
+    };
+    let seen: Vec<_> = probes.into_iter().zip(observations).collect();
+    let report = Report::of_scan(host, &seen, super::environment(&iptables, weather));
+    super::print(&match options.format {
+        Format::Table => report::scan_table(&report, super::width()),
+        Format::Json => report::to_json(&report),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {
+    const SEED: u64 = 0x5ca1_1ab5;
+    let mut numbering = Numbering::new(SEED);
+    let phases = techniques.iter().map(|technique| numbering.phase(*technique, family, addresses));
+    phases.flat_map(|mut phase| ports.iter().map(move |port| phase.probe(port, 0)).collect::<Vec<_>>()).collect()
+}
+
+fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {
+    let named = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
+    let named: BTreeMap<Family, &PathBuf> =
+        named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?))).collect();
+    if named.is_empty() {
+        return Err(InputError::new("no ruleset is named", "add --rules FILE, --rules6 FILE, or both").into());
+    }
+    if named.len() == 2 && named.values().all(|path| path.as_os_str() == "-") {
+        return Err(InputError::new("standard input holds one ruleset, not two", "name a file for one of them").into());
+    }
+    named.into_iter().map(|(family, path)| Ok((family, read(path)?))).collect()
+}
+
+fn read(path: &Path) -> Result<Source> {
+    if path.as_os_str() != "-" {
+        return Source::read(path);
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(Source::LIMIT).read_to_string(&mut text);
+    read.doing("read a ruleset from standard input")?;
+    Ok(Source { name: "-".into(), text: text.into() })
+}
+
+/// Named techniques, each once, in the order given; a SYN scan when none is named, as with nmap.
+fn techniques(options: &Options) -> Result<Vec<Technique>> {
+    let mut techniques = options.scan.clone();
+    for letter in options.nmap.iter().flat_map(|letters| letters.chars()) {
+        let option = format!("-s{letter}");
+        let found = Technique::ALL.into_iter().find(|technique| technique.profile().nmap == option);
+        let unknown = || {
+            let known = Technique::ALL.map(|technique| technique.profile().nmap).join(", ");
+            InputError::new(
+                format!("{} is no scan technique of scanlab", option.escape_debug()),
+                format!("use {known}"),
+            )
+        };
+        techniques.push(found.ok_or_else(unknown)?);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    techniques.retain(|technique| seen.insert(*technique));
+    Ok(if techniques.is_empty() { vec![Technique::Syn] } else { techniques })
+}
+
+/// The default addresses, with what was named put in its place.
+fn addresses(options: &Options, family: Family) -> Result<Addresses> {
+    let mut addresses = Addresses::default();
+    if let Some(text) = &options.host_addr {
+        let (host, prefix_len) = parse_address(text)?;
+        match host {
+            IpAddr::V4(host) => (addresses.v4.host, addresses.v4.prefix_len) = (host, prefix_len),
+            IpAddr::V6(host) => (addresses.v6.host, addresses.v6.prefix_len) = (host, prefix_len),
+        }
+    }
+    match options.prober_addr {
+        Some(IpAddr::V4(prober)) => addresses.v4.prober = prober,
+        Some(IpAddr::V6(prober)) => addresses.v6.prober = prober,
+        None => {}
+    }
+    check_addresses(&addresses, family)?;
+    Ok(addresses)
+}
+
+fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
+    let parse = || {
+        let (address, prefix_len) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix_len: u8 = prefix_len.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (prefix_len <= most).then_some((address, prefix_len))
+    };
+    let problem = format!("`{}` is not an address with a prefix length", text.escape_debug());
+    Ok(parse().ok_or_else(|| InputError::new(problem, "write it like 203.0.113.10/24"))?)
+}
+
+/// The prober must be a neighbour of the host: nothing else is on the link.
+fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let prefix_len = match family {
+        Family::Ipv4 => addresses.v4.prefix_len,
+        Family::Ipv6 => addresses.v6.prefix_len,
+    };
+    let (host, prober) = (addresses.host(family), addresses.prober(family));
+    let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
+    let unusable = |address: IpAddr| address.is_multicast() || address.is_unspecified() || address.is_loopback();
+    let problem = match () {
+        () if host == prober => format!("host and prober have the same address, {host}"),
+        () if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),
+        () if unusable(host) || unusable(prober) => format!("{host} and {prober} must be unicast addresses"),
+        () => return Ok(()),
+    };
+    Err(InputError::new(problem, "choose both with --host-addr ADDRESS/LEN and --prober-addr ADDRESS").into())
+}

@@ -1,0 +1,223 @@
+//! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
+//! the `[[known]]` rows have their say.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Check, Findings, Outcome};
+use crate::error::{Error, Result};
+use crate::lab::{Neighbourhood, Observation};
+use crate::net::{Family, Mac};
+use crate::plan::{BURST_MAX, Burst, Cell};
+use crate::port::Port;
+use crate::scan::Technique;
+use crate::scenario::{KnownRow, Scenario, Subject};
+use crate::vendor::VendorDb;
+
+/// One probe.
+pub fn cell(cell: &Cell, observation: &Observation) -> Check {
+    let observed = findings(observation).only(&cell.expected);
+    let subject = Subject::Scan(cell.technique);
+    check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port)
+}
+
+/// A burst: the state is the one that every probe found, or the first that differs; the prefixes are told once each.
+pub fn burst(burst: &Burst, observations: &[Observation]) -> Check {
+    let states = observations.iter().map(|observation| observation.verdict.state);
+    let expected = burst.expected.state;
+    let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());
+    let lines = observations.iter().flat_map(|observation| &observation.log);
+    let prefixes: BTreeSet<String> = lines.clone().map(|record| record.prefix.clone()).collect();
+    let observed = Findings {
+        state,
+        log: Some(prefixes.into_iter().collect()),
+        lines: Some(lines.count() as u32),
+        ..Findings::default()
+    };
+    let observed = observed.only(&burst.expected);
+    let subject = Subject::Scan(burst.technique);
+    let check = check(subject, Some(burst.family), burst.expected.clone(), observed).at(burst.port);
+    Check { burst_of: Some(u32::from(burst.probes)), ..check }
+}
+
+/// A burst that is too long to be sent.
+pub fn too_long(burst: &Burst) -> Check {
+    let why = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", burst.limit.burst);
+    let subject = Subject::Scan(burst.technique);
+    let check = not_run(subject, Some(burst.family), burst.expected.clone(), why).at(burst.port);
+    Check { burst_of: Some(u32::from(burst.probes)), ..check }
+}
+
+/// A probe of a family that this machine does not have.
+pub fn no_family(technique: Technique, family: Family, port: Port, expected: &Findings) -> Check {
+    let why = format!("this machine has no {family}");
+    not_run(Subject::Scan(technique), Some(family), expected.clone(), why).at(port)
+}
+
+/// What the host gives away to its neighbours: who answers ARP and NDP, which MAC address the log lines show, and which
+/// vendor that tells. A host without a MAC address of its own is not asked for its vendor.
+pub fn neighbours(
+    scenario: &Scenario,
+    mac: Mac,
+    families: &[Family],
+    found: &Neighbourhood,
+    in_log: &BTreeSet<Mac>,
+    vendors: &VendorDb,
+) -> Vec<Check> {
+    let mut checks = vec![arp(mac, found)];
+    checks.push(if families.contains(&Family::Ipv6) { ndp(mac, found) } else { no_ipv6(mac) });
+    if scenario.host.mac.is_some() || scenario.host.vendor.is_some() {
+        let seen = [found.arp, found.advertised].into_iter().flatten().chain(in_log.iter().copied());
+        checks.push(vendor(scenario, mac, seen.collect(), vendors));
+    }
+    checks
+}
+
+fn arp(mac: Mac, found: &Neighbourhood) -> Check {
+    let macs = |mac: Option<Mac>| Findings { macs: Some(mac.into_iter().collect()), ..Findings::default() };
+    check(Subject::Arp, Some(Family::Ipv4), macs(Some(mac)), macs(found.arp))
+}
+
+fn ndp(mac: Mac, found: &Neighbourhood) -> Check {
+    let facts = |mac: Option<Mac>, resolves| Findings {
+        macs: Some(mac.into_iter().collect()),
+        resolves: Some(resolves),
+        ..Findings::default()
+    };
+    let observed = facts(found.advertised, found.resolves);
+    check(Subject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
+}
+
+fn no_ipv6(mac: Mac) -> Check {
+    let expected = Findings { macs: Some(vec![mac]), resolves: Some(true), ..Findings::default() };
+    not_run(Subject::Ndp, Some(Family::Ipv6), expected, "this machine has no IPv6".to_owned())
+}
+
+/// The vendor as nmap prints it, and never a Raspberry Pi. A scenario may name it as the IEEE does.
+fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb) -> Check {
+    let (nmap, ieee, is_pi) = seen.iter().next().map_or((None, None, false), |mac| {
+        let vendor = vendors.lookup(*mac);
+        let is_pi = vendor.is_raspberry_pi();
+        (vendor.nmap, vendor.ieee, is_pi)
+    });
+    let wanted = scenario.host.vendor.clone();
+    let named_by_ieee = ieee.is_some() && ieee == wanted;
+    let told = if named_by_ieee { ieee } else { nmap }.unwrap_or_else(|| "(Unknown)".to_owned());
+    let expected_vendor = wanted.unwrap_or_else(|| if is_pi { "not a Raspberry Pi".to_owned() } else { told.clone() });
+    let facts = |macs: Vec<Mac>, vendor| Findings { macs: Some(macs), vendor: Some(vendor), ..Findings::default() };
+    let expected = facts(vec![mac], expected_vendor);
+    let observed = facts(seen.into_iter().collect(), told);
+    let check = check(Subject::Vendor, None, expected, observed);
+    if is_pi && check.outcome == Outcome::Matched {
+        let why = "a sensor must not look like a Raspberry Pi".to_owned();
+        return Check { outcome: Outcome::Mismatched, why, ..check };
+    }
+    check
+}
+
+/// What an observation says, as findings.
+fn findings(observation: &Observation) -> Findings {
+    let connection = observation.connection.as_ref();
+    Findings {
+        state: Some(observation.verdict.state),
+        log: Some(observation.log.iter().map(|record| record.prefix.clone()).collect()),
+        accepted: Some(connection.is_some_and(|connection| connection.accepted)),
+        greeting: Some(connection.map(|connection| connection.greeting.clone()).unwrap_or_default()),
+        ..Findings::default()
+    }
+}
+
+/// A scan's filter verdict is told by the path of the probe, which is not observed yet: what is asked of it did not run.
+fn check(subject: Subject, family: Option<Family>, expected: Findings, observed: Findings) -> Check {
+    let asks_verdict = expected.verdict.is_some();
+    let comparable = Findings { verdict: None, ..expected.clone() };
+    let outcome = match (comparable == observed, asks_verdict) {
+        (false, _) => Outcome::Mismatched,
+        (true, true) => Outcome::NotRun,
+        (true, false) => Outcome::Matched,
+    };
+    let why = match outcome {
+        Outcome::NotRun => "the filter's verdict is not observed yet; state and log are as expected".to_owned(),
+        Outcome::Mismatched => difference(&comparable, &observed),
+        Outcome::Matched | Outcome::Known => String::new(),
+    };
+    Check { subject, port: None, family, burst_of: None, expected, observed: Some(observed), outcome, why }
+}
+
+fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: String) -> Check {
+    Check { subject, port: None, family, burst_of: None, expected, observed: None, outcome: Outcome::NotRun, why }
+}
+
+impl Check {
+    fn at(self, port: Port) -> Check {
+        Check { port: Some(port), ..self }
+    }
+}
+
+/// Which facts differ, in words.
+fn difference(expected: &Findings, observed: &Findings) -> String {
+    let differs = [
+        (expected.state != observed.state, "the port state differs"),
+        (expected.log != observed.log, "the log line differs"),
+        (expected.lines != observed.lines, "the number of log lines differs"),
+        (expected.accepted != observed.accepted, "the handshake completes, but the service never gets the connection"),
+        (expected.greeting != observed.greeting, "the service's greeting does not reach the client"),
+        (expected.macs != observed.macs, "the MAC address differs"),
+        (expected.vendor != observed.vendor, "the vendor differs"),
+        (expected.resolves != observed.resolves, "the host cannot resolve its neighbours"),
+    ];
+    let words: Vec<&str> = differs.iter().filter(|(differs, _)| *differs).map(|(_, words)| *words).collect();
+    words.join("; ")
+}
+
+/// Lets the scenario's `[[known]]` rows speak: a mismatch that is as they say is *known*; one that is not there any more
+/// is a mismatch.
+///
+/// # Errors
+/// A row that speaks of no check of this scenario.
+pub fn apply_known(scenario: &Scenario, checks: &mut [Check]) -> Result<()> {
+    for row in &scenario.known {
+        let mut spoken_of = checks.iter_mut().filter(|check| speaks_of(row, check)).peekable();
+        if spoken_of.peek().is_none() {
+            return Err(speaks_of_nothing(scenario, row));
+        }
+        spoken_of.for_each(|check| apply(row, check));
+    }
+    Ok(())
+}
+
+fn speaks_of(row: &KnownRow, check: &Check) -> bool {
+    let families = match check.family {
+        Some(family) => row.select.covers(check.subject, check.port, family),
+        None => row.select.families.iter().any(|family| row.select.covers(check.subject, check.port, *family)),
+    };
+    families && row.rate == check.burst_of.is_some()
+}
+
+fn apply(row: &KnownRow, check: &mut Check) {
+    (check.outcome, check.why) = match check.outcome {
+        Outcome::Matched => {
+            let why = format!("known at line {} as a mismatch, but it no longer happens: remove the row", row.line);
+            (Outcome::Mismatched, why)
+        }
+        Outcome::Mismatched if is_as_known(row, check) => (Outcome::Known, row.because.clone()),
+        Outcome::Mismatched => (Outcome::Mismatched, format!("{}; line {} knows another", check.why, row.line)),
+        outcome => (outcome, check.why.clone()),
+    };
+}
+
+fn is_as_known(row: &KnownRow, check: &Check) -> bool {
+    let Some(observed) = &check.observed else { return false };
+    let log = row.log.as_deref().map(|log| Findings::one_line(Some(log).filter(|log| !log.is_empty())));
+    row.state.is_none_or(|state| observed.state == Some(state)) && log.is_none_or(|log| observed.log == log)
+}
+
+fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let hint = "name a scan, port and family that this scenario checks";
+    scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
+}
+
+/// The worst outcome of all: mismatched, not run, known, matched.
+pub fn worst(checks: &[Check]) -> Outcome {
+    checks.iter().map(|check| check.outcome).min().unwrap_or(Outcome::NotRun)
+}

@@ -1,0 +1,234 @@
+//! From a scenario to what is asked of the kernel: cells (one probe each), bursts (many probes of one port, for the
+//! rate), and *rounds*. A round is a fresh lab: fresh ruleset, fresh limits, fresh conntrack, so that no check depends
+//! on the order of the checks.
+//!
+//! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows; the ruleset is not read here, but
+//! for the burst of its limits, which decides how many probes share a round.
+
+use std::collections::BTreeMap;
+
+use crate::check::Findings;
+use crate::error::{Error, Result, Source};
+use crate::expect::{self, expectations, rate_expectations};
+use crate::net::Family;
+use crate::port::Port;
+use crate::scan::{PortState, Technique};
+use crate::scenario::{ExpectRow, Scenario};
+use crate::sensor::{Limit, Service};
+
+/// What one probe must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The technique.
+    pub technique: Technique,
+    /// The family.
+    pub family: Family,
+    /// The port.
+    pub port: Port,
+    /// What must come of it.
+    pub expected: Findings,
+}
+
+/// What a burst of probes must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Burst {
+    /// The technique.
+    pub technique: Technique,
+    /// The family.
+    pub family: Family,
+    /// The port.
+    pub port: Port,
+    /// How many probes.
+    pub probes: u16,
+    /// How fast the limit recovers.
+    pub limit: Limit,
+    /// What must come of it.
+    pub expected: Findings,
+}
+
+/// Cells that share a lab.
+pub type Round = Vec<Cell>;
+
+/// The whole plan of a scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Single probes, each in one round.
+    pub rounds: Vec<Round>,
+    /// Bursts; all in one lab, since every limit is to be its own.
+    pub bursts: Vec<Burst>,
+    /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
+    pub too_long: Vec<Burst>,
+}
+
+/// Probes of a burst, at least: `limit` lets 5 of them through by default.
+const BURST_OF: u32 = 20;
+
+/// Source ports that one burst may take up, by nmap's numbering of tries.
+pub const BURST_MAX: u32 = 120;
+
+impl Plan {
+    /// Plans `scenario`, whose ruleset is `rulesets`.
+    pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
+        let cells = cells(scenario)?;
+        let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
+        Ok(Plan { rounds: rounds(cells, budget(scenario, rulesets)), bursts, too_long })
+    }
+}
+
+type Key = (Family, Technique, Port);
+
+fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
+    let mut cells: BTreeMap<Key, Findings> = BTreeMap::new();
+    if let Some(sensor) = &scenario.sensor {
+        for expectation in expectations(sensor, &scenario.host) {
+            let expect::Expected { state, log } = expectation.expected;
+            let expected =
+                Findings { state: Some(state), log: Findings::one_line(log.as_deref()), ..Findings::default() };
+            cells.insert((expectation.family, expectation.technique, expectation.port), expected);
+        }
+    }
+    for row in scenario.expect.iter().filter(|row| asks_of_one_probe(row)) {
+        for key in keys(row) {
+            overlay(cells.entry(key).or_default(), row);
+        }
+    }
+    let cells = cells.into_iter().map(|((family, technique, port), expected)| Cell {
+        technique,
+        family,
+        port,
+        expected: with_conversation(scenario, technique, port, expected),
+    });
+    Ok(cells.collect())
+}
+
+fn asks_of_one_probe(row: &ExpectRow) -> bool {
+    row.state.is_some() || row.verdict.is_some() || (row.log.is_some() && row.rate.is_none())
+}
+
+/// The probes that a row speaks of; rows that are no scan have none.
+fn keys(row: &ExpectRow) -> Vec<Key> {
+    let techniques = row.select.subjects.iter().filter_map(|subject| subject.technique());
+    let ports: Vec<Port> = row.select.ports.iter().flat_map(|ports| ports.iter()).collect();
+    techniques
+        .flat_map(|technique| row.select.families.iter().map(move |family| (*family, technique)))
+        .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))
+        .collect()
+}
+
+/// What a row says adds to what is expected, or overrides it.
+fn overlay(expected: &mut Findings, row: &ExpectRow) {
+    expected.state = row.state.or(expected.state);
+    expected.verdict = row.verdict.or(expected.verdict);
+    if let (Some(log), None) = (&row.log, row.rate) {
+        expected.log = Findings::one_line(Some(log.as_str()).filter(|log| !log.is_empty()));
+    }
+}
+
+/// A connect to an open port is more than a SYN/ACK: the service must get the connection, and be heard.
+fn with_conversation(scenario: &Scenario, technique: Technique, port: Port, expected: Findings) -> Findings {
+    if technique != Technique::Connect || expected.state != Some(PortState::Open) {
+        return expected;
+    }
+    Findings { accepted: Some(true), greeting: greeting(scenario, port).map(str::to_owned), ..expected }
+}
+
+/// What listens on `port` says first: SSH servers speak first, and so does a honeypot that plays one.
+pub fn greeting(scenario: &Scenario, port: Port) -> Option<&'static str> {
+    let sensor = scenario.sensor.as_ref()?;
+    let is_ssh = |service: &Service| service.name.to_ascii_lowercase().contains("ssh") && service.ports.contains(&port);
+    (sensor.ssh.contains(&port) || sensor.honeypot.iter().any(is_ssh)).then_some(SSH_BANNER)
+}
+
+/// What an SSH server says first (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
+const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7";
+
+fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
+    let mut bursts: BTreeMap<Key, Burst> = BTreeMap::new();
+    if let Some(sensor) = &scenario.sensor {
+        for rate in rate_expectations(sensor, &scenario.host) {
+            let key = (rate.family, rate.technique, rate.port);
+            let found = Findings { state: Some(rate.state), ..Findings::default() };
+            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found));
+        }
+    }
+    for row in &scenario.expect {
+        let Some(limit) = row.rate else { continue };
+        for key in keys(row) {
+            if limit.burst + 1 > BURST_MAX {
+                return Err(too_long(scenario, row, limit));
+            }
+            let log = row.log.as_deref().or_else(|| logged_elsewhere(scenario, key));
+            let found = Findings { state: row.state, ..Findings::default() };
+            bursts.insert(key, burst(key, log, limit, found));
+        }
+    }
+    Ok(bursts.into_values().collect())
+}
+
+/// The prefix that another row names for the same probe.
+fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&str> {
+    let speaks_of_it = |row: &&ExpectRow| row.rate.is_none() && keys(row).contains(&key);
+    scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
+}
+
+fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings) -> Burst {
+    let (family, technique, port) = key;
+    let probes = BURST_OF.max(limit.burst + 1);
+    let log = log.map(|prefix| vec![prefix.to_owned()]);
+    let expected = Findings { lines: Some(limit.burst), log, ..found };
+    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, limit, expected }
+}
+
+fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let problem = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", limit.burst);
+    scenario.source.error(span, problem, "expect the rate of a rule with a smaller --limit-burst").into()
+}
+
+/// How many probes that expect the same line may share a round: as many as its limit lets through at once.
+fn budget(scenario: &Scenario, rulesets: &[&Source]) -> usize {
+    let of_sensor = scenario.sensor.iter().map(|sensor| sensor.limit.burst as usize);
+    let of_rulesets = rulesets.iter().filter_map(|ruleset| smallest_burst(&ruleset.text));
+    of_sensor.chain(of_rulesets).min().unwrap_or(usize::MAX).max(1)
+}
+
+/// The smallest burst of any match that counts packets; none when the ruleset has no such match. xt_limit and
+/// xt_hashlimit start with 5; a match that counts in another way gets every probe a round of its own.
+fn smallest_burst(ruleset: &str) -> Option<usize> {
+    const DEFAULT: usize = 5;
+    let counts = |line: &str| ["-m limit", "-m hashlimit"].iter().any(|name| line.contains(name));
+    let is_other = |line: &str| {
+        ["-m recent", "-m quota", "-m statistic", "-m connlimit", "-m connbytes"].iter().any(|name| line.contains(name))
+    };
+    let burst = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = words.windows(2).find(|pair| pair[0].ends_with("limit-burst")).map(|pair| pair[1]);
+        after.and_then(|number| number.parse().ok()).unwrap_or(DEFAULT)
+    };
+    ruleset.lines().filter_map(|line| if is_other(line) { Some(1) } else { counts(line).then(|| burst(line)) }).min()
+}
+
+/// Deals the cells out. Within a round no prefix is asked for more often than `budget`, in each family; those that
+/// expect no line come first, while every limit is still full, so that a line they do leave is seen.
+fn rounds(cells: Vec<Cell>, budget: usize) -> Vec<Round> {
+    let mut rounds: Vec<Round> = Vec::new();
+    let mut asked: BTreeMap<(Family, Option<Vec<String>>), usize> = BTreeMap::new();
+    for cell in cells {
+        let count = asked.entry((cell.family, cell.expected.log.clone())).or_default();
+        let round = *count / budget;
+        *count += 1;
+        if round >= rounds.len() {
+            rounds.push(Round::new());
+        }
+        rounds[round].push(cell);
+    }
+    for round in &mut rounds {
+        round.sort_by_key(|cell| (cell.expected.log.as_ref().is_some_and(|log| !log.is_empty()), order(cell)));
+    }
+    rounds
+}
+
+/// Families, then techniques, then ports: the order of phases.
+fn order(cell: &Cell) -> Key {
+    (cell.family, cell.technique, cell.port)
+}

@@ -1,0 +1,258 @@
+//! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
+
+mod json;
+mod table;
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::check::{Check, Outcome};
+use crate::lab::{Backend, Connection, LogRecord, Observation, Weather};
+use crate::net::{Family, Mac};
+use crate::port::{Port, PortSet};
+use crate::probe::Probe;
+use crate::run::{HostReport, RunReport, ScenarioReport};
+use crate::scan::{PortState, Reason, Technique};
+
+pub use json::to_json;
+pub use table::{run_table, scan_table};
+
+/// The version of the JSON report; changes are additive within one.
+pub const SCHEMA: u32 = 1;
+
+/// A report of `run` or `scan`, as the JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `scanlab X.Y.Z`.
+    pub tool: String,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// The host; the first scenario's in a run.
+    pub host: Option<Host>,
+    /// Every probe.
+    pub probes: Vec<ProbeRecord>,
+    /// The scenarios of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenarios: Option<Vec<Scenario>>,
+    /// The summary of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// Where it was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Environment {
+    /// `uname -r`.
+    pub kernel: String,
+    /// Version of iptables.
+    pub iptables: String,
+    /// What it writes to.
+    pub backend: Backend,
+    /// How log lines are read.
+    pub capture: &'static str,
+    /// The kind of interface.
+    pub link: &'static str,
+    /// The lab's weather.
+    pub sysctls: Weather,
+}
+
+/// The host under test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Host {
+    /// Its MAC address.
+    pub mac: Mac,
+    /// The vendor, as nmap would print it.
+    pub vendor: Option<String>,
+    /// The interface that the rules speak of.
+    pub interface: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+}
+
+impl From<&HostReport> for Host {
+    fn from(host: &HostReport) -> Host {
+        Host {
+            mac: host.mac,
+            vendor: host.vendor.clone(),
+            interface: host.interface.clone(),
+            addresses: host.addresses.clone(),
+        }
+    }
+}
+
+/// One probe, or several that are equal but for their port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProbeRecord {
+    /// The scenario's file, in a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The family.
+    pub family: Family,
+    /// The technique.
+    pub scan: Technique,
+    /// `tcp`.
+    pub protocol: &'static str,
+    /// The port, when it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// The ports, when they are several: `1-21,23`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<String>,
+    /// The port state.
+    pub state: PortState,
+    /// Why.
+    pub reason: Reason,
+    /// TTL or hop limit of the reply that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_ttl: Option<u8>,
+    /// Who sent it, when it was not the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_ip: Option<IpAddr>,
+    /// Log lines that the probe itself caused.
+    pub log: Vec<LogRecord>,
+    /// Log lines of what had to follow.
+    pub followup: Vec<LogRecord>,
+    /// How far a connect came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+}
+
+/// A scenario of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scenario {
+    /// What it proves.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// The worst outcome of its checks.
+    pub outcome: Outcome,
+    /// Its host.
+    pub host: Host,
+    /// Its checks.
+    pub checks: Vec<Check>,
+}
+
+/// How many checks had which outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Scenarios.
+    pub scenarios: usize,
+    /// Checks.
+    pub checks: usize,
+    /// As expected.
+    pub matched: usize,
+    /// Not as expected.
+    pub mismatched: usize,
+    /// Not as expected, and known.
+    pub known: usize,
+    /// Not run.
+    pub not_run: usize,
+}
+
+/// More probes than this, and equal ones are told together.
+const SINGLY: usize = 512;
+
+impl Report {
+    /// The report of a run.
+    pub fn of_run(run: &RunReport, environment: Environment) -> Report {
+        let scenarios: Vec<Scenario> = run.scenarios.iter().map(scenario).collect();
+        let probes = run.scenarios.iter().flat_map(|scenario| {
+            let file = Some(scenario.file.display().to_string());
+            probe_records(&scenario.probes, file.as_deref())
+        });
+        Report {
+            host: scenarios.first().map(|scenario| scenario.host.clone()),
+            probes: probes.collect(),
+            summary: Some(Summary::of(&scenarios)),
+            scenarios: Some(scenarios),
+            ..Report::empty(environment)
+        }
+    }
+
+    /// The report of a scan.
+    pub fn of_scan(host: Host, probes: &[(Probe, Observation)], environment: Environment) -> Report {
+        Report { host: Some(host), probes: probe_records(probes, None), ..Report::empty(environment) }
+    }
+
+    fn empty(environment: Environment) -> Report {
+        let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
+        Report { schema: SCHEMA, tool, environment, host: None, probes: Vec::new(), scenarios: None, summary: None }
+    }
+}
+
+fn scenario(report: &ScenarioReport) -> Scenario {
+    Scenario {
+        name: report.title.clone(),
+        file: report.file.display().to_string(),
+        outcome: report.outcome,
+        host: Host::from(&report.host),
+        checks: report.checks.clone(),
+    }
+}
+
+impl Summary {
+    fn of(scenarios: &[Scenario]) -> Summary {
+        let checks = || scenarios.iter().flat_map(|scenario| &scenario.checks);
+        let count = |outcome| checks().filter(|check| check.outcome == outcome).count();
+        Summary {
+            scenarios: scenarios.len(),
+            checks: checks().count(),
+            matched: count(Outcome::Matched),
+            mismatched: count(Outcome::Mismatched),
+            known: count(Outcome::Known),
+            not_run: count(Outcome::NotRun),
+        }
+    }
+}
+
+fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec<ProbeRecord> {
+    let records = probes.iter().map(|(probe, observation)| (probe.flow.port, record(probe, observation, scenario)));
+    if probes.len() <= SINGLY {
+        return records.map(|(port, record)| ProbeRecord { port: Some(port), ..record }).collect();
+    }
+    group(records)
+}
+
+/// Puts probes together that are equal but for their port, each group where its first probe stood.
+fn group(records: impl Iterator<Item = (Port, ProbeRecord)>) -> Vec<ProbeRecord> {
+    let mut groups: Vec<(Vec<Port>, ProbeRecord)> = Vec::new();
+    for (port, record) in records {
+        match groups.iter_mut().rev().take(GROUPS_BACK).find(|(_, other)| *other == record) {
+            Some((ports, _)) => ports.push(port),
+            None => groups.push((vec![port], record)),
+        }
+    }
+    groups.into_iter().map(|(ports, record)| with_ports(&ports, record)).collect()
+}
+
+/// How far back a group is looked for, so that a sweep whose every probe differs stays linear.
+const GROUPS_BACK: usize = 64;
+
+fn with_ports(ports: &[Port], record: ProbeRecord) -> ProbeRecord {
+    match ports {
+        [port] => ProbeRecord { port: Some(*port), ..record },
+        ports => ProbeRecord { ports: Some(ports.iter().copied().collect::<PortSet>().to_string()), ..record },
+    }
+}
+
+fn record(probe: &Probe, observation: &Observation, scenario: Option<&str>) -> ProbeRecord {
+    let verdict = observation.verdict;
+    ProbeRecord {
+        scenario: scenario.map(str::to_owned),
+        family: probe.family(),
+        scan: probe.technique,
+        protocol: "tcp",
+        port: None,
+        ports: None,
+        state: verdict.state,
+        reason: verdict.reason,
+        reason_ttl: verdict.reason_ttl,
+        reason_ip: verdict.reason_ip,
+        log: observation.log.clone(),
+        followup: observation.followup.clone(),
+        connection: observation.connection.clone(),
+    }
+}

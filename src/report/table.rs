@@ -1,0 +1,194 @@
+//! The report for people: what is not as expected first, with the reason; then the rest; then one line that sums up.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::{ProbeRecord, Report, Scenario, Summary};
+use crate::check::{Check, Findings, Outcome};
+use crate::net::Family;
+use crate::port::{Port, PortSet};
+use crate::scan::Technique;
+
+/// The report of a run, at most `width` columns wide, with ANSI styles (the caller strips them where there is no
+/// terminal).
+pub fn run_table(report: &Report, width: u16) -> String {
+    let mut text = String::new();
+    for scenario in report.scenarios.iter().flatten() {
+        let style = style(scenario.outcome);
+        let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
+        let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
+        let _ = writeln!(text, "{}\n", checks_table(scenario, width));
+    }
+    if let Some(summary) = report.summary {
+        text.push_str(&summary_line(&summary));
+    }
+    text
+}
+
+fn checks_table(scenario: &Scenario, width: u16) -> Table {
+    let mut table = new_table(width);
+    table.set_header(["outcome", "scan", "ports", "family", "expected", "observed"]);
+    for row in rows(&scenario.checks) {
+        table.add_row(row.cells());
+        if !row.first.why.is_empty() {
+            table.add_row(["", "", "", "", "why", &visible(&row.first.why)]);
+        }
+    }
+    table
+}
+
+fn new_table(width: u16) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_NO_BORDERS).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table
+}
+
+/// Checks that differ in nothing but port and family.
+struct Row<'a> {
+    first: &'a Check,
+    ports: Vec<Port>,
+    families: Vec<Family>,
+}
+
+/// The rows of a table, worst outcome first; within an outcome in the order of the checks.
+fn rows(checks: &[Check]) -> Vec<Row<'_>> {
+    let mut rows: Vec<Row> = Vec::new();
+    for check in checks {
+        match rows.iter_mut().find(|row| row.family_of(check) && same_but_port(row.first, check)) {
+            Some(row) => row.ports.extend(check.port),
+            None => rows.push(Row {
+                first: check,
+                ports: check.port.into_iter().collect(),
+                families: check.family.into_iter().collect(),
+            }),
+        }
+    }
+    let mut merged: Vec<Row> = Vec::new();
+    for row in rows {
+        match merged.iter_mut().find(|other| other.ports == row.ports && same_but_port(other.first, row.first)) {
+            Some(other) => other.families.extend(row.families),
+            None => merged.push(row),
+        }
+    }
+    merged.sort_by_key(|row| row.first.outcome);
+    merged
+}
+
+fn same_but_port(one: &Check, other: &Check) -> bool {
+    let facts = |check: &Check| (check.subject, check.burst_of, check.outcome);
+    facts(one) == facts(other)
+        && (&one.expected, &one.observed, &one.why) == (&other.expected, &other.observed, &other.why)
+}
+
+impl Row<'_> {
+    fn family_of(&self, check: &Check) -> bool {
+        self.families.first().copied() == check.family
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Check { subject, outcome, expected, observed, burst_of, .. } = self.first;
+        let scan = match burst_of {
+            Some(probes) => format!("{probes} x {subject}"),
+            None => subject.to_string(),
+        };
+        let observed = observed.as_ref().map_or_else(|| "not run".to_owned(), Findings::to_string);
+        let ports = self.ports.iter().copied().collect::<PortSet>().to_string();
+        // A comma is no place to break a line, a blank is.
+        let ports = ports.replace(',', ", ");
+        let cells = [outcome.to_string(), scan, ports, families(&self.families), expected.to_string(), observed];
+        cells.map(|cell| visible(&cell)).to_vec()
+    }
+}
+
+fn families(families: &[Family]) -> String {
+    families.iter().map(Family::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn summary_line(summary: &Summary) -> String {
+    let Summary { scenarios, checks, matched, mismatched, known, not_run } = *summary;
+    let outcome = match (mismatched, not_run, known) {
+        (0, 0, 0) => Outcome::Matched,
+        (0, 0, _) => Outcome::Known,
+        (0, ..) => Outcome::NotRun,
+        _ => Outcome::Mismatched,
+    };
+    let style = style(outcome);
+    let loudly = if not_run == 0 { String::new() } else { format!(" ({not_run} did not run: see above)") };
+    format!(
+        "{style}{}: {checks} checks: {matched} matched, {mismatched} mismatched, {known} known, \
+         {not_run} not-run{style:#}{loudly}\n",
+        if scenarios == 1 { "1 scenario".to_owned() } else { format!("{scenarios} scenarios") },
+    )
+}
+
+fn style(outcome: Outcome) -> Style {
+    let color = match outcome {
+        Outcome::Matched => AnsiColor::Green,
+        Outcome::Known => AnsiColor::Cyan,
+        Outcome::NotRun => AnsiColor::Yellow,
+        Outcome::Mismatched => AnsiColor::Red,
+    };
+    color.on_default().bold()
+}
+
+/// The report of a scan: per technique and family, ports that were seen alike in one row.
+pub fn scan_table(report: &Report, width: u16) -> String {
+    let mut text = String::new();
+    if let Some(host) = &report.host {
+        let _ = writeln!(text, "Scan of {} on {}", host.addresses.join(" and "), host.interface);
+        let vendor = host.vendor.as_deref().unwrap_or("Unknown");
+        let _ = writeln!(text, "MAC Address: {} ({})\n", host.mac.to_string().to_uppercase(), visible(vendor));
+    }
+    let mut table = new_table(width);
+    table.set_header(["scan", "family", "ports", "state", "reason", "log"]);
+    for (ports, record) in alike(&report.probes) {
+        let cells = [
+            record.scan.to_string(),
+            record.family.to_string(),
+            ports.to_string().replace(',', ", "),
+            record.state.to_string(),
+            reason(record),
+            log(record),
+        ];
+        table.add_row(cells.map(|cell| visible(&cell)));
+    }
+    let _ = writeln!(text, "{table}");
+    text
+}
+
+/// Probes that look alike in a table: same technique, family, state, reason and prefixes.
+fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
+    type Look = (Technique, Family, String, String);
+    let mut rows: Vec<(Look, Vec<PortSet>, &ProbeRecord)> = Vec::new();
+    for probe in probes {
+        let look = (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
+        let ports: PortSet = match (&probe.ports, probe.port) {
+            (Some(ports), _) => ports.parse().unwrap_or_default(),
+            (None, port) => port.into_iter().collect(),
+        };
+        match rows.iter_mut().find(|(other, ..)| *other == look) {
+            Some((_, sets, _)) => sets.push(ports),
+            None => rows.push((look, vec![ports], probe)),
+        }
+    }
+    let merge = |sets: Vec<PortSet>| sets.iter().flat_map(PortSet::ranges).collect();
+    rows.into_iter().map(|(_, sets, probe)| (merge(sets), probe)).collect()
+}
+
+/// As nmap prints it: `reset ttl 64`, `admin-prohibited from 10.0.0.1 ttl 64`.
+fn reason(record: &ProbeRecord) -> String {
+    let from = record.reason_ip.map(|address| format!(" from {address}")).unwrap_or_default();
+    let ttl = record.reason_ttl.map(|ttl| format!(" ttl {ttl}")).unwrap_or_default();
+    format!("{}{from}{ttl}", record.reason)
+}
+
+fn log(record: &ProbeRecord) -> String {
+    record.log.iter().map(|line| format!("{:?}", line.prefix)).collect::<Vec<_>>().join(" + ")
+}
+
+/// What comes from the input must not steer the terminal.
+fn visible(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
