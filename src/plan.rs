@@ -1,9 +1,9 @@
 //! From a scenario to what is asked of the kernel: cells (one probe each), bursts (many probes of one port, for the
-//! rate), and *rounds*. A round is a fresh lab: fresh ruleset, fresh limits, fresh conntrack, so that no check depends
-//! on the order of the checks.
+//! rate), and *rounds*: what shares a lab. Within a round every cell meets limits that still have room, so that no check
+//! depends on the order of the checks.
 //!
 //! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows; the ruleset is not read here, but
-//! for the burst of its limits, which decides how many probes share a round.
+//! for the names of matches that need a lab of their own.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,9 @@ pub struct Burst {
     pub port: Port,
     /// How many probes.
     pub probes: u16,
+    /// Whether the limits are renewed before it. Not for what a sensor means: there each rule has a limit of its own,
+    /// which the burst before it must not have touched.
+    pub renewed: bool,
     /// How fast the limit recovers.
     pub limit: Limit,
     /// What must come of it.
@@ -54,7 +57,7 @@ pub type Round = Vec<Cell>;
 pub struct Plan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
-    /// Bursts; all in one lab, since every limit is to be its own.
+    /// Bursts; all in one lab, and one after the other, since every limit is to be its own.
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
@@ -71,7 +74,7 @@ impl Plan {
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
-        Ok(Plan { rounds: rounds(cells, budget(scenario, rulesets)), bursts, too_long })
+        Ok(Plan { rounds: rounds(cells, rulesets), bursts, too_long })
     }
 }
 
@@ -148,7 +151,7 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
         for rate in rate_expectations(sensor, &scenario.host) {
             let key = (rate.family, rate.technique, rate.port);
             let found = Findings { state: Some(rate.state), ..Findings::default() };
-            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found));
+            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found, false));
         }
     }
     for row in &scenario.expect {
@@ -159,7 +162,7 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
             }
             let log = row.log.as_deref().or_else(|| logged_elsewhere(scenario, key));
             let found = Findings { state: row.state, ..Findings::default() };
-            bursts.insert(key, burst(key, log, limit, found));
+            bursts.insert(key, burst(key, log, limit, found, true));
         }
     }
     Ok(bursts.into_values().collect())
@@ -171,12 +174,12 @@ fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&str> {
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
 }
 
-fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings) -> Burst {
+fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, renewed: bool) -> Burst {
     let (family, technique, port) = key;
     let probes = BURST_OF.max(limit.burst + 1);
     let log = log.map(|prefix| vec![prefix.to_owned()]);
     let expected = Findings { lines: Some(limit.burst), log, ..found };
-    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, limit, expected }
+    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, renewed, limit, expected }
 }
 
 fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
@@ -185,50 +188,21 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
     scenario.source.error(span, problem, "expect the rate of a rule with a smaller --limit-burst").into()
 }
 
-/// How many probes that expect the same line may share a round: as many as its limit lets through at once.
-fn budget(scenario: &Scenario, rulesets: &[&Source]) -> usize {
-    let of_sensor = scenario.sensor.iter().map(|sensor| sensor.limit.burst as usize);
-    let of_rulesets = rulesets.iter().filter_map(|ruleset| smallest_burst(&ruleset.text));
-    of_sensor.chain(of_rulesets).min().unwrap_or(usize::MAX).max(1)
-}
+/// Cells that share a round: as many as makes several labs worth their while, since each lab waits for the kernel. The
+/// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
+const ROUND: usize = 64;
 
-/// The smallest burst of any match that counts packets; none when the ruleset has no such match. xt_limit and
-/// xt_hashlimit start with 5; a match that counts in another way gets every probe a round of its own.
-fn smallest_burst(ruleset: &str) -> Option<usize> {
-    const DEFAULT: usize = 5;
-    let counts = |line: &str| ["-m limit", "-m hashlimit"].iter().any(|name| line.contains(name));
-    let is_other = |line: &str| {
-        ["-m recent", "-m quota", "-m statistic", "-m connlimit", "-m connbytes"].iter().any(|name| line.contains(name))
-    };
-    let burst = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let after = words.windows(2).find(|pair| pair[0].ends_with("limit-burst")).map(|pair| pair[1]);
-        after.and_then(|number| number.parse().ok()).unwrap_or(DEFAULT)
-    };
-    ruleset.lines().filter_map(|line| if is_other(line) { Some(1) } else { counts(line).then(|| burst(line)) }).min()
-}
-
-/// Deals the cells out. Within a round no prefix is asked for more often than `budget`, in each family; those that
-/// expect no line come first, while every limit is still full, so that a line they do leave is seen.
-fn rounds(cells: Vec<Cell>, budget: usize) -> Vec<Round> {
-    let mut rounds: Vec<Round> = Vec::new();
-    let mut asked: BTreeMap<(Family, Option<Vec<String>>), usize> = BTreeMap::new();
-    for cell in cells {
-        let count = asked.entry((cell.family, cell.expected.log.clone())).or_default();
-        let round = *count / budget;
-        *count += 1;
-        if round >= rounds.len() {
-            rounds.push(Round::new());
-        }
-        rounds[round].push(cell);
+/// Rounds of about [`ROUND`] cells; but a ruleset that keeps lists of what it saw (xt_recent, xt_hashlimit) gets a lab for every cell, since
+/// such lists outlive their rules.
+fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
+    let keeps_lists = |ruleset: &&Source| ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name));
+    if rulesets.iter().any(keeps_lists) {
+        return cells.into_iter().map(|cell| vec![cell]).collect();
     }
-    for round in &mut rounds {
-        round.sort_by_key(|cell| (cell.expected.log.as_ref().is_some_and(|log| !log.is_empty()), order(cell)));
+    let count = cells.len().div_ceil(ROUND).max(1);
+    let mut rounds = vec![Round::new(); count];
+    for (number, cell) in cells.into_iter().enumerate() {
+        rounds[number % count].push(cell);
     }
     rounds
-}
-
-/// Families, then techniques, then ports: the order of phases.
-fn order(cell: &Cell) -> Key {
-    (cell.family, cell.technique, cell.port)
 }

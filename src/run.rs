@@ -153,16 +153,16 @@ impl Job {
         Ok(Job { scenario, plan, rulesets, services, iptables, vendors })
     }
 
-    /// At least one round, for the neighbourhood.
-    fn tasks(&self) -> Vec<Task> {
-        let rounds = (0..self.plan.rounds.len().max(1)).map(Task::Round);
-        rounds.chain((!self.plan.bursts.is_empty()).then_some(Task::Bursts)).collect()
-    }
-
     fn mac(&self) -> Mac {
         self.scenario.host.mac.unwrap_or(HOST_MAC)
     }
 
+    fn tasks(&self) -> Vec<Task> {
+        let rounds = (0..self.plan.rounds.len()).map(Task::Round);
+        rounds.chain((!self.plan.bursts.is_empty()).then_some(Task::Bursts)).collect()
+    }
+
+    /// Does the task in a lab of its own.
     fn perform(&self, task: Task) -> Result<Found> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let blueprint = Blueprint {
@@ -174,38 +174,41 @@ impl Job {
             rulesets: &rulesets,
             fault: None,
         };
-        Lab::run(&blueprint, |lab| match task {
-            Task::Round(number) => self.round(lab, number),
-            Task::Bursts => self.bursts(lab),
+        Lab::run(&blueprint, |lab| {
+            let probes = match task {
+                Task::Round(number) => self.cells(lab, &self.plan.rounds[number])?,
+                Task::Bursts => self.bursts(lab)?,
+            };
+            let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
+            Ok(Found { probes, neighbourhood, weather: lab.weather.clone() })
         })
     }
 
-    fn round(&self, lab: &mut Lab, number: usize) -> Result<Found> {
-        let empty = Round::new();
-        let round = self.plan.rounds.get(number).unwrap_or(&empty);
+    fn cells(&self, lab: &mut Lab, round: &Round) -> Result<Vec<(Probe, Observation)>> {
         let mut phases = Phases::new(&self.scenario);
         let here: Vec<&Cell> = round.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
         let probes: Vec<Probe> =
             here.iter().map(|cell| phases.of(cell.technique, cell.family).probe(cell.port, 0)).collect();
-        let observations = lab.send(&probes)?;
-        let neighbourhood = if number == 0 { Some(lab.neighbourhood()?) } else { None };
-        let probes = probes.into_iter().zip(observations).collect();
-        Ok(Found { probes, neighbourhood, weather: lab.weather.clone() })
+        let observations = lab.send_each_afresh(&probes)?;
+        Ok(probes.into_iter().zip(observations).collect())
     }
 
     /// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
-    fn bursts(&self, lab: &mut Lab) -> Result<Found> {
+    fn bursts(&self, lab: &mut Lab) -> Result<Vec<(Probe, Observation)>> {
         let mut phases = Phases::new(&self.scenario);
         let mut found = Vec::new();
         for burst in self.plan.bursts.iter().filter(|burst| Lab::families().contains(&burst.family)) {
             let phase = phases.of(burst.technique, burst.family);
             let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
+            if burst.renewed {
+                lab.renew_limits(burst.family)?;
+            }
             let start = Instant::now();
             let observations = lab.send(&probes)?;
             in_time(burst, start.elapsed())?;
             found.extend(probes.into_iter().zip(observations));
         }
-        Ok(Found { probes: found, neighbourhood: None, weather: lab.weather.clone() })
+        Ok(found)
     }
 
     fn report(&self, mut found: BTreeMap<Task, Found>) -> Result<ScenarioReport> {

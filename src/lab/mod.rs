@@ -9,6 +9,7 @@
 mod attribution;
 mod canaries;
 mod exchange;
+mod fresh_limits;
 mod iptables;
 mod kernel_log;
 mod link;
@@ -22,7 +23,9 @@ mod services;
 mod tap;
 mod weather;
 
-use tokio::runtime;
+use std::collections::BTreeMap;
+
+use tokio::runtime::{self, Runtime};
 
 pub use exchange::{Connection, LogRecord, Observation};
 pub use iptables::{Backend, Flavour, Iptables};
@@ -33,6 +36,7 @@ pub use weather::Weather;
 
 use self::canaries::Canaries;
 use self::exchange::{BATCH, Exchange};
+use self::fresh_limits::{Spending, Spent};
 use self::kernel_log::KernelLog;
 use self::link::Link;
 use self::namespace::{Isolated, in_fresh_namespace};
@@ -77,21 +81,24 @@ pub enum Fault {
 }
 
 /// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
-pub struct Lab {
+pub struct Lab<'a> {
+    isolated: &'a Isolated,
+    blueprint: &'a Blueprint<'a>,
+    runtime: Runtime,
     link: Link,
     log: KernelLog,
     services: Services,
     netlink: Nfnetlink,
-    addresses: Addresses,
     families: Vec<Family>,
     /// What was pinned, and how it reads.
     pub weather: Weather,
     /// Probes that may be sent together.
     batch: usize,
     conntrack: ConntrackWatch,
+    spendings: BTreeMap<Family, Spending>,
 }
 
-impl Lab {
+impl<'a> Lab<'a> {
     /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
     /// seen as well as those before it, and nothing was lost in between.
     pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
@@ -115,7 +122,7 @@ impl Lab {
         Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || weather::has_ipv6()).collect()
     }
 
-    fn build(isolated: &Isolated, blueprint: &Blueprint) -> Result<Lab> {
+    fn build(isolated: &'a Isolated, blueprint: &'a Blueprint) -> Result<Lab<'a>> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
@@ -142,15 +149,18 @@ impl Lab {
             weather::unbind_loggers(isolated)?;
         }
         Ok(Lab {
+            isolated,
+            blueprint,
+            runtime,
             link: Link::new(tap, ends, blueprint.addresses.v4.host),
             log,
             services,
             netlink,
-            addresses: *blueprint.addresses,
             families,
             weather,
             batch: if rulesets.iter().any(|(_, source)| rewrites_ports(source)) { 1 } else { BATCH },
             conntrack: ConntrackWatch::new(),
+            spendings: BTreeMap::new(),
         })
     }
 
@@ -166,9 +176,52 @@ impl Lab {
         Ok(observations)
     }
 
+    /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.
+    pub fn send_each_afresh(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
+        let mut observations = Vec::with_capacity(probes.len());
+        let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
+        for probe in probes {
+            let spending = self.spending(probe.family())?;
+            let spent = spent.entry(probe.family()).or_default();
+            if spent.is_too_much(spending, probe) {
+                self.renew_limits(probe.family())?;
+                *spent = Spent::default();
+            }
+            let observed = self.send(std::slice::from_ref(probe))?;
+            observed.iter().for_each(|observation| spent.book(probe, observation));
+            observations.extend(observed);
+        }
+        Ok(observations)
+    }
+
+    /// What uses up the limits of a family's rules. x_tables tells nothing of its rules in terms that could be read here.
+    fn spending(&mut self, family: Family) -> Result<Spending> {
+        if let Some(spending) = self.spendings.get(&family) {
+            return Ok(*spending);
+        }
+        let spending = match self.blueprint.iptables.backend {
+            Backend::Nft => Spending::of(&self.netlink, family)?,
+            Backend::Legacy => Spending::Packets { burst: 1 },
+        };
+        self.spendings.insert(family, spending);
+        Ok(spending)
+    }
+
+    /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
+    pub fn renew_limits(&mut self, family: Family) -> Result<()> {
+        match self.blueprint.iptables.backend {
+            Backend::Nft => fresh_limits::renew(&self.netlink, family).map(drop),
+            Backend::Legacy => {
+                let rulesets = self.blueprint.rulesets.iter().copied().filter(|(other, _)| *other == family);
+                let rulesets: Vec<(Family, &Source)> = rulesets.collect();
+                self.runtime.block_on(self.blueprint.iptables.load(self.isolated, &rulesets))
+            }
+        }
+    }
+
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
-        neighbours::explore(&mut self.link, &self.addresses, &self.families)
+        neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families)
     }
 
     /// What the service on `port` says first.
@@ -177,7 +230,7 @@ impl Lab {
     }
 
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
-        canaries.prove(&mut self.link, &mut self.log, &self.addresses, &self.families)
+        canaries.prove(&mut self.link, &mut self.log, self.blueprint.addresses, &self.families)
     }
 }
 

@@ -8,6 +8,7 @@ use netlink_sys::{Socket, SocketAddr};
 
 use super::namespace::Isolated;
 use crate::error::{Doing, Result};
+use crate::net::Family;
 
 /// Subsystem of nf_tables messages.
 pub const NFTABLES: u16 = 10;
@@ -18,11 +19,13 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const NLMSG_HEADER: usize = 16;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
-const NLM_F_CREATE: u16 = 0x400;
-const NLA_F_NESTED: u16 = 1 << 15;
+const NLM_F_DUMP: u16 = 0x300;
+/// Marks an attribute that holds attributes.
+pub const NLA_F_NESTED: u16 = 1 << 15;
 
 /// `AF_UNSPEC`, for messages that speak of no family.
 pub const UNSPECIFIED: u8 = 0;
@@ -30,6 +33,15 @@ pub const UNSPECIFIED: u8 = 0;
 /// A netfilter socket of the lab's namespace.
 pub struct Nfnetlink {
     socket: Socket,
+}
+
+/// What a transaction does with the objects that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Makes them: `NLM_F_CREATE`.
+    Create = 0x400,
+    /// Puts them in the place of those with the same handle: `NLM_F_REPLACE`.
+    Replace = 0x100,
 }
 
 /// One request: its subsystem and type, its family, and its attributes.
@@ -60,13 +72,32 @@ impl Nfnetlink {
         self.exchange(&bytes, 1)
     }
 
+    /// Asks for a list, and hands the attributes of every item to `each`.
+    pub fn dump(&self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let item = request.subsystem << 8;
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, request, NLM_F_DUMP, 1);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        loop {
+            let (answer, _) = self.socket.recv_from_full()?;
+            for message in messages(&answer) {
+                match message.kind {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => acknowledged(message.payload)?,
+                    kind if kind & 0xff00 == item => each(message.payload.get(4..).unwrap_or_default()),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// Sends nf_tables requests as one transaction, and waits until it is committed.
-    pub fn transaction(&self, requests: Vec<Request>) -> io::Result<()> {
+    pub fn transaction(&self, requests: Vec<Request>, mode: Mode) -> io::Result<()> {
         let count = requests.len();
         let mut bytes = Vec::new();
         write_batch_marker(&mut bytes, BATCH_BEGIN);
         for request in requests {
-            write_message(&mut bytes, request, NLM_F_ACK | NLM_F_CREATE, 1);
+            write_message(&mut bytes, request, NLM_F_ACK | mode as u16, 1);
         }
         write_batch_marker(&mut bytes, BATCH_END);
         self.exchange(&bytes, count)
@@ -174,12 +205,31 @@ impl Attributes {
     }
 }
 
+/// The attributes in `bytes`: type, without the flags for nesting and byte order, and value.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        Some((kind & 0x3fff, value))
+    })
+}
+
 fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(align(bytes.len()), 0);
 }
 
 fn align(length: usize) -> usize {
     length.next_multiple_of(4)
+}
+
+/// `AF_INET` and `AF_INET6`, which nf_tables calls `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+pub fn protocol_family(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 2,
+        Family::Ipv6 => 10,
+    }
 }
 
 /// Deletes every entry of the namespace's conntrack table: `IPCTNL_MSG_CT_DELETE` without a tuple.

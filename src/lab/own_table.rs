@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::namespace::Isolated;
-use super::nfnetlink::{Attributes, NFTABLES, Nfnetlink, Request};
+use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_family};
 use crate::canary;
 use crate::error::{Doing, Result};
 use crate::net::Family;
@@ -16,7 +16,7 @@ const CHAIN: &str = "prerouting";
 pub fn install(isolated: &Isolated, netlink: &Nfnetlink, families: &[Family]) -> Result<()> {
     isolated.assert("making the lab's own table")?;
     let requests = families.iter().flat_map(|family| [table(*family), chain(*family), canary_rule(*family)]).collect();
-    netlink.transaction(requests).doing("make the lab's own table (nf_tables)")
+    netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
 }
 
 fn table(family: Family) -> Request {
@@ -113,10 +113,5 @@ fn expression(name: &str, data: Attributes) -> Attributes {
 }
 
 fn request(kind: u8, family: Family, attributes: Attributes) -> Request {
-    // AF_INET and AF_INET6; nf_tables calls them NFPROTO_IPV4 and NFPROTO_IPV6.
-    let family = match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
-    };
-    Request { subsystem: NFTABLES, kind, family, attributes }
+    Request { subsystem: NFTABLES, kind, family: protocol_family(family), attributes }
 }

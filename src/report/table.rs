@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{ProbeRecord, Report, Scenario, Summary};
-use crate::check::{Check, Findings, Outcome};
+use crate::check::{Check, Outcome};
 use crate::net::Family;
 use crate::port::{Port, PortSet};
 use crate::scan::Technique;
@@ -41,7 +41,7 @@ fn checks_table(scenario: &Scenario, width: u16) -> Table {
 
 fn new_table(width: u16) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_NO_BORDERS).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table
 }
 
@@ -93,7 +93,11 @@ impl Row<'_> {
             Some(probes) => format!("{probes} x {subject}"),
             None => subject.to_string(),
         };
-        let observed = observed.as_ref().map_or_else(|| "not run".to_owned(), Findings::to_string);
+        let observed = match observed {
+            Some(_) if *outcome == Outcome::Matched => "as expected".to_owned(),
+            Some(observed) => observed.to_string(),
+            None => "not run".to_owned(),
+        };
         let ports = self.ports.iter().copied().collect::<PortSet>().to_string();
         // A comma is no place to break a line, a blank is.
         let ports = ports.replace(',', ", ");
@@ -103,7 +107,11 @@ impl Row<'_> {
 }
 
 fn families(families: &[Family]) -> String {
-    families.iter().map(Family::to_string).collect::<Vec<_>>().join(" ")
+    let short = |family: &Family| match family {
+        Family::Ipv4 => "v4",
+        Family::Ipv6 => "v6",
+    };
+    families.iter().map(short).collect::<Vec<_>>().join(" ")
 }
 
 fn summary_line(summary: &Summary) -> String {
