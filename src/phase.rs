@@ -117,3 +117,6 @@ impl Random {
         (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
+
+#[cfg(test)]
+mod tests;

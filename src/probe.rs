@@ -248,3 +248,6 @@ fn write_ethernet(bytes: &mut [u8], ends: &Ends, ethertype: EtherType) {
     ethernet.set_source(MacAddr::from(ends.prober.0));
     ethernet.set_ethertype(ethertype);
 }
+
+#[cfg(test)]
+mod tests;

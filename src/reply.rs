@@ -291,10 +291,25 @@ fn quoted_ip(quote: &[u8]) -> Option<(IpAddr, IpAddr, IpNextHeaderProtocol, &[u8
 
 fn advertisement(bytes: &[u8]) -> Option<Neighbour> {
     let advert = NeighborAdvertPacket::new(bytes)?;
-    let mut options = advert.get_options_iter();
-    let link_layer = options.find(|option| option.get_option_type() == NdpOptionTypes::TargetLLAddr);
-    let mac = link_layer.and_then(|option| option.packet().get(2..8)?.try_into().ok());
-    Some(Neighbour { address: advert.get_target_addr().into(), mac: mac.map(Mac), asker: None })
+    let mac = link_layer_address(bytes.get(ADVERTISEMENT..)?);
+    Some(Neighbour { address: advert.get_target_addr().into(), mac, asker: None })
+}
+
+/// Bytes of an advertisement before its options.
+const ADVERTISEMENT: usize = 24;
+
+/// The target link-layer address option. Options are walked here, since pnet's iterator computes their length in eight
+/// bits and panics from 32 on. Length 0 ends the walk: "Nodes MUST silently discard an ND packet that contains an option
+/// with length zero" (RFC 4861, section 4.6).
+fn link_layer_address(mut options: &[u8]) -> Option<Mac> {
+    while let &[kind, octets, ..] = options {
+        let (option, rest) = options.split_at_checked(usize::from(octets) * 8)?;
+        if kind == NdpOptionTypes::TargetLLAddr.0 {
+            return option.get(2..8)?.try_into().ok().map(Mac);
+        }
+        options = (!option.is_empty()).then_some(rest)?;
+    }
+    None
 }
 
 fn arp(mac: Mac, bytes: &[u8]) -> Option<Reply> {
@@ -315,3 +330,6 @@ fn arp(mac: Mac, bytes: &[u8]) -> Option<Reply> {
         body: Body::Neighbour(claim),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ fn flow(network: &Network, tcp: &TcpHeader, sender: Sender) -> Option<Flow> {
         Sender::Host => Flow { prober: destination, prober_port: tcp.destination, host: source, port: tcp.source },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP interface and the prober on
 //! the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
-//! The order of [`Lab::run`] is the order of the modules: [`nf_log_netns`] lets LOG rules print, [`namespace`] makes the
-//! namespace and proves it, [`weather`] pins its sysctls, [`tap`] and [`netcfg`] make the link, [`services`] listen,
-//! [`own_table`] catches canaries, [`iptables`] loads the ruleset as given, [`canaries`] prove the instruments,
-//! [`exchange`] sends probes and ties to each what it caused, and [`neighbours`] asks who is there.
+//! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
+//! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen,
+//! `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove the instruments,
+//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there.
 
 mod attribution;
 mod canaries;

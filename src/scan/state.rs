@@ -203,6 +203,9 @@ fn reset_reason(technique: Technique) -> Reason {
 }
 
 fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
+    if technique == Technique::Connect {
+        return connect_errno(family, error);
+    }
     let reason = match (family, error.kind, error.code) {
         (Family::Ipv4, 3, 0) => Reason::NetUnreach,
         (Family::Ipv4, 3, 1) => Reason::HostUnreach,
@@ -219,9 +222,6 @@ fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(Po
         (Family::Ipv6, 4, 0 | 1) => Reason::ParamProblem,
         _ => return None,
     };
-    if technique == Technique::Connect {
-        return connect_errno(family, error);
-    }
     // nmap reads "erroneous header field" as a sign of life, whatever the technique: measured, version 7.93.
     let state =
         if (family, error.kind, error.code) == (Family::Ipv6, 4, 0) { PortState::Open } else { PortState::Filtered };
@@ -229,14 +229,21 @@ fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(Po
 }
 
 /// `connect()` sees errno, not ICMP: Linux's `icmp_err_convert` (net/ipv4/icmp.c) and `tab_unreach` (net/ipv6/icmp.c)
-/// fold several codes into one, and port unreachable becomes ECONNREFUSED, so nmap says *closed*.
+/// fold several codes into one, and port unreachable becomes ECONNREFUSED, so nmap says *closed*. What nmap takes no
+/// notice of in a raw scan can be an errno all the same. While the handshake lasts every one of them is final
+/// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT).
 fn connect_errno(family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
     match (family, error.kind, error.code) {
         (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Some((PortState::Closed, Reason::ConnRefused)),
-        (Family::Ipv4, 3, 0 | 9) | (Family::Ipv6, 1, 0) => Some((PortState::Filtered, Reason::NetUnreach)),
-        (Family::Ipv4, 3, 1 | 10 | 13) | (Family::Ipv6, 1, 3) => Some((PortState::Filtered, Reason::HostUnreach)),
+        (Family::Ipv4, 3, 0 | 6 | 9) | (Family::Ipv6, 1, 0) => Some((PortState::Filtered, Reason::NetUnreach)),
+        (Family::Ipv4, 3, 1 | 10 | 13) | (Family::Ipv4, 11, 0 | 1) | (Family::Ipv6, 1, 2 | 3) => {
+            Some((PortState::Filtered, Reason::HostUnreach))
+        }
         (Family::Ipv4, 3, 2) => Some((PortState::Filtered, Reason::ProtoUnreach)),
         (Family::Ipv6, 1, 1 | 5 | 6) => Some((PortState::Filtered, Reason::AdminProhibited)),
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

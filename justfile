@@ -1,0 +1,32 @@
+# What can be done here
+default:
+    @just --list
+
+# Install the programs that the kernel tests run (needs root)
+setup:
+    .ci/setup
+
+# Everything that must pass before a merge; CI runs the same
+ci:
+    .ci/run
+
+# The tests (as root: those of the kernel too)
+test *ARGS:
+    cargo test --locked {{ ARGS }}
+
+# Format and lint
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# The documentation; the architecture is on the front page
+doc *ARGS:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps {{ ARGS }}
+
+# How fast probes are (as root)
+bench *ARGS:
+    cargo bench --locked {{ ARGS }}
+
+# Run the built-in scenarios (as root)
+demo *ARGS:
+    cargo run --locked --release -- run {{ ARGS }}

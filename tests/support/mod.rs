@@ -1,0 +1,187 @@
+//! Real nmap as the yardstick: two throw-away network namespaces joined by a veth pair, a ruleset and listeners in one,
+//! nmap in the other. Nothing is named or pinned on the host: each namespace lives as long as its thread.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv6Addr, TcpListener};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use nix::sched::{CloneFlags, unshare};
+use scanlab::net::Family;
+use scanlab::port::PortSet;
+
+const TARGET_MAC: &str = "02:00:5e:10:00:10";
+const SCANNER_MAC: &str = "02:00:5e:10:00:66";
+const TARGET: (&str, &str) = ("203.0.113.10", "2001:db8:113::10");
+const SCANNER: (&str, &str) = ("203.0.113.66", "2001:db8:113::66");
+
+/// Else the target's ICMP limiter, and not the ruleset, decides between filtered and open|filtered.
+const UNLIMITED: [(&str, &str); 5] = [
+    ("net/ipv4/icmp_ratemask", "0"),
+    ("net/ipv4/icmp_ratelimit", "0"),
+    ("net/ipv4/icmp_msgs_per_sec", "1000000000"),
+    ("net/ipv4/icmp_msgs_burst", "1000000000"),
+    ("net/ipv6/icmp/ratelimit", "0"),
+];
+
+/// What nmap says of every port: state and reason.
+pub type Seen = BTreeMap<u16, (String, String)>;
+
+/// Scans `ports` of a host that has both rulesets loaded (iptables-save text; empty: none) and listens on `listen`.
+/// `technique` is nmap's option, such as `-sX`.
+pub fn nmap_scan(
+    ruleset_v4: &str,
+    ruleset_v6: &str,
+    listen: &[u16],
+    technique: &str,
+    family: Family,
+    ports: &str,
+) -> Seen {
+    let (target, scanner) = (Namespace::start(), Namespace::start());
+    join(&target, &scanner);
+    let rulesets = [("iptables-restore", ruleset_v4.to_owned()), ("ip6tables-restore", ruleset_v6.to_owned())];
+    let listen = listen.to_vec();
+    let _listeners = target.run(move || {
+        for (name, value) in UNLIMITED {
+            // Some of them exist in the first namespace only, on older kernels.
+            let _ = fs::write(format!("/proc/sys/{name}"), value);
+        }
+        for (program, ruleset) in rulesets.iter().filter(|(_, ruleset)| !ruleset.is_empty()) {
+            run(&[program], ruleset);
+        }
+        // The kernel shakes hands by itself: nobody has to accept.
+        let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
+        listen.iter().map(bind).collect::<Vec<_>>()
+    });
+    let command: Vec<String> = nmap(technique, family, ports);
+    read_xml(&scanner.run(move || run(&command, "")))
+}
+
+/// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room
+/// for the SYN that the kernel sends again after a second: the first ICMPv6 error can be lost to a race in connect().
+fn nmap(technique: &str, family: Family, ports: &str) -> Vec<String> {
+    let timeout = if technique == "-sT" { "3s" } else { "500ms" };
+    let mut words = vec!["nmap", "-n", "-Pn", "--disable-arp-ping", technique, "-p", ports, "-oX", "-"];
+    words.extend(["--max-retries", "1", "--min-parallelism", "100", "--max-rtt-timeout", "5s"]);
+    words.extend(["--min-rtt-timeout", timeout, "--initial-rtt-timeout", timeout]);
+    words.extend(match family {
+        Family::Ipv4 => vec![TARGET.0],
+        Family::Ipv6 => vec!["-6", TARGET.1],
+    });
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// One veth pair, `eth0` on both sides; addresses without duplicate detection, and permanent neighbours.
+fn join(target: &Namespace, scanner: &Namespace) {
+    let peer = scanner.thread_id.clone();
+    target.run(move || {
+        run(&words("ip link add eth0 type veth peer name eth0 netns", &[&peer]), "");
+        bring_up(TARGET_MAC);
+    });
+    // Addresses come last, when both ends are up: an IPv6 address without a carrier is not in use yet.
+    scanner.run(|| bring_up(SCANNER_MAC));
+    target.run(|| configure(TARGET, SCANNER_MAC, SCANNER));
+    scanner.run(|| configure(SCANNER, TARGET_MAC, TARGET));
+}
+
+fn bring_up(mac: &str) {
+    run(&words("ip link set lo up", &[]), "");
+    run(&words("ip link set eth0 up address", &[mac]), "");
+}
+
+fn configure((v4, v6): (&str, &str), peer_mac: &str, (peer_v4, peer_v6): (&str, &str)) {
+    run(&words("ip address add dev eth0", &[&format!("{v4}/24")]), "");
+    run(&words("ip address add", &[&format!("{v6}/64"), "dev", "eth0", "nodad"]), "");
+    for peer in [peer_v4, peer_v6] {
+        run(&words("ip neighbour replace dev eth0 nud permanent lladdr", &[peer_mac, "to", peer]), "");
+    }
+}
+
+fn words(command: &str, more: &[&str]) -> Vec<String> {
+    command.split(' ').chain(more.iter().copied()).map(str::to_owned).collect()
+}
+
+/// Runs a program to its end, and gives what it printed.
+fn run<S: AsRef<str>>(command: &[S], input: &str) -> String {
+    let line = command.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
+    let mut child = Command::new(command[0].as_ref())
+        .args(command[1..].iter().map(AsRef::as_ref))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run `{line}`: {error} (hint: .ci/setup installs what the tests run)"));
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("write the input");
+    let output = child.wait_with_output().expect("wait for the program");
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`{line}` ended with {}: {talk}\n{input}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A network namespace: a thread that entered a fresh one, and does there what it is told. Its children inherit it.
+struct Namespace {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    thread_id: String,
+}
+
+impl Namespace {
+    fn start() -> Namespace {
+        let (jobs, todo) = mpsc::channel::<Job>();
+        let thread = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (hint: this test needs root)");
+            todo.into_iter().for_each(|job| job());
+        });
+        let mut namespace = Namespace { jobs: Some(jobs), thread: Some(thread), thread_id: String::new() };
+        // `/proc/thread-self` is a link to `PID/task/TID`.
+        let link = namespace.run(|| fs::read_link("/proc/thread-self").expect("procfs"));
+        namespace.thread_id = link.file_name().expect("a thread id").to_string_lossy().into_owned();
+        namespace
+    }
+
+    fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        let job: Job = Box::new(move || done.send(work()).expect("somebody waits for the result"));
+        self.jobs.as_ref().expect("a live namespace").send(job).expect("the thread of the namespace has died");
+        result.recv().expect("the thread of the namespace has died, see its panic above")
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        // A panic in there was told when it happened.
+        let _ = self.thread.take().expect("a thread").join();
+    }
+}
+
+/// nmap lists a port on its own, or, when more than 25 are alike, in the `ports` of `extrareasons`.
+fn read_xml(xml: &str) -> Seen {
+    let mut seen = Seen::new();
+    let mut port = 0;
+    let mut collapsed = String::new();
+    for element in xml.split('<') {
+        match element.split([' ', '>']).next() {
+            Some("port") => port = attribute(element, "portid").parse().expect("a port"),
+            Some("state") => drop(seen.insert(port, (attribute(element, "state"), attribute(element, "reason")))),
+            Some("extraports") => collapsed = attribute(element, "state"),
+            Some("extrareasons") => {
+                let ports: PortSet = attribute(element, "ports").parse().expect("ports");
+                let reason = attribute(element, "reason");
+                seen.extend(ports.iter().map(|port| (port.0, (collapsed.clone(), reason.clone()))));
+            }
+            _ => {}
+        }
+    }
+    seen
+}
+
+fn attribute(element: &str, name: &str) -> String {
+    let (_, value) = element.split_once(&format!(" {name}=\"")).unwrap_or_else(|| panic!("no {name} in <{element}"));
+    value.split('"').next().expect("a closing quote").to_owned()
+}
