@@ -31,6 +31,7 @@ pub use exchange::{Connection, LogRecord, Observation};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
+pub use own_table::Witness;
 pub use services::Service;
 pub use weather::Weather;
 
@@ -69,6 +70,8 @@ pub struct Blueprint<'a> {
     pub services: &'a [Service],
     /// iptables-save text, one for each family that has any.
     pub rulesets: &'a [(Family, &'a Source)],
+    /// Whether the verdict of the filter is observed too; it costs a log line for every packet that is let in.
+    pub witness: Witness,
     /// A fault planted on purpose; see [`Fault`].
     pub fault: Option<Fault>,
 }
@@ -139,7 +142,7 @@ impl<'a> Lab<'a> {
         netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
-        own_table::install(isolated, &netlink, &families)?;
+        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.witness)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
@@ -170,7 +173,7 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
             self.conntrack.make_room(&self.netlink, batch.len())?;
-            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services)?;
+            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services, self.blueprint.witness)?;
             observations.extend(exchange.observe(batch)?);
         }
         Ok(observations)

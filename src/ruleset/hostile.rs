@@ -107,6 +107,14 @@ mod tests {
     fn the_place_is_shown() {
         let ruleset =
             Source { name: "rules.v4".into(), text: "*filter\n-A INPUT -M /bin/sh -j ACCEPT\nCOMMIT\n".into() };
-        insta::assert_snapshot!(refuse(&ruleset).unwrap_err(), @"");
+        insta::assert_snapshot!(refuse(&ruleset).unwrap_err(), @r"
+        error: this option makes iptables run a program: it is refused
+         --> rules.v4:2:10
+          |
+        2 | -A INPUT -M /bin/sh -j ACCEPT
+          |          ^^
+          |
+          = help: take --modprobe (-M) out; a ruleset never needs it
+        ");
     }
 }
