@@ -208,7 +208,7 @@ impl Job {
             let phase = phases.of(burst.technique, burst.family);
             let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
             if burst.renewed {
-                lab.renew_limits(burst.family)?;
+                lab.renew_limits()?;
             }
             let start = Instant::now();
             let observations = lab.send(&probes)?;

@@ -21,8 +21,8 @@ use crate::reply::{Body, Flow, Reply, Segment};
 use crate::scan::{self, FilterVerdict, Reason, Technique, Verdict};
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
-/// log holds about 600 lines, of which one probe may cause many.
-pub const BATCH: usize = 16;
+/// log holds about 600 lines. What overruns either is noticed.
+pub const BATCH: usize = 64;
 
 /// What one probe brought to light.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +103,12 @@ impl<'a> Exchange<'a> {
 
     /// Waits until everything sent so far has been dealt with, and books it.
     fn settle(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let resets = ledger.resets;
         self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
-        // The RSTs that the replies called for are behind the fence: their log lines come before the next one's answer.
-        self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        // RSTs that the replies called for are behind the fence: they get one of their own.
+        if ledger.resets != resets {
+            self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        }
         self.turn.drain(|record| ledger.book_record(record))
     }
 
@@ -139,6 +142,7 @@ struct Ledger<'a> {
     syn_ack: HashMap<usize, Segment>,
     greeting: HashMap<usize, Vec<u8>>,
     accepted: HashSet<usize>,
+    resets: usize,
 }
 
 impl<'a> Ledger<'a> {
@@ -150,6 +154,7 @@ impl<'a> Ledger<'a> {
             syn_ack: HashMap::new(),
             greeting: HashMap::new(),
             accepted: HashSet::new(),
+            resets: 0,
         }
     }
 
@@ -181,7 +186,10 @@ impl<'a> Ledger<'a> {
         if is_syn_ack(segment) {
             match probe.technique {
                 Technique::Connect => drop(self.syn_ack.insert(index, segment.clone())),
-                _ => link.send(&probe.reset_after(segment, &link.ends))?,
+                _ => {
+                    link.send(&probe.reset_after(segment, &link.ends))?;
+                    self.resets += 1;
+                }
             }
         }
         self.greeting.entry(index).or_default().extend(&segment.payload);

@@ -185,16 +185,22 @@ impl<'a> Lab<'a> {
         let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
         for probe in probes {
             let spending = self.spending(probe.family())?;
-            let spent = spent.entry(probe.family()).or_default();
-            if spent.is_too_much(spending, probe) {
-                self.renew_limits(probe.family())?;
-                *spent = Spent::default();
+            if spent.entry(probe.family()).or_default().is_too_much(spending, probe) {
+                self.renew_limits()?;
+                spent.clear();
             }
             let observed = self.send(std::slice::from_ref(probe))?;
+            let spent = spent.entry(probe.family()).or_default();
             observed.iter().for_each(|observation| spent.book(probe, observation));
             observations.extend(observed);
         }
         Ok(observations)
+    }
+
+    /// The yardstick of the benchmark: frames out, replies read and thrown away, nothing else. Tells how many replies
+    /// there were.
+    pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
+        self.link.bare_loop(frames)
     }
 
     /// What uses up the limits of a family's rules. x_tables tells nothing of its rules in terms that could be read here.
@@ -211,12 +217,12 @@ impl<'a> Lab<'a> {
     }
 
     /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
-    pub fn renew_limits(&mut self, family: Family) -> Result<()> {
+    pub fn renew_limits(&mut self) -> Result<()> {
         match self.blueprint.iptables.backend {
-            Backend::Nft => fresh_limits::renew(&self.netlink, family).map(drop),
+            Backend::Nft => fresh_limits::renew(&self.netlink, &self.families),
             Backend::Legacy => {
-                let rulesets = self.blueprint.rulesets.iter().copied().filter(|(other, _)| *other == family);
-                let rulesets: Vec<(Family, &Source)> = rulesets.collect();
+                let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
+                let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
                 self.runtime.block_on(self.blueprint.iptables.load(self.isolated, &rulesets))
             }
         }
