@@ -1,4 +1,58 @@
-//! scanlab (architecture page: to be written)
+//! `scanlab` proves what a firewall ruleset does, by asking the real kernel.
+//!
+//! It takes the *intent* of a sensor (which ports are served, watched or refused, which scans are logged, under which
+//! MAC address it hides), generates the iptables ruleset for it (or takes yours), loads it in a throw-away network
+//! namespace behind a TAP interface, plays the attacker on the other end of that interface with nmap-equivalent probes,
+//! reads back the replies and the kernel's log lines, and reports each mismatch between expected and observed.
+//!
+//! # The one idea
+//!
+//! **The kernel has answered before `write()` returns.** A frame written to a TAP runs the whole receive path
+//! (netfilter, TCP, the reply, printk) in the writer's own context. So a probe is a function call, and *no reply* is a
+//! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* (an ARP probe, whose
+//! answer no iptables rule can hold back) and the lab waits for the fence; what belongs to a probe is told by what the
+//! probe carries, never by order; and *canaries*, before and after, prove that the log is being read. A blind or lossy
+//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict.
+//!
+//! # The straight line
+//!
+//! ```text
+//! scenario ─► sensor ─► ruleset ──────► lab: namespace, TAP, rules, listeners, log
+//!       │        └────► expect ──┐
+//!       └─► plan ─► probes ──► lab.send ─► observations ─► compare ─► checks ─► report ─► exit status
+//! ```
+//!
+//! Expectations ([`expect`]) come from the sensor alone and never see the ruleset, or both would share one bug.
+//!
+//! # Rooms
+//!
+//! A module imports from its own row or from those below it.
+//!
+//! | row | modules | |
+//! | --- | --- | --- |
+//! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
+//! | 5 | [`run`], [`report`] | the steps of a run; facts formatted for people and programs |
+//! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
+//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`log_line`], [`vendor`] | pure |
+//! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
+//!
+//! # What one check may not do to the next
+//!
+//! A `limit` match remembers packets, conntrack remembers flows. Flows never meet, since every probe has a port pair of
+//! its own. Limits are watched: as soon as one may be used up, the rules that count are renewed in place before the next
+//! probe is sent (the lab's `fresh_limits`). The check of a *rate* is the one that lets a limit run dry, on purpose.
+//!
+//! # The host is sacred
+//!
+//! Nothing is named or pinned: the namespace lives by its file descriptors, so that `kill -9` leaves nothing. What changes
+//! rules, links or sysctls asks for the proof that its thread is not in the host's namespace. The one exception is
+//! `nf_log_all_netns`, without which LOG rules print in the first namespace only: it is counted by a lock, restored by the
+//! last one out, and healed by the next run or `scanlab doctor`.
+//!
+//! Labs share the kernel's log with the whole machine: they take turns, and a line is a probe's own only if it carries
+//! that probe's addresses, ports and number.
+
 pub mod built_in;
 pub mod canary;
 pub mod check;

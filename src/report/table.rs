@@ -1,5 +1,6 @@
 //! The report for people: what is not as expected first, with the reason; then the rest; then one line that sums up.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -19,7 +20,11 @@ pub fn run_table(report: &Report, width: u16) -> String {
         let style = style(scenario.outcome);
         let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
         let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
-        let _ = writeln!(text, "{}\n", checks_table(scenario, width));
+        let _ = writeln!(text, "{}", checks_table(scenario, width).trim_fmt());
+        if let Some(reasons) = reasons_table(scenario, width) {
+            let _ = writeln!(text, "{}", reasons.trim_fmt());
+        }
+        text.push('\n');
     }
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
@@ -32,11 +37,44 @@ fn checks_table(scenario: &Scenario, width: u16) -> Table {
     table.set_header(["outcome", "scan", "ports", "family", "expected", "observed"]);
     for row in rows(&scenario.checks) {
         table.add_row(row.cells());
-        if !row.first.why.is_empty() {
-            table.add_row(["", "", "", "", "why", &visible(&row.first.why)]);
-        }
     }
     table
+}
+
+/// Why, once for all checks that share the reason.
+fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
+    let mut reasons: Vec<(&str, Vec<&Check>)> = Vec::new();
+    for check in scenario.checks.iter().filter(|check| !check.why.is_empty()) {
+        match reasons.iter_mut().find(|(why, _)| *why == check.why) {
+            Some((_, checks)) => checks.push(check),
+            None => reasons.push((&check.why, vec![check])),
+        }
+    }
+    let mut table = new_table(width);
+    table.set_header(["why", ""]);
+    for (why, checks) in &reasons {
+        table.add_row([visible(&whereabouts(checks)), visible(why)]);
+    }
+    (!reasons.is_empty()).then_some(table)
+}
+
+/// `null fin xmas at 80, 443`
+fn whereabouts(checks: &[&Check]) -> String {
+    let mut scans: Vec<String> = checks.iter().map(|check| scan(check)).collect();
+    scans.dedup();
+    let mut seen = BTreeSet::new();
+    scans.retain(|scan| seen.insert(scan.clone()));
+    let ports: PortSet = checks.iter().filter_map(|check| check.port).collect();
+    let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
+    format!("{}{at}", scans.join(", "))
+}
+
+/// `xmas`, or `20 x xmas` for a burst.
+fn scan(check: &Check) -> String {
+    match check.burst_of {
+        Some(probes) => format!("{probes} x {}", check.subject),
+        None => check.subject.to_string(),
+    }
 }
 
 fn new_table(width: u16) -> Table {
@@ -88,11 +126,7 @@ impl Row<'_> {
     }
 
     fn cells(&self) -> Vec<String> {
-        let Check { subject, outcome, expected, observed, burst_of, .. } = self.first;
-        let scan = match burst_of {
-            Some(probes) => format!("{probes} x {subject}"),
-            None => subject.to_string(),
-        };
+        let Check { outcome, expected, observed, .. } = self.first;
         let observed = match observed {
             Some(_) if *outcome == Outcome::Matched => "as expected".to_owned(),
             Some(observed) => observed.to_string(),
@@ -101,7 +135,8 @@ impl Row<'_> {
         let ports = self.ports.iter().copied().collect::<PortSet>().to_string();
         // A comma is no place to break a line, a blank is.
         let ports = ports.replace(',', ", ");
-        let cells = [outcome.to_string(), scan, ports, families(&self.families), expected.to_string(), observed];
+        let cells =
+            [outcome.to_string(), scan(self.first), ports, families(&self.families), expected.to_string(), observed];
         cells.map(|cell| visible(&cell)).to_vec()
     }
 }
@@ -162,7 +197,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         ];
         table.add_row(cells.map(|cell| visible(&cell)));
     }
-    let _ = writeln!(text, "{table}");
+    let _ = writeln!(text, "{}", table.trim_fmt());
     text
 }
 

@@ -1,0 +1,60 @@
+//! `reports/` holds a sample of each format, and every sample is what the program prints today. Needs root.
+//!
+//! To renew them: `SCANLAB_BLESS=1 cargo test --test reports`.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn the_sample_of_a_table_is_true() {
+    let printed = scanlab(&["run", "scenarios/article-order.toml", "scenarios/own-ruleset.toml"]);
+    assert_sample("run.txt", &printed);
+}
+
+#[test]
+fn the_sample_of_json_is_true() {
+    let printed = scanlab(&["run", "scenarios/own-ruleset.toml", "--format", "json"]);
+    assert_sample("run.json", &without_machine(&printed));
+}
+
+#[test]
+fn the_samples_of_a_scan_are_true() {
+    let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-sSX", "-p", "20-25,80,113", "--listen", "22,80"];
+    assert_sample("scan.txt", &scanlab(&scan));
+    let json = scanlab(&[&scan[..], &["--format", "json"]].concat());
+    assert_sample("scan.json", &without_machine(&json));
+}
+
+fn scanlab(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(arguments)
+        .env("COLUMNS", "80")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("scanlab runs");
+    assert!(output.status.success(), "{arguments:?} (needs root): {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("reports are UTF-8")
+}
+
+/// Kernel, iptables and sysctls are the machine's, and no two machines are alike.
+fn without_machine(json: &str) -> String {
+    let mut report: Value = serde_json::from_str(json).expect("the report is JSON");
+    for (name, value) in report["environment"].as_object_mut().expect("an environment") {
+        if ["kernel", "iptables", "sysctls", "backend"].contains(&name.as_str()) {
+            assert!(!value.is_null() && *value != "", "{name} is said");
+            *value = Value::from("(of this machine)");
+        }
+    }
+    serde_json::to_string_pretty(&report).expect("a value prints") + "\n"
+}
+
+fn assert_sample(name: &str, printed: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports").join(name);
+    if std::env::var_os("SCANLAB_BLESS").is_some() {
+        std::fs::write(&path, printed).expect("reports/ can be written");
+    }
+    let sample = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(sample, printed, "{} is not what scanlab prints (expected, observed)", path.display());
+}
