@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::check::{Check, Findings, Outcome};
 use crate::error::{Error, Result};
-use crate::lab::{Neighbourhood, Observation};
+use crate::lab::Neighbourhood;
 use crate::net::{Family, Mac};
+use crate::observation::Observation;
 use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
 use crate::scan::Technique;

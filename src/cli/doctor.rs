@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use super::FlavourArgument;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Observation, Witness};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Witness};
 use crate::net::{Addresses, Family, InterfaceName};
+use crate::observation::Observation;
 use crate::phase::Numbering;
 use crate::port::Port;
 use crate::scan::Technique;

@@ -6,9 +6,6 @@
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 
-use pnet_packet::tcp::TcpFlags;
-use serde::Serialize;
-
 use super::attribution::{self, Cause};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
@@ -16,58 +13,15 @@ use super::own_table::{ACCEPTED_PREFIX, Witness};
 use super::services::Services;
 use crate::error::Result;
 use crate::log_line::kmsg::KmsgRecord;
+use crate::observation::{Connection, LogRecord, Observation};
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
-use crate::scan::{self, FilterVerdict, Reason, Technique, Verdict};
+use crate::scan::{self, FilterVerdict, Reason, Technique};
+use pnet_packet::tcp::TcpFlags;
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
 /// log holds about 600 lines. What overruns either is noticed.
 pub const BATCH: usize = 64;
-
-/// What one probe brought to light.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
-    /// Port state and reason.
-    pub verdict: Verdict,
-    /// Log lines that the probe itself caused, in order.
-    pub log: Vec<LogRecord>,
-    /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
-    pub followup: Vec<LogRecord>,
-    /// What the filter did with the probe; none unless the blueprint asks for a [`Witness`].
-    pub filter: Option<FilterVerdict>,
-    /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
-    pub connection: Option<Connection>,
-}
-
-/// A line of the kernel's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogRecord {
-    /// The rule's own prefix, to the byte.
-    pub prefix: String,
-    /// The line, prefix included, without time stamp and level.
-    pub line: String,
-}
-
-/// How far a connect came after the SYN/ACK.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Connection {
-    /// Whether the service got the connection: the third segment of the handshake went through.
-    pub accepted: bool,
-    /// What the service said first, as the client read it.
-    pub greeting: String,
-}
-
-impl Observation {
-    fn silence(technique: Technique) -> Observation {
-        Observation {
-            verdict: scan::no_response(technique),
-            log: Vec::new(),
-            followup: Vec::new(),
-            filter: None,
-            connection: None,
-        }
-    }
-}
 
 /// The instruments of a lab, for the time of a batch.
 pub struct Exchange<'a> {

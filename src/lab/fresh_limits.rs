@@ -12,8 +12,8 @@ use std::io;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, NLA_F_NESTED, Nfnetlink, Request, attributes, protocol_family};
 use crate::error::{CannotMeasure, Doing, Result};
-use crate::lab::Observation;
 use crate::net::Family;
+use crate::observation::Observation;
 use crate::probe::Probe;
 use crate::scan::Technique;
 

@@ -27,7 +27,6 @@ use std::collections::BTreeMap;
 
 use tokio::runtime::{self, Runtime};
 
-pub use exchange::{Connection, LogRecord, Observation};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
@@ -47,6 +46,7 @@ use self::services::Services;
 use self::tap::Tap;
 use crate::error::{Doing, Result, Source};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::observation::Observation;
 use crate::probe::{Ends, Probe};
 
 /// The prober's MAC address: locally administered, so that it is nobody's.

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::check::{Check, Outcome};
-use crate::lab::{Backend, Connection, LogRecord, Observation, Weather};
+use crate::lab::{Backend, Weather};
 use crate::net::{Family, Mac};
+use crate::observation::{Connection, LogRecord, Observation};
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
 use crate::run::{HostReport, RunReport, ScenarioReport};

@@ -1,0 +1,51 @@
+//! What one probe brought to light: facts, between the lab that finds them and the reports that tell them.
+
+use serde::Serialize;
+
+use crate::scan::{self, FilterVerdict, Technique, Verdict};
+
+/// What one probe brought to light.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Port state and reason.
+    pub verdict: Verdict,
+    /// Log lines that the probe itself caused, in order.
+    pub log: Vec<LogRecord>,
+    /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
+    pub followup: Vec<LogRecord>,
+    /// What the filter did with the probe; none unless the lab watches for it.
+    pub filter: Option<FilterVerdict>,
+    /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
+    pub connection: Option<Connection>,
+}
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogRecord {
+    /// The rule's own prefix, to the byte.
+    pub prefix: String,
+    /// The line, prefix included, without time stamp and level.
+    pub line: String,
+}
+
+/// How far a connect came after the SYN/ACK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Connection {
+    /// Whether the service got the connection: the third segment of the handshake went through.
+    pub accepted: bool,
+    /// What the service said first, as the client read it.
+    pub greeting: String,
+}
+
+impl Observation {
+    /// What is known of a probe before anything has come of it.
+    pub fn silence(technique: Technique) -> Observation {
+        Observation {
+            verdict: scan::no_response(technique),
+            log: Vec::new(),
+            followup: Vec::new(),
+            filter: None,
+            connection: None,
+        }
+    }
+}
