@@ -254,7 +254,7 @@ mod tests {
         ipv4 connect filtered      "<IPT> SYN scan: " @ 1,21,23,32231,32233,65535
         ipv4 connect open          "<IPT> SSH port: " @ 22
         ipv4 connect open          - @ 32232
-        ipv4 null    open|filtered "<IPT> NULL scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
+        ipv4 null    open|filtered "<IPT> Null scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
         ipv4 fin     open|filtered "<IPT> FIN scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
         ipv4 xmas    open|filtered "<IPT> Xmas scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
         ipv4 ack     filtered      "<IPT> ACK scan: " @ 1,21-23,80,139,443,445,5555,32231-32233,65535
@@ -274,7 +274,7 @@ mod tests {
         ipv4 syn     filtered      "<IPT> SMB port: " 5/min burst 5 @ 139,445
         ipv4 syn     filtered      "<IPT> SYN scan: " 5/min burst 5 @ 1
         ipv4 syn     open          "<IPT> SSH port: " 5/min burst 5 @ 22
-        ipv4 null    open|filtered "<IPT> NULL scan: " 5/min burst 5 @ 1
+        ipv4 null    open|filtered "<IPT> Null scan: " 5/min burst 5 @ 1
         ipv4 fin     open|filtered "<IPT> FIN scan: " 5/min burst 5 @ 1
         ipv4 xmas    open|filtered "<IPT> Xmas scan: " 5/min burst 5 @ 1
         ipv4 ack     filtered      "<IPT> ACK scan: " 5/min burst 5 @ 1

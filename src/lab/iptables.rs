@@ -173,9 +173,11 @@ fn is_boilerplate(line: &str) -> bool {
 
 /// `Error occurred at line: 9`, `line 5: RULE_APPEND failed`, `iptables-restore: line 7 failed`.
 fn line_number(text: &str) -> Option<usize> {
+    let is_word = |at: &usize| !text[..*at].ends_with(char::is_alphanumeric);
     let after = text
-        .split("line")
-        .skip(1)
+        .match_indices("line")
+        .filter(|(at, _)| is_word(at))
+        .map(|(at, word)| &text[at + word.len()..])
         .find(|rest| rest.trim_start_matches([':', ' ']).starts_with(|c: char| c.is_ascii_digit()))?;
     let digits = after.trim_start_matches([':', ' ']);
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

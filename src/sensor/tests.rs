@@ -298,7 +298,7 @@ fn complaints_about_names_and_prefixes() {
       |          ^^^^^
       |
       = help: iptables-restore may read it as an option
-    error: the log prefix "a much too long one NULL scan: " is 31 bytes long
+    error: the log prefix "a much too long one Null scan: " is 31 bytes long
      --> sensor.toml:3:10
       |
     3 | prefix = "a much too long one "
