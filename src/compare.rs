@@ -120,26 +120,16 @@ fn findings(observation: &Observation) -> Findings {
     Findings {
         state: Some(observation.verdict.state),
         log: Some(observation.log.iter().map(|record| record.prefix.clone()).collect()),
+        verdict: observation.filter,
         accepted: Some(connection.is_some_and(|connection| connection.accepted)),
         greeting: Some(connection.map(|connection| connection.greeting.clone()).unwrap_or_default()),
         ..Findings::default()
     }
 }
 
-/// A scan's filter verdict is told by the path of the probe, which is not observed yet: what is asked of it did not run.
 fn check(subject: Subject, family: Option<Family>, expected: Findings, observed: Findings) -> Check {
-    let asks_verdict = expected.verdict.is_some();
-    let comparable = Findings { verdict: None, ..expected.clone() };
-    let outcome = match (comparable == observed, asks_verdict) {
-        (false, _) => Outcome::Mismatched,
-        (true, true) => Outcome::NotRun,
-        (true, false) => Outcome::Matched,
-    };
-    let why = match outcome {
-        Outcome::NotRun => "the filter's verdict is not observed yet; state and log are as expected".to_owned(),
-        Outcome::Mismatched => difference(&comparable, &observed),
-        Outcome::Matched | Outcome::Known => String::new(),
-    };
+    let outcome = if expected == observed { Outcome::Matched } else { Outcome::Mismatched };
+    let why = difference(&expected, &observed);
     Check { subject, port: None, family, burst_of: None, expected, observed: Some(observed), outcome, why }
 }
 
@@ -157,6 +147,7 @@ impl Check {
 fn difference(expected: &Findings, observed: &Findings) -> String {
     let differs = [
         (expected.state != observed.state, "the port state differs"),
+        (expected.verdict != observed.verdict, "the verdict of the filter differs"),
         (expected.log != observed.log, "the log line differs"),
         (expected.lines != observed.lines, "the number of log lines differs"),
         (expected.accepted != observed.accepted, "the handshake completes, but the service never gets the connection"),
@@ -208,7 +199,9 @@ fn apply(row: &KnownRow, check: &mut Check) {
 fn is_as_known(row: &KnownRow, check: &Check) -> bool {
     let Some(observed) = &check.observed else { return false };
     let log = row.log.as_deref().map(|log| Findings::one_line(Some(log).filter(|log| !log.is_empty())));
-    row.state.is_none_or(|state| observed.state == Some(state)) && log.is_none_or(|log| observed.log == log)
+    row.state.is_none_or(|state| observed.state == Some(state))
+        && row.verdict.is_none_or(|verdict| observed.verdict == Some(verdict))
+        && log.is_none_or(|log| observed.log == log)
 }
 
 fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {

@@ -199,10 +199,13 @@ fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
     if rulesets.iter().any(keeps_lists) {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
+    let mut cells = cells;
+    // The families take turns, since their limits are renewed together.
+    cells.sort_by_key(|cell| (cell.technique, cell.port, cell.family));
     let count = cells.len().div_ceil(ROUND).max(1);
     let mut rounds = vec![Round::new(); count];
-    for (number, cell) in cells.into_iter().enumerate() {
-        rounds[number % count].push(cell);
+    for (number, pair) in cells.chunk_by(|one, other| one.family < other.family).enumerate() {
+        rounds[number % count].extend_from_slice(pair);
     }
     rounds
 }

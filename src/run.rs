@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Observation, Service, Weather};
+use crate::lab::{Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Observation, Service, Weather, Witness};
 use crate::log_line::LogLine;
 use crate::net::{Family, Mac};
 use crate::phase::{Numbering, Phase};
@@ -172,6 +172,7 @@ impl Job {
             addresses: &self.scenario.host.addresses,
             services: &self.services,
             rulesets: &rulesets,
+            witness: self.witness(),
             fault: None,
         };
         Lab::run(&blueprint, |lab| {
@@ -182,6 +183,12 @@ impl Job {
             let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
             Ok(Found { probes, neighbourhood, weather: lab.weather.clone() })
         })
+    }
+
+    /// Verdicts are watched only where a row asks for one.
+    fn witness(&self) -> Witness {
+        let asked = self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
+        if asked { Witness::Accepted } else { Witness::Canaries }
     }
 
     fn cells(&self, lab: &mut Lab, round: &Round) -> Result<Vec<(Probe, Observation)>> {
@@ -201,7 +208,7 @@ impl Job {
             let phase = phases.of(burst.technique, burst.family);
             let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
             if burst.renewed {
-                lab.renew_limits(burst.family)?;
+                lab.renew_limits()?;
             }
             let start = Instant::now();
             let observations = lab.send(&probes)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::FlavourArgument;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Observation};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Observation, Witness};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::phase::Numbering;
 use crate::port::Port;
@@ -110,6 +110,7 @@ fn logs(iptables: &Iptables, family: Family, matches: &str) -> Result<String> {
         addresses: &addresses,
         services: &[],
         rulesets: &[(family, &source)],
+        witness: Witness::Canaries,
         fault: None,
     };
     const DISCARD: Port = Port(9);

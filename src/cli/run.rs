@@ -50,7 +50,7 @@ enum Format {
 /// iptables-restore waits for an RCU grace period; other labs can use the processors meanwhile.
 fn default_jobs() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    (processors * 4).min(32) as u16
+    (processors * 8).min(64) as u16
 }
 
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.

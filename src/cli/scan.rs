@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::FlavourArgument;
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Lab, Service};
+use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Witness};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::Numbering;
 use crate::port::PortSet;
@@ -95,6 +95,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: &addresses,
         services: &services,
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+        witness: Witness::Canaries,
         fault: None,
     };
     let probes = probes(&techniques, family, addresses, &options.ports);

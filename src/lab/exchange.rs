@@ -3,7 +3,7 @@
 //! Raw probes are sent together, since what each one caused is told by what it carries: both ports, and its IP ID.
 //! A connect is a conversation and is held alone, with a fence after every step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 
 use pnet_packet::tcp::TcpFlags;
@@ -12,16 +12,17 @@ use serde::Serialize;
 use super::attribution::{self, Cause};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
+use super::own_table::{ACCEPTED_PREFIX, Witness};
 use super::services::Services;
 use crate::error::Result;
 use crate::log_line::kmsg::KmsgRecord;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
-use crate::scan::{self, Technique, Verdict};
+use crate::scan::{self, FilterVerdict, Reason, Technique, Verdict};
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
-/// log holds about 600 lines, of which one probe may cause many.
-pub const BATCH: usize = 16;
+/// log holds about 600 lines. What overruns either is noticed.
+pub const BATCH: usize = 64;
 
 /// What one probe brought to light.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Observation {
     pub log: Vec<LogRecord>,
     /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
     pub followup: Vec<LogRecord>,
+    /// What the filter did with the probe; none unless the blueprint asks for a [`Witness`].
+    pub filter: Option<FilterVerdict>,
     /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
     pub connection: Option<Connection>,
 }
@@ -56,7 +59,13 @@ pub struct Connection {
 
 impl Observation {
     fn silence(technique: Technique) -> Observation {
-        Observation { verdict: scan::no_response(technique), log: Vec::new(), followup: Vec::new(), connection: None }
+        Observation {
+            verdict: scan::no_response(technique),
+            log: Vec::new(),
+            followup: Vec::new(),
+            filter: None,
+            connection: None,
+        }
     }
 }
 
@@ -65,12 +74,18 @@ pub struct Exchange<'a> {
     link: &'a mut Link,
     turn: Turn<'a>,
     services: &'a Services,
+    witness: Witness,
 }
 
 impl<'a> Exchange<'a> {
     /// Takes the lab's turn at the kernel log.
-    pub fn begin(link: &'a mut Link, log: &'a mut KernelLog, services: &'a Services) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services })
+    pub fn begin(
+        link: &'a mut Link,
+        log: &'a mut KernelLog,
+        services: &'a Services,
+        witness: Witness,
+    ) -> Result<Exchange<'a>> {
+        Ok(Exchange { link, turn: log.take_turn()?, services, witness })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
@@ -83,14 +98,17 @@ impl<'a> Exchange<'a> {
             }
         }
         self.settle(&mut ledger)?;
-        Ok(ledger.observed)
+        Ok(ledger.close(self.witness))
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
     fn settle(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let resets = ledger.resets;
         self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
-        // The RSTs that the replies called for are behind the fence: their log lines come before the next one's answer.
-        self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        // RSTs that the replies called for are behind the fence: they get one of their own.
+        if ledger.resets != resets {
+            self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        }
         self.turn.drain(|record| ledger.book_record(record))
     }
 
@@ -123,6 +141,8 @@ struct Ledger<'a> {
     observed: Vec<Observation>,
     syn_ack: HashMap<usize, Segment>,
     greeting: HashMap<usize, Vec<u8>>,
+    accepted: HashSet<usize>,
+    resets: usize,
 }
 
 impl<'a> Ledger<'a> {
@@ -133,7 +153,24 @@ impl<'a> Ledger<'a> {
             observed: probes.iter().map(|probe| Observation::silence(probe.technique)).collect(),
             syn_ack: HashMap::new(),
             greeting: HashMap::new(),
+            accepted: HashSet::new(),
+            resets: 0,
         }
+    }
+
+    /// What is let in is accepted. What is not is rejected when there is an answer all the same, since nobody but the
+    /// filter can have sent it; else it is dropped.
+    fn close(mut self, witness: Witness) -> Vec<Observation> {
+        if witness == Witness::Accepted {
+            for (index, observation) in self.observed.iter_mut().enumerate() {
+                observation.filter = Some(match (self.accepted.contains(&index), observation.verdict.reason) {
+                    (true, _) => FilterVerdict::Accept,
+                    (false, Reason::NoResponse) => FilterVerdict::Drop,
+                    (false, _) => FilterVerdict::Reject,
+                });
+            }
+        }
+        self.observed
     }
 
     /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
@@ -149,7 +186,10 @@ impl<'a> Ledger<'a> {
         if is_syn_ack(segment) {
             match probe.technique {
                 Technique::Connect => drop(self.syn_ack.insert(index, segment.clone())),
-                _ => link.send(&probe.reset_after(segment, &link.ends))?,
+                _ => {
+                    link.send(&probe.reset_after(segment, &link.ends))?;
+                    self.resets += 1;
+                }
             }
         }
         self.greeting.entry(index).or_default().extend(&segment.payload);
@@ -167,6 +207,12 @@ impl<'a> Ledger<'a> {
 
     fn book_record(&mut self, record: KmsgRecord) {
         let Some((line, cause)) = attribution::cause(&record.text, self.probes, &self.by_flow) else { return };
+        if line.prefix == ACCEPTED_PREFIX {
+            if let Cause::Probe(index) = cause {
+                self.accepted.insert(index);
+            }
+            return;
+        }
         let record = LogRecord { prefix: line.prefix, line: record.text };
         match cause {
             Cause::Probe(index) => self.observed[index].log.push(record),

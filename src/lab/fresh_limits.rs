@@ -23,31 +23,24 @@ const EXPRESSIONS: u16 = 4;
 const COMPAT: u16 = 5;
 const POSITION: u16 = 6;
 
-/// Gives every rule of `family` that counts packets a fresh start. False when there is none.
-pub fn renew(netlink: &Nfnetlink, family: Family) -> Result<bool> {
-    const NEWRULE: u8 = 6;
-    let before = Rules::dump(netlink, family).doing("list the rules (nf_tables)")?;
-    let counting: Vec<Request> = before
-        .0
-        .iter()
-        .filter(|rule| rule.counts())
-        .map(|rule| Request {
-            subsystem: NFTABLES,
-            kind: NEWRULE,
-            family: protocol_family(family),
-            attributes: rule.as_replacement(),
-        })
-        .collect();
+/// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
+/// period before it makes an xtables target anew, however many they are.
+pub fn renew(netlink: &Nfnetlink, families: &[Family]) -> Result<()> {
+    let list = || -> Result<Vec<(Family, Rules)>> {
+        families.iter().map(|family| Ok((*family, Rules::list(netlink, *family)?))).collect()
+    };
+    let before = list()?;
+    let counting: Vec<Request> = before.iter().flat_map(|(family, rules)| rules.replacements(*family)).collect();
     if counting.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
     netlink.transaction(counting, Mode::Replace).doing("renew the limits (nf_tables)")?;
-    let after = Rules::dump(netlink, family).doing("list the rules (nf_tables)")?;
-    if !before.same_but_handles(&after) {
+    let after = list()?;
+    if !before.iter().zip(&after).all(|((_, before), (_, after))| before.same_but_handles(after)) {
         let what = "a rule that was replaced by itself is not what it was before";
         return Err(CannotMeasure::Disagreement(what.to_owned()).into());
     }
-    Ok(true)
+    Ok(())
 }
 
 /// What uses up the limits of a ruleset.
@@ -71,7 +64,7 @@ pub enum Spending {
 impl Spending {
     /// What uses up the limits of `family`'s rules, as the kernel has them.
     pub fn of(netlink: &Nfnetlink, family: Family) -> Result<Spending> {
-        let rules = Rules::dump(netlink, family).doing("list the rules (nf_tables)")?;
+        let rules = Rules::list(netlink, family)?;
         Ok(rules.0.iter().map(Rule::spending).fold(Spending::Never, Spending::and))
     }
 
@@ -132,6 +125,23 @@ struct Rules(Vec<Rule>);
 struct Rule(Vec<(u16, Vec<u8>)>);
 
 impl Rules {
+    fn list(netlink: &Nfnetlink, family: Family) -> Result<Rules> {
+        Rules::dump(netlink, family).doing("list the rules (nf_tables)")
+    }
+
+    /// Every rule that counts, to be put in its own place.
+    fn replacements(&self, family: Family) -> impl Iterator<Item = Request> + '_ {
+        const NEWRULE: u8 = 6;
+        let family = protocol_family(family);
+        let counting = self.0.iter().filter(|rule| rule.counts());
+        counting.map(move |rule| Request {
+            subsystem: NFTABLES,
+            kind: NEWRULE,
+            family,
+            attributes: rule.as_replacement(),
+        })
+    }
+
     fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Rules> {
         const GETRULE: u8 = 7;
         let request = Request {

@@ -173,14 +173,9 @@ fn is_boilerplate(line: &str) -> bool {
 
 /// `Error occurred at line: 9`, `line 5: RULE_APPEND failed`, `iptables-restore: line 7 failed`.
 fn line_number(text: &str) -> Option<usize> {
-    let is_word = |at: &usize| !text[..*at].ends_with(char::is_alphanumeric);
-    let after = text
-        .match_indices("line")
-        .filter(|(at, _)| is_word(at))
-        .map(|(at, word)| &text[at + word.len()..])
-        .find(|rest| rest.trim_start_matches([':', ' ']).starts_with(|c: char| c.is_ascii_digit()))?;
-    let digits = after.trim_start_matches([':', ' ']);
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c == ':').filter(|word| !word.is_empty()).collect();
+    words.windows(2).find(|pair| pair[0] == "line").and_then(|pair| pair[1].parse().ok())
 }
 
 fn program(name: &str, path: &str) -> Result<PathBuf> {

@@ -69,7 +69,7 @@ fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
             }
             Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
         };
-        thread::sleep(Duration::from_micros(200));
+        thread::sleep(Duration::from_micros(50));
     }
 }
 

@@ -67,6 +67,20 @@ impl Link {
         }
     }
 
+    /// Sends the frames, and reads what comes back after every 64.
+    pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
+        let mut replies = 0;
+        for batch in frames.chunks(64) {
+            for frame in batch {
+                self.tap.send(frame)?;
+            }
+            while self.tap.receive(&mut self.buffer)?.is_some() {
+                replies += 1;
+            }
+        }
+        Ok(replies)
+    }
+
     /// Fails when the interface's queue had no room for a reply.
     pub fn assert_no_overrun(&self) -> Result<()> {
         match self.tap.overruns()? {

@@ -31,6 +31,7 @@ pub use exchange::{Connection, LogRecord, Observation};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
+pub use own_table::Witness;
 pub use services::Service;
 pub use weather::Weather;
 
@@ -69,6 +70,8 @@ pub struct Blueprint<'a> {
     pub services: &'a [Service],
     /// iptables-save text, one for each family that has any.
     pub rulesets: &'a [(Family, &'a Source)],
+    /// Whether the verdict of the filter is observed too; it costs a log line for every packet that is let in.
+    pub witness: Witness,
     /// A fault planted on purpose; see [`Fault`].
     pub fault: Option<Fault>,
 }
@@ -139,7 +142,7 @@ impl<'a> Lab<'a> {
         netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
-        own_table::install(isolated, &netlink, &families)?;
+        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.witness)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
@@ -170,7 +173,7 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
             self.conntrack.make_room(&self.netlink, batch.len())?;
-            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services)?;
+            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services, self.blueprint.witness)?;
             observations.extend(exchange.observe(batch)?);
         }
         Ok(observations)
@@ -182,16 +185,22 @@ impl<'a> Lab<'a> {
         let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
         for probe in probes {
             let spending = self.spending(probe.family())?;
-            let spent = spent.entry(probe.family()).or_default();
-            if spent.is_too_much(spending, probe) {
-                self.renew_limits(probe.family())?;
-                *spent = Spent::default();
+            if spent.entry(probe.family()).or_default().is_too_much(spending, probe) {
+                self.renew_limits()?;
+                spent.clear();
             }
             let observed = self.send(std::slice::from_ref(probe))?;
+            let spent = spent.entry(probe.family()).or_default();
             observed.iter().for_each(|observation| spent.book(probe, observation));
             observations.extend(observed);
         }
         Ok(observations)
+    }
+
+    /// The yardstick of the benchmark: frames out, replies read and thrown away, nothing else. Tells how many replies
+    /// there were.
+    pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
+        self.link.bare_loop(frames)
     }
 
     /// What uses up the limits of a family's rules. x_tables tells nothing of its rules in terms that could be read here.
@@ -208,12 +217,12 @@ impl<'a> Lab<'a> {
     }
 
     /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
-    pub fn renew_limits(&mut self, family: Family) -> Result<()> {
+    pub fn renew_limits(&mut self) -> Result<()> {
         match self.blueprint.iptables.backend {
-            Backend::Nft => fresh_limits::renew(&self.netlink, family).map(drop),
+            Backend::Nft => fresh_limits::renew(&self.netlink, &self.families),
             Backend::Legacy => {
-                let rulesets = self.blueprint.rulesets.iter().copied().filter(|(other, _)| *other == family);
-                let rulesets: Vec<(Family, &Source)> = rulesets.collect();
+                let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
+                let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
                 self.runtime.block_on(self.blueprint.iptables.load(self.isolated, &rulesets))
             }
         }

@@ -1,0 +1,96 @@
+//! Probes per second, side by side with a bare write/read loop through the same TAP and the same rules, in one run; and
+//! the wall time of the whole default run. `cargo bench` as root.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use scanlab::error::{Result, Source};
+use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, PROBER_MAC, Service, Witness};
+use scanlab::net::{Addresses, Family, InterfaceName};
+use scanlab::phase::Numbering;
+use scanlab::port::Port;
+use scanlab::probe::{Ends, Probe};
+use scanlab::ruleset;
+use scanlab::scan::Technique;
+use scanlab::sensor::SensorFile;
+
+const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\n\
+    watched = { HTTP = 80, HTTPS = 443, SMB = [139, 445], ADB = 5555 }\n";
+
+/// Rounds of each, in turn, so that a drift of the machine's speed meets both.
+const ROUNDS: usize = 7;
+
+fn main() -> Result<()> {
+    let source = Source { name: "<bench>".into(), text: SENSOR.into() };
+    let generated = ruleset::generate(&SensorFile::parse(source)?.sensor);
+    let rules = Source { name: "rules.v4".into(), text: generated.v4.into() };
+    let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
+    println!("{:<34} {:>12} {:>12} {:>7}", "65535 ports", "scanlab/s", "bare/s", "ratio");
+    for technique in [Technique::Xmas, Technique::Ack, Technique::Syn] {
+        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules)?;
+        compare(&format!("{technique}, no rules (all answered)"), technique, &open)?;
+    }
+    default_run();
+    Ok(())
+}
+
+fn compare(name: &str, technique: Technique, rules: &Source) -> Result<()> {
+    let iptables = Iptables::find(Flavour::Auto, "")?;
+    let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let services = [Service { port: Port(22), greeting: None }];
+    let blueprint = Blueprint {
+        iptables: &iptables,
+        interface: &interface,
+        mac: HOST_MAC,
+        addresses: &addresses,
+        services: &services,
+        rulesets: &[(Family::Ipv4, rules)],
+        witness: Witness::Canaries,
+        fault: None,
+    };
+    let mut numbering = Numbering::new(1);
+    let mut phase = numbering.phase(technique, Family::Ipv4, addresses);
+    let probes: Vec<Probe> = (1..=u16::MAX).map(|port| phase.probe(Port(port), 0)).collect();
+    let ends = Ends { prober: PROBER_MAC, host: HOST_MAC };
+    let frames: Vec<Vec<u8>> = probes.iter().map(|probe| probe.frame(&ends)).collect();
+    let mut times: Vec<(Duration, Duration)> = Lab::run(&blueprint, |lab| {
+        (0..ROUNDS)
+            .map(|_| {
+                let start = Instant::now();
+                lab.send(&probes)?;
+                let ours = start.elapsed();
+                let start = Instant::now();
+                lab.bare_loop(&frames)?;
+                Ok((ours, start.elapsed()))
+            })
+            .collect::<Result<_>>()
+    })?;
+    times.sort_by(|one, other| ratio(one).total_cmp(&ratio(other)));
+    let median = times[times.len() / 2];
+    let rate = |time: Duration| probes.len() as f64 / time.as_secs_f64();
+    println!("{name:<34} {:>12.0} {:>12.0} {:>7.2}", rate(median.0), rate(median.1), ratio(&median));
+    Ok(())
+}
+
+/// Our speed as a part of the bare loop's.
+fn ratio((ours, bare): &(Duration, Duration)) -> f64 {
+    bare.as_secs_f64() / ours.as_secs_f64()
+}
+
+fn default_run() {
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            let run = Command::new(env!("CARGO_BIN_EXE_scanlab")).arg("run").output().expect("scanlab runs");
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "the whole default run, wall time: median {:?}, of {ROUNDS} from {:?} to {:?}",
+        times[ROUNDS / 2],
+        times[0],
+        times[ROUNDS - 1]
+    );
+}
