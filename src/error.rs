@@ -59,7 +59,13 @@ impl Source {
 
     /// Reads `path`; a missing file, a folder, a file over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
     pub fn read(path: &Path) -> Result<Source> {
-        Ok(Source { name: path.to_owned(), text: read_text(path)?.into() })
+        let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+        Source::read_from(path, file)
+    }
+
+    /// Reads `file` to its end, as what `name` names; refuses the same.
+    pub fn read_from(name: &Path, file: impl io::Read) -> Result<Source> {
+        Ok(Source { name: name.to_owned(), text: read_text(name, file)?.into() })
     }
 
     /// The line number (from 1) in which byte `offset` stands.
@@ -88,20 +94,10 @@ impl Source {
     }
 }
 
-fn read_text(path: &Path) -> std::result::Result<String, InputError> {
+fn read_text(path: &Path, file: impl io::Read) -> std::result::Result<String, InputError> {
     use std::io::Read;
-    let unreadable = |error: io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => "check the path; it is taken from the folder you are in",
-            io::ErrorKind::PermissionDenied => "run as a user who may read it",
-            io::ErrorKind::InvalidData => "save it as UTF-8 text",
-            _ => "",
-        };
-        InputError::new(format!("cannot read {}: {error}", path.display()), hint)
-    };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = String::new();
-    file.take(Source::LIMIT + 1).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(Source::LIMIT + 1).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     if text.len() as u64 > Source::LIMIT {
         return Err(InputError::new(
             format!("{} is larger than {} MiB", path.display(), Source::LIMIT >> 20),
@@ -109,6 +105,16 @@ fn read_text(path: &Path) -> std::result::Result<String, InputError> {
         ));
     }
     Ok(text)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> InputError {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "check the path; it is taken from the folder you are in",
+        io::ErrorKind::PermissionDenied => "run as a user who may read it",
+        io::ErrorKind::InvalidData => "save it as UTF-8 text",
+        _ => "",
+    };
+    InputError::new(format!("cannot read {}: {error}", path.display()), hint)
 }
 
 /// A place in a file.

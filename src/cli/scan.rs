@@ -1,7 +1,6 @@
 //! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::FlavourArgument;
-use crate::error::{Doing, InputError, Result, Source};
+use crate::error::{InputError, Result, Source};
 use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Witness};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::Numbering;
@@ -140,10 +139,7 @@ fn read(path: &Path) -> Result<Source> {
     if path.as_os_str() != "-" {
         return Source::read(path);
     }
-    let mut text = String::new();
-    let read = std::io::stdin().lock().take(Source::LIMIT).read_to_string(&mut text);
-    read.doing("read a ruleset from standard input")?;
-    Ok(Source { name: "-".into(), text: text.into() })
+    Source::read_from(path, std::io::stdin().lock())
 }
 
 /// Named techniques, each once, in the order given; a SYN scan when none is named, as with nmap.

@@ -161,7 +161,7 @@ impl<'a> Lab<'a> {
             netlink,
             families,
             weather,
-            batch: if rulesets.iter().any(|(_, source)| rewrites_ports(source)) { 1 } else { BATCH },
+            batch: batch(&rulesets),
             conntrack: ConntrackWatch::new(),
             spendings: BTreeMap::new(),
         })
@@ -241,6 +241,18 @@ impl<'a> Lab<'a> {
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
         canaries.prove(&mut self.link, &mut self.log, self.blueprint.addresses, &self.families)
     }
+}
+
+/// How many probes may be sent together: so many that the kernel's log, of about 600 lines, holds what all LOG rules
+/// could say of them.
+fn batch(rulesets: &[(Family, &Source)]) -> usize {
+    const LINES: usize = 256;
+    if rulesets.iter().any(|(_, ruleset)| rewrites_ports(ruleset)) {
+        return 1;
+    }
+    let log_rules = |(_, ruleset): &(Family, &Source)| ruleset.text.matches("LOG").count();
+    let most = rulesets.iter().map(log_rules).max().unwrap_or(0).max(1);
+    (LINES / most).clamp(1, BATCH)
 }
 
 /// Whether a log line may show another port than the probe had on the wire; such probes are sent one by one.

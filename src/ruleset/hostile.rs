@@ -4,30 +4,39 @@ use std::ops::Range;
 
 use crate::error::{InputError, Source};
 
-/// Refuses `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), however it is abbreviated or bundled:
-/// it would run a command of the ruleset's choice, on this machine, as root.
+/// Refuses what makes iptables run a program, or read other lines than the ones that stand here:
+///
+/// 1. A NUL byte: the line ends there for iptables.
+/// 2. A line that does not fit in its buffer: what is left is a line of its own, even after a `#`.
+/// 3. `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), however it is abbreviated or bundled: it
+///    would run a command of the ruleset's choice, on this machine, as root. A text that looks like it is refused too:
+///    whether a word is the argument of another option is known to iptables only.
 pub fn refuse(ruleset: &Source) -> Result<(), InputError> {
     let mut start = 0;
     for line in ruleset.text.split_inclusive('\n') {
-        let is_rule = line.trim_start().starts_with(['-', '[']);
-        let mut before = "";
-        let culprit = words(line).filter(|_| is_rule).find(|span| {
-            let word = &line[span.clone()];
-            let is_text = TAKES_TEXT.contains(&std::mem::replace(&mut before, word));
-            !is_text && runs_a_program(word)
-        });
+        let at = |span: Range<usize>| start + span.start..start + span.end;
+        if let Some(nul) = line.find('\0') {
+            let hint = "a ruleset is text, as iptables-save prints it";
+            return Err(ruleset.error(at(nul..nul + 1), "there is a NUL byte in this ruleset", hint));
+        }
+        if line.len() > LONGEST_LINE {
+            let problem = format!("this line is {} bytes long, and iptables-restore cuts it", line.len());
+            let hint = format!("it reads at most {LONGEST_LINE} bytes as one line");
+            return Err(ruleset.error(at(0..1), problem, hint));
+        }
+        // Everything else is a rule to iptables, whatever it begins with; a `#` begins a comment in the first column.
+        let culprit = words(line).filter(|_| !line.starts_with('#')).find(|span| runs_a_program(&line[span.clone()]));
         if let Some(span) = culprit {
-            let place = start + span.start..start + span.end;
             let problem = "this option makes iptables run a program: it is refused";
-            return Err(ruleset.error(place, problem, "take --modprobe (-M) out; a ruleset never needs it"));
+            return Err(ruleset.error(at(span), problem, "take --modprobe (-M) out; a ruleset never needs it"));
         }
         start += line.len();
     }
     Ok(())
 }
 
-/// Options whose argument is free text, so that it may look like an option.
-const TAKES_TEXT: [&str; 5] = ["--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string"];
+/// `char buffer[10240]` of iptables/iptables-restore.c and xtables-restore.c, less the NUL that fgets(3) adds.
+const LONGEST_LINE: usize = 10239;
 
 /// Long options may be cut short (`--mod`), short ones may be bundled (`-vM`), and quotes may stand anywhere.
 fn runs_a_program(word: &str) -> bool {
@@ -56,7 +65,8 @@ fn words(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
                 break;
             }
             quoted ^= c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
+            // Outside of quotes a backslash means nothing.
+            escaped = c == '\\' && quoted && !escaped;
             at = start + offset + c.len_utf8();
         }
         (at > start).then_some(start..at)
@@ -89,12 +99,33 @@ mod tests {
     }
 
     #[test]
+    fn it_does_not_hide_behind_other_words() {
+        for rule in [
+            "-A INPUT -i --comment --modprobe=/tmp/x -j ACCEPT",
+            "-A INPUT -j LOG --log-prefix --comment --modprobe=/tmp/x",
+            "\"-A\" INPUT --modprobe=/tmp/x -j ACCEPT",
+            "-A INPUT -m comment --comment \\\" x\" --modprobe=/tmp/x -j ACCEPT",
+            "! --modprobe=/tmp/x -A INPUT -j ACCEPT",
+            " # --modprobe=/tmp/x",
+        ] {
+            assert!(refused(rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_iptables_would_cut_is_refused() {
+        let comment = |len: usize| format!("#{}", "0".repeat(len - 1));
+        assert!(!refused(&comment(LONGEST_LINE - 1)));
+        assert!(refused(&comment(LONGEST_LINE)));
+        assert!(refused("-A INPUT -j ACCEPT\0"));
+    }
+
+    #[test]
     fn what_merely_looks_like_it_is_not() {
         for rule in [
             "-A INPUT -m mac --mac-source 00:0c:29:4f:8e:35 -j ACCEPT",
             "-A INPUT -j LOG --log-prefix \"a -M b: \"",
-            "-A INPUT -m comment --comment \"--modprobe\\\" -M\" -j DROP",
-            "-A INPUT -m comment --comment \"-M\" -j DROP",
+            "-A INPUT -m comment --comment \"a \\\" --modprobe\" -j DROP",
             "# -M",
             "-A MyM -j DROP",
             "-N M",
