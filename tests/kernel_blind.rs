@@ -1,0 +1,64 @@
+//! A blind instrument is an error of its own: exit status 3, and never a mismatch. Needs root.
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
+use scanlab::error::{CannotMeasure, Error};
+use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab};
+use scanlab::scenario::Scenario;
+
+#[test]
+fn a_namespace_without_loggers_cannot_measure() {
+    let _machine = share_the_machine();
+    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
+    let iptables = Iptables::find(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let host = Scenario::load(HARDENED.as_ref()).expect("a scenario").host;
+    let blueprint = Blueprint {
+        iptables: &iptables,
+        interface: &host.interface,
+        mac: HOST_MAC,
+        addresses: &host.addresses,
+        services: &[],
+        rulesets: &[],
+        fault: None,
+    };
+    Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");
+    let blind = Blueprint { fault: Some(Fault::BlindLog), ..blueprint };
+    let error = Lab::run(&blind, |_| Ok(())).expect_err("nothing is logged");
+    assert!(matches!(error, Error::CannotMeasure(CannotMeasure::Blind { .. })), "{error}");
+    assert_eq!(error.exit_status(), 3);
+}
+
+/// Somebody keeps LOG rules from printing. A run that is harmed says so; one that gets through is right.
+#[test]
+fn a_kernel_that_is_told_to_log_nothing_is_an_error_and_no_mismatch() {
+    let _machine = have_the_machine_alone();
+    let healthy = run(&[HARDENED]);
+    assert_eq!(healthy.status, Some(0), "{}", healthy.stderr);
+    let before = fs::read_to_string(NF_LOG_ALL_NETNS).expect("this needs root");
+    let done = AtomicBool::new(false);
+    let harmed: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                fs::write(NF_LOG_ALL_NETNS, "0").expect("write the sysctl");
+            }
+        });
+        let harmed = (0..5).map(|_| run(&[HARDENED])).collect();
+        done.store(true, Ordering::Relaxed);
+        harmed
+    });
+    fs::write(NF_LOG_ALL_NETNS, before.trim()).expect("write the sysctl");
+    assert!(harmed.iter().any(|ended| ended.status == Some(3)), "nothing was harmed");
+    for ended in harmed {
+        match ended.status {
+            Some(3) => assert!(ended.stderr.contains("could not measure"), "{}", ended.stderr),
+            Some(0) => assert_eq!(ended.stdout, healthy.stdout),
+            status => panic!("status {status:?}: {}\n{:?}", ended.stderr, ended.not_matched()),
+        }
+    }
+}

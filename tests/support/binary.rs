@@ -1,0 +1,97 @@
+//! The built program, run as a user would: arguments in; exit status, report and talk out.
+//!
+//! Every test here needs root and fails without it: a check that did not run is never green.
+
+// Every test crate uses a part of this.
+#![allow(dead_code)]
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+pub const HARDENED: &str = "scenarios/sensor-hardened.toml";
+
+/// "Let LOG rules of all namespaces print": the one thing on the machine that a run changes, and gives back.
+pub const NF_LOG_ALL_NETNS: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
+
+/// What a run ended with.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn report(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report ({error}): {}", self.stderr))
+    }
+
+    /// The checks that are not as expected: `ipv4 xmas 80`, `ipv4 xmas 1 rate`, `ipv6 ndp`.
+    pub fn not_matched(&self) -> BTreeSet<String> {
+        let report = self.report();
+        let scenarios = report["scenarios"].as_array().expect("scenarios");
+        let checks = scenarios.iter().flat_map(|scenario| scenario["checks"].as_array().expect("checks"));
+        checks.filter(|check| check["outcome"] != "matched").map(name).collect()
+    }
+}
+
+fn name(check: &Value) -> String {
+    let family = check["family"].as_str().map(str::to_owned);
+    let subject = check["scan"].as_str().map(str::to_owned);
+    let port = check["port"].as_u64().map(|port| port.to_string());
+    let rate = check.get("burst_of").map(|_| "rate".to_owned());
+    let words: Vec<String> = [family, subject, port, rate].into_iter().flatten().collect();
+    words.join(" ")
+}
+
+/// `scanlab run --format json` with `arguments`, from the project's folder.
+pub fn command<S: AsRef<str>>(arguments: &[S]) -> Command {
+    let is_root = nix::unistd::geteuid().is_root();
+    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+    command.args(["run", "--format", "json"]).args(arguments.iter().map(AsRef::as_ref));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub fn run<S: AsRef<str>>(arguments: &[S]) -> Ended {
+    ended(command(arguments).output().expect("the program starts"))
+}
+
+pub fn ended(output: std::process::Output) -> Ended {
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs a scenario that consists of these files, the first of which is the scenario.
+pub fn run_files(files: &[(&str, &str)], options: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("write the file");
+    }
+    let scenario = folder.path().join(files[0].0);
+    run(&[&[scenario.to_str().expect("UTF-8")], options].concat())
+}
+
+/// The machine, shared with other tests; it is given back when the result is dropped.
+pub fn share_the_machine() -> File {
+    let file = lock_file();
+    file.lock_shared().expect("a shared lock");
+    file
+}
+
+/// The machine alone: for tests that blind it, or that look at all of it.
+pub fn have_the_machine_alone() -> File {
+    let file = lock_file();
+    file.lock().expect("a lock");
+    file
+}
+
+/// The file that all test programs have in common.
+fn lock_file() -> File {
+    File::open(Path::new(env!("CARGO_BIN_EXE_scanlab"))).expect("the program")
+}
