@@ -21,8 +21,21 @@ pub fn cell(cell: &Cell, observation: &Observation) -> Check {
     check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port)
 }
 
-/// A burst: the state is the one that every probe found, or the first that differs; the prefixes are told once each.
-pub fn burst(burst: &Burst, observations: &[Observation]) -> Check {
+/// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
+pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) -> Check {
+    let alone = one_burst(burst, afresh);
+    if alone.outcome != Outcome::Matched || in_a_row.is_empty() {
+        return alone;
+    }
+    let check = one_burst(burst, in_a_row);
+    match check.outcome {
+        Outcome::Mismatched => Check { why: format!("after bursts for other rules {}", check.why), ..check },
+        _ => check,
+    }
+}
+
+/// The state is the one that every probe found, or the first that differs; the prefixes are told once each.
+fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let states = observations.iter().map(|observation| observation.verdict.state);
     let expected = burst.expected.state;
     let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());

@@ -40,9 +40,9 @@ pub struct Burst {
     pub port: Port,
     /// How many probes.
     pub probes: u16,
-    /// Whether the limits are renewed before it. Not for what a sensor means: there each rule has a limit of its own,
-    /// which the burst before it must not have touched.
-    pub renewed: bool,
+    /// Whether the limit is to be the rule's own, as a sensor means it: then the burst is sent twice, once with fresh
+    /// limits, and once after the bursts of all other rules, which must not have touched it.
+    pub own_limit: bool,
     /// How fast the limit recovers.
     pub limit: Limit,
     /// What must come of it.
@@ -57,7 +57,7 @@ pub type Round = Vec<Cell>;
 pub struct Plan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
-    /// Bursts; all in one lab, and one after the other, since every limit is to be its own.
+    /// Bursts, the families in turn.
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
@@ -151,7 +151,7 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
         for rate in rate_expectations(sensor, &scenario.host) {
             let key = (rate.family, rate.technique, rate.port);
             let found = Findings { state: Some(rate.state), ..Findings::default() };
-            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found, false));
+            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found, true));
         }
     }
     for row in &scenario.expect {
@@ -162,10 +162,12 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
             }
             let log = row.log.as_deref().or_else(|| logged_elsewhere(scenario, key));
             let found = Findings { state: row.state, ..Findings::default() };
-            bursts.insert(key, burst(key, log, limit, found, true));
+            bursts.insert(key, burst(key, log, limit, found, false));
         }
     }
-    Ok(bursts.into_values().collect())
+    let mut bursts: Vec<Burst> = bursts.into_values().collect();
+    bursts.sort_by_key(|burst| (burst.technique, burst.port, burst.family));
+    Ok(bursts)
 }
 
 /// The prefix that another row names for the same probe.
@@ -174,12 +176,12 @@ fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&str> {
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
 }
 
-fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, renewed: bool) -> Burst {
+fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
     let (family, technique, port) = key;
     let probes = BURST_OF.max(limit.burst + 1);
     let log = log.map(|prefix| vec![prefix.to_owned()]);
     let expected = Findings { lines: Some(limit.burst), log, ..found };
-    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, renewed, limit, expected }
+    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, own_limit, limit, expected }
 }
 
 fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {

@@ -132,9 +132,14 @@ struct Job {
 enum Task {
     /// The round with this number; the first one also explores the neighbourhood.
     Round(usize),
-    /// All bursts.
-    Bursts,
+    /// These bursts, each with fresh limits.
+    Bursts(usize),
+    /// The bursts of all limits that are to be a rule's own, one after the other.
+    BurstsInARow,
 }
+
+/// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
+const BURSTS: usize = 8;
 
 /// What one lab found.
 struct Found {
@@ -160,7 +165,9 @@ impl Job {
 
     fn tasks(&self) -> Vec<Task> {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
-        rounds.chain((!self.plan.bursts.is_empty()).then_some(Task::Bursts)).collect()
+        let bursts = (0..self.plan.bursts.len().div_ceil(BURSTS)).map(Task::Bursts);
+        let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
+        rounds.chain(bursts).chain(in_a_row).collect()
     }
 
     /// Does the task in a lab of its own.
@@ -179,7 +186,8 @@ impl Job {
         Lab::run(&blueprint, |lab| {
             let probes = match task {
                 Task::Round(number) => self.cells(lab, &self.plan.rounds[number])?,
-                Task::Bursts => self.bursts(lab)?,
+                Task::Bursts(number) => self.bursts_afresh(lab, number)?,
+                Task::BurstsInARow => self.bursts_in_a_row(lab)?,
             };
             let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
             Ok(Found { probes, neighbourhood, weather: lab.weather.clone() })
@@ -201,31 +209,41 @@ impl Job {
         Ok(probes.into_iter().zip(observations).collect())
     }
 
-    /// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
-    fn bursts(&self, lab: &mut Lab) -> Result<Vec<(Probe, Observation)>> {
+    /// The two families of a burst have limits of their own, so that one renewal serves both.
+    fn bursts_afresh(&self, lab: &mut Lab, number: usize) -> Result<Vec<(Probe, Observation)>> {
+        let bursts = self.plan.bursts.chunks(BURSTS).nth(number).unwrap_or_default();
         let mut phases = Phases::new(&self.scenario);
         let mut found = Vec::new();
-        for burst in self.plan.bursts.iter().filter(|burst| Lab::families().contains(&burst.family)) {
-            let phase = phases.of(burst.technique, burst.family);
-            let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
-            if burst.renewed {
-                lab.renew_limits()?;
+        for pair in bursts.chunk_by(|one, other| one.family < other.family) {
+            lab.renew_limits()?;
+            for burst in pair {
+                found.extend(send_burst(lab, &mut phases, burst)?);
             }
-            let start = Instant::now();
-            let observations = lab.send(&probes)?;
-            in_time(burst, start.elapsed())?;
-            found.extend(probes.into_iter().zip(observations));
+        }
+        Ok(found)
+    }
+
+    fn bursts_in_a_row(&self, lab: &mut Lab) -> Result<Vec<(Probe, Observation)>> {
+        let mut phases = Phases::new(&self.scenario);
+        let mut found = Vec::new();
+        for burst in self.plan.bursts.iter().filter(|burst| burst.own_limit) {
+            found.extend(send_burst(lab, &mut phases, burst)?);
         }
         Ok(found)
     }
 
     fn report(&self, mut found: BTreeMap<Task, Found>) -> Result<ScenarioReport> {
-        let bursts = found.remove(&Task::Bursts).map(|found| found.probes).unwrap_or_default();
         let neighbourhood = found.values().find_map(|found| found.neighbourhood).unwrap_or_default();
-        let probes: Vec<_> = found.into_values().flat_map(|found| found.probes).collect();
+        let in_a_row = found.remove(&Task::BurstsInARow).map(|found| found.probes).unwrap_or_default();
+        let (cells, bursts): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            found.into_iter().partition(|(task, _)| matches!(task, Task::Round(_)));
+        let together = |found: BTreeMap<Task, Found>| -> Vec<(Probe, Observation)> {
+            found.into_values().flat_map(|found| found.probes).collect()
+        };
+        let (probes, bursts) = (together(cells), together(bursts));
 
         let mut checks = self.cell_checks(&probes);
-        checks.extend(self.burst_checks(&bursts));
+        checks.extend(self.burst_checks(&bursts, &in_a_row));
         checks.extend(self.plan.too_long.iter().map(compare::too_long));
         let in_log = host_macs(probes.iter().chain(&bursts));
         let neighbours =
@@ -254,18 +272,12 @@ impl Job {
         cells.into_iter().map(check).collect()
     }
 
-    fn burst_checks(&self, probes: &[(Probe, Observation)]) -> Vec<Check> {
-        let of = |burst: &Burst| -> Vec<Observation> {
-            let same = |probe: &Probe| {
-                (probe.family(), probe.technique, probe.flow.port) == (burst.family, burst.technique, burst.port)
-            };
-            probes.iter().filter(|(probe, _)| same(probe)).map(|(_, observation)| observation.clone()).collect()
-        };
-        let check = |burst: &Burst| match of(burst) {
+    fn burst_checks(&self, afresh: &[(Probe, Observation)], in_a_row: &[(Probe, Observation)]) -> Vec<Check> {
+        let check = |burst: &Burst| match of_burst(burst, afresh) {
             observed if observed.is_empty() => {
                 compare::no_family(burst.technique, burst.family, burst.port, &burst.expected)
             }
-            observed => compare::burst(burst, &observed),
+            observed => compare::burst(burst, &observed, &of_burst(burst, in_a_row)),
         };
         self.plan.bursts.iter().map(check).collect()
     }
@@ -297,6 +309,25 @@ fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
         (Family::Ipv4, source("<generated>/rules.v4", generated.v4)),
         (Family::Ipv6, source("<generated>/rules.v6", generated.v6)),
     ]
+}
+
+fn of_burst(burst: &Burst, probes: &[(Probe, Observation)]) -> Vec<Observation> {
+    let key = (burst.family, burst.technique, burst.port);
+    let same = |probe: &Probe| (probe.family(), probe.technique, probe.flow.port) == key;
+    probes.iter().filter(|(probe, _)| same(probe)).map(|(_, observation)| observation.clone()).collect()
+}
+
+/// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
+fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Vec<(Probe, Observation)>> {
+    if !Lab::families().contains(&burst.family) {
+        return Ok(Vec::new());
+    }
+    let phase = phases.of(burst.technique, burst.family);
+    let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
+    let start = Instant::now();
+    let observations = lab.send(&probes)?;
+    in_time(burst, start.elapsed())?;
+    Ok(probes.into_iter().zip(observations).collect())
 }
 
 fn in_time(burst: &Burst, took: Duration) -> Result<()> {

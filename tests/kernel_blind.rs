@@ -25,6 +25,7 @@ fn a_namespace_without_loggers_cannot_measure() {
         addresses: &host.addresses,
         services: &[],
         rulesets: &[],
+        witness: scanlab::lab::Witness::Canaries,
         fault: None,
     };
     Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");

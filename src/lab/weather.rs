@@ -72,13 +72,3 @@ fn write_path(path: &Path, value: &str) -> Result<Option<String>> {
     let read = fs::read_to_string(path).doing(format!("read {}", path.display()))?;
     Ok(Some(read.trim().to_owned()))
 }
-
-/// Takes the logger away from LOG rules of this namespace: the fault that a canary must notice. See
-/// nf_log_proc_dostring in net/netfilter/nf_log.c.
-pub fn unbind_loggers(isolated: &Isolated) -> Result<()> {
-    isolated.assert("unbinding the loggers")?;
-    for family in ["2", "10"] {
-        write(&format!("net.netfilter.nf_log.{family}"), "NONE")?;
-    }
-    Ok(())
-}
