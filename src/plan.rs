@@ -192,7 +192,7 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
 
 /// Cells that share a round: as many as makes several labs worth their while, since each lab waits for the kernel. The
 /// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
-const ROUND: usize = 64;
+const ROUND: usize = 80;
 
 /// Rounds of about [`ROUND`] cells; but a ruleset that keeps lists of what it saw (xt_recent, xt_hashlimit) gets a lab for every cell, since
 /// such lists outlive their rules.

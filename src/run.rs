@@ -139,7 +139,7 @@ enum Task {
 }
 
 /// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
-const BURSTS: usize = 8;
+const BURSTS: usize = 12;
 
 /// What one lab found.
 struct Found {
