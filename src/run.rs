@@ -240,7 +240,8 @@ impl Job {
         let together = |found: BTreeMap<Task, Found>| -> Vec<(Probe, Observation)> {
             found.into_values().flat_map(|found| found.probes).collect()
         };
-        let (probes, bursts) = (together(cells), together(bursts));
+        let (mut probes, bursts) = (together(cells), together(bursts));
+        probes.sort_by_key(|(probe, _)| (probe.family(), probe.technique, probe.flow.port));
 
         let mut checks = self.cell_checks(&probes);
         checks.extend(self.burst_checks(&bursts, &in_a_row));
