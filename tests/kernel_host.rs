@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -226,4 +226,28 @@ fn what_is_left_behind_is_noticed() {
     }
     drop(lab.stdin.take());
     lab.wait().expect("it ends");
+}
+
+/// Found in review: only `run` gave the sysctl back when it was told to stop.
+#[test]
+fn by_a_scan_that_is_told_to_stop() {
+    let _machine = have_the_machine_alone();
+    let sysctl = || fs::read_to_string(NF_LOG_ALL_NETNS).expect("the sysctl is there");
+    let before = sysctl();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        let mut scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+            .args(["scan", "--rules", "scenarios/own-ruleset.v4", "-sSNFXA", "-p-"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("scanlab starts");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while sysctl() == before && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        kill(Pid::from_raw(scan.id() as i32), signal).expect("the scan still runs");
+        assert_eq!(scan.wait().expect("scanlab ends").code(), Some(3), "{signal}");
+        assert_eq!(sysctl(), before, "{signal}");
+    }
 }

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::FlavourArgument;
 use crate::check::Outcome;
-use crate::error::{CannotMeasure, Doing, InputError, Result, Source};
+use crate::error::{InputError, Result, Source};
 use crate::report::{self, Report};
 use crate::run::{RunReport, Settings};
 use crate::scenario::{Scenario, discover};
@@ -59,7 +58,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let iptables = super::find_iptables(options.iptables)?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
-    let found = interruptible(scenarios, settings)?;
+    let found = super::interruptible(run::run(scenarios, settings))?;
     let status = status(&found);
     let report = Report::of_run(&found, super::environment(&iptables, found.weather.clone()));
     super::print(&match options.format {
@@ -85,27 +84,6 @@ fn select(options: &Options) -> Result<Vec<Scenario>> {
 /// Vendors as the built-in table or `oui_file` tells them.
 pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
     oui_file.map_or_else(|| Ok(VendorDb::built_in()), |path| VendorDb::from_file(&Source::read(path)?))
-}
-
-/// A signal ends the run: no further lab is begun, and those that stand are torn down in their own order.
-fn interruptible(scenarios: Vec<Scenario>, settings: Settings) -> Result<RunReport> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .doing("start the runtime")?;
-    let found = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).doing("watch for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).doing("watch for SIGTERM")?;
-        tokio::select! {
-            found = run::run(scenarios, settings) => found,
-            _ = interrupt.recv() => Err(CannotMeasure::Interrupted("SIGINT").into()),
-            _ = terminate.recv() => Err(CannotMeasure::Interrupted("SIGTERM").into()),
-        }
-    });
-    // Waits for the labs that still stand.
-    drop(runtime);
-    found
 }
 
 fn status(found: &RunReport) -> ExitCode {

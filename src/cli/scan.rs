@@ -78,6 +78,13 @@ enum Format {
 pub fn scan(options: Options) -> Result<ExitCode> {
     let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
     let rulesets = rulesets(&options)?;
+    if !rulesets.iter().any(|(other, _)| *other == family) {
+        let hint = match family {
+            Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
+            Family::Ipv6 => "add --rules6 FILE, or leave out -6",
+        };
+        return Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into());
+    }
     let techniques = techniques(&options)?;
     let addresses = addresses(&options, family)?;
     if !options.mac.is_assignable() {

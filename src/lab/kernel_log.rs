@@ -61,7 +61,7 @@ impl KernelLog {
 }
 
 /// How long another lab may speak; a turn is a few milliseconds, so this one is stopped or dead.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// flock(2) knows no deadline, so it is asked again and again.
 fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
