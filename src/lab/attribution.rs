@@ -26,13 +26,24 @@ enum Sender {
     Host,
 }
 
+/// Whether the ports in a line are those that were on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// They are.
+    AsSent,
+    /// A nat table may have put others in their place: a REDIRECT, or conntrack itself where two flows would clash
+    /// (`nf_nat_setup_info` finds a free port). Probes are sent one by one then, and told by the prober's address.
+    MayBeRewritten,
+}
+
 /// Ties a line to one of `probes`; none when it belongs to none of them, such as a line of another program's traffic.
 ///
-/// A lone probe also owns lines whose ports a nat table has rewritten, as long as they show its address and port.
-pub fn cause(text: &str, probes: &[Probe], by_flow: &HashMap<Flow, usize>) -> Option<(LogLine, Cause)> {
+/// With [`Ports::MayBeRewritten`] a lone probe owns every line that shows its prober's address.
+pub fn cause(text: &str, probes: &[Probe], by_flow: &HashMap<Flow, usize>, ports: Ports) -> Option<(LogLine, Cause)> {
     let line = LogLine::parse(text)?;
     let network = line.network.as_ref()?;
-    let cause = by_packet(network, probes, by_flow).or_else(|| by_icmp_error(network, by_flow))?;
+    let find = |flow| find(flow, probes, by_flow, ports);
+    let cause = by_packet(network, probes, find).or_else(|| by_icmp_error(network, find))?;
     Some((line, cause))
 }
 
@@ -42,10 +53,10 @@ pub fn flow_from_prober(line: &LogLine) -> Option<Flow> {
     flow(network, network.tcp()?, Sender::Prober)
 }
 
-fn by_packet(network: &Network, probes: &[Probe], by_flow: &HashMap<Flow, usize>) -> Option<Cause> {
+fn by_packet(network: &Network, probes: &[Probe], find: impl Fn(Flow) -> Option<usize>) -> Option<Cause> {
     let tcp = network.tcp()?;
-    let find = |sender| Some((sender, find(flow(network, tcp, sender)?, probes, by_flow)?));
-    let (sender, index) = find(Sender::Prober).or_else(|| find(Sender::Host))?;
+    let sent_by = |sender| Some((sender, find(flow(network, tcp, sender)?)?));
+    let (sender, index) = sent_by(Sender::Prober).or_else(|| sent_by(Sender::Host))?;
     let probe = &probes[index];
     let own = match sender {
         Sender::Prober => is_probe(probe, network, tcp),
@@ -55,10 +66,10 @@ fn by_packet(network: &Network, probes: &[Probe], by_flow: &HashMap<Flow, usize>
 }
 
 /// Where the packet itself went, when there is only one probe it can be.
-fn find(flow: Flow, probes: &[Probe], by_flow: &HashMap<Flow, usize>) -> Option<usize> {
-    let rewritten = || {
-        let [only] = probes else { return None };
-        (only.flow.prober == flow.prober && only.flow.prober_port == flow.prober_port).then_some(0)
+fn find(flow: Flow, probes: &[Probe], by_flow: &HashMap<Flow, usize>, ports: Ports) -> Option<usize> {
+    let rewritten = || match probes {
+        [only] => (ports == Ports::MayBeRewritten && only.flow.prober == flow.prober).then_some(0),
+        _ => None,
     };
     by_flow.get(&flow).copied().or_else(rewritten)
 }
@@ -77,11 +88,10 @@ fn is_answer(probe: &Probe, tcp: &TcpHeader) -> bool {
     probe.technique != Technique::Connect || tcp.octet() & (TcpFlags::SYN | TcpFlags::RST) != 0
 }
 
-fn by_icmp_error(network: &Network, by_flow: &HashMap<Flow, usize>) -> Option<Cause> {
+fn by_icmp_error(network: &Network, find: impl Fn(Flow) -> Option<usize>) -> Option<Cause> {
     let Transport::Icmp(icmp) = network.transport()? else { return None };
     let quoted = icmp.quoted.as_deref()?;
-    let flow = flow(quoted, quoted.tcp()?, Sender::Prober)?;
-    by_flow.get(&flow).copied().map(Cause::Probe)
+    find(flow(quoted, quoted.tcp()?, Sender::Prober)?).map(Cause::Probe)
 }
 
 fn flow(network: &Network, tcp: &TcpHeader, sender: Sender) -> Option<Flow> {

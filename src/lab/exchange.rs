@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 
-use super::attribution::{self, Cause};
+use super::attribution::{self, Cause, Ports};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
 use super::own_table::{ACCEPTED_PREFIX, Witness};
@@ -29,6 +29,7 @@ pub struct Exchange<'a> {
     turn: Turn<'a>,
     services: &'a Services,
     witness: Witness,
+    ports: Ports,
 }
 
 impl<'a> Exchange<'a> {
@@ -38,13 +39,14 @@ impl<'a> Exchange<'a> {
         log: &'a mut KernelLog,
         services: &'a Services,
         witness: Witness,
+        ports: Ports,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services, witness })
+        Ok(Exchange { link, turn: log.take_turn()?, services, witness, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
     pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
-        let mut ledger = Ledger::of(probes);
+        let mut ledger = Ledger::of(probes, self.ports);
         for (index, probe) in probes.iter().enumerate() {
             match probe.technique {
                 Technique::Connect => self.connect(index, &mut ledger)?,
@@ -97,10 +99,11 @@ struct Ledger<'a> {
     greeting: HashMap<usize, Vec<u8>>,
     accepted: HashSet<usize>,
     resets: usize,
+    ports: Ports,
 }
 
 impl<'a> Ledger<'a> {
-    fn of(probes: &'a [Probe]) -> Ledger<'a> {
+    fn of(probes: &'a [Probe], ports: Ports) -> Ledger<'a> {
         Ledger {
             probes,
             by_flow: probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect(),
@@ -109,6 +112,7 @@ impl<'a> Ledger<'a> {
             greeting: HashMap::new(),
             accepted: HashSet::new(),
             resets: 0,
+            ports,
         }
     }
 
@@ -160,7 +164,9 @@ impl<'a> Ledger<'a> {
     }
 
     fn book_record(&mut self, record: KmsgRecord) {
-        let Some((line, cause)) = attribution::cause(&record.text, self.probes, &self.by_flow) else { return };
+        let Some((line, cause)) = attribution::cause(&record.text, self.probes, &self.by_flow, self.ports) else {
+            return;
+        };
         if line.prefix == ACCEPTED_PREFIX {
             if let Cause::Probe(index) = cause {
                 self.accepted.insert(index);

@@ -34,6 +34,7 @@ pub use own_table::Witness;
 pub use services::Service;
 pub use weather::Weather;
 
+use self::attribution::Ports;
 use self::canaries::Canaries;
 use self::exchange::{BATCH, Exchange};
 use self::fresh_limits::{Spending, Spent};
@@ -97,6 +98,7 @@ pub struct Lab<'a> {
     pub weather: Weather,
     /// Probes that may be sent together.
     batch: usize,
+    ports: Ports,
     conntrack: ConntrackWatch,
     spendings: BTreeMap<Family, Spending>,
 }
@@ -151,6 +153,7 @@ impl<'a> Lab<'a> {
         if blueprint.fault == Some(Fault::BlindLog) {
             log.deafen();
         }
+        let ports = ports(&rulesets);
         Ok(Lab {
             isolated,
             blueprint,
@@ -161,7 +164,8 @@ impl<'a> Lab<'a> {
             netlink,
             families,
             weather,
-            batch: batch(&rulesets),
+            batch: batch(&rulesets, ports),
+            ports,
             conntrack: ConntrackWatch::new(),
             spendings: BTreeMap::new(),
         })
@@ -173,7 +177,8 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
             self.conntrack.make_room(&self.netlink, batch.len())?;
-            let mut exchange = Exchange::begin(&mut self.link, &mut self.log, &self.services, self.blueprint.witness)?;
+            let mut exchange =
+                Exchange::begin(&mut self.link, &mut self.log, &self.services, self.blueprint.witness, self.ports)?;
             observations.extend(exchange.observe(batch)?);
         }
         Ok(observations)
@@ -245,9 +250,9 @@ impl<'a> Lab<'a> {
 
 /// How many probes may be sent together: so many that the kernel's log, of about 600 lines, holds what all LOG rules
 /// could say of them.
-fn batch(rulesets: &[(Family, &Source)]) -> usize {
+fn batch(rulesets: &[(Family, &Source)], ports: Ports) -> usize {
     const LINES: usize = 256;
-    if rulesets.iter().any(|(_, ruleset)| rewrites_ports(ruleset)) {
+    if ports == Ports::MayBeRewritten {
         return 1;
     }
     let log_rules = |(_, ruleset): &(Family, &Source)| ruleset.text.matches("LOG").count();
@@ -255,9 +260,11 @@ fn batch(rulesets: &[(Family, &Source)]) -> usize {
     (LINES / most).clamp(1, BATCH)
 }
 
-/// Whether a log line may show another port than the probe had on the wire; such probes are sent one by one.
-fn rewrites_ports(ruleset: &Source) -> bool {
-    ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"))
+/// Whether a log line may show another port than the probe had on the wire.
+fn ports(rulesets: &[(Family, &Source)]) -> Ports {
+    let has_nat =
+        |(_, ruleset): &(Family, &Source)| ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"));
+    if rulesets.iter().any(has_nat) { Ports::MayBeRewritten } else { Ports::AsSent }
 }
 
 /// Keeps conntrack's table from filling up: a full one drops new connections, which would look like a filter.

@@ -20,7 +20,7 @@ fn probe_v6(technique: Technique, port: u16) -> Probe {
 
 fn cause_of(text: &str, probes: &[Probe]) -> Option<Cause> {
     let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
-    cause(text, probes, &by_flow).map(|(_, cause)| cause)
+    cause(text, probes, &by_flow, Ports::AsSent).map(|(_, cause)| cause)
 }
 
 /// `"203.0.113.66:40000 > 203.0.113.10:80"`, as a LOG rule of the INPUT or OUTPUT chain prints it.
@@ -127,10 +127,18 @@ fn the_traffic_of_others_belongs_to_no_probe() {
 /// `-j REDIRECT --to-ports 2222` in nat PREROUTING: the line of a later chain shows 2222.
 #[test]
 fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
-    let rewritten = tcp_line("INPUT", "203.0.113.66:40000 > 203.0.113.10:2222", 4660, "SYN ");
-    let lone = probe(Technique::Syn, 80);
-    assert_eq!(cause_of(&rewritten, &[lone]), Some(Cause::Probe(0)));
-    assert_eq!(cause_of(&rewritten, &[lone, probe(Technique::Syn, 81)]), None);
+    let redirected = tcp_line("INPUT", "203.0.113.66:40000 > 203.0.113.10:2222", 4660, "SYN ");
+    let remapped = tcp_line("OUTPUT", "203.0.113.10:22 > 203.0.113.66:30093", 0, "ACK SYN ");
+    let (lone, other) = (probe(Technique::Syn, 80), probe(Technique::Syn, 81));
+    let cause_of = |text: &str, probes: &[Probe], ports| {
+        let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
+        cause(text, probes, &by_flow, ports).map(|(_, cause)| cause)
+    };
+    for line in [&redirected, &remapped] {
+        assert_eq!(cause_of(line, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
+        assert_eq!(cause_of(line, &[lone], Ports::AsSent), None);
+        assert_eq!(cause_of(line, &[lone, other], Ports::MayBeRewritten), None);
+    }
 }
 
 fn icmp_line(flow: &str) -> String {

@@ -1,0 +1,39 @@
+//! A nat table rewrites ports, and conntrack rewrites them once more where two flows would clash. Needs root.
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use std::process::Command;
+
+use serde_json::Value;
+
+const RULES: &str = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+    -A OUTPUT -p tcp -j LOG --log-prefix \"raw out: \"\nCOMMIT\n\
+    *nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+    -A PREROUTING -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 22\nCOMMIT\n\
+    *filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+    -A INPUT -p tcp -j LOG --log-prefix \"in: \"\nCOMMIT\n";
+
+/// Found in review: the line of the answer showed a port that belonged to no probe, and was lost.
+#[test]
+fn the_answer_of_a_redirected_port_keeps_its_line() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.v4");
+    std::fs::write(&rules, RULES).expect("the rules are written");
+    let scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(["scan", "--scan", "syn,connect", "-p", "22,443", "--listen", "22", "--format", "json", "--rules"])
+        .arg(&rules)
+        .output()
+        .expect("scanlab runs");
+    assert!(scan.status.success(), "{}", String::from_utf8_lossy(&scan.stderr));
+    let report: Value = serde_json::from_slice(&scan.stdout).expect("the report is JSON");
+    let probes = report["probes"].as_array().expect("probes");
+    assert_eq!(probes.len(), 4);
+    for probe in probes {
+        let prefixes: Vec<&str> =
+            probe["log"].as_array().expect("a log").iter().filter_map(|line| line["prefix"].as_str()).collect();
+        assert_eq!(probe["state"], "open", "{probe}");
+        assert_eq!(prefixes, ["in: ", "raw out: "], "{probe}");
+    }
+}
