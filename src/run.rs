@@ -15,7 +15,7 @@ use crate::lab::{Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Wea
 use crate::log_line::LogLine;
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
-use crate::phase::{Numbering, Phase};
+use crate::phase::{Numbering, Phase, SEED};
 use crate::plan::{Burst, Cell, Plan, Round, greeting};
 use crate::probe::Probe;
 use crate::ruleset;
@@ -355,9 +355,6 @@ struct Phases<'a> {
     numbering: Numbering,
     phases: BTreeMap<(Technique, Family), Phase>,
 }
-
-/// Every lab numbers its probes alike, so that two runs of the same inputs give the same report.
-const SEED: u64 = 0x5ca1_1ab5;
 
 impl<'a> Phases<'a> {
     fn new(scenario: &'a Scenario) -> Phases<'a> {

@@ -17,7 +17,7 @@ use crate::scan::Technique;
 pub fn doctor() -> Result<ExitCode> {
     let mut text = String::new();
     let mut able = true;
-    let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), kernel());
+    let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), super::kernel_release());
     able &= tell(&mut text, "privilege", privilege());
     able &= tell(&mut text, "TUN device", tun());
     let _ = writeln!(text);
@@ -33,10 +33,6 @@ pub fn doctor() -> Result<ExitCode> {
     let _ = writeln!(text, "\n{verdict}");
     super::print(&text)?;
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(3) })
-}
-
-fn kernel() -> String {
-    nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {

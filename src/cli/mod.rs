@@ -86,6 +86,15 @@ impl From<FlavourArgument> for Flavour {
     }
 }
 
+/// How to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+}
+
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -175,11 +184,15 @@ fn find_iptables(flavour: FlavourArgument) -> Result<Iptables> {
     Iptables::find(flavour.into(), &std::env::var("PATH").unwrap_or_default())
 }
 
+/// `uname -r`.
+fn kernel_release() -> String {
+    nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 fn environment(iptables: &Iptables, weather: Weather) -> Environment {
-    let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     let backend: Backend = iptables.backend;
     Environment {
-        kernel: kernel.unwrap_or_default(),
+        kernel: kernel_release(),
         iptables: iptables.version.clone(),
         backend,
         capture: "kmsg",

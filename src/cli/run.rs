@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::FlavourArgument;
+use super::{FlavourArgument, Format};
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
 use crate::report::{self, Report};
@@ -35,15 +35,6 @@ pub struct Options {
     /// Look vendors up in the IEEE's own file or in nmap's
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
-}
-
-/// How to report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// for people
-    Table,
-    /// for programs: schema 1
-    Json,
 }
 
 /// iptables-restore waits for an RCU grace period; other labs can use the processors meanwhile.

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::FlavourArgument;
+use super::{FlavourArgument, Format};
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Witness};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::phase::Numbering;
+use crate::phase::{Numbering, SEED};
 use crate::port::PortSet;
 use crate::probe::Probe;
 use crate::report::{self, Host, Report};
@@ -65,15 +65,6 @@ pub struct Options {
     format: Format,
 }
 
-/// How to report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// for people
-    Table,
-    /// for programs: schema 1
-    Json,
-}
-
 /// Scans, and reports what was seen.
 pub fn scan(options: Options) -> Result<ExitCode> {
     let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
@@ -123,7 +114,6 @@ pub fn scan(options: Options) -> Result<ExitCode> {
 }
 
 fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {
-    const SEED: u64 = 0x5ca1_1ab5;
     let mut numbering = Numbering::new(SEED);
     let phases = techniques.iter().map(|technique| numbering.phase(*technique, family, addresses));
     phases.flat_map(|mut phase| ports.iter().map(move |port| phase.probe(port, 0)).collect::<Vec<_>>()).collect()

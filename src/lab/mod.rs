@@ -238,11 +238,6 @@ impl<'a> Lab<'a> {
         neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families)
     }
 
-    /// What the service on `port` says first.
-    pub fn greeting(&self, port: crate::port::Port) -> Option<&'static str> {
-        self.services.greeting(port)
-    }
-
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
         canaries.prove(&mut self.link, &mut self.log, self.blueprint.addresses, &self.families)
     }

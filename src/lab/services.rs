@@ -52,11 +52,6 @@ impl Services {
             }
         }
     }
-
-    /// What the service on `port` sends to whoever connects.
-    pub fn greeting(&self, port: Port) -> Option<&'static str> {
-        self.listeners.get(&port)?.1.greeting
-    }
 }
 
 fn greet(connection: &mut TcpStream, greeting: Option<&str>) -> std::io::Result<()> {
