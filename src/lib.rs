@@ -34,7 +34,7 @@
 //! | 5 | [`run`], [`report`] | the steps of a run; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -58,9 +58,11 @@ pub mod canary;
 pub mod check;
 pub mod cli;
 pub mod compare;
+pub mod conntrack;
 pub mod discovery;
 pub mod error;
 pub mod expect;
+pub mod iptables_save;
 pub mod lab;
 pub mod log_line;
 pub mod net;
