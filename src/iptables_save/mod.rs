@@ -4,6 +4,22 @@
 //! point at it and a mutant can be made of it; what a rule *does* is measured. Hence reading never fails: iptables is the
 //! one to refuse a ruleset, and what is not understood here is kept as [`Match::Other`].
 
+mod ask;
+mod base;
+mod command;
+mod extension;
+mod getopt;
+mod icmp_type;
+mod line;
+mod listing;
+mod number;
+mod parse;
+mod ports;
+mod prefix;
+mod protocol;
+mod rule;
+mod words;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -12,6 +28,8 @@ use crate::conntrack::ConntrackState;
 use crate::error::Source;
 use crate::net::Family;
 use crate::port::PortSet;
+
+pub use rule::{LOG_PREFIX, Limit};
 
 /// A ruleset of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +82,23 @@ pub struct Rule {
     pub line: usize,
     /// Where `text` stands in the whole text.
     pub span: Range<usize>,
-    /// From `-A` (or `-I`, `-R`) to the end of its line, without counters.
+    /// From `-A` (or `-I`, `-R`) to the end of its line, without counters and trailing blanks.
     pub text: String,
     /// What it asks for, in the order of the text.
     pub clauses: Vec<Clause>,
+    /// The matches that it loads by name (`-m NAME`), in the order of the text.
+    pub modules: Vec<Module>,
     /// What it does; none for a rule that only counts.
     pub target: Option<Target>,
+}
+
+/// `-m NAME`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// Where `-m NAME` stands in [`Rule::text`].
+    pub span: Range<usize>,
 }
 
 /// One thing that a rule asks for.
@@ -133,7 +162,7 @@ pub enum Match {
 pub struct Prefix {
     /// The address.
     pub address: IpAddr,
-    /// Which bits count, from the most significant one; masks need not be contiguous.
+    /// Which bits count, from the most significant one (bit 127 in both families); masks need not be contiguous.
     pub mask: u128,
 }
 
@@ -148,4 +177,9 @@ pub struct Target {
     pub options: Vec<(String, String)>,
     /// Where it stands in [`Rule::text`], options included.
     pub span: Range<usize>,
+    /// Its options that stand elsewhere in [`Rule::text`], with something else in between.
+    pub apart: Vec<Range<usize>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The commands of a line, and how they are carried out.
+
+use super::base::Base;
+use super::{Chain, Policy, Rule, Table};
+
+/// A command that changes rules or chains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    /// `-A chain`
+    Append(String),
+    /// `-I chain [number]`
+    Insert(String, usize),
+    /// `-R chain number`
+    Replace(String, usize),
+    /// `-D chain number`; none for `-D chain rule`.
+    Delete(String, Option<usize>),
+    /// `-F [chain]`
+    Flush(Option<String>),
+    /// `-N chain`
+    NewChain(String),
+    /// `-X [chain]`
+    DeleteChain(Option<String>),
+    /// `-E old new`
+    RenameChain(String, String),
+    /// `-P chain policy`
+    Policy(String, Policy),
+}
+
+impl Command {
+    /// The command `base` with its arguments; none for what changes nothing, or lacks an argument.
+    pub fn new(base: Base, first: Option<String>, second: Option<String>) -> Option<Command> {
+        let number = || second.as_ref().map(|number| number.parse().unwrap_or(usize::MAX));
+        Some(match base {
+            Base::Append => Command::Append(first?),
+            Base::Insert => Command::Insert(first?, number().unwrap_or(1)),
+            Base::Replace => Command::Replace(first?, number()?),
+            Base::Delete => Command::Delete(first?, number()),
+            Base::Flush => Command::Flush(first),
+            Base::NewChain => Command::NewChain(first?),
+            Base::DeleteChain => Command::DeleteChain(first),
+            Base::RenameChain => Command::RenameChain(first?, second?),
+            Base::Policy => Command::Policy(first?, Policy::parse(second.as_deref()?)?),
+            _ => return None,
+        })
+    }
+
+    /// Carries it out in `table`, with the rules that its line (number `line`) makes.
+    pub fn carry_out(self, table: &mut Table, line: usize, rules: Vec<Rule>) {
+        match self {
+            Command::Append(chain) => table.chain_mut(&chain).rules.extend(rules),
+            Command::Insert(chain, number) => insert(table.chain_mut(&chain), number, rules),
+            Command::Replace(chain, number) => replace(table.chain_mut(&chain), number, rules),
+            Command::Delete(chain, Some(number)) => delete(table.chain_mut(&chain), number),
+            Command::Delete(chain, None) => rules.iter().for_each(|rule| delete_equal(table.chain_mut(&chain), rule)),
+            Command::Flush(chain) => table.named(chain).for_each(|chain| chain.rules.clear()),
+            Command::NewChain(chain) => table.declare(&chain, line, None),
+            Command::DeleteChain(chain) => table.delete_chains(chain.as_deref()),
+            Command::RenameChain(old, new) => table.chain_mut(&old).name = new,
+            Command::Policy(chain, policy) => table.chain_mut(&chain).policy = Some(policy),
+        }
+    }
+}
+
+/// iptables 1.8.9 inserts the rules of a list of addresses one after the other at the same place, so that they stand
+/// there in reverse; a number that is one too high appends, and a higher one is refused.
+fn insert(chain: &mut Chain, number: usize, rules: Vec<Rule>) {
+    let at = number.saturating_sub(1).min(chain.rules.len());
+    chain.rules.splice(at..at, rules.into_iter().rev());
+}
+
+/// iptables 1.8.9 refuses a replacement with several addresses: nothing happens here then.
+fn replace(chain: &mut Chain, number: usize, rules: Vec<Rule>) {
+    let place = number.checked_sub(1).and_then(|at| chain.rules.get_mut(at));
+    if let (Some(place), [rule]) = (place, rules.as_slice()) {
+        *place = rule.clone();
+    }
+}
+
+fn delete(chain: &mut Chain, number: usize) {
+    if (1..=chain.rules.len()).contains(&number) {
+        chain.rules.remove(number - 1);
+    }
+}
+
+/// Deletes the first rule that says the same.
+fn delete_equal(chain: &mut Chain, rule: &Rule) {
+    if let Some(at) = chain.rules.iter().position(|other| other.says_the_same(rule)) {
+        chain.rules.remove(at);
+    }
+}
+
+impl Table {
+    /// The chain `name`, which is made if it is not there.
+    fn chain_mut(&mut self, name: &str) -> &mut Chain {
+        let at = self.chains.iter().position(|chain| chain.name == name).unwrap_or_else(|| {
+            self.chains.push(Chain { name: name.to_owned(), line: None, policy: None, rules: Vec::new() });
+            self.chains.len() - 1
+        });
+        &mut self.chains[at]
+    }
+
+    /// One chain, or all of them.
+    fn named(&mut self, name: Option<String>) -> impl Iterator<Item = &mut Chain> {
+        self.chains.iter_mut().filter(move |chain| name.as_ref().is_none_or(|name| *name == chain.name))
+    }
+
+    /// `:CHAIN POLICY`. A chain of one's own that is declared again loses its rules, a built-in chain keeps them
+    /// (iptables-nft 1.8.9; legacy refuses the former).
+    pub(super) fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
+        let chain = self.chain_mut(name);
+        if policy.is_none() && chain.line.is_some() {
+            chain.rules.clear();
+        }
+        chain.line = Some(line);
+        chain.policy = policy.or(chain.policy);
+    }
+
+    /// One chain, or all of one's own that hold no rules. Built-in chains are told by their capital letters.
+    fn delete_chains(&mut self, name: Option<&str>) {
+        self.chains.retain(|chain| match name {
+            Some(name) => chain.name != name,
+            None => chain.is_built_in() || !chain.rules.is_empty(),
+        });
+    }
+}
+
+impl Chain {
+    /// Whether the kernel made it: these five names are taken (`nf_inet_hooks`).
+    pub fn is_built_in(&self) -> bool {
+        ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].contains(&self.name.as_str())
+    }
+}
+
+impl Policy {
+    /// None for `-`, and for what is no policy.
+    pub(super) fn parse(text: &str) -> Option<Policy> {
+        match text {
+            "ACCEPT" => Some(Policy::Accept),
+            "DROP" => Some(Policy::Drop),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Finding one's way in a ruleset that has been read.
+
+use super::{Chain, Listing, Rule, Table};
+
+impl Listing {
+    /// Every rule with its table, its chain and its number there (1 is the first, as in `iptables -L --line-numbers`).
+    pub fn rules(&self) -> impl Iterator<Item = (&Table, &Chain, usize, &Rule)> {
+        let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
+        chains
+            .flat_map(|(table, chain)| (1..).zip(&chain.rules).map(move |(number, rule)| (table, chain, number, rule)))
+    }
+
+    /// The chain `name` of `table`.
+    pub fn chain(&self, table: &str, name: &str) -> Option<&Chain> {
+        let table = self.tables.iter().find(|one| one.name == table)?;
+        table.chains.iter().find(|chain| chain.name == name)
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads a whole ruleset, line by line, and carries out what the lines say.
+
+use super::line::Line;
+use super::{Clause, Listing, Match, Policy, Prefix, Rule, Table};
+use crate::error::Source;
+use crate::net::Family;
+
+impl Listing {
+    /// Reads `source` as iptables-restore would (iptables/iptables-restore.c, `iptables_restore_main`), but for what it
+    /// would refuse: a line that makes no sense changes nothing, and the end of the text stands for a COMMIT.
+    ///
+    /// A table that comes a second time starts anew, rules, chains and policies; iptables-legacy keeps the policies.
+    pub fn parse(family: Family, source: &Source) -> Listing {
+        let mut reader = Reader { family, tables: Vec::new(), in_table: false, spare: MOST_FROM_LISTS };
+        let mut start = 0;
+        for (number, line) in source.text.split_inclusive('\n').enumerate() {
+            reader.line(number + 1, start, line.trim_end());
+            start += line.len();
+        }
+        Listing { family, source: source.clone(), tables: reader.tables }
+    }
+}
+
+/// So many rules at most come from lists of addresses, beyond one rule a line. `-s` and `-d` multiply: a text of a few
+/// kilobytes could ask for millions.
+const MOST_FROM_LISTS: usize = 100_000;
+
+struct Reader {
+    family: Family,
+    tables: Vec<Table>,
+    /// Between `*table` and COMMIT: the last table.
+    in_table: bool,
+    spare: usize,
+}
+
+impl Reader {
+    /// Reads line `number`, which begins at byte `start` of the text. White space behind it has been taken off: to
+    /// iptables a carriage return is part of the last word, and it refuses the line.
+    fn line(&mut self, number: usize, start: usize, line: &str) {
+        match line.as_bytes().first() {
+            None | Some(b'#') => {}
+            Some(b'*') => self.start_table(number, &line[1..]),
+            Some(b':') => self.declare_chain(number, &line[1..]),
+            Some(_) if line == "COMMIT" => self.in_table = false,
+            Some(_) => self.command(number, start, line),
+        }
+    }
+
+    fn start_table(&mut self, line: usize, text: &str) {
+        let name = text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+        self.tables.retain(|table| table.name != name);
+        self.tables.push(Table { name, line, chains: Vec::new() });
+        self.in_table = true;
+    }
+
+    fn table(&mut self) -> Option<&mut Table> {
+        self.tables.last_mut().filter(|_| self.in_table)
+    }
+
+    fn declare_chain(&mut self, line: usize, text: &str) {
+        let mut words = text.split_ascii_whitespace();
+        let (Some(name), Some(table)) = (words.next(), self.table()) else { return };
+        table.declare(name, line, words.next().and_then(Policy::parse));
+    }
+
+    fn command(&mut self, number: usize, start: usize, line: &str) {
+        let text = without_counters(line).trim_start_matches([' ', '\t']);
+        let start = start + line.len() - text.len();
+        let mut read = Line::read(self.family, text);
+        let Some(command) = read.command.take().filter(|_| !read.elsewhere && self.in_table) else { return };
+        let rules = self.rules(number, start, text, read);
+        if let Some(table) = self.table() {
+            command.carry_out(table, number, rules);
+        }
+    }
+
+    /// A rule for each pair of a source and a destination; iptables puts the sources outside.
+    fn rules(&mut self, line: usize, start: usize, text: &str, read: Line) -> Vec<Rule> {
+        let rule = Rule {
+            line,
+            span: start..start + text.len(),
+            text: text.to_owned(),
+            clauses: read.clauses,
+            modules: read.modules,
+            target: read.target,
+        };
+        let by_source = self.spread(vec![rule], read.sources, Match::Source);
+        self.spread(by_source, read.destinations, Match::Destination)
+    }
+
+    fn spread(&mut self, rules: Vec<Rule>, list: Option<(usize, Vec<Prefix>)>, ask: fn(Prefix) -> Match) -> Vec<Rule> {
+        let Some((clause, prefixes)) = list else { return rules };
+        let wanted = rules.len().saturating_mul(prefixes.len() - 1);
+        if wanted > self.spare {
+            return rules;
+        }
+        self.spare -= wanted;
+        let with = |rule: &Rule, prefix| {
+            let mut rule = rule.clone();
+            if let Some(Clause { ask: asked, .. }) = rule.clauses.get_mut(clause) {
+                *asked = ask(prefix);
+            }
+            rule
+        };
+        rules.iter().flat_map(|rule| prefixes.iter().map(move |prefix| with(rule, *prefix))).collect()
+    }
+}
+
+/// The rest of a line that begins with `[packets:bytes]`, in the first column.
+fn without_counters(line: &str) -> &str {
+    match line.strip_prefix('[').and_then(|counters| counters.split_once(']')) {
+        Some((_, rest)) => rest,
+        None => line,
+    }
+}
