@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, PROBER_MAC, Service, Witness};
+use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, PROBER_MAC, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::phase::Numbering;
 use scanlab::port::Port;
@@ -27,14 +27,16 @@ fn main() -> Result<()> {
     let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
     println!("{:<34} {:>12} {:>12} {:>7}", "65535 ports", "scanlab/s", "bare/s", "ratio");
     for technique in [Technique::Xmas, Technique::Ack, Technique::Syn] {
-        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules)?;
-        compare(&format!("{technique}, no rules (all answered)"), technique, &open)?;
+        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies)?;
+        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies)?;
+        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths)?;
+        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths)?;
     }
     default_run();
     Ok(())
 }
 
-fn compare(name: &str, technique: Technique, rules: &Source) -> Result<()> {
+fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch) -> Result<()> {
     let iptables = Iptables::find(Flavour::Auto, "")?;
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let services = [Service { port: Port(22), greeting: None }];
@@ -45,7 +47,7 @@ fn compare(name: &str, technique: Technique, rules: &Source) -> Result<()> {
         addresses: &addresses,
         services: &services,
         rulesets: &[(Family::Ipv4, rules)],
-        witness: Witness::Canaries,
+        watch,
         fault: None,
     };
     let mut numbering = Numbering::new(1);

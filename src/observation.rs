@@ -1,7 +1,10 @@
 //! What one probe brought to light: facts, between the lab that finds them and the reports that tell them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use crate::path::Path;
 use crate::scan::{self, FilterVerdict, Technique, Verdict};
 
 /// What one probe brought to light.
@@ -13,6 +16,12 @@ pub struct Observation {
     pub log: Vec<LogRecord>,
     /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
     pub followup: Vec<LogRecord>,
+    /// The probe's way through the rules; none unless the lab watches paths.
+    pub path: Option<Arc<Path>>,
+    /// The way of the host's answer to it, if it sent one.
+    pub answer_path: Option<Arc<Path>>,
+    /// The ways of what followed.
+    pub followup_paths: Vec<Arc<Path>>,
     /// What the filter did with the probe; none unless the lab watches for it.
     pub filter: Option<FilterVerdict>,
     /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
@@ -44,6 +53,9 @@ impl Observation {
             verdict: scan::no_response(technique),
             log: Vec::new(),
             followup: Vec::new(),
+            path: None,
+            answer_path: None,
+            followup_paths: Vec::new(),
             filter: None,
             connection: None,
         }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Weather, Witness};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Watch, Weather};
 use crate::log_line::LogLine;
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
@@ -180,7 +180,7 @@ impl Job {
             addresses: &self.scenario.host.addresses,
             services: &self.services,
             rulesets: &rulesets,
-            witness: self.witness(),
+            watch: self.watch(),
             fault: None,
         };
         Lab::run(&blueprint, |lab| {
@@ -194,10 +194,14 @@ impl Job {
         })
     }
 
-    /// Verdicts are watched only where a row asks for one.
-    fn witness(&self) -> Witness {
-        let asked = self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
-        if asked { Witness::Accepted } else { Witness::Canaries }
+    /// x_tables tells no path, and verdicts are watched there only where a row asks for one.
+    fn watch(&self) -> Watch {
+        let asked = || self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
+        match self.iptables.backend {
+            Backend::Nft => Watch::Paths,
+            Backend::Legacy if asked() => Watch::Verdicts,
+            Backend::Legacy => Watch::Replies,
+        }
     }
 
     fn cells(&self, lab: &mut Lab, round: &Round) -> Result<Vec<(Probe, Observation)>> {

@@ -25,7 +25,7 @@ fn a_namespace_without_loggers_cannot_measure() {
         addresses: &host.addresses,
         services: &[],
         rulesets: &[],
-        witness: scanlab::lab::Witness::Canaries,
+        watch: scanlab::lab::Watch::Replies,
         fault: None,
     };
     Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::FlavourArgument;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Witness};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Watch};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::observation::Observation;
 use crate::phase::Numbering;
@@ -107,7 +107,7 @@ fn logs(iptables: &Iptables, family: Family, matches: &str) -> Result<String> {
         addresses: &addresses,
         services: &[],
         rulesets: &[(family, &source)],
-        witness: Witness::Canaries,
+        watch: Watch::Replies,
         fault: None,
     };
     const DISCARD: Port = Port(9);

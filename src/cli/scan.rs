@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{FlavourArgument, Format};
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Witness};
+use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Numbering, SEED};
 use crate::port::PortSet;
@@ -60,6 +60,9 @@ pub struct Options {
     /// Look the vendor up in the IEEE's own file or in nmap's
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
+    /// Show the rules that every probe met
+    #[arg(long)]
+    trace: bool,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -93,7 +96,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: &addresses,
         services: &services,
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        witness: Witness::Canaries,
+        watch: if options.trace { Watch::Paths } else { Watch::Replies },
         fault: None,
     };
     let probes = probes(&techniques, family, addresses, &options.ports);

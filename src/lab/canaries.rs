@@ -1,13 +1,15 @@
-//! The instruments prove themselves: a canary that must be logged, in each family, before and after every use. The one
-//! that must be answered is the fence.
+//! The instruments prove themselves: a canary that must be logged, and traced where paths are watched, in each family,
+//! before and after every use. The one that must be answered is the fence.
 
 use super::attribution;
 use super::kernel_log::KernelLog;
 use super::link::Link;
+use super::paths::Paths;
 use crate::canary;
 use crate::error::{CannotMeasure, Result};
 use crate::log_line::LogLine;
 use crate::net::{Addresses, Family};
+use crate::reply::Flow;
 
 /// Numbers the canaries of a lab: no two are alike, so that an old one cannot stand in for a new one.
 pub struct Canaries {
@@ -20,34 +22,43 @@ impl Canaries {
         Canaries { last: 0 }
     }
 
-    /// Sends one canary in each family, and fails unless every one is logged.
+    /// Sends one canary in each family, and fails unless every one is logged, and traced.
     pub fn prove(
         &mut self,
         link: &mut Link,
         log: &mut KernelLog,
+        paths: Option<&mut Paths>,
         addresses: &Addresses,
         families: &[Family],
     ) -> Result<()> {
         let mut turn = log.take_turn()?;
-        let mut missing = Vec::new();
+        let mut sent = Vec::new();
         for family in families {
             self.last += 1;
             let flow = canary::flow(*family, addresses.host(*family), self.last);
             link.send(&canary::frame(flow, &link.ends))?;
-            missing.push((*family, flow));
+            sent.push((*family, flow));
         }
         link.fence(|_, _| Ok(()))?;
+        let mut logged = Vec::new();
         turn.drain(|record| {
             let line = LogLine::parse(&record.text).filter(|line| line.prefix == canary::PREFIX);
-            let flow = line.as_ref().and_then(attribution::flow_from_prober);
-            missing.retain(|(_, expected)| Some(*expected) != flow);
+            logged.extend(line.as_ref().and_then(attribution::flow_from_prober));
         })?;
-        match missing.first() {
-            None => Ok(()),
-            Some((family, _)) => {
-                let evidence = format!("a canary that is logged before any rule ({family}) left no line");
-                Err(CannotMeasure::Blind { instrument: "kernel log", evidence }.into())
-            }
+        all_seen(&sent, &logged, "kernel log", "is logged before any rule", "left no line")?;
+        let Some(paths) = paths else { return Ok(()) };
+        let traced: Vec<Flow> =
+            paths.read()?.iter().filter_map(|packet| attribution::flow_of_prober(&packet.seen)).collect();
+        all_seen(&sent, &traced, "rule trace", "is traced before any rule", "left no trace")
+    }
+}
+
+fn all_seen(sent: &[(Family, Flow)], seen: &[Flow], instrument: &'static str, what: &str, not: &str) -> Result<()> {
+    match sent.iter().find(|(_, flow)| !seen.contains(flow)) {
+        None => Ok(()),
+        Some((family, _)) => {
+            let evidence = format!("a canary that {what} ({family}) {not}");
+            Err(CannotMeasure::Blind { instrument, evidence }.into())
         }
     }
 }

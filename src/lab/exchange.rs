@@ -5,15 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
+use std::sync::Arc;
 
-use super::attribution::{self, Cause, Ports};
+use super::attribution::{Batch, Cause, Ports};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
-use super::own_table::{ACCEPTED_PREFIX, Witness};
+use super::own_table::ACCEPTED_PREFIX;
+use super::paths::{Direction, Paths, Traced};
 use super::services::Services;
+use super::witnesses;
 use crate::error::Result;
 use crate::log_line::kmsg::KmsgRecord;
 use crate::observation::{Connection, LogRecord, Observation};
+use crate::path::Fate;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
 use crate::scan::{self, FilterVerdict, Reason, Technique};
@@ -28,8 +32,20 @@ pub struct Exchange<'a> {
     link: &'a mut Link,
     turn: Turn<'a>,
     services: &'a Services,
-    witness: Witness,
+    paths: Option<&'a mut Paths>,
+    verdicts: Verdicts,
     ports: Ports,
+}
+
+/// How it is known what the filter did with a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdicts {
+    /// It is not.
+    Unknown,
+    /// A line for each packet that was let in, see [`super::own_table::Watch::Verdicts`].
+    ByLine,
+    /// Its path.
+    ByPath,
 }
 
 impl<'a> Exchange<'a> {
@@ -38,10 +54,11 @@ impl<'a> Exchange<'a> {
         link: &'a mut Link,
         log: &'a mut KernelLog,
         services: &'a Services,
-        witness: Witness,
+        paths: Option<&'a mut Paths>,
+        verdicts: Verdicts,
         ports: Ports,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services, witness, ports })
+        Ok(Exchange { link, turn: log.take_turn()?, services, paths, verdicts, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
@@ -54,7 +71,7 @@ impl<'a> Exchange<'a> {
             }
         }
         self.settle(&mut ledger)?;
-        Ok(ledger.close(self.witness))
+        ledger.close(self.verdicts)
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
@@ -65,7 +82,11 @@ impl<'a> Exchange<'a> {
         if ledger.resets != resets {
             self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
         }
-        self.turn.drain(|record| ledger.book_record(record))
+        self.turn.drain(|record| ledger.book_record(record))?;
+        match &mut self.paths {
+            Some(paths) => ledger.book_paths(paths.read()?),
+            None => Ok(()),
+        }
     }
 
     /// SYN, SYN/ACK, ACK, greeting, RST.
@@ -98,6 +119,7 @@ struct Ledger<'a> {
     syn_ack: HashMap<usize, Segment>,
     greeting: HashMap<usize, Vec<u8>>,
     accepted: HashSet<usize>,
+    answered: HashSet<usize>,
     resets: usize,
     ports: Ports,
 }
@@ -111,24 +133,44 @@ impl<'a> Ledger<'a> {
             syn_ack: HashMap::new(),
             greeting: HashMap::new(),
             accepted: HashSet::new(),
+            answered: HashSet::new(),
             resets: 0,
             ports,
         }
     }
 
+    fn close(mut self, verdicts: Verdicts) -> Result<Vec<Observation>> {
+        match verdicts {
+            Verdicts::Unknown => {}
+            Verdicts::ByLine => self.verdicts_by_line(),
+            Verdicts::ByPath => self.verdicts_by_path()?,
+        }
+        Ok(self.observed)
+    }
+
     /// What is let in is accepted. What is not is rejected when there is an answer all the same, since nobody but the
     /// filter can have sent it; else it is dropped.
-    fn close(mut self, witness: Witness) -> Vec<Observation> {
-        if witness == Witness::Accepted {
-            for (index, observation) in self.observed.iter_mut().enumerate() {
-                observation.filter = Some(match (self.accepted.contains(&index), observation.verdict.reason) {
-                    (true, _) => FilterVerdict::Accept,
-                    (false, Reason::NoResponse) => FilterVerdict::Drop,
-                    (false, _) => FilterVerdict::Reject,
-                });
-            }
+    fn verdicts_by_line(&mut self) {
+        for (index, observation) in self.observed.iter_mut().enumerate() {
+            observation.filter = Some(match (self.accepted.contains(&index), observation.verdict.reason) {
+                (true, _) => FilterVerdict::Accept,
+                (false, Reason::NoResponse) => FilterVerdict::Drop,
+                (false, _) => FilterVerdict::Reject,
+            });
         }
-        self.observed
+    }
+
+    /// Path, reply and log line are three witnesses; the path tells the verdict, once the others agree with it.
+    fn verdicts_by_path(&mut self) -> Result<()> {
+        for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
+            let fate = witnesses::agree(probe, observation, self.answered.contains(&index))?;
+            observation.filter = Some(match fate {
+                Fate::Accepted => FilterVerdict::Accept,
+                Fate::Rejected => FilterVerdict::Reject,
+                Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
+            });
+        }
+        Ok(())
     }
 
     /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
@@ -139,6 +181,7 @@ impl<'a> Ledger<'a> {
         if !reply.answers(&probe.flow, probe.seq) {
             return Ok(());
         }
+        self.answered.insert(index);
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
@@ -164,9 +207,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn book_record(&mut self, record: KmsgRecord) {
-        let Some((line, cause)) = attribution::cause(&record.text, self.probes, &self.by_flow, self.ports) else {
-            return;
-        };
+        let Some((line, cause)) = self.batch().cause_of_line(&record.text) else { return };
         if line.prefix == ACCEPTED_PREFIX {
             if let Cause::Probe(index) = cause {
                 self.accepted.insert(index);
@@ -178,6 +219,30 @@ impl<'a> Ledger<'a> {
             Cause::Probe(index) => self.observed[index].log.push(record),
             Cause::Followup(index) => self.observed[index].followup.push(record),
         }
+    }
+
+    /// The first packet that is the probe, and the first that answers it; the rest followed.
+    fn book_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
+        let causes: Vec<Option<Cause>> =
+            packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen)).collect();
+        for (packet, cause) in packets.iter().zip(&causes) {
+            let of_error = || causes.get(packet.during.filter(|_| packet.seen.is_icmp_error)?).copied().flatten();
+            let Some(cause) = cause.or_else(of_error) else { continue };
+            let observation = &mut self.observed[cause.probe()];
+            let path = Arc::clone(&packet.path);
+            match (cause, packet.direction) {
+                (Cause::Probe(_), Direction::In) if observation.path.is_none() => observation.path = Some(path),
+                (Cause::Probe(_), Direction::Out) if observation.answer_path.is_none() => {
+                    observation.answer_path = Some(path);
+                }
+                _ => observation.followup_paths.push(path),
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch { probes: self.probes, by_flow: &self.by_flow, ports: self.ports }
     }
 }
 

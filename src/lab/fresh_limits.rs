@@ -8,39 +8,32 @@
 //! there: a table is always replaced as a whole, and xt_limit starts anew (limit_mt_check in net/netfilter/xt_limit.c).
 
 use std::collections::BTreeMap;
-use std::io;
 
-use super::nfnetlink::{Attributes, Mode, NFTABLES, NLA_F_NESTED, Nfnetlink, Request, attributes, protocol_family};
+use super::nfnetlink::{Mode, Nfnetlink, attributes};
+use super::nft_rules::{Rule, Rules, expression_parts};
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::Family;
 use crate::observation::Observation;
 use crate::probe::Probe;
 use crate::scan::Technique;
 
-// enum nft_rule_attributes
-const HANDLE: u16 = 3;
-const EXPRESSIONS: u16 = 4;
-const COMPAT: u16 = 5;
-const POSITION: u16 = 6;
-
 /// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
-/// period before it makes an xtables target anew, however many they are.
-pub fn renew(netlink: &Nfnetlink, families: &[Family]) -> Result<()> {
-    let list = || -> Result<Vec<(Family, Rules)>> {
-        families.iter().map(|family| Ok((*family, Rules::list(netlink, *family)?))).collect()
-    };
+/// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
+/// when there was nothing to renew.
+pub fn renew(netlink: &Nfnetlink, families: &[Family]) -> Result<Option<Vec<Rules>>> {
+    let list = || -> Result<Vec<Rules>> { families.iter().map(|family| Rules::list(netlink, *family)).collect() };
     let before = list()?;
-    let counting: Vec<Request> = before.iter().flat_map(|(family, rules)| rules.replacements(*family)).collect();
+    let counting: Vec<_> = before.iter().flat_map(|rules| rules.replacements(counts)).collect();
     if counting.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     netlink.transaction(counting, Mode::Replace).doing("renew the limits (nf_tables)")?;
     let after = list()?;
-    if !before.iter().zip(&after).all(|((_, before), (_, after))| before.same_but_handles(after)) {
+    if !before.iter().zip(&after).all(|(before, after)| before.same_but_handles(after)) {
         let what = "a rule that was replaced by itself is not what it was before";
         return Err(CannotMeasure::Disagreement(what.to_owned()).into());
     }
-    Ok(())
+    Ok(Some(after))
 }
 
 /// What uses up the limits of a ruleset.
@@ -65,7 +58,7 @@ impl Spending {
     /// What uses up the limits of `family`'s rules, as the kernel has them.
     pub fn of(netlink: &Nfnetlink, family: Family) -> Result<Spending> {
         let rules = Rules::list(netlink, family)?;
-        Ok(rules.0.iter().map(Rule::spending).fold(Spending::Never, Spending::and))
+        Ok(rules.iter().map(spending).fold(Spending::Never, Spending::and))
     }
 
     /// The more cautious of two.
@@ -118,107 +111,29 @@ fn packets(probe: &Probe) -> u32 {
     }
 }
 
-/// The rules of a family, as the kernel dumps them.
-struct Rules(Vec<Rule>);
-
-/// The attributes of a rule: type and value.
-struct Rule(Vec<(u16, Vec<u8>)>);
-
-impl Rules {
-    fn list(netlink: &Nfnetlink, family: Family) -> Result<Rules> {
-        Rules::dump(netlink, family).doing("list the rules (nf_tables)")
-    }
-
-    /// Every rule that counts, to be put in its own place.
-    fn replacements(&self, family: Family) -> impl Iterator<Item = Request> + '_ {
-        const NEWRULE: u8 = 6;
-        let family = protocol_family(family);
-        let counting = self.0.iter().filter(|rule| rule.counts());
-        counting.map(move |rule| Request {
-            subsystem: NFTABLES,
-            kind: NEWRULE,
-            family,
-            attributes: rule.as_replacement(),
-        })
-    }
-
-    fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Rules> {
-        const GETRULE: u8 = 7;
-        let request = Request {
-            subsystem: NFTABLES,
-            kind: GETRULE,
-            family: protocol_family(family),
-            attributes: Attributes::new(),
-        };
-        let mut rules = Vec::new();
-        netlink.dump(request, |bytes| {
-            rules.push(Rule(attributes(bytes).map(|(kind, value)| (kind, value.to_vec())).collect()));
-        })?;
-        Ok(Rules(rules))
-    }
-
-    fn same_but_handles(&self, other: &Rules) -> bool {
-        let same = |(one, other): (&Rule, &Rule)| one.comparable().eq(other.comparable());
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
-    }
+/// Whether an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m
+/// limit` to the former), and xtables' matches that do.
+fn counts(rule: &Rule) -> bool {
+    rule.expressions().into_iter().any(is_counting)
 }
 
-impl Rule {
-    /// Whether an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m
-    /// limit` to the former), and xtables' matches that do.
-    fn counts(&self) -> bool {
-        self.expressions().into_iter().any(is_counting)
+fn spending(rule: &Rule) -> Spending {
+    let expressions = rule.expressions();
+    let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else {
+        return Spending::Never;
+    };
+    let burst = expressions[first..].iter().filter_map(|expression| burst(expression)).min();
+    let only_logs_after = expressions[first + 1..].iter().all(|expression| is_log(expression));
+    match burst {
+        Some(burst) if only_logs_after => Spending::Lines { burst },
+        burst => Spending::Packets { burst: burst.unwrap_or(1) },
     }
-
-    fn spending(&self) -> Spending {
-        let expressions = self.expressions();
-        let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else {
-            return Spending::Never;
-        };
-        let burst = expressions[first..].iter().filter_map(|expression| burst(expression)).min();
-        let only_logs_after = expressions[first + 1..].iter().all(|expression| is_log(expression));
-        match burst {
-            Some(burst) if only_logs_after => Spending::Lines { burst },
-            burst => Spending::Packets { burst: burst.unwrap_or(1) },
-        }
-    }
-
-    fn expressions(&self) -> Vec<&[u8]> {
-        let lists = self.0.iter().filter(|(kind, _)| *kind == EXPRESSIONS);
-        lists.flat_map(|(_, list)| attributes(list)).map(|(_, expression)| expression).collect()
-    }
-
-    /// Everything but where it stands, which its handle tells.
-    fn as_replacement(&self) -> Attributes {
-        let copied = self.0.iter().filter(|(kind, _)| *kind != POSITION);
-        copied.fold(Attributes::new(), |all, (kind, value)| match *kind {
-            EXPRESSIONS | COMPAT => all.bytes(*kind | NLA_F_NESTED, value),
-            kind => all.bytes(kind, value),
-        })
-    }
-
-    /// Replacing gives a rule a new handle, and the rule after it a new position. Packet counters are not compared.
-    fn comparable(&self) -> impl Iterator<Item = (u16, Vec<u8>)> + '_ {
-        let told = self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION));
-        told.map(|(kind, value)| match *kind {
-            EXPRESSIONS => (*kind, without_counters(value)),
-            kind => (kind, value.clone()),
-        })
-    }
-}
-
-/// Name and data of an expression (enum nft_expr_attributes).
-fn parts(expression: &[u8]) -> (&[u8], &[u8]) {
-    const NAME: u16 = 1;
-    const DATA: u16 = 2;
-    let part = |wanted| attributes(expression).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
-    (part(NAME).unwrap_or_default(), part(DATA).unwrap_or_default())
 }
 
 /// The burst of nft's own limit (enum nft_limit_attributes).
 fn burst(expression: &[u8]) -> Option<u32> {
     const BURST: u16 = 3;
-    let (name, data) = parts(expression);
+    let (name, data) = expression_parts(expression);
     let (_, value) = attributes(data).find(|(kind, _)| *kind == BURST).filter(|_| name == b"limit\0")?;
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
@@ -226,7 +141,7 @@ fn burst(expression: &[u8]) -> Option<u32> {
 /// Whether an expression only counts or logs: it lets every packet pass.
 fn is_log(expression: &[u8]) -> bool {
     const TARGET_NAME: u16 = 1;
-    let (name, data) = parts(expression);
+    let (name, data) = expression_parts(expression);
     let target = || attributes(data).find(|(kind, _)| *kind == TARGET_NAME).map(|(_, value)| value);
     match name {
         b"counter\0" | b"log\0" => true,
@@ -237,7 +152,7 @@ fn is_log(expression: &[u8]) -> bool {
 
 fn is_counting(expression: &[u8]) -> bool {
     const MATCH_NAME: u16 = 1;
-    let (name, data) = parts(expression);
+    let (name, data) = expression_parts(expression);
     match name {
         b"limit\0" | b"quota\0" | b"connlimit\0" => true,
         b"match\0" => {
@@ -246,10 +161,4 @@ fn is_counting(expression: &[u8]) -> bool {
         }
         _ => false,
     }
-}
-
-/// The expressions, but for what `counter` and `quota` have counted.
-fn without_counters(list: &[u8]) -> Vec<u8> {
-    let told = attributes(list).filter(|(_, expression)| !matches!(parts(expression).0, b"counter\0" | b"quota\0"));
-    told.flat_map(|(_, expression)| expression.to_vec()).collect()
 }

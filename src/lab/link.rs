@@ -67,16 +67,14 @@ impl Link {
         }
     }
 
-    /// Sends the frames, and reads what comes back after every 64.
+    /// Sends the frames, and reads what comes back. Tells how many replies there were.
     pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
         let mut replies = 0;
-        for batch in frames.chunks(64) {
-            for frame in batch {
-                self.tap.send(frame)?;
-            }
-            while self.tap.receive(&mut self.buffer)?.is_some() {
-                replies += 1;
-            }
+        for frame in frames {
+            self.tap.send(frame)?;
+        }
+        while self.tap.receive(&mut self.buffer)?.is_some() {
+            replies += 1;
         }
         Ok(replies)
     }

@@ -18,10 +18,16 @@ mod neighbours;
 mod netcfg;
 mod nf_log_netns;
 mod nfnetlink;
+mod nft_rules;
 mod own_table;
+mod paths;
+mod rulebook;
+mod seen;
 mod services;
 mod tap;
+mod trace;
 mod weather;
+mod witnesses;
 
 use std::collections::BTreeMap;
 
@@ -30,22 +36,27 @@ use tokio::runtime::{self, Runtime};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
-pub use own_table::Witness;
+pub use own_table::Watch;
 pub use services::Service;
 pub use weather::Weather;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
-use self::exchange::{BATCH, Exchange};
+use self::exchange::{BATCH, Exchange, Verdicts};
 use self::fresh_limits::{Spending, Spent};
 use self::kernel_log::KernelLog;
 use self::link::Link;
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
 use self::nfnetlink::Nfnetlink;
+use self::nft_rules::Rules;
+use self::paths::Paths;
+use self::rulebook::Rulebook;
 use self::services::Services;
 use self::tap::Tap;
+use self::trace::Tracer;
 use crate::error::{Doing, Result, Source};
+use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
 use crate::probe::{Ends, Probe};
@@ -71,8 +82,8 @@ pub struct Blueprint<'a> {
     pub services: &'a [Service],
     /// iptables-save text, one for each family that has any.
     pub rulesets: &'a [(Family, &'a Source)],
-    /// Whether the verdict of the filter is observed too; it costs a log line for every packet that is let in.
-    pub witness: Witness,
+    /// What is watched besides replies and log lines.
+    pub watch: Watch,
     /// A fault planted on purpose; see [`Fault`].
     pub fault: Option<Fault>,
 }
@@ -93,6 +104,8 @@ pub struct Lab<'a> {
     log: KernelLog,
     services: Services,
     netlink: Nfnetlink,
+    listings: Vec<Listing>,
+    paths: Option<Paths>,
     families: Vec<Family>,
     /// What was pinned, and how it reads.
     pub weather: Weather,
@@ -144,7 +157,7 @@ impl<'a> Lab<'a> {
         netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
-        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.witness)?;
+        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
@@ -154,6 +167,11 @@ impl<'a> Lab<'a> {
             log.deafen();
         }
         let ports = ports(&rulesets);
+        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
+        let paths = match blueprint.watch {
+            Watch::Paths => Some(trace(isolated, &netlink, &families, &listings)?),
+            Watch::Replies | Watch::Verdicts => None,
+        };
         Ok(Lab {
             isolated,
             blueprint,
@@ -162,6 +180,8 @@ impl<'a> Lab<'a> {
             log,
             services,
             netlink,
+            listings,
+            paths,
             families,
             weather,
             batch: batch(&rulesets, ports),
@@ -177,8 +197,9 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
             self.conntrack.make_room(&self.netlink, batch.len())?;
-            let mut exchange =
-                Exchange::begin(&mut self.link, &mut self.log, &self.services, self.blueprint.witness, self.ports)?;
+            let verdicts = verdicts(self.blueprint.watch);
+            let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
+            let mut exchange = Exchange::begin(link, log, &self.services, paths, verdicts, self.ports)?;
             observations.extend(exchange.observe(batch)?);
         }
         Ok(observations)
@@ -202,10 +223,17 @@ impl<'a> Lab<'a> {
         Ok(observations)
     }
 
-    /// The yardstick of the benchmark: frames out, replies read and thrown away, nothing else. Tells how many replies
-    /// there were.
+    /// The yardstick of the benchmark: frames out, replies and traces read and thrown away, nothing else. Tells how many
+    /// of either there were.
     pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
-        self.link.bare_loop(frames)
+        let mut read = 0;
+        for batch in frames.chunks(BATCH) {
+            read += self.link.bare_loop(batch)?;
+            if let Some(paths) = &mut self.paths {
+                read += paths.discard()?;
+            }
+        }
+        Ok(read)
     }
 
     /// What uses up the limits of a family's rules. x_tables tells nothing of its rules in terms that could be read here.
@@ -224,7 +252,7 @@ impl<'a> Lab<'a> {
     /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
     pub fn renew_limits(&mut self) -> Result<()> {
         match self.blueprint.iptables.backend {
-            Backend::Nft => fresh_limits::renew(&self.netlink, &self.families),
+            Backend::Nft => self.renew_rules(),
             Backend::Legacy => {
                 let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
                 let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
@@ -233,13 +261,36 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// A rule that is replaced by itself has a new handle.
+    fn renew_rules(&mut self) -> Result<()> {
+        let Some(rules) = fresh_limits::renew(&self.netlink, &self.families)? else { return Ok(()) };
+        if let Some(paths) = &mut self.paths {
+            paths.renew(Rulebook::compile(&self.listings, &rules)?);
+        }
+        Ok(())
+    }
+
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
         neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families)
     }
 
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
-        canaries.prove(&mut self.link, &mut self.log, self.blueprint.addresses, &self.families)
+        let paths = self.paths.as_mut();
+        canaries.prove(&mut self.link, &mut self.log, paths, self.blueprint.addresses, &self.families)
+    }
+}
+
+fn trace(isolated: &Isolated, netlink: &Nfnetlink, families: &[Family], listings: &[Listing]) -> Result<Paths> {
+    let rules: Vec<Rules> = families.iter().map(|family| Rules::list(netlink, *family)).collect::<Result<_>>()?;
+    Ok(Paths::new(Tracer::open(isolated)?, Rulebook::compile(listings, &rules)?))
+}
+
+fn verdicts(watch: Watch) -> Verdicts {
+    match watch {
+        Watch::Replies => Verdicts::Unknown,
+        Watch::Verdicts => Verdicts::ByLine,
+        Watch::Paths => Verdicts::ByPath,
     }
 }
 

@@ -1,5 +1,6 @@
-//! The lab's own table: it catches the canaries before any rule of the ruleset under test can see them, and logs them; and
-//! when a verdict is asked for, it logs what has come through all of the ruleset. Named `scanlab`, in `ip` and `ip6`, at a priority below `raw`, so that the ruleset stays as it was given.
+//! The lab's own table: it catches the canaries before any rule of the ruleset under test can see them, and logs them;
+//! and it switches on what the lab [`Watch`]es: the rule trace of every packet, or a line for what was let in. Named
+//! `scanlab`, in `ip` and `ip6`, its chains before and behind those of the ruleset, which stays as it was given.
 
 use std::net::IpAddr;
 
@@ -9,7 +10,8 @@ use crate::canary;
 use crate::error::{Doing, Result};
 use crate::net::{Addresses, Family};
 
-const TABLE: &str = "scanlab";
+/// Its name.
+pub const NAME: &str = "scanlab";
 
 /// Where a chain hangs (enum nf_inet_hooks, linux/netfilter_ipv4.h).
 struct Place {
@@ -21,19 +23,31 @@ struct Place {
 /// Before all: conntrack's defragmentation is at -400, raw at -300.
 const PREROUTING: Place = Place { chain: "prerouting", hook: 0, priority: -450 };
 
+/// Before all that the host sends.
+const OUTPUT: Place = Place { chain: "output", hook: 3, priority: -450 };
+
 /// Behind all chains of the ruleset; only conntrack's confirmation is later.
 const INPUT: Place = Place { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
-/// What the line of an accepted packet says first; see [`Witness`].
+/// The chain that begins the trace of a packet that goes out.
+pub const OUT: &str = OUTPUT.chain;
+
+/// The chain whose policy is the last event of a packet that was let in.
+pub const LET_IN: &str = INPUT.chain;
+
+/// What the line of an accepted packet says first; see [`Watch::Verdicts`].
 pub const ACCEPTED_PREFIX: &str = "scanlab accepted: ";
 
-/// Whether the table also logs what the ruleset lets in.
+/// What is watched besides replies and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Witness {
-    /// Canaries only.
-    Canaries,
-    /// Every packet from the prober that comes out of the INPUT hook behind all chains of the ruleset.
-    Accepted,
+pub enum Watch {
+    /// Nothing.
+    Replies,
+    /// Which packets come out of the INPUT hook behind all chains of the ruleset: one more log line for each. For rules of
+    /// x_tables, which nf_tables does not trace.
+    Verdicts,
+    /// The path of every packet through the rules of nf_tables.
+    Paths,
 }
 
 /// Makes the table for every family.
@@ -42,23 +56,32 @@ pub fn install(
     netlink: &Nfnetlink,
     families: &[Family],
     addresses: &Addresses,
-    witness: Witness,
+    watch: Watch,
 ) -> Result<()> {
     isolated.assert("making the lab's own table")?;
-    let mut requests = Vec::new();
-    for family in families {
-        requests.extend([table(*family), chain(*family, &PREROUTING), canary_rule(*family)]);
-        if witness == Witness::Accepted {
-            requests.extend([chain(*family, &INPUT), accepted_rule(*family, addresses)]);
+    let requests = families.iter().flat_map(|family| of_family(*family, addresses, watch)).collect();
+    netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
+}
+
+/// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
+fn of_family(family: Family, addresses: &Addresses, watch: Watch) -> Vec<Request> {
+    let mut requests = vec![table(family), chain(family, &PREROUTING)];
+    match watch {
+        Watch::Replies => {}
+        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family, addresses)]),
+        Watch::Paths => {
+            requests.extend([chain(family, &OUTPUT), chain(family, &INPUT)]);
+            requests.extend([trace_rule(family, &PREROUTING), trace_rule(family, &OUTPUT)]);
         }
     }
-    netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
+    requests.push(canary_rule(family, watch));
+    requests
 }
 
 fn table(family: Family) -> Request {
     const NEWTABLE: u8 = 0;
-    const NAME: u16 = 1;
-    request(NEWTABLE, family, Attributes::new().string(NAME, TABLE))
+    const TABLE_NAME: u16 = 1;
+    request(NEWTABLE, family, Attributes::new().string(TABLE_NAME, NAME))
 }
 
 fn chain(family: Family, place: &Place) -> Request {
@@ -70,14 +93,21 @@ fn chain(family: Family, place: &Place) -> Request {
     const HOOK_NUMBER: u16 = 1;
     const HOOK_PRIORITY: u16 = 2;
     let hook = Attributes::new().be32(HOOK_NUMBER, place.hook).be32(HOOK_PRIORITY, place.priority as u32);
-    let attributes = Attributes::new().string(TABLE_NAME, TABLE).string(CHAIN_NAME, place.chain);
+    let attributes = Attributes::new().string(TABLE_NAME, NAME).string(CHAIN_NAME, place.chain);
     request(NEWCHAIN, family, attributes.nested(HOOK, hook).string(TYPE, "filter"))
 }
 
-/// `ip saddr CANARY log prefix "scanlab canary: " drop`
-fn canary_rule(family: Family) -> Request {
+/// `ip saddr CANARY log prefix "scanlab canary: " drop`; traced as everything else when paths are watched.
+fn canary_rule(family: Family, watch: Watch) -> Request {
     let source = octets(canary::source(family));
-    rule(family, &PREROUTING, [load_source(family), equals(&source), log(canary::PREFIX), drop_packet()])
+    let traced = if watch == Watch::Paths { trace_on().to_vec() } else { Vec::new() };
+    let catch = [load_source(family), equals(&source)].into_iter().chain(traced);
+    rule(family, &PREROUTING, catch.chain([log(canary::PREFIX), verdict(NF_DROP)]))
+}
+
+/// `meta nftrace set 1 accept`: accepting ends this chain only, and saves the event of its policy.
+fn trace_rule(family: Family, place: &Place) -> Request {
+    rule(family, place, trace_on().into_iter().chain([verdict(NF_ACCEPT)]))
 }
 
 /// `ip saddr PROBER log prefix "scanlab accepted: "`
@@ -100,7 +130,7 @@ fn rule(family: Family, place: &Place, expressions: impl IntoIterator<Item = Att
     const EXPRESSIONS: u16 = 4;
     const LIST_ELEMENT: u16 = 1;
     let list = expressions.into_iter().fold(Attributes::new(), |list, one| list.nested(LIST_ELEMENT, one));
-    let attributes = Attributes::new().string(TABLE_NAME, TABLE).string(CHAIN_NAME, place.chain);
+    let attributes = Attributes::new().string(TABLE_NAME, NAME).string(CHAIN_NAME, place.chain);
     request(NEWRULE, family, attributes.nested(EXPRESSIONS, list))
 }
 
@@ -138,15 +168,31 @@ fn log(prefix: &str) -> Attributes {
     expression("log", Attributes::new().string(PREFIX, prefix).be32(LEVEL, DEBUG))
 }
 
-fn drop_packet() -> Attributes {
-    const TO_REGISTER: u16 = 1;
-    const DATA: u16 = 2;
+const NF_DROP: u32 = 0;
+const NF_ACCEPT: u32 = 1;
+
+fn verdict(code: u32) -> Attributes {
     const VERDICT_REGISTER: u32 = 0;
     const VERDICT: u16 = 2;
     const CODE: u16 = 1;
-    const NF_DROP: u32 = 0;
-    let verdict = Attributes::new().nested(VERDICT, Attributes::new().be32(CODE, NF_DROP));
-    expression("immediate", Attributes::new().be32(TO_REGISTER, VERDICT_REGISTER).nested(DATA, verdict))
+    let verdict = Attributes::new().nested(VERDICT, Attributes::new().be32(CODE, code));
+    immediate(VERDICT_REGISTER, verdict)
+}
+
+/// `meta nftrace set 1`
+fn trace_on() -> [Attributes; 2] {
+    const KEY: u16 = 2;
+    const FROM_REGISTER: u16 = 3;
+    const NFTRACE: u32 = 12;
+    const VALUE: u16 = 1;
+    let set = Attributes::new().be32(KEY, NFTRACE).be32(FROM_REGISTER, REGISTER);
+    [immediate(REGISTER, Attributes::new().bytes(VALUE, &[1])), expression("meta", set)]
+}
+
+fn immediate(register: u32, value: Attributes) -> Attributes {
+    const TO_REGISTER: u16 = 1;
+    const DATA: u16 = 2;
+    expression("immediate", Attributes::new().be32(TO_REGISTER, register).nested(DATA, value))
 }
 
 fn expression(name: &str, data: Attributes) -> Attributes {

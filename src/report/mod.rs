@@ -4,17 +4,20 @@ mod json;
 mod table;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::check::{Check, Outcome};
+use crate::conntrack::ConntrackState;
 use crate::lab::{Backend, Weather};
 use crate::net::{Family, Mac};
 use crate::observation::{Connection, LogRecord, Observation};
+use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
 use crate::run::{HostReport, RunReport, ScenarioReport};
-use crate::scan::{PortState, Reason, Technique};
+use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use json::to_json;
 pub use table::{run_table, scan_table};
@@ -119,6 +122,22 @@ pub struct ProbeRecord {
     /// How far a connect came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
+    /// The rules and policies on the probe's way, in order.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    pub path: Option<Arc<Path>>,
+    /// Those on the way of the host's answer.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    pub answer_path: Option<Arc<Path>>,
+    /// What conntrack made of the probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conntrack: Option<ConntrackState>,
+    /// What the filter did with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+}
+
+fn steps<S: Serializer>(path: &Option<Arc<Path>>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(|path| &path.steps).serialize(serializer)
 }
 
 /// A scenario of a run.
@@ -255,5 +274,9 @@ fn record(probe: &Probe, observation: &Observation, scenario: Option<&str>) -> P
         log: observation.log.clone(),
         followup: observation.followup.clone(),
         connection: observation.connection.clone(),
+        path: observation.path.clone(),
+        answer_path: observation.answer_path.clone(),
+        conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
+        verdict: observation.filter,
     }
 }

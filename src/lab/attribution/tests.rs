@@ -20,7 +20,7 @@ fn probe_v6(technique: Technique, port: u16) -> Probe {
 
 fn cause_of(text: &str, probes: &[Probe]) -> Option<Cause> {
     let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
-    cause(text, probes, &by_flow, Ports::AsSent).map(|(_, cause)| cause)
+    Batch { probes, by_flow: &by_flow, ports: Ports::AsSent }.cause_of_line(text).map(|(_, cause)| cause)
 }
 
 /// `"203.0.113.66:40000 > 203.0.113.10:80"`, as a LOG rule of the INPUT or OUTPUT chain prints it.
@@ -132,7 +132,7 @@ fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
     let (lone, other) = (probe(Technique::Syn, 80), probe(Technique::Syn, 81));
     let cause_of = |text: &str, probes: &[Probe], ports| {
         let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
-        cause(text, probes, &by_flow, ports).map(|(_, cause)| cause)
+        Batch { probes, by_flow: &by_flow, ports }.cause_of_line(text).map(|(_, cause)| cause)
     };
     for line in [&redirected, &remapped] {
         assert_eq!(cause_of(line, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));

@@ -1,0 +1,194 @@
+//! From trace events to the path of every packet. Events of one packet have a number in common, which a later packet
+//! may have again; so a packet begins with the event of the lab's own chain, which is before all others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::own_table;
+use super::rulebook::Rulebook;
+use super::seen::Seen;
+use super::trace::{Code, Event, Tracer, lost};
+use crate::conntrack::ConntrackState;
+use crate::error::Result;
+use crate::path::{Fate, Path, Step, StepVerdict};
+
+/// Reads traces, and makes paths of them.
+pub struct Paths {
+    tracer: Tracer,
+    book: Rulebook,
+    /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
+    known: HashMap<Vec<u8>, Option<usize>>,
+    steps: Vec<Step>,
+    paths: HashMap<Packet, Arc<Path>>,
+    scratch: Vec<u8>,
+}
+
+/// A packet, and its way through the rules.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// Whether the host received or sent it.
+    pub direction: Direction,
+    /// What its headers say.
+    pub seen: Seen,
+    /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
+    /// is sent while its cause is still being dealt with.
+    pub during: Option<usize>,
+    /// Its path.
+    pub path: Arc<Path>,
+}
+
+/// Seen from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Received.
+    In,
+    /// Sent.
+    Out,
+}
+
+/// What is known of a packet's way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Packet {
+    direction: Direction,
+    steps: Vec<usize>,
+    conntrack: Option<ConntrackState>,
+    let_in: bool,
+}
+
+impl Paths {
+    /// Reads traces from `tracer`, in the words of `book`.
+    pub fn new(tracer: Tracer, book: Rulebook) -> Paths {
+        Paths { tracer, book, known: HashMap::new(), steps: Vec::new(), paths: HashMap::new(), scratch: Vec::new() }
+    }
+
+    /// The rules have new handles.
+    pub fn renew(&mut self, book: Rulebook) {
+        self.book = book;
+        self.known.clear();
+    }
+
+    /// Every packet since the last reading, in the order in which they began. To be called when the fence has been
+    /// answered: then no packet is still on its way.
+    pub fn read(&mut self) -> Result<Vec<Traced>> {
+        let mut reading = Reading::default();
+        let Paths { tracer, book, known, steps, scratch, .. } = self;
+        tracer.drain(|event| {
+            if event.table == own_table::NAME.as_bytes() {
+                return reading.own(event);
+            }
+            write_key(scratch, event);
+            let step = match known.get(scratch.as_slice()) {
+                Some(step) => *step,
+                None => {
+                    let step = book.step(event)?.map(|step| place_of(steps, step));
+                    known.insert(scratch.clone(), step);
+                    step
+                }
+            };
+            reading.add(event, step)
+        })?;
+        Ok(reading.close(|packet| self.path(packet)))
+    }
+
+    /// Reads and forgets; tells how many events there were.
+    pub fn discard(&mut self) -> Result<usize> {
+        self.tracer.discard()
+    }
+
+    fn path(&mut self, packet: Packet) -> Arc<Path> {
+        if let Some(path) = self.paths.get(&packet) {
+            return Arc::clone(path);
+        }
+        let steps: Vec<Step> = packet.steps.iter().map(|place| self.steps[*place].clone()).collect();
+        let fate = fate(&packet, steps.last());
+        let path = Arc::new(Path { steps, conntrack: packet.conntrack, fate });
+        self.paths.insert(packet, Arc::clone(&path));
+        path
+    }
+}
+
+fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
+    steps.iter().position(|known| *known == step).unwrap_or_else(|| {
+        steps.push(step);
+        steps.len() - 1
+    })
+}
+
+/// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
+fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
+    match last.map(|step| &step.verdict) {
+        Some(StepVerdict::Drop) => Fate::Dropped,
+        Some(StepVerdict::Reject) => Fate::Rejected,
+        Some(StepVerdict::Stolen) => Fate::Stolen,
+        _ if packet.let_in || packet.direction == Direction::Out => Fate::Accepted,
+        _ => Fate::Vanished,
+    }
+}
+
+/// The packets of one reading.
+#[derive(Default)]
+struct Reading {
+    by_number: HashMap<u32, usize>,
+    packets: Vec<(Seen, Option<usize>, Packet)>,
+}
+
+impl Reading {
+    /// An event of the lab's own chains: a packet begins, or was let in.
+    fn own(&mut self, event: &Event) -> Result<()> {
+        if event.chain == own_table::LET_IN.as_bytes() {
+            self.packet(event)?.let_in = true;
+            return Ok(());
+        }
+        let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
+        let seen = event.network.and_then(|network| Seen::from_headers(network, event.transport.unwrap_or_default()));
+        let seen = seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let during = self.packets.iter().rposition(|(_, _, packet)| packet.direction == Direction::In);
+        self.by_number.insert(event.packet, self.packets.len());
+        let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false };
+        self.packets.push((seen, during, packet));
+        Ok(())
+    }
+
+    fn add(&mut self, event: &Event, step: Option<usize>) -> Result<()> {
+        let packet = self.packet(event)?;
+        packet.steps.extend(step);
+        packet.conntrack = event.conntrack.or(packet.conntrack);
+        Ok(())
+    }
+
+    fn packet(&mut self, event: &Event) -> Result<&mut Packet> {
+        let place = self.by_number.get(&event.packet);
+        let place = place.ok_or_else(|| lost("the beginning of a packet's trace is missing".to_owned()))?;
+        Ok(&mut self.packets[*place].2)
+    }
+
+    fn close(self, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
+        let traced = |(seen, during, packet): (Seen, Option<usize>, Packet)| Traced {
+            direction: packet.direction,
+            seen,
+            during,
+            path: path(packet),
+        };
+        self.packets.into_iter().map(traced).collect()
+    }
+}
+
+/// What an event says, as bytes; two events that say the same have the same bytes.
+fn write_key(key: &mut Vec<u8>, event: &Event) {
+    key.clear();
+    let (code, target): (u8, &[u8]) = match event.verdict {
+        Code::Drop => (0, &[]),
+        Code::Accept => (1, &[]),
+        Code::Stolen => (2, &[]),
+        Code::Continue => (3, &[]),
+        Code::Return => (4, &[]),
+        Code::Jump(chain) => (5, chain),
+        Code::Goto(chain) => (6, chain),
+    };
+    key.extend([event.family as u8, event.kind as u8, code]);
+    key.extend(event.handle.unwrap_or(0).to_be_bytes());
+    for name in [event.table, event.chain, target] {
+        key.extend(name);
+        key.push(0);
+    }
+}

@@ -1,0 +1,157 @@
+//! Which rule of the file an event speaks of. The kernel names a rule by its handle; a chain lists its handles in the
+//! order in which the rules stand, and the file tells in which order they were written. Both are put side by side, chain by
+//! chain; the text of a rule is never compared, since nf_tables may print it in other words.
+
+use std::collections::HashMap;
+
+use super::nft_rules::Rules;
+use super::own_table;
+use super::trace::{Code, Event, Kind, lost};
+use crate::error::{CannotMeasure, Result};
+use crate::iptables_save::{Chain, Listing, Policy, Rule};
+use crate::net::Family;
+use crate::path::{Step, StepVerdict};
+
+/// The rules and policies of a lab, by the names that the kernel has for them.
+pub struct Rulebook {
+    rules: HashMap<(Family, Vec<u8>, u64), Step>,
+    policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,
+}
+
+impl Rulebook {
+    /// Puts the kernel's rules and those of the files side by side.
+    ///
+    /// # Errors
+    /// When a chain has not as many rules here as there: then it is not known what a handle means.
+    pub fn compile(listings: &[Listing], kernel: &[Rules]) -> Result<Rulebook> {
+        let mut book = Rulebook { rules: HashMap::new(), policies: HashMap::new() };
+        for rules in kernel {
+            let listing = listings.iter().find(|listing| listing.family == rules.family);
+            book.add_rules(listing, rules)?;
+        }
+        listings.iter().for_each(|listing| book.add_policies(listing));
+        Ok(book)
+    }
+
+    /// What an event says, in the words of the file; none for the end of a chain, which is no step.
+    ///
+    /// # Errors
+    /// A handle that nothing is known of: the ruleset has changed under the lab's hands.
+    pub fn step(&self, event: &Event) -> Result<Option<Step>> {
+        match (event.kind, event.handle) {
+            (Kind::Policy, _) => Ok(Some(self.policy(event))),
+            (_, None) => Ok(None),
+            (Kind::Rule | Kind::Return, Some(handle)) => {
+                let known = self.rules.get(&(event.family, event.table.to_vec(), handle));
+                let step = known.ok_or_else(|| unknown(event, handle))?;
+                Ok(Some(Step { verdict: verdict(event.verdict, &step.verdict), ..step.clone() }))
+            }
+        }
+    }
+
+    fn policy(&self, event: &Event) -> Step {
+        let key = (event.family, event.table.to_vec(), event.chain.to_vec());
+        let declared = self.policies.get(&key).cloned();
+        let undeclared = || policy_step(&text(event.table), &text(event.chain), None, Policy::Accept);
+        let step = declared.unwrap_or_else(undeclared);
+        Step { verdict: verdict(event.verdict, &step.verdict), ..step }
+    }
+
+    fn add_rules(&mut self, listing: Option<&Listing>, rules: &Rules) -> Result<()> {
+        let mut handles: HashMap<(&[u8], &[u8]), Vec<u64>> = HashMap::new();
+        for rule in rules.iter().filter(|rule| rule.table() != own_table::NAME.as_bytes()) {
+            let handle = rule.handle().ok_or_else(|| lost("the kernel listed a rule without a handle".to_owned()))?;
+            handles.entry((rule.table(), rule.chain())).or_default().push(handle);
+        }
+        for ((table, chain), handles) in handles {
+            let known = listing.and_then(|listing| listing.chain(&text(table), &text(chain)));
+            self.add_chain(rules.family, (table, chain), &handles, known)?;
+        }
+        Ok(())
+    }
+
+    fn add_chain(&mut self, family: Family, at: (&[u8], &[u8]), handles: &[u64], known: Option<&Chain>) -> Result<()> {
+        let (table, chain) = (text(at.0), text(at.1));
+        let rules = known.map(|chain| chain.rules.as_slice()).unwrap_or_default();
+        if rules.len() != handles.len() {
+            return Err(CannotMeasure::Disagreement(format!(
+                "chain {chain} of table {table} ({family}) has {} rules in the kernel, and {} in the file",
+                handles.len(),
+                rules.len()
+            ))
+            .into());
+        }
+        for (index, (rule, handle)) in rules.iter().zip(handles).enumerate() {
+            let step = rule_step(&table, &chain, index + 1, rule);
+            self.rules.insert((family, at.0.to_vec(), *handle), step);
+        }
+        Ok(())
+    }
+
+    fn add_policies(&mut self, listing: &Listing) {
+        for table in &listing.tables {
+            for chain in &table.chains {
+                let Some(policy) = chain.policy else { continue };
+                let key = (listing.family, table.name.clone().into_bytes(), chain.name.clone().into_bytes());
+                self.policies.insert(key, policy_step(&table.name, &chain.name, chain.line, policy));
+            }
+        }
+    }
+}
+
+fn rule_step(table: &str, chain: &str, number: usize, rule: &Rule) -> Step {
+    let rejects = rule.target.as_ref().is_some_and(|target| target.name == "REJECT");
+    Step {
+        table: table.to_owned(),
+        chain: chain.to_owned(),
+        rule: Some(number),
+        line: Some(rule.line),
+        text: rule.text.clone(),
+        verdict: if rejects { StepVerdict::Reject } else { StepVerdict::Continue },
+        log_prefix: rule.log_prefix(),
+    }
+}
+
+fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) -> Step {
+    let policy = match policy {
+        Policy::Accept => "ACCEPT",
+        Policy::Drop => "DROP",
+    };
+    Step {
+        table: table.to_owned(),
+        chain: chain.to_owned(),
+        rule: None,
+        line,
+        text: format!(":{chain} {policy}"),
+        verdict: StepVerdict::Continue,
+        log_prefix: None,
+    }
+}
+
+/// A REJECT ends in `NF_DROP` too; its answer is another packet.
+fn verdict(code: Code, meant: &StepVerdict) -> StepVerdict {
+    match code {
+        Code::Drop if *meant == StepVerdict::Reject => StepVerdict::Reject,
+        Code::Drop => StepVerdict::Drop,
+        Code::Accept => StepVerdict::Accept,
+        Code::Stolen => StepVerdict::Stolen,
+        Code::Continue => StepVerdict::Continue,
+        Code::Return => StepVerdict::Return,
+        Code::Jump(chain) => StepVerdict::Jump(text(chain)),
+        Code::Goto(chain) => StepVerdict::Goto(text(chain)),
+    }
+}
+
+fn unknown(event: &Event, handle: u64) -> crate::error::Error {
+    CannotMeasure::Disagreement(format!(
+        "the trace names rule {handle} of chain {} in table {} ({}), which the lab did not load",
+        text(event.chain),
+        text(event.table),
+        event.family
+    ))
+    .into()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

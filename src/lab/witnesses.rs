@@ -1,0 +1,72 @@
+//! Three witnesses of one probe: the rule trace, the log and the replies. Each is read on its own; where two of them
+//! contradict each other, nothing is known, and the run ends.
+
+use super::trace::lost;
+use crate::error::{CannotMeasure, Error, Result};
+use crate::observation::{LogRecord, Observation};
+use crate::path::{Fate, Path};
+use crate::probe::Probe;
+
+/// Compares what the witnesses say of `probe`, and tells where it ended; `answered` tells whether any reply to it came.
+///
+/// 1. The probe was traced at all.
+/// 2. Every LOG rule on its path, and on that of its answer, left its line, in order, and no other line is there.
+/// 3. The same for what followed, in any order.
+/// 4. An answer came if the host was seen to send one that no rule took away, and only then.
+/// 5. What a rule dropped was not answered.
+pub fn agree(probe: &Probe, observation: &Observation, answered: bool) -> Result<Fate> {
+    let Some(path) = &observation.path else {
+        return Err(lost(format!("{} was not traced", name(probe))));
+    };
+    let answer = observation.answer_path.as_deref();
+    let own: Vec<&Path> = [Some(path.as_ref()), answer].into_iter().flatten().collect();
+    same_lines(probe, &prefixes(&own), &observation.log)?;
+    let followup: Vec<&Path> = observation.followup_paths.iter().map(AsRef::as_ref).collect();
+    same_lines_in_any_order(probe, &prefixes(&followup), &observation.followup)?;
+    let sent = answer.is_some_and(|answer| answer.fate == Fate::Accepted);
+    match (sent, answered, path.fate) {
+        (true, false, _) => Err(disagree(probe, "the trace shows an answer on its way out, but none arrived")),
+        (false, true, _) => Err(disagree(probe, "an answer arrived that the trace does not show")),
+        (true, true, Fate::Dropped) => Err(disagree(probe, "the trace shows it dropped, but it was answered")),
+        (_, _, fate) => Ok(fate),
+    }
+}
+
+/// What the LOG rules on the paths log, in order.
+fn prefixes<'a>(paths: &[&'a Path]) -> Vec<&'a str> {
+    paths.iter().flat_map(|path| path.log_prefixes()).collect()
+}
+
+fn same_lines(probe: &Probe, traced: &[&str], logged: &[LogRecord]) -> Result<()> {
+    let same = traced.len() == logged.len() && traced.iter().zip(logged).all(|(prefix, record)| is_of(prefix, record));
+    if same { Ok(()) } else { Err(other_lines(probe, traced, logged)) }
+}
+
+fn same_lines_in_any_order(probe: &Probe, traced: &[&str], logged: &[LogRecord]) -> Result<()> {
+    let mut left: Vec<&LogRecord> = logged.iter().collect();
+    for prefix in traced {
+        let Some(place) = left.iter().position(|record| is_of(prefix, record)) else {
+            return Err(other_lines(probe, traced, logged));
+        };
+        left.remove(place);
+    }
+    if left.is_empty() { Ok(()) } else { Err(other_lines(probe, traced, logged)) }
+}
+
+/// The line of a LOG rule is its prefix, and `IN=` right behind it.
+fn is_of(prefix: &str, record: &LogRecord) -> bool {
+    record.line.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("IN="))
+}
+
+fn other_lines(probe: &Probe, traced: &[&str], logged: &[LogRecord]) -> Error {
+    let logged: Vec<&str> = logged.iter().map(|record| record.prefix.as_str()).collect();
+    disagree(probe, &format!("the trace shows LOG rules with the prefixes {traced:?}, the log has {logged:?}"))
+}
+
+fn disagree(probe: &Probe, how: &str) -> Error {
+    CannotMeasure::Disagreement(format!("{}: {how}", name(probe))).into()
+}
+
+fn name(probe: &Probe) -> String {
+    format!("{} {} probe of port {}", probe.family(), probe.technique, probe.flow.port)
+}

@@ -1,0 +1,121 @@
+//! The way of a packet through the rules, as the kernel told it: every rule that matched, in order, and every policy that
+//! decided. Rules that looked at the packet and did not match are not on its path.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::conntrack::ConntrackState;
+
+/// The way of one packet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Rules and policies, in the order in which the packet met them.
+    pub steps: Vec<Step>,
+    /// What conntrack made of the packet; none where nothing asks conntrack, or the kernel does not tell.
+    pub conntrack: Option<ConntrackState>,
+    /// Where it ended.
+    pub fate: Fate,
+}
+
+/// A rule that matched, or a policy that decided.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Step {
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// The rule's number in its chain, from 1; none for a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// Its line in the ruleset file; none for the policy of a chain that the file does not declare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The rule's own text; the declaration of the chain for a policy.
+    pub text: String,
+    /// What came of it.
+    pub verdict: StepVerdict,
+    /// What the rule logs before `IN=`, when it is a LOG rule.
+    #[serde(skip)]
+    pub log_prefix: Option<String>,
+}
+
+/// What a rule made of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StepVerdict {
+    /// On to the next rule.
+    Continue,
+    /// Out of this table.
+    Accept,
+    /// Thrown away, in silence.
+    Drop,
+    /// Thrown away by a REJECT: the sender is told.
+    Reject,
+    /// Into a chain, to come back.
+    Jump(String),
+    /// Into a chain, not to come back.
+    Goto(String),
+    /// Back to the chain that jumped, or to the policy.
+    Return,
+    /// Kept by the target: a queue to a program, SYNPROXY.
+    Stolen,
+}
+
+impl StepVerdict {
+    /// The word in the report.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            StepVerdict::Continue => "continue",
+            StepVerdict::Accept => "accept",
+            StepVerdict::Drop => "drop",
+            StepVerdict::Reject => "reject",
+            StepVerdict::Jump(_) => "jump",
+            StepVerdict::Goto(_) => "goto",
+            StepVerdict::Return => "return",
+            StepVerdict::Stolen => "stolen",
+        }
+    }
+}
+
+impl fmt::Display for StepVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StepVerdict::Jump(chain) | StepVerdict::Goto(chain) => write!(f, "{} {chain}", self.as_str()),
+            verdict => f.pad(verdict.as_str()),
+        }
+    }
+}
+
+impl Serialize for StepVerdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Where a packet's way ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It passed every chain of its last hook.
+    Accepted,
+    /// A rule or a policy threw it away.
+    Dropped,
+    /// A REJECT threw it away.
+    Rejected,
+    /// A target kept it.
+    Stolen,
+    /// It left the rules between two hooks: the kernel found no way to go on with it (routing, source validation).
+    Vanished,
+}
+
+impl Path {
+    /// The rule or policy that had the last word; none when nothing but the lab's own chains saw the packet.
+    pub fn last(&self) -> Option<&Step> {
+        self.steps.last()
+    }
+
+    /// What the LOG rules on the way log, in order.
+    pub fn log_prefixes(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| step.log_prefix.as_deref())
+    }
+}
