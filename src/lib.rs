@@ -31,7 +31,7 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`report`] | the steps of a run; facts formatted for people and programs |
+//! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
@@ -77,6 +77,7 @@ pub mod ruleset;
 pub mod run;
 pub mod scan;
 pub mod scenario;
+pub mod selftest;
 pub mod sensor;
 mod sys;
 pub mod vendor;

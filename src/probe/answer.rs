@@ -37,3 +37,6 @@ impl Probe {
         (self.flags() & (TcpFlags::SYN | TcpFlags::FIN)).count_ones()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ impl Asked {
         sender.segment(seq, if flags & TcpFlags::ACK == 0 { 0 } else { ack }, flags, &self.ends)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use nix::errno::Errno;
 
 use super::Sabotage;
-use crate::error::{Doing, Result};
+use crate::error::Result;
 use crate::lab::namespace::Isolated;
 use crate::lab::nfnetlink::{Attributes, CTNETLINK, Nfnetlink, Request, protocol_family};
 use crate::net::Family;
@@ -30,26 +30,33 @@ pub fn fill(isolated: &Isolated, sabotage: &Sabotage) -> Result<()> {
         None => sabotage.decline("this kernel has no connection tracking".to_owned()),
         // "0 means unlimited", as `__nf_conntrack_alloc` reads it.
         Some(0) => sabotage.decline("nf_conntrack_max is 0: the table is never full".to_owned()),
-        Some(limit) if limit > MOST => sabotage.decline(format!("nf_conntrack_max is {limit}: too many entries to make")),
+        Some(limit) if limit > MOST => {
+            sabotage.decline(format!("nf_conntrack_max is {limit}: too many entries to make"))
+        }
         Some(limit) => fill_beyond(isolated, sabotage, limit)?,
     }
     Ok(())
 }
 
-/// A socket of its own: what is still queued behind the refusal goes with it.
 fn fill_beyond(isolated: &Isolated, sabotage: &Sabotage, limit: u32) -> Result<()> {
-    let netlink = Nfnetlink::open(isolated)?;
-    for first in (0..limit + 2 * STEP).step_by(STEP as usize) {
-        match netlink.create_each((first..first + STEP).map(entry).collect()) {
-            Ok(()) => sabotage.plant(u64::from(STEP)),
-            Err(error) if is_full(&error) => {
-                sabotage.meet();
-                return Ok(());
-            }
-            Err(error) => return Err(error).doing("make an entry in the conntrack table"),
-        }
+    match first_refusal(isolated, sabotage, limit)? {
+        Some(error) if is_full(&error) && sabotage.planted() + u64::from(STEP) > u64::from(limit) => sabotage.meet(),
+        Some(error) => sabotage.decline(format!("cannot make an entry over ctnetlink: {error}")),
+        None => {}
     }
     Ok(())
+}
+
+/// A socket of its own: what is still queued behind the refusal goes with it.
+fn first_refusal(isolated: &Isolated, sabotage: &Sabotage, limit: u32) -> Result<Option<io::Error>> {
+    let netlink = Nfnetlink::open(isolated)?;
+    for first in (0..limit + 2 * STEP).step_by(STEP as usize) {
+        if let Err(error) = netlink.create_each((first..first + STEP).map(entry).collect()) {
+            return Ok(Some(error));
+        }
+        sabotage.plant(u64::from(STEP));
+    }
+    Ok(None)
 }
 
 /// `__nf_conntrack_alloc` gives ENOMEM when early drop has found nobody to evict.
