@@ -22,11 +22,11 @@ pub struct Options {
 
 /// What else there is to know, for `--help`.
 pub const AFTER_HELP: &str = "\
-Each fault is planted in a throw-away lab of its own: replies that are forged or stale, a kernel log that wraps around
+Each fault is planted in a throw-away lab of its own: replies that are forged or stale, a kernel log that wraps around \
 under its reader, a conntrack table that is full. Each must end in \"could not measure\", or leave every verdict right.
 
-This leaves lines in the kernel log of this machine: for `log overrun` it logs canaries (\"scanlab canary: \") until the
-log has wrapped around, so that older lines are gone from it; what a syslog daemon has read of them stays there. For
+This leaves lines in the kernel log of this machine: for `log overrun` it logs canaries (\"scanlab canary: \") until the \
+log has wrapped around, so that older lines are gone from it; what a syslog daemon has read of them stays there. For \
 `full conntrack table` it makes nf_conntrack_max entries in a namespace of its own, about 80 MB for a short time.
 
 Exit status:
