@@ -12,7 +12,8 @@
 //! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* (an ARP probe, whose
 //! answer no iptables rule can hold back) and the lab waits for the fence; what belongs to a probe is told by what the
 //! probe carries, never by order; and *canaries*, before and after, prove that the log is being read. A blind or lossy
-//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict.
+//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict. [`selftest`] plants faults
+//! in each of these, and fails when one of them fools the lab.
 //!
 //! # The straight line
 //!

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::lab::{Fault, Iptables, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
-pub use rehearsal::Mistake;
+pub use rehearsal::{Look, Mistake};
 
 /// What a self-test has found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,13 +38,12 @@ impl ConntrackWatch {
 
     /// Fails when conntrack dropped a packet, or evicted an entry, for want of room.
     pub fn assert_no_loss(&self) -> Result<()> {
-        let now = Lost::so_far();
-        if now == self.before {
+        let lost = Lost::so_far().since(self.before);
+        if lost == Lost::default() {
             return Ok(());
         }
-        let (dropped, evicted) =
-            (now.drop.saturating_sub(self.before.drop), now.early_drop.saturating_sub(self.before.early_drop));
-        let evidence = format!("it dropped {dropped} packets and evicted {evicted} connections for want of room");
+        let Lost { drop, early_drop } = lost;
+        let evidence = format!("it dropped {drop} packets and evicted {early_drop} connections for want of room");
         Err(CannotMeasure::Loss { instrument: "conntrack table", evidence }.into())
     }
 }
@@ -63,6 +62,14 @@ impl Lost {
     /// `scanlab selftest` shows that a full table fools the lab.
     fn so_far() -> Lost {
         fs::read_to_string(COUNTERS).map(|table| Lost::sum(&table)).unwrap_or_default()
+    }
+
+    /// Counters of a namespace never go back.
+    fn since(self, before: Lost) -> Lost {
+        Lost {
+            drop: self.drop.saturating_sub(before.drop),
+            early_drop: self.early_drop.saturating_sub(before.early_drop),
+        }
     }
 
     fn sum(table: &str) -> Lost {

@@ -4,7 +4,8 @@
 //! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
 //! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen,
 //! `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove the instruments,
-//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there.
+//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there. `conntrack_watch` keeps
+//! conntrack's table from filling up. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
