@@ -89,7 +89,7 @@ fn sum_of_column(table: &str, name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    /// As Linux 6.18 prints it, on two processors.
+    /// Laid out as Linux 6.18 does on two processors; the numbers are made up.
     const TABLE: &str = "\
 entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  expect_new expect_create expect_delete search_restart
 00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000f 00000001 00000000  00000000 00000000 00000000 00000000
