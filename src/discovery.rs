@@ -37,6 +37,17 @@ pub fn arp_request(mac: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
+/// "`address` is at `mac`": the answer to `asker`.
+pub fn arp_reply(mac: Mac, address: Ipv4Addr, asker: Mac) -> Vec<u8> {
+    let mut frame = arp_request(mac, address, address);
+    let mut arp = MutableArpPacket::new(&mut frame[ETHERNET_HEADER..]).expect("the buffer holds an ARP packet");
+    arp.set_operation(ArpOperations::Reply);
+    arp.set_target_hw_addr(MacAddr::from(asker.0));
+    // Linux answers an ARP probe, which names no address of its own, to 0.0.0.0.
+    arp.set_target_proto_addr(Ipv4Addr::UNSPECIFIED);
+    frame
+}
+
 /// An ARP probe (RFC 5227, section 1.1): sender address 0.0.0.0, so that it changes nobody's neighbour table. Linux
 /// answers it to the sender's MAC address (`arp_process` in net/ipv4/arp.c).
 pub fn arp_probe(mac: Mac, target: Ipv4Addr) -> Vec<u8> {

@@ -12,7 +12,8 @@
 //! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* (an ARP probe, whose
 //! answer no iptables rule can hold back) and the lab waits for the fence; what belongs to a probe is told by what the
 //! probe carries, never by order; and *canaries*, before and after, prove that the log is being read. A blind or lossy
-//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict.
+//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict. [`selftest`] plants faults
+//! in each of these, and fails when one of them fools the lab.
 //!
 //! # The straight line
 //!
@@ -31,7 +32,7 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`report`] | the steps of a run; facts formatted for people and programs |
+//! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
@@ -78,6 +79,7 @@ pub mod ruleset;
 pub mod run;
 pub mod scan;
 pub mod scenario;
+pub mod selftest;
 pub mod sensor;
 mod sys;
 pub mod vendor;

@@ -3,6 +3,8 @@
 //!
 //! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
 
+mod answer;
+
 use std::net::IpAddr;
 
 use pnet_base::MacAddr;
@@ -87,6 +89,11 @@ impl Probe {
     pub fn abort(&self, syn_ack: &Segment, greeting_len: usize, ends: &Ends) -> Vec<u8> {
         let ack = syn_ack.seq.wrapping_add(1).wrapping_add(greeting_len as u32);
         self.kernel_segment(syn_ack.ack, ack, TcpFlags::RST | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
+    }
+
+    /// Any segment of this flow, without options, as a kernel would send it.
+    pub fn segment(&self, seq: u32, ack: u32, flags: u8, ends: &Ends) -> Vec<u8> {
+        self.kernel_segment(seq, ack, flags, 0).frame(ends)
     }
 
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {

@@ -9,7 +9,7 @@ use std::thread;
 
 use binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error};
-use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab};
+use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab, Sabotage};
 use scanlab::scenario::Scenario;
 
 #[test]
@@ -29,7 +29,7 @@ fn a_namespace_without_loggers_cannot_measure() {
         fault: None,
     };
     Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");
-    let blind = Blueprint { fault: Some(Fault::BlindLog), ..blueprint };
+    let blind = Blueprint { fault: Some(Sabotage::new(Fault::BlindLog)), ..blueprint };
     let error = Lab::run(&blind, |_| Ok(())).expect_err("nothing is logged");
     assert!(matches!(error, Error::CannotMeasure(CannotMeasure::Blind { .. })), "{error}");
     assert_eq!(error.exit_status(), 3);

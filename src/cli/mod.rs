@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod generate;
 pub mod run;
 pub mod scan;
+pub mod selftest;
 pub mod vendor;
 
 use std::io::{self, Write};
@@ -54,6 +55,9 @@ enum Command {
     Scan(scan::Options),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
     Doctor,
+    /// Plant faults in the instrument itself, and tell whether it notices
+    #[command(after_help = selftest::AFTER_HELP)]
+    Selftest(selftest::Options),
     /// Tell who made a network interface, as nmap would say and as the IEEE says
     Vendor {
         /// MAC addresses, such as b8:27:eb:12:34:56
@@ -113,6 +117,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Run(options) => run::run(options),
         Command::Scan(options) => interruptible_blocking(|| scan::scan(options)),
         Command::Doctor => interruptible_blocking(doctor::doctor),
+        Command::Selftest(options) => selftest::selftest(options),
         Command::Generate { sensor, output, force } => {
             let existing = if force { Existing::Replace } else { Existing::Keep };
             generate::generate(&sensor, output.as_deref(), existing).map(|()| ExitCode::SUCCESS)

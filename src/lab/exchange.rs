@@ -178,7 +178,7 @@ impl<'a> Ledger<'a> {
     fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
-        if !reply.answers(&probe.flow, probe.seq) {
+        if !probe.is_answered_by(reply) {
             return Ok(());
         }
         self.answered.insert(index);

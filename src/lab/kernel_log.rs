@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NONBLOCK;
 use nix::unistd::{Whence, lseek};
 
+use super::fault::Sabotage;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::log_line::kmsg::KmsgRecord;
 
@@ -29,7 +31,7 @@ pub struct KernelLog {
     records: File,
     turns: Option<File>,
     buffer: Vec<u8>,
-    deaf: bool,
+    deaf: Option<Arc<Sabotage>>,
 }
 
 /// The right to speak; held by one lab of the machine at a time.
@@ -43,12 +45,23 @@ impl KernelLog {
     pub fn open() -> Result<KernelLog> {
         let records = open(O_NONBLOCK)?;
         lseek(&records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
-        Ok(KernelLog { records, turns: Some(open(0)?), buffer: vec![0; RECORD_MAX], deaf: false })
+        Ok(KernelLog { records, turns: Some(open(0)?), buffer: vec![0; RECORD_MAX], deaf: None })
     }
 
     /// Reads on, and tells nothing: a fault that a canary must notice.
-    pub fn deafen(&mut self) {
-        self.deaf = true;
+    pub fn deafen(&mut self, sabotage: Arc<Sabotage>) {
+        sabotage.plant(1);
+        self.deaf = Some(sabotage);
+    }
+
+    /// Reads one record. True when the kernel says that the one which was due is overwritten.
+    pub fn has_been_overrun(&mut self) -> Result<bool> {
+        match self.records.read(&mut self.buffer) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+            Err(error) => Err(cannot_read(error)),
+        }
     }
 
     /// Waits for its turn, and forgets what was logged until then.
@@ -89,7 +102,10 @@ impl Turn<'_> {
                 Err(error) => return Err(cannot_read(error)),
             };
             match KmsgRecord::parse(&self.log.buffer[..length]) {
-                Some(record) if record.is_from_kernel() && !self.log.deaf => each(record),
+                Some(record) if record.is_from_kernel() => match &self.log.deaf {
+                    None => each(record),
+                    Some(sabotage) => sabotage.meet(),
+                },
                 _ => {}
             }
         }

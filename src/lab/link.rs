@@ -8,6 +8,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::fault::{Moment, Saboteur};
 use super::tap::{FRAME_MAX, Tap};
 use crate::discovery;
 use crate::error::{CannotMeasure, Result};
@@ -26,22 +27,36 @@ pub struct Link {
     host: Ipv4Addr,
     buffer: Vec<u8>,
     fences: u32,
+    saboteur: Option<Saboteur>,
 }
 
 impl Link {
     /// Takes the prober's end of `tap`; `host` is the IPv4 address that answers the fences.
     pub fn new(tap: Tap, ends: Ends, host: Ipv4Addr) -> Link {
-        Link { tap, ends, host, buffer: vec![0; FRAME_MAX], fences: 0 }
+        Link { tap, ends, host, buffer: vec![0; FRAME_MAX], fences: 0, saboteur: None }
+    }
+
+    /// From now on, somebody plants a fault on the link.
+    pub fn sabotage(&mut self, saboteur: Saboteur) {
+        self.saboteur = Some(saboteur);
     }
 
     /// Puts a frame on the link.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
+        if let Some(saboteur) = &self.saboteur {
+            let other_fences = [mark(self.fences), mark(self.fences.wrapping_add(2))];
+            let moment = Moment { ends: &self.ends, host: self.host, other_fences };
+            saboteur.before(frame, &moment, |frame| self.tap.send(frame))?;
+        }
         self.tap.send(frame)
     }
 
     /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
     pub fn receive(&mut self) -> Result<Option<Reply>> {
         while let Some(length) = self.tap.receive(&mut self.buffer)? {
+            if let Some(saboteur) = &self.saboteur {
+                saboteur.notice(&self.buffer[..length]);
+            }
             if let Some(reply) = Reply::from_ethernet(&self.buffer[..length]) {
                 return Ok(Some(reply));
             }
@@ -93,9 +108,14 @@ impl Link {
     /// A locally administered sender address that no fence before it had: the answer must come to this one.
     fn next_mark(&mut self) -> Mac {
         self.fences += 1;
-        let [a, b, c, d] = self.fences.to_be_bytes();
-        Mac([0x02, 0xfe, a, b, c, d])
+        mark(self.fences)
     }
+}
+
+/// The sender address of fence number `fence`.
+fn mark(fence: u32) -> Mac {
+    let [a, b, c, d] = fence.to_be_bytes();
+    Mac([0x02, 0xfe, a, b, c, d])
 }
 
 fn is_answer(reply: &Reply, mark: Mac) -> bool {

@@ -4,11 +4,14 @@
 //! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
 //! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen,
 //! `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove the instruments,
-//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there.
+//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there. `conntrack_watch` keeps
+//! conntrack's table from filling up. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
+mod conntrack_watch;
 mod exchange;
+mod fault;
 mod fresh_limits;
 mod iptables;
 mod kernel_log;
@@ -30,9 +33,11 @@ mod weather;
 mod witnesses;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::runtime::{self, Runtime};
 
+pub use fault::{Fault, Sabotage};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
@@ -42,7 +47,9 @@ pub use weather::Weather;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
+use self::conntrack_watch::ConntrackWatch;
 use self::exchange::{BATCH, Exchange, Verdicts};
+use self::fault::Saboteur;
 use self::fresh_limits::{Spending, Spent};
 use self::kernel_log::KernelLog;
 use self::link::Link;
@@ -84,15 +91,8 @@ pub struct Blueprint<'a> {
     pub rulesets: &'a [(Family, &'a Source)],
     /// What is watched besides replies and log lines.
     pub watch: Watch,
-    /// A fault planted on purpose; see [`Fault`].
-    pub fault: Option<Fault>,
-}
-
-/// A fault of the instrument, planted to see that the lab notices it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The reader of the kernel's log tells nothing.
-    BlindLog,
+    /// A fault planted on purpose, to see that the lab notices it; see [`Fault`].
+    pub fault: Option<Arc<Sabotage>>,
 }
 
 /// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
@@ -128,6 +128,7 @@ impl<'a> Lab<'a> {
             let found = work(&mut lab)?;
             lab.prove(&mut canaries)?;
             lab.link.assert_no_overrun()?;
+            lab.conntrack.assert_no_loss()?;
             Ok(found)
         });
         let restored = printing.disable();
@@ -163,20 +164,24 @@ impl<'a> Lab<'a> {
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
-        if blueprint.fault == Some(Fault::BlindLog) {
-            log.deafen();
+        let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
+        if let Some(sabotage) = &blueprint.fault {
+            plant(isolated, sabotage, blueprint.interface, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
         let paths = match blueprint.watch {
-            Watch::Paths => Some(trace(isolated, &netlink, &families, &listings)?),
+            Watch::Paths => {
+                let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
+                Some(Paths::new(tracer, rulebook(&netlink, &families, &listings)?))
+            }
             Watch::Replies | Watch::Verdicts => None,
         };
         Ok(Lab {
             isolated,
             blueprint,
             runtime,
-            link: Link::new(tap, ends, blueprint.addresses.v4.host),
+            link,
             log,
             services,
             netlink,
@@ -281,9 +286,9 @@ impl<'a> Lab<'a> {
     }
 }
 
-fn trace(isolated: &Isolated, netlink: &Nfnetlink, families: &[Family], listings: &[Listing]) -> Result<Paths> {
+fn rulebook(netlink: &Nfnetlink, families: &[Family], listings: &[Listing]) -> Result<Rulebook> {
     let rules: Vec<Rules> = families.iter().map(|family| Rules::list(netlink, *family)).collect::<Result<_>>()?;
-    Ok(Paths::new(Tracer::open(isolated)?, Rulebook::compile(listings, &rules)?))
+    Rulebook::compile(listings, &rules)
 }
 
 fn verdicts(watch: Watch) -> Verdicts {
@@ -292,6 +297,28 @@ fn verdicts(watch: Watch) -> Verdicts {
         Watch::Verdicts => Verdicts::ByLine,
         Watch::Paths => Verdicts::ByPath,
     }
+}
+
+/// Plants a fault where it belongs.
+fn plant(
+    isolated: &Isolated,
+    sabotage: &Arc<Sabotage>,
+    interface: &InterfaceName,
+    link: &mut Link,
+    log: &mut KernelLog,
+) -> Result<()> {
+    match sabotage.fault {
+        Fault::BlindLog => log.deafen(sabotage.clone()),
+        Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
+        // The tracer's own, see `Tracer::open`.
+        Fault::LostTrace => {}
+        Fault::StaleReply
+        | Fault::WrongFence
+        | Fault::ResetOfAStranger
+        | Fault::ResetOutOfWindow
+        | Fault::LogOverrun => link.sabotage(Saboteur::new(isolated, interface, sabotage.clone())?),
+    }
+    Ok(())
 }
 
 /// How many probes may be sent together: so many that the kernel's log, of about 600 lines, holds what all LOG rules
@@ -311,29 +338,4 @@ fn ports(rulesets: &[(Family, &Source)]) -> Ports {
     let has_nat =
         |(_, ruleset): &(Family, &Source)| ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"));
     if rulesets.iter().any(has_nat) { Ports::MayBeRewritten } else { Ports::AsSent }
-}
-
-/// Keeps conntrack's table from filling up: a full one drops new connections, which would look like a filter.
-struct ConntrackWatch {
-    room: usize,
-    used: usize,
-}
-
-impl ConntrackWatch {
-    /// The table's size, unless conntrack is not there; no lab needs more than 16384 entries at a time.
-    fn new() -> ConntrackWatch {
-        let max = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
-        let max = max.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16384);
-        ConntrackWatch { room: usize::min(max, 16384) / 2, used: 0 }
-    }
-
-    /// Flushes the table before `probes` more could fill it.
-    fn make_room(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
-        if self.used + probes > self.room {
-            netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
-            self.used = 0;
-        }
-        self.used += probes;
-        Ok(())
-    }
 }

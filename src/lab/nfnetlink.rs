@@ -72,6 +72,18 @@ impl Nfnetlink {
         self.exchange(&bytes, 1)
     }
 
+    /// Sends requests that make something, each for itself, in one go. The first that is refused is the error; the
+    /// answers to those behind it are left in the socket.
+    pub fn create_each(&self, requests: Vec<Request>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let last = requests.len().saturating_sub(1);
+        for (index, request) in requests.into_iter().enumerate() {
+            let acknowledge = if index == last { NLM_F_ACK } else { 0 };
+            write_message(&mut bytes, request, Mode::Create as u16 | acknowledge, 1);
+        }
+        self.exchange(&bytes, 1)
+    }
+
     /// Asks for a list, and hands the attributes of every item to `each`.
     pub fn dump(&self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let item = request.subsystem << 8;

@@ -6,17 +6,19 @@
 //! as ENOBUFS: that is a loss, never a path.
 
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
+use super::fault::{Fault, Sabotage};
 use super::namespace::Isolated;
 use super::nfnetlink::{NFTABLES, attributes, messages};
 use super::nft_rules::name;
 use crate::conntrack::ConntrackState;
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::Family;
 
 /// `NFNLGRP_NFTRACE` (linux/netfilter/nfnetlink.h)
@@ -25,6 +27,9 @@ const GROUP: u32 = 9;
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of about a kilobyte each.
 const BUFFER: usize = 16 << 20;
 
+/// The kernel makes it as large as it must be (`SOCK_MIN_RCVBUF`).
+const SMALLEST_BUFFER: usize = 1;
+
 /// The longest message: names of at most 128 bytes, headers of 80, and some numbers.
 const MESSAGE_MAX: usize = 4096;
 
@@ -32,18 +37,20 @@ const MESSAGE_MAX: usize = 4096;
 pub struct Tracer {
     socket: Socket,
     buffer: Vec<u8>,
+    starved: Option<Arc<Sabotage>>,
 }
 
 impl Tracer {
-    /// Opens a socket in the lab's namespace, to which it stays bound.
-    pub fn open(isolated: &Isolated) -> Result<Tracer> {
+    /// Opens a socket in the lab's namespace, to which it stays bound. `fault` may make it too small.
+    pub fn open(isolated: &Isolated, fault: Option<&Arc<Sabotage>>) -> Result<Tracer> {
         isolated.assert("listening to traces")?;
-        let socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for traces")?;
-        let mut socket = socket;
+        let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
+        let room = if starved.is_some() { SMALLEST_BUFFER } else { BUFFER };
+        let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for traces")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for traces")?;
-        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).doing("make room for traces")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &room).doing("make room for traces")?;
         socket.add_membership(GROUP).doing("listen to traces")?;
-        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX] })
+        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], starved })
     }
 
     /// Hands every event since the last call to `each`.
@@ -72,14 +79,22 @@ impl Tracer {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),
             Err(Errno::EAGAIN) => Ok(None),
-            Err(Errno::ENOBUFS) => Err(lost("its socket had no room for them (ENOBUFS)".to_owned())),
+            Err(Errno::ENOBUFS) => Err(self.overrun()),
             Err(error) => Err(error).doing("read traces"),
         }
+    }
+
+    fn overrun(&self) -> Error {
+        if let Some(sabotage) = &self.starved {
+            sabotage.plant(1);
+            sabotage.meet();
+        }
+        lost("its socket had no room for them (ENOBUFS)".to_owned())
     }
 }
 
 /// The loss of traces, with how it showed.
-pub fn lost(evidence: String) -> crate::error::Error {
+pub fn lost(evidence: String) -> Error {
     CannotMeasure::Loss { instrument: "rule trace", evidence }.into()
 }
 

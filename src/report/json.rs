@@ -1,10 +1,10 @@
 //! The JSON of the Contract.
 
-use super::Report;
+use serde::Serialize;
 
 /// The report as one line of JSON for each top-level thing that a reader looks for, that is: pretty-printed, with a line
 /// break at its end.
-pub fn to_json(report: &Report) -> String {
+pub fn to_json(report: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(report).expect("a report has string keys and finite numbers only");
     text.push('\n');
     text

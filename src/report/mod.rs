@@ -1,6 +1,7 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
 mod json;
+mod selftest;
 mod table;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::run::{HostReport, RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use json::to_json;
+pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use table::{run_table, scan_table};
 
 /// The version of the JSON report; changes are additive within one.

@@ -77,7 +77,8 @@ fn scan(check: &Check) -> String {
     }
 }
 
-fn new_table(width: u16) -> Table {
+/// An empty table, at most `width` columns wide.
+pub(super) fn new_table(width: u16) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table
@@ -232,6 +233,6 @@ fn log(record: &ProbeRecord) -> String {
 }
 
 /// What comes from the input must not steer the terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }

@@ -171,7 +171,7 @@ pub fn no_response(technique: Technique) -> Verdict {
 }
 
 /// The verdict of one reply to a probe of `host`, or none when nmap would take no notice of it. The caller has
-/// checked that the reply belongs to the probe, see [`Reply::answers`].
+/// checked that the reply belongs to the probe, see `Probe::is_answered_by`.
 pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Verdict> {
     let (state, reason) = match &reply.body {
         Body::Tcp(segment) => tcp(technique, segment.flags)?,

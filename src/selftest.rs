@@ -1,0 +1,124 @@
+//! The self-test: faults of the instrument itself, planted one at a time, each in a lab of its own whose verdicts are
+//! known beforehand. Every one must be noticed, or change nothing.
+//!
+//! A self-test that cannot fail proves nothing. So [`judge`] is apart from the labs, and a fault counts only when the
+//! instrument has really met it: see [`Sabotage::met`].
+
+mod judge;
+mod rehearsal;
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::lab::{Backend, Fault, Iptables, Sabotage, Weather};
+
+pub use judge::{Ending, judge};
+pub use rehearsal::{Look, Mistake};
+
+/// What a self-test has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfTest {
+    /// The control, then one row for each fault.
+    pub rows: Vec<Row>,
+    /// The weather of the lab without a fault.
+    pub weather: Weather,
+}
+
+/// One fault, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The fault's name; `none` for the control.
+    pub fault: &'static str,
+    /// What was planted.
+    pub planted: String,
+    /// What happened, in words.
+    pub happened: String,
+    /// What that means.
+    pub outcome: Outcome,
+}
+
+/// What came of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The instrument was fooled: a wrong verdict, a loss that went unnoticed, or an error that is not about the fault.
+    Fooled,
+    /// The instrument never met the fault, so nothing is proved.
+    NotPlanted,
+    /// This machine does not let the fault be planted: never green.
+    NotRun,
+    /// The lab noticed, and said that it cannot measure.
+    Caught,
+    /// All verdicts are right all the same.
+    Right,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Fooled => "FOOLED",
+            Outcome::NotPlanted => "NOT PLANTED",
+            Outcome::NotRun => "not run",
+            Outcome::Caught => "caught",
+            Outcome::Right => "right",
+        })
+    }
+}
+
+/// Runs the control and then every fault. An error means that the lab cannot run here at all. When the future is
+/// dropped, no further lab is begun.
+pub async fn run(iptables: Iptables) -> Result<SelfTest> {
+    let iptables = Arc::new(iptables);
+    let (control, weather) = in_a_lab(&iptables, rehearsal::control).await?;
+    let mut rows = vec![control_row(&control)];
+    for fault in Fault::ALL.into_iter().filter(|fault| applies(*fault, iptables.backend)) {
+        rows.push(in_a_lab(&iptables, move |iptables| row(iptables, fault)).await?);
+    }
+    Ok(SelfTest { rows, weather })
+}
+
+/// x_tables tells no traces that could be lost.
+fn applies(fault: Fault, backend: Backend) -> bool {
+    fault != Fault::LostTrace || backend == Backend::Nft
+}
+
+/// A lab blocks its thread.
+async fn in_a_lab<T: Send + 'static>(
+    iptables: &Arc<Iptables>,
+    work: impl FnOnce(&Iptables) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let iptables = iptables.clone();
+    let done = tokio::task::spawn_blocking(move || work(&iptables)).await;
+    done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+}
+
+fn control_row(mistakes: &[Mistake]) -> Row {
+    let (outcome, happened) = judge::verdicts(mistakes);
+    Row { fault: "none", planted: "nothing: the control".to_owned(), happened, outcome }
+}
+
+fn row(iptables: &Iptables, fault: Fault) -> Result<Row> {
+    let sabotage = Sabotage::new(fault);
+    let found = rehearsal::with(iptables, &sabotage)?;
+    let (outcome, happened) = judge(&sabotage, &found);
+    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage), happened, outcome })
+}
+
+/// What was planted, in words.
+fn planted(sabotage: &Sabotage) -> String {
+    let count = sabotage.planted();
+    match sabotage.fault {
+        Fault::BlindLog => "the reader of the kernel's log withholds every line".to_owned(),
+        Fault::LostTrace => "a socket for rule traces that is too small".to_owned(),
+        Fault::StaleReply => format!("{count} SYN/ACKs that answer earlier probes of the same ports"),
+        Fault::WrongFence => format!("{count} ARP answers to other fences"),
+        Fault::ResetOfAStranger => format!("{count} RSTs from an address that was not probed"),
+        Fault::ResetOutOfWindow => format!("{count} RSTs whose numbers do not fit"),
+        Fault::LogOverrun => "lines that wrap the kernel's log around before a probe's line is read".to_owned(),
+        Fault::FullConntrack => format!("{count} connections that cannot be evicted"),
+    }
+}

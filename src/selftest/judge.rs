@@ -1,0 +1,76 @@
+//! What a planted fault has led to, judged. Pure.
+
+use super::Outcome;
+use super::rehearsal::Mistake;
+use crate::error::CannotMeasure;
+use crate::lab::{Fault, Sabotage};
+
+/// How a run with a planted fault has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The lab says that an instrument is blind.
+    Blind,
+    /// The lab says that something was lost.
+    Loss,
+    /// Nothing of it is believed: every verdict is right.
+    Right,
+}
+
+impl Ending {
+    /// What is right for a fault.
+    pub fn of(fault: Fault) -> Ending {
+        match fault {
+            Fault::BlindLog => Ending::Blind,
+            Fault::LostTrace | Fault::LogOverrun | Fault::FullConntrack => Ending::Loss,
+            Fault::StaleReply | Fault::WrongFence | Fault::ResetOfAStranger | Fault::ResetOutOfWindow => Ending::Right,
+        }
+    }
+}
+
+/// Judges a run with a planted fault by how it ended: the mistakes in its verdicts, or the lab's own error.
+///
+/// 1. What could not be planted did not run.
+/// 2. A right ending that is owed to nothing having been planted proves nothing.
+/// 3. A blind or lossy instrument must be noticed, even if the verdicts happen to be right.
+pub fn judge(sabotage: &Sabotage, found: &Result<Vec<Mistake>, CannotMeasure>) -> (Outcome, String) {
+    if let Some(reason) = sabotage.declined() {
+        return (Outcome::NotRun, reason.to_owned());
+    }
+    let (outcome, happened) = ended(Ending::of(sabotage.fault), found);
+    match outcome {
+        Outcome::Caught | Outcome::Right if sabotage.met() == 0 => {
+            (Outcome::NotPlanted, format!("the instrument never met it; {happened}"))
+        }
+        outcome => (outcome, happened),
+    }
+}
+
+/// Judges verdicts: right, or fooled and by which.
+pub fn verdicts(mistakes: &[Mistake]) -> (Outcome, String) {
+    match mistakes {
+        [] => (Outcome::Right, "every verdict is right".to_owned()),
+        [only] => (Outcome::Fooled, format!("a wrong verdict: {only}")),
+        [first, ..] => (Outcome::Fooled, format!("{} wrong verdicts, such as {first}", mistakes.len())),
+    }
+}
+
+fn ended(ending: Ending, found: &Result<Vec<Mistake>, CannotMeasure>) -> (Outcome, String) {
+    match (ending, found) {
+        (Ending::Blind, Err(error @ CannotMeasure::Blind { .. }))
+        | (Ending::Loss, Err(error @ CannotMeasure::Loss { .. })) => (Outcome::Caught, without_hint(error)),
+        (_, Err(error)) => (Outcome::Fooled, format!("another error: {}", without_hint(error))),
+        (Ending::Right, Ok(mistakes)) => verdicts(mistakes),
+        (Ending::Blind | Ending::Loss, Ok(mistakes)) => {
+            (Outcome::Fooled, format!("nobody noticed; {}", verdicts(mistakes).1))
+        }
+    }
+}
+
+/// A hint is for those who did not plant the fault themselves.
+fn without_hint(error: &CannotMeasure) -> String {
+    let text = error.to_string();
+    text.split(" (hint: ").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The lab that faults are planted in: a small ruleset and probes whose right verdicts are known.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{CannotMeasure, Error, Result, Source};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Sabotage, Service, Watch, Weather};
+use crate::net::{Addresses, Family, InterfaceName};
+use crate::observation::Observation;
+use crate::phase::{Numbering, SEED};
+use crate::port::Port;
+use crate::probe::Probe;
+use crate::scan::{PortState, Reason, Technique};
+
+const PREFIX: &str = "scanlab selftest: ";
+
+/// Port 80 is logged and dropped, all else is let in. The first rule makes conntrack track.
+const RULESET: &str = "\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 80 -j LOG --log-prefix \"scanlab selftest: \"
+-A INPUT -p tcp -m tcp --dport 80 -j DROP
+COMMIT
+";
+
+const OPEN: Port = Port(22);
+const CLOSED: Port = Port(23);
+const DROPPED: Port = Port(80);
+
+/// What is right, in the order in which it is asked.
+const ROWS: [(Technique, Port, Look); 9] = [
+    (Technique::Syn, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Syn, CLOSED, Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
+    (Technique::Syn, DROPPED, FILTERED),
+    (Technique::Connect, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Connect, CLOSED, Look { state: PortState::Closed, reason: Reason::ConnRefused, lines: 0 }),
+    (Technique::Connect, DROPPED, FILTERED),
+    (Technique::Ack, OPEN, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, CLOSED, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, DROPPED, FILTERED),
+];
+
+const FILTERED: Look = Look { state: PortState::Filtered, reason: Reason::NoResponse, lines: 1 };
+
+/// What a probe brings to light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The port state.
+    pub state: PortState,
+    /// Why.
+    pub reason: Reason,
+    /// How many lines the LOG rule left.
+    pub lines: usize,
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.state, self.reason)?;
+        match self.lines {
+            0 => Ok(()),
+            1 => write!(f, " and a line"),
+            lines => write!(f, " and {lines} lines"),
+        }
+    }
+}
+
+impl From<&Observation> for Look {
+    fn from(observation: &Observation) -> Look {
+        let lines = observation.log.iter().filter(|record| record.prefix == PREFIX).count();
+        Look { state: observation.verdict.state, reason: observation.verdict.reason, lines }
+    }
+}
+
+/// A verdict that is not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Technique, port and family.
+    pub probe: String,
+    /// What is right.
+    pub expected: Look,
+    /// What the lab said.
+    pub observed: Look,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mistake { probe, expected, observed } = self;
+        write!(f, "{probe}: expected {expected}, observed {observed}")
+    }
+}
+
+/// Without a fault: its mistakes, and the weather.
+pub fn control(iptables: &Iptables) -> Result<(Vec<Mistake>, Weather)> {
+    measure(iptables, None)
+}
+
+/// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
+/// lab cannot run at all is passed on.
+pub fn with(iptables: &Iptables, sabotage: &Arc<Sabotage>) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
+    match measure(iptables, Some(sabotage.clone())) {
+        Ok((mistakes, _)) => Ok(Ok(mistakes)),
+        Err(Error::CannotMeasure(error)) if is_about_instruments(&error) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about_instruments(error: &CannotMeasure) -> bool {
+    match error {
+        CannotMeasure::Blind { .. }
+        | CannotMeasure::Loss { .. }
+        | CannotMeasure::Deadline { .. }
+        | CannotMeasure::Disagreement(_) => true,
+        CannotMeasure::NoPrivilege { .. }
+        | CannotMeasure::NoTun(_)
+        | CannotMeasure::NoProgram { .. }
+        | CannotMeasure::System { .. }
+        | CannotMeasure::NotIsolated { .. }
+        | CannotMeasure::NoFamily { .. }
+        | CannotMeasure::Interrupted(_) => false,
+    }
+}
+
+fn measure(iptables: &Iptables, fault: Option<Arc<Sabotage>>) -> Result<(Vec<Mistake>, Weather)> {
+    let ruleset = Source { name: "<selftest>".into(), text: RULESET.into() };
+    let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let families = Lab::families();
+    let blueprint = Blueprint {
+        iptables,
+        interface: &interface,
+        mac: HOST_MAC,
+        addresses: &addresses,
+        services: &[Service { port: OPEN, greeting: None }],
+        rulesets: &families.iter().map(|family| (*family, &ruleset)).collect::<Vec<_>>(),
+        watch: match iptables.backend {
+            Backend::Nft => Watch::Paths,
+            Backend::Legacy => Watch::Replies,
+        },
+        fault,
+    };
+    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses).into_iter().unzip();
+    let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    Ok((mistakes(&probes, &expected, &observed), weather))
+}
+
+fn probes(families: &[Family], addresses: Addresses) -> Vec<(Probe, Look)> {
+    let mut numbering = Numbering::new(SEED);
+    let cells = families.iter().flat_map(|family| ROWS.map(|(technique, port, look)| (*family, technique, port, look)));
+    cells
+        .map(|(family, technique, port, look)| (numbering.phase(technique, family, addresses).probe(port, 0), look))
+        .collect()
+}
+
+/// The probes whose observation is not the expected one.
+fn mistakes(probes: &[Probe], expected: &[Look], observed: &[Observation]) -> Vec<Mistake> {
+    let cells = probes.iter().zip(expected).zip(observed);
+    cells.filter_map(|((probe, expected), observed)| mistake(probe, *expected, observed.into())).collect()
+}
+
+fn mistake(probe: &Probe, expected: Look, observed: Look) -> Option<Mistake> {
+    let name = || format!("{} {} {}", probe.family(), probe.technique, probe.flow.port);
+    (expected != observed).then(|| Mistake { probe: name(), expected, observed })
+}
+
+#[cfg(test)]
+mod tests;

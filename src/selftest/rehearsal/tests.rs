@@ -1,0 +1,26 @@
+use super::*;
+
+#[test]
+fn a_probe_without_an_answer_is_a_mistake_where_one_is_expected() {
+    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&[Family::Ipv4], Addresses::default()).into_iter().unzip();
+    let silent: Vec<Observation> = probes.iter().map(|probe| Observation::silence(probe.technique)).collect();
+    let mistakes = mistakes(&probes, &expected, &silent);
+    // Where silence is right, the log line is missing.
+    assert_eq!(mistakes.len(), ROWS.len());
+    assert_eq!(
+        mistakes[2].to_string(),
+        "ipv4 syn 80: expected filtered no-response and a line, observed filtered no-response"
+    );
+}
+
+#[test]
+fn the_ruleset_logs_what_is_looked_for() {
+    assert!(RULESET.contains(&format!("--log-prefix \"{PREFIX}\"")));
+}
+
+#[test]
+fn no_two_probes_share_their_ports() {
+    let probes = probes(&Family::BOTH, Addresses::default());
+    let flows: std::collections::HashSet<_> = probes.iter().map(|(probe, _)| probe.flow).collect();
+    assert_eq!(flows.len(), probes.len());
+}

@@ -1,0 +1,151 @@
+//! The self-test through the built program, and the proof that its faults are really planted. Needs root.
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use binary::{Ended, ended, share_the_machine};
+use scanlab::error::Error;
+use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab, Sabotage, Watch};
+use scanlab::net::{Addresses, Family, InterfaceName};
+use scanlab::observation::Observation;
+use scanlab::phase::{Numbering, SEED};
+use scanlab::port::Port;
+use scanlab::probe::Probe;
+use scanlab::scan::Technique;
+use scanlab::selftest::{Outcome, judge};
+
+/// What each fault ends in, worked out by hand.
+const ENDINGS: [(&str, &str); 9] = [
+    ("none", "right"),
+    ("blind log", "caught"),
+    ("lost trace", "caught"),
+    ("stale reply", "right"),
+    ("wrong fence", "right"),
+    ("RST of a stranger", "right"),
+    ("RST out of window", "right"),
+    ("log overrun", "caught"),
+    ("full conntrack table", "caught"),
+];
+
+fn selftest(arguments: &[&str]) -> Ended {
+    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+    ended(command.arg("selftest").args(arguments).env("COLUMNS", "80").output().expect("the program starts"))
+}
+
+#[test]
+fn every_fault_is_caught_or_changes_no_verdict() {
+    let _machine = share_the_machine();
+    for flavour in ["nft", "legacy"] {
+        let ended = selftest(&["--format", "json", "--iptables", flavour]);
+        let report = ended.report();
+        let rows = report["faults"].as_array().expect("faults");
+        let word = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a word").to_owned();
+        let found: Vec<_> = rows.iter().map(|row| (word(row, "fault"), word(row, "outcome"))).collect();
+        let expected: Vec<_> = ENDINGS
+            .into_iter()
+            // x_tables tells no traces that could be lost.
+            .filter(|(fault, _)| *fault != "lost trace" || flavour == "nft")
+            .map(|(fault, outcome)| (fault.to_owned(), outcome.to_owned()))
+            .collect();
+        assert_eq!(found, expected, "{}", ended.stdout);
+        assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
+    }
+}
+
+#[test]
+fn the_table_fits_a_terminal_and_the_machine_is_as_before() {
+    let _machine = share_the_machine();
+    let before = conntrack_count();
+    let ended = selftest(&[]);
+    assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
+    let last = "8 faults: 4 caught, 4 right, 0 fooled, 0 not planted, 0 not run";
+    assert_eq!((ended.stdout.lines().last(), ended.status), (Some(last), Some(0)), "{}", ended.stderr);
+    assert_eq!(conntrack_count(), before);
+}
+
+/// Connections of the machine's own namespace. Where conntrack is not loaded yet, there are none.
+fn conntrack_count() -> String {
+    fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_else(|_| "0\n".to_owned())
+}
+
+#[test]
+fn without_privilege_it_cannot_measure() {
+    let _machine = share_the_machine();
+    // The folder that it was built in may be closed to others.
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("scanlab");
+    fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), &program).expect("copy scanlab");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder.path(), open_to_all).expect("set permissions");
+    let output = Command::new(&program).arg("selftest").current_dir("/").uid(65534).gid(65534).output();
+    let ended = ended(output.expect("the program starts"));
+    assert_eq!((ended.status, &*ended.stdout), (Some(3), ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("could not measure"), "{}", ended.stderr);
+}
+
+/// What comes of these probes in a lab with this fault. Its only rule makes conntrack track.
+fn lab_with(sabotage: &std::sync::Arc<Sabotage>, probes: &[Probe]) -> Result<Vec<Observation>, Error> {
+    let iptables = Iptables::find(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let tracking = "*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
+    let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
+    let blueprint = Blueprint {
+        iptables: &iptables,
+        interface: &interface,
+        mac: HOST_MAC,
+        addresses: &addresses,
+        services: &[],
+        rulesets: &[(Family::Ipv4, &ruleset)],
+        watch: Watch::Paths,
+        fault: Some(sabotage.clone()),
+    };
+    Lab::run(&blueprint, |lab| lab.send(probes))
+}
+
+fn syn() -> Probe {
+    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(23), 0)
+}
+
+#[test]
+fn each_fault_is_really_planted_and_met() {
+    let _machine = share_the_machine();
+    for fault in Fault::ALL {
+        let sabotage = Sabotage::new(fault);
+        let found = lab_with(&sabotage, &[syn()]);
+        assert!(sabotage.declined().is_none(), "{fault:?}: {:?}", sabotage.declined());
+        assert!(sabotage.planted() > 0 && sabotage.met() > 0, "{fault:?}: {sabotage:?}, {found:?}");
+        match fault {
+            // Every forged frame was read by the prober.
+            Fault::StaleReply | Fault::ResetOfAStranger | Fault::ResetOutOfWindow => {
+                assert_eq!((sabotage.planted(), sabotage.met()), (1, 1), "{fault:?}");
+            }
+            Fault::WrongFence => assert_eq!((sabotage.planted(), sabotage.met()), (2, 2)),
+            Fault::BlindLog => assert_ends_in(&found, "the kernel log is blind"),
+            Fault::LostTrace => assert_ends_in(&found, "the rule trace lost records"),
+            Fault::LogOverrun => assert_ends_in(&found, "the kernel log lost records"),
+            // A table that is full looks like a filter: without the error, the port would be called filtered.
+            Fault::FullConntrack => assert_ends_in(&found, "the conntrack table lost records"),
+        }
+    }
+}
+
+fn assert_ends_in(found: &Result<Vec<Observation>, Error>, words: &str) {
+    let error = found.as_ref().expect_err("the lab cannot measure");
+    assert!(matches!(error, Error::CannotMeasure(_)) && error.to_string().starts_with(words), "{error}");
+}
+
+/// Nothing is sent, so nothing is forged: a right ending that proves nothing.
+#[test]
+fn a_fault_that_the_instrument_never_met_is_not_planted() {
+    let _machine = share_the_machine();
+    let sabotage = Sabotage::new(Fault::StaleReply);
+    let found = lab_with(&sabotage, &[]).expect("an idle lab stands");
+    assert!(found.is_empty());
+    assert_eq!(judge(&sabotage, &Ok(Vec::new())).0, Outcome::NotPlanted);
+}
