@@ -7,9 +7,11 @@
 mod ask;
 mod base;
 mod command;
+mod edit;
 mod extension;
 mod getopt;
 mod icmp_type;
+mod judge;
 mod line;
 mod listing;
 mod number;
@@ -17,7 +19,9 @@ mod parse;
 mod ports;
 mod prefix;
 mod protocol;
+mod rewrite;
 mod rule;
+mod unified;
 mod words;
 
 use std::collections::BTreeSet;
@@ -29,6 +33,8 @@ use crate::error::Source;
 use crate::net::Family;
 use crate::port::PortSet;
 
+pub use edit::{Edit, apply};
+pub use judge::{Answer, Content, Packet};
 pub use rule::{LOG_PREFIX, Limit};
 
 /// A ruleset of one family.

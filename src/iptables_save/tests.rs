@@ -335,6 +335,19 @@ fn check_spans(listing: &Listing) {
     }
 }
 
+/// Whatever the rule looks like, a changed one is a rule again.
+fn check_rewrites(listing: &Listing) {
+    for (_, _, _, rule) in listing.rules() {
+        for clause in &rule.clauses {
+            for text in
+                [rule.without(clause), rule.with(clause, "-i lo"), rule.negating(clause), rule.with_target("-j DROP")]
+            {
+                check_spans(&Listing::parse(listing.family, &source(&format!("*filter\n{text}\n"))));
+            }
+        }
+    }
+}
+
 /// Words that make up rules, whole and broken, so that most texts get far.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
@@ -410,6 +423,51 @@ proptest! {
         for family in Family::BOTH {
             check_spans(&Listing::parse(family, &source(&text)));
             check_spans(&Listing::parse(family, &source(&format!("*filter\n-A INPUT {text}"))));
+            check_rewrites(&Listing::parse(family, &source(&format!("*filter\n-A INPUT {text}"))));
+        }
+    }
+}
+
+/// Rules of all kinds, with every protocol's match named, so that no option hangs on another clause.
+const RULES: &[&str] = &[
+    "-A INPUT -i lo -j ACCEPT",
+    "-A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m limit --limit 5/min --limit-burst 7 -j LOG --log-prefix \"a: \"",
+    "-A INPUT ! -s 10.0.0.0/8 -d 1.2.3.4 -p udp -m udp ! --sport 53 -m comment --comment \"x y\" -j DROP",
+    "-A INPUT -p icmp -m icmp --icmp-type 8 -m limit --limit 1/sec -j ACCEPT",
+    "-A INPUT -p tcp -m multiport --dports 80,443 -m tcp --tcp-flags ALL NONE -m state ! --state NEW -g scans",
+    "-A INPUT -m recent --set --name n --rsource -m no-such --what a b -f -o eth+ -j NEW --x",
+];
+
+#[test]
+fn a_rule_without_a_clause_asks_for_all_the_others() {
+    for text in RULES {
+        let rule = &input(text)[0];
+        for (at, clause) in rule.clauses.iter().enumerate() {
+            let shorter = rule.without(clause);
+            let left = input(&shorter);
+            let bound = matches!(clause.ask, Match::Limit { .. });
+            let kept =
+                |(other, one): &(usize, &Clause)| *other != at && !(bound && matches!(one.ask, Match::LimitBurst(_)));
+            let expected: Vec<_> =
+                rule.clauses.iter().enumerate().filter(kept).map(|(_, one)| (&one.ask, one.negated)).collect();
+            let observed: Vec<_> = left[0].clauses.iter().map(|one| (&one.ask, one.negated)).collect();
+            assert_eq!(expected, observed, "{shorter}");
+            assert_eq!(
+                left[0].target.as_ref().map(|target| &target.options),
+                rule.target.as_ref().map(|target| &target.options)
+            );
+        }
+    }
+}
+
+#[test]
+fn turning_a_clause_around_twice_changes_nothing() {
+    for text in RULES {
+        let rule = &input(text)[0];
+        for (at, clause) in rule.clauses.iter().enumerate() {
+            let turned = &input(&rule.negating(clause))[0];
+            assert_eq!(turned.clauses[at].negated, !clause.negated, "{}", turned.text);
+            assert_eq!(turned.negating(&turned.clauses[at]), rule.text);
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Changes to a ruleset, by line: a fix that is proposed, a mutant that is tried.
+
+use std::borrow::Cow;
+
+use crate::error::Source;
+
+/// A change. Line numbers are those of the original, whatever other edits do; a line that is not there is not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Takes a line away.
+    Delete {
+        /// Which one (1 is the first).
+        line: usize,
+    },
+    /// Puts a text in the place of a line.
+    Replace {
+        /// Which one.
+        line: usize,
+        /// The new line, or several, without the newline at the end.
+        text: String,
+    },
+    /// Puts a text before a line.
+    InsertBefore {
+        /// Which one; what is behind the last one appends.
+        line: usize,
+        /// The new line, or several, without the newline at the end.
+        text: String,
+    },
+    /// Puts a line before another one.
+    Move {
+        /// Which one.
+        line: usize,
+        /// Where to; what is behind the last one is the end.
+        before: usize,
+    },
+}
+
+/// The source with all `edits` made. New lines end like the ones that are there (CRLF, or a missing newline at the end).
+///
+/// Of several texts before one line the first edit's comes first. A line that is deleted is not moved.
+pub fn apply(source: &Source, edits: &[Edit]) -> Source {
+    let text: String = script(&source.text, edits).into_iter().filter_map(|step| step.new).collect();
+    Source { name: source.name.clone(), text: text.into() }
+}
+
+/// A step from the old text to the new one, line by line; both lines have their ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Step<'a> {
+    /// The line that was there.
+    pub old: Option<&'a str>,
+    /// The line that is there now.
+    pub new: Option<String>,
+}
+
+/// All steps, in order.
+pub(super) fn script<'a>(text: &'a str, edits: &[Edit]) -> Vec<Step<'a>> {
+    let old: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut steps = Vec::new();
+    for number in 1..=old.len() + 1 {
+        steps.extend(inserted(&old, edits, number).map(|line| Step { old: None, new: Some(line.to_owned()) }));
+        let Some(line) = old.get(number - 1) else { continue };
+        let mut kept = kept(line, edits, number, old.len()).into_iter();
+        steps.push(Step { old: Some(line), new: kept.next().map(str::to_owned) });
+        steps.extend(kept.map(|line| Step { old: None, new: Some(line.to_owned()) }));
+    }
+    end_lines(&mut steps, text);
+    steps
+}
+
+/// What is put before line `number`: new lines, and lines that come from elsewhere.
+fn inserted<'a>(old: &'a [&str], edits: &'a [Edit], number: usize) -> impl Iterator<Item = &'a str> {
+    let here = move |line: usize| line.clamp(1, old.len() + 1) == number;
+    let text = move |(at, edit): (usize, &'a Edit)| match edit {
+        Edit::InsertBefore { line, text } if here(*line) => lines(text),
+        Edit::Move { line, before } if here(*before) && goes(edits, *line, old.len()) == Some(at) => {
+            line.checked_sub(1).and_then(|at| old.get(at)).map_or(Vec::new(), |content| replaced(content, edits, *line))
+        }
+        _ => Vec::new(),
+    };
+    edits.iter().enumerate().flat_map(text)
+}
+
+/// What stands in the place of line `number`.
+fn kept<'a>(line: &'a str, edits: &'a [Edit], number: usize, count: usize) -> Vec<&'a str> {
+    if is_deleted(edits, number) || goes(edits, number, count).is_some() {
+        return Vec::new();
+    }
+    replaced(line, edits, number)
+}
+
+fn is_deleted(edits: &[Edit], number: usize) -> bool {
+    edits.contains(&Edit::Delete { line: number })
+}
+
+/// Which edit moves line `number`, if it goes elsewhere. The last one that speaks of it counts.
+fn goes(edits: &[Edit], number: usize, count: usize) -> Option<usize> {
+    let stays = |before: usize| (number..=number + 1).contains(&before.clamp(1, count + 1));
+    let mover = edits.iter().enumerate().rev().find_map(|(at, edit)| match edit {
+        Edit::Move { line, before } if *line == number => Some((at, stays(*before))),
+        _ => None,
+    });
+    mover.filter(|(_, stays)| !stays && !is_deleted(edits, number)).map(|(at, _)| at)
+}
+
+/// The line with its last replacement made.
+fn replaced<'a>(line: &'a str, edits: &'a [Edit], number: usize) -> Vec<&'a str> {
+    let text = edits.iter().rev().find_map(|edit| match edit {
+        Edit::Replace { line, text } if *line == number => Some(text),
+        _ => None,
+    });
+    text.map_or(vec![line], |text| lines(text))
+}
+
+/// The lines of a text that is put in; it has one at least.
+fn lines(text: &str) -> Vec<&str> {
+    text.strip_suffix('\n').unwrap_or(text).split('\n').collect()
+}
+
+/// Gives every new line an end: the one of the old text, and none to the last if the old text's last had none.
+fn end_lines(steps: &mut [Step<'_>], text: &str) {
+    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let open_end = !text.is_empty() && !text.ends_with('\n');
+    let mut new: Vec<&mut String> = steps.iter_mut().filter_map(|step| step.new.as_mut()).collect();
+    let last = new.len().wrapping_sub(1);
+    for (at, line) in new.iter_mut().enumerate() {
+        if at == last && open_end {
+            line.truncate(line.trim_end_matches(['\r', '\n']).len());
+        } else if !line.ends_with('\n') {
+            line.truncate(line.trim_end_matches('\r').len());
+            line.push_str(end);
+        }
+    }
+}
+
+/// `name` as diff(1) writes it: C-quoted if it holds a quote, a backslash or a control character.
+pub(super) fn quoted_name(name: &str) -> Cow<'_, str> {
+    if !name.contains(|c: char| c.is_control() || c == '"' || c == '\\') {
+        // A tab ends the name where it holds blanks.
+        return if name.contains(' ') { Cow::Owned(format!("{name}\t")) } else { Cow::Borrowed(name) };
+    }
+    let quoted = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_ascii_control() => format!("\\{:03o}", u32::from(c)),
+        c => c.to_string(),
+    };
+    Cow::Owned(format!("\"{}\"", name.chars().map(quoted).collect::<String>()))
+}
