@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use crate::check::{Check, Outcome};
 use crate::compare;
+use crate::coverage::{self, Coverage};
 use crate::error::{CannotMeasure, Error, Result, Source};
+use crate::iptables_save::Listing;
 use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Watch, Weather};
 use crate::log_line::LogLine;
 use crate::net::{Family, Mac};
@@ -54,6 +56,8 @@ pub struct ScenarioReport {
     pub host: HostReport,
     /// Every check, in the order of the plan.
     pub checks: Vec<Check>,
+    /// Which rules were exercised, for each of its rulesets; none where paths are not watched.
+    pub coverage: Vec<Coverage>,
     /// Every single probe and what it brought to light.
     pub probes: Vec<(Probe, Observation)>,
     /// The worst outcome.
@@ -246,6 +250,7 @@ impl Job {
         };
         let (mut probes, bursts) = (together(cells), together(bursts));
         probes.sort_by_key(|(probe, _)| (probe.family(), probe.technique, probe.flow.port));
+        let coverage = self.coverage(|| probes.iter().chain(&bursts).chain(&in_a_row));
 
         let mut checks = self.cell_checks(&probes);
         checks.extend(self.burst_checks(&bursts, &in_a_row));
@@ -261,8 +266,20 @@ impl Job {
             host: self.host(),
             outcome: compare::worst(&checks),
             checks,
+            coverage,
             probes,
         })
+    }
+
+    fn coverage<'a, I: Iterator<Item = &'a (Probe, Observation)>>(&self, probes: impl Fn() -> I) -> Vec<Coverage> {
+        if self.watch() != Watch::Paths {
+            return Vec::new();
+        }
+        let of = |(family, source): &(Family, Source)| {
+            let of_family = probes().filter(|(probe, _)| probe.family() == *family);
+            coverage::measure(&Listing::parse(*family, source), of_family.map(|(_, observation)| observation))
+        };
+        self.rulesets.iter().map(of).collect()
     }
 
     fn cell_checks(&self, probes: &[(Probe, Observation)]) -> Vec<Check> {

@@ -138,6 +138,11 @@ fn tell(error: &Error) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// A word to the user that is no error.
+fn say(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// stdout is the result. A reader that has seen enough (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();

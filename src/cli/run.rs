@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{FlavourArgument, Format};
 use crate::check::Outcome;
-use crate::error::{InputError, Result, Source};
+use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::report::{self, Report};
 use crate::run::{RunReport, Settings};
 use crate::scenario::{Scenario, discover};
@@ -32,6 +32,9 @@ pub struct Options {
     /// Which of the installed iptables to use
     #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
     iptables: FlavourArgument,
+    /// Fail unless at least so many percent of all rules were exercised
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    min_coverage: Option<f64>,
     /// Look vendors up in the IEEE's own file or in nmap's
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
@@ -50,13 +53,32 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(run::run(scenarios, settings))?;
-    let status = status(&found);
     let report = Report::of_run(&found, super::environment(&iptables, found.weather.clone()));
+    let covered = options.min_coverage.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
     super::print(&match options.format {
         Format::Table => report::run_table(&report, super::width()),
         Format::Json => report::to_json(&report),
     })?;
-    Ok(status)
+    Ok(ExitCode::from(match status(&found) {
+        0 if !covered => 1,
+        status => status,
+    }))
+}
+
+/// Whether enough of the rules were exercised; says so where they were not.
+fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
+    let covered = report.summary.and_then(|summary| summary.coverage);
+    let covered = covered.ok_or(CannotMeasure::NoPaths { what: "coverage" })?;
+    if covered < wanted {
+        super::say(&format!("coverage is {covered:.1} %, and --min-coverage asks for {wanted} %"));
+    }
+    Ok(covered >= wanted)
+}
+
+/// A percentage, as `--min-coverage` takes it.
+fn percent(text: &str) -> std::result::Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    number.ok_or_else(|| "a percentage is a number from 0 to 100".to_owned())
 }
 
 fn select(options: &Options) -> Result<Vec<Scenario>> {
@@ -77,11 +99,11 @@ pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
     oui_file.map_or_else(|| Ok(VendorDb::built_in()), |path| VendorDb::from_file(&Source::read(path)?))
 }
 
-fn status(found: &RunReport) -> ExitCode {
+fn status(found: &RunReport) -> u8 {
     let worst = found.scenarios.iter().map(|scenario| scenario.outcome).min();
     match worst {
-        Some(Outcome::Mismatched) => ExitCode::from(1),
-        Some(Outcome::NotRun) | None => ExitCode::from(3),
-        Some(Outcome::Known | Outcome::Matched) => ExitCode::SUCCESS,
+        Some(Outcome::Mismatched) => 1,
+        Some(Outcome::NotRun) | None => 3,
+        Some(Outcome::Known | Outcome::Matched) => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod exercised;
 mod json;
 mod selftest;
 mod table;
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
+use crate::coverage::{self, Coverage};
 use crate::lab::{Backend, Weather};
 use crate::net::{Family, Mac};
 use crate::observation::{Connection, LogRecord, Observation};
@@ -155,10 +157,13 @@ pub struct Scenario {
     pub host: Host,
     /// Its checks.
     pub checks: Vec<Check>,
+    /// Which rules its probes exercised.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Coverage>,
 }
 
 /// How many checks had which outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// Scenarios.
     pub scenarios: usize,
@@ -172,6 +177,9 @@ pub struct Summary {
     pub known: usize,
     /// Not run.
     pub not_run: usize,
+    /// How many of all rules were exercised, in percent; none where the paths of probes are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
 }
 
 /// More probes than this, and equal ones are told together.
@@ -212,6 +220,7 @@ fn scenario(report: &ScenarioReport) -> Scenario {
         outcome: report.outcome,
         host: Host::from(&report.host),
         checks: report.checks.clone(),
+        coverage: report.coverage.clone(),
     }
 }
 
@@ -226,6 +235,7 @@ impl Summary {
             mismatched: count(Outcome::Mismatched),
             known: count(Outcome::Known),
             not_run: count(Outcome::NotRun),
+            coverage: coverage::of_all(scenarios.iter().flat_map(|scenario| &scenario.coverage)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{ProbeRecord, Report, Scenario, Summary};
+use super::{ProbeRecord, Report, Scenario, Summary, exercised};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
 use crate::port::{Port, PortSet};
@@ -24,6 +24,7 @@ pub fn run_table(report: &Report, width: u16) -> String {
         if let Some(reasons) = reasons_table(scenario, width) {
             let _ = writeln!(text, "{}", reasons.trim_fmt());
         }
+        text.push_str(&exercised::block(&scenario.coverage, width));
         text.push('\n');
     }
     if let Some(summary) = report.summary {
@@ -151,7 +152,7 @@ fn families(families: &[Family]) -> String {
 }
 
 fn summary_line(summary: &Summary) -> String {
-    let Summary { scenarios, checks, matched, mismatched, known, not_run } = *summary;
+    let Summary { scenarios, checks, matched, mismatched, known, not_run, coverage } = *summary;
     let outcome = match (mismatched, not_run, known) {
         (0, 0, 0) => Outcome::Matched,
         (0, 0, _) => Outcome::Known,
@@ -159,10 +160,11 @@ fn summary_line(summary: &Summary) -> String {
         _ => Outcome::Mismatched,
     };
     let style = style(outcome);
+    let covered = coverage.map_or_else(String::new, |percent| format!("; {percent:.1} % of the rules exercised"));
     let loudly = if not_run == 0 { String::new() } else { format!(" ({not_run} did not run: see above)") };
     format!(
         "{style}{}: {checks} checks: {matched} matched, {mismatched} mismatched, {known} known, \
-         {not_run} not-run{style:#}{loudly}\n",
+         {not_run} not-run{style:#}{loudly}{covered}\n",
         if scenarios == 1 { "1 scenario".to_owned() } else { format!("{scenarios} scenarios") },
     )
 }

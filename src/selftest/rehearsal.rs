@@ -118,6 +118,7 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
         | CannotMeasure::NoProgram { .. }
         | CannotMeasure::System { .. }
         | CannotMeasure::NotIsolated { .. }
+        | CannotMeasure::NoPaths { .. }
         | CannotMeasure::NoFamily { .. }
         | CannotMeasure::Interrupted(_) => false,
     }
