@@ -1,5 +1,6 @@
 //! TCP flags: which are looked at, and which must be set.
 
+use crate::conntrack::ConntrackState;
 use crate::iptables_save::{Clause, Match};
 
 use super::draft::Draft;
@@ -42,7 +43,7 @@ pub fn syn_or_new(site: &Site<'_>) -> Vec<Draft> {
 }
 
 fn is_new(clause: &Clause) -> bool {
-    let new = [crate::conntrack::ConntrackState::New].into();
+    let new = [ConntrackState::New].into();
     !clause.negated && clause.ask == Match::State(new)
 }
 

@@ -28,10 +28,8 @@ pub fn move_state_rule(site: &Site<'_>) -> Vec<Draft> {
 }
 
 fn is_about_state(ask: &Match) -> bool {
-    let named = |states: &std::collections::BTreeSet<ConntrackState>| {
-        states.contains(&ConntrackState::Invalid) || states.contains(&ConntrackState::Established)
-    };
-    matches!(ask, Match::State(states) if named(states))
+    let Match::State(states) = ask else { return false };
+    states.contains(&ConntrackState::Invalid) || states.contains(&ConntrackState::Established)
 }
 
 fn to_the_front(site: &Site<'_>) -> Option<Draft> {

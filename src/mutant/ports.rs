@@ -66,15 +66,16 @@ fn without(ports: &Ports, at: usize) -> Ports {
 fn one_changed(site: &Site<'_>, change: fn(&RangeInclusive<u16>) -> Ports) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, option, ports) in clauses(site) {
-        for (at, old) in ports.iter().enumerate() {
-            for new in change(old).into_iter().filter(|new| !new.is_empty()) {
-                let mut ports = ports.clone();
-                ports[at] = new;
-                drafts.extend(fits(&ports).then(|| site.replace(clause, &written(clause, option, &ports))));
-            }
-        }
+        let lists = (0..ports.len()).flat_map(|at| changed_at(&ports, at, change)).filter(fits);
+        drafts.extend(lists.map(|ports| site.replace(clause, &written(clause, option, &ports))));
     }
     drafts
+}
+
+fn changed_at(ports: &Ports, at: usize, change: fn(&RangeInclusive<u16>) -> Ports) -> Vec<Ports> {
+    let with = |new| ports.iter().enumerate().map(|(i, old)| if i == at { &new } else { old }.clone()).collect();
+    let new = ports.get(at).map(change).unwrap_or_default();
+    new.into_iter().filter(|new| !new.is_empty()).map(with).collect()
 }
 
 fn fits(ports: &Ports) -> bool {
