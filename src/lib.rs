@@ -34,7 +34,7 @@
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
 //! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`coverage`] | processes, sockets and files of a run live in `lab` only |
-//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
+//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
@@ -66,7 +66,9 @@ pub mod error;
 pub mod expect;
 pub mod iptables_save;
 pub mod lab;
+pub mod lint;
 pub mod log_line;
+pub mod mutant;
 pub mod net;
 pub mod observation;
 pub mod path;

@@ -36,6 +36,7 @@ use crate::port::PortSet;
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
 pub use rule::{LOG_PREFIX, Limit};
+pub use unified::unified;
 
 /// A ruleset of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]

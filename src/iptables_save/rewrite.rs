@@ -52,8 +52,9 @@ impl Rule {
         std::iter::once(clause).chain(self.clauses.iter().filter(burst))
     }
 
-    /// The `-m` that `clause` belongs to: the last of its name in front of it.
-    fn module_of(&self, clause: &Clause) -> Option<&Module> {
+    /// The `-m` that `clause` belongs to: the last of its name in front of it. None for what every rule can ask, and for
+    /// the match that iptables loads by itself for the protocol.
+    pub fn module_of(&self, clause: &Clause) -> Option<&Module> {
         let name = clause.module.as_ref()?;
         self.modules.iter().rev().find(|module| module.name == *name && module.span.end <= clause.span.start)
     }

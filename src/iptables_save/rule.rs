@@ -53,6 +53,16 @@ impl Rule {
         self.target.as_ref().is_some_and(|target| TERMINAL.contains(&target.name.as_str()))
     }
 
+    /// Whether it lets in what matches: ACCEPT.
+    pub fn accepts(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.name == "ACCEPT")
+    }
+
+    /// Whether it keeps out what matches: DROP, REJECT.
+    pub fn denies(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| ["DROP", "REJECT"].contains(&target.name.as_str()))
+    }
+
     /// Whether it hands the packet to another chain (`-j CHAIN`, `-g CHAIN`), or back to the one before (`-j RETURN`).
     pub fn is_jump(&self) -> bool {
         let not_a_chain = |name: &str| TERMINAL.contains(&name) || super::extension::known_target(name).is_some();

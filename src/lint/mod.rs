@@ -1,0 +1,120 @@
+//! Reads rulesets for what is known to go wrong, before any probe is sent. Each finding says which line, why, and what
+//! to write there.
+//!
+//! A finding is advice, never a verdict: what a ruleset does is measured. So it is silent when in doubt, that is where a
+//! rule asks for something that cannot be read here, or where a chain may be reached in a way that is not followed.
+
+mod conntrack;
+mod default_deny;
+mod flags;
+mod limit;
+mod log_order;
+mod prefix;
+mod twin;
+mod typography;
+mod walk;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::iptables_save::Listing;
+
+/// Something in a ruleset that is known to go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub rule: FindingKind,
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// The line that it is about (1 is the first).
+    pub line: usize,
+    /// What happens, and why.
+    pub message: String,
+    /// What to do about it: in words, or the better line.
+    pub fix: Option<String>,
+}
+
+/// The kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A log prefix of more than 29 bytes.
+    PrefixTooLong,
+    /// A log prefix without a blank at its end.
+    PrefixWithoutBlank,
+    /// Quotes, dashes and blanks of a word processor.
+    Typography,
+    /// `-ieth0`, which iptables reads as the interface `-ieth0`.
+    GluedInterface,
+    /// A rate limit on DROP or REJECT.
+    LimitOnDeny,
+    /// A rate limit that is asked before the other matches.
+    LimitBeforeMatch,
+    /// `--tcp-flags ALL ALL`, which is not what nmap calls Xmas.
+    XmasAllFlags,
+    /// A rule against SYN scans before the rules that accept connections.
+    SynBeforeAccept,
+    /// A rule for packets that conntrack calls INVALID, behind a rule that takes all of these.
+    ScanBehindInvalid,
+    /// A rule for packets that conntrack calls INVALID, in a state that is another one.
+    ScanInOtherState,
+    /// A LOG behind a rule that lets none of its packets through.
+    LogBehindVerdict,
+    /// The host cannot talk to itself.
+    NoLoopback,
+    /// Answers to the host, and the rest of every connection, are denied.
+    NoEstablished,
+    /// Neighbour discovery is denied: nothing reaches the host over IPv6.
+    NoNeighbours,
+    /// There are no rules for IPv6.
+    NoIpv6,
+    /// A rule for IPv4 that IPv6 lacks.
+    NoIpv6Twin,
+}
+
+impl fmt::Display for FindingKind {
+    /// The name that is also in JSON: `prefix-too-long`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// All that is to be said about a ruleset, by file and line. Without `v6`, IPv6 is taken to have no rules at all.
+pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
+    findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
+    findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
+    // A line with a list of addresses makes several rules.
+    findings.dedup();
+    findings
+}
+
+const CHECKS: [fn(&Listing) -> Vec<Finding>; 8] = [
+    prefix::check,
+    typography::check,
+    limit::check,
+    flags::check,
+    conntrack::check,
+    log_order::check,
+    default_deny::check,
+    typography::check_interfaces,
+];
+
+fn lint_one(listing: &Listing) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(listing)).collect()
+}
+
+impl Finding {
+    fn new(rule: FindingKind, listing: &Listing, line: usize, message: impl Into<String>) -> Finding {
+        Finding { rule, file: listing.source.name.clone(), line, message: message.into(), fix: None }
+    }
+
+    fn fix(self, fix: impl Into<String>) -> Finding {
+        Finding { fix: Some(fix.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;
