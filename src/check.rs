@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::explanation::Explanation;
 use crate::net::{Family, Mac};
 use crate::port::Port;
 use crate::scan::{FilterVerdict, PortState};
@@ -54,8 +55,11 @@ pub struct Check {
     pub observed: Option<Findings>,
     /// What came of it.
     pub outcome: Outcome,
-    /// Why, in words; empty when there is nothing to say.
+    /// What differs, in words; empty when there is nothing to say.
     pub why: String,
+    /// Why it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
 }
 
 fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::Error> {

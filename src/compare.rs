@@ -29,9 +29,17 @@ pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) ->
     }
     let check = one_burst(burst, in_a_row);
     match check.outcome {
-        Outcome::Mismatched => Check { why: format!("after bursts for other rules {}", check.why), ..check },
+        Outcome::Mismatched => Check { why: format!("{IN_A_ROW} {}", check.why), ..check },
         _ => check,
     }
+}
+
+/// How the reason begins of a burst that went well alone, and not after others.
+const IN_A_ROW: &str = "after bursts for other rules";
+
+/// Whether the check of a burst complains of the one that came after others.
+pub fn is_of_burst_in_a_row(check: &Check) -> bool {
+    check.why.starts_with(IN_A_ROW)
 }
 
 /// The state is the one that every probe found, or the first that differs; the prefixes are told once each.
@@ -144,11 +152,31 @@ fn findings(observation: &Observation) -> Findings {
 fn check(subject: Subject, family: Option<Family>, expected: Findings, observed: Findings) -> Check {
     let outcome = if expected == observed { Outcome::Matched } else { Outcome::Mismatched };
     let why = difference(&expected, &observed);
-    Check { subject, port: None, family, burst_of: None, expected, observed: Some(observed), outcome, why }
+    Check {
+        subject,
+        port: None,
+        family,
+        burst_of: None,
+        expected,
+        observed: Some(observed),
+        outcome,
+        why,
+        explanation: None,
+    }
 }
 
 fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: String) -> Check {
-    Check { subject, port: None, family, burst_of: None, expected, observed: None, outcome: Outcome::NotRun, why }
+    Check {
+        subject,
+        port: None,
+        family,
+        burst_of: None,
+        expected,
+        observed: None,
+        outcome: Outcome::NotRun,
+        why,
+        explanation: None,
+    }
 }
 
 impl Check {

@@ -33,9 +33,9 @@
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
 //! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
-//! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`coverage`] | processes, sockets and files of a run live in `lab` only |
+//! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -64,6 +64,8 @@ pub mod coverage;
 pub mod discovery;
 pub mod error;
 pub mod expect;
+pub mod explain;
+pub mod explanation;
 pub mod iptables_save;
 pub mod lab;
 pub mod lint;

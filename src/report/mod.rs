@@ -1,6 +1,7 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
 mod exercised;
+mod explained;
 mod json;
 mod selftest;
 mod table;

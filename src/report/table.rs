@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{ProbeRecord, Report, Scenario, Summary, exercised};
+use super::{ProbeRecord, Report, Scenario, Summary, exercised, explained};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
 use crate::port::{Port, PortSet};
@@ -24,6 +24,7 @@ pub fn run_table(report: &Report, width: u16) -> String {
         if let Some(reasons) = reasons_table(scenario, width) {
             let _ = writeln!(text, "{}", reasons.trim_fmt());
         }
+        text.push_str(&explained::blocks(&scenario.checks, width));
         text.push_str(&exercised::block(&scenario.coverage, width));
         text.push('\n');
     }
@@ -60,7 +61,7 @@ fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
 }
 
 /// `null fin xmas at 80, 443`
-fn whereabouts(checks: &[&Check]) -> String {
+pub(super) fn whereabouts(checks: &[&Check]) -> String {
     let mut scans: Vec<String> = checks.iter().map(|check| scan(check)).collect();
     scans.dedup();
     let mut seen = BTreeSet::new();

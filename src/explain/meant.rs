@@ -1,0 +1,86 @@
+//! Which rule was meant to deal with a packet: the one that logs with the expected prefix, or the one of the expected verdict
+//! that fits the packet best.
+
+use super::goal::Goal;
+use super::{Scene, Stand, stands};
+use crate::iptables_save::{Answer, Match, Packet};
+
+/// The rule that was meant.
+pub fn find<'a>(goal: &Goal, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+    match goal {
+        Goal::Line(prefix) | Goal::Lines { prefix, .. } => by_prefix(prefix, packet, scene),
+        Goal::LetIn(_) => by_target(&["ACCEPT"], packet, scene),
+        Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], packet, scene),
+        Goal::NoLine(_) | Goal::Conversation => None,
+    }
+}
+
+fn by_prefix<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
+    stands(scene.listing).filter(logs).min_by_key(|stand| refusals(stand, packet))
+}
+
+/// A rule that speaks of the packet's port, or one that nothing of it refuses. A rule that two clauses of it refuse was
+/// meant for something else.
+fn by_target<'a>(targets: &[&str], packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+    let has_target = |stand: &Stand| {
+        let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
+        name.is_some_and(|name| targets.contains(&name)) && !stand.chain.starts_with("OUTPUT")
+    };
+    let fits = |stand: &Stand| match refusals(stand, packet) {
+        0 => true,
+        1 => names_port(stand, packet),
+        _ => false,
+    };
+    let fitting = stands(scene.listing).filter(has_target).filter(fits);
+    fitting.min_by_key(|stand| (refusals(stand, packet), !names_port(stand, packet)))
+}
+
+/// How many clauses of the rule refuse the packet.
+fn refusals(stand: &Stand, packet: &Packet) -> usize {
+    stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == Answer::No).count()
+}
+
+fn names_port(stand: &Stand, packet: &Packet) -> bool {
+    let names = |ask: &Match| matches!(ask, Match::DestinationPorts(_));
+    stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == Answer::Yes)
+}
+
+/// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
+/// one letter changed. Rules that met the packet come first.
+pub fn misspelt<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+    let similar = |stand: &Stand| stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other));
+    stands(scene.listing).filter(similar).min_by_key(|stand| refusals(stand, packet))
+}
+
+fn is_similar(wanted: &str, found: &str) -> bool {
+    let (one, other) = (wanted.trim(), found.trim());
+    let is_cut = found.len() >= 8 && wanted.starts_with(found);
+    !found.is_empty() && (one.eq_ignore_ascii_case(other) || is_cut || differ_in_one(one, other))
+}
+
+/// One letter is another, or is missing on one side.
+fn differ_in_one(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let same_start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let same_end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let longest = one.len().max(other.len());
+    one.len().abs_diff(other.len()) <= 1 && longest > 3 && same_start + same_end + 1 >= longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_recognised_when_it_was_cut_or_misspelt() {
+        let wanted = "<IPT> Xmas scan: ";
+        for found in ["<IPT> Xmas scan:", "<IPT> Xmas scan", "<IPT> xmas scan: ", "<IPT> Xmaas scan: ", "<IPT> Xmas sc"]
+        {
+            assert!(is_similar(wanted, found), "{found}");
+        }
+        for found in ["", "<IPT> ", "<IPT> Null scan: ", "<IPT> FIN scan: ", "DROP: "] {
+            assert!(!is_similar(wanted, found), "{found}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Why the rule that was meant did not do it. Worked out from two sides: where the packet's path ended, which is measured,
+//! and which clause of the rule refuses the packet.
+
+use super::goal::Goal;
+use super::{Finding, Scene, Stand, meant, stand_of, stands};
+use crate::conntrack::ConntrackState;
+use crate::explanation::Cause;
+use crate::iptables_save::{Answer, Clause, Match, Packet, Rule};
+use crate::observation::Observation;
+use crate::path::{Fate, Path, Step, StepVerdict};
+use crate::probe::Probe;
+use crate::scan::PortState;
+
+/// Finds out why `goal` was missed by the probe that `observation` speaks of, one of `probes`.
+pub fn find<'a>(
+    goal: Goal,
+    packet: Packet,
+    observation: &'a Observation,
+    probes: &'a [(Probe, Observation)],
+    scene: Scene<'a>,
+) -> Finding<'a> {
+    let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
+    let case = Case { packet: &packet, path, observation, probes, scene };
+    let verdict = case.judge(&goal);
+    Finding { cause: verdict.cause, took: verdict.took, meant: verdict.meant, clause: verdict.clause, packet, goal }
+}
+
+struct Case<'a, 'p> {
+    packet: &'p Packet,
+    path: &'a Path,
+    observation: &'a Observation,
+    probes: &'a [(Probe, Observation)],
+    scene: Scene<'a>,
+}
+
+struct Judgement<'a> {
+    cause: Cause,
+    took: Option<&'a Step>,
+    meant: Option<Stand<'a>>,
+    clause: Option<usize>,
+}
+
+impl<'a> Case<'a, '_> {
+    fn judge(&self, goal: &Goal) -> Judgement<'a> {
+        match goal {
+            Goal::Line(prefix) => self.line(goal, prefix),
+            Goal::NoLine(prefix) => self.no_line(prefix),
+            Goal::Lines { observed, .. } => self.lines(goal, *observed),
+            Goal::LetIn(state) => self.let_in(goal, *state),
+            Goal::KeepOut(_) => self.keep_out(goal),
+            Goal::Conversation => self.conversation(),
+        }
+    }
+
+    fn line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
+        if let Some(meant) = meant::find(goal, self.packet, self.scene) {
+            return self.why_not(meant);
+        }
+        match meant::misspelt(prefix, self.packet, self.scene) {
+            Some(meant) if meant.is_on(self.path) => self.judgement(Cause::OtherPrefix).meant(meant),
+            Some(meant) => self.why_not(meant),
+            None => self.judgement(Cause::NoRule),
+        }
+    }
+
+    fn no_line(&self, prefix: &str) -> Judgement<'a> {
+        let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
+        let ways = [Some(self.path), self.observation.answer_path.as_deref()];
+        let step = ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs);
+        Judgement { took: step, ..self.judgement(Cause::TooBroad) }
+    }
+
+    /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
+    fn lines(&self, goal: &Goal, observed: u32) -> Judgement<'a> {
+        let Some(meant) = meant::find(goal, self.packet, self.scene) else { return self.judgement(Cause::NoRule) };
+        if !meant.is_on(self.path) && observed == 0 {
+            return self.why_not(meant);
+        }
+        let cause = if limit_is_first(meant.rule) { Cause::LimitFirst } else { Cause::OtherRate };
+        self.judgement(cause).meant(meant)
+    }
+
+    fn let_in(&self, goal: &Goal, state: PortState) -> Judgement<'a> {
+        let taken = |path: &&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
+        if let Some(answer) = self.observation.answer_path.as_deref().filter(taken) {
+            return Judgement { took: answer.last(), ..self.judgement(Cause::AnswerTaken) };
+        }
+        match self.path.fate {
+            Fate::Accepted if state == PortState::Open => self.judgement(Cause::NotListening),
+            Fate::Accepted if state == PortState::Closed => self.judgement(Cause::Listening),
+            Fate::Vanished => self.judgement(Cause::Vanished),
+            _ => match meant::find(goal, self.packet, self.scene) {
+                Some(meant) => self.why_not(meant),
+                None => self.judgement(self.taker(Cause::TooBroad)),
+            },
+        }
+    }
+
+    fn keep_out(&self, goal: &Goal) -> Judgement<'a> {
+        if let Some(limited) = self.let_go() {
+            return self.judgement(Cause::LimitOnVerdict).meant(limited);
+        }
+        match meant::find(goal, self.packet, self.scene) {
+            Some(meant) => self.why_not(meant),
+            None => self.judgement(self.taker(Cause::TooBroad)),
+        }
+    }
+
+    /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
+    fn let_go(&self) -> Option<Stand<'a>> {
+        let first = self.probes.first()?.1.path.as_deref()?;
+        let ended = stand_of(first.last()?, self.scene.listing)?;
+        (ended.rule.limit().is_some() && ended.rule.is_terminal() && !ended.is_on(self.path)).then_some(ended)
+    }
+
+    fn conversation(&self) -> Judgement<'a> {
+        let taken = |path: &&&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
+        let ways: Vec<&'a Path> = self.observation.followup_paths.iter().map(AsRef::as_ref).collect();
+        match ways.iter().find(taken) {
+            Some(path) => Judgement { took: path.last(), ..self.judgement(Cause::FollowupTaken) },
+            None => self.judgement(Cause::NotListening),
+        }
+    }
+
+    /// Why `meant` is not on the path.
+    fn why_not(&self, meant: Stand<'a>) -> Judgement<'a> {
+        let refuses = |clause: &Clause| clause.answer(self.packet) == Answer::No;
+        let clause = meant.rule.clauses.iter().position(refuses);
+        let cause = match clause.map(|index| &meant.rule.clauses[index].ask) {
+            _ if meant.table == "nat" && self.packet.conntrack == Some(ConntrackState::Invalid) => Cause::NatTable,
+            Some(Match::State(_)) => Cause::ConntrackState,
+            Some(Match::TcpFlags { .. }) => Cause::TcpFlags,
+            Some(_) => Cause::OtherMatch,
+            None => self.not_reached(meant),
+        };
+        Judgement { clause, ..self.judgement(cause).meant(meant) }
+    }
+
+    /// No clause refuses the packet: it never came so far, or its limit is used up.
+    fn not_reached(&self, meant: Stand<'a>) -> Cause {
+        if self.went_past(meant) {
+            return match (meant.rule.limit(), limit_is_first(meant.rule)) {
+                (Some(_), true) => Cause::LimitFirst,
+                (Some(_), false) => Cause::LimitSpent,
+                (None, _) => Cause::OtherMatch,
+            };
+        }
+        if self.is_user_chain(meant) && !self.entered(meant.chain) && self.jump_is_refused(meant.chain) {
+            return Cause::ChainNotReached;
+        }
+        let taker = self.path.last().and_then(|step| stand_of(step, self.scene.listing));
+        match taker {
+            Some(taker) if asks_alike(taker.rule, meant.rule) => Cause::LogBehindVerdict,
+            Some(_) => Cause::EarlierRule,
+            None => Cause::Policy,
+        }
+    }
+
+    /// Whether a later rule of the chain, or its end, was met.
+    fn went_past(&self, meant: Stand) -> bool {
+        let same_chain = |step: &&Step| (step.table.as_str(), step.chain.as_str()) == (meant.table, meant.chain);
+        let past = |step: &Step| step.rule.is_none_or(|number| number > meant.number);
+        self.path.steps.iter().filter(same_chain).any(past)
+    }
+
+    fn is_user_chain(&self, stand: Stand) -> bool {
+        const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+        !BUILT_IN.contains(&stand.chain)
+    }
+
+    fn entered(&self, chain: &str) -> bool {
+        let enters = |step: &Step| match &step.verdict {
+            StepVerdict::Jump(to) | StepVerdict::Goto(to) => to == chain,
+            _ => false,
+        };
+        self.path.steps.iter().any(enters)
+    }
+
+    fn jump_is_refused(&self, chain: &str) -> bool {
+        let jumps = |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == chain);
+        let mut jumps = stands(self.scene.listing).filter(jumps);
+        jumps.all(|jump| jump.rule.answer(self.packet) == Answer::No)
+    }
+
+    /// `by_rule`, unless a policy had the last word.
+    fn taker(&self, by_rule: Cause) -> Cause {
+        match self.path.last() {
+            Some(step) if step.rule.is_some() => by_rule,
+            _ => Cause::Policy,
+        }
+    }
+
+    fn judgement(&self, cause: Cause) -> Judgement<'a> {
+        Judgement { cause, took: self.path.last(), meant: None, clause: None }
+    }
+}
+
+impl<'a> Judgement<'a> {
+    fn meant(self, meant: Stand<'a>) -> Judgement<'a> {
+        Judgement { meant: Some(meant), ..self }
+    }
+}
+
+/// Whether the limit stands in front of a clause that tells packets apart.
+fn limit_is_first(rule: &Rule) -> bool {
+    let limit = rule.clauses.iter().position(|clause| matches!(clause.ask, Match::Limit { .. }));
+    let tells_apart =
+        |clause: &Clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
+    limit.is_some_and(|limit| rule.clauses[limit..].iter().any(tells_apart))
+}
+
+/// Whether both ask for the same, limits and comments aside.
+pub(super) fn asks_alike(one: &Rule, other: &Rule) -> bool {
+    asks(one) == asks(other)
+}
+
+fn asks(rule: &Rule) -> Vec<(&Match, bool)> {
+    let aside = |ask: &Match| matches!(ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
+    rule.clauses.iter().filter(|clause| !aside(&clause.ask)).map(|clause| (&clause.ask, clause.negated)).collect()
+}

@@ -1,0 +1,99 @@
+//! Why a check is not as expected: facts, between `explain` that finds them and the reports that tell them.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Why a check is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The kind of mistake.
+    pub cause: Cause,
+    /// The rule or policy that took the packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took: Option<Place>,
+    /// The rule that was meant to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meant: Option<Place>,
+    /// The whole of it, in plain words.
+    pub words: String,
+    /// A change of the ruleset that has been tried, and mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
+}
+
+/// The kinds of mistakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A rule in front of the one that was meant takes the packet.
+    EarlierRule,
+    /// The LOG stands behind the rule that takes what it would log.
+    LogBehindVerdict,
+    /// Conntrack calls the packet INVALID, or anything else than what the rule asks for.
+    ConntrackState,
+    /// The rule stands in the nat table, which never sees what is INVALID, nor any but the first packet of a flow.
+    NatTable,
+    /// The rule looks for other TCP flags.
+    TcpFlags,
+    /// Another match of the rule does not fit: port, protocol, interface, address.
+    OtherMatch,
+    /// A rule takes the packet on purpose, and should not.
+    TooBroad,
+    /// The rule's limit is used up.
+    LimitSpent,
+    /// The limit is asked before the rule's other matches, so that any packet uses it up.
+    LimitFirst,
+    /// The rule that drops carries a limit: what is more falls through.
+    LimitOnVerdict,
+    /// The rate of the rule is another, or it has none.
+    OtherRate,
+    /// No rule takes the packet: the policy does.
+    Policy,
+    /// There is no rule that was meant to.
+    NoRule,
+    /// The rule logs with another prefix.
+    OtherPrefix,
+    /// Nothing jumps to the chain of the rule.
+    ChainNotReached,
+    /// The host's answer is taken on its way out.
+    AnswerTaken,
+    /// A packet that follows in the conversation is taken.
+    FollowupTaken,
+    /// The ruleset lets it in, and nothing listens.
+    NotListening,
+    /// The ruleset lets it in, and something listens.
+    Listening,
+    /// The packet is gone between two hooks, and no rule took it.
+    Vanished,
+}
+
+/// Where a rule or a policy stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Place {
+    /// The ruleset's file.
+    pub file: PathBuf,
+    /// Its line; none for the policy of a chain that the file does not declare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// The rule's number in its chain, from 1; none for a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// Its text.
+    pub text: String,
+}
+
+/// A change of the ruleset that mends a mismatch, and changes nothing else: it was loaded, and every check was done again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Patch {
+    /// What it does, in words.
+    pub words: String,
+    /// How many mismatches are gone with it.
+    pub mends: usize,
+    /// A unified diff.
+    pub diff: String,
+}

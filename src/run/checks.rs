@@ -1,0 +1,191 @@
+//! From what the labs found to the checks of a scenario: expected against observed, why, and which rules were exercised.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::job::{Found, Job, Task};
+use super::{HostReport, ScenarioReport};
+use crate::check::{Check, Outcome};
+use crate::compare;
+use crate::coverage::{self, Coverage};
+use crate::error::Result;
+use crate::explain::mend::{self, Candidate};
+use crate::explain::{Scene, explain};
+use crate::iptables_save::Listing;
+use crate::lab::{Lab, Neighbourhood, Watch};
+use crate::log_line::LogLine;
+use crate::net::Mac;
+use crate::observation::Observation;
+use crate::plan::{Burst, Cell};
+use crate::probe::Probe;
+
+/// What all labs of a job found, put in order.
+pub struct Evidence {
+    cells: Vec<(Probe, Observation)>,
+    bursts: Vec<(Probe, Observation)>,
+    in_a_row: Vec<(Probe, Observation)>,
+    neighbourhood: Neighbourhood,
+}
+
+impl Evidence {
+    /// Puts in order what was found.
+    pub fn of(found: Found) -> Evidence {
+        let mut evidence = Evidence {
+            cells: Vec::new(),
+            bursts: Vec::new(),
+            in_a_row: Vec::new(),
+            neighbourhood: found.0.values().find_map(|found| found.neighbourhood).unwrap_or_default(),
+        };
+        for (task, found) in found.0 {
+            match task {
+                Task::Round(_) => evidence.cells.extend(found.probes),
+                Task::Bursts(_) => evidence.bursts.extend(found.probes),
+                Task::BurstsInARow => evidence.in_a_row.extend(found.probes),
+            }
+        }
+        evidence.cells.sort_by_key(|(probe, _)| (probe.family(), probe.technique, probe.flow.port));
+        evidence
+    }
+
+    /// The probes that a check rests on; of a burst those that show what it complains of.
+    fn of_check(&self, check: &Check) -> Vec<(Probe, Observation)> {
+        let of = |probes: &[(Probe, Observation)]| -> Vec<(Probe, Observation)> {
+            probes.iter().filter(|(probe, _)| is_of(check, probe)).cloned().collect()
+        };
+        match check.burst_of {
+            None => of(&self.cells),
+            Some(_) if compare::is_of_burst_in_a_row(check) => of(&self.in_a_row),
+            Some(_) => of(&self.bursts),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(Probe, Observation)> {
+        self.cells.iter().chain(&self.bursts).chain(&self.in_a_row)
+    }
+}
+
+fn is_of(check: &Check, probe: &Probe) -> bool {
+    (check.family, check.subject.technique(), check.port)
+        == (Some(probe.family()), Some(probe.technique), Some(probe.flow.port))
+}
+
+impl Job {
+    /// The report of what was found.
+    pub fn report(&self, found: Found) -> Result<(ScenarioReport, Evidence)> {
+        let evidence = Evidence::of(found);
+        let mut checks = self.checks(&evidence)?;
+        self.explain(&mut checks, &evidence);
+        let report = ScenarioReport {
+            title: self.scenario.title.clone(),
+            file: self.scenario.source.name.clone(),
+            host: self.host(),
+            outcome: compare::worst(&checks),
+            checks,
+            coverage: self.coverage(&evidence),
+            probes: evidence.cells.clone(),
+        };
+        Ok((report, evidence))
+    }
+
+    /// Every check, in the order of the plan.
+    pub fn checks(&self, evidence: &Evidence) -> Result<Vec<Check>> {
+        let mut checks = self.cell_checks(&evidence.cells);
+        checks.extend(self.burst_checks(&evidence.bursts, &evidence.in_a_row));
+        checks.extend(self.plan.too_long.iter().map(compare::too_long));
+        let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
+        let (families, found) = (Lab::families(), &evidence.neighbourhood);
+        checks.extend(compare::neighbours(&self.scenario, self.mac(), &families, found, &in_log, &self.vendors));
+        compare::apply_known(&self.scenario, &mut checks)?;
+        Ok(checks)
+    }
+
+    /// Says of every check that is not as expected, known or not, why it is so.
+    fn explain(&self, checks: &mut [Check], evidence: &Evidence) {
+        let listings = self.listings();
+        let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
+        for check in checks.iter_mut().filter(differs) {
+            let probes = evidence.of_check(check);
+            check.explanation = self.scene(&listings, check).and_then(|scene| {
+                let finding = explain(check, &probes, scene)?;
+                Some(finding.explanation(scene))
+            });
+        }
+    }
+
+    /// What may mend a check, to be tried.
+    pub fn candidates(&self, check: &Check, evidence: &Evidence) -> Vec<Candidate> {
+        let (listings, probes) = (self.listings(), evidence.of_check(check));
+        let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
+        explain(check, &probes, scene).map_or_else(Vec::new, |finding| mend::candidates(&finding, scene))
+    }
+
+    fn listings(&self) -> Vec<Listing> {
+        self.rulesets.iter().map(|(family, source)| Listing::parse(*family, source)).collect()
+    }
+
+    fn scene<'a>(&'a self, listings: &'a [Listing], check: &Check) -> Option<Scene<'a>> {
+        let is_own = |listing: &&Listing| Some(listing.family) == check.family;
+        Some(Scene {
+            listing: listings.iter().find(is_own)?,
+            twin: listings.iter().find(|listing| !is_own(listing)),
+            interface: &self.scenario.host.interface,
+        })
+    }
+
+    fn coverage(&self, evidence: &Evidence) -> Vec<Coverage> {
+        if self.watch() != Watch::Paths {
+            return Vec::new();
+        }
+        let of = |listing: &Listing| {
+            let of_family = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
+            coverage::measure(listing, of_family.map(|(_, observation)| observation))
+        };
+        self.listings().iter().map(of).collect()
+    }
+
+    fn cell_checks(&self, probes: &[(Probe, Observation)]) -> Vec<Check> {
+        let key = |probe: &Probe| (probe.family(), probe.technique, probe.flow.port);
+        let observed: BTreeMap<_, _> = probes.iter().map(|(probe, observation)| (key(probe), observation)).collect();
+        let mut cells: Vec<&Cell> = self.plan.rounds.iter().flatten().collect();
+        cells.sort_by_key(|cell| (cell.family, cell.technique, cell.port));
+        let check = |cell: &Cell| match observed.get(&(cell.family, cell.technique, cell.port)) {
+            Some(observation) => compare::cell(cell, observation),
+            None => compare::no_family(cell.technique, cell.family, cell.port, &cell.expected),
+        };
+        cells.into_iter().map(check).collect()
+    }
+
+    fn burst_checks(&self, afresh: &[(Probe, Observation)], in_a_row: &[(Probe, Observation)]) -> Vec<Check> {
+        let check = |burst: &Burst| match of_burst(burst, afresh) {
+            observed if observed.is_empty() => {
+                compare::no_family(burst.technique, burst.family, burst.port, &burst.expected)
+            }
+            observed => compare::burst(burst, &observed, &of_burst(burst, in_a_row)),
+        };
+        self.plan.bursts.iter().map(check).collect()
+    }
+
+    fn host(&self) -> HostReport {
+        let addresses = &self.scenario.host.addresses;
+        HostReport {
+            mac: self.mac(),
+            vendor: self.vendors.lookup(self.mac()).nmap,
+            interface: self.scenario.host.interface.to_string(),
+            addresses: vec![
+                format!("{}/{}", addresses.v4.host, addresses.v4.prefix_len),
+                format!("{}/{}", addresses.v6.host, addresses.v6.prefix_len),
+            ],
+        }
+    }
+}
+
+fn of_burst(burst: &Burst, probes: &[(Probe, Observation)]) -> Vec<Observation> {
+    let key = (burst.family, burst.technique, burst.port);
+    let same = |probe: &Probe| (probe.family(), probe.technique, probe.flow.port) == key;
+    probes.iter().filter(|(probe, _)| same(probe)).map(|(_, observation)| observation.clone()).collect()
+}
+
+/// The host's MAC address in `MAC=` of the lines of packets that it received.
+fn host_macs<'a>(probes: impl Iterator<Item = &'a (Probe, Observation)>) -> BTreeSet<Mac> {
+    let records = probes.flat_map(|(_, observation)| &observation.log);
+    records.filter_map(|record| LogLine::parse(&record.line)?.mac()).map(|mac| mac.destination).collect()
+}

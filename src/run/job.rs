@@ -1,0 +1,226 @@
+//! One scenario as work for labs: what has to be done, and how a lab does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Settings;
+use crate::error::{CannotMeasure, Result, Source};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Watch, Weather};
+use crate::net::{Family, Mac};
+use crate::observation::Observation;
+use crate::phase::{Numbering, Phase, SEED};
+use crate::plan::{Burst, Cell, Plan, Round, greeting};
+use crate::probe::Probe;
+use crate::ruleset;
+use crate::scan::Technique;
+use crate::scenario::Scenario;
+use crate::vendor::VendorDb;
+
+/// One scenario, planned.
+pub struct Job {
+    pub scenario: Scenario,
+    pub plan: Plan,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
+    services: Vec<Service>,
+    iptables: Iptables,
+    pub vendors: Arc<VendorDb>,
+}
+
+/// What one lab does of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// The round with this number; the first one also explores the neighbourhood.
+    Round(usize),
+    /// These bursts, each with fresh limits.
+    Bursts(usize),
+    /// The bursts of all limits that are to be a rule's own, one after the other.
+    BurstsInARow,
+}
+
+/// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
+const BURSTS: usize = 12;
+
+/// What one lab found.
+pub struct OfTask {
+    pub probes: Vec<(Probe, Observation)>,
+    pub neighbourhood: Option<Neighbourhood>,
+    pub weather: Weather,
+}
+
+/// What all labs of a job found.
+#[derive(Default)]
+pub struct Found(pub BTreeMap<Task, OfTask>);
+
+impl Found {
+    /// The weather, the same in all labs.
+    pub fn weather(&self) -> Option<Weather> {
+        self.0.values().next().map(|found| found.weather.clone())
+    }
+}
+
+impl Job {
+    /// Plans the scenario.
+    pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
+        let rulesets = rulesets(&scenario);
+        let sources: Vec<&Source> = rulesets.iter().map(|(_, source)| source).collect();
+        let plan = Plan::of(&scenario, &sources)?;
+        let services = scenario.host.listen.iter();
+        let services = services.map(|port| Service { port: *port, greeting: greeting(&scenario, *port) }).collect();
+        let (iptables, vendors) = (settings.iptables.clone(), Arc::clone(&settings.vendors));
+        Ok(Job { scenario, plan, rulesets, services, iptables, vendors })
+    }
+
+    /// The host's MAC address.
+    pub fn mac(&self) -> Mac {
+        self.scenario.host.mac.unwrap_or(HOST_MAC)
+    }
+
+    /// What is to be done, each in a lab of its own.
+    pub fn tasks(&self) -> Vec<Task> {
+        let rounds = (0..self.plan.rounds.len()).map(Task::Round);
+        let bursts = (0..self.plan.bursts.len().div_ceil(BURSTS)).map(Task::Bursts);
+        let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
+        rounds.chain(bursts).chain(in_a_row).collect()
+    }
+
+    /// Does the task in a lab of its own.
+    pub fn perform(&self, task: Task) -> Result<OfTask> {
+        let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+        let blueprint = Blueprint {
+            iptables: &self.iptables,
+            interface: &self.scenario.host.interface,
+            mac: self.mac(),
+            addresses: &self.scenario.host.addresses,
+            services: &self.services,
+            rulesets: &rulesets,
+            watch: self.watch(),
+            fault: None,
+        };
+        Lab::run(&blueprint, |lab| {
+            let probes = match task {
+                Task::Round(number) => self.cells(lab, &self.plan.rounds[number])?,
+                Task::Bursts(number) => self.bursts_afresh(lab, number)?,
+                Task::BurstsInARow => self.bursts_in_a_row(lab)?,
+            };
+            let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
+            Ok(OfTask { probes, neighbourhood, weather: lab.weather.clone() })
+        })
+    }
+
+    /// x_tables tells no path, and verdicts are watched there only where a row asks for one.
+    pub fn watch(&self) -> Watch {
+        let asked = || self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
+        match self.iptables.backend {
+            Backend::Nft => Watch::Paths,
+            Backend::Legacy if asked() => Watch::Verdicts,
+            Backend::Legacy => Watch::Replies,
+        }
+    }
+
+    fn cells(&self, lab: &mut Lab, round: &Round) -> Result<Vec<(Probe, Observation)>> {
+        let mut phases = Phases::new(&self.scenario);
+        let here: Vec<&Cell> = round.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
+        let probes: Vec<Probe> =
+            here.iter().map(|cell| phases.of(cell.technique, cell.family).probe(cell.port, 0)).collect();
+        let observations = lab.send_each_afresh(&probes)?;
+        Ok(probes.into_iter().zip(observations).collect())
+    }
+
+    /// The two families of a burst have limits of their own, so that one renewal serves both.
+    fn bursts_afresh(&self, lab: &mut Lab, number: usize) -> Result<Vec<(Probe, Observation)>> {
+        let bursts = self.plan.bursts.chunks(BURSTS).nth(number).unwrap_or_default();
+        let mut phases = Phases::new(&self.scenario);
+        let mut found = Vec::new();
+        for pair in bursts.chunk_by(|one, other| one.family < other.family) {
+            lab.renew_limits()?;
+            for burst in pair {
+                found.extend(send_burst(lab, &mut phases, burst)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn bursts_in_a_row(&self, lab: &mut Lab) -> Result<Vec<(Probe, Observation)>> {
+        let mut phases = Phases::new(&self.scenario);
+        let mut found = Vec::new();
+        for burst in self.plan.bursts.iter().filter(|burst| burst.own_limit) {
+            found.extend(send_burst(lab, &mut phases, burst)?);
+        }
+        Ok(found)
+    }
+
+    /// The same job with another ruleset for `family`.
+    pub fn with_ruleset(&self, family: Family, ruleset: &Source) -> Job {
+        let other =
+            |(of, source): &(Family, Source)| (*of, if *of == family { ruleset.clone() } else { source.clone() });
+        Job {
+            scenario: self.scenario.clone(),
+            plan: self.plan.clone(),
+            rulesets: self.rulesets.iter().map(other).collect(),
+            services: self.services.clone(),
+            iptables: self.iptables.clone(),
+            vendors: Arc::clone(&self.vendors),
+        }
+    }
+}
+
+/// The scenario's own ruleset, or the one that its sensor generates.
+fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
+    if let Some(files) = &scenario.ruleset {
+        let of = |family, source: &Option<Source>| source.clone().map(|source| (family, source));
+        return of(Family::Ipv4, &files.v4).into_iter().chain(of(Family::Ipv6, &files.v6)).collect();
+    }
+    let Some(sensor) = &scenario.sensor else { return Vec::new() };
+    let generated = ruleset::generate(sensor);
+    let source = |name: &str, text: String| Source { name: name.into(), text: text.into() };
+    vec![
+        (Family::Ipv4, source("<generated>/rules.v4", generated.v4)),
+        (Family::Ipv6, source("<generated>/rules.v6", generated.v6)),
+    ]
+}
+
+/// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
+fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Vec<(Probe, Observation)>> {
+    if !Lab::families().contains(&burst.family) {
+        return Ok(Vec::new());
+    }
+    let phase = phases.of(burst.technique, burst.family);
+    let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
+    let start = Instant::now();
+    let observations = lab.send(&probes)?;
+    in_time(burst, start.elapsed())?;
+    Ok(probes.into_iter().zip(observations).collect())
+}
+
+fn in_time(burst: &Burst, took: Duration) -> Result<()> {
+    let refill = Duration::from_secs(u64::from(burst.limit.per.seconds())) / burst.limit.count.max(1);
+    if took < refill {
+        return Ok(());
+    }
+    let what = format!(
+        "a burst of {} probes within the {refill:?} in which a limit of {} recovers",
+        burst.probes, burst.limit
+    );
+    Err(CannotMeasure::Deadline { what, seconds: refill.as_secs() }.into())
+}
+
+/// The phases of a lab, each numbered when it is first used.
+struct Phases<'a> {
+    scenario: &'a Scenario,
+    numbering: Numbering,
+    phases: BTreeMap<(Technique, Family), Phase>,
+}
+
+impl<'a> Phases<'a> {
+    fn new(scenario: &'a Scenario) -> Phases<'a> {
+        Phases { scenario, numbering: Numbering::new(SEED), phases: BTreeMap::new() }
+    }
+
+    fn of(&mut self, technique: Technique, family: Family) -> &mut Phase {
+        let addresses = self.scenario.host.addresses;
+        let numbering = &mut self.numbering;
+        self.phases.entry((technique, family)).or_insert_with(|| numbering.phase(technique, family, addresses))
+    }
+}

@@ -1,0 +1,94 @@
+//! `scanlab run`: the steps of a run, in the order in which they happen.
+
+mod checks;
+mod job;
+mod patches;
+mod workforce;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::check::{Check, Outcome};
+use crate::coverage::Coverage;
+use crate::error::Result;
+use crate::lab::{Iptables, Weather};
+use crate::net::Mac;
+use crate::observation::Observation;
+use crate::probe::Probe;
+use crate::scenario::Scenario;
+use crate::vendor::VendorDb;
+
+use self::job::Job;
+use self::workforce::Workforce;
+
+/// How a run is to be done.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The programs that load the rulesets.
+    pub iptables: Iptables,
+    /// Labs at a time.
+    pub jobs: usize,
+    /// Where vendors are looked up.
+    pub vendors: Arc<VendorDb>,
+}
+
+/// What a run found.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// One for each scenario, in the order given.
+    pub scenarios: Vec<ScenarioReport>,
+    /// The sysctls that were pinned.
+    pub weather: Weather,
+}
+
+/// What was found of one scenario.
+#[derive(Debug, Clone)]
+pub struct ScenarioReport {
+    /// What the scenario proves.
+    pub title: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The host as it stood in the lab.
+    pub host: HostReport,
+    /// Every check, in the order of the plan.
+    pub checks: Vec<Check>,
+    /// Which rules were exercised, for each of its rulesets; none where paths are not watched.
+    pub coverage: Vec<Coverage>,
+    /// Every single probe and what it brought to light.
+    pub probes: Vec<(Probe, Observation)>,
+    /// The worst outcome.
+    pub outcome: Outcome,
+}
+
+/// The host of a scenario.
+#[derive(Debug, Clone)]
+pub struct HostReport {
+    /// Its MAC address.
+    pub mac: Mac,
+    /// The vendor, as nmap would print it.
+    pub vendor: Option<String>,
+    /// The interface.
+    pub interface: String,
+    /// `address/prefix length`, IPv4 first.
+    pub addresses: Vec<String>,
+}
+
+/// Runs the scenarios, several labs at a time.
+///
+/// # Errors
+/// Rulesets that are refused, and everything that keeps a lab from measuring. The first error ends the run: no report
+/// is made of half a run.
+pub async fn run(scenarios: Vec<Scenario>, settings: Settings) -> Result<RunReport> {
+    let workforce = Workforce::new(settings.jobs);
+    let jobs: Vec<Arc<Job>> =
+        scenarios.into_iter().map(|scenario| Job::new(scenario, &settings).map(Arc::new)).collect::<Result<_>>()?;
+    let found = workforce.perform(&jobs).await?;
+    let weather = found.iter().find_map(|found| found.weather()).unwrap_or_default();
+    let mut scenarios = Vec::with_capacity(jobs.len());
+    for (job, found) in jobs.iter().zip(found) {
+        let (mut report, evidence) = job.report(found)?;
+        patches::propose(job, &mut report, &evidence, &workforce).await?;
+        scenarios.push(report);
+    }
+    Ok(RunReport { scenarios, weather })
+}

@@ -1,0 +1,107 @@
+//! Patches that have been tried: a change of one rule is loaded, every check is done again, and only if the mismatch is
+//! gone and nothing else has changed is anybody told of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ScenarioReport;
+use super::checks::Evidence;
+use super::job::Job;
+use super::workforce::Workforce;
+use crate::check::{Check, Outcome};
+use crate::error::{Error, Result, Source};
+use crate::explain::mend::Candidate;
+use crate::explanation::{Cause, Explanation, Patch, Place};
+use crate::iptables_save::{apply, unified};
+use crate::net::Family;
+
+/// Mismatches of one cause are mended by one patch.
+type Ailment = (Family, Cause, Option<usize>, Option<usize>);
+
+/// A ruleset that is wrong all over is not mended rule by rule.
+const AILMENTS: usize = 12;
+
+/// Proposes a patch for every mismatch that one change of the ruleset mends.
+pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence, workforce: &Workforce) -> Result<()> {
+    let mut ailments: BTreeMap<Ailment, usize> = BTreeMap::new();
+    for (index, check) in report.checks.iter().enumerate() {
+        if let Some(ailment) = ailment(check) {
+            ailments.entry(ailment).or_insert(index);
+        }
+    }
+    for (ailment, index) in ailments.into_iter().take(AILMENTS) {
+        let (family, ..) = ailment;
+        let candidates = job.candidates(&report.checks[index], evidence);
+        if let Some(cure) = cure(job, family, &report.checks, index, candidates, workforce).await? {
+            cure.hand_out(&mut report.checks, &ailment);
+        }
+    }
+    Ok(())
+}
+
+fn ailment(check: &Check) -> Option<Ailment> {
+    let explanation = check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)?;
+    let line = |place: &Option<Place>| place.as_ref().and_then(|place| place.line);
+    Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant)))
+}
+
+/// A change that mends, and the checks that are well with it.
+struct Cure {
+    patch: Patch,
+    well: Vec<bool>,
+}
+
+impl Cure {
+    fn hand_out(&self, checks: &mut [Check], of: &Ailment) {
+        for (check, well) in checks.iter_mut().zip(&self.well) {
+            if *well && ailment(check).as_ref() == Some(of) {
+                let explanation = check.explanation.take();
+                check.explanation = explanation.map(|found| Explanation { patch: Some(self.patch.clone()), ..found });
+            }
+        }
+    }
+}
+
+/// The first candidate that mends check number `index`.
+async fn cure(
+    job: &Job,
+    family: Family,
+    before: &[Check],
+    index: usize,
+    candidates: Vec<Candidate>,
+    workforce: &Workforce,
+) -> Result<Option<Cure>> {
+    let Some((_, ruleset)) = job.rulesets.iter().find(|(of, _)| *of == family) else { return Ok(None) };
+    for candidate in candidates {
+        let Some(after) = try_out(job, family, &apply(ruleset, &candidate.edits), workforce).await? else { continue };
+        if let Some(well) = mends(before, &after, index) {
+            let mends = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).count();
+            let patch = Patch { words: candidate.words, mends, diff: unified(ruleset, &candidate.edits) };
+            return Ok(Some(Cure { patch, well }));
+        }
+    }
+    Ok(None)
+}
+
+/// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.
+async fn try_out(job: &Job, family: Family, patched: &Source, workforce: &Workforce) -> Result<Option<Vec<Check>>> {
+    let patched = Arc::new(job.with_ruleset(family, patched));
+    match workforce.perform(&[Arc::clone(&patched)]).await {
+        Ok(mut found) => patched.checks(&Evidence::of(found.remove(0))).map(Some),
+        Err(Error::Input(_) | Error::CannotMeasure(_)) => Ok(None),
+    }
+}
+
+/// Which checks are well with the change, if it mends number `index` and all others either are well too or observe what
+/// they did before.
+fn mends(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
+    let well: Vec<bool> = after.iter().map(|check| check.outcome == Outcome::Matched).collect();
+    let harmless = |(before, after): (&Check, &Check)| {
+        before.observed == after.observed || (is_ill(before) && after.outcome == Outcome::Matched)
+    };
+    (before.len() == after.len() && well[index] && before.iter().zip(after).all(harmless)).then_some(well)
+}
+
+fn is_ill(check: &Check) -> bool {
+    check.outcome == Outcome::Mismatched
+}
