@@ -30,12 +30,24 @@ fn read(family: Family, text: &str) -> Listing {
 }
 
 /// What does not change when iptables writes a rule in its own words.
-fn meaning(rule: &Rule) -> (BTreeSet<String>, Option<(String, bool)>, Option<String>, Option<(u64, u32)>) {
+#[derive(Debug, PartialEq)]
+struct Meaning {
+    asked: BTreeSet<String>,
+    target: Option<(String, bool)>,
+    log_prefix: Option<String>,
+    /// Packets a day, and the burst.
+    limit: Option<(u64, u32)>,
+}
+
+fn meaning(rule: &Rule) -> Meaning {
     let asked = rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_)));
-    let asked = asked.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect();
-    let target = rule.target.as_ref().map(|target| (target.name.clone(), target.goto));
-    let each = |limit: Limit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
-    (asked, target, rule.log_prefix(), rule.limit().map(each))
+    let each_day = |limit: Limit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
+    Meaning {
+        asked: asked.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect(),
+        target: rule.target.as_ref().map(|target| (target.name.clone(), target.goto)),
+        log_prefix: rule.log_prefix(),
+        limit: rule.limit().map(each_day),
+    }
 }
 
 fn check(family: Family, program: &str, rule: &str) {
