@@ -246,7 +246,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The argument; iptables took the `!` in front of it until 1.4.3, and 1.8.9 refuses it.
+    /// The argument. Old versions of iptables took a `!` in front of it, and old texts have it; 1.8.9 refuses it
+    /// (`invalid port/service `!' specified`).
     fn argument_or_negation(&mut self, value: Option<String>) -> String {
         let follows = |at: usize| self.words.get(at).map(|word| word.text.as_str());
         if value.is_none() && follows(self.at) == Some("!") && follows(self.at + 1).is_some() {

@@ -115,6 +115,18 @@ fn what_was_loaded_and_what_is_saved_read_the_same() {
 
 #[test]
 #[ignore = "needs root and iptables: cargo test -- --ignored"]
+fn every_name_of_an_icmp_type_is_the_kernels() {
+    for (family, program, option) in [
+        (Family::Ipv4, "iptables-nft", "-p icmp --icmp-type"),
+        (Family::Ipv6, "ip6tables-nft", "-p icmpv6 --icmpv6-type"),
+    ] {
+        let rule = |(name, _): &(&str, _)| format!("-A INPUT {option} {name}\n");
+        check(family, program, &icmp_type::names(family).iter().map(rule).collect::<String>());
+    }
+}
+
+#[test]
+#[ignore = "needs root and iptables: cargo test -- --ignored"]
 fn iptables_takes_a_rule_without_any_clause_but_its_protocol() {
     for text in BOTH.iter().chain(V4).filter(|text| !text.contains('\n')) {
         let listing = read(Family::Ipv4, &ruleset(text));
