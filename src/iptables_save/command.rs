@@ -1,7 +1,33 @@
 //! The commands of a line, and how they are carried out.
 
+use std::collections::VecDeque;
+
 use super::base::Base;
 use super::{Chain, Policy, Rule, Table};
+
+/// A table while its lines are carried out.
+#[derive(Debug)]
+pub(super) struct OpenTable {
+    pub name: String,
+    pub line: usize,
+    chains: Vec<OpenChain>,
+}
+
+/// A chain to which lines still add; long lists are often written with `-I`, hence a queue with two ends.
+#[derive(Debug)]
+struct OpenChain {
+    name: String,
+    line: Option<usize>,
+    policy: Option<Policy>,
+    rules: VecDeque<Rule>,
+}
+
+impl From<OpenTable> for Table {
+    fn from(OpenTable { name, line, chains }: OpenTable) -> Self {
+        let chain = |OpenChain { name, line, policy, rules }| Chain { name, line, policy, rules: rules.into() };
+        Table { name, line, chains: chains.into_iter().map(chain).collect() }
+    }
+}
 
 /// A command that changes rules or chains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +71,7 @@ impl Command {
     }
 
     /// Carries it out in `table`, with the rules that its line (number `line`) makes.
-    pub fn carry_out(self, table: &mut Table, line: usize, rules: Vec<Rule>) {
+    pub fn carry_out(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
         match self {
             Command::Append(chain) => table.chain_mut(&chain).rules.extend(rules),
             Command::Insert(chain, number) => insert(table.chain_mut(&chain), number, rules),
@@ -63,50 +89,55 @@ impl Command {
 
 /// iptables 1.8.9 inserts the rules of a list of addresses one after the other at the same place, so that they stand
 /// there in reverse; a number that is one too high appends, and a higher one is refused.
-fn insert(chain: &mut Chain, number: usize, rules: Vec<Rule>) {
+fn insert(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
     let at = number.saturating_sub(1).min(chain.rules.len());
-    chain.rules.splice(at..at, rules.into_iter().rev());
+    rules.into_iter().for_each(|rule| chain.rules.insert(at, rule));
 }
 
 /// iptables 1.8.9 refuses a replacement with several addresses: nothing happens here then.
-fn replace(chain: &mut Chain, number: usize, rules: Vec<Rule>) {
+fn replace(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
     let place = number.checked_sub(1).and_then(|at| chain.rules.get_mut(at));
     if let (Some(place), [rule]) = (place, rules.as_slice()) {
         *place = rule.clone();
     }
 }
 
-fn delete(chain: &mut Chain, number: usize) {
+fn delete(chain: &mut OpenChain, number: usize) {
     if (1..=chain.rules.len()).contains(&number) {
         chain.rules.remove(number - 1);
     }
 }
 
 /// Deletes the first rule that says the same.
-fn delete_equal(chain: &mut Chain, rule: &Rule) {
+fn delete_equal(chain: &mut OpenChain, rule: &Rule) {
     if let Some(at) = chain.rules.iter().position(|other| other.says_the_same(rule)) {
         chain.rules.remove(at);
     }
 }
 
-impl Table {
+impl OpenTable {
+    /// A table without chains.
+    pub fn new(name: String, line: usize) -> OpenTable {
+        OpenTable { name, line, chains: Vec::new() }
+    }
+
     /// The chain `name`, which is made if it is not there.
-    fn chain_mut(&mut self, name: &str) -> &mut Chain {
+    fn chain_mut(&mut self, name: &str) -> &mut OpenChain {
         let at = self.chains.iter().position(|chain| chain.name == name).unwrap_or_else(|| {
-            self.chains.push(Chain { name: name.to_owned(), line: None, policy: None, rules: Vec::new() });
+            self.chains.push(OpenChain { name: name.to_owned(), line: None, policy: None, rules: VecDeque::new() });
             self.chains.len() - 1
         });
         &mut self.chains[at]
     }
 
     /// One chain, or all of them.
-    fn named(&mut self, name: Option<String>) -> impl Iterator<Item = &mut Chain> {
+    fn named(&mut self, name: Option<String>) -> impl Iterator<Item = &mut OpenChain> {
         self.chains.iter_mut().filter(move |chain| name.as_ref().is_none_or(|name| *name == chain.name))
     }
 
     /// `:CHAIN POLICY`. A chain of one's own that is declared again loses its rules, a built-in chain keeps them
     /// (iptables-nft 1.8.9; legacy refuses the former).
-    pub(super) fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
+    pub fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
         let chain = self.chain_mut(name);
         if policy.is_none() && chain.line.is_some() {
             chain.rules.clear();
@@ -119,15 +150,20 @@ impl Table {
     fn delete_chains(&mut self, name: Option<&str>) {
         self.chains.retain(|chain| match name {
             Some(name) => chain.name != name,
-            None => chain.is_built_in() || !chain.rules.is_empty(),
+            None => is_built_in(&chain.name) || !chain.rules.is_empty(),
         });
     }
 }
 
+/// Whether the kernel made it: these five names are taken (`nf_inet_hooks`).
+fn is_built_in(chain: &str) -> bool {
+    ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].contains(&chain)
+}
+
 impl Chain {
-    /// Whether the kernel made it: these five names are taken (`nf_inet_hooks`).
+    /// Whether the kernel made it; all others are one's own.
     pub fn is_built_in(&self) -> bool {
-        ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].contains(&self.name.as_str())
+        is_built_in(&self.name)
     }
 }
 

@@ -20,11 +20,10 @@ impl Extension {
     }
 }
 
-/// Two options take a second word.
+/// A few options take a second word.
 fn arguments(option: &str) -> usize {
     match option {
-        "tcp-flags" | "match-set" => 2,
-        "add-set" | "del-set" | "map-set" => 2,
+        "tcp-flags" | "match-set" | "add-set" | "del-set" | "map-set" => 2,
         _ => 1,
     }
 }
@@ -135,6 +134,19 @@ const TARGETS: &[Extension] = &[
     extension("ECN", "ecn-tcp-remove", ""),
     extension("HL", "", "hl-set hl-dec hl-inc"),
     extension("LOG", "log-tcp-sequence log-tcp-options log-ip-options log-uid log-macdecode", "log-level log-prefix"),
+    extension(
+        "HMARK",
+        "",
+        "hmark-tuple hmark-mod hmark-offset hmark-rnd hmark-src-prefix hmark-dst-prefix hmark-sport hmark-dport hmark-spi hmark-sport-mask hmark-dport-mask hmark-spi-mask hmark-proto-mask",
+    ),
+    extension("IDLETIMER", "alarm", "timeout label"),
+    extension("LED", "led-always-blink", "led-trigger-id led-delay"),
+    extension("RATEEST", "", "rateest-name rateest-interval rateest-ewmalog"),
+    extension("SECMARK", "", "selctx"),
+    extension("CLUSTERIP", "new", "hashmode clustermac total-nodes local-node hash-init"),
+    extension("DNPT", "", "src-pfx dst-pfx"),
+    extension("SNPT", "", "src-pfx dst-pfx"),
+    extension("QUEUE", "", ""),
     extension("MARK", "", "and-mark or-mark set-mark set-xmark xor-mark"),
     extension("MASQUERADE", "random random-fully", "to-ports"),
     extension("NETMAP", "", "to"),

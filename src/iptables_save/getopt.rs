@@ -36,65 +36,94 @@ pub(super) struct Found {
     pub arguments: Option<usize>,
 }
 
-/// Finds the option that `name` stands for, the beginning of a name included.
-///
-/// 1. A whole name is taken before the beginning of one; of two equal names the one of iptables itself is, then the one
-///    that was loaded last (`xtables_merge_options`).
-/// 2. The beginning of more than one name is nobody's.
-/// 3. What nobody owns makes iptables load the match of the protocol. iptables 1.8.9 hence reads `-p tcp --sour` as
-///    `--source`, and `-p tcp -m tcp --sour` not at all.
-pub(super) fn find(name: &str, loaded: &mut Vec<Loaded>, protocol: Option<&str>) -> Found {
-    if let Some(found) = among(name, loaded) {
-        return found;
+/// The matches and the target that a line has named so far, in this order.
+#[derive(Debug, Default)]
+pub(super) struct AllLoaded(Vec<Loaded>);
+
+impl AllLoaded {
+    /// Adds a match or a target; a match that is named again has its options looked up as the newest.
+    pub fn load(&mut self, one: Loaded) {
+        self.0.retain(|other| other.module != one.module);
+        self.0.push(one);
     }
-    let implied = protocol.filter(|implied| loaded.iter().all(|one| one.module.as_deref() != Some(implied)));
-    if let Some(module) = implied {
-        loaded.push(Loaded { module: Some(module.to_owned()), extension: known_match(module) });
-        if let Some(found) = among(name, loaded) {
+
+    /// Finds the option that `name` stands for, the beginning of a name included.
+    ///
+    /// 1. A whole name is taken before the beginning of one; of two equal names the one of iptables itself is, then the
+    ///    one that was loaded last (`xtables_merge_options`).
+    /// 2. The beginning of more than one name is nobody's.
+    /// 3. What nobody owns makes iptables load the match of the protocol. iptables 1.8.9 hence reads `-p tcp --sour` as
+    ///    `--source`, and `-p tcp -m tcp --sour` not at all.
+    pub fn find(&mut self, name: &str, protocol: Option<&str>) -> Found {
+        if let Some(found) = self.among(name) {
             return found;
         }
-        loaded.pop();
+        let implied = protocol.filter(|implied| self.0.iter().all(|one| one.module.as_deref() != Some(implied)));
+        let Some(module) = implied else { return self.unknown(name) };
+        self.0.push(Loaded { module: Some(module.to_owned()), extension: known_match(module) });
+        self.among(name).unwrap_or_else(|| {
+            self.0.pop();
+            self.unknown(name)
+        })
     }
-    unknown(name, loaded)
-}
 
-fn among(name: &str, loaded: &[Loaded]) -> Option<Found> {
-    let candidates = || base().chain(loaded.iter().rev().flat_map(options));
-    if let Some(whole) = candidates().find(|found| found.name == name) {
-        return Some(whole);
+    fn among(&self, name: &str) -> Option<Found> {
+        if let Some(whole) = self.candidates().find(|candidate| candidate.name == name) {
+            return Some(whole.found());
+        }
+        let mut begun = self.candidates().filter(|candidate| candidate.name.starts_with(name));
+        let first = begun.next()?;
+        begun.all(|other| first.means_the_same(&other)).then(|| first.found())
     }
-    let mut begun = candidates().filter(|found| found.name.starts_with(name));
-    let first = begun.next()?;
-    begun.all(|other| means_the_same(&first, &other)).then_some(first)
+
+    fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let base = |(name, base)| Candidate { name, arguments: None, of: Of::Base(base) };
+        Base::long_names().map(base).chain(self.0.iter().rev().flat_map(options))
+    }
+
+    /// What is not in the tables belongs to the last extension that is not in them either; after `-j`, to the target.
+    fn unknown(&self, name: &str) -> Found {
+        let owner = match self.0.iter().rev().find(|one| one.extension.is_none()).or(self.0.last()) {
+            Some(Loaded { module: None, .. }) => Owner::Target,
+            Some(Loaded { module, .. }) => Owner::Nobody(module.clone()),
+            None => Owner::Nobody(None),
+        };
+        Found { owner, name: name.to_owned(), arguments: None }
+    }
 }
 
-fn means_the_same(a: &Found, b: &Found) -> bool {
-    a.owner == b.owner && (a.name == b.name || matches!(a.owner, Owner::Base(_)))
+fn options(loaded: &Loaded) -> impl Iterator<Item = Candidate<'_>> {
+    let of = loaded.module.as_deref().map_or(Of::Target, Of::Match);
+    let candidate = move |(name, arguments)| Candidate { name, arguments: Some(arguments), of };
+    loaded.extension.into_iter().flat_map(Extension::options).map(candidate)
 }
 
-fn base() -> impl Iterator<Item = Found> {
-    Base::long_names().map(|(name, base)| Found { owner: Owner::Base(base), name: name.to_owned(), arguments: None })
+/// An option that may be meant.
+struct Candidate<'a> {
+    name: &'static str,
+    arguments: Option<usize>,
+    of: Of<'a>,
 }
 
-fn options(loaded: &Loaded) -> impl Iterator<Item = Found> {
-    let owner = match &loaded.module {
-        Some(module) => Owner::Match(module.clone()),
-        None => Owner::Target,
-    };
-    let found = move |(name, arguments): (&str, usize)| Found {
-        owner: owner.clone(),
-        name: name.to_owned(),
-        arguments: Some(arguments),
-    };
-    loaded.extension.into_iter().flat_map(Extension::options).map(found)
+#[derive(Clone, Copy, PartialEq)]
+enum Of<'a> {
+    Base(Base),
+    Match(&'a str),
+    Target,
 }
 
-/// What is not in the tables belongs to the last extension that is not in them either; after `-j`, to the target.
-fn unknown(name: &str, loaded: &[Loaded]) -> Found {
-    let owner = match loaded.iter().rev().find(|one| one.extension.is_none()).or(loaded.last()) {
-        Some(Loaded { module: None, .. }) => Owner::Target,
-        Some(Loaded { module, .. }) => Owner::Nobody(module.clone()),
-        None => Owner::Nobody(None),
-    };
-    Found { owner, name: name.to_owned(), arguments: None }
+impl Candidate<'_> {
+    /// Two names of one of iptables' own options (`--proto`, `--protocol`) are no two options.
+    fn means_the_same(&self, other: &Candidate<'_>) -> bool {
+        self.of == other.of && (self.name == other.name || matches!(self.of, Of::Base(_)))
+    }
+
+    fn found(&self) -> Found {
+        let owner = match self.of {
+            Of::Base(base) => Owner::Base(base),
+            Of::Match(module) => Owner::Match(module.to_owned()),
+            Of::Target => Owner::Target,
+        };
+        Found { owner, name: self.name.to_owned(), arguments: self.arguments }
+    }
 }

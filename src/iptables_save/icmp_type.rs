@@ -1,4 +1,4 @@
-//! Types of ICMP, by name and by number. Names and numbers as iptables 1.8.9 saves them (include/../libxt_icmp.h).
+//! Types of ICMP, by name and by number. Names and numbers as iptables 1.8.9 saves them (extensions/libxt_icmp.h).
 
 use crate::net::Family;
 
@@ -24,15 +24,19 @@ fn byte(text: &str) -> Option<u8> {
 }
 
 fn named(text: &str, family: Family) -> Option<IcmpType> {
-    let names = match family {
-        Family::Ipv4 => NAMES_V4,
-        Family::Ipv6 => NAMES_V6,
-    };
     let begins = |name: &str| name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
-    let mut begun = names.iter().filter(|(name, _)| begins(name));
+    let mut begun = names(family).iter().filter(|(name, _)| begins(name));
     match (begun.next(), begun.next()) {
         (Some((_, kind)), None) => Some(*kind),
         _ => None,
+    }
+}
+
+/// All names of a family.
+pub(super) const fn names(family: Family) -> &'static [(&'static str, IcmpType)] {
+    match family {
+        Family::Ipv4 => NAMES_V4,
+        Family::Ipv6 => NAMES_V6,
     }
 }
 

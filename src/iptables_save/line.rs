@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::base::Base;
 use super::command::Command;
 use super::extension::{known_match, known_target};
-use super::getopt::{Found, Loaded, Owner, find};
+use super::getopt::{AllLoaded, Found, Loaded, Owner};
 use super::words::{Word, words};
 use super::{Clause, Match, Module, Prefix, Target, ask, protocol};
 use crate::net::Family;
@@ -40,7 +40,7 @@ impl Line {
             at: 0,
             start: 0,
             negated: false,
-            loaded: Vec::new(),
+            loaded: AllLoaded::default(),
             protocol: None,
             line: Line::default(),
         };
@@ -61,7 +61,7 @@ struct Reader<'a> {
     start: usize,
     /// There is a `!` in front of it.
     negated: bool,
-    loaded: Vec<Loaded>,
+    loaded: AllLoaded,
     /// The match that the rule's protocol implies.
     protocol: Option<&'static str>,
     line: Line,
@@ -92,7 +92,7 @@ impl Reader<'_> {
     /// `--name`, `--name=value`
     fn long(&mut self, option: &str) {
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
-        let found = find(name, &mut self.loaded, self.protocol);
+        let found = self.loaded.find(name, self.protocol);
         let value = value.map(str::to_owned);
         match found.owner {
             Owner::Base(base) => self.base(base, value),
@@ -188,14 +188,14 @@ impl Reader<'_> {
 
     fn module(&mut self, value: Option<String>) {
         let name = self.argument(value);
-        self.loaded.push(Loaded { module: Some(name.clone()), extension: known_match(&name) });
+        self.loaded.load(Loaded { module: Some(name.clone()), extension: known_match(&name) });
         let span = self.span();
         self.line.modules.push(Module { name, span });
     }
 
     fn target(&mut self, goto: bool, value: Option<String>) {
         let name = self.argument(value);
-        self.loaded.push(Loaded { module: None, extension: known_target(&name) });
+        self.loaded.load(Loaded { module: None, extension: known_target(&name) });
         let span = self.span();
         self.line.target = Some(Target { name, goto, options: Vec::new(), span, apart: Vec::new() });
     }
@@ -246,7 +246,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The argument; iptables took the `!` in front of it until 1.4.3, and 1.8.9 refuses it.
+    /// The argument. Old versions of iptables took a `!` in front of it, and old texts have it; 1.8.9 refuses it
+    /// (`invalid port/service `!' specified`).
     fn argument_or_negation(&mut self, value: Option<String>) -> String {
         let follows = |at: usize| self.words.get(at).map(|word| word.text.as_str());
         if value.is_none() && follows(self.at) == Some("!") && follows(self.at + 1).is_some() {

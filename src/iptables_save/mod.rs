@@ -190,3 +190,5 @@ pub struct Target {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod with_iptables;

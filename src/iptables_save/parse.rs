@@ -1,7 +1,8 @@
 //! Reads a whole ruleset, line by line, and carries out what the lines say.
 
+use super::command::OpenTable;
 use super::line::Line;
-use super::{Clause, Listing, Match, Policy, Prefix, Rule, Table};
+use super::{Clause, Listing, Match, Policy, Prefix, Rule};
 use crate::error::Source;
 use crate::net::Family;
 
@@ -17,17 +18,20 @@ impl Listing {
             reader.line(number + 1, start, line.trim_end());
             start += line.len();
         }
-        Listing { family, source: source.clone(), tables: reader.tables }
+        Listing { family, source: source.clone(), tables: reader.tables.into_iter().map(Into::into).collect() }
     }
 }
 
-/// So many rules at most come from lists of addresses, beyond one rule a line. `-s` and `-d` multiply: a text of a few
-/// kilobytes could ask for millions.
-const MOST_FROM_LISTS: usize = 100_000;
+/// So many bytes of rules at most come from lists of addresses, beyond one rule a line. `-s` and `-d` multiply: a text of a
+/// few kilobytes could ask for millions. A line that is over it makes rules with the first address only.
+const MOST_FROM_LISTS: usize = 64 << 20;
+
+/// What a rule takes, beside its text.
+const RULE_SIZE: usize = 1 << 10;
 
 struct Reader {
     family: Family,
-    tables: Vec<Table>,
+    tables: Vec<OpenTable>,
     /// Between `*table` and COMMIT: the last table.
     in_table: bool,
     spare: usize,
@@ -49,11 +53,11 @@ impl Reader {
     fn start_table(&mut self, line: usize, text: &str) {
         let name = text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
         self.tables.retain(|table| table.name != name);
-        self.tables.push(Table { name, line, chains: Vec::new() });
+        self.tables.push(OpenTable::new(name, line));
         self.in_table = true;
     }
 
-    fn table(&mut self) -> Option<&mut Table> {
+    fn table(&mut self) -> Option<&mut OpenTable> {
         self.tables.last_mut().filter(|_| self.in_table)
     }
 
@@ -90,7 +94,8 @@ impl Reader {
 
     fn spread(&mut self, rules: Vec<Rule>, list: Option<(usize, Vec<Prefix>)>, ask: fn(Prefix) -> Match) -> Vec<Rule> {
         let Some((clause, prefixes)) = list else { return rules };
-        let wanted = rules.len().saturating_mul(prefixes.len() - 1);
+        let size = rules.iter().map(|rule| rule.text.len() + RULE_SIZE).sum::<usize>();
+        let wanted = size.saturating_mul(prefixes.len() - 1);
         if wanted > self.spare {
             return rules;
         }

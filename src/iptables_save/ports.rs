@@ -58,7 +58,6 @@ const SERVICES: &[(&str, u16)] = &[
     ("snmp", 161),
     ("snmp-trap", 162),
     ("bgp", 179),
-    ("irc", 194),
     ("ldap", 389),
     ("https", 443),
     ("microsoft-ds", 445),

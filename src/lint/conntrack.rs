@@ -2,7 +2,7 @@
 
 use super::{Finding, FindingKind};
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Clause, Listing, Match, Rule, Target};
+use crate::iptables_save::{Chain, Clause, Listing, Match, Rule, Target};
 
 /// Rules for NULL, FIN, Xmas and other impossible packets: in another state, or behind a rule that takes INVALID.
 /// Silent where a rule exempts packets from tracking: these are UNTRACKED.
@@ -10,12 +10,19 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
     if listing.rules().any(|(_, _, _, rule)| exempts(rule)) {
         return Vec::new();
     }
-    let chains = listing.tables.iter().flat_map(|table| &table.chains);
-    let finding = |(at, rule): (usize, &Rule), before: &[Rule]| {
+    listing.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| check_chain(listing, chain)).collect()
+}
+
+fn check_chain(listing: &Listing, chain: &Chain) -> Vec<Finding> {
+    let numbered = || (1..).zip(&chain.rules);
+    let takers: Vec<(usize, &Rule)> = numbered().filter(|(_, rule)| may_take_invalid(rule)).collect();
+    let finding = |(number, rule): (usize, &Rule)| {
         let (mask, _) = impossible_flags(rule)?;
-        in_other_state(listing, rule).or_else(|| behind_invalid(listing, rule, mask, &before[..at]))
+        let mut before = takers.iter().take_while(|(at, _)| *at < number).map(|(_, taker)| *taker);
+        in_other_state(listing, rule)
+            .or_else(|| behind_invalid(listing, rule, before.find(|taker| takes_invalid(taker, rule, mask))?))
     };
-    chains.flat_map(|chain| (0..).zip(&chain.rules).filter_map(move |rule| finding(rule, &chain.rules))).collect()
+    numbered().filter_map(finding).collect()
 }
 
 fn exempts(rule: &Rule) -> bool {
@@ -55,8 +62,7 @@ fn in_other_state(listing: &Listing, rule: &Rule) -> Option<Finding> {
     Some(Finding::new(FindingKind::ScanInOtherState, listing, rule.line, message).fix(rule.without(clause)))
 }
 
-fn behind_invalid(listing: &Listing, rule: &Rule, mask: u8, before: &[Rule]) -> Option<Finding> {
-    let taker = before.iter().find(|earlier| takes_invalid(earlier, rule, mask))?;
+fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<Finding> {
     let message = format!(
         "this rule never matches: conntrack calls packets with such flags INVALID, and line {} has taken them",
         taker.line
@@ -67,8 +73,14 @@ fn behind_invalid(listing: &Listing, rule: &Rule, mask: u8, before: &[Rule]) -> 
     )
 }
 
-/// Whether `earlier` ends the way of every INVALID packet that `rule` asks for.
-fn takes_invalid(earlier: &Rule, rule: &Rule, mask: u8) -> bool {
+/// Whether the rule is a verdict on INVALID packets.
+fn may_take_invalid(rule: &Rule) -> bool {
+    let by_state = rule.clauses.iter().any(|clause| asks_for_invalid(clause) == Some(true));
+    by_state && rule.is_terminal() && rule.limit().is_none()
+}
+
+/// Whether `taker` ends the way of every INVALID packet that `rule` asks for.
+fn takes_invalid(taker: &Rule, rule: &Rule, mask: u8) -> bool {
     let takes = |clause: &Clause| match (&clause.ask, clause.negated) {
         (Match::State(_), _) => asks_for_invalid(clause) == Some(true),
         (Match::Comment(_), _) | (Match::Protocol(0 | 6), false) => true,
@@ -78,6 +90,5 @@ fn takes_invalid(earlier: &Rule, rule: &Rule, mask: u8) -> bool {
         }
         _ => rule.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated),
     };
-    let by_state = earlier.clauses.iter().any(|clause| asks_for_invalid(clause).is_some());
-    by_state && earlier.is_terminal() && earlier.limit().is_none() && earlier.clauses.iter().all(takes)
+    taker.clauses.iter().all(takes)
 }

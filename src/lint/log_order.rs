@@ -11,27 +11,30 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
 }
 
 fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<Finding> {
-    let logs = (0..).zip(&chain.rules).filter(|(_, rule)| is_log(rule));
-    let finding = |(at, log): (usize, &Rule)| {
-        let verdict = chain.rules[..at].iter().find(|earlier| leaves_nothing_for(earlier, log))?;
+    let numbered = || (1..).zip(&chain.rules);
+    let verdicts: Vec<(usize, &Rule)> =
+        numbered().filter(|(_, rule)| rule.is_terminal() && all_is_read(rule)).collect();
+    let finding = |(number, log): (usize, &Rule)| {
+        let mut before = verdicts.iter().take_while(|(at, _)| *at < number);
+        let (_, verdict) = before.find(|(_, verdict)| leaves_nothing_for(verdict, log))?;
         let name = verdict.target.as_ref().map_or("", |target| target.name.as_str());
         let message =
             format!("no packet reaches this rule: all that it asks for has met {name} in line {}", verdict.line);
         let finding = Finding::new(FindingKind::LogBehindVerdict, listing, log.line, message);
         Some(finding.fix(format!("move it before line {}", verdict.line)))
     };
-    logs.filter_map(finding).collect()
+    numbered().filter(|(_, rule)| is_log(rule)).filter_map(finding).collect()
 }
 
 fn is_log(rule: &Rule) -> bool {
     rule.target.as_ref().is_some_and(|target| ["LOG", "NFLOG"].contains(&target.name.as_str()))
 }
 
-/// Whether `earlier` is a verdict on every packet that `log` asks for: it asks for nothing that `log` does not ask for.
-fn leaves_nothing_for(earlier: &Rule, log: &Rule) -> bool {
+/// Whether the verdict is one on every packet that `log` asks for: it asks for nothing that `log` does not ask for.
+fn leaves_nothing_for(verdict: &Rule, log: &Rule) -> bool {
     let asked = |clause: &Clause| log.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated);
     let fulfilled = |clause: &Clause| matches!(clause.ask, Match::Comment(_)) || (is_lasting(clause) && asked(clause));
-    earlier.is_terminal() && all_is_read(earlier) && earlier.clauses.iter().all(fulfilled)
+    verdict.clauses.iter().all(fulfilled)
 }
 
 /// Whether each match of the rule speaks by an option. One that does not asks for something by its mere presence

@@ -114,6 +114,8 @@ fn impossible_packets_are_invalid_to_conntrack() {
         "-A INPUT -m state --state INVALID -i wlan0 -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
         "-A INPUT -m state --state INVALID -m recent --rcheck -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
         "-A INPUT -m state --state INVALID -j LOG\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
+        // Exempt from tracking.
+        "-A INPUT -p tcp --tcp-flags ALL NONE -m state --state NEW -j DROP\nCOMMIT\n*raw\n-A PREROUTING -j CT --notrack",
     ] {
         assert_eq!(v4(rule), "", "{rule}");
     }

@@ -33,10 +33,14 @@ fn missing(v4: &Listing, filter: &Table, other: &Table) -> Vec<Finding> {
         let finding = Finding::new(FindingKind::NoIpv6Twin, v4, chain.line.unwrap_or(filter.line), message);
         finding.fix(format!(":{} DROP [0:0], in the ruleset for IPv6", chain.name))
     });
+    let others: Vec<(&Rule, Asks)> =
+        other.chains.iter().flat_map(|chain| &chain.rules).map(|rule| (rule, asks(rule))).collect();
+    let denied =
+        |chain: &Chain| other.chains.iter().any(|twin| twin.name == chain.name && twin.policy == Some(Policy::Drop));
     let rules = filter.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
     let lacking =
-        rules.filter_map(|(chain, rule)| Some((rule, twin(rule).filter(|twin| !has(other, chain, rule, twin))?)));
-    let rules = lacking.map(|(rule, _)| {
+        rules.filter(|(chain, rule)| !(rule.is_jump() || rule.denies() && denied(chain)) && lacks(rule, &others));
+    let rules = lacking.map(|(_, rule)| {
         let message = "IPv6 has no such rule";
         Finding::new(FindingKind::NoIpv6Twin, v4, rule.line, message).fix(in_v6_words(rule))
     });
@@ -95,26 +99,21 @@ fn icmp_in_v6(kind: (u8, Option<u8>)) -> Option<(u8, Option<u8>)> {
     }
 }
 
-/// Whether IPv6 has a rule that does the same with all of these packets: the same LOG, or a verdict that asks for no more
-/// than the twin does, or a policy.
-fn has(other: &Table, chain: &Chain, rule: &Rule, twin: &Asks) -> bool {
-    let policy =
-        |name: &str, policy| other.chains.iter().any(|chain| chain.name == name && chain.policy == Some(policy));
-    let rules = || other.chains.iter().flat_map(|chain| &chain.rules);
+fn asks(rule: &Rule) -> Asks {
+    rule.clauses.iter().filter(|clause| narrows(clause)).map(|clause| (clause.ask.clone(), clause.negated)).collect()
+}
+
+/// Whether IPv6 has no rule that does the same with all of these packets: the same LOG, or a verdict that asks for no more
+/// than the twin does. A rule that can have no twin lacks none.
+fn lacks(rule: &Rule, others: &[(&Rule, Asks)]) -> bool {
+    let Some(twin) = twin(rule) else { return false };
     let name = |rule: &Rule| rule.target.as_ref().map(|target| target.name.clone());
-    let same_name = |own: &Rule| name(own) == name(rule) || (own.denies() && rule.denies());
-    let asks = |own: &Rule| -> Asks {
-        own.clauses.iter().filter(|c| narrows(c)).map(|c| (c.ask.clone(), c.negated)).collect()
+    let does_the_same = |other: &Rule| (other.denies() && rule.denies()) || name(other) == name(rule);
+    let covers = |(other, asks): &(&Rule, Asks)| {
+        let fewer = asks.iter().all(|one| twin.contains(one));
+        fewer && (other.is_terminal() || twin.iter().all(|one| asks.contains(one)))
     };
-    let covers = |own: &Rule| {
-        let own_asks = asks(own);
-        let fewer = own_asks.iter().all(|one| twin.contains(one));
-        let equal = fewer && twin.iter().all(|one| own_asks.contains(one));
-        if own.is_terminal() { fewer } else { equal }
-    };
-    rule.denies() && policy(&chain.name, Policy::Drop)
-        || rule.is_jump()
-        || rules().any(|own| same_name(own) && covers(own))
+    !others.iter().any(|other| covers(other) && does_the_same(other.0))
 }
 
 /// The rule's text with ICMP's names exchanged; what it asks for is the same in IPv6.

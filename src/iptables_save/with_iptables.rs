@@ -1,0 +1,158 @@
+//! The reader against iptables itself: what was loaded and what is saved must read the same.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Loads `rules` with `program` in a network namespace that ends with the command; what is saved, or the complaint.
+fn saved(program: &str, rules: &str) -> std::result::Result<String, String> {
+    let mut child = Command::new("unshare")
+        .args(["--net", "sh", "-c", &format!("{program}-restore && {program}-save")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn ruleset(rules: &str) -> String {
+    format!("*filter\n:scans - [0:0]\n{rules}\nCOMMIT\n")
+}
+
+fn read(family: Family, text: &str) -> Listing {
+    Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
+}
+
+/// What does not change when iptables writes a rule in its own words.
+#[derive(Debug, PartialEq)]
+struct Meaning {
+    asked: BTreeSet<String>,
+    target: Option<(String, bool)>,
+    log_prefix: Option<String>,
+    /// Packets a day, and the burst.
+    limit: Option<(u64, u32)>,
+}
+
+fn meaning(rule: &Rule) -> Meaning {
+    let asked = rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_)));
+    let each_day = |limit: Limit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
+    Meaning {
+        asked: asked.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect(),
+        target: rule.target.as_ref().map(|target| (target.name.clone(), target.goto)),
+        log_prefix: rule.log_prefix(),
+        limit: rule.limit().map(each_day),
+    }
+}
+
+fn check(family: Family, program: &str, rule: &str) {
+    let text = ruleset(rule);
+    let saved = saved(program, &text).unwrap_or_else(|error| panic!("{program}: {rule}: {error}"));
+    let rules = |text: &str| -> Vec<_> { read(family, text).rules().map(|(_, _, _, rule)| meaning(rule)).collect() };
+    assert_eq!(rules(&text), rules(&saved), "{program}: {rule}\n{saved}");
+}
+
+const BOTH: &[&str] = &[
+    "-A INPUT -i lo -j ACCEPT",
+    "--append INPUT --in-interface eth+ --jump DROP",
+    "-A INPUT -p tcp --dport 22 -j ACCEPT",
+    "-A INPUT -p TCP --destination-port ssh ! --sport 1024: -j DROP",
+    "-A INPUT -p 6 --dpo 022 --sp :0x16 -j DROP",
+    "-A INPUT -p udp --dport=53 -g scans",
+    "-A INPUT ! -p udp -j scans",
+    "-A INPUT -p tcp --syn -j DROP",
+    "-A INPUT -p tcp ! --tcp-flags SYN,fin SYN -j DROP",
+    "-A INPUT -p tcp --tcp-flags ALL FIN,URG,PSH -m limit --limit 300/hour -j LOG --log-prefix \"X: \"",
+    "-A INPUT -m limit -j LOG --log-prefix \"1234567890123456789012345678901234567890\"",
+    "-A INPUT -m limit --limit 5 --limit-burst 7 -j LOG --log-prefix \"a \\\"b\\\" \\\\ 'c' \"",
+    "-A INPUT -p tcp -m multiport --dports 22,http,1000:2000 -j ACCEPT",
+    "-A INPUT -p tcp -m multiport -m tcp --dport 1 --dports 3 -j DROP",
+    "-A INPUT -p tcp -m multiport ! --sport 1,2 -j DROP",
+    "-A INPUT -m state --state rel,EST -j ACCEPT",
+    "-A INPUT -m conntrack ! --ctstate new,INVALID -j DROP",
+    "-A INPUT -m comment --comment \"! -j x\" -m comment --comment ! -j DROP",
+    "-j LOG --log-prefix=x -p tcp --dport 22 -A INPUT",
+    "-A INPUT -j ACCEPT\n-I INPUT -j DROP\n-I INPUT 3 -p tcp\n-D INPUT 1",
+    "-A INPUT -p tcp --dport 22\n-A INPUT -p udp\n-D INPUT -p tcp -m tcp --dport 22",
+    "-A INPUT -p tcp\n-A INPUT -p udp\n-P INPUT DROP\n-F INPUT\n-A INPUT -j DROP",
+    "[1:2] -A INPUT -j DROP\n[3:4]-A INPUT -p tcp",
+];
+
+const V4: &[&str] = &[
+    "-A INPUT -s 10.1.2.3/8 -d 10.0.0.1/255.0.0.255 -j DROP",
+    "-A INPUT -s 1.1.1.1,2.2.2.2 -d 3.3.3.3,4.4.4.4 -j DROP",
+    "-I INPUT -s 1.1.1.1,2.2.2.2 -d 3.3.3.3,4.4.4.4 -j DROP",
+    "-A INPUT -p icmp --icmp-type ping -j DROP\n-A INPUT -p icmp --icmp-type port-unreach -j DROP",
+    "-A INPUT -p icmp --icmp-type any -j DROP\n-A INPUT -p icmp --icmp-type 255 -j DROP",
+    "-A INPUT -6 -s fe80::/10 -j DROP\n-A INPUT -4 -j ACCEPT",
+    "-A INPUT -ieth0 -j DROP",
+    "-A INPUT ! -f -j DROP",
+];
+
+const V6: &[&str] = &[
+    "-A INPUT -s fe80::1/10 ! -d 2001:db8::/ffff:ffff:: -j DROP",
+    "-A INPUT -p icmpv6 --icmpv6-type neighbor-sol -j ACCEPT\n-A INPUT -p 58 --icmpv6-type 1/4 -j ACCEPT",
+    "-A INPUT -4 -s 10/8 -j DROP\n-A INPUT -6 -j ACCEPT",
+];
+
+#[test]
+#[ignore = "needs root and iptables: cargo test -- --ignored"]
+fn what_was_loaded_and_what_is_saved_read_the_same() {
+    for backend in ["nft", "legacy"] {
+        for rule in BOTH.iter().chain(V4) {
+            check(Family::Ipv4, &format!("iptables-{backend}"), rule);
+        }
+        for rule in BOTH.iter().chain(V6) {
+            check(Family::Ipv6, &format!("ip6tables-{backend}"), rule);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and iptables: cargo test -- --ignored"]
+fn every_name_of_an_icmp_type_is_the_kernels() {
+    for (family, program, option) in [
+        (Family::Ipv4, "iptables-nft", "-p icmp --icmp-type"),
+        (Family::Ipv6, "ip6tables-nft", "-p icmpv6 --icmpv6-type"),
+    ] {
+        let rule = |(name, _): &(&str, _)| format!("-A INPUT {option} {name}\n");
+        check(family, program, &icmp_type::names(family).iter().map(rule).collect::<String>());
+    }
+}
+
+#[test]
+#[ignore = "needs root and iptables: cargo test -- --ignored"]
+fn iptables_takes_a_rule_without_any_clause_but_its_protocol() {
+    for text in BOTH.iter().chain(V4).filter(|text| !text.contains('\n')) {
+        let listing = read(Family::Ipv4, &ruleset(text));
+        for (_, _, _, rule) in listing.rules() {
+            for clause in rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Protocol(_))) {
+                let shorter = ruleset(&rule.without(clause));
+                saved("iptables-nft", &shorter).unwrap_or_else(|error| panic!("{shorter}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and iptables: cargo test -- --ignored"]
+fn iptables_takes_the_opposite_of_a_clause_unless_it_has_none() {
+    let has_one = |clause: &&Clause| {
+        !matches!(clause.module.as_deref(), Some("limit" | "comment")) && !matches!(clause.ask, Match::IcmpType(None))
+    };
+    for text in BOTH.iter().chain(V4).filter(|text| !text.contains('\n') && !text.contains(',')) {
+        let listing = read(Family::Ipv4, &ruleset(text));
+        for (_, _, _, rule) in listing.rules() {
+            let clauses = rule.clauses.iter().filter(has_one);
+            for clause in clauses.filter(|clause| !matches!(clause.ask, Match::Protocol(6 | 17))) {
+                let opposite = ruleset(&rule.negating(clause));
+                saved("iptables-nft", &opposite).unwrap_or_else(|error| panic!("{opposite}: {error}"));
+            }
+        }
+    }
+}
