@@ -40,6 +40,8 @@ pub enum Cause {
     OtherMatch,
     /// A rule takes the packet on purpose, and should not.
     TooBroad,
+    /// The packet is kept out by a REJECT, and its answer tells the scanner more than silence would.
+    Reject,
     /// The rule's limit is used up.
     LimitSpent,
     /// The limit is asked before the rule's other matches, so that any packet uses it up.

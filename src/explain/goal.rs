@@ -71,7 +71,7 @@ fn state(expected: &Findings, observed: &Findings) -> Option<Goal> {
 fn verdict(expected: &Findings, observed: &Findings) -> Option<Goal> {
     let (wanted, found) = (expected.verdict?, observed.verdict?);
     let state = observed.state.unwrap_or(PortState::Filtered);
-    (wanted != found).then(|| match wanted {
+    (wanted != found).then_some(match wanted {
         FilterVerdict::Accept => Goal::LetIn(state),
         FilterVerdict::Drop | FilterVerdict::Reject => Goal::KeepOut(state),
     })

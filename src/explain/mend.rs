@@ -28,6 +28,7 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
         Cause::TcpFlags => smith.right_flags().into_iter().chain(smith.right_flags_and_up()).collect(),
         Cause::OtherMatch => smith.drop_clause(),
         Cause::TooBroad => smith.delete_taker(),
+        Cause::Reject => smith.silence(),
         Cause::LimitFirst => smith.limit_last(),
         Cause::LimitOnVerdict => smith.no_limit(),
         Cause::OtherRate => smith.right_burst(),
@@ -78,6 +79,13 @@ impl<'a> Smith<'a> {
         line.map(|line| Candidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] })
             .into_iter()
             .collect()
+    }
+
+    fn silence(&self) -> Vec<Candidate> {
+        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing));
+        let Some(taker) = taker else { return Vec::new() };
+        let words = format!("write `-j DROP` in line {}", taker.rule.line);
+        vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
     }
 
     fn drop_clause(&self) -> Vec<Candidate> {

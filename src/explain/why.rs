@@ -100,6 +100,9 @@ impl<'a> Case<'a, '_> {
         if let Some(limited) = self.let_go() {
             return self.judgement(Cause::LimitOnVerdict).meant(limited);
         }
+        if self.path.fate == Fate::Rejected {
+            return self.judgement(Cause::Reject);
+        }
         match meant::find(goal, self.packet, self.scene) {
             Some(meant) => self.why_not(meant),
             None => self.judgement(self.taker(Cause::TooBroad)),

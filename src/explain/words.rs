@@ -41,6 +41,9 @@ impl Speaker<'_> {
             Cause::TcpFlags => format!("{}; {took} it instead", self.flags()),
             Cause::OtherMatch => format!("{}; {took} it instead", self.clause()),
             Cause::TooBroad => self.too_broad(),
+            Cause::Reject => {
+                format!("{took} it: the {} does not get in, but the answer tells of the filter", self.packet())
+            }
             Cause::LimitSpent => {
                 format!("{meant} fits, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
             }

@@ -18,6 +18,7 @@ use nix::libc::O_NONBLOCK;
 use nix::unistd::{Whence, lseek};
 
 use super::fault::Sabotage;
+use super::queue::{Place, Queue};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::log_line::kmsg::KmsgRecord;
 
@@ -38,6 +39,7 @@ pub struct KernelLog {
 pub struct Turn<'a> {
     log: &'a mut KernelLog,
     lock: Option<Flock<File>>,
+    _place: Place<'static>,
 }
 
 impl KernelLog {
@@ -66,15 +68,21 @@ impl KernelLog {
 
     /// Waits for its turn, and forgets what was logged until then.
     pub fn take_turn(&mut self) -> Result<Turn<'_>> {
+        let deadline = Instant::now() + PATIENCE;
+        let place = QUEUE.wait(deadline).ok_or_else(too_late)?;
         let file = self.turns.take().expect("a turn gives back its file when it ends");
-        let lock = lock_before(file, Instant::now() + PATIENCE)?;
+        let lock = lock_before(file, deadline)?;
         lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
-        Ok(Turn { log: self, lock: Some(lock) })
+        Ok(Turn { log: self, lock: Some(lock), _place: place })
     }
 }
 
-/// How long another lab may speak; a turn is a few milliseconds, so this one is stopped or dead.
+/// How long other labs may speak; a turn is a few milliseconds, so somebody is stopped or dead.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The labs of this process stand in line, and only the first of them asks for the lock: a hundred threads that ask again
+/// and again leave no time to the one that speaks.
+static QUEUE: Queue = Queue::new();
 
 /// flock(2) knows no deadline, so it is asked again and again.
 fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
@@ -82,14 +90,16 @@ fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
             Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
-            Err((_, Errno::EWOULDBLOCK)) => {
-                let what = "this lab's turn to use the kernel log (another scanlab holds it)".to_owned();
-                return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
-            }
+            Err((_, Errno::EWOULDBLOCK)) => return Err(too_late()),
             Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
         };
         thread::sleep(Duration::from_micros(50));
     }
+}
+
+fn too_late() -> Error {
+    let what = "this lab's turn to use the kernel log (another scanlab holds it)".to_owned();
+    CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }
 
 impl Turn<'_> {

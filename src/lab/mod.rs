@@ -2,10 +2,11 @@
 //! the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
 //! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
-//! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen,
-//! `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove the instruments,
-//! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there. `conntrack_watch` keeps
-//! conntrack's table from filling up. `fault` is for the self-test only: it harms the others on purpose.
+//! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen, `readiness`
+//! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
+//! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
+//! `rulebook`; the `witnesses` must agree), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
+//! from filling up. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
@@ -24,6 +25,8 @@ mod nfnetlink;
 mod nft_rules;
 mod own_table;
 mod paths;
+mod queue;
+mod readiness;
 mod rulebook;
 mod seen;
 mod services;
@@ -157,6 +160,8 @@ impl<'a> Lab<'a> {
         };
         netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
+        let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
+        readiness::wait(&mut link, blueprint.addresses, &families)?;
         let netlink = Nfnetlink::open(isolated)?;
         own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
@@ -164,7 +169,6 @@ impl<'a> Lab<'a> {
         runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
-        let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint.interface, &mut link, &mut log)?;
         }
@@ -205,7 +209,12 @@ impl<'a> Lab<'a> {
             let verdicts = verdicts(self.blueprint.watch);
             let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
             let mut exchange = Exchange::begin(link, log, &self.services, paths, verdicts, self.ports)?;
-            observations.extend(exchange.observe(batch)?);
+            let observed = exchange.observe(batch);
+            if observed.is_err() {
+                // A full table makes probes vanish: that is the better explanation.
+                self.conntrack.assert_no_loss()?;
+            }
+            observations.extend(observed?);
         }
         Ok(observations)
     }

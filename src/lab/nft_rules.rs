@@ -86,7 +86,9 @@ impl Rule {
         lists.flat_map(|(_, list)| attributes(list)).map(|(_, expression)| expression).collect()
     }
 
-    /// Everything but where it stands, which its handle tells.
+    /// Everything but where it stands, which its handle tells. The kernel lists no `NFTA_RULE_COMPAT`, without which a
+    /// match of x_tables that is for one protocol only (multiport, tcp) is refused; iptables-nft says it with such rules
+    /// (`add_compat`), so it is said here again.
     fn as_replacement(&self, family: Family) -> Request {
         const NEWRULE: u8 = 6;
         let copied = self.0.iter().filter(|(kind, _)| *kind != POSITION);
@@ -94,6 +96,10 @@ impl Rule {
             EXPRESSIONS | COMPAT => all.bytes(*kind | NLA_F_NESTED, value),
             kind => all.bytes(kind, value),
         });
+        let attributes = match self.protocol() {
+            Some(protocol) if self.has_compat() => attributes.nested(COMPAT, protocol.compat()),
+            _ => attributes,
+        };
         Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
     }
 
@@ -106,12 +112,66 @@ impl Rule {
         })
     }
 
+    fn has_compat(&self) -> bool {
+        self.expressions().iter().any(|expression| matches!(expression_parts(expression).0, b"match\0" | b"target\0"))
+    }
+
+    /// What the rule asks of the packet's protocol: a load of it, and a comparison right behind.
+    fn protocol(&self) -> Option<Protocol> {
+        let expressions = self.expressions();
+        expressions.windows(2).find(|pair| loads_protocol(pair[0])).and_then(|pair| Protocol::compared(pair[1]))
+    }
+
     fn attribute(&self, wanted: u16) -> Option<&[u8]> {
         self.0.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value.as_slice())
     }
 
     fn name(&self, kind: u16) -> &[u8] {
         name(self.attribute(kind).unwrap_or_default())
+    }
+}
+
+/// The transport protocol that a rule asks for.
+struct Protocol {
+    number: u8,
+    inverted: bool,
+}
+
+impl Protocol {
+    /// `cmp eq reg 1 PROTOCOL` (enum nft_cmp_attributes).
+    fn compared(expression: &[u8]) -> Option<Protocol> {
+        const OPERATOR: u16 = 2;
+        const DATA: u16 = 3;
+        const VALUE: u16 = 1;
+        let (name, data) = expression_parts(expression);
+        let find = |data, wanted| attributes(data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+        let value = find(find(data, DATA).filter(|_| name == b"cmp\0")?, VALUE)?;
+        let inverted = find(data, OPERATOR)? != [0, 0, 0, 0].as_slice();
+        Some(Protocol { number: *value.first()?, inverted })
+    }
+
+    /// enum nft_rule_compat_attributes, `NFT_RULE_COMPAT_F_INV`
+    fn compat(&self) -> Attributes {
+        const PROTOCOL: u16 = 1;
+        const FLAGS: u16 = 2;
+        const INVERTED: u32 = 2;
+        let flags = if self.inverted { INVERTED } else { 0 };
+        Attributes::new().be32(PROTOCOL, u32::from(self.number)).be32(FLAGS, flags)
+    }
+}
+
+/// `meta load l4proto` (enum nft_meta_keys), or `ip protocol` out of the header, as older versions of iptables do it.
+fn loads_protocol(expression: &[u8]) -> bool {
+    const META_KEY: u16 = 2;
+    const L4PROTO: [u8; 4] = [0, 0, 0, 16];
+    const OFFSET: u16 = 3;
+    const LENGTH: u16 = 4;
+    let (name, data) = expression_parts(expression);
+    let is = |wanted, value: [u8; 4]| attributes(data).any(|(kind, found)| kind == wanted && found == value.as_slice());
+    match name {
+        b"meta\0" => is(META_KEY, L4PROTO),
+        b"payload\0" => is(LENGTH, [0, 0, 0, 1]) && (is(OFFSET, [0, 0, 0, 9]) || is(OFFSET, [0, 0, 0, 6])),
+        _ => false,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::probe::Probe;
 /// 3. The same for what followed, in any order.
 /// 4. An answer came if the host was seen to send one that no rule took away, and only then.
 /// 5. What a rule dropped was not answered.
+/// 6. It went where its path ends: nothing but a rule of another table than filter sends a probe off between two hooks.
 pub fn agree(probe: &Probe, observation: &Observation, answered: bool) -> Result<Fate> {
     let Some(path) = &observation.path else {
         return Err(lost(format!("{} was not traced", name(probe))));
@@ -27,6 +28,9 @@ pub fn agree(probe: &Probe, observation: &Observation, answered: bool) -> Result
     match (sent, answered, path.fate) {
         (true, false, _) => Err(disagree(probe, "the trace shows an answer on its way out, but none arrived")),
         (false, true, _) => Err(disagree(probe, "an answer arrived that the trace does not show")),
+        (_, _, Fate::Vanished) if path.steps.iter().all(|step| step.table == "filter") => {
+            Err(disagree(probe, "the trace ends between two hooks, and no rule has touched it"))
+        }
         (true, true, Fate::Dropped) => Err(disagree(probe, "the trace shows it dropped, but it was answered")),
         (_, _, fate) => Ok(fate),
     }
