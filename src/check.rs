@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::explanation::Explanation;
 use crate::net::{Family, Mac};
 use crate::port::Port;
+use crate::rate::Rate;
 use crate::scan::{FilterVerdict, PortState};
 use crate::scenario::Subject;
 
@@ -78,6 +79,9 @@ pub struct Findings {
     /// How many lines a burst of probes left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<u32>,
+    /// How fast the limit of the rule that logs recovers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
@@ -110,6 +114,7 @@ impl Findings {
             state: self.state.filter(|_| asked.state.is_some()),
             log: self.log.clone().filter(|_| asked.log.is_some()),
             lines: self.lines.filter(|_| asked.lines.is_some()),
+            rate: self.rate.filter(|_| asked.rate.is_some()),
             verdict: self.verdict.filter(|_| asked.verdict.is_some()),
             accepted: self.accepted.filter(|_| asked.accepted.is_some()),
             greeting: self.greeting.clone().filter(|_| asked.greeting.is_some()),
@@ -128,6 +133,7 @@ impl fmt::Display for Findings {
             self.verdict.map(|verdict| verdict.to_string()),
             self.log.as_deref().map(log_in_words),
             self.lines.map(|lines| format!("{lines} lines")),
+            self.rate.map(|rate| rate.to_string()),
             self.accepted.filter(|accepted| !accepted).map(|_| "the service never got the connection".to_owned()),
             self.greeting.as_deref().map(greeting_in_words),
             self.macs.as_deref().map(macs_in_words),

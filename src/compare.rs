@@ -10,6 +10,7 @@ use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
+use crate::rate::Rate;
 use crate::scan::Technique;
 use crate::scenario::{KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
@@ -53,12 +54,23 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
         state,
         log: Some(prefixes.into_iter().collect()),
         lines: Some(lines.count() as u32),
+        rate: observations.iter().find_map(|observation| rate(observation, burst.expected.log.as_deref())),
         ..Findings::default()
     };
-    let observed = observed.only(&burst.expected);
+    // Where no paths are known, a rate shows in its burst only.
+    let told = observations.iter().any(|observation| observation.path.is_some());
+    let expected = Findings { rate: burst.expected.rate.filter(|_| told), ..burst.expected.clone() };
+    let observed = observed.only(&expected);
     let subject = Subject::Scan(burst.technique);
-    let check = check(subject, Some(burst.family), burst.expected.clone(), observed).at(burst.port);
+    let check = check(subject, Some(burst.family), expected, observed).at(burst.port);
     Check { burst_of: Some(u32::from(burst.probes)), ..check }
+}
+
+/// The rate at which the rule that logs with one of `prefixes`, or any rule that logs, does so.
+fn rate(observation: &Observation, prefixes: Option<&[String]>) -> Option<Rate> {
+    let wanted = |prefix: &String| prefixes.is_none_or(|prefixes| prefixes.contains(prefix));
+    let mut steps = observation.path.iter().flat_map(|path| &path.steps);
+    steps.find(|step| step.log_prefix.as_ref().is_some_and(wanted))?.rate
 }
 
 /// A burst that is too long to be sent.
@@ -192,6 +204,7 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
         (expected.verdict != observed.verdict, "the verdict of the filter differs"),
         (expected.log != observed.log, "the log line differs"),
         (expected.lines != observed.lines, "the number of log lines differs"),
+        (expected.rate != observed.rate, "the limit recovers at another rate"),
         (expected.accepted != observed.accepted, "the handshake completes, but the service never gets the connection"),
         (expected.greeting != observed.greeting, "the service's greeting does not reach the client"),
         (expected.macs != observed.macs, "the MAC address differs"),

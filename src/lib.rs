@@ -36,7 +36,7 @@
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
-//! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
+//! | 1 | [`port`], [`rate`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
 //!
@@ -78,6 +78,7 @@ pub mod phase;
 pub mod plan;
 pub mod port;
 pub mod probe;
+pub mod rate;
 pub mod reply;
 pub mod report;
 pub mod ruleset;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::conntrack::ConntrackState;
+use crate::rate::Rate;
 
 /// The way of one packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +39,9 @@ pub struct Step {
     /// What the rule logs before `IN=`, when it is a LOG rule.
     #[serde(skip)]
     pub log_prefix: Option<String>,
+    /// The rate of its limit, as the kernel has it.
+    #[serde(skip)]
+    pub rate: Option<Rate>,
 }
 
 /// What a rule made of a packet.

@@ -180,7 +180,7 @@ fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, own_limit: 
     let (family, technique, port) = key;
     let probes = BURST_OF.max(limit.burst + 1);
     let log = log.map(|prefix| vec![prefix.to_owned()]);
-    let expected = Findings { lines: Some(limit.burst), log, ..found };
+    let expected = Findings { lines: Some(limit.burst), rate: Some(limit.rate()), log, ..found };
     Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, own_limit, limit, expected }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use super::nfnetlink::{Attributes, NFTABLES, NLA_F_NESTED, Nfnetlink, Request, attributes, protocol_family};
 use crate::error::{Doing, Result};
 use crate::net::Family;
+use crate::rate::Rate;
 
 // enum nft_rule_attributes (linux/netfilter/nf_tables.h)
 const TABLE: u16 = 1;
@@ -78,6 +79,19 @@ impl Rule {
     /// The number by which the kernel names it within its table.
     pub fn handle(&self) -> Option<u64> {
         Some(u64::from_be_bytes(self.attribute(HANDLE)?.try_into().ok()?))
+    }
+
+    /// The rate of its first limit (enum nft_limit_attributes): packets in so many seconds.
+    pub fn rate(&self) -> Option<Rate> {
+        const RATE: u16 = 1;
+        const UNIT: u16 = 2;
+        let of = |data, wanted| -> Option<u64> {
+            let (_, value) = attributes(data).find(|(kind, _)| *kind == wanted)?;
+            Some(u64::from_be_bytes(value.try_into().ok()?))
+        };
+        let parts = self.expressions().into_iter().map(expression_parts);
+        let (_, data) = parts.into_iter().find(|(name, _)| *name == b"limit\0")?;
+        Rate::of(of(data, RATE)?, of(data, UNIT)?)
     }
 
     /// Its expressions, in order: the attributes of each.

@@ -11,11 +11,18 @@ use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::{Chain, Listing, Policy, Rule};
 use crate::net::Family;
 use crate::path::{Step, StepVerdict};
+use crate::rate::Rate;
 
 /// The rules and policies of a lab, by the names that the kernel has for them.
 pub struct Rulebook {
     rules: HashMap<(Family, Vec<u8>, u64), Step>,
     policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,
+}
+
+/// What the kernel says of a rule besides its matches.
+struct Known {
+    handle: u64,
+    rate: Option<Rate>,
 }
 
 impl Rulebook {
@@ -58,10 +65,11 @@ impl Rulebook {
     }
 
     fn add_rules(&mut self, listing: Option<&Listing>, rules: &Rules) -> Result<()> {
-        let mut handles: HashMap<(&[u8], &[u8]), Vec<u64>> = HashMap::new();
+        let mut handles: HashMap<(&[u8], &[u8]), Vec<Known>> = HashMap::new();
         for rule in rules.iter().filter(|rule| rule.table() != own_table::NAME.as_bytes()) {
             let handle = rule.handle().ok_or_else(|| lost("the kernel listed a rule without a handle".to_owned()))?;
-            handles.entry((rule.table(), rule.chain())).or_default().push(handle);
+            let known = Known { handle, rate: rule.rate() };
+            handles.entry((rule.table(), rule.chain())).or_default().push(known);
         }
         for ((table, chain), handles) in handles {
             let known = listing.and_then(|listing| listing.chain(&text(table), &text(chain)));
@@ -70,7 +78,13 @@ impl Rulebook {
         Ok(())
     }
 
-    fn add_chain(&mut self, family: Family, at: (&[u8], &[u8]), handles: &[u64], known: Option<&Chain>) -> Result<()> {
+    fn add_chain(
+        &mut self,
+        family: Family,
+        at: (&[u8], &[u8]),
+        handles: &[Known],
+        known: Option<&Chain>,
+    ) -> Result<()> {
         let (table, chain) = (text(at.0), text(at.1));
         let rules = known.map(|chain| chain.rules.as_slice()).unwrap_or_default();
         if rules.len() != handles.len() {
@@ -81,9 +95,9 @@ impl Rulebook {
             ))
             .into());
         }
-        for (index, (rule, handle)) in rules.iter().zip(handles).enumerate() {
-            let step = rule_step(&table, &chain, index + 1, rule);
-            self.rules.insert((family, at.0.to_vec(), *handle), step);
+        for (index, (rule, known)) in rules.iter().zip(handles).enumerate() {
+            let step = Step { rate: known.rate, ..rule_step(&table, &chain, index + 1, rule) };
+            self.rules.insert((family, at.0.to_vec(), known.handle), step);
         }
         Ok(())
     }
@@ -109,6 +123,7 @@ fn rule_step(table: &str, chain: &str, number: usize, rule: &Rule) -> Step {
         text: rule.text.clone(),
         verdict: if rejects { StepVerdict::Reject } else { StepVerdict::Continue },
         log_prefix: rule.log_prefix(),
+        rate: None,
     }
 }
 
@@ -125,6 +140,7 @@ fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) ->
         text: format!(":{chain} {policy}"),
         verdict: StepVerdict::Continue,
         log_prefix: None,
+        rate: None,
     }
 }
 

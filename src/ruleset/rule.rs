@@ -2,7 +2,7 @@
 
 use crate::port::Port;
 use crate::scan::Technique;
-use crate::sensor::{Limit, TimeUnit};
+use crate::sensor::Limit;
 
 /// The default of the limit match, which iptables-save does not print.
 const DEFAULT_BURST: u32 = 5;
@@ -39,17 +39,7 @@ pub fn limited(limit: &Limit) -> String {
         DEFAULT_BURST => String::new(),
         burst => format!(" --limit-burst {burst}"),
     };
-    format!("-m limit --limit {}{burst}", rate(limit))
-}
-
-/// The rate as libxt_limit.c prints what the kernel kept of it (`print_rate`): `300/hour` comes back as `5/min`.
-fn rate(limit: &Limit) -> String {
-    let units = [TimeUnit::Day, TimeUnit::Hour, TimeUnit::Minute, TimeUnit::Second];
-    let interval = limit.interval();
-    let length = |unit: &TimeUnit| 10_000 * u64::from(unit.seconds());
-    let fits = |unit: &TimeUnit| interval <= length(unit) && length(unit) / interval >= length(unit) % interval;
-    let unit = units[1..].iter().take_while(|unit| fits(unit)).last().unwrap_or(&units[0]);
-    format!("{}/{}", length(unit) / interval, unit.suffix())
+    format!("-m limit --limit {}{burst}", limit.rate())
 }
 
 /// The target that writes a line. The prefix has been checked to need no escape, see `sensor`; it always holds a space,

@@ -4,13 +4,12 @@
 use super::table::Value;
 use super::{Limit, TimeUnit};
 use crate::error::Result;
+use crate::rate::{Rate, SCALE};
 
 /// iptables-extensions(8), limit: "the default is 5".
 const DEFAULT_BURST: u32 = 5;
 /// libxt_limit.c, `limit_opts`: `.max = 10000`.
 const MAX_BURST: u32 = 10_000;
-/// `XT_LIMIT_SCALE`: the kernel counts the time between two packets in units of 1/10000 s.
-const SCALE: u64 = 10_000;
 
 impl Default for Limit {
     /// The article's `5/min`, with the burst that iptables gives it.
@@ -20,10 +19,18 @@ impl Default for Limit {
 }
 
 impl Limit {
-    /// Time between two packets, in units of 1/10000 s; this is all that the kernel keeps of the rate.
-    pub(crate) fn interval(&self) -> u64 {
-        SCALE * u64::from(self.per.seconds()) / u64::from(self.count)
+    /// How fast it recovers; this is all that the kernel keeps of `count` and `per`.
+    ///
+    /// # Panics
+    /// When the limit was made by hand with a rate that [`read_limit`] refuses.
+    pub fn rate(&self) -> Rate {
+        Rate::of(self.count.into(), self.per.seconds().into()).expect("a rate that the kernel can keep")
     }
+}
+
+/// Time between two packets, in units of 1/10000 s.
+fn interval(limit: &Limit) -> u64 {
+    SCALE * u64::from(limit.per.seconds()) / u64::from(limit.count)
 }
 
 /// Reads `"5/min"` or `{ rate = "5/min", burst = 5 }`.
@@ -77,10 +84,10 @@ fn rate(value: &Value<'_>, burst: u32) -> Result<Limit> {
 ///    interval times burst is longer, the legacy backend refuses the rule (`1/day` with a burst of 2 or 5) or, where the
 ///    product wraps unnoticed, keeps a smaller burst than it was given.
 fn keepable(value: &Value<'_>, limit: &Limit) -> Result<()> {
-    if limit.interval() == 0 {
+    if interval(limit) == 0 {
         return Err(value.error(format!("{limit} is too fast for the limit match"), "at most 10000/sec").into());
     }
-    let most = SCALE * u64::from(TimeUnit::Day.seconds()) / limit.interval();
+    let most = SCALE * u64::from(TimeUnit::Day.seconds()) / interval(limit);
     if u64::from(limit.burst) > most {
         let problem = format!("a burst of {} at {limit} overflows the counter of iptables-legacy", limit.burst);
         let hint =

@@ -1,0 +1,64 @@
+//! The rate of a `limit` match, as the kernel keeps it: a time between two packets.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// `XT_LIMIT_SCALE` (linux/netfilter/xt_limit.h): times are counted in units of 1/10000 s.
+pub const SCALE: u64 = 10_000;
+
+/// How fast a limit recovers: the time between two packets, in units of 1/10000 s. `300/hour` and `5/min` are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate {
+    interval: u64,
+}
+
+impl Rate {
+    /// So many packets in so many seconds; none when there are no packets, or more than the kernel can tell apart.
+    pub fn of(packets: u64, seconds: u64) -> Option<Rate> {
+        let interval = SCALE.checked_mul(seconds)?.checked_div(packets)?;
+        (interval != 0).then_some(Rate { interval })
+    }
+}
+
+/// Seconds, and what iptables calls them.
+const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "min"), (1, "sec")];
+
+/// As libxt_limit.c prints what the kernel kept (`print_rate`).
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |(seconds, _): &(u64, &str)| SCALE * seconds;
+        let fits = |unit: &&(u64, &str)| {
+            self.interval <= length(unit) && length(unit) / self.interval >= length(unit) % self.interval
+        };
+        let unit = UNITS[1..].iter().take_while(fits).last().unwrap_or(&UNITS[0]);
+        write!(f, "{}/{}", length(unit) / self.interval, unit.1)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_printed_as_iptables_prints_it() {
+        for (packets, seconds, printed) in
+            [(5, 60, "5/min"), (300, 3600, "5/min"), (1, 1, "1/sec"), (3, 3600, "3/hour"), (2, 86_400, "2/day")]
+        {
+            assert_eq!(Rate::of(packets, seconds).unwrap().to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_keep_is_no_rate() {
+        assert_eq!(Rate::of(0, 60), None);
+        assert_eq!(Rate::of(20_000, 1), None);
+        assert_eq!(Rate::of(1, u64::MAX), None);
+    }
+}
