@@ -28,6 +28,7 @@ mod rulebook;
 mod seen;
 mod services;
 mod tap;
+mod told_by_conntrack;
 mod trace;
 mod weather;
 mod witnesses;
@@ -61,6 +62,7 @@ use self::paths::Paths;
 use self::rulebook::Rulebook;
 use self::services::Services;
 use self::tap::Tap;
+use self::told_by_conntrack::ToldByConntrack;
 use self::trace::Tracer;
 use crate::error::{Doing, Result, Source};
 use crate::iptables_save::Listing;
@@ -173,7 +175,8 @@ impl<'a> Lab<'a> {
         let paths = match blueprint.watch {
             Watch::Paths => {
                 let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
-                Some(Paths::new(tracer, rulebook(&netlink, &families, &listings)?))
+                let book = rulebook(&netlink, &families, &listings)?;
+                Some(Paths::new(tracer, book, ToldByConntrack::of(&listings)))
             }
             Watch::Replies | Watch::Verdicts => None,
         };

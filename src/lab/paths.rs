@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::own_table;
 use super::rulebook::Rulebook;
 use super::seen::Seen;
+use super::told_by_conntrack::ToldByConntrack;
 use super::trace::{Code, Event, Tracer, lost};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
@@ -16,6 +17,7 @@ use crate::path::{Fate, Path, Step, StepVerdict};
 pub struct Paths {
     tracer: Tracer,
     book: Rulebook,
+    conntrack: ToldByConntrack,
     /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
     known: HashMap<Vec<u8>, Option<usize>>,
     steps: Vec<Step>,
@@ -57,8 +59,9 @@ struct Packet {
 
 impl Paths {
     /// Reads traces from `tracer`, in the words of `book`.
-    pub fn new(tracer: Tracer, book: Rulebook) -> Paths {
-        Paths { tracer, book, known: HashMap::new(), steps: Vec::new(), paths: HashMap::new(), scratch: Vec::new() }
+    pub fn new(tracer: Tracer, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
+        let (known, paths) = (HashMap::new(), HashMap::new());
+        Paths { tracer, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
     /// The rules have new handles.
@@ -71,10 +74,10 @@ impl Paths {
     /// answered: then no packet is still on its way.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
-        let Paths { tracer, book, known, steps, scratch, .. } = self;
+        let Paths { tracer, book, conntrack, known, steps, scratch, .. } = self;
         tracer.drain(|event| {
             if event.table == own_table::NAME.as_bytes() {
-                return reading.own(event);
+                return reading.own(event, conntrack.state(event));
             }
             write_key(scratch, event);
             let step = match known.get(scratch.as_slice()) {
@@ -85,7 +88,7 @@ impl Paths {
                     step
                 }
             };
-            reading.add(event, step)
+            reading.add(event, step, conntrack.state(event))
         })?;
         Ok(reading.close(|packet| self.path(packet)))
     }
@@ -134,9 +137,11 @@ struct Reading {
 
 impl Reading {
     /// An event of the lab's own chains: a packet begins, or was let in.
-    fn own(&mut self, event: &Event) -> Result<()> {
+    fn own(&mut self, event: &Event, conntrack: Option<ConntrackState>) -> Result<()> {
         if event.chain == own_table::LET_IN.as_bytes() {
-            self.packet(event)?.let_in = true;
+            let packet = self.packet(event)?;
+            packet.let_in = true;
+            packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
         }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
@@ -149,10 +154,10 @@ impl Reading {
         Ok(())
     }
 
-    fn add(&mut self, event: &Event, step: Option<usize>) -> Result<()> {
+    fn add(&mut self, event: &Event, step: Option<usize>, conntrack: Option<ConntrackState>) -> Result<()> {
         let packet = self.packet(event)?;
         packet.steps.extend(step);
-        packet.conntrack = event.conntrack.or(packet.conntrack);
+        packet.conntrack = conntrack.or(packet.conntrack);
         Ok(())
     }
 
