@@ -116,7 +116,9 @@ impl<'a> Court<'a> {
         let mut dead_jump = None;
         for jump in &jumps {
             match self.conclude(*jump, depth - 1) {
-                Conclusion::Reached if is_of_more(jump.rule) => return Some(not_provable(reason::depends_on(jump.rule))),
+                Conclusion::Reached if is_of_more(jump.rule) => {
+                    return Some(not_provable(reason::depends_on(jump.rule)));
+                }
                 Conclusion::Reached => {}
                 Conclusion::NotProvable(why) => return Some(not_provable(reason::through(jump.rule, &why))),
                 Conclusion::Dead { in_front, reason } => dead_jump = dead_jump.or(Some((jump, in_front, reason))),
@@ -171,7 +173,9 @@ impl<'a> Court<'a> {
         let mut untaken = false;
         for one in asked {
             match taker(at, &chains, &one.path.steps) {
-                Some(step) => takers.entry((step.line, &step.table, &step.chain, step.rule)).or_insert((0, step)).0 += 1,
+                Some(step) => {
+                    takers.entry((step.line, &step.table, &step.chain, step.rule)).or_insert((0, step)).0 += 1
+                }
                 None => untaken = true,
             }
         }
@@ -183,7 +187,11 @@ impl<'a> Court<'a> {
             return not_provable(reason::depends_on(rule));
         }
         match (untaken, BUILT_IN.contains(&at.chain)) {
-            (false, _) => dead(in_front, reason::taken(at.rule, asked, &rules)),
+            (false, _) => {
+                let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
+                let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
+                dead(in_front, reason::taken(at.rule, asked, named))
+            }
             (true, false) => dead(in_front, reason::never_in_chain(at.rule, at.chain)),
             (true, true) => not_provable("packets that it asks for came by, and did not match it"),
         }
@@ -306,13 +314,22 @@ fn taker<'s>(at: At, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
     let inside: Vec<&&Step> = passed.iter().filter(around).collect();
     match inside.last() {
         None => steps.last().filter(|step| is_end(&step.verdict)),
-        Some(last) if last.rule.is_some() && (is_end(&last.verdict) || last.verdict == StepVerdict::Accept) => Some(last),
+        Some(last) if last.rule.is_some() && (is_end(&last.verdict) || last.verdict == StepVerdict::Accept) => {
+            Some(last)
+        }
         Some(_) => {
             let leaves = |step: &&&&Step| matches!(step.verdict, StepVerdict::Return | StepVerdict::Goto(_));
             let before = |step: &&&&Step| step.chain == at.chain && step.rule.is_some_and(|number| number < at.number);
             inside.iter().filter(before).find(leaves).map(|step| **step)
         }
     }
+}
+
+/// Whether the rule of `step` asks for all of the packets, so that it would be enough on its own.
+fn takes_all(step: &Step, rule: Option<&Rule>, asked: &[&Witnessed]) -> bool {
+    let Some(rule) = rule else { return false };
+    let at = At { table: &step.table, chain: &step.chain, number: 0, rule };
+    asked.iter().all(|one| fits(at, one, |_| true))
 }
 
 fn is_end(verdict: &StepVerdict) -> bool {

@@ -85,7 +85,11 @@ fn sweep_twice(lab: &mut Lab, plan: &mut Plan, limits: Limits) -> Result<Vec<Res
 /// Behind a limit that guards a verdict stands what it has no room for.
 fn limits(listing: &Listing) -> &'static [Limits] {
     let guards_a_verdict = |rule: &Rule| rule.limit().is_some() && (rule.is_terminal() || rule.is_jump());
-    if listing.rules().any(|(.., rule)| guards_a_verdict(rule)) { &[Limits::Wide, Limits::Dry] } else { &[Limits::Wide] }
+    if listing.rules().any(|(.., rule)| guards_a_verdict(rule)) {
+        &[Limits::Wide, Limits::Dry]
+    } else {
+        &[Limits::Wide]
+    }
 }
 
 /// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.

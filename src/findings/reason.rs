@@ -42,7 +42,9 @@ pub(super) fn nat_does_not_see(rule: &Rule, asked: &[&Witnessed]) -> String {
     match states(asked).iter().map(|state| state.as_str()).collect::<Vec<_>>().as_slice() {
         [] => "nat sees tracked connections only, and no rule makes the kernel track them".to_owned(),
         ["INVALID"] => format!("nat never sees INVALID packets, and {} are INVALID to conntrack", subject(rule)),
-        seen => format!("nat sees the first packet of a connection only, and {} are {}", subject(rule), seen.join(" or ")),
+        seen => {
+            format!("nat sees the first packet of a connection only, and {} are {}", subject(rule), seen.join(" or "))
+        }
     }
 }
 
@@ -70,7 +72,11 @@ pub(super) fn through(jump: &Rule, why: &str) -> String {
 pub(super) fn depends_on(rule: &Rule) -> String {
     let other = rule.clauses.iter().filter(|clause| matches!(clause.ask, Match::Other(_))).map(|c| written(rule, c));
     let other: Vec<&str> = other.collect();
-    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {}", rule.line, other.join(" "))
+    format!(
+        "what comes here depends on line {}, which asks for more than a sweep can vary: {}",
+        rule.line,
+        other.join(" ")
+    )
 }
 
 /// Nothing that was sent fulfils one clause.

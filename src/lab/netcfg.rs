@@ -58,7 +58,9 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
     let index = index_of(handle, setup.interface.as_str()).await?;
     for family in setup.families {
         let message = match family {
-            Family::Ipv4 => RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).scope(RouteScope::Link).build(),
+            Family::Ipv4 => {
+                RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).scope(RouteScope::Link).build()
+            }
             Family::Ipv6 => RouteMessageBuilder::<Ipv6Addr>::new().output_interface(index).build(),
         };
         let added = handle.route().add(message).replace().execute().await;

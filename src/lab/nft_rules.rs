@@ -77,7 +77,8 @@ impl Rules {
 
     /// Whether both are the same rules in the same order. Replacing gives a rule a new handle.
     pub fn same_but_handles(&self, other: &Rules) -> bool {
-        let same = |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
+        let same =
+            |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 }

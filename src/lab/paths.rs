@@ -142,7 +142,8 @@ impl Reading {
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
         let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
         let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
-        let (seen, sighting) = seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let (seen, sighting) =
+            seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
         let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
         let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false };

@@ -125,7 +125,9 @@ struct FlowKey {
 impl FlowKey {
     fn of(headers: &Headers) -> FlowKey {
         let (source, destination) = match headers.content {
-            Content::Tcp { source, destination, .. } | Content::Udp { source, destination } => (source.0, destination.0),
+            Content::Tcp { source, destination, .. } | Content::Udp { source, destination } => {
+                (source.0, destination.0)
+            }
             Content::Icmp { kind, code } => (u16::from_be_bytes([kind, code]), 0),
             Content::Other => (0, 0),
         };
@@ -198,7 +200,8 @@ impl Batch<'_> {
 }
 
 fn frame(packet: &[u8], ends: &Ends) -> Vec<u8> {
-    let ethertype: [u8; 2] = if packet.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [0x08, 0x00] };
+    let ethertype: [u8; 2] =
+        if packet.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [0x08, 0x00] };
     [&ends.host.0[..], &ends.prober.0[..], &ethertype[..], packet].concat()
 }
 

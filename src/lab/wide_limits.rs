@@ -29,7 +29,8 @@ pub fn set(netlink: &Nfnetlink, families: &[Family], limits: Limits) -> Result<O
     let list = || -> Result<Vec<Rules>> { families.iter().map(|family| Rules::list(netlink, *family)).collect() };
     let before = list()?;
     let has_limit = |rule: &Rule| rule.expressions().into_iter().any(is_limit);
-    let changed: Vec<_> = before.iter().flat_map(|rules| rules.changed(has_limit, |rule, list| sized(rule, list, limits))).collect();
+    let changed: Vec<_> =
+        before.iter().flat_map(|rules| rules.changed(has_limit, |rule, list| sized(rule, list, limits))).collect();
     if changed.is_empty() {
         return Ok(None);
     }
@@ -49,7 +50,8 @@ fn is_limit(expression: &[u8]) -> bool {
 /// The list of a rule's expressions, each limit with another size.
 fn sized(rule: &Rule, list: &[u8], limits: Limits) -> Attributes {
     const LIST_ELEMENT: u16 = 1 | NLA_F_NESTED;
-    let only_logs = rule.expressions().into_iter().rev().take_while(|one| !is_limit(one)).all(super::fresh_limits::is_log);
+    let only_logs =
+        rule.expressions().into_iter().rev().take_while(|one| !is_limit(one)).all(super::fresh_limits::is_log);
     let wide = limits == Limits::Wide || only_logs;
     attributes(list).fold(Attributes::new(), |all, (_, expression)| match is_limit(expression) {
         true => all.nested(1, sized_limit(expression, wide)),

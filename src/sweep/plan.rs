@@ -98,7 +98,8 @@ impl Plan {
     /// What is sent then: every octet, from both ends, to connections that the prober opened with a SYN that was let in.
     pub fn in_connections(&mut self, stimuli: &[Stimulus], responses: &[Response]) -> Vec<Stimulus> {
         let asked = stimuli.iter().zip(responses).filter(|(stimulus, _)| self.tracks && stimulus.lead == Lead::None);
-        let own = |(_, response): (_, &Response)| response.own().filter(|own| self.is_let_in(own)).map(|own| own.headers);
+        let own =
+            |(_, response): (_, &Response)| response.own().filter(|own| self.is_let_in(own)).map(|own| own.headers);
         let opened: Vec<Headers> = asked.filter_map(own).collect();
         let mut numbering = Numbering::of(self);
         let mut stimuli = Vec::new();
@@ -180,7 +181,8 @@ impl Plan {
         for ends in [(loopback, loopback), (self.host, self.host)] {
             let packets = self.packets(ends, &self.few_octets, &mut numbering);
             let of_tracked = packets.iter().filter(|_| self.tracks);
-            let opened = of_tracked.clone().filter(|packet| packet.protocol == TCP).map(|packet| (Lead::Forward, *packet));
+            let opened =
+                of_tracked.clone().filter(|packet| packet.protocol == TCP).map(|packet| (Lead::Forward, *packet));
             let answers = of_tracked.filter(|packet| packet.protocol != TCP && self.is_answer(packet));
             let answers = answers.map(|packet| (Lead::Backward, *packet));
             let all = packets.iter().map(|packet| (Lead::None, *packet)).chain(opened).chain(answers);
