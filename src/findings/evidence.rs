@@ -46,7 +46,7 @@ impl<'a> Evidence<'a> {
 
     /// Takes up what was seen on `interface`, of packets from and to `host`.
     pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
-        let journeys = responses.iter().flat_map(|response| &response.journeys);
+        let journeys = responses.iter().flat_map(Response::journeys);
         for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
             let over = if is_own(journey.headers.source, host) && is_own(journey.headers.destination, host) {
                 "lo"

@@ -211,8 +211,7 @@ struct Book<'a> {
     /// The first tag.
     tags: u16,
     by_flow: HashMap<FlowKey, usize>,
-    own: Vec<Vec<Journey>>,
-    others: Vec<Vec<Journey>>,
+    responses: Vec<Response>,
     /// The sequence number of the SYN/ACK to the opener.
     answered: Vec<Option<u32>>,
     /// The stimulus that the last packet belongs to.
@@ -226,8 +225,7 @@ impl<'a> Book<'a> {
             stimuli,
             tags,
             by_flow: stimuli.iter().enumerate().map(flow).collect(),
-            own: vec![Vec::with_capacity(2); stimuli.len()],
-            others: vec![Vec::new(); stimuli.len()],
+            responses: vec![Response { own: Vec::new(), answer: None, others: Vec::new() }; stimuli.len()],
             answered: vec![None; stimuli.len()],
             last: 0,
         }
@@ -268,9 +266,12 @@ impl<'a> Book<'a> {
             let index = own.map(|(index, _)| index).or_else(|| self.by_flow.get(&FlowKey::of(&headers)).copied());
             let index = index.unwrap_or(self.last);
             self.last = index;
+            let answers = own.is_none() && self.is_answer(index, &journey);
+            let response = &mut self.responses[index];
             match own {
-                Some((_, Role::Stimulus)) => self.own[index].push(journey),
-                _ => self.others[index].push(journey),
+                Some((_, Role::Stimulus)) => response.own.push(journey),
+                _ if answers => response.answer = Some(journey),
+                _ => response.others.push(journey),
             }
             if is_syn_ack(&headers) && own.is_none() {
                 self.answered[index] = packet.sighting.seq;
@@ -286,24 +287,30 @@ impl<'a> Book<'a> {
         (headers == packet.sighting.headers).then_some((index, role))
     }
 
+    /// The first packet of the host that goes back to where the stimulus came from: in its flow; or of ICMP, which has none.
+    fn is_answer(&self, index: usize, journey: &Journey) -> bool {
+        let (stimulus, response) = (&self.stimuli[index], &self.responses[index]);
+        let (asked, answer) = (stimulus.headers, journey.headers);
+        let is_first = response.answer.is_none() && !response.own.is_empty() && stimulus.lead == sweep::Lead::None;
+        let goes_back = (answer.source, answer.destination) == (asked.destination, asked.source);
+        let in_flow = matches!(answer.content, Content::Icmp { .. }) || FlowKey::of(&answer) == FlowKey::of(&asked);
+        is_first && goes_back && in_flow && journey.direction == Direction::Out
+    }
+
     fn is_something_on_loopback(&self) -> bool {
-        let is_on_its_way = |(stimulus, own): (&Stimulus, &Vec<Journey>)| {
-            let [only] = own.as_slice() else { return false };
+        let is_on_its_way = |(stimulus, response): (&Stimulus, &Response)| {
+            let [only] = response.own.as_slice() else { return false };
             stimulus.is_loopback() && only.direction == Direction::Out && only.path.fate == Fate::Accepted
         };
-        self.stimuli.iter().zip(&self.own).any(is_on_its_way)
+        self.stimuli.iter().zip(&self.responses).any(is_on_its_way)
     }
 
     fn close(self) -> Result<Vec<Response>> {
-        let all = self.stimuli.iter().zip(self.own).zip(self.others);
-        all.map(|((stimulus, mut journeys), others)| {
-            if journeys.is_empty() {
-                return Err(lost(format!("{stimulus:?} was not traced")));
-            }
-            journeys.extend(others);
-            Ok(Response { journeys })
-        })
-        .collect()
+        let untraced = |(_, response): &(&Stimulus, &Response)| response.own.is_empty();
+        match self.stimuli.iter().zip(&self.responses).find(untraced) {
+            Some((stimulus, _)) => Err(lost(format!("{stimulus:?} was not traced"))),
+            None => Ok(self.responses),
+        }
     }
 }
 

@@ -88,11 +88,16 @@ pub enum Direction {
     Out,
 }
 
-/// What came of a stimulus: never empty, and its own packet is the first.
+/// What came of a stimulus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The stimulus, then what led to it and what it drew: answers, ICMP errors.
-    pub journeys: Vec<Journey>,
+    /// Its own way; over loopback first out, then in. Never empty.
+    pub own: Vec<Journey>,
+    /// The way of the first packet that the host sent in answer, when the stimulus came out of the blue: that one is sent
+    /// before anything else happens, so that it is the same each time.
+    pub answer: Option<Journey>,
+    /// What led to it, and what else was under way at the time; some of it is sent by the kernel's timers.
+    pub others: Vec<Journey>,
 }
 
 impl Headers {
@@ -176,8 +181,8 @@ impl Stimulus {
 }
 
 impl Response {
-    /// What the stimulus met; over loopback on its way out.
-    pub fn own(&self) -> Option<&Journey> {
-        self.journeys.first()
+    /// All that is known to have been under way.
+    pub fn journeys(&self) -> impl Iterator<Item = &Journey> {
+        self.own.iter().chain(&self.answer).chain(&self.others)
     }
 }

@@ -99,7 +99,7 @@ impl Plan {
     pub fn in_connections(&mut self, stimuli: &[Stimulus], responses: &[Response]) -> Vec<Stimulus> {
         let asked = stimuli.iter().zip(responses).filter(|(stimulus, _)| self.tracks && stimulus.lead == Lead::None);
         let own =
-            |(_, response): (_, &Response)| response.own().filter(|own| self.is_let_in(own)).map(|own| own.headers);
+            |(_, response): (_, &Response)| response.own.iter().find(|own| self.is_let_in(own)).map(|own| own.headers);
         let opened: Vec<Headers> = asked.filter_map(own).collect();
         let mut numbering = Numbering::of(self);
         let mut stimuli = Vec::new();
