@@ -13,7 +13,8 @@ use crate::rate::Rate;
 pub struct Path {
     /// Rules and policies, in the order in which the packet met them.
     pub steps: Vec<Step>,
-    /// What conntrack made of the packet; none where nothing asks conntrack, or the kernel does not tell.
+    /// What conntrack made of the packet; none where nothing asks conntrack, the kernel does not tell, or a rule of the
+    /// raw table had the last word, before conntrack.
     pub conntrack: Option<ConntrackState>,
     /// Where it ended.
     pub fate: Fate,

@@ -29,10 +29,16 @@ impl ConntrackWatch {
     /// Flushes the table before `probes` more could fill it.
     pub fn make_room(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
         if self.used + probes > self.room {
-            netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
-            self.used = 0;
+            self.flush(netlink)?;
         }
         self.used += probes;
+        Ok(())
+    }
+
+    /// Lets conntrack forget every connection.
+    pub fn flush(&mut self, netlink: &Nfnetlink) -> Result<()> {
+        netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
+        self.used = 0;
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
-//! from filling up. `fault` is for the self-test only: it harms the others on purpose.
+//! from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
@@ -14,6 +14,7 @@ mod conntrack_watch;
 mod exchange;
 mod fault;
 mod fresh_limits;
+mod host_socket;
 mod iptables;
 mod kernel_log;
 mod link;
@@ -30,9 +31,13 @@ mod readiness;
 mod rulebook;
 mod seen;
 mod services;
+mod sighting;
+mod sweep;
 mod tap;
+mod told_by_conntrack;
 mod trace;
 mod weather;
+mod wide_limits;
 mod witnesses;
 
 use std::collections::BTreeMap;
@@ -47,6 +52,7 @@ pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
 pub use weather::Weather;
+pub use wide_limits::Limits;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
@@ -64,6 +70,7 @@ use self::paths::Paths;
 use self::rulebook::Rulebook;
 use self::services::Services;
 use self::tap::Tap;
+use self::told_by_conntrack::ToldByConntrack;
 use self::trace::Tracer;
 use crate::error::{Doing, Result, Source};
 use crate::iptables_save::Listing;
@@ -177,7 +184,8 @@ impl<'a> Lab<'a> {
         let paths = match blueprint.watch {
             Watch::Paths => {
                 let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
-                Some(Paths::new(tracer, rulebook(&netlink, &families, &listings)?))
+                let book = rulebook(&netlink, &families, &listings)?;
+                Some(Paths::new(tracer, book, ToldByConntrack::of(&listings)))
             }
             Watch::Replies | Watch::Verdicts => None,
         };

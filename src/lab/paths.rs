@@ -7,15 +7,19 @@ use std::sync::Arc;
 use super::own_table;
 use super::rulebook::Rulebook;
 use super::seen::Seen;
+use super::sighting::Sighting;
+use super::told_by_conntrack::ToldByConntrack;
 use super::trace::{Code, Event, Tracer, lost};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::path::{Fate, Path, Step, StepVerdict};
+pub use crate::sweep::Direction;
 
 /// Reads traces, and makes paths of them.
 pub struct Paths {
     tracer: Tracer,
     book: Rulebook,
+    conntrack: ToldByConntrack,
     /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
     known: HashMap<Vec<u8>, Option<usize>>,
     steps: Vec<Step>,
@@ -30,20 +34,13 @@ pub struct Traced {
     pub direction: Direction,
     /// What its headers say.
     pub seen: Seen,
+    /// The same, as a sweep wants it.
+    pub sighting: Sighting,
     /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
     /// is sent while its cause is still being dealt with.
     pub during: Option<usize>,
     /// Its path.
     pub path: Arc<Path>,
-}
-
-/// Seen from the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Received.
-    In,
-    /// Sent.
-    Out,
 }
 
 /// What is known of a packet's way.
@@ -57,8 +54,9 @@ struct Packet {
 
 impl Paths {
     /// Reads traces from `tracer`, in the words of `book`.
-    pub fn new(tracer: Tracer, book: Rulebook) -> Paths {
-        Paths { tracer, book, known: HashMap::new(), steps: Vec::new(), paths: HashMap::new(), scratch: Vec::new() }
+    pub fn new(tracer: Tracer, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
+        let (known, paths) = (HashMap::new(), HashMap::new());
+        Paths { tracer, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
     /// The rules have new handles.
@@ -71,10 +69,10 @@ impl Paths {
     /// answered: then no packet is still on its way.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
-        let Paths { tracer, book, known, steps, scratch, .. } = self;
+        let Paths { tracer, book, conntrack, known, steps, scratch, .. } = self;
         tracer.drain(|event| {
             if event.table == own_table::NAME.as_bytes() {
-                return reading.own(event);
+                return reading.own(event, conntrack.state(event));
             }
             write_key(scratch, event);
             let step = match known.get(scratch.as_slice()) {
@@ -85,7 +83,7 @@ impl Paths {
                     step
                 }
             };
-            reading.add(event, step)
+            reading.add(event, step, conntrack.state(event))
         })?;
         Ok(reading.close(|packet| self.path(packet)))
     }
@@ -129,43 +127,48 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
 #[derive(Default)]
 struct Reading {
     by_number: HashMap<u32, usize>,
-    packets: Vec<(Seen, Option<usize>, Packet)>,
+    packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
 }
 
 impl Reading {
     /// An event of the lab's own chains: a packet begins, or was let in.
-    fn own(&mut self, event: &Event) -> Result<()> {
+    fn own(&mut self, event: &Event, conntrack: Option<ConntrackState>) -> Result<()> {
         if event.chain == own_table::LET_IN.as_bytes() {
-            self.packet(event)?.let_in = true;
+            let packet = self.packet(event)?;
+            packet.let_in = true;
+            packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
         }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
-        let seen = event.network.and_then(|network| Seen::from_headers(network, event.transport.unwrap_or_default()));
-        let seen = seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
-        let during = self.packets.iter().rposition(|(_, _, packet)| packet.direction == Direction::In);
+        let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
+        let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
+        let (seen, sighting) =
+            seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
         let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false };
-        self.packets.push((seen, during, packet));
+        self.packets.push((seen, sighting, during, packet));
         Ok(())
     }
 
-    fn add(&mut self, event: &Event, step: Option<usize>) -> Result<()> {
+    fn add(&mut self, event: &Event, step: Option<usize>, conntrack: Option<ConntrackState>) -> Result<()> {
         let packet = self.packet(event)?;
         packet.steps.extend(step);
-        packet.conntrack = event.conntrack.or(packet.conntrack);
+        packet.conntrack = conntrack.or(packet.conntrack);
         Ok(())
     }
 
     fn packet(&mut self, event: &Event) -> Result<&mut Packet> {
         let place = self.by_number.get(&event.packet);
         let place = place.ok_or_else(|| lost("the beginning of a packet's trace is missing".to_owned()))?;
-        Ok(&mut self.packets[*place].2)
+        Ok(&mut self.packets[*place].3)
     }
 
     fn close(self, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
-        let traced = |(seen, during, packet): (Seen, Option<usize>, Packet)| Traced {
+        let traced = |(seen, sighting, during, packet): (Seen, Sighting, Option<usize>, Packet)| Traced {
             direction: packet.direction,
             seen,
+            sighting,
             during,
             path: path(packet),
         };
