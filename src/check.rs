@@ -67,6 +67,22 @@ fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(subject.name())
 }
 
+impl Check {
+    /// `ipv4 xmas 80`, `ipv6 20 x syn 22`, `arp`: what is checked, in one line.
+    pub fn name(&self) -> String {
+        let family = self.family.map(|family| family.to_string());
+        let burst = self.burst_of.map(|probes| format!("{probes} x"));
+        let words = [family, burst, Some(self.subject.to_string()), self.port.map(|port| port.to_string())];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether both ask the same, whatever they found.
+    pub fn is_same_question(&self, other: &Check) -> bool {
+        let question = |check: &Check| (check.subject, check.port, check.family, check.burst_of);
+        question(self) == question(other)
+    }
+}
+
 /// Facts of either side. What is none was not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {

@@ -32,7 +32,7 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
+//! | 5 | [`run`], [`mutate`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
@@ -72,6 +72,7 @@ pub mod lab;
 pub mod lint;
 pub mod log_line;
 pub mod mutant;
+pub mod mutate;
 pub mod net;
 pub mod observation;
 pub mod path;

@@ -49,6 +49,20 @@ pub struct Burst {
     pub expected: Findings,
 }
 
+impl Cell {
+    /// What tells it from other cells.
+    pub fn key(&self) -> Key {
+        (self.family, self.technique, self.port)
+    }
+}
+
+impl Burst {
+    /// What tells it from other bursts.
+    pub fn key(&self) -> Key {
+        (self.family, self.technique, self.port)
+    }
+}
+
 /// Cells that share a lab.
 pub type Round = Vec<Cell>;
 
@@ -61,6 +75,9 @@ pub struct Plan {
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
+    /// Whether the ruleset keeps lists of what it saw (xt_recent, xt_hashlimit), which outlive their rules: then every cell
+    /// needs a lab of its own.
+    pub keeps_lists: bool,
 }
 
 /// Probes of a burst, at least: `limit` lets 5 of them through by default.
@@ -74,11 +91,13 @@ impl Plan {
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
-        Ok(Plan { rounds: rounds(cells, rulesets), bursts, too_long })
+        let keeps_lists = rulesets.iter().any(keeps_lists);
+        Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists })
     }
 }
 
-type Key = (Family, Technique, Port);
+/// What tells a cell, or a burst.
+pub type Key = (Family, Technique, Port);
 
 fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
     let mut cells: BTreeMap<Key, Findings> = BTreeMap::new();
@@ -194,11 +213,13 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
 /// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
 const ROUND: usize = 80;
 
-/// Rounds of about [`ROUND`] cells; but a ruleset that keeps lists of what it saw (xt_recent, xt_hashlimit) gets a lab for every cell, since
-/// such lists outlive their rules.
-fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
-    let keeps_lists = |ruleset: &&Source| ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name));
-    if rulesets.iter().any(keeps_lists) {
+fn keeps_lists(ruleset: &&Source) -> bool {
+    ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
+}
+
+/// Rounds of about [`ROUND`] cells, or of one.
+fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
+    if keeps_lists {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
     let mut cells = cells;

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod generate;
+pub mod mutate;
 pub mod run;
 pub mod scan;
 pub mod selftest;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
+    Mutate(mutate::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
     Scan(scan::Options),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
 fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(options) => run::run(options),
+        Command::Mutate(options) => mutate::mutate(options),
         Command::Scan(options) => interruptible_blocking(|| scan::scan(options)),
         Command::Doctor => interruptible_blocking(doctor::doctor),
         Command::Selftest(options) => selftest::selftest(options),

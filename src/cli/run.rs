@@ -41,7 +41,7 @@ pub struct Options {
 }
 
 /// iptables-restore waits for an RCU grace period; other labs can use the processors meanwhile.
-fn default_jobs() -> u16 {
+pub fn default_jobs() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     (processors * 8).min(64) as u16
 }
@@ -76,7 +76,7 @@ fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
 }
 
 /// A percentage, as `--min-coverage` takes it.
-fn percent(text: &str) -> std::result::Result<f64, String> {
+pub fn percent(text: &str) -> std::result::Result<f64, String> {
     let number = text.trim_end_matches('%').trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
     number.ok_or_else(|| "a percentage is a number from 0 to 100".to_owned())
 }

@@ -41,6 +41,7 @@ mod wide_limits;
 mod witnesses;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::runtime::{self, Runtime};
@@ -230,8 +231,22 @@ impl<'a> Lab<'a> {
     /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.
     pub fn send_each_afresh(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
+        self.send_each_afresh_while(probes, |_, observation| {
+            observations.push(observation.clone());
+            ControlFlow::Continue(())
+        })?;
+        Ok(observations)
+    }
+
+    /// As [`Lab::send_each_afresh`], handing each observation to `each` with the place of its probe, until that has seen
+    /// enough. The lab's limits must not have seen a packet yet.
+    pub fn send_each_afresh_while(
+        &mut self,
+        probes: &[Probe],
+        mut each: impl FnMut(usize, &Observation) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
-        for probe in probes {
+        for (index, probe) in probes.iter().enumerate() {
             let spending = self.spending(probe.family())?;
             if spent.entry(probe.family()).or_default().is_too_much(spending, probe) {
                 self.renew_limits()?;
@@ -240,9 +255,11 @@ impl<'a> Lab<'a> {
             let observed = self.send(std::slice::from_ref(probe))?;
             let spent = spent.entry(probe.family()).or_default();
             observed.iter().for_each(|observation| spent.book(probe, observation));
-            observations.extend(observed);
+            if observed.iter().any(|observation| each(index, observation).is_break()) {
+                return Ok(());
+            }
         }
-        Ok(observations)
+        Ok(())
     }
 
     /// The yardstick of the benchmark: frames out, replies and traces read and thrown away, nothing else. Tells how many

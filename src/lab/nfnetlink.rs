@@ -192,6 +192,11 @@ impl Attributes {
         Attributes::default()
     }
 
+    /// Attributes as they were received.
+    pub fn from_bytes(bytes: Vec<u8>) -> Attributes {
+        Attributes(bytes)
+    }
+
     /// Adds bytes.
     pub fn bytes(mut self, kind: u16, value: &[u8]) -> Attributes {
         self.0.extend((4 + value.len() as u16).to_ne_bytes());

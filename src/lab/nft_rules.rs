@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::nfnetlink::{Attributes, NFTABLES, NLA_F_NESTED, Nfnetlink, Request, attributes, protocol_family};
+use super::nfnetlink::{Attributes, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
 use crate::error::{Doing, Result};
 use crate::net::Family;
 use crate::rate::Rate;
@@ -123,28 +123,21 @@ impl Rule {
     /// match of x_tables that is for one protocol only (multiport, tcp) is refused; iptables-nft says it with such rules
     /// (`add_compat`), so it is said here again.
     fn as_replacement(&self, family: Family) -> Request {
+        self.as_changed(family, |list| Attributes::from_bytes(list.to_vec()))
+    }
+
+    /// The same, with other expressions.
+    fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
         const NEWRULE: u8 = 6;
-        let copied = self.0.iter().filter(|(kind, _)| *kind != POSITION);
+        let copied = self.0.iter().filter(|(kind, _)| !matches!(*kind, POSITION | COMPAT));
         let attributes = copied.fold(Attributes::new(), |all, (kind, value)| match *kind {
-            EXPRESSIONS | COMPAT => all.bytes(*kind | NLA_F_NESTED, value),
+            EXPRESSIONS => all.nested(EXPRESSIONS, change(value)),
             kind => all.bytes(kind, value),
         });
         let attributes = match self.protocol() {
             Some(protocol) if self.has_compat() => attributes.nested(COMPAT, protocol.compat()),
             _ => attributes,
         };
-        Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
-    }
-
-    /// The same, with other expressions.
-    fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
-        const NEWRULE: u8 = 6;
-        let copied = self.0.iter().filter(|(kind, _)| *kind != POSITION);
-        let attributes = copied.fold(Attributes::new(), |all, (kind, value)| match *kind {
-            EXPRESSIONS => all.nested(*kind, change(value)),
-            COMPAT => all.bytes(*kind | NLA_F_NESTED, value),
-            kind => all.bytes(kind, value),
-        });
         Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
     }
 

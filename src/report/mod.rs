@@ -4,6 +4,7 @@ mod exercised;
 mod explained;
 mod findings;
 mod json;
+mod mutation;
 mod selftest;
 mod table;
 
@@ -27,6 +28,7 @@ use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use findings::findings_table;
 pub use json::to_json;
+pub use mutation::{Mutation, mutation_table};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use table::{run_table, scan_table};
 

@@ -58,7 +58,8 @@ impl Evidence {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &(Probe, Observation)> {
+    /// Every probe that was sent, in whatever lab.
+    pub fn all(&self) -> impl Iterator<Item = &(Probe, Observation)> {
         self.cells.iter().chain(&self.bursts).chain(&self.in_a_row)
     }
 }

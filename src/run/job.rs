@@ -88,17 +88,7 @@ impl Job {
     /// Does the task in a lab of its own.
     pub fn perform(&self, task: Task) -> Result<OfTask> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-        let blueprint = Blueprint {
-            iptables: &self.iptables,
-            interface: &self.scenario.host.interface,
-            mac: self.mac(),
-            addresses: &self.scenario.host.addresses,
-            services: &self.services,
-            rulesets: &rulesets,
-            watch: self.watch(),
-            fault: None,
-        };
-        Lab::run(&blueprint, |lab| {
+        self.in_lab(&rulesets, |lab| {
             let probes = match task {
                 Task::Round(number) => self.cells(lab, &self.plan.rounds[number])?,
                 Task::Bursts(number) => self.bursts_afresh(lab, number)?,
@@ -107,6 +97,30 @@ impl Job {
             let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
             Ok(OfTask { probes, neighbourhood, weather: lab.weather.clone() })
         })
+    }
+
+    /// Does `work` in a lab with the scenario's host and these rulesets.
+    pub fn in_lab<T: Send>(
+        &self,
+        rulesets: &[(Family, &Source)],
+        work: impl FnOnce(&mut Lab) -> Result<T> + Send,
+    ) -> Result<T> {
+        let blueprint = Blueprint {
+            iptables: &self.iptables,
+            interface: &self.scenario.host.interface,
+            mac: self.mac(),
+            addresses: &self.scenario.host.addresses,
+            services: &self.services,
+            rulesets,
+            watch: self.watch(),
+            fault: None,
+        };
+        Lab::run(&blueprint, work)
+    }
+
+    /// The ruleset of `family`, if it has one.
+    pub fn ruleset(&self, family: Family) -> Option<&Source> {
+        self.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source)
     }
 
     /// x_tables tells no path, and verdicts are watched there only where a row asks for one.
@@ -182,7 +196,7 @@ fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
 }
 
 /// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
-fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Vec<(Probe, Observation)>> {
+pub fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Vec<(Probe, Observation)>> {
     if !Lab::families().contains(&burst.family) {
         return Ok(Vec::new());
     }
@@ -207,18 +221,20 @@ fn in_time(burst: &Burst, took: Duration) -> Result<()> {
 }
 
 /// The phases of a lab, each numbered when it is first used.
-struct Phases<'a> {
+pub struct Phases<'a> {
     scenario: &'a Scenario,
     numbering: Numbering,
     phases: BTreeMap<(Technique, Family), Phase>,
 }
 
 impl<'a> Phases<'a> {
-    fn new(scenario: &'a Scenario) -> Phases<'a> {
+    /// No phase was used yet.
+    pub fn new(scenario: &'a Scenario) -> Phases<'a> {
         Phases { scenario, numbering: Numbering::new(SEED), phases: BTreeMap::new() }
     }
 
-    fn of(&mut self, technique: Technique, family: Family) -> &mut Phase {
+    /// The phase of a technique in a family.
+    pub fn of(&mut self, technique: Technique, family: Family) -> &mut Phase {
         let addresses = self.scenario.host.addresses;
         let numbering = &mut self.numbering;
         self.phases.entry((technique, family)).or_insert_with(|| numbering.phase(technique, family, addresses))

@@ -1,9 +1,9 @@
 //! `scanlab run`: the steps of a run, in the order in which they happen.
 
-mod checks;
-mod job;
+pub(crate) mod checks;
+pub(crate) mod job;
 mod patches;
-mod workforce;
+pub(crate) mod workforce;
 
 use std::path::PathBuf;
 use std::sync::Arc;

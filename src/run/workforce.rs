@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::job::{Found, Job, Task};
-use crate::error::{Error, Result};
+use super::job::{Found, Job};
+use crate::error::Result;
 
 /// So many labs stand at a time, and no more.
 pub struct Workforce {
@@ -20,39 +20,46 @@ impl Workforce {
         Workforce { permits: Arc::new(Semaphore::new(labs.max(1))) }
     }
 
-    /// Does every task of every job, each in a lab of its own, and tells what each job found, in the order of the jobs.
-    /// When the future is dropped, no further lab is begun.
+    /// Does `work` with every item, each on a thread of its own, and returns the results in their order.
     ///
     /// # Errors
-    /// Of several failures the first job's is told, whichever came first: the same run, the same words.
-    pub async fn perform(&self, jobs: &[Arc<Job>]) -> Result<Vec<Found>> {
-        let mut labs = self.begin(jobs);
-        let mut found: Vec<Found> = jobs.iter().map(|_| Found::default()).collect();
-        let mut failure: Option<(usize, Error)> = None;
-        while let Some(finished) = labs.join_next().await {
-            match finished.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
-                (number, Ok((task, of_task))) => drop(found[number].0.insert(task, of_task)),
-                (number, Err(error)) if failure.as_ref().is_none_or(|(first, _)| number < *first) => {
-                    failure = Some((number, error));
-                }
-                (_, Err(_)) => {}
-            }
+    /// Of several failures the first item's is told, whichever came first: the same items, the same words.
+    pub async fn map<T, R, W>(&self, items: Vec<T>, work: W) -> Result<Vec<R>>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        W: Fn(T) -> Result<R> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        let mut labs = JoinSet::new();
+        let count = items.len();
+        for (number, item) in items.into_iter().enumerate() {
+            let (work, permits) = (Arc::clone(&work), Arc::clone(&self.permits));
+            labs.spawn(async move {
+                let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
+                let done = tokio::task::spawn_blocking(move || work(item));
+                (number, done.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic())))
+            });
         }
-        failure.map_or(Ok(found), |(_, error)| Err(error))
+        let mut results: Vec<Option<Result<R>>> = std::iter::repeat_with(|| None).take(count).collect();
+        while let Some(finished) = labs.join_next().await {
+            let (number, result) = finished.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+            results[number] = Some(result);
+        }
+        results.into_iter().map(|result| result.expect("every item was done")).collect()
     }
 
-    fn begin(&self, jobs: &[Arc<Job>]) -> JoinSet<(usize, Result<(Task, super::job::OfTask)>)> {
-        let mut labs = JoinSet::new();
-        for (number, job) in jobs.iter().enumerate() {
-            for task in job.tasks() {
-                let (job, permits) = (Arc::clone(job), Arc::clone(&self.permits));
-                labs.spawn(async move {
-                    let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-                    let found = tokio::task::spawn_blocking(move || job.perform(task).map(|found| (task, found)));
-                    (number, found.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic())))
-                });
-            }
+    /// Does every task of every job, each in a lab of its own, and tells what each job found, in the order of the jobs.
+    /// When the future is dropped, no further lab is begun.
+    pub async fn perform(&self, jobs: &[Arc<Job>]) -> Result<Vec<Found>> {
+        let numbered = jobs.iter().enumerate();
+        let tasks =
+            numbered.flat_map(|(number, job)| job.tasks().into_iter().map(move |task| (number, Arc::clone(job), task)));
+        let of_tasks = self.map(tasks.collect(), |(number, job, task)| Ok((number, task, job.perform(task)?))).await?;
+        let mut found: Vec<Found> = jobs.iter().map(|_| Found::default()).collect();
+        for (number, task, of_task) in of_tasks {
+            found[number].0.insert(task, of_task);
         }
-        labs
+        Ok(found)
     }
 }

@@ -1,0 +1,111 @@
+//! `scanlab mutate`: breaks the rulesets of scenarios, and tells whether the scenarios notice.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::run::percent;
+use super::{FlavourArgument, Format};
+use crate::error::Result;
+use crate::mutate::{self, Progress};
+use crate::report::{self, Mutation};
+use crate::run::Settings;
+use crate::scenario::discover;
+
+/// The options of `scanlab mutate`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Scenario files, or folders of them
+    #[arg(required = true)]
+    path: Vec<PathBuf>,
+    /// Fail unless at least so many percent of the mutants that a packet can tell are killed
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    min_score: Option<f64>,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Labs at a time; most of a lab's time is spent waiting for the kernel
+    #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Which of the installed iptables to use
+    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
+    iptables: FlavourArgument,
+}
+
+const HELP: &str = "A mutant is the ruleset with one mistake in it. It is
+  killed      if a check of the scenario does not find what it found before,
+  survived    if none does: the row that would have noticed is printed, ready to be pasted into the scenario,
+  equivalent  if no packet of an exhaustive sweep can tell it from the original: it does not count.
+The score is the share of the killed among the killed and the survived.";
+
+/// Tries every mutant and reports. The status is 1 when the score is lower than was asked for.
+pub fn mutate(options: Options) -> Result<ExitCode> {
+    let scenarios = discover(&options.path)?;
+    let iptables = super::find_iptables(options.iptables)?;
+    let vendors = Arc::new(super::run::vendors(None)?);
+    let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
+    let found = super::interruptible(async {
+        let mut found = Vec::with_capacity(scenarios.len());
+        for scenario in scenarios {
+            let bar: Arc<dyn Progress> = Arc::new(Bar::new());
+            found.push(mutate::mutate(scenario, &settings, bar).await?);
+        }
+        Ok(found)
+    })?;
+    let weather = found.first().map(|one| one.weather.clone()).unwrap_or_default();
+    let report = Mutation::of(found, super::environment(&iptables, weather));
+    super::print(&match options.format {
+        Format::Table => report::mutation_table(&report, super::width()),
+        Format::Json => report::to_json(&report),
+    })?;
+    Ok(enough(&report, options.min_score))
+}
+
+fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
+    let score = report.summary.score;
+    match wanted.filter(|wanted| score < *wanted) {
+        None => ExitCode::SUCCESS,
+        Some(wanted) => {
+            super::say(&format!("the score is {score:.1} %, and --min-score asks for {wanted} %"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// A bar on a terminal; elsewhere nothing.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Bar {
+        let target = match std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} mutants  {elapsed}, {eta} to go");
+        let bar = ProgressBar::with_draw_target(None, target);
+        Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, mutants: usize) {
+        self.0.set_length(mutants as u64);
+        self.0.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    fn advance(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,141 @@
+//! What a ruleset does to everything that a sweep sends, so that two rulesets can be compared: the verdict, the lines, and
+//! what a REJECT says. Two rulesets that do the same to every packet are equivalent, whichever rule does it.
+
+use std::net::IpAddr;
+
+use crate::error::Result;
+use crate::iptables_save::{Limit, Listing};
+use crate::lab::{Lab, Limits};
+use crate::path::{Fate, Path, Step};
+use crate::sweep::{Direction, Journey, Plan, Response, Stimulus};
+
+/// What was sent, and what came of each.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    stimuli: Vec<Stimulus>,
+    effects: Vec<Effect>,
+}
+
+/// What a ruleset did to one packet, and to the host's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    own: Vec<Way>,
+    answer: Option<Way>,
+}
+
+/// What it did on one way through the rules.
+#[derive(Debug, Clone, PartialEq)]
+struct Way {
+    direction: Direction,
+    fate: Fate,
+    lines: Vec<(String, Option<Limit>)>,
+    /// How a REJECT puts it.
+    words: Option<String>,
+}
+
+/// What can be sent, and with which limits.
+pub struct Sweep<'a> {
+    /// The rules that are loaded.
+    pub listing: &'a Listing,
+    /// How limits are set aside.
+    pub limits: Limits,
+}
+
+impl Sweep<'_> {
+    /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened.
+    pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<Effects> {
+        let stimuli = plan.stimuli();
+        let responses = lab.sweep(&stimuli, &plan.strangers(), self.limits)?;
+        let more = plan.in_connections(&stimuli, &responses);
+        let mut effects = self.effects(stimuli, &responses);
+        let responses = lab.sweep(&more, &[], self.limits)?;
+        effects.extend(self.effects(more, &responses));
+        Ok(effects)
+    }
+
+    /// Sends these.
+    pub fn these(&self, lab: &mut Lab, stimuli: Vec<Stimulus>, strangers: &[IpAddr]) -> Result<Effects> {
+        let responses = lab.sweep(&stimuli, strangers, self.limits)?;
+        Ok(self.effects(stimuli, &responses))
+    }
+
+    fn effects(&self, stimuli: Vec<Stimulus>, responses: &[Response]) -> Effects {
+        let effects = responses.iter().map(|response| self.effect(response)).collect();
+        Effects { stimuli, effects }
+    }
+
+    fn effect(&self, response: &Response) -> Effect {
+        Effect {
+            own: response.own.iter().map(|journey| self.way(journey)).collect(),
+            answer: response.answer.as_ref().map(|journey| self.way(journey)),
+        }
+    }
+
+    fn way(&self, journey: &Journey) -> Way {
+        let path: &Path = &journey.path;
+        let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
+        Way { direction: journey.direction, fate: path.fate, lines: logs.collect(), words: self.words(path) }
+    }
+
+    /// As the file has it: in a sweep the kernel's limits are others.
+    fn limit(&self, step: &Step) -> Option<Limit> {
+        self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?.limit()
+    }
+
+    fn words(&self, path: &Path) -> Option<String> {
+        let step = path.steps.last().filter(|_| path.fate == Fate::Rejected)?;
+        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
+        Some(rule.target.as_ref()?.option("--reject-with").unwrap_or_default().to_owned())
+    }
+}
+
+/// Where two rulesets differ: the packet, what the first does to it, and what the second does.
+pub struct Difference {
+    /// The packet.
+    pub stimulus: Stimulus,
+    /// What the original does.
+    pub original: Effect,
+    /// What the mutant does.
+    pub mutant: Effect,
+}
+
+impl Effects {
+    /// How many packets were sent.
+    pub fn len(&self) -> usize {
+        self.stimuli.len()
+    }
+
+    /// Puts what came of other packets behind.
+    pub fn extend(&mut self, other: Effects) {
+        self.stimuli.extend(other.stimuli);
+        self.effects.extend(other.effects);
+    }
+
+    /// The first packet of which the two make something else; where one of them was sent more, what both were sent counts.
+    pub fn difference(&self, mutant: &Effects) -> Option<Difference> {
+        let original = self.stimuli.iter().zip(&self.effects);
+        let differs = |((stimulus, original), (other, mutant)): &((&Stimulus, &Effect), (&Stimulus, &Effect))| {
+            stimulus == other && original != mutant
+        };
+        let found = original.zip(mutant.stimuli.iter().zip(&mutant.effects)).find(differs)?;
+        let ((stimulus, original), (_, mutant)) = found;
+        Some(Difference { stimulus: *stimulus, original: original.clone(), mutant: mutant.clone() })
+    }
+}
+
+impl Effect {
+    /// The verdict of the last hook that the packet itself came to.
+    pub fn fate(&self) -> Option<Fate> {
+        self.own.last().map(|way| way.fate)
+    }
+
+    /// The prefixes of the lines that the packet itself leaves.
+    pub fn lines(&self) -> Vec<&str> {
+        self.own.iter().flat_map(|way| &way.lines).map(|(prefix, _)| prefix.as_str()).collect()
+    }
+
+    /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.
+    pub fn same_verdict_and_lines(&self, other: &Effect) -> bool {
+        self.fate() == other.fate() && self.lines() == other.lines()
+    }
+}

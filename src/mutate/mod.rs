@@ -1,0 +1,197 @@
+//! Mutation testing: would the scenario notice if the ruleset were broken? The ruleset is broken in every way that matters
+//! (`mutant` has the operators), and the scenario is played against each mutant on the real kernel, until a check of it
+//! is not as it was. A mutant that no check notices has *survived*: the scenario has a gap, and the packet that would have
+//! told is named. If no packet of an exhaustive sweep can tell it from the original, it is *equivalent*, and does not count.
+
+mod baseline;
+mod effect;
+mod trial;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::error::{CannotMeasure, InputError, Result};
+use crate::iptables_save::Listing;
+use crate::lab::{Backend, Weather};
+use crate::mutant::{Mutant, Operator, mutants};
+use crate::net::Family;
+use crate::run::Settings;
+use crate::run::job::Job;
+use crate::run::workforce::Workforce;
+use crate::scenario::Scenario;
+
+/// What was found of one scenario.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MutationReport {
+    /// What the scenario proves.
+    pub scenario: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// How many mutants ended how.
+    pub summary: Summary,
+    /// Every mutant, in the order of the rules.
+    pub mutants: Vec<Tried>,
+    /// The sysctls that were pinned.
+    #[serde(skip)]
+    pub weather: Weather,
+}
+
+/// A mutant that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// The kind of mistake.
+    pub operator: Operator,
+    /// The family of the ruleset.
+    pub family: Family,
+    /// The ruleset's file.
+    pub file: PathBuf,
+    /// The line of the original.
+    pub line: usize,
+    /// What is different.
+    pub description: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+/// What became of a mutant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// A check noticed it.
+    Killed {
+        /// Which one.
+        by: String,
+    },
+    /// No check noticed it, and this packet would have told: the row that notices it.
+    Survived {
+        /// An `[[expect]]` row, ready to be pasted; none when only the rate of a limit differs.
+        row: Option<String>,
+        /// What differs, in words.
+        differs: String,
+    },
+    /// No packet can tell it from the original.
+    Equivalent {
+        /// How that is known.
+        because: String,
+    },
+    /// iptables refuses it: nobody could ever run it.
+    Refused,
+}
+
+impl Fate {
+    /// The word in the report.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Fate::Killed { .. } => "killed",
+            Fate::Survived { .. } => "survived",
+            Fate::Equivalent { .. } => "equivalent",
+            Fate::Refused => "refused",
+        }
+    }
+}
+
+impl Serialize for Fate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let (by, row, differs, because) = match self {
+            Fate::Killed { by } => (Some(by), None, None, None),
+            Fate::Survived { row, differs } => (None, row.as_ref(), Some(differs), None),
+            Fate::Equivalent { because } => (None, None, None, Some(because)),
+            Fate::Refused => (None, None, None, None),
+        };
+        FateRecord { fate: self.as_str(), by, row, differs, because }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct FateRecord<'a> {
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differs: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<&'a String>,
+}
+
+/// How many mutants ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// All of them.
+    pub mutants: usize,
+    /// Noticed.
+    pub killed: usize,
+    /// Not noticed.
+    pub survived: usize,
+    /// Not to be told from the original.
+    pub equivalent: usize,
+    /// Refused by iptables.
+    pub refused: usize,
+    /// The killed ones among the killed and the survived, in percent; 100 when there are neither.
+    pub score: f64,
+}
+
+impl Summary {
+    /// Counts them.
+    pub fn of<'a>(tried: impl Iterator<Item = &'a Tried> + Clone) -> Summary {
+        let count = |word| tried.clone().filter(|one| one.fate.as_str() == word).count();
+        let (killed, survived) = (count("killed"), count("survived"));
+        let score = if killed + survived == 0 { 100.0 } else { 100.0 * killed as f64 / (killed + survived) as f64 };
+        let (equivalent, refused) = (count("equivalent"), count("refused"));
+        Summary { mutants: tried.clone().count(), killed, survived, equivalent, refused, score }
+    }
+}
+
+/// Who wants to know how far it has come.
+pub trait Progress: Send + Sync {
+    /// So many mutants are to be tried.
+    fn begin(&self, mutants: usize);
+    /// One more has been.
+    fn advance(&self);
+}
+
+/// Tries every mutant of the scenario's rulesets.
+///
+/// # Errors
+/// A scenario that does not pass with the ruleset as it is: then nothing can be said of mutants. And everything that keeps
+/// a lab from measuring.
+pub async fn mutate(scenario: Scenario, settings: &Settings, progress: Arc<dyn Progress>) -> Result<MutationReport> {
+    if settings.iptables.backend == Backend::Legacy {
+        return Err(CannotMeasure::NoPaths { what: "whether a mutant is equivalent" }.into());
+    }
+    let workforce = Workforce::new(settings.jobs);
+    let job = Arc::new(Job::new(scenario, settings)?);
+    let baseline = Arc::new(baseline::measure(&job, &workforce).await?);
+    let mutants = all_mutants(&job);
+    if mutants.is_empty() {
+        return Err(InputError::new("the scenario's rulesets have no rule that could be broken", "add a rule").into());
+    }
+    progress.begin(mutants.len());
+    let (of_job, of_baseline) = (Arc::clone(&job), Arc::clone(&baseline));
+    let try_out = move |mutant: Mutant| {
+        let fate = trial::of(&of_job, &of_baseline, &mutant)?;
+        progress.advance();
+        Ok(tried(&of_job, mutant, fate))
+    };
+    let tried = workforce.map(mutants, try_out).await?;
+    Ok(MutationReport {
+        scenario: job.scenario.title.clone(),
+        file: job.scenario.source.name.clone(),
+        summary: Summary::of(tried.iter()),
+        mutants: tried,
+        weather: baseline.weather.clone(),
+    })
+}
+
+fn all_mutants(job: &Job) -> Vec<Mutant> {
+    job.rulesets.iter().flat_map(|(family, source)| mutants(&Listing::parse(*family, source))).collect()
+}
+
+fn tried(job: &Job, mutant: Mutant, fate: Fate) -> Tried {
+    let Mutant { operator, family, line, description, .. } = mutant;
+    let file = job.ruleset(family).map(|source| source.name.clone()).unwrap_or_default();
+    Tried { operator, family, file, line, description, fate }
+}

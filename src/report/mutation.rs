@@ -1,0 +1,93 @@
+//! The report of mutation testing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::table::visible;
+use super::{Environment, SCHEMA};
+use crate::mutant::Operator;
+use crate::mutate::{Fate, MutationReport, Summary, Tried};
+
+/// A report of `mutate`, as the JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Mutation {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `scanlab X.Y.Z`.
+    pub tool: String,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// One for each scenario.
+    pub mutations: Vec<MutationReport>,
+    /// All scenarios together.
+    pub summary: Summary,
+}
+
+impl Mutation {
+    /// The report of these scenarios.
+    pub fn of(mutations: Vec<MutationReport>, environment: Environment) -> Mutation {
+        let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
+        let summary = Summary::of(mutations.iter().flat_map(|one| &one.mutants));
+        Mutation { schema: SCHEMA, tool, environment, mutations, summary }
+    }
+}
+
+/// For people: the mutants of each operator in numbers, the survivors with the row that would notice them, and one line
+/// that sums up.
+pub fn mutation_table(report: &Mutation, width: u16) -> String {
+    let mut text = String::new();
+    for one in &report.mutations {
+        let _ = writeln!(text, "{}\n{}", visible(&one.scenario), visible(&one.file.display().to_string()));
+        let _ = writeln!(text, "{}", operators(&one.mutants, width).trim_fmt());
+        one.mutants.iter().for_each(|mutant| write_survivor(&mut text, mutant));
+        let _ = writeln!(text, "{}\n", summary_line(&one.summary));
+    }
+    if report.mutations.len() > 1 {
+        let _ = writeln!(text, "all: {}", summary_line(&report.summary));
+    }
+    text
+}
+
+fn operators(mutants: &[Tried], width: u16) -> Table {
+    let mut counts: BTreeMap<Operator, [usize; 4]> = BTreeMap::new();
+    for mutant in mutants {
+        counts.entry(mutant.operator).or_default()[column(&mutant.fate)] += 1;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.set_header(["operator", "killed", "survived", "equivalent", "refused"]);
+    for (operator, counts) in counts {
+        table.add_row([vec![operator.to_string()], counts.map(|count| count.to_string()).to_vec()].concat());
+    }
+    table
+}
+
+fn column(fate: &Fate) -> usize {
+    match fate {
+        Fate::Killed { .. } => 0,
+        Fate::Survived { .. } => 1,
+        Fate::Equivalent { .. } => 2,
+        Fate::Refused => 3,
+    }
+}
+
+fn write_survivor(text: &mut String, mutant: &Tried) {
+    let Fate::Survived { row, differs } = &mutant.fate else { return };
+    let place = format!("{}:{}", mutant.file.display(), mutant.line);
+    let _ = writeln!(text, "survived  {} {}: {}", visible(&place), mutant.operator, visible(&mutant.description));
+    let _ = writeln!(text, "          {}", visible(differs));
+    for line in row.iter().flat_map(|row| row.lines()) {
+        let _ = writeln!(text, "          {}", visible(line));
+    }
+}
+
+fn summary_line(summary: &Summary) -> String {
+    let Summary { mutants, killed, survived, equivalent, refused, score } = summary;
+    format!(
+        "{mutants} mutants: {killed} killed, {survived} survived, {equivalent} equivalent, {refused} refused; \
+         score {score:.1} %"
+    )
+}
