@@ -48,16 +48,13 @@ impl<'a> Evidence<'a> {
     pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
         let journeys = responses.iter().flat_map(Response::journeys);
         for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
-            let over = if is_own(journey.headers.source, host) && is_own(journey.headers.destination, host) {
-                "lo"
-            } else {
-                interface.as_str()
-            };
+            let packet = journey.packet(interface.as_str(), host);
+            let over = packet.in_interface.clone().or(packet.out_interface.clone()).unwrap_or_default();
             if self.paths.insert(Arc::as_ptr(&journey.path)) {
                 self.note_matches(&journey.path);
             }
-            if self.known.insert((journey.direction, over.to_owned(), journey.clone())) {
-                self.packets.push(witnessed(journey, over));
+            if self.known.insert((journey.direction, over, journey.clone())) {
+                self.packets.push(Witnessed { packet, direction: journey.direction, path: Arc::clone(&journey.path) });
             }
         }
     }
@@ -73,29 +70,11 @@ impl<'a> Evidence<'a> {
     }
 }
 
-fn is_own(address: IpAddr, host: IpAddr) -> bool {
-    address == host || address.is_loopback()
-}
-
-fn witnessed(journey: &Journey, over: &str) -> Witnessed {
-    let received = journey.direction == Direction::In;
-    let headers = journey.headers;
-    let packet = Packet {
-        family: headers.family(),
-        in_interface: received.then(|| over.to_owned()),
-        out_interface: (!received).then(|| over.to_owned()),
-        source: headers.source,
-        destination: headers.destination,
-        protocol: headers.protocol,
-        content: headers.content,
-        conntrack: journey.path.conntrack,
-    };
-    Witnessed { packet, direction: journey.direction, path: Arc::clone(&journey.path) }
-}
-
-/// In the raw table conntrack has not seen the packet yet, and `--state` takes that for INVALID (`conntrack_mt` in
-/// net/netfilter/xt_conntrack.c).
-pub(super) fn as_seen_in(table: &str, packet: &Packet) -> Packet {
-    let conntrack = if table == "raw" { Some(ConntrackState::Invalid) } else { packet.conntrack };
-    Packet { conntrack, ..packet.clone() }
+/// In the raw table conntrack has not seen a packet from outside yet, and `--state` takes that for INVALID (`conntrack_mt`
+/// in net/netfilter/xt_conntrack.c). What comes in over loopback was seen when it went out.
+pub(super) fn as_seen_in(table: &str, one: &Witnessed) -> Packet {
+    let is_first = one.direction == Direction::Out || one.packet.in_interface.as_deref() != Some("lo");
+    let unseen = table == "raw" && is_first;
+    let conntrack = if unseen { Some(ConntrackState::Invalid) } else { one.packet.conntrack };
+    Packet { conntrack, ..one.packet.clone() }
 }

@@ -33,22 +33,33 @@ impl Lab<'_> {
     /// When paths are not watched, and when a stimulus left no trace.
     pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
         self.reach(strangers)?;
-        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
-            let book = Rulebook::compile(&self.listings, &rules)?;
-            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
-        }
+        self.set_limits(limits)?;
+        self.conntrack.forget(&self.netlink)?;
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut tags = 1;
         let mut responses = Vec::with_capacity(stimuli.len());
         for batch in Batches::of(stimuli) {
             if batch.meets_an_old_flow {
-                self.conntrack.flush(&self.netlink)?;
+                self.conntrack.forget(&self.netlink)?;
             }
             self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
             responses.extend(self.sweep_batch(batch.stimuli, &host, tags)?);
             tags = next_tags(tags);
         }
         Ok(responses)
+    }
+
+    /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
+    fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        if self.limits == Some(limits) {
+            return Ok(());
+        }
+        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
+            let book = Rulebook::compile(&self.listings, &rules)?;
+            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
+        }
+        self.limits = Some(limits);
+        Ok(())
     }
 
     fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
@@ -244,11 +255,15 @@ impl<'a> Book<'a> {
         let echo = self.tags + (index * ROLES.len()) as u16;
         let tag = echo + role as u16;
         let known = self.answered[index];
-        let (seq, ack) = match (role, self.stimuli[index].lead) {
+        let stimulus = &self.stimuli[index];
+        let (seq, ack) = match (role, stimulus.lead) {
             (Role::Opener, _) => (OPENER_SEQ, 0),
             (Role::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
             (Role::Stimulus, sweep::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
             (Role::Stimulus, sweep::Lead::Forward) => (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1)),
+            (Role::Stimulus, sweep::Lead::Handshake) if stimulus.sender == Sender::Host => {
+                (OPENER_SEQ + 1, OTHER_SEQ + 1)
+            }
             (Role::Stimulus, sweep::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
             (Role::Stimulus, sweep::Lead::Backward) => {
                 (known.map_or(OTHER_SEQ, |seq| seq.wrapping_add(1)), OPENER_SEQ + 1)

@@ -17,7 +17,7 @@ use crate::probe::Probe;
 use crate::run::checks::Evidence;
 use crate::run::job::Job;
 use crate::run::workforce::Workforce;
-use crate::sweep::Plan;
+use crate::sweep::{Journey, Plan};
 
 /// What is known of the ruleset as it is.
 pub struct Baseline {
@@ -31,16 +31,16 @@ pub struct Baseline {
     pub weather: Weather,
 }
 
-/// What one ruleset does to everything, with limits that never run dry, and with limits that are.
+/// What one ruleset does to everything.
 pub struct Swept {
     /// Its rules.
     pub listing: Listing,
     /// What is sent.
     pub plan: Plan,
-    /// What it does with wide limits.
-    pub wide: Effects,
-    /// What it does with dry ones.
-    pub dry: Effects,
+    /// What it does, with limits that never run dry.
+    pub effects: Effects,
+    /// Every way that each stimulus brought about.
+    pub journeys: Vec<Vec<Journey>>,
 }
 
 /// Measures the ruleset as it is.
@@ -86,8 +86,7 @@ fn sweep(job: &Job, family: Family) -> Result<Swept> {
     let source = job.ruleset(family).expect("the family has a ruleset");
     let listing = Listing::parse(family, source);
     let mut plan = Plan::of(&listing, &job.scenario.host.addresses);
-    let mut with =
-        |limits| job.in_lab(&[(family, source)], |lab| Sweep { listing: &listing, limits }.all(lab, &mut plan));
-    let (wide, dry) = (with(Limits::Wide)?, with(Limits::Dry)?);
-    Ok(Swept { listing, plan, wide, dry })
+    let sweep = Sweep { listing: &listing, limits: Limits::Wide };
+    let (effects, journeys) = job.in_lab(&[(family, source)], |lab| sweep.all(lab, &mut plan))?;
+    Ok(Swept { listing, plan, effects, journeys })
 }

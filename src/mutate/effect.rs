@@ -42,15 +42,15 @@ pub struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened.
-    pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<Effects> {
+    /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened. Tells also every
+    /// way that a stimulus brought about.
+    pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<(Effects, Vec<Vec<Journey>>)> {
         let stimuli = plan.stimuli();
-        let responses = lab.sweep(&stimuli, &plan.strangers(), self.limits)?;
+        let mut responses = lab.sweep(&stimuli, &plan.strangers(), self.limits)?;
         let more = plan.in_connections(&stimuli, &responses);
-        let mut effects = self.effects(stimuli, &responses);
-        let responses = lab.sweep(&more, &[], self.limits)?;
-        effects.extend(self.effects(more, &responses));
-        Ok(effects)
+        responses.extend(lab.sweep(&more, &[], self.limits)?);
+        let journeys = responses.iter().map(|response| response.journeys().cloned().collect()).collect();
+        Ok((self.effects(stimuli.into_iter().chain(more).collect(), &responses), journeys))
     }
 
     /// Sends these.
@@ -100,15 +100,17 @@ pub struct Difference {
 }
 
 impl Effects {
-    /// How many packets were sent.
-    pub fn len(&self) -> usize {
-        self.stimuli.len()
+    /// The packets that were sent.
+    pub fn stimuli(&self) -> &[Stimulus] {
+        &self.stimuli
     }
 
-    /// Puts what came of other packets behind.
-    pub fn extend(&mut self, other: Effects) {
-        self.stimuli.extend(other.stimuli);
-        self.effects.extend(other.effects);
+    /// What came of those with these places.
+    pub fn only(&self, places: &[usize]) -> Effects {
+        Effects {
+            stimuli: places.iter().map(|place| self.stimuli[*place]).collect(),
+            effects: places.iter().map(|place| self.effects[*place].clone()).collect(),
+        }
     }
 
     /// The first packet of which the two make something else; where one of them was sent more, what both were sent counts.

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod effect;
+mod telling;
 mod trial;
 
 use std::path::PathBuf;

@@ -1,22 +1,40 @@
 //! One mutant, tried: it is loaded as any ruleset, and the checks of the scenario are done one by one, those first whose
 //! probes met the broken rule, until one is not as it was. If none is, everything is sent that a sweep has.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use super::Fate;
 use super::baseline::{Baseline, Swept};
 use super::effect::{Difference, Effects, Sweep};
+use super::telling::Differences;
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{Error, Result, Source};
-use crate::iptables_save::Listing;
+use crate::iptables_save::{Listing, Packet};
 use crate::lab::{Lab, Limits};
 use crate::mutant::Mutant;
 use crate::path;
 use crate::plan::{Burst, Cell, Key};
 use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
-use crate::sweep::Plan;
+use crate::sweep::{Direction, Journey, Lead, Plan, Sender, Stimulus};
+
+/// What a lab with the mutant has shown.
+enum Shown {
+    /// All there is to know.
+    Fate(Fate),
+    /// What the mutant does to packets that the original was not sent yet, or not in this way.
+    Ask(Vec<Question>),
+}
+
+/// What the original does to these packets is still to be seen, in a lab of its own.
+struct Question {
+    limits: Limits,
+    strangers: Vec<IpAddr>,
+    mutant: Effects,
+}
 
 /// What becomes of `mutant`.
 pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant) -> Result<Fate> {
@@ -28,12 +46,16 @@ pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant) -> Result<Fate> {
     };
     let source = mutant.apply(original);
     let trial = Trial { job, baseline, mutant, swept, listing: Listing::parse(mutant.family, &source) };
-    let rulesets = [(mutant.family, &source)];
-    let outcome =
-        if job.plan.keeps_lists { trial.in_many_labs(&source) } else { job.in_lab(&rulesets, |lab| trial.run(lab)) };
-    match outcome {
+    let shown = if job.plan.keeps_lists {
+        trial.in_many_labs(&source).map(Shown::Fate)
+    } else {
+        job.in_lab(&[(mutant.family, &source)], |lab| trial.run(lab))
+    };
+    match shown {
+        Ok(Shown::Fate(fate)) => Ok(fate),
+        Ok(Shown::Ask(questions)) => trial.ask_the_original(original, questions),
         Err(Error::Input(_)) => Ok(Fate::Refused),
-        outcome => outcome,
+        Err(error) => Err(error),
     }
 }
 
@@ -46,12 +68,12 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn run(&self, lab: &mut Lab) -> Result<Fate> {
+    fn run(&self, lab: &mut Lab) -> Result<Shown> {
         let killer = self.cells(lab)?;
         let killer = killer.map_or_else(|| self.neighbours(lab), |killer| Ok(Some(killer)))?;
         let killer = killer.map_or_else(|| self.bursts(lab), |killer| Ok(Some(killer)))?;
         match killer {
-            Some(killer) => Ok(Fate::Killed { by: killer.name() }),
+            Some(killer) => Ok(Shown::Fate(Fate::Killed { by: killer.name() })),
             None => self.survived(lab),
         }
     }
@@ -120,39 +142,73 @@ impl Trial<'_> {
     }
 
     /// No check noticed: would any packet?
-    fn survived(&self, lab: &mut Lab) -> Result<Fate> {
-        for (limits, original) in [(Limits::Wide, &self.swept.wide), (Limits::Dry, &self.swept.dry)] {
-            let sweep = Sweep { listing: &self.listing, limits };
-            let effects = sweep.all(lab, &mut self.swept.plan.clone())?;
-            if let Some(difference) = original.difference(&effects) {
+    fn survived(&self, lab: &mut Lab) -> Result<Shown> {
+        let differences = Differences::between(&self.swept.listing, &self.listing);
+        let original = self.swept.effects.only(&self.telling(&differences));
+        let (stimuli, strangers) = (original.stimuli().to_vec(), self.swept.plan.strangers());
+        let mutant = self.sweep(Limits::Wide).these(lab, stimuli.clone(), &strangers)?;
+        if let Some(difference) = original.difference(&mutant) {
+            return Ok(Shown::Fate(self.told_by(&difference, Limits::Wide)));
+        }
+        let mut questions = Vec::new();
+        let (more, their_strangers) = self.beyond(&differences);
+        if !more.is_empty() {
+            let mutant = self.sweep(Limits::Wide).these(lab, more, &their_strangers)?;
+            questions.push(Question { limits: Limits::Wide, strangers: their_strangers, mutant });
+        }
+        if guards_a_verdict(&self.listing) || guards_a_verdict(&self.swept.listing) {
+            let mutant = self.sweep(Limits::Dry).these(lab, stimuli, &strangers)?;
+            questions.push(Question { limits: Limits::Dry, strangers, mutant });
+        }
+        Ok(Shown::Ask(questions))
+    }
+
+    /// Sends the original what the mutant was sent.
+    fn ask_the_original(&self, source: &Source, questions: Vec<Question>) -> Result<Fate> {
+        for Question { limits, strangers, mutant } in questions {
+            let sweep = Sweep { listing: &self.swept.listing, limits };
+            let stimuli = mutant.stimuli().to_vec();
+            let original =
+                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli, &strangers))?;
+            if let Some(difference) = original.difference(&mutant) {
                 return Ok(self.told_by(&difference, limits));
             }
         }
-        match self.beyond(lab)? {
-            Some(difference) => Ok(self.told_by(&difference, Limits::Wide)),
-            None => {
-                let sent = self.swept.wide.len();
-                Ok(Fate::Equivalent { because: format!("none of {sent} packets tells it from the original") })
-            }
-        }
+        let all = self.swept.effects.stimuli().len();
+        Ok(Fate::Equivalent { because: format!("none of {all} packets is dealt with in another way") })
     }
 
-    /// The mutant draws boundaries of its own: what its own sweep has and the original's has not is sent to both.
-    fn beyond(&self, lab: &mut Lab) -> Result<Option<Difference>> {
+    /// The stimuli of the original's sweep that may tell, by their places.
+    fn telling(&self, differences: &Differences) -> Vec<usize> {
+        let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
+        let may_tell = |journeys: &[Journey]| differences.concern(journeys.iter(), |one| one.packet(interface, host));
+        let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));
+        places.map(|(place, _)| place).collect()
+    }
+
+    /// The mutant draws boundaries of its own: what its own sweep has, the original's has not, and may tell.
+    fn beyond(&self, differences: &Differences) -> (Vec<Stimulus>, Vec<IpAddr>) {
         let plan = Plan::of(&self.listing, &self.job.scenario.host.addresses);
-        let known: std::collections::HashSet<_> = self.swept.plan.stimuli().into_iter().collect();
-        let more: Vec<_> = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus)).collect();
-        if more.is_empty() {
-            return Ok(None);
-        }
-        let strangers = plan.strangers();
-        let mutant = Sweep { listing: &self.listing, limits: Limits::Wide };
-        let mutant: Effects = mutant.these(lab, more.clone(), &strangers)?;
-        let original = self.job.ruleset(self.mutant.family).expect("the family has a ruleset");
-        let original = self.job.in_lab(&[(self.mutant.family, original)], |lab| {
-            Sweep { listing: &self.swept.listing, limits: Limits::Wide }.these(lab, more, &strangers)
-        })?;
-        Ok(original.difference(&mutant))
+        let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
+        let may_tell = |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
+        let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_tell(stimulus));
+        (more.collect(), plan.strangers())
+    }
+
+    fn sweep(&self, limits: Limits) -> Sweep<'_> {
+        Sweep { listing: &self.listing, limits }
+    }
+
+    fn host(&self) -> IpAddr {
+        self.job.scenario.host.addresses.host(self.mutant.family)
+    }
+
+    /// What rules see of a stimulus when nothing is known of its connection.
+    fn fresh(&self, stimulus: &Stimulus) -> Packet {
+        let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
+        let direction = if stimulus.sender == Sender::Host { Direction::Out } else { Direction::In };
+        let journey = Journey { headers: stimulus.headers, direction, path: path.into() };
+        journey.packet(self.job.scenario.host.interface.as_str(), self.host())
     }
 
     fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {
@@ -191,6 +247,11 @@ impl Trial<'_> {
         };
         (!same).then_some(check)
     }
+}
+
+/// Behind a limit that guards a verdict stands what it has no room for.
+fn guards_a_verdict(listing: &Listing) -> bool {
+    listing.rules().any(|(.., rule)| rule.limit().is_some() && rule.log_prefix().is_none())
 }
 
 fn verdict_word(fate: path::Fate) -> &'static str {
