@@ -278,8 +278,7 @@ impl<'a> Book<'a> {
             let journey = Journey { headers, direction: packet.direction, path: Arc::clone(&packet.path) };
             let own = self.by_tag(&packet);
             // What is nobody's own belongs to whatever was sent last.
-            let index = own.map(|(index, _)| index).or_else(|| self.by_flow.get(&FlowKey::of(&headers)).copied());
-            let index = index.unwrap_or(self.last);
+            let index = own.map(|(index, _)| index).or_else(|| self.of_flow(&headers)).unwrap_or(self.last);
             self.last = index;
             let answers = own.is_none() && self.is_answer(index, &journey);
             let response = &mut self.responses[index];
@@ -292,6 +291,13 @@ impl<'a> Book<'a> {
                 self.answered[index] = packet.sighting.seq;
             }
         }
+    }
+
+    /// The stimulus in whose flow it is. ICMP has none: what the host answers to an echo request looks like the echo reply
+    /// that was another stimulus.
+    fn of_flow(&self, headers: &Headers) -> Option<usize> {
+        let has_flow = !matches!(headers.content, Content::Icmp { .. });
+        self.by_flow.get(&FlowKey::of(headers)).copied().filter(|_| has_flow)
     }
 
     /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
