@@ -40,6 +40,8 @@ pub enum Cause {
     OtherMatch,
     /// A rule takes the packet on purpose, and should not.
     TooBroad,
+    /// Two rules log the packet with the same prefix.
+    LoggedTwice,
     /// The packet is kept out by a REJECT, and its answer tells the scanner more than silence would.
     Reject,
     /// The rule's limit is used up.

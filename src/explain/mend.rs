@@ -3,10 +3,12 @@
 
 use super::goal::Goal;
 use super::why::asks_alike;
-use super::{Finding, Scene, Stand, stand_of, stands};
+use super::{Finding, Scene, Stand, asks_state, names_a_port, stand_of, stands};
+use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
 use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
 use crate::path::Step;
+use crate::port::Port;
 
 /// A change that may mend a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,28 +24,26 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
     let smith = Smith { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
-            smith.move_up().into_iter().chain(smith.delete_taker()).collect()
+            [smith.move_taker_down(), smith.move_up(), smith.delete_taker()].concat()
         }
-        Cause::ConntrackState => smith.drop_clause().into_iter().chain(smith.move_up()).collect(),
-        Cause::TcpFlags => smith.right_flags().into_iter().chain(smith.right_flags_and_up()).collect(),
-        Cause::OtherMatch => smith.drop_clause(),
-        Cause::TooBroad => smith.delete_taker(),
+        Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
+        Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
+        Cause::OtherMatch => [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.let_in()].concat(),
+        Cause::TooBroad => [smith.only_new(), smith.delete_taker()].concat(),
+        Cause::LoggedTwice => smith.delete_taker(),
         Cause::Reject => smith.silence(),
         Cause::LimitFirst => smith.limit_last(),
         Cause::LimitOnVerdict => smith.no_limit(),
         Cause::OtherRate => smith.right_burst(),
         Cause::OtherPrefix => smith.right_prefix(),
         Cause::AnswerTaken | Cause::FollowupTaken => {
-            smith.delete_taker().into_iter().chain(smith.flip_policy()).collect()
+            [smith.move_up(), smith.carry_on(), smith.delete_taker(), smith.open_output()].concat()
         }
-        Cause::Policy => smith.flip_policy(),
-        Cause::NoRule => smith.copy_of_twin(),
-        Cause::NatTable
-        | Cause::LimitSpent
-        | Cause::ChainNotReached
-        | Cause::NotListening
-        | Cause::Listening
-        | Cause::Vanished => Vec::new(),
+        Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
+        Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
+        Cause::NatTable => smith.log_where_it_is_taken(),
+        Cause::ChainNotReached => [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat(),
+        Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
     }
 }
 
@@ -73,36 +73,144 @@ impl<'a> Smith<'a> {
         found
     }
 
+    /// A rule that takes whatever is INVALID belongs behind all rules for scans: that mends every one of them.
+    fn move_taker_down(&self) -> Vec<Candidate> {
+        let taker = self.taker_in_chain().filter(|taker| asks_state(taker.rule, ConntrackState::Invalid));
+        let Some(taker) = taker else { return Vec::new() };
+        let asks_flags = |stand: &Stand| {
+            (stand.table, stand.chain) == (taker.table, taker.chain)
+                && stand.number > taker.number
+                && stand.rule.clauses.iter().any(|clause| matches!(clause.ask, Match::TcpFlags { .. }))
+        };
+        let Some(last) = stands(self.scene.listing).filter(asks_flags).last() else { return Vec::new() };
+        let first = self.first_of_group(taker);
+        let group = if first == taker { vec![taker] } else { vec![first, taker] };
+        vec![moved_behind(&group, last.rule.line)]
+    }
+
+    /// Never a rule that keeps out more than one port: there must be a better way.
     fn delete_taker(&self) -> Vec<Candidate> {
-        let step = self.finding.took.filter(|step| step.rule.is_some());
-        let line = step.and_then(|step| step.line);
-        line.map(|line| Candidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] })
-            .into_iter()
-            .collect()
+        let Some(taker) = self.taker() else { return Vec::new() };
+        if taker.rule.denies() && !names_a_port(taker.rule) {
+            return Vec::new();
+        }
+        let line = taker.rule.line;
+        vec![Candidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] }]
+    }
+
+    /// A LOG for a port that is to see connections begin, and scans not.
+    fn only_new(&self) -> Vec<Candidate> {
+        let Some(taker) = self.taker().filter(|taker| taker.rule.log_prefix().is_some()) else { return Vec::new() };
+        let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
+        let text = taker.rule.with(protocol, "-p tcp --syn");
+        vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
     }
 
     fn silence(&self) -> Vec<Candidate> {
-        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing));
-        let Some(taker) = taker else { return Vec::new() };
+        let Some(taker) = self.taker() else { return Vec::new() };
         let words = format!("write `-j DROP` in line {}", taker.rule.line);
         vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
     }
 
     fn drop_clause(&self) -> Vec<Candidate> {
-        let (Some(meant), Some(clause)) = (self.finding.meant, self.clause()) else { return Vec::new() };
-        let asked = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
-        vec![replaced(
-            meant.rule,
-            meant.rule.without(clause),
-            format!("take `{asked}` out of line {}", meant.rule.line),
-        )]
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let names_port = matches!(clause.ask, Match::DestinationPorts(_));
+        if stand.rule.accepts() && (names_port || !names_a_port(stand.rule)) {
+            return Vec::new();
+        }
+        let words = format!("take `{}` out of line {}", text_of(stand.rule, clause), stand.rule.line);
+        vec![replaced(stand.rule, stand.rule.without(clause), words)]
+    }
+
+    /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
+    fn right_port(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
+        let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
+        let text = match ports.iter().count() {
+            1 => format!("--dport {port}"),
+            _ if clause.module.as_deref() == Some("multiport") => format!("{},{port}", text_of(stand.rule, clause)),
+            _ => return Vec::new(),
+        };
+        vec![self.rewritten(stand, clause, &text)]
+    }
+
+    fn right_interface(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let asks_interface = matches!(clause.ask, Match::InInterface(_)) && !clause.negated;
+        let text = format!("-i {}", self.scene.interface);
+        if asks_interface { vec![self.rewritten(stand, clause, &text)] } else { Vec::new() }
+    }
+
+    fn rewritten(&self, stand: Stand, clause: &Clause, text: &str) -> Candidate {
+        let words = format!("write `{text}` in line {}", stand.rule.line);
+        replaced(stand.rule, stand.rule.with(clause, text), words)
+    }
+
+    /// A rule for the port alone, in front of the one that keeps it out.
+    fn let_in(&self) -> Vec<Candidate> {
+        let (Goal::LetIn(_), Some(port), Some(step)) = (&self.finding.goal, self.port(), self.finding.took) else {
+            return Vec::new();
+        };
+        self.added(step, format!("-A {} -p tcp --dport {port} -j ACCEPT", step.chain))
+    }
+
+    /// What no rule takes is kept out, as far as it is TCP and comes from the wire; else by the policy.
+    fn default_deny(&self) -> Vec<Candidate> {
+        let (Goal::KeepOut(_), Some(step)) = (&self.finding.goal, self.finding.took) else { return Vec::new() };
+        let rule = format!("-A {} -i {} -p tcp -j DROP", step.chain, self.scene.interface);
+        [self.added(step, rule), self.policy("DROP")].concat()
+    }
+
+    /// The rule that every stateful filter begins with.
+    fn carry_on(&self) -> Vec<Candidate> {
+        let Some(step) = self.finding.took.filter(|_| self.finding.meant.is_none()) else { return Vec::new() };
+        let in_chain = |stand: &Stand| (stand.table, stand.chain) == (step.table.as_str(), step.chain.as_str());
+        let first = stands(self.scene.listing).find(in_chain).map(|stand| stand.rule.line);
+        let rule = format!("-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", step.chain);
+        let at_first = first.map(|line| inserted(line, rule.clone()));
+        at_first.into_iter().chain(self.added(step, rule)).collect()
+    }
+
+    /// A jump to the chain that is never entered, in front of what takes the packet.
+    fn jump(&self) -> Vec<Candidate> {
+        let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
+        if meant.table != step.table || meant.chain == step.chain {
+            return Vec::new();
+        }
+        self.added(step, format!("-A {} -j {}", step.chain, meant.chain))
+    }
+
+    /// The LOG of the nat table, in front of the rule that takes the packet.
+    fn log_where_it_is_taken(&self) -> Vec<Candidate> {
+        let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
+        let appended = format!("-A {} ", meant.chain);
+        let Some(rest) = meant.rule.text.strip_prefix(&appended) else { return Vec::new() };
+        let Some(line) = self.line_before(step).filter(|_| !meant.rule.is_terminal()) else { return Vec::new() };
+        let text = format!("-A {} {rest}", step.chain);
+        let edits = vec![Edit::Delete { line: meant.rule.line }, Edit::InsertBefore { line, text }];
+        let words = format!("move line {} to chain {} of table {}, line {line}", meant.rule.line, step.chain, step.table);
+        vec![Candidate { words, edits }]
+    }
+
+    fn added(&self, step: &Step, rule: String) -> Vec<Candidate> {
+        self.line_before(step).map(|line| inserted(line, rule)).into_iter().collect()
+    }
+
+    fn port(&self) -> Option<Port> {
+        match self.finding.packet.content {
+            Content::Tcp { destination, .. } => Some(destination),
+            Content::Udp { .. } | Content::Icmp { .. } | Content::Other => None,
+        }
     }
 
     /// The flags of the probe itself, all six looked at.
     fn right_flags(&self) -> Vec<Candidate> {
-        let (Some(meant), Some(clause)) = (self.finding.meant, self.clause()) else { return Vec::new() };
+        let Some((meant, clause)) = self.finding.refusal() else { return Vec::new() };
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
-        let right = format!("--tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags_of_iptables(flags));
+        // In the words of the rule: iptables-save writes all six.
+        let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
+        let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
         let words = format!("write `{right}` in line {}", meant.rule.line);
         let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
         let twins = self.group_behind(meant);
@@ -111,7 +219,7 @@ impl<'a> Smith<'a> {
         let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
         let Some(flags_clause) = flags_clause else { return vec![alone] };
         edits.push(Edit::Replace { line: verdict.rule.line, text: verdict.rule.with(flags_clause, &right) });
-        vec![alone, Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }]
+        vec![Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
     }
 
     /// Right flags are of no use behind a rule that takes the packet all the same.
@@ -168,17 +276,25 @@ impl<'a> Smith<'a> {
 
     fn right_prefix(&self) -> Vec<Candidate> {
         let (Some(meant), Goal::Line(prefix)) = (self.finding.meant, &self.finding.goal) else { return Vec::new() };
-        let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\""));
+        let Some(target) = &meant.rule.target else { return Vec::new() };
+        let others = target.options.iter().filter(|(name, _)| name != "--log-prefix");
+        let others: String = others.map(|(name, value)| format!(" {name} {value}").trim_end().to_owned()).collect();
+        let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
         vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
     }
 
-    fn flip_policy(&self) -> Vec<Candidate> {
+    /// Only the way out: what comes in by a policy of ACCEPT is more than anybody asked for.
+    fn open_output(&self) -> Vec<Candidate> {
+        let is_output = self.finding.took.is_some_and(|step| step.chain == "OUTPUT");
+        if is_output { self.policy("ACCEPT") } else { Vec::new() }
+    }
+
+    fn policy(&self, policy: &str) -> Vec<Candidate> {
         let Some((step, line)) =
             self.finding.took.filter(|step| step.rule.is_none()).and_then(|step| Some((step, step.line?)))
         else {
             return Vec::new();
         };
-        let policy = if step.text.ends_with("DROP") { "ACCEPT" } else { "DROP" };
         let text = format!(":{} {policy} [0:0]", step.chain);
         let words = format!("set the policy of {} to {policy}", step.chain);
         vec![Candidate { words, edits: vec![Edit::Replace { line, text }] }]
@@ -212,11 +328,14 @@ impl<'a> Smith<'a> {
         }
     }
 
+    fn taker(&self) -> Option<Stand<'a>> {
+        stand_of(self.finding.took?, self.scene.listing)
+    }
+
     /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
     fn taker_in_chain(&self) -> Option<Stand<'a>> {
         let meant = self.finding.meant?;
-        let step = self.finding.took?;
-        let taker = stand_of(step, self.scene.listing)?;
+        let taker = self.taker()?;
         if (taker.table, taker.chain) == (meant.table, meant.chain) {
             return Some(taker);
         }
@@ -240,10 +359,6 @@ impl<'a> Smith<'a> {
     fn group_behind(&self, meant: Stand<'a>) -> Vec<Stand<'a>> {
         group_behind(meant, stands(self.scene.listing))
     }
-
-    fn clause(&self) -> Option<&'a Clause> {
-        self.finding.meant?.rule.clauses.get(self.finding.clause?)
-    }
 }
 
 /// A rule, and the verdict right behind it that asks for the same.
@@ -259,6 +374,23 @@ fn group_behind<'a>(first: Stand<'a>, mut all: impl Iterator<Item = Stand<'a>>) 
 fn moved(group: &[Stand], before: usize) -> Candidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before });
     Candidate { words: format!("move {} in front of line {before}", lines(group)), edits: edits.collect() }
+}
+
+fn moved_behind(group: &[Stand], line: usize) -> Candidate {
+    let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before: line + 1 });
+    Candidate { words: format!("move {} behind line {line}", lines(group)), edits: edits.collect() }
+}
+
+fn inserted(line: usize, text: String) -> Candidate {
+    Candidate { words: format!("add `{text}` in front of line {line}"), edits: vec![Edit::InsertBefore { line, text }] }
+}
+
+fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
+    rule.clauses.iter().find(|clause| clause.ask == Match::Protocol(6) && !clause.negated)
+}
+
+fn text_of<'a>(rule: &'a Rule, clause: &Clause) -> &'a str {
+    rule.text.get(clause.span.clone()).unwrap_or_default()
 }
 
 fn replaced(rule: &Rule, text: String, words: String) -> Candidate {

@@ -2,6 +2,7 @@
 
 mod exercised;
 mod explained;
+mod slots;
 mod json;
 mod selftest;
 mod table;
