@@ -54,6 +54,8 @@ pub enum Cause {
     OtherRate,
     /// No rule takes the packet: the policy does.
     Policy,
+    /// There is no ruleset for the family at all.
+    NoRuleset,
     /// There is no rule that was meant to.
     NoRule,
     /// The rule logs with another prefix.

@@ -28,7 +28,9 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
         }
         Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
         Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
-        Cause::OtherMatch => [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.let_in()].concat(),
+        Cause::OtherMatch => {
+            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.let_in()].concat()
+        }
         Cause::TooBroad => [smith.only_new(), smith.delete_taker()].concat(),
         Cause::LoggedTwice => smith.delete_taker(),
         Cause::Reject => smith.silence(),
@@ -42,8 +44,10 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
         Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
         Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
         Cause::NatTable => smith.log_where_it_is_taken(),
-        Cause::ChainNotReached => [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat(),
-        Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
+        Cause::ChainNotReached => {
+            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat()
+        }
+        Cause::NoRuleset | Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
     }
 }
 
@@ -189,7 +193,8 @@ impl<'a> Smith<'a> {
         let Some(line) = self.line_before(step).filter(|_| !meant.rule.is_terminal()) else { return Vec::new() };
         let text = format!("-A {} {rest}", step.chain);
         let edits = vec![Edit::Delete { line: meant.rule.line }, Edit::InsertBefore { line, text }];
-        let words = format!("move line {} to chain {} of table {}, line {line}", meant.rule.line, step.chain, step.table);
+        let words =
+            format!("move line {} to chain {} of table {}, line {line}", meant.rule.line, step.chain, step.table);
         vec![Candidate { words, edits }]
     }
 
@@ -382,7 +387,7 @@ fn moved_behind(group: &[Stand], line: usize) -> Candidate {
 }
 
 fn inserted(line: usize, text: String) -> Candidate {
-    Candidate { words: format!("add `{text}` in front of line {line}"), edits: vec![Edit::InsertBefore { line, text }] }
+    Candidate { words: format!("add `{text}` as line {line}"), edits: vec![Edit::InsertBefore { line, text }] }
 }
 
 fn protocol_tcp(rule: &Rule) -> Option<&Clause> {

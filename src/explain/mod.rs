@@ -70,6 +70,14 @@ pub fn explain<'a>(check: &Check, probes: &'a [(Probe, Observation)], scene: Sce
     Some(why::find(goal, packet, observation, probes, scene))
 }
 
+/// Why a scan is not as expected of a family that has no ruleset; none for what is no scan.
+pub fn without_ruleset(check: &Check) -> Option<Explanation> {
+    check.subject.technique()?;
+    let words =
+        format!("no ruleset is given for {}: whatever listens is open to all, and nothing is logged", check.family?);
+    Some(Explanation { cause: Cause::NoRuleset, took: None, meant: None, words, patch: None })
+}
+
 impl<'a> Finding<'a> {
     /// The clause that does not fit, and the rule that it stands in.
     fn refusal(&self) -> Option<(Stand<'a>, &'a Clause)> {

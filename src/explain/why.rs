@@ -238,7 +238,8 @@ impl<'a> Judgement<'a> {
 
 /// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
 fn carries_on(stand: &Stand, path: &Path) -> bool {
-    let same_chain = path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
+    let same_chain =
+        path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
     same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
 }
 

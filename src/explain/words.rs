@@ -43,22 +43,29 @@ impl Speaker<'_> {
             Cause::TooBroad => self.too_broad(),
             Cause::LoggedTwice => format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.taker()),
             Cause::Reject => {
-                format!("{took} the {}: it does not get in, but the scanner is told so, and silence was meant", self.packet())
+                format!(
+                    "{took} the {}: it does not get in, but the scanner is told so, and silence was meant",
+                    self.packet()
+                )
             }
             Cause::LimitSpent => {
                 format!("{meant} fits, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
             }
             Cause::LimitFirst => format!(
                 "{meant} asks for its limit ({}) before its other matches: every packet that comes so far uses it up, \
-                 whether the rule is meant for it or not",
-                self.limit()
+                 whether the rule is meant for it or not{}",
+                self.limit(),
+                self.left()
             ),
             Cause::LimitOnVerdict => {
-                format!("{meant} drops at a limit ({}): a packet beyond it goes on, and {took} it", self.limit())
+                format!(
+                    "{meant} has a limit ({}): what is beyond it is not dropped, goes on, and {took} it",
+                    self.limit()
+                )
             }
             Cause::OtherRate => self.rate(),
             Cause::Policy => self.policy(),
-            Cause::NoRule => self.no_rule(),
+            Cause::NoRule | Cause::NoRuleset => self.no_rule(),
             Cause::OtherPrefix => self.prefix(),
             Cause::ChainNotReached => self.not_reached(),
             Cause::AnswerTaken => {
@@ -141,15 +148,11 @@ impl Speaker<'_> {
 
     fn flags(&self) -> String {
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return self.clause() };
-        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else { return self.clause() };
+        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else {
+            return self.clause();
+        };
         let Match::TcpFlags { mask, comp } = clause.ask else { return self.clause() };
-        format!(
-            "{} wants {}; this {} has {}",
-            self.meant(),
-            wanted_flags(mask, comp),
-            self.packet(),
-            flag_names(flags)
-        )
+        format!("{} wants {}; this {} has {}", self.meant(), wanted_flags(mask, comp), self.packet(), flag_names(flags))
     }
 
     fn clause(&self) -> String {
@@ -195,13 +198,20 @@ impl Speaker<'_> {
                 format!("{} logs the {packet} with {prefix:?}, and no such line was meant", self.taker())
             }
             Goal::KeepOut(_) => format!("{} the {packet}, and no rule is there to keep it out", self.took()),
-            _ => format!("{} the {packet}, and no rule is there to let it in", self.took()),
+            _ => format!("{} the {packet}, which was meant to get in", self.took()),
         }
     }
 
     fn limit(&self) -> String {
         let limit = self.finding.meant.and_then(|stand| stand.rule.limit());
         limit.map(limit_in_words).unwrap_or_default()
+    }
+
+    fn left(&self) -> String {
+        match &self.finding.goal {
+            Goal::Lines { expected, observed, .. } => format!(", and {observed} of {expected} lines were left"),
+            _ => String::new(),
+        }
     }
 
     fn rate(&self) -> String {
@@ -236,9 +246,8 @@ impl Speaker<'_> {
         let Goal::Line(wanted) = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
         let whole = self.finding.meant.and_then(|stand| meant::whole_prefix(stand.rule));
-        let cut = whole.map(|whole| {
-            format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len())
-        });
+        let cut = whole
+            .map(|whole| format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len()));
         format!("{} logs with {found:?}{}, and {wanted:?} was meant", self.meant(), cut.unwrap_or_default())
     }
 }

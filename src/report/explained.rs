@@ -65,7 +65,8 @@ impl<'a> Block<'a> {
         let facts = |told: &'_ Explanation| (told.cause, told.took.clone(), told.patch.clone());
         first.family == check.family
             && facts(told) == facts(explanation)
-            && Slots::of(first, told).template(&told.words) == Slots::of(check, explanation).template(&explanation.words)
+            && Slots::of(first, told).template(&told.words)
+                == Slots::of(check, explanation).template(&explanation.words)
     }
 
     /// Told of another file, and the same but for its name.
@@ -101,7 +102,10 @@ impl<'a> Block<'a> {
         for line in wrapped(&visible(&self.words()), width.saturating_sub(INDENT.len())) {
             let _ = writeln!(text, "{INDENT}{line}");
         }
-        told.took.iter().for_each(|place| write_place(&mut text, "took", place));
+        told.took
+            .iter()
+            .filter(|took| Some(*took) != told.meant.as_ref())
+            .for_each(|place| write_place(&mut text, "took", place));
         self.meant().into_iter().for_each(|place| write_place(&mut text, "meant", place));
         told.patch.iter().for_each(|patch| write_patch(&mut text, patch, width, shown));
         text

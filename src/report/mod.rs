@@ -2,9 +2,9 @@
 
 mod exercised;
 mod explained;
-mod slots;
 mod json;
 mod selftest;
+mod slots;
 mod table;
 
 use std::net::IpAddr;

@@ -96,7 +96,8 @@ mod tests {
         let words = "r.v4:5 drops the NULL probe before r.v4:7 can see it: as every NULL probe is";
         let null = slots("NULL probe", "\"Null: \"", "r.v4:7");
         let xmas = slots("Xmas probe", "\"Xmas: \"", "r.v4:9");
-        let told = "r.v4:5 drops the NULL or Xmas probe before r.v4:7 or r.v4:9 can see it: as every NULL or Xmas probe is";
+        let told =
+            "r.v4:5 drops the NULL or Xmas probe before r.v4:7 or r.v4:9 can see it: as every NULL or Xmas probe is";
         assert_eq!(null.filled(words, &[null.clone(), xmas]), told);
         assert_eq!(null.filled(words, &[null.clone(), null.clone()]), words);
     }
@@ -104,7 +105,10 @@ mod tests {
     #[test]
     fn a_line_is_no_part_of_another() {
         let meant = slots("", "", "r.v4:5");
-        assert_eq!(meant.template("r.v4:55 drops it before r.v4:5 can see it"), "r.v4:55 drops it before \u{3} can see it");
+        assert_eq!(
+            meant.template("r.v4:55 drops it before r.v4:5 can see it"),
+            "r.v4:55 drops it before \u{3} can see it"
+        );
     }
 
     #[test]
