@@ -58,7 +58,7 @@ struct Smith<'a> {
 
 impl<'a> Smith<'a> {
     /// Moves the rule that was meant in front of the one that takes the packet: with the verdict that belongs to it, and in
-    /// front of the LOG of the one that takes; then alone.
+    /// front of all rules that may take such a packet; then of the one that does, and of its LOG; then alone.
     fn move_up(&self) -> Vec<Candidate> {
         let (Some(meant), Some(taker)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
         if taker.number >= meant.number {
@@ -67,6 +67,8 @@ impl<'a> Smith<'a> {
         let before = self.first_of_group(taker).rule.line;
         let group = self.group_behind(meant);
         let mut found = Vec::new();
+        let early = self.early_in_chain_of(taker).filter(|line| *line < before);
+        found.extend(early.map(|line| moved(&group, line)));
         if group.len() > 1 {
             found.push(moved(&group, before));
         }
@@ -349,6 +351,17 @@ impl<'a> Smith<'a> {
             (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
         };
         stands(self.scene.listing).find(jumps)
+    }
+
+    /// The first rule of the chain that is not about loopback or what is ESTABLISHED: those belong to the front.
+    fn early_in_chain_of(&self, taker: Stand) -> Option<usize> {
+        let is_loopback = |clause: &Clause| matches!(&clause.ask, Match::InInterface(name) if name == "lo");
+        let belongs_to_front = |rule: &Rule| {
+            rule.accepts() && (asks_state(rule, ConntrackState::Established) || rule.clauses.iter().any(is_loopback))
+        };
+        let early =
+            |stand: &Stand| (stand.table, stand.chain) == (taker.table, taker.chain) && !belongs_to_front(stand.rule);
+        stands(self.scene.listing).find(early).map(|stand| stand.rule.line)
     }
 
     /// The LOG right in front of a rule that asks for the same belongs to it.

@@ -62,7 +62,7 @@ fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<
 impl<'a> Block<'a> {
     fn takes(&self, check: &Check, explanation: &Explanation) -> bool {
         let (first, told) = self.told[0];
-        let facts = |told: &'_ Explanation| (told.cause, told.took.clone(), told.patch.clone());
+        let facts = |told: &'_ Explanation| (told.cause, told.patch.clone());
         first.family == check.family
             && facts(told) == facts(explanation)
             && Slots::of(first, told).template(&told.words)
@@ -102,11 +102,9 @@ impl<'a> Block<'a> {
         for line in wrapped(&visible(&self.words()), width.saturating_sub(INDENT.len())) {
             let _ = writeln!(text, "{INDENT}{line}");
         }
-        told.took
-            .iter()
-            .filter(|took| Some(*took) != told.meant.as_ref())
-            .for_each(|place| write_place(&mut text, "took", place));
-        self.meant().into_iter().for_each(|place| write_place(&mut text, "meant", place));
+        let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
+        took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "took", place));
+        meant.iter().for_each(|place| write_place(&mut text, "meant", place));
         told.patch.iter().for_each(|patch| write_patch(&mut text, patch, width, shown));
         text
     }
@@ -117,9 +115,10 @@ impl<'a> Block<'a> {
         all[0].filled(&self.told[0].1.words, &all)
     }
 
-    fn meant(&self) -> Vec<&'a Place> {
+    /// Each once.
+    fn places(&self, of: fn(&Explanation) -> Option<&Place>) -> Vec<&'a Place> {
         let mut places: Vec<&Place> = Vec::new();
-        for place in self.told.iter().filter_map(|(_, told)| told.meant.as_ref()) {
+        for place in self.told.iter().filter_map(|(_, told)| of(told)) {
             if !places.contains(&place) {
                 places.push(place);
             }

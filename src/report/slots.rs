@@ -1,4 +1,5 @@
-//! What an explanation says of one check alone: the probe's name, the prefix that was expected, the rule that was meant.
+//! What an explanation says of one check alone: what took the packet, the probe's name, the prefix that was expected, the
+//! rule that was meant.
 //! Where explanations differ in nothing else, one sentence tells them all: "the NULL, FIN or Xmas probe".
 
 use crate::check::Check;
@@ -6,7 +7,7 @@ use crate::explanation::Explanation;
 
 /// What one check puts into the sentence; empty where the sentence does not speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots([String; 3]);
+pub struct Slots([String; 4]);
 
 impl Slots {
     /// What is a check's own in its explanation.
@@ -14,6 +15,7 @@ impl Slots {
         let prefix = check.expected.log.iter().flatten().next();
         let meant = explanation.meant.as_ref().and_then(|place| Some((place.file.display(), place.line?)));
         Slots([
+            taker(explanation).unwrap_or_default(),
             probe_name(&explanation.words).unwrap_or_default(),
             prefix.map(|prefix| format!("{prefix:?}")).unwrap_or_default(),
             meant.map(|(file, line)| format!("{file}:{line}")).unwrap_or_default(),
@@ -42,7 +44,16 @@ impl Slots {
 }
 
 /// Nothing that a ruleset or a report can hold.
-const MARKS: [&str; 3] = ["\u{1}", "\u{2}", "\u{3}"];
+const MARKS: [&str; 4] = ["\u{1}", "\u{2}", "\u{3}", "\u{4}"];
+
+/// `rules.v4:10 accepts`
+fn taker(explanation: &Explanation) -> Option<String> {
+    let took = explanation.took.as_ref()?;
+    let (before, verb) = explanation.words.split_once(&format!("{}:{} ", took.file.display(), took.line?))?;
+    let verb = verb.split(' ').next()?;
+    let whole = before.is_empty() || before.ends_with(' ');
+    whole.then(|| format!("{}:{} {verb}", took.file.display(), took.line.unwrap_or_default()))
+}
 
 /// `Xmas probe`
 fn probe_name(words: &str) -> Option<String> {
@@ -88,7 +99,7 @@ mod tests {
     use super::*;
 
     fn slots(probe: &str, prefix: &str, meant: &str) -> Slots {
-        Slots([probe, prefix, meant].map(str::to_owned))
+        Slots(["", probe, prefix, meant].map(str::to_owned))
     }
 
     #[test]
@@ -107,7 +118,7 @@ mod tests {
         let meant = slots("", "", "r.v4:5");
         assert_eq!(
             meant.template("r.v4:55 drops it before r.v4:5 can see it"),
-            "r.v4:55 drops it before \u{3} can see it"
+            "r.v4:55 drops it before \u{4} can see it"
         );
     }
 
