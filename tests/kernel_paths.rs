@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use support::Hosts;
 
-/// Every table, and every way to go from chain to chain: jump, goto, RETURN, the end of a chain, policies.
+/// Every table, and every way to go from chain to chain: jump, goto, RETURN, the end of a chain, policies. The IPv6 rules
+/// have no matches and targets of modules (`--dport`, LOG): xtables-monitor 1.8.9 dies when it has to print one of those.
 const V4: &str = include_str!("paths/every-way.v4");
 const V6: &str = include_str!("paths/every-way.v6");
 const LISTEN: &[u16] = &[22, 8080];
@@ -31,13 +32,16 @@ type Ways = BTreeMap<(Technique, u16), Vec<String>>;
 
 #[test]
 fn ipv4_paths_are_those_of_the_monitor() {
-    assert_same_paths(Family::Ipv4);
+    assert_same_paths(Family::Ipv4, &["nat ", " accept -A", " drop -A", " reject -A"]);
 }
 
 #[test]
 fn ipv6_paths_are_those_of_the_monitor() {
-    assert_same_paths(Family::Ipv6);
+    assert_same_paths(Family::Ipv6, &[" accept -A"]);
 }
+
+/// What packets of both families meet.
+const EVERY_WAY: [&str; 7] = ["raw ", "mangle ", " jump ", " goto ", " return ", " accept policy ", " drop policy "];
 
 /// The comparison can fail: two rules that are swapped are noticed, and only where packets meet both.
 #[test]
@@ -58,13 +62,14 @@ fn swapped(rules: &str, one: &str, other: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn assert_same_paths(family: Family) {
+fn assert_same_paths(family: Family, ways: &[&str]) {
     let (monitored, told) = (monitored(family), told(family, V4, V6));
     assert_eq!(monitored.len(), TECHNIQUES.len() * 6, "{monitored:#?}");
     for key in differences(&monitored, &told) {
         assert_eq!(monitored.get(&key), told.get(&key), "monitor on the left: {key:?} {family}");
     }
-    assert_every_way_is_gone(&monitored);
+    assert_every_way_is_gone(&monitored, &EVERY_WAY);
+    assert_every_way_is_gone(&monitored, ways);
 }
 
 fn differences(monitored: &Ways, told: &Ways) -> Vec<(Technique, u16)> {
@@ -73,19 +78,8 @@ fn differences(monitored: &Ways, told: &Ways) -> Vec<(Technique, u16)> {
 }
 
 /// Else the comparison would be of less than it says.
-fn assert_every_way_is_gone(ways: &Ways) {
-    for word in [
-        "raw ",
-        "mangle ",
-        "nat ",
-        " jump ",
-        " goto ",
-        " return ",
-        " reject ",
-        " drop ",
-        " accept policy",
-        " drop policy",
-    ] {
+fn assert_every_way_is_gone(ways: &Ways, words: &[&str]) {
+    for word in words {
         let gone = ways.values().flatten().any(|step| format!("{step} ").contains(word));
         assert!(gone, "no packet met {word:?} in {ways:#?}");
     }
@@ -103,7 +97,7 @@ fn monitored_scan(technique: Technique, family: Family) -> Ways {
     let rulesets = [traced(V4), traced(V6)];
     let programs = ["iptables-nft-restore", "ip6tables-nft-restore"];
     let hosts = Hosts::start(programs, [&rulesets[0], &rulesets[1]], LISTEN);
-    let monitor = hosts.monitor();
+    let monitor = hosts.monitor(family);
     hosts.nmap(technique.profile().nmap, family, PORTS);
     hosts.nmap(technique.profile().nmap, family, "9");
     read_monitor(technique, &monitor.lines_until(" DPORT=9 "))

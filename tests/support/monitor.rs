@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scanlab::net::Family;
+
 use super::Hosts;
 
 /// How long the machine may take for what takes no time.
@@ -20,11 +22,11 @@ pub struct Monitor {
 
 impl Hosts {
     /// Starts the monitor on the target, and waits until it listens.
-    pub fn monitor(&self) -> Monitor {
-        let child = self.target.run(|| {
+    pub fn monitor(&self, family: Family) -> Monitor {
+        let child = self.target.run(move || {
             let mut command = Command::new("stdbuf");
             // It would keep its lines in a buffer when they go to a pipe.
-            command.args(["--output=L", "xtables-monitor", "--trace"]).stdout(Stdio::piped());
+            command.args(["--output=L", "xtables-monitor", "--trace", &format!("--{family}")]).stdout(Stdio::piped());
             let child = command.spawn().expect("xtables-monitor (hint: it comes with iptables, see .ci/setup)");
             wait_for("xtables-monitor to listen", somebody_listens);
             child
