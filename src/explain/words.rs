@@ -1,7 +1,7 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
 use super::goal::Goal;
-use super::{Finding, Scene, Stand, asks_state, meant, stand_of, stands};
+use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
 use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule};
@@ -24,7 +24,7 @@ impl Speaker<'_> {
         let (took, meant) = (self.took(), self.meant());
         match self.finding.cause {
             Cause::EarlierRule => {
-                format!("{took} the {} before {meant} can see it{}", self.packet(), self.because_invalid())
+                format!("{took} the {} before {meant} can see it{}", self.packet(), self.because())
             }
             Cause::LogBehindVerdict => {
                 format!(
@@ -59,7 +59,7 @@ impl Speaker<'_> {
             ),
             Cause::LimitOnVerdict => {
                 format!(
-                    "{meant} has a limit ({}): what is beyond it is not dropped, goes on, and {took} it",
+                    "{meant} drops within its limit only ({}): what is beyond it goes on, and {took} it",
                     self.limit()
                 )
             }
@@ -127,13 +127,17 @@ impl Speaker<'_> {
         }
     }
 
-    /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe.
-    fn because_invalid(&self) -> String {
-        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing));
-        if taker.is_some_and(|taker| asks_state(taker.rule, ConntrackState::Invalid)) {
-            return format!(": it takes whatever is INVALID to conntrack, as every {} is", self.packet());
+    /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe; one that asks for a port and nothing else
+    /// takes every scan of that port.
+    fn because(&self) -> String {
+        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
+        match taker {
+            Some(taker) if asks_state(taker, ConntrackState::Invalid) => {
+                format!(", since it takes whatever is INVALID to conntrack, as every {} is", self.packet())
+            }
+            Some(taker) if asks_for_port_alone(taker) => ", since all it asks for is the port".to_owned(),
+            _ => String::new(),
         }
-        String::new()
     }
 
     fn state(&self) -> String {
@@ -210,7 +214,7 @@ impl Speaker<'_> {
     fn left(&self) -> String {
         match &self.finding.goal {
             Goal::Lines { expected, observed, .. } => format!(", and {observed} of {expected} lines were left"),
-            _ => String::new(),
+            _ => ", and nothing of it is left".to_owned(),
         }
     }
 
@@ -250,6 +254,11 @@ impl Speaker<'_> {
             .map(|whole| format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len()));
         format!("{} logs with {found:?}{}, and {wanted:?} was meant", self.meant(), cut.unwrap_or_default())
     }
+}
+
+fn asks_for_port_alone(rule: &Rule) -> bool {
+    let plain = |ask: &Match| matches!(ask, Match::Protocol(_) | Match::DestinationPorts(_) | Match::Comment(_));
+    names_a_port(rule) && rule.clauses.iter().all(|clause| plain(&clause.ask) && !clause.negated)
 }
 
 fn line_of(listing: &Listing, line: usize) -> String {
