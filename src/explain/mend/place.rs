@@ -14,7 +14,8 @@ impl<'a> Smith<'a> {
             return Vec::new();
         }
         let before = self.first_of_group(taker).rule.line;
-        let group = self.group_behind(meant);
+        let mut group = self.group_behind(meant);
+        group.retain(|stand| !opens_wide(stand.rule));
         let mut found = Vec::new();
         let early = self.early_in_chain_of(taker).filter(|line| *line < before && !names_a_port(meant.rule));
         found.extend(early.map(|line| moved(&group, line)));

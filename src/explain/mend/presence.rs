@@ -7,10 +7,11 @@ use crate::iptables_save::Edit;
 use crate::path::Step;
 
 impl<'a> Smith<'a> {
-    /// Never a rule that keeps out more than one port: there must be a better way.
+    /// Of the rules that keep something out only one for the port that is to get in: for all else there must be a better way.
     pub(super) fn delete_taker(&self) -> Vec<Candidate> {
         let Some(taker) = self.taker() else { return Vec::new() };
-        if taker.rule.denies() && !names_one_port(taker.rule) {
+        let is_to_get_in = matches!(self.finding.goal, Goal::LetIn(_));
+        if taker.rule.denies() && !(is_to_get_in && names_one_port(taker.rule)) {
             return Vec::new();
         }
         let line = taker.rule.line;
@@ -67,7 +68,8 @@ impl<'a> Smith<'a> {
             words: format!("copy {} of {file} to line {line}", lines(group)),
             edits: vec![Edit::InsertBefore { line, text: texts(group) }],
         };
-        let group = group_behind(original, stands(twin));
+        let mut group = group_behind(original, stands(twin));
+        group.retain(|stand| !opens_wide(stand.rule));
         if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }
 
