@@ -40,6 +40,8 @@ pub enum Cause {
     OtherMatch,
     /// A rule takes the packet on purpose, and should not.
     TooBroad,
+    /// Two rules log the packet with the same prefix.
+    LoggedTwice,
     /// The packet is kept out by a REJECT, and its answer tells the scanner more than silence would.
     Reject,
     /// The rule's limit is used up.
@@ -52,6 +54,8 @@ pub enum Cause {
     OtherRate,
     /// No rule takes the packet: the policy does.
     Policy,
+    /// There is no ruleset for the family at all.
+    NoRuleset,
     /// There is no rule that was meant to.
     NoRule,
     /// The rule logs with another prefix.

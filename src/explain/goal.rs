@@ -12,6 +12,8 @@ pub enum Goal {
     Line(String),
     /// No line, or not this one.
     NoLine(String),
+    /// One line with this prefix, not several.
+    OneLine(String),
     /// So many lines of a burst, with this prefix.
     Lines {
         /// The prefix.
@@ -45,7 +47,7 @@ impl Goal {
     pub fn decisive<'a>(&self, probes: &'a [(Probe, Observation)]) -> Option<&'a (Probe, Observation)> {
         let differs = |(_, observation): &&(Probe, Observation)| match self {
             Goal::LetIn(state) | Goal::KeepOut(state) => observation.verdict.state != *state,
-            Goal::Line(_) | Goal::NoLine(_) | Goal::Lines { .. } | Goal::Conversation => true,
+            Goal::Line(_) | Goal::NoLine(_) | Goal::OneLine(_) | Goal::Lines { .. } | Goal::Conversation => true,
         };
         probes.iter().find(differs).or_else(|| probes.first())
     }
@@ -60,7 +62,8 @@ fn no_line(expected: &Findings, observed: &Findings) -> Option<Goal> {
     let wanted = expected.log.as_ref()?;
     let too_much = |prefix: &&String| !wanted.contains(prefix);
     let seen = observed.log.as_ref()?;
-    seen.iter().find(too_much).or_else(|| seen.last().filter(|_| seen != wanted)).cloned().map(Goal::NoLine)
+    let again = || seen.last().filter(|_| seen != wanted).cloned().map(Goal::OneLine);
+    seen.iter().find(too_much).cloned().map(Goal::NoLine).or_else(again)
 }
 
 fn state(expected: &Findings, observed: &Findings) -> Option<Goal> {

@@ -3,7 +3,8 @@
 
 use super::goal::Goal;
 use super::{Scene, Stand, stands};
-use crate::iptables_save::{Answer, Match, Packet};
+use crate::iptables_save::{Answer, Content, LOG_PREFIX, Match, Packet, Rule};
+use crate::port::Port;
 
 /// The rule that was meant.
 pub fn find<'a>(goal: &Goal, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
@@ -11,6 +12,7 @@ pub fn find<'a>(goal: &Goal, packet: &Packet, scene: Scene<'a>) -> Option<Stand<
         Goal::Line(prefix) | Goal::Lines { prefix, .. } => by_prefix(prefix, packet, scene),
         Goal::LetIn(_) => by_target(&["ACCEPT"], packet, scene),
         Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], packet, scene),
+        Goal::OneLine(prefix) => by_prefix(prefix, packet, scene),
         Goal::NoLine(_) | Goal::Conversation => None,
     }
 }
@@ -20,8 +22,8 @@ fn by_prefix<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stan
     stands(scene.listing).filter(logs).min_by_key(|stand| refusals(stand, packet))
 }
 
-/// A rule that speaks of the packet's port, or one that nothing of it refuses. A rule that two clauses of it refuse was
-/// meant for something else.
+/// A rule that speaks of the packet's port, or of one that looks like it, or one that nothing of it refuses. A rule that
+/// two clauses refuse was meant for something else.
 fn by_target<'a>(targets: &[&str], packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
     let has_target = |stand: &Stand| {
         let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
@@ -29,7 +31,7 @@ fn by_target<'a>(targets: &[&str], packet: &Packet, scene: Scene<'a>) -> Option<
     };
     let fits = |stand: &Stand| match refusals(stand, packet) {
         0 => true,
-        1 => names_port(stand, packet),
+        1 => names_port(stand, packet) || names_similar_port(stand, packet),
         _ => false,
     };
     let fitting = stands(scene.listing).filter(has_target).filter(fits);
@@ -46,11 +48,47 @@ fn names_port(stand: &Stand, packet: &Packet) -> bool {
     stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == Answer::Yes)
 }
 
+/// A rule for port 2222 may have been meant for port 22.
+fn names_similar_port(stand: &Stand, packet: &Packet) -> bool {
+    let Content::Tcp { destination, .. } = packet.content else { return false };
+    let looks_like = |ask: &Match| match ask {
+        Match::DestinationPorts(ports) => {
+            let mut named = ports.iter();
+            let only = named.next().filter(|_| named.next().is_none());
+            only.is_some_and(|only| are_similar_ports(only, destination))
+        }
+        _ => false,
+    };
+    stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
+}
+
+/// One is next to the other, or begins or ends the other (22 and 2222), or one digit is another, or is missing.
+fn are_similar_ports(one: Port, other: Port) -> bool {
+    let (low, high) = (one.min(other).to_string(), one.max(other).to_string());
+    let is_part = high.starts_with(&low) || high.ends_with(&low);
+    one.0.abs_diff(other.0) == 1 || is_part || differ_in_one(&low, &high)
+}
+
 /// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
 /// one letter changed. Rules that met the packet come first.
 pub fn misspelt<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
-    let similar = |stand: &Stand| stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other));
+    let similar = |stand: &Stand| {
+        stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
+            || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
+    };
     stands(scene.listing).filter(similar).min_by_key(|stand| refusals(stand, packet))
+}
+
+/// What a LOG rule asks for, where it is more than LOG keeps.
+pub(super) fn whole_prefix(rule: &Rule) -> Option<&str> {
+    let prefix = rule.target.as_ref().filter(|target| target.name == "LOG")?.option("--log-prefix")?;
+    (prefix.len() > LOG_PREFIX).then_some(prefix)
+}
+
+/// What was cut and what is expected instead have more in common than what all prefixes of a ruleset begin with.
+fn begin_alike(wanted: &str, whole: &str) -> bool {
+    const IN_COMMON: usize = 16;
+    wanted.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count() >= IN_COMMON
 }
 
 fn is_similar(wanted: &str, found: &str) -> bool {
@@ -71,6 +109,16 @@ fn differ_in_one(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_recognised_when_it_is_written_like_another() {
+        for (one, other) in [(22, 2222), (2222, 22), (22, 23), (32232, 32233), (443, 8443), (8080, 808)] {
+            assert!(are_similar_ports(Port(one), Port(other)), "{one} {other}");
+        }
+        for (one, other) in [(22, 80), (443, 139), (22, 3389), (22, 32232)] {
+            assert!(!are_similar_ports(Port(one), Port(other)), "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_prefix_is_recognised_when_it_was_cut_or_misspelt() {

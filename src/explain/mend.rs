@@ -1,12 +1,17 @@
 //! Changes that may mend a mismatch: moving, deleting or editing one rule. Nothing is promised here; each has to be loaded,
 //! and every check done again, before anybody is told of it.
 
-use super::goal::Goal;
+mod place;
+mod presence;
+mod wording;
+
 use super::why::asks_alike;
-use super::{Finding, Scene, Stand, stand_of, stands};
+use super::{Finding, Scene, Stand, asks_state, stand_of, stands};
+use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
 use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
 use crate::path::Step;
+use crate::port::Port;
 
 /// A change that may mend a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,28 +27,30 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
     let smith = Smith { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
-            smith.move_up().into_iter().chain(smith.delete_taker()).collect()
+            [smith.move_taker_down(), smith.move_up(), smith.delete_taker(), smith.let_in()].concat()
         }
-        Cause::ConntrackState => smith.drop_clause().into_iter().chain(smith.move_up()).collect(),
-        Cause::TcpFlags => smith.right_flags().into_iter().chain(smith.right_flags_and_up()).collect(),
-        Cause::OtherMatch => smith.drop_clause(),
-        Cause::TooBroad => smith.delete_taker(),
+        Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
+        Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
+        Cause::OtherMatch => {
+            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.let_in()].concat()
+        }
+        Cause::TooBroad => [smith.only_new(), smith.delete_taker()].concat(),
+        Cause::LoggedTwice => smith.delete_taker(),
         Cause::Reject => smith.silence(),
         Cause::LimitFirst => smith.limit_last(),
         Cause::LimitOnVerdict => smith.no_limit(),
         Cause::OtherRate => smith.right_burst(),
         Cause::OtherPrefix => smith.right_prefix(),
         Cause::AnswerTaken | Cause::FollowupTaken => {
-            smith.delete_taker().into_iter().chain(smith.flip_policy()).collect()
+            [smith.move_up(), smith.carry_on(), smith.delete_taker(), smith.open_output()].concat()
         }
-        Cause::Policy => smith.flip_policy(),
-        Cause::NoRule => smith.copy_of_twin(),
-        Cause::NatTable
-        | Cause::LimitSpent
-        | Cause::ChainNotReached
-        | Cause::NotListening
-        | Cause::Listening
-        | Cause::Vanished => Vec::new(),
+        Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
+        Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
+        Cause::NatTable => smith.log_where_it_is_taken(),
+        Cause::ChainNotReached => {
+            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat()
+        }
+        Cause::NoRuleset | Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
     }
 }
 
@@ -53,151 +60,11 @@ struct Smith<'a> {
 }
 
 impl<'a> Smith<'a> {
-    /// Moves the rule that was meant in front of the one that takes the packet: with the verdict that belongs to it, and in
-    /// front of the LOG of the one that takes; then alone.
-    fn move_up(&self) -> Vec<Candidate> {
-        let (Some(meant), Some(taker)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
-        if taker.number >= meant.number {
-            return Vec::new();
+    fn port(&self) -> Option<Port> {
+        match self.finding.packet.content {
+            Content::Tcp { destination, .. } => Some(destination),
+            Content::Udp { .. } | Content::Icmp { .. } | Content::Other => None,
         }
-        let before = self.first_of_group(taker).rule.line;
-        let group = self.group_behind(meant);
-        let mut found = Vec::new();
-        if group.len() > 1 {
-            found.push(moved(&group, before));
-        }
-        found.push(moved(&[meant], before));
-        if before != taker.rule.line {
-            found.push(moved(&[meant], taker.rule.line));
-        }
-        found
-    }
-
-    fn delete_taker(&self) -> Vec<Candidate> {
-        let step = self.finding.took.filter(|step| step.rule.is_some());
-        let line = step.and_then(|step| step.line);
-        line.map(|line| Candidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] })
-            .into_iter()
-            .collect()
-    }
-
-    fn silence(&self) -> Vec<Candidate> {
-        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing));
-        let Some(taker) = taker else { return Vec::new() };
-        let words = format!("write `-j DROP` in line {}", taker.rule.line);
-        vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
-    }
-
-    fn drop_clause(&self) -> Vec<Candidate> {
-        let (Some(meant), Some(clause)) = (self.finding.meant, self.clause()) else { return Vec::new() };
-        let asked = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
-        vec![replaced(
-            meant.rule,
-            meant.rule.without(clause),
-            format!("take `{asked}` out of line {}", meant.rule.line),
-        )]
-    }
-
-    /// The flags of the probe itself, all six looked at.
-    fn right_flags(&self) -> Vec<Candidate> {
-        let (Some(meant), Some(clause)) = (self.finding.meant, self.clause()) else { return Vec::new() };
-        let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
-        let right = format!("--tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags_of_iptables(flags));
-        let words = format!("write `{right}` in line {}", meant.rule.line);
-        let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
-        let twins = self.group_behind(meant);
-        let alone = Candidate { words: words.clone(), edits: edits.clone() };
-        let Some(verdict) = twins.get(1) else { return vec![alone] };
-        let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
-        let Some(flags_clause) = flags_clause else { return vec![alone] };
-        edits.push(Edit::Replace { line: verdict.rule.line, text: verdict.rule.with(flags_clause, &right) });
-        vec![alone, Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }]
-    }
-
-    /// Right flags are of no use behind a rule that takes the packet all the same.
-    fn right_flags_and_up(&self) -> Vec<Candidate> {
-        let moves = self.move_up();
-        let both = |flags: &Candidate| -> Vec<Candidate> {
-            let joined = |up: &Candidate| Candidate {
-                words: format!("{}, and {}", flags.words, up.words),
-                edits: flags.edits.iter().chain(&up.edits).cloned().collect(),
-            };
-            moves.iter().map(joined).collect()
-        };
-        self.right_flags().iter().flat_map(both).collect()
-    }
-
-    fn limit_last(&self) -> Vec<Candidate> {
-        let Some(meant) = self.finding.meant else { return Vec::new() };
-        let Some(text) = with_limit_last(meant.rule) else { return Vec::new() };
-        vec![replaced(meant.rule, text, format!("put the limit of line {} behind its other matches", meant.rule.line))]
-    }
-
-    fn no_limit(&self) -> Vec<Candidate> {
-        let Some(meant) = self.finding.meant else { return Vec::new() };
-        let Some(limit) = meant.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. })) else {
-            return Vec::new();
-        };
-        vec![replaced(meant.rule, meant.rule.without(limit), format!("take the limit out of line {}", meant.rule.line))]
-    }
-
-    fn right_burst(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Lines { expected, .. }) = (self.finding.meant, &self.finding.goal) else {
-            return Vec::new();
-        };
-        let burst = format!("--limit-burst {expected}");
-        let find = |wanted: fn(&Match) -> bool| meant.rule.clauses.iter().find(|clause| wanted(&clause.ask));
-        let text =
-            match (find(|ask| matches!(ask, Match::LimitBurst(_))), find(|ask| matches!(ask, Match::Limit { .. }))) {
-                (Some(clause), _) => meant.rule.with(clause, &burst),
-                (None, Some(clause)) => {
-                    let limit = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
-                    meant.rule.with(clause, &format!("{limit} {burst}"))
-                }
-                (None, None) => return self.with_limit(meant, &burst),
-            };
-        vec![replaced(meant.rule, text, format!("set the burst of line {} to {expected}", meant.rule.line))]
-    }
-
-    fn with_limit(&self, meant: Stand, burst: &str) -> Vec<Candidate> {
-        let Some(target) = &meant.rule.target else { return Vec::new() };
-        let target = meant.rule.text.get(target.span.clone()).unwrap_or_default();
-        let text = meant.rule.with_target(&format!("-m limit --limit 5/min {burst} {target}"));
-        vec![replaced(meant.rule, text, format!("give line {} a limit", meant.rule.line))]
-    }
-
-    fn right_prefix(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Line(prefix)) = (self.finding.meant, &self.finding.goal) else { return Vec::new() };
-        let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\""));
-        vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
-    }
-
-    fn flip_policy(&self) -> Vec<Candidate> {
-        let Some((step, line)) =
-            self.finding.took.filter(|step| step.rule.is_none()).and_then(|step| Some((step, step.line?)))
-        else {
-            return Vec::new();
-        };
-        let policy = if step.text.ends_with("DROP") { "ACCEPT" } else { "DROP" };
-        let text = format!(":{} {policy} [0:0]", step.chain);
-        let words = format!("set the policy of {} to {policy}", step.chain);
-        vec![Candidate { words, edits: vec![Edit::Replace { line, text }] }]
-    }
-
-    /// The other family's rule that logs so, and the verdict behind it, in front of the rule that takes the packet.
-    fn copy_of_twin(&self) -> Vec<Candidate> {
-        let (Goal::Line(prefix) | Goal::Lines { prefix, .. }) = &self.finding.goal else { return Vec::new() };
-        let (Some(twin), Some(step)) = (self.scene.twin, self.finding.took) else { return Vec::new() };
-        let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
-        let Some(original) = stands(twin).find(logs) else { return Vec::new() };
-        let Some(line) = self.line_before(step) else { return Vec::new() };
-        let file = twin.source.name.display();
-        let copy = |group: &[Stand]| Candidate {
-            words: format!("copy {} of {file} to line {line}", lines(group)),
-            edits: vec![Edit::InsertBefore { line, text: texts(group) }],
-        };
-        let group = group_behind(original, stands(twin));
-        if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }
 
     /// Where a new rule would see what `step` takes now; behind all rules of the chain when it is the policy.
@@ -212,11 +79,14 @@ impl<'a> Smith<'a> {
         }
     }
 
+    fn taker(&self) -> Option<Stand<'a>> {
+        stand_of(self.finding.took?, self.scene.listing)
+    }
+
     /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
     fn taker_in_chain(&self) -> Option<Stand<'a>> {
         let meant = self.finding.meant?;
-        let step = self.finding.took?;
-        let taker = stand_of(step, self.scene.listing)?;
+        let taker = self.taker()?;
         if (taker.table, taker.chain) == (meant.table, meant.chain) {
             return Some(taker);
         }
@@ -240,10 +110,16 @@ impl<'a> Smith<'a> {
     fn group_behind(&self, meant: Stand<'a>) -> Vec<Stand<'a>> {
         group_behind(meant, stands(self.scene.listing))
     }
+}
 
-    fn clause(&self) -> Option<&'a Clause> {
-        self.finding.meant?.rule.clauses.get(self.finding.clause?)
-    }
+/// Whether it lets in more than one port, or what is ESTABLISHED: such a rule is never given more to take.
+fn opens_wide(rule: &Rule) -> bool {
+    rule.accepts() && !names_one_port(rule) && !asks_state(rule, ConntrackState::Established)
+}
+
+fn names_one_port(rule: &Rule) -> bool {
+    let only = |ask: &Match| matches!(ask, Match::DestinationPorts(ports) if ports.iter().count() == 1);
+    rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
 }
 
 /// A rule, and the verdict right behind it that asks for the same.
@@ -256,9 +132,8 @@ fn group_behind<'a>(first: Stand<'a>, mut all: impl Iterator<Item = Stand<'a>>) 
     [first].into_iter().chain(all.find(next)).collect()
 }
 
-fn moved(group: &[Stand], before: usize) -> Candidate {
-    let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before });
-    Candidate { words: format!("move {} in front of line {before}", lines(group)), edits: edits.collect() }
+fn text_of<'a>(rule: &'a Rule, clause: &Clause) -> &'a str {
+    rule.text.get(clause.span.clone()).unwrap_or_default()
 }
 
 fn replaced(rule: &Rule, text: String, words: String) -> Candidate {
@@ -269,31 +144,4 @@ fn replaced(rule: &Rule, text: String, words: String) -> Candidate {
 fn lines(group: &[Stand]) -> String {
     let numbers: Vec<String> = group.iter().map(|stand| stand.rule.line.to_string()).collect();
     format!("{} {}", if group.len() > 1 { "lines" } else { "line" }, numbers.join(" and "))
-}
-
-fn texts(group: &[Stand]) -> String {
-    group.iter().map(|stand| stand.rule.text.as_str()).collect::<Vec<_>>().join("\n")
-}
-
-/// The rule with its limit right in front of the target.
-fn with_limit_last(rule: &Rule) -> Option<String> {
-    let text = |wanted: fn(&Match) -> bool| {
-        let clause = rule.clauses.iter().find(|clause| wanted(&clause.ask))?;
-        rule.text.get(clause.span.clone())
-    };
-    let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
-    let target = rule.text.get(rule.target.as_ref()?.span.clone())?;
-    let words = [text(|ask| matches!(ask, Match::Limit { .. })), text(|ask| matches!(ask, Match::LimitBurst(_)))];
-    let words: Vec<&str> = words.into_iter().flatten().collect();
-    let rest = rule.without(limit);
-    let rest = rest.strip_suffix(target)?.trim_end();
-    Some(format!("{rest} -m limit {} {target}", words.join(" ")))
-}
-
-fn flags_of_iptables(flags: u8) -> String {
-    const NAMES: [(u8, &str); 6] = [(1, "FIN"), (2, "SYN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
-    match flags & 0x3f {
-        0 => "NONE".to_owned(),
-        flags => NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(","),
-    }
 }

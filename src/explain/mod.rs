@@ -11,8 +11,9 @@ mod why;
 mod words;
 
 use crate::check::Check;
+use crate::conntrack::ConntrackState;
 use crate::explanation::{Cause, Explanation, Place};
-use crate::iptables_save::{Content, Listing, Packet, Rule};
+use crate::iptables_save::{Clause, Content, Listing, Match, Packet, Rule};
 use crate::net::InterfaceName;
 use crate::observation::Observation;
 use crate::path::{Path, Step};
@@ -49,7 +50,9 @@ pub struct Finding<'a> {
     pub took: Option<&'a Step>,
     /// The rule that was meant to.
     pub(crate) meant: Option<Stand<'a>>,
-    /// The clause of it that does not fit, by its place.
+    /// The jump to the chain of that rule that does not fit the packet.
+    jump: Option<Stand<'a>>,
+    /// The clause that does not fit, of the jump if there is one, else of the rule that was meant; by its place.
     clause: Option<usize>,
     /// The packet.
     packet: Packet,
@@ -63,11 +66,25 @@ pub fn explain<'a>(check: &Check, probes: &'a [(Probe, Observation)], scene: Sce
     let goal = Goal::of(check)?;
     let (probe, observation) = goal.decisive(probes)?;
     let path = observation.path.as_deref()?;
-    let packet = packet(probe, path, scene.interface);
+    let packet = packet(probe, path, scene);
     Some(why::find(goal, packet, observation, probes, scene))
 }
 
-impl Finding<'_> {
+/// Why a scan is not as expected of a family that has no ruleset; none for what is no scan.
+pub fn without_ruleset(check: &Check) -> Option<Explanation> {
+    check.subject.technique()?;
+    let words =
+        format!("no ruleset is given for {}: whatever listens is open to all, and nothing is logged", check.family?);
+    Some(Explanation { cause: Cause::NoRuleset, took: None, meant: None, words, patch: None })
+}
+
+impl<'a> Finding<'a> {
+    /// The clause that does not fit, and the rule that it stands in.
+    fn refusal(&self) -> Option<(Stand<'a>, &'a Clause)> {
+        let stand = self.jump.or(self.meant)?;
+        Some((stand, stand.rule.clauses.get(self.clause?)?))
+    }
+
     /// In words, without a patch.
     pub fn explanation(&self, scene: Scene) -> Explanation {
         Explanation {
@@ -123,17 +140,42 @@ fn stand_of<'a>(step: &Step, listing: &'a Listing) -> Option<Stand<'a>> {
     stands(listing).find(|stand| stand.is(step))
 }
 
+/// Whether the rule asks for a destination port.
+fn names_a_port(rule: &Rule) -> bool {
+    rule.clauses.iter().any(|clause| matches!(clause.ask, Match::DestinationPorts(_)) && !clause.negated)
+}
+
+/// Whether the rule takes what is in `state` to conntrack.
+fn asks_state(rule: &Rule, state: ConntrackState) -> bool {
+    let asks = |ask: &Match| matches!(ask, Match::State(states) if states.contains(&state));
+    rule.clauses.iter().any(|clause| asks(&clause.ask) && !clause.negated)
+}
+
+/// What conntrack makes of a probe, which is the first packet of its flow. The kernel's trace does not tell what is
+/// INVALID (`nf_trace_fill_ct_info`: "not seen by conntrack or invalid"), and before 6.16 it tells nothing. So where the
+/// ruleset makes the kernel track connections it is worked out: `tcp_new` begins a connection with a SYN, and picks one up
+/// with an ACK while `nf_conntrack_tcp_loose` is 1, as it is in the lab; all else is INVALID. PSH and URG do not count.
+fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackState> {
+    const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK
+    let tracked = listing.rules().any(|(.., rule)| rule.uses_conntrack());
+    let first = match probe.flags() & COUNTED {
+        0x02 | 0x10 => ConntrackState::New,
+        _ => ConntrackState::Invalid,
+    };
+    path.conntrack.or(tracked.then_some(first))
+}
+
 /// The probe, as a rule sees it when it comes in.
-fn packet(probe: &Probe, path: &Path, interface: &InterfaceName) -> Packet {
+fn packet(probe: &Probe, path: &Path, scene: Scene) -> Packet {
     const TCP: u8 = 6;
     Packet {
         family: probe.family(),
-        in_interface: Some(interface.to_string()),
+        in_interface: Some(scene.interface.to_string()),
         out_interface: None,
         source: probe.flow.prober,
         destination: probe.flow.host,
         protocol: TCP,
         content: Content::Tcp { source: probe.flow.prober_port, destination: probe.flow.port, flags: probe.flags() },
-        conntrack: path.conntrack,
+        conntrack: conntrack(probe, path, scene.listing),
     }
 }

@@ -2,7 +2,7 @@
 //! and which clause of the rule refuses the packet.
 
 use super::goal::Goal;
-use super::{Finding, Scene, Stand, meant, stand_of, stands};
+use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
 use crate::iptables_save::{Answer, Clause, Match, Packet, Rule};
@@ -21,8 +21,8 @@ pub fn find<'a>(
 ) -> Finding<'a> {
     let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
     let case = Case { packet: &packet, path, observation, probes, scene };
-    let verdict = case.judge(&goal);
-    Finding { cause: verdict.cause, took: verdict.took, meant: verdict.meant, clause: verdict.clause, packet, goal }
+    let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
+    Finding { cause, took, meant, jump, clause, packet, goal }
 }
 
 struct Case<'a, 'p> {
@@ -37,6 +37,7 @@ struct Judgement<'a> {
     cause: Cause,
     took: Option<&'a Step>,
     meant: Option<Stand<'a>>,
+    jump: Option<Stand<'a>>,
     clause: Option<usize>,
 }
 
@@ -45,6 +46,7 @@ impl<'a> Case<'a, '_> {
         match goal {
             Goal::Line(prefix) => self.line(goal, prefix),
             Goal::NoLine(prefix) => self.no_line(prefix),
+            Goal::OneLine(prefix) => self.one_line(goal, prefix),
             Goal::Lines { observed, .. } => self.lines(goal, *observed),
             Goal::LetIn(state) => self.let_in(goal, *state),
             Goal::KeepOut(_) => self.keep_out(goal),
@@ -57,7 +59,10 @@ impl<'a> Case<'a, '_> {
             return self.why_not(meant);
         }
         match meant::misspelt(prefix, self.packet, self.scene) {
-            Some(meant) if meant.is_on(self.path) => self.judgement(Cause::OtherPrefix).meant(meant),
+            Some(meant) if meant.is_on(self.path) => {
+                let took = self.path.steps.iter().find(|step| meant.is(step));
+                Judgement { took, ..self.judgement(Cause::OtherPrefix).meant(meant) }
+            }
             Some(meant) => self.why_not(meant),
             None => self.judgement(Cause::NoRule),
         }
@@ -68,6 +73,13 @@ impl<'a> Case<'a, '_> {
         let ways = [Some(self.path), self.observation.answer_path.as_deref()];
         let step = ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs);
         Judgement { took: step, ..self.judgement(Cause::TooBroad) }
+    }
+
+    fn one_line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
+        let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
+        let took = self.path.steps.iter().rfind(logs);
+        let cause = if took.is_some() { Cause::LoggedTwice } else { Cause::TooBroad };
+        Judgement { took, meant: meant::find(goal, self.packet, self.scene), ..self.judgement(cause) }
     }
 
     /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
@@ -91,9 +103,15 @@ impl<'a> Case<'a, '_> {
             Fate::Vanished => self.judgement(Cause::Vanished),
             _ => match meant::find(goal, self.packet, self.scene) {
                 Some(meant) => self.why_not(meant),
-                None => self.judgement(self.taker(Cause::TooBroad)),
+                None => self.judgement(self.taker(self.unforeseen())),
             },
         }
+    }
+
+    /// Nothing was meant to let it in: a rule of the port's own keeps it out, or one for all that no rule lets in.
+    fn unforeseen(&self) -> Cause {
+        let taker = self.path.last().and_then(|step| stand_of(step, self.scene.listing));
+        if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
     }
 
     fn keep_out(&self, goal: &Goal) -> Judgement<'a> {
@@ -120,7 +138,11 @@ impl<'a> Case<'a, '_> {
         let taken = |path: &&&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
         let ways: Vec<&'a Path> = self.observation.followup_paths.iter().map(AsRef::as_ref).collect();
         match ways.iter().find(taken) {
-            Some(path) => Judgement { took: path.last(), ..self.judgement(Cause::FollowupTaken) },
+            Some(path) => Judgement {
+                took: path.last(),
+                meant: stands(self.scene.listing).find(|stand| carries_on(stand, path)),
+                ..self.judgement(Cause::FollowupTaken)
+            },
             None => self.judgement(Cause::NotListening),
         }
     }
@@ -129,6 +151,10 @@ impl<'a> Case<'a, '_> {
     fn why_not(&self, meant: Stand<'a>) -> Judgement<'a> {
         let refuses = |clause: &Clause| clause.answer(self.packet) == Answer::No;
         let clause = meant.rule.clauses.iter().position(refuses);
+        if let Some(jump) = self.refusing_jump(meant) {
+            let clause = jump.rule.clauses.iter().position(refuses);
+            return Judgement { jump: Some(jump), clause, ..self.judgement(Cause::ChainNotReached).meant(meant) };
+        }
         let cause = match clause.map(|index| &meant.rule.clauses[index].ask) {
             _ if meant.table == "nat" && self.packet.conntrack == Some(ConntrackState::Invalid) => Cause::NatTable,
             Some(Match::State(_)) => Cause::ConntrackState,
@@ -148,7 +174,7 @@ impl<'a> Case<'a, '_> {
                 (None, _) => Cause::OtherMatch,
             };
         }
-        if self.is_user_chain(meant) && !self.entered(meant.chain) && self.jump_is_refused(meant.chain) {
+        if self.is_user_chain(meant) && self.jumps_to(meant.chain).next().is_none() {
             return Cause::ChainNotReached;
         }
         let taker = self.path.last().and_then(|step| stand_of(step, self.scene.listing));
@@ -171,6 +197,13 @@ impl<'a> Case<'a, '_> {
         !BUILT_IN.contains(&stand.chain)
     }
 
+    /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
+    fn refusing_jump(&self, meant: Stand<'a>) -> Option<Stand<'a>> {
+        let refuses = |stand: &Stand| stand.rule.answer(self.packet) == Answer::No;
+        let is_reached = self.entered(meant.chain) || self.jumps_to(meant.chain).any(|jump| !refuses(&jump));
+        self.jumps_to(meant.chain).next().filter(|_| !is_reached && !refuses(&meant))
+    }
+
     fn entered(&self, chain: &str) -> bool {
         let enters = |step: &Step| match &step.verdict {
             StepVerdict::Jump(to) | StepVerdict::Goto(to) => to == chain,
@@ -179,10 +212,9 @@ impl<'a> Case<'a, '_> {
         self.path.steps.iter().any(enters)
     }
 
-    fn jump_is_refused(&self, chain: &str) -> bool {
-        let jumps = |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == chain);
-        let mut jumps = stands(self.scene.listing).filter(jumps);
-        jumps.all(|jump| jump.rule.answer(self.packet) == Answer::No)
+    fn jumps_to(&self, chain: &'a str) -> impl Iterator<Item = Stand<'a>> {
+        let jumps = move |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == chain);
+        stands(self.scene.listing).filter(jumps)
     }
 
     /// `by_rule`, unless a policy had the last word.
@@ -194,7 +226,7 @@ impl<'a> Case<'a, '_> {
     }
 
     fn judgement(&self, cause: Cause) -> Judgement<'a> {
-        Judgement { cause, took: self.path.last(), meant: None, clause: None }
+        Judgement { cause, took: self.path.last(), meant: None, jump: None, clause: None }
     }
 }
 
@@ -202,6 +234,13 @@ impl<'a> Judgement<'a> {
     fn meant(self, meant: Stand<'a>) -> Judgement<'a> {
         Judgement { meant: Some(meant), ..self }
     }
+}
+
+/// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
+fn carries_on(stand: &Stand, path: &Path) -> bool {
+    let same_chain =
+        path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
+    same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
 }
 
 /// Whether the limit stands in front of a clause that tells packets apart.

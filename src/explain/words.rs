@@ -1,10 +1,10 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
 use super::goal::Goal;
-use super::{Finding, Scene, Stand, stands};
+use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
-use crate::iptables_save::{Content, Limit, Listing, Match, Rule};
+use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule};
 use crate::net::Family;
 use crate::path::{Step, StepVerdict};
 
@@ -24,11 +24,11 @@ impl Speaker<'_> {
         let (took, meant) = (self.took(), self.meant());
         match self.finding.cause {
             Cause::EarlierRule => {
-                format!("{took} the {} before {meant} can see it{}", self.packet(), self.because_invalid())
+                format!("{took} the {} before {meant} can see it{}", self.packet(), self.because())
             }
             Cause::LogBehindVerdict => {
                 format!(
-                    "{meant} stands behind the rule that ends the way of what it would log: {took} the {} first",
+                    "{meant} stands behind the rule that takes what it would log: {took} the {} first",
                     self.packet()
                 )
             }
@@ -41,40 +41,42 @@ impl Speaker<'_> {
             Cause::TcpFlags => format!("{}; {took} it instead", self.flags()),
             Cause::OtherMatch => format!("{}; {took} it instead", self.clause()),
             Cause::TooBroad => self.too_broad(),
+            Cause::LoggedTwice => format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.taker()),
             Cause::Reject => {
-                format!("{took} it: the {} does not get in, but the answer tells of the filter", self.packet())
+                format!(
+                    "{took} the {}: it does not get in, but the scanner is told so, and silence was meant",
+                    self.packet()
+                )
             }
             Cause::LimitSpent => {
                 format!("{meant} fits, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
             }
             Cause::LimitFirst => format!(
                 "{meant} asks for its limit ({}) before its other matches: every packet that comes so far uses it up, \
-                 whether the rule is meant for it or not",
-                self.limit()
+                 whether the rule is meant for it or not{}",
+                self.limit(),
+                self.left()
             ),
             Cause::LimitOnVerdict => {
-                format!("{meant} drops at a limit ({}): a packet beyond it goes on, and {took} it", self.limit())
+                format!(
+                    "{meant} drops within its limit only ({}): what is beyond it goes on, and {took} it",
+                    self.limit()
+                )
             }
             Cause::OtherRate => self.rate(),
             Cause::Policy => self.policy(),
-            Cause::NoRule => self.no_rule(),
+            Cause::NoRule | Cause::NoRuleset => self.no_rule(),
             Cause::OtherPrefix => self.prefix(),
-            Cause::ChainNotReached => format!(
-                "{meant} stands in chain {}, and no rule that fits this {} jumps there; {took} it",
-                self.finding.meant.map_or("", |stand| stand.chain),
-                self.packet()
-            ),
+            Cause::ChainNotReached => self.not_reached(),
             Cause::AnswerTaken => {
                 format!("the {} is let in, but {took} the host's answer on its way out", self.packet())
             }
-            Cause::FollowupTaken => {
-                format!("the {} is let in, but {took} a later packet of the conversation", self.packet())
-            }
+            Cause::FollowupTaken => self.followup(),
             Cause::NotListening => {
-                format!("the ruleset lets it in ({took} it), but nothing listens on the port in the lab")
+                format!("{took} the {}, but nothing listens on the port in the lab", self.packet())
             }
             Cause::Listening => {
-                format!("the ruleset lets it in ({took} it), and something listens on the port in the lab")
+                format!("{took} the {}, and something listens on the port in the lab", self.packet())
             }
             Cause::Vanished => {
                 format!("the {} left the rules between two hooks: routing had no way for it", self.packet())
@@ -93,6 +95,11 @@ impl Speaker<'_> {
             StepVerdict::Continue | StepVerdict::Jump(_) | StepVerdict::Goto(_) | StepVerdict::Return => "logs",
         };
         format!("{} {verb}", self.name(step))
+    }
+
+    /// `rules.v4:12`
+    fn taker(&self) -> String {
+        self.finding.took.map_or_else(|| "a rule".to_owned(), |step| self.name(step))
     }
 
     /// `rules.v4:12`, or `the policy of INPUT`.
@@ -120,22 +127,22 @@ impl Speaker<'_> {
         }
     }
 
-    /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe.
-    fn because_invalid(&self) -> String {
-        let asks_invalid = |stand: &Stand| {
-            let asks = |ask: &Match| matches!(ask, Match::State(states) if states.contains(&ConntrackState::Invalid));
-            stand.rule.clauses.iter().any(|clause| asks(&clause.ask) && !clause.negated)
-        };
-        let taker = self.finding.took.and_then(|step| stands(self.scene.listing).find(|stand| stand.is(step)));
-        if taker.is_some_and(|taker| asks_invalid(&taker)) {
-            return format!(": it takes whatever is INVALID to conntrack, as every {} is", self.packet());
+    /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe; one that asks for a port and nothing else
+    /// takes every scan of that port.
+    fn because(&self) -> String {
+        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
+        match taker {
+            Some(taker) if asks_state(taker, ConntrackState::Invalid) => {
+                format!(", since it takes whatever is INVALID to conntrack, as every {} is", self.packet())
+            }
+            Some(taker) if asks_for_port_alone(taker) => ", since all it asks for is the port".to_owned(),
+            _ => String::new(),
         }
-        String::new()
     }
 
     fn state(&self) -> String {
         let state = self.finding.packet.conntrack.map_or("unknown", ConntrackState::as_str);
-        let asked = self.asked().map(|ask| ask_in_words(&ask)).unwrap_or_default();
+        let asked = self.finding.refusal().map(|(_, clause)| state_in_words(clause)).unwrap_or_default();
         let always = match self.finding.packet.conntrack {
             Some(ConntrackState::Invalid) => ", since it cannot begin a connection",
             _ => "",
@@ -145,49 +152,70 @@ impl Speaker<'_> {
 
     fn flags(&self) -> String {
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return self.clause() };
-        let Some(Match::TcpFlags { mask, comp }) = self.asked() else { return self.clause() };
-        format!(
-            "{} looks at {} and wants {}; this {} has {}",
-            self.meant(),
-            flag_names(mask),
-            flag_names(comp),
-            self.packet(),
-            flag_names(flags)
-        )
+        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else {
+            return self.clause();
+        };
+        let Match::TcpFlags { mask, comp } = clause.ask else { return self.clause() };
+        format!("{} wants {}; this {} has {}", self.meant(), wanted_flags(mask, comp), self.packet(), flag_names(flags))
     }
 
     fn clause(&self) -> String {
-        let refuses = self.finding.meant.zip(self.finding.clause);
-        match refuses {
+        match self.finding.refusal() {
             Some((stand, clause)) => {
-                let clause = &stand.rule.clauses[clause];
                 let text = stand.rule.text.get(clause.span.clone()).unwrap_or_default();
-                format!("`{text}` of {} does not fit this {}", self.meant(), self.packet())
+                format!("`{text}` of {} does not fit this {}{}", self.place(stand), self.packet(), self.but(clause))
             }
             None => format!("a match of {} that cannot be read here does not fit this {}", self.meant(), self.packet()),
         }
     }
 
-    fn asked(&self) -> Option<Match> {
-        let (stand, clause) = self.finding.meant.zip(self.finding.clause)?;
-        Some(stand.rule.clauses.get(clause)?.ask.clone())
+    /// What the packet has instead, where the rule does not tell it already.
+    fn but(&self, clause: &Clause) -> String {
+        match (&clause.ask, self.finding.packet.content) {
+            (Match::InInterface(_), _) => format!(", which comes in on {}", self.scene.interface),
+            (Match::DestinationPorts(_), Content::Tcp { destination, .. }) => format!(" of port {destination}"),
+            _ => String::new(),
+        }
+    }
+
+    fn not_reached(&self) -> String {
+        let chain = self.finding.meant.map_or("", |stand| stand.chain);
+        let why = match self.finding.refusal() {
+            Some(_) => self.clause(),
+            None => "no rule jumps there".to_owned(),
+        };
+        format!("{} stands in chain {chain}, and {why}; {} it", self.meant(), self.took())
+    }
+
+    fn followup(&self) -> String {
+        let carry_on = match self.finding.meant {
+            Some(stand) => format!("before {} can see it", self.place(stand)),
+            None => "and no rule accepts what is ESTABLISHED".to_owned(),
+        };
+        format!("the {} is let in, but {} what follows in the conversation, {carry_on}", self.packet(), self.took())
     }
 
     fn too_broad(&self) -> String {
-        let what = match &self.finding.goal {
-            Goal::NoLine(prefix) => format!("logs it with {prefix:?}, and no such line was meant"),
-            Goal::KeepOut(_) => "lets it in, and no rule is there to keep it out".to_owned(),
-            _ => "takes it, and no rule is there to let it in".to_owned(),
-        };
-        match self.finding.took {
-            Some(step) => format!("{} {what}", self.name(step)),
-            None => format!("a rule {what}"),
+        let packet = self.packet();
+        match &self.finding.goal {
+            Goal::NoLine(prefix) | Goal::OneLine(prefix) => {
+                format!("{} logs the {packet} with {prefix:?}, and no such line was meant", self.taker())
+            }
+            Goal::KeepOut(_) => format!("{} the {packet}, and no rule is there to keep it out", self.took()),
+            _ => format!("{} the {packet}, which was meant to get in", self.took()),
         }
     }
 
     fn limit(&self) -> String {
         let limit = self.finding.meant.and_then(|stand| stand.rule.limit());
         limit.map(limit_in_words).unwrap_or_default()
+    }
+
+    fn left(&self) -> String {
+        match &self.finding.goal {
+            Goal::Lines { expected, observed, .. } => format!(", and {observed} of {expected} lines were left"),
+            _ => ", and nothing of it is left".to_owned(),
+        }
     }
 
     fn rate(&self) -> String {
@@ -208,18 +236,29 @@ impl Speaker<'_> {
     }
 
     fn no_rule(&self) -> String {
-        let (Goal::Line(prefix) | Goal::Lines { prefix, .. }) = &self.finding.goal else { return String::new() };
+        let (Goal::Line(prefix) | Goal::Lines { prefix, .. }) = &self.finding.goal else {
+            return format!("no rule lets the {} in: {} it", self.packet(), self.took());
+        };
         let twin = self.scene.twin.and_then(|twin| Some((twin, logs(twin, prefix)?)));
         let elsewhere = twin.map(|(twin, rule)| format!("; {} does, for {}", line_of(twin, rule.line), family(twin)));
         let file = self.scene.listing.source.name.display();
-        format!("no rule of {file} logs with {prefix:?}{}; {} it", elsewhere.unwrap_or_default(), self.took())
+        let elsewhere = elsewhere.unwrap_or_default();
+        format!("no rule of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
     }
 
     fn prefix(&self) -> String {
         let Goal::Line(wanted) = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
-        format!("{} logs with {found:?}, and {wanted:?} was meant", self.meant())
+        let whole = self.finding.meant.and_then(|stand| meant::whole_prefix(stand.rule));
+        let cut = whole
+            .map(|whole| format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len()));
+        format!("{} logs with {found:?}{}, and {wanted:?} was meant", self.meant(), cut.unwrap_or_default())
     }
+}
+
+fn asks_for_port_alone(rule: &Rule) -> bool {
+    let plain = |ask: &Match| matches!(ask, Match::Protocol(_) | Match::DestinationPorts(_) | Match::Comment(_));
+    names_a_port(rule) && rule.clauses.iter().all(|clause| plain(&clause.ask) && !clause.negated)
 }
 
 fn line_of(listing: &Listing, line: usize) -> String {
@@ -245,10 +284,19 @@ fn limit_in_words(limit: Limit) -> String {
     format!("{} per {unit}, burst {}", limit.count, limit.burst)
 }
 
-fn ask_in_words(ask: &Match) -> String {
-    match ask {
-        Match::State(states) => states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(" or "),
-        _ => String::new(),
+/// `NEW or RELATED`, `anything but INVALID`
+fn state_in_words(clause: &Clause) -> String {
+    let Match::State(states) = &clause.ask else { return String::new() };
+    let states = states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(" or ");
+    if clause.negated { format!("anything but {states}") } else { states }
+}
+
+/// `all six flags`; `SYN and none of FIN,RST,ACK`
+fn wanted_flags(mask: u8, comp: u8) -> String {
+    match (mask & !comp, comp) {
+        (0, comp) => flag_names(comp),
+        (rest, 0) => format!("none of {}", flag_names(rest)),
+        (rest, comp) => format!("{} and none of {}", flag_names(comp), flag_names(rest)),
     }
 }
 

@@ -33,6 +33,16 @@ impl Rules {
         Ok(Rules { family, rules })
     }
 
+    /// Rules of which nothing is known but where they stand: table, chain and handle.
+    #[cfg(test)]
+    pub fn named<'a>(family: Family, rules: impl Iterator<Item = (&'a str, &'a str, u64)>) -> Rules {
+        let rule = |(table, chain, handle): (&str, &str, u64)| {
+            let handle = (HANDLE, handle.to_be_bytes().to_vec());
+            Rule(vec![(TABLE, table.as_bytes().to_vec()), (CHAIN, chain.as_bytes().to_vec()), handle])
+        };
+        Rules { family, rules: rules.map(rule).collect() }
+    }
+
     fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Vec<Rule>> {
         const GETRULE: u8 = 7;
         let request = Request {

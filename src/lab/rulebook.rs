@@ -172,3 +172,6 @@ fn unknown(event: &Event, handle: u64) -> crate::error::Error {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,6 @@ fn ipv4(bytes: &[u8]) -> Option<IpAddr> {
 fn ipv6(bytes: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?))
 }
+
+#[cfg(test)]
+mod tests;

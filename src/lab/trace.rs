@@ -250,3 +250,6 @@ fn conntrack(bits: u32) -> Option<ConntrackState> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,6 @@ fn disagree(probe: &Probe, how: &str) -> Error {
 fn name(probe: &Probe) -> String {
     format!("{} {} probe of port {}", probe.family(), probe.technique, probe.flow.port)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,54 +1,150 @@
 //! Explanations for people: which rule took the packet, which was meant to, why that one did not, and what mends it.
+//!
+//! What is the same is told once: for all ports, for all techniques that meet the same rule, and for both families when
+//! their files say the same on the same lines.
 
 use std::fmt::Write;
 
+use super::slots::Slots;
 use super::table::{visible, whereabouts};
 use crate::check::{Check, Outcome};
-use crate::explanation::{Explanation, Place};
+use crate::explanation::{Explanation, Patch, Place};
 
 /// One block for each explanation of a mismatch, however many checks share it; prose is wrapped at `width` columns. What is
 /// known has its own reason already.
 pub fn blocks(checks: &[Check], width: u16) -> String {
     let mut text = String::new();
-    for (explanation, checks) in shared(checks) {
-        let family = checks[0].family.map(|family| format!(" ({family})")).unwrap_or_default();
-        let _ = writeln!(text, "  why  {}{family}", visible(&whereabouts(&checks)));
-        write_block(&mut text, explanation, usize::from(width));
+    let mut shown: Vec<&str> = Vec::new();
+    for (block, likewise) in in_both_families(shared(checks)) {
+        let families = [Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::family);
+        let families = families.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "  why  {} ({families})", visible(&whereabouts(&block.checks())));
+        text.push_str(&block.body(usize::from(width), &shown));
+        if let Some(likewise) = &likewise {
+            let file = likewise.file().unwrap_or_default();
+            let _ = writeln!(text, "{INDENT}and so it is in {}, line for line", visible(&file));
+        }
+        shown.extend([Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::diff));
     }
     text
 }
 
-/// Explanations that say the same, with their checks, in the order of the checks.
-fn shared(checks: &[Check]) -> Vec<(&Explanation, Vec<&Check>)> {
-    let mut shared: Vec<(&Explanation, Vec<&Check>)> = Vec::new();
-    for check in checks.iter().filter(|check| check.outcome == Outcome::Mismatched) {
-        let Some(explanation) = &check.explanation else { continue };
-        match shared.iter_mut().find(|(other, of)| *other == explanation && of[0].family == check.family) {
-            Some((_, of)) => of.push(check),
-            None => shared.push((explanation, vec![check])),
-        }
-    }
-    shared
+/// Explanations that differ in nothing but whom they speak of.
+#[derive(Debug, Clone, PartialEq)]
+struct Block<'a> {
+    told: Vec<(&'a Check, &'a Explanation)>,
 }
 
-fn write_block(text: &mut String, explanation: &Explanation, width: usize) {
-    for line in wrapped(&visible(&explanation.words), width.saturating_sub(INDENT.len())) {
-        let _ = writeln!(text, "{INDENT}{line}");
+/// What may be told together, in the order of the checks.
+fn shared(checks: &[Check]) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for check in checks.iter().filter(|check| check.outcome == Outcome::Mismatched) {
+        let Some(explanation) = &check.explanation else { continue };
+        match blocks.iter_mut().find(|block| block.takes(check, explanation)) {
+            Some(block) => block.told.push((check, explanation)),
+            None => blocks.push(Block { told: vec![(check, explanation)] }),
+        }
     }
-    for (word, place) in [("took", &explanation.took), ("meant", &explanation.meant)] {
-        let Some(place) = place else { continue };
-        let _ = writeln!(text, "{INDENT}{word:<5}  {}", visible(&quoted(place)));
+    blocks
+}
+
+/// Each block with the one of the other family that says the same of the other file.
+fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<'_>>)> {
+    let mut pairs = Vec::new();
+    while !blocks.is_empty() {
+        let block = blocks.remove(0);
+        let likewise = blocks.iter().position(|other| other.is_likewise(&block));
+        pairs.push((block, likewise.map(|index| blocks.remove(index))));
     }
-    let Some(patch) = &explanation.patch else { return };
+    pairs
+}
+
+impl<'a> Block<'a> {
+    fn takes(&self, check: &Check, explanation: &Explanation) -> bool {
+        let (first, told) = self.told[0];
+        let facts = |told: &'_ Explanation| (told.cause, told.patch.clone());
+        first.family == check.family
+            && facts(told) == facts(explanation)
+            && Slots::of(first, told).template(&told.words)
+                == Slots::of(check, explanation).template(&explanation.words)
+    }
+
+    /// Told of another file, and the same but for its name.
+    fn is_likewise(&self, other: &Block) -> bool {
+        let anonymous = |block: &Block| {
+            let name = block.file().unwrap_or_default();
+            (whereabouts(&block.checks()), block.body(usize::MAX, &[]).replace(&name, "the file"))
+        };
+        self.family() != other.family() && anonymous(self) == anonymous(other)
+    }
+
+    fn checks(&self) -> Vec<&'a Check> {
+        self.told.iter().map(|(check, _)| *check).collect()
+    }
+
+    fn family(&self) -> Option<String> {
+        self.told[0].0.family.map(|family| family.to_string())
+    }
+
+    fn file(&self) -> Option<String> {
+        let (_, told) = self.told[0];
+        let place = told.took.as_ref().or(told.meant.as_ref())?;
+        Some(place.file.display().to_string())
+    }
+
+    fn diff(&self) -> Option<&'a str> {
+        self.told[0].1.patch.as_ref().map(|patch| patch.diff.as_str())
+    }
+
+    fn body(&self, width: usize, shown: &[&str]) -> String {
+        let (_, told) = self.told[0];
+        let mut text = String::new();
+        for line in wrapped(&visible(&self.words()), width.saturating_sub(INDENT.len())) {
+            let _ = writeln!(text, "{INDENT}{line}");
+        }
+        let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
+        took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "took", place));
+        meant.iter().for_each(|place| write_place(&mut text, "meant", place));
+        told.patch.iter().for_each(|patch| write_patch(&mut text, patch, width, shown));
+        text
+    }
+
+    /// The words of the first, with what the others have in its place.
+    fn words(&self) -> String {
+        let all: Vec<Slots> = self.told.iter().map(|(check, told)| Slots::of(check, told)).collect();
+        all[0].filled(&self.told[0].1.words, &all)
+    }
+
+    /// Each once.
+    fn places(&self, of: fn(&Explanation) -> Option<&Place>) -> Vec<&'a Place> {
+        let mut places: Vec<&Place> = Vec::new();
+        for place in self.told.iter().filter_map(|(_, told)| of(told)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+}
+
+fn write_place(text: &mut String, word: &str, place: &Place) {
+    let _ = writeln!(text, "{INDENT}{word:<5}  {}", visible(&quoted(place)));
+}
+
+fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
     let mends = match patch.mends {
         1 => "this mismatch is gone".to_owned(),
         mends => format!("{mends} mismatches are gone"),
     };
-    let words = format!("{} (tried: {mends}, and nothing else changes)", patch.words);
+    let is_shown = shown.contains(&patch.diff.as_str());
+    let words = match is_shown {
+        true => format!("as above: {}", patch.words),
+        false => format!("{} (tried: {mends}, and nothing else changes)", patch.words),
+    };
     for (number, line) in wrapped(&visible(&words), width.saturating_sub(INDENT.len() + 7)).iter().enumerate() {
         let _ = writeln!(text, "{INDENT}{:<5}  {line}", if number == 0 { "mend" } else { "" });
     }
-    for line in patch.diff.lines() {
+    for line in patch.diff.lines().filter(|_| !is_shown) {
         let _ = writeln!(text, "{INDENT}       {}", visible(line));
     }
 }
@@ -61,7 +157,6 @@ fn quoted(place: &Place) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)
 }
-
 /// Prose in lines of at most `width` columns; a word that is longer has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];

@@ -6,6 +6,7 @@ mod findings;
 mod json;
 mod mutation;
 mod selftest;
+mod slots;
 mod table;
 
 use std::net::IpAddr;

@@ -9,7 +9,7 @@ use crate::compare;
 use crate::coverage::{self, Coverage};
 use crate::error::Result;
 use crate::explain::mend::{self, Candidate};
-use crate::explain::{Scene, explain};
+use crate::explain::{Scene, explain, without_ruleset};
 use crate::iptables_save::Listing;
 use crate::lab::{Lab, Neighbourhood, Watch};
 use crate::log_line::LogLine;
@@ -105,10 +105,10 @@ impl Job {
         let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
         for check in checks.iter_mut().filter(differs) {
             let probes = evidence.of_check(check);
-            check.explanation = self.scene(&listings, check).and_then(|scene| {
-                let finding = explain(check, &probes, scene)?;
-                Some(finding.explanation(scene))
-            });
+            check.explanation = match self.scene(&listings, check) {
+                Some(scene) => explain(check, &probes, scene).map(|finding| finding.explanation(scene)),
+                None => without_ruleset(check),
+            };
         }
     }
 

@@ -19,7 +19,7 @@ use crate::net::Family;
 type Ailment = (Family, Cause, Option<usize>, Option<usize>);
 
 /// A ruleset that is wrong all over is not mended rule by rule.
-const AILMENTS: usize = 12;
+const AILMENTS: usize = 24;
 
 /// Proposes a patch for every mismatch that one change of the ruleset mends.
 pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence, workforce: &Workforce) -> Result<()> {
@@ -29,7 +29,12 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
             ailments.entry(ailment).or_insert(index);
         }
     }
-    for (ailment, index) in ailments.into_iter().take(AILMENTS) {
+    let mut tries = 0;
+    for (ailment, index) in ailments {
+        if tries == AILMENTS || is_cured(&report.checks[index]) {
+            continue;
+        }
+        tries += 1;
         let (family, ..) = ailment;
         let candidates = job.candidates(&report.checks[index], evidence);
         if let Some(cure) = cure(job, family, &report.checks, index, candidates, workforce).await? {
@@ -45,6 +50,11 @@ fn ailment(check: &Check) -> Option<Ailment> {
     Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant)))
 }
 
+/// A patch for a check of the same cause mends this one, too.
+fn is_cured(check: &Check) -> bool {
+    check.explanation.as_ref().is_some_and(|explanation| explanation.patch.is_some())
+}
+
 /// A change that mends, and the checks that are well with it.
 struct Cure {
     patch: Patch,
@@ -52,9 +62,11 @@ struct Cure {
 }
 
 impl Cure {
-    fn hand_out(&self, checks: &mut [Check], of: &Ailment) {
+    /// To every check of the same family and cause that is well with it, whichever rule took its packets.
+    fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &Ailment) {
         for (check, well) in checks.iter_mut().zip(&self.well) {
-            if *well && ailment(check).as_ref() == Some(of) {
+            let same = ailment(check).is_some_and(|(of, by, ..)| (of, by) == (*family, *cause));
+            if *well && same && !is_cured(check) {
                 let explanation = check.explanation.take();
                 check.explanation = explanation.map(|found| Explanation { patch: Some(self.patch.clone()), ..found });
             }

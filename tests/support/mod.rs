@@ -1,6 +1,11 @@
 //! Real nmap as the yardstick: two throw-away network namespaces joined by a veth pair, a ruleset and listeners in one,
 //! nmap in the other. Nothing is named or pinned on the host: each namespace lives as long as its thread.
 
+// Every test crate uses a part of this.
+#![allow(dead_code)]
+
+mod monitor;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -40,24 +45,43 @@ pub fn nmap_scan(
     family: Family,
     ports: &str,
 ) -> Seen {
-    let (target, scanner) = (Namespace::start(), Namespace::start());
-    join(&target, &scanner);
-    let rulesets = [("iptables-restore", ruleset_v4.to_owned()), ("ip6tables-restore", ruleset_v6.to_owned())];
-    let listen = listen.to_vec();
-    let _listeners = target.run(move || {
-        for (name, value) in UNLIMITED {
-            // Some of them exist in the first namespace only, on older kernels.
-            let _ = fs::write(format!("/proc/sys/{name}"), value);
-        }
-        for (program, ruleset) in rulesets.iter().filter(|(_, ruleset)| !ruleset.is_empty()) {
-            run(&[program], ruleset);
-        }
-        // The kernel shakes hands by itself: nobody has to accept.
-        let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
-        listen.iter().map(bind).collect::<Vec<_>>()
-    });
-    let command: Vec<String> = nmap(technique, family, ports);
-    read_xml(&scanner.run(move || run(&command, "")))
+    let hosts = Hosts::start(["iptables-restore", "ip6tables-restore"], [ruleset_v4, ruleset_v6], listen);
+    read_xml(&hosts.nmap(technique, family, ports))
+}
+
+/// A target and a scanner, joined by a cable.
+pub struct Hosts {
+    target: Namespace,
+    scanner: Namespace,
+    _listeners: Vec<TcpListener>,
+}
+
+impl Hosts {
+    /// The target has `rulesets` loaded by `programs` (IPv4 first; empty: none), and listens on `listen`.
+    pub fn start(programs: [&'static str; 2], rulesets: [&str; 2], listen: &[u16]) -> Hosts {
+        let (target, scanner) = (Namespace::start(), Namespace::start());
+        join(&target, &scanner);
+        let (rulesets, listen) = (rulesets.map(str::to_owned), listen.to_vec());
+        let listeners = target.run(move || {
+            for (name, value) in UNLIMITED {
+                // Some of them exist in the first namespace only, on older kernels.
+                let _ = fs::write(format!("/proc/sys/{name}"), value);
+            }
+            for (program, ruleset) in programs.iter().zip(&rulesets).filter(|(_, ruleset)| !ruleset.is_empty()) {
+                run(&[program], ruleset);
+            }
+            // The kernel shakes hands by itself: nobody has to accept.
+            let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
+            listen.iter().map(bind).collect::<Vec<_>>()
+        });
+        Hosts { target, scanner, _listeners: listeners }
+    }
+
+    /// The scanner runs nmap; what it prints is XML.
+    pub fn nmap(&self, technique: &str, family: Family, ports: &str) -> String {
+        let command: Vec<String> = nmap(technique, family, ports);
+        self.scanner.run(move || run(&command, ""))
+    }
 }
 
 /// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room

@@ -1,0 +1,166 @@
+//! A rule in other words.
+
+use super::super::Stand;
+use super::super::goal::Goal;
+use super::{Candidate, Smith, names_one_port, replaced, text_of};
+use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
+
+impl<'a> Smith<'a> {
+    /// A LOG for a port that is to see connections begin, and scans not.
+    pub(super) fn only_new(&self) -> Vec<Candidate> {
+        let Some(taker) = self.taker().filter(|taker| taker.rule.log_prefix().is_some()) else { return Vec::new() };
+        let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
+        let text = taker.rule.with(protocol, "-p tcp --syn");
+        vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
+    }
+
+    pub(super) fn silence(&self) -> Vec<Candidate> {
+        let Some(taker) = self.taker() else { return Vec::new() };
+        let words = format!("write `-j DROP` in line {}", taker.rule.line);
+        vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
+    }
+
+    pub(super) fn drop_clause(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let names_port = matches!(clause.ask, Match::DestinationPorts(_));
+        let opens = stand.rule.accepts() && (names_port || !names_one_port(stand.rule));
+        let leads_to_one_that_opens =
+            stand.rule.is_jump() && self.finding.meant.is_some_and(|meant| meant.rule.accepts());
+        if opens || leads_to_one_that_opens {
+            return Vec::new();
+        }
+        let words = format!("take `{}` out of line {}", text_of(stand.rule, clause), stand.rule.line);
+        vec![replaced(stand.rule, stand.rule.without(clause), words)]
+    }
+
+    /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
+    pub(super) fn right_port(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
+        let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
+        let text = match ports.iter().count() {
+            1 => format!("--dport {port}"),
+            _ if clause.module.as_deref() == Some("multiport") => format!("{},{port}", text_of(stand.rule, clause)),
+            _ => return Vec::new(),
+        };
+        vec![self.rewritten(stand, clause, &text)]
+    }
+
+    pub(super) fn right_interface(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let asks_interface = matches!(clause.ask, Match::InInterface(_)) && !clause.negated;
+        let text = format!("-i {}", self.scene.interface);
+        if asks_interface { vec![self.rewritten(stand, clause, &text)] } else { Vec::new() }
+    }
+
+    fn rewritten(&self, stand: Stand, clause: &Clause, text: &str) -> Candidate {
+        let words = format!("write `{text}` in line {}", stand.rule.line);
+        replaced(stand.rule, stand.rule.with(clause, text), words)
+    }
+
+    /// The flags of the probe itself, all six looked at.
+    pub(super) fn right_flags(&self) -> Vec<Candidate> {
+        let Some((meant, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
+        // In the words of the rule: iptables-save writes all six.
+        let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
+        let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
+        let words = format!("write `{right}` in line {}", meant.rule.line);
+        let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
+        let twins = self.group_behind(meant);
+        let alone = Candidate { words: words.clone(), edits: edits.clone() };
+        let Some(verdict) = twins.get(1) else { return vec![alone] };
+        let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
+        let Some(flags_clause) = flags_clause else { return vec![alone] };
+        edits.push(Edit::Replace { line: verdict.rule.line, text: verdict.rule.with(flags_clause, &right) });
+        vec![Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
+    }
+
+    /// Right flags are of no use behind a rule that takes the packet all the same.
+    pub(super) fn right_flags_and_up(&self) -> Vec<Candidate> {
+        let moves = self.move_up();
+        let both = |flags: &Candidate| -> Vec<Candidate> {
+            let joined = |up: &Candidate| Candidate {
+                words: format!("{}, and {}", flags.words, up.words),
+                edits: flags.edits.iter().chain(&up.edits).cloned().collect(),
+            };
+            moves.iter().map(joined).collect()
+        };
+        self.right_flags().iter().flat_map(both).collect()
+    }
+
+    pub(super) fn limit_last(&self) -> Vec<Candidate> {
+        let Some(meant) = self.finding.meant else { return Vec::new() };
+        let Some(text) = with_limit_last(meant.rule) else { return Vec::new() };
+        vec![replaced(meant.rule, text, format!("put the limit of line {} behind its other matches", meant.rule.line))]
+    }
+
+    pub(super) fn no_limit(&self) -> Vec<Candidate> {
+        let Some(meant) = self.finding.meant else { return Vec::new() };
+        let Some(limit) = meant.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. })) else {
+            return Vec::new();
+        };
+        vec![replaced(meant.rule, meant.rule.without(limit), format!("take the limit out of line {}", meant.rule.line))]
+    }
+
+    pub(super) fn right_burst(&self) -> Vec<Candidate> {
+        let (Some(meant), Goal::Lines { expected, .. }) = (self.finding.meant, &self.finding.goal) else {
+            return Vec::new();
+        };
+        let burst = format!("--limit-burst {expected}");
+        let find = |wanted: fn(&Match) -> bool| meant.rule.clauses.iter().find(|clause| wanted(&clause.ask));
+        let text =
+            match (find(|ask| matches!(ask, Match::LimitBurst(_))), find(|ask| matches!(ask, Match::Limit { .. }))) {
+                (Some(clause), _) => meant.rule.with(clause, &burst),
+                (None, Some(clause)) => {
+                    let limit = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
+                    meant.rule.with(clause, &format!("{limit} {burst}"))
+                }
+                (None, None) => return self.with_limit(meant, &burst),
+            };
+        vec![replaced(meant.rule, text, format!("set the burst of line {} to {expected}", meant.rule.line))]
+    }
+
+    fn with_limit(&self, meant: Stand, burst: &str) -> Vec<Candidate> {
+        let Some(target) = &meant.rule.target else { return Vec::new() };
+        let target = meant.rule.text.get(target.span.clone()).unwrap_or_default();
+        let text = meant.rule.with_target(&format!("-m limit --limit 5/min {burst} {target}"));
+        vec![replaced(meant.rule, text, format!("give line {} a limit", meant.rule.line))]
+    }
+
+    pub(super) fn right_prefix(&self) -> Vec<Candidate> {
+        let (Some(meant), Goal::Line(prefix)) = (self.finding.meant, &self.finding.goal) else { return Vec::new() };
+        let Some(target) = &meant.rule.target else { return Vec::new() };
+        let others = target.options.iter().filter(|(name, _)| name != "--log-prefix");
+        let others: String = others.map(|(name, value)| format!(" {name} {value}").trim_end().to_owned()).collect();
+        let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
+        vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
+    }
+}
+
+fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
+    rule.clauses.iter().find(|clause| clause.ask == Match::Protocol(6) && !clause.negated)
+}
+
+/// The rule with its limit right in front of the target.
+fn with_limit_last(rule: &Rule) -> Option<String> {
+    let text = |wanted: fn(&Match) -> bool| {
+        let clause = rule.clauses.iter().find(|clause| wanted(&clause.ask))?;
+        rule.text.get(clause.span.clone())
+    };
+    let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
+    let target = rule.text.get(rule.target.as_ref()?.span.clone())?;
+    let words = [text(|ask| matches!(ask, Match::Limit { .. })), text(|ask| matches!(ask, Match::LimitBurst(_)))];
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    let rest = rule.without(limit);
+    let rest = rest.strip_suffix(target)?.trim_end();
+    Some(format!("{rest} -m limit {} {target}", words.join(" ")))
+}
+
+fn flags_of_iptables(flags: u8) -> String {
+    const NAMES: [(u8, &str); 6] = [(1, "FIN"), (2, "SYN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
+    match flags & 0x3f {
+        0 => "NONE".to_owned(),
+        flags => NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(","),
+    }
+}

@@ -1,0 +1,79 @@
+//! Headers as the trace carries them; those of the first tests are from `trace/captured-6.18.nftrace`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// 203.0.113.66:40041 to 203.0.113.10:80, identification 41.
+const XMAS: [u8; 40] = [
+    0x45, 0, 0, 0x28, 0, 0x29, 0, 0, 0x40, 6, 0x02, 0x5a, 203, 0, 113, 66, 203, 0, 113, 10, // IPv4
+    0x9c, 0x69, 0, 0x50, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x29, 4, 0, 0x96, 0xb3, 0, 0, // TCP
+];
+
+/// 2001:db8:113::66:40000 to 2001:db8:113::10:80.
+const SYN_V6: [u8; 60] = [
+    0x60, 0, 0, 0, 0, 0x14, 6, 0x40, // IPv6
+    0x20, 0x01, 0x0d, 0xb8, 0x01, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x66, // source
+    0x20, 0x01, 0x0d, 0xb8, 0x01, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, // destination
+    0x9c, 0x40, 0, 0x50, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 4, 0, 0xb1, 0x43, 0, 0, // TCP
+];
+
+#[test]
+fn an_ipv4_segment_is_seen_whole() {
+    let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..]).expect("headers");
+    let addresses = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
+    assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, Some(41)));
+    assert_eq!(seen.tcp, Some(SeenTcp { source: Port(40041), destination: Port(80), flags: 0x29 }));
+    assert!(!seen.is_icmp_error);
+}
+
+#[test]
+fn an_ipv6_segment_is_seen_whole() {
+    let seen = Seen::from_headers(&SYN_V6[..40], &SYN_V6[40..]).expect("headers");
+    let addresses = ("2001:db8:113::66".parse().unwrap(), "2001:db8:113::10".parse().unwrap());
+    assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, None));
+    assert_eq!(seen.tcp, Some(SeenTcp { source: Port(40000), destination: Port(80), flags: 0x02 }));
+}
+
+/// RFC 792 and RFC 4443, section 2.1.
+#[test]
+fn icmp_errors_are_told_from_the_rest() {
+    let is_error = |header: &[u8], protocol: usize, number: u8, kind: u8| {
+        let mut header = header.to_vec();
+        header[protocol] = number;
+        Seen::from_headers(&header, &[kind, 0, 0, 0]).expect("headers").is_icmp_error
+    };
+    let v4 = |kind| is_error(&XMAS[..20], 9, 1, kind);
+    let v6 = |kind| is_error(&SYN_V6[..40], 6, 58, kind);
+    assert_eq!([3, 4, 5, 11, 12].map(v4), [true; 5]);
+    assert_eq!([0, 8, 13, 128].map(v4), [false; 4]);
+    assert_eq!([1, 2, 3, 4, 127].map(v6), [true; 5]);
+    assert_eq!([128, 135, 136, 255].map(v6), [false; 4]);
+}
+
+#[test]
+fn headers_that_are_too_short_are_none() {
+    for length in 0..20 {
+        assert_eq!(Seen::from_headers(&XMAS[..length], &XMAS[20..]), None, "{length} bytes");
+    }
+    for length in 0..40 {
+        assert_eq!(Seen::from_headers(&SYN_V6[..length], &SYN_V6[40..]), None, "{length} bytes");
+    }
+    // A cut transport header is no segment, but the packet is still seen.
+    for length in 0..14 {
+        let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..20 + length]).expect("a network header");
+        assert_eq!(seen.tcp, None, "{length} bytes");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_headers_are_too_strange(
+        version in prop_oneof![Just(0x45u8), Just(0x60u8), any::<u8>()],
+        mut network in proptest::collection::vec(any::<u8>(), 0..64),
+        transport in proptest::collection::vec(any::<u8>(), 0..24),
+    ) {
+        network.iter_mut().take(1).for_each(|first| *first = version);
+        let _ = Seen::from_headers(&network, &transport);
+    }
+}

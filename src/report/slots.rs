@@ -1,0 +1,131 @@
+//! What an explanation says of one check alone: what took the packet, the probe's name, the prefix that was expected, the
+//! rule that was meant.
+//! Where explanations differ in nothing else, one sentence tells them all: "the NULL, FIN or Xmas probe".
+
+use crate::check::Check;
+use crate::explanation::Explanation;
+
+/// What one check puts into the sentence; empty where the sentence does not speak of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots([String; 4]);
+
+impl Slots {
+    /// What is a check's own in its explanation.
+    pub fn of(check: &Check, explanation: &Explanation) -> Slots {
+        let prefix = check.expected.log.iter().flatten().next();
+        let meant = explanation.meant.as_ref().and_then(|place| Some((place.file.display(), place.line?)));
+        Slots([
+            taker(explanation).unwrap_or_default(),
+            probe_name(&explanation.words).unwrap_or_default(),
+            prefix.map(|prefix| format!("{prefix:?}")).unwrap_or_default(),
+            meant.map(|(file, line)| format!("{file}:{line}")).unwrap_or_default(),
+        ])
+    }
+
+    /// The sentence with a mark wherever something of its own stood.
+    pub fn template(&self, words: &str) -> String {
+        let marked = |words: String, (own, mark): (&String, &str)| replace_whole(&words, own, mark);
+        self.0.iter().zip(MARKS).fold(words.to_owned(), marked)
+    }
+
+    /// The sentence with what all of them, of which this is the first, put into its places.
+    pub fn filled(&self, words: &str, all: &[Slots]) -> String {
+        let fill = |words: String, (index, mark): (usize, &str)| {
+            let mut own: Vec<&str> = Vec::new();
+            for value in all.iter().map(|slots| slots.0[index].as_str()) {
+                if !own.contains(&value) {
+                    own.push(value);
+                }
+            }
+            words.replace(mark, &or(&own))
+        };
+        MARKS.into_iter().enumerate().fold(self.template(words), fill)
+    }
+}
+
+/// Nothing that a ruleset or a report can hold.
+const MARKS: [&str; 4] = ["\u{1}", "\u{2}", "\u{3}", "\u{4}"];
+
+/// `rules.v4:10 accepts`
+fn taker(explanation: &Explanation) -> Option<String> {
+    let took = explanation.took.as_ref()?;
+    let (before, verb) = explanation.words.split_once(&format!("{}:{} ", took.file.display(), took.line?))?;
+    let verb = verb.split(' ').next()?;
+    let whole = before.is_empty() || before.ends_with(' ');
+    whole.then(|| format!("{}:{} {verb}", took.file.display(), took.line.unwrap_or_default()))
+}
+
+/// `Xmas probe`
+fn probe_name(words: &str) -> Option<String> {
+    let (before, _) = words.split_once(" probe")?;
+    let name = before.rsplit(' ').next()?;
+    (name != "the" && name != "this").then(|| format!("{name} probe"))
+}
+
+/// Line 5 is no part of line 55.
+fn replace_whole(words: &str, own: &str, mark: &str) -> String {
+    if own.is_empty() {
+        return words.to_owned();
+    }
+    let mut parts = words.split(own);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_whole = !part.starts_with(|next: char| next.is_ascii_digit());
+        text.push_str(if is_whole { mark } else { own });
+        text.push_str(part);
+    }
+    text
+}
+
+/// `a, b or c`; `NULL, FIN or Xmas probe`.
+fn or(values: &[&str]) -> String {
+    let probes: Option<Vec<&str>> = values.iter().map(|value| value.strip_suffix(" probe")).collect();
+    match probes {
+        Some(names) => format!("{} probe", list(&names)),
+        None => list(values),
+    }
+}
+
+fn list(values: &[&str]) -> String {
+    match values {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(probe: &str, prefix: &str, meant: &str) -> Slots {
+        Slots(["", probe, prefix, meant].map(str::to_owned))
+    }
+
+    #[test]
+    fn one_sentence_tells_them_all() {
+        let words = "r.v4:5 drops the NULL probe before r.v4:7 can see it: as every NULL probe is";
+        let null = slots("NULL probe", "\"Null: \"", "r.v4:7");
+        let xmas = slots("Xmas probe", "\"Xmas: \"", "r.v4:9");
+        let told =
+            "r.v4:5 drops the NULL or Xmas probe before r.v4:7 or r.v4:9 can see it: as every NULL or Xmas probe is";
+        assert_eq!(null.filled(words, &[null.clone(), xmas]), told);
+        assert_eq!(null.filled(words, &[null.clone(), null.clone()]), words);
+    }
+
+    #[test]
+    fn a_line_is_no_part_of_another() {
+        let meant = slots("", "", "r.v4:5");
+        assert_eq!(
+            meant.template("r.v4:55 drops it before r.v4:5 can see it"),
+            "r.v4:55 drops it before \u{4} can see it"
+        );
+    }
+
+    #[test]
+    fn a_probe_without_a_name_has_no_place() {
+        assert_eq!(probe_name("r.v4:5 drops the Xmas probe"), Some("Xmas probe".to_owned()));
+        assert_eq!(probe_name("r.v4:5 drops the probe"), None);
+        assert_eq!(probe_name("nothing"), None);
+    }
+}
