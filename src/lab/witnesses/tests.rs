@@ -24,6 +24,7 @@ fn step(table: &str, prefix: Option<&str>, verdict: StepVerdict) -> Step {
         text: String::new(),
         verdict,
         log_prefix: prefix.map(str::to_owned),
+        rate: None,
     }
 }
 
