@@ -186,15 +186,15 @@ impl<'a> Court<'a> {
         if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
             return not_provable(reason::depends_on(rule));
         }
-        match (untaken, BUILT_IN.contains(&at.chain)) {
-            (false, _) => {
-                let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
-                let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
-                dead(in_front, reason::taken(at.rule, asked, named))
-            }
-            (true, false) => dead(in_front, reason::never_in_chain(at.rule, at.chain)),
-            (true, true) => not_provable("packets that it asks for came by, and did not match it"),
+        if untaken && BUILT_IN.contains(&at.chain) {
+            return not_provable("packets that it asks for came by, and did not match it");
         }
+        if in_front.is_empty() {
+            return dead(in_front, reason::never_in_chain(at.rule, at.chain));
+        }
+        let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
+        let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
+        dead(in_front, reason::taken(at.rule, asked, named))
     }
 
     /// The packets that pass the hooks from which its chain is reached.
