@@ -58,6 +58,11 @@ pub(super) fn no_such_flags() -> String {
     "no segment has such flags".to_owned()
 }
 
+/// conntrack comes behind the raw table, where every packet is INVALID to `--state`.
+pub(super) fn no_state_in_raw() -> String {
+    "the raw table is before conntrack: no packet has a state there, and `--state` takes each for INVALID".to_owned()
+}
+
 /// All rules that jump to its chain are dead.
 pub(super) fn through_dead(chain: &str, jump: &Rule, why: &str) -> String {
     format!("line {} would jump to chain {chain}, and is never reached itself: {why}", jump.line)
