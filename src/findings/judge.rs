@@ -136,12 +136,11 @@ impl<'a> Court<'a> {
     fn by_clauses(&self, at: At) -> Option<Conclusion> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
         let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
-            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, &one.packet)) == Answer::Yes;
+            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == Answer::Yes;
             !all.iter().any(fulfils)
         })?;
         Some(match unmet.ask {
             Match::TcpFlags { .. } => dead(Vec::new(), reason::no_such_flags()),
-            Match::State(_) if at.table == "raw" => dead(Vec::new(), reason::no_state_in_raw()),
             Match::State(_) if all.iter().all(|one| one.packet.conntrack.is_none()) => {
                 not_provable("this kernel does not tell the states of packets in its traces")
             }
@@ -251,7 +250,7 @@ fn is_of_more(rule: &Rule) -> bool {
 
 /// Whether the packet fulfils those clauses that are `wanted`. A state that is not known may be the right one.
 fn fits(at: At, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
-    let packet = as_seen_in(at.table, &one.packet);
+    let packet = as_seen_in(at.table, one);
     let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
     clauses.all(|clause| match clause.answer(&packet) {
         Answer::Yes => true,

@@ -58,9 +58,9 @@ pub(super) fn no_such_flags() -> String {
     "no segment has such flags".to_owned()
 }
 
-/// conntrack comes behind the raw table, where every packet is INVALID to `--state`.
+/// conntrack comes behind the raw table, where every packet from outside is INVALID to `--state`.
 pub(super) fn no_state_in_raw() -> String {
-    "the raw table is before conntrack: no packet has a state there, and `--state` takes each for INVALID".to_owned()
+    "the raw table is before conntrack: there `--state` takes every packet from outside for INVALID".to_owned()
 }
 
 /// All rules that jump to its chain are dead.
