@@ -6,15 +6,17 @@ mod binary;
 
 use std::fmt::Write;
 
+use scanlab::conntrack::ConntrackState;
 use scanlab::error::Source;
 use scanlab::findings::{Findings, Subject, measure};
-use scanlab::iptables_save::{Edit, Listing, apply};
+use scanlab::iptables_save::{Content, Edit, Listing, apply};
 use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, Limits, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::path::{Fate, Path};
+use scanlab::port::Port;
 use scanlab::ruleset;
 use scanlab::scenario::Scenario;
-use scanlab::sweep::{Plan, Response, Stimulus};
+use scanlab::sweep::{Headers, Lead, Plan, Response, Sender, Stimulus};
 
 fn filter(rules: &[&str]) -> Source {
     let head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";
@@ -249,4 +251,78 @@ fn nothing_is_dead_in_what_is_generated() {
         assert_eq!(show(&findings), "", "{file} {deny}");
         assert!(findings.sweeps.iter().all(|swept| swept.complete && swept.stimuli > 2_000), "{:?}", findings.sweeps);
     }
+}
+
+#[test]
+fn in_the_raw_table_only_loopback_has_states() {
+    let raw = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -i eth0 -m state --state NEW -j LOG\n\
+        -A PREROUTING -m state --state NEW -j LOG\n-A OUTPUT -m state --state NEW -j DROP\nCOMMIT\n";
+    insta::assert_snapshot!(told(&source(raw)));
+}
+
+/// What `Octets::Distinguished` rests on: PSH tells conntrack nothing, URG nothing where the rest makes sense, and what
+/// makes no sense is INVALID, whatever came before.
+#[test]
+fn octets_of_one_kind_are_one_to_conntrack() {
+    const MAKE_SENSE: [u8; 9] = [2, 34, 18, 4, 20, 17, 49, 16, 48];
+    let _machine = binary::share_the_machine();
+    let rules =
+        filter(&["-A INPUT -m state --state UNTRACKED -j DROP", "-A OUTPUT -m state --state UNTRACKED -j DROP"]);
+    let plan = Plan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
+    for lead in [Lead::None, Lead::Forward, Lead::Backward, Lead::Handshake] {
+        let stimuli: Vec<Stimulus> = (0..64).map(|octet| to_port_1(lead, octet)).collect();
+        let responses = responses(Family::Ipv4, &rules, &plan, &stimuli);
+        let state = |octet: u8| responses[usize::from(octet)].own[0].path.conntrack.expect("a state");
+        for octet in 0..64 {
+            match octet & !8 {
+                kind if MAKE_SENSE.contains(&kind) => assert_eq!(state(octet), state(kind), "{lead:?} {octet}"),
+                _ => assert_eq!(state(octet), ConntrackState::Invalid, "{lead:?} {octet}"),
+            }
+        }
+        for (with_urg, without) in [(34, 2), (49, 17), (48, 16)] {
+            assert_eq!(state(with_urg), state(without), "{lead:?} {with_urg}");
+        }
+    }
+}
+
+fn to_port_1(lead: Lead, flags: u8) -> Stimulus {
+    let addresses = Addresses::default();
+    let content = Content::Tcp { source: Port(50_000 + u16::from(flags)), destination: Port(1), flags };
+    let (source, destination) = (addresses.prober(Family::Ipv4), addresses.host(Family::Ipv4));
+    Stimulus { sender: Sender::Prober, lead, headers: Headers { source, destination, protocol: 6, content } }
+}
+
+#[test]
+fn ipv6_has_its_own_sweep() {
+    let _machine = binary::share_the_machine();
+    let rules = Source {
+        name: "rules.v6".into(),
+        ..filter(&[
+            "-A INPUT -p icmpv6 --icmpv6-type 135 -j ACCEPT",
+            "-A INPUT -s fe80::/10 -p udp --dport 546 -j ACCEPT",
+            "-A INPUT -m conntrack --ctstate INVALID -j DROP",
+            "-A INPUT -p tcp --tcp-flags ALL FIN,PSH,URG -j LOG --log-prefix \"Xmas scan: \"",
+            "-A INPUT -m conntrack --ctstate RELATED -j ACCEPT",
+            "-A INPUT -p icmpv6 --icmpv6-type 135 -j DROP",
+        ])
+    };
+    let findings = found(&[(Family::Ipv6, &rules)]);
+    assert_removing_changes_nothing(Family::Ipv6, &rules, &findings);
+    insta::assert_snapshot!(show(&findings));
+}
+
+#[test]
+fn on_legacy_nothing_is_available() {
+    let _machine = binary::share_the_machine();
+    let rules = filter(&["-A INPUT -p tcp -j DROP"]);
+    let legacy = Iptables::find(Flavour::Legacy, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let subject = Subject {
+        iptables: &legacy,
+        interface: &InterfaceName::default(),
+        mac: HOST_MAC,
+        addresses: &Addresses::default(),
+        rulesets: &[(Family::Ipv4, &rules)],
+    };
+    let findings = measure(&subject).expect("no lab is needed");
+    assert!(findings.not_available.is_some() && findings.unreachable.is_empty());
 }

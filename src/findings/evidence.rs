@@ -93,9 +93,11 @@ fn witnessed(journey: &Journey, over: &str) -> Witnessed {
     Witnessed { packet, direction: journey.direction, path: Arc::clone(&journey.path) }
 }
 
-/// In the raw table conntrack has not seen the packet yet, and `--state` takes that for INVALID (`conntrack_mt` in
-/// net/netfilter/xt_conntrack.c).
-pub(super) fn as_seen_in(table: &str, packet: &Packet) -> Packet {
-    let conntrack = if table == "raw" { Some(ConntrackState::Invalid) } else { packet.conntrack };
-    Packet { conntrack, ..packet.clone() }
+/// In the raw table conntrack has not seen a packet from outside yet, and `--state` takes that for INVALID (`conntrack_mt`
+/// in net/netfilter/xt_conntrack.c). What comes in over loopback was seen when it went out.
+pub(super) fn as_seen_in(table: &str, one: &Witnessed) -> Packet {
+    let is_first = one.direction == Direction::Out || one.packet.in_interface.as_deref() != Some("lo");
+    let unseen = table == "raw" && is_first;
+    let conntrack = if unseen { Some(ConntrackState::Invalid) } else { one.packet.conntrack };
+    Packet { conntrack, ..one.packet.clone() }
 }

@@ -1,7 +1,5 @@
 //! Is a rule that nothing reached dead, or is that not provable?
 
-use std::collections::BTreeMap;
-
 use super::evidence::{Evidence, Witnessed, as_seen_in};
 use super::reason;
 use super::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
@@ -138,8 +136,8 @@ impl<'a> Court<'a> {
     fn by_clauses(&self, at: At) -> Option<Conclusion> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
         let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
-            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, &one.packet)) == Answer::Yes;
-            !all.iter().any(|one| fulfils(&one))
+            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == Answer::Yes;
+            !all.iter().any(fulfils)
         })?;
         Some(match unmet.ask {
             Match::TcpFlags { .. } => dead(Vec::new(), reason::no_such_flags()),
@@ -156,6 +154,9 @@ impl<'a> Court<'a> {
             return by_contradiction(at.rule);
         }
         let asked: Vec<&Witnessed> = fitting.iter().copied().filter(|one| fits(at, one, is_state)).collect();
+        if asked.is_empty() && at.table == "raw" {
+            return dead(Vec::new(), reason::no_state_in_raw());
+        }
         if asked.is_empty() {
             return by_state(at.rule, &fitting);
         }
@@ -169,32 +170,23 @@ impl<'a> Court<'a> {
     /// Who took the packets that it asks for?
     fn by_takers(&self, at: At, asked: &[&Witnessed]) -> Conclusion {
         let chains = self.chains_around(at);
-        let mut takers: BTreeMap<(Option<usize>, &str, &str, Option<usize>), (usize, &Step)> = BTreeMap::new();
-        let mut untaken = false;
-        for one in asked {
-            match taker(at, &chains, &one.path.steps) {
-                Some(step) => {
-                    takers.entry((step.line, &step.table, &step.chain, step.rule)).or_insert((0, step)).0 += 1
-                }
-                None => untaken = true,
-            }
-        }
-        let mut takers: Vec<(usize, &Step)> = takers.into_values().collect();
-        takers.sort_by_key(|(packets, _)| std::cmp::Reverse(*packets));
+        let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
+        let untaken = taken.contains(&None);
+        let takers = counted(taken.into_iter().flatten());
         let in_front: Vec<InFront> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
         let rules: Vec<(&Step, Option<&Rule>)> = takers.iter().map(|(_, step)| (*step, self.rule_of(step))).collect();
         if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
             return not_provable(reason::depends_on(rule));
         }
-        match (untaken, BUILT_IN.contains(&at.chain)) {
-            (false, _) => {
-                let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
-                let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
-                dead(in_front, reason::taken(at.rule, asked, named))
-            }
-            (true, false) => dead(in_front, reason::never_in_chain(at.rule, at.chain)),
-            (true, true) => not_provable("packets that it asks for came by, and did not match it"),
+        if untaken && BUILT_IN.contains(&at.chain) {
+            return not_provable("packets that it asks for came by, and did not match it");
         }
+        if in_front.is_empty() {
+            return dead(in_front, reason::never_in_chain(at.rule, at.chain));
+        }
+        let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
+        let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
+        dead(in_front, reason::taken(at.rule, asked, named))
     }
 
     /// The packets that pass the hooks from which its chain is reached.
@@ -258,7 +250,7 @@ fn is_of_more(rule: &Rule) -> bool {
 
 /// Whether the packet fulfils those clauses that are `wanted`. A state that is not known may be the right one.
 fn fits(at: At, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
-    let packet = as_seen_in(at.table, &one.packet);
+    let packet = as_seen_in(at.table, one);
     let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
     clauses.all(|clause| match clause.answer(&packet) {
         Answer::Yes => true,
@@ -294,10 +286,10 @@ fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
 fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> Conclusion {
     let asks = |state| rule.clauses.iter().any(|clause| asks_for(clause, state));
     let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
-    if asks(ConntrackState::Related) && !fitting.iter().any(|one| is_icmp(&one)) {
+    if asks(ConntrackState::Related) && !fitting.iter().any(is_icmp) {
         return not_provable("no connection of the lab is RELATED to another one, as a helper would make it");
     }
-    if asks(ConntrackState::Established) && fitting.iter().all(|one| is_icmp(&one)) {
+    if asks(ConntrackState::Established) && fitting.iter().all(is_icmp) {
         return not_provable("no ICMP message of this type is ESTABLISHED in the sweep");
     }
     dead(Vec::new(), reason::never_in_state(rule, fitting))
@@ -323,6 +315,20 @@ fn taker<'s>(at: At, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
             inside.iter().filter(before).find(leaves).map(|step| **step)
         }
     }
+}
+
+/// Each taker once, with how many packets it took; who took most comes first.
+fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> {
+    let place = |step: &'s Step| (step.line, &step.table, &step.chain, step.rule);
+    let mut takers: Vec<(usize, &Step)> = Vec::new();
+    for step in taken {
+        match takers.iter_mut().find(|(_, known)| place(known) == place(step)) {
+            Some((packets, _)) => *packets += 1,
+            None => takers.push((1, step)),
+        }
+    }
+    takers.sort_by_key(|(packets, step)| (std::cmp::Reverse(*packets), step.line));
+    takers
 }
 
 /// Whether the rule of `step` asks for all of the packets, so that it would be enough on its own.

@@ -58,6 +58,11 @@ pub(super) fn no_such_flags() -> String {
     "no segment has such flags".to_owned()
 }
 
+/// conntrack comes behind the raw table, where every packet from outside is INVALID to `--state`.
+pub(super) fn no_state_in_raw() -> String {
+    "the raw table is before conntrack: there `--state` takes every packet from outside for INVALID".to_owned()
+}
+
 /// All rules that jump to its chain are dead.
 pub(super) fn through_dead(chain: &str, jump: &Rule, why: &str) -> String {
     format!("line {} would jump to chain {chain}, and is never reached itself: {why}", jump.line)
@@ -70,18 +75,28 @@ pub(super) fn through(jump: &Rule, why: &str) -> String {
 
 /// A rule in front depends on what is not swept.
 pub(super) fn depends_on(rule: &Rule) -> String {
-    let other = rule.clauses.iter().filter(|clause| matches!(clause.ask, Match::Other(_))).map(|c| written(rule, c));
-    let other: Vec<&str> = other.collect();
-    format!(
-        "what comes here depends on line {}, which asks for more than a sweep can vary: {}",
-        rule.line,
-        other.join(" ")
-    )
+    let others: Vec<String> = rule.clauses.iter().filter(|clause| is_other(clause)).map(|c| asked(rule, c)).collect();
+    let first = others.first().map(String::as_str).unwrap_or_default();
+    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {first}", rule.line)
 }
 
 /// Nothing that was sent fulfils one clause.
 pub(super) fn not_sent(rule: &Rule, clause: &Clause) -> String {
-    format!("no packet of the sweep fulfils {}", written(rule, clause))
+    format!("no packet of the sweep fulfils {}", asked(rule, clause))
+}
+
+/// A clause as it is written; of a match that is not understood, with all its options.
+fn asked(rule: &Rule, clause: &Clause) -> String {
+    let Some(module) = clause.module.as_ref().filter(|_| is_other(clause)) else {
+        return written(rule, clause).to_owned();
+    };
+    let options = rule.clauses.iter().filter(|other| other.module.as_ref() == Some(module));
+    let options: Vec<&str> = options.map(|clause| written(rule, clause)).collect();
+    format!("-m {module} {}", options.join(" "))
+}
+
+fn is_other(clause: &Clause) -> bool {
+    matches!(clause.ask, Match::Other(_))
 }
 
 fn written<'r>(rule: &'r Rule, clause: &Clause) -> &'r str {
@@ -118,8 +133,11 @@ fn verb(verdict: &StepVerdict) -> &'static str {
 /// `line 3`, `lines 3 and 9`, `lines 3, 9, 11 and 4 more`
 fn lines<'s>(steps: impl Iterator<Item = &'s Step>) -> String {
     const NAMED: usize = 4;
+    let mut steps: Vec<&Step> = steps.collect();
+    steps.sort_by_key(|step| step.line);
     let policy = |step: &Step| format!("the policy of {}", step.chain);
-    let all: Vec<String> = steps.map(|step| step.line.map_or_else(|| policy(step), |line| line.to_string())).collect();
+    let name = |step: &&Step| step.line.map_or_else(|| policy(step), |line| line.to_string());
+    let all: Vec<String> = steps.iter().map(name).collect();
     match all.as_slice() {
         [] => "other rules".to_owned(),
         [one] => format!("line {one}"),
@@ -130,11 +148,7 @@ fn lines<'s>(steps: impl Iterator<Item = &'s Step>) -> String {
 
 /// What a rule is about: `NULL packets`, `packets to port 22`.
 fn subject(rule: &Rule) -> String {
-    let flags = rule.clauses.iter().find_map(|clause| match clause.ask {
-        Match::TcpFlags { mask: ALL_FLAGS, comp } if !clause.negated => Some(flags_name(comp)),
-        _ => None,
-    });
-    match (flags, what(rule).as_slice()) {
+    match (exact_flags(rule), what(rule).as_slice()) {
         (Some(flags), _) => format!("{flags} packets"),
         (None, []) => "its packets".to_owned(),
         (None, words) => format!("packets {}", words.join(" ")),
@@ -147,8 +161,17 @@ fn everything(rule: &Rule) -> String {
         Match::Protocol(number) if !clause.negated => protocol_name(number),
         _ => None,
     });
-    let packet = protocol.map_or_else(|| "every packet".to_owned(), |protocol| format!("every {protocol} packet"));
+    let kind = exact_flags(rule).or(protocol);
+    let packet = kind.map_or_else(|| "every packet".to_owned(), |kind| format!("every {kind} packet"));
     [vec![packet], what(rule)].concat().join(" ")
+}
+
+/// The name of a segment that is asked for with all its flags.
+fn exact_flags(rule: &Rule) -> Option<String> {
+    rule.clauses.iter().find_map(|clause| match clause.ask {
+        Match::TcpFlags { mask: ALL_FLAGS, comp } if !clause.negated => Some(flags_name(comp)),
+        _ => None,
+    })
 }
 
 fn what(rule: &Rule) -> Vec<String> {
@@ -166,7 +189,7 @@ fn clause_words(rule: &Rule, clause: &Clause) -> Option<String> {
         Match::SourcePorts(ports) => format!("{not}from port {ports}"),
         Match::DestinationPorts(ports) => format!("{not}to port {ports}"),
         Match::State(_) => format!("that is {}", state_words(clause).unwrap_or_default()),
-        Match::TcpFlags { mask: ALL_FLAGS, comp } if !clause.negated => format!("that is {}", flags_name(*comp)),
+        Match::TcpFlags { mask: ALL_FLAGS, .. } if !clause.negated => return None,
         Match::Protocol(_) | Match::TcpFlags { .. } | Match::IcmpType(_) | Match::Other(_) => {
             format!("with {}", written(rule, clause))
         }

@@ -124,6 +124,8 @@ pub struct Lab<'a> {
     ports: Ports,
     conntrack: ConntrackWatch,
     spendings: BTreeMap<Family, Spending>,
+    /// What a sweep has made of the ruleset's limits; none as long as they are as given.
+    limits: Option<Limits>,
 }
 
 impl<'a> Lab<'a> {
@@ -205,6 +207,7 @@ impl<'a> Lab<'a> {
             ports,
             conntrack: ConntrackWatch::new(),
             spendings: BTreeMap::new(),
+            limits: None,
         })
     }
 

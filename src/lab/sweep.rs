@@ -33,10 +33,7 @@ impl Lab<'_> {
     /// When paths are not watched, and when a stimulus left no trace.
     pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
         self.reach(strangers)?;
-        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
-            let book = Rulebook::compile(&self.listings, &rules)?;
-            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
-        }
+        self.set_limits(limits)?;
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut tags = 1;
         let mut responses = Vec::with_capacity(stimuli.len());
@@ -49,6 +46,19 @@ impl Lab<'_> {
             tags = next_tags(tags);
         }
         Ok(responses)
+    }
+
+    /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
+    fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        if self.limits == Some(limits) {
+            return Ok(());
+        }
+        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
+            let book = Rulebook::compile(&self.listings, &rules)?;
+            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
+        }
+        self.limits = Some(limits);
+        Ok(())
     }
 
     fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {

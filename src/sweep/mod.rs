@@ -186,3 +186,6 @@ impl Response {
         self.own.iter().chain(&self.answer).chain(&self.others)
     }
 }
+
+#[cfg(test)]
+mod tests;
