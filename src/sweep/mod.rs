@@ -8,6 +8,7 @@ mod octets;
 mod packet;
 mod plan;
 mod points;
+mod text;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::port::Port;
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan};
+pub use text::{Packet, PacketError, Way, What};
 
 /// Of a packet, what rules look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
