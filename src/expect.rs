@@ -1,8 +1,9 @@
 //! The oracle: what each probe must find, from the intent alone.
 //!
 //! It starts from the [`Sensor`] and the [`Host`] and never sees a ruleset: generator and oracle would otherwise share
-//! one bug. `compare` holds what is said here against what the lab observed. Both [`Order`](crate::sensor::Order)s and
-//! both [`Deny`](crate::sensor::Deny)s mean the same for TCP, so neither is asked for.
+//! one bug. `compare` holds what is said here against what the lab observed. To scans both
+//! [`Order`](crate::sensor::Order)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is asked for; to
+//! other packets they do not, see [`packet_expectations`].
 //!
 //! # The intent
 //!
@@ -15,12 +16,16 @@
 //!
 //! What a probe expects of the log holds for the first probe of a rule; [`RateExpectation`] tells when the limit speaks.
 
+mod packets;
+
 use std::collections::BTreeSet;
 
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
 use crate::sensor::{Host, Limit, Sensor, Service};
+
+pub use packets::{PacketExpectation, packet_expectations};
 
 /// What one probe must find.
 #[derive(Debug, Clone, PartialEq, Eq)]

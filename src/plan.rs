@@ -5,6 +5,8 @@
 //! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows; the ruleset is not read here, but
 //! for the names of matches that need a lab of their own.
 
+mod packets;
+
 use std::collections::BTreeMap;
 
 use crate::check::Findings;
@@ -15,6 +17,8 @@ use crate::port::Port;
 use crate::scan::{PortState, Technique};
 use crate::scenario::{ExpectRow, Scenario};
 use crate::sensor::{Limit, Service};
+
+pub use packets::PacketCell;
 
 /// What one probe must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Plan {
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
+    /// Packets that are no scan, by the lab that they share.
+    pub packets: Vec<Vec<PacketCell>>,
 }
 
 /// Probes of a burst, at least: `limit` lets 5 of them through by default.
@@ -74,7 +80,8 @@ impl Plan {
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
-        Ok(Plan { rounds: rounds(cells, rulesets), bursts, too_long })
+        let packets = packets::plan(scenario, rulesets)?;
+        Ok(Plan { rounds: rounds(cells, rulesets), bursts, too_long, packets })
     }
 }
 
@@ -197,7 +204,6 @@ const ROUND: usize = 80;
 /// Rounds of about [`ROUND`] cells; but a ruleset that keeps lists of what it saw (xt_recent, xt_hashlimit) gets a lab for every cell, since
 /// such lists outlive their rules.
 fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
-    let keeps_lists = |ruleset: &&Source| ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name));
     if rulesets.iter().any(keeps_lists) {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
@@ -210,4 +216,8 @@ fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
         rounds[number % count].extend_from_slice(pair);
     }
     rounds
+}
+
+fn keeps_lists(ruleset: &&Source) -> bool {
+    ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
 }

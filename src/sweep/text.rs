@@ -163,6 +163,11 @@ impl Packet {
         }
     }
 
+    /// The foreign address that the host has to find its way to, be it for an answer.
+    pub fn reached_stranger(&self) -> Option<IpAddr> {
+        self.stranger().filter(|address| super::plan::can_be_reached(*address))
+    }
+
     /// Whether the packet belongs to a connection that its own sender opened, which takes something that listens.
     pub fn needs_a_service(&self) -> bool {
         self.lead == Lead::Forward
