@@ -60,12 +60,19 @@ fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
     (!reasons.is_empty()).then_some(table)
 }
 
+/// More packets than this are counted, since the table above has them all.
+const NAMED_PACKETS: usize = 6;
+
 /// `null fin xmas at 80, 443`
 pub(super) fn whereabouts(checks: &[&Check]) -> String {
     let mut scans: Vec<String> = checks.iter().map(|check| scan(check)).collect();
     scans.dedup();
     let mut seen = BTreeSet::new();
     scans.retain(|scan| seen.insert(scan.clone()));
+    let packets = checks.iter().filter(|check| check.subject.packet().is_some()).count();
+    if packets == checks.len() && scans.len() > NAMED_PACKETS {
+        return format!("{} packets", scans.len());
+    }
     let ports: PortSet = checks.iter().filter_map(|check| check.port).collect();
     let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
     format!("{}{at}", scans.join(", "))

@@ -54,8 +54,12 @@ fn a_text_is_the_packet_that_it_says() {
     let addresses = Addresses::default();
     let (host, prober) = (addresses.host(Family::Ipv4), addresses.prober(Family::Ipv4));
     let (source, destination) = (Port(40_001), Port(22));
-    let headers =
-        Headers { source: prober, destination: host, protocol: 6, content: Content::Tcp { source, destination, flags: 9 } };
+    let headers = Headers {
+        source: prober,
+        destination: host,
+        protocol: 6,
+        content: Content::Tcp { source, destination, flags: 9 },
+    };
     let expected = Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers };
     assert_eq!(v4("tcp FIN,PSH to 22 established"), expected);
     let from_host = v4("udp from 53 to 5353 from host to 10.0.0.1").headers;
