@@ -202,9 +202,9 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
 const ROUND: usize = 80;
 
 /// Rounds of about [`ROUND`] cells; but a ruleset that keeps lists of what it saw (xt_recent, xt_hashlimit) gets a lab for every cell, since
-/// such lists outlive their rules.
+/// such lists outlive their rules. There is a round without a cell as well: the first one also asks who is there.
 fn rounds(cells: Vec<Cell>, rulesets: &[&Source]) -> Vec<Round> {
-    if rulesets.iter().any(keeps_lists) {
+    if rulesets.iter().any(keeps_lists) && !cells.is_empty() {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
     let mut cells = cells;

@@ -12,7 +12,7 @@
 //!
 //! None of it speaks of limits: it is asked whether there is a line, not how often.
 
-use super::{Role, role, unnamed_ports};
+use super::{Role, named_ports, role, unnamed_ports};
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::FilterVerdict;
@@ -122,8 +122,8 @@ fn connections(sensor: &Sensor, host: &Host, list: &mut List) {
 
 /// A port from which the host opens connections: one without a name.
 fn own_port(sensor: &Sensor) -> Port {
-    let is_unnamed = |port: &Port| matches!(role(sensor, *port), Role::Unnamed);
-    (40_000..=u16::MAX).map(Port).find(is_unnamed).unwrap_or(Port(40_000))
+    let named = named_ports(sensor);
+    (40_000..=u16::MAX).map(Port).find(|port| !named.contains(port)).unwrap_or(Port(40_000))
 }
 
 fn other_protocols(sensor: &Sensor, list: &mut List) {

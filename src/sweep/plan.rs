@@ -125,7 +125,7 @@ impl Plan {
         };
         // What the host sends in the prober's connection comes from the port of its service.
         let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
-        Ok(if is_any && !from_service { packet.from_any_port() } else { packet })
+        Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
     }
 
     /// Where something has to listen, so that a SYN that is let in opens a connection.

@@ -121,7 +121,7 @@ impl Packet {
     }
 
     /// The same packet from whatever source port.
-    pub fn from_any_port(self) -> Packet {
+    pub fn with_any_source(self) -> Packet {
         let what = match self.what {
             What::Tcp { flags, destination, .. } => What::Tcp { flags, source: None, destination },
             What::Udp { destination, .. } => What::Udp { source: None, destination },

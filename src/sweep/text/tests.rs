@@ -157,7 +157,7 @@ fn within_connections(addresses: &Addresses, family: Family) -> Vec<Stimulus> {
 
 fn assert_but_for_source(stimulus: &Stimulus, short: Packet, family: Family) {
     let again = parse(&short.to_string()).stimulus(family, &Addresses::default(), 7);
-    let without_source = |stimulus: &Stimulus| Packet::of(stimulus, &Addresses::default()).unwrap().from_any_port();
+    let without_source = |stimulus: &Stimulus| Packet::of(stimulus, &Addresses::default()).unwrap().with_any_source();
     assert_eq!(without_source(&again), without_source(stimulus));
 }
 
@@ -188,7 +188,7 @@ proptest! {
     fn what_is_sent_is_called_as_it_was(packet in packets(), family in proptest::sample::select(&Family::BOTH[..])) {
         let family = packet.family().unwrap_or(family);
         let called = Packet::of(&packet.stimulus(family, &Addresses::default(), 3), &Addresses::default());
-        prop_assert_eq!(called.map(Packet::from_any_port), Ok(packet.from_any_port()));
+        prop_assert_eq!(called.map(Packet::with_any_source), Ok(packet.with_any_source()));
     }
 
     #[test]
