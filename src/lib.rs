@@ -34,7 +34,7 @@
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
 //! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
-//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`] | generator and oracle are siblings that never meet |
+//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`sweep`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
@@ -81,5 +81,6 @@ pub mod scan;
 pub mod scenario;
 pub mod selftest;
 pub mod sensor;
+pub mod sweep;
 mod sys;
 pub mod vendor;

@@ -123,7 +123,7 @@ fn spending(rule: &Rule) -> Spending {
         return Spending::Never;
     };
     let burst = expressions[first..].iter().filter_map(|expression| burst(expression)).min();
-    let only_logs_after = expressions[first + 1..].iter().all(|expression| is_log(expression));
+    let only_logs_after = expressions[first + 1..].iter().copied().all(is_log);
     match burst {
         Some(burst) if only_logs_after => Spending::Lines { burst },
         burst => Spending::Packets { burst: burst.unwrap_or(1) },
@@ -139,7 +139,7 @@ fn burst(expression: &[u8]) -> Option<u32> {
 }
 
 /// Whether an expression only counts or logs: it lets every packet pass.
-fn is_log(expression: &[u8]) -> bool {
+pub fn is_log(expression: &[u8]) -> bool {
     const TARGET_NAME: u16 = 1;
     let (name, data) = expression_parts(expression);
     let target = || attributes(data).find(|(kind, _)| *kind == TARGET_NAME).map(|(_, value)| value);

@@ -5,7 +5,8 @@
 //! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen,
 //! `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove the instruments,
 //! `exchange` sends probes and ties to each what it caused, and `neighbours` asks who is there. `conntrack_watch` keeps
-//! conntrack's table from filling up. `fault` is for the self-test only: it harms the others on purpose.
+//! conntrack's table from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by
+//! `wide_limits`. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
@@ -13,6 +14,7 @@ mod conntrack_watch;
 mod exchange;
 mod fault;
 mod fresh_limits;
+mod host_socket;
 mod iptables;
 mod kernel_log;
 mod link;
@@ -27,10 +29,13 @@ mod paths;
 mod rulebook;
 mod seen;
 mod services;
+mod sighting;
+mod sweep;
 mod tap;
 mod told_by_conntrack;
 mod trace;
 mod weather;
+mod wide_limits;
 mod witnesses;
 
 use std::collections::BTreeMap;
@@ -45,6 +50,7 @@ pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
 pub use weather::Weather;
+pub use wide_limits::Limits;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
@@ -116,6 +122,8 @@ pub struct Lab<'a> {
     ports: Ports,
     conntrack: ConntrackWatch,
     spendings: BTreeMap<Family, Spending>,
+    /// What a sweep has made of the ruleset's limits; none as long as they are as given.
+    limits: Option<Limits>,
 }
 
 impl<'a> Lab<'a> {
@@ -196,6 +204,7 @@ impl<'a> Lab<'a> {
             ports,
             conntrack: ConntrackWatch::new(),
             spendings: BTreeMap::new(),
+            limits: None,
         })
     }
 

@@ -1,11 +1,12 @@
 //! Link, addresses and neighbours of the lab, over rtnetlink(7). The only module that knows the `rtnetlink` crate.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::neighbour::NeighbourState;
-use rtnetlink::{Handle, LinkUnspec, new_connection};
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 use tokio::runtime::Runtime;
 
 use super::namespace::Isolated;
@@ -38,6 +39,37 @@ pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Resul
         connection.abort();
         done
     })
+}
+
+/// Lets the host find its way to `strangers`: a route to everywhere over the interface, without a gateway, and the prober
+/// as a permanent neighbour under each of their addresses.
+pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
+    isolated.assert("adding routes")?;
+    runtime.block_on(async {
+        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let done = route(&handle, setup, strangers).await;
+        connection.abort();
+        done
+    })
+}
+
+async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> Result<()> {
+    let index = index_of(handle, setup.interface.as_str()).await?;
+    for family in setup.families {
+        let message = match family {
+            Family::Ipv4 => {
+                RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).scope(RouteScope::Link).build()
+            }
+            Family::Ipv6 => RouteMessageBuilder::<Ipv6Addr>::new().output_interface(index).build(),
+        };
+        let added = handle.route().add(message).replace().execute().await;
+        added.map_err(|error| failed("add a route to everywhere", error))?;
+    }
+    for stranger in strangers.iter().filter(|address| setup.families.contains(&Family::of(**address))) {
+        add_neighbour(handle, index, *stranger, setup.prober).await?;
+    }
+    Ok(())
 }
 
 async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {

@@ -211,6 +211,11 @@ impl Attributes {
         self.bytes(kind, &value.to_be_bytes())
     }
 
+    /// As the kernel reads them.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Adds attributes within an attribute.
     pub fn nested(self, kind: u16, inner: Attributes) -> Attributes {
         self.bytes(kind | NLA_F_NESTED, &inner.0)

@@ -57,9 +57,28 @@ impl Rules {
         self.rules.iter().filter(move |rule| wanted(rule)).map(|rule| rule.as_replacement(self.family))
     }
 
+    /// Every rule that is `wanted`, with other expressions, to be put in its own place; `change` is given the rule and the
+    /// list of its expressions.
+    pub fn changed(
+        &self,
+        wanted: impl Fn(&Rule) -> bool,
+        change: impl Fn(&Rule, &[u8]) -> Attributes,
+    ) -> impl Iterator<Item = Request> {
+        let rules = self.rules.iter().filter(move |rule| wanted(rule));
+        rules.map(move |rule| rule.as_changed(self.family, |list| change(rule, list)))
+    }
+
+    /// Whether both are the same rules in the same order, as far as `told` tells of their expressions.
+    pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let told = |list: &[u8]| told(&without_counters(list));
+        let same = |(one, other): (&Rule, &Rule)| one.compared_by(&told).eq(other.compared_by(&told));
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
+    }
+
     /// Whether both are the same rules in the same order. Replacing gives a rule a new handle.
     pub fn same_but_handles(&self, other: &Rules) -> bool {
-        let same = |(one, other): (&Rule, &Rule)| one.comparable().eq(other.comparable());
+        let same =
+            |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 }
@@ -97,11 +116,23 @@ impl Rule {
         Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
     }
 
-    /// Replacing gives a rule a new handle, and the rule after it a new position. Packet counters are not compared.
-    fn comparable(&self) -> impl Iterator<Item = (u16, Vec<u8>)> + '_ {
-        let told = self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION));
-        told.map(|(kind, value)| match *kind {
-            EXPRESSIONS => (*kind, without_counters(value)),
+    /// The same, with other expressions.
+    fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
+        const NEWRULE: u8 = 6;
+        let copied = self.0.iter().filter(|(kind, _)| *kind != POSITION);
+        let attributes = copied.fold(Attributes::new(), |all, (kind, value)| match *kind {
+            EXPRESSIONS => all.nested(*kind, change(value)),
+            COMPAT => all.bytes(*kind | NLA_F_NESTED, value),
+            kind => all.bytes(kind, value),
+        });
+        Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
+    }
+
+    /// Replacing gives a rule a new handle, and the rule after it a new position. Of expressions, what `told` tells.
+    fn compared_by(&self, told: impl Fn(&[u8]) -> Vec<u8>) -> impl Iterator<Item = (u16, Vec<u8>)> {
+        let compared = self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION));
+        compared.map(move |(kind, value)| match *kind {
+            EXPRESSIONS => (*kind, told(value)),
             kind => (kind, value.clone()),
         })
     }
@@ -128,9 +159,10 @@ pub fn expression_parts(expression: &[u8]) -> (&[u8], &[u8]) {
     (part(NAME).unwrap_or_default(), part(DATA).unwrap_or_default())
 }
 
-/// The expressions, but for what `counter` and `quota` have counted.
+/// The list of expressions, but for what `counter` and `quota` have counted.
 fn without_counters(list: &[u8]) -> Vec<u8> {
+    const LIST_ELEMENT: u16 = 1;
     let told =
         attributes(list).filter(|(_, expression)| !matches!(expression_parts(expression).0, b"counter\0" | b"quota\0"));
-    told.flat_map(|(_, expression)| expression.to_vec()).collect()
+    told.fold(Attributes::new(), |all, (_, expression)| all.bytes(LIST_ELEMENT, expression)).into_bytes()
 }

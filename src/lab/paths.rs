@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::own_table;
 use super::rulebook::Rulebook;
 use super::seen::Seen;
+use super::sighting::Sighting;
 use super::told_by_conntrack::ToldByConntrack;
 use super::trace::{Code, Event, Tracer, lost};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::path::{Fate, Path, Step, StepVerdict};
+pub use crate::sweep::Direction;
 
 /// Reads traces, and makes paths of them.
 pub struct Paths {
@@ -32,20 +34,13 @@ pub struct Traced {
     pub direction: Direction,
     /// What its headers say.
     pub seen: Seen,
+    /// The same, as a sweep wants it.
+    pub sighting: Sighting,
     /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
     /// is sent while its cause is still being dealt with.
     pub during: Option<usize>,
     /// Its path.
     pub path: Arc<Path>,
-}
-
-/// Seen from the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Received.
-    In,
-    /// Sent.
-    Out,
 }
 
 /// What is known of a packet's way.
@@ -132,7 +127,7 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
 #[derive(Default)]
 struct Reading {
     by_number: HashMap<u32, usize>,
-    packets: Vec<(Seen, Option<usize>, Packet)>,
+    packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
 }
 
 impl Reading {
@@ -145,12 +140,14 @@ impl Reading {
             return Ok(());
         }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
-        let seen = event.network.and_then(|network| Seen::from_headers(network, event.transport.unwrap_or_default()));
-        let seen = seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
-        let during = self.packets.iter().rposition(|(_, _, packet)| packet.direction == Direction::In);
+        let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
+        let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
+        let (seen, sighting) =
+            seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
         let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false };
-        self.packets.push((seen, during, packet));
+        self.packets.push((seen, sighting, during, packet));
         Ok(())
     }
 
@@ -164,13 +161,14 @@ impl Reading {
     fn packet(&mut self, event: &Event) -> Result<&mut Packet> {
         let place = self.by_number.get(&event.packet);
         let place = place.ok_or_else(|| lost("the beginning of a packet's trace is missing".to_owned()))?;
-        Ok(&mut self.packets[*place].2)
+        Ok(&mut self.packets[*place].3)
     }
 
     fn close(self, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
-        let traced = |(seen, during, packet): (Seen, Option<usize>, Packet)| Traced {
+        let traced = |(seen, sighting, during, packet): (Seen, Sighting, Option<usize>, Packet)| Traced {
             direction: packet.direction,
             seen,
+            sighting,
             during,
             path: path(packet),
         };

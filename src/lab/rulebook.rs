@@ -13,6 +13,7 @@ use crate::net::Family;
 use crate::path::{Step, StepVerdict};
 
 /// The rules and policies of a lab, by the names that the kernel has for them.
+#[derive(Clone)]
 pub struct Rulebook {
     rules: HashMap<(Family, Vec<u8>, u64), Step>,
     policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,

@@ -1,0 +1,343 @@
+//! A sweep: packets of every kind, by the thousand, and the path of each. No verdict is asked for and no reply looked at;
+//! what counts is which rules matched.
+//!
+//! A packet is known by its headers and its tag (IP ID or flow label), what it draws by its flow. Flows of one batch never
+//! meet; before a flow comes a second time, conntrack is made to forget the first.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::exchange::BATCH;
+use super::host_socket::HostSocket;
+use super::link::Link;
+use super::netcfg;
+use super::paths::{Paths, Traced};
+use super::rulebook::Rulebook;
+use super::trace::lost;
+use super::wide_limits::{self, Limits};
+use super::{Lab, LinkSetup, PROBER_MAC};
+use crate::error::{CannotMeasure, Result};
+use crate::iptables_save::Content;
+use crate::path::Fate;
+use crate::probe::Ends;
+use crate::sweep::{self, Direction, Headers, Journey, Numbers, Response, Sender, Stimulus};
+
+impl Lab<'_> {
+    /// Sends every stimulus, after what leads to it, and tells in their order what each met. Limits are as `limits` says
+    /// from now on: what comes after a sweep in the same lab meets a ruleset with other limits than the given one.
+    ///
+    /// # Errors
+    /// When paths are not watched, and when a stimulus left no trace.
+    pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
+        self.reach(strangers)?;
+        self.set_limits(limits)?;
+        self.conntrack.forget(&self.netlink)?;
+        let host = HostSocket::open(self.isolated, &self.families)?;
+        let mut tags = 1;
+        let mut responses = Vec::with_capacity(stimuli.len());
+        for batch in Batches::of(stimuli) {
+            if batch.meets_an_old_flow {
+                self.conntrack.forget(&self.netlink)?;
+            }
+            self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
+            responses.extend(self.sweep_batch(batch.stimuli, &host, tags)?);
+            tags = next_tags(tags);
+        }
+        Ok(responses)
+    }
+
+    /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
+    fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        if self.limits == Some(limits) {
+            return Ok(());
+        }
+        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
+            let book = Rulebook::compile(&self.listings, &rules)?;
+            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
+        }
+        self.limits = Some(limits);
+        Ok(())
+    }
+
+    fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
+        let setup = LinkSetup {
+            interface: self.blueprint.interface,
+            host: self.blueprint.mac,
+            prober: PROBER_MAC,
+            addresses: self.blueprint.addresses,
+            families: &self.families,
+        };
+        if strangers.is_empty() { Ok(()) } else { netcfg::reach(self.isolated, &self.runtime, setup, strangers) }
+    }
+
+    /// Opens what is to be opened, shakes hands where it is asked for, and sends the stimuli.
+    fn sweep_batch(&mut self, stimuli: &[Stimulus], host: &HostSocket, tags: u16) -> Result<Vec<Response>> {
+        let nobody_watches = || CannotMeasure::Blind {
+            instrument: "rule trace",
+            evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
+        };
+        // LOG rules print: whoever reads the kernel's log must not be overrun by it.
+        let _turn = self.log.take_turn()?;
+        let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
+        let mut batch = Batch { link: &mut self.link, paths, host, book: Book::of(stimuli, tags) };
+        batch.send(Role::Opener)?;
+        batch.send(Role::Handshake)?;
+        batch.send(Role::Stimulus)?;
+        batch.wait_for_loopback()?;
+        batch.book.close()
+    }
+}
+
+/// Stimuli that can be sent together.
+struct Together<'a> {
+    stimuli: &'a [Stimulus],
+    meets_an_old_flow: bool,
+}
+
+/// Cuts a sweep into batches.
+struct Batches<'a> {
+    left: &'a [Stimulus],
+    used: HashSet<FlowKey>,
+}
+
+impl<'a> Batches<'a> {
+    fn of(stimuli: &'a [Stimulus]) -> Batches<'a> {
+        Batches { left: stimuli, used: HashSet::new() }
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Together<'a>;
+
+    fn next(&mut self) -> Option<Together<'a>> {
+        let first = FlowKey::of(&self.left.first()?.headers);
+        let meets_an_old_flow = self.used.contains(&first);
+        if meets_an_old_flow {
+            self.used.clear();
+        }
+        let used = &mut self.used;
+        let fresh = self.left.iter().take(BATCH).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
+        let (stimuli, left) = self.left.split_at(fresh);
+        self.left = left;
+        Some(Together { stimuli, meets_an_old_flow })
+    }
+}
+
+/// What conntrack tells connections apart by, the same both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FlowKey {
+    protocol: u8,
+    ends: [(IpAddr, u16); 2],
+}
+
+impl FlowKey {
+    fn of(headers: &Headers) -> FlowKey {
+        let (source, destination) = match headers.content {
+            Content::Tcp { source, destination, .. } | Content::Udp { source, destination } => {
+                (source.0, destination.0)
+            }
+            Content::Icmp { kind, code } => (u16::from_be_bytes([kind, code]), 0),
+            Content::Other => (0, 0),
+        };
+        let (one, other) = ((headers.source, source), (headers.destination, destination));
+        FlowKey { protocol: headers.protocol, ends: if one <= other { [one, other] } else { [other, one] } }
+    }
+}
+
+/// What a packet of the lab is to its stimulus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Stimulus,
+    Opener,
+    Handshake,
+}
+
+/// Every stimulus has a tag for each role.
+const ROLES: [Role; 3] = [Role::Stimulus, Role::Opener, Role::Handshake];
+
+/// The first tag of the batch after this one; 0 is no tag.
+fn next_tags(tags: u16) -> u16 {
+    let used = (BATCH * ROLES.len()) as u16;
+    tags.checked_add(2 * used).map_or(1, |_| tags + used)
+}
+
+/// Of the opener of every connection, and of the other end where nobody told.
+const OPENER_SEQ: u32 = 1_000;
+const OTHER_SEQ: u32 = 5_000;
+
+/// The instruments of a lab, for the time of a batch.
+struct Batch<'a> {
+    link: &'a mut Link,
+    paths: &'a mut Paths,
+    host: &'a HostSocket,
+    book: Book<'a>,
+}
+
+impl Batch<'_> {
+    /// Sends all packets of one role, waits until they have been dealt with, and books what was traced.
+    fn send(&mut self, role: Role) -> Result<()> {
+        let mut sent = false;
+        for index in 0..self.book.stimuli.len() {
+            let Some((sender, packet, destination)) = self.book.packet(index, role) else { continue };
+            sent = true;
+            match sender {
+                Sender::Prober => self.link.send(&frame(&packet, &self.link.ends))?,
+                Sender::Host => self.host.send(&packet, destination)?,
+            }
+        }
+        if sent { self.settle() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.link.fence(|_, _| Ok(()))?;
+        self.book.enter(self.paths.read()?);
+        Ok(())
+    }
+
+    /// What the host sends to itself arrives before the call that sent it returns, as on the link; no fence proves it here,
+    /// so the lab waits a while for what is missing. What never arrives was lost to the rules, or to routing.
+    fn wait_for_loopback(&mut self) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let deadline = Instant::now() + PATIENCE;
+        while self.book.is_something_on_loopback() && Instant::now() < deadline {
+            thread::yield_now();
+            self.settle()?;
+        }
+        Ok(())
+    }
+}
+
+fn frame(packet: &[u8], ends: &Ends) -> Vec<u8> {
+    let ethertype: [u8; 2] =
+        if packet.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [0x08, 0x00] };
+    [&ends.host.0[..], &ends.prober.0[..], &ethertype[..], packet].concat()
+}
+
+/// What is known so far of the stimuli of a batch.
+struct Book<'a> {
+    stimuli: &'a [Stimulus],
+    /// The first tag.
+    tags: u16,
+    by_flow: HashMap<FlowKey, usize>,
+    responses: Vec<Response>,
+    /// The sequence number of the SYN/ACK to the opener.
+    answered: Vec<Option<u32>>,
+    /// The stimulus that the last packet belongs to.
+    last: usize,
+}
+
+impl<'a> Book<'a> {
+    fn of(stimuli: &'a [Stimulus], tags: u16) -> Book<'a> {
+        let flow = |(index, stimulus): (usize, &Stimulus)| (FlowKey::of(&stimulus.headers), index);
+        Book {
+            stimuli,
+            tags,
+            by_flow: stimuli.iter().enumerate().map(flow).collect(),
+            responses: vec![Response { own: Vec::new(), answer: None, others: Vec::new() }; stimuli.len()],
+            answered: vec![None; stimuli.len()],
+            last: 0,
+        }
+    }
+
+    /// The packet of a stimulus in one role: who sends it, its bytes, and where to.
+    fn packet(&self, index: usize, role: Role) -> Option<(Sender, Vec<u8>, IpAddr)> {
+        let stimulus = &self.stimuli[index];
+        let (sender, headers) = of_role(stimulus, role)?;
+        let quoted = headers.is_icmp_error().then(|| self.packet(index, Role::Opener)).flatten();
+        let quoted = quoted.as_ref().map(|(_, packet, _)| packet.as_slice());
+        Some((sender, sweep::bytes(&headers, self.numbers(index, role), quoted), headers.destination))
+    }
+
+    fn numbers(&self, index: usize, role: Role) -> Numbers {
+        let echo = self.tags + (index * ROLES.len()) as u16;
+        let tag = echo + role as u16;
+        let known = self.answered[index];
+        let stimulus = &self.stimuli[index];
+        let (seq, ack) = match (role, stimulus.lead) {
+            (Role::Opener, _) => (OPENER_SEQ, 0),
+            (Role::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
+            (Role::Stimulus, sweep::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
+            (Role::Stimulus, sweep::Lead::Forward) => (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1)),
+            (Role::Stimulus, sweep::Lead::Handshake) if stimulus.sender == Sender::Host => {
+                (OPENER_SEQ + 1, OTHER_SEQ + 1)
+            }
+            (Role::Stimulus, sweep::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
+            (Role::Stimulus, sweep::Lead::Backward) => {
+                (known.map_or(OTHER_SEQ, |seq| seq.wrapping_add(1)), OPENER_SEQ + 1)
+            }
+        };
+        Numbers { tag, echo, seq, ack }
+    }
+
+    fn enter(&mut self, packets: Vec<Traced>) {
+        for packet in packets {
+            let headers = packet.sighting.headers;
+            let journey = Journey { headers, direction: packet.direction, path: Arc::clone(&packet.path) };
+            let own = self.by_tag(&packet);
+            // What is nobody's own belongs to whatever was sent last.
+            let index = own.map(|(index, _)| index).or_else(|| self.by_flow.get(&FlowKey::of(&headers)).copied());
+            let index = index.unwrap_or(self.last);
+            self.last = index;
+            let answers = own.is_none() && self.is_answer(index, &journey);
+            let response = &mut self.responses[index];
+            match own {
+                Some((_, Role::Stimulus)) => response.own.push(journey),
+                _ if answers => response.answer = Some(journey),
+                _ => response.others.push(journey),
+            }
+            if is_syn_ack(&headers) && own.is_none() {
+                self.answered[index] = packet.sighting.seq;
+            }
+        }
+    }
+
+    /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
+    fn by_tag(&self, packet: &Traced) -> Option<(usize, Role)> {
+        let place = usize::from(packet.sighting.tag.checked_sub(self.tags)?);
+        let (index, role) = (place / ROLES.len(), ROLES[place % ROLES.len()]);
+        let (_, headers) = of_role(self.stimuli.get(index)?, role)?;
+        (headers == packet.sighting.headers).then_some((index, role))
+    }
+
+    /// The first packet of the host that goes back to where the stimulus came from: in its flow; or of ICMP, which has none.
+    fn is_answer(&self, index: usize, journey: &Journey) -> bool {
+        let (stimulus, response) = (&self.stimuli[index], &self.responses[index]);
+        let (asked, answer) = (stimulus.headers, journey.headers);
+        let is_first = response.answer.is_none() && !response.own.is_empty() && stimulus.lead == sweep::Lead::None;
+        let goes_back = (answer.source, answer.destination) == (asked.destination, asked.source);
+        let in_flow = matches!(answer.content, Content::Icmp { .. }) || FlowKey::of(&answer) == FlowKey::of(&asked);
+        is_first && goes_back && in_flow && journey.direction == Direction::Out
+    }
+
+    fn is_something_on_loopback(&self) -> bool {
+        let is_on_its_way = |(stimulus, response): (&Stimulus, &Response)| {
+            let [only] = response.own.as_slice() else { return false };
+            stimulus.is_loopback() && only.direction == Direction::Out && only.path.fate == Fate::Accepted
+        };
+        self.stimuli.iter().zip(&self.responses).any(is_on_its_way)
+    }
+
+    fn close(self) -> Result<Vec<Response>> {
+        let untraced = |(_, response): &(&Stimulus, &Response)| response.own.is_empty();
+        match self.stimuli.iter().zip(&self.responses).find(untraced) {
+            Some((stimulus, _)) => Err(lost(format!("{stimulus:?} was not traced"))),
+            None => Ok(self.responses),
+        }
+    }
+}
+
+fn of_role(stimulus: &Stimulus, role: Role) -> Option<(Sender, Headers)> {
+    match role {
+        Role::Stimulus => Some((stimulus.sender, stimulus.headers)),
+        Role::Opener => stimulus.opener(),
+        Role::Handshake => stimulus.handshake().map(|headers| (Sender::Prober, headers)),
+    }
+}
+
+fn is_syn_ack(headers: &Headers) -> bool {
+    const SYN_ACK: u8 = 18;
+    matches!(headers.content, Content::Tcp { flags: SYN_ACK, .. })
+}

@@ -1,0 +1,195 @@
+//! The sweep: an exhaustive set of packets for one ruleset, so that a rule which none of them matches is a finding. Every
+//! boundary that the ruleset draws (ports, prefixes, flags, types, protocols) has a packet on either side of it, fresh and
+//! as part of a connection, from the prober, from the host, and over loopback.
+//!
+//! Pure: this room says what is to be sent and holds what came of it. The lab sends, `findings` concludes.
+
+mod octets;
+mod packet;
+mod plan;
+mod points;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::iptables_save::Content;
+use crate::net::Family;
+use crate::path::Path;
+use crate::port::Port;
+
+pub use octets::Octets;
+pub use packet::{Numbers, bytes};
+pub use plan::{LIMIT, Plan};
+
+/// Of a packet, what rules look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Headers {
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// The protocol's number (IANA).
+    pub protocol: u8,
+    /// What it carries.
+    pub content: Content,
+}
+
+/// One packet to be sent, and what is to happen before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stimulus {
+    /// Who sends it.
+    pub sender: Sender,
+    /// What comes before it.
+    pub lead: Lead,
+    /// The packet.
+    pub headers: Headers,
+}
+
+/// Who sends a stimulus. What the host sends to itself goes over loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sender {
+    /// The prober, over the link.
+    Prober,
+    /// The host.
+    Host,
+}
+
+/// What comes before a stimulus, so that conntrack knows its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lead {
+    /// Nothing: it comes out of the blue.
+    None,
+    /// The SYN (or the datagram) that opens its connection, from the same sender; what listens answers it.
+    Forward,
+    /// The SYN, datagram or echo request to which it could be the answer, from the other end; or what it quotes, when it
+    /// is an ICMP error.
+    Backward,
+    /// The SYN (or the datagram) with which the host opens the connection, and the prober's answer to it: the stimulus is
+    /// what either of them sends then.
+    Handshake,
+}
+
+/// The way of one packet that a stimulus brought about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Journey {
+    /// The packet, as it entered the rules.
+    pub headers: Headers,
+    /// Whether the host received or sent it.
+    pub direction: Direction,
+    /// Its way.
+    pub path: Arc<Path>,
+}
+
+/// Seen from the host. A packet over loopback is seen twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Received.
+    In,
+    /// Sent.
+    Out,
+}
+
+/// What came of a stimulus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Its own way; over loopback first out, then in. Never empty.
+    pub own: Vec<Journey>,
+    /// The way of the first packet that the host sent in answer, when the stimulus came out of the blue: that one is sent
+    /// before anything else happens, so that it is the same each time.
+    pub answer: Option<Journey>,
+    /// What led to it, and what else was under way at the time; some of it is sent by the kernel's timers.
+    pub others: Vec<Journey>,
+}
+
+impl Headers {
+    /// The family.
+    pub fn family(&self) -> Family {
+        Family::of(self.source)
+    }
+
+    /// The headers of a packet that goes the other way.
+    pub fn reversed(&self) -> Headers {
+        let content = match self.content {
+            Content::Tcp { source, destination, flags } => {
+                Content::Tcp { source: destination, destination: source, flags }
+            }
+            Content::Udp { source, destination } => Content::Udp { source: destination, destination: source },
+            content => content,
+        };
+        Headers { source: self.destination, destination: self.source, content, ..*self }
+    }
+
+    /// The same segment with other flags; what is no segment stays as it is.
+    pub fn with_flags(&self, flags: u8) -> Headers {
+        match self.content {
+            Content::Tcp { source, destination, .. } => {
+                Headers { content: Content::Tcp { source, destination, flags }, ..*self }
+            }
+            _ => *self,
+        }
+    }
+
+    /// A packet to which this one could be the answer: the same the other way round, an echo request before its reply, and
+    /// a datagram before the error that quotes it.
+    fn asked_by(&self) -> Headers {
+        const UDP: u8 = 17;
+        let reversed = self.reversed();
+        match self.content {
+            Content::Icmp { .. } if self.is_icmp_error() => {
+                let (source, destination) = (Port(40_000), Port(33_434));
+                Headers { protocol: UDP, content: Content::Udp { source, destination }, ..reversed }
+            }
+            Content::Icmp { .. } => {
+                let kind = if self.family() == Family::Ipv4 { 8 } else { 128 };
+                Headers { content: Content::Icmp { kind, code: 0 }, ..reversed }
+            }
+            _ => reversed,
+        }
+    }
+
+    /// Whether it is an ICMP or ICMPv6 error, which quotes another packet (RFC 792; RFC 4443, section 2.1).
+    pub fn is_icmp_error(&self) -> bool {
+        match (self.content, self.family()) {
+            (Content::Icmp { kind, .. }, Family::Ipv4) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (Content::Icmp { kind, .. }, Family::Ipv6) => kind < 128,
+            _ => false,
+        }
+    }
+}
+
+impl Stimulus {
+    /// What has to come first, and who sends it; none for what comes out of the blue.
+    pub fn opener(&self) -> Option<(Sender, Headers)> {
+        const SYN: u8 = 2;
+        let other_end = if self.sender == Sender::Prober || self.is_loopback() { Sender::Host } else { Sender::Prober };
+        match (self.lead, self.sender) {
+            (Lead::None, _) => None,
+            (Lead::Forward, _) | (Lead::Handshake, Sender::Host) => Some((self.sender, self.headers.with_flags(SYN))),
+            (Lead::Backward, _) | (Lead::Handshake, Sender::Prober) => {
+                Some((other_end, self.headers.asked_by().with_flags(SYN)))
+            }
+        }
+    }
+
+    /// The prober's answer to the opener, where the stimulus comes behind it.
+    pub fn handshake(&self) -> Option<Headers> {
+        const SYN_ACK: u8 = 18;
+        let of_prober = if self.sender == Sender::Host { self.headers.reversed() } else { self.headers };
+        (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
+    }
+
+    /// Whether host and destination are one: then it goes over loopback.
+    pub fn is_loopback(&self) -> bool {
+        self.sender == Sender::Host && self.headers.source == self.headers.destination
+    }
+}
+
+impl Response {
+    /// All that is known to have been under way.
+    pub fn journeys(&self) -> impl Iterator<Item = &Journey> {
+        self.own.iter().chain(&self.answer).chain(&self.others)
+    }
+}
+
+#[cfg(test)]
+mod tests;
