@@ -25,6 +25,9 @@
 //!
 //! Expectations ([`expect`]) come from the sensor alone and never see the ruleset, or both would share one bug.
 //!
+//! [`findings`] need no expectations: [`sweep`] makes every packet that a ruleset tells apart, the lab sends them all, and
+//! a rule that none of them matches is dead, or not provable where the sweep cannot vary what the rule asks for.
+//!
 //! # Rooms
 //!
 //! A module imports from its own row or from those below it.
@@ -33,7 +36,7 @@
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
 //! | 5 | [`run`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
-//! | 4 | [`lab`], [`plan`], [`compare`], [`check`] | processes, sockets and files of a run live in `lab` only |
+//! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`findings`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`sweep`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
@@ -63,6 +66,7 @@ pub mod conntrack;
 pub mod discovery;
 pub mod error;
 pub mod expect;
+pub mod findings;
 pub mod iptables_save;
 pub mod lab;
 pub mod log_line;

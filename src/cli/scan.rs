@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::{FlavourArgument, Format};
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Watch};
+use crate::findings::{self, Findings, Subject};
+use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Numbering, SEED};
 use crate::port::PortSet;
@@ -60,7 +61,7 @@ pub struct Options {
     /// Look the vendor up in the IEEE's own file or in nmap's
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
-    /// Show the rules that every probe met
+    /// Show the rules that every probe met, and those that no packet can reach
     #[arg(long)]
     trace: bool,
     /// How to report
@@ -96,7 +97,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: &addresses,
         services: &services,
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        watch: if options.trace { Watch::Paths } else { Watch::Replies },
+        watch: watch(options.trace, iptables.backend),
         fault: None,
     };
     let probes = probes(&techniques, family, addresses, &options.ports);
@@ -108,12 +109,34 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: vec![addresses.host(family).to_string()],
     };
     let seen: Vec<_> = probes.into_iter().zip(observations).collect();
-    let report = Report::of_scan(host, &seen, super::environment(&iptables, weather));
+    let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
+    let report = Report { findings, ..Report::of_scan(host, &seen, super::environment(&iptables, weather)) };
     super::print(&match options.format {
-        Format::Table => report::scan_table(&report, super::width()),
+        Format::Table => scan_text(&report),
         Format::Json => report::to_json(&report),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// x_tables has no paths to show.
+fn watch(trace: bool, backend: Backend) -> Watch {
+    match (trace, backend) {
+        (false, _) => Watch::Replies,
+        (true, Backend::Nft) => Watch::Paths,
+        (true, Backend::Legacy) => Watch::Verdicts,
+    }
+}
+
+/// What nothing can reach in the rulesets of the scan, in both families.
+fn findings(blueprint: &Blueprint) -> Result<Findings> {
+    let Blueprint { iptables, interface, mac, addresses, rulesets, .. } = *blueprint;
+    findings::measure(&Subject { iptables, interface, mac, addresses, rulesets })
+}
+
+fn scan_text(report: &Report) -> String {
+    let findings = report.findings.as_ref().map(|findings| report::findings_table(findings, super::width()));
+    let table = report::scan_table(report, super::width());
+    findings.map_or_else(|| table.clone(), |findings| format!("{table}\n{findings}"))
 }
 
 fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {

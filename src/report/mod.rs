@@ -1,5 +1,6 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod findings;
 mod json;
 mod selftest;
 mod table;
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
+use crate::findings::Findings;
 use crate::lab::{Backend, Weather};
 use crate::net::{Family, Mac};
 use crate::observation::{Connection, LogRecord, Observation};
@@ -20,6 +22,7 @@ use crate::probe::Probe;
 use crate::run::{HostReport, RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use findings::findings_table;
 pub use json::to_json;
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use table::{run_table, scan_table};
@@ -46,6 +49,9 @@ pub struct Report {
     /// The summary of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// Rules that nothing can reach; of a scan that was asked for paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Findings>,
 }
 
 /// Where it was measured.
@@ -201,7 +207,8 @@ impl Report {
 
     fn empty(environment: Environment) -> Report {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-        Report { schema: SCHEMA, tool, environment, host: None, probes: Vec::new(), scenarios: None, summary: None }
+        let (scenarios, summary, findings) = (None, None, None);
+        Report { schema: SCHEMA, tool, environment, host: None, probes: Vec::new(), scenarios, summary, findings }
     }
 }
 

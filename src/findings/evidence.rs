@@ -1,0 +1,103 @@
+//! What a sweep showed of one ruleset: every packet with what rules look at, its way, and the rules that matched.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::conntrack::ConntrackState;
+use crate::iptables_save::{Listing, Packet};
+use crate::net::InterfaceName;
+use crate::path::Path;
+use crate::sweep::{Direction, Journey, Response};
+
+/// What was seen of one ruleset.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// The ruleset.
+    pub listing: &'a Listing,
+    /// Whether everything was sent that the ruleset tells apart.
+    pub is_complete: bool,
+    pub(super) packets: Vec<Witnessed>,
+    matched: HashSet<(String, String, usize)>,
+    known: HashSet<(Direction, String, Journey)>,
+    paths: HashSet<*const Path>,
+}
+
+/// A packet and its way.
+#[derive(Debug)]
+pub(super) struct Witnessed {
+    pub packet: Packet,
+    pub direction: Direction,
+    pub path: Arc<Path>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Nothing was seen yet.
+    pub fn new(listing: &'a Listing) -> Evidence<'a> {
+        Evidence {
+            listing,
+            is_complete: true,
+            packets: Vec::new(),
+            matched: HashSet::new(),
+            known: HashSet::new(),
+            paths: HashSet::new(),
+        }
+    }
+
+    /// Takes up what was seen on `interface`, of packets from and to `host`.
+    pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
+        let journeys = responses.iter().flat_map(Response::journeys);
+        for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
+            let over = if is_own(journey.headers.source, host) && is_own(journey.headers.destination, host) {
+                "lo"
+            } else {
+                interface.as_str()
+            };
+            if self.paths.insert(Arc::as_ptr(&journey.path)) {
+                self.note_matches(&journey.path);
+            }
+            if self.known.insert((journey.direction, over.to_owned(), journey.clone())) {
+                self.packets.push(witnessed(journey, over));
+            }
+        }
+    }
+
+    /// Whether a packet matched rule `number` of `chain`.
+    pub fn has_matched(&self, table: &str, chain: &str, number: usize) -> bool {
+        self.matched.contains(&(table.to_owned(), chain.to_owned(), number))
+    }
+
+    fn note_matches(&mut self, path: &Path) {
+        let rules = path.steps.iter().filter_map(|step| Some((step.table.clone(), step.chain.clone(), step.rule?)));
+        self.matched.extend(rules);
+    }
+}
+
+fn is_own(address: IpAddr, host: IpAddr) -> bool {
+    address == host || address.is_loopback()
+}
+
+fn witnessed(journey: &Journey, over: &str) -> Witnessed {
+    let received = journey.direction == Direction::In;
+    let headers = journey.headers;
+    let packet = Packet {
+        family: headers.family(),
+        in_interface: received.then(|| over.to_owned()),
+        out_interface: (!received).then(|| over.to_owned()),
+        source: headers.source,
+        destination: headers.destination,
+        protocol: headers.protocol,
+        content: headers.content,
+        conntrack: journey.path.conntrack,
+    };
+    Witnessed { packet, direction: journey.direction, path: Arc::clone(&journey.path) }
+}
+
+/// In the raw table conntrack has not seen a packet from outside yet, and `--state` takes that for INVALID (`conntrack_mt`
+/// in net/netfilter/xt_conntrack.c). What comes in over loopback was seen when it went out.
+pub(super) fn as_seen_in(table: &str, one: &Witnessed) -> Packet {
+    let is_first = one.direction == Direction::Out || one.packet.in_interface.as_deref() != Some("lo");
+    let unseen = table == "raw" && is_first;
+    let conntrack = if unseen { Some(ConntrackState::Invalid) } else { one.packet.conntrack };
+    Packet { conntrack, ..one.packet.clone() }
+}

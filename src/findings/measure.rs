@@ -1,0 +1,105 @@
+//! Findings, measured: a lab for every interface that the rules name, and a sweep of each family in it.
+
+use std::collections::BTreeSet;
+
+use super::evidence::Evidence;
+use super::{Findings, Swept};
+use crate::error::{Result, Source};
+use crate::iptables_save::{Listing, Match, Rule};
+use crate::lab::{Backend, Blueprint, Iptables, Lab, Limits, Service, Watch};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::sweep::{Plan, Response};
+
+/// The rulesets of a host, and how they are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The programs that load them.
+    pub iptables: &'a Iptables,
+    /// The interface that is swept first; those that rules name come after it.
+    pub interface: &'a InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: &'a Addresses,
+    /// iptables-save text, one for each family that has any.
+    pub rulesets: &'a [(Family, &'a Source)],
+}
+
+/// Sweeps the rulesets, and tells what nothing reaches. On x_tables, which traces nothing to nf_tables, it tells that.
+pub fn measure(subject: &Subject) -> Result<Findings> {
+    if subject.iptables.backend == Backend::Legacy {
+        let why = "the legacy backend does not tell the path of a packet; load the ruleset with nft";
+        return Ok(Findings { not_available: Some(why.to_owned()), ..Findings::default() });
+    }
+    let families = Lab::families();
+    let rulesets = subject.rulesets.iter().filter(|(family, _)| families.contains(family));
+    let listings: Vec<Listing> = rulesets.map(|(family, source)| Listing::parse(*family, source)).collect();
+    let mut evidence: Vec<Evidence> = listings.iter().map(Evidence::new).collect();
+    let mut sweeps = Vec::new();
+    for interface in interfaces(subject.interface, &listings) {
+        sweeps.extend(sweep(subject, &interface, &mut evidence)?);
+    }
+    Ok(Findings { sweeps, ..Findings::of(&evidence) })
+}
+
+/// Sweeps over one interface.
+fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]) -> Result<Vec<Swept>> {
+    let mut plans: Vec<Plan> = evidence.iter().map(|one| Plan::of(one.listing, subject.addresses)).collect();
+    let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
+    let services: Vec<Service> = ports.into_iter().map(|port| Service { port, greeting: None }).collect();
+    let blueprint = Blueprint {
+        iptables: subject.iptables,
+        interface,
+        mac: subject.mac,
+        addresses: subject.addresses,
+        services: &services,
+        rulesets: subject.rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    };
+    let mut swept = Vec::new();
+    for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
+        let host = subject.addresses.host(evidence.listing.family);
+        let mut stimuli = 0;
+        for limits in limits(evidence.listing) {
+            let responses = Lab::run(&blueprint, |lab| sweep_twice(lab, plan, *limits))?;
+            evidence.add(&responses, interface, host);
+            stimuli += responses.len();
+        }
+        evidence.is_complete &= plan.is_complete;
+        let (family, octets, complete) = (evidence.listing.family, plan.which_octets, plan.is_complete);
+        swept.push(Swept { family, interface: interface.to_string(), stimuli, octets, complete });
+    }
+    Ok(swept)
+}
+
+/// First everything fresh, then what goes on in the connections that it opened.
+fn sweep_twice(lab: &mut Lab, plan: &mut Plan, limits: Limits) -> Result<Vec<Response>> {
+    let stimuli = plan.stimuli();
+    let mut responses = lab.sweep(&stimuli, &plan.strangers(), limits)?;
+    let more = plan.in_connections(&stimuli, &responses);
+    responses.extend(lab.sweep(&more, &[], limits)?);
+    Ok(responses)
+}
+
+/// Behind a limit that guards a verdict stands what it has no room for.
+fn limits(listing: &Listing) -> &'static [Limits] {
+    let guards_a_verdict = |rule: &Rule| rule.limit().is_some() && (rule.is_terminal() || rule.is_jump());
+    if listing.rules().any(|(.., rule)| guards_a_verdict(rule)) {
+        &[Limits::Wide, Limits::Dry]
+    } else {
+        &[Limits::Wide]
+    }
+}
+
+/// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.
+fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
+    let mut interfaces = vec![first.clone()];
+    let clauses = listings.iter().flat_map(Listing::rules).flat_map(|(.., rule)| &rule.clauses);
+    for clause in clauses {
+        let (Match::InInterface(name) | Match::OutInterface(name)) = &clause.ask else { continue };
+        let name = name.strip_suffix('+').map_or_else(|| name.clone(), |start| format!("{start}0"));
+        interfaces.extend(name.parse().ok().filter(|name| !interfaces.contains(name)));
+    }
+    interfaces
+}

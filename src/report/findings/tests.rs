@@ -1,0 +1,57 @@
+//! What a reader of the findings sees, at 80 columns.
+
+use super::*;
+use crate::net::Family;
+use crate::sweep::Octets;
+
+fn rule(line: usize, text: &str) -> Place {
+    let (file, table, chain) = ("rules.v4".to_owned(), "filter".to_owned(), "INPUT".to_owned());
+    Place { family: Family::Ipv4, file, line, table, chain, rule: line - 4, text: text.to_owned() }
+}
+
+fn front(line: Option<usize>, packets: usize, text: &str) -> InFront {
+    let (table, chain) = ("filter".to_owned(), "INPUT".to_owned());
+    InFront { table, chain, rule: line.map(|line| line - 4), line, text: text.to_owned(), packets }
+}
+
+#[test]
+fn every_kind_of_line() {
+    let findings = Findings {
+        unreachable: vec![
+            Unreachable {
+                severity: Severity::DeadLog,
+                place: rule(6, "-A INPUT -p tcp -m tcp --tcp-flags ALL NONE -j LOG --log-prefix \"Null scan\u{1b}: \""),
+                in_front: vec![front(Some(5), 38, "-A INPUT -m state --state INVALID -j DROP")],
+                reason: "NULL packets are INVALID to conntrack, and line 5 drops what is INVALID".to_owned(),
+            },
+            Unreachable {
+                severity: Severity::Dead,
+                place: rule(9, "-A INPUT -j ACCEPT"),
+                in_front: vec![front(None, 7, ":PREROUTING DROP")],
+                reason: "the policy of PREROUTING drops its packets before".to_owned(),
+            },
+        ],
+        not_provable: vec![NotProvable {
+            place: rule(10, "-A INPUT -m recent --rcheck -j DROP"),
+            reason: "no packet of the sweep fulfils --rcheck".to_owned(),
+        }],
+        sweeps: vec![Swept {
+            family: Family::Ipv4,
+            interface: "eth0".to_owned(),
+            stimuli: 4175,
+            octets: Octets::Distinguished,
+            complete: true,
+        }],
+        not_available: None,
+    };
+    let text = anstream::adapter::strip_str(&findings_table(&findings, 80)).to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn nothing_found_and_nothing_sought() {
+    let legacy = Findings { not_available: Some("the legacy backend tells nothing".to_owned()), ..Findings::default() };
+    assert_eq!(findings_table(&legacy, 80), "Findings\n not available: the legacy backend tells nothing\n");
+    assert!(findings_table(&Findings::default(), 80).contains("every rule is reached"));
+}
