@@ -105,14 +105,15 @@ impl Plan {
         let own =
             |(_, response): (_, &Response)| response.own.iter().find(|own| self.is_let_in(own)).map(|own| own.headers);
         let opened: Vec<Headers> = asked.filter_map(own).collect();
-        let mut numbering = Numbering::of(self);
+        // Flows of their own: the host's sockets remember those of the first stimuli.
+        let mut numbering = Numbering { next: responses.len() as u32, ..Numbering::of(self) };
         let mut stimuli = Vec::new();
-        for octet in &self.few_octets {
-            for headers in opened.iter().map(|headers| numbering.renumbered(headers).with_flags(*octet)) {
-                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers });
-                if self.host_is_filtered && can_be_reached(headers.source) {
-                    stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers: headers.reversed() });
-                }
+        for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
+            let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
+            stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers: in_own_flow() });
+            if self.host_is_filtered && can_be_reached(headers.source) {
+                let headers = in_own_flow().reversed();
+                stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers });
             }
         }
         self.is_complete &= stimuli.len() <= LIMIT;
@@ -158,10 +159,15 @@ impl Plan {
                 add(Lead::Backward, headers);
             }
         }
-        let unnamed = |octet: &u8| (Lead::Handshake, numbering.segment((self.prober, self.host), UNNAMED, *octet));
-        let in_handshake: Vec<_> = self.octets.iter().filter(|_| self.tracks).map(unnamed).collect();
-        let stimulus = |(lead, headers)| Stimulus { sender: Sender::Prober, lead, headers };
-        stimuli.extend(in_handshake.into_iter().map(stimulus));
+        let ends = (self.prober, self.host);
+        for octet in self.octets.iter().filter(|_| self.tracks) {
+            // Every pair of ports with one octet of each kind, an unnamed pair with all of them.
+            let is_few = self.few_octets.contains(octet);
+            for pair in self.tcp.iter().filter(|pair| is_few || **pair == UNNAMED) {
+                let headers = numbering.segment(ends, *pair, *octet);
+                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Handshake, headers });
+            }
+        }
     }
 
     fn add_host(&self, stimuli: &mut Vec<Stimulus>) {
