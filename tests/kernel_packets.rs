@@ -76,6 +76,9 @@ fn every_kind_of_packet_meets_the_rules_that_are_meant_for_it() {
         row("tcp SYN to 26 over lo", "accept", "out: "),
         row("tcp SYN to 443 from host", "reject", ""),
         row("tcp SYN to 80 from host", "accept", ""),
+        row("tcp ACK to 80 from host established", "accept", ""),
+        row("tcp ACK to 22 over lo established", "accept", ""),
+        row("udp from 53 to 40000 established by host", "accept", ""),
     ];
     let ended = run_rows(RULES, &rows.concat());
     assert_eq!((ended.status, ended.not_matched()), (Some(0), [].into()), "{}", ended.stderr);

@@ -282,15 +282,16 @@ fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
 }
 
 /// Its packets are never in the states that it asks for. Helpers that make TCP and UDP RELATED are not in the lab, and
-/// of ICMP only errors and echo replies are sent as part of a connection.
+/// of other protocols only ICMP errors and echo replies are sent as part of a connection.
 fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> Conclusion {
     let asks = |state| rule.clauses.iter().any(|clause| asks_for(clause, state));
     let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
     if asks(ConntrackState::Related) && !fitting.iter().any(is_icmp) {
         return not_provable("no connection of the lab is RELATED to another one, as a helper would make it");
     }
-    if asks(ConntrackState::Established) && fitting.iter().all(is_icmp) {
-        return not_provable("no ICMP message of this type is ESTABLISHED in the sweep");
+    let is_connected = |one: &&Witnessed| matches!(one.packet.protocol, 6 | 17);
+    if asks(ConntrackState::Established) && !fitting.iter().any(is_connected) {
+        return not_provable("no such packet is ESTABLISHED in the sweep, where connections are of tcp and udp");
     }
     dead(Vec::new(), reason::never_in_state(rule, fitting))
 }

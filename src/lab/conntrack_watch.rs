@@ -29,16 +29,18 @@ impl ConntrackWatch {
     /// Flushes the table before `probes` more could fill it.
     pub fn make_room(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
         if self.used + probes > self.room {
-            self.flush(netlink)?;
+            self.forget(netlink)?;
         }
         self.used += probes;
         Ok(())
     }
 
-    /// Lets conntrack forget every connection.
-    pub fn flush(&mut self, netlink: &Nfnetlink) -> Result<()> {
-        netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
-        self.used = 0;
+    /// Lets conntrack forget every connection that the lab has made.
+    pub fn forget(&mut self, netlink: &Nfnetlink) -> Result<()> {
+        if self.used > 0 {
+            netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
+            self.used = 0;
+        }
         Ok(())
     }
 

@@ -54,12 +54,13 @@ impl Lab<'_> {
         witnesses: Witnesses,
     ) -> Result<Vec<Response>> {
         self.reach(strangers)?;
+        self.conntrack.forget(&self.netlink)?;
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut tags = 1;
         let mut responses = Vec::with_capacity(stimuli.len());
         for batch in Batches::of(stimuli) {
             if batch.meets_an_old_flow {
-                self.conntrack.flush(&self.netlink)?;
+                self.conntrack.forget(&self.netlink)?;
             }
             self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
             responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
@@ -288,11 +289,15 @@ impl<'a> Book<'a> {
     fn numbers(&self, index: usize, role: Role) -> Numbers {
         let (echo, tag) = (tag(self.tags, index, Role::Stimulus), tag(self.tags, index, role));
         let known = self.answered[index];
-        let (seq, ack) = match (role, self.stimuli[index].lead) {
+        let stimulus = &self.stimuli[index];
+        let (seq, ack) = match (role, stimulus.lead) {
             (Role::Opener, _) => (OPENER_SEQ, 0),
             (Role::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
             (Role::Stimulus, sweep::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
             (Role::Stimulus, sweep::Lead::Forward) => (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1)),
+            (Role::Stimulus, sweep::Lead::Handshake) if stimulus.sender == Sender::Host => {
+                (OPENER_SEQ + 1, OTHER_SEQ + 1)
+            }
             (Role::Stimulus, sweep::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
             (Role::Stimulus, sweep::Lead::Backward) => {
                 (known.map_or(OTHER_SEQ, |seq| seq.wrapping_add(1)), OPENER_SEQ + 1)

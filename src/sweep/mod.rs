@@ -66,7 +66,8 @@ pub enum Lead {
     /// The SYN, datagram or echo request to which it could be the answer, from the other end; or what it quotes, when it
     /// is an ICMP error.
     Backward,
-    /// As [`Lead::Backward`], and the SYN/ACK to it. For segments of the prober only.
+    /// The SYN (or the datagram) with which the host opens the connection, and the prober's answer to it: the stimulus is
+    /// what either of them sends then.
     Handshake,
 }
 
@@ -163,17 +164,20 @@ impl Stimulus {
     pub fn opener(&self) -> Option<(Sender, Headers)> {
         const SYN: u8 = 2;
         let other_end = if self.sender == Sender::Prober || self.is_loopback() { Sender::Host } else { Sender::Prober };
-        match self.lead {
-            Lead::None => None,
-            Lead::Forward => Some((self.sender, self.headers.with_flags(SYN))),
-            Lead::Backward | Lead::Handshake => Some((other_end, self.headers.asked_by().with_flags(SYN))),
+        match (self.lead, self.sender) {
+            (Lead::None, _) => None,
+            (Lead::Forward, _) | (Lead::Handshake, Sender::Host) => Some((self.sender, self.headers.with_flags(SYN))),
+            (Lead::Backward, _) | (Lead::Handshake, Sender::Prober) => {
+                Some((other_end, self.headers.asked_by().with_flags(SYN)))
+            }
         }
     }
 
-    /// The SYN/ACK of the prober to the opener, where the stimulus comes behind it.
+    /// The prober's answer to the opener, where the stimulus comes behind it.
     pub fn handshake(&self) -> Option<Headers> {
         const SYN_ACK: u8 = 18;
-        (self.lead == Lead::Handshake).then(|| self.headers.with_flags(SYN_ACK))
+        let of_prober = if self.sender == Sender::Host { self.headers.reversed() } else { self.headers };
+        (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
     }
 
     /// Whether host and destination are one: then it goes over loopback.

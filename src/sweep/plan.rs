@@ -15,6 +15,10 @@ use crate::port::{Port, PortSet};
 /// the sweep is not complete and proves nothing.
 pub const LIMIT: usize = 20_000;
 
+/// On how many ports something may listen: a process has 1024 file descriptors, unless somebody gave it more. With more
+/// ports than this the sweep is not complete either.
+const LISTENERS: usize = 500;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SYN: u8 = 2;
@@ -88,9 +92,9 @@ impl Plan {
     pub fn stimuli(&self) -> Vec<Stimulus> {
         let mut stimuli = Vec::new();
         if self.is_complete {
-            self.from_the_prober(&mut stimuli);
-            self.from_the_host(&mut stimuli);
-            self.over_loopback(&mut stimuli);
+            self.add_prober(&mut stimuli);
+            self.add_host(&mut stimuli);
+            self.add_loopback(&mut stimuli);
         }
         stimuli
     }
@@ -101,14 +105,15 @@ impl Plan {
         let own =
             |(_, response): (_, &Response)| response.own.iter().find(|own| self.is_let_in(own)).map(|own| own.headers);
         let opened: Vec<Headers> = asked.filter_map(own).collect();
-        let mut numbering = Numbering::of(self);
+        // Flows of their own: the host's sockets remember those of the first stimuli.
+        let mut numbering = Numbering { next: responses.len() as u32, ..Numbering::of(self) };
         let mut stimuli = Vec::new();
-        for octet in &self.few_octets {
-            for headers in opened.iter().map(|headers| numbering.renumbered(headers).with_flags(*octet)) {
-                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers });
-                if self.host_is_filtered && can_be_reached(headers.source) {
-                    stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers: headers.reversed() });
-                }
+        for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
+            let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
+            stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers: in_own_flow() });
+            if self.host_is_filtered && can_be_reached(headers.source) {
+                let headers = in_own_flow().reversed();
+                stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers });
             }
         }
         self.is_complete &= stimuli.len() <= LIMIT;
@@ -146,6 +151,7 @@ impl Plan {
 
     /// One octet of each kind where all are too many; nothing at all where those are.
     fn thin_out(&mut self) {
+        self.is_complete = self.destination_ports.points.len() <= LISTENERS;
         if self.stimuli().len() > LIMIT {
             self.octets = self.few_octets.clone();
             self.which_octets = Octets::Distinguished;
@@ -153,7 +159,7 @@ impl Plan {
         }
     }
 
-    fn from_the_prober(&self, stimuli: &mut Vec<Stimulus>) {
+    fn add_prober(&self, stimuli: &mut Vec<Stimulus>) {
         let mut numbering = Numbering::of(self);
         for source in [self.prober].iter().chain(&self.strangers) {
             let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Prober, lead, headers });
@@ -165,26 +171,32 @@ impl Plan {
                 add(Lead::Backward, headers);
             }
         }
-        let unnamed = |octet: &u8| (Lead::Handshake, numbering.segment((self.prober, self.host), UNNAMED, *octet));
-        let in_handshake: Vec<_> = self.octets.iter().filter(|_| self.tracks).map(unnamed).collect();
-        let stimulus = |(lead, headers)| Stimulus { sender: Sender::Prober, lead, headers };
-        stimuli.extend(in_handshake.into_iter().map(stimulus));
-    }
-
-    fn from_the_host(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = Numbering::of(self);
-        let reached = self.strangers.iter().filter(|address| can_be_reached(**address));
-        for destination in [self.prober].iter().chain(reached).filter(|_| self.host_is_filtered) {
-            let packets = self.packets((self.host, *destination), &self.octets, &mut numbering);
-            stimuli.extend(packets.into_iter().map(|headers| Stimulus {
-                sender: Sender::Host,
-                lead: Lead::None,
-                headers,
-            }));
+        let ends = (self.prober, self.host);
+        for octet in self.octets.iter().filter(|_| self.tracks) {
+            // Every pair of ports with one octet of each kind, an unnamed pair with all of them.
+            let is_few = self.few_octets.contains(octet);
+            for pair in self.tcp.iter().filter(|pair| is_few || **pair == UNNAMED) {
+                let headers = numbering.segment(ends, *pair, *octet);
+                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Handshake, headers });
+            }
         }
     }
 
-    fn over_loopback(&self, stimuli: &mut Vec<Stimulus>) {
+    fn add_host(&self, stimuli: &mut Vec<Stimulus>) {
+        let mut numbering = Numbering::of(self);
+        let reached = self.strangers.iter().filter(|address| can_be_reached(**address));
+        for destination in [self.prober].iter().chain(reached).filter(|_| self.host_is_filtered) {
+            let ends = (self.host, *destination);
+            let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Host, lead, headers });
+            self.packets(ends, &self.octets, &mut numbering).into_iter().for_each(|packet| add(Lead::None, packet));
+            // The host as a client: what it sends in a connection of its own.
+            let packets = self.packets(ends, &self.few_octets, &mut numbering).into_iter();
+            let in_connection = packets.filter(|packet| self.tracks && matches!(packet.protocol, TCP | UDP));
+            in_connection.for_each(|packet| add(Lead::Handshake, packet));
+        }
+    }
+
+    fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
         let mut numbering = Numbering::of(self);
         let loopback: IpAddr = match self.family {
             Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),

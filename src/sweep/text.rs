@@ -9,6 +9,10 @@
 //! lead   = established | established by host | answer
 //! ```
 //!
+//! *established*: within a connection that its sender opened; *by host*: within one that the host opened, but sent by the
+//! other end; *answer*: the first packet that comes back to what opens a connection, or what comes back at any time from
+//! who did not open it.
+//!
 //! There is one way to write each packet; [`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display) are a pair.
 
 mod emit;
@@ -216,18 +220,26 @@ impl Packet {
     }
 
     fn check_lead(&self) -> Result<(), PacketError> {
-        let is_tcp = matches!(self.what, What::Tcp { .. });
-        let (from_host, over_loopback) = match self.way {
-            Way::ToHost | Way::From(_) => (false, false),
-            Way::FromHost | Way::FromHostTo(_) => (true, false),
-            Way::OverLoopback | Way::HostToItself => (false, true),
-        };
+        let (is_tcp, is_udp) = (matches!(self.what, What::Tcp { .. }), matches!(self.what, What::Udp { .. }));
+        let (from_host, over_loopback) =
+            (self.way.is_from_host(), matches!(self.way, Way::OverLoopback | Way::HostToItself));
         match self.lead {
             Lead::None => Ok(()),
             Lead::Forward if is_tcp && !from_host => Ok(()),
-            Lead::Handshake if is_tcp && !from_host && !over_loopback => Ok(()),
+            Lead::Handshake if (is_tcp || is_udp) && !over_loopback => Ok(()),
             Lead::Backward if self.what.can_answer() && !(is_tcp && over_loopback) => Ok(()),
-            lead => Err(PacketError::Lead(lead)),
+            Lead::Backward => Err(PacketError::NoAnswer),
+            Lead::Forward | Lead::Handshake => Err(PacketError::NoConnection),
+        }
+    }
+}
+
+impl Way {
+    /// Whether the host sends it over the link.
+    fn is_from_host(self) -> bool {
+        match self {
+            Way::FromHost | Way::FromHostTo(_) => true,
+            Way::ToHost | Way::From(_) | Way::OverLoopback | Way::HostToItself => false,
         }
     }
 }

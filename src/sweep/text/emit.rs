@@ -12,7 +12,7 @@ pub const FLAGS: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}{}{}", what(self.what), way(self.way), lead(self.lead)))
+        f.pad(&format!("{}{}{}", what(self.what), way(self.way), lead(self.way, self.lead)))
     }
 }
 
@@ -55,12 +55,12 @@ fn way(way: Way) -> String {
     }
 }
 
-/// The words for what comes before a packet, with a blank in front.
-pub fn lead(lead: Lead) -> &'static str {
+/// Who opened a connection goes without saying where it is the sender.
+fn lead(way: Way, lead: Lead) -> &'static str {
     match lead {
         Lead::None => "",
-        Lead::Forward => " established",
         Lead::Backward => " answer",
-        Lead::Handshake => " established by host",
+        Lead::Handshake if !way.is_from_host() => " established by host",
+        Lead::Forward | Lead::Handshake => " established",
     }
 }

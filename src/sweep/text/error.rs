@@ -3,9 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::emit;
-use crate::sweep::Lead;
-
 /// The text names no packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PacketError {
@@ -27,8 +24,10 @@ pub enum PacketError {
     Unusable(IpAddr),
     /// An address of the other family.
     TwoFamilies(IpAddr),
-    /// Such a packet cannot come behind this.
-    Lead(Lead),
+    /// Such a packet answers nothing.
+    NoAnswer,
+    /// Such a packet is part of no connection, or of none that the lab can open.
+    NoConnection,
     /// Something is left over.
     Rest(String),
     /// It is a packet, but this is how it is written.
@@ -49,7 +48,8 @@ impl fmt::Display for PacketError {
             PacketError::Address(text) => write!(f, "`{}` is no address", text.escape_debug()),
             PacketError::Unusable(address) => write!(f, "such a packet cannot come from or go to {address}"),
             PacketError::TwoFamilies(address) => write!(f, "{address} is of another family than the packet"),
-            PacketError::Lead(lead) => write!(f, "such a packet cannot be `{}`", emit::lead(*lead).trim_start()),
+            PacketError::NoAnswer => write!(f, "such a packet cannot be an `answer`"),
+            PacketError::NoConnection => write!(f, "such a packet cannot be `established`"),
             PacketError::Rest(text) => write!(f, "`{}` is not understood", text.escape_debug()),
             PacketError::Otherwise(_) => write!(f, "there is one way to write a packet, and this is another"),
         }
@@ -73,7 +73,13 @@ impl PacketError {
             PacketError::Address(_) => "write \"from host\", or an address: \"from 10.0.0.1\"".to_owned(),
             PacketError::Unusable(_) => "name an address that a host on another network can have".to_owned(),
             PacketError::TwoFamilies(_) => "icmp goes over IPv4, icmpv6 over IPv6".to_owned(),
-            PacketError::Lead(lead) => lead_hint(*lead).to_owned(),
+            PacketError::NoAnswer => {
+                "TCP (not over lo), UDP, ICMP errors, echo replies and other protocols can answer".to_owned()
+            }
+            PacketError::NoConnection => {
+                "TCP can be `established`, over the link and over lo; UDP over the link where the host opened it"
+                    .to_owned()
+            }
             PacketError::Rest(_) => {
                 "behind what it is come `from ...` or `over lo`, and then `established` or `answer`".to_owned()
             }
@@ -90,14 +96,4 @@ fn protocol_hint(number: &str) -> String {
         _ => "write its number (IANA): \"protocol 47\" is GRE",
     };
     named.to_owned()
-}
-
-fn lead_hint(lead: Lead) -> &'static str {
-    match lead {
-        Lead::None | Lead::Backward => {
-            "what answers is TCP (not over lo), UDP, an ICMP error, an echo reply, or another protocol"
-        }
-        Lead::Forward => "a segment of TCP can be established that goes to the host or over lo",
-        Lead::Handshake => "a segment of TCP can be that goes to the host over the link",
-    }
 }

@@ -20,7 +20,7 @@ impl FromStr for Packet {
         let mut words = text.split_whitespace().peekable();
         let what = what(&mut words)?;
         let way = way(&mut words)?;
-        let lead = lead(&mut words)?;
+        let lead = lead(&mut words, way)?;
         if let Some(word) = words.next() {
             return Err(PacketError::Rest(word.to_owned()));
         }
@@ -118,7 +118,7 @@ fn address(words: &mut Words) -> Result<IpAddr> {
     word.parse().map_err(|_| PacketError::Address(word.to_owned()))
 }
 
-fn lead(words: &mut Words) -> Result<Lead> {
+fn lead(words: &mut Words, way: Way) -> Result<Lead> {
     if take(words, "answer") {
         return Ok(Lead::Backward);
     }
@@ -126,7 +126,7 @@ fn lead(words: &mut Words) -> Result<Lead> {
         return Ok(Lead::None);
     }
     if !take(words, "by") {
-        return Ok(Lead::Forward);
+        return Ok(if way.is_from_host() { Lead::Handshake } else { Lead::Forward });
     }
     if take(words, "host") { Ok(Lead::Handshake) } else { Err(PacketError::Rest("by".to_owned())) }
 }
