@@ -47,6 +47,14 @@
 //! its own. Limits are watched: as soon as one may be used up, the rules that count are renewed in place before the next
 //! probe is sent (the lab's `fresh_limits`). The check of a *rate* is the one that lets a limit run dry, on purpose.
 //!
+//! # What is no scan
+//!
+//! A scenario can speak of any packet that [`sweep`] sends: odd flags, another protocol, a segment within a connection,
+//! what the host sends itself. Such a *packet row* is written as [`sweep::Packet`] reads it. All of them share a lab in which
+//! limits are out of the way, since they ask whether a rule takes a packet, not how often. They rest on two witnesses, the
+//! rule trace and the kernel's log, which must agree; nobody looks at the host's answer. Where there is no rule trace
+//! (x_tables), such a check is not run, and says so.
+//!
 //! # The host is sacred
 //!
 //! Nothing is named or pinned: the namespace lives by its file descriptors, so that `kill -9` leaves nothing. What changes
