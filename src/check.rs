@@ -40,8 +40,8 @@ impl fmt::Display for Outcome {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What is checked; a technique's name for a scan.
-    #[serde(rename = "scan", serialize_with = "by_name")]
+    /// What is checked: `scan`, a technique's name for a scan; and `packet`, the text of one.
+    #[serde(flatten, serialize_with = "by_name")]
     pub subject: Subject,
     /// The probed port; none for what is not a scan.
     pub port: Option<Port>,
@@ -64,7 +64,16 @@ pub struct Check {
 }
 
 fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(subject.name())
+    let packet = subject.packet().map(|packet| packet.to_string());
+    SubjectRecord { scan: subject.name(), packet }.serialize(serializer)
+}
+
+/// The subject of a check, as the JSON shows it.
+#[derive(Serialize)]
+struct SubjectRecord {
+    scan: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<String>,
 }
 
 impl Check {

@@ -1,6 +1,8 @@
 //! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
 //! the `[[known]]` rows have their say.
 
+mod packets;
+
 use std::collections::BTreeSet;
 
 use crate::check::{Check, Findings, Outcome};
@@ -14,6 +16,8 @@ use crate::rate::Rate;
 use crate::scan::Technique;
 use crate::scenario::{KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
+
+pub use packets::{packet, packet_not_sent};
 
 /// One probe.
 pub fn cell(cell: &Cell, observation: &Observation) -> Check {
@@ -261,7 +265,7 @@ fn is_as_known(row: &KnownRow, check: &Check) -> bool {
 
 fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
     let span = scenario.source.span_of_line(row.line);
-    let hint = "name a scan, port and family that this scenario checks";
+    let hint = "name a scan, port and family, or a packet, that this scenario checks";
     scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
 }
 

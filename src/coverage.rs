@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::iptables_save::Listing;
 use crate::net::Family;
 use crate::observation::Observation;
-use crate::path::Step;
+use crate::path::{Path, Step};
+use crate::sweep::Response;
 
 /// The rules of one ruleset, with their hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,9 +72,9 @@ impl Coverage {
     }
 }
 
-/// What the packets that `observations` tell of exercised of `listing`.
-pub fn measure<'a>(listing: &Listing, observations: impl Iterator<Item = &'a Observation>) -> Coverage {
-    let hits = hits(observations.flat_map(steps));
+/// What packets that went these ways exercised of `listing`.
+pub fn measure<'a>(listing: &Listing, paths: impl Iterator<Item = &'a Path>) -> Coverage {
+    let hits = hits(paths.flat_map(|path| &path.steps));
     let mut coverage = Coverage::none(listing);
     for rule in &mut coverage.rules {
         let key = (rule.table.as_str(), rule.chain.as_str(), rule.rule);
@@ -82,9 +83,16 @@ pub fn measure<'a>(listing: &Listing, observations: impl Iterator<Item = &'a Obs
     coverage
 }
 
-fn steps(observation: &Observation) -> impl Iterator<Item = &Step> {
+/// The ways of a probe, of the host's answer, and of what followed.
+pub fn of_probe(observation: &Observation) -> impl Iterator<Item = &Path> {
     let own = observation.path.iter().chain(&observation.answer_path);
-    own.chain(&observation.followup_paths).flat_map(|path| &path.steps)
+    own.chain(&observation.followup_paths).map(AsRef::as_ref)
+}
+
+/// The ways of a packet, and of the host's answer to it. What else was under way is in part sent by the kernel's timers,
+/// and two runs of the same inputs must say the same.
+pub fn of_packet(response: &Response) -> impl Iterator<Item = &Path> {
+    response.own.iter().chain(&response.answer).map(|journey| journey.path.as_ref())
 }
 
 fn hits<'a>(steps: impl Iterator<Item = &'a Step>) -> BTreeMap<(&'a str, &'a str, usize), u64> {

@@ -1,8 +1,9 @@
 //! The oracle: what each probe must find, from the intent alone.
 //!
 //! It starts from the [`Sensor`] and the [`Host`] and never sees a ruleset: generator and oracle would otherwise share
-//! one bug. `compare` holds what is said here against what the lab observed. Both [`Order`](crate::sensor::Order)s and
-//! both [`Deny`](crate::sensor::Deny)s mean the same for TCP, so neither is asked for.
+//! one bug. `compare` holds what is said here against what the lab observed. To scans both
+//! [`Order`](crate::sensor::Order)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is asked for; to
+//! other packets they do not, see [`packet_expectations`].
 //!
 //! # The intent
 //!
@@ -15,12 +16,16 @@
 //!
 //! What a probe expects of the log holds for the first probe of a rule; [`RateExpectation`] tells when the limit speaks.
 
+mod packets;
+
 use std::collections::BTreeSet;
 
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
 use crate::sensor::{Host, Limit, Sensor, Service};
+
+pub use packets::{PacketExpectation, packet_expectations};
 
 /// What one probe must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,5 +349,49 @@ mod tests {
         assert_eq!(unnamed(&on(&[1, 65535])), "2,65534");
         let nothing = Sensor { ssh: vec![], honeypot: vec![], watched: vec![], ..sensor() };
         assert_eq!(unnamed(&nothing), "1,65535");
+    }
+
+    /// What is expected of each packet over both families: `tcp RST to 1: drop`.
+    fn packet_table(sensor: &Sensor) -> String {
+        let rows = packet_expectations(sensor, &host(&[22, 32232])).into_iter().map(|row| {
+            let log = row.log.map_or(String::new(), |prefix| format!(", {prefix:?}"));
+            format!("{}: {}{log}\n", row.packet, row.verdict)
+        });
+        let mut rows: Vec<String> = rows.collect();
+        rows.dedup();
+        rows.concat()
+    }
+
+    #[test]
+    fn every_packet_of_the_hardened_sensor() {
+        insta::assert_snapshot!(packet_table(&sensor()));
+    }
+
+    #[test]
+    fn the_article_promises_other_things_of_packets() {
+        insta::assert_snapshot!(packet_table(&Sensor { order: Order::Article, ..sensor() }));
+    }
+
+    #[test]
+    fn denying_everything_changes_what_is_not_tcp_and_keeps_alive_what_must_be() {
+        let (tcp, all) = (packet_table(&sensor()), packet_table(&Sensor { deny: Deny::All, ..sensor() }));
+        let new: Vec<&str> = all.lines().filter(|line| !tcp.lines().any(|other| other == *line)).collect();
+        assert_eq!(new, ["udp to 53: drop", "icmp 8/0: drop", "icmpv6 128/0: drop", "protocol 47: drop"]);
+        let article = Sensor { order: Order::Article, deny: Deny::All, ..sensor() };
+        assert!(packet_table(&article).contains("tcp SYN to 22 over lo: accept\n"));
+    }
+
+    #[test]
+    fn a_connection_takes_something_that_listens() {
+        let deaf = packet_expectations(&sensor(), &host(&[]));
+        assert!(deaf.iter().all(|row| !row.packet.needs_a_service()));
+    }
+
+    #[test]
+    fn without_named_ports_and_with_every_port_named_there_are_still_packets() {
+        let nothing = Sensor { ssh: vec![], honeypot: vec![], watched: vec![], ..sensor() };
+        assert!(packet_table(&nothing).contains("tcp ALL to 1: drop\n"));
+        let everything = Service { name: "all".to_owned(), ports: (1..=65535).map(Port).collect() };
+        assert!(!packet_table(&Sensor { watched: vec![everything], ..sensor() }).is_empty());
     }
 }

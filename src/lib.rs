@@ -37,8 +37,8 @@
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
 //! | 5 | [`run`], [`mutate`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
-//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`], [`sweep`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -46,6 +46,14 @@
 //! A `limit` match remembers packets, conntrack remembers flows. Flows never meet, since every probe has a port pair of
 //! its own. Limits are watched: as soon as one may be used up, the rules that count are renewed in place before the next
 //! probe is sent (the lab's `fresh_limits`). The check of a *rate* is the one that lets a limit run dry, on purpose.
+//!
+//! # What is no scan
+//!
+//! A scenario can speak of any packet that [`sweep`] sends: odd flags, another protocol, a segment within a connection,
+//! what the host sends itself. Such a *packet row* is written as [`sweep::Packet`] reads it. All of them share a lab in which
+//! limits are out of the way, since they ask whether a rule takes a packet, not how often. They rest on two witnesses, the
+//! rule trace and the kernel's log, which must agree; nobody looks at the host's answer. Where there is no rule trace
+//! (x_tables), such a check is not run, and says so.
 //!
 //! # The host is sacred
 //!

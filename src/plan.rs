@@ -5,6 +5,8 @@
 //! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows; the ruleset is not read here, but
 //! for the names of matches that need a lab of their own.
 
+mod packets;
+
 use std::collections::BTreeMap;
 
 use crate::check::Findings;
@@ -15,6 +17,8 @@ use crate::port::Port;
 use crate::scan::{PortState, Technique};
 use crate::scenario::{ExpectRow, Scenario};
 use crate::sensor::{Limit, Service};
+
+pub use packets::PacketCell;
 
 /// What one probe must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub struct Plan {
     /// Whether the ruleset keeps lists of what it saw (xt_recent, xt_hashlimit), which outlive their rules: then every cell
     /// needs a lab of its own.
     pub keeps_lists: bool,
+    /// Packets that are no scan, by the lab that they share.
+    pub packets: Vec<Vec<PacketCell>>,
 }
 
 /// Probes of a burst, at least: `limit` lets 5 of them through by default.
@@ -86,13 +92,23 @@ const BURST_OF: u32 = 20;
 /// Source ports that one burst may take up, by nmap's numbering of tries.
 pub const BURST_MAX: u32 = 120;
 
+/// Whether the paths of packets will be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// They will.
+    Known,
+    /// They will not: a sensor expects nothing of packets that are no scan then, since nothing could be said of them.
+    Unknown,
+}
+
 impl Plan {
     /// Plans `scenario`, whose ruleset is `rulesets`.
-    pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
+    pub fn of(scenario: &Scenario, rulesets: &[&Source], paths: Paths) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
         let keeps_lists = rulesets.iter().any(keeps_lists);
-        Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists })
+        let packets = packets::plan(scenario, keeps_lists, paths)?;
+        Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
 }
 
@@ -213,13 +229,10 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
 /// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
 const ROUND: usize = 80;
 
-fn keeps_lists(ruleset: &&Source) -> bool {
-    ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
-}
-
-/// Rounds of about [`ROUND`] cells, or of one.
+/// Rounds of about [`ROUND`] cells, or of one. There is a round without a cell as well: the first one also asks who is
+/// there.
 fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
-    if keeps_lists {
+    if keeps_lists && !cells.is_empty() {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
     let mut cells = cells;
@@ -231,4 +244,8 @@ fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
         rounds[number % count].extend_from_slice(pair);
     }
     rounds
+}
+
+fn keeps_lists(ruleset: &&Source) -> bool {
+    ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
 }

@@ -33,6 +33,7 @@ mod seen;
 mod services;
 mod sighting;
 mod sweep;
+mod sweep_log;
 mod tap;
 mod told_by_conntrack;
 mod trace;

@@ -16,6 +16,7 @@ use super::link::Link;
 use super::netcfg;
 use super::paths::{Paths, Traced};
 use super::rulebook::Rulebook;
+use super::sweep_log::{Ear, Witnesses};
 use super::trace::lost;
 use super::wide_limits::{self, Limits};
 use super::{Lab, LinkSetup, PROBER_MAC};
@@ -32,8 +33,27 @@ impl Lab<'_> {
     /// # Errors
     /// When paths are not watched, and when a stimulus left no trace.
     pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
-        self.reach(strangers)?;
         self.set_limits(limits)?;
+        self.sweep_before(stimuli, strangers, Witnesses::Trace)
+    }
+
+    /// The same for packets of which it is asked whether they are logged, with limits out of the way: what the trace says
+    /// of that, the kernel's log must say too.
+    ///
+    /// # Errors
+    /// Likewise, and when trace and log contradict each other.
+    pub fn send_packets(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr]) -> Result<Vec<Response>> {
+        self.set_limits(Limits::Wide)?;
+        self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
+    }
+
+    fn sweep_before(
+        &mut self,
+        stimuli: &[Stimulus],
+        strangers: &[IpAddr],
+        witnesses: Witnesses,
+    ) -> Result<Vec<Response>> {
+        self.reach(strangers)?;
         self.conntrack.forget(&self.netlink)?;
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut tags = 1;
@@ -43,7 +63,7 @@ impl Lab<'_> {
                 self.conntrack.forget(&self.netlink)?;
             }
             self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
-            responses.extend(self.sweep_batch(batch.stimuli, &host, tags)?);
+            responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
             tags = next_tags(tags);
         }
         Ok(responses)
@@ -74,20 +94,28 @@ impl Lab<'_> {
     }
 
     /// Opens what is to be opened, shakes hands where it is asked for, and sends the stimuli.
-    fn sweep_batch(&mut self, stimuli: &[Stimulus], host: &HostSocket, tags: u16) -> Result<Vec<Response>> {
+    fn sweep_batch(
+        &mut self,
+        stimuli: &[Stimulus],
+        host: &HostSocket,
+        tags: u16,
+        witnesses: Witnesses,
+    ) -> Result<Vec<Response>> {
         let nobody_watches = || CannotMeasure::Blind {
             instrument: "rule trace",
             evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
         };
         // LOG rules print: whoever reads the kernel's log must not be overrun by it.
-        let _turn = self.log.take_turn()?;
+        let ear = Ear::new(self.log.take_turn()?, witnesses);
         let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
-        let mut batch = Batch { link: &mut self.link, paths, host, book: Book::of(stimuli, tags) };
+        let mut batch = Batch { link: &mut self.link, ear, paths, host, book: Book::of(stimuli, tags) };
         batch.send(Role::Opener)?;
         batch.send(Role::Handshake)?;
         batch.send(Role::Stimulus)?;
         batch.wait_for_loopback()?;
-        batch.book.close()
+        let responses = batch.book.close()?;
+        batch.ear.agree(stimuli, &responses, |index| tag(tags, index, Role::Stimulus))?;
+        Ok(responses)
     }
 }
 
@@ -158,6 +186,11 @@ enum Role {
 /// Every stimulus has a tag for each role.
 const ROLES: [Role; 3] = [Role::Stimulus, Role::Opener, Role::Handshake];
 
+/// The tag of a packet of the batch whose first tag is `tags`.
+fn tag(tags: u16, index: usize, role: Role) -> u16 {
+    tags + (index * ROLES.len()) as u16 + role as u16
+}
+
 /// The first tag of the batch after this one; 0 is no tag.
 fn next_tags(tags: u16) -> u16 {
     let used = (BATCH * ROLES.len()) as u16;
@@ -171,6 +204,7 @@ const OTHER_SEQ: u32 = 5_000;
 /// The instruments of a lab, for the time of a batch.
 struct Batch<'a> {
     link: &'a mut Link,
+    ear: Ear<'a>,
     paths: &'a mut Paths,
     host: &'a HostSocket,
     book: Book<'a>,
@@ -193,6 +227,7 @@ impl Batch<'_> {
 
     fn settle(&mut self) -> Result<()> {
         self.link.fence(|_, _| Ok(()))?;
+        self.ear.listen()?;
         self.book.enter(self.paths.read()?);
         Ok(())
     }
@@ -252,8 +287,7 @@ impl<'a> Book<'a> {
     }
 
     fn numbers(&self, index: usize, role: Role) -> Numbers {
-        let echo = self.tags + (index * ROLES.len()) as u16;
-        let tag = echo + role as u16;
+        let (echo, tag) = (tag(self.tags, index, Role::Stimulus), tag(self.tags, index, role));
         let known = self.answered[index];
         let stimulus = &self.stimuli[index];
         let (seq, ack) = match (role, stimulus.lead) {

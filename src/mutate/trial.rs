@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::Fate;
 use super::baseline::{Baseline, Swept};
-use super::effect::{Difference, Effects, Sweep};
+use super::effect::{Difference, Effect, Effects, Sweep};
 use super::telling::Differences;
 use crate::check::{Check, Outcome};
 use crate::compare;
@@ -72,6 +72,7 @@ impl Trial<'_> {
         let killer = self.cells(lab)?;
         let killer = killer.map_or_else(|| self.neighbours(lab), |killer| Ok(Some(killer)))?;
         let killer = killer.map_or_else(|| self.bursts(lab), |killer| Ok(Some(killer)))?;
+        let killer = killer.map_or_else(|| self.packets(lab), |killer| Ok(Some(killer)))?;
         match killer {
             Some(killer) => Ok(Shown::Fate(Fate::Killed { by: killer.name() })),
             None => self.survived(lab),
@@ -124,6 +125,13 @@ impl Trial<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Limits are out of the way from here on.
+    fn packets(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        let cells = self.job.plan.packets.iter().flatten().filter(|cell| self.is_here(cell.family)).cloned();
+        let found = self.job.packets(lab, &cells.collect::<Vec<_>>())?;
+        Ok(found.iter().find_map(|(cell, response)| self.if_killed(compare::packet(cell, response))))
     }
 
     /// Lists of what was seen outlive their rules: then every check has a lab of its own, as in a run, and no sweep can
@@ -213,21 +221,24 @@ impl Trial<'_> {
 
     fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {
         let Difference { stimulus, original, mutant } = difference;
-        let when = if limits == Limits::Dry { ", once its limit is used up," } else { "" };
+        let packet = self.swept.plan.packet(stimulus, &self.job.scenario.host.addresses);
+        let packet = packet.map_or_else(|_| format!("{stimulus:?}"), |packet| packet.to_string());
+        let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
-            let differs = format!("{stimulus:?}{when} is answered or limited in another way");
+            let differs = format!("`{packet}`{when} is answered or limited in another way");
             return Fate::Survived { row: None, differs };
         }
-        let verdict = original.fate().map_or("drop", verdict_word);
-        let log = original.lines().first().map(|prefix| (*prefix).to_owned()).unwrap_or_default();
+        let (then, now) = (verdict_word(original), verdict_word(mutant));
+        let (lines, other_lines) = (original.lines(), mutant.lines());
+        let differs = format!("`{packet}`{when}: {then} with {lines:?} becomes {now} with {other_lines:?}");
+        // A row asks for one line at most, and asks it of limits that are not used up.
+        let one_line = lines.len() < 2 && limits == Limits::Wide;
+        let log = lines.first().copied().unwrap_or_default();
         let row = format!(
-            "[[expect]]\npacket  = \"{stimulus:?}\"\nfamily  = \"{}\"\nverdict = \"{verdict}\"\nlog     = {log:?}\n",
+            "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {log:?}\n",
             self.mutant.family
         );
-        let now = mutant.fate().map_or("drop", verdict_word);
-        let differs =
-            format!("{stimulus:?}{when}: {verdict} {:?} becomes {now} {:?}", original.lines(), mutant.lines());
-        Fate::Survived { row: Some(row), differs }
+        Fate::Survived { row: one_line.then_some(row), differs }
     }
 
     fn is_here(&self, family: crate::net::Family) -> bool {
@@ -254,10 +265,10 @@ fn guards_a_verdict(listing: &Listing) -> bool {
     listing.rules().any(|(.., rule)| rule.limit().is_some() && rule.log_prefix().is_none())
 }
 
-fn verdict_word(fate: path::Fate) -> &'static str {
-    match fate {
-        path::Fate::Accepted => "accept",
-        path::Fate::Rejected => "reject",
-        path::Fate::Dropped | path::Fate::Stolen | path::Fate::Vanished => "drop",
+fn verdict_word(effect: &Effect) -> &'static str {
+    match effect.fate() {
+        Some(path::Fate::Accepted) => "accept",
+        Some(path::Fate::Rejected) => "reject",
+        Some(path::Fate::Dropped | path::Fate::Stolen | path::Fate::Vanished) | None => "drop",
     }
 }

@@ -20,7 +20,9 @@ pub fn run_table(report: &Report, width: u16) -> String {
         let style = style(scenario.outcome);
         let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
         let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
-        let _ = writeln!(text, "{}", checks_table(scenario, width).trim_fmt());
+        for table in checks_tables(scenario, width) {
+            let _ = writeln!(text, "{}", table.trim_fmt());
+        }
         if let Some(reasons) = reasons_table(scenario, width) {
             let _ = writeln!(text, "{}", reasons.trim_fmt());
         }
@@ -34,11 +36,35 @@ pub fn run_table(report: &Report, width: u16) -> String {
     text
 }
 
-fn checks_table(scenario: &Scenario, width: u16) -> Table {
+/// Scans with what else there is, and packets, whose texts need more room and no ports; first where the worst happened.
+fn checks_tables(scenario: &Scenario, width: u16) -> Vec<Table> {
+    let (packets, others): (Vec<&Check>, Vec<&Check>) =
+        scenario.checks.iter().partition(|check| check.subject.packet().is_some());
+    let (packets, others) = (rows(packets), rows(others));
+    let worst = |rows: &[Row]| rows.first().map(|row| row.first.outcome);
+    let packets_first = worst(&packets).is_some_and(|worst_of_packets| Some(worst_of_packets) < worst(&others));
+    let is_there = |rows: &[Row]| !rows.is_empty();
+    let table_of_packets = is_there(&packets).then(|| packets_table(&packets, width));
+    let table_of_others = is_there(&others).then(|| others_table(&others, width));
+    let tables = if packets_first { [table_of_packets, table_of_others] } else { [table_of_others, table_of_packets] };
+    tables.into_iter().flatten().collect()
+}
+
+fn others_table(rows: &[Row], width: u16) -> Table {
     let mut table = new_table(width);
     table.set_header(["outcome", "scan", "ports", "family", "expected", "observed"]);
-    for row in rows(&scenario.checks) {
+    for row in rows {
         table.add_row(row.cells());
+    }
+    table
+}
+
+fn packets_table(rows: &[Row], width: u16) -> Table {
+    let mut table = new_table(width);
+    table.set_header(["outcome", "packet", "family", "expected", "observed"]);
+    for row in rows {
+        let [outcome, packet, _, family, expected, observed] = row.cells();
+        table.add_row([outcome, packet, family, expected, observed]);
     }
     table
 }
@@ -60,12 +86,19 @@ fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
     (!reasons.is_empty()).then_some(table)
 }
 
+/// More packets than this are counted, since the table above has them all.
+const NAMED_PACKETS: usize = 6;
+
 /// `null fin xmas at 80, 443`
 pub(super) fn whereabouts(checks: &[&Check]) -> String {
     let mut scans: Vec<String> = checks.iter().map(|check| scan(check)).collect();
     scans.dedup();
     let mut seen = BTreeSet::new();
     scans.retain(|scan| seen.insert(scan.clone()));
+    let packets = checks.iter().filter(|check| check.subject.packet().is_some()).count();
+    if packets == checks.len() && scans.len() > NAMED_PACKETS {
+        return format!("{} packets", scans.len());
+    }
     let ports: PortSet = checks.iter().filter_map(|check| check.port).collect();
     let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
     format!("{}{at}", scans.join(", "))
@@ -94,7 +127,7 @@ struct Row<'a> {
 }
 
 /// The rows of a table, worst outcome first; within an outcome in the order of the checks.
-fn rows(checks: &[Check]) -> Vec<Row<'_>> {
+fn rows(checks: Vec<&Check>) -> Vec<Row<'_>> {
     let mut rows: Vec<Row> = Vec::new();
     for check in checks {
         match rows.iter_mut().find(|row| row.family_of(check) && same_but_port(row.first, check)) {
@@ -128,7 +161,7 @@ impl Row<'_> {
         self.families.first().copied() == check.family
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> [String; 6] {
         let Check { outcome, expected, observed, .. } = self.first;
         let observed = match observed {
             Some(_) if *outcome == Outcome::Matched => "as expected".to_owned(),
@@ -140,7 +173,7 @@ impl Row<'_> {
         let ports = ports.replace(',', ", ");
         let cells =
             [outcome.to_string(), scan(self.first), ports, families(&self.families), expected.to_string(), observed];
-        cells.map(|cell| visible(&cell)).to_vec()
+        cells.map(|cell| visible(&cell))
     }
 }
 

@@ -15,14 +15,16 @@ use crate::lab::{Lab, Neighbourhood, Watch};
 use crate::log_line::LogLine;
 use crate::net::Mac;
 use crate::observation::Observation;
-use crate::plan::{Burst, Cell};
+use crate::plan::{Burst, Cell, PacketCell};
 use crate::probe::Probe;
+use crate::sweep::Response;
 
 /// What all labs of a job found, put in order.
 pub struct Evidence {
     cells: Vec<(Probe, Observation)>,
     bursts: Vec<(Probe, Observation)>,
     in_a_row: Vec<(Probe, Observation)>,
+    packets: Vec<(PacketCell, Response)>,
     neighbourhood: Neighbourhood,
 }
 
@@ -33,6 +35,7 @@ impl Evidence {
             cells: Vec::new(),
             bursts: Vec::new(),
             in_a_row: Vec::new(),
+            packets: Vec::new(),
             neighbourhood: found.0.values().find_map(|found| found.neighbourhood).unwrap_or_default(),
         };
         for (task, found) in found.0 {
@@ -40,6 +43,7 @@ impl Evidence {
                 Task::Round(_) => evidence.cells.extend(found.probes),
                 Task::Bursts(_) => evidence.bursts.extend(found.probes),
                 Task::BurstsInARow => evidence.in_a_row.extend(found.probes),
+                Task::Packets(_) => evidence.packets.extend(found.packets),
             }
         }
         evidence.cells.sort_by_key(|(probe, _)| (probe.family(), probe.technique, probe.flow.port));
@@ -92,6 +96,7 @@ impl Job {
         let mut checks = self.cell_checks(&evidence.cells);
         checks.extend(self.burst_checks(&evidence.bursts, &evidence.in_a_row));
         checks.extend(self.plan.too_long.iter().map(compare::too_long));
+        checks.extend(self.packet_checks(&evidence.packets));
         let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
         let (families, found) = (Lab::families(), &evidence.neighbourhood);
         checks.extend(compare::neighbours(&self.scenario, self.mac(), &families, found, &in_log, &self.vendors));
@@ -137,8 +142,11 @@ impl Job {
             return Vec::new();
         }
         let of = |listing: &Listing| {
-            let of_family = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
-            coverage::measure(listing, of_family.map(|(_, observation)| observation))
+            let probes = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
+            let packets = evidence.packets.iter().filter(|(cell, _)| cell.family == listing.family);
+            let of_probes = probes.flat_map(|(_, observation)| coverage::of_probe(observation));
+            let of_packets = packets.flat_map(|(_, response)| coverage::of_packet(response));
+            coverage::measure(listing, of_probes.chain(of_packets))
         };
         self.listings().iter().map(of).collect()
     }
@@ -153,6 +161,17 @@ impl Job {
             None => compare::no_family(cell.technique, cell.family, cell.port, &cell.expected),
         };
         cells.into_iter().map(check).collect()
+    }
+
+    fn packet_checks(&self, sent: &[(PacketCell, Response)]) -> Vec<Check> {
+        let response = |of: &PacketCell| sent.iter().find(|(cell, _)| cell == of).map(|(_, response)| response);
+        let no_paths = "the legacy backend does not tell the path of a packet, and a packet's verdict rests on it";
+        let check = |cell: &PacketCell| match response(cell) {
+            Some(response) => compare::packet(cell, response),
+            None if self.watch() != Watch::Paths => compare::packet_not_sent(cell, no_paths),
+            None => compare::packet_not_sent(cell, &format!("this machine has no {}", cell.family)),
+        };
+        self.plan.packets.iter().flatten().map(check).collect()
     }
 
     fn burst_checks(&self, afresh: &[(Probe, Observation)], in_a_row: &[(Probe, Observation)]) -> Vec<Check> {

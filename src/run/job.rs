@@ -1,6 +1,7 @@
 //! One scenario as work for labs: what has to be done, and how a lab does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,12 @@ use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Ser
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
-use crate::plan::{Burst, Cell, Plan, Round, greeting};
+use crate::plan::{Burst, Cell, PacketCell, Paths, Plan, Round, greeting};
 use crate::probe::Probe;
 use crate::ruleset;
 use crate::scan::Technique;
 use crate::scenario::Scenario;
+use crate::sweep::{Response, Stimulus};
 use crate::vendor::VendorDb;
 
 /// One scenario, planned.
@@ -37,14 +39,18 @@ pub enum Task {
     Bursts(usize),
     /// The bursts of all limits that are to be a rule's own, one after the other.
     BurstsInARow,
+    /// The packets that share the lab with this number.
+    Packets(usize),
 }
 
 /// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
 const BURSTS: usize = 12;
 
 /// What one lab found.
+#[derive(Default)]
 pub struct OfTask {
     pub probes: Vec<(Probe, Observation)>,
+    pub packets: Vec<(PacketCell, Response)>,
     pub neighbourhood: Option<Neighbourhood>,
     pub weather: Weather,
 }
@@ -65,7 +71,11 @@ impl Job {
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
         let sources: Vec<&Source> = rulesets.iter().map(|(_, source)| source).collect();
-        let plan = Plan::of(&scenario, &sources)?;
+        let paths = match settings.iptables.backend {
+            Backend::Nft => Paths::Known,
+            Backend::Legacy => Paths::Unknown,
+        };
+        let plan = Plan::of(&scenario, &sources, paths)?;
         let services = scenario.host.listen.iter();
         let services = services.map(|port| Service { port: *port, greeting: greeting(&scenario, *port) }).collect();
         let (iptables, vendors) = (settings.iptables.clone(), Arc::clone(&settings.vendors));
@@ -82,20 +92,23 @@ impl Job {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
         let bursts = (0..self.plan.bursts.len().div_ceil(BURSTS)).map(Task::Bursts);
         let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
-        rounds.chain(bursts).chain(in_a_row).collect()
+        let packets = (0..self.plan.packets.len()).map(Task::Packets).filter(|_| self.watch() == Watch::Paths);
+        rounds.chain(bursts).chain(in_a_row).chain(packets).collect()
     }
 
     /// Does the task in a lab of its own.
     pub fn perform(&self, task: Task) -> Result<OfTask> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         self.in_lab(&rulesets, |lab| {
-            let probes = match task {
-                Task::Round(number) => self.cells(lab, &self.plan.rounds[number])?,
-                Task::Bursts(number) => self.bursts_afresh(lab, number)?,
-                Task::BurstsInARow => self.bursts_in_a_row(lab)?,
-            };
-            let neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
-            Ok(OfTask { probes, neighbourhood, weather: lab.weather.clone() })
+            let mut found = OfTask { weather: lab.weather.clone(), ..OfTask::default() };
+            match task {
+                Task::Round(number) => found.probes = self.cells(lab, &self.plan.rounds[number])?,
+                Task::Bursts(number) => found.probes = self.bursts_afresh(lab, number)?,
+                Task::BurstsInARow => found.probes = self.bursts_in_a_row(lab)?,
+                Task::Packets(number) => found.packets = self.packets(lab, &self.plan.packets[number])?,
+            }
+            found.neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
+            Ok(found)
         })
     }
 
@@ -163,6 +176,18 @@ impl Job {
             found.extend(send_burst(lab, &mut phases, burst)?);
         }
         Ok(found)
+    }
+
+    /// Sends the packets of these cells, with limits out of the way.
+    pub fn packets(&self, lab: &mut Lab, cells: &[PacketCell]) -> Result<Vec<(PacketCell, Response)>> {
+        let addresses = &self.scenario.host.addresses;
+        let here: Vec<&PacketCell> = cells.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
+        let stimulus = |(number, cell): (usize, &&PacketCell)| cell.packet.stimulus(cell.family, addresses, number);
+        let stimuli: Vec<Stimulus> = here.iter().enumerate().map(stimulus).collect();
+        let strangers: BTreeSet<IpAddr> = here.iter().filter_map(|cell| cell.packet.reached_stranger()).collect();
+        let strangers: Vec<IpAddr> = strangers.into_iter().collect();
+        let responses = lab.send_packets(&stimuli, &strangers)?;
+        Ok(here.into_iter().cloned().zip(responses).collect())
     }
 
     /// The same job with another ruleset for `family`.

@@ -4,6 +4,7 @@
 //! folder of the scenario.
 
 mod discover;
+mod packets;
 mod row;
 mod selection;
 mod subject;
@@ -17,6 +18,8 @@ pub use discover::discover;
 pub use row::{ExpectRow, KnownRow};
 pub use selection::Selection;
 pub use subject::{Subject, SubjectError};
+
+pub use crate::sweep::Packet;
 
 /// One scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -66,14 +66,16 @@ pub fn read_expect(mut row: Table<'_>) -> Result<ExpectRow> {
     let log = read_log(row.take("log"))?;
     let verdict = read_word(row.take("verdict"))?;
     let rate = row.take("rate").map(read_limit).transpose()?;
-    let asks_nothing = row.error("the row asks nothing", "add `state`, `log`, `verdict` or `rate`");
+    let is_of_packets = select.subjects.iter().all(|subject| subject.packet().is_some());
+    let facts = if is_of_packets { "`verdict`, `log` or both" } else { "`state`, `log`, `verdict` or `rate`" };
+    let asks_nothing = row.error("the row asks nothing", format!("add {facts}"));
     let not_a_scan = row.error("only a verdict can be expected of what is not a scan", not_a_scan_hint(&select));
     row.finish()?;
     if state.is_none() && log.is_none() && verdict.is_none() && rate.is_none() {
         return Err(asks_nothing.into());
     }
     let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
-    if select.ports.is_none() && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
+    if select.ports.is_none() && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
         return Err(not_a_scan.into());
     }
     Ok(ExpectRow { select, state, log, verdict, rate, line })

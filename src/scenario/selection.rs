@@ -1,6 +1,6 @@
-//! Which checks a row speaks of: `scan`, `ports` and `family`.
+//! Which checks a row speaks of: `scan` and `ports`, or `packet`; and `family`.
 
-use super::Subject;
+use super::{Subject, packets};
 use crate::error::Result;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
@@ -12,7 +12,7 @@ use crate::sensor::{Table, Value};
 pub struct Selection {
     /// What is checked.
     pub subjects: Vec<Subject>,
-    /// On which ports: set for scans, none for what is not a scan.
+    /// On which ports: set for scans, none for what is not a scan. A packet names its own.
     pub ports: Option<PortSet>,
     /// In which families.
     pub families: Vec<Family>,
@@ -30,12 +30,23 @@ impl Selection {
     }
 }
 
-/// Takes the three keys of a selection from a row.
+/// Takes the keys of a selection from a row.
 pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
-    let subjects = match row.take("scan") {
-        Some(value) => read_subjects(value)?,
-        None => return Err(row.error("the row has no `scan`", format!("name what it speaks of: {}", names())).into()),
-    };
+    match (row.take("scan"), row.take("packet")) {
+        (Some(scan), None) => read_checks(row, scan),
+        (None, Some(packet)) => packets::read_packets(row, packet),
+        (Some(_), Some(packet)) => {
+            Err(packet.error("the row has both `scan` and `packet`", "write a row for each").into())
+        }
+        (None, None) => {
+            let hint = format!("name what it speaks of: packet = \"tcp SYN to 80\", or scan: {}", names());
+            Err(row.error("the row has neither `scan` nor `packet`", hint).into())
+        }
+    }
+}
+
+fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
+    let subjects = read_subjects(scan)?;
     let scans = subjects.iter().filter(|subject| subject.technique().is_some()).count();
     let ports = match row.take("ports") {
         Some(value) if scans == 0 => {
@@ -92,7 +103,11 @@ fn read_ports(value: Value<'_>) -> Result<PortSet> {
 }
 
 fn read_families(row: &mut Table<'_>) -> Result<Vec<Family>> {
-    let Some(value) = row.take("family") else { return Ok(Family::BOTH.to_vec()) };
+    row.take("family").map_or(Ok(Family::BOTH.to_vec()), |value| read_family(&value))
+}
+
+/// `ipv4`, `ipv6` or `both`.
+pub fn read_family(value: &Value<'_>) -> Result<Vec<Family>> {
     match value.text()? {
         "ipv4" => Ok(vec![Family::Ipv4]),
         "ipv6" => Ok(vec![Family::Ipv6]),

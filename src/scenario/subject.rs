@@ -1,9 +1,10 @@
-//! What a row of a scenario speaks of.
+//! What a row of a scenario speaks of, one thing of it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::scan::Technique;
+use crate::sweep::Packet;
 
 /// What is checked: a scan, or one of the checks that are not scans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,10 +17,12 @@ pub enum Subject {
     Arp,
     /// Whether the host answers neighbour solicitations.
     Ndp,
+    /// What becomes of one packet.
+    Packet(Packet),
 }
 
 impl Subject {
-    /// The checks that are not scans.
+    /// The checks that are neither scans nor packets.
     pub const OTHERS: [Subject; 3] = [Subject::Vendor, Subject::Arp, Subject::Ndp];
 
     /// The word that names it in a scenario.
@@ -29,6 +32,7 @@ impl Subject {
             Subject::Vendor => "vendor",
             Subject::Arp => "arp",
             Subject::Ndp => "ndp",
+            Subject::Packet(_) => "packet",
         }
     }
 
@@ -36,11 +40,19 @@ impl Subject {
     pub const fn technique(self) -> Option<Technique> {
         if let Subject::Scan(technique) = self { Some(technique) } else { None }
     }
+
+    /// The packet, when it is one.
+    pub const fn packet(self) -> Option<Packet> {
+        if let Subject::Packet(packet) = self { Some(packet) } else { None }
+    }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        match self {
+            Subject::Packet(packet) => packet.fmt(f),
+            subject => f.pad(subject.name()),
+        }
     }
 }
 

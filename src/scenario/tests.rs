@@ -145,6 +145,44 @@ fn complaints_about_a_scenario() {
 }
 
 #[test]
+fn rows_of_packets_are_read() {
+    let scenario = parse(&format!(
+        "{SENSOR}[[expect]]\npacket = [\"tcp FIN,PSH to 22\", \"icmp 8/0\"]\nverdict = \"drop\"\nlog = \"\"\n\
+         [[known]]\npacket = \"udp to 53\"\nfamily = \"ipv6\"\nverdict = \"accept\"\nbecause = \"b\"\n"
+    ))
+    .unwrap();
+    let [expect] = &scenario.expect[..] else { panic!("{scenario:?}") };
+    let [fin_psh, ping] = ["tcp FIN,PSH to 22", "icmp 8/0"].map(|text| Subject::Packet(text.parse().unwrap()));
+    assert_eq!((&expect.select.subjects, &expect.select.ports), (&vec![fin_psh, ping], &None));
+    assert!(expect.select.covers(fin_psh, None, Family::Ipv6));
+    let [known] = &scenario.known[..] else { panic!("{scenario:?}") };
+    let udp = Subject::Packet("udp to 53".parse().unwrap());
+    assert!(known.select.covers(udp, None, Family::Ipv6) && !known.select.covers(udp, None, Family::Ipv4));
+    assert!(!known.select.covers(ping, None, Family::Ipv6));
+}
+
+#[test]
+fn complaints_about_rows_of_packets() {
+    assert_snapshot!(row_complaints(&[
+        "[[expect]]\npacket = \"tcp SYN,FIN to 22\"\nverdict = \"drop\"",
+        "[[expect]]\npacket = [\"udp to 53\", \"upd to 53\"]\nverdict = \"drop\"",
+        "[[expect]]\npacket = 22\nverdict = \"drop\"",
+        "[[expect]]\npacket = []\nverdict = \"drop\"",
+        "[[expect]]\npacket = [\"udp to 53\", \"udp to 53\"]\nverdict = \"drop\"",
+        "[[expect]]\npacket = \"udp to 53\"\nscan = \"syn\"\nports = 53\nverdict = \"drop\"",
+        "[[expect]]\npacket = \"udp to 53\"\nports = 53\nverdict = \"drop\"",
+        "[[expect]]\npacket = \"udp to 53\"\nstate = \"open\"",
+        "[[expect]]\npacket = \"udp to 53\"\nlog = \"x: \"\nrate = \"5/min\"",
+        "[[expect]]\npacket = \"udp to 53\"",
+        "[[expect]]\npacket = \"icmp 8/0\"\nfamily = \"ipv6\"\nverdict = \"drop\"",
+        "[[expect]]\npacket = \"udp to 53 from 2001:db8::1\"\nfamily = \"both\"\nverdict = \"drop\"",
+        "[[known]]\npacket = \"udp to 53\"\nstate = \"open\"\nbecause = \"b\"",
+        "[[known]]\npacket = \"udp to 53\"\nrate = true\nbecause = \"b\"",
+        "[[known]]\npacket = \"udp to 53\"",
+    ]));
+}
+
+#[test]
 fn complaints_about_rows() {
     assert_snapshot!(row_complaints(&[
         "[[expect]]\nports = 80\nstate = \"open\"",
@@ -174,13 +212,13 @@ fn complaints_about_rows() {
         "[[known]]\nscan = \"fin\"\nports = 80\nbecause = \"\"",
         "[[known]]\nscan = \"fin\"\nports = 80\nrate = \"5/min\"\nbecause = \"b\"",
     ]), @r#"
-    error: the row has no `scan`
+    error: the row has neither `scan` nor `packet`
      --> scenario.toml:4:1
       |
     4 | [[expect]]
       | ^^^^^^^^^^
       |
-      = help: name what it speaks of: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
+      = help: name what it speaks of: packet = "tcp SYN to 80", or scan: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
     error: `smoke` is neither a scan nor another check
      --> scenario.toml:5:8
       |
@@ -323,7 +361,7 @@ fn complaints_about_rows() {
     7 | stat = "open"
       | ^^^^
       |
-      = help: did you mean `state`? known here: scan, ports, family, state, log, verdict, rate
+      = help: did you mean `state`? known here: scan, packet, ports, family, state, log, verdict, rate
     error: [expect] is one table
      --> scenario.toml:4:1
       |

@@ -8,11 +8,12 @@ mod octets;
 mod packet;
 mod plan;
 mod points;
+mod text;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::iptables_save::{Content, Packet};
+use crate::iptables_save::{self, Content};
 use crate::net::Family;
 use crate::path::Path;
 use crate::port::Port;
@@ -20,6 +21,7 @@ use crate::port::Port;
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan};
+pub use text::{Packet, PacketError, Way, What};
 
 /// Of a packet, what rules look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -187,12 +189,12 @@ impl Stimulus {
 impl Journey {
     /// The packet as rules see it: where it came in or goes out, and what conntrack makes of it. What goes from `host` to
     /// itself goes over `lo`.
-    pub fn packet(&self, interface: &str, host: IpAddr) -> Packet {
+    pub fn packet(&self, interface: &str, host: IpAddr) -> iptables_save::Packet {
         let is_own = |address: IpAddr| address == host || address.is_loopback();
         let headers = self.headers;
         let over = if is_own(headers.source) && is_own(headers.destination) { "lo" } else { interface };
         let received = self.direction == Direction::In;
-        Packet {
+        iptables_save::Packet {
             family: headers.family(),
             in_interface: received.then(|| over.to_owned()),
             out_interface: (!received).then(|| over.to_owned()),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::octets::{self, Octets};
 use super::points::{self, PortPoints};
-use super::{Headers, Journey, Lead, Response, Sender, Stimulus};
+use super::{Headers, Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
 use crate::iptables_save::{Content, Listing, Match, Rule};
 use crate::net::{Addresses, Family};
 use crate::path::Fate;
@@ -119,6 +119,18 @@ impl Plan {
         self.is_complete &= stimuli.len() <= LIMIT;
         stimuli.truncate(LIMIT);
         stimuli
+    }
+
+    /// What a stimulus of this sweep is called in a scenario, without a source port where no rule asks for it.
+    pub fn packet(&self, stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
+        let packet = Packet::of(stimulus, addresses)?;
+        let is_any = match stimulus.headers.content {
+            Content::Tcp { source, .. } | Content::Udp { source, .. } => self.source_ports.unnamed.contains(&source.0),
+            Content::Icmp { .. } | Content::Other => false,
+        };
+        // What the host sends in the prober's connection comes from the port of its service.
+        let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
+        Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
     }
 
     /// Where something has to listen, so that a SYN that is let in opens a connection.
@@ -238,7 +250,7 @@ impl Plan {
 const UNNAMED: (Choice, Choice) = (Choice::Unnamed, Choice::Unnamed);
 
 /// Whether the host can send there without being told through which interface.
-fn can_be_reached(address: IpAddr) -> bool {
+pub(super) fn can_be_reached(address: IpAddr) -> bool {
     !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
@@ -311,9 +323,13 @@ fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
         _ => None,
     });
     let elsewhere = |protocol: u8| matches!((protocol, family), (0 | TCP | UDP, _) | (1, Family::Ipv4) | (58, _));
-    // Extension headers (RFC 7045, section 4), and what has no header of its own.
-    let is_header = |protocol: u8| family == Family::Ipv6 && matches!(protocol, 43 | 44 | 50 | 51 | 59 | 60 | 135);
+    let is_header = |protocol: u8| family == Family::Ipv6 && is_extension_header(protocol);
     named.copied().filter(|protocol| !elsewhere(*protocol) && !is_header(*protocol)).chain([253]).collect()
+}
+
+/// Whether IPv6 has an extension header with this number (RFC 7045, section 4), or nothing that follows (59).
+pub(super) fn is_extension_header(protocol: u8) -> bool {
+    matches!(protocol, 43 | 44 | 50 | 51 | 59 | 60 | 135)
 }
 
 /// Whether a rule looks at what the host sends.

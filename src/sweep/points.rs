@@ -82,7 +82,7 @@ fn address(number: u128, family: Family) -> IpAddr {
 
 /// Whether a packet from there is let in by the kernel before any rule of the filter table (`ip_route_input_slow`: no
 /// martians), and one to there finds its way.
-fn is_usable(address: IpAddr) -> bool {
+pub fn is_usable(address: IpAddr) -> bool {
     let plain = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
     plain
         && match address {

@@ -30,18 +30,32 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report ({error}): {}", self.stderr))
     }
 
-    /// The checks that are not as expected: `ipv4 xmas 80`, `ipv4 xmas 1 rate`, `ipv6 ndp`.
+    /// The checks that are not as expected: `ipv4 xmas 80`, `ipv4 xmas 1 rate`, `ipv6 ndp`, `ipv4 tcp RST to 22`.
     pub fn not_matched(&self) -> BTreeSet<String> {
+        self.names(|check| check["outcome"] != "matched")
+    }
+
+    /// The checks that did not run.
+    pub fn not_run(&self) -> BTreeSet<String> {
+        self.names(|check| check["outcome"] == "not-run")
+    }
+
+    /// The checks of packets that are no scan.
+    pub fn packets(&self) -> BTreeSet<String> {
+        self.names(|check| check["scan"] == "packet")
+    }
+
+    fn names(&self, is_meant: impl Fn(&Value) -> bool) -> BTreeSet<String> {
         let report = self.report();
         let scenarios = report["scenarios"].as_array().expect("scenarios");
         let checks = scenarios.iter().flat_map(|scenario| scenario["checks"].as_array().expect("checks"));
-        checks.filter(|check| check["outcome"] != "matched").map(name).collect()
+        checks.filter(|check| is_meant(check)).map(name).collect()
     }
 }
 
 fn name(check: &Value) -> String {
     let family = check["family"].as_str().map(str::to_owned);
-    let subject = check["scan"].as_str().map(str::to_owned);
+    let subject = check["packet"].as_str().or(check["scan"].as_str()).map(str::to_owned);
     let port = check["port"].as_u64().map(|port| port.to_string());
     let rate = check.get("burst_of").map(|_| "rate".to_owned());
     let words: Vec<String> = [family, subject, port, rate].into_iter().flatten().collect();

@@ -1,0 +1,142 @@
+//! What packets that are no scan must find, from the intent alone.
+//!
+//! 1. The host talks to itself: over loopback everything gets through, and leaves no line. The article does not speak of
+//!    it, so its order promises it only where everything is denied, and loopback has to be kept alive.
+//! 2. Flags that are neither the opening of a connection nor one of the named scans are kept out without a line, as all
+//!    that nothing else speaks of. The article lets all TCP to a port find the rules of the port, and says so: it *permits
+//!    tcp packets coming to port 32232*, and to the others *will log packets destined for those ports*.
+//! 3. What belongs to a connection is accepted without a line: to what the host serves, and *the incoming part of web or
+//!    ssh connections initiated from* it.
+//! 4. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
+//!    host cannot do without: ICMP errors and neighbour discovery.
+//!
+//! None of it speaks of limits: it is asked whether there is a line, not how often.
+
+use super::{Role, named_ports, role, unnamed_ports};
+use crate::net::Family;
+use crate::port::Port;
+use crate::scan::FilterVerdict;
+use crate::sensor::{Deny, Host, Order, Sensor};
+use crate::sweep::Packet;
+
+/// A packet and what it must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketExpectation {
+    /// The packet.
+    pub packet: Packet,
+    /// Over IPv4 or IPv6.
+    pub family: Family,
+    /// What the filter makes of it.
+    pub verdict: FilterVerdict,
+    /// The prefix of the line that it leaves in the log, to the byte; none when it leaves none.
+    pub log: Option<String>,
+}
+
+/// Of each kind of packet one, and two where a port has a name.
+pub fn packet_expectations(sensor: &Sensor, host: &Host) -> Vec<PacketExpectation> {
+    let mut list = List::default();
+    loopback(sensor, host, &mut list);
+    odd_flags(sensor, host, &mut list);
+    connections(sensor, host, &mut list);
+    other_protocols(sensor, &mut list);
+    list.0
+}
+
+#[derive(Default)]
+struct List(Vec<PacketExpectation>);
+
+impl List {
+    fn add(&mut self, text: &str, verdict: FilterVerdict, log: Option<String>) {
+        let packet: Packet = text.parse().expect("the oracle writes packets as they are read");
+        let families = Family::BOTH.into_iter().filter(|family| packet.family().is_none_or(|only| only == *family));
+        self.0.extend(families.map(|family| PacketExpectation { packet, family, verdict, log: log.clone() }));
+    }
+
+    fn accepted(&mut self, text: &str) {
+        self.add(text, FilterVerdict::Accept, None);
+    }
+
+    fn dropped(&mut self, text: &str) {
+        self.add(text, FilterVerdict::Drop, None);
+    }
+}
+
+/// The first port that is served for management, the first of the honeypot, and the first without a name.
+fn one_of_each(sensor: &Sensor, host: &Host) -> Vec<Port> {
+    let unnamed = unnamed_ports(sensor, host).into_iter().take(1);
+    served(sensor).into_iter().chain(unnamed).collect()
+}
+
+fn served(sensor: &Sensor) -> Vec<Port> {
+    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports).find(|port| !sensor.ssh.contains(port));
+    sensor.ssh.first().into_iter().chain(honeypot).copied().collect()
+}
+
+fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
+    if (sensor.order, sensor.deny) == (Order::Article, Deny::Tcp) {
+        return;
+    }
+    for port in one_of_each(sensor, host) {
+        list.accepted(&format!("tcp SYN to {port} over lo"));
+    }
+}
+
+/// Some by which a scanner goes that is not nmap, some that a rule for a named scan would take if it looked at a flag
+/// less, and two that only a connection should have.
+const ODD: [&str; 10] =
+    ["URG", "RST", "FIN,SYN", "FIN,PSH", "FIN,URG", "PSH,URG", "SYN,ACK", "FIN,ACK", "PSH,ACK", "ALL"];
+
+fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in one_of_each(sensor, host) {
+        for flags in ODD {
+            let text = format!("tcp {flags} to {port}");
+            match (sensor.order, role(sensor, port)) {
+                (Order::Hardened, _) | (Order::Article, Role::Unnamed) => list.dropped(&text),
+                (Order::Article, Role::Ssh) => list.accepted(&text),
+                (Order::Article, Role::Honeypot(service)) => {
+                    list.add(&text, FilterVerdict::Accept, Some(sensor.port_prefix(service)));
+                }
+                (Order::Article, Role::Watched(service)) => {
+                    list.add(&text, FilterVerdict::Drop, Some(sensor.port_prefix(service)));
+                }
+            }
+        }
+    }
+}
+
+fn connections(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
+        for flags in ["ACK", "PSH,ACK"] {
+            list.accepted(&format!("tcp {flags} to {port} established"));
+        }
+    }
+    let own = own_port(sensor);
+    list.accepted("tcp SYN to 443 from host");
+    list.accepted(&format!("tcp SYN,ACK to {own} answer"));
+    list.accepted(&format!("tcp ACK to {own} established by host"));
+    list.accepted(&format!("udp from 53 to {own} answer"));
+    for message in ["icmp 0/0", "icmp 3/3", "icmpv6 129/0", "icmpv6 1/4"] {
+        list.accepted(&format!("{message} answer"));
+    }
+}
+
+/// A port from which the host opens connections: one without a name.
+fn own_port(sensor: &Sensor) -> Port {
+    let named = named_ports(sensor);
+    (40_000..=u16::MAX).map(Port).find(|port| !named.contains(port)).unwrap_or(Port(40_000))
+}
+
+fn other_protocols(sensor: &Sensor, list: &mut List) {
+    for text in ["udp to 53", "icmp 8/0", "icmpv6 128/0", "protocol 47"] {
+        match sensor.deny {
+            Deny::Tcp => list.accepted(text),
+            Deny::All => list.dropped(text),
+        }
+    }
+    // Errors: unreachable, too big, time exceeded, parameter problem (RFC 792, RFC 4443). Neighbour discovery: router
+    // advertisement, neighbour solicitation and advertisement (RFC 4861).
+    let errors = ["icmp 3/4", "icmp 11/0", "icmp 12/0", "icmpv6 1/0", "icmpv6 2/0", "icmpv6 3/0", "icmpv6 4/0"];
+    for text in errors.into_iter().chain(["icmpv6 134/0", "icmpv6 135/0", "icmpv6 136/0"]) {
+        list.accepted(text);
+    }
+}

@@ -1,0 +1,48 @@
+//! Rows that speak of packets: `packet = "tcp FIN,PSH to 22"`, one or a list.
+
+use super::selection::{Selection, read_family};
+use super::{Packet, Subject};
+use crate::error::Result;
+use crate::net::Family;
+use crate::sensor::{Table, Value};
+use crate::sweep::PacketError;
+
+/// The packets of a row, in the families that it names; a packet that is of one family only says so itself.
+pub fn read_packets(row: &mut Table<'_>, value: Value<'_>) -> Result<Selection> {
+    let family = row.take("family");
+    let stated = family.as_ref().map(read_family).transpose()?;
+    let empty = value.error("`packet` names nothing", "write packet = \"tcp SYN to 80\", or a list of such texts");
+    let mut subjects = Vec::new();
+    for value in value.into_one_or_many() {
+        let packet = read_packet(&value)?;
+        check_family(&value, packet, stated.as_deref())?;
+        if subjects.contains(&Subject::Packet(packet)) {
+            return Err(value.error(format!("`{packet}` is listed twice"), "name it once").into());
+        }
+        subjects.push(Subject::Packet(packet));
+    }
+    refuse(row, "ports", "a packet names its own port", "remove `ports`")?;
+    refuse(row, "state", "a packet has no port state", "expect what the filter does: `verdict`, `log` or both")?;
+    refuse(row, "rate", "a packet has no rate", "write a row with `scan` and `ports` for it")?;
+    let families = stated.unwrap_or(Family::BOTH.to_vec());
+    if subjects.is_empty() { Err(empty.into()) } else { Ok(Selection { subjects, ports: None, families }) }
+}
+
+fn read_packet(value: &Value<'_>) -> Result<Packet> {
+    let unreadable = |error: PacketError| value.error(&error, error.hint()).into();
+    value.text()?.parse().map_err(unreadable)
+}
+
+fn check_family(value: &Value<'_>, packet: Packet, stated: Option<&[Family]>) -> Result<()> {
+    match (packet.family(), stated) {
+        (Some(only), Some(stated)) if stated != [only] => {
+            let hint = format!("write family = \"{only}\", or leave it out");
+            Err(value.error(format!("`{packet}` can only go over {only}"), hint).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse(row: &mut Table<'_>, key: &'static str, problem: &str, hint: &str) -> Result<()> {
+    row.take(key).map_or(Ok(()), |value| Err(value.error(problem, hint).into()))
+}

@@ -1,0 +1,99 @@
+//! What is wrong with the text of a packet, and what to write instead.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The text names no packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PacketError {
+    /// It does not begin with what the packet is.
+    What(String),
+    /// Something has to follow what stands there.
+    Missing(&'static str),
+    /// No TCP flag.
+    Flags(String),
+    /// No port.
+    Port(String),
+    /// No ICMP type and code.
+    Message(String),
+    /// No number of a protocol, or that of one that has a word of its own.
+    Protocol(String),
+    /// No address.
+    Address(String),
+    /// No packet comes from there, or finds its way to there.
+    Unusable(IpAddr),
+    /// An address of the other family.
+    TwoFamilies(IpAddr),
+    /// Such a packet answers nothing.
+    NoAnswer,
+    /// Such a packet is part of no connection, or of none that the lab can open.
+    NoConnection,
+    /// Something is left over.
+    Rest(String),
+    /// It is a packet, but this is how it is written.
+    Otherwise(String),
+}
+
+impl std::error::Error for PacketError {}
+
+impl fmt::Display for PacketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PacketError::What(text) => write!(f, "`{}` is no kind of packet", text.escape_debug()),
+            PacketError::Missing(what) => write!(f, "the packet has no {what}"),
+            PacketError::Flags(text) => write!(f, "`{}` are no TCP flags", text.escape_debug()),
+            PacketError::Port(text) => write!(f, "`{}` is no port", text.escape_debug()),
+            PacketError::Message(text) => write!(f, "`{}` is no type and code of ICMP", text.escape_debug()),
+            PacketError::Protocol(text) => write!(f, "`{}` is no protocol without a name", text.escape_debug()),
+            PacketError::Address(text) => write!(f, "`{}` is no address", text.escape_debug()),
+            PacketError::Unusable(address) => write!(f, "such a packet cannot come from or go to {address}"),
+            PacketError::TwoFamilies(address) => write!(f, "{address} is of another family than the packet"),
+            PacketError::NoAnswer => write!(f, "such a packet cannot be an `answer`"),
+            PacketError::NoConnection => write!(f, "such a packet cannot be `established`"),
+            PacketError::Rest(text) => write!(f, "`{}` is not understood", text.escape_debug()),
+            PacketError::Otherwise(_) => write!(f, "there is one way to write a packet, and this is another"),
+        }
+    }
+}
+
+impl PacketError {
+    /// What to write instead.
+    pub fn hint(&self) -> String {
+        match self {
+            PacketError::What(_) => "begin with tcp, udp, icmp, icmpv6 or protocol: \"tcp SYN to 80\"".to_owned(),
+            PacketError::Missing(_) => {
+                "write \"tcp SYN to 80\", \"udp to 53\", \"icmp 8/0\", \"icmpv6 135/0\" or \"protocol 47\"".to_owned()
+            }
+            PacketError::Flags(_) => {
+                "flags are FIN, SYN, RST, PSH, ACK and URG, with commas between them; or NONE, or ALL".to_owned()
+            }
+            PacketError::Port(_) => "ports are 1 to 65535".to_owned(),
+            PacketError::Message(_) => "write type/code, each 0 to 255: \"icmp 8/0\"".to_owned(),
+            PacketError::Protocol(text) => protocol_hint(text),
+            PacketError::Address(_) => "write \"from host\", or an address: \"from 10.0.0.1\"".to_owned(),
+            PacketError::Unusable(_) => "name an address that a host on another network can have".to_owned(),
+            PacketError::TwoFamilies(_) => "icmp goes over IPv4, icmpv6 over IPv6".to_owned(),
+            PacketError::NoAnswer => {
+                "TCP (not over lo), UDP, ICMP errors, echo replies and other protocols can answer".to_owned()
+            }
+            PacketError::NoConnection => {
+                "TCP can be `established`, over the link and over lo; UDP over the link where the host opened it"
+                    .to_owned()
+            }
+            PacketError::Rest(_) => {
+                "behind what it is come `from ...` or `over lo`, and then `established` or `answer`".to_owned()
+            }
+            PacketError::Otherwise(text) => format!("write \"{text}\""),
+        }
+    }
+}
+
+fn protocol_hint(number: &str) -> String {
+    let named = match number {
+        "6" => "write \"tcp SYN to 80\"",
+        "17" => "write \"udp to 53\"",
+        "58" => "write \"icmpv6 128/0\"",
+        _ => "write its number (IANA): \"protocol 47\" is GRE",
+    };
+    named.to_owned()
+}
