@@ -5,17 +5,22 @@
 //! 2. Flags that are neither the opening of a connection nor one of the named scans are kept out without a line, as all
 //!    that nothing else speaks of. The article lets all TCP to a port find the rules of the port, and says so: it *permits
 //!    tcp packets coming to port 32232*, and to the others *will log packets destined for those ports*.
-//! 3. What belongs to a connection is accepted without a line: to what the host serves, and *the incoming part of web or
+//! 3. A SYN with PSH or URG opens a connection as any SYN does (RFC 9293, section 3.10.7.2, looks at neither), and one in
+//!    the midst of a connection opens none: it is no port's business, and a SYN scan by its flags. What is kept out is
+//!    dropped, not refused. The hardened order promises this of every port that it names, and of those beside it.
+//! 4. What belongs to a connection is accepted without a line: to what the host serves, and *the incoming part of web or
 //!    ssh connections initiated from* it.
-//! 4. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
+//! 5. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
 //!    host cannot do without: ICMP errors and neighbour discovery.
 //!
 //! None of it speaks of limits: it is asked whether there is a line, not how often.
 
+use std::collections::BTreeSet;
+
 use super::{Role, named_ports, role, unnamed_ports};
 use crate::net::Family;
 use crate::port::Port;
-use crate::scan::FilterVerdict;
+use crate::scan::{FilterVerdict, Technique};
 use crate::sensor::{Deny, Host, Order, Sensor};
 use crate::sweep::Packet;
 
@@ -37,6 +42,11 @@ pub fn packet_expectations(sensor: &Sensor, host: &Host) -> Vec<PacketExpectatio
     let mut list = List::default();
     loopback(sensor, host, &mut list);
     odd_flags(sensor, host, &mut list);
+    if sensor.order == Order::Hardened {
+        openings(sensor, &mut list);
+        beside_named_ports(sensor, &mut list);
+        scans(sensor, host, &mut list);
+    }
     connections(sensor, host, &mut list);
     other_protocols(sensor, &mut list);
     list.0
@@ -78,6 +88,8 @@ fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
     }
     for port in one_of_each(sensor, host) {
         list.accepted(&format!("tcp SYN to {port} over lo"));
+        // Not even what would be a scan from anybody else.
+        list.accepted(&format!("tcp NONE to {port} over lo"));
     }
 }
 
@@ -104,6 +116,44 @@ fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
+fn openings(sensor: &Sensor, list: &mut List) {
+    for port in named_ports(sensor) {
+        let (verdict, log) = match role(sensor, port) {
+            Role::Ssh => (FilterVerdict::Accept, None),
+            Role::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
+            Role::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
+            Role::Unnamed => continue,
+        };
+        list.add(&format!("tcp SYN,PSH to {port}"), verdict, log);
+        list.add(&format!("tcp SYN to {port} established by host"), FilterVerdict::Drop, syn_scan(sensor));
+        list.dropped(&format!("tcp PSH,ACK to {port}"));
+    }
+}
+
+/// A range that is one port too long takes what is not its own.
+fn beside_named_ports(sensor: &Sensor, list: &mut List) {
+    let named = named_ports(sensor);
+    let beside = named.iter().flat_map(|port| [port.0.checked_sub(1), port.0.checked_add(1)]).flatten().map(Port);
+    let beside: BTreeSet<Port> = beside.filter(|port| port.0 != 0 && !named.contains(port)).collect();
+    for port in beside {
+        list.add(&format!("tcp SYN to {port}"), FilterVerdict::Drop, syn_scan(sensor));
+    }
+}
+
+/// A scanner must not be answered either.
+fn scans(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in unnamed_ports(sensor, host).into_iter().take(1) {
+        let prefix = sensor.scans.contains(&Technique::Ack).then(|| sensor.scan_prefix(Technique::Ack));
+        list.add(&format!("tcp ACK to {port}"), FilterVerdict::Drop, prefix);
+        // nmap's SYN scan has no flag but SYN.
+        list.dropped(&format!("tcp SYN,PSH to {port}"));
+    }
+}
+
+fn syn_scan(sensor: &Sensor) -> Option<String> {
+    sensor.scans.contains(&Technique::Syn).then(|| sensor.scan_prefix(Technique::Syn))
+}
+
 fn connections(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
         for flags in ["ACK", "PSH,ACK"] {
@@ -115,7 +165,9 @@ fn connections(sensor: &Sensor, host: &Host, list: &mut List) {
     list.accepted(&format!("tcp SYN,ACK to {own} answer"));
     list.accepted(&format!("tcp ACK to {own} established by host"));
     list.accepted(&format!("udp from 53 to {own} answer"));
-    for message in ["icmp 0/0", "icmp 3/3", "icmpv6 129/0", "icmpv6 1/4"] {
+    for message in
+        ["icmp 0/0", "icmp 3/3", "icmp 3/4", "icmp 11/0", "icmpv6 129/0", "icmpv6 1/4", "icmpv6 2/0", "icmpv6 3/0"]
+    {
         list.accepted(&format!("{message} answer"));
     }
 }
@@ -133,10 +185,9 @@ fn other_protocols(sensor: &Sensor, list: &mut List) {
             Deny::All => list.dropped(text),
         }
     }
-    // Errors: unreachable, too big, time exceeded, parameter problem (RFC 792, RFC 4443). Neighbour discovery: router
-    // advertisement, neighbour solicitation and advertisement (RFC 4861).
-    let errors = ["icmp 3/4", "icmp 11/0", "icmp 12/0", "icmpv6 1/0", "icmpv6 2/0", "icmpv6 3/0", "icmpv6 4/0"];
-    for text in errors.into_iter().chain(["icmpv6 134/0", "icmpv6 135/0", "icmpv6 136/0"]) {
+    // Neighbour discovery: router advertisement, neighbour solicitation and advertisement (RFC 4861). Of ICMP errors only
+    // those are asked for that answer something (above): one out of the blue may well be kept out.
+    for text in ["icmpv6 134/0", "icmpv6 135/0", "icmpv6 136/0"] {
         list.accepted(text);
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::namespace::Isolated;
 use super::weather;
 use crate::error::{Doing, Result};
@@ -36,21 +39,42 @@ impl Services {
     /// Accepts every connection that waits on `port`, and greets. The connections close when the result is dropped;
     /// none means that the kernel handed none over.
     pub fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
-        let Some((listener, service)) = self.listeners.get(&port) else { return Ok(Vec::new()) };
+        let greeting = self.listeners.get(&port).and_then(|(_, service)| service.greeting);
+        let mut connections = self.accept(port)?;
+        for connection in &mut connections {
+            // A client that is gone already gets no greeting; that is its verdict, not an error.
+            let _ = greet(connection, greeting);
+        }
+        Ok(connections)
+    }
+
+    fn accept(&self, port: Port) -> Result<Vec<TcpStream>> {
+        let Some((listener, _)) = self.listeners.get(&port) else { return Ok(Vec::new()) };
         let mut connections = Vec::new();
         loop {
             match listener.accept() {
-                Ok((mut connection, _)) => {
-                    // A client that is gone already gets no greeting; that is its verdict, not an error.
-                    let _ = greet(&mut connection, service.greeting);
-                    connections.push(connection);
-                }
+                Ok((connection, _)) => connections.push(connection),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
                 // The client reset before it was accepted (accept(2), "Error handling").
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error).doing(format!("accept a connection on port {port}")),
             }
         }
+    }
+}
+
+impl Services {
+    /// Accepts every connection that waits anywhere, and resets it, so that a queue of 128 places has room for the next:
+    /// from a full one no SYN is answered (`tcp_conn_request`).
+    pub fn hang_up(&self) -> Result<()> {
+        for port in self.listeners.keys() {
+            for connection in self.accept(*port)? {
+                let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+                // A connection that is gone already needs no reset.
+                let _ = setsockopt(&connection, sockopt::Linger, &at_once);
+            }
+        }
+        Ok(())
     }
 }
 

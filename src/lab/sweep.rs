@@ -65,8 +65,16 @@ impl Lab<'_> {
             self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
             responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
             tags = next_tags(tags);
+            self.hang_up()?;
         }
         Ok(responses)
+    }
+
+    /// What was opened is closed, and what that brings about is nobody's.
+    fn hang_up(&mut self) -> Result<()> {
+        self.services.hang_up()?;
+        self.link.fence(|_, _| Ok(()))?;
+        self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
     }
 
     /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
