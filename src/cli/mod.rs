@@ -1,5 +1,6 @@
 //! The command line: what the user asks for, and the exit status. The only row that reads the environment.
 
+pub mod check;
 pub mod doctor;
 pub mod generate;
 pub mod mutate;
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Check a ruleset against the intent before it is deployed
+    Check(check::Options),
     /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
     Mutate(mutate::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
 fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(options) => run::run(options),
+        Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
         Command::Scan(options) => interruptible_blocking(|| scan::scan(options)),
         Command::Doctor => interruptible_blocking(doctor::doctor),

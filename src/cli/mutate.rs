@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::run::percent;
 use super::{FlavourArgument, Format};
 use crate::error::Result;
-use crate::mutate::{self, Progress};
+use crate::mutate::{self, Progress, Sweeps};
 use crate::report::{self, Mutation};
 use crate::run::Settings;
 use crate::scenario::discover;
@@ -27,6 +27,10 @@ pub struct Options {
     /// Fail unless at least so many percent of the mutants that a packet can tell are killed
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_score: Option<f64>,
+    /// Send the whole sweep to every mutant that no check notices, not only what may meet the mistake: slower, and the
+    /// same outcome
+    #[arg(long)]
+    whole_sweeps: bool,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -49,12 +53,13 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
     let iptables = super::find_iptables(options.iptables)?;
     let vendors = Arc::new(super::run::vendors(None)?);
+    let sweeps = if options.whole_sweeps { Sweeps::Whole } else { Sweeps::Telling };
     let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {
             let bar: Arc<dyn Progress> = Arc::new(Bar::new());
-            found.push(mutate::mutate(scenario, &settings, bar).await?);
+            found.push(mutate::mutate(scenario, &settings, sweeps, bar).await?);
         }
         Ok(found)
     })?;

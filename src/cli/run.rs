@@ -99,7 +99,8 @@ pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
     oui_file.map_or_else(|| Ok(VendorDb::built_in()), |path| VendorDb::from_file(&Source::read(path)?))
 }
 
-fn status(found: &RunReport) -> u8 {
+/// The exit status that the outcomes ask for.
+pub fn status(found: &RunReport) -> u8 {
     let worst = found.scenarios.iter().map(|scenario| scenario.outcome).min();
     match worst {
         Some(Outcome::Mismatched) => 1,

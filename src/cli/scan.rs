@@ -110,7 +110,8 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     };
     let seen: Vec<_> = probes.into_iter().zip(observations).collect();
     let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
-    let report = Report { findings, ..Report::of_scan(host, &seen, super::environment(&iptables, weather)) };
+    let lint = options.trace.then(|| super::check::lint(&rulesets));
+    let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&iptables, weather)) };
     super::print(&match options.format {
         Format::Table => scan_text(&report),
         Format::Json => report::to_json(&report),
@@ -134,9 +135,12 @@ fn findings(blueprint: &Blueprint) -> Result<Findings> {
 }
 
 fn scan_text(report: &Report) -> String {
-    let findings = report.findings.as_ref().map(|findings| report::findings_table(findings, super::width()));
-    let table = report::scan_table(report, super::width());
-    findings.map_or_else(|| table.clone(), |findings| format!("{table}\n{findings}"))
+    let parts = [
+        Some(report::scan_table(report, super::width())),
+        report.findings.as_ref().map(|findings| report::findings_table(findings, super::width())),
+        report.lint.as_ref().map(|lint| report::lint_table(lint, super::width())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {

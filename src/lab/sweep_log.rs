@@ -99,6 +99,7 @@ mod tests {
     /// A path with these LOG rules.
     fn response(prefixes: &[&str]) -> Response {
         let step = |prefix: &&str| Step {
+            rate: None,
             table: "filter".to_owned(),
             chain: "INPUT".to_owned(),
             rule: Some(1),

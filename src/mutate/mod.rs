@@ -146,6 +146,15 @@ impl Summary {
     }
 }
 
+/// What is sent to a mutant that no check notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweeps {
+    /// The packets of the sweep that may meet a rule in which it differs from the original.
+    Telling,
+    /// All of them: slower, and the same outcome.
+    Whole,
+}
+
 /// Who wants to know how far it has come.
 pub trait Progress: Send + Sync {
     /// So many mutants are to be tried.
@@ -159,7 +168,12 @@ pub trait Progress: Send + Sync {
 /// # Errors
 /// A scenario that does not pass with the ruleset as it is: then nothing can be said of mutants. And everything that keeps
 /// a lab from measuring.
-pub async fn mutate(scenario: Scenario, settings: &Settings, progress: Arc<dyn Progress>) -> Result<MutationReport> {
+pub async fn mutate(
+    scenario: Scenario,
+    settings: &Settings,
+    sweeps: Sweeps,
+    progress: Arc<dyn Progress>,
+) -> Result<MutationReport> {
     if settings.iptables.backend == Backend::Legacy {
         return Err(CannotMeasure::NoPaths { what: "whether a mutant is equivalent" }.into());
     }
@@ -173,7 +187,7 @@ pub async fn mutate(scenario: Scenario, settings: &Settings, progress: Arc<dyn P
     progress.begin(mutants.len());
     let (of_job, of_baseline) = (Arc::clone(&job), Arc::clone(&baseline));
     let try_out = move |mutant: Mutant| {
-        let fate = trial::of(&of_job, &of_baseline, &mutant)?;
+        let fate = trial::of(&of_job, &of_baseline, &mutant, sweeps)?;
         progress.advance();
         Ok(tried(&of_job, mutant, fate))
     };

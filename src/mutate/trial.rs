@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use super::Fate;
 use super::baseline::{Baseline, Swept};
 use super::effect::{Difference, Effect, Effects, Sweep};
 use super::telling::Differences;
+use super::{Fate, Sweeps};
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{Error, Result, Source};
@@ -37,7 +37,7 @@ struct Question {
 }
 
 /// What becomes of `mutant`.
-pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant) -> Result<Fate> {
+pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<Fate> {
     if let Some(because) = mutant.equivalent {
         return Ok(Fate::Equivalent { because: because.to_owned() });
     }
@@ -45,7 +45,8 @@ pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant) -> Result<Fate> {
         return Ok(Fate::Equivalent { because: "this machine does not have the family".to_owned() });
     };
     let source = mutant.apply(original);
-    let trial = Trial { job, baseline, mutant, swept, listing: Listing::parse(mutant.family, &source) };
+    let listing = Listing::parse(mutant.family, &source);
+    let trial = Trial { job, baseline, mutant, swept, listing, sweeps };
     let shown = if job.plan.keeps_lists {
         trial.in_many_labs(&source).map(Shown::Fate)
     } else {
@@ -65,6 +66,7 @@ struct Trial<'a> {
     mutant: &'a Mutant,
     swept: &'a Swept,
     listing: Listing,
+    sweeps: Sweeps,
 }
 
 impl Trial<'_> {
@@ -188,6 +190,9 @@ impl Trial<'_> {
 
     /// The stimuli of the original's sweep that may tell, by their places.
     fn telling(&self, differences: &Differences) -> Vec<usize> {
+        if self.sweeps == Sweeps::Whole {
+            return (0..self.swept.journeys.len()).collect();
+        }
         let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
         let may_tell = |journeys: &[Journey]| differences.concern(journeys.iter(), |one| one.packet(interface, host));
         let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));

@@ -158,7 +158,7 @@ fn quoted(place: &Place) -> String {
     format!("{}{line}: {}", place.file.display(), place.text)
 }
 /// Prose in lines of at most `width` columns; a word that is longer has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is a line");

@@ -4,7 +4,9 @@ mod exercised;
 mod explained;
 mod findings;
 mod json;
+mod lint;
 mod mutation;
+mod paths;
 mod selftest;
 mod slots;
 mod table;
@@ -19,6 +21,7 @@ use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
 use crate::lab::{Backend, Weather};
+use crate::lint::Finding as Lint;
 use crate::net::{Family, Mac};
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Path;
@@ -29,6 +32,7 @@ use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use findings::findings_table;
 pub use json::to_json;
+pub use lint::lint_table;
 pub use mutation::{Mutation, mutation_table};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use table::{run_table, scan_table};
@@ -52,6 +56,9 @@ pub struct Report {
     /// The scenarios of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenarios: Option<Vec<Scenario>>,
+    /// What is wrong with the text of the rulesets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Vec<Lint>>,
     /// The summary of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
@@ -219,8 +226,9 @@ impl Report {
 
     fn empty(environment: Environment) -> Report {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-        let (scenarios, summary, findings) = (None, None, None);
-        Report { schema: SCHEMA, tool, environment, host: None, probes: Vec::new(), scenarios, summary, findings }
+        let (scenarios, summary, findings, lint) = (None, None, None, None);
+        let (schema, host, probes) = (SCHEMA, None, Vec::new());
+        Report { schema, tool, environment, host, probes, scenarios, summary, findings, lint }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{ProbeRecord, Report, Scenario, Summary, exercised, explained};
+use super::{ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
 use crate::port::{Port, PortSet};
@@ -235,7 +235,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         table.add_row(cells.map(|cell| visible(&cell)));
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
-    text
+    text + &paths::blocks(&report.probes)
 }
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.
@@ -244,10 +244,7 @@ fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
     let mut rows: Vec<(Look, Vec<PortSet>, &ProbeRecord)> = Vec::new();
     for probe in probes {
         let look = (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
-        let ports: PortSet = match (&probe.ports, probe.port) {
-            (Some(ports), _) => ports.parse().unwrap_or_default(),
-            (None, port) => port.into_iter().collect(),
-        };
+        let ports = ports(probe);
         match rows.iter_mut().find(|(other, ..)| *other == look) {
             Some((_, sets, _)) => sets.push(ports),
             None => rows.push((look, vec![ports], probe)),
@@ -255,6 +252,14 @@ fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
     }
     let merge = |sets: Vec<PortSet>| sets.iter().flat_map(PortSet::ranges).collect();
     rows.into_iter().map(|(_, sets, probe)| (merge(sets), probe)).collect()
+}
+
+/// The ports of a record, one or many.
+pub(super) fn ports(record: &ProbeRecord) -> PortSet {
+    match (&record.ports, record.port) {
+        (Some(ports), _) => ports.parse().unwrap_or_default(),
+        (None, port) => port.into_iter().collect(),
+    }
 }
 
 /// As nmap prints it: `reset ttl 64`, `admin-prohibited from 10.0.0.1 ttl 64`.

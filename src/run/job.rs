@@ -206,7 +206,7 @@ impl Job {
 }
 
 /// The scenario's own ruleset, or the one that its sensor generates.
-fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
+pub fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
     if let Some(files) = &scenario.ruleset {
         let of = |family, source: &Option<Source>| source.clone().map(|source| (family, source));
         return of(Family::Ipv4, &files.v4).into_iter().chain(of(Family::Ipv6, &files.v6)).collect();

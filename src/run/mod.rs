@@ -18,6 +18,8 @@ use crate::probe::Probe;
 use crate::scenario::Scenario;
 use crate::vendor::VendorDb;
 
+pub use self::job::rulesets;
+
 use self::job::Job;
 use self::workforce::Workforce;
 

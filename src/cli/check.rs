@@ -1,0 +1,102 @@
+//! `scanlab check`: a ruleset against the intent, before it is deployed. The checks of a run, then what nothing can reach,
+//! then what is wrong with the text.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{FlavourArgument, Format};
+use crate::error::{Result, Source};
+use crate::findings::{self, Findings, Subject};
+use crate::iptables_save::Listing;
+use crate::lab::{HOST_MAC, Iptables};
+use crate::lint::{self, Finding};
+use crate::net::Family;
+use crate::report::{self, Report};
+use crate::run::{self, Settings};
+use crate::scenario::{RulesetFiles, Scenario};
+use crate::sensor::SensorFile;
+
+/// The options of `scanlab check`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The sensor's TOML file: the intent
+    #[arg(long, value_name = "FILE")]
+    sensor: PathBuf,
+    /// IPv4 ruleset, iptables-save text; without any ruleset, the one that the sensor generates
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// IPv6 ruleset, ip6tables-save text
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+    /// Which of the installed iptables to use
+    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
+    iptables: FlavourArgument,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Checks, and reports. The status is that of a run; findings do not change it.
+pub fn check(options: Options) -> Result<ExitCode> {
+    let scenario = scenario(&options)?;
+    let iptables = super::find_iptables(options.iptables)?;
+    let vendors = Arc::new(super::run::vendors(None)?);
+    let jobs = usize::from(super::run::default_jobs());
+    let settings = Settings { iptables: iptables.clone(), jobs, vendors };
+    let rulesets = run::rulesets(&scenario);
+    let swept = (scenario.clone(), iptables.clone(), rulesets.clone());
+    let (found, findings) = super::interruptible(async {
+        let found = run::run(vec![scenario], settings).await?;
+        let findings = tokio::task::spawn_blocking(move || findings(&swept.0, &swept.1, &swept.2)).await;
+        Ok((found, findings.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?))
+    })?;
+    let environment = super::environment(&iptables, found.weather.clone());
+    let report =
+        Report { findings: Some(findings), lint: Some(lint(&rulesets)), ..Report::of_run(&found, environment) };
+    super::print(&match options.format {
+        Format::Table => text(&report),
+        Format::Json => report::to_json(&report),
+    })?;
+    Ok(ExitCode::from(super::run::status(&found)))
+}
+
+/// What is wrong with the text of these rulesets.
+pub fn lint(rulesets: &[(Family, Source)]) -> Vec<Finding> {
+    let listing = |wanted: Family| {
+        let ruleset = rulesets.iter().find(|(family, _)| *family == wanted);
+        ruleset.map(|(family, source)| Listing::parse(*family, source))
+    };
+    lint::lint(listing(Family::Ipv4).as_ref(), listing(Family::Ipv6).as_ref())
+}
+
+fn scenario(options: &Options) -> Result<Scenario> {
+    let SensorFile { source, sensor, host } = SensorFile::load(&options.sensor)?;
+    let read = |path: &Option<PathBuf>| path.as_deref().map(Source::read).transpose();
+    let (v4, v6) = (read(&options.rules)?, read(&options.rules6)?);
+    let ruleset = (v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 });
+    let title = "the ruleset does what the sensor means".to_owned();
+    Ok(Scenario { source, title, sensor: Some(sensor), ruleset, host, expect: Vec::new(), known: Vec::new() })
+}
+
+fn findings(scenario: &Scenario, iptables: &Iptables, rulesets: &[(Family, Source)]) -> Result<Findings> {
+    findings::measure(&Subject {
+        iptables,
+        interface: &scenario.host.interface,
+        mac: scenario.host.mac.unwrap_or(HOST_MAC),
+        addresses: &scenario.host.addresses,
+        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+    })
+}
+
+fn text(report: &Report) -> String {
+    let width = super::width();
+    let parts = [
+        report.findings.as_ref().map(|findings| report::findings_table(findings, width)),
+        report.lint.as_ref().map(|lint| report::lint_table(lint, width)),
+        Some(report::run_table(report, width)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}

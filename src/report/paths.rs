@@ -1,0 +1,60 @@
+//! Paths for people: the rules that probes met, in order; probes that went the same way are told together.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::ProbeRecord;
+use super::table::visible;
+use crate::path::{Path, Step};
+use crate::port::PortSet;
+
+/// One block for each way that probes went, of those whose paths are known. Rules are not cut, since a rule that is not
+/// whole is of no use.
+pub fn blocks(probes: &[ProbeRecord]) -> String {
+    let mut text = String::new();
+    for (way, of) in ways(probes) {
+        let Some(path) = &way.path else { continue };
+        let state = way.conntrack.map(|state| format!(", {state} to conntrack")).unwrap_or_default();
+        let _ = writeln!(text, "path  {} at {} ({}{state})", way.scan, of.to_string().replace(',', ", "), way.family);
+        write_steps(&mut text, path, "no rule of the ruleset matched");
+        if let Some(answer) = &way.answer_path {
+            let _ = writeln!(text, "      its answer");
+            write_steps(&mut text, answer, "no rule of the ruleset matched");
+        }
+    }
+    text
+}
+
+fn write_steps(text: &mut String, path: &Arc<Path>, none: &str) {
+    if path.steps.is_empty() {
+        let _ = writeln!(text, "      {none}");
+    }
+    for step in &path.steps {
+        let _ = writeln!(text, "      {}", visible(&in_words(step)));
+    }
+}
+
+/// `filter INPUT 12, line 18: continue  -A INPUT ...`
+fn in_words(step: &Step) -> String {
+    let Step { table, chain, rule, line, text, verdict, .. } = step;
+    let number = rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+    let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    format!("{table} {chain}{number}{line}: {verdict}  {text}")
+}
+
+/// Probes of one technique and family that went the same way, with their ports.
+fn ways(probes: &[ProbeRecord]) -> Vec<(&ProbeRecord, PortSet)> {
+    let mut ways: Vec<(&ProbeRecord, Vec<std::ops::RangeInclusive<u16>>)> = Vec::new();
+    for record in probes {
+        let ports = super::table::ports(record);
+        let same = |(other, _): &&mut (&ProbeRecord, _)| {
+            (other.scan, other.family) == (record.scan, record.family)
+                && (&other.path, &other.answer_path) == (&record.path, &record.answer_path)
+        };
+        match ways.iter_mut().find(same) {
+            Some((_, all)) => all.extend(ports.ranges()),
+            None => ways.push((record, ports.ranges().collect())),
+        }
+    }
+    ways.into_iter().map(|(record, ranges)| (record, ranges.into_iter().collect())).collect()
+}
