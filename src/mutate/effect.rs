@@ -136,6 +136,11 @@ impl Effect {
         self.own.iter().flat_map(|way| &way.lines).map(|(prefix, _)| prefix.as_str()).collect()
     }
 
+    /// The first line that has a limit, and which.
+    pub fn limited_line(&self) -> Option<(&str, Limit)> {
+        self.own.iter().flat_map(|way| &way.lines).find_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
+    }
+
     /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.
     pub fn same_verdict_and_lines(&self, other: &Effect) -> bool {
         self.fate() == other.fate() && self.lines() == other.lines()

@@ -12,13 +12,15 @@ use super::{Fate, Sweeps};
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{Error, Result, Source};
-use crate::iptables_save::{Listing, Packet};
+use crate::iptables_save::{Content, Limit, Listing, Packet};
 use crate::lab::{Lab, Limits};
 use crate::mutant::Mutant;
 use crate::path;
 use crate::plan::{Burst, Cell, Key};
+use crate::rate::Rate;
 use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
+use crate::scan::Technique;
 use crate::sweep::{Direction, Journey, Lead, Plan, Sender, Stimulus};
 
 /// What a lab with the mutant has shown.
@@ -231,7 +233,9 @@ impl Trial<'_> {
         let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
             let differs = format!("`{packet}`{when} is answered or limited in another way");
-            return Fate::Survived { row: None, differs };
+            let limited = original.limited_line().filter(|limited| mutant.limited_line() != Some(*limited));
+            let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, prefix, limit));
+            return Fate::Survived { row, differs };
         }
         let (then, now) = (verdict_word(original), verdict_word(mutant));
         let (lines, other_lines) = (original.lines(), mutant.lines());
@@ -244,6 +248,19 @@ impl Trial<'_> {
             self.mutant.family
         );
         Fate::Survived { row: one_line.then_some(row), differs }
+    }
+
+    /// A rate is asked about with a burst of scan probes.
+    fn rate_row(&self, stimulus: &Stimulus, prefix: &str, limit: Limit) -> Option<String> {
+        let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
+        let of_flags = |technique: &Technique| technique.profile().flags == flags;
+        let technique = Technique::ALL.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
+        let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
+        Some(format!(
+            "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{}\"\nlog    = {prefix:?}\n\
+             rate   = {{ rate = \"{rate}\", burst = {} }}\n",
+            self.mutant.family, limit.burst
+        ))
     }
 
     fn is_here(&self, family: crate::net::Family) -> bool {
