@@ -25,7 +25,7 @@ use crate::port::Port;
 use crate::scan::{PortState, Technique};
 use crate::sensor::{Host, Limit, Sensor, Service};
 
-pub use packets::{PacketExpectation, packet_expectations};
+pub use packets::{Author, PacketExpectation, packet_expectations};
 
 /// What one probe must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,7 +353,7 @@ mod tests {
 
     /// What is expected of each packet over both families: `tcp RST to 1: drop`.
     fn packet_table(sensor: &Sensor) -> String {
-        let rows = packet_expectations(sensor, &host(&[22, 32232])).into_iter().map(|row| {
+        let rows = packet_expectations(sensor, &host(&[22, 32232]), Author::Sensor).into_iter().map(|row| {
             let log = row.log.map_or(String::new(), |prefix| format!(", {prefix:?}"));
             format!("{}: {}{log}\n", row.packet, row.verdict)
         });
@@ -382,8 +382,14 @@ mod tests {
     }
 
     #[test]
+    fn of_a_ruleset_that_somebody_else_wrote_little_is_expected() {
+        let rows = packet_expectations(&sensor(), &host(&[22, 32232]), Author::Other);
+        assert!(!rows.is_empty() && rows.iter().all(|row| row.packet.needs_a_service()), "{rows:?}");
+    }
+
+    #[test]
     fn a_connection_takes_something_that_listens() {
-        let deaf = packet_expectations(&sensor(), &host(&[]));
+        let deaf = packet_expectations(&sensor(), &host(&[]), Author::Sensor);
         assert!(deaf.iter().all(|row| !row.packet.needs_a_service()));
     }
 

@@ -67,49 +67,27 @@ fn run_rules(rules: &Rules, options: &[&str]) -> Ended {
 
 /// Plants the fault; `expected` are all checks that must not match.
 fn assert_caught(plant: impl FnOnce(&mut Rules), expected: impl IntoIterator<Item = String>) {
+    assert_caught_with(&[], plant, expected);
+}
+
+fn assert_caught_with(options: &[&str], plant: impl FnOnce(&mut Rules), expected: impl IntoIterator<Item = String>) {
     let _machine = share_the_machine();
-    let ended = run_with(plant, &[]);
+    let mut rules = Rules::generated();
+    plant(&mut rules);
+    let ended = run_rules(&rules, options);
     let expected: BTreeSet<String> = expected.into_iter().collect();
     assert_eq!(ended.not_matched(), expected, "{}", ended.stderr);
     assert_eq!(ended.status, Some(i32::from(!expected.is_empty())), "{}", ended.stderr);
-}
-
-/// With the legacy iptables, which does not tell what became of a packet that is no scan: that is said of each.
-fn assert_caught_by_legacy(plant: impl FnOnce(&mut Rules), expected: impl IntoIterator<Item = String>) {
-    let _machine = share_the_machine();
-    let ended = run_with(plant, &["--iptables", "legacy"]);
-    assert_eq!(ended.not_run(), ended.packets(), "{}", ended.stderr);
-    let mismatched: BTreeSet<String> = ended.not_matched().difference(&ended.not_run()).cloned().collect();
-    assert_eq!(mismatched, expected.into_iter().collect(), "{}", ended.stderr);
-    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
-}
-
-fn run_with(plant: impl FnOnce(&mut Rules), options: &[&str]) -> Ended {
-    let mut rules = Rules::generated();
-    plant(&mut rules);
-    run_rules(&rules, options)
 }
 
 fn cells(family: &str, scan: &str, ports: &[u16]) -> Vec<String> {
     ports.iter().map(|port| format!("{family} {scan} {port}")).collect()
 }
 
-/// Flags that are neither those of an opening nor of a named scan, at the ports at which they are tried.
-fn odd_flags(family: &str) -> Vec<String> {
-    const ODD: [&str; 10] =
-        ["URG", "RST", "FIN,SYN", "FIN,PSH", "FIN,URG", "PSH,URG", "SYN,ACK", "FIN,ACK", "PSH,ACK", "ALL"];
-    let at = |flags: &str| [1, 22, 32232].map(|port| format!("{family} tcp {flags} to {port}"));
-    ODD.into_iter().flat_map(at).collect()
-}
-
 /// What goes on in a connection to each of `ports`.
 fn established(family: &str, ports: &[u16]) -> Vec<String> {
     let at = |port: &u16| ["ACK", "PSH,ACK"].map(|flags| format!("{family} tcp {flags} to {port} established"));
     ports.iter().flat_map(at).collect()
-}
-
-fn packets(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 fn rate(family: &str, scan: &str, port: u16) -> Vec<String> {
@@ -139,7 +117,7 @@ fn xmas_is_not_logged() {
 #[test]
 fn xmas_is_not_logged_by_legacy() {
     let plant = |rules: &mut Rules| delete(&mut rules.v4, &["Xmas scan: "]);
-    assert_caught_by_legacy(plant, whole_scan("ipv4", "xmas"));
+    assert_caught_with(&["--iptables", "legacy"], plant, whole_scan("ipv4", "xmas"));
 }
 
 /// The default deny drops it all the same: no packet can tell.
@@ -202,7 +180,7 @@ fn the_drop_of_a_watched_port_has_a_limit() {
 fn there_is_no_default_deny() {
     let plant = |rules: &mut Rules| delete(&mut rules.v6, &["-p tcp -j DROP"]);
     let syn = [cells("ipv6", "syn", &UNNAMED), cells("ipv6", "connect", &UNNAMED), rate("ipv6", "syn", 1)];
-    assert_caught(plant, [syn.concat(), odd_flags("ipv6")].concat());
+    assert_caught(plant, syn.concat());
 }
 
 /// The handshake's last segment is taken for an ACK scan.
@@ -210,15 +188,14 @@ const UNGREETED: [&str; 2] = ["ipv4 connect 22", "ipv4 connect 32232"];
 
 #[test]
 fn established_connections_are_cut() {
-    let answers = packets(&["ipv4 tcp SYN,ACK to 40000 answer", "ipv4 tcp ACK to 40000 established by host"]);
-    let cut = [packets(&UNGREETED), established("ipv4", &[22, 32232]), answers];
-    assert_caught(|rules| delete(&mut rules.v4, &["ESTABLISHED"]), cut.concat());
+    let cut = [UNGREETED.map(str::to_owned).to_vec(), established("ipv4", &[22, 32232])].concat();
+    assert_caught(|rules| delete(&mut rules.v4, &["ESTABLISHED"]), cut);
 }
 
 #[test]
 fn established_connections_are_cut_by_legacy() {
     let plant = |rules: &mut Rules| delete(&mut rules.v4, &["ESTABLISHED"]);
-    assert_caught_by_legacy(plant, UNGREETED.map(str::to_owned));
+    assert_caught_with(&["--iptables", "legacy"], plant, UNGREETED.map(str::to_owned));
 }
 
 #[test]
@@ -241,12 +218,11 @@ fn a_watched_port_answers_with_a_reset() {
     assert_caught(|rules| alter(&mut rules.v4, &["--dport 139 ", "-j DROP"], "DROP", reject), opening("ipv4", 139));
 }
 
-/// Conntrack calls all three INVALID, and so it does an ICMP error that quotes no connection.
+/// Conntrack calls all three INVALID.
 #[test]
 fn invalid_packets_are_dropped_before_the_scan_rules() {
     let plant = |rules: &mut Rules| prepend(&mut rules.v4, "-A INPUT -m conntrack --ctstate INVALID -j DROP");
-    let errors = packets(&["ipv4 icmp 3/4", "ipv4 icmp 11/0", "ipv4 icmp 12/0"]);
-    assert_caught(plant, [["null", "fin", "xmas"].map(|scan| whole_scan("ipv4", scan)).concat(), errors].concat());
+    assert_caught(plant, ["null", "fin", "xmas"].map(|scan| whole_scan("ipv4", scan)).concat());
 }
 
 /// All but what is open and leaves no line in any case.
@@ -256,51 +232,10 @@ fn there_is_no_ruleset_for_ipv6() {
     let mut expected = ["null", "fin", "xmas", "ack"].map(|scan| whole_scan("ipv6", scan)).concat();
     expected.extend(["syn", "connect"].map(|scan| cells("ipv6", scan, &but_ssh)).concat());
     expected.extend(LOGGED.into_iter().chain([1]).flat_map(|port| rate("ipv6", "syn", port)));
-    expected.extend(odd_flags("ipv6"));
     assert_caught(|rules| rules.v6.clear(), expected);
 }
 
 #[test]
 fn neighbour_discovery_is_cut_off() {
-    let messages = ["1/0", "1/4 answer", "2/0", "3/0", "4/0", "128/0", "129/0 answer", "134/0", "135/0", "136/0"];
-    let messages = messages.map(|message| format!("ipv6 icmpv6 {message}"));
-    let cut = messages.into_iter().chain(["ipv6 ndp".to_owned()]);
-    assert_caught(|rules| prepend(&mut rules.v6, "-A INPUT -p ipv6-icmp -j DROP"), cut);
-}
-
-/// A rule that looks at a flag less takes what is no FIN scan; its DROP is the right one all the same.
-#[test]
-fn the_fin_scan_is_seen_where_there_is_none() {
-    let plant = |rules: &mut Rules| alter(&mut rules.v4, &["FIN scan: "], "RST,PSH,ACK", "RST,ACK");
-    assert_caught(plant, [1, 22, 32232].map(|port| format!("ipv4 tcp FIN,PSH to {port}")));
-}
-
-#[test]
-fn loopback_is_cut() {
-    let plant = |rules: &mut Rules| alter(&mut rules.v6, &["-i lo "], "ACCEPT", "DROP");
-    assert_caught(plant, [1, 22, 32232].map(|port| format!("ipv6 tcp SYN to {port} over lo")));
-}
-
-#[test]
-fn loopback_is_logged() {
-    let plant = |rules: &mut Rules| prepend(&mut rules.v4, "-A INPUT -i lo -p tcp -j LOG --log-prefix \"lo: \"");
-    assert_caught(plant, [1, 22, 32232].map(|port| format!("ipv4 tcp SYN to {port} over lo")));
-}
-
-#[test]
-fn udp_is_denied_where_only_tcp_is_meant() {
-    let plant = |rules: &mut Rules| prepend(&mut rules.v4, "-A INPUT -p udp -j DROP");
-    assert_caught(plant, packets(&["ipv4 udp to 53", "ipv4 udp from 53 to 40000 answer"]));
-}
-
-#[test]
-fn the_host_may_not_open_connections() {
-    let plant = |rules: &mut Rules| prepend(&mut rules.v4, "-A OUTPUT -p tcp -m tcp --dport 443 -j DROP");
-    assert_caught(plant, packets(&["ipv4 tcp SYN to 443 from host"]));
-}
-
-#[test]
-fn a_protocol_that_nobody_names_is_refused() {
-    let plant = |rules: &mut Rules| prepend(&mut rules.v4, "-A INPUT -p gre -j REJECT");
-    assert_caught(plant, packets(&["ipv4 protocol 47"]));
+    assert_caught(|rules| prepend(&mut rules.v6, "-A INPUT -p ipv6-icmp -j DROP"), ["ipv6 ndp".to_owned()]);
 }

@@ -71,7 +71,7 @@ fn matches(shown: &[&str], printed: &[&str]) -> bool {
 fn every_command_prints_what_is_shown() {
     let readme = text("README.md");
     let folder = tempfile::tempdir().expect("a folder");
-    for file in blocks(&readme, "toml") {
+    for file in ["toml", "iptables"].into_iter().flat_map(|language| blocks(&readme, language)) {
         let name = file.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a first line with its name");
         fs::write(folder.path().join(name), file).expect("write the file");
     }

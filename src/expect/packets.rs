@@ -1,4 +1,6 @@
-//! What packets that are no scan must find, from the intent alone.
+//! What packets that are no scan must find, from the intent alone. Of a ruleset that somebody else wrote little is expected:
+//! rulesets that mean the same may differ in what they do with packets that the intent says nothing of. Of the sensor's own
+//! order more is, since it promises more.
 //!
 //! 1. The host talks to itself: over loopback everything gets through, and leaves no line. The article does not speak of
 //!    it, so its order promises it only where everything is denied, and loopback has to be kept alive.
@@ -37,19 +39,36 @@ pub struct PacketExpectation {
     pub log: Option<String>,
 }
 
+/// Who wrote the ruleset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// The sensor: it keeps what its order promises.
+    Sensor,
+    /// Somebody else.
+    Other,
+}
+
 /// Of each kind of packet one, and two where a port has a name.
-pub fn packet_expectations(sensor: &Sensor, host: &Host) -> Vec<PacketExpectation> {
+pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<PacketExpectation> {
     let mut list = List::default();
-    loopback(sensor, host, &mut list);
-    odd_flags(sensor, host, &mut list);
-    if sensor.order == Order::Hardened {
-        openings(sensor, &mut list);
-        beside_named_ports(sensor, &mut list);
-        scans(sensor, host, &mut list);
+    match author {
+        Author::Sensor => promised(sensor, host, &mut list),
+        Author::Other => in_connections(sensor, host, &mut list),
     }
-    connections(sensor, host, &mut list);
-    other_protocols(sensor, &mut list);
     list.0
+}
+
+fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
+    loopback(sensor, host, list);
+    odd_flags(sensor, host, list);
+    if sensor.order == Order::Hardened {
+        openings(sensor, list);
+        beside_named_ports(sensor, list);
+        scans(sensor, host, list);
+    }
+    in_connections(sensor, host, list);
+    of_the_host(sensor, list);
+    other_protocols(sensor, list);
 }
 
 #[derive(Default)]
@@ -154,12 +173,17 @@ fn syn_scan(sensor: &Sensor) -> Option<String> {
     sensor.scans.contains(&Technique::Syn).then(|| sensor.scan_prefix(Technique::Syn))
 }
 
-fn connections(sensor: &Sensor, host: &Host, list: &mut List) {
+/// What goes on in a connection to what is served.
+fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
         for flags in ["ACK", "PSH,ACK"] {
             list.accepted(&format!("tcp {flags} to {port} established"));
         }
     }
+}
+
+/// What the host opens, and what comes back.
+fn of_the_host(sensor: &Sensor, list: &mut List) {
     let own = own_port(sensor);
     list.accepted("tcp SYN to 443 from host");
     list.accepted(&format!("tcp SYN,ACK to {own} answer"));

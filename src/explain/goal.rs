@@ -3,6 +3,7 @@
 use crate::check::{Check, Findings};
 use crate::observation::Observation;
 use crate::probe::Probe;
+use crate::rate::Rate;
 use crate::scan::{FilterVerdict, PortState};
 
 /// What was meant.
@@ -22,6 +23,8 @@ pub enum Goal {
         expected: u32,
         /// How many there were.
         observed: u32,
+        /// At which rate, when that is another.
+        rate: Option<Rate>,
     },
     /// To let it in.
     LetIn(PortState),
@@ -83,7 +86,8 @@ fn verdict(expected: &Findings, observed: &Findings) -> Option<Goal> {
 fn lines(expected: &Findings, observed: &Findings) -> Option<Goal> {
     let (wanted, found) = (expected.lines?, observed.lines?);
     let prefix = expected.log.iter().flatten().next()?.clone();
-    (wanted != found).then_some(Goal::Lines { prefix, expected: wanted, observed: found })
+    let rate = expected.rate.filter(|_| expected.rate != observed.rate);
+    (wanted != found || rate.is_some()).then_some(Goal::Lines { prefix, expected: wanted, observed: found, rate })
 }
 
 fn conversation(expected: &Findings, observed: &Findings) -> Option<Goal> {

@@ -47,7 +47,7 @@ impl<'a> Case<'a, '_> {
             Goal::Line(prefix) => self.line(goal, prefix),
             Goal::NoLine(prefix) => self.no_line(prefix),
             Goal::OneLine(prefix) => self.one_line(goal, prefix),
-            Goal::Lines { observed, .. } => self.lines(goal, *observed),
+            Goal::Lines { expected, observed, .. } => self.lines(goal, *expected, *observed),
             Goal::LetIn(state) => self.let_in(goal, *state),
             Goal::KeepOut(_) => self.keep_out(goal),
             Goal::Conversation => self.conversation(),
@@ -83,12 +83,13 @@ impl<'a> Case<'a, '_> {
     }
 
     /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
-    fn lines(&self, goal: &Goal, observed: u32) -> Judgement<'a> {
+    fn lines(&self, goal: &Goal, expected: u32, observed: u32) -> Judgement<'a> {
         let Some(meant) = meant::find(goal, self.packet, self.scene) else { return self.judgement(Cause::NoRule) };
         if !meant.is_on(self.path) && observed == 0 {
             return self.why_not(meant);
         }
-        let cause = if limit_is_first(meant.rule) { Cause::LimitFirst } else { Cause::OtherRate };
+        let cause =
+            if limit_is_first(meant.rule) && expected != observed { Cause::LimitFirst } else { Cause::OtherRate };
         self.judgement(cause).meant(meant)
     }
 

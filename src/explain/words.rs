@@ -219,12 +219,15 @@ impl Speaker<'_> {
     }
 
     fn rate(&self) -> String {
-        let Goal::Lines { expected, observed, .. } = &self.finding.goal else { return String::new() };
+        let Goal::Lines { expected, observed, rate, .. } = &self.finding.goal else { return String::new() };
         let limit = match self.limit() {
             none if none.is_empty() => "it has no limit".to_owned(),
             limit => format!("its limit is {limit}"),
         };
-        format!("{} logs {observed} of the burst, and {expected} were meant: {limit}", self.meant())
+        match rate {
+            Some(rate) if expected == observed => format!("{} was meant to log at {rate}: {limit}", self.meant()),
+            _ => format!("{} logs {observed} of the burst, and {expected} were meant: {limit}", self.meant()),
+        }
     }
 
     fn policy(&self) -> String {

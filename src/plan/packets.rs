@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::Paths;
 use crate::check::Findings;
 use crate::error::{Error, Result};
-use crate::expect::packet_expectations;
+use crate::expect::{Author, packet_expectations};
 use crate::net::Family;
 use crate::scenario::{ExpectRow, Packet, Scenario};
 
@@ -32,7 +32,8 @@ pub fn plan(scenario: &Scenario, keeps_lists: bool, paths: Paths) -> Result<Vec<
 fn cells(scenario: &Scenario, paths: Paths) -> Result<Vec<PacketCell>> {
     let mut cells: BTreeMap<(Family, Packet), Findings> = BTreeMap::new();
     if let Some(sensor) = scenario.sensor.as_ref().filter(|_| paths == Paths::Known) {
-        for expectation in packet_expectations(sensor, &scenario.host) {
+        let author = if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor };
+        for expectation in packet_expectations(sensor, &scenario.host, author) {
             let log = Findings::one_line(expectation.log.as_deref());
             let expected = Findings { verdict: Some(expectation.verdict), log, ..Findings::default() };
             cells.insert((expectation.family, expectation.packet), expected);

@@ -4,6 +4,7 @@ use super::super::Stand;
 use super::super::goal::Goal;
 use super::{Candidate, Smith, names_one_port, replaced, text_of};
 use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
+use crate::rate::Rate;
 
 impl<'a> Smith<'a> {
     /// A LOG for a port that is to see connections begin, and scans not.
@@ -104,9 +105,13 @@ impl<'a> Smith<'a> {
     }
 
     pub(super) fn right_burst(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Lines { expected, .. }) = (self.finding.meant, &self.finding.goal) else {
+        let (Some(meant), Goal::Lines { expected, observed, rate, .. }) = (self.finding.meant, &self.finding.goal)
+        else {
             return Vec::new();
         };
+        if let (Some(rate), true) = (rate, expected == observed) {
+            return right_rate(meant.rule, *rate).into_iter().collect();
+        }
         let burst = format!("--limit-burst {expected}");
         let find = |wanted: fn(&Match) -> bool| meant.rule.clauses.iter().find(|clause| wanted(&clause.ask));
         let text =
@@ -116,15 +121,16 @@ impl<'a> Smith<'a> {
                     let limit = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
                     meant.rule.with(clause, &format!("{limit} {burst}"))
                 }
-                (None, None) => return self.with_limit(meant, &burst),
+                (None, None) => return self.with_limit(meant, *rate, &burst),
             };
         vec![replaced(meant.rule, text, format!("set the burst of line {} to {expected}", meant.rule.line))]
     }
 
-    fn with_limit(&self, meant: Stand, burst: &str) -> Vec<Candidate> {
+    fn with_limit(&self, meant: Stand, rate: Option<Rate>, burst: &str) -> Vec<Candidate> {
+        let Some(rate) = rate else { return Vec::new() };
         let Some(target) = &meant.rule.target else { return Vec::new() };
         let target = meant.rule.text.get(target.span.clone()).unwrap_or_default();
-        let text = meant.rule.with_target(&format!("-m limit --limit 5/min {burst} {target}"));
+        let text = meant.rule.with_target(&format!("-m limit --limit {rate} {burst} {target}"));
         vec![replaced(meant.rule, text, format!("give line {} a limit", meant.rule.line))]
     }
 
@@ -163,4 +169,11 @@ fn flags_of_iptables(flags: u8) -> String {
         0 => "NONE".to_owned(),
         flags => NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(","),
     }
+}
+
+/// The same limit, recovering as fast as was meant.
+fn right_rate(rule: &Rule, rate: Rate) -> Option<Candidate> {
+    let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
+    let words = format!("write `--limit {rate}` in line {}", rule.line);
+    Some(replaced(rule, rule.with(limit, &format!("--limit {rate}")), words))
 }
