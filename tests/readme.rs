@@ -73,7 +73,7 @@ fn every_command_prints_what_is_shown() {
     let folder = tempfile::tempdir().expect("a folder");
     for file in ["toml", "iptables"].into_iter().flat_map(|language| blocks(&readme, language)) {
         let name = file.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a first line with its name");
-        fs::write(folder.path().join(name), file).expect("write the file");
+        fs::write(folder.path().join(name), format!("{file}\n")).expect("write the file");
     }
     let mut session = Session { folder: folder.path(), status: 0 };
     let blocks = blocks(&readme, "console");

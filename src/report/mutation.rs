@@ -39,14 +39,15 @@ impl Mutation {
 /// that sums up.
 pub fn mutation_table(report: &Mutation, width: u16) -> String {
     let mut text = String::new();
-    for one in &report.mutations {
+    for (number, one) in report.mutations.iter().enumerate() {
+        let _ = write!(text, "{}", if number == 0 { "" } else { "\n" });
         let _ = writeln!(text, "{}\n{}", visible(&one.scenario), visible(&one.file.display().to_string()));
         let _ = writeln!(text, "{}", operators(&one.mutants, width).trim_fmt());
         one.mutants.iter().for_each(|mutant| write_survivor(&mut text, mutant));
-        let _ = writeln!(text, "{}\n", summary_line(&one.summary));
+        let _ = writeln!(text, "{}", summary_line(&one.summary));
     }
     if report.mutations.len() > 1 {
-        let _ = writeln!(text, "all: {}", summary_line(&report.summary));
+        let _ = writeln!(text, "\nall: {}", summary_line(&report.summary));
     }
     text
 }
