@@ -3,16 +3,18 @@
 //! It takes the *intent* of a sensor (which ports are served, watched or refused, which scans are logged, under which
 //! MAC address it hides), generates the iptables ruleset for it (or takes yours), loads it in a throw-away network
 //! namespace behind a TAP interface, plays the attacker on the other end of that interface with nmap-equivalent probes,
-//! reads back the replies and the kernel's log lines, and reports each mismatch between expected and observed.
+//! reads back the replies, the kernel's log lines and the path of every packet through the rules, and reports each mismatch
+//! between expected and observed, with the reason.
 //!
 //! # The one idea
 //!
 //! **The kernel has answered before `write()` returns.** A frame written to a TAP runs the whole receive path
-//! (netfilter, TCP, the reply, printk) in the writer's own context. So a probe is a function call, and *no reply* is a
+//! (netfilter, TCP, the reply, printk, the rule trace) in the writer's own context. So a probe is a function call, and *no reply* is a
 //! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* (an ARP probe, whose
 //! answer no iptables rule can hold back) and the lab waits for the fence; what belongs to a probe is told by what the
-//! probe carries, never by order; and *canaries*, before and after, prove that the log is being read. A blind or lossy
-//! instrument is an error of its own ([`error::CannotMeasure`], exit status 3), never a verdict. [`selftest`] plants faults
+//! probe carries, never by order; and *canaries*, before and after, prove that log and trace are being read. Trace, log and
+//! reply are three witnesses of every probe, which must agree. A blind, lossy or contradicted instrument is an error of its
+//! own ([`error::CannotMeasure`], exit status 3), never a verdict. [`selftest`] plants faults
 //! in each of these, and fails when one of them fools the lab.
 //!
 //! # The straight line
@@ -20,8 +22,12 @@
 //! ```text
 //! scenario ─► sensor ─► ruleset ──────► lab: namespace, TAP, rules, listeners, log
 //!       │        └────► expect ──┐
-//!       └─► plan ─► probes ──► lab.send ─► observations ─► compare ─► checks ─► report ─► exit status
+//!       └─► plan ─► probes ──► lab.send ─► observations ─► compare ─► checks ─► explain ─► report ─► exit status
 //! ```
+//!
+//! A patch that [`explain`] proposes goes once around this line before anybody is told of it, and so does every mutant of
+//! [`mutate`]. What a rule *does* is measured, always; a rule is *read* ([`iptables_save`]) to say why it did not match, to
+//! know what to send, and to break it.
 //!
 //! Expectations ([`expect`]) come from the sensor alone and never see the ruleset, or both would share one bug.
 //!
@@ -35,7 +41,7 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`mutate`], [`selftest`], [`report`] | the steps of a run; faults planted in the lab itself; facts formatted for people and programs |
+//! | 5 | [`run`], [`mutate`], [`selftest`], [`report`] | the steps of a run; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
