@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::visible;
+use super::visible::visible;
 use crate::coverage::{Coverage, RuleHits};
 
 /// One line for each ruleset, and one for each of its rules that no packet met; lines are cut at `width` columns.

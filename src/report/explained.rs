@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use super::slots::Slots;
-use super::table::{visible, whereabouts};
+use super::visible::visible;
+use super::whereabouts::whereabouts;
 use crate::check::{Check, Outcome};
 use crate::explanation::{Explanation, Patch, Place};
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::table::visible;
+use super::visible::visible;
 use crate::findings::{Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable};
 
 /// The findings, at most `width` columns wide.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::explained::wrapped;
-use super::table::visible;
+use super::visible::visible;
 use crate::lint::Finding;
 
 /// One paragraph for each finding, in the order of the lines; at most `width` columns wide.

@@ -10,6 +10,8 @@ mod paths;
 mod selftest;
 mod slots;
 mod table;
+mod visible;
+mod whereabouts;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -155,6 +157,16 @@ pub struct ProbeRecord {
     /// What the filter did with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
+}
+
+impl ProbeRecord {
+    /// Its ports, one or many.
+    fn ports(&self) -> PortSet {
+        match (&self.ports, self.port) {
+            (Some(ports), _) => ports.parse().unwrap_or_default(),
+            (None, port) => port.into_iter().collect(),
+        }
+    }
 }
 
 fn steps<S: Serializer>(path: &Option<Arc<Path>>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::table::visible;
+use super::visible::visible;
 use super::{Environment, SCHEMA};
 use crate::mutant::Operator;
 use crate::mutate::{Fate, MutationReport, Summary, Tried};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::ProbeRecord;
-use super::table::visible;
+use super::visible::visible;
 use crate::path::{Path, Step};
 use crate::port::PortSet;
 
@@ -46,7 +46,7 @@ fn in_words(step: &Step) -> String {
 fn ways(probes: &[ProbeRecord]) -> Vec<(&ProbeRecord, PortSet)> {
     let mut ways: Vec<(&ProbeRecord, Vec<std::ops::RangeInclusive<u16>>)> = Vec::new();
     for record in probes {
-        let ports = super::table::ports(record);
+        let ports = record.ports();
         let same = |(other, _): &&mut (&ProbeRecord, _)| {
             (other.scan, other.family) == (record.scan, record.family)
                 && (&other.path, &other.answer_path) == (&record.path, &record.answer_path)

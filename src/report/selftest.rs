@@ -5,7 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::table::{new_table, visible};
+use super::table::new_table;
+use super::visible::visible;
 use super::{Environment, SCHEMA};
 use crate::selftest::{Outcome, Row, SelfTest};
 

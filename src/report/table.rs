@@ -1,11 +1,12 @@
 //! The report for people: what is not as expected first, with the reason; then the rest; then one line that sums up.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::visible::visible;
+use super::whereabouts::{scan, whereabouts};
 use super::{ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
@@ -84,32 +85,6 @@ fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
         table.add_row([visible(&whereabouts(checks)), visible(why)]);
     }
     (!reasons.is_empty()).then_some(table)
-}
-
-/// More packets than this are counted, since the table above has them all.
-const NAMED_PACKETS: usize = 6;
-
-/// `null fin xmas at 80, 443`
-pub(super) fn whereabouts(checks: &[&Check]) -> String {
-    let mut scans: Vec<String> = checks.iter().map(|check| scan(check)).collect();
-    scans.dedup();
-    let mut seen = BTreeSet::new();
-    scans.retain(|scan| seen.insert(scan.clone()));
-    let packets = checks.iter().filter(|check| check.subject.packet().is_some()).count();
-    if packets == checks.len() && scans.len() > NAMED_PACKETS {
-        return format!("{} packets", scans.len());
-    }
-    let ports: PortSet = checks.iter().filter_map(|check| check.port).collect();
-    let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
-    format!("{}{at}", scans.join(", "))
-}
-
-/// `xmas`, or `20 x xmas` for a burst.
-fn scan(check: &Check) -> String {
-    match check.burst_of {
-        Some(probes) => format!("{probes} x {}", check.subject),
-        None => check.subject.to_string(),
-    }
 }
 
 /// An empty table, at most `width` columns wide.
@@ -244,7 +219,7 @@ fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
     let mut rows: Vec<(Look, Vec<PortSet>, &ProbeRecord)> = Vec::new();
     for probe in probes {
         let look = (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
-        let ports = ports(probe);
+        let ports = probe.ports();
         match rows.iter_mut().find(|(other, ..)| *other == look) {
             Some((_, sets, _)) => sets.push(ports),
             None => rows.push((look, vec![ports], probe)),
@@ -252,14 +227,6 @@ fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
     }
     let merge = |sets: Vec<PortSet>| sets.iter().flat_map(PortSet::ranges).collect();
     rows.into_iter().map(|(_, sets, probe)| (merge(sets), probe)).collect()
-}
-
-/// The ports of a record, one or many.
-pub(super) fn ports(record: &ProbeRecord) -> PortSet {
-    match (&record.ports, record.port) {
-        (Some(ports), _) => ports.parse().unwrap_or_default(),
-        (None, port) => port.into_iter().collect(),
-    }
 }
 
 /// As nmap prints it: `reset ttl 64`, `admin-prohibited from 10.0.0.1 ttl 64`.
@@ -271,9 +238,4 @@ fn reason(record: &ProbeRecord) -> String {
 
 fn log(record: &ProbeRecord) -> String {
     record.log.iter().map(|line| format!("{:?}", line.prefix)).collect::<Vec<_>>().join(" + ")
-}
-
-/// What comes from the input must not steer the terminal.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
