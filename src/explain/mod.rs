@@ -70,6 +70,17 @@ pub fn explain<'a>(check: &Check, probes: &'a [(Probe, Observation)], scene: Sce
     Some(why::find(goal, packet, observation, probes, scene))
 }
 
+/// Explains the check of a packet that is no scan: what rules saw of it, and its way, as `observation` has it.
+pub fn explain_packet<'a>(
+    check: &Check,
+    packet: Packet,
+    observation: &'a Observation,
+    scene: Scene<'a>,
+) -> Option<Finding<'a>> {
+    let goal = Goal::of(check).filter(|_| observation.path.is_some())?;
+    Some(why::find(goal, packet, observation, &[], scene))
+}
+
 /// Why a scan is not as expected of a family that has no ruleset; none for what is no scan.
 pub fn without_ruleset(check: &Check) -> Option<Explanation> {
     check.subject.technique()?;

@@ -1,6 +1,7 @@
 //! From what the labs found to the checks of a scenario: expected against observed, why, and which rules were exercised.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::job::{Found, Job, Task};
 use super::{HostReport, ScenarioReport};
@@ -9,14 +10,15 @@ use crate::compare;
 use crate::coverage::{self, Coverage};
 use crate::error::Result;
 use crate::explain::mend::{self, Candidate};
-use crate::explain::{Scene, explain, without_ruleset};
-use crate::iptables_save::Listing;
+use crate::explain::{Finding, Scene, explain, explain_packet, without_ruleset};
+use crate::iptables_save::{Listing, Packet};
 use crate::lab::{Lab, Neighbourhood, Watch};
 use crate::log_line::LogLine;
 use crate::net::Mac;
 use crate::observation::Observation;
 use crate::plan::{Burst, Cell, PacketCell};
 use crate::probe::Probe;
+use crate::scan::Technique;
 use crate::sweep::Response;
 
 /// What all labs of a job found, put in order.
@@ -62,9 +64,42 @@ impl Evidence {
         }
     }
 
+    /// What rules saw of the packet that a check rests on, and its way.
+    fn of_packet(&self, check: &Check, job: &Job) -> Option<(Packet, Observation)> {
+        let is_it = |(cell, _): &&(PacketCell, Response)| {
+            (Some(cell.family), Some(cell.packet)) == (check.family, check.subject.packet())
+        };
+        let (cell, response) = self.packets.iter().find(is_it)?;
+        let own = response.own.last()?;
+        let host = &job.scenario.host;
+        let packet = own.packet(host.interface.as_str(), host.addresses.host(cell.family));
+        let answer_path = response.answer.as_ref().map(|answer| Arc::clone(&answer.path));
+        let seen = Observation::silence(Technique::Syn);
+        Some((packet, Observation { path: Some(Arc::clone(&own.path)), answer_path, ..seen }))
+    }
+
     /// Every probe that was sent, in whatever lab.
     pub fn all(&self) -> impl Iterator<Item = &(Probe, Observation)> {
         self.cells.iter().chain(&self.bursts).chain(&self.in_a_row)
+    }
+}
+
+/// What a check rests on.
+struct Grounds {
+    probes: Vec<(Probe, Observation)>,
+    packet: Option<(Packet, Observation)>,
+}
+
+impl Grounds {
+    fn of(check: &Check, evidence: &Evidence, job: &Job) -> Grounds {
+        Grounds { probes: evidence.of_check(check), packet: evidence.of_packet(check, job) }
+    }
+
+    fn finding<'a>(&'a self, check: &Check, scene: Scene<'a>) -> Option<Finding<'a>> {
+        match &self.packet {
+            Some((packet, observation)) => explain_packet(check, packet.clone(), observation, scene),
+            None => explain(check, &self.probes, scene),
+        }
     }
 }
 
@@ -109,9 +144,9 @@ impl Job {
         let listings = self.listings();
         let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
         for check in checks.iter_mut().filter(differs) {
-            let probes = evidence.of_check(check);
+            let grounds = Grounds::of(check, evidence, self);
             check.explanation = match self.scene(&listings, check) {
-                Some(scene) => explain(check, &probes, scene).map(|finding| finding.explanation(scene)),
+                Some(scene) => grounds.finding(check, scene).map(|finding| finding.explanation(scene)),
                 None => without_ruleset(check),
             };
         }
@@ -119,9 +154,9 @@ impl Job {
 
     /// What may mend a check, to be tried.
     pub fn candidates(&self, check: &Check, evidence: &Evidence) -> Vec<Candidate> {
-        let (listings, probes) = (self.listings(), evidence.of_check(check));
+        let (listings, grounds) = (self.listings(), Grounds::of(check, evidence, self));
         let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
-        explain(check, &probes, scene).map_or_else(Vec::new, |finding| mend::candidates(&finding, scene))
+        grounds.finding(check, scene).map_or_else(Vec::new, |finding| mend::candidates(&finding, scene))
     }
 
     fn listings(&self) -> Vec<Listing> {
