@@ -8,7 +8,7 @@ use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
 use crate::lab::{Backend, Blueprint, Iptables, Lab, Limits, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::sweep::{Plan, Response};
+use crate::sweep::Plan;
 
 /// The rulesets of a host, and how they are loaded.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
         let host = subject.addresses.host(evidence.listing.family);
         let mut stimuli = 0;
         for limits in limits(evidence.listing) {
-            let responses = Lab::run(&blueprint, |lab| sweep_twice(lab, plan, *limits))?;
+            let (_, responses) = Lab::run(&blueprint, |lab| lab.sweep_all(plan, *limits))?;
             evidence.add(&responses, interface, host);
             stimuli += responses.len();
         }
@@ -71,15 +71,6 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
         swept.push(Swept { family, interface: interface.to_string(), stimuli, octets, complete });
     }
     Ok(swept)
-}
-
-/// First everything fresh, then what goes on in the connections that it opened.
-fn sweep_twice(lab: &mut Lab, plan: &mut Plan, limits: Limits) -> Result<Vec<Response>> {
-    let stimuli = plan.stimuli();
-    let mut responses = lab.sweep(&stimuli, &plan.strangers(), limits)?;
-    let more = plan.in_connections(&stimuli, &responses);
-    responses.extend(lab.sweep(&more, &[], limits)?);
-    Ok(responses)
 }
 
 /// Behind a limit that guards a verdict stands what it has no room for.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::attribution::{Batch, Cause, Ports};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
-use super::own_table::ACCEPTED_PREFIX;
+use super::own_table::{ACCEPTED_PREFIX, Watch};
 use super::paths::{Direction, Paths, Traced};
 use super::services::Services;
 use super::witnesses;
@@ -33,19 +33,8 @@ pub struct Exchange<'a> {
     turn: Turn<'a>,
     services: &'a Services,
     paths: Option<&'a mut Paths>,
-    verdicts: Verdicts,
+    watch: Watch,
     ports: Ports,
-}
-
-/// How it is known what the filter did with a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdicts {
-    /// It is not.
-    Unknown,
-    /// A line for each packet that was let in, see [`super::own_table::Watch::Verdicts`].
-    ByLine,
-    /// Its path.
-    ByPath,
 }
 
 impl<'a> Exchange<'a> {
@@ -55,10 +44,10 @@ impl<'a> Exchange<'a> {
         log: &'a mut KernelLog,
         services: &'a Services,
         paths: Option<&'a mut Paths>,
-        verdicts: Verdicts,
+        watch: Watch,
         ports: Ports,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services, paths, verdicts, ports })
+        Ok(Exchange { link, turn: log.take_turn()?, services, paths, watch, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
@@ -71,7 +60,7 @@ impl<'a> Exchange<'a> {
             }
         }
         self.settle(&mut ledger)?;
-        ledger.close(self.verdicts)
+        ledger.close(self.watch)
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
@@ -139,11 +128,11 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn close(mut self, verdicts: Verdicts) -> Result<Vec<Observation>> {
-        match verdicts {
-            Verdicts::Unknown => {}
-            Verdicts::ByLine => self.verdicts_by_line(),
-            Verdicts::ByPath => self.verdicts_by_path()?,
+    fn close(mut self, watch: Watch) -> Result<Vec<Observation>> {
+        match watch {
+            Watch::Replies => {}
+            Watch::Verdicts => self.verdicts_by_line(),
+            Watch::Paths => self.verdicts_by_path()?,
         }
         Ok(self.observed)
     }

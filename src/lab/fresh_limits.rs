@@ -9,10 +9,9 @@
 
 use std::collections::BTreeMap;
 
-use super::nfnetlink::{Mode, Nfnetlink, attributes};
-use super::nft_rules::{Rule, Rules, expression_parts};
-use crate::error::{CannotMeasure, Doing, Result};
-use crate::net::Family;
+use super::nfnetlink::{Nfnetlink, attributes};
+use super::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::error::Result;
 use crate::observation::Observation;
 use crate::probe::Probe;
 use crate::scan::Technique;
@@ -20,20 +19,13 @@ use crate::scan::Technique;
 /// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
 /// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
 /// when there was nothing to renew.
-pub fn renew(netlink: &Nfnetlink, families: &[Family]) -> Result<Option<Vec<Rules>>> {
-    let list = || -> Result<Vec<Rules>> { families.iter().map(|family| Rules::list(netlink, *family)).collect() };
-    let before = list()?;
-    let counting: Vec<_> = before.iter().flat_map(|rules| rules.replacements(counts)).collect();
-    if counting.is_empty() {
-        return Ok(None);
-    }
-    netlink.transaction(counting, Mode::Replace).doing("renew the limits (nf_tables)")?;
-    let after = list()?;
-    if !before.iter().zip(&after).all(|(before, after)| before.same_but_handles(after)) {
-        let what = "a rule that was replaced by itself is not what it was before";
-        return Err(CannotMeasure::Disagreement(what.to_owned()).into());
-    }
-    Ok(Some(after))
+pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>> {
+    let counting = before.iter().flat_map(|rules| rules.replacements(counts)).collect();
+    let words = Words {
+        operation: "renew the limits (nf_tables)",
+        disagreement: "a rule that was replaced by itself is not what it was before",
+    };
+    nft_rules::replace(netlink, before, counting, Rules::same_but_handles, words)
 }
 
 /// What uses up the limits of a ruleset.
@@ -55,10 +47,9 @@ pub enum Spending {
 }
 
 impl Spending {
-    /// What uses up the limits of `family`'s rules, as the kernel has them.
-    pub fn of(netlink: &Nfnetlink, family: Family) -> Result<Spending> {
-        let rules = Rules::list(netlink, family)?;
-        Ok(rules.iter().map(spending).fold(Spending::Never, Spending::and))
+    /// What uses up the limits of these rules, as the kernel has them.
+    pub fn of(rules: &Rules) -> Spending {
+        rules.iter().map(spending).fold(Spending::Never, Spending::and)
     }
 
     /// The more cautious of two.

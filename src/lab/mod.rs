@@ -41,6 +41,7 @@ mod weather;
 mod wide_limits;
 mod witnesses;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub use wide_limits::Limits;
 use self::attribution::Ports;
 use self::canaries::Canaries;
 use self::conntrack_watch::ConntrackWatch;
-use self::exchange::{BATCH, Exchange, Verdicts};
+use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
 use self::fresh_limits::{Spending, Spent};
 use self::kernel_log::KernelLog;
@@ -117,6 +118,8 @@ pub struct Lab<'a> {
     services: Services,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
+    /// The kernel's rules, once they have been asked for.
+    rules: OnceCell<Vec<Rules>>,
     paths: Option<Paths>,
     families: Vec<Family>,
     /// What was pinned, and how it reads.
@@ -185,10 +188,13 @@ impl<'a> Lab<'a> {
         }
         let ports = ports(&rulesets);
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
+        let mut rules = OnceCell::new();
         let paths = match blueprint.watch {
             Watch::Paths => {
                 let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
-                let book = rulebook(&netlink, &families, &listings)?;
+                let listed = nft_rules::list_all(&netlink, &families)?;
+                let book = Rulebook::compile(&listings, &listed)?;
+                rules = listed.into();
                 Some(Paths::new(tracer, book, ToldByConntrack::of(&listings)))
             }
             Watch::Replies | Watch::Verdicts => None,
@@ -202,6 +208,7 @@ impl<'a> Lab<'a> {
             services,
             netlink,
             listings,
+            rules,
             paths,
             families,
             weather,
@@ -219,9 +226,8 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
             self.conntrack.make_room(&self.netlink, batch.len())?;
-            let verdicts = verdicts(self.blueprint.watch);
             let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
-            let mut exchange = Exchange::begin(link, log, &self.services, paths, verdicts, self.ports)?;
+            let mut exchange = Exchange::begin(link, log, &self.services, paths, self.blueprint.watch, self.ports)?;
             let observed = exchange.observe(batch);
             if observed.is_err() {
                 // A full table makes probes vanish: that is the better explanation.
@@ -285,7 +291,9 @@ impl<'a> Lab<'a> {
             return Ok(*spending);
         }
         let spending = match self.blueprint.iptables.backend {
-            Backend::Nft => Spending::of(&self.netlink, family)?,
+            Backend::Nft => {
+                self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::of)
+            }
             Backend::Legacy => Spending::Packets { burst: 1 },
         };
         self.spendings.insert(family, spending);
@@ -304,12 +312,29 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// A rule that is replaced by itself has a new handle.
     fn renew_rules(&mut self) -> Result<()> {
-        let Some(rules) = fresh_limits::renew(&self.netlink, &self.families)? else { return Ok(()) };
+        let rules = fresh_limits::renew(&self.netlink, self.rules()?)?;
+        self.rules_changed(rules)
+    }
+
+    /// The rules as the kernel listed them last; nobody but the lab changes them.
+    fn rules(&self) -> Result<&[Rules]> {
+        match self.rules.get() {
+            Some(rules) => Ok(rules),
+            None => {
+                let rules = nft_rules::list_all(&self.netlink, &self.families)?;
+                Ok(self.rules.get_or_init(|| rules))
+            }
+        }
+    }
+
+    /// A rule that was put in its own place has a new handle.
+    fn rules_changed(&mut self, rules: Option<Vec<Rules>>) -> Result<()> {
+        let Some(rules) = rules else { return Ok(()) };
         if let Some(paths) = &mut self.paths {
             paths.renew(Rulebook::compile(&self.listings, &rules)?);
         }
+        self.rules = rules.into();
         Ok(())
     }
 
@@ -321,19 +346,6 @@ impl<'a> Lab<'a> {
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
         let paths = self.paths.as_mut();
         canaries.prove(&mut self.link, &mut self.log, paths, self.blueprint.addresses, &self.families)
-    }
-}
-
-fn rulebook(netlink: &Nfnetlink, families: &[Family], listings: &[Listing]) -> Result<Rulebook> {
-    let rules: Vec<Rules> = families.iter().map(|family| Rules::list(netlink, *family)).collect::<Result<_>>()?;
-    Rulebook::compile(listings, &rules)
-}
-
-fn verdicts(watch: Watch) -> Verdicts {
-    match watch {
-        Watch::Replies => Verdicts::Unknown,
-        Watch::Verdicts => Verdicts::ByLine,
-        Watch::Paths => Verdicts::ByPath,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::nfnetlink::{Attributes, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
-use crate::error::{Doing, Result};
+use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
+use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::Family;
 use crate::rate::Rate;
 
@@ -92,6 +92,40 @@ impl Rules {
             |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
+}
+
+/// The rules of all `families`.
+pub fn list_all(netlink: &Nfnetlink, families: &[Family]) -> Result<Vec<Rules>> {
+    families.iter().map(|family| Rules::list(netlink, *family)).collect()
+}
+
+/// How a replacement is told of when it fails.
+pub struct Words {
+    /// What was attempted.
+    pub operation: &'static str,
+    /// What it means when the rules are not `same` as before.
+    pub disagreement: &'static str,
+}
+
+/// Puts `changed` in the place of rules of `before`, all in one transaction, and lists the rules again to prove that they
+/// are the `same` in all else. Returns them with their new handles; none when there was nothing to change.
+pub fn replace(
+    netlink: &Nfnetlink,
+    before: &[Rules],
+    changed: Vec<Request>,
+    same: impl Fn(&Rules, &Rules) -> bool,
+    words: Words,
+) -> Result<Option<Vec<Rules>>> {
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    netlink.transaction(changed, Mode::Replace).doing(words.operation)?;
+    let families: Vec<Family> = before.iter().map(|rules| rules.family).collect();
+    let after = list_all(netlink, &families)?;
+    if !before.iter().zip(&after).all(|(before, after)| same(before, after)) {
+        return Err(CannotMeasure::Disagreement(words.disagreement.to_owned()).into());
+    }
+    Ok(Some(after))
 }
 
 impl Rule {

@@ -15,7 +15,6 @@ use super::host_socket::HostSocket;
 use super::link::Link;
 use super::netcfg;
 use super::paths::{Paths, Traced};
-use super::rulebook::Rulebook;
 use super::sweep_log::{Ear, Witnesses};
 use super::trace::lost;
 use super::wide_limits::{self, Limits};
@@ -24,7 +23,7 @@ use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::Content;
 use crate::path::Fate;
 use crate::probe::Ends;
-use crate::sweep::{self, Direction, Headers, Journey, Numbers, Response, Sender, Stimulus};
+use crate::sweep::{self, Direction, Headers, Journey, Numbers, Plan, Response, Sender, Stimulus};
 
 impl Lab<'_> {
     /// Sends every stimulus, after what leads to it, and tells in their order what each met. Limits are as `limits` says
@@ -35,6 +34,19 @@ impl Lab<'_> {
     pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
         self.set_limits(limits)?;
         self.sweep_before(stimuli, strangers, Witnesses::Trace)
+    }
+
+    /// Sends all that `plan` has: first everything fresh, then what goes on in the connections that it opened.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn sweep_all(&mut self, plan: &mut Plan, limits: Limits) -> Result<(Vec<Stimulus>, Vec<Response>)> {
+        let mut stimuli = plan.stimuli();
+        let mut responses = self.sweep(&stimuli, &plan.strangers(), limits)?;
+        let more = plan.in_connections(&stimuli, &responses);
+        responses.extend(self.sweep(&more, &[], limits)?);
+        stimuli.extend(more);
+        Ok((stimuli, responses))
     }
 
     /// The same for packets of which it is asked whether they are logged, with limits out of the way: what the trace says
@@ -82,10 +94,8 @@ impl Lab<'_> {
         if self.limits == Some(limits) {
             return Ok(());
         }
-        if let Some(rules) = wide_limits::set(&self.netlink, &self.families, limits)? {
-            let book = Rulebook::compile(&self.listings, &rules)?;
-            self.paths.iter_mut().for_each(|paths| paths.renew(book.clone()));
-        }
+        let rules = wide_limits::set(&self.netlink, self.rules()?, limits)?;
+        self.rules_changed(rules)?;
         self.limits = Some(limits);
         Ok(())
     }

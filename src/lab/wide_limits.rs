@@ -5,10 +5,9 @@
 //! As in `fresh_limits`, each rule is replaced by itself, here with another rate or burst; the dump after it proves that
 //! nothing else has changed.
 
-use super::nfnetlink::{Attributes, Mode, NLA_F_NESTED, Nfnetlink, attributes};
-use super::nft_rules::{Rule, Rules, expression_parts};
-use crate::error::{CannotMeasure, Doing, Result};
-use crate::net::Family;
+use super::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
+use super::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::error::Result;
 
 /// What a sweep makes of limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,24 +22,17 @@ pub enum Limits {
 /// nanoseconds (`nft_limit_init` in net/netfilter/nft_limit.c).
 const WIDE: u32 = 100_000;
 
-/// Gives every nft `limit` of all `families` another size. Returns the rules with their new handles; none when there was
+/// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; none when there was
 /// nothing to change.
-pub fn set(netlink: &Nfnetlink, families: &[Family], limits: Limits) -> Result<Option<Vec<Rules>>> {
-    let list = || -> Result<Vec<Rules>> { families.iter().map(|family| Rules::list(netlink, *family)).collect() };
-    let before = list()?;
+pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: Limits) -> Result<Option<Vec<Rules>>> {
     let has_limit = |rule: &Rule| rule.expressions().into_iter().any(is_limit);
-    let changed: Vec<_> =
+    let changed =
         before.iter().flat_map(|rules| rules.changed(has_limit, |rule, list| sized(rule, list, limits))).collect();
-    if changed.is_empty() {
-        return Ok(None);
-    }
-    netlink.transaction(changed, Mode::Replace).doing("change the size of limits (nf_tables)")?;
-    let after = list()?;
-    if !before.iter().zip(&after).all(|(before, after)| before.same_but(after, without_limits)) {
-        let what = "a rule whose limit was changed is not what it was before in all else";
-        return Err(CannotMeasure::Disagreement(what.to_owned()).into());
-    }
-    Ok(Some(after))
+    let words = Words {
+        operation: "change the size of limits (nf_tables)",
+        disagreement: "a rule whose limit was changed is not what it was before in all else",
+    };
+    nft_rules::replace(netlink, before, changed, |before, after| before.same_but(after, without_limits), words)
 }
 
 fn is_limit(expression: &[u8]) -> bool {

@@ -45,12 +45,9 @@ impl Sweep<'_> {
     /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened. Tells also every
     /// way that a stimulus brought about.
     pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<(Effects, Vec<Vec<Journey>>)> {
-        let stimuli = plan.stimuli();
-        let mut responses = lab.sweep(&stimuli, &plan.strangers(), self.limits)?;
-        let more = plan.in_connections(&stimuli, &responses);
-        responses.extend(lab.sweep(&more, &[], self.limits)?);
+        let (stimuli, responses) = lab.sweep_all(plan, self.limits)?;
         let journeys = responses.iter().map(|response| response.journeys().cloned().collect()).collect();
-        Ok((self.effects(stimuli.into_iter().chain(more).collect(), &responses), journeys))
+        Ok((self.effects(stimuli, &responses), journeys))
     }
 
     /// Sends these.

@@ -116,19 +116,22 @@ impl Trial<'_> {
         let mut phases = Phases::new(&self.job.scenario);
         for burst in &bursts {
             lab.renew_limits()?;
-            let observed: Vec<_> = send_burst(lab, &mut phases, burst)?.into_iter().map(|(_, one)| one).collect();
-            if let Some(killer) = self.if_killed(compare::burst(burst, &observed, &[])) {
+            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
                 return Ok(Some(killer));
             }
         }
         lab.renew_limits()?;
         for burst in self.job.plan.bursts.iter().filter(|burst| self.is_here(burst.family) && burst.own_limit) {
-            let observed: Vec<_> = send_burst(lab, &mut phases, burst)?.into_iter().map(|(_, one)| one).collect();
-            if let Some(killer) = self.if_killed(compare::burst(burst, &observed, &[])) {
+            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
                 return Ok(Some(killer));
             }
         }
         Ok(None)
+    }
+
+    fn burst(&self, lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Option<Check>> {
+        let observed: Vec<_> = send_burst(lab, phases, burst)?.into_iter().map(|(_, one)| one).collect();
+        Ok(self.if_killed(compare::burst(burst, &observed, &[])))
     }
 
     /// Limits are out of the way from here on.
