@@ -162,9 +162,8 @@ fn asks_state(rule: &Rule, state: ConntrackState) -> bool {
     rule.clauses.iter().any(|clause| asks(&clause.ask) && !clause.negated)
 }
 
-/// What conntrack makes of a probe, which is the first packet of its flow. The kernel's trace does not tell what is
-/// INVALID (`nf_trace_fill_ct_info`: "not seen by conntrack or invalid"), and before 6.16 it tells nothing. So where the
-/// ruleset makes the kernel track connections it is worked out: `tcp_new` begins a connection with a SYN, and picks one up
+/// What conntrack makes of a probe, which is the first packet of its flow: its path tells. Kernels before 6.16 put no state
+/// in the trace; there, where the ruleset makes the kernel track connections, it is worked out: `tcp_new` begins a connection with a SYN, and picks one up
 /// with an ACK while `nf_conntrack_tcp_loose` is 1, as it is in the lab; all else is INVALID. PSH and URG do not count.
 fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackState> {
     const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK

@@ -4,7 +4,7 @@ use super::goal::Goal;
 use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
-use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule};
+use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule, tcp_flag_names};
 use crate::net::Family;
 use crate::path::{Step, StepVerdict};
 
@@ -303,13 +303,11 @@ fn wanted_flags(mask: u8, comp: u8) -> String {
     }
 }
 
-const FLAGS: [(u8, &str); 6] = [(1, "FIN"), (2, "SYN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
-
 fn flag_names(flags: u8) -> String {
     match flags & 0x3f {
         0 => "none".to_owned(),
         0x3f => "all six flags".to_owned(),
-        flags => FLAGS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(","),
+        flags => tcp_flag_names(flags).join(","),
     }
 }
 

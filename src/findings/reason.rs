@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::Witnessed;
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Clause, Match, Rule};
+use crate::iptables_save::{Clause, Match, Rule, tcp_flag_names};
 use crate::path::{Step, StepVerdict};
 
 const ALL_FLAGS: u8 = 63;
@@ -203,14 +203,10 @@ fn state_words(clause: &Clause) -> Option<String> {
 }
 
 fn flags_name(comp: u8) -> String {
-    const NAMES: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
     match comp {
         0 => "NULL".to_owned(),
         41 => "Xmas".to_owned(),
-        comp => {
-            let set = NAMES.iter().enumerate().filter(|(bit, _)| comp >> bit & 1 == 1).map(|(_, name)| *name);
-            set.collect::<Vec<_>>().join("+")
-        }
+        comp => tcp_flag_names(comp).join("+"),
     }
 }
 

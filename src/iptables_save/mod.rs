@@ -21,6 +21,7 @@ mod prefix;
 mod protocol;
 mod rewrite;
 mod rule;
+mod tcp_flags;
 mod unified;
 mod words;
 
@@ -36,6 +37,7 @@ use crate::port::PortSet;
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
 pub use rule::{LOG_PREFIX, Limit};
+pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;
 
 /// A ruleset of one family.

@@ -1,15 +1,13 @@
 //! TCP flags: which are looked at, and which must be set.
 
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Clause, Match};
+use crate::iptables_save::{Clause, Match, tcp_flag_names};
 
 use super::draft::Draft;
 use super::legal;
 use super::site::Site;
 use super::wording;
 
-/// As iptables-save lists them; bit by bit as in the header (RFC 9293, section 3.1).
-const NAMES: [(u8, &str); 6] = [(1, "FIN"), (2, "SYN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
 const ALL: u8 = 0x3f;
 const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 2;
@@ -66,6 +64,6 @@ fn option(mask: u8, comp: u8) -> String {
 }
 
 fn names(flags: u8) -> String {
-    let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
+    let set = tcp_flag_names(flags);
     if set.is_empty() { "NONE".to_owned() } else { set.join(",") }
 }

@@ -3,7 +3,7 @@
 use super::super::Stand;
 use super::super::goal::Goal;
 use super::{Candidate, Smith, names_one_port, replaced, text_of};
-use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
+use crate::iptables_save::{Clause, Content, Edit, Match, Rule, tcp_flag_names};
 use crate::rate::Rate;
 
 impl<'a> Smith<'a> {
@@ -164,10 +164,9 @@ fn with_limit_last(rule: &Rule) -> Option<String> {
 }
 
 fn flags_of_iptables(flags: u8) -> String {
-    const NAMES: [(u8, &str); 6] = [(1, "FIN"), (2, "SYN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
     match flags & 0x3f {
         0 => "NONE".to_owned(),
-        flags => NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(","),
+        flags => tcp_flag_names(flags).join(","),
     }
 }
 

@@ -3,12 +3,10 @@
 use std::fmt;
 
 use super::{Packet, Way, What};
+use crate::iptables_save::tcp_flag_names;
 use crate::net::Family;
 use crate::port::Port;
 use crate::sweep::Lead;
-
-/// The six flags, the lowest bit first; iptables-save has them in this order.
-pub const FLAGS: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,10 +31,7 @@ fn flag_names(flags: u8) -> String {
     match flags {
         0 => "NONE".to_owned(),
         ALL => "ALL".to_owned(),
-        flags => {
-            let is_set = |(bit, _): &(usize, &str)| flags & (1 << bit) != 0;
-            FLAGS.into_iter().enumerate().filter(is_set).map(|(_, name)| name).collect::<Vec<_>>().join(",")
-        }
+        flags => tcp_flag_names(flags).join(","),
     }
 }
 

@@ -4,8 +4,8 @@ use std::iter::Peekable;
 use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
-use super::emit::FLAGS;
 use super::{Packet, PacketError, Way, What};
+use crate::iptables_save::TCP_FLAGS;
 use crate::net::Family;
 use crate::port::Port;
 use crate::sweep::Lead;
@@ -63,7 +63,7 @@ fn flags(text: &str) -> Result<u8> {
         "NONE" => Ok(0),
         "ALL" => Ok(0x3f),
         names => names.split(',').try_fold(0, |flags, name| {
-            let bit = FLAGS.iter().position(|flag| *flag == name);
+            let bit = TCP_FLAGS.iter().position(|flag| *flag == name);
             bit.map(|bit| flags | 1 << bit).ok_or_else(|| PacketError::Flags(text.to_owned()))
         }),
     }
