@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::iptables_save::Listing;
 use crate::net::Family;
-use crate::observation::Observation;
 use crate::path::{Path, Step};
 use crate::sweep::Response;
 
@@ -81,12 +80,6 @@ pub fn measure<'a>(listing: &Listing, paths: impl Iterator<Item = &'a Path>) -> 
         rule.hits = hits.get(&key).copied().unwrap_or(0);
     }
     coverage
-}
-
-/// The ways of a probe, of the host's answer, and of what followed.
-pub fn of_probe(observation: &Observation) -> impl Iterator<Item = &Path> {
-    let own = observation.path.iter().chain(&observation.answer_path);
-    own.chain(&observation.followup_paths).map(AsRef::as_ref)
 }
 
 /// The ways of a packet, and of the host's answer to it. What else was under way is in part sent by the kernel's timers,

@@ -47,6 +47,11 @@ pub struct Connection {
 }
 
 impl Observation {
+    /// The ways of all packets: the probe's, the answer's, and of what followed.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.path.iter().chain(&self.answer_path).chain(&self.followup_paths).map(AsRef::as_ref)
+    }
+
     /// What is known of a probe before anything has come of it.
     pub fn silence(technique: Technique) -> Observation {
         Observation {

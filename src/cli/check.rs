@@ -48,11 +48,8 @@ pub fn check(options: Options) -> Result<ExitCode> {
     let settings = Settings { iptables: iptables.clone(), jobs, vendors };
     let rulesets = run::rulesets(&scenario);
     let swept = (scenario.clone(), iptables.clone(), rulesets.clone());
-    let (found, findings) = super::interruptible(async {
-        let found = run::run(vec![scenario], settings).await?;
-        let findings = tokio::task::spawn_blocking(move || findings(&swept.0, &swept.1, &swept.2)).await;
-        Ok((found, findings.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?))
-    })?;
+    let found = super::interruptible(run::run(vec![scenario], settings))?;
+    let findings = super::interruptible_blocking(move || findings(&swept.0, &swept.1, &swept.2))?;
     let environment = super::environment(&iptables, found.weather.clone());
     let report =
         Report { findings: Some(findings), lint: Some(lint(&rulesets)), ..Report::of_run(&found, environment) };

@@ -11,7 +11,6 @@ use crate::iptables_save::Listing;
 use crate::lab::{Lab, Limits, Weather};
 use crate::net::Family;
 use crate::observation::Observation;
-use crate::path::Path;
 use crate::plan::Key;
 use crate::probe::Probe;
 use crate::run::checks::Evidence;
@@ -78,8 +77,7 @@ fn lines(evidence: &Evidence) -> BTreeMap<Key, BTreeSet<usize>> {
 }
 
 fn met(observation: &Observation) -> impl Iterator<Item = usize> {
-    let paths = observation.path.iter().chain(&observation.answer_path).chain(&observation.followup_paths);
-    paths.flat_map(|path: &Arc<Path>| &path.steps).filter_map(|step| step.line)
+    observation.paths().flat_map(|path| &path.steps).filter_map(|step| step.line)
 }
 
 fn sweep(job: &Job, family: Family) -> Result<Swept> {

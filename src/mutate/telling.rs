@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::iptables_save::{Answer, Chain, Listing, Packet, Rule};
-use crate::path::Path;
+use crate::path::{Path, Step};
 use crate::sweep::Journey;
 
 /// Where two rulesets differ.
@@ -64,7 +64,7 @@ impl<'a> Differences<'a> {
 
     /// Whether a policy that differs had the last word.
     fn decided(&self, path: &Path) -> bool {
-        let is_policy = |step: &&crate::path::Step| step.rule.is_none();
+        let is_policy = |step: &&Step| step.rule.is_none();
         let mut policies = path.steps.iter().filter(is_policy);
         policies.any(|step| self.policies.contains(&(step.table.as_str(), step.chain.as_str())))
     }

@@ -24,12 +24,13 @@ use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
 use crate::lab::{Backend, Weather};
 use crate::lint::Finding as Lint;
-use crate::net::{Family, Mac};
+use crate::net::Family;
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
-use crate::run::{HostReport, RunReport, ScenarioReport};
+pub use crate::run::Host;
+use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use findings::findings_table;
@@ -84,30 +85,6 @@ pub struct Environment {
     pub link: &'static str,
     /// The lab's weather.
     pub sysctls: Weather,
-}
-
-/// The host under test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Host {
-    /// Its MAC address.
-    pub mac: Mac,
-    /// The vendor, as nmap would print it.
-    pub vendor: Option<String>,
-    /// The interface that the rules speak of.
-    pub interface: String,
-    /// Its addresses.
-    pub addresses: Vec<String>,
-}
-
-impl From<&HostReport> for Host {
-    fn from(host: &HostReport) -> Host {
-        Host {
-            mac: host.mac,
-            vendor: host.vendor.clone(),
-            interface: host.interface.clone(),
-            addresses: host.addresses.clone(),
-        }
-    }
 }
 
 /// One probe, or several that are equal but for their port.
@@ -249,7 +226,7 @@ fn scenario(report: &ScenarioReport) -> Scenario {
         name: report.title.clone(),
         file: report.file.display().to_string(),
         outcome: report.outcome,
-        host: Host::from(&report.host),
+        host: report.host.clone(),
         checks: report.checks.clone(),
         coverage: report.coverage.clone(),
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use serde::Serialize;
 
+use super::table::new_table;
 use super::visible::visible;
 use super::{Environment, SCHEMA};
 use crate::mutant::Operator;
@@ -57,8 +58,7 @@ fn operators(mutants: &[Tried], width: u16) -> Table {
     for mutant in mutants {
         counts.entry(mutant.operator).or_default()[column(&mutant.fate)] += 1;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    let mut table = new_table(width);
     table.set_header(["operator", "killed", "survived", "equivalent", "refused"]);
     for (operator, counts) in counts {
         table.add_row([vec![operator.to_string()], counts.map(|count| count.to_string()).to_vec()].concat());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::job::{Found, Job, Task};
-use super::{HostReport, ScenarioReport};
+use super::{Host, ScenarioReport};
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::coverage::{self, Coverage};
@@ -179,7 +179,7 @@ impl Job {
         let of = |listing: &Listing| {
             let probes = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
             let packets = evidence.packets.iter().filter(|(cell, _)| cell.family == listing.family);
-            let of_probes = probes.flat_map(|(_, observation)| coverage::of_probe(observation));
+            let of_probes = probes.flat_map(|(_, observation)| observation.paths());
             let of_packets = packets.flat_map(|(_, response)| coverage::of_packet(response));
             coverage::measure(listing, of_probes.chain(of_packets))
         };
@@ -219,9 +219,9 @@ impl Job {
         self.plan.bursts.iter().map(check).collect()
     }
 
-    fn host(&self) -> HostReport {
+    fn host(&self) -> Host {
         let addresses = &self.scenario.host.addresses;
-        HostReport {
+        Host {
             mac: self.mac(),
             vendor: self.vendors.lookup(self.mac()).nmap,
             interface: self.scenario.host.interface.to_string(),

@@ -8,6 +8,8 @@ pub(crate) mod workforce;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::check::{Check, Outcome};
 use crate::coverage::Coverage;
 use crate::error::Result;
@@ -51,7 +53,7 @@ pub struct ScenarioReport {
     /// Its file.
     pub file: PathBuf,
     /// The host as it stood in the lab.
-    pub host: HostReport,
+    pub host: Host,
     /// Every check, in the order of the plan.
     pub checks: Vec<Check>,
     /// Which rules were exercised, for each of its rulesets; none where paths are not watched.
@@ -63,8 +65,8 @@ pub struct ScenarioReport {
 }
 
 /// The host of a scenario.
-#[derive(Debug, Clone)]
-pub struct HostReport {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Host {
     /// Its MAC address.
     pub mac: Mac,
     /// The vendor, as nmap would print it.

@@ -83,7 +83,7 @@ async fn cure(
     candidates: Vec<Candidate>,
     workforce: &Workforce,
 ) -> Result<Option<Cure>> {
-    let Some((_, ruleset)) = job.rulesets.iter().find(|(of, _)| *of == family) else { return Ok(None) };
+    let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
     for candidate in candidates {
         let Some(after) = try_out(job, family, &apply(ruleset, &candidate.edits), workforce).await? else { continue };
         if let Some(well) = mends(before, &after, index) {
