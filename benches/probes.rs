@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, PROBER_MAC, Service, Watch};
+use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, PROBER_MAC, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::phase::Numbering;
 use scanlab::port::Port;
@@ -37,11 +37,11 @@ fn main() -> Result<()> {
 }
 
 fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch) -> Result<()> {
-    let iptables = Iptables::find(Flavour::Auto, "")?;
+    let equipment = Equipment::usual(Flavour::Auto, "")?;
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let services = [Service { port: Port(22), greeting: None }];
     let blueprint = Blueprint {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,

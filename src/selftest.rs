@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Backend, Fault, Iptables, Sabotage, Weather};
+use crate::lab::{Backend, Equipment, Fault, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
 pub use rehearsal::{Look, Mistake};
@@ -71,12 +71,12 @@ impl fmt::Display for Outcome {
 
 /// Runs the control and then every fault. An error means that the lab cannot run here at all. When the future is
 /// dropped, no further lab is begun.
-pub async fn run(iptables: Iptables) -> Result<SelfTest> {
-    let iptables = Arc::new(iptables);
-    let (control, weather) = in_a_lab(&iptables, rehearsal::control).await?;
+pub async fn run(equipment: Equipment) -> Result<SelfTest> {
+    let equipment = Arc::new(equipment);
+    let (control, weather) = in_a_lab(&equipment, rehearsal::control).await?;
     let mut rows = vec![control_row(&control)];
-    for fault in Fault::ALL.into_iter().filter(|fault| applies(*fault, iptables.backend)) {
-        rows.push(in_a_lab(&iptables, move |iptables| row(iptables, fault)).await?);
+    for fault in Fault::ALL.into_iter().filter(|fault| applies(*fault, equipment.backend())) {
+        rows.push(in_a_lab(&equipment, move |equipment| row(equipment, fault)).await?);
     }
     Ok(SelfTest { rows, weather })
 }
@@ -88,11 +88,11 @@ fn applies(fault: Fault, backend: Backend) -> bool {
 
 /// A lab blocks its thread.
 async fn in_a_lab<T: Send + 'static>(
-    iptables: &Arc<Iptables>,
-    work: impl FnOnce(&Iptables) -> Result<T> + Send + 'static,
+    equipment: &Arc<Equipment>,
+    work: impl FnOnce(&Equipment) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let iptables = iptables.clone();
-    let done = tokio::task::spawn_blocking(move || work(&iptables)).await;
+    let equipment = equipment.clone();
+    let done = tokio::task::spawn_blocking(move || work(&equipment)).await;
     done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
@@ -101,9 +101,9 @@ fn control_row(mistakes: &[Mistake]) -> Row {
     Row { fault: "none", planted: "nothing: the control".to_owned(), happened, outcome }
 }
 
-fn row(iptables: &Iptables, fault: Fault) -> Result<Row> {
+fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
     let sabotage = Sabotage::new(fault);
-    let found = rehearsal::with(iptables, &sabotage)?;
+    let found = rehearsal::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
     Ok(Row { fault: fault.as_str(), planted: planted(&sabotage), happened, outcome })
 }

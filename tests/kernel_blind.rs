@@ -9,17 +9,17 @@ use std::thread;
 
 use binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error};
-use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab, Sabotage};
+use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, Sabotage};
 use scanlab::scenario::Scenario;
 
 #[test]
 fn a_namespace_without_loggers_cannot_measure() {
     let _machine = share_the_machine();
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
-    let iptables = Iptables::find(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let equipment = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let host = Scenario::load(HARDENED.as_ref()).expect("a scenario").host;
     let blueprint = Blueprint {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &host.interface,
         mac: HOST_MAC,
         addresses: &host.addresses,

@@ -10,7 +10,7 @@ use scanlab::conntrack::ConntrackState;
 use scanlab::error::Source;
 use scanlab::findings::{Findings, Subject, measure};
 use scanlab::iptables_save::{Content, Edit, Listing, apply};
-use scanlab::lab::{Blueprint, Flavour, HOST_MAC, Iptables, Lab, Limits, Service, Watch};
+use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Limits, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::path::{Fate, Path};
 use scanlab::port::Port;
@@ -27,15 +27,15 @@ fn source(text: &str) -> Source {
     Source { name: "rules.v4".into(), text: text.into() }
 }
 
-fn iptables() -> Iptables {
+fn equipment() -> Equipment {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
-    Iptables::find(Flavour::Nft, &std::env::var("PATH").unwrap_or_default()).expect("iptables")
+    Equipment::usual(Flavour::Nft, &std::env::var("PATH").unwrap_or_default()).expect("iptables")
 }
 
 fn found(rulesets: &[(Family, &Source)]) -> Findings {
-    let iptables = iptables();
+    let equipment = equipment();
     let subject = Subject {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &InterfaceName::default(),
         mac: HOST_MAC,
         addresses: &Addresses::default(),
@@ -87,10 +87,10 @@ fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &F
 }
 
 fn responses(family: Family, source: &Source, plan: &Plan, stimuli: &[Stimulus]) -> Vec<Response> {
-    let (iptables, addresses, interface) = (iptables(), Addresses::default(), InterfaceName::default());
+    let (equipment, addresses, interface) = (equipment(), Addresses::default(), InterfaceName::default());
     let services: Vec<Service> = plan.services().iter().map(|port| Service { port, greeting: None }).collect();
     let blueprint = Blueprint {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
@@ -319,9 +319,9 @@ fn ipv6_has_its_own_sweep() {
 fn on_legacy_nothing_is_available() {
     let _machine = binary::share_the_machine();
     let rules = filter(&["-A INPUT -p tcp -j DROP"]);
-    let legacy = Iptables::find(Flavour::Legacy, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let legacy = Equipment::usual(Flavour::Legacy, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let subject = Subject {
-        iptables: &legacy,
+        equipment: &legacy,
         interface: &InterfaceName::default(),
         mac: HOST_MAC,
         addresses: &Addresses::default(),

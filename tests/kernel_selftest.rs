@@ -10,7 +10,7 @@ use std::process::Command;
 
 use binary::{Ended, ended, share_the_machine};
 use scanlab::error::Error;
-use scanlab::lab::{Blueprint, Fault, Flavour, HOST_MAC, Iptables, Lab, Sabotage, Watch};
+use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, Sabotage, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::observation::Observation;
 use scanlab::phase::{Numbering, SEED};
@@ -91,12 +91,12 @@ fn without_privilege_it_cannot_measure() {
 
 /// What comes of these probes in a lab with this fault. Its only rule makes conntrack track.
 fn lab_with(sabotage: &std::sync::Arc<Sabotage>, probes: &[Probe]) -> Result<Vec<Observation>, Error> {
-    let iptables = Iptables::find(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let equipment = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let tracking = "*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
     let blueprint = Blueprint {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{FlavourArgument, Format};
+use super::Format;
+use super::equipment::EquipmentArguments;
 use crate::error::{Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::iptables_save::Listing;
-use crate::lab::{HOST_MAC, Iptables};
+use crate::lab::{Equipment, HOST_MAC, LinkMode};
 use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::{self, Report};
@@ -31,9 +32,8 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Which of the installed iptables to use
-    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
-    iptables: FlavourArgument,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -42,15 +42,15 @@ pub struct Options {
 /// Checks, and reports. The status is that of a run; findings do not change it.
 pub fn check(options: Options) -> Result<ExitCode> {
     let scenario = scenario(&options)?;
-    let iptables = super::find_iptables(options.iptables)?;
+    let equipment = options.equipment.find(LinkMode::Tap)?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let jobs = usize::from(super::run::default_jobs());
-    let settings = Settings { iptables: iptables.clone(), jobs, vendors };
+    let settings = Settings { equipment: equipment.clone(), jobs, vendors };
     let rulesets = run::rulesets(&scenario);
-    let swept = (scenario.clone(), iptables.clone(), rulesets.clone());
+    let swept = (scenario.clone(), equipment.clone(), rulesets.clone());
     let found = super::interruptible(run::run(vec![scenario], settings))?;
     let findings = super::interruptible_blocking(move || findings(&swept.0, &swept.1, &swept.2))?;
-    let environment = super::environment(&iptables, found.weather.clone());
+    let environment = super::environment(&equipment, found.weather.clone());
     let report =
         Report { findings: Some(findings), lint: Some(lint(&rulesets)), ..Report::of_run(&found, environment) };
     super::print(&match options.format {
@@ -78,9 +78,9 @@ fn scenario(options: &Options) -> Result<Scenario> {
     Ok(Scenario { source, title, sensor: Some(sensor), ruleset, host, expect: Vec::new(), known: Vec::new() })
 }
 
-fn findings(scenario: &Scenario, iptables: &Iptables, rulesets: &[(Family, Source)]) -> Result<Findings> {
+fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Source)]) -> Result<Findings> {
     findings::measure(&Subject {
-        iptables,
+        equipment,
         interface: &scenario.host.interface,
         mac: scenario.host.mac.unwrap_or(HOST_MAC),
         addresses: &scenario.host.addresses,

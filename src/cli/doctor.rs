@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::FlavourArgument;
+use super::equipment::FlavourArgument;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Watch};
+use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Watch};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::observation::Observation;
 use crate::phase::Numbering;
@@ -64,21 +64,21 @@ fn tun() -> Result<String> {
 }
 
 fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument) -> bool {
-    let iptables = match super::find_iptables(flavour) {
-        Ok(iptables) => iptables,
+    let equipment = match super::equipment::usual(flavour) {
+        Ok(equipment) => equipment,
         Err(error) => return tell(text, name, Err(error)),
     };
-    let backend = match iptables.backend {
+    let backend = match equipment.backend() {
         Backend::Nft => "nf_tables",
         Backend::Legacy => "legacy",
     };
-    tell(text, name, Ok(format!("{} ({backend})", iptables.version)));
+    tell(text, name, Ok(format!("{} ({backend})", equipment.iptables.version)));
     let mut healthy = true;
     for (what, matches) in FEATURES {
-        healthy &= tell(text, &format!("  {what}"), logs(&iptables, Family::Ipv4, matches));
+        healthy &= tell(text, &format!("  {what}"), logs(&equipment, Family::Ipv4, matches));
     }
     match Lab::families().contains(&Family::Ipv6) {
-        true => healthy & tell(text, "  IPv6", logs(&iptables, Family::Ipv6, "")),
+        true => healthy & tell(text, "  IPv6", logs(&equipment, Family::Ipv6, "")),
         false => tell(text, "  IPv6", Ok("this machine has none: IPv6 checks will not run".to_owned())),
     }
 }
@@ -93,7 +93,7 @@ const FEATURES: [(&str, &str); 3] = [
 const PREFIX: &str = "scanlab doctor: ";
 
 /// Builds a lab with one LOG rule, sends it a SYN, and looks for its line.
-fn logs(iptables: &Iptables, family: Family, matches: &str) -> Result<String> {
+fn logs(equipment: &Equipment, family: Family, matches: &str) -> Result<String> {
     let rules = format!(
         "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
          -A INPUT -p tcp -m tcp --dport 9 {matches} -j LOG --log-prefix \"{PREFIX}\"\nCOMMIT\n"
@@ -101,7 +101,7 @@ fn logs(iptables: &Iptables, family: Family, matches: &str) -> Result<String> {
     let source = Source { name: "<doctor>".into(), text: rules.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let blueprint = Blueprint {
-        iptables,
+        equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+mod equipment;
 pub mod generate;
 pub mod mutate;
 pub mod run;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CannotMeasure, Doing, Error, Result};
-use crate::lab::{Backend, Flavour, Iptables, Weather};
+use crate::lab::{Equipment, Weather};
 use crate::report::Environment;
 
 use self::generate::Existing;
@@ -73,27 +74,6 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         oui_file: Option<PathBuf>,
     },
-}
-
-/// Which of the installed iptables to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FlavourArgument {
-    /// what `iptables-restore` is on this machine
-    Auto,
-    /// iptables-nft-restore
-    Nft,
-    /// iptables-legacy-restore
-    Legacy,
-}
-
-impl From<FlavourArgument> for Flavour {
-    fn from(argument: FlavourArgument) -> Flavour {
-        match argument {
-            FlavourArgument::Auto => Flavour::Auto,
-            FlavourArgument::Nft => Flavour::Nft,
-            FlavourArgument::Legacy => Flavour::Legacy,
-        }
-    }
 }
 
 /// How to report.
@@ -198,23 +178,18 @@ fn interruptible_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + 
     })
 }
 
-fn find_iptables(flavour: FlavourArgument) -> Result<Iptables> {
-    Iptables::find(flavour.into(), &std::env::var("PATH").unwrap_or_default())
-}
-
 /// `uname -r`.
 fn kernel_release() -> String {
     nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn environment(iptables: &Iptables, weather: Weather) -> Environment {
-    let backend: Backend = iptables.backend;
+fn environment(equipment: &Equipment, weather: Weather) -> Environment {
     Environment {
         kernel: kernel_release(),
-        iptables: iptables.version.clone(),
-        backend,
-        capture: "kmsg",
-        link: "tap",
+        iptables: equipment.iptables.version.clone(),
+        backend: equipment.backend(),
+        capture: equipment.capture,
+        link: equipment.link,
         sysctls: weather,
     }
 }

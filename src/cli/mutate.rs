@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
 use super::run::percent;
-use super::{FlavourArgument, Format};
 use crate::error::Result;
 use crate::mutate::{self, Progress, Sweeps};
 use crate::report::{self, Mutation};
@@ -37,9 +38,11 @@ pub struct Options {
     /// Labs at a time; most of a lab's time is spent waiting for the kernel
     #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Which of the installed iptables to use
-    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
-    iptables: FlavourArgument,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
 }
 
 const HELP: &str = "A mutant is the ruleset with one mistake in it. It is
@@ -51,10 +54,10 @@ The score is the share of the killed among the killed and the survived.";
 /// Tries every mutant and reports. The status is 1 when the score is lower than was asked for.
 pub fn mutate(options: Options) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
-    let iptables = super::find_iptables(options.iptables)?;
+    let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let sweeps = if options.whole_sweeps { Sweeps::Whole } else { Sweeps::Telling };
-    let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
+    let settings = Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {
@@ -64,7 +67,7 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
         Ok(found)
     })?;
     let weather = found.first().map(|one| one.weather.clone()).unwrap_or_default();
-    let report = Mutation::of(found, super::environment(&iptables, weather));
+    let report = Mutation::of(found, super::environment(&equipment, weather));
     super::print(&match options.format {
         Format::Table => report::mutation_table(&report, super::width()),
         Format::Json => report::to_json(&report),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{FlavourArgument, Format};
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::check::Outcome;
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::report::{self, Report};
@@ -29,9 +30,11 @@ pub struct Options {
     /// Labs at a time; most of a lab's time is spent waiting for the kernel
     #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Which of the installed iptables to use
-    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
-    iptables: FlavourArgument,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
     /// Fail unless at least so many percent of all rules were exercised
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
@@ -49,11 +52,11 @@ pub fn default_jobs() -> u16 {
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
 pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
-    let iptables = super::find_iptables(options.iptables)?;
+    let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
-    let settings = Settings { iptables: iptables.clone(), jobs: usize::from(options.jobs), vendors };
+    let settings = Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(run::run(scenarios, settings))?;
-    let report = Report::of_run(&found, super::environment(&iptables, found.weather.clone()));
+    let report = Report::of_run(&found, super::environment(&equipment, found.weather.clone()));
     let covered = options.min_coverage.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
     super::print(&match options.format {
         Format::Table => report::run_table(&report, super::width()),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{FlavourArgument, Format};
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
@@ -55,9 +56,11 @@ pub struct Options {
     /// The host's MAC address
     #[arg(long, value_name = "MAC", default_value_t = HOST_MAC)]
     mac: Mac,
-    /// Which of the installed iptables to use
-    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
-    iptables: FlavourArgument,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
     /// Look the vendor up in the IEEE's own file or in nmap's
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
@@ -87,17 +90,17 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
     }
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
-    let iptables = super::find_iptables(options.iptables)?;
+    let equipment = options.equipment.find(options.link.into())?;
     let listen = options.listen.iter().flat_map(PortSet::iter);
     let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
     let blueprint = Blueprint {
-        iptables: &iptables,
+        equipment: &equipment,
         interface: &options.interface,
         mac: options.mac,
         addresses: &addresses,
         services: &services,
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        watch: watch(options.trace, iptables.backend),
+        watch: watch(options.trace, equipment.backend()),
         fault: None,
     };
     let probes = probes(&techniques, family, addresses, &options.ports);
@@ -111,7 +114,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let seen: Vec<_> = probes.into_iter().zip(observations).collect();
     let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
     let lint = options.trace.then(|| super::check::lint(&rulesets));
-    let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&iptables, weather)) };
+    let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&equipment, weather)) };
     super::print(&match options.format {
         Format::Table => scan_text(&report),
         Format::Json => report::to_json(&report),
@@ -130,8 +133,8 @@ fn watch(trace: bool, backend: Backend) -> Watch {
 
 /// What nothing can reach in the rulesets of the scan, in both families.
 fn findings(blueprint: &Blueprint) -> Result<Findings> {
-    let Blueprint { iptables, interface, mac, addresses, rulesets, .. } = *blueprint;
-    findings::measure(&Subject { iptables, interface, mac, addresses, rulesets })
+    let Blueprint { equipment, interface, mac, addresses, rulesets, .. } = *blueprint;
+    findings::measure(&Subject { equipment, interface, mac, addresses, rulesets })
 }
 
 fn scan_text(report: &Report) -> String {

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{FlavourArgument, Format};
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::Result;
 use crate::report::{self, SelfTestReport};
 use crate::selftest::{self, Outcome};
@@ -12,9 +13,11 @@ use crate::selftest::{self, Outcome};
 /// The options of `scanlab selftest`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which of the installed iptables to use
-    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
-    iptables: FlavourArgument,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -36,10 +39,10 @@ Exit status:
 
 /// Runs the self-test and reports.
 pub fn selftest(options: Options) -> Result<ExitCode> {
-    let iptables = super::find_iptables(options.iptables)?;
-    let found = super::interruptible(selftest::run(iptables.clone()))?;
+    let equipment = options.equipment.find(options.link.into())?;
+    let found = super::interruptible(selftest::run(equipment.clone()))?;
     let status = status(found.rows.iter().map(|row| row.outcome).min());
-    let report = SelfTestReport::new(&found, super::environment(&iptables, found.weather.clone()));
+    let report = SelfTestReport::new(&found, super::environment(&equipment, found.weather.clone()));
     super::print(&match options.format {
         Format::Table => report::selftest_table(&report, super::width()),
         Format::Json => report::to_json(&report),

@@ -6,15 +6,15 @@ use super::evidence::Evidence;
 use super::{Findings, Swept};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
-use crate::lab::{Backend, Blueprint, Iptables, Lab, Limits, Service, Watch};
+use crate::lab::{Backend, Blueprint, Equipment, Lab, Limits, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::sweep::Plan;
 
 /// The rulesets of a host, and how they are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The programs that load them.
-    pub iptables: &'a Iptables,
+    /// What the labs are made with.
+    pub equipment: &'a Equipment,
     /// The interface that is swept first; those that rules name come after it.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
@@ -27,7 +27,7 @@ pub struct Subject<'a> {
 
 /// Sweeps the rulesets, and tells what nothing reaches. On x_tables, which traces nothing to nf_tables, it tells that.
 pub fn measure(subject: &Subject) -> Result<Findings> {
-    if subject.iptables.backend == Backend::Legacy {
+    if subject.equipment.backend() == Backend::Legacy {
         let why = "the legacy backend does not tell the path of a packet; load the ruleset with nft";
         return Ok(Findings { not_available: Some(why.to_owned()), ..Findings::default() });
     }
@@ -48,7 +48,7 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
     let services: Vec<Service> = ports.into_iter().map(|port| Service { port, greeting: None }).collect();
     let blueprint = Blueprint {
-        iptables: subject.iptables,
+        equipment: subject.equipment,
         interface,
         mac: subject.mac,
         addresses: subject.addresses,

@@ -11,6 +11,7 @@
 mod attribution;
 mod canaries;
 mod conntrack_watch;
+mod equipment;
 mod exchange;
 mod fault;
 mod fresh_limits;
@@ -22,6 +23,7 @@ mod namespace;
 mod neighbours;
 mod netcfg;
 mod nf_log_netns;
+mod nflog;
 mod nfnetlink;
 mod nft_rules;
 mod own_table;
@@ -48,6 +50,7 @@ use std::sync::Arc;
 
 use tokio::runtime::{self, Runtime};
 
+pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
@@ -90,8 +93,8 @@ pub const HOST_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x10]);
 /// What stands in the lab.
 #[derive(Debug, Clone)]
 pub struct Blueprint<'a> {
-    /// The programs that load the ruleset.
-    pub iptables: &'a Iptables,
+    /// What the lab is made with.
+    pub equipment: &'a Equipment,
     /// The interface that the rules speak of.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
@@ -180,7 +183,7 @@ impl<'a> Lab<'a> {
         own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
-        runtime.block_on(blueprint.iptables.load(isolated, &rulesets))?;
+        runtime.block_on(blueprint.equipment.iptables.load(isolated, &rulesets))?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
@@ -290,7 +293,7 @@ impl<'a> Lab<'a> {
         if let Some(spending) = self.spendings.get(&family) {
             return Ok(*spending);
         }
-        let spending = match self.blueprint.iptables.backend {
+        let spending = match self.blueprint.equipment.backend() {
             Backend::Nft => {
                 self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::of)
             }
@@ -302,12 +305,12 @@ impl<'a> Lab<'a> {
 
     /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
     pub fn renew_limits(&mut self) -> Result<()> {
-        match self.blueprint.iptables.backend {
+        match self.blueprint.equipment.backend() {
             Backend::Nft => self.renew_rules(),
             Backend::Legacy => {
                 let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
                 let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
-                self.runtime.block_on(self.blueprint.iptables.load(self.isolated, &rulesets))
+                self.runtime.block_on(self.blueprint.equipment.iptables.load(self.isolated, &rulesets))
             }
         }
     }

@@ -14,6 +14,8 @@ use crate::net::Family;
 pub const NFTABLES: u16 = 10;
 /// Subsystem of conntrack messages.
 pub const CTNETLINK: u16 = 1;
+/// Subsystem of messages about logged packets (`NFNL_SUBSYS_ULOG`).
+pub const ULOG: u16 = 4;
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -137,6 +139,20 @@ fn acknowledged(payload: &[u8]) -> io::Result<()> {
         Some(code) => Err(io::Error::from_raw_os_error(-code)),
         None => Err(io::Error::other("netlink cut an acknowledgment short")),
     }
+}
+
+/// The acknowledgment in `answer`.
+pub fn acknowledge(answer: &[u8]) -> io::Result<()> {
+    let mut answers = messages(answer).filter(|message| message.kind == NLMSG_ERROR);
+    answers.next().map_or_else(|| Err(io::Error::other("netlink did not acknowledge")), |one| acknowledged(one.payload))
+}
+
+/// `NFULNL_MSG_CONFIG` for a log group, to be acknowledged.
+pub fn config_message(group: u16, attributes: Attributes) -> Vec<u8> {
+    const CONFIG: u16 = ULOG << 8 | 1;
+    let mut bytes = Vec::new();
+    write_header(&mut bytes, CONFIG, NLM_F_REQUEST | NLM_F_ACK, 1, UNSPECIFIED, group, &attributes.0);
+    bytes
 }
 
 /// A netlink message as it was received.

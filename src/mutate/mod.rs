@@ -174,7 +174,7 @@ pub async fn mutate(
     sweeps: Sweeps,
     progress: Arc<dyn Progress>,
 ) -> Result<MutationReport> {
-    if settings.iptables.backend == Backend::Legacy {
+    if settings.equipment.backend() == Backend::Legacy {
         return Err(CannotMeasure::NoPaths { what: "whether a mutant is equivalent" }.into());
     }
     let workforce = Workforce::new(settings.jobs);

@@ -22,7 +22,7 @@ use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
-use crate::lab::{Backend, Weather};
+use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::Family;
 use crate::observation::{Connection, LogRecord, Observation};
@@ -80,9 +80,9 @@ pub struct Environment {
     /// What it writes to.
     pub backend: Backend,
     /// How log lines are read.
-    pub capture: &'static str,
+    pub capture: Capture,
     /// The kind of interface.
-    pub link: &'static str,
+    pub link: LinkMode,
     /// The lab's weather.
     pub sysctls: Weather,
 }

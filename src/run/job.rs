@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use crate::error::{CannotMeasure, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Neighbourhood, Service, Watch, Weather};
+use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Neighbourhood, Service, Watch, Weather};
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
@@ -26,7 +26,7 @@ pub struct Job {
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
     services: Vec<Service>,
-    iptables: Iptables,
+    equipment: Equipment,
     pub vendors: Arc<VendorDb>,
 }
 
@@ -71,15 +71,15 @@ impl Job {
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
         let sources: Vec<&Source> = rulesets.iter().map(|(_, source)| source).collect();
-        let paths = match settings.iptables.backend {
+        let paths = match settings.equipment.backend() {
             Backend::Nft => Paths::Known,
             Backend::Legacy => Paths::Unknown,
         };
         let plan = Plan::of(&scenario, &sources, paths)?;
         let services = scenario.host.listen.iter();
         let services = services.map(|port| Service { port: *port, greeting: greeting(&scenario, *port) }).collect();
-        let (iptables, vendors) = (settings.iptables.clone(), Arc::clone(&settings.vendors));
-        Ok(Job { scenario, plan, rulesets, services, iptables, vendors })
+        let (equipment, vendors) = (settings.equipment.clone(), Arc::clone(&settings.vendors));
+        Ok(Job { scenario, plan, rulesets, services, equipment, vendors })
     }
 
     /// The host's MAC address.
@@ -119,7 +119,7 @@ impl Job {
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<T> {
         let blueprint = Blueprint {
-            iptables: &self.iptables,
+            equipment: &self.equipment,
             interface: &self.scenario.host.interface,
             mac: self.mac(),
             addresses: &self.scenario.host.addresses,
@@ -139,7 +139,7 @@ impl Job {
     /// x_tables tells no path, and verdicts are watched there only where a row asks for one.
     pub fn watch(&self) -> Watch {
         let asked = || self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
-        match self.iptables.backend {
+        match self.equipment.backend() {
             Backend::Nft => Watch::Paths,
             Backend::Legacy if asked() => Watch::Verdicts,
             Backend::Legacy => Watch::Replies,
@@ -199,7 +199,7 @@ impl Job {
             plan: self.plan.clone(),
             rulesets: self.rulesets.iter().map(other).collect(),
             services: self.services.clone(),
-            iptables: self.iptables.clone(),
+            equipment: self.equipment.clone(),
             vendors: Arc::clone(&self.vendors),
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::check::{Check, Outcome};
 use crate::coverage::Coverage;
 use crate::error::Result;
-use crate::lab::{Iptables, Weather};
+use crate::lab::{Equipment, Weather};
 use crate::net::Mac;
 use crate::observation::Observation;
 use crate::probe::Probe;
@@ -28,8 +28,8 @@ use self::workforce::Workforce;
 /// How a run is to be done.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The programs that load the rulesets.
-    pub iptables: Iptables,
+    /// What the labs are made with.
+    pub equipment: Equipment,
     /// Labs at a time.
     pub jobs: usize,
     /// Where vendors are looked up.

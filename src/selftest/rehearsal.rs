@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Iptables, Lab, Sabotage, Service, Watch, Weather};
+use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
@@ -93,14 +93,17 @@ impl fmt::Display for Mistake {
 }
 
 /// Without a fault: its mistakes, and the weather.
-pub fn control(iptables: &Iptables) -> Result<(Vec<Mistake>, Weather)> {
-    measure(iptables, None)
+pub fn control(equipment: &Equipment) -> Result<(Vec<Mistake>, Weather)> {
+    measure(equipment, None)
 }
 
 /// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
 /// lab cannot run at all is passed on.
-pub fn with(iptables: &Iptables, sabotage: &Arc<Sabotage>) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
-    match measure(iptables, Some(sabotage.clone())) {
+pub fn with(
+    equipment: &Equipment,
+    sabotage: &Arc<Sabotage>,
+) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
+    match measure(equipment, Some(sabotage.clone())) {
         Ok((mistakes, _)) => Ok(Ok(mistakes)),
         Err(Error::CannotMeasure(error)) if is_about_instruments(&error) => Ok(Err(error)),
         Err(error) => Err(error),
@@ -124,18 +127,18 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
     }
 }
 
-fn measure(iptables: &Iptables, fault: Option<Arc<Sabotage>>) -> Result<(Vec<Mistake>, Weather)> {
+fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>) -> Result<(Vec<Mistake>, Weather)> {
     let ruleset = Source { name: "<selftest>".into(), text: RULESET.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let families = Lab::families();
     let blueprint = Blueprint {
-        iptables,
+        equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &[Service { port: OPEN, greeting: None }],
         rulesets: &families.iter().map(|family| (*family, &ruleset)).collect::<Vec<_>>(),
-        watch: match iptables.backend {
+        watch: match equipment.backend() {
             Backend::Nft => Watch::Paths,
             Backend::Legacy => Watch::Replies,
         },

@@ -1,13 +1,13 @@
 use super::*;
-use crate::lab::{Backend, Weather};
+use crate::lab::{Backend, Capture, LinkMode, Weather};
 
 fn report(rows: Vec<Row>) -> SelfTestReport {
     let environment = Environment {
         kernel: String::new(),
         iptables: String::new(),
         backend: Backend::Nft,
-        capture: "kmsg",
-        link: "tap",
+        capture: Capture::Kmsg,
+        link: LinkMode::Tap,
         sysctls: Weather::default(),
     };
     SelfTestReport::new(&SelfTest { rows, weather: Weather::default() }, environment)

@@ -1,0 +1,88 @@
+//! The options that say what labs are made with; every command that builds a lab has them.
+
+use clap::{Args, ValueEnum};
+
+use crate::error::Result;
+use crate::lab::{Capture, Equipment, Flavour, LinkMode};
+
+/// What labs are made with.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EquipmentArguments {
+    /// Which of the installed iptables to use
+    #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
+    pub iptables: FlavourArgument,
+    /// How log lines are read: from the kernel's own log, or through NFLOG
+    #[arg(long, value_enum, default_value_t = CaptureArgument::Auto)]
+    pub capture: CaptureArgument,
+}
+
+/// Which of the installed iptables to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlavourArgument {
+    /// What iptables-restore is on this machine
+    Auto,
+    /// iptables-nft-restore
+    Nft,
+    /// iptables-legacy-restore
+    Legacy,
+}
+
+/// What lies between prober and host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LinkArgument {
+    /// Ethernet frames
+    Tap,
+    /// IP packets
+    Tun,
+}
+
+/// How log lines are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CaptureArgument {
+    /// kmsg where that can be read, else nflog
+    Auto,
+    /// /dev/kmsg
+    Kmsg,
+    /// A copy of the ruleset with NFLOG in the place of LOG
+    Nflog,
+}
+
+impl EquipmentArguments {
+    /// Finds what was asked for on this machine.
+    pub fn find(&self, link: LinkMode) -> Result<Equipment> {
+        Ok(Equipment { link, capture: self.capture.into(), ..usual(self.iptables)? })
+    }
+}
+
+/// A TAP and the kernel's own log, with the iptables along PATH.
+pub fn usual(flavour: FlavourArgument) -> Result<Equipment> {
+    Equipment::usual(flavour.into(), &std::env::var("PATH").unwrap_or_default())
+}
+
+impl From<FlavourArgument> for Flavour {
+    fn from(argument: FlavourArgument) -> Flavour {
+        match argument {
+            FlavourArgument::Auto => Flavour::Auto,
+            FlavourArgument::Nft => Flavour::Nft,
+            FlavourArgument::Legacy => Flavour::Legacy,
+        }
+    }
+}
+
+impl From<LinkArgument> for LinkMode {
+    fn from(argument: LinkArgument) -> LinkMode {
+        match argument {
+            LinkArgument::Tap => LinkMode::Tap,
+            LinkArgument::Tun => LinkMode::Tun,
+        }
+    }
+}
+
+impl From<CaptureArgument> for Capture {
+    fn from(argument: CaptureArgument) -> Capture {
+        match argument {
+            CaptureArgument::Auto | CaptureArgument::Kmsg => Capture::Kmsg,
+            CaptureArgument::Nflog => Capture::Nflog,
+        }
+    }
+}

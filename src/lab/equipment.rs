@@ -1,0 +1,52 @@
+//! What a lab is made with, whatever stands in it.
+
+use serde::Serialize;
+
+use super::iptables::{Backend, Flavour, Iptables};
+use crate::error::Result;
+
+/// The means of a lab: chosen once on the command line, and the same for every lab of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equipment {
+    /// The programs that load the ruleset.
+    pub iptables: Iptables,
+    /// What lies between prober and host.
+    pub link: LinkMode,
+    /// How log lines are read.
+    pub capture: Capture,
+}
+
+/// What lies between prober and host (Documentation/networking/tuntap.rst).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkMode {
+    /// Ethernet frames: MAC addresses, ARP, neighbour discovery.
+    #[default]
+    Tap,
+    /// IP packets: none of these.
+    Tun,
+}
+
+/// How the lines of LOG rules are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capture {
+    /// As the kernel prints them, from `/dev/kmsg`.
+    #[default]
+    Kmsg,
+    /// From a copy of the ruleset with NFLOG in the place of LOG: each line is rendered as the kernel would.
+    Nflog,
+}
+
+impl Equipment {
+    /// A TAP and the kernel's own log, with the iptables found along `path`, the value of PATH.
+    pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
+        let iptables = Iptables::find(flavour, path)?;
+        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::default() })
+    }
+
+    /// Which kernel interface the rules are written to.
+    pub fn backend(&self) -> Backend {
+        self.iptables.backend
+    }
+}
