@@ -41,10 +41,10 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`mutate`], [`selftest`], [`report`] | the steps of a run; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
+//! | 5 | [`run`], [`survey`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -71,6 +71,7 @@
 //! Labs share the kernel's log with the whole machine: they take turns, and a line is a probe's own only if it carries
 //! that probe's addresses, ports and number.
 
+pub mod alike;
 pub mod built_in;
 pub mod canary;
 pub mod check;
@@ -106,6 +107,7 @@ pub mod scan;
 pub mod scenario;
 pub mod selftest;
 pub mod sensor;
+pub mod survey;
 pub mod sweep;
 mod sys;
 pub mod vendor;

@@ -64,6 +64,11 @@ pub struct Phase {
 }
 
 impl Phase {
+    /// The family that it is sent in.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
     /// The probe of `port`, at try number `attempt` (0 first). The source port moves by two with every try, and the mask
     /// is XORed with the same number in both halves; it goes where the technique has room for it: the sequence number,
     /// or the acknowledgment number of a probe with ACK set.

@@ -11,13 +11,13 @@ use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
+use crate::lab::{Backend, HOST_MAC, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::phase::{Numbering, SEED};
+use crate::phase::{Numbering, Phase, SEED};
 use crate::port::PortSet;
-use crate::probe::Probe;
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
+use crate::survey::{Survey, Surveyed};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]
@@ -93,28 +93,27 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?;
     let listen = options.listen.iter().flat_map(PortSet::iter);
     let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
-    let blueprint = Blueprint {
-        equipment: &equipment,
-        interface: &options.interface,
-        mac: options.mac,
-        addresses: &addresses,
-        services: &services,
-        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+    let survey = Survey {
         watch: watch(options.trace, equipment.backend()),
-        fault: None,
+        equipment,
+        interface: options.interface.clone(),
+        mac: options.mac,
+        addresses,
+        services,
+        rulesets,
+        phases: phases(&techniques, family, addresses, &options.ports),
     };
-    let probes = probes(&techniques, family, addresses, &options.ports);
-    let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    let Surveyed { groups, weather } = survey.perform(|_, _| {})?;
     let host = Host {
         mac: options.mac,
         vendor: vendors.lookup(options.mac).nmap,
         interface: options.interface.to_string(),
         addresses: vec![addresses.host(family).to_string()],
     };
-    let seen: Vec<_> = probes.into_iter().zip(observations).collect();
-    let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
-    let lint = options.trace.then(|| super::check::lint(&rulesets));
-    let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&equipment, weather)) };
+    let findings = if options.trace { Some(findings(&survey)?) } else { None };
+    let lint = options.trace.then(|| super::check::lint(&survey.rulesets));
+    let environment = super::environment(&survey.equipment, weather);
+    let report = Report { findings, lint, ..Report::of_scan(host, &groups, environment) };
     super::print(&match options.format {
         Format::Table => scan_text(&report),
         Format::Json => report::to_json(&report),
@@ -132,9 +131,14 @@ fn watch(trace: bool, backend: Backend) -> Watch {
 }
 
 /// What nothing can reach in the rulesets of the scan, in both families.
-fn findings(blueprint: &Blueprint) -> Result<Findings> {
-    let Blueprint { equipment, interface, mac, addresses, rulesets, .. } = *blueprint;
-    findings::measure(&Subject { equipment, interface, mac, addresses, rulesets })
+fn findings(survey: &Survey) -> Result<Findings> {
+    findings::measure(&Subject {
+        equipment: &survey.equipment,
+        interface: &survey.interface,
+        mac: survey.mac,
+        addresses: &survey.addresses,
+        rulesets: &survey.rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+    })
 }
 
 fn scan_text(report: &Report) -> String {
@@ -146,10 +150,9 @@ fn scan_text(report: &Report) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {
+fn phases(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<(Phase, PortSet)> {
     let mut numbering = Numbering::new(SEED);
-    let phases = techniques.iter().map(|technique| numbering.phase(*technique, family, addresses));
-    phases.flat_map(|mut phase| ports.iter().map(move |port| phase.probe(port, 0)).collect::<Vec<_>>()).collect()
+    techniques.iter().map(|technique| (numbering.phase(*technique, family, addresses), ports.clone())).collect()
 }
 
 fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {

@@ -228,17 +228,39 @@ impl<'a> Lab<'a> {
     pub fn send(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
         for batch in probes.chunks(self.batch) {
-            self.conntrack.make_room(&self.netlink, batch.len())?;
-            let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
-            let mut exchange = Exchange::begin(link, log, &self.services, paths, self.blueprint.watch, self.ports)?;
-            let observed = exchange.observe(batch);
-            if observed.is_err() {
-                // A full table makes probes vanish: that is the better explanation.
-                self.conntrack.assert_no_loss()?;
-            }
-            observations.extend(observed?);
+            observations.extend(self.send_batch(batch)?);
         }
         Ok(observations)
+    }
+
+    /// As [`Lab::send`], for more probes than anybody wants to keep: each is made when it is sent, and handed to `each`
+    /// when it is answered.
+    pub fn scan(
+        &mut self,
+        probes: impl Iterator<Item = Probe>,
+        mut each: impl FnMut(&Probe, Observation),
+    ) -> Result<()> {
+        let mut probes = probes.peekable();
+        let mut batch = Vec::with_capacity(self.batch);
+        while probes.peek().is_some() {
+            batch.clear();
+            batch.extend(probes.by_ref().take(self.batch));
+            let observed = self.send_batch(&batch)?;
+            batch.iter().zip(observed).for_each(|(probe, observation)| each(probe, observation));
+        }
+        Ok(())
+    }
+
+    fn send_batch(&mut self, batch: &[Probe]) -> Result<Vec<Observation>> {
+        self.conntrack.make_room(&self.netlink, batch.len())?;
+        let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
+        let mut exchange = Exchange::begin(link, log, &self.services, paths, self.blueprint.watch, self.ports)?;
+        let observed = exchange.observe(batch);
+        if observed.is_err() {
+            // A full table makes probes vanish: that is the better explanation.
+            self.conntrack.assert_no_loss()?;
+        }
+        observed
     }
 
     /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::alike::{Alike, Gathering};
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
@@ -209,8 +210,9 @@ impl Report {
     }
 
     /// The report of a scan.
-    pub fn of_scan(host: Host, probes: &[(Probe, Observation)], environment: Environment) -> Report {
-        Report { host: Some(host), probes: probe_records(probes, None), ..Report::empty(environment) }
+    pub fn of_scan(host: Host, groups: &[Alike], environment: Environment) -> Report {
+        let probes = groups.iter().map(|group| record(group, None)).collect();
+        Report { host: Some(host), probes, ..Report::empty(environment) }
     }
 
     fn empty(environment: Environment) -> Report {
@@ -248,45 +250,27 @@ impl Summary {
     }
 }
 
+/// The probes of a run.
 fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec<ProbeRecord> {
-    let records = probes.iter().map(|(probe, observation)| (probe.flow.port, record(probe, observation, scenario)));
     if probes.len() <= SINGLY {
-        return records.map(|(port, record)| ProbeRecord { port: Some(port), ..record }).collect();
+        let alone = probes.iter().map(|(probe, observation)| Alike::alone(*probe, observation.clone()));
+        return alone.map(|one| record(&one, scenario)).collect();
     }
-    group(records)
+    let mut gathering = Gathering::default();
+    probes.iter().for_each(|(probe, observation)| gathering.take(probe, observation.clone()));
+    gathering.into_groups().iter().map(|group| record(group, scenario)).collect()
 }
 
-/// Puts probes together that are equal but for their port, each group where its first probe stood.
-fn group(records: impl Iterator<Item = (Port, ProbeRecord)>) -> Vec<ProbeRecord> {
-    let mut groups: Vec<(Vec<Port>, ProbeRecord)> = Vec::new();
-    for (port, record) in records {
-        match groups.iter_mut().rev().take(GROUPS_BACK).find(|(_, other)| *other == record) {
-            Some((ports, _)) => ports.push(port),
-            None => groups.push((vec![port], record)),
-        }
-    }
-    groups.into_iter().map(|(ports, record)| with_ports(&ports, record)).collect()
-}
-
-/// How far back a group is looked for, so that a sweep whose every probe differs stays linear.
-const GROUPS_BACK: usize = 64;
-
-fn with_ports(ports: &[Port], record: ProbeRecord) -> ProbeRecord {
-    match ports {
-        [port] => ProbeRecord { port: Some(*port), ..record },
-        ports => ProbeRecord { ports: Some(ports.iter().copied().collect::<PortSet>().to_string()), ..record },
-    }
-}
-
-fn record(probe: &Probe, observation: &Observation, scenario: Option<&str>) -> ProbeRecord {
-    let verdict = observation.verdict;
+fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
+    let Alike { first: probe, observation, .. } = group;
+    let (verdict, port) = (observation.verdict, group.lone_port());
     ProbeRecord {
         scenario: scenario.map(str::to_owned),
         family: probe.family(),
         scan: probe.technique,
         protocol: "tcp",
-        port: None,
-        ports: None,
+        port,
+        ports: if port.is_none() { Some(group.ports().to_string()) } else { None },
         state: verdict.state,
         reason: verdict.reason,
         reason_ttl: verdict.reason_ttl,

@@ -1,0 +1,131 @@
+//! A whole scan, without expectations: every technique on every port, each family in a lab of its own, side by side where
+//! there are processors for it. Probes are made as they are sent and told as they are answered, so that a scan of the
+//! whole range needs no more memory than one of a few ports.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use crate::alike::{Alike, Gathering};
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Equipment, Lab, Service, Watch, Weather};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::observation::Observation;
+use crate::phase::Phase;
+use crate::port::PortSet;
+use crate::probe::Probe;
+
+/// What is to be scanned, and how.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// What the labs are made with.
+    pub equipment: Equipment,
+    /// The interface that the rules speak of.
+    pub interface: InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: Addresses,
+    /// What listens on the host.
+    pub services: Vec<Service>,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
+    /// What is watched.
+    pub watch: Watch,
+    /// The phases, in the order of the report, each with its ports.
+    pub phases: Vec<(Phase, PortSet)>,
+}
+
+/// What a scan found.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// What was found, in the order of the phases.
+    pub groups: Vec<Alike>,
+    /// The sysctls that were pinned.
+    pub weather: Weather,
+}
+
+/// Up to so many probes are told singly.
+const SINGLY: usize = 512;
+
+impl Survey {
+    /// How many probes it sends.
+    pub fn probes(&self) -> usize {
+        self.phases.iter().map(|(_, ports)| ports.len()).sum()
+    }
+
+    /// Scans. `each` is told of every probe as it is answered; probes of one family come in their order, those of two
+    /// families in any.
+    ///
+    /// # Errors
+    /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of IPv4.
+    pub fn perform(&self, each: impl Fn(&Probe, &Observation) + Sync) -> Result<Surveyed> {
+        let families = self.families();
+        let found: Vec<Result<OfFamily>> = thread::scope(|scope| {
+            let labs: Vec<_> = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, &each))).collect();
+            labs.into_iter().map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let mut found: Vec<OfFamily> = found.into_iter().collect::<Result<_>>()?;
+        let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();
+        let of_phases = self.phases.iter().map(|(phase, _)| {
+            let of_family = found.iter_mut().find(|found| found.family == phase.family());
+            of_family.and_then(|found| found.phases.pop_front()).unwrap_or_default()
+        });
+        Ok(Surveyed { groups: of_phases.flatten().collect(), weather })
+    }
+
+    /// Those that are scanned, in the order in which they are named first.
+    fn families(&self) -> Vec<Family> {
+        let mut families: Vec<Family> = Vec::new();
+        for (phase, _) in &self.phases {
+            if !families.contains(&phase.family()) {
+                families.push(phase.family());
+            }
+        }
+        families
+    }
+
+    fn perform_in(&self, family: Family, each: &(impl Fn(&Probe, &Observation) + Sync)) -> Result<OfFamily> {
+        let rulesets: Vec<(Family, &Source)> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+        let blueprint = Blueprint {
+            equipment: &self.equipment,
+            interface: &self.interface,
+            mac: self.mac,
+            addresses: &self.addresses,
+            services: &self.services,
+            rulesets: &rulesets,
+            watch: self.watch,
+            fault: None,
+        };
+        Lab::run(&blueprint, |lab| {
+            let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family);
+            let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, each));
+            Ok(OfFamily { family, phases: phases.collect::<Result<_>>()?, weather: lab.weather.clone() })
+        })
+    }
+
+    fn perform_phase(
+        &self,
+        lab: &mut Lab,
+        mut phase: Phase,
+        ports: &PortSet,
+        each: &impl Fn(&Probe, &Observation),
+    ) -> Result<Vec<Alike>> {
+        let singly = self.probes() <= SINGLY;
+        let (mut gathering, mut single) = (Gathering::default(), Vec::new());
+        lab.scan(ports.iter().map(|port| phase.probe(port, 0)), |probe, observation| {
+            each(probe, &observation);
+            match singly {
+                true => single.push(Alike::alone(*probe, observation)),
+                false => gathering.take(probe, observation),
+            }
+        })?;
+        Ok(if singly { single } else { gathering.into_groups() })
+    }
+}
+
+/// What one lab found.
+struct OfFamily {
+    family: Family,
+    phases: std::collections::VecDeque<Vec<Alike>>,
+    weather: Weather,
+}
