@@ -315,6 +315,41 @@ fn ipv6_has_its_own_sweep() {
     insta::assert_snapshot!(show(&findings));
 }
 
+/// The same rules, but for one that IPv6 lacks, and one that only IPv6 has.
+#[test]
+fn what_one_family_lets_in_and_the_other_keeps_out() {
+    let _machine = binary::share_the_machine();
+    let shared = ["-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -p udp -m udp --dport 53 -j ACCEPT"];
+    let v4 =
+        filter(&[&shared[..], &["-A INPUT -p tcp -m tcp --dport 80:89 -j DROP", "-A INPUT -p icmp -j DROP"]].concat());
+    let v6 = Source {
+        name: "rules.v6".into(),
+        ..filter(&[&shared[..], &["-A INPUT -p tcp -m tcp --dport 22 -j DROP", "-A INPUT -p udp -j DROP"]].concat())
+    };
+    let both = [(Family::Ipv4, &v4), (Family::Ipv6, &v6)];
+    let told: Vec<String> = found(&both)
+        .parity
+        .iter()
+        .map(|one| {
+            format!(
+                "{} lets in {} {} | {:?} | {:?}",
+                one.lets_in,
+                one.packets.join(" + "),
+                one.ports,
+                one.ipv4,
+                one.ipv6
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    let alike = [
+        (Family::Ipv4, &v4),
+        (Family::Ipv6, &Source { name: "rules.v6".into(), text: v4.text.replace("-p icmp ", "-p icmpv6 ").into() }),
+    ];
+    assert_eq!(found(&alike).parity, []);
+    assert_eq!(found(&both[..1]).parity, [], "one family alone has nothing to be compared with");
+}
+
 #[test]
 fn on_legacy_nothing_is_available() {
     let _machine = binary::share_the_machine();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Evidence;
-use super::{Findings, Swept};
+use super::{Findings, Swept, parity};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
 use crate::lab::{Backend, Blueprint, Equipment, Lab, Limits, Service, Watch};
@@ -39,7 +39,8 @@ pub fn measure(subject: &Subject) -> Result<Findings> {
     for interface in interfaces(subject.interface, &listings) {
         sweeps.extend(sweep(subject, &interface, &mut evidence)?);
     }
-    Ok(Findings { sweeps, ..Findings::of(&evidence) })
+    let parity = parity::compare(subject, &listings)?;
+    Ok(Findings { sweeps, parity, ..Findings::of(&evidence) })
 }
 
 /// Sweeps over one interface.

@@ -7,6 +7,7 @@
 mod evidence;
 mod judge;
 mod measure;
+mod parity;
 mod reason;
 
 use serde::{Serialize, Serializer};
@@ -16,6 +17,7 @@ use crate::sweep::Octets;
 
 pub use evidence::Evidence;
 pub use measure::{Subject, measure};
+pub use parity::{Decision, Disparity};
 
 /// What is found in the rulesets of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -24,6 +26,9 @@ pub struct Findings {
     pub unreachable: Vec<Unreachable>,
     /// Rules that nothing reached, and that something else might.
     pub not_provable: Vec<NotProvable>,
+    /// What one family lets in and the other keeps out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parity: Vec<Disparity>,
     /// What was sent.
     pub sweeps: Vec<Swept>,
     /// Why nothing was sent, when nothing was.

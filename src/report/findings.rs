@@ -5,7 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::visible::visible;
-use crate::findings::{Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable};
+use crate::findings::{Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable};
+use crate::net::Family;
 
 /// The findings, at most `width` columns wide.
 pub fn findings_table(findings: &Findings, width: u16) -> String {
@@ -23,6 +24,7 @@ pub fn findings_table(findings: &Findings, width: u16) -> String {
     }
     findings.unreachable.iter().for_each(|one| text += &page.unreachable(one));
     findings.not_provable.iter().for_each(|one| text += &page.not_provable(one));
+    findings.parity.iter().for_each(|one| text += &page.disparity(one));
     text + &page.paragraph(1, &sent(&findings.sweeps))
 }
 
@@ -59,6 +61,20 @@ impl Page {
         text + &self.paragraph(3, &format!("why: {}", one.reason))
     }
 
+    fn disparity(&self, one: &Disparity) -> String {
+        let style = AnsiColor::Yellow.on_default().bold();
+        let (open, closed) = match one.lets_in {
+            Family::Ipv4 => ("IPv4", "IPv6"),
+            Family::Ipv6 => ("IPv6", "IPv4"),
+        };
+        let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
+        let mut text =
+            self.paragraph(1, &format!("{open} lets in what {closed} keeps out: {}{ports}", one.packets.join(", ")));
+        text = text.replacen(open, &format!("{style}{open}{style:#}"), 1);
+        text += &self.paragraph(3, &format!("ipv4: {}", decision(&one.ipv4)));
+        text + &self.paragraph(3, &format!("ipv6: {}", decision(&one.ipv6)))
+    }
+
     /// Words in lines, each behind `indent` blanks; the lines after the first two blanks further in. A word that is longer
     /// than a line has one of its own.
     fn paragraph(&self, indent: usize, words: &str) -> String {
@@ -84,6 +100,12 @@ impl Page {
 fn place(place: &Place) -> String {
     let Place { file, line, table, chain, rule, .. } = place;
     visible(&format!("{file}:{line} ({table} {chain} {rule})"))
+}
+
+/// `rules.v4:12: -A INPUT ...`
+fn decision(decision: &Decision) -> String {
+    let place = decision.file.iter().zip(decision.line).map(|(file, line)| format!("{file}:{line}: ")).next();
+    format!("{}{}", place.unwrap_or_default(), decision.text)
 }
 
 /// `line 5 takes 38: -A INPUT ...`

@@ -1,7 +1,6 @@
 //! What a reader of the findings sees, at 80 columns.
 
 use super::*;
-use crate::net::Family;
 use crate::sweep::Octets;
 
 fn rule(line: usize, text: &str) -> Place {
@@ -34,6 +33,17 @@ fn every_kind_of_line() {
         not_provable: vec![NotProvable {
             place: rule(10, "-A INPUT -m recent --rcheck -j DROP"),
             reason: "no packet of the sweep fulfils --rcheck".to_owned(),
+        }],
+        parity: vec![Disparity {
+            lets_in: Family::Ipv6,
+            packets: vec!["tcp syn".to_owned(), "tcp ack".to_owned()],
+            ports: "80,443,8080-8089".to_owned(),
+            ipv4: Decision {
+                file: Some("rules.v4".to_owned()),
+                line: Some(12),
+                text: "-A INPUT -p tcp -m multiport --dports 80,443,8080:8089 -j DROP".to_owned(),
+            },
+            ipv6: Decision { file: None, line: None, text: ":INPUT ACCEPT".to_owned() },
         }],
         sweeps: vec![Swept {
             family: Family::Ipv4,
