@@ -24,7 +24,7 @@ use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
@@ -97,9 +97,9 @@ pub struct ProbeRecord {
     pub family: Family,
     /// The technique.
     pub scan: Technique,
-    /// `tcp`.
-    pub protocol: &'static str,
-    /// The port, when it is one.
+    /// What it sends.
+    pub protocol: Protocol,
+    /// The port, when it is one; an echo request has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
     /// The ports, when they are several: `1-21,23`.
@@ -249,20 +249,21 @@ impl Summary {
 }
 
 fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec<ProbeRecord> {
-    let records = probes.iter().map(|(probe, observation)| (probe.flow.port, record(probe, observation, scenario)));
+    let port = |probe: &Probe| Some(probe.flow.port).filter(|_| probe.technique.has_ports());
+    let records = probes.iter().map(|(probe, observation)| (port(probe), record(probe, observation, scenario)));
     if probes.len() <= SINGLY {
-        return records.map(|(port, record)| ProbeRecord { port: Some(port), ..record }).collect();
+        return records.map(|(port, record)| ProbeRecord { port, ..record }).collect();
     }
     group(records)
 }
 
 /// Puts probes together that are equal but for their port, each group where its first probe stood.
-fn group(records: impl Iterator<Item = (Port, ProbeRecord)>) -> Vec<ProbeRecord> {
+fn group(records: impl Iterator<Item = (Option<Port>, ProbeRecord)>) -> Vec<ProbeRecord> {
     let mut groups: Vec<(Vec<Port>, ProbeRecord)> = Vec::new();
     for (port, record) in records {
         match groups.iter_mut().rev().take(GROUPS_BACK).find(|(_, other)| *other == record) {
-            Some((ports, _)) => ports.push(port),
-            None => groups.push((vec![port], record)),
+            Some((ports, _)) => ports.extend(port),
+            None => groups.push((port.into_iter().collect(), record)),
         }
     }
     groups.into_iter().map(|(ports, record)| with_ports(&ports, record)).collect()
@@ -273,6 +274,7 @@ const GROUPS_BACK: usize = 64;
 
 fn with_ports(ports: &[Port], record: ProbeRecord) -> ProbeRecord {
     match ports {
+        [] => record,
         [port] => ProbeRecord { port: Some(*port), ..record },
         ports => ProbeRecord { ports: Some(ports.iter().copied().collect::<PortSet>().to_string()), ..record },
     }
@@ -284,7 +286,7 @@ fn record(probe: &Probe, observation: &Observation, scenario: Option<&str>) -> P
         scenario: scenario.map(str::to_owned),
         family: probe.family(),
         scan: probe.technique,
-        protocol: "tcp",
+        protocol: probe.flow.protocol,
         port: None,
         ports: None,
         state: verdict.state,
