@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, PROBER_MAC, Service, Watch};
-use scanlab::net::{Addresses, Family, InterfaceName};
+use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::phase::Numbering;
 use scanlab::port::Port;
 use scanlab::probe::{Ends, Probe};
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
 fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch) -> Result<()> {
     let equipment = Equipment::usual(Flavour::Auto, "")?;
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let services = [Service { port: Port(22), greeting: None }];
+    let services = [Service { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
     let blueprint = Blueprint {
         equipment: &equipment,
         interface: &interface,

@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::port::Port;
-use crate::probe::{Ends, Probe};
+use crate::probe::{Craft, Ends, Probe};
 use crate::reply::Flow;
 use crate::scan::Technique;
 
@@ -20,13 +20,14 @@ pub const PREFIX: &str = "scanlab canary: ";
 /// The flow of canary number `number`: the number is in both ports.
 pub fn flow(family: Family, host: IpAddr, number: u32) -> Flow {
     let [high, low] = [(number >> 16) as u16, number as u16];
-    Flow { prober: source(family), prober_port: Port(high), host, port: Port(low) }
+    Flow { protocol: Protocol::Tcp, prober: source(family), prober_port: Port(high), host, port: Port(low) }
 }
 
 /// A canary as a frame: a segment without flags, which no host ever answers to this source.
 pub fn frame(flow: Flow, ends: &Ends) -> Vec<u8> {
     let ip_id = flow.port.0;
-    Probe { technique: Technique::Null, flow, seq: 0, ack: 0, ttl: 64, ip_id, flow_label: 0 }.frame(ends)
+    Probe { technique: Technique::Null, flow, seq: 0, ack: 0, ttl: 64, ip_id, flow_label: 0, craft: Craft::default() }
+        .frame(ends)
 }
 
 /// Where the canaries of a family come from.

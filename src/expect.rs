@@ -70,7 +70,7 @@ pub struct RateExpectation {
 /// Every technique at every port that matters, ordered by family, technique and port.
 pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
     let ports: BTreeSet<Port> = named_ports(sensor).into_iter().chain(unnamed_ports(sensor, host)).collect();
-    let probes = Family::BOTH.into_iter().flat_map(|family| Technique::ALL.map(|technique| (family, technique)));
+    let probes = Family::BOTH.into_iter().flat_map(|family| Technique::DERIVED.map(|technique| (family, technique)));
     probes
         .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))
         .map(|(family, technique, port)| {
@@ -128,12 +128,10 @@ fn services(sensor: &Sensor) -> impl Iterator<Item = &Service> {
 }
 
 fn expected(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
-    match technique {
-        Technique::Syn | Technique::Connect => expected_of_syn(sensor, host, technique, port),
-        Technique::Null | Technique::Fin | Technique::Xmas | Technique::Ack => {
-            Expected { state: silence(technique), log: scan_log(sensor, technique) }
-        }
+    if technique.profile().flags == Technique::Syn.profile().flags {
+        return expected_of_syn(sensor, host, technique, port);
     }
+    Expected { state: silence(technique), log: scan_log(sensor, technique) }
 }
 
 fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
@@ -168,7 +166,7 @@ fn role(sensor: &Sensor, port: Port) -> Role<'_> {
 
 /// The state of a port whose packets the firewall lets through to the host's own TCP.
 fn accepted(host: &Host, technique: Technique, port: Port) -> PortState {
-    if host.listen.contains(&port) { PortState::Open } else { technique.profile().reset }
+    if host.listen.contains(&port) { PortState::Open } else { technique.profile().reset.state(0) }
 }
 
 fn silence(technique: Technique) -> PortState {

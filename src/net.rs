@@ -38,6 +38,35 @@ impl fmt::Display for Family {
     }
 }
 
+/// What a probe, a service or a flow speaks above IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP (RFC 9293).
+    Tcp,
+    /// UDP (RFC 768).
+    Udp,
+    /// ICMP (RFC 792) in IPv4, ICMPv6 (RFC 4443) in IPv6. It has no ports.
+    Icmp,
+}
+
+impl Protocol {
+    /// The word that names it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Icmp => "icmp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// An Ethernet address (IEEE 802, EUI-48). Prints in lower case with colons, as the kernel does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -160,6 +189,17 @@ pub struct Subnet<A> {
     pub prober: A,
 }
 
+impl Subnet<Ipv4Addr> {
+    /// Whether all bits behind the prefix are alike: the network's own name, or its broadcast (RFC 919), which no packet may
+    /// come from. Networks of two addresses or one have neither (RFC 3021).
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        let of_hosts = u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0);
+        let bits = u32::from(address) & of_hosts;
+        self.prefix_len < 31 && (bits == 0 || bits == of_hosts)
+    }
+}
+
 /// Addresses of the link: documentation ranges (RFC 5737, RFC 3849), so that a leak could reach nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Addresses {
@@ -187,6 +227,24 @@ impl Addresses {
             Family::Ipv4 => self.v4.host.into(),
             Family::Ipv6 => self.v6.host.into(),
         }
+    }
+
+    /// Whether `address` is another unicast address on the link than the host's own.
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
+        let unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
+        unicast
+            && !self.v4.is_broadcast(address)
+            && address != self.host(Family::of(address))
+            && match address {
+                IpAddr::V4(address) => {
+                    let differs = u32::from(address) ^ u32::from(self.v4.host);
+                    differs.checked_shr(32 - u32::from(self.v4.prefix_len)).unwrap_or(0) == 0
+                }
+                IpAddr::V6(address) => {
+                    let differs = u128::from(address) ^ u128::from(self.v6.host);
+                    differs.checked_shr(128 - u32::from(self.v6.prefix_len)).unwrap_or(0) == 0
+                }
+            }
     }
 
     /// The address that the probes come from in `family`.
@@ -225,6 +283,26 @@ mod tests {
         ] {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_can_send_on_the_link_is_told_from_what_cannot() {
+        let addresses = Addresses::default();
+        let is_on_link = |text: &&str| addresses.is_on_link(text.parse().unwrap());
+        assert!(["203.0.113.66", "203.0.113.1", "2001:db8:113::66", "2001:db8:113::1:2:3"].iter().all(is_on_link));
+        let not = [
+            "203.0.113.10",
+            "203.0.113.0",
+            "203.0.113.255",
+            "203.0.112.66",
+            "224.0.0.1",
+            "127.0.0.1",
+            "::1",
+            "ff02::1",
+            "2001:db8:113::10",
+            "2001:db8:114::66",
+        ];
+        assert!(!not.iter().any(is_on_link));
     }
 
     #[test]

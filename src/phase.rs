@@ -3,9 +3,15 @@
 //!
 //! The random numbers come from a seeded generator, so that two runs of the same inputs send the same bytes.
 
-use crate::net::{Addresses, Family};
-use crate::port::Port;
-use crate::probe::Probe;
+mod decoys;
+
+use pnet_packet::tcp::TcpFlags;
+
+pub use decoys::{Company, Decoys};
+
+use crate::net::{Addresses, Family, Protocol};
+use crate::port::{Port, PortSet};
+use crate::probe::{Craft, Probe};
 use crate::reply::Flow;
 use crate::scan::Technique;
 
@@ -48,6 +54,7 @@ impl Numbering {
             base: LOWEST_BASE + (moved % u32::from(BASES)) as u16,
             mask: self.random.next() as u32,
             random: Random(self.random.next()),
+            craft: Craft::default(),
         }
     }
 }
@@ -61,6 +68,7 @@ pub struct Phase {
     base: u16,
     mask: u32,
     random: Random,
+    craft: Craft,
 }
 
 impl Phase {
@@ -69,40 +77,82 @@ impl Phase {
         self.family
     }
 
+    /// The same phase, with probes that are crafted as `craft` says.
+    pub fn crafted(self, craft: Craft) -> Phase {
+        Phase { craft, ..self }
+    }
+
+    /// The first try of every port; one probe where the technique has no ports.
+    pub fn probes<'a>(&'a mut self, ports: &'a PortSet) -> impl Iterator<Item = Probe> + 'a {
+        let has_ports = self.technique.has_ports();
+        let lone = (!has_ports).then(|| self.echo());
+        let of_ports = ports.iter().filter(move |_| has_ports).map(|port| self.probe(port, 0));
+        lone.into_iter().chain(of_ports)
+    }
+
     /// The probe of `port`, at try number `attempt` (0 first). The source port moves by two with every try, and the mask
     /// is XORed with the same number in both halves; it goes where the technique has room for it: the sequence number,
     /// or the acknowledgment number of a probe with ACK set.
+    ///
+    /// A datagram has no room for the mask. An echo request has no port, whichever is named: see [`Flow`].
     pub fn probe(&mut self, port: Port, attempt: u16) -> Probe {
+        if !self.technique.has_ports() {
+            return self.echo();
+        }
         let step = 2 * attempt;
         let tag = self.mask ^ (u32::from(step) << 16 | u32::from(step));
-        let has_ack = self.technique == Technique::Ack;
+        let probe = self.unnumbered(Port(self.source_port(step)), port);
+        let has = |flag| probe.flags() & flag != 0;
+        let (seq, ack) = match (probe.flow.protocol, has(TcpFlags::ACK)) {
+            (Protocol::Tcp, false) => (tag, 0),
+            // nmap fills in a sequence number where a SYN has none.
+            (Protocol::Tcp, true) if has(TcpFlags::SYN) => (self.random.next() as u32, tag),
+            (Protocol::Tcp, true) => (0, tag),
+            (Protocol::Udp | Protocol::Icmp, _) => (0, 0),
+        };
+        Probe { seq, ack, ..probe }
+    }
+
+    /// The identifier is random and never 0, and takes the place of the source port; the sequence number is 0.
+    fn echo(&mut self) -> Probe {
+        let id = 1 + self.random.below(0xffff) as u16;
+        self.unnumbered(Port(id), Port(0))
+    }
+
+    fn unnumbered(&mut self, prober_port: Port, port: Port) -> Probe {
+        let source = self.craft.source.filter(|source| Family::of(*source) == self.family);
         Probe {
             technique: self.technique,
             flow: Flow {
-                prober: self.addresses.prober(self.family),
-                prober_port: Port(self.source_port(step)),
+                protocol: self.technique.protocol(),
+                prober: source.unwrap_or_else(|| self.addresses.prober(self.family)),
+                prober_port,
                 host: self.addresses.host(self.family),
                 port,
             },
-            seq: if has_ack { 0 } else { tag },
-            ack: if has_ack { tag } else { 0 },
+            seq: 0,
+            ack: 0,
             ttl: self.ttl(),
             ip_id: 1 + self.random.below(0xffff) as u16,
             flow_label: self.random.below(1 << 20),
+            craft: self.craft,
         }
     }
 
-    /// Stays above the ports that a lab listens on by habit, wherever the base lies.
+    /// Stays above the ports that a lab listens on by habit, wherever the base lies. A connect's source port is its
+    /// kernel's, whatever `-g` says.
     fn source_port(&self, step: u16) -> u16 {
+        let fixed = self.craft.source_port.filter(|_| !self.technique.is_conversation());
+        fixed.map(|port| port.0).unwrap_or_else(|| self.scheduled_port(step))
+    }
+
+    fn scheduled_port(&self, step: u16) -> u16 {
         self.base.checked_add(step).unwrap_or(LOWEST_BASE + step)
     }
 
-    /// IPv4: uniform in 37 to 59. IPv6: always 255, since nmap cuts its "random" -1 to eight bits.
     fn ttl(&mut self) -> u8 {
-        match self.family {
-            Family::Ipv4 => 37 + self.random.below(23) as u8,
-            Family::Ipv6 => 255,
-        }
+        let own = self.random.ttl(self.family);
+        self.craft.ttl.unwrap_or(own)
     }
 }
 
@@ -118,6 +168,14 @@ impl Random {
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// nmap's TTL. IPv4: uniform in 37 to 59. IPv6: always 255, since nmap cuts its "random" -1 to eight bits.
+    fn ttl(&mut self, family: Family) -> u8 {
+        match family {
+            Family::Ipv4 => 37 + self.below(23) as u8,
+            Family::Ipv6 => 255,
+        }
     }
 
     /// Uniform in `0..bound` (Lemire's multiplication; the bias is under 2^-32 for the bounds used here).

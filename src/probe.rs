@@ -4,17 +4,17 @@
 //! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
 
 mod answer;
+mod craft;
+mod wire;
 
 use std::net::IpAddr;
 
-use pnet_base::MacAddr;
-use pnet_packet::ethernet::{EtherType, EtherTypes, MutableEthernetPacket};
-use pnet_packet::ip::IpNextHeaderProtocols;
-use pnet_packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
-use pnet_packet::ipv6::MutableIpv6Packet;
-use pnet_packet::tcp::{self, MutableTcpPacket, TcpFlags};
+use pnet_packet::tcp::TcpFlags;
 
-use crate::net::{Family, Mac};
+pub use craft::Craft;
+
+use self::wire::{Checksum, Content, IpHeader, Packet};
+use crate::net::{Family, Mac, Protocol};
 use crate::reply::{Flow, Segment};
 use crate::scan::Technique;
 
@@ -47,6 +47,9 @@ pub struct Probe {
     pub ip_id: u16,
     /// IPv6 flow label, 20 bits.
     pub flow_label: u32,
+    /// What is not as nmap has it by itself; of this the probe itself takes flags and checksum, the rest is in the fields
+    /// above already.
+    pub craft: Craft,
 }
 
 impl Probe {
@@ -56,21 +59,35 @@ impl Probe {
     }
 
     /// The probe as a complete Ethernet frame. Every field is nmap's own for the raw techniques: window 1024, urgent
-    /// pointer 0, DF clear, MSS 1460 if and only if SYN is set (in IPv6 too). A connect has the look of the scanner's
-    /// kernel instead, as `nmap -sT` has.
+    /// pointer 0, DF clear, MSS 1460 if and only if SYN is set (in IPv6 too); a datagram and an echo request are empty. A
+    /// connect has the look of the scanner's kernel instead, as `nmap -sT` has.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
-        let (look, options, window) = match self.technique {
-            Technique::Connect => (Look::Kernel, connect_options(self.family()), connect_window(self.family())),
-            _ if self.flags() & TcpFlags::SYN != 0 => (Look::Nmap, vec![2, 4, 0x05, 0xb4], NMAP_WINDOW),
-            _ => (Look::Nmap, Vec::new(), NMAP_WINDOW),
+        let flags = self.flags();
+        let (look, options, window) = match self.technique.is_conversation() {
+            true => (Look::Kernel, connect_options(self.family()), connect_window(self.family())),
+            false if flags & TcpFlags::SYN != 0 => (Look::Nmap, vec![2, 4, 0x05, 0xb4], NMAP_WINDOW),
+            false => (Look::Nmap, Vec::new(), NMAP_WINDOW),
         };
-        Crafted { probe: self, look, seq: self.seq, ack: self.ack, flags: self.flags(), window, options: &options }
-            .frame(ends)
+        let content = match self.flow.protocol {
+            Protocol::Tcp => Content::Segment { seq: self.seq, ack: self.ack, flags, window, options: &options },
+            Protocol::Udp => Content::Datagram,
+            Protocol::Icmp => Content::EchoRequest,
+        };
+        let is_bad = self.craft.badsum && look == Look::Nmap;
+        let checksum = if is_bad { Checksum::Bad } else { Checksum::Right };
+        Crafted { probe: self, look, content, checksum }.frame(ends)
     }
 
-    /// The flags octet.
+    /// The flags octet; 0 for what is no segment.
     pub fn flags(&self) -> u8 {
-        self.technique.profile().flags
+        let own = self.technique.profile().flags;
+        let is_segment = self.flow.protocol == Protocol::Tcp && !self.technique.is_conversation();
+        self.craft.scanflags.filter(|_| is_segment).unwrap_or(own)
+    }
+
+    /// The same probe from another source, as `nmap -D` sends it: the same numbers in a packet of its own.
+    pub fn from_source(&self, source: IpAddr) -> Probe {
+        Probe { flow: Flow { prober: source, ..self.flow }, ..*self }
     }
 
     /// The RST with which the scanner's kernel, which knows of no connection, answers a SYN/ACK: sequence number as the
@@ -97,7 +114,8 @@ impl Probe {
     }
 
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
-        Crafted { probe: self, look: Look::Kernel, seq, ack, flags, window, options: &[] }
+        let content = Content::Segment { seq, ack, flags, window, options: &[] };
+        Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }
     }
 }
 
@@ -135,125 +153,49 @@ enum Look {
     Kernel,
 }
 
-/// One segment of a probe's conversation, ready to be put on the wire.
+/// One packet of a probe's conversation, ready to be put on the wire.
 struct Crafted<'a> {
     probe: &'a Probe,
     look: Look,
-    seq: u32,
-    ack: u32,
-    flags: u8,
-    window: u16,
-    options: &'a [u8],
+    content: Content<'a>,
+    checksum: Checksum,
 }
-
-const TCP_HEADER: usize = 20;
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
 
 /// TTL and hop limit of Linux (`net.ipv4.ip_default_ttl`).
 const KERNEL_TTL: u8 = 64;
 
 impl Crafted<'_> {
-    fn frame(&self, ends: &Ends) -> Vec<u8> {
-        let Flow { prober, host, .. } = self.probe.flow;
-        let (ip_header, ethertype) = match self.probe.family() {
-            Family::Ipv4 => (IPV4_HEADER, EtherTypes::Ipv4),
-            Family::Ipv6 => (IPV6_HEADER, EtherTypes::Ipv6),
+    fn frame(self, ends: &Ends) -> Vec<u8> {
+        let is_kernels = self.look == Look::Kernel;
+        let ip = IpHeader {
+            ttl: self.ttl(),
+            id: self.ip_id(),
+            dont_fragment: is_kernels,
+            flow_label: if is_kernels { self.probe.flow_label } else { 0 },
         };
-        let mut frame = vec![0; ETHERNET_HEADER + ip_header + TCP_HEADER + self.options.len()];
-        let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER);
-        write_ethernet(ethernet, ends, ethertype);
-        let (ip, segment) = packet.split_at_mut(ip_header);
-        match (prober, host) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.write_segment(segment, |tcp| tcp::ipv4_checksum(tcp, &source, &destination));
-                self.write_ipv4(ip, segment.len(), source, destination);
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.write_segment(segment, |tcp| tcp::ipv6_checksum(tcp, &source, &destination));
-                self.write_ipv6(ip, segment.len(), source, destination);
-            }
-            _ => unreachable!("a flow has two addresses of one family"),
-        }
-        frame
-    }
-
-    fn write_ipv4(
-        &self,
-        bytes: &mut [u8],
-        payload: usize,
-        source: std::net::Ipv4Addr,
-        destination: std::net::Ipv4Addr,
-    ) {
-        let mut ip = MutableIpv4Packet::new(bytes).expect("the buffer holds an IPv4 header");
-        ip.set_version(4);
-        ip.set_header_length(5);
-        ip.set_total_length((IPV4_HEADER + payload) as u16);
-        ip.set_identification(self.ip_id());
-        ip.set_flags(if self.look == Look::Kernel { Ipv4Flags::DontFragment } else { 0 });
-        ip.set_ttl(self.ttl());
-        ip.set_next_level_protocol(IpNextHeaderProtocols::Tcp);
-        ip.set_source(source);
-        ip.set_destination(destination);
-        let checksum = ipv4::checksum(&ip.to_immutable());
-        ip.set_checksum(checksum);
-    }
-
-    fn write_ipv6(
-        &self,
-        bytes: &mut [u8],
-        payload: usize,
-        source: std::net::Ipv6Addr,
-        destination: std::net::Ipv6Addr,
-    ) {
-        let mut ip = MutableIpv6Packet::new(bytes).expect("the buffer holds an IPv6 header");
-        ip.set_version(6);
-        ip.set_flow_label(if self.look == Look::Kernel { self.probe.flow_label } else { 0 });
-        ip.set_payload_length(payload as u16);
-        ip.set_next_header(IpNextHeaderProtocols::Tcp);
-        ip.set_hop_limit(self.ttl());
-        ip.set_source(source);
-        ip.set_destination(destination);
-    }
-
-    fn write_segment(&self, bytes: &mut [u8], checksum: impl Fn(&tcp::TcpPacket) -> u16) {
-        // The data offset comes first: pnet finds the options by it.
-        let mut tcp = MutableTcpPacket::new(bytes).expect("the buffer holds a TCP header");
-        tcp.set_data_offset(((TCP_HEADER + self.options.len()) / 4) as u8);
-        tcp.set_source(self.probe.flow.prober_port.0);
-        tcp.set_destination(self.probe.flow.port.0);
-        tcp.set_sequence(self.seq);
-        tcp.set_acknowledgement(self.ack);
-        tcp.set_flags(self.flags);
-        tcp.set_window(self.window);
-        tcp.get_options_raw_mut().copy_from_slice(self.options);
-        let checksum = checksum(&tcp.to_immutable());
-        tcp.set_checksum(checksum);
+        Packet { flow: self.probe.flow, ip, content: self.content, checksum: self.checksum }.frame(ends)
     }
 
     /// Linux numbers a DF packet without a socket 0, and those of a connection from a counter of its own: the SYN's
     /// number, then the next.
     fn ip_id(&self) -> u16 {
-        match (self.look, self.probe.technique, self.flags & TcpFlags::SYN != 0) {
-            (Look::Kernel, Technique::Connect, false) => self.probe.ip_id.wrapping_add(1),
-            (Look::Kernel, Technique::Connect, true) | (Look::Nmap, ..) => self.probe.ip_id,
+        let opens = matches!(self.content, Content::Segment { flags, .. } if flags & TcpFlags::SYN != 0);
+        match (self.look, self.probe.technique.is_conversation(), opens) {
+            (Look::Kernel, true, false) => self.probe.ip_id.wrapping_add(1),
+            (Look::Kernel, true, true) | (Look::Nmap, ..) => self.probe.ip_id,
             (Look::Kernel, ..) => 0,
         }
     }
 
+    /// `nmap -sT --ttl` sets the TTL of its sockets (`IP_TTL`), and no hop limit.
     fn ttl(&self) -> u8 {
-        match self.look {
-            Look::Nmap => self.probe.ttl,
-            Look::Kernel => KERNEL_TTL,
+        let of_socket = self.probe.craft.ttl.filter(|_| self.probe.technique.is_conversation());
+        match (self.look, self.probe.family()) {
+            (Look::Nmap, _) => self.probe.ttl,
+            (Look::Kernel, Family::Ipv4) => of_socket.unwrap_or(KERNEL_TTL),
+            (Look::Kernel, Family::Ipv6) => KERNEL_TTL,
         }
     }
-}
-
-fn write_ethernet(bytes: &mut [u8], ends: &Ends, ethertype: EtherType) {
-    let mut ethernet = MutableEthernetPacket::new(bytes).expect("the buffer holds an Ethernet header");
-    ethernet.set_destination(MacAddr::from(ends.host.0));
-    ethernet.set_source(MacAddr::from(ends.prober.0));
-    ethernet.set_ethertype(ethertype);
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
 use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
 use pnet_packet::tcp::TcpPacket;
+use pnet_packet::udp::UdpPacket;
 
-use crate::net::Mac;
+use crate::net::{Mac, Protocol};
 use crate::port::Port;
 
 /// One frame from the host.
@@ -37,7 +38,11 @@ pub struct Reply {
 pub enum Body {
     /// A TCP segment.
     Tcp(Segment),
-    /// An ICMP or ICMPv6 error that quotes a TCP segment.
+    /// A UDP datagram.
+    Datagram(Datagram),
+    /// An ICMP or ICMPv6 echo reply.
+    EchoReply(Echo),
+    /// An ICMP or ICMPv6 error that quotes a TCP segment, a UDP datagram or an echo request.
     Unreachable(Unreachable),
     /// An ARP reply or a neighbour advertisement.
     Neighbour(Neighbour),
@@ -64,7 +69,25 @@ pub struct Segment {
     pub payload: Vec<u8>,
 }
 
-/// An ICMP error (RFC 792) or ICMPv6 error (RFC 4443) and the TCP segment that it quotes.
+/// A UDP header (RFC 768).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram {
+    /// Source port.
+    pub source: Port,
+    /// Destination port.
+    pub destination: Port,
+}
+
+/// An ICMP or ICMPv6 echo message (RFC 792; RFC 4443, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    /// Identifier.
+    pub id: u16,
+    /// Sequence number.
+    pub seq: u16,
+}
+
+/// An ICMP error (RFC 792) or ICMPv6 error (RFC 4443) and the packet that it quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreachable {
     /// ICMP type.
@@ -75,12 +98,14 @@ pub struct Unreachable {
     pub quoted_source: IpAddr,
     /// Destination address of the quoted packet.
     pub quoted_destination: IpAddr,
-    /// Source port of the quoted segment.
+    /// Protocol of the quoted packet.
+    pub protocol: Protocol,
+    /// Source port of the quoted packet; of an echo request the identifier, see [`Flow::prober_port`].
     pub source: Port,
-    /// Destination port of the quoted segment.
+    /// Destination port of the quoted packet; of an echo request the sequence number.
     pub destination: Port,
-    /// Sequence number of the quoted segment.
-    pub seq: u32,
+    /// Sequence number of the quoted packet, when it is a segment.
+    pub seq: Option<u32>,
 }
 
 /// Who has an address: the claim of an ARP reply (RFC 826) or a neighbour advertisement (RFC 4861, section 4.4).
@@ -97,13 +122,16 @@ pub struct Neighbour {
 /// The probe that a reply must belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Flow {
+    /// What it speaks.
+    pub protocol: Protocol,
     /// The prober's address.
     pub prober: IpAddr,
-    /// The prober's port.
+    /// The prober's port; of ICMP, which has none, the identifier of the echo request. Conntrack tells flows apart by it
+    /// (`icmp_pkt_to_tuple` in net/netfilter/nf_conntrack_proto_icmp.c).
     pub prober_port: Port,
     /// The host's address.
     pub host: IpAddr,
-    /// The probed port.
+    /// The probed port; of ICMP the sequence number of the echo request, which is 0.
     pub port: Port,
 }
 
@@ -130,30 +158,24 @@ impl Reply {
     }
 
     /// Whether this reply belongs to the probe that was sent on `flow` with sequence number `seq`, by nmap's rules:
-    /// a segment must have both addresses and both ports mirrored (its sequence numbers are not looked at); an ICMP
-    /// error may come from anyone but must quote the flow and the sequence number.
+    /// a segment or a datagram must have both addresses and both ports mirrored (sequence numbers are not looked at), an
+    /// echo reply the identifier; an ICMP error may come from anyone but must quote the flow and, of a segment, the
+    /// sequence number.
     pub fn answers(&self, flow: &Flow, seq: u32) -> bool {
-        if self.destination != flow.prober {
-            return false;
-        }
-        match &self.body {
-            Body::Tcp(segment) => {
-                self.source == flow.host && segment.source == flow.port && segment.destination == flow.prober_port
-            }
-            Body::Unreachable(error) => error.flow() == *flow && error.seq == seq,
-            Body::Neighbour(_) | Body::Other => false,
-        }
+        let quotes = |error: &Unreachable| error.seq.is_none_or(|quoted| quoted == seq);
+        let fits = if let Body::Unreachable(error) = &self.body { quotes(error) } else { true };
+        fits && self.destination == flow.prober && self.flow() == Some(*flow)
     }
 
     /// The flow that this reply would answer, seen from the prober.
     pub fn flow(&self) -> Option<Flow> {
+        let flow = |protocol, prober_port, port| {
+            Some(Flow { protocol, prober: self.destination, prober_port, host: self.source, port })
+        };
         match &self.body {
-            Body::Tcp(segment) => Some(Flow {
-                prober: self.destination,
-                prober_port: segment.destination,
-                host: self.source,
-                port: segment.source,
-            }),
+            Body::Tcp(segment) => flow(Protocol::Tcp, segment.destination, segment.source),
+            Body::Datagram(datagram) => flow(Protocol::Udp, datagram.destination, datagram.source),
+            Body::EchoReply(echo) => flow(Protocol::Icmp, Port(echo.id), Port(echo.seq)),
             Body::Unreachable(error) => Some(error.flow()),
             Body::Neighbour(_) | Body::Other => None,
         }
@@ -163,6 +185,7 @@ impl Reply {
 impl Unreachable {
     fn flow(&self) -> Flow {
         Flow {
+            protocol: self.protocol,
             prober: self.quoted_source,
             prober_port: self.source,
             host: self.quoted_destination,
@@ -223,7 +246,8 @@ impl<'a> Ip<'a> {
 fn body(ip: &Ip) -> Body {
     match ip.protocol {
         IpNextHeaderProtocols::Tcp => segment(ip.payload).map(Body::Tcp),
-        IpNextHeaderProtocols::Icmp => icmp_error(ip.payload),
+        IpNextHeaderProtocols::Udp => datagram(ip.payload).map(Body::Datagram),
+        IpNextHeaderProtocols::Icmp => icmp(ip.payload),
         IpNextHeaderProtocols::Icmpv6 => icmpv6(ip.payload),
         _ => None,
     }
@@ -247,40 +271,68 @@ fn segment(bytes: &[u8]) -> Option<Segment> {
     })
 }
 
-/// Any ICMP message of type 3 or 11 that quotes TCP.
-fn icmp_error(bytes: &[u8]) -> Option<Body> {
-    let icmp = IcmpPacket::new(bytes)?;
-    let (kind, code) = (icmp.get_icmp_type().0, icmp.get_icmp_code().0);
-    matches!(kind, 3 | 11).then(|| quoted(kind, code, bytes.get(8..)?)).flatten()
+fn datagram(bytes: &[u8]) -> Option<Datagram> {
+    let udp = UdpPacket::new(bytes)?;
+    Some(Datagram { source: Port(udp.get_source()), destination: Port(udp.get_destination()) })
 }
 
-/// An ICMPv6 error (type below 128, RFC 4443 section 2.1) that quotes TCP, or a neighbour advertisement.
+/// An ICMP message of type 3 or 11 that quotes a probe, or an echo reply.
+fn icmp(bytes: &[u8]) -> Option<Body> {
+    let icmp = IcmpPacket::new(bytes)?;
+    let (kind, code) = (icmp.get_icmp_type().0, icmp.get_icmp_code().0);
+    match kind {
+        0 => echo(bytes).map(Body::EchoReply),
+        3 | 11 => quoted(kind, code, bytes.get(8..)?),
+        _ => None,
+    }
+}
+
+fn echo(bytes: &[u8]) -> Option<Echo> {
+    Some(Echo { id: be16(bytes, 4)?, seq: be16(bytes, 6)? })
+}
+
+/// An ICMPv6 error (type below 128, RFC 4443 section 2.1) that quotes a probe, an echo reply, or a neighbour advertisement.
 fn icmpv6(bytes: &[u8]) -> Option<Body> {
     let icmp = Icmpv6Packet::new(bytes)?;
     let (kind, code) = (icmp.get_icmpv6_type().0, icmp.get_icmpv6_code().0);
     match kind {
+        129 => echo(bytes).map(Body::EchoReply),
         136 => advertisement(bytes).map(Body::Neighbour),
         0..=127 => quoted(kind, code, bytes.get(8..)?),
         _ => None,
     }
 }
 
-/// RFC 792 promises the quoted header and 8 bytes: both ports and the sequence number.
+/// RFC 792 promises the quoted header and 8 bytes: both ports and the sequence number; or a whole echo request.
 fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
-    let (source, destination, protocol, bytes) = quoted_ip(quote)?;
-    let port = |at: usize| Some(Port(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
-    if protocol != IpNextHeaderProtocols::Tcp {
-        return None;
-    }
+    let (quoted_source, quoted_destination, protocol, bytes) = quoted_ip(quote)?;
+    let numbers: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
+    let [a, b, c, d, e, f, g, h] = numbers;
+    let pair = |first: [u8; 2], second: [u8; 2]| (Port(u16::from_be_bytes(first)), Port(u16::from_be_bytes(second)));
+    let (protocol, (source, destination), seq) = match (protocol, a) {
+        (IpNextHeaderProtocols::Tcp, _) => {
+            (Protocol::Tcp, pair([a, b], [c, d]), Some(u32::from_be_bytes([e, f, g, h])))
+        }
+        (IpNextHeaderProtocols::Udp, _) => (Protocol::Udp, pair([a, b], [c, d]), None),
+        (IpNextHeaderProtocols::Icmp, 8) | (IpNextHeaderProtocols::Icmpv6, 128) => {
+            (Protocol::Icmp, pair([e, f], [g, h]), None)
+        }
+        _ => return None,
+    };
     Some(Body::Unreachable(Unreachable {
         kind,
         code,
-        quoted_source: source,
-        quoted_destination: destination,
-        source: port(0)?,
-        destination: port(2)?,
-        seq: u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?),
+        quoted_source,
+        quoted_destination,
+        protocol,
+        source,
+        destination,
+        seq,
     }))
+}
+
+fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 /// A quote is shorter than the length that its header gives, so it is cut by what is there.

@@ -112,7 +112,7 @@ impl Survey {
     ) -> Result<Vec<Alike>> {
         let singly = self.probes() <= SINGLY;
         let (mut gathering, mut single) = (Gathering::default(), Vec::new());
-        lab.scan(ports.iter().map(|port| phase.probe(port, 0)), |probe, observation| {
+        lab.scan(phase.probes(ports), |probe, observation| {
             each(probe, &observation);
             match singly {
                 true => single.push(Alike::alone(*probe, observation)),

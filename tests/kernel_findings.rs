@@ -11,7 +11,7 @@ use scanlab::error::Source;
 use scanlab::findings::{Findings, Subject, measure};
 use scanlab::iptables_save::{Content, Edit, Listing, apply};
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Limits, Service, Watch};
-use scanlab::net::{Addresses, Family, InterfaceName};
+use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::path::{Fate, Path};
 use scanlab::port::Port;
 use scanlab::ruleset;
@@ -88,7 +88,8 @@ fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &F
 
 fn responses(family: Family, source: &Source, plan: &Plan, stimuli: &[Stimulus]) -> Vec<Response> {
     let (equipment, addresses, interface) = (equipment(), Addresses::default(), InterfaceName::default());
-    let services: Vec<Service> = plan.services().iter().map(|port| Service { port, greeting: None }).collect();
+    let services: Vec<Service> =
+        plan.services().iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let blueprint = Blueprint {
         equipment: &equipment,
         interface: &interface,

@@ -12,7 +12,7 @@ use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Backend, HOST_MAC, Service, Watch};
-use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::phase::{Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::report::{self, Host, Report};
@@ -29,7 +29,7 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Scan techniques: syn, connect, null, fin, xmas, ack
+    /// Scan techniques: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     scan: Vec<Technique>,
     /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA
@@ -92,7 +92,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
     let listen = options.listen.iter().flat_map(PortSet::iter);
-    let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
+    let services: Vec<Service> = listen.map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let survey = Survey {
         watch: watch(options.trace, equipment.backend()),
         equipment,

@@ -7,7 +7,7 @@ use super::{Findings, Swept, parity};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
 use crate::lab::{Backend, Blueprint, Equipment, Lab, Limits, Service, Watch};
-use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::sweep::Plan;
 
 /// The rulesets of a host, and how they are loaded.
@@ -47,7 +47,8 @@ pub fn measure(subject: &Subject) -> Result<Findings> {
 fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]) -> Result<Vec<Swept>> {
     let mut plans: Vec<Plan> = evidence.iter().map(|one| Plan::of(one.listing, subject.addresses)).collect();
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
-    let services: Vec<Service> = ports.into_iter().map(|port| Service { port, greeting: None }).collect();
+    let services: Vec<Service> =
+        ports.into_iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let blueprint = Blueprint {
         equipment: subject.equipment,
         interface,

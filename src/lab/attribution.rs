@@ -5,11 +5,10 @@ use std::collections::HashMap;
 
 use pnet_packet::tcp::TcpFlags;
 
-use super::seen::{Seen, SeenTcp};
+use super::seen::{Seen, SeenPorts};
 use crate::log_line::{LogLine, Network, Transport};
 use crate::probe::Probe;
 use crate::reply::Flow;
-use crate::scan::Technique;
 
 /// What caused a line or a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,8 @@ pub struct Batch<'a> {
     pub probes: &'a [Probe],
     /// The place of each.
     pub by_flow: &'a HashMap<Flow, usize>,
-    /// With [`Ports::MayBeRewritten`] a lone probe owns everything that shows its prober's address.
+    /// With [`Ports::MayBeRewritten`] a probe owns everything of its protocol that shows its prober's address, if no other
+    /// has the same.
     pub ports: Ports,
 }
 
@@ -67,15 +67,15 @@ impl Batch<'_> {
         Some((line, cause))
     }
 
-    /// Ties a TCP segment to a probe.
+    /// Ties a segment, a datagram or an echo message to a probe.
     pub fn cause_of_packet(&self, seen: &Seen) -> Option<Cause> {
-        let tcp = seen.tcp.as_ref()?;
-        let sent_by = |sender| Some((sender, self.find(flow(seen, tcp, sender))?));
+        let ports = seen.ports.as_ref()?;
+        let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender))?));
         let (sender, index) = sent_by(Sender::Prober).or_else(|| sent_by(Sender::Host))?;
         let probe = &self.probes[index];
         let own = match sender {
-            Sender::Prober => is_probe(probe, seen, tcp),
-            Sender::Host => is_answer(probe, tcp),
+            Sender::Prober => is_probe(probe, seen, ports),
+            Sender::Host => is_answer(probe, ports),
         };
         Some(if own { Cause::Probe(index) } else { Cause::Followup(index) })
     }
@@ -83,14 +83,18 @@ impl Batch<'_> {
     fn by_icmp_error(&self, network: &Network) -> Option<Cause> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
         let quoted = Seen::from_line(icmp.quoted.as_deref()?)?;
-        self.find(flow(&quoted, quoted.tcp.as_ref()?, Sender::Prober)).map(Cause::Probe)
+        let index = self.find(flow(&quoted, quoted.ports.as_ref()?, Sender::Prober))?;
+        let quotes_probe = is_probe(&self.probes[index], &quoted, quoted.ports.as_ref()?);
+        Some(if quotes_probe { Cause::Probe(index) } else { Cause::Followup(index) })
     }
 
     /// Where the packet itself went, when there is only one probe it can be.
     fn find(&self, flow: Flow) -> Option<usize> {
-        let rewritten = || match self.probes {
-            [only] => (self.ports == Ports::MayBeRewritten && only.flow.prober == flow.prober).then_some(0),
-            _ => None,
+        let is_of = |probe: &Probe| (probe.flow.prober, probe.flow.protocol) == (flow.prober, flow.protocol);
+        let rewritten = || {
+            let mut candidates = (0..).zip(self.probes).filter(|(_, probe)| is_of(probe)).map(|(index, _)| index);
+            let only = candidates.next().filter(|_| candidates.next().is_none());
+            only.filter(|_| self.ports == Ports::MayBeRewritten)
         };
         self.by_flow.get(&flow).copied().or_else(rewritten)
     }
@@ -103,25 +107,26 @@ pub fn flow_from_prober(line: &LogLine) -> Option<Flow> {
 
 /// The flow of a segment that came from the prober.
 pub fn flow_of_prober(seen: &Seen) -> Option<Flow> {
-    Some(flow(seen, seen.tcp.as_ref()?, Sender::Prober))
+    Some(flow(seen, seen.ports.as_ref()?, Sender::Prober))
 }
 
 /// The probe's own flags, and its own IP ID where there is one.
-fn is_probe(probe: &Probe, seen: &Seen, tcp: &SeenTcp) -> bool {
-    seen.ip_id.is_none_or(|id| id == probe.ip_id) && tcp.flags == probe.flags()
+fn is_probe(probe: &Probe, seen: &Seen, ports: &SeenPorts) -> bool {
+    seen.ip_id.is_none_or(|id| id == probe.ip_id) && ports.flags == u16::from(probe.flags())
 }
 
 /// A raw probe draws one answer. Of a connect's conversation the first is the answer: SYN/ACK, or a refusal.
-fn is_answer(probe: &Probe, tcp: &SeenTcp) -> bool {
-    probe.technique != Technique::Connect || tcp.flags & (TcpFlags::SYN | TcpFlags::RST) != 0
+fn is_answer(probe: &Probe, ports: &SeenPorts) -> bool {
+    !probe.technique.is_conversation() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
 }
 
-fn flow(seen: &Seen, tcp: &SeenTcp, sender: Sender) -> Flow {
-    let (source, destination) = (seen.source, seen.destination);
-    match sender {
-        Sender::Prober => Flow { prober: source, prober_port: tcp.source, host: destination, port: tcp.destination },
-        Sender::Host => Flow { prober: destination, prober_port: tcp.destination, host: source, port: tcp.source },
-    }
+fn flow(seen: &Seen, ports: &SeenPorts, sender: Sender) -> Flow {
+    let (source, destination) = ((seen.source, ports.source), (seen.destination, ports.destination));
+    let ((prober, prober_port), (host, port)) = match sender {
+        Sender::Prober => (source, destination),
+        Sender::Host => (destination, source),
+    };
+    Flow { protocol: ports.protocol, prober, prober_port, host, port }
 }
 
 #[cfg(test)]

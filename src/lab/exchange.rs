@@ -16,11 +16,12 @@ use super::services::Services;
 use super::witnesses;
 use crate::error::Result;
 use crate::log_line::kmsg::KmsgRecord;
+use crate::net::Protocol;
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Fate;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
-use crate::scan::{self, FilterVerdict, Reason, Technique};
+use crate::scan::{self, FilterVerdict, Reason};
 use pnet_packet::tcp::TcpFlags;
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
@@ -54,10 +55,13 @@ impl<'a> Exchange<'a> {
     pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut ledger = Ledger::of(probes, self.ports);
         for (index, probe) in probes.iter().enumerate() {
-            match probe.technique {
-                Technique::Connect => self.connect(index, &mut ledger)?,
-                _ => self.link.send(&probe.frame(&self.link.ends))?,
+            match probe.technique.is_conversation() {
+                true => self.connect(index, &mut ledger)?,
+                false => self.link.send(&probe.frame(&self.link.ends))?,
             }
+        }
+        if probes.iter().any(|probe| probe.flow.protocol == Protocol::Udp) {
+            self.services.answer()?;
         }
         self.settle(&mut ledger)?;
         ledger.close(self.watch)
@@ -85,7 +89,9 @@ impl<'a> Exchange<'a> {
         self.settle(ledger)?;
         let Some(syn_ack) = ledger.syn_ack.remove(&index) else { return Ok(()) };
         self.link.send(&probe.handshake_ack(&syn_ack, &self.link.ends))?;
+        ledger.shaking_hands = Some(index);
         self.settle(ledger)?;
+        ledger.shaking_hands = None;
         let accepted: Vec<TcpStream> = self.services.serve(probe.flow.port)?;
         self.settle(ledger)?;
         let greeting = ledger.greeting.remove(&index).unwrap_or_default();
@@ -110,6 +116,8 @@ struct Ledger<'a> {
     accepted: HashSet<usize>,
     answered: HashSet<usize>,
     resets: usize,
+    /// The connect whose third segment is on its way.
+    shaking_hands: Option<usize>,
     ports: Ports,
 }
 
@@ -124,6 +132,7 @@ impl<'a> Ledger<'a> {
             accepted: HashSet::new(),
             answered: HashSet::new(),
             resets: 0,
+            shaking_hands: None,
             ports,
         }
     }
@@ -163,10 +172,16 @@ impl<'a> Ledger<'a> {
     }
 
     /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
-    /// RST that the scanner's kernel would send.
+    /// RST that the scanner's kernel would send. An ICMP error about the third segment of a handshake undoes what the
+    /// SYN/ACK said: measured, `nmap -sT` reports the error.
     fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
+        if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
+            self.observed[index].verdict = scan::no_response(probe.technique);
+            self.decide(index, reply);
+            return Ok(());
+        }
         if !probe.is_answered_by(reply) {
             return Ok(());
         }
@@ -174,9 +189,9 @@ impl<'a> Ledger<'a> {
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
-            match probe.technique {
-                Technique::Connect => drop(self.syn_ack.insert(index, segment.clone())),
-                _ => {
+            match probe.technique.is_conversation() {
+                true => drop(self.syn_ack.insert(index, segment.clone())),
+                false => {
                     link.send(&probe.reset_after(segment, &link.ends))?;
                     self.resets += 1;
                 }

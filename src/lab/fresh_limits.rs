@@ -9,12 +9,13 @@
 
 use std::collections::BTreeMap;
 
+use pnet_packet::tcp::TcpFlags;
+
 use super::nfnetlink::{Nfnetlink, attributes};
 use super::nft_rules::{self, Rule, Rules, Words, expression_parts};
 use crate::error::Result;
 use crate::observation::Observation;
 use crate::probe::Probe;
-use crate::scan::Technique;
 
 /// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
 /// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
@@ -90,15 +91,18 @@ impl Spent {
         for record in observation.log.iter().chain(&observation.followup) {
             *self.lines.entry(record.prefix.clone()).or_default() += 1;
         }
+        for decoy in &observation.decoys {
+            self.book(probe, &decoy.observation);
+        }
     }
 }
 
 /// How many packets a probe may bring about at one hook: itself, and what its conversation needs.
 fn packets(probe: &Probe) -> u32 {
-    match probe.technique {
-        Technique::Connect => 4,
-        Technique::Syn => 2,
-        Technique::Null | Technique::Fin | Technique::Xmas | Technique::Ack => 1,
+    match () {
+        () if probe.technique.is_conversation() => 4,
+        () if probe.flags() & TcpFlags::SYN != 0 => 2,
+        () => 1,
     }
 }
 

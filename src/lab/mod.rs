@@ -5,15 +5,17 @@
 //! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
-//! `rulebook`; the `witnesses` must agree), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
+//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
 //! from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
+mod company;
 mod conntrack_watch;
 mod equipment;
 mod exchange;
 mod fault;
+mod flows;
 mod fresh_limits;
 mod host_socket;
 mod iptables;
@@ -44,7 +46,8 @@ mod wide_limits;
 mod witnesses;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -62,9 +65,11 @@ pub use wide_limits::Limits;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
+use self::company::Crowd;
 use self::conntrack_watch::ConntrackWatch;
 use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
+use self::flows::{Flows, Together};
 use self::fresh_limits::{Spending, Spent};
 use self::kernel_log::KernelLog;
 use self::link::Link;
@@ -78,10 +83,11 @@ use self::services::Services;
 use self::tap::Tap;
 use self::told_by_conntrack::ToldByConntrack;
 use self::trace::Tracer;
-use crate::error::{Doing, Result, Source};
+use crate::error::{Doing, InputError, Result, Source};
 use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
+use crate::phase::Decoys;
 use crate::probe::{Ends, Probe};
 
 /// The prober's MAC address: locally administered, so that it is nobody's.
@@ -131,6 +137,10 @@ pub struct Lab<'a> {
     batch: usize,
     ports: Ports,
     conntrack: ConntrackWatch,
+    flows: Flows,
+    decoys: Decoys,
+    /// Who the host takes for neighbours.
+    neighbours: BTreeSet<IpAddr>,
     spendings: BTreeMap<Family, Spending>,
     /// What a sweep has made of the ruleset's limits; none as long as they are as given.
     limits: Option<Limits>,
@@ -213,11 +223,14 @@ impl<'a> Lab<'a> {
             listings,
             rules,
             paths,
-            families,
             weather,
             batch: batch(&rulesets, ports),
             ports,
             conntrack: ConntrackWatch::new(),
+            flows: Flows::default(),
+            decoys: Decoys::default(),
+            neighbours: families.iter().map(|family| blueprint.addresses.prober(*family)).collect(),
+            families,
             spendings: BTreeMap::new(),
             limits: None,
         })
@@ -227,8 +240,15 @@ impl<'a> Lab<'a> {
     /// behind a probe is answered, the kernel has dealt with the probe.
     pub fn send(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
-        for batch in probes.chunks(self.batch) {
+        let mut left = probes;
+        while !left.is_empty() {
+            let Together { count, meets_an_old_flow } = self.flows.together(&left[..self.batch.min(left.len())]);
+            if meets_an_old_flow {
+                self.conntrack.forget(&self.netlink)?;
+            }
+            let (batch, rest) = left.split_at(count);
             observations.extend(self.send_batch(batch)?);
+            left = rest;
         }
         Ok(observations)
     }
@@ -245,22 +265,56 @@ impl<'a> Lab<'a> {
         while probes.peek().is_some() {
             batch.clear();
             batch.extend(probes.by_ref().take(self.batch));
-            let observed = self.send_batch(&batch)?;
+            let observed = self.send(&batch)?;
             batch.iter().zip(observed).for_each(|(probe, observation)| each(probe, observation));
         }
         Ok(())
     }
 
-    fn send_batch(&mut self, batch: &[Probe]) -> Result<Vec<Observation>> {
-        self.conntrack.make_room(&self.netlink, batch.len())?;
+    /// From now on the probes have company, of which each [`Observation`] tells on its own. All of them must be on the link.
+    pub fn set_decoys(&mut self, decoys: Decoys) {
+        self.batch = batch(self.blueprint.rulesets, self.ports) / (1 + decoys.before.len() + decoys.after.len());
+        self.batch = self.batch.max(1);
+        self.decoys = decoys;
+    }
+
+    fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
+        let crowd = Crowd::of(probes, &self.decoys);
+        self.befriend(crowd.sources())?;
+        self.conntrack.make_room(&self.netlink, crowd.probes.len())?;
         let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
         let mut exchange = Exchange::begin(link, log, &self.services, paths, self.blueprint.watch, self.ports)?;
-        let observed = exchange.observe(batch);
+        let observed = exchange.observe(&crowd.probes);
         if observed.is_err() {
             // A full table makes probes vanish: that is the better explanation.
             self.conntrack.assert_no_loss()?;
         }
-        observed
+        Ok(crowd.sort(observed?))
+    }
+
+    /// The host answers decoys and spoofed sources as it answers the prober: without asking who they are.
+    fn befriend(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
+        let strangers: Vec<IpAddr> = sources.difference(&self.neighbours).copied().collect();
+        if let Some(far) = strangers.iter().find(|source| !self.blueprint.addresses.is_on_link(**source)) {
+            let host = self.blueprint.addresses.host(Family::of(*far));
+            let hint = "decoys and spoofed sources are unicast addresses in the network of the host";
+            return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
+        }
+        if !strangers.is_empty() {
+            netcfg::befriend(self.isolated, &self.runtime, self.link_setup(), &strangers)?;
+            self.neighbours.extend(strangers);
+        }
+        Ok(())
+    }
+
+    fn link_setup(&self) -> LinkSetup<'_> {
+        LinkSetup {
+            interface: self.blueprint.interface,
+            host: self.blueprint.mac,
+            prober: PROBER_MAC,
+            addresses: self.blueprint.addresses,
+            families: &self.families,
+        }
     }
 
     /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.

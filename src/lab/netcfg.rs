@@ -54,6 +54,26 @@ pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers
     })
 }
 
+/// Makes the prober a permanent neighbour under each of `addresses`, which are on the link: nothing has to ask for them.
+pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addresses: &[IpAddr]) -> Result<()> {
+    isolated.assert("adding neighbours")?;
+    runtime.block_on(async {
+        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let done = add_neighbours(&handle, setup, addresses).await;
+        connection.abort();
+        done
+    })
+}
+
+async fn add_neighbours(handle: &Handle, setup: LinkSetup<'_>, addresses: &[IpAddr]) -> Result<()> {
+    let index = index_of(handle, setup.interface.as_str()).await?;
+    for address in addresses {
+        add_neighbour(handle, index, *address, setup.prober).await?;
+    }
+    Ok(())
+}
+
 async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> Result<()> {
     let index = index_of(handle, setup.interface.as_str()).await?;
     for family in setup.families {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::link::Link;
 use crate::error::{CannotMeasure, Result};
-use crate::net::{Addresses, Family};
+use crate::net::{Addresses, Family, Protocol};
 use crate::port::Port;
-use crate::probe::Probe;
+use crate::probe::{Craft, Probe};
 use crate::reply::Flow;
 use crate::scan::Technique;
 
@@ -46,10 +46,11 @@ fn answers(link: &mut Link, probe: &Probe) -> Result<bool> {
 fn ack(family: Family, addresses: &Addresses) -> Probe {
     const READINESS: Port = Port(1);
     let flow = Flow {
+        protocol: Protocol::Tcp,
         prober: addresses.prober(family),
         prober_port: READINESS,
         host: addresses.host(family),
         port: READINESS,
     };
-    Probe { technique: Technique::Ack, flow, seq: 0, ack: 1, ttl: 64, ip_id: 1, flow_label: 0 }
+    Probe { technique: Technique::Ack, flow, seq: 0, ack: 1, ttl: 64, ip_id: 1, flow_label: 0, craft: Craft::default() }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Lab;
 use super::exchange::BATCH;
 use super::host_socket::HostSocket;
 use super::link::Link;
@@ -18,7 +19,6 @@ use super::paths::{Paths, Traced};
 use super::sweep_log::{Ear, Witnesses};
 use super::trace::lost;
 use super::wide_limits::{self, Limits};
-use super::{Lab, LinkSetup, PROBER_MAC};
 use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::Content;
 use crate::path::Fate;
@@ -101,14 +101,10 @@ impl Lab<'_> {
     }
 
     fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
-        let setup = LinkSetup {
-            interface: self.blueprint.interface,
-            host: self.blueprint.mac,
-            prober: PROBER_MAC,
-            addresses: self.blueprint.addresses,
-            families: &self.families,
-        };
-        if strangers.is_empty() { Ok(()) } else { netcfg::reach(self.isolated, &self.runtime, setup, strangers) }
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        netcfg::reach(self.isolated, &self.runtime, self.link_setup(), strangers)
     }
 
     /// Opens what is to be opened, shakes hands where it is asked for, and sends the stimuli.

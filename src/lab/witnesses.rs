@@ -72,7 +72,11 @@ fn disagree(probe: &Probe, how: &str) -> Error {
 }
 
 fn name(probe: &Probe) -> String {
-    format!("{} {} probe of port {}", probe.family(), probe.technique, probe.flow.port)
+    let of_port = match probe.technique.has_ports() {
+        true => format!(" of port {}", probe.flow.port),
+        false => String::new(),
+    };
+    format!("{} {} probe{of_port}", probe.family(), probe.technique)
 }
 
 #[cfg(test)]

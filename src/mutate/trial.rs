@@ -257,7 +257,7 @@ impl Trial<'_> {
     fn rate_row(&self, stimulus: &Stimulus, prefix: &str, limit: Limit) -> Option<String> {
         let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
         let of_flags = |technique: &Technique| technique.profile().flags == flags;
-        let technique = Technique::ALL.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
+        let technique = Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
         let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
         Some(format!(
             "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{}\"\nlog    = {prefix:?}\n\

@@ -16,21 +16,29 @@ impl Probe {
     pub fn is_answered_by(&self, reply: &Reply) -> bool {
         let fits = match &reply.body {
             Body::Tcp(segment) => self.fits(segment),
-            Body::Unreachable(_) | Body::Neighbour(_) | Body::Other => true,
+            Body::Datagram(_) | Body::EchoReply(_) | Body::Unreachable(_) | Body::Neighbour(_) | Body::Other => true,
         };
         fits && reply.answers(&self.flow, self.seq)
     }
 
     /// 1. What acknowledges, acknowledges this probe; SYN and FIN count one each.
     /// 2. A RST that does not acknowledge has the number that this probe acknowledged.
-    /// 3. Anything else has no number that could be checked.
+    /// 3. Anything else has no number that could be checked. With a fixed source port (`-g`) the numbers are all that tells
+    ///    one probe of a port from the next, so there it is no answer, as with nmap.
     fn fits(&self, segment: &Segment) -> bool {
         let has = |flag| segment.flags & flag != 0;
         match () {
             () if has(TcpFlags::ACK) => segment.ack == self.seq.wrapping_add(self.sequence_len()),
             () if has(TcpFlags::RST) => self.flags() & TcpFlags::ACK != 0 && segment.seq == self.ack,
-            () => true,
+            () => self.craft.source_port.is_none(),
         }
+    }
+
+    /// Whether `reply` is an ICMP error about the third segment of this connect's handshake, of which nmap hears as it does
+    /// of one about the SYN.
+    pub fn is_refused_later_by(&self, reply: &Reply) -> bool {
+        let is_error = matches!(reply.body, Body::Unreachable(_));
+        self.technique.is_conversation() && is_error && reply.answers(&self.flow, self.seq.wrapping_add(1))
     }
 
     fn sequence_len(&self) -> u32 {

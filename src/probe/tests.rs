@@ -42,7 +42,8 @@ impl Read {
         let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { panic!("no TCP in {sliced:?}") };
         assert_eq!((tcp.payload(), tcp.urgent_pointer(), tcp.ns()), (&[][..], 0, false));
         let ports = (Port(tcp.source_port()), Port(tcp.destination_port()));
-        let flow = |prober: IpAddr, host| Flow { prober, prober_port: ports.0, host, port: ports.1 };
+        let flow =
+            |prober: IpAddr, host| Flow { protocol: Protocol::Tcp, prober, prober_port: ports.0, host, port: ports.1 };
         let read = |flow, ttl, ip_id, flow_label| Read {
             flow,
             seq: tcp.sequence_number(),
@@ -85,6 +86,7 @@ impl Read {
             ttl: self.ttl,
             ip_id: self.ip_id.map_or(0, |(id, _)| id),
             flow_label: self.flow_label.unwrap_or(0),
+            craft: Craft::default(),
         }
     }
 }
@@ -166,8 +168,17 @@ fn sample(technique: Technique, family: Family) -> Probe {
             Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x10).into(),
         ),
     };
-    let flow = Flow { prober, prober_port: Port(40000), host, port: Port(80) };
-    Probe { technique, flow, seq: 0x0102_0304, ack: 0, ttl: 42, ip_id: 4660, flow_label: 0xabcde }
+    let flow = Flow { protocol: technique.protocol(), prober, prober_port: Port(40000), host, port: Port(80) };
+    Probe {
+        technique,
+        flow,
+        seq: 0x0102_0304,
+        ack: 0,
+        ttl: 42,
+        ip_id: 4660,
+        flow_label: 0xabcde,
+        craft: Craft::default(),
+    }
 }
 
 /// A SYN/ACK of the host: ISN 0xffff_ffff, so that the numbers that follow have to wrap.
@@ -217,8 +228,9 @@ fn any_probe() -> impl Strategy<Value = Probe> {
     let numbers = any::<(u16, u16, u32, u32, u8, u16)>();
     (proptest::sample::select(&Technique::ALL[..]), prop_oneof![v4, v6], numbers, 0_u32..1 << 20).prop_map(
         |(technique, (prober, host), (prober_port, port, seq, ack, ttl, ip_id), flow_label)| {
-            let flow = Flow { prober, prober_port: Port(prober_port), host, port: Port(port) };
-            Probe { technique, flow, seq, ack, ttl, ip_id, flow_label }
+            let protocol = technique.protocol();
+            let flow = Flow { protocol, prober, prober_port: Port(prober_port), host, port: Port(port) };
+            Probe { technique, flow, seq, ack, ttl, ip_id, flow_label, craft: Craft::default() }
         },
     )
 }

@@ -16,7 +16,13 @@ fn flow(family: Family) -> Flow {
         Family::Ipv4 => ("203.0.113.66", "203.0.113.10"),
         Family::Ipv6 => ("2001:db8:113::66", "2001:db8:113::10"),
     };
-    Flow { prober: prober.parse().unwrap(), prober_port: Port(40000), host: host.parse().unwrap(), port: Port(80) }
+    Flow {
+        protocol: Protocol::Tcp,
+        prober: prober.parse().unwrap(),
+        prober_port: Port(40000),
+        host: host.parse().unwrap(),
+        port: Port(80),
+    }
 }
 
 /// An IP header around `payload`, as Linux sends it (TTL 64).
@@ -138,9 +144,10 @@ fn an_icmp_error_is_read_with_what_it_quotes() {
             code,
             quoted_source: flow.prober,
             quoted_destination: flow.host,
+            protocol: Protocol::Tcp,
             source: flow.prober_port,
             destination: flow.port,
-            seq: SEQ,
+            seq: Some(SEQ),
         };
         assert_eq!(reply.body, Body::Unreachable(expected));
         assert_eq!(reply.flow(), Some(flow));

@@ -25,7 +25,7 @@ use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
@@ -98,9 +98,9 @@ pub struct ProbeRecord {
     pub family: Family,
     /// The technique.
     pub scan: Technique,
-    /// `tcp`.
-    pub protocol: &'static str,
-    /// The port, when it is one.
+    /// What it sends.
+    pub protocol: Protocol,
+    /// The port, when it is one; an echo request has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
     /// The ports, when they are several: `1-21,23`.
@@ -263,14 +263,14 @@ fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec
 
 fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
     let Alike { first: probe, observation, .. } = group;
-    let (verdict, port) = (observation.verdict, group.lone_port());
+    let (verdict, port) = (observation.verdict, group.lone_port().filter(|_| probe.technique.has_ports()));
     ProbeRecord {
         scenario: scenario.map(str::to_owned),
         family: probe.family(),
         scan: probe.technique,
-        protocol: "tcp",
+        protocol: probe.flow.protocol,
         port,
-        ports: if port.is_none() { Some(group.ports().to_string()) } else { None },
+        ports: if port.is_none() && probe.technique.has_ports() { Some(group.ports().to_string()) } else { None },
         state: verdict.state,
         reason: verdict.reason,
         reason_ttl: verdict.reason_ttl,

@@ -15,7 +15,8 @@ pub fn blocks(probes: &[ProbeRecord]) -> String {
     for (way, of) in ways(probes) {
         let Some(path) = &way.path else { continue };
         let state = way.conntrack.map(|state| format!(", {state} to conntrack")).unwrap_or_default();
-        let _ = writeln!(text, "path  {} at {} ({}{state})", way.scan, of.to_string().replace(',', ", "), way.family);
+        let at = if of.is_empty() { String::new() } else { format!(" at {}", of.to_string().replace(',', ", ")) };
+        let _ = writeln!(text, "path  {}{at} ({}{state})", way.scan, way.family);
         write_steps(&mut text, path, "no rule of the ruleset matched");
         if let Some(answer) = &way.answer_path {
             let _ = writeln!(text, "      its answer");

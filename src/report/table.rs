@@ -202,7 +202,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         let cells = [
             record.scan.to_string(),
             record.family.to_string(),
-            ports.to_string().replace(',', ", "),
+            if ports.is_empty() { "-".to_owned() } else { ports.to_string().replace(',', ", ") },
             record.state.to_string(),
             reason(record),
             log(record),

@@ -1,5 +1,6 @@
 //! Single rules, in the words of iptables-save.
 
+use crate::iptables_save::tcp_flag_names;
 use crate::port::Port;
 use crate::scan::Technique;
 use crate::sensor::Limit;
@@ -23,13 +24,10 @@ pub fn probe_of(technique: Technique) -> String {
     format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags(technique))
 }
 
-const fn flags(technique: Technique) -> &'static str {
-    match technique {
-        Technique::Syn | Technique::Connect => "SYN",
-        Technique::Null => "NONE",
-        Technique::Fin => "FIN",
-        Technique::Xmas => "FIN,PSH,URG",
-        Technique::Ack => "ACK",
+fn flags(technique: Technique) -> String {
+    match technique.profile().flags {
+        0 => "NONE".to_owned(),
+        octet => tcp_flag_names(octet).join(","),
     }
 }
 

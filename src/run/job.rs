@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use crate::error::{CannotMeasure, Result, Source};
 use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Neighbourhood, Service, Watch, Weather};
-use crate::net::{Family, Mac};
+use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
 use crate::plan::{Burst, Cell, PacketCell, Paths, Plan, Round, greeting};
@@ -77,7 +77,9 @@ impl Job {
         };
         let plan = Plan::of(&scenario, &sources, paths)?;
         let services = scenario.host.listen.iter();
-        let services = services.map(|port| Service { port: *port, greeting: greeting(&scenario, *port) }).collect();
+        let services = services
+            .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
+            .collect();
         let (equipment, vendors) = (settings.equipment.clone(), Arc::clone(&settings.vendors));
         Ok(Job { scenario, plan, rulesets, services, equipment, vendors })
     }

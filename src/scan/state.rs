@@ -9,8 +9,8 @@ use pnet_packet::tcp::TcpFlags;
 use serde::{Deserialize, Serialize};
 
 use super::Technique;
-use crate::net::Family;
-use crate::reply::{Body, Reply, Unreachable};
+use crate::net::{Family, Protocol};
+use crate::reply::{Body, Reply, Segment, Unreachable};
 
 /// The state of a port, as nmap names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum PortState {
     /// A filter stands in front: no telling.
     #[serde(rename = "filtered")]
     Filtered,
-    /// Reachable; open or closed cannot be told (ACK scan).
+    /// Reachable; open or closed cannot be told (ACK scan), or is not asked (echo: nmap says that the host is *up*).
     #[serde(rename = "unfiltered")]
     Unfiltered,
     /// Silence, where an open port is silent too.
@@ -117,12 +117,18 @@ pub enum Reason {
     RejectRoute,
     /// ICMPv6 4.
     ParamProblem,
+    /// A datagram.
+    UdpResponse,
+    /// An ICMP or ICMPv6 echo reply.
+    EchoReply,
 }
 
 impl Reason {
     /// nmap's word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Reason::UdpResponse => "udp-response",
+            Reason::EchoReply => "echo-reply",
             Reason::SynAck => "syn-ack",
             Reason::SplitHandshakeSyn => "split-handshake-syn",
             Reason::Reset => "reset",
@@ -174,11 +180,13 @@ pub fn no_response(technique: Technique) -> Verdict {
 /// checked that the reply belongs to the probe, see `Probe::is_answered_by`.
 pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Verdict> {
     let (state, reason) = match &reply.body {
-        Body::Tcp(segment) => tcp(technique, segment.flags)?,
-        Body::Unreachable(unreachable) => icmp(technique, Family::of(host), unreachable)?,
+        Body::Tcp(segment) => tcp(technique, segment)?,
+        Body::Datagram(_) => (PortState::Open, Reason::UdpResponse),
+        Body::EchoReply(_) => (PortState::Unfiltered, Reason::EchoReply),
+        Body::Unreachable(unreachable) => icmp(technique, Sent::by(reply.source, host), unreachable)?,
         Body::Neighbour(_) | Body::Other => return None,
     };
-    let decided_by_errno = technique == Technique::Connect;
+    let decided_by_errno = technique.is_conversation();
     Some(Verdict {
         state,
         reason,
@@ -187,23 +195,39 @@ pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Ve
     })
 }
 
-fn tcp(technique: Technique, flags: u8) -> Option<(PortState, Reason)> {
-    let has = |flag| flags & flag != 0;
+/// A SYN/ACK counts for a technique that asks with a SYN by its own nature; `--scanflags SYN` does not make an ACK scan one
+/// of them (measured: `nmap -sA --scanflags SYN` waits for something else).
+fn tcp(technique: Technique, segment: &Segment) -> Option<(PortState, Reason)> {
+    let has = |flag| segment.flags & flag != 0;
     let sends_syn = technique.profile().flags & TcpFlags::SYN != 0;
     match () {
         () if has(TcpFlags::SYN) && has(TcpFlags::ACK) => sends_syn.then_some((PortState::Open, Reason::SynAck)),
-        () if has(TcpFlags::RST) => Some((technique.profile().reset, reset_reason(technique))),
+        () if has(TcpFlags::RST) => Some((technique.profile().reset.state(segment.window), reset_reason(technique))),
         () if has(TcpFlags::SYN) => sends_syn.then_some((PortState::Open, Reason::SplitHandshakeSyn)),
         () => None,
     }
 }
 
 fn reset_reason(technique: Technique) -> Reason {
-    if technique == Technique::Connect { Reason::ConnRefused } else { Reason::Reset }
+    if technique.is_conversation() { Reason::ConnRefused } else { Reason::Reset }
 }
 
-fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
-    if technique == Technique::Connect {
+/// Who sent an ICMP error, and in which family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    family: Family,
+    by_host: bool,
+}
+
+impl Sent {
+    fn by(sender: IpAddr, host: IpAddr) -> Sent {
+        Sent { family: Family::of(host), by_host: sender == host }
+    }
+}
+
+fn icmp(technique: Technique, sent: Sent, error: &Unreachable) -> Option<(PortState, Reason)> {
+    let family = sent.family;
+    if technique.is_conversation() {
         return connect_errno(family, error);
     }
     let reason = match (family, error.kind, error.code) {
@@ -223,15 +247,26 @@ fn icmp(technique: Technique, family: Family, error: &Unreachable) -> Option<(Po
         _ => return None,
     };
     // nmap reads "erroneous header field" as a sign of life, whatever the technique: measured, version 7.93.
-    let state =
-        if (family, error.kind, error.code) == (Family::Ipv6, 4, 0) { PortState::Open } else { PortState::Filtered };
-    Some((state, reason))
+    let erroneous_header = (family, error.kind, error.code) == (Family::Ipv6, 4, 0);
+    Some((if erroneous_header { PortState::Open } else { unreachable(technique, sent, reason) }, reason))
+}
+
+/// What is out of reach is filtered, but for what the host says of itself: that there is no such UDP port; or that there
+/// is no such protocol or port, in answer to an echo request, which only a host that is up can say (`nmap -PE` reports
+/// *up* for these two, and *down* for the others).
+fn unreachable(technique: Technique, sent: Sent, reason: Reason) -> PortState {
+    match (technique.protocol(), reason) {
+        (Protocol::Udp, Reason::PortUnreach) if sent.by_host => PortState::Closed,
+        (Protocol::Icmp, Reason::PortUnreach | Reason::ProtoUnreach) if sent.by_host => PortState::Unfiltered,
+        _ => PortState::Filtered,
+    }
 }
 
 /// `connect()` sees errno, not ICMP: Linux's `icmp_err_convert` (net/ipv4/icmp.c) and `tab_unreach` (net/ipv6/icmp.c)
 /// fold several codes into one, and port unreachable becomes ECONNREFUSED, so nmap says *closed*. What nmap takes no
 /// notice of in a raw scan can be an errno all the same. While the handshake lasts every one of them is final
-/// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT).
+/// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT); behind the SYN/ACK it is a soft error, which nmap is told of all the
+/// same when it asks for `SO_ERROR` (`sk_getsockopt`).
 fn connect_errno(family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
     match (family, error.kind, error.code) {
         (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Some((PortState::Closed, Reason::ConnRefused)),

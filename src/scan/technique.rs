@@ -1,4 +1,4 @@
-//! The table of techniques: flags on the wire, and the two answers that tell techniques apart.
+//! The table of techniques: one row each, which says all that tells one technique from the others.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,7 @@ use pnet_packet::tcp::TcpFlags;
 use serde::{Deserialize, Serialize};
 
 use super::PortState;
+use crate::net::Protocol;
 
 /// A scan technique of nmap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,39 +25,114 @@ pub enum Technique {
     Xmas,
     /// `-sA`: ACK alone; maps firewalls, cannot tell open from closed.
     Ack,
+    /// `-sM`: FIN and ACK, as Uriel Maimon described it in Phrack 49.
+    Maimon,
+    /// `-sW`: as [`Technique::Ack`] on the wire, but the window of the RST is looked at.
+    Window,
+    /// `-sU`: an empty datagram. nmap sends something meaningful to ports of well-known services; no such payloads are
+    /// bundled here, so a service that answers nothing but its own protocol looks as it does to `nmap --data-length 0`.
+    Udp,
+    /// `-PE`: an ICMP echo request. It asks for the host and has no port: *unfiltered* is what nmap calls *up*.
+    Echo,
 }
 
 /// What makes a technique: one row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
+    /// The technique.
+    pub technique: Technique,
     /// The word that names it everywhere.
     pub name: &'static str,
     /// nmap's option.
     pub nmap: &'static str,
     /// The name by which log prefixes call it: `Xmas scan: `.
     pub title: &'static str,
-    /// The TCP flags octet (RFC 9293, section 3.1).
+    /// What it sends.
+    pub protocol: Protocol,
+    /// Who makes its packets.
+    pub sender: Sender,
+    /// The TCP flags octet (RFC 9293, section 3.1); 0 for what is not TCP. It decides what else goes with it: the mask is
+    /// the acknowledgment number if ACK is set, and the MSS option is there if SYN is set.
     pub flags: u8,
     /// What silence means, after every try.
     pub silence: PortState,
     /// What a RST means.
-    pub reset: PortState,
+    pub reset: Reset,
 }
 
-const fn row(
+/// Who makes the packets of a technique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// nmap itself: every field is its own.
+    Nmap,
+    /// The scanner's kernel, which holds a whole conversation.
+    Kernel,
+}
+
+/// What a technique makes of a RST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Nothing listens.
+    Closed,
+    /// The port can be reached, and that is all.
+    Unfiltered,
+    /// Some systems put a window into the RST of an open port. Linux never does.
+    ByWindow,
+}
+
+impl Reset {
+    /// The port state that a RST with this window tells.
+    pub const fn state(self, window: u16) -> PortState {
+        match (self, window) {
+            (Reset::Closed, _) | (Reset::ByWindow, 0) => PortState::Closed,
+            (Reset::Unfiltered, _) => PortState::Unfiltered,
+            (Reset::ByWindow, _) => PortState::Open,
+        }
+    }
+}
+
+/// The table, in the order of reports.
+const TABLE: [Profile; 10] = {
+    use PortState::{Filtered, OpenFiltered};
+    use Reset::{ByWindow, Closed, Unfiltered};
+    use Technique::{Ack, Connect, Echo, Fin, Maimon, Null, Syn, Udp, Window, Xmas};
+    const FIN: u8 = TcpFlags::FIN;
+    const SYN: u8 = TcpFlags::SYN;
+    const PSH: u8 = TcpFlags::PSH;
+    const ACK: u8 = TcpFlags::ACK;
+    const URG: u8 = TcpFlags::URG;
+    [
+        tcp(Syn, "syn", "-sS", "SYN", SYN, Filtered, Closed),
+        Profile { sender: Sender::Kernel, ..tcp(Connect, "connect", "-sT", "Connect", SYN, Filtered, Closed) },
+        tcp(Null, "null", "-sN", "Null", 0, OpenFiltered, Closed),
+        tcp(Fin, "fin", "-sF", "FIN", FIN, OpenFiltered, Closed),
+        tcp(Xmas, "xmas", "-sX", "Xmas", FIN | PSH | URG, OpenFiltered, Closed),
+        tcp(Ack, "ack", "-sA", "ACK", ACK, Filtered, Unfiltered),
+        tcp(Maimon, "maimon", "-sM", "Maimon", FIN | ACK, OpenFiltered, Closed),
+        tcp(Window, "window", "-sW", "Window", ACK, Filtered, ByWindow),
+        Profile { protocol: Protocol::Udp, ..tcp(Udp, "udp", "-sU", "UDP", 0, OpenFiltered, Closed) },
+        Profile { protocol: Protocol::Icmp, ..tcp(Echo, "echo", "-PE", "Echo", 0, Filtered, Closed) },
+    ]
+};
+
+const fn tcp(
+    technique: Technique,
     name: &'static str,
     nmap: &'static str,
     title: &'static str,
     flags: u8,
     silence: PortState,
-    reset: PortState,
+    reset: Reset,
 ) -> Profile {
-    Profile { name, nmap, title, flags, silence, reset }
+    Profile { technique, name, nmap, title, protocol: Protocol::Tcp, sender: Sender::Nmap, flags, silence, reset }
 }
 
 impl Technique {
     /// Every technique, in the order of reports.
-    pub const ALL: [Technique; 6] =
+    pub const ALL: [Technique; TABLE.len()] = all();
+
+    /// The techniques that are asked about wherever a sensor says what is to happen, and by a row that says `all`.
+    pub const DERIVED: [Technique; 6] =
         [Technique::Syn, Technique::Connect, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
     /// The techniques that a sensor can log as a scan. A connect is a visitor, not a scan technique of its own: its
@@ -66,24 +142,40 @@ impl Technique {
 
     /// The row of the table.
     pub const fn profile(self) -> Profile {
-        use PortState::{Closed, Filtered, OpenFiltered, Unfiltered};
-        match self {
-            Technique::Syn => row("syn", "-sS", "SYN", TcpFlags::SYN, Filtered, Closed),
-            Technique::Connect => row("connect", "-sT", "Connect", TcpFlags::SYN, Filtered, Closed),
-            Technique::Null => row("null", "-sN", "Null", 0, OpenFiltered, Closed),
-            Technique::Fin => row("fin", "-sF", "FIN", TcpFlags::FIN, OpenFiltered, Closed),
-            Technique::Xmas => {
-                let flags = TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG;
-                row("xmas", "-sX", "Xmas", flags, OpenFiltered, Closed)
-            }
-            Technique::Ack => row("ack", "-sA", "ACK", TcpFlags::ACK, Filtered, Unfiltered),
-        }
+        TABLE[self as usize]
     }
 
     /// The word that names it everywhere.
     pub const fn name(self) -> &'static str {
         self.profile().name
     }
+
+    /// What it sends.
+    pub const fn protocol(self) -> Protocol {
+        self.profile().protocol
+    }
+
+    /// Whether the scanner's kernel holds a whole conversation for it.
+    pub const fn is_conversation(self) -> bool {
+        matches!(self.profile().sender, Sender::Kernel)
+    }
+
+    /// Whether it asks for one port after the other; what does not asks for the host.
+    pub const fn has_ports(self) -> bool {
+        !matches!(self.protocol(), Protocol::Icmp)
+    }
+}
+
+/// A row stands where its variant does.
+const fn all() -> [Technique; TABLE.len()] {
+    let mut all = [Technique::Syn; TABLE.len()];
+    let mut place = 0;
+    while place < TABLE.len() {
+        all[place] = TABLE[place].technique;
+        assert!(all[place] as usize == place, "the table has the order of the variants");
+        place += 1;
+    }
+    all
 }
 
 impl fmt::Display for Technique {

@@ -65,12 +65,12 @@ fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
 fn names() -> String {
     let all = Technique::ALL.map(Subject::Scan).into_iter().chain(Subject::OTHERS);
     let names: Vec<&str> = all.map(Subject::name).collect();
-    format!("{}, or all (every scan)", names.join(", "))
+    format!("{}, or all ({})", names.join(", "), Technique::DERIVED.map(Technique::name).join(", "))
 }
 
 fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
     if value.as_text() == Some("all") {
-        return Ok(Technique::ALL.map(Subject::Scan).to_vec());
+        return Ok(Technique::DERIVED.map(Subject::Scan).to_vec());
     }
     let empty = value.error("`scan` names nothing", format!("use {}", names()));
     let mut subjects = Vec::new();

@@ -48,7 +48,7 @@ fn rows_are_read() {
     ))
     .unwrap();
     let [expect] = &scenario.expect[..] else { panic!("{scenario:?}") };
-    assert_eq!(expect.select.subjects, Technique::ALL.map(Subject::Scan));
+    assert_eq!(expect.select.subjects, Technique::DERIVED.map(Subject::Scan));
     assert_eq!(expect.select.ports.as_ref().unwrap().to_string(), "1-3,80");
     assert_eq!((expect.state, expect.verdict), (Some(PortState::OpenFiltered), Some(FilterVerdict::Drop)));
     assert_eq!((expect.log.as_deref(), expect.rate.unwrap().burst, expect.line), (Some(""), 2, 4));
@@ -218,21 +218,21 @@ fn complaints_about_rows() {
     4 | [[expect]]
       | ^^^^^^^^^^
       |
-      = help: name what it speaks of: packet = "tcp SYN to 80", or scan: syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
+      = help: name what it speaks of: packet = "tcp SYN to 80", or scan: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
     error: `smoke` is neither a scan nor another check
      --> scenario.toml:5:8
       |
     5 | scan = "smoke"
       |        ^^^^^^^
       |
-      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
+      = help: use syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
     error: `scan` names nothing
      --> scenario.toml:5:8
       |
     5 | scan = []
       |        ^^
       |
-      = help: use syn, connect, null, fin, xmas, ack, vendor, arp, ndp, or all (every scan)
+      = help: use syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
     error: fin is listed twice
      --> scenario.toml:5:16
       |

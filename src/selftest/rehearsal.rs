@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
 use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
-use crate::net::{Addresses, Family, InterfaceName};
+use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
 use crate::port::Port;
@@ -136,7 +136,7 @@ fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>) -> Result<(Vec<M
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
-        services: &[Service { port: OPEN, greeting: None }],
+        services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         rulesets: &families.iter().map(|family| (*family, &ruleset)).collect::<Vec<_>>(),
         watch: match equipment.backend() {
             Backend::Nft => Watch::Paths,

@@ -1,15 +1,18 @@
 //! Lines as the kernel prints them (see `log_line/captured-6.18.kmsg`), and which probe they are tied to.
 
 use super::*;
+use crate::net::Protocol;
 use crate::port::Port;
+use crate::probe::Craft;
+use crate::scan::Technique;
 
 const MAC: &str = "MAC=00:0c:29:4f:8e:35:02:11:22:33:44:66:08:00";
 
 /// The probe of the captured lines: 203.0.113.66:40000 to 203.0.113.10, IP ID 4660.
 fn probe(technique: Technique, port: u16) -> Probe {
     let (prober, host) = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
-    let flow = Flow { prober, prober_port: Port(40000), host, port: Port(port) };
-    Probe { technique, flow, seq: 7, ack: 0, ttl: 57, ip_id: 4660, flow_label: 0 }
+    let flow = Flow { protocol: technique.protocol(), prober, prober_port: Port(40000), host, port: Port(port) };
+    Probe { technique, flow, seq: 7, ack: 0, ttl: 57, ip_id: 4660, flow_label: 0, craft: Craft::default() }
 }
 
 fn probe_v6(technique: Technique, port: u16) -> Probe {
@@ -54,13 +57,15 @@ fn a_captured_line_belongs_to_the_probe_that_it_shows() {
 fn every_technique_owns_the_line_of_its_own_flags() {
     let flags = |technique| match technique {
         Technique::Syn | Technique::Connect => "SYN ",
-        Technique::Null => "",
         Technique::Fin => "FIN ",
         Technique::Xmas => "URG PSH FIN ",
-        Technique::Ack => "ACK ",
+        Technique::Ack | Technique::Window => "ACK ",
+        Technique::Maimon => "ACK FIN ",
+        Technique::Null | Technique::Udp | Technique::Echo => "",
     };
-    for technique in Technique::ALL {
-        for shown in Technique::ALL {
+    let segments = || Technique::ALL.into_iter().filter(|technique| technique.protocol() == Protocol::Tcp);
+    for technique in segments() {
+        for shown in segments() {
             let expected = if flags(technique) == flags(shown) { Cause::Probe(0) } else { Cause::Followup(0) };
             let line = tcp_line("INPUT", OUT, 4660, flags(shown));
             assert_eq!(cause_of(&line, &[probe(technique, 80)]), Some(expected), "{technique}: {line}");

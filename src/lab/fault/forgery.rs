@@ -9,7 +9,7 @@ use pnet_packet::tcp::TcpFlags;
 
 use crate::canary;
 use crate::net::Family;
-use crate::probe::{Ends, Probe};
+use crate::probe::{Craft, Ends, Probe};
 use crate::reply::{Body, Flow, Reply, Segment};
 use crate::scan::Technique;
 
@@ -73,7 +73,8 @@ impl Asked {
 
     fn answer(&self, from: IpAddr, seq: u32, ack: u32, flags: u8) -> Vec<u8> {
         let flow = Flow { prober: from, ..self.flow };
-        let sender = Probe { technique: Technique::Null, flow, seq, ack, ttl: 64, ip_id: 0, flow_label: 0 };
+        let craft = Craft::default();
+        let sender = Probe { technique: Technique::Null, flow, seq, ack, ttl: 64, ip_id: 0, flow_label: 0, craft };
         sender.segment(seq, if flags & TcpFlags::ACK == 0 { 0 } else { ack }, flags, &self.ends)
     }
 }

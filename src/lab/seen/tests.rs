@@ -18,12 +18,16 @@ const SYN_V6: [u8; 60] = [
     0x9c, 0x40, 0, 0x50, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 4, 0, 0xb1, 0x43, 0, 0, // TCP
 ];
 
+fn tcp(source: u16, destination: u16, flags: u16) -> SeenPorts {
+    SeenPorts { protocol: Protocol::Tcp, source: Port(source), destination: Port(destination), flags }
+}
+
 #[test]
 fn an_ipv4_segment_is_seen_whole() {
     let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..]).expect("headers");
     let addresses = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
     assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, Some(41)));
-    assert_eq!(seen.tcp, Some(SeenTcp { source: Port(40041), destination: Port(80), flags: 0x29 }));
+    assert_eq!(seen.ports, Some(tcp(40041, 80, 0x29)));
     assert!(!seen.is_icmp_error);
 }
 
@@ -32,7 +36,35 @@ fn an_ipv6_segment_is_seen_whole() {
     let seen = Seen::from_headers(&SYN_V6[..40], &SYN_V6[40..]).expect("headers");
     let addresses = ("2001:db8:113::66".parse().unwrap(), "2001:db8:113::10".parse().unwrap());
     assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, None));
-    assert_eq!(seen.tcp, Some(SeenTcp { source: Port(40000), destination: Port(80), flags: 0x02 }));
+    assert_eq!(seen.ports, Some(tcp(40000, 80, 0x02)));
+}
+
+/// ECE and CWR are in the octet, AE is above it (RFC 9768, figure 2).
+#[test]
+fn the_flags_of_congestion_are_seen() {
+    for (octets, flags) in [([0x50, 0xc2], 0xc2), ([0x51, 0x02], 0x102), ([0x5e, 0x02], 0x02)] {
+        let mut segment = XMAS[20..].to_vec();
+        segment[12..14].copy_from_slice(&octets);
+        let seen = Seen::from_headers(&XMAS[..20], &segment).expect("headers");
+        assert_eq!(seen.ports, Some(tcp(40041, 80, flags)));
+    }
+}
+
+/// Captured from `nmap -PE` and from what Linux answers: the identifier stands where the prober's port would.
+#[test]
+fn datagrams_and_echo_messages_have_a_flow() {
+    let seen = |protocol: u8, transport: &[u8]| {
+        let mut header = XMAS[..20].to_vec();
+        header[9] = protocol;
+        let ports = Seen::from_headers(&header, transport).expect("headers").ports;
+        ports.map(|ports| (ports.protocol, ports.source.0, ports.destination.0))
+    };
+    assert_eq!(seen(17, &[0x8f, 0x31, 0, 0x52, 0, 8, 0x5b, 0xbe]), Some((Protocol::Udp, 0x8f31, 0x52)));
+    assert_eq!(seen(1, &[8, 0, 0xa7, 0xf7, 0x50, 8, 0, 0]), Some((Protocol::Icmp, 0x5008, 0)));
+    assert_eq!(seen(1, &[0, 0, 0xaf, 0xf7, 0x50, 8, 0, 0]), Some((Protocol::Icmp, 0, 0x5008)));
+    assert_eq!(seen(1, &[3, 3, 0xaf, 0xf7, 0, 0, 0, 0]), None);
+    assert_eq!(seen(58, &[128, 0, 0xbe, 0x33, 0x63, 0x7b, 0, 0]), Some((Protocol::Icmp, 0x637b, 0)));
+    assert_eq!(seen(58, &[129, 0, 0xbd, 0x33, 0x63, 0x7b, 0, 0]), Some((Protocol::Icmp, 0, 0x637b)));
 }
 
 /// RFC 792 and RFC 4443, section 2.1.
@@ -62,7 +94,7 @@ fn headers_that_are_too_short_are_none() {
     // A cut transport header is no segment, but the packet is still seen.
     for length in 0..14 {
         let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..20 + length]).expect("a network header");
-        assert_eq!(seen.tcp, None, "{length} bytes");
+        assert_eq!(seen.ports, None, "{length} bytes");
     }
 }
 

@@ -58,7 +58,7 @@ fn events_of_one_packet_have_its_number_and_the_first_of_a_hook_its_headers() {
         let payload = captured(name);
         let event = Event::read(&payload).expect("an event");
         let seen = Seen::from_headers(event.network.unwrap(), event.transport.unwrap()).expect("headers");
-        let tcp = seen.tcp.expect("a TCP header");
+        let tcp = seen.ports.expect("a TCP header");
         assert_eq!((tcp.destination, tcp.flags), (Port(80), flags), "{name}");
     }
     assert_eq!(Event::read(&captured("filter INPUT policy drop")).expect("an event").network, None);

@@ -3,15 +3,26 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::net::Protocol;
 use crate::path::{Step, StepVerdict};
 use crate::port::Port;
+use crate::probe::Craft;
 use crate::reply::Flow;
 use crate::scan::Technique;
 
 fn probe() -> Probe {
     let (prober, host) = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
-    let flow = Flow { prober, prober_port: Port(40000), host, port: Port(80) };
-    Probe { technique: Technique::Syn, flow, seq: 7, ack: 0, ttl: 57, ip_id: 4660, flow_label: 0 }
+    let flow = Flow { protocol: Protocol::Tcp, prober, prober_port: Port(40000), host, port: Port(80) };
+    Probe {
+        technique: Technique::Syn,
+        flow,
+        seq: 7,
+        ack: 0,
+        ttl: 57,
+        ip_id: 4660,
+        flow_label: 0,
+        craft: Craft::default(),
+    }
 }
 
 /// A rule that logs with `prefix`, or does not log.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::port::Port;
-use crate::reply::Segment;
+use crate::reply::{Datagram, Echo, Segment};
 
 const V4: &str = "203.0.113.10";
 const V6: &str = "2001:db8:113::10";
@@ -31,9 +31,10 @@ fn icmp_error(host: &str, kind: u8, code: u8) -> Body {
         code,
         quoted_source: quoted,
         quoted_destination: quoted,
+        protocol: Protocol::Tcp,
         source: Port(40000),
         destination: Port(80),
-        seq: 0,
+        seq: Some(0),
     })
 }
 
@@ -43,9 +44,21 @@ fn read(technique: Technique, host: &str, body: Body) -> String {
         .map_or_else(|| "-".to_owned(), |verdict| format!("{} {}", verdict.state, verdict.reason))
 }
 
-/// One row of the table, in the order of [`Technique::ALL`].
-fn row(host: &str, body: &Body) -> [String; 6] {
-    Technique::ALL.map(|technique| read(technique, host, body.clone()))
+/// The techniques of TCP, in the order of reports.
+const SEGMENTS: [Technique; 8] = [
+    Technique::Syn,
+    Technique::Connect,
+    Technique::Null,
+    Technique::Fin,
+    Technique::Xmas,
+    Technique::Ack,
+    Technique::Maimon,
+    Technique::Window,
+];
+
+/// One row of the table, in the order of [`SEGMENTS`].
+fn row(host: &str, body: &Body) -> [String; 8] {
+    SEGMENTS.map(|technique| read(technique, host, body.clone()))
 }
 
 #[test]
@@ -55,11 +68,19 @@ fn segments() {
     const RST: u8 = TcpFlags::RST;
     const PSH: u8 = TcpFlags::PSH;
     const ACK: u8 = TcpFlags::ACK;
-    let open = ["open syn-ack", "open syn-ack", "-", "-", "-", "-"];
-    let split = ["open split-handshake-syn", "open split-handshake-syn", "-", "-", "-", "-"];
-    let reset =
-        ["closed reset", "closed conn-refused", "closed reset", "closed reset", "closed reset", "unfiltered reset"];
-    let ignored = ["-"; 6];
+    let open = ["open syn-ack", "open syn-ack", "-", "-", "-", "-", "-", "-"];
+    let split = ["open split-handshake-syn", "open split-handshake-syn", "-", "-", "-", "-", "-", "-"];
+    let reset = [
+        "closed reset",
+        "closed conn-refused",
+        "closed reset",
+        "closed reset",
+        "closed reset",
+        "unfiltered reset",
+        "closed reset",
+        "closed reset",
+    ];
+    let ignored = ["-"; 8];
     let table = [
         (SYN | ACK, open),
         (SYN | ACK | RST, open),
@@ -75,6 +96,10 @@ fn segments() {
     for (flags, expected) in table {
         for host in [V4, V6] {
             for window in [0, 1024] {
+                let mut expected = expected;
+                if expected == reset && window != 0 {
+                    expected[7] = "open reset";
+                }
                 assert_eq!(row(host, &segment(flags, window)), expected, "flags {flags:#04x} from {host}");
             }
         }
@@ -97,6 +122,10 @@ fn silence() {
             "open|filtered no-response",
             "open|filtered no-response",
             "filtered no-response",
+            "open|filtered no-response",
+            "filtered no-response",
+            "open|filtered no-response",
+            "filtered no-response",
         ]
     );
 }
@@ -109,7 +138,7 @@ fn check_icmp(host: &str, table: &[(u8, u8, &str, &str)]) {
             let row = row(host, &icmp_error(host, kind, code));
             let listed = table.iter().find(|(k, c, ..)| (*k, *c) == (kind, code));
             let (raw, connect) = listed.map_or(("-", "-"), |(_, _, raw, connect)| (*raw, *connect));
-            assert_eq!(row, [raw, connect, raw, raw, raw, raw], "{host}: type {kind} code {code}");
+            assert_eq!(row, [raw, connect, raw, raw, raw, raw, raw, raw], "{host}: type {kind} code {code}");
             unused += usize::from(listed.is_none());
         }
     }
@@ -153,14 +182,56 @@ fn icmpv6_errors() {
     );
 }
 
+const FOREIGN_V6: &str = "2001:db8:ffff::1";
+
+/// What UDP and echo make of an ICMP error of the host itself, and of a router; as `check_icmp` for all others.
+#[test]
+fn a_host_that_speaks_for_itself_is_believed_by_udp_and_echo() {
+    let of = |technique, host: &str, sender: &str, kind, code| {
+        interpret(technique, address(host), &reply(sender, icmp_error(host, kind, code)))
+            .map_or_else(|| "-".to_owned(), |verdict| format!("{} {}", verdict.state, verdict.reason))
+    };
+    let rows = |host, router, kind, code| {
+        [(Technique::Udp, host), (Technique::Udp, router), (Technique::Echo, host), (Technique::Echo, router)]
+            .map(|(technique, sender)| of(technique, host, sender, kind, code))
+    };
+    let port = ["closed port-unreach", "filtered port-unreach", "unfiltered port-unreach", "filtered port-unreach"];
+    assert_eq!(rows(V4, ROUTER, 3, 3), port);
+    assert_eq!(rows(V6, FOREIGN_V6, 1, 4), port);
+    let protocol =
+        ["filtered proto-unreach", "filtered proto-unreach", "unfiltered proto-unreach", "filtered proto-unreach"];
+    assert_eq!(rows(V4, ROUTER, 3, 2), protocol);
+    for kind in 0..=255 {
+        for code in 0..=255 {
+            for (host, router) in [(V4, ROUTER), (V6, FOREIGN_V6)] {
+                if [(V4, 3, 2), (V4, 3, 3), (V6, 1, 4)].contains(&(host, kind, code)) {
+                    continue;
+                }
+                let as_segments = of(Technique::Xmas, host, host, kind, code);
+                let same = [&as_segments; 4].map(|state| state.clone());
+                assert_eq!(rows(host, router, kind, code), same, "{host}: type {kind} code {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_datagram_is_an_open_port_and_an_echo_reply_a_host_that_is_up() {
+    for host in [V4, V6] {
+        let datagram = Body::Datagram(Datagram { source: Port(53), destination: Port(40000) });
+        assert_eq!(read(Technique::Udp, host, datagram), "open udp-response");
+        assert_eq!(read(Technique::Echo, host, Body::EchoReply(Echo { id: 7, seq: 0 })), "unfiltered echo-reply");
+    }
+}
+
 #[test]
 fn other_frames_decide_nothing() {
-    assert_eq!(row(V4, &Body::Other), ["-"; 6]);
+    assert_eq!(row(V4, &Body::Other), ["-"; 8]);
 }
 
 #[test]
 fn the_ttl_is_that_of_the_packet_and_connect_sees_none() {
-    for technique in Technique::ALL {
+    for technique in SEGMENTS {
         let verdict = interpret(technique, address(V4), &reply(V4, segment(TcpFlags::RST, 0))).unwrap();
         let expected = (technique != Technique::Connect).then_some(61);
         assert_eq!((verdict.reason_ttl, verdict.reason_ip), (expected, None), "{technique}");
@@ -192,8 +263,9 @@ proptest! {
     /// A flag more or less never makes a port open to a technique that sends no SYN.
     #[test]
     fn only_a_technique_that_sends_syn_finds_open_ports_by_tcp(flags: u8, window: u16) {
-        for technique in [Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack] {
-            prop_assert!(!read(technique, V4, segment(flags, window)).starts_with("open "));
+        for technique in SEGMENTS.into_iter().skip(2) {
+            let by_window = technique == Technique::Window && window != 0;
+            prop_assert!(by_window || !read(technique, V4, segment(flags, window)).starts_with("open "));
         }
     }
 }
