@@ -53,7 +53,7 @@ pub struct Options {
     /// The address that the probes come from
     #[arg(long, value_name = "ADDRESS")]
     prober_addr: Option<IpAddr>,
-    /// The host's MAC address
+    /// The host's MAC address, on a TAP
     #[arg(long, value_name = "MAC", default_value_t = HOST_MAC)]
     mac: Mac,
     #[command(flatten)]
@@ -105,9 +105,10 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     };
     let probes = probes(&techniques, family, addresses, &options.ports);
     let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    let mac = equipment.link.has_macs().then_some(options.mac);
     let host = Host {
-        mac: options.mac,
-        vendor: vendors.lookup(options.mac).nmap,
+        mac,
+        vendor: mac.and_then(|mac| vendors.lookup(mac).nmap),
         interface: options.interface.to_string(),
         addresses: vec![addresses.host(family).to_string()],
     };

@@ -103,6 +103,7 @@ impl Lab<'_> {
     fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
         let setup = LinkSetup {
             interface: self.blueprint.interface,
+            mode: self.blueprint.equipment.link,
             host: self.blueprint.mac,
             prober: PROBER_MAC,
             addresses: self.blueprint.addresses,
