@@ -1,11 +1,11 @@
-//! Probes per second, side by side with a bare write/read loop through the same TAP and the same rules, in one run; and
-//! the wall time of the whole default run. `cargo bench` as root.
+//! Probes per second, side by side with a bare write/read loop through the same interface and the same rules, in one run;
+//! and the wall time of the whole default run. `cargo bench` as root; `cargo bench -- --link tun` for a TUN.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, PROBER_MAC, Service, Watch};
+use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::phase::Numbering;
 use scanlab::port::Port;
@@ -25,19 +25,20 @@ fn main() -> Result<()> {
     let generated = ruleset::generate(&SensorFile::parse(source)?.sensor);
     let rules = Source { name: "rules.v4".into(), text: generated.v4.into() };
     let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
-    println!("{:<34} {:>12} {:>12} {:>7}", "65535 ports", "scanlab/s", "bare/s", "ratio");
+    let link = if std::env::args().any(|word| word == "tun") { LinkMode::Tun } else { LinkMode::Tap };
+    println!("{:<34} {:>12} {:>12} {:>7}", format!("65535 ports, {link:?}"), "scanlab/s", "bare/s", "ratio");
     for technique in [Technique::Xmas, Technique::Ack, Technique::Syn] {
-        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies)?;
-        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies)?;
-        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths)?;
-        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths)?;
+        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies, link)?;
+        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies, link)?;
+        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths, link)?;
+        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths, link)?;
     }
-    default_run();
+    default_run(link);
     Ok(())
 }
 
-fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch) -> Result<()> {
-    let equipment = Equipment::usual(Flavour::Auto, "")?;
+fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, link: LinkMode) -> Result<()> {
+    let equipment = Equipment { link, ..Equipment::usual(Flavour::Auto, "")? };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let services = [Service { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
     let blueprint = Blueprint {
@@ -79,11 +80,15 @@ fn ratio((ours, bare): &(Duration, Duration)) -> f64 {
     bare.as_secs_f64() / ours.as_secs_f64()
 }
 
-fn default_run() {
+fn default_run(link: LinkMode) {
+    let link = if link == LinkMode::Tun { "tun" } else { "tap" };
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            let run = Command::new(env!("CARGO_BIN_EXE_scanlab")).arg("run").output().expect("scanlab runs");
+            let run = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+                .args(["run", "--link", link])
+                .output()
+                .expect("scanlab runs");
             assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
             start.elapsed()
         })

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::check::{Check, Findings, Outcome};
 use crate::error::{Error, Result};
-use crate::lab::Neighbourhood;
+use crate::lab::{LinkMode, Neighbourhood};
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::{BURST_MAX, Burst, Cell};
@@ -220,19 +220,28 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
 }
 
 /// Lets the scenario's `[[known]]` rows speak: a mismatch that is as they say is *known*; one that is not there any more
-/// is a mismatch.
+/// is a mismatch. A row may speak of a check that is not applicable on this kind of link.
 ///
 /// # Errors
 /// A row that speaks of no check of this scenario.
-pub fn apply_known(scenario: &Scenario, checks: &mut [Check]) -> Result<()> {
+pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) -> Result<()> {
     for row in &scenario.known {
         let mut spoken_of = checks.iter_mut().filter(|check| speaks_of(row, check)).peekable();
-        if spoken_of.peek().is_none() {
+        let applicable = row.select.subjects.iter().all(|subject| is_applicable(*subject, link));
+        if spoken_of.peek().is_none() && applicable {
             return Err(speaks_of_nothing(scenario, row));
         }
         spoken_of.for_each(|check| apply(row, check));
     }
     Ok(())
+}
+
+/// Whether there is anything to check: vendors and neighbours need MAC addresses.
+fn is_applicable(subject: Subject, link: LinkMode) -> bool {
+    match subject {
+        Subject::Scan(_) | Subject::Packet(_) => true,
+        Subject::Vendor | Subject::Arp | Subject::Ndp => link.has_macs(),
+    }
 }
 
 fn speaks_of(row: &KnownRow, check: &Check) -> bool {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Backend, Equipment, Fault, Sabotage, Weather};
+use crate::lab::{Backend, Equipment, Fault, LinkMode, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
 pub use rehearsal::{Look, Mistake};
@@ -105,16 +105,17 @@ fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
     let sabotage = Sabotage::new(fault);
     let found = rehearsal::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
-    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage), happened, outcome })
+    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment.link), happened, outcome })
 }
 
 /// What was planted, in words.
-fn planted(sabotage: &Sabotage) -> String {
+fn planted(sabotage: &Sabotage, link: LinkMode) -> String {
     let count = sabotage.planted();
     match sabotage.fault {
         Fault::BlindLog => "the reader of the kernel's log withholds every line".to_owned(),
         Fault::LostTrace => "a socket for rule traces that is too small".to_owned(),
         Fault::StaleReply => format!("{count} SYN/ACKs that answer earlier probes of the same ports"),
+        Fault::WrongFence if link == LinkMode::Tun => format!("{count} fences with other numbers"),
         Fault::WrongFence => format!("{count} ARP answers to other fences"),
         Fault::ResetOfAStranger => format!("{count} RSTs from an address that was not probed"),
         Fault::ResetOutOfWindow => format!("{count} RSTs whose numbers do not fit"),

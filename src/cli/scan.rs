@@ -53,7 +53,7 @@ pub struct Options {
     /// The address that the probes come from
     #[arg(long, value_name = "ADDRESS")]
     prober_addr: Option<IpAddr>,
-    /// The host's MAC address
+    /// The host's MAC address, on a TAP
     #[arg(long, value_name = "MAC", default_value_t = HOST_MAC)]
     mac: Mac,
     #[command(flatten)]
@@ -104,9 +104,10 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         phases: phases(&techniques, family, addresses, &options.ports),
     };
     let Surveyed { groups, weather } = survey.perform(|_, _| {})?;
+    let mac = survey.equipment.link.has_macs().then_some(options.mac);
     let host = Host {
-        mac: options.mac,
-        vendor: vendors.lookup(options.mac).nmap,
+        mac,
+        vendor: mac.and_then(|mac| vendors.lookup(mac).nmap),
         interface: options.interface.to_string(),
         addresses: vec![addresses.host(family).to_string()],
     };

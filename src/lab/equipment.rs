@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::iptables::{Backend, Flavour, Iptables};
 use crate::error::Result;
+use crate::probe::ETHERNET_HEADER;
 
 /// The means of a lab: chosen once on the command line, and the same for every lab of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,21 @@ pub enum LinkMode {
     Tap,
     /// IP packets: none of these.
     Tun,
+}
+
+impl LinkMode {
+    /// What of an Ethernet frame travels on the link: on a TUN, the packet alone.
+    pub fn carried(self, frame: &[u8]) -> &[u8] {
+        match self {
+            LinkMode::Tap => frame,
+            LinkMode::Tun => &frame[ETHERNET_HEADER..],
+        }
+    }
+
+    /// Whether the ends of the link have MAC addresses, by which they find each other.
+    pub fn has_macs(self) -> bool {
+        self == LinkMode::Tap
+    }
 }
 
 /// How the lines of LOG rules are read.

@@ -1,5 +1,6 @@
-//! The link as the prober sees it: frames out, replies in, and a *fence*: an ARP probe whose answer no iptables rule can
-//! hold back. When the fence is answered, everything sent before it has been dealt with.
+//! The link as the prober sees it: frames out, replies in, and a *fence*: something whose answer no iptables rule can hold
+//! back. When the fence is answered, everything sent before it has been dealt with. On a TAP it is an ARP probe; on a TUN,
+//! which has no ARP, a packet that the lab's own table logs (see `fence`).
 //!
 //! On Linux the answer is there before `write()` returns, so a fence costs two system calls and waits for nothing. That
 //! is not promised by any manual (RPS, threaded NAPI and PREEMPT_RT can defer it), so the lab waits *for the fence*, with
@@ -8,10 +9,13 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::LinkMode;
 use super::fault::{Moment, Saboteur};
-use super::tap::{FRAME_MAX, Tap};
+use super::fence;
+use super::interface::{FRAME_MAX, Interface};
+use super::nflog::Nflog;
 use crate::discovery;
-use crate::error::{CannotMeasure, Result};
+use crate::error::{CannotMeasure, Error, Result};
 use crate::net::Mac;
 use crate::probe::Ends;
 use crate::reply::{Body, Neighbour, Reply};
@@ -21,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The prober's end of the link.
 pub struct Link {
-    tap: Tap,
-    /// Ethernet addresses of both ends.
+    interface: Interface,
+    gate: Gate,
+    /// Ethernet addresses of both ends; on a TUN they go nowhere.
     pub ends: Ends,
     host: Ipv4Addr,
     buffer: Vec<u8>,
@@ -30,10 +35,27 @@ pub struct Link {
     saboteur: Option<Saboteur>,
 }
 
+/// Where fences are answered.
+pub enum Gate {
+    /// By ARP, on a TAP.
+    Arp,
+    /// By the lab's own table, which logs them to this socket; on a TUN.
+    Log(Nflog),
+}
+
+impl Gate {
+    fn mode(&self) -> LinkMode {
+        match self {
+            Gate::Arp => LinkMode::Tap,
+            Gate::Log(_) => LinkMode::Tun,
+        }
+    }
+}
+
 impl Link {
-    /// Takes the prober's end of `tap`; `host` is the IPv4 address that answers the fences.
-    pub fn new(tap: Tap, ends: Ends, host: Ipv4Addr) -> Link {
-        Link { tap, ends, host, buffer: vec![0; FRAME_MAX], fences: 0, saboteur: None }
+    /// Takes the prober's end of `interface`; `host` is the IPv4 address that fences go to.
+    pub fn new(interface: Interface, gate: Gate, ends: Ends, host: Ipv4Addr) -> Link {
+        Link { interface, gate, ends, host, buffer: vec![0; FRAME_MAX], fences: 0, saboteur: None }
     }
 
     /// From now on, somebody plants a fault on the link.
@@ -41,44 +63,90 @@ impl Link {
         self.saboteur = Some(saboteur);
     }
 
-    /// Puts a frame on the link.
+    /// Puts an Ethernet frame on the link; on a TUN, the packet in it.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         if let Some(saboteur) = &self.saboteur {
-            let other_fences = [mark(self.fences), mark(self.fences.wrapping_add(2))];
-            let moment = Moment { ends: &self.ends, host: self.host, other_fences };
-            saboteur.before(frame, &moment, |frame| self.tap.send(frame))?;
+            let moment = Moment { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
+            saboteur.before(frame, &moment, |frame| self.put(frame), |packet| self.interface.send(packet))?;
         }
-        self.tap.send(frame)
+        self.put(frame)
+    }
+
+    fn put(&self, frame: &[u8]) -> Result<()> {
+        self.interface.send(self.gate.mode().carried(frame))
     }
 
     /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
     pub fn receive(&mut self) -> Result<Option<Reply>> {
-        while let Some(length) = self.tap.receive(&mut self.buffer)? {
+        while let Some(length) = self.interface.receive(&mut self.buffer)? {
+            let frame = &self.buffer[..length];
             if let Some(saboteur) = &self.saboteur {
-                saboteur.notice(&self.buffer[..length]);
+                saboteur.notice(frame);
             }
-            if let Some(reply) = Reply::from_ethernet(&self.buffer[..length]) {
-                return Ok(Some(reply));
+            let reply = match self.gate {
+                Gate::Arp => Reply::from_ethernet(frame),
+                Gate::Log(_) => Reply::from_ip(frame),
+            };
+            if reply.is_some() {
+                return Ok(reply);
             }
         }
         Ok(None)
     }
 
     /// Sends a fence and hands every reply that comes before its answer to `each`.
-    pub fn fence(&mut self, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
-        let mark = self.next_mark();
-        self.send(&discovery::arp_probe(mark, self.host))?;
+    pub fn fence(&mut self, each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        self.fences = self.fences.wrapping_add(1);
         let deadline = Instant::now() + PATIENCE;
+        match self.gate {
+            Gate::Arp => self.arp_fence(deadline, each),
+            Gate::Log(_) => self.logged_fence(deadline, each),
+        }
+    }
+
+    fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        let mark = mark(self.fences);
+        self.send(&discovery::arp_probe(mark, self.host))?;
         loop {
             match self.receive()? {
                 Some(reply) if is_answer(&reply, mark) => return Ok(()),
                 Some(reply) => each(self, reply)?,
-                None if self.tap.wait(deadline)? => {}
-                None => {
-                    let what = "the answer to an ARP fence".to_owned();
-                    return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
-                }
+                None if self.interface.wait(deadline)? => {}
+                None => return Err(too_late("the answer to an ARP fence")),
             }
+        }
+    }
+
+    /// Once the fence is logged, all answers to what came before it are in the interface's queue.
+    fn logged_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        let packet = fence::packet(self.host, self.fences);
+        self.interface.send(&packet)?;
+        while !self.is_logged(&packet)? {
+            if !self.wait_for_log(deadline)? {
+                return Err(too_late("the log of a fence"));
+            }
+        }
+        while let Some(reply) = self.receive()? {
+            each(self, reply)?;
+        }
+        Ok(())
+    }
+
+    fn is_logged(&mut self, fence: &[u8]) -> Result<bool> {
+        let Gate::Log(log) = &mut self.gate else { return Ok(false) };
+        let mut is_logged = false;
+        log.drain(|logged| {
+            self.saboteur.iter().for_each(|saboteur| saboteur.notice(logged.packet));
+            is_logged |= logged.packet == fence;
+            Ok(())
+        })?;
+        Ok(is_logged)
+    }
+
+    fn wait_for_log(&self, deadline: Instant) -> Result<bool> {
+        match &self.gate {
+            Gate::Log(log) => log.wait(deadline),
+            Gate::Arp => Ok(false),
         }
     }
 
@@ -86,9 +154,9 @@ impl Link {
     pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
         let mut replies = 0;
         for frame in frames {
-            self.tap.send(frame)?;
+            self.put(frame)?;
         }
-        while self.tap.receive(&mut self.buffer)?.is_some() {
+        while self.interface.receive(&mut self.buffer)?.is_some() {
             replies += 1;
         }
         Ok(replies)
@@ -96,7 +164,7 @@ impl Link {
 
     /// Fails when the interface's queue had no room for a reply.
     pub fn assert_no_overrun(&self) -> Result<()> {
-        match self.tap.overruns()? {
+        match self.interface.overruns()? {
             0 => Ok(()),
             lost => {
                 let evidence = format!("{lost} frames did not fit into the interface's queue");
@@ -105,14 +173,16 @@ impl Link {
         }
     }
 
-    /// A locally administered sender address that no fence before it had: the answer must come to this one.
-    fn next_mark(&mut self) -> Mac {
-        self.fences += 1;
-        mark(self.fences)
+    /// What would answer the fence before the last one, and one that is not sent yet.
+    fn other_fences(&self) -> [Vec<u8>; 2] {
+        [self.fences, self.fences.wrapping_add(2)].map(|number| match self.gate {
+            Gate::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
+            Gate::Log(_) => fence::packet(self.host, number).to_vec(),
+        })
     }
 }
 
-/// The sender address of fence number `fence`.
+/// A locally administered sender address that no other fence has: the answer must come to this one.
 fn mark(fence: u32) -> Mac {
     let [a, b, c, d] = fence.to_be_bytes();
     Mac([0x02, 0xfe, a, b, c, d])
@@ -120,4 +190,8 @@ fn mark(fence: u32) -> Mac {
 
 fn is_answer(reply: &Reply, mark: Mac) -> bool {
     matches!(reply.body, Body::Neighbour(Neighbour { asker: Some(asker), .. }) if asker == mark)
+}
+
+fn too_late(what: &str) -> Error {
+    CannotMeasure::Deadline { what: what.to_owned(), seconds: PATIENCE.as_secs() }.into()
 }

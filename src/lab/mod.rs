@@ -1,8 +1,9 @@
-//! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP interface and the prober on
-//! the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
+//! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
+//! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
 //! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
-//! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen, `readiness`
+//! namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence` of its own
+//! where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
@@ -15,9 +16,11 @@ mod conntrack_watch;
 mod equipment;
 mod exchange;
 mod fault;
+mod fence;
 mod flows;
 mod fresh_limits;
 mod host_socket;
+mod interface;
 mod iptables;
 mod kernel_log;
 mod link;
@@ -38,9 +41,9 @@ mod services;
 mod sighting;
 mod sweep;
 mod sweep_log;
-mod tap;
 mod told_by_conntrack;
 mod trace;
+mod wait;
 mod weather;
 mod wide_limits;
 mod witnesses;
@@ -71,16 +74,17 @@ use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
 use self::flows::{Flows, Together};
 use self::fresh_limits::{Spending, Spent};
+use self::interface::Interface;
 use self::kernel_log::KernelLog;
-use self::link::Link;
+use self::link::{Gate, Link};
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
+use self::nflog::Nflog;
 use self::nfnetlink::Nfnetlink;
 use self::nft_rules::Rules;
 use self::paths::Paths;
 use self::rulebook::Rulebook;
 use self::services::Services;
-use self::tap::Tap;
 use self::told_by_conntrack::ToldByConntrack;
 use self::trace::Tracer;
 use crate::error::{Doing, InputError, Result, Source};
@@ -177,9 +181,11 @@ impl<'a> Lab<'a> {
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
         let mut log = KernelLog::open()?;
         weather::pin(isolated)?;
-        let tap = Tap::create(isolated, blueprint.interface)?;
+        let mode = blueprint.equipment.link;
+        let interface = Interface::create(isolated, blueprint.interface, mode)?;
         let setup = LinkSetup {
             interface: blueprint.interface,
+            mode,
             host: ends.host,
             prober: ends.prober,
             addresses: blueprint.addresses,
@@ -187,9 +193,9 @@ impl<'a> Lab<'a> {
         };
         netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
-        let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
-        readiness::wait(&mut link, blueprint.addresses, &families)?;
         let netlink = Nfnetlink::open(isolated)?;
+        let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
+        readiness::wait(&mut link, blueprint.addresses, &families)?;
         own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
@@ -197,7 +203,7 @@ impl<'a> Lab<'a> {
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
-            plant(isolated, sabotage, blueprint.interface, &mut link, &mut log)?;
+            plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
@@ -310,6 +316,7 @@ impl<'a> Lab<'a> {
     fn link_setup(&self) -> LinkSetup<'_> {
         LinkSetup {
             interface: self.blueprint.interface,
+            mode: self.blueprint.equipment.link,
             host: self.blueprint.mac,
             prober: PROBER_MAC,
             addresses: self.blueprint.addresses,
@@ -428,11 +435,23 @@ impl<'a> Lab<'a> {
     }
 }
 
+/// Where the fences of a link are answered.
+fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate> {
+    match mode {
+        LinkMode::Tap => Ok(Gate::Arp),
+        LinkMode::Tun => {
+            let log = Nflog::open(isolated, [fence::GROUP], "fence")?;
+            own_table::catch_fences(isolated, netlink)?;
+            Ok(Gate::Log(log))
+        }
+    }
+}
+
 /// Plants a fault where it belongs.
 fn plant(
     isolated: &Isolated,
     sabotage: &Arc<Sabotage>,
-    interface: &InterfaceName,
+    blueprint: &Blueprint,
     link: &mut Link,
     log: &mut KernelLog,
 ) -> Result<()> {
@@ -445,7 +464,10 @@ fn plant(
         | Fault::WrongFence
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
-        | Fault::LogOverrun => link.sabotage(Saboteur::new(isolated, interface, sabotage.clone())?),
+        | Fault::LogOverrun => {
+            let (interface, mode) = (blueprint.interface, blueprint.equipment.link);
+            link.sabotage(Saboteur::new(isolated, interface, mode, sabotage.clone())?);
+        }
     }
     Ok(())
 }

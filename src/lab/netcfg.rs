@@ -9,6 +9,7 @@ use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 use tokio::runtime::Runtime;
 
+use super::LinkMode;
 use super::namespace::Isolated;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -18,6 +19,9 @@ use crate::net::{Addresses, Family, InterfaceName, Mac};
 pub struct LinkSetup<'a> {
     /// The interface, which exists already.
     pub interface: &'a InterfaceName,
+    /// What kind of link it is. On a TUN there are no MAC addresses to be set, and no neighbours to be found: the kernel
+    /// makes it `POINTOPOINT,NOARP`, and what has a route goes out.
+    pub mode: LinkMode,
     /// The MAC address that it gets.
     pub host: Mac,
     /// The MAC address of the prober, for the permanent neighbours.
@@ -42,7 +46,7 @@ pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Resul
 }
 
 /// Lets the host find its way to `strangers`: a route to everywhere over the interface, without a gateway, and the prober
-/// as a permanent neighbour under each of their addresses.
+/// as a permanent neighbour under each of their addresses, where there are neighbours.
 pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
     runtime.block_on(async {
@@ -69,7 +73,7 @@ pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addres
 async fn add_neighbours(handle: &Handle, setup: LinkSetup<'_>, addresses: &[IpAddr]) -> Result<()> {
     let index = index_of(handle, setup.interface.as_str()).await?;
     for address in addresses {
-        add_neighbour(handle, index, *address, setup.prober).await?;
+        add_neighbour(handle, index, *address, setup).await?;
     }
     Ok(())
 }
@@ -87,7 +91,7 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
         added.map_err(|error| failed("add a route to everywhere", error))?;
     }
     for stranger in strangers.iter().filter(|address| setup.families.contains(&Family::of(**address))) {
-        add_neighbour(handle, index, *stranger, setup.prober).await?;
+        add_neighbour(handle, index, *stranger, setup).await?;
     }
     Ok(())
 }
@@ -98,14 +102,16 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     handle.link().set(link).execute().await.map_err(|error| failed("bring up lo", error))?;
 
     let index = index_of(handle, setup.interface.as_str()).await?;
-    let link = LinkUnspec::new_with_index(index).address(setup.host.0.to_vec()).build();
-    handle.link().set(link).execute().await.map_err(|error| failed("set the MAC address", error))?;
+    if setup.mode.has_macs() {
+        let link = LinkUnspec::new_with_index(index).address(setup.host.0.to_vec()).build();
+        handle.link().set(link).execute().await.map_err(|error| failed("set the MAC address", error))?;
+    }
     let link = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(link).execute().await.map_err(|error| failed("bring up the interface", error))?;
 
     for family in setup.families {
         add_address(handle, index, setup.addresses, *family).await?;
-        add_neighbour(handle, index, setup.addresses.prober(*family), setup.prober).await?;
+        add_neighbour(handle, index, setup.addresses.prober(*family), setup).await?;
     }
     Ok(())
 }
@@ -129,8 +135,11 @@ async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family:
     request.execute().await.map_err(|error| failed(&format!("add the address {address}"), error))
 }
 
-async fn add_neighbour(handle: &Handle, index: u32, address: IpAddr, mac: Mac) -> Result<()> {
-    let request = handle.neighbours().add(index, address).link_layer_address(&mac.0);
+async fn add_neighbour(handle: &Handle, index: u32, address: IpAddr, setup: LinkSetup<'_>) -> Result<()> {
+    if !setup.mode.has_macs() {
+        return Ok(());
+    }
+    let request = handle.neighbours().add(index, address).link_layer_address(&setup.prober.0);
     let request = request.state(NeighbourState::Permanent).replace();
     request.execute().await.map_err(|error| failed(&format!("add the neighbour {address}"), error))
 }

@@ -4,7 +4,8 @@
 //! With a queue threshold of one, the kernel delivers in the context of the packet: when the fence has been answered,
 //! all messages are there. What did not fit into the socket's buffer is told as ENOBUFS: that is a loss.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Instant;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
@@ -13,8 +14,10 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, ULOG, acknowledge, attributes, config_message, messages};
+use super::wait;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::Family;
+use crate::sys;
 
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of some hundred bytes each.
 const BUFFER: usize = 16 << 20;
@@ -113,6 +116,12 @@ impl Nflog {
             }
         }
         Ok(())
+    }
+
+    /// Waits until something was logged. False when `deadline` has passed.
+    pub fn wait(&self, deadline: Instant) -> Result<bool> {
+        let socket: BorrowedFd = sys::borrow_fd(self, self.socket.as_raw_fd());
+        wait::until_readable(socket.as_fd(), deadline).doing("wait for a logged packet")
     }
 
     /// Reads and forgets what there is; tells how many messages there were.

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::fence;
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_family};
 use crate::canary;
@@ -20,6 +21,9 @@ struct Place {
     priority: i32,
 }
 
+/// In front of the rest of the table, so that fences are neither traced nor logged.
+const FENCE: Place = Place { chain: "fence", hook: 0, priority: -460 };
+
 /// Before all: conntrack's defragmentation is at -400, raw at -300.
 const PREROUTING: Place = Place { chain: "prerouting", hook: 0, priority: -450 };
 
@@ -35,6 +39,9 @@ pub const OUT: &str = OUTPUT.chain;
 /// The chain whose policy is the last event of a packet that was let in.
 pub const LET_IN: &str = INPUT.chain;
 
+/// The chain that catches fences. What comes over `lo` is traced here already, since it was when it went out.
+pub const FENCES: &str = FENCE.chain;
+
 /// What the line of an accepted packet says first; see [`Watch::Verdicts`].
 pub const ACCEPTED_PREFIX: &str = "scanlab accepted: ";
 
@@ -48,6 +55,13 @@ pub enum Watch {
     Verdicts,
     /// The path of every packet through the rules of nf_tables.
     Paths,
+}
+
+/// Makes the chain that logs fences to the group that they have, and drops them; see [`fence`].
+pub fn catch_fences(isolated: &Isolated, netlink: &Nfnetlink) -> Result<()> {
+    isolated.assert("making the lab's own table")?;
+    let requests = vec![table(Family::Ipv4), chain(Family::Ipv4, &FENCE), fence_rule()];
+    netlink.transaction(requests, Mode::Create).doing("make the chain that catches fences (nf_tables, nfnetlink_log)")
 }
 
 /// Makes the table for every family.
@@ -105,6 +119,15 @@ fn canary_rule(family: Family, watch: Watch) -> Request {
     rule(family, &PREROUTING, catch.chain([log(canary::PREFIX), verdict(NF_DROP)]))
 }
 
+/// `ip saddr SOURCE ip protocol PROTOCOL @nh,160,64 MAGIC log group GROUP drop`
+fn fence_rule() -> Request {
+    let source = [load_source(Family::Ipv4), equals(&fence::SOURCE.octets())];
+    let protocol = [load_network(9, 1), equals(&[fence::PROTOCOL])];
+    let magic = [load_network(20, fence::MAGIC.len() as u32), equals(&fence::MAGIC)];
+    let caught = [log_to(fence::GROUP), verdict(NF_DROP)];
+    rule(Family::Ipv4, &FENCE, [source, protocol, magic, caught].into_iter().flatten())
+}
+
 /// `meta nftrace set 1 accept`: accepting ends this chain only, and saves the event of its policy.
 fn trace_rule(family: Family, place: &Place) -> Request {
     rule(family, place, trace_on().into_iter().chain([verdict(NF_ACCEPT)]))
@@ -138,15 +161,19 @@ fn rule(family: Family, place: &Place, expressions: impl IntoIterator<Item = Att
 const REGISTER: u32 = 1;
 
 fn load_source(family: Family) -> Attributes {
+    match family {
+        Family::Ipv4 => load_network(12, 4),
+        Family::Ipv6 => load_network(8, 16),
+    }
+}
+
+/// `@nh,OFFSET,LENGTH`, in bytes.
+fn load_network(offset: u32, length: u32) -> Attributes {
     const TO_REGISTER: u16 = 1;
     const BASE: u16 = 2;
     const OFFSET: u16 = 3;
     const LENGTH: u16 = 4;
     const NETWORK_HEADER: u32 = 1;
-    let (offset, length) = match family {
-        Family::Ipv4 => (12, 4),
-        Family::Ipv6 => (8, 16),
-    };
     let data = Attributes::new().be32(TO_REGISTER, REGISTER).be32(BASE, NETWORK_HEADER);
     expression("payload", data.be32(OFFSET, offset).be32(LENGTH, length))
 }
@@ -166,6 +193,14 @@ fn log(prefix: &str) -> Attributes {
     const LEVEL: u16 = 5;
     const DEBUG: u32 = 7;
     expression("log", Attributes::new().string(PREFIX, prefix).be32(LEVEL, DEBUG))
+}
+
+/// Each packet at once: the kernel would keep up to 100 of them otherwise.
+fn log_to(group: u16) -> Attributes {
+    const GROUP: u16 = 1;
+    const QUEUE_THRESHOLD: u16 = 4;
+    let data = Attributes::new().bytes(GROUP, &group.to_be_bytes());
+    expression("log", data.bytes(QUEUE_THRESHOLD, &1u16.to_be_bytes()))
 }
 
 const NF_DROP: u32 = 0;

@@ -133,6 +133,9 @@ struct Reading {
 impl Reading {
     /// An event of the lab's own chains: a packet begins, or was let in.
     fn own(&mut self, event: &Event, conntrack: Option<ConntrackState>) -> Result<()> {
+        if event.chain == own_table::FENCES.as_bytes() {
+            return Ok(());
+        }
         if event.chain == own_table::LET_IN.as_bytes() {
             let packet = self.packet(event)?;
             packet.let_in = true;

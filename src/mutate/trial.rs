@@ -100,6 +100,9 @@ impl Trial<'_> {
     }
 
     fn neighbours(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        if !self.job.link().has_macs() {
+            return Ok(None);
+        }
         let found = lab.neighbourhood()?;
         let families = [self.mutant.family];
         let job = self.job;

@@ -63,6 +63,9 @@ pub struct Report {
     /// What is wrong with the text of the rulesets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Vec<Lint>>,
+    /// Which checks of a run have nothing to check on this kind of link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_applicable: Option<&'static str>,
     /// The summary of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
@@ -205,6 +208,7 @@ impl Report {
             probes: probes.collect(),
             summary: Some(Summary::of(&scenarios)),
             scenarios: Some(scenarios),
+            not_applicable: not_applicable(environment.link),
             ..Report::empty(environment)
         }
     }
@@ -217,10 +221,16 @@ impl Report {
 
     fn empty(environment: Environment) -> Report {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-        let (scenarios, summary, findings, lint) = (None, None, None, None);
+        let (scenarios, summary, findings, lint, not_applicable) = (None, None, None, None, None);
         let (schema, host, probes) = (SCHEMA, None, Vec::new());
-        Report { schema, tool, environment, host, probes, scenarios, summary, findings, lint }
+        Report { schema, tool, environment, host, probes, scenarios, not_applicable, summary, findings, lint }
     }
+}
+
+/// Which checks have nothing to check on this kind of link, in one line.
+fn not_applicable(link: LinkMode) -> Option<&'static str> {
+    (!link.has_macs())
+        .then_some("vendor and neighbour checks: not applicable on a TUN link, which has no MAC addresses")
 }
 
 fn scenario(report: &ScenarioReport) -> Scenario {

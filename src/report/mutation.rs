@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::table::new_table;
 use super::visible::visible;
-use super::{Environment, SCHEMA};
+use super::{Environment, SCHEMA, not_applicable};
 use crate::mutant::Operator;
 use crate::mutate::{Fate, MutationReport, Summary, Tried};
 
@@ -21,6 +21,9 @@ pub struct Mutation {
     pub tool: String,
     /// Where it was measured.
     pub environment: Environment,
+    /// Which checks of the scenarios have nothing to check on this kind of link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_applicable: Option<&'static str>,
     /// One for each scenario.
     pub mutations: Vec<MutationReport>,
     /// All scenarios together.
@@ -32,14 +35,15 @@ impl Mutation {
     pub fn of(mutations: Vec<MutationReport>, environment: Environment) -> Mutation {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
         let summary = Summary::of(mutations.iter().flat_map(|one| &one.mutants));
-        Mutation { schema: SCHEMA, tool, environment, mutations, summary }
+        let not_applicable = not_applicable(environment.link);
+        Mutation { schema: SCHEMA, tool, environment, not_applicable, mutations, summary }
     }
 }
 
 /// For people: the mutants of each operator in numbers, the survivors with the row that would notice them, and one line
 /// that sums up.
 pub fn mutation_table(report: &Mutation, width: u16) -> String {
-    let mut text = String::new();
+    let mut text = report.not_applicable.map_or_else(String::new, |line| format!("{line}\n\n"));
     for (number, one) in report.mutations.iter().enumerate() {
         let _ = write!(text, "{}", if number == 0 { "" } else { "\n" });
         let _ = writeln!(text, "{}\n{}", visible(&one.scenario), visible(&one.file.display().to_string()));

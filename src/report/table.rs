@@ -31,6 +31,9 @@ pub fn run_table(report: &Report, width: u16) -> String {
         text.push_str(&exercised::block(&scenario.coverage, width));
         text.push('\n');
     }
+    if let Some(line) = report.not_applicable {
+        let _ = writeln!(text, "{line}");
+    }
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
     }
@@ -194,7 +197,10 @@ pub fn scan_table(report: &Report, width: u16) -> String {
     if let Some(host) = &report.host {
         let _ = writeln!(text, "Scan of {} on {}", host.addresses.join(" and "), host.interface);
         let vendor = host.vendor.as_deref().unwrap_or("Unknown");
-        let _ = writeln!(text, "MAC Address: {} ({})\n", host.mac.to_string().to_uppercase(), visible(vendor));
+        let _ = match host.mac {
+            Some(mac) => writeln!(text, "MAC Address: {} ({})\n", mac.to_string().to_uppercase(), visible(vendor)),
+            None => writeln!(text, "MAC Address: none on a TUN link\n"),
+        };
     }
     let mut table = new_table(width);
     table.set_header(["scan", "family", "ports", "state", "reason", "log"]);

@@ -27,7 +27,8 @@ pub struct Evidence {
     bursts: Vec<(Probe, Observation)>,
     in_a_row: Vec<(Probe, Observation)>,
     packets: Vec<(PacketCell, Response)>,
-    neighbourhood: Neighbourhood,
+    /// None on a link without MAC addresses.
+    neighbourhood: Option<Neighbourhood>,
 }
 
 impl Evidence {
@@ -38,7 +39,7 @@ impl Evidence {
             bursts: Vec::new(),
             in_a_row: Vec::new(),
             packets: Vec::new(),
-            neighbourhood: found.0.values().find_map(|found| found.neighbourhood).unwrap_or_default(),
+            neighbourhood: found.0.values().find_map(|found| found.neighbourhood),
         };
         for (task, found) in found.0 {
             match task {
@@ -132,10 +133,12 @@ impl Job {
         checks.extend(self.burst_checks(&evidence.bursts, &evidence.in_a_row));
         checks.extend(self.plan.too_long.iter().map(compare::too_long));
         checks.extend(self.packet_checks(&evidence.packets));
-        let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
-        let (families, found) = (Lab::families(), &evidence.neighbourhood);
-        checks.extend(compare::neighbours(&self.scenario, self.mac(), &families, found, &in_log, &self.vendors));
-        compare::apply_known(&self.scenario, &mut checks)?;
+        if let Some(found) = &evidence.neighbourhood {
+            let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
+            let (families, mac) = (Lab::families(), self.mac());
+            checks.extend(compare::neighbours(&self.scenario, mac, &families, found, &in_log, &self.vendors));
+        }
+        compare::apply_known(&self.scenario, self.link(), &mut checks)?;
         Ok(checks)
     }
 
@@ -221,9 +224,10 @@ impl Job {
 
     fn host(&self) -> Host {
         let addresses = &self.scenario.host.addresses;
+        let mac = self.link().has_macs().then(|| self.mac());
         Host {
-            mac: self.mac(),
-            vendor: self.vendors.lookup(self.mac()).nmap,
+            mac,
+            vendor: mac.and_then(|mac| self.vendors.lookup(mac).nmap),
             interface: self.scenario.host.interface.to_string(),
             addresses: vec![
                 format!("{}/{}", addresses.v4.host, addresses.v4.prefix_len),

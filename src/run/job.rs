@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use crate::error::{CannotMeasure, Result, Source};
-use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Neighbourhood, Service, Watch, Weather};
+use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
@@ -33,7 +33,7 @@ pub struct Job {
 /// What one lab does of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// The round with this number; the first one also explores the neighbourhood.
+    /// The round with this number; the first one also explores the neighbourhood, where there are neighbours.
     Round(usize),
     /// These bursts, each with fresh limits.
     Bursts(usize),
@@ -84,7 +84,12 @@ impl Job {
         Ok(Job { scenario, plan, rulesets, services, equipment, vendors })
     }
 
-    /// The host's MAC address.
+    /// What lies between prober and host.
+    pub fn link(&self) -> LinkMode {
+        self.equipment.link
+    }
+
+    /// The host's MAC address, on a link that has them.
     pub fn mac(&self) -> Mac {
         self.scenario.host.mac.unwrap_or(HOST_MAC)
     }
@@ -109,7 +114,8 @@ impl Job {
                 Task::BurstsInARow => found.probes = self.bursts_in_a_row(lab)?,
                 Task::Packets(number) => found.packets = self.packets(lab, &self.plan.packets[number])?,
             }
-            found.neighbourhood = if task == Task::Round(0) { Some(lab.neighbourhood()?) } else { None };
+            let explores = task == Task::Round(0) && self.link().has_macs();
+            found.neighbourhood = if explores { Some(lab.neighbourhood()?) } else { None };
             Ok(found)
         })
     }

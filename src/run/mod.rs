@@ -67,8 +67,8 @@ pub struct ScenarioReport {
 /// The host of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Host {
-    /// Its MAC address.
-    pub mac: Mac,
+    /// Its MAC address; none on a link without them.
+    pub mac: Option<Mac>,
     /// The vendor, as nmap would print it.
     pub vendor: Option<String>,
     /// The interface.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use super::forgery::Asked;
 use super::wire::Wire;
 use super::{Fault, Sabotage, log_flood};
-use crate::discovery;
 use crate::error::Result;
+use crate::lab::LinkMode;
 use crate::lab::namespace::Isolated;
-use crate::net::{InterfaceName, Mac};
+use crate::net::InterfaceName;
 use crate::probe::Ends;
 
 /// Plants a fault on the link, and counts what of it the prober has read.
 pub struct Saboteur {
     sabotage: Arc<Sabotage>,
+    mode: LinkMode,
     wire: Wire,
     /// Frames that are on the link, or were passed over unread.
     unread: RefCell<Vec<Vec<u8>>>,
@@ -27,24 +28,40 @@ pub struct Moment<'a> {
     pub ends: &'a Ends,
     /// The address that answers the fences.
     pub host: Ipv4Addr,
-    /// To whom the answer of an earlier fence went, and to whom that of a fence which is not sent yet will go.
-    pub other_fences: [Mac; 2],
+    /// What answers an earlier fence, and one which is not sent yet: the frame of the host; on a TUN, the fence itself,
+    /// which the kernel logs.
+    pub other_fences: [Vec<u8>; 2],
 }
 
 impl Saboteur {
     /// Takes his place at the host's end of the link.
-    pub fn new(isolated: &Isolated, interface: &InterfaceName, sabotage: Arc<Sabotage>) -> Result<Saboteur> {
-        Ok(Saboteur { sabotage, wire: Wire::open(isolated, interface)?, unread: RefCell::default() })
+    pub fn new(
+        isolated: &Isolated,
+        interface: &InterfaceName,
+        mode: LinkMode,
+        sabotage: Arc<Sabotage>,
+    ) -> Result<Saboteur> {
+        Ok(Saboteur { sabotage, mode, wire: Wire::open(isolated, interface)?, unread: RefCell::default() })
     }
 
-    /// Acts if `frame`, which is about to be sent, is a probe. `send` puts a frame on the link from the prober's side.
-    pub fn before(&self, frame: &[u8], moment: &Moment, send: impl Fn(&[u8]) -> Result<()>) -> Result<()> {
+    /// Acts if `frame`, which is about to be sent, is a probe. `send` puts a frame on the link from the prober's side,
+    /// `send_packet` a packet on a TUN.
+    pub fn before(
+        &self,
+        frame: &[u8],
+        moment: &Moment,
+        send: impl Fn(&[u8]) -> Result<()>,
+        send_packet: impl Fn(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let Some(asked) = Asked::from_ethernet(frame, moment.ends) else { return Ok(()) };
         match self.sabotage.fault {
-            Fault::StaleReply => self.inject(asked.stale_syn_ack()),
-            Fault::ResetOfAStranger => self.inject(asked.reset_of_a_stranger()),
-            Fault::ResetOutOfWindow => self.inject(asked.reset_out_of_window()),
-            Fault::WrongFence => self.answer_other_fences(moment),
+            Fault::StaleReply => self.inject(self.mode.carried(&asked.stale_syn_ack())),
+            Fault::ResetOfAStranger => self.inject(self.mode.carried(&asked.reset_of_a_stranger())),
+            Fault::ResetOutOfWindow => self.inject(self.mode.carried(&asked.reset_out_of_window())),
+            Fault::WrongFence => moment.other_fences.iter().try_for_each(|other| match self.mode {
+                LinkMode::Tap => self.inject(other),
+                LinkMode::Tun => self.planted(other, send_packet(other)),
+            }),
             Fault::LogOverrun if self.sabotage.planted() == 0 => {
                 log_flood::overrun(&self.sabotage, moment.host, moment.ends, send)
             }
@@ -62,15 +79,15 @@ impl Saboteur {
         }
     }
 
-    fn answer_other_fences(&self, moment: &Moment) -> Result<()> {
-        let answer = |mark| discovery::arp_reply(moment.ends.host, moment.host, mark);
-        moment.other_fences.into_iter().try_for_each(|mark| self.inject(answer(mark)))
+    /// Sends what is forged from the host's end.
+    fn inject(&self, forged: &[u8]) -> Result<()> {
+        self.planted(forged, self.wire.inject(forged))
     }
 
-    fn inject(&self, frame: Vec<u8>) -> Result<()> {
-        self.wire.inject(&frame)?;
+    fn planted(&self, forged: &[u8], sent: Result<()>) -> Result<()> {
+        sent?;
         self.sabotage.plant(1);
-        self.unread.borrow_mut().push(frame);
+        self.unread.borrow_mut().push(forged.to_vec());
         Ok(())
     }
 }

@@ -1,14 +1,16 @@
-//! The prober's end of the link: a TAP interface, made with `tun-tap`, whose frames this program reads and writes.
+//! The prober's end of the link: a TAP or TUN interface, made with `tun-tap`, whose frames or packets this program reads
+//! and writes.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tun_tap::{Iface, Mode};
 
+use super::LinkMode;
 use super::namespace::Isolated;
+use super::wait;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::InterfaceName;
 use crate::sys;
@@ -16,49 +18,50 @@ use crate::sys;
 /// Frames are read into a buffer of this size: an Ethernet header and the largest IP packet.
 pub const FRAME_MAX: usize = 14 + 65535;
 
-/// A TAP interface of the lab's namespace; gone when dropped.
-pub struct Tap {
-    interface: Iface,
+/// A TAP or TUN interface of the lab's namespace; gone when dropped.
+pub struct Interface {
+    device: Iface,
     name: InterfaceName,
 }
 
-impl Tap {
+impl Interface {
     /// Makes the interface under the name that the rules speak of.
     ///
     /// Fails when `/dev/net/tun` cannot be opened, and when the kernel gives the interface another name.
-    pub fn create(isolated: &Isolated, name: &InterfaceName) -> Result<Tap> {
-        isolated.assert("making the TAP interface")?;
-        let interface = Iface::without_packet_info(name.as_str(), Mode::Tap).map_err(cannot_create)?;
-        if interface.name() != name.as_str() {
-            let operation = format!("name the TAP interface {name}");
-            let source = io::Error::other(format!("the kernel named it {}", interface.name()));
+    pub fn create(isolated: &Isolated, name: &InterfaceName, mode: LinkMode) -> Result<Interface> {
+        isolated.assert("making the lab's interface")?;
+        let mode = match mode {
+            LinkMode::Tap => Mode::Tap,
+            LinkMode::Tun => Mode::Tun,
+        };
+        let device = Iface::without_packet_info(name.as_str(), mode).map_err(cannot_create)?;
+        if device.name() != name.as_str() {
+            let operation = format!("name the lab's interface {name}");
+            let source = io::Error::other(format!("the kernel named it {}", device.name()));
             return Err(CannotMeasure::System { operation, source }.into());
         }
-        interface.set_non_blocking().doing("make the TAP interface non-blocking")?;
-        Ok(Tap { interface, name: name.clone() })
+        device.set_non_blocking().doing("make the lab's interface non-blocking")?;
+        Ok(Interface { device, name: name.clone() })
     }
 
-    /// Puts a frame on the link. The kernel has dealt with it when this returns.
+    /// Puts a frame, or on a TUN a packet, on the link. The kernel has dealt with it when this returns.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let written = self.interface.send(frame).doing("write a frame to the TAP interface")?;
-        assert_eq!(written, frame.len(), "a TAP interface takes whole frames");
+        let written = self.device.send(frame).doing("write a frame to the lab's interface")?;
+        assert_eq!(written, frame.len(), "a TAP or TUN interface takes whole frames");
         Ok(())
     }
 
     /// Takes the next frame from the host, if one is there; its length in `buffer`.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        match self.interface.recv(buffer) {
+        match self.device.recv(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            received => received.doing("read a frame from the TAP interface").map(Some),
+            received => received.doing("read a frame from the lab's interface").map(Some),
         }
     }
 
     /// Waits until a frame is there. False when `deadline` has passed.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
-        let ready = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout);
-        Ok(ready.doing("wait for a frame from the TAP interface")? > 0)
+        wait::until_readable(self.as_fd(), deadline).doing("wait for a frame from the lab's interface")
     }
 
     /// Frames that the host sent and the interface's queue had no room for, since it was made: `tx_dropped` of
@@ -76,16 +79,16 @@ impl Tap {
 /// Receive has eight columns; of those for transmit, `drop` is the fourth.
 const TX_DROPPED: usize = 8 + 3;
 
-impl AsFd for Tap {
+impl AsFd for Interface {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        sys::borrow_fd(self, self.interface.as_raw_fd())
+        sys::borrow_fd(self, self.device.as_raw_fd())
     }
 }
 
 fn cannot_create(error: io::Error) -> CannotMeasure {
     match error.kind() {
         ErrorKind::PermissionDenied if nix::unistd::geteuid().is_root() => {
-            CannotMeasure::NoPrivilege { what: "make a TAP interface", capability: "CAP_NET_ADMIN".to_owned() }
+            CannotMeasure::NoPrivilege { what: "make a TAP or TUN interface", capability: "CAP_NET_ADMIN".to_owned() }
         }
         _ => CannotMeasure::NoTun(error),
     }
