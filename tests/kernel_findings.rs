@@ -315,22 +315,6 @@ fn ipv6_has_its_own_sweep() {
     insta::assert_snapshot!(show(&findings));
 }
 
-#[test]
-fn on_legacy_nothing_is_available() {
-    let _machine = binary::share_the_machine();
-    let rules = filter(&["-A INPUT -p tcp -j DROP"]);
-    let legacy = Equipment::usual(Flavour::Legacy, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
-    let subject = Subject {
-        equipment: &legacy,
-        interface: &InterfaceName::default(),
-        mac: HOST_MAC,
-        addresses: &Addresses::default(),
-        rulesets: &[(Family::Ipv4, &rules)],
-    };
-    let findings = measure(&subject).expect("no lab is needed");
-    assert!(findings.not_available.is_some() && findings.unreachable.is_empty());
-}
-
 /// Rulesets and packets at random, always the same ones (a linear congruential generator, Knuth's constants).
 struct Random(u64);
 

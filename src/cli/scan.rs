@@ -11,7 +11,7 @@ use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
+use crate::lab::{Blueprint, HOST_MAC, Lab, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Numbering, SEED};
 use crate::port::PortSet;
@@ -100,7 +100,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: &addresses,
         services: &services,
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        watch: watch(options.trace, equipment.backend()),
+        watch: if options.trace { Watch::Paths } else { Watch::Replies },
         fault: None,
     };
     let probes = probes(&techniques, family, addresses, &options.ports);
@@ -120,15 +120,6 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         Format::Json => report::to_json(&report),
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// x_tables has no paths to show.
-fn watch(trace: bool, backend: Backend) -> Watch {
-    match (trace, backend) {
-        (false, _) => Watch::Replies,
-        (true, Backend::Nft) => Watch::Paths,
-        (true, Backend::Legacy) => Watch::Verdicts,
-    }
 }
 
 /// What nothing can reach in the rulesets of the scan, in both families.

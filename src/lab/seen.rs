@@ -58,6 +58,17 @@ impl Seen {
     }
 }
 
+/// A packet's network header, and what is behind it.
+pub fn split(packet: &[u8]) -> (&[u8], &[u8]) {
+    const IPV6_HEADER: usize = 40;
+    let length = match packet.first() {
+        Some(byte) if byte >> 4 == 6 => IPV6_HEADER,
+        Some(byte) => usize::from(byte & 0xf) * 4,
+        None => 0,
+    };
+    packet.split_at(length.min(packet.len()))
+}
+
 fn tcp(header: &[u8]) -> Option<SeenTcp> {
     Some(SeenTcp { source: Port(be16(header, 0)?), destination: Port(be16(header, 2)?), flags: *header.get(13)? })
 }
