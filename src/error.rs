@@ -256,11 +256,11 @@ pub enum CannotMeasure {
     /// Two instruments disagree on one probe.
     #[error("the instruments disagree: {0}")]
     Disagreement(String),
-    /// What needs the paths of probes, where they are not known.
-    #[error("{what} is not known with x_tables, which tells no paths (hint: use --iptables nft)")]
+    /// The paths of packets are not to be had here.
+    #[error("no path of a packet is known here: {why} (hint: use --iptables nft)")]
     NoPaths {
-        /// What is asked for.
-        what: &'static str,
+        /// Why.
+        why: String,
     },
     /// The family is not available on this machine.
     #[error("{family} is not available here: {why}")]

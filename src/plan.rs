@@ -92,22 +92,13 @@ const BURST_OF: u32 = 20;
 /// Source ports that one burst may take up, by nmap's numbering of tries.
 pub const BURST_MAX: u32 = 120;
 
-/// Whether the paths of packets will be known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paths {
-    /// They will.
-    Known,
-    /// They will not: a sensor expects nothing of packets that are no scan then, since nothing could be said of them.
-    Unknown,
-}
-
 impl Plan {
     /// Plans `scenario`, whose ruleset is `rulesets`.
-    pub fn of(scenario: &Scenario, rulesets: &[&Source], paths: Paths) -> Result<Plan> {
+    pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
         let keeps_lists = rulesets.iter().any(keeps_lists);
-        let packets = packets::plan(scenario, keeps_lists, paths)?;
+        let packets = packets::plan(scenario, keeps_lists)?;
         Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
 }

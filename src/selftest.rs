@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Backend, Equipment, Fault, LinkMode, Sabotage, Weather};
+use crate::lab::{Equipment, Fault, LinkMode, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
 pub use rehearsal::{Look, Mistake};
@@ -75,15 +75,10 @@ pub async fn run(equipment: Equipment) -> Result<SelfTest> {
     let equipment = Arc::new(equipment);
     let (control, weather) = in_a_lab(&equipment, rehearsal::control).await?;
     let mut rows = vec![control_row(&control)];
-    for fault in Fault::ALL.into_iter().filter(|fault| applies(*fault, equipment.backend())) {
+    for fault in Fault::ALL.into_iter() {
         rows.push(in_a_lab(&equipment, move |equipment| row(equipment, fault)).await?);
     }
     Ok(SelfTest { rows, weather })
-}
-
-/// x_tables tells no traces that could be lost.
-fn applies(fault: Fault, backend: Backend) -> bool {
-    fault != Fault::LostTrace || backend == Backend::Nft
 }
 
 /// A lab blocks its thread.

@@ -1,8 +1,11 @@
 //! All `unsafe` of the program: calls that no well-kept crate wraps.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::mem;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use nix::libc;
 
 use nix::libc::{AF_PACKET, sockaddr_ll, socklen_t};
 use nix::sys::socket::{LinkAddr, SockaddrLike};
@@ -33,4 +36,16 @@ pub fn link_address(index: u32) -> LinkAddr {
     // SAFETY: the pointer is to a whole `sockaddr_ll`, of the length that is given, which lives until this returns.
     let copied = unsafe { LinkAddr::from_raw((&raw const address).cast(), Some(length)) };
     copied.expect("the address is one of a link")
+}
+
+/// Reads a socket option into `buffer`, whose content goes to the kernel first, and tells how many bytes are there now:
+/// getsockopt(2). nix knows options of fixed types only; those of x_tables are lists.
+pub fn read_option(socket: BorrowedFd<'_>, level: i32, name: i32, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes to `buffer`, which is that long and borrowed for the call, and
+    // the new length to `length`; any bytes are valid in both.
+    let status = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, buffer.as_mut_ptr().cast(), std::ptr::from_mut(&mut length))
+    };
+    if status == 0 { Ok((length as usize).min(buffer.len())) } else { Err(io::Error::last_os_error()) }
 }

@@ -351,22 +351,6 @@ fn what_one_family_lets_in_and_the_other_keeps_out() {
     assert_eq!(found(&both[..1]).parity, [], "one family alone has nothing to be compared with");
 }
 
-#[test]
-fn on_legacy_nothing_is_available() {
-    let _machine = binary::share_the_machine();
-    let rules = filter(&["-A INPUT -p tcp -j DROP"]);
-    let legacy = Equipment::usual(Flavour::Legacy, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
-    let subject = Subject {
-        equipment: &legacy,
-        interface: &InterfaceName::default(),
-        mac: HOST_MAC,
-        addresses: &Addresses::default(),
-        rulesets: &[(Family::Ipv4, &rules)],
-    };
-    let findings = measure(&subject).expect("no lab is needed");
-    assert!(findings.not_available.is_some() && findings.unreachable.is_empty());
-}
-
 /// Rulesets and packets at random, always the same ones (a linear congruential generator, Knuth's constants).
 struct Random(u64);
 

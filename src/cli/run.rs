@@ -9,7 +9,7 @@ use clap::Args;
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::check::Outcome;
-use crate::error::{CannotMeasure, InputError, Result, Source};
+use crate::error::{InputError, Result, Source};
 use crate::report::{self, Report};
 use crate::run::{RunReport, Settings};
 use crate::scenario::{Scenario, discover};
@@ -71,7 +71,8 @@ pub fn run(options: Options) -> Result<ExitCode> {
 /// Whether enough of the rules were exercised; says so where they were not.
 fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
     let covered = report.summary.and_then(|summary| summary.coverage);
-    let covered = covered.ok_or(CannotMeasure::NoPaths { what: "coverage" })?;
+    let no_rules = || InputError::new("no scenario has a rule, so nothing is covered", "leave out --min-coverage");
+    let covered = covered.ok_or_else(no_rules)?;
     if covered < wanted {
         super::say(&format!("coverage is {covered:.1} %, and --min-coverage asks for {wanted} %"));
     }

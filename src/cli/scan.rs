@@ -11,7 +11,7 @@ use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{Backend, HOST_MAC, Service, Watch};
+use crate::lab::{HOST_MAC, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::phase::{Numbering, Phase, SEED};
 use crate::port::PortSet;
@@ -94,7 +94,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let listen = options.listen.iter().flat_map(PortSet::iter);
     let services: Vec<Service> = listen.map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let survey = Survey {
-        watch: watch(options.trace, equipment.backend()),
+        watch: if options.trace { Watch::Paths } else { Watch::Replies },
         equipment,
         interface: options.interface.clone(),
         mac: options.mac,
@@ -120,15 +120,6 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         Format::Json => report::to_json(&report),
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// x_tables has no paths to show.
-fn watch(trace: bool, backend: Backend) -> Watch {
-    match (trace, backend) {
-        (false, _) => Watch::Replies,
-        (true, Backend::Nft) => Watch::Paths,
-        (true, Backend::Legacy) => Watch::Verdicts,
-    }
 }
 
 /// What nothing can reach in the rulesets of the scan, in both families.

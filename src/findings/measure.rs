@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::{Findings, Swept, parity};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
-use crate::lab::{Backend, Blueprint, Equipment, Lab, Limits, Service, Watch};
+use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::sweep::Plan;
 
@@ -25,12 +25,8 @@ pub struct Subject<'a> {
     pub rulesets: &'a [(Family, &'a Source)],
 }
 
-/// Sweeps the rulesets, and tells what nothing reaches. On x_tables, which traces nothing to nf_tables, it tells that.
+/// Sweeps the rulesets, and tells what nothing reaches.
 pub fn measure(subject: &Subject) -> Result<Findings> {
-    if subject.equipment.backend() == Backend::Legacy {
-        let why = "the legacy backend does not tell the path of a packet; load the ruleset with nft";
-        return Ok(Findings { not_available: Some(why.to_owned()), ..Findings::default() });
-    }
     let families = Lab::families();
     let rulesets = subject.rulesets.iter().filter(|(family, _)| families.contains(family));
     let listings: Vec<Listing> = rulesets.map(|(family, source)| Listing::parse(*family, source)).collect();

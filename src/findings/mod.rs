@@ -31,9 +31,6 @@ pub struct Findings {
     pub parity: Vec<Disparity>,
     /// What was sent.
     pub sweeps: Vec<Swept>,
-    /// Why nothing was sent, when nothing was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_available: Option<String>,
 }
 
 /// Where a rule stands.

@@ -24,6 +24,15 @@ impl Rule {
         replace(&self.text, &clause.span, replacement)
     }
 
+    /// The rule's text with `limit` (`-m limit --limit 1/day`) in the place of every rate limit; an empty one takes them away.
+    pub fn with_limits(&self, limit: &str) -> String {
+        let matches = self.modules.iter().filter(|module| module.name == "limit").map(|module| (&module.span, limit));
+        let options = self.clauses.iter().filter(|clause| clause.module.as_deref() == Some("limit"));
+        let mut spans: Vec<(&Range<usize>, &str)> = matches.chain(options.map(|clause| (&clause.span, ""))).collect();
+        spans.sort_by_key(|(span, _)| span.start);
+        spans.iter().rev().fold(self.text.clone(), |text, (span, with)| replace(&text, span, with))
+    }
+
     /// The rule's text with `target` (`-j DROP`) in the place of the target and all its options; behind everything else
     /// if there was none. An empty `target` takes it away.
     pub fn with_target(&self, target: &str) -> String {
@@ -156,6 +165,15 @@ mod tests {
         assert_eq!(old.negating(&old.clauses[1]), "-A INPUT -p tcp --dport 22 -j DROP");
         let shout = read("-A INPUT -m comment --comment ! -j DROP");
         assert_eq!(shout.negating(&shout.clauses[0]), "-A INPUT -m comment ! --comment ! -j DROP");
+    }
+
+    #[test]
+    fn a_limit_is_replaced_with_all_its_options() {
+        let with = |text: &str, limit: &str| read(text).with_limits(limit);
+        let rule = "-A INPUT -p tcp -m limit --limit 5/min --limit-burst 7 --dport 22 -m limit -j LOG";
+        assert_eq!(with(rule, ""), "-A INPUT -p tcp --dport 22 -j LOG");
+        assert_eq!(with(rule, "-m limit"), "-A INPUT -p tcp -m limit --dport 22 -m limit -j LOG");
+        assert_eq!(with("-A INPUT -j DROP", "-m limit"), "-A INPUT -j DROP");
     }
 
     #[test]

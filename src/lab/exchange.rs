@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::attribution::{Batch, Cause, Ports};
 use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
-use super::own_table::{ACCEPTED_PREFIX, Watch};
 use super::paths::{Direction, Paths, Traced};
 use super::services::Services;
 use super::witnesses;
@@ -21,7 +20,7 @@ use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Fate;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
-use crate::scan::{self, FilterVerdict, Reason};
+use crate::scan::{self, FilterVerdict};
 use pnet_packet::tcp::TcpFlags;
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
@@ -34,7 +33,6 @@ pub struct Exchange<'a> {
     turn: Turn<'a>,
     services: &'a Services,
     paths: Option<&'a mut Paths>,
-    watch: Watch,
     ports: Ports,
 }
 
@@ -45,10 +43,9 @@ impl<'a> Exchange<'a> {
         log: &'a mut KernelLog,
         services: &'a Services,
         paths: Option<&'a mut Paths>,
-        watch: Watch,
         ports: Ports,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services, paths, watch, ports })
+        Ok(Exchange { link, turn: log.take_turn()?, services, paths, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
@@ -64,7 +61,10 @@ impl<'a> Exchange<'a> {
             self.services.answer()?;
         }
         self.settle(&mut ledger)?;
-        ledger.close(self.watch)
+        if self.paths.is_some() {
+            ledger.judge()?;
+        }
+        Ok(ledger.observed)
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
@@ -113,7 +113,6 @@ struct Ledger<'a> {
     observed: Vec<Observation>,
     syn_ack: HashMap<usize, Segment>,
     greeting: HashMap<usize, Vec<u8>>,
-    accepted: HashSet<usize>,
     answered: HashSet<usize>,
     resets: usize,
     /// The connect whose third segment is on its way.
@@ -129,7 +128,6 @@ impl<'a> Ledger<'a> {
             observed: probes.iter().map(|probe| Observation::silence(probe.technique)).collect(),
             syn_ack: HashMap::new(),
             greeting: HashMap::new(),
-            accepted: HashSet::new(),
             answered: HashSet::new(),
             resets: 0,
             shaking_hands: None,
@@ -137,29 +135,8 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn close(mut self, watch: Watch) -> Result<Vec<Observation>> {
-        match watch {
-            Watch::Replies => {}
-            Watch::Verdicts => self.verdicts_by_line(),
-            Watch::Paths => self.verdicts_by_path()?,
-        }
-        Ok(self.observed)
-    }
-
-    /// What is let in is accepted. What is not is rejected when there is an answer all the same, since nobody but the
-    /// filter can have sent it; else it is dropped.
-    fn verdicts_by_line(&mut self) {
-        for (index, observation) in self.observed.iter_mut().enumerate() {
-            observation.filter = Some(match (self.accepted.contains(&index), observation.verdict.reason) {
-                (true, _) => FilterVerdict::Accept,
-                (false, Reason::NoResponse) => FilterVerdict::Drop,
-                (false, _) => FilterVerdict::Reject,
-            });
-        }
-    }
-
     /// Path, reply and log line are three witnesses; the path tells the verdict, once the others agree with it.
-    fn verdicts_by_path(&mut self) -> Result<()> {
+    fn judge(&mut self) -> Result<()> {
         for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
             let fate = witnesses::agree(probe, observation, self.answered.contains(&index))?;
             observation.filter = Some(match fate {
@@ -212,12 +189,6 @@ impl<'a> Ledger<'a> {
 
     fn book_record(&mut self, record: KmsgRecord) {
         let Some((line, cause)) = self.batch().cause_of_line(&record.text) else { return };
-        if line.prefix == ACCEPTED_PREFIX {
-            if let Cause::Probe(index) = cause {
-                self.accepted.insert(index);
-            }
-            return;
-        }
         let record = LogRecord { prefix: line.prefix, line: record.text };
         match cause {
             Cause::Probe(index) => self.observed[index].log.push(record),

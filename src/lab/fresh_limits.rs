@@ -54,7 +54,7 @@ impl Spending {
     }
 
     /// The more cautious of two.
-    fn and(self, other: Spending) -> Spending {
+    pub fn and(self, other: Spending) -> Spending {
         match (self, other) {
             (Spending::Never, spending) | (spending, Spending::Never) => spending,
             (Spending::Lines { burst: one }, Spending::Lines { burst: other }) => {

@@ -47,6 +47,8 @@ mod wait;
 mod weather;
 mod wide_limits;
 mod witnesses;
+mod x_tables;
+mod x_trace;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,14 +81,17 @@ use self::kernel_log::KernelLog;
 use self::link::{Gate, Link};
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
-use self::nflog::Nflog;
+use self::nflog::{Nflog, Room};
 use self::nfnetlink::Nfnetlink;
 use self::nft_rules::Rules;
-use self::paths::Paths;
+use self::own_table::Tracing;
+use self::paths::{Paths, Witness};
 use self::rulebook::Rulebook;
 use self::services::Services;
 use self::told_by_conntrack::ToldByConntrack;
 use self::trace::Tracer;
+use self::x_tables::Table;
+use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -196,9 +201,10 @@ impl<'a> Lab<'a> {
         let netlink = Nfnetlink::open(isolated)?;
         let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
         readiness::wait(&mut link, blueprint.addresses, &families)?;
-        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
+        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
+        own_table::install(isolated, &netlink, &families, |family| tracing(blueprint, &listings, family))?;
         runtime.block_on(blueprint.equipment.iptables.load(isolated, &rulesets))?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
@@ -206,17 +212,22 @@ impl<'a> Lab<'a> {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
-        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
         let mut rules = OnceCell::new();
-        let paths = match blueprint.watch {
-            Watch::Paths => {
+        let paths = match (blueprint.watch, blueprint.equipment.backend()) {
+            (Watch::Replies, _) => None,
+            (Watch::Paths, Backend::Nft) => {
                 let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
                 let listed = nft_rules::list_all(&netlink, &families)?;
-                let book = Rulebook::compile(&listings, &listed)?;
+                let book = Rulebook::compile(&listings, nft_rules::all_known(&listed)?)?;
                 rules = listed.into();
-                Some(Paths::new(tracer, book, ToldByConntrack::of(&listings)))
+                Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(&listings)))
             }
-            Watch::Replies | Watch::Verdicts => None,
+            (Watch::Paths, Backend::Legacy) => {
+                let tables = Table::list(isolated, &listings)?;
+                let book = Rulebook::compile(&listings, x_tables::all_known(&tables))?;
+                let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
+                Some(Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright()))
+            }
         };
         Ok(Lab {
             isolated,
@@ -289,7 +300,7 @@ impl<'a> Lab<'a> {
         self.befriend(crowd.sources())?;
         self.conntrack.make_room(&self.netlink, crowd.probes.len())?;
         let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
-        let mut exchange = Exchange::begin(link, log, &self.services, paths, self.blueprint.watch, self.ports)?;
+        let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
         let observed = exchange.observe(&crowd.probes);
         if observed.is_err() {
             // A full table makes probes vanish: that is the better explanation.
@@ -371,7 +382,7 @@ impl<'a> Lab<'a> {
         Ok(read)
     }
 
-    /// What uses up the limits of a family's rules. x_tables tells nothing of its rules in terms that could be read here.
+    /// What uses up the limits of a family's rules.
     fn spending(&mut self, family: Family) -> Result<Spending> {
         if let Some(spending) = self.spendings.get(&family) {
             return Ok(*spending);
@@ -380,7 +391,11 @@ impl<'a> Lab<'a> {
             Backend::Nft => {
                 self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::of)
             }
-            Backend::Legacy => Spending::Packets { burst: 1 },
+            Backend::Legacy => {
+                let tables = Table::list(self.isolated, &self.listings)?;
+                let of_family = tables.iter().filter(|table| table.family == family);
+                of_family.map(Table::spending).fold(Spending::Never, Spending::and)
+            }
         };
         self.spendings.insert(family, spending);
         Ok(spending)
@@ -391,11 +406,15 @@ impl<'a> Lab<'a> {
         match self.blueprint.equipment.backend() {
             Backend::Nft => self.renew_rules(),
             Backend::Legacy => {
-                let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
-                let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
-                self.runtime.block_on(self.blueprint.equipment.iptables.load(self.isolated, &rulesets))
+                let rulesets = self.listings.iter().map(|listing| (listing.family, &listing.source));
+                self.load(&rulesets.collect::<Vec<_>>())
             }
         }
+    }
+
+    /// Loads rulesets in the place of those that are there.
+    fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
+        self.runtime.block_on(self.blueprint.equipment.iptables.load(self.isolated, rulesets))
     }
 
     fn renew_rules(&mut self) -> Result<()> {
@@ -418,7 +437,7 @@ impl<'a> Lab<'a> {
     fn rules_changed(&mut self, rules: Option<Vec<Rules>>) -> Result<()> {
         let Some(rules) = rules else { return Ok(()) };
         if let Some(paths) = &mut self.paths {
-            paths.renew(Rulebook::compile(&self.listings, &rules)?);
+            paths.renew(Rulebook::compile(&self.listings, nft_rules::all_known(&rules)?)?);
         }
         self.rules = rules.into();
         Ok(())
@@ -440,11 +459,19 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
     match mode {
         LinkMode::Tap => Ok(Gate::Arp),
         LinkMode::Tun => {
-            let log = Nflog::open(isolated, [fence::GROUP], "fence")?;
+            let log = Nflog::open(isolated, [fence::GROUP], "fence", Room::Ample)?;
             own_table::catch_fences(isolated, netlink)?;
             Ok(Gate::Log(log))
         }
     }
+}
+
+/// How the paths of a family's packets are to be told; none when nobody watches them.
+fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Option<Tracing> {
+    let of_family = listings.iter().filter(|listing| listing.family == family);
+    let has_conntrack = of_family.flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
+    let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack };
+    (blueprint.watch == Watch::Paths).then_some(tracing)
 }
 
 /// Plants a fault where it belongs.

@@ -22,6 +22,15 @@ use crate::sys;
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of some hundred bytes each.
 const BUFFER: usize = 16 << 20;
 
+/// What the socket has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// All that a batch can bring about.
+    Ample,
+    /// As little as the kernel grants (`SOCK_MIN_RCVBUF`): for the self-test.
+    Smallest,
+}
+
 /// The longest message: a whole packet and its attributes.
 const MESSAGE_MAX: usize = 70_000;
 
@@ -67,7 +76,12 @@ pub struct Logged<'a> {
 impl Nflog {
     /// Opens a socket in the lab's namespace, to which it stays bound, and listens to `groups`. `instrument` names it
     /// in errors.
-    pub fn open(isolated: &Isolated, groups: impl IntoIterator<Item = u16>, instrument: &'static str) -> Result<Nflog> {
+    pub fn open(
+        isolated: &Isolated,
+        groups: impl IntoIterator<Item = u16>,
+        instrument: &'static str,
+        room: Room,
+    ) -> Result<Nflog> {
         isolated.assert("listening to logged packets")?;
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for logged packets")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for logged packets")?;
@@ -75,6 +89,9 @@ impl Nflog {
         let nflog = Nflog { socket, instrument, buffer: vec![0; MESSAGE_MAX] };
         for group in groups {
             nflog.listen(group)?;
+        }
+        if room == Room::Smallest {
+            setsockopt(&nflog.socket, sockopt::RcvBufForce, &1).doing("make no room for logged packets")?;
         }
         Ok(nflog)
     }
@@ -93,7 +110,7 @@ impl Nflog {
         self.configure(group, each_at_once).doing(doing())?;
         const FLAGS: u16 = 6;
         const WITH_CONNTRACK: u16 = 4;
-        // Kernels without conntrack over netlink refuse this; then conntrack is not told.
+        // Kernels without CONFIG_NETFILTER_NETLINK_GLUE_CT refuse this; then conntrack is not told.
         let _ = self.configure(group, Attributes::new().bytes(FLAGS, &WITH_CONNTRACK.to_be_bytes()));
         Ok(())
     }

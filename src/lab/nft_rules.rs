@@ -4,6 +4,8 @@
 use std::io;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
+use super::rulebook::Known;
+use super::trace::lost;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::Family;
 use crate::rate::Rate;
@@ -63,6 +65,16 @@ impl Rules {
         self.rules.iter()
     }
 
+    /// What the trace says of each, in terms of the rulebook.
+    pub fn known(&self) -> Result<Vec<Known<'_>>> {
+        let without_handle = || lost("the kernel listed a rule without a handle".to_owned());
+        let rules = self.rules.iter().map(|rule| {
+            let handle = rule.handle().ok_or_else(without_handle)?;
+            Ok(Known { table: rule.table(), chain: rule.chain(), handle, rate: rule.rate() })
+        });
+        rules.collect()
+    }
+
     /// Every rule that is `wanted`, to be put in its own place.
     pub fn replacements(&self, wanted: impl Fn(&Rule) -> bool) -> impl Iterator<Item = Request> {
         self.rules.iter().filter(move |rule| wanted(rule)).map(|rule| rule.as_replacement(self.family))
@@ -92,6 +104,11 @@ impl Rules {
             |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
+}
+
+/// All of them, in terms of the rulebook.
+pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<Known<'_>>)>> {
+    rules.iter().map(|rules| Ok((rules.family, rules.known()?))).collect()
 }
 
 /// The rules of all `families`.

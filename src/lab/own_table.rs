@@ -1,15 +1,21 @@
 //! The lab's own table: it catches the canaries before any rule of the ruleset under test can see them, and logs them;
-//! and it switches on what the lab [`Watch`]es: the rule trace of every packet, or a line for what was let in. Named
-//! `scanlab`, in `ip` and `ip6`, its chains before and behind those of the ruleset, which stays as it was given.
+//! and it switches on the rule trace of every packet, if the lab [`Watch`]es for it. Named `scanlab`, in `ip` and `ip6`,
+//! its chains before and behind those of the ruleset, which stays as it was given.
+//!
+//! The bit that it sets (`meta nftrace`) makes x_tables trace, too (`skb->nf_trace` in `ipt_do_table`). What x_tables tells
+//! goes to a log group, and so do the [`Mark`]s of this table then: where a packet begins, and where it comes through.
 
 use std::net::IpAddr;
 
 use super::fence;
+use super::iptables::Backend;
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_family};
 use crate::canary;
+use crate::conntrack::ConntrackState;
 use crate::error::{Doing, Result};
-use crate::net::{Addresses, Family};
+use crate::net::Family;
+use crate::sweep::Direction;
 
 /// Its name.
 pub const NAME: &str = "scanlab";
@@ -33,6 +39,18 @@ const OUTPUT: Place = Place { chain: "output", hook: 3, priority: -450 };
 /// Behind all chains of the ruleset; only conntrack's confirmation is later.
 const INPUT: Place = Place { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
+/// Behind conntrack, which is at -200.
+const TRACKED: Place = Place { chain: "tracked", hook: 0, priority: -199 };
+
+/// The same for what the host sends.
+const TRACKED_OUT: Place = Place { chain: "tracked-out", hook: 3, priority: -199 };
+
+/// Behind all that the host sends.
+const POSTROUTING: Place = Place { chain: "postrouting", hook: 4, priority: i32::MAX - 1 };
+
+/// The chain that begins the trace of a packet that comes in.
+pub const RECEIVED: &str = PREROUTING.chain;
+
 /// The chain that begins the trace of a packet that goes out.
 pub const OUT: &str = OUTPUT.chain;
 
@@ -42,18 +60,15 @@ pub const LET_IN: &str = INPUT.chain;
 /// The chain that catches fences. What comes over `lo` is traced here already, since it was when it went out.
 pub const FENCES: &str = FENCE.chain;
 
-/// What the line of an accepted packet says first; see [`Watch::Verdicts`].
-pub const ACCEPTED_PREFIX: &str = "scanlab accepted: ";
+/// The log group that [`Mark`]s go to; rules of a ruleset that log to a group take one of the first few.
+pub const LOG_GROUP: u16 = 7_226;
 
 /// What is watched besides replies and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
     /// Nothing.
     Replies,
-    /// Which packets come out of the INPUT hook behind all chains of the ruleset: one more log line for each. For rules of
-    /// x_tables, which nf_tables does not trace.
-    Verdicts,
-    /// The path of every packet through the rules of nf_tables.
+    /// The path of every packet through the rules.
     Paths,
 }
 
@@ -64,31 +79,78 @@ pub fn catch_fences(isolated: &Isolated, netlink: &Nfnetlink) -> Result<()> {
     netlink.transaction(requests, Mode::Create).doing("make the chain that catches fences (nf_tables, nfnetlink_log)")
 }
 
-/// Makes the table for every family.
+/// What the lab's own table says of a packet where nf_tables traces nothing but itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// No chain of the ruleset has seen it yet.
+    Begins(Direction),
+    /// What conntrack makes of it.
+    Tracked(ConntrackState),
+    /// It is behind all chains of the ruleset.
+    CameThrough,
+}
+
+impl Mark {
+    /// The mark with this prefix.
+    pub fn read(prefix: &[u8]) -> Option<Mark> {
+        let states = ConntrackState::ALL.map(Mark::Tracked);
+        let others = [Mark::Begins(Direction::In), Mark::Begins(Direction::Out), Mark::CameThrough];
+        others.into_iter().chain(states).find(|mark| mark.prefix().as_bytes() == prefix)
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Mark::Begins(Direction::In) => "comes in",
+            Mark::Begins(Direction::Out) => "goes out",
+            Mark::Tracked(state) => state.as_str(),
+            Mark::CameThrough => "came through",
+        }
+    }
+}
+
+/// How the table makes the kernel tell the paths of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracing {
+    /// What the rules of the ruleset are written to.
+    pub backend: Backend,
+    /// Whether the ruleset makes the kernel track connections: this table must not be the one that does.
+    pub has_conntrack: bool,
+}
+
+/// Makes the table for every family; `tracing` is none where nobody watches paths.
 pub fn install(
     isolated: &Isolated,
     netlink: &Nfnetlink,
     families: &[Family],
-    addresses: &Addresses,
-    watch: Watch,
+    tracing: impl Fn(Family) -> Option<Tracing>,
 ) -> Result<()> {
     isolated.assert("making the lab's own table")?;
-    let requests = families.iter().flat_map(|family| of_family(*family, addresses, watch)).collect();
+    let requests = families.iter().flat_map(|family| of_family(*family, tracing(*family))).collect();
     netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
 }
 
 /// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
-fn of_family(family: Family, addresses: &Addresses, watch: Watch) -> Vec<Request> {
+fn of_family(family: Family, tracing: Option<Tracing>) -> Vec<Request> {
     let mut requests = vec![table(family), chain(family, &PREROUTING)];
-    match watch {
-        Watch::Replies => {}
-        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family, addresses)]),
-        Watch::Paths => {
+    match tracing.map(|tracing| (tracing.backend, tracing.has_conntrack)) {
+        None => {}
+        Some((Backend::Nft, _)) => {
             requests.extend([chain(family, &OUTPUT), chain(family, &INPUT)]);
-            requests.extend([trace_rule(family, &PREROUTING), trace_rule(family, &OUTPUT)]);
+            requests.extend([trace_rule(family, &PREROUTING, None), trace_rule(family, &OUTPUT, None)]);
+        }
+        Some((Backend::Legacy, has_conntrack)) => {
+            requests.extend([&OUTPUT, &INPUT, &POSTROUTING].map(|place| chain(family, place)));
+            for (place, direction) in [(&PREROUTING, Direction::In), (&OUTPUT, Direction::Out)] {
+                requests.push(trace_rule(family, place, Some(Mark::Begins(direction))));
+            }
+            requests.extend([&INPUT, &POSTROUTING].map(|place| rule(family, place, [tell(Mark::CameThrough)])));
+            for place in [&TRACKED, &TRACKED_OUT].into_iter().filter(|_| has_conntrack) {
+                requests.push(chain(family, place));
+                requests.extend(ConntrackState::ALL.map(|state| state_rule(family, place, state)));
+            }
         }
     }
-    requests.push(canary_rule(family, watch));
+    requests.push(canary_rule(family, tracing));
     requests
 }
 
@@ -112,9 +174,16 @@ fn chain(family: Family, place: &Place) -> Request {
 }
 
 /// `ip saddr CANARY log prefix "scanlab canary: " drop`; traced as everything else when paths are watched.
-fn canary_rule(family: Family, watch: Watch) -> Request {
-    let source = octets(canary::source(family));
-    let traced = if watch == Watch::Paths { trace_on().to_vec() } else { Vec::new() };
+fn canary_rule(family: Family, tracing: Option<Tracing>) -> Request {
+    let source = match canary::source(family) {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let traced = match tracing.map(|tracing| tracing.backend) {
+        None => Vec::new(),
+        Some(Backend::Nft) => trace_on().to_vec(),
+        Some(Backend::Legacy) => vec![tell(Mark::Begins(Direction::In))],
+    };
     let catch = [load_source(family), equals(&source)].into_iter().chain(traced);
     rule(family, &PREROUTING, catch.chain([log(canary::PREFIX), verdict(NF_DROP)]))
 }
@@ -128,22 +197,21 @@ fn fence_rule() -> Request {
     rule(Family::Ipv4, &FENCE, [source, protocol, magic, caught].into_iter().flatten())
 }
 
-/// `meta nftrace set 1 accept`: accepting ends this chain only, and saves the event of its policy.
-fn trace_rule(family: Family, place: &Place) -> Request {
-    rule(family, place, trace_on().into_iter().chain([verdict(NF_ACCEPT)]))
+/// `meta nftrace set 1 accept`, behind a mark: accepting ends this chain only, and saves the event of its policy.
+fn trace_rule(family: Family, place: &Place, mark: Option<Mark>) -> Request {
+    rule(family, place, mark.map(tell).into_iter().chain(trace_on()).chain([verdict(NF_ACCEPT)]))
 }
 
-/// `ip saddr PROBER log prefix "scanlab accepted: "`
-fn accepted_rule(family: Family, addresses: &Addresses) -> Request {
-    let source = octets(addresses.prober(family));
-    rule(family, &INPUT, [load_source(family), equals(&source), log(ACCEPTED_PREFIX)])
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
+/// `ct state new log group ... prefix "NEW"`: `NF_CT_STATE_BIT` and its like (linux/netfilter/nf_conntrack_common.h).
+fn state_rule(family: Family, place: &Place, state: ConntrackState) -> Request {
+    let bit: u32 = match state {
+        ConntrackState::Invalid => 1,
+        ConntrackState::Established => 2,
+        ConntrackState::Related => 4,
+        ConntrackState::New => 8,
+        ConntrackState::Untracked => 64,
+    };
+    rule(family, place, [load_state(), equals(&bit.to_ne_bytes()), tell(Mark::Tracked(state))])
 }
 
 fn rule(family: Family, place: &Place, expressions: impl IntoIterator<Item = Attributes>) -> Request {
@@ -201,6 +269,21 @@ fn log_to(group: u16) -> Attributes {
     const QUEUE_THRESHOLD: u16 = 4;
     let data = Attributes::new().bytes(GROUP, &group.to_be_bytes());
     expression("log", data.bytes(QUEUE_THRESHOLD, &1u16.to_be_bytes()))
+}
+
+/// `log group ... prefix "..."`
+fn tell(mark: Mark) -> Attributes {
+    const GROUP: u16 = 1;
+    const PREFIX: u16 = 2;
+    expression("log", Attributes::new().bytes(GROUP, &LOG_GROUP.to_be_bytes()).string(PREFIX, mark.prefix()))
+}
+
+/// `ct state`, in the machine's byte order (`nft_ct_get_eval`).
+fn load_state() -> Attributes {
+    const TO_REGISTER: u16 = 1;
+    const KEY: u16 = 2;
+    const STATE: u32 = 0;
+    expression("ct", Attributes::new().be32(TO_REGISTER, REGISTER).be32(KEY, STATE))
 }
 
 const NF_DROP: u32 = 0;

@@ -10,14 +10,32 @@ use super::seen::Seen;
 use super::sighting::Sighting;
 use super::told_by_conntrack::ToldByConntrack;
 use super::trace::{Code, Event, Tracer, lost};
+use super::x_trace::XTracer;
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::path::{Fate, Path, Step, StepVerdict};
 pub use crate::sweep::Direction;
 
+/// Who tells what the rules do.
+pub enum Witness {
+    /// nf_tables.
+    NfTables(Tracer),
+    /// x_tables.
+    XTables(XTracer),
+}
+
+impl Witness {
+    fn drain(&mut self, each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
+        match self {
+            Witness::NfTables(tracer) => tracer.drain(each),
+            Witness::XTables(tracer) => tracer.drain(each),
+        }
+    }
+}
+
 /// Reads traces, and makes paths of them.
 pub struct Paths {
-    tracer: Tracer,
+    witness: Witness,
     book: Rulebook,
     conntrack: ToldByConntrack,
     /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
@@ -53,10 +71,10 @@ struct Packet {
 }
 
 impl Paths {
-    /// Reads traces from `tracer`, in the words of `book`.
-    pub fn new(tracer: Tracer, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
+    /// Reads the traces of `witness`, in the words of `book`.
+    pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
-        Paths { tracer, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
+        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
     /// The rules have new handles.
@@ -69,8 +87,8 @@ impl Paths {
     /// answered: then no packet is still on its way.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
-        let Paths { tracer, book, conntrack, known, steps, scratch, .. } = self;
-        tracer.drain(|event| {
+        let Paths { witness, book, conntrack, known, steps, scratch, .. } = self;
+        witness.drain(|event| {
             if event.table == own_table::NAME.as_bytes() {
                 return reading.own(event, conntrack.state(event));
             }
@@ -90,7 +108,10 @@ impl Paths {
 
     /// Reads and forgets; tells how many events there were.
     pub fn discard(&mut self) -> Result<usize> {
-        self.tracer.discard()
+        match &mut self.witness {
+            Witness::NfTables(tracer) => tracer.discard(),
+            Witness::XTables(tracer) => tracer.discard(),
+        }
     }
 
     fn path(&mut self, packet: Packet) -> Arc<Path> {

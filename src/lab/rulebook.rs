@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use super::nft_rules::Rules;
 use super::own_table;
-use super::trace::{Code, Event, Kind, lost};
+use super::trace::{Code, Event, Kind};
 use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::{Chain, Listing, Policy, Rule};
 use crate::net::Family;
@@ -21,9 +20,16 @@ pub struct Rulebook {
 }
 
 /// What the kernel says of a rule besides its matches.
-struct Known {
-    handle: u64,
-    rate: Option<Rate>,
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The name of its table.
+    pub table: &'a [u8],
+    /// The name of its chain.
+    pub chain: &'a [u8],
+    /// The number by which its events name it, within its table.
+    pub handle: u64,
+    /// The rate of its first limit.
+    pub rate: Option<Rate>,
 }
 
 impl Rulebook {
@@ -31,11 +37,14 @@ impl Rulebook {
     ///
     /// # Errors
     /// When a chain has not as many rules here as there: then it is not known what a handle means.
-    pub fn compile(listings: &[Listing], kernel: &[Rules]) -> Result<Rulebook> {
+    pub fn compile<'a>(
+        listings: &[Listing],
+        kernel: impl IntoIterator<Item = (Family, Vec<Known<'a>>)>,
+    ) -> Result<Rulebook> {
         let mut book = Rulebook { rules: HashMap::new(), policies: HashMap::new() };
-        for rules in kernel {
-            let listing = listings.iter().find(|listing| listing.family == rules.family);
-            book.add_rules(listing, rules)?;
+        for (family, rules) in kernel {
+            let listing = listings.iter().find(|listing| listing.family == family);
+            book.add_rules(family, listing, &rules)?;
         }
         listings.iter().for_each(|listing| book.add_policies(listing));
         Ok(book)
@@ -65,16 +74,14 @@ impl Rulebook {
         Step { verdict: verdict(event.verdict, &step.verdict), ..step }
     }
 
-    fn add_rules(&mut self, listing: Option<&Listing>, rules: &Rules) -> Result<()> {
-        let mut handles: HashMap<(&[u8], &[u8]), Vec<Known>> = HashMap::new();
-        for rule in rules.iter().filter(|rule| rule.table() != own_table::NAME.as_bytes()) {
-            let handle = rule.handle().ok_or_else(|| lost("the kernel listed a rule without a handle".to_owned()))?;
-            let known = Known { handle, rate: rule.rate() };
-            handles.entry((rule.table(), rule.chain())).or_default().push(known);
+    fn add_rules(&mut self, family: Family, listing: Option<&Listing>, rules: &[Known]) -> Result<()> {
+        let mut chains: HashMap<(&[u8], &[u8]), Vec<Known>> = HashMap::new();
+        for rule in rules.iter().filter(|rule| rule.table != own_table::NAME.as_bytes()) {
+            chains.entry((rule.table, rule.chain)).or_default().push(*rule);
         }
-        for ((table, chain), handles) in handles {
+        for ((table, chain), handles) in chains {
             let known = listing.and_then(|listing| listing.chain(&text(table), &text(chain)));
-            self.add_chain(rules.family, (table, chain), &handles, known)?;
+            self.add_chain(family, (table, chain), &handles, known)?;
         }
         Ok(())
     }

@@ -71,6 +71,17 @@ impl Seen {
     }
 }
 
+/// A packet's network header, and what is behind it.
+pub fn split(packet: &[u8]) -> (&[u8], &[u8]) {
+    const IPV6_HEADER: usize = 40;
+    let length = match packet.first() {
+        Some(byte) if byte >> 4 == 6 => IPV6_HEADER,
+        Some(byte) => usize::from(byte & 0xf) * 4,
+        None => 0,
+    };
+    packet.split_at(length.min(packet.len()))
+}
+
 fn ports_of_line(transport: &Transport) -> Option<SeenPorts> {
     match transport {
         Transport::Tcp(tcp) => {

@@ -10,17 +10,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Lab;
 use super::exchange::BATCH;
 use super::host_socket::HostSocket;
 use super::link::Link;
 use super::netcfg;
 use super::paths::{Paths, Traced};
+use super::rulebook::Rulebook;
 use super::sweep_log::{Ear, Witnesses};
 use super::trace::lost;
 use super::wide_limits::{self, Limits};
-use crate::error::{CannotMeasure, Result};
-use crate::iptables_save::Content;
+use super::x_tables::{self, Table};
+use super::{Backend, Lab};
+use crate::error::{CannotMeasure, Result, Source};
+use crate::iptables_save::{Content, Listing};
+use crate::net::Family;
 use crate::path::Fate;
 use crate::probe::Ends;
 use crate::sweep::{self, Direction, Headers, Journey, Numbers, Plan, Response, Sender, Stimulus};
@@ -94,10 +97,29 @@ impl Lab<'_> {
         if self.limits == Some(limits) {
             return Ok(());
         }
-        let rules = wide_limits::set(&self.netlink, self.rules()?, limits)?;
-        self.rules_changed(rules)?;
+        match self.blueprint.equipment.backend() {
+            Backend::Nft => {
+                let rules = wide_limits::set(&self.netlink, self.rules()?, limits)?;
+                self.rules_changed(rules)?;
+            }
+            Backend::Legacy => self.load_with(limits)?,
+        }
         self.limits = Some(limits);
         Ok(())
+    }
+
+    /// What the kernel has then must stand as the files do, as before.
+    fn load_with(&self, limits: Limits) -> Result<()> {
+        let has_limit = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.limit().is_some());
+        let other: Vec<(Family, Source)> = self
+            .listings
+            .iter()
+            .filter(has_limit)
+            .map(|listing| (listing.family, wide_limits::rewritten(listing, limits)))
+            .collect();
+        self.load(&other.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>())?;
+        let tables = Table::list(self.isolated, &self.listings)?;
+        Rulebook::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
     }
 
     fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {

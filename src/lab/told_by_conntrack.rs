@@ -26,6 +26,11 @@ impl ToldByConntrack {
         ToldByConntrack { tracked: listings.iter().filter(tracks).map(|listing| listing.family).collect() }
     }
 
+    /// Silence means nothing, since every state is told.
+    pub fn outright() -> ToldByConntrack {
+        ToldByConntrack::default()
+    }
+
     /// The state in `event`, told or inferred; none before conntrack has seen the packet. Only the first event of a base
     /// chain tells it, the one that has the packet's headers too (`packet_dumped` in `nft_trace_notify`).
     pub fn state(&self, event: &Event) -> Option<ConntrackState> {

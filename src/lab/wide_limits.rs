@@ -3,11 +3,12 @@
 //! has no room for. So the lab looks at both ends: buckets that never run dry, and buckets that are as good as empty.
 //!
 //! As in `fresh_limits`, each rule is replaced by itself, here with another rate or burst; the dump after it proves that
-//! nothing else has changed.
+//! nothing else has changed. With x_tables the ruleset is loaded with other limits in its text.
 
 use super::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
 use super::nft_rules::{self, Rule, Rules, Words, expression_parts};
-use crate::error::Result;
+use crate::error::{Result, Source};
+use crate::iptables_save::{Edit, Listing, apply};
 
 /// What a sweep makes of limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,4 +77,17 @@ fn sized_limit(expression: &[u8], wide: bool) -> Attributes {
 fn without_limits(list: &[u8]) -> Vec<u8> {
     let kept = attributes(list).filter(|(_, expression)| !is_limit(expression));
     kept.flat_map(|(_, expression)| expression.to_vec()).collect()
+}
+
+/// The text of a ruleset with limits of another size, each rule in its own place: x_tables takes no rule in the place of
+/// another, but loads a table in no time.
+pub fn rewritten(listing: &Listing, limits: Limits) -> Source {
+    const ALMOST_NEVER: &str = "-m limit --limit 1/day --limit-burst 1";
+    let has_limit = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.limit().is_some());
+    let edits = has_limit.map(|rule| {
+        let guards_a_log = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
+        let wide = limits == Limits::Wide || guards_a_log;
+        Edit::Replace { line: rule.line, text: rule.with_limits(if wide { "" } else { ALMOST_NEVER }) }
+    });
+    apply(&listing.source, &edits.collect::<Vec<_>>())
 }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::{CannotMeasure, InputError, Result};
+use crate::error::{InputError, Result};
 use crate::iptables_save::Listing;
-use crate::lab::{Backend, Weather};
+use crate::lab::Weather;
 use crate::mutant::{Mutant, Operator, mutants};
 use crate::net::Family;
 use crate::run::Settings;
@@ -174,9 +174,6 @@ pub async fn mutate(
     sweeps: Sweeps,
     progress: Arc<dyn Progress>,
 ) -> Result<MutationReport> {
-    if settings.equipment.backend() == Backend::Legacy {
-        return Err(CannotMeasure::NoPaths { what: "whether a mutant is equivalent" }.into());
-    }
     let workforce = Workforce::new(settings.jobs);
     let job = Arc::new(Job::new(scenario, settings)?);
     let baseline = Arc::new(baseline::measure(&job, &workforce).await?);

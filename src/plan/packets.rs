@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Paths;
 use crate::check::Findings;
 use crate::error::{Error, Result};
 use crate::expect::{Author, packet_expectations};
@@ -23,15 +22,15 @@ pub struct PacketCell {
 }
 
 /// The packets that share a lab: all of them; or each alone where the ruleset keeps lists of what it saw.
-pub fn plan(scenario: &Scenario, keeps_lists: bool, paths: Paths) -> Result<Vec<Vec<PacketCell>>> {
-    let cells = cells(scenario, paths)?;
+pub fn plan(scenario: &Scenario, keeps_lists: bool) -> Result<Vec<Vec<PacketCell>>> {
+    let cells = cells(scenario)?;
     let in_a_lab = if keeps_lists { 1 } else { cells.len().max(1) };
     Ok(cells.chunks(in_a_lab).map(<[PacketCell]>::to_vec).collect())
 }
 
-fn cells(scenario: &Scenario, paths: Paths) -> Result<Vec<PacketCell>> {
+fn cells(scenario: &Scenario) -> Result<Vec<PacketCell>> {
     let mut cells: BTreeMap<(Family, Packet), Findings> = BTreeMap::new();
-    if let Some(sensor) = scenario.sensor.as_ref().filter(|_| paths == Paths::Known) {
+    if let Some(sensor) = &scenario.sensor {
         let author = if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor };
         for expectation in packet_expectations(sensor, &scenario.host, author) {
             let log = Findings::one_line(expectation.log.as_deref());

@@ -12,10 +12,6 @@ use crate::net::Family;
 pub fn findings_table(findings: &Findings, width: u16) -> String {
     let page = Page { width: usize::from(width).max(40) };
     let mut text = String::from("Findings\n");
-    if let Some(why) = &findings.not_available {
-        text += &page.paragraph(1, &format!("not available: {why}"));
-        return text;
-    }
     if findings.unreachable.is_empty() {
         text += &page.paragraph(
             1,

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::explain::mend::{self, Candidate};
 use crate::explain::{Finding, Scene, explain, explain_packet, without_ruleset};
 use crate::iptables_save::{Listing, Packet};
-use crate::lab::{Lab, Neighbourhood, Watch};
+use crate::lab::{Lab, Neighbourhood};
 use crate::log_line::LogLine;
 use crate::net::Mac;
 use crate::observation::Observation;
@@ -176,9 +176,6 @@ impl Job {
     }
 
     fn coverage(&self, evidence: &Evidence) -> Vec<Coverage> {
-        if self.watch() != Watch::Paths {
-            return Vec::new();
-        }
         let of = |listing: &Listing| {
             let probes = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
             let packets = evidence.packets.iter().filter(|(cell, _)| cell.family == listing.family);
@@ -203,10 +200,8 @@ impl Job {
 
     fn packet_checks(&self, sent: &[(PacketCell, Response)]) -> Vec<Check> {
         let response = |of: &PacketCell| sent.iter().find(|(cell, _)| cell == of).map(|(_, response)| response);
-        let no_paths = "the legacy backend does not tell the path of a packet, and a packet's verdict rests on it";
         let check = |cell: &PacketCell| match response(cell) {
             Some(response) => compare::packet(cell, response),
-            None if self.watch() != Watch::Paths => compare::packet_not_sent(cell, no_paths),
             None => compare::packet_not_sent(cell, &format!("this machine has no {}", cell.family)),
         };
         self.plan.packets.iter().flatten().map(check).collect()

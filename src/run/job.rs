@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use crate::error::{CannotMeasure, Result, Source};
-use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
+use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
-use crate::plan::{Burst, Cell, PacketCell, Paths, Plan, Round, greeting};
+use crate::plan::{Burst, Cell, PacketCell, Plan, Round, greeting};
 use crate::probe::Probe;
 use crate::ruleset;
 use crate::scan::Technique;
@@ -71,11 +71,7 @@ impl Job {
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
         let sources: Vec<&Source> = rulesets.iter().map(|(_, source)| source).collect();
-        let paths = match settings.equipment.backend() {
-            Backend::Nft => Paths::Known,
-            Backend::Legacy => Paths::Unknown,
-        };
-        let plan = Plan::of(&scenario, &sources, paths)?;
+        let plan = Plan::of(&scenario, &sources)?;
         let services = scenario.host.listen.iter();
         let services = services
             .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
@@ -99,7 +95,7 @@ impl Job {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
         let bursts = (0..self.plan.bursts.len().div_ceil(BURSTS)).map(Task::Bursts);
         let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
-        let packets = (0..self.plan.packets.len()).map(Task::Packets).filter(|_| self.watch() == Watch::Paths);
+        let packets = (0..self.plan.packets.len()).map(Task::Packets);
         rounds.chain(bursts).chain(in_a_row).chain(packets).collect()
     }
 
@@ -133,7 +129,7 @@ impl Job {
             addresses: &self.scenario.host.addresses,
             services: &self.services,
             rulesets,
-            watch: self.watch(),
+            watch: Watch::Paths,
             fault: None,
         };
         Lab::run(&blueprint, work)
@@ -142,16 +138,6 @@ impl Job {
     /// The ruleset of `family`, if it has one.
     pub fn ruleset(&self, family: Family) -> Option<&Source> {
         self.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source)
-    }
-
-    /// x_tables tells no path, and verdicts are watched there only where a row asks for one.
-    pub fn watch(&self) -> Watch {
-        let asked = || self.plan.rounds.iter().flatten().any(|cell| cell.expected.verdict.is_some());
-        match self.equipment.backend() {
-            Backend::Nft => Watch::Paths,
-            Backend::Legacy if asked() => Watch::Verdicts,
-            Backend::Legacy => Watch::Replies,
-        }
     }
 
     fn cells(&self, lab: &mut Lab, round: &Round) -> Result<Vec<(Probe, Observation)>> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
+use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
@@ -138,10 +138,7 @@ fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>) -> Result<(Vec<M
         addresses: &addresses,
         services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         rulesets: &families.iter().map(|family| (*family, &ruleset)).collect::<Vec<_>>(),
-        watch: match equipment.backend() {
-            Backend::Nft => Watch::Paths,
-            Backend::Legacy => Watch::Replies,
-        },
+        watch: Watch::Paths,
         fault,
     };
     let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses).into_iter().unzip();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::{Error, Source};
+use crate::lab::nft_rules::{self, Rules};
 
 const RULES: &str = "*filter
 :INPUT DROP [0:0]
@@ -25,7 +26,7 @@ fn kernel(input: &[u64]) -> Rules {
 }
 
 fn compile(kernel: Rules) -> Result<Rulebook> {
-    Rulebook::compile(&[listing()], &[kernel])
+    Rulebook::compile(&[listing()], nft_rules::all_known(&[kernel])?)
 }
 
 fn event<'a>(chain: &'a str, handle: Option<u64>, verdict: Code<'a>) -> Event<'a> {

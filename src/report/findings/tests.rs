@@ -52,7 +52,6 @@ fn every_kind_of_line() {
             octets: Octets::Distinguished,
             complete: true,
         }],
-        not_available: None,
     };
     let text = anstream::adapter::strip_str(&findings_table(&findings, 80)).to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -60,8 +59,6 @@ fn every_kind_of_line() {
 }
 
 #[test]
-fn nothing_found_and_nothing_sought() {
-    let legacy = Findings { not_available: Some("the legacy backend tells nothing".to_owned()), ..Findings::default() };
-    assert_eq!(findings_table(&legacy, 80), "Findings\n not available: the legacy backend tells nothing\n");
+fn nothing_found() {
     assert!(findings_table(&Findings::default(), 80).contains("every rule is reached"));
 }
