@@ -8,14 +8,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use super::attribution::{Batch, Cause, Ports};
-use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
+use super::log_source::{LogSource, Turn};
 use super::own_table::{ACCEPTED_PREFIX, Watch};
 use super::paths::{Direction, Paths, Traced};
 use super::services::Services;
 use super::witnesses;
 use crate::error::Result;
-use crate::log_line::kmsg::KmsgRecord;
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Fate;
 use crate::probe::Probe;
@@ -41,7 +40,7 @@ impl<'a> Exchange<'a> {
     /// Takes the lab's turn at the kernel log.
     pub fn begin(
         link: &'a mut Link,
-        log: &'a mut KernelLog,
+        log: &'a mut LogSource,
         services: &'a Services,
         paths: Option<&'a mut Paths>,
         watch: Watch,
@@ -71,7 +70,7 @@ impl<'a> Exchange<'a> {
         if ledger.resets != resets {
             self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
         }
-        self.turn.drain(|record| ledger.book_record(record))?;
+        self.turn.drain(|line| ledger.book_line(line))?;
         match &mut self.paths {
             Some(paths) => ledger.book_paths(paths.read()?),
             None => Ok(()),
@@ -195,15 +194,15 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn book_record(&mut self, record: KmsgRecord) {
-        let Some((line, cause)) = self.batch().cause_of_line(&record.text) else { return };
+    fn book_line(&mut self, text: String) {
+        let Some((line, cause)) = self.batch().cause_of_line(&text) else { return };
         if line.prefix == ACCEPTED_PREFIX {
             if let Cause::Probe(index) = cause {
                 self.accepted.insert(index);
             }
             return;
         }
-        let record = LogRecord { prefix: line.prefix, line: record.text };
+        let record = LogRecord { prefix: line.prefix, line: text };
         match cause {
             Cause::Probe(index) => self.observed[index].log.push(record),
             Cause::Followup(index) => self.observed[index].followup.push(record),

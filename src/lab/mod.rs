@@ -19,6 +19,7 @@ mod host_socket;
 mod iptables;
 mod kernel_log;
 mod link;
+mod log_source;
 mod namespace;
 mod neighbours;
 mod netcfg;
@@ -66,8 +67,8 @@ use self::conntrack_watch::ConntrackWatch;
 use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
 use self::fresh_limits::{Spending, Spent};
-use self::kernel_log::KernelLog;
 use self::link::Link;
+use self::log_source::LogSource;
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
 use self::nfnetlink::Nfnetlink;
@@ -117,7 +118,7 @@ pub struct Lab<'a> {
     blueprint: &'a Blueprint<'a>,
     runtime: Runtime,
     link: Link,
-    log: KernelLog,
+    log: LogSource,
     services: Services,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
@@ -165,7 +166,7 @@ impl<'a> Lab<'a> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
-        let mut log = KernelLog::open()?;
+        let mut log = LogSource::open(blueprint.equipment.capture)?;
         weather::pin(isolated)?;
         let tap = Tap::create(isolated, blueprint.interface)?;
         let setup = LinkSetup {
@@ -358,7 +359,7 @@ fn plant(
     sabotage: &Arc<Sabotage>,
     interface: &InterfaceName,
     link: &mut Link,
-    log: &mut KernelLog,
+    log: &mut LogSource,
 ) -> Result<()> {
     match sabotage.fault {
         Fault::BlindLog => log.deafen(sabotage.clone()),
