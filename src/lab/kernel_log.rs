@@ -40,6 +40,11 @@ pub struct Turn<'a> {
 }
 
 impl KernelLog {
+    /// Whether this user may open it.
+    pub fn is_readable() -> bool {
+        open(O_NONBLOCK).is_ok()
+    }
+
     /// Opens the log. What was logged before is not read.
     pub fn open() -> Result<KernelLog> {
         let records = open(O_NONBLOCK)?;
