@@ -32,6 +32,7 @@ mod nft_rules;
 mod own_table;
 mod paths;
 mod queue;
+mod raw_packets;
 mod readiness;
 mod rulebook;
 mod seen;
