@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Equipment, Fault, LinkMode, Sabotage, Weather};
+use crate::lab::{Capture, Equipment, Fault, LinkMode, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
 pub use rehearsal::{Look, Mistake};
@@ -100,13 +100,15 @@ fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
     let sabotage = Sabotage::new(fault);
     let found = rehearsal::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
-    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment.link), happened, outcome })
+    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment), happened, outcome })
 }
 
 /// What was planted, in words.
-fn planted(sabotage: &Sabotage, link: LinkMode) -> String {
-    let count = sabotage.planted();
+fn planted(sabotage: &Sabotage, equipment: &Equipment) -> String {
+    let (count, capture, link) = (sabotage.planted(), equipment.capture, equipment.link);
     match sabotage.fault {
+        Fault::BlindLog if capture == Capture::Nflog => "the reader of logged packets withholds every line".to_owned(),
+        Fault::LogOverrun if capture == Capture::Nflog => "a socket for logged packets that is too small".to_owned(),
         Fault::BlindLog => "the reader of the kernel's log withholds every line".to_owned(),
         Fault::LostTrace => "a socket for rule traces that is too small".to_owned(),
         Fault::StaleReply => format!("{count} SYN/ACKs that answer earlier probes of the same ports"),

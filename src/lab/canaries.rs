@@ -2,8 +2,8 @@
 //! before and after every use. The one that must be answered is the fence.
 
 use super::attribution;
-use super::kernel_log::KernelLog;
 use super::link::Link;
+use super::log_source::LogSource;
 use super::paths::Paths;
 use crate::canary;
 use crate::error::{CannotMeasure, Result};
@@ -26,7 +26,7 @@ impl Canaries {
     pub fn prove(
         &mut self,
         link: &mut Link,
-        log: &mut KernelLog,
+        log: &mut LogSource,
         paths: Option<&mut Paths>,
         addresses: &Addresses,
         families: &[Family],
@@ -41,11 +41,11 @@ impl Canaries {
         }
         link.fence(|_, _| Ok(()))?;
         let mut logged = Vec::new();
-        turn.drain(|record| {
-            let line = LogLine::parse(&record.text).filter(|line| line.prefix == canary::PREFIX);
+        turn.drain(|text| {
+            let line = LogLine::parse(&text).filter(|line| line.prefix == canary::PREFIX);
             logged.extend(line.as_ref().and_then(attribution::flow_from_prober));
         })?;
-        all_seen(&sent, &logged, "kernel log", "is logged before any rule", "left no line")?;
+        all_seen(&sent, &logged, turn.instrument(), "is logged before any rule", "left no line")?;
         let Some(paths) = paths else { return Ok(()) };
         let traced: Vec<Flow> =
             paths.read()?.iter().filter_map(|packet| attribution::flow_of_prober(&packet.seen)).collect();

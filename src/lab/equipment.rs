@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::iptables::{Backend, Flavour, Iptables};
+use super::kernel_log::KernelLog;
+use super::nf_log_netns::NfLogAllNetns;
 use crate::error::Result;
 use crate::probe::ETHERNET_HEADER;
 
@@ -52,6 +54,14 @@ pub enum Capture {
     Kmsg,
     /// From a copy of the ruleset with NFLOG in the place of LOG: each line is rendered as the kernel would.
     Nflog,
+}
+
+impl Capture {
+    /// The kernel's own log where this user may read it and let LOG rules print, else NFLOG. Nothing is read or changed.
+    pub fn usual() -> Capture {
+        let may = KernelLog::is_readable() && NfLogAllNetns::is_writable();
+        if may { Capture::Kmsg } else { Capture::Nflog }
+    }
 }
 
 impl Equipment {

@@ -8,13 +8,12 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use super::attribution::{Batch, Cause, Ports};
-use super::kernel_log::{KernelLog, Turn};
 use super::link::Link;
+use super::log_source::{LogSource, Turn};
 use super::paths::{Direction, Paths, Traced};
 use super::services::Services;
 use super::witnesses;
 use crate::error::Result;
-use crate::log_line::kmsg::KmsgRecord;
 use crate::net::Protocol;
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::Fate;
@@ -40,7 +39,7 @@ impl<'a> Exchange<'a> {
     /// Takes the lab's turn at the kernel log.
     pub fn begin(
         link: &'a mut Link,
-        log: &'a mut KernelLog,
+        log: &'a mut LogSource,
         services: &'a Services,
         paths: Option<&'a mut Paths>,
         ports: Ports,
@@ -75,7 +74,7 @@ impl<'a> Exchange<'a> {
         if ledger.resets != resets {
             self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
         }
-        self.turn.drain(|record| ledger.book_record(record))?;
+        self.turn.drain(|line| ledger.book_line(line))?;
         match &mut self.paths {
             Some(paths) => ledger.book_paths(paths.read()?),
             None => Ok(()),
@@ -187,9 +186,9 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn book_record(&mut self, record: KmsgRecord) {
-        let Some((line, cause)) = self.batch().cause_of_line(&record.text) else { return };
-        let record = LogRecord { prefix: line.prefix, line: record.text };
+    fn book_line(&mut self, text: String) {
+        let Some((line, cause)) = self.batch().cause_of_line(&text) else { return };
+        let record = LogRecord { prefix: line.prefix, line: text };
         match cause {
             Cause::Probe(index) => self.observed[index].log.push(record),
             Cause::Followup(index) => self.observed[index].followup.push(record),

@@ -24,16 +24,20 @@ mod interface;
 mod iptables;
 mod kernel_log;
 mod link;
+mod log_source;
 mod namespace;
 mod neighbours;
 mod netcfg;
 mod nf_log_netns;
 mod nflog;
+mod nflog_copy;
+mod nflog_lines;
 mod nfnetlink;
 mod nft_rules;
 mod own_table;
 mod paths;
 mod queue;
+mod raw_packets;
 mod readiness;
 mod rulebook;
 mod seen;
@@ -77,14 +81,15 @@ use self::fault::Saboteur;
 use self::flows::{Flows, Together};
 use self::fresh_limits::{Spending, Spent};
 use self::interface::Interface;
-use self::kernel_log::KernelLog;
 use self::link::{Gate, Link};
+use self::log_source::LogSource;
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
-use self::nflog::{Nflog, Room};
+use self::nflog::Nflog;
+use self::nflog_copy::NflogCopies;
 use self::nfnetlink::Nfnetlink;
 use self::nft_rules::Rules;
-use self::own_table::Tracing;
+use self::own_table::{Logger, Tracing};
 use self::paths::{Paths, Witness};
 use self::rulebook::Rulebook;
 use self::services::Services;
@@ -132,10 +137,12 @@ pub struct Lab<'a> {
     blueprint: &'a Blueprint<'a>,
     runtime: Runtime,
     link: Link,
-    log: KernelLog,
+    log: LogSource,
     services: Services,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
+    /// What is loaded in the place of the rulesets; none when the kernel's log is read.
+    copies: Option<NflogCopies>,
     /// The kernel's rules, once they have been asked for.
     rules: OnceCell<Vec<Rules>>,
     paths: Option<Paths>,
@@ -159,7 +166,10 @@ impl<'a> Lab<'a> {
     /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
     /// seen as well as those before it, and nothing was lost in between.
     pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
-        let printing = NfLogAllNetns::enable()?;
+        let printing = match blueprint.equipment.capture {
+            Capture::Kmsg => Some(NfLogAllNetns::enable()?),
+            Capture::Nflog => None,
+        };
         let found = in_fresh_namespace(|isolated| {
             let mut lab = Lab::build(isolated, blueprint)?;
             let mut canaries = Canaries::new();
@@ -170,7 +180,7 @@ impl<'a> Lab<'a> {
             lab.conntrack.assert_no_loss()?;
             Ok(found)
         });
-        let restored = printing.disable();
+        let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
         let found = found?;
         restored.map(|()| found)
     }
@@ -184,7 +194,13 @@ impl<'a> Lab<'a> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
-        let mut log = KernelLog::open()?;
+        let is_here = |(family, _): &(Family, &Source)| families.contains(family);
+        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
+        let copies = match blueprint.equipment.capture {
+            Capture::Kmsg => None,
+            Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
+        };
+        let mut log = LogSource::open(isolated, copies.as_ref(), blueprint.fault.as_ref())?;
         weather::pin(isolated)?;
         let mode = blueprint.equipment.link;
         let interface = Interface::create(isolated, blueprint.interface, mode)?;
@@ -201,11 +217,14 @@ impl<'a> Lab<'a> {
         let netlink = Nfnetlink::open(isolated)?;
         let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
         readiness::wait(&mut link, blueprint.addresses, &families)?;
-        let is_here = |(family, _): &(Family, &Source)| families.contains(family);
-        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
-        own_table::install(isolated, &netlink, &families, |family| tracing(blueprint, &listings, family))?;
-        runtime.block_on(blueprint.equipment.iptables.load(isolated, &rulesets))?;
+        let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
+        own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
+        let iptables = &blueprint.equipment.iptables;
+        runtime.block_on(iptables.load(isolated, &rulesets))?;
+        if let Some(copies) = &copies {
+            runtime.block_on(iptables.load_copy(isolated, &copies.changed()))?;
+        }
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
@@ -238,6 +257,7 @@ impl<'a> Lab<'a> {
             services,
             netlink,
             listings,
+            copies,
             rules,
             paths,
             weather,
@@ -412,9 +432,17 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Loads rulesets in the place of those that are there.
+    /// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
-        self.runtime.block_on(self.blueprint.equipment.iptables.load(self.isolated, rulesets))
+        let iptables = &self.blueprint.equipment.iptables;
+        match &self.copies {
+            None => self.runtime.block_on(iptables.load(self.isolated, rulesets)),
+            Some(copies) => {
+                let copies = copies.of_all(rulesets);
+                let sources: Vec<_> = copies.iter().map(|(family, copy)| (*family, &copy.source)).collect();
+                self.runtime.block_on(iptables.load_copy(self.isolated, &sources))
+            }
+        }
     }
 
     fn renew_rules(&mut self) -> Result<()> {
@@ -459,7 +487,7 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
     match mode {
         LinkMode::Tap => Ok(Gate::Arp),
         LinkMode::Tun => {
-            let log = Nflog::open(isolated, [fence::GROUP], "fence", Room::Ample)?;
+            let log = Nflog::open(isolated, [fence::GROUP], "fence")?;
             own_table::catch_fences(isolated, netlink)?;
             Ok(Gate::Log(log))
         }
@@ -480,13 +508,15 @@ fn plant(
     sabotage: &Arc<Sabotage>,
     blueprint: &Blueprint,
     link: &mut Link,
-    log: &mut KernelLog,
+    log: &mut LogSource,
 ) -> Result<()> {
     match sabotage.fault {
         Fault::BlindLog => log.deafen(sabotage.clone()),
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open`.
         Fault::LostTrace => {}
+        // The socket's own, see `NflogLines::open`.
+        Fault::LogOverrun if blueprint.equipment.capture == Capture::Nflog => {}
         Fault::StaleReply
         | Fault::WrongFence
         | Fault::ResetOfAStranger

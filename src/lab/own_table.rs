@@ -117,20 +117,30 @@ pub struct Tracing {
     pub has_conntrack: bool,
 }
 
+/// Who is told by the table's own rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logger {
+    /// The kernel's log.
+    Kernel,
+    /// Whoever listens to this NFLOG group.
+    Group(u16),
+}
+
 /// Makes the table for every family; `tracing` is none where nobody watches paths.
 pub fn install(
     isolated: &Isolated,
     netlink: &Nfnetlink,
     families: &[Family],
+    logger: Logger,
     tracing: impl Fn(Family) -> Option<Tracing>,
 ) -> Result<()> {
     isolated.assert("making the lab's own table")?;
-    let requests = families.iter().flat_map(|family| of_family(*family, tracing(*family))).collect();
+    let requests = families.iter().flat_map(|family| of_family(*family, logger, tracing(*family))).collect();
     netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
 }
 
 /// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
-fn of_family(family: Family, tracing: Option<Tracing>) -> Vec<Request> {
+fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Request> {
     let mut requests = vec![table(family), chain(family, &PREROUTING)];
     match tracing.map(|tracing| (tracing.backend, tracing.has_conntrack)) {
         None => {}
@@ -150,7 +160,7 @@ fn of_family(family: Family, tracing: Option<Tracing>) -> Vec<Request> {
             }
         }
     }
-    requests.push(canary_rule(family, tracing));
+    requests.push(canary_rule(family, logger, tracing));
     requests
 }
 
@@ -174,7 +184,7 @@ fn chain(family: Family, place: &Place) -> Request {
 }
 
 /// `ip saddr CANARY log prefix "scanlab canary: " drop`; traced as everything else when paths are watched.
-fn canary_rule(family: Family, tracing: Option<Tracing>) -> Request {
+fn canary_rule(family: Family, logger: Logger, tracing: Option<Tracing>) -> Request {
     let source = match canary::source(family) {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -185,7 +195,7 @@ fn canary_rule(family: Family, tracing: Option<Tracing>) -> Request {
         Some(Backend::Legacy) => vec![tell(Mark::Begins(Direction::In))],
     };
     let catch = [load_source(family), equals(&source)].into_iter().chain(traced);
-    rule(family, &PREROUTING, catch.chain([log(canary::PREFIX), verdict(NF_DROP)]))
+    rule(family, &PREROUTING, catch.chain([log(canary::PREFIX, logger), verdict(NF_DROP)]))
 }
 
 /// `ip saddr SOURCE ip protocol PROTOCOL @nh,160,64 MAGIC log group GROUP drop`
@@ -256,11 +266,20 @@ fn equals(value: &[u8]) -> Attributes {
     expression("cmp", data.nested(DATA, Attributes::new().bytes(VALUE, value)))
 }
 
-fn log(prefix: &str) -> Attributes {
+/// enum nft_log_attributes; a group and a level exclude each other.
+fn log(prefix: &str, logger: Logger) -> Attributes {
+    const GROUP: u16 = 1;
     const PREFIX: u16 = 2;
     const LEVEL: u16 = 5;
     const DEBUG: u32 = 7;
-    expression("log", Attributes::new().string(PREFIX, prefix).be32(LEVEL, DEBUG))
+    let attributes = Attributes::new().string(PREFIX, prefix);
+    expression(
+        "log",
+        match logger {
+            Logger::Kernel => attributes.be32(LEVEL, DEBUG),
+            Logger::Group(group) => attributes.bytes(GROUP, &group.to_be_bytes()),
+        },
+    )
 }
 
 /// Each packet at once: the kernel would keep up to 100 of them otherwise.

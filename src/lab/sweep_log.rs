@@ -1,7 +1,7 @@
 //! The kernel's log as a second witness of a sweep: every LOG rule on the path of a stimulus must have left its line, in
 //! order, and no other line of that stimulus may be there.
 
-use super::kernel_log::Turn;
+use super::log_source::Turn;
 use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::Content;
 use crate::log_line::{LogLine, Network, Transport};
@@ -33,7 +33,7 @@ impl<'a> Ear<'a> {
     /// Reads what was logged since the last time.
     pub fn listen(&mut self) -> Result<()> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
-        self.turn.drain(|record| lines.extend(LogLine::parse(&record.text).map(|line| (line, record.text))))
+        self.turn.drain(|text| lines.extend(LogLine::parse(&text).map(|line| (line, text))))
     }
 
     /// Compares what was heard with the paths of the stimuli, each of which has a tag of its own.

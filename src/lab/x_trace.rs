@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Sabotage};
 use super::namespace::Isolated;
-use super::nflog::{Logged, Nflog, Room};
+use super::nflog::{Logged, Nflog};
 use super::own_table::{self, Mark};
 use super::seen::split;
 use super::sighting::Sighting;
@@ -40,7 +40,6 @@ pub struct XTracer {
     packets: Vec<Packet>,
     /// The number of the next packet.
     next: u32,
-    starved: Option<Arc<Sabotage>>,
 }
 
 /// Where a chain is in `tables`, and the number of the rule before its first.
@@ -76,23 +75,21 @@ impl XTracer {
     /// Opens a socket in the lab's namespace, and makes it the namespace's logger. `fault` may make it too small.
     pub fn open(isolated: &Isolated, tables: Vec<Table>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
         let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
-        let room = if starved.is_some() { Room::Smallest } else { Room::Ample };
-        let groups = [TRACE_GROUP, own_table::LOG_GROUP];
-        let nflog = Nflog::open(isolated, groups, "rule trace", room)?;
+        let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
+        starved.map_or(Ok(()), |sabotage| nflog.starve(sabotage))?;
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
-        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0, starved })
+        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0 })
     }
 
     /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         self.packets.clear();
         let XTracer { nflog, packets, places, .. } = self;
-        let listened = nflog.drain(|logged| match logged.group {
+        nflog.drain(|logged| match logged.group {
             own_table::LOG_GROUP => mark(packets, logged),
             _ => record(packets, places, logged),
-        });
-        listened.inspect_err(|error| self.met(error))?;
+        })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
             Telling { tables: &self.tables, packet, number: self.next }.tell(&mut each)?;
@@ -102,15 +99,7 @@ impl XTracer {
 
     /// Reads and forgets what there is; tells how many messages there were.
     pub fn discard(&mut self) -> Result<usize> {
-        let discarded = self.nflog.discard();
-        discarded.inspect_err(|error| self.met(error))
-    }
-
-    fn met(&self, error: &Error) {
-        if let (Some(sabotage), Error::CannotMeasure(CannotMeasure::Loss { .. })) = (&self.starved, error) {
-            sabotage.plant(1);
-            sabotage.meet();
-        }
+        self.nflog.discard()
     }
 }
 
