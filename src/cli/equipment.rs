@@ -81,7 +81,8 @@ impl From<LinkArgument> for LinkMode {
 impl From<CaptureArgument> for Capture {
     fn from(argument: CaptureArgument) -> Capture {
         match argument {
-            CaptureArgument::Auto | CaptureArgument::Kmsg => Capture::Kmsg,
+            CaptureArgument::Auto => Capture::usual(),
+            CaptureArgument::Kmsg => Capture::Kmsg,
             CaptureArgument::Nflog => Capture::Nflog,
         }
     }

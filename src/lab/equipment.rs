@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::iptables::{Backend, Flavour, Iptables};
+use super::{kernel_log, nf_log_netns};
 use crate::error::Result;
 
 /// The means of a lab: chosen once on the command line, and the same for every lab of a run.
@@ -38,11 +39,18 @@ pub enum Capture {
     Nflog,
 }
 
+impl Capture {
+    /// The kernel's own log where this user may read it and let LOG rules print; else NFLOG.
+    pub fn usual() -> Capture {
+        if kernel_log::is_open_to_us() && nf_log_netns::is_open_to_us() { Capture::Kmsg } else { Capture::Nflog }
+    }
+}
+
 impl Equipment {
-    /// A TAP and the kernel's own log, with the iptables found along `path`, the value of PATH.
+    /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
     pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
         let iptables = Iptables::find(flavour, path)?;
-        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::default() })
+        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual() })
     }
 
     /// Which kernel interface the rules are written to.

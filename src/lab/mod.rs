@@ -1,7 +1,7 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP interface and the prober on
 //! the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
-//! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
+//! A `user_namespace` lets ordinary users have a lab. The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
 //! namespace and proves it, `weather` pins its sysctls, `tap` and `netcfg` make the link, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
@@ -19,6 +19,7 @@ mod host_socket;
 mod iptables;
 mod kernel_log;
 mod link;
+mod lock_holder;
 mod log_source;
 mod namespace;
 mod neighbours;
@@ -29,8 +30,10 @@ mod nfnetlink;
 mod nft_rules;
 mod own_table;
 mod paths;
+mod private_lock;
 mod queue;
 mod readiness;
+mod receive_buffer;
 mod rulebook;
 mod seen;
 mod services;
@@ -40,6 +43,7 @@ mod sweep_log;
 mod tap;
 mod told_by_conntrack;
 mod trace;
+mod user_namespace;
 mod weather;
 mod wide_limits;
 mod witnesses;
@@ -58,6 +62,8 @@ pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
+pub use tap::DEVICE as TUN_DEVICE;
+pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;
 pub use wide_limits::Limits;
 

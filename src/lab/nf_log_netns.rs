@@ -31,6 +31,11 @@ pub struct NfLogAllNetns {
     lock: Option<Flock<File>>,
 }
 
+/// Whether this user may turn it on.
+pub fn is_open_to_us() -> bool {
+    OpenOptions::new().read(true).write(true).open(PATH).is_ok()
+}
+
 impl NfLogAllNetns {
     /// Turns it on, if it is not. Waits while somebody is just turning it off.
     pub fn enable() -> Result<NfLogAllNetns> {

@@ -9,10 +9,11 @@ use std::os::fd::AsRawFd;
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, ULOG, acknowledge, attributes, config_message, messages};
+use super::receive_buffer::make_room;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::Family;
 
@@ -68,7 +69,7 @@ impl Nflog {
         isolated.assert("listening to logged packets")?;
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for logged packets")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for logged packets")?;
-        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).doing("make room for logged packets")?;
+        make_room(&socket, BUFFER)?;
         let nflog = Nflog { socket, instrument, buffer: vec![0; MESSAGE_MAX] };
         for group in groups {
             nflog.listen(group)?;
