@@ -115,7 +115,7 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, t
 fn instruments(equipment: &Equipment) -> &'static str {
     match equipment.capture {
         Capture::Kmsg => "namespace, TAP, LOG, kmsg",
-        Capture::Nflog => "namespace, TAP, LOG as NFLOG",
+        Capture::Nflog => "namespace, TAP, NFLOG",
     }
 }
 
