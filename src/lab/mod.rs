@@ -209,6 +209,7 @@ impl<'a> Lab<'a> {
             }
             Watch::Replies | Watch::Verdicts => None,
         };
+        let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         Ok(Lab {
             isolated,
             blueprint,
@@ -222,7 +223,7 @@ impl<'a> Lab<'a> {
             paths,
             families,
             weather,
-            batch: batch(&rulesets, ports),
+            batch: batch(&rulesets, ports).min(at_once),
             ports,
             conntrack: ConntrackWatch::new(),
             spendings: BTreeMap::new(),

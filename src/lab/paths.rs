@@ -59,6 +59,11 @@ impl Paths {
         Paths { tracer, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
+    /// How many probes may be sent before their paths are read.
+    pub fn probes_at_once(&self) -> usize {
+        self.tracer.probes_at_once()
+    }
+
     /// The rules have new handles.
     pub fn renew(&mut self, book: Rulebook) {
         self.book = book;

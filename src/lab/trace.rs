@@ -28,6 +28,9 @@ const GROUP: u32 = 9;
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of about a kilobyte each.
 const BUFFER: usize = 16 << 20;
 
+/// What the traces of a probe and of its answer take of the buffer, with the kernel's own overhead: thirty and more of them.
+const ROOM_OF_A_PROBE: usize = 64 << 10;
+
 /// The kernel makes it as large as it must be (`SOCK_MIN_RCVBUF`).
 const SMALLEST_BUFFER: usize = 1;
 
@@ -38,6 +41,7 @@ const MESSAGE_MAX: usize = 4096;
 pub struct Tracer {
     socket: Socket,
     buffer: Vec<u8>,
+    granted: usize,
     starved: Option<Arc<Sabotage>>,
 }
 
@@ -49,9 +53,14 @@ impl Tracer {
         let room = if starved.is_some() { SMALLEST_BUFFER } else { BUFFER };
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for traces")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for traces")?;
-        make_room(&socket, room)?;
+        let granted = make_room(&socket, room)?;
         socket.add_membership(GROUP).doing("listen to traces")?;
-        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], starved })
+        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], granted, starved })
+    }
+
+    /// How many probes may be sent before their traces are read. An ordinary user may get room for a few only.
+    pub fn probes_at_once(&self) -> usize {
+        (self.granted / ROOM_OF_A_PROBE).max(1)
     }
 
     /// Hands every event since the last call to `each`.
