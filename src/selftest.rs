@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Backend, Equipment, Fault, Sabotage, Weather};
+use crate::lab::{Backend, Capture, Equipment, Fault, Sabotage, Weather};
 
 pub use judge::{Ending, judge};
 pub use rehearsal::{Look, Mistake};
@@ -105,13 +105,15 @@ fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
     let sabotage = Sabotage::new(fault);
     let found = rehearsal::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
-    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage), happened, outcome })
+    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment.capture), happened, outcome })
 }
 
 /// What was planted, in words.
-fn planted(sabotage: &Sabotage) -> String {
+fn planted(sabotage: &Sabotage, capture: Capture) -> String {
     let count = sabotage.planted();
     match sabotage.fault {
+        Fault::BlindLog if capture == Capture::Nflog => "the reader of logged packets withholds every line".to_owned(),
+        Fault::LogOverrun if capture == Capture::Nflog => "a socket for logged packets that is too small".to_owned(),
         Fault::BlindLog => "the reader of the kernel's log withholds every line".to_owned(),
         Fault::LostTrace => "a socket for rule traces that is too small".to_owned(),
         Fault::StaleReply => format!("{count} SYN/ACKs that answer earlier probes of the same ports"),

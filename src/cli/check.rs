@@ -12,7 +12,7 @@ use super::equipment::EquipmentArguments;
 use crate::error::{Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::iptables_save::Listing;
-use crate::lab::{Equipment, HOST_MAC, LinkMode};
+use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode};
 use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::{self, Report};
@@ -42,7 +42,8 @@ pub struct Options {
 /// Checks, and reports. The status is that of a run; findings do not change it.
 pub fn check(options: Options) -> Result<ExitCode> {
     let scenario = scenario(&options)?;
-    let equipment = options.equipment.find(LinkMode::Tap)?;
+    // Whoever checks before he deploys finds nothing of it in his log.
+    let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), jobs, vendors };

@@ -39,7 +39,7 @@ pub enum LinkArgument {
 /// How log lines are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CaptureArgument {
-    /// kmsg where that can be read, else nflog
+    /// nflog for `check`; else kmsg where that can be read and LOG rules can be made to print, else nflog
     Auto,
     /// /dev/kmsg
     Kmsg,
@@ -48,9 +48,20 @@ pub enum CaptureArgument {
 }
 
 impl EquipmentArguments {
-    /// Finds what was asked for on this machine.
+    /// Finds what was asked for on this machine. Where nobody asked for a capture, the kernel's own log is read if this
+    /// user may do it: the rules stay what they are.
     pub fn find(&self, link: LinkMode) -> Result<Equipment> {
-        Ok(Equipment { link, capture: self.capture.into(), ..usual(self.iptables)? })
+        self.find_with(link, Capture::usual)
+    }
+
+    /// The same, but `otherwise` tells the capture that nobody asked for.
+    pub fn find_with(&self, link: LinkMode, otherwise: impl FnOnce() -> Capture) -> Result<Equipment> {
+        let capture = match self.capture {
+            CaptureArgument::Auto => otherwise(),
+            CaptureArgument::Kmsg => Capture::Kmsg,
+            CaptureArgument::Nflog => Capture::Nflog,
+        };
+        Ok(Equipment { link, capture, ..usual(self.iptables)? })
     }
 }
 
@@ -74,16 +85,6 @@ impl From<LinkArgument> for LinkMode {
         match argument {
             LinkArgument::Tap => LinkMode::Tap,
             LinkArgument::Tun => LinkMode::Tun,
-        }
-    }
-}
-
-impl From<CaptureArgument> for Capture {
-    fn from(argument: CaptureArgument) -> Capture {
-        match argument {
-            CaptureArgument::Auto => Capture::usual(),
-            CaptureArgument::Kmsg => Capture::Kmsg,
-            CaptureArgument::Nflog => Capture::Nflog,
         }
     }
 }

@@ -14,6 +14,7 @@ mod icmp_type;
 mod judge;
 mod line;
 mod listing;
+mod nflog;
 mod number;
 mod parse;
 mod ports;
@@ -36,6 +37,7 @@ use crate::port::PortSet;
 
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
+pub use nflog::{Copy as NflogCopy, Groups};
 pub use rule::{LOG_PREFIX, Limit};
 pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;

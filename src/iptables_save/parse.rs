@@ -112,7 +112,7 @@ impl Reader {
 }
 
 /// The rest of a line that begins with `[packets:bytes]`, in the first column.
-fn without_counters(line: &str) -> &str {
+pub(super) fn without_counters(line: &str) -> &str {
     match line.strip_prefix('[').and_then(|counters| counters.split_once(']')) {
         Some((_, rest)) => rest,
         None => line,

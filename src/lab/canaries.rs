@@ -45,7 +45,7 @@ impl Canaries {
             let line = LogLine::parse(&text).filter(|line| line.prefix == canary::PREFIX);
             logged.extend(line.as_ref().and_then(attribution::flow_from_prober));
         })?;
-        all_seen(&sent, &logged, "kernel log", "is logged before any rule", "left no line")?;
+        all_seen(&sent, &logged, turn.instrument(), "is logged before any rule", "left no line")?;
         let Some(paths) = paths else { return Ok(()) };
         let traced: Vec<Flow> =
             paths.read()?.iter().filter_map(|packet| attribution::flow_of_prober(&packet.seen)).collect();

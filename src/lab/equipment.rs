@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::iptables::{Backend, Flavour, Iptables};
-use super::{kernel_log, nf_log_netns};
+use super::kernel_log::KernelLog;
+use super::nf_log_netns::NfLogAllNetns;
 use crate::error::Result;
 
 /// The means of a lab: chosen once on the command line, and the same for every lab of a run.
@@ -40,9 +41,10 @@ pub enum Capture {
 }
 
 impl Capture {
-    /// The kernel's own log where this user may read it and let LOG rules print; else NFLOG.
+    /// The kernel's own log where this user may read it and let LOG rules print, else NFLOG. Nothing is read or changed.
     pub fn usual() -> Capture {
-        if kernel_log::is_open_to_us() && nf_log_netns::is_open_to_us() { Capture::Kmsg } else { Capture::Nflog }
+        let may = KernelLog::is_readable() && NfLogAllNetns::is_writable();
+        if may { Capture::Kmsg } else { Capture::Nflog }
     }
 }
 

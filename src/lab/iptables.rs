@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::namespace::Isolated;
+use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
 use crate::net::Family;
@@ -77,6 +78,18 @@ impl Iptables {
         isolated.assert("iptables-restore")?;
         let loads = rulesets.iter().map(|(family, ruleset)| self.load_one(*family, ruleset));
         futures_util::future::try_join_all(loads).await.map(drop)
+    }
+
+    /// Puts copies in the place of rulesets that were loaded as given. What iptables took then and refuses now is no fault
+    /// of the ruleset.
+    pub async fn load_copy(&self, isolated: &Isolated, copies: &[(Family, &Source)]) -> Result<()> {
+        self.load(isolated, copies).await.map_err(|error| match error {
+            Error::Input(refused) => {
+                let evidence = format!("with NFLOG in the place of LOG the ruleset is refused: {}", refused.problem);
+                CannotMeasure::Blind { instrument: INSTRUMENT, evidence }.into()
+            }
+            error => error,
+        })
     }
 
     async fn load_one(&self, family: Family, ruleset: &Source) -> Result<()> {

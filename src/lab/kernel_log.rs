@@ -40,12 +40,12 @@ pub struct Turn<'a> {
     _place: Place<'static>,
 }
 
-/// Whether this user may read the log at all.
-pub fn is_open_to_us() -> bool {
-    open(O_NONBLOCK).is_ok()
-}
-
 impl KernelLog {
+    /// Whether this user may open it.
+    pub fn is_readable() -> bool {
+        open(O_NONBLOCK).is_ok()
+    }
+
     /// Opens the log. What was logged before is not read.
     pub fn open() -> Result<KernelLog> {
         let records = open(O_NONBLOCK)?;

@@ -2,13 +2,16 @@
 //! lines does not know which.
 //!
 //! [`LogSource::take_turn`] begins a time in which everything that is logged may be the lab's own, and forgets what was
-//! logged before. [`Turn::drain`] gives the lines since; they are there once the fence behind a probe is answered.
+//! logged before. [`Turn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
+//! kernel's log belongs to the whole machine, so there labs wait for each other; a socket is a lab's own.
 
 use std::sync::Arc;
 
-use super::equipment::Capture;
 use super::fault::Sabotage;
 use super::kernel_log::{self, KernelLog};
+use super::namespace::Isolated;
+use super::nflog_copy::{self, NflogCopies};
+use super::nflog_lines::NflogLines;
 use crate::error::Result;
 
 /// A source of log lines.
@@ -19,6 +22,7 @@ pub struct LogSource {
 
 enum Kind {
     Kmsg(KernelLog),
+    Nflog(NflogLines),
 }
 
 /// A time in which the lab's own lines are read.
@@ -29,13 +33,16 @@ pub struct Turn<'a> {
 
 enum KindOfTurn<'a> {
     Kmsg(kernel_log::Turn<'a>),
+    Nflog(&'a mut NflogLines),
 }
 
 impl LogSource {
-    /// Opens the source. What was logged before is not read.
-    pub fn open(capture: Capture) -> Result<LogSource> {
-        let kind = match capture {
-            Capture::Kmsg | Capture::Nflog => Kind::Kmsg(KernelLog::open()?),
+    /// Opens the source: a socket where the lab has `copies` of its rulesets that log to it, else the kernel's log. What
+    /// was logged before is not read.
+    pub fn open(isolated: &Isolated, copies: Option<&NflogCopies>, fault: Option<&Arc<Sabotage>>) -> Result<LogSource> {
+        let kind = match copies {
+            None => Kind::Kmsg(KernelLog::open()?),
+            Some(copies) => Kind::Nflog(NflogLines::open(isolated, copies, fault)?),
         };
         Ok(LogSource { kind, deaf: None })
     }
@@ -50,13 +57,17 @@ impl LogSource {
     pub fn take_turn(&mut self) -> Result<Turn<'_>> {
         let kind = match &mut self.kind {
             Kind::Kmsg(log) => KindOfTurn::Kmsg(log.take_turn()?),
+            Kind::Nflog(lines) => {
+                lines.forget()?;
+                KindOfTurn::Nflog(lines)
+            }
         };
         Ok(Turn { kind, deaf: self.deaf.as_deref() })
     }
 }
 
 impl Turn<'_> {
-    /// Hands every line that the kernel logged since the last call to `each`.
+    /// Hands every line since the last call to `each`, as the kernel prints it.
     ///
     /// # Errors
     /// When lines were lost.
@@ -68,6 +79,15 @@ impl Turn<'_> {
         };
         match &mut self.kind {
             KindOfTurn::Kmsg(turn) => turn.drain(heard),
+            KindOfTurn::Nflog(lines) => lines.drain(heard),
+        }
+    }
+
+    /// What the instrument is called in errors.
+    pub fn instrument(&self) -> &'static str {
+        match self.kind {
+            KindOfTurn::Kmsg(_) => "kernel log",
+            KindOfTurn::Nflog(_) => nflog_copy::INSTRUMENT,
         }
     }
 }

@@ -26,6 +26,8 @@ mod neighbours;
 mod netcfg;
 mod nf_log_netns;
 mod nflog;
+mod nflog_copy;
+mod nflog_lines;
 mod nfnetlink;
 mod nft_rules;
 mod own_table;
@@ -77,8 +79,10 @@ use self::link::Link;
 use self::log_source::LogSource;
 use self::namespace::{Isolated, in_fresh_namespace};
 use self::netcfg::LinkSetup;
+use self::nflog_copy::NflogCopies;
 use self::nfnetlink::Nfnetlink;
 use self::nft_rules::Rules;
+use self::own_table::Logger;
 use self::paths::Paths;
 use self::rulebook::Rulebook;
 use self::services::Services;
@@ -128,6 +132,8 @@ pub struct Lab<'a> {
     services: Services,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
+    /// What is loaded in the place of the rulesets; none when the kernel's log is read.
+    copies: Option<NflogCopies>,
     /// The kernel's rules, once they have been asked for.
     rules: OnceCell<Vec<Rules>>,
     paths: Option<Paths>,
@@ -147,7 +153,10 @@ impl<'a> Lab<'a> {
     /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
     /// seen as well as those before it, and nothing was lost in between.
     pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
-        let printing = NfLogAllNetns::enable()?;
+        let printing = match blueprint.equipment.capture {
+            Capture::Kmsg => Some(NfLogAllNetns::enable()?),
+            Capture::Nflog => None,
+        };
         let found = in_fresh_namespace(|isolated| {
             let mut lab = Lab::build(isolated, blueprint)?;
             let mut canaries = Canaries::new();
@@ -158,7 +167,7 @@ impl<'a> Lab<'a> {
             lab.conntrack.assert_no_loss()?;
             Ok(found)
         });
-        let restored = printing.disable();
+        let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
         let found = found?;
         restored.map(|()| found)
     }
@@ -172,7 +181,13 @@ impl<'a> Lab<'a> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
-        let mut log = LogSource::open(blueprint.equipment.capture)?;
+        let is_here = |(family, _): &(Family, &Source)| families.contains(family);
+        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
+        let copies = match blueprint.equipment.capture {
+            Capture::Kmsg => None,
+            Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
+        };
+        let mut log = LogSource::open(isolated, copies.as_ref(), blueprint.fault.as_ref())?;
         weather::pin(isolated)?;
         let tap = Tap::create(isolated, blueprint.interface)?;
         let setup = LinkSetup {
@@ -187,14 +202,17 @@ impl<'a> Lab<'a> {
         let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
         readiness::wait(&mut link, blueprint.addresses, &families)?;
         let netlink = Nfnetlink::open(isolated)?;
-        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
-        let is_here = |(family, _): &(Family, &Source)| families.contains(family);
-        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
-        runtime.block_on(blueprint.equipment.iptables.load(isolated, &rulesets))?;
+        let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
+        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch, logger)?;
+        let iptables = &blueprint.equipment.iptables;
+        runtime.block_on(iptables.load(isolated, &rulesets))?;
+        if let Some(copies) = &copies {
+            runtime.block_on(iptables.load_copy(isolated, &copies.changed()))?;
+        }
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
-            plant(isolated, sabotage, blueprint.interface, &mut link, &mut log)?;
+            plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
@@ -219,6 +237,7 @@ impl<'a> Lab<'a> {
             services,
             netlink,
             listings,
+            copies,
             rules,
             paths,
             families,
@@ -318,7 +337,12 @@ impl<'a> Lab<'a> {
             Backend::Legacy => {
                 let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
                 let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
-                self.runtime.block_on(self.blueprint.equipment.iptables.load(self.isolated, &rulesets))
+                let iptables = &self.blueprint.equipment.iptables;
+                self.runtime.block_on(iptables.load(self.isolated, &rulesets))?;
+                match &self.copies {
+                    None => Ok(()),
+                    Some(copies) => self.runtime.block_on(iptables.load_copy(self.isolated, &copies.changed())),
+                }
             }
         }
     }
@@ -364,7 +388,7 @@ impl<'a> Lab<'a> {
 fn plant(
     isolated: &Isolated,
     sabotage: &Arc<Sabotage>,
-    interface: &InterfaceName,
+    blueprint: &Blueprint,
     link: &mut Link,
     log: &mut LogSource,
 ) -> Result<()> {
@@ -373,11 +397,13 @@ fn plant(
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open`.
         Fault::LostTrace => {}
+        // The socket's own, see `NflogLines::open`.
+        Fault::LogOverrun if blueprint.equipment.capture == Capture::Nflog => {}
         Fault::StaleReply
         | Fault::WrongFence
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
-        | Fault::LogOverrun => link.sabotage(Saboteur::new(isolated, interface, sabotage.clone())?),
+        | Fault::LogOverrun => link.sabotage(Saboteur::new(isolated, blueprint.interface, sabotage.clone())?),
     }
     Ok(())
 }

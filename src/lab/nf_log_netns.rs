@@ -31,15 +31,15 @@ pub struct NfLogAllNetns {
     lock: Option<Flock<File>>,
 }
 
-/// Whether this user may turn it on.
-pub fn is_open_to_us() -> bool {
-    OpenOptions::new().read(true).write(true).open(PATH).is_ok()
-}
-
 impl NfLogAllNetns {
+    /// Whether this user may turn it on.
+    pub fn is_writable() -> bool {
+        open().is_ok()
+    }
+
     /// Turns it on, if it is not. Waits while somebody is just turning it off.
     pub fn enable() -> Result<NfLogAllNetns> {
-        let file = OpenOptions::new().read(true).write(true).open(PATH).map_err(cannot_open)?;
+        let file = open()?;
         let mut lock =
             Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).doing(format!("lock {PATH}"))?;
         if read(&mut lock)? == 0 {
@@ -70,6 +70,10 @@ impl Drop for NfLogAllNetns {
         // The value is healed by the next run; there is nobody to tell.
         let _ = self.release();
     }
+}
+
+fn open() -> Result<File> {
+    OpenOptions::new().read(true).write(true).open(PATH).map_err(cannot_open)
 }
 
 fn read(file: &mut File) -> Result<i64> {

@@ -5,12 +5,14 @@
 //! all messages are there. What did not fit into the socket's buffer is told as ENOBUFS: that is a loss.
 
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::fault::Sabotage;
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, ULOG, acknowledge, attributes, config_message, messages};
 use super::receive_buffer::make_room;
@@ -19,6 +21,9 @@ use crate::net::Family;
 
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of some hundred bytes each.
 const BUFFER: usize = 16 << 20;
+
+/// The kernel makes it as large as it must be (`SOCK_MIN_RCVBUF`).
+const SMALLEST_BUFFER: usize = 1;
 
 /// The longest message: a whole packet and its attributes.
 const MESSAGE_MAX: usize = 70_000;
@@ -31,6 +36,7 @@ pub struct Nflog {
     socket: Socket,
     instrument: &'static str,
     buffer: Vec<u8>,
+    starved: Option<Arc<Sabotage>>,
 }
 
 /// One packet that a rule logged.
@@ -70,11 +76,18 @@ impl Nflog {
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for logged packets")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for logged packets")?;
         make_room(&socket, BUFFER)?;
-        let nflog = Nflog { socket, instrument, buffer: vec![0; MESSAGE_MAX] };
+        let nflog = Nflog { socket, instrument, buffer: vec![0; MESSAGE_MAX], starved: None };
         for group in groups {
             nflog.listen(group)?;
         }
         Ok(nflog)
+    }
+
+    /// Makes the socket too small: a fault that must be noticed as a loss.
+    pub fn starve(&mut self, sabotage: Arc<Sabotage>) -> Result<()> {
+        make_room(&self.socket, SMALLEST_BUFFER)?;
+        self.starved = Some(sabotage);
+        Ok(())
     }
 
     /// Binds `group`: whole packets, each at once, with what conntrack knows of it.
@@ -125,14 +138,32 @@ impl Nflog {
         Ok(discarded)
     }
 
+    /// Reads what there is, and does not mind if something was lost: nobody asks for it.
+    pub fn forget(&mut self) -> Result<()> {
+        loop {
+            match self.discard() {
+                Err(Error::CannotMeasure(CannotMeasure::Loss { .. })) => {}
+                discarded => return discarded.map(drop),
+            }
+        }
+    }
+
     /// The length of the next message; none when there is none.
     fn receive(&mut self) -> Result<Option<usize>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),
             Err(Errno::EAGAIN) => Ok(None),
-            Err(Errno::ENOBUFS) => Err(self.lost("its socket had no room for them (ENOBUFS)")),
+            Err(Errno::ENOBUFS) => Err(self.overrun()),
             Err(error) => Err(error).doing("read logged packets"),
         }
+    }
+
+    fn overrun(&self) -> Error {
+        if let Some(sabotage) = &self.starved {
+            sabotage.plant(1);
+            sabotage.meet();
+        }
+        self.lost("it had no room for them (ENOBUFS)")
     }
 
     fn lost(&self, evidence: &str) -> Error {

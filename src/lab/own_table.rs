@@ -50,6 +50,15 @@ pub enum Watch {
     Paths,
 }
 
+/// Who is told by the table's own rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logger {
+    /// The kernel's log.
+    Kernel,
+    /// Whoever listens to this NFLOG group.
+    Group(u16),
+}
+
 /// Makes the table for every family.
 pub fn install(
     isolated: &Isolated,
@@ -57,24 +66,25 @@ pub fn install(
     families: &[Family],
     addresses: &Addresses,
     watch: Watch,
+    logger: Logger,
 ) -> Result<()> {
     isolated.assert("making the lab's own table")?;
-    let requests = families.iter().flat_map(|family| of_family(*family, addresses, watch)).collect();
+    let requests = families.iter().flat_map(|family| of_family(*family, addresses, watch, logger)).collect();
     netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
 }
 
 /// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
-fn of_family(family: Family, addresses: &Addresses, watch: Watch) -> Vec<Request> {
+fn of_family(family: Family, addresses: &Addresses, watch: Watch, logger: Logger) -> Vec<Request> {
     let mut requests = vec![table(family), chain(family, &PREROUTING)];
     match watch {
         Watch::Replies => {}
-        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family, addresses)]),
+        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family, addresses, logger)]),
         Watch::Paths => {
             requests.extend([chain(family, &OUTPUT), chain(family, &INPUT)]);
             requests.extend([trace_rule(family, &PREROUTING), trace_rule(family, &OUTPUT)]);
         }
     }
-    requests.push(canary_rule(family, watch));
+    requests.push(canary_rule(family, watch, logger));
     requests
 }
 
@@ -98,11 +108,11 @@ fn chain(family: Family, place: &Place) -> Request {
 }
 
 /// `ip saddr CANARY log prefix "scanlab canary: " drop`; traced as everything else when paths are watched.
-fn canary_rule(family: Family, watch: Watch) -> Request {
+fn canary_rule(family: Family, watch: Watch, logger: Logger) -> Request {
     let source = octets(canary::source(family));
     let traced = if watch == Watch::Paths { trace_on().to_vec() } else { Vec::new() };
     let catch = [load_source(family), equals(&source)].into_iter().chain(traced);
-    rule(family, &PREROUTING, catch.chain([log(canary::PREFIX), verdict(NF_DROP)]))
+    rule(family, &PREROUTING, catch.chain([log(canary::PREFIX, logger), verdict(NF_DROP)]))
 }
 
 /// `meta nftrace set 1 accept`: accepting ends this chain only, and saves the event of its policy.
@@ -111,9 +121,9 @@ fn trace_rule(family: Family, place: &Place) -> Request {
 }
 
 /// `ip saddr PROBER log prefix "scanlab accepted: "`
-fn accepted_rule(family: Family, addresses: &Addresses) -> Request {
+fn accepted_rule(family: Family, addresses: &Addresses, logger: Logger) -> Request {
     let source = octets(addresses.prober(family));
-    rule(family, &INPUT, [load_source(family), equals(&source), log(ACCEPTED_PREFIX)])
+    rule(family, &INPUT, [load_source(family), equals(&source), log(ACCEPTED_PREFIX, logger)])
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -161,11 +171,20 @@ fn equals(value: &[u8]) -> Attributes {
     expression("cmp", data.nested(DATA, Attributes::new().bytes(VALUE, value)))
 }
 
-fn log(prefix: &str) -> Attributes {
+/// enum nft_log_attributes; a group and a level exclude each other.
+fn log(prefix: &str, logger: Logger) -> Attributes {
+    const GROUP: u16 = 1;
     const PREFIX: u16 = 2;
     const LEVEL: u16 = 5;
     const DEBUG: u32 = 7;
-    expression("log", Attributes::new().string(PREFIX, prefix).be32(LEVEL, DEBUG))
+    let attributes = Attributes::new().string(PREFIX, prefix);
+    expression(
+        "log",
+        match logger {
+            Logger::Kernel => attributes.be32(LEVEL, DEBUG),
+            Logger::Group(group) => attributes.bytes(GROUP, &group.to_be_bytes()),
+        },
+    )
 }
 
 const NF_DROP: u32 = 0;

@@ -82,7 +82,7 @@ impl LinkHeader {
 }
 
 impl MacHeader {
-    fn from_bytes(bytes: &[u8]) -> Option<MacHeader> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<MacHeader> {
         let (destination, rest) = bytes.split_first_chunk()?;
         let (source, rest) = rest.split_first_chunk()?;
         let ethertype = u16::from_be_bytes(*rest.first_chunk()?);

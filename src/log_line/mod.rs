@@ -1,7 +1,8 @@
 //! The line that netfilter's LOG target prints, read into types and printed back byte for byte.
 //!
-//! The lab reads lines with it to tell whose probe caused them; NFLOG capture prints the kernel's line with it. It is
-//! pure text: it does not open `/dev/kmsg` and does not know which probe a line belongs to.
+//! The lab reads lines with it to tell whose probe caused them; where packets come through NFLOG, [`LoggedPacket::line`]
+//! says what the kernel would have printed. It is pure text: it does not open `/dev/kmsg` and does not know which probe a
+//! line belongs to.
 //!
 //! Source of the format: `net/netfilter/nf_log_syslog.c` of Linux 6.18, and lines captured on that kernel.
 //!
@@ -19,6 +20,7 @@
 //! [`LogLine::rest`] as it stands, so nothing is lost when the line is printed again.
 
 mod arp;
+mod flags;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -26,6 +28,7 @@ pub mod kmsg;
 mod link;
 mod network;
 mod reader;
+mod render;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -34,11 +37,13 @@ mod transport;
 use std::fmt;
 
 pub use arp::{Arp, ArpAddresses};
+pub use flags::LogFlags;
 pub use icmp::{Icmp, IcmpDetail};
 pub use ipv4::Ipv4;
 pub use ipv6::{Extension, FragmentHeader, Ipv6, ListedExtension};
 pub use link::{LinkHeader, MacHeader, Tunnel, Vlan};
 pub use network::Network;
+pub use render::{AccurateEcn, LoggedPacket};
 pub use tcp::{Sequence, TcpFlag, TcpHeader};
 pub use transport::{Protocol, Transport, UdpHeader};
 

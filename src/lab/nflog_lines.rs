@@ -1,0 +1,130 @@
+//! The lines of LOG rules without the kernel's log: packets that the copied rules hand over through NFLOG, each rendered as
+//! the kernel would print it. The socket is the lab's own, so nobody has to take turns.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::net::if_::if_indextoname;
+use nix::sys::utsname::uname;
+
+use super::fault::{Fault, Sabotage};
+use super::namespace::Isolated;
+use super::nflog::{Logged, Nflog};
+use super::nflog_copy::{INSTRUMENT, NflogCopies};
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::iptables_save::{Groups, LOG_PREFIX};
+use crate::log_line::{AccurateEcn, LoggedPacket, Owner};
+
+/// An open source of lines.
+pub struct NflogLines {
+    socket: Nflog,
+    renderer: Renderer,
+}
+
+/// What it takes to make a line of a packet.
+struct Renderer {
+    groups: Groups,
+    accurate_ecn: AccurateEcn,
+    /// Interfaces of the lab's namespace that packets have named so far.
+    interfaces: BTreeMap<u32, String>,
+}
+
+impl NflogLines {
+    /// Listens to what the copies log, in the lab's namespace. `fault` may make the socket too small.
+    pub fn open(isolated: &Isolated, copies: &NflogCopies, fault: Option<&Arc<Sabotage>>) -> Result<NflogLines> {
+        let mut socket = Nflog::open(isolated, copies.listened_to(), INSTRUMENT)?;
+        if let Some(sabotage) = fault.filter(|sabotage| sabotage.fault == Fault::LogOverrun) {
+            socket.starve(sabotage.clone())?;
+        }
+        let (groups, accurate_ecn) = (copies.groups, accurate_ecn(&kernel_release()?));
+        Ok(NflogLines { socket, renderer: Renderer { groups, accurate_ecn, interfaces: BTreeMap::new() } })
+    }
+
+    /// Forgets what was logged until now, lost or not.
+    pub fn forget(&mut self) -> Result<()> {
+        self.socket.forget()
+    }
+
+    /// Hands every line since the last call to `each`.
+    pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
+        let renderer = &mut self.renderer;
+        self.socket.drain(|logged| {
+            if let Some(line) = renderer.line(logged)? {
+                each(line);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Renderer {
+    /// The line; none for a packet of somebody else's group.
+    fn line(&mut self, logged: &Logged) -> Result<Option<String>> {
+        let Some(flags) = self.groups.flags(logged.group) else { return Ok(None) };
+        let (input, output) = (self.interface(logged.input)?, self.interface(logged.output)?);
+        let packet = LoggedPacket {
+            prefix: &logged.prefix[..logged.prefix.len().min(LOG_PREFIX)],
+            in_interface: input.as_deref(),
+            out_interface: output.as_deref(),
+            link_header: logged.link_header,
+            link_type: logged.link_type,
+            owner: logged.owner.map(|(uid, gid)| Owner { uid, gid }),
+            mark: logged.mark,
+            family: logged.family,
+            packet: logged.packet,
+        };
+        Ok(Some(packet.line(flags, self.accurate_ecn)))
+    }
+
+    /// The name of an interface of this thread's namespace, which is the lab's.
+    fn interface(&mut self, index: Option<u32>) -> Result<Option<String>> {
+        let Some(index) = index else { return Ok(None) };
+        if !self.interfaces.contains_key(&index) {
+            self.interfaces.insert(index, name(index)?);
+        }
+        Ok(self.interfaces.get(&index).cloned())
+    }
+}
+
+fn name(index: u32) -> Result<String> {
+    match if_indextoname(index).map(CString::into_string) {
+        Ok(Ok(name)) => Ok(name),
+        Ok(Err(_)) | Err(Errno::ENXIO) => {
+            let evidence = format!("a packet names interface {index}, of which nothing is known");
+            Err(CannotMeasure::Blind { instrument: INSTRUMENT, evidence }.into())
+        }
+        Err(error) => Err(error).doing(format!("look up the name of interface {index}")),
+    }
+}
+
+fn kernel_release() -> Result<String> {
+    let name = uname().doing("ask for the kernel's release")?;
+    Ok(name.release().to_string_lossy().into_owned())
+}
+
+/// "tcp: extend TCP flags to allow AE bit/ACE field", Linux 6.15.
+fn accurate_ecn(release: &str) -> AccurateEcn {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 15) { AccurateEcn::Flag } else { AccurateEcn::Reserved }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_tells_what_the_kernel_calls_the_bit() {
+        for (release, expected) in [
+            ("6.18.5-amd64", AccurateEcn::Flag),
+            ("6.15.0", AccurateEcn::Flag),
+            ("7.0", AccurateEcn::Flag),
+            ("6.14.11+rpt-rpi-v8", AccurateEcn::Reserved),
+            ("6.6.15", AccurateEcn::Reserved),
+        ] {
+            assert_eq!(accurate_ecn(release), expected, "{release}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What is left of a packet from some place on. The place may lie behind the packet's end, where lying lengths lead.
+
+/// The rest of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes<'a> {
+    packet: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bytes<'a> {
+    /// All of it.
+    pub(super) fn new(packet: &'a [u8]) -> Bytes<'a> {
+        Bytes { packet, at: 0 }
+    }
+
+    /// What is left `count` bytes further on.
+    pub(super) fn skip(self, count: usize) -> Bytes<'a> {
+        Bytes { at: self.at + count, ..self }
+    }
+
+    /// The first bytes, if all of them are there.
+    pub(super) fn first<const N: usize>(self) -> Option<&'a [u8; N]> {
+        self.packet.get(self.at..)?.first_chunk()
+    }
+
+    /// The bytes from here to `end`, if all of them are there.
+    pub(super) fn up_to(self, end: usize) -> Option<&'a [u8]> {
+        self.packet.get(self.at..self.at + end)
+    }
+
+    /// How many are left, as the kernel counts: 32 bits, below zero they wrap around.
+    pub(super) fn left(self) -> u32 {
+        (self.packet.len() as u32).wrapping_sub(self.at as u32)
+    }
+}
+
+/// Two bytes in network order.
+pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Four bytes in network order.
+pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from(be16(bytes, at)) << 16 | u32::from(be16(bytes, at + 2))
+}

@@ -1,0 +1,179 @@
+//! `dump_ipv6_packet`
+
+use std::net::Ipv6Addr;
+
+use super::bytes::{Bytes, be16, be32};
+use super::transport::{self, Whole};
+use super::{Asked, Depth, Told, say};
+use crate::log_line::{FragmentHeader, Icmp, IcmpDetail, Ipv6, LogFlags, Protocol, Transport};
+use crate::net::Family;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const ESP: u8 = 50;
+const AH: u8 = 51;
+const DESTINATION: u8 = 60;
+
+/// Adds an IPv6 packet to the line.
+pub(super) fn tell(line: &mut String, packet: Bytes, asked: Asked, depth: Depth) -> Told {
+    const HEADER: usize = 40;
+    let Some(header) = packet.first::<HEADER>() else {
+        say(line, "TRUNCATED");
+        return Told::InPart;
+    };
+    say(line, read(header));
+    let listed = asked.flags.has(LogFlags::IP_OPTIONS);
+    match (Walk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).tell(line, listed) {
+        Some(end) => carried(line, end, asked, depth),
+        None => Told::InPart,
+    }
+}
+
+fn read(header: &[u8; 40]) -> Ipv6 {
+    let first = be32(header, 0);
+    Ipv6 {
+        source: address(header, 8),
+        destination: address(header, 24),
+        length: u32::from(be16(header, 4)) + 40,
+        traffic_class: (first >> 20) as u8,
+        hop_limit: header[7],
+        flow_label: first & 0x000f_ffff,
+        extensions: Vec::new(),
+        transport: None,
+    }
+}
+
+fn address(header: &[u8; 40], at: usize) -> Ipv6Addr {
+    let octets: [u8; 16] = header[at..at + 16].try_into().expect("16 bytes");
+    octets.into()
+}
+
+/// On the way through the extension headers.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    /// The next header.
+    next: u8,
+    /// From it on.
+    rest: Bytes<'a>,
+    whole: Whole,
+}
+
+impl Walk<'_> {
+    /// Adds every extension header to the line; `listed` ones stand in `OPT ( .. )`. Where it ends, or nothing when the
+    /// line ends with it.
+    fn tell(mut self, line: &mut String, listed: bool) -> Option<Self> {
+        while matches!(self.next, HOP_BY_HOP | ROUTING | FRAGMENT | ESP | AH | DESTINATION) {
+            let Some([next, length]) = self.rest.first::<2>().copied() else {
+                say(line, "TRUNCATED");
+                return None;
+            };
+            if listed {
+                say(line, "OPT ( ");
+            }
+            let length = match self.next {
+                FRAGMENT => self.fragment(line)?,
+                AH => self.security(line, listed).then_some((usize::from(length) + 2) * 4)?,
+                ESP => {
+                    self.security(line, listed);
+                    return None;
+                }
+                _ => self.unnamed(line, listed).then_some((usize::from(length) + 1) * 8)?,
+            };
+            if listed {
+                say(line, ") ");
+            }
+            (self.next, self.rest) = (next, self.rest.skip(length));
+        }
+        Some(self)
+    }
+
+    fn fragment(&mut self, line: &mut String) -> Option<usize> {
+        let Some(header) = self.rest.first::<8>() else {
+            say(line, "FRAG:TRUNCATED ");
+            return None;
+        };
+        let field = be16(header, 2);
+        let (offset, more) = (field & 0xfff8, field & 1 != 0);
+        say(line, FragmentHeader { offset, more, id: be32(header, 4) });
+        if offset != 0 {
+            self.whole = Whole::LaterFragment;
+        }
+        Some(8)
+    }
+
+    /// AH and ESP are told where they are listed. False when the line ends here.
+    fn security(&self, line: &mut String, listed: bool) -> bool {
+        if !listed {
+            return true;
+        }
+        say(line, if self.next == AH { "AH " } else { "ESP " });
+        if self.whole == Whole::LaterFragment {
+            say(line, ")");
+            return false;
+        }
+        let spi = match self.next {
+            AH => self.rest.first::<12>().map(|header| be32(header, 4)),
+            _ => self.rest.first::<8>().map(|header| be32(header, 0)),
+        };
+        match spi {
+            None => say(line, format_args!("INCOMPLETE [{} bytes] )", self.rest.left())),
+            Some(spi) => say(line, format_args!("SPI=0x{spi:x} ")),
+        }
+        // An ESP header is the last, and its parenthesis stands alone.
+        if self.next == ESP && spi.is_some() {
+            say(line, ")");
+        }
+        spi.is_some()
+    }
+
+    fn unnamed(&self, line: &mut String, listed: bool) -> bool {
+        let ends = self.whole == Whole::LaterFragment;
+        if ends && listed {
+            say(line, ")");
+        }
+        !ends
+    }
+}
+
+fn carried(line: &mut String, end: Walk, asked: Asked, depth: Depth) -> Told {
+    const ICMPV6: u8 = 58;
+    match end.next {
+        6 => transport::tell_tcp(line, end.rest, end.whole, asked),
+        17 => transport::tell_udp(line, end.rest, end.whole, Protocol::Udp),
+        136 => transport::tell_udp(line, end.rest, end.whole, Protocol::UdpLite),
+        ICMPV6 => tell_icmp(line, end.rest, end.whole, asked, depth),
+        number => {
+            say(line, Transport::Named(Protocol::Number(number)));
+            Told::ToTheEnd
+        }
+    }
+}
+
+fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked, depth: Depth) -> Told {
+    const HEADER: usize = 8;
+    if whole == Whole::LaterFragment {
+        say(line, Transport::Named(Protocol::Icmpv6));
+        return Told::ToTheEnd;
+    }
+    let Some(header) = rest.first::<HEADER>() else {
+        say(line, Transport::Incomplete { protocol: Protocol::Icmpv6, bytes: rest.left() });
+        return Told::InPart;
+    };
+    let (kind, code) = (header[0], header[1]);
+    let detail = match kind {
+        128 | 129 => IcmpDetail::Echo { id: be16(header, 4), seq: be16(header, 6) },
+        4 => IcmpDetail::Pointer(be32(header, 4)),
+        _ => IcmpDetail::None,
+    };
+    say(line, Transport::Icmp(Icmp { family: Family::Ipv6, kind, code, detail, quoted: None, mtu: None }));
+    if matches!(kind, 1..=4) && depth == Depth::Logged {
+        say(line, "[");
+        tell(line, rest.skip(HEADER), asked, Depth::Quoted);
+        say(line, "] ");
+    }
+    if kind == 2 {
+        say(line, format_args!("MTU={} ", be32(header, 4)));
+    }
+    Told::ToTheEnd
+}

@@ -1,0 +1,77 @@
+//! `nf_log_dump_tcp_header` and `nf_log_dump_udp_header`
+
+use super::bytes::{Bytes, be16, be32};
+use super::{AccurateEcn, Asked, Told, say};
+use crate::log_line::{LogFlags, Protocol, Sequence, TcpHeader, Transport, UdpHeader};
+use crate::port::Port;
+
+/// Whether the transport header is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// It is, or should be.
+    Beginning,
+    /// It is in the first fragment.
+    LaterFragment,
+}
+
+/// Adds a TCP header to the line.
+pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked) -> Told {
+    const HEADER: usize = 20;
+    let header = match (whole, rest.first::<HEADER>()) {
+        (Whole::LaterFragment, _) => return later_fragment(line, Protocol::Tcp),
+        (_, None) => return incomplete(line, Protocol::Tcp, rest),
+        (_, Some(header)) => header,
+    };
+    let length = usize::from(header[12] >> 4) * 4;
+    let wanted = asked.flags.has(LogFlags::TCP_OPTIONS) && length > HEADER;
+    let options = rest.skip(HEADER).up_to(length.saturating_sub(HEADER)).filter(|_| wanted);
+    say(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, asked) }));
+    if wanted && options.is_none() {
+        say(line, "OPT (TRUNCATED)");
+        return Told::InPart;
+    }
+    Told::ToTheEnd
+}
+
+fn read_tcp(header: &[u8; 20], asked: Asked) -> TcpHeader {
+    let sequence = Sequence { seq: be32(header, 4), ack: be32(header, 8) };
+    let (reserved, ae) = match asked.accurate_ecn {
+        AccurateEcn::Flag => (header[12] & 0x0e, u16::from(header[12] & 1)),
+        AccurateEcn::Reserved => (header[12] & 0x0f, 0),
+    };
+    TcpHeader {
+        source: Port(be16(header, 0)),
+        destination: Port(be16(header, 2)),
+        sequence: asked.flags.has(LogFlags::TCP_SEQUENCE).then_some(sequence),
+        window: be16(header, 14),
+        reserved: reserved << 2,
+        flags: ae << 8 | u16::from(header[13]),
+        urgent_pointer: be16(header, 18),
+        options: None,
+    }
+}
+
+/// Adds a header of UDP or UDP-Lite to the line.
+pub(super) fn tell_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: Protocol) -> Told {
+    match (whole, rest.first::<8>()) {
+        (Whole::LaterFragment, _) => later_fragment(line, protocol),
+        (_, None) => incomplete(line, protocol, rest),
+        (_, Some(header)) => {
+            let port = |at| Port(be16(header, at));
+            let lite = protocol == Protocol::UdpLite;
+            let (source, destination, length) = (port(0), port(2), be16(header, 4));
+            say(line, Transport::Udp(UdpHeader { lite, source, destination, length }));
+            Told::ToTheEnd
+        }
+    }
+}
+
+fn later_fragment(line: &mut String, protocol: Protocol) -> Told {
+    say(line, Transport::Named(protocol));
+    Told::ToTheEnd
+}
+
+fn incomplete(line: &mut String, protocol: Protocol, rest: Bytes) -> Told {
+    say(line, Transport::Incomplete { protocol, bytes: rest.left() });
+    Told::InPart
+}
