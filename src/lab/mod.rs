@@ -34,6 +34,7 @@ mod own_table;
 mod paths;
 mod private_lock;
 mod queue;
+mod raw_packets;
 mod readiness;
 mod receive_buffer;
 mod rulebook;

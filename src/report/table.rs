@@ -7,8 +7,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::visible::visible;
 use super::whereabouts::{scan, whereabouts};
-use super::{ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
+use super::{Environment, ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
 use crate::check::{Check, Outcome};
+use crate::lab::Capture;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
 use crate::scan::Technique;
@@ -31,10 +32,24 @@ pub fn run_table(report: &Report, width: u16) -> String {
         text.push_str(&exercised::block(&scenario.coverage, width));
         text.push('\n');
     }
+    text.push_str(&capture_note(&report.environment, width));
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
     }
     text
+}
+
+/// What was not tested where log lines come through NFLOG; nothing where the kernel itself printed them.
+fn capture_note(environment: &Environment, width: u16) -> String {
+    if environment.capture == Capture::Kmsg {
+        return String::new();
+    }
+    let mut table = new_table(width);
+    table.add_row([
+        "The rules were loaded as given, and then a copy with NFLOG in the place of LOG took their place: log \
+                    lines are what LOG would print, but the LOG target itself was not tested.",
+    ]);
+    format!("{}\n\n", table.trim_fmt())
 }
 
 /// Scans with what else there is, and packets, whose texts need more room and no ports; first where the worst happened.
@@ -210,7 +225,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         table.add_row(cells.map(|cell| visible(&cell)));
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
-    text + &paths::blocks(&report.probes)
+    text + &paths::blocks(&report.probes) + &capture_note(&report.environment, width)
 }
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.
