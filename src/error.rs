@@ -4,6 +4,8 @@
 //!
 //! A variant holds facts; the words are all here.
 
+mod obstacle;
+
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -11,8 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use nix::errno::Errno;
 
 use crate::net::Family;
+
+pub use obstacle::Obstacle;
 
 /// The result of everything that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -201,19 +206,56 @@ pub enum CannotMeasure {
         /// Its name, see capabilities(7).
         capability: String,
     },
-    /// `/dev/net/tun` cannot be opened.
+    /// An ordinary user's lab stands in a user namespace, and the kernel makes none.
     #[error(
-        "cannot open /dev/net/tun: {0} (hint: `modprobe tun`; in a container: `--device /dev/net/tun --cap-add NET_ADMIN`)"
+        "no privilege to build a lab, and no user namespace to have it in: failed to {operation}: {source} (hint: {obstacle})"
     )]
+    NoUserNamespace {
+        /// Which step failed.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+        /// What is in the way.
+        obstacle: Obstacle,
+    },
+    /// `/dev/net/tun` cannot be opened.
+    #[error("cannot open /dev/net/tun: {0} (hint: {hint})", hint = tun_hint(.0))]
     NoTun(#[source] io::Error),
+    /// Legacy iptables cannot reach a table, whose module is not loaded.
+    #[error("x_tables has no table `{table}` here: {said} (hint: `sudo modprobe {module}`, or use --iptables nft)")]
+    NoTable {
+        /// The table.
+        table: String,
+        /// The kernel module that brings it.
+        module: String,
+        /// What iptables said.
+        said: String,
+    },
     /// A program that the lab runs is not installed.
     #[error("{program} is not installed (hint: `apt-get install iptables`)")]
     NoProgram {
         /// Its name.
         program: String,
     },
+    /// A sysctl that decides what a probe sees has another value than the lab needs, and may not be written here.
+    #[error(
+        "{name} is {value}, must be {wanted}, and may not be written here: {source} (hint: run as root; in a container, \
+         /proc/sys must be writable: `--privileged`)"
+    )]
+    NotPinned {
+        /// Its name.
+        name: String,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        wanted: &'static str,
+        /// Why it cannot be written.
+        #[source]
+        source: io::Error,
+    },
     /// A call to the kernel failed.
-    #[error("failed to {operation}: {source}")]
+    #[error("failed to {operation}: {source}{hint}", hint = files_hint(source))]
     System {
         /// What was attempted, on which object.
         operation: String,
@@ -273,6 +315,23 @@ pub enum CannotMeasure {
     /// A signal asked the run to stop.
     #[error("interrupted by {0}: the run is not complete")]
     Interrupted(&'static str),
+}
+
+fn tun_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EACCES) => {
+            "`sudo chmod 666 /dev/net/tun`, and for good a udev rule: `KERNEL==\"tun\", MODE=\"0666\"`; or run as root"
+        }
+        _ => "`modprobe tun`; in a container: `--device /dev/net/tun --cap-add NET_ADMIN`",
+    }
+}
+
+/// EMFILE and ENFILE, whatever was attempted.
+fn files_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => " (hint: allow more open files: `ulimit -n 1024`)",
+        _ => "",
+    }
 }
 
 /// Names the operation that failed: `file.read(..).doing("read the kernel log")?`.

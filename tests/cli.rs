@@ -5,7 +5,6 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -248,24 +247,4 @@ fn a_program_that_the_ruleset_names_is_not_run() {
     assert!(!input.folder.path().join("proof").exists());
     let carets = "^".repeat(program.len());
     insta::assert_snapshot!(input.said.replace(&program, "PROGRAM").replace(&carets, "^^^^^^^"));
-}
-
-#[test]
-fn without_privilege() {
-    let input = Input::new(&[("rules.v4", EMPTY_TABLE)]);
-    // The folder that it was built in may be closed to others.
-    let program = input.folder.path().join("scanlab");
-    fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), &program).expect("copy scanlab");
-    let mut said = String::new();
-    for arguments in [&["scan", "--rules", "rules.v4"][..], &["run"]] {
-        let mut command = Command::new(&program);
-        // As root, this drops the supplementary groups, too.
-        command.args(arguments).current_dir(input.folder.path()).uid(65534).gid(65534);
-        said.push_str(&format!(
-            "$ scanlab {}\n{}\n",
-            arguments.join(" "),
-            transcript(&untouched(|| finish(&mut command, b"")))
-        ));
-    }
-    insta::assert_snapshot!(said);
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::equipment::FlavourArgument;
+use super::runtime::interruptible_blocking_here;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Backend, Blueprint, Equipment, HOST_MAC, Lab, Watch};
+use crate::lab::{self, Backend, Blueprint, Capture, Equipment, HOST_MAC, Lab, Standing, TUN_DEVICE, Watch};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::observation::Observation;
 use crate::phase::Numbering;
@@ -15,24 +16,46 @@ use crate::scan::Technique;
 
 /// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
 pub fn doctor() -> Result<ExitCode> {
+    // Before there is a second thread.
+    let standing = lab::enter_user_namespace();
+    interruptible_blocking_here(move || examine(standing))
+}
+
+fn examine(standing: Result<Standing>) -> Result<ExitCode> {
     let mut text = String::new();
-    let mut able = true;
     let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), super::kernel_release());
-    able &= tell(&mut text, "privilege", privilege());
+    let rootless = matches!(standing, Ok(Standing::Rootless));
+    let mut able = tell(&mut text, "privilege", standing.and_then(privilege));
     able &= tell(&mut text, "TUN device", tun());
+    if rootless {
+        tell(&mut text, "log capture", Ok(NFLOG.to_owned()));
+    }
     let _ = writeln!(text);
+    let trial = if able { Trial::Labs } else { Trial::ProgramsOnly };
     for (name, flavour) in [
         ("iptables (default)", FlavourArgument::Auto),
         ("iptables-nft", FlavourArgument::Nft),
         ("iptables-legacy", FlavourArgument::Legacy),
     ] {
-        let healthy = flavour_is_healthy(&mut text, name, flavour);
+        let healthy = flavour_is_healthy(&mut text, name, flavour, trial);
         able &= healthy || flavour != FlavourArgument::Auto;
     }
     let verdict = if able { "this machine can run the lab" } else { "this machine cannot run the lab: see above" };
     let _ = writeln!(text, "\n{verdict}");
     super::print(&text)?;
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// How an ordinary user reads the lines of LOG rules.
+const NFLOG: &str = "nflog: lines are rendered as the kernel's, since its own log takes root";
+
+/// What is tried of a flavour of iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    /// What labs do with it.
+    Labs,
+    /// Whether it is there: a lab would say once more what is missing.
+    ProgramsOnly,
 }
 
 fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
@@ -46,8 +69,11 @@ fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
 }
 
 /// The capabilities that a lab takes, see capabilities(7).
-fn privilege() -> Result<String> {
+fn privilege(standing: Standing) -> Result<String> {
     use caps::{CapSet, Capability};
+    if standing == Standing::Rootless {
+        return Ok("none needed: a user namespace of its own".to_owned());
+    }
     for capability in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
         if !caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false) {
             let capability = capability.to_string();
@@ -58,12 +84,11 @@ fn privilege() -> Result<String> {
 }
 
 fn tun() -> Result<String> {
-    const DEVICE: &str = "/dev/net/tun";
-    let opened = std::fs::OpenOptions::new().read(true).write(true).open(Path::new(DEVICE));
-    opened.map(|_| DEVICE.to_owned()).map_err(|error| CannotMeasure::NoTun(error).into())
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open(Path::new(TUN_DEVICE));
+    opened.map(|_| TUN_DEVICE.to_owned()).map_err(|error| CannotMeasure::NoTun(error).into())
 }
 
-fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument) -> bool {
+fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, trial: Trial) -> bool {
     let equipment = match super::equipment::usual(flavour) {
         Ok(equipment) => equipment,
         Err(error) => return tell(text, name, Err(error)),
@@ -73,7 +98,10 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument) -
         Backend::Legacy => "legacy",
     };
     tell(text, name, Ok(format!("{} ({backend})", equipment.iptables.version)));
-    let mut healthy = true;
+    if trial == Trial::ProgramsOnly {
+        return true;
+    }
+    let mut healthy = tell(text, &format!("  {}", instruments(&equipment)), logs(&equipment, Family::Ipv4, ""));
     for (what, matches) in FEATURES {
         healthy &= tell(text, &format!("  {what}"), logs(&equipment, Family::Ipv4, matches));
     }
@@ -83,12 +111,17 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument) -
     }
 }
 
-/// What is tried, and the matches that a LOG rule gets for it.
-const FEATURES: [(&str, &str); 3] = [
-    ("namespace, TAP, LOG, kmsg", ""),
-    ("match limit", "-m limit --limit 5/min"),
-    ("match conntrack", "-m conntrack --ctstate NEW"),
-];
+/// What the simplest lab takes.
+fn instruments(equipment: &Equipment) -> &'static str {
+    match equipment.capture {
+        Capture::Kmsg => "namespace, TAP, LOG, kmsg",
+        Capture::Nflog => "namespace, TAP, NFLOG",
+    }
+}
+
+/// What is tried besides, and the matches that a LOG rule gets for it.
+const FEATURES: [(&str, &str); 2] =
+    [("match limit", "-m limit --limit 5/min"), ("match conntrack", "-m conntrack --ctstate NEW")];
 
 const PREFIX: &str = "scanlab doctor: ";
 

@@ -6,6 +6,7 @@ mod equipment;
 pub mod generate;
 pub mod mutate;
 pub mod run;
+mod runtime;
 pub mod scan;
 pub mod selftest;
 pub mod vendor;
@@ -16,13 +17,13 @@ use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 use clap::{Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lab::{Equipment, Weather};
 use crate::report::Environment;
 
 use self::generate::Existing;
+use self::runtime::{interruptible, interruptible_blocking};
 
 /// Proves what a firewall ruleset does, by asking the real kernel: loads it in a throw-away network namespace, scans it
 /// with nmap-equivalent probes, and reports every mismatch between expected and observed.
@@ -104,7 +105,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
         Command::Scan(options) => interruptible_blocking(|| scan::scan(options)),
-        Command::Doctor => interruptible_blocking(doctor::doctor),
+        Command::Doctor => doctor::doctor(),
         Command::Selftest(options) => selftest::selftest(options),
         Command::Generate { sensor, output, force } => {
             let existing = if force { Existing::Replace } else { Existing::Keep };
@@ -145,37 +146,6 @@ fn width() -> u16 {
     let terminal = terminal_size::terminal_size().map(|(width, _)| width.0);
     let asked = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal.or_else(asked).unwrap_or(80).clamp(40, 200)
-}
-
-/// A signal ends the work: no further lab is begun, and those that stand are torn down in their own order.
-fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .doing("start the runtime")?;
-    let found = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).doing("watch for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).doing("watch for SIGTERM")?;
-        let mut hang_up = signal(SignalKind::hangup()).doing("watch for SIGHUP")?;
-        tokio::select! {
-            found = work => found,
-            _ = interrupt.recv() => Err(CannotMeasure::Interrupted("SIGINT").into()),
-            _ = terminate.recv() => Err(CannotMeasure::Interrupted("SIGTERM").into()),
-            _ = hang_up.recv() => Err(CannotMeasure::Interrupted("SIGHUP").into()),
-        }
-    });
-    // Waits for the labs that still stand.
-    drop(runtime);
-    found
-}
-
-/// As [`interruptible`], for work that blocks its thread.
-fn interruptible_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    interruptible(async {
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-    })
 }
 
 /// `uname -r`.

@@ -65,10 +65,10 @@ impl Capture {
 }
 
 impl Equipment {
-    /// A TAP and the kernel's own log, with the iptables found along `path`, the value of PATH.
+    /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
     pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
         let iptables = Iptables::find(flavour, path)?;
-        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::default() })
+        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual() })
     }
 
     /// Which kernel interface the rules are written to.

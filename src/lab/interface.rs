@@ -1,7 +1,7 @@
 //! The prober's end of the link: a TAP or TUN interface, made with `tun-tap`, whose frames or packets this program reads
 //! and writes.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Instant;
@@ -17,6 +17,9 @@ use crate::sys;
 
 /// Frames are read into a buffer of this size: an Ethernet header and the largest IP packet.
 pub const FRAME_MAX: usize = 14 + 65535;
+
+/// Where interfaces are asked for.
+pub const DEVICE: &str = "/dev/net/tun";
 
 /// A TAP or TUN interface of the lab's namespace; gone when dropped.
 pub struct Interface {
@@ -86,10 +89,11 @@ impl AsFd for Interface {
 }
 
 fn cannot_create(error: io::Error) -> CannotMeasure {
-    match error.kind() {
-        ErrorKind::PermissionDenied if nix::unistd::geteuid().is_root() => {
+    match OpenOptions::new().read(true).write(true).open(DEVICE) {
+        Ok(_) if error.kind() == ErrorKind::PermissionDenied => {
             CannotMeasure::NoPrivilege { what: "make a TAP or TUN interface", capability: "CAP_NET_ADMIN".to_owned() }
         }
-        _ => CannotMeasure::NoTun(error),
+        Ok(_) => CannotMeasure::NoTun(error),
+        Err(error) => CannotMeasure::NoTun(error),
     }
 }

@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
+use super::private_lock::PrivateLock;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
 use crate::net::Family;
 use crate::ruleset::hostile;
@@ -97,6 +98,9 @@ impl Iptables {
             return Ok(());
         }
         let complaint = Complaint::read(&output, &ruleset.text);
+        if self.backend == Backend::Legacy {
+            no_table(family, &complaint.message)?;
+        }
         let line = self.culprit(family, &ruleset.text, complaint.line).await?;
         let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("{name} {} refuses this ruleset: {}", self.version, complaint.message);
@@ -106,12 +110,12 @@ impl Iptables {
 
     async fn restore(&self, family: Family, ruleset: &str) -> Result<Output> {
         let program = self.program(family);
+        let lock = PrivateLock::new()?;
         let run = async {
             let mut child = Command::new(program)
                 .env_clear()
                 .env("PATH", SYSTEM_FOLDERS)
-                // Without it, legacy makes /run/xtables.lock on the machine; a namespace of its own needs no lock.
-                .env("XTABLES_LOCKFILE", "/dev/null")
+                .env("XTABLES_LOCKFILE", lock.path())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
@@ -157,6 +161,26 @@ impl Iptables {
             Family::Ipv6 => &self.v6,
         }
     }
+}
+
+/// x_tables' own tables; any other name is a slip of the ruleset.
+const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
+
+/// A table comes with a kernel module. iptables loads it where it may, which is not in a user namespace: then the machine
+/// cannot measure, and nothing is wrong with the ruleset.
+fn no_table(family: Family, said: &str) -> Result<()> {
+    let missing = TABLES.iter().find(|table| {
+        said.contains(&format!("nable to initialize table '{table}'"))
+            || said.contains(&format!("an't initialize iptables table `{table}'"))
+            || said.contains(&format!("an't initialize ip6tables table `{table}'"))
+    });
+    let Some(table) = missing else { return Ok(()) };
+    let prefix = match family {
+        Family::Ipv4 => "iptable",
+        Family::Ipv6 => "ip6table",
+    };
+    let (table, module) = ((*table).to_owned(), format!("{prefix}_{table}"));
+    Err(CannotMeasure::NoTable { table, module, said: said.to_owned() }.into())
 }
 
 /// What a restore program said, and the line that it named.
@@ -207,6 +231,20 @@ fn read_version(text: &str) -> (String, Backend) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_whose_module_is_not_loaded_is_not_the_rulesets_fault() {
+        // iptables/iptables-restore.c and libiptc.c of iptables 1.8.9 and 1.6.
+        for said in [
+            "iptables-restore: unable to initialize table 'nat'",
+            "can't initialize iptables table `nat': Table does not exist (do you need to insmod?)",
+        ] {
+            let error = no_table(Family::Ipv4, said).unwrap_err();
+            assert_eq!(error.exit_status(), 3);
+            assert!(error.to_string().contains("modprobe iptable_nat"), "{error}");
+        }
+        assert!(no_table(Family::Ipv6, "iptables-restore: unable to initialize table 'nut'").is_ok());
+    }
 
     #[test]
     fn the_line_is_found_in_every_wording() {

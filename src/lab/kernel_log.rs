@@ -16,6 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NONBLOCK;
 use nix::unistd::{Whence, lseek};
 
+use super::lock_holder::Holder;
 use super::queue::{Place, Queue};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::log_line::kmsg::KmsgRecord;
@@ -65,7 +66,7 @@ impl KernelLog {
     /// Waits for its turn, and forgets what was logged until then.
     pub fn take_turn(&mut self) -> Result<Turn<'_>> {
         let deadline = Instant::now() + PATIENCE;
-        let place = QUEUE.wait(deadline).ok_or_else(too_late)?;
+        let Some(place) = QUEUE.wait(deadline) else { return Err(too_late(self.turns.as_ref())) };
         let file = self.turns.take().expect("a turn gives back its file when it ends");
         let lock = lock_before(file, deadline)?;
         lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
@@ -86,15 +87,18 @@ fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
             Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(too_late()),
+            Err((file, Errno::EWOULDBLOCK)) => return Err(too_late(Some(&file))),
             Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
         };
         thread::sleep(Duration::from_micros(50));
     }
 }
 
-fn too_late() -> Error {
-    let what = "this lab's turn to use the kernel log (another scanlab holds it)".to_owned();
+/// Whoever is first in this process's line asks for the lock, so the others wait for the same holder.
+fn too_late(file: Option<&File>) -> Error {
+    let holder =
+        file.and_then(Holder::of).map_or("another program holds it".to_owned(), |holder| format!("{holder} holds it"));
+    let what = format!("this lab's turn to use the kernel log ({holder})");
     CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }
 

@@ -47,6 +47,16 @@ impl LogSource {
         Ok(LogSource { kind, deaf: None })
     }
 
+    /// How many lines it holds between two readings, with room to spare.
+    pub fn lines_at_once(&self) -> usize {
+        /// The kernel's log holds about 600 (`CONFIG_LOG_BUF_SHIFT=17`).
+        const OF_THE_KERNEL: usize = 256;
+        match &self.kind {
+            Kind::Kmsg(_) => OF_THE_KERNEL,
+            Kind::Nflog(lines) => lines.lines_at_once(),
+        }
+    }
+
     /// Reads on, and tells nothing: a fault that a canary must notice.
     pub fn deafen(&mut self, sabotage: Arc<Sabotage>) {
         sabotage.plant(1);

@@ -1,9 +1,9 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
 //! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
-//! The order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
-//! namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence` of its own
-//! where there is no ARP, `services` listen, `readiness`
+//! A `user_namespace` lets ordinary users have a lab. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
+//! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
+//! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
@@ -24,6 +24,7 @@ mod interface;
 mod iptables;
 mod kernel_log;
 mod link;
+mod lock_holder;
 mod log_source;
 mod namespace;
 mod neighbours;
@@ -36,9 +37,11 @@ mod nfnetlink;
 mod nft_rules;
 mod own_table;
 mod paths;
+mod private_lock;
 mod queue;
 mod raw_packets;
 mod readiness;
+mod receive_buffer;
 mod rulebook;
 mod seen;
 mod services;
@@ -47,6 +50,7 @@ mod sweep;
 mod sweep_log;
 mod told_by_conntrack;
 mod trace;
+mod user_namespace;
 mod wait;
 mod weather;
 mod wide_limits;
@@ -64,11 +68,13 @@ use tokio::runtime::{self, Runtime};
 
 pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
+pub use interface::DEVICE as TUN_DEVICE;
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
+pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;
 pub use wide_limits::Limits;
 
@@ -248,6 +254,7 @@ impl<'a> Lab<'a> {
                 Some(Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright()))
             }
         };
+        let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         Ok(Lab {
             isolated,
             blueprint,
@@ -261,7 +268,7 @@ impl<'a> Lab<'a> {
             rules,
             paths,
             weather,
-            batch: batch(&rulesets, ports),
+            batch: batch(&rulesets, ports, log.lines_at_once()).min(at_once),
             ports,
             conntrack: ConntrackWatch::new(),
             flows: Flows::default(),
@@ -310,8 +317,7 @@ impl<'a> Lab<'a> {
 
     /// From now on the probes have company, of which each [`Observation`] tells on its own. All of them must be on the link.
     pub fn set_decoys(&mut self, decoys: Decoys) {
-        self.batch = batch(self.blueprint.rulesets, self.ports) / (1 + decoys.before.len() + decoys.after.len());
-        self.batch = self.batch.max(1);
+        self.batch = (self.batch / (1 + decoys.before.len() + decoys.after.len())).max(1);
         self.decoys = decoys;
     }
 
@@ -529,16 +535,14 @@ fn plant(
     Ok(())
 }
 
-/// How many probes may be sent together: so many that the kernel's log, of about 600 lines, holds what all LOG rules
-/// could say of them.
-fn batch(rulesets: &[(Family, &Source)], ports: Ports) -> usize {
-    const LINES: usize = 256;
+/// How many probes may be sent together: so many that the log holds what all LOG rules could say of them.
+fn batch(rulesets: &[(Family, &Source)], ports: Ports, lines: usize) -> usize {
     if ports == Ports::MayBeRewritten {
         return 1;
     }
     let log_rules = |(_, ruleset): &(Family, &Source)| ruleset.text.matches("LOG").count();
     let most = rulesets.iter().map(log_rules).max().unwrap_or(0).max(1);
-    (LINES / most).clamp(1, BATCH)
+    (lines / most).clamp(1, BATCH)
 }
 
 /// Whether a log line may show another port than the probe had on the wire.

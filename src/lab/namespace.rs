@@ -53,7 +53,8 @@ impl Isolated {
     }
 
     /// Proves, before `operation`, that (1) this thread still is in its own namespace, (2) which is not the one of the
-    /// program's main thread, (3) nor that of PID 1, as far as this user may look there.
+    /// program's main thread, (3) nor that of PID 1. An ordinary user may not look at (3), and need not: the kernel lets
+    /// root of a user namespace change nothing in a network namespace that was there before it (user_namespaces(7)).
     pub fn assert(&self, operation: &'static str) -> Result<()> {
         let here = NamespaceId::of_this_thread()?;
         if here != self.own {

@@ -11,11 +11,12 @@ use std::time::Instant;
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::fault::Sabotage;
 use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, ULOG, acknowledge, attributes, config_message, messages};
+use super::receive_buffer::{make_room, probes_at_once};
 use super::wait;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::Family;
@@ -36,6 +37,7 @@ const PACKET: u16 = ULOG << 8;
 /// Listens to groups of the lab's namespace.
 pub struct Nflog {
     socket: Socket,
+    granted: usize,
     instrument: &'static str,
     buffer: Vec<u8>,
     starved: Option<Arc<Sabotage>>,
@@ -77,17 +79,28 @@ impl Nflog {
         isolated.assert("listening to logged packets")?;
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for logged packets")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for logged packets")?;
-        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).doing("make room for logged packets")?;
-        let nflog = Nflog { socket, instrument, buffer: vec![0; MESSAGE_MAX], starved: None };
+        let granted = make_room(&socket, BUFFER)?;
+        let nflog = Nflog { socket, granted, instrument, buffer: vec![0; MESSAGE_MAX], starved: None };
         for group in groups {
             nflog.listen(group)?;
         }
         Ok(nflog)
     }
 
+    /// How many probes may be sent before the socket is read.
+    pub fn probes_at_once(&self) -> usize {
+        probes_at_once(self.granted)
+    }
+
+    /// How many messages it has room for. Each has a buffer of a page and more (`NFULNL_NLBUFSIZ_DEFAULT`).
+    pub fn messages_at_once(&self) -> usize {
+        const ROOM_OF_A_MESSAGE: usize = 8 << 10;
+        (self.granted / ROOM_OF_A_MESSAGE).max(1)
+    }
+
     /// Makes the socket too small: a fault that must be noticed as a loss.
     pub fn starve(&mut self, sabotage: Arc<Sabotage>) -> Result<()> {
-        setsockopt(&self.socket, sockopt::RcvBufForce, &SMALLEST_BUFFER).doing("make a socket too small")?;
+        make_room(&self.socket, SMALLEST_BUFFER)?;
         self.starved = Some(sabotage);
         Ok(())
     }

@@ -42,6 +42,11 @@ impl NflogLines {
         Ok(NflogLines { socket, renderer: Renderer { groups, accurate_ecn, interfaces: BTreeMap::new() } })
     }
 
+    /// How many lines the socket holds between two readings.
+    pub fn lines_at_once(&self) -> usize {
+        self.socket.messages_at_once()
+    }
+
     /// Forgets what was logged until now, lost or not.
     pub fn forget(&mut self) -> Result<()> {
         self.socket.forget()

@@ -77,6 +77,14 @@ impl Paths {
         Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
+    /// How many probes may be sent before their paths are read.
+    pub fn probes_at_once(&self) -> usize {
+        match &self.witness {
+            Witness::NfTables(tracer) => tracer.probes_at_once(),
+            Witness::XTables(tracer) => tracer.probes_at_once(),
+        }
+    }
+
     /// The rules have new handles.
     pub fn renew(&mut self, book: Rulebook) {
         self.book = book;

@@ -73,7 +73,8 @@ impl Lab<'_> {
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut tags = 1;
         let mut responses = Vec::with_capacity(stimuli.len());
-        for batch in Batches::of(stimuli) {
+        let at_once = self.paths.as_ref().map_or(BATCH, Paths::probes_at_once).min(BATCH);
+        for batch in Batches::of(stimuli, at_once) {
             if batch.meets_an_old_flow {
                 self.conntrack.forget(&self.netlink)?;
             }
@@ -164,12 +165,13 @@ struct Together<'a> {
 /// Cuts a sweep into batches.
 struct Batches<'a> {
     left: &'a [Stimulus],
+    at_once: usize,
     used: HashSet<FlowKey>,
 }
 
 impl<'a> Batches<'a> {
-    fn of(stimuli: &'a [Stimulus]) -> Batches<'a> {
-        Batches { left: stimuli, used: HashSet::new() }
+    fn of(stimuli: &'a [Stimulus], at_once: usize) -> Batches<'a> {
+        Batches { left: stimuli, at_once, used: HashSet::new() }
     }
 }
 
@@ -183,7 +185,8 @@ impl<'a> Iterator for Batches<'a> {
             self.used.clear();
         }
         let used = &mut self.used;
-        let fresh = self.left.iter().take(BATCH).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
+        let fresh =
+            self.left.iter().take(self.at_once).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
         let (stimuli, left) = self.left.split_at(fresh);
         self.left = left;
         Some(Together { stimuli, meets_an_old_flow })

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::fault::{Fault, Sabotage};
 use super::namespace::Isolated;
 use super::nfnetlink::{NFTABLES, attributes, messages};
 use super::nft_rules::name;
+use super::receive_buffer::{make_room, probes_at_once};
 use crate::conntrack::ConntrackState;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::net::Family;
@@ -37,6 +38,7 @@ const MESSAGE_MAX: usize = 4096;
 pub struct Tracer {
     socket: Socket,
     buffer: Vec<u8>,
+    granted: usize,
     starved: Option<Arc<Sabotage>>,
 }
 
@@ -48,9 +50,14 @@ impl Tracer {
         let room = if starved.is_some() { SMALLEST_BUFFER } else { BUFFER };
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for traces")?;
         socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for traces")?;
-        setsockopt(&socket, sockopt::RcvBufForce, &room).doing("make room for traces")?;
+        let granted = make_room(&socket, room)?;
         socket.add_membership(GROUP).doing("listen to traces")?;
-        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], starved })
+        Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], granted, starved })
+    }
+
+    /// How many probes may be sent before their traces are read. An ordinary user may get room for a few only.
+    pub fn probes_at_once(&self) -> usize {
+        probes_at_once(self.granted)
     }
 
     /// Hands every event since the last call to `each`.

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::namespace::Isolated;
-use crate::error::{Doing, Result};
+use crate::error::{CannotMeasure, Doing, Result};
 
 /// The sysctls as they were read back.
 pub type Weather = BTreeMap<String, String>;
@@ -58,17 +58,60 @@ pub fn has_ipv6() -> bool {
     Path::new("/proc/sys/net/ipv6").exists()
 }
 
-fn write(name: &str, value: &str) -> Result<Option<String>> {
-    write_path(&Path::new("/proc/sys").join(name.replace('.', "/")), value)
+fn write(name: &str, value: &'static str) -> Result<Option<String>> {
+    write_path(&Path::new("/proc/sys").join(name.replace('.', "/")), name, value)
 }
 
-/// Writes, and reads back what the kernel made of it. None when there is no such sysctl, or it may not be written
-/// here (some exist in the first namespace only).
-fn write_path(path: &Path, value: &str) -> Result<Option<String>> {
-    match fs::write(path, value) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
-        written => written.doing(format!("write {value} to {}", path.display()))?,
+/// Writes, and reads back what the kernel made of it. None when there is no such sysctl here: then it has, in a fresh
+/// namespace, the kernel's own default. One that may not be written must say what is wanted already, or nothing can be
+/// measured.
+fn write_path(path: &Path, name: &str, wanted: &'static str) -> Result<Option<String>> {
+    let refused = match fs::write(path, wanted) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Some(error)
+        }
+        written => written.doing(format!("write {wanted} to {}", path.display())).map(|()| None)?,
+    };
+    let value = fs::read_to_string(path).doing(format!("read {}", path.display()))?.trim().to_owned();
+    match refused {
+        Some(source) if !is_the_same(&value, wanted) => {
+            Err(CannotMeasure::NotPinned { name: name.to_owned(), value, wanted, source }.into())
+        }
+        _ => Ok(Some(value)),
     }
-    let read = fs::read_to_string(path).doing(format!("read {}", path.display()))?;
-    Ok(Some(read.trim().to_owned()))
+}
+
+/// A mask of processors that are none is written as `00000000,00000000` where there are many.
+fn is_the_same(value: &str, wanted: &str) -> bool {
+    value == wanted || wanted == "0" && !value.is_empty() && value.chars().all(|c| matches!(c, '0' | ','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sysctl that nobody may write, not even root; it says `Linux`.
+    const READ_ONLY: &str = "/proc/sys/kernel/ostype";
+
+    #[test]
+    fn what_may_not_be_written_must_say_what_is_wanted() {
+        let pin = |wanted| write_path(Path::new(READ_ONLY), "kernel.ostype", wanted);
+        assert_eq!(pin("Linux").unwrap(), Some("Linux".to_owned()));
+        let error = pin("Hurd").unwrap_err();
+        assert_eq!(error.exit_status(), 3);
+        assert!(error.to_string().starts_with("kernel.ostype is Linux, must be Hurd"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        let path = Path::new("/proc/sys/net/ipv4/there_is_no_such_sysctl");
+        assert_eq!(write_path(path, "net.ipv4.there_is_no_such_sysctl", "0").unwrap(), None);
+    }
+
+    #[test]
+    fn a_mask_of_no_processors_is_zero() {
+        assert!(is_the_same("00000000,00000000", "0") && is_the_same("0", "0"));
+        assert!(!is_the_same("00000000,00000001", "0") && !is_the_same("", "0") && !is_the_same("0", "1"));
+    }
 }

@@ -82,6 +82,11 @@ impl XTracer {
         Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0 })
     }
 
+    /// How many probes may be sent before their traces are read.
+    pub fn probes_at_once(&self) -> usize {
+        self.nflog.probes_at_once()
+    }
+
     /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         self.packets.clear();

@@ -117,7 +117,10 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
         | CannotMeasure::Deadline { .. }
         | CannotMeasure::Disagreement(_) => true,
         CannotMeasure::NoPrivilege { .. }
+        | CannotMeasure::NoUserNamespace { .. }
         | CannotMeasure::NoTun(_)
+        | CannotMeasure::NoTable { .. }
+        | CannotMeasure::NotPinned { .. }
         | CannotMeasure::NoProgram { .. }
         | CannotMeasure::System { .. }
         | CannotMeasure::NotIsolated { .. }

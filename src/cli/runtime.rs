@@ -1,0 +1,62 @@
+//! The runtime of a command that builds labs, and how a signal ends its work.
+
+use std::fs::File;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::lab;
+
+/// Does `work`, in a user namespace where this user has no lab without it. A signal ends it: no further lab is begun, and
+/// those that stand are torn down in their own order.
+pub fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    // Before there is a second thread.
+    lab::enter_user_namespace()?;
+    interruptible_here(work)
+}
+
+/// As [`interruptible`], for work that blocks its thread.
+pub fn interruptible_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    lab::enter_user_namespace()?;
+    interruptible_blocking_here(work)
+}
+
+/// As [`interruptible_blocking`], with what the user may do as it is.
+pub fn interruptible_blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    interruptible_here(async {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    })
+}
+
+fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = start()?;
+    let found = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).doing("watch for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).doing("watch for SIGTERM")?;
+        let mut hang_up = signal(SignalKind::hangup()).doing("watch for SIGHUP")?;
+        tokio::select! {
+            found = work => found,
+            _ = interrupt.recv() => Err(CannotMeasure::Interrupted("SIGINT").into()),
+            _ = terminate.recv() => Err(CannotMeasure::Interrupted("SIGTERM").into()),
+            _ = hang_up.recv() => Err(CannotMeasure::Interrupted("SIGHUP").into()),
+        }
+    });
+    // Waits for the labs that still stand.
+    drop(runtime);
+    found
+}
+
+fn start() -> Result<Runtime> {
+    assert_room_for_files()?;
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().doing("start the runtime")
+}
+
+/// Fewer than a single lab takes, and more than the runtime: without its own files, tokio panics instead of failing.
+const FILES: usize = 16;
+
+fn assert_room_for_files() -> Result<()> {
+    let open = |_| File::open("/dev/null").doing("open the files that the runtime takes");
+    (0..FILES).map(open).collect::<Result<Vec<File>>>().map(drop)
+}

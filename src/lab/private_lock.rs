@@ -1,0 +1,51 @@
+//! The lock file of iptables-legacy: a file that has no name, is nobody else's, and vanishes with the lab.
+//!
+//! iptables-legacy locks `/run/xtables.lock` against others that change the same tables (`xtables_lock` in
+//! iptables/xshared.c); an ordinary user may not open that, and a lab must not make it. In a namespace of its own there is
+//! nobody to lock out. A file that everybody may open, such as `/dev/null`, will not do: whoever locks it stops the lab.
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::error::{Doing, Result};
+
+/// A file in memory, see memfd_create(2).
+pub struct PrivateLock {
+    file: OwnedFd,
+}
+
+impl PrivateLock {
+    /// Makes the file.
+    pub fn new() -> Result<PrivateLock> {
+        let file = memfd_create("xtables.lock", MFdFlags::MFD_CLOEXEC).doing("make a lock file for iptables")?;
+        Ok(PrivateLock { file })
+    }
+
+    /// Where a child finds it, as long as this lives.
+    pub fn path(&self) -> PathBuf {
+        let (process, file): (u32, c_int) = (std::process::id(), self.file.as_raw_fd());
+        format!("/proc/{process}/fd/{file}").into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs::OpenOptions;
+
+    use nix::fcntl::{Flock, FlockArg};
+
+    #[test]
+    fn every_lock_is_a_lock_of_its_own() {
+        let locks = [PrivateLock::new().unwrap(), PrivateLock::new().unwrap()];
+        let open = |lock: &PrivateLock| OpenOptions::new().read(true).open(lock.path()).unwrap();
+        let take = |file| Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
+        let held = locks.each_ref().map(|lock| take(open(lock)).expect("nobody else has it"));
+        assert!(take(open(&locks[0])).is_err(), "it is a lock");
+        drop(held);
+    }
+}

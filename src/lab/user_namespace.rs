@@ -1,0 +1,157 @@
+//! A user namespace, in which an ordinary user is root over network namespaces of their own (user_namespaces(7)).
+//!
+//! A lab takes `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`. Who lacks them, and is not root, enters a user namespace first, with
+//! every thread that comes later: the capabilities held there reach no namespace that belongs to anybody else, so the
+//! kernel itself keeps the lab from touching the machine. The one thing that stays out of reach is the kernel's log, so
+//! that lines are captured with NFLOG.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use caps::{CapSet, Capability};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
+use crate::error::{CannotMeasure, Obstacle, Result};
+
+/// What this program may do on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is root, or has the capabilities that a lab takes.
+    Privileged,
+    /// It is an ordinary user, and root in a user namespace of its own.
+    Rootless,
+}
+
+/// Enters a user namespace, unless this is root or has what a lab takes. The program must still have one thread only
+/// (unshare(2)); once it is in there, another call changes nothing.
+pub fn enter_if_needed() -> Result<Standing> {
+    if is_rootless() {
+        return Ok(Standing::Rootless);
+    }
+    if geteuid().is_root() || has_what_a_lab_takes() {
+        return Ok(Standing::Privileged);
+    }
+    let (user, group) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| refused("make a user namespace", error.into()))?;
+    // Without it, a user could drop a group that is there to keep them out (user_namespaces(7), "setgroups").
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {group} 1"))?;
+    Ok(Standing::Rootless)
+}
+
+/// Whether somebody else than root is root here: the user namespace maps its root to another user.
+fn is_rootless() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    geteuid().is_root() && maps_root_to_another(&map)
+}
+
+/// Each line says: first user in here, first user in the parent's, how many.
+fn maps_root_to_another(map: &str) -> bool {
+    let of_root = map.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    of_root.into_iter().any(|fields| fields.first() == Some(&"0") && fields.get(1).is_some_and(|outer| *outer != "0"))
+}
+
+fn has_what_a_lab_takes() -> bool {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN)
+}
+
+fn write(path: &'static str, text: &str) -> Result<()> {
+    match fs::write(path, text) {
+        // Before Linux 3.19.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        written => written.map_err(|error| refused("become root in a user namespace", error).into()),
+    }
+}
+
+fn refused(operation: &'static str, source: io::Error) -> CannotMeasure {
+    let obstacle = Signs::of_this_machine().obstacle(source.raw_os_error().map(Errno::from_raw));
+    CannotMeasure::NoUserNamespace { operation, source, obstacle }
+}
+
+/// The switches of this machine that could be in the way; none where there is no such switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signs {
+    built_in: bool,
+    unprivileged_clone: Option<u64>,
+    apparmor_restricts: Option<u64>,
+    seccomp: Option<u64>,
+}
+
+impl Signs {
+    fn of_this_machine() -> Signs {
+        Signs {
+            built_in: Path::new("/proc/self/ns/user").exists(),
+            unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
+            apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            seccomp: seccomp(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
+        }
+    }
+
+    fn obstacle(self, errno: Option<Errno>) -> Obstacle {
+        const FILTER: u64 = 2;
+        match errno {
+            // EUSERS before Linux 4.9.
+            Some(Errno::ENOSPC | Errno::EUSERS) => Obstacle::Limit,
+            _ if !self.built_in => Obstacle::NotBuiltIn,
+            Some(Errno::EPERM | Errno::EACCES) if self.unprivileged_clone == Some(0) => Obstacle::SwitchedOff,
+            Some(Errno::EPERM | Errno::EACCES) if self.apparmor_restricts == Some(1) => Obstacle::AppArmor,
+            Some(Errno::EPERM | Errno::ENOSYS) if self.seccomp == Some(FILTER) => Obstacle::Seccomp,
+            _ => Obstacle::Other,
+        }
+    }
+}
+
+fn number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// `Seccomp:` of proc_pid_status(5).
+fn seccomp(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine on which nothing is in the way.
+    const OPEN: Signs = Signs { built_in: true, unprivileged_clone: None, apparmor_restricts: None, seccomp: Some(0) };
+
+    #[test]
+    fn the_switch_that_is_in_the_way_is_named() {
+        let off = Signs { unprivileged_clone: Some(0), ..OPEN };
+        let apparmor = Signs { unprivileged_clone: Some(1), apparmor_restricts: Some(1), ..OPEN };
+        let container = Signs { seccomp: Some(2), ..OPEN };
+        for (signs, errno, obstacle) in [
+            (OPEN, Errno::ENOSPC, Obstacle::Limit),
+            (OPEN, Errno::EUSERS, Obstacle::Limit),
+            (off, Errno::EPERM, Obstacle::SwitchedOff),
+            // Ubuntu lets the namespace be made, and then refuses to write its map.
+            (apparmor, Errno::EPERM, Obstacle::AppArmor),
+            (apparmor, Errno::EACCES, Obstacle::AppArmor),
+            (container, Errno::EPERM, Obstacle::Seccomp),
+            (Signs { built_in: false, ..OPEN }, Errno::EINVAL, Obstacle::NotBuiltIn),
+            (OPEN, Errno::EPERM, Obstacle::Other),
+        ] {
+            assert_eq!(signs.obstacle(Some(errno)), obstacle, "{signs:?} {errno}");
+        }
+    }
+
+    #[test]
+    fn root_of_a_user_namespace_is_told_from_root_of_the_machine() {
+        assert!(maps_root_to_another("         0      65534          1\n"));
+        assert!(!maps_root_to_another("         0          0 4294967295\n"));
+        assert!(!maps_root_to_another(""));
+    }
+
+    #[test]
+    fn a_seccomp_filter_is_seen() {
+        assert_eq!(seccomp("Name:\tx\nNoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"), Some(2));
+        assert_eq!(seccomp("Name:\tx\n"), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! An ordinary user at this machine, with the TUN device as some distributions have it: for everybody, for root only, or
+//! not at all. The machine's own /dev stays as it is: the user lives in a mount namespace.
+
+// Every test crate uses a part of this.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A user that has no process but those of the test: nobody else has this number.
+pub const USER: u32 = 64_738;
+
+/// `/dev/net/tun` of the user.
+#[derive(Debug, Clone, Copy)]
+pub enum Tun {
+    ForEverybody,
+    ForRoot,
+    Missing,
+}
+
+/// Whether the user's machine has user namespaces.
+#[derive(Debug, Clone, Copy)]
+pub enum UserNamespaces {
+    On,
+    Off,
+}
+
+/// A folder that the user may read, with a copy of the program, since the one where it was built may be closed to others.
+pub struct Home(TempDir);
+
+impl Home {
+    pub fn new(files: &[(&str, &str)]) -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("open the folder");
+        fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), folder.path().join("scanlab")).expect("copy scanlab");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("write a file");
+        }
+        Home(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn program(&self) -> PathBuf {
+        self.path().join("scanlab")
+    }
+
+    /// `scanlab` as root runs it.
+    pub fn as_root(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(arguments);
+        self.at_home(command)
+    }
+
+    /// `scanlab` as the user runs it: no capability is left, and none can be had.
+    pub fn as_user(&self, tun: Tun, arguments: &[&str]) -> Command {
+        let device = match tun {
+            Tun::ForEverybody => "mknod -m 666 /dev/net/tun c 10 200",
+            Tun::ForRoot => "mknod -m 600 /dev/net/tun c 10 200",
+            Tun::Missing => "true",
+        };
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            &format!("mount -t tmpfs none /dev/net && {device} && exec \"$@\""),
+            "sh",
+        ]);
+        command.args(SETPRIV).args([&format!("--reuid={USER}"), &format!("--regid={USER}")]);
+        command.arg(self.program()).args(arguments);
+        self.at_home(command)
+    }
+
+    /// As [`Home::as_user`], in a user namespace in which no other may be made: what root does there reaches nobody else
+    /// (namespaces(7), `/proc/sys/user`).
+    pub fn as_user_without_user_namespaces(&self, arguments: &[&str]) -> Child {
+        let mut shell = Command::new("unshare");
+        shell.args(["--user", "sh", "-s", self.program().to_str().expect("UTF-8")]).args(arguments);
+        let mut shell = self.at_home(shell).stdin(Stdio::piped()).spawn().expect("unshare");
+        let mut orders = shell.stdin.take().expect("a pipe");
+        writeln!(orders, "readlink /proc/self/ns/user >&2").expect("give an order");
+        let process = Path::new("/proc").join(shell.id().to_string());
+        let own = fs::read_link("/proc/self/ns/user").expect("procfs");
+        while fs::read_link(process.join("ns/user")).expect("the shell lives") == own {
+            std::thread::yield_now();
+        }
+        for map in ["uid_map", "gid_map"] {
+            fs::write(process.join(map), "0 0 100000").expect("every user is there");
+        }
+        let drop = SETPRIV.join(" ");
+        let order = format!(
+            "echo 0 > /proc/sys/user/max_user_namespaces && exec {drop} --reuid={USER} --regid={USER} \"$@\" </dev/null"
+        );
+        writeln!(orders, "{order}").expect("give an order");
+        shell
+    }
+
+    fn at_home(&self, mut command: Command) -> Command {
+        let is_root = nix::unistd::geteuid().is_root();
+        assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+        command.current_dir(self.path()).env("COLUMNS", "80").env("TMPDIR", self.path().join("tmp"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+const SETPRIV: [&str; 5] = ["setpriv", "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"];
