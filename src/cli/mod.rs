@@ -8,6 +8,7 @@ pub mod mutate;
 pub mod run;
 pub mod scan;
 pub mod selftest;
+mod syslog;
 pub mod vendor;
 
 use std::io::{self, Write};

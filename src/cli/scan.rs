@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
@@ -67,6 +68,9 @@ pub struct Options {
     /// Show the rules that every probe met, and those that no packet can reach
     #[arg(long)]
     trace: bool,
+    /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
+    #[arg(long, value_name = "FILE")]
+    syslog: Option<PathBuf>,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -103,8 +107,10 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         watch: watch(options.trace, equipment.backend()),
         fault: None,
     };
+    let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let probes = probes(&techniques, family, addresses, &options.ports);
     let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    syslog.map_or(Ok(()), |file| file.keep(&observations))?;
     let host = Host {
         mac: options.mac,
         vendor: vendors.lookup(options.mac).nmap,
