@@ -19,6 +19,7 @@
 //! [`LogLine::rest`] as it stands, so nothing is lost when the line is printed again.
 
 mod arp;
+mod dialect;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -26,6 +27,7 @@ pub mod kmsg;
 mod link;
 mod network;
 mod reader;
+pub mod syslog;
 mod tcp;
 #[cfg(test)]
 mod tests;
