@@ -109,3 +109,4 @@ pub mod sensor;
 pub mod sweep;
 mod sys;
 pub mod vendor;
+pub mod visible;

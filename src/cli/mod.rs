@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::lab::{Equipment, Weather};
 use crate::report::Environment;
+use crate::visible::visible_lines;
 
 use self::generate::Existing;
 
@@ -121,7 +122,7 @@ fn perform(command: Command) -> Result<ExitCode> {
 fn tell(error: &Error) {
     let text = match error {
         Error::Input(input) => input.render(&Renderer::styled()),
-        Error::CannotMeasure(why) => format!("error: could not measure: {why}"),
+        Error::CannotMeasure(why) => visible_lines(&format!("error: could not measure: {why}")),
     };
     // Without stderr there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{text}");
