@@ -16,6 +16,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use nix::errno::Errno;
 
 use crate::net::Family;
+use crate::visible::{quotable, visible, visible_lines};
 
 pub use obstacle::Obstacle;
 
@@ -151,40 +152,22 @@ impl InputError {
 
     /// The error with its place drawn: file, line, column, the line itself and a caret.
     pub fn render(&self, renderer: &Renderer) -> String {
-        let problem = visible(&self.problem);
+        let problem = visible_lines(&self.problem);
         let title = Level::ERROR.primary_title(problem.as_str());
-        let name = self.place.as_ref().map(|place| place.source.name.display().to_string());
-        let mut group = match &self.place {
-            Some(Place { source, span }) => {
-                let snippet = Snippet::source(&*source.text).path(name);
-                title.element(snippet.annotation(AnnotationKind::Primary.span(clamp(&source.text, span))))
+        let name = self.place.as_ref().map(|place| visible(&place.source.name.display().to_string()));
+        let quoted = self.place.as_ref().map(|place| quotable(&place.source.text, &place.span));
+        let mut group = match &quoted {
+            Some((text, span)) => {
+                let snippet = Snippet::source(text.as_str()).path(name);
+                title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))
             }
             None => Group::with_title(title),
         };
         if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.message(visible(hint)));
+            group = group.element(Level::HELP.message(visible_lines(hint)));
         }
         renderer.render(&[group])
     }
-}
-
-/// A span that lies within `text`, on character boundaries, whatever a parser said.
-fn clamp(text: &str, span: &Range<usize>) -> Range<usize> {
-    let floor = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(span.start);
-    start..floor(span.end).max(start)
-}
-
-/// Input is hostile: what it says must not steer the reader's terminal. Keeps line breaks and tabs.
-fn visible(text: &str) -> String {
-    let shown = |c: char| c == '\n' || c == '\t' || !c.is_control();
-    text.chars().flat_map(|c| if shown(c) { vec![c] } else { c.escape_default().collect() }).collect()
 }
 
 impl fmt::Display for InputError {
@@ -379,8 +362,10 @@ mod tests {
 
     #[test]
     fn control_characters_of_the_input_do_not_reach_the_terminal() {
-        let shown = source("a\u{1b}[2Jb").error(0..1, "odd \u{1b}[31m", "say \u{7}").to_string();
-        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+        let text = "a\u{1b}[2Jb\u{9b}\u{202e}";
+        let source = Source { name: "\u{9b}31m\u{1b}".into(), ..source(text) };
+        let shown = source.error(0..1, "odd \u{1b}[31m", "say \u{7}\u{2066}").to_string();
+        assert!(!shown.contains(|c| crate::visible::steers(c) && c != '\n'), "{shown:?}");
     }
 
     #[test]

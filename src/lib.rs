@@ -111,3 +111,4 @@ pub mod survey;
 pub mod sweep;
 mod sys;
 pub mod vendor;
+pub mod visible;

@@ -31,8 +31,19 @@ pub struct Survey {
     pub rulesets: Vec<(Family, Source)>,
     /// What is watched.
     pub watch: Watch,
+    /// When a family's lab begins.
+    pub order: Order,
     /// The phases, in the order of the report, each with its ports.
     pub phases: Vec<(Phase, PortSet)>,
+}
+
+/// When the lab of each family begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// All at once.
+    SideBySide,
+    /// When the one before it is done: all probes come in their order then.
+    InTurn,
 }
 
 /// What a scan found.
@@ -53,18 +64,22 @@ impl Survey {
         self.phases.iter().map(|(_, ports)| ports.len()).sum()
     }
 
-    /// Scans. `each` is told of every probe as it is answered; probes of one family come in their order, those of two
-    /// families in any.
+    /// Scans. `each` is told of every probe as it is answered; probes of one family come in their order.
     ///
     /// # Errors
-    /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of IPv4.
-    pub fn perform(&self, each: impl Fn(&Probe, &Observation) + Sync) -> Result<Surveyed> {
+    /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
+    pub fn perform(&self, each: impl Fn(&Probe, &Observation) -> Result<()> + Sync) -> Result<Surveyed> {
         let families = self.families();
-        let found: Vec<Result<OfFamily>> = thread::scope(|scope| {
-            let labs: Vec<_> = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, &each))).collect();
-            labs.into_iter().map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        let mut found: Vec<OfFamily> = found.into_iter().collect::<Result<_>>()?;
+        let mut found: Vec<OfFamily> = match self.order {
+            Order::InTurn => families.iter().map(|family| self.perform_in(*family, &each)).collect::<Result<_>>()?,
+            Order::SideBySide => thread::scope(|scope| {
+                let labs = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, &each)));
+                let labs: Vec<_> = labs.collect();
+                labs.into_iter()
+                    .map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                    .collect::<Result<_>>()
+            })?,
+        };
         let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();
         let of_phases = self.phases.iter().map(|(phase, _)| {
             let of_family = found.iter_mut().find(|found| found.family == phase.family());
@@ -84,7 +99,11 @@ impl Survey {
         families
     }
 
-    fn perform_in(&self, family: Family, each: &(impl Fn(&Probe, &Observation) + Sync)) -> Result<OfFamily> {
+    fn perform_in(
+        &self,
+        family: Family,
+        each: &(impl Fn(&Probe, &Observation) -> Result<()> + Sync),
+    ) -> Result<OfFamily> {
         let rulesets: Vec<(Family, &Source)> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let blueprint = Blueprint {
             equipment: &self.equipment,
@@ -108,16 +127,17 @@ impl Survey {
         lab: &mut Lab,
         mut phase: Phase,
         ports: &PortSet,
-        each: &impl Fn(&Probe, &Observation),
+        each: &impl Fn(&Probe, &Observation) -> Result<()>,
     ) -> Result<Vec<Alike>> {
         let singly = self.probes() <= SINGLY;
         let (mut gathering, mut single) = (Gathering::default(), Vec::new());
         lab.scan(phase.probes(ports), |probe, observation| {
-            each(probe, &observation);
+            each(probe, &observation)?;
             match singly {
                 true => single.push(Alike::alone(*probe, observation)),
                 false => gathering.take(probe, observation),
             }
+            Ok(())
         })?;
         Ok(if singly { single } else { gathering.into_groups() })
     }

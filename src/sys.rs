@@ -49,3 +49,59 @@ pub fn read_option(socket: BorrowedFd<'_>, level: i32, name: i32, buffer: &mut [
     };
     if status == 0 { Ok((length as usize).min(buffer.len())) } else { Err(io::Error::last_os_error()) }
 }
+
+/// A time of day as calendars show it, see localtime(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalendarTime {
+    /// 0 is January.
+    pub month: usize,
+    /// From 1.
+    pub day: u8,
+    /// From 0 to 23.
+    pub hour: u8,
+    /// From 0 to 59.
+    pub minute: u8,
+    /// From 0 to 60, since there are leap seconds.
+    pub second: u8,
+}
+
+/// Which clock a calendar time is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeZone {
+    /// That of the machine and the user: `TZ`, or `/etc/localtime`.
+    Local,
+    /// Coordinated universal time.
+    Utc,
+}
+
+/// The calendar time at `seconds` since 1970; none where the year overflows.
+pub fn calendar_time(seconds: i64, zone: TimeZone) -> Option<CalendarTime> {
+    let mut time = std::mem::MaybeUninit::<nix::libc::tm>::uninit();
+    let convert = match zone {
+        TimeZone::Local => nix::libc::localtime_r,
+        TimeZone::Utc => nix::libc::gmtime_r,
+    };
+    // SAFETY: both pointers are valid for the call, which keeps none of them. It returns the second one after it has
+    // filled in what that points to, or null: <https://man7.org/linux/man-pages/man3/localtime.3.html>.
+    // localtime_r reads `TZ`; nothing in this program writes the environment.
+    let time = unsafe { convert(&seconds, time.as_mut_ptr()).as_ref() }?;
+    Some(CalendarTime {
+        month: usize::try_from(time.tm_mon).ok()?,
+        day: u8::try_from(time.tm_mday).ok()?,
+        hour: u8::try_from(time.tm_hour).ok()?,
+        minute: u8::try_from(time.tm_min).ok()?,
+        second: u8::try_from(time.tm_sec).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_knows_the_last_second_of_a_leap_day() {
+        let time = CalendarTime { month: 1, day: 29, hour: 23, minute: 59, second: 59 };
+        assert_eq!(calendar_time(951_868_799, TimeZone::Utc), Some(time));
+        assert_eq!(calendar_time(i64::MAX, TimeZone::Utc), None);
+    }
+}

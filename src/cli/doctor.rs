@@ -13,6 +13,7 @@ use crate::observation::Observation;
 use crate::phase::Numbering;
 use crate::port::Port;
 use crate::scan::Technique;
+use crate::visible::visible_lines;
 
 /// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
 pub fn doctor() -> Result<ExitCode> {
@@ -64,7 +65,7 @@ fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
         Err(Error::Input(error)) => ("missing", error.problem.clone()),
         Err(Error::CannotMeasure(error)) => ("missing", error.to_string()),
     };
-    let _ = writeln!(text, "{what:<28} {word:<8} {details}");
+    let _ = writeln!(text, "{what:<28} {word:<8} {}", visible_lines(&details));
     found.is_ok()
 }
 

@@ -9,6 +9,7 @@ pub mod run;
 mod runtime;
 pub mod scan;
 pub mod selftest;
+mod syslog;
 pub mod vendor;
 
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{Doing, Error, Result};
 use crate::lab::{Equipment, Weather};
 use crate::report::Environment;
+use crate::visible::visible_lines;
 
 use self::generate::Existing;
 use self::runtime::{interruptible, interruptible_blocking};
@@ -121,7 +123,7 @@ fn perform(command: Command) -> Result<ExitCode> {
 fn tell(error: &Error) {
     let text = match error {
         Error::Input(input) => input.render(&Renderer::styled()),
-        Error::CannotMeasure(why) => format!("error: could not measure: {why}"),
+        Error::CannotMeasure(why) => visible_lines(&format!("error: could not measure: {why}")),
     };
     // Without stderr there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{text}");

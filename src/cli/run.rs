@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
 use crate::report::{self, Report};
@@ -35,6 +36,9 @@ pub struct Options {
     /// What lies between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
+    /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
+    #[arg(long, value_name = "FILE")]
+    syslog: Option<PathBuf>,
     /// Fail unless at least so many percent of all rules were exercised
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
@@ -54,8 +58,11 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
     let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
+    let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let settings = Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(run::run(scenarios, settings))?;
+    let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
+    syslog.map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
     let report = Report::of_run(&found, super::environment(&equipment, found.weather.clone()));
     let covered = options.min_coverage.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
     super::print(&match options.format {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{HOST_MAC, Service, Watch};
@@ -17,7 +19,7 @@ use crate::phase::{Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
-use crate::survey::{Survey, Surveyed};
+use crate::survey::{Order, Survey, Surveyed};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]
@@ -67,6 +69,9 @@ pub struct Options {
     /// Show the rules that every probe met, and those that no packet can reach
     #[arg(long)]
     trace: bool,
+    /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
+    #[arg(long, value_name = "FILE")]
+    syslog: Option<PathBuf>,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -94,6 +99,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let listen = options.listen.iter().flat_map(PortSet::iter);
     let services: Vec<Service> = listen.map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let survey = Survey {
+        order: if options.syslog.is_some() { Order::InTurn } else { Order::SideBySide },
         watch: if options.trace { Watch::Paths } else { Watch::Replies },
         equipment,
         interface: options.interface.clone(),
@@ -103,7 +109,13 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         rulesets,
         phases: phases(&techniques, family, addresses, &options.ports),
     };
-    let Surveyed { groups, weather } = survey.perform(|_, _| {})?;
+    let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?.map(Mutex::new);
+    let Surveyed { groups, weather } = survey.perform(|_, observation| match &syslog {
+        Some(syslog) => syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation),
+        None => Ok(()),
+    })?;
+    let syslog = syslog.map(|syslog| syslog.into_inner().unwrap_or_else(PoisonError::into_inner));
+    syslog.map_or(Ok(()), SyslogFile::finish)?;
     let mac = survey.equipment.link.has_macs().then_some(options.mac);
     let host = Host {
         mac,

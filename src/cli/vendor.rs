@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::net::Mac;
 use crate::vendor::{Vendor, VendorDb};
+use crate::visible::visible;
 
 /// Prints one line for each MAC address, from the built-in table or from `oui_file`.
 ///
@@ -19,7 +20,7 @@ pub fn vendor(macs: &[String], oui_file: Option<&Path>, out: &mut dyn Write) -> 
         None => VendorDb::built_in(),
     };
     for mac in macs {
-        writeln!(out, "{}", line(&db, mac)).map_err(cannot_write)?;
+        writeln!(out, "{}", visible(&line(&db, mac))).map_err(cannot_write)?;
     }
     Ok(())
 }

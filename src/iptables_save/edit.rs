@@ -94,7 +94,7 @@ fn is_deleted(edits: &[Edit], number: usize) -> bool {
 
 /// Which edit moves line `number`, if it goes elsewhere. The last one that speaks of it counts.
 fn goes(edits: &[Edit], number: usize, count: usize) -> Option<usize> {
-    let stays = |before: usize| (number..=number + 1).contains(&before.clamp(1, count + 1));
+    let stays = |before: usize| (number..=number.saturating_add(1)).contains(&before.clamp(1, count + 1));
     let mover = edits.iter().enumerate().rev().find_map(|(at, edit)| match edit {
         Edit::Move { line, before } if *line == number => Some((at, stays(*before))),
         _ => None,
@@ -144,4 +144,17 @@ pub(super) fn quoted_name(name: &str) -> Cow<'_, str> {
         c => c.to_string(),
     };
     Cow::Owned(format!("\"{}\"", name.chars().map(quoted).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_not_there_is_not_moved_however_far_away_it_is() {
+        let source = Source { name: "rules.v4".into(), text: "*filter\nCOMMIT\n".into() };
+        for line in [0, 4, usize::MAX] {
+            assert_eq!(apply(&source, &[Edit::Move { line, before: 1 }]), source, "{line}");
+        }
+    }
 }

@@ -255,6 +255,7 @@ impl<'a> Lab<'a> {
             }
         };
         let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
+        let batch = batch(&rulesets, ports, log.lines_at_once()).min(at_once);
         Ok(Lab {
             isolated,
             blueprint,
@@ -268,7 +269,7 @@ impl<'a> Lab<'a> {
             rules,
             paths,
             weather,
-            batch: batch(&rulesets, ports, log.lines_at_once()).min(at_once),
+            batch,
             ports,
             conntrack: ConntrackWatch::new(),
             flows: Flows::default(),
@@ -302,7 +303,7 @@ impl<'a> Lab<'a> {
     pub fn scan(
         &mut self,
         probes: impl Iterator<Item = Probe>,
-        mut each: impl FnMut(&Probe, Observation),
+        mut each: impl FnMut(&Probe, Observation) -> Result<()>,
     ) -> Result<()> {
         let mut probes = probes.peekable();
         let mut batch = Vec::with_capacity(self.batch);
@@ -310,7 +311,7 @@ impl<'a> Lab<'a> {
             batch.clear();
             batch.extend(probes.by_ref().take(self.batch));
             let observed = self.send(&batch)?;
-            batch.iter().zip(observed).for_each(|(probe, observation)| each(probe, observation));
+            batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
         }
         Ok(())
     }

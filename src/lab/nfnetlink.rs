@@ -136,7 +136,7 @@ impl Nfnetlink {
 fn acknowledged(payload: &[u8]) -> io::Result<()> {
     match payload.get(..4).map(|code| i32::from_ne_bytes(code.try_into().expect("four bytes"))) {
         Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code)),
+        Some(code) => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
         None => Err(io::Error::other("netlink cut an acknowledgment short")),
     }
 }
@@ -274,4 +274,53 @@ pub fn protocol_family(family: Family) -> u8 {
 pub fn flush_conntrack() -> Request {
     const DELETE: u8 = 2;
     Request { subsystem: CTNETLINK, kind: DELETE, family: UNSPECIFIED, attributes: Attributes::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let attributes_in = Attributes::new().be32(1, 7).nested(2, Attributes::new().string(3, "INPUT"));
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, Request { subsystem: 10, kind: 3, family: 2, attributes: attributes_in }, 0, 1);
+        write_batch_marker(&mut bytes, BATCH_END);
+        let read: Vec<_> = messages(&bytes).map(|message| (message.kind, message.payload[4..].to_vec())).collect();
+        assert_eq!((read[0].0, read[1].0, read.len()), (10 << 8 | 3, BATCH_END, 2));
+        let outer: Vec<_> = attributes(&read[0].1).collect();
+        assert_eq!(outer[0], (1, &7u32.to_be_bytes()[..]));
+        assert_eq!(attributes(outer[1].1).collect::<Vec<_>>(), [(3, &b"INPUT\0"[..])]);
+    }
+
+    #[test]
+    fn an_acknowledgment_that_no_kernel_sends_is_an_error() {
+        assert!(acknowledged(&i32::MIN.to_ne_bytes()).is_err());
+        assert!(acknowledged(&[0, 0]).is_err());
+        assert!(acknowledged(&0i32.to_ne_bytes()).is_ok());
+    }
+
+    proptest! {
+        /// A length of 0 must not keep a reader where it is.
+        #[test]
+        fn no_datagram_makes_it_panic_or_stay(
+            lengths in proptest::collection::vec((0u32..80, any::<u16>()), 0..6),
+            noise in proptest::collection::vec(any::<u8>(), 0..128),
+        ) {
+            let mut bytes = noise;
+            for (at, (length, kind)) in lengths.into_iter().enumerate() {
+                let header = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()].concat();
+                let at = (at * 20).min(bytes.len());
+                bytes.splice(at..at, header);
+            }
+            for message in messages(&bytes) {
+                prop_assert!(attributes(message.payload).count() <= message.payload.len() / 4);
+                let _ = acknowledged(message.payload);
+            }
+            prop_assert!(messages(&bytes).count() <= bytes.len() / NLMSG_HEADER);
+            prop_assert!(attributes(&bytes).count() <= bytes.len() / 4);
+        }
+    }
 }

@@ -128,7 +128,7 @@ fn address(text: &str) -> Option<Ipv6Addr> {
     text.parse().ok().filter(|address| Full(*address).to_string() == text)
 }
 
-struct Full(Ipv6Addr);
+pub(super) struct Full(pub Ipv6Addr);
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@
 //! [`LogLine::rest`] as it stands, so nothing is lost when the line is printed again.
 
 mod arp;
+mod dialect;
 mod flags;
 mod icmp;
 mod ipv4;
@@ -29,6 +30,7 @@ mod link;
 mod network;
 mod reader;
 mod render;
+pub mod syslog;
 mod tcp;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::kmsg::KmsgRecord;
+use super::syslog::LoggedLine;
 use super::*;
 use crate::net::{Family, Mac};
 use crate::port::Port;
@@ -107,6 +108,181 @@ fn what_is_no_line_is_refused() {
     for text in ["", "IN=", "IN=eth0", "IN=eth0 OUT", "IN=a-name-of-sixteen OUT= ", "usb 1-1: new device", "ÄIN=é"] {
         assert_eq!(LogLine::parse(text), None, "{text}");
     }
+}
+
+const BODY: &str = "IN=eth0 OUT= MAC=00:0c:29:4f:8e:35:02:11:22:33:44:66:08:00 SRC=203.0.113.66 DST=203.0.113.10 LEN=40 \
+                    TOS=0x00 PREC=0x00 TTL=57 ID=4660 PROTO=TCP SPT=40000 DPT=80 WINDOW=1024 RES=0x00 SYN URGP=0 ";
+
+/// What a header tells: time, host, seconds since boot.
+type Told = (Option<&'static str>, Option<&'static str>, Option<u64>);
+
+/// The headers that manuals, daemons and tools show.
+const HEADERS: [(&str, Told); 30] = [
+    ("", (None, None, None)),
+    ("Nov 23 16:01:30 sensor kernel: ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    ("Nov  3 06:01:30 sensor kernel: [  123.456789] ", (Some("Nov  3 06:01:30"), Some("sensor"), Some(123))),
+    ("Nov 23 16:01:30 2001:db8::1 kernel: ", (Some("Nov 23 16:01:30"), Some("2001:db8::1"), None)),
+    ("Nov 23 16:01:30 kernel: ", (Some("Nov 23 16:01:30"), None, None)),
+    ("Nov 23 2026 16:01:30: sensor kernel: ", (Some("Nov 23 2026 16:01:30:"), Some("sensor"), None)),
+    ("<4>Nov 23 16:01:30 sensor kernel: ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    (
+        "2026-11-23T16:01:30.123456+00:00 sensor kernel: [12345.678901] ",
+        (Some("2026-11-23T16:01:30.123456+00:00"), Some("sensor"), Some(12_345)),
+    ),
+    (
+        "2026-11-23T16:01:30Z sensor.example.org kernel: ",
+        (Some("2026-11-23T16:01:30Z"), Some("sensor.example.org"), None),
+    ),
+    (
+        "<4>1 2026-11-23T16:01:30.123Z sensor kernel - - - [   12.345678] ",
+        (Some("2026-11-23T16:01:30.123Z"), Some("sensor"), Some(12)),
+    ),
+    // journalctl -o short-precise, short-iso, short-full, short-unix, short-monotonic.
+    ("Nov 23 16:01:30.123456 sensor kernel: ", (Some("Nov 23 16:01:30.123456"), Some("sensor"), None)),
+    ("2026-11-23T16:01:30+0000 sensor kernel: ", (Some("2026-11-23T16:01:30+0000"), Some("sensor"), None)),
+    ("Mon 2026-11-23 16:01:30 UTC sensor kernel: ", (Some("Mon 2026-11-23 16:01:30 UTC"), Some("sensor"), None)),
+    ("Mon 2026-11-23 16:01:30 CET sensor kernel: ", (Some("Mon 2026-11-23 16:01:30 CET"), Some("sensor"), None)),
+    ("1795449690.123456 sensor kernel: ", (Some("1795449690.123456"), Some("sensor"), None)),
+    ("[  123.456789] sensor kernel: ", (None, Some("sensor"), Some(123))),
+    // dmesg, alone and with --raw, --ctime, --time-format iso, --decode; and with CONFIG_PRINTK_CALLER.
+    ("[  123.456789] ", (None, None, Some(123))),
+    ("<4>[  123.456789] ", (None, None, Some(123))),
+    ("[Mon Nov 23 16:01:30 2026] ", (Some("[Mon Nov 23 16:01:30 2026]"), None, None)),
+    ("2026-11-23T16:01:30,123456+00:00 ", (Some("2026-11-23T16:01:30,123456+00:00"), None, None)),
+    ("kern  :warn  : [  123.456789] ", (None, None, Some(123))),
+    ("[  123.456789][    C0] ", (None, None, Some(123))),
+    ("[123456.789012][ T1234] ", (None, None, Some(123_456))),
+    // BusyBox, OpenWrt's logread, syslogd of the BSDs.
+    ("Nov 23 16:01:30 sensor kern.warn kernel: ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    ("Mon Nov 23 16:01:30 2026 kern.warn kernel: [  123.456789] ", (Some("Mon Nov 23 16:01:30 2026"), None, Some(123))),
+    ("Nov 23 16:01:30 <kern.warn> sensor kernel: ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    // ulogd: through syslog, and its LOGEMU file.
+    ("Nov 23 16:01:30 sensor ulogd[412]: ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    ("Nov 23 16:01:30 sensor ", (Some("Nov 23 16:01:30"), Some("sensor"), None)),
+    ("2026-11-23 16:01:30 sensor kernel: ", (Some("2026-11-23 16:01:30"), Some("sensor"), None)),
+    ("kernel: ", (None, None, None)),
+];
+
+/// Prefixes as ufw, firewalld, Shorewall, OpenWrt and the sensor write them.
+const PREFIXES: [&str; 8] = [
+    "<IPT> Xmas scan: ",
+    "[UFW BLOCK] ",
+    "FINAL_REJECT: ",
+    "Shorewall:net2fw:DROP:",
+    "REJECT wan in: ",
+    "",
+    "iptables denied: ",
+    "DROP",
+];
+
+#[test]
+fn headers_of_every_kind_are_told_from_the_prefix() {
+    for (header, (time, host, seconds)) in HEADERS {
+        for prefix in PREFIXES {
+            let text = format!("{header}{prefix}{BODY}");
+            let read = LoggedLine::parse(&text).expect("a line");
+            assert_eq!((read.header.text.as_str(), read.line.prefix.as_str()), (header, prefix), "{text}");
+            assert_eq!((read.header.time.as_deref(), read.header.host.as_deref()), (time, host), "{text}");
+            assert_eq!(read.header.uptime.map(|uptime| uptime.as_secs()), seconds, "{text}");
+            assert_eq!(read.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn colours_of_dmesg_and_line_ends_are_left_out() {
+    let text = format!("\u{1b}[32m[  123.456789] \u{1b}[0m\u{1b}[33m<IPT> SYN scan: \u{1b}[0m{BODY}\r\n");
+    let read = LoggedLine::parse(&text).expect("a line");
+    assert_eq!(read.to_string(), format!("[  123.456789] <IPT> SYN scan: {BODY}"));
+}
+
+/// Each line is understood to its end, and says these things.
+#[test]
+fn what_manuals_show_is_understood() {
+    let v4 = "SRC=198.51.100.7 DST=203.0.113.10 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=47300 DF ";
+    let v6 = "SRC=2001:0db8:0000:0000:0000:0000:0000:0001 DST=ff02:0000:0000:0000:0000:0000:0000:0001 LEN=64 TC=0 HOPLIMIT=255 FLOWLBL=0 ";
+    let lines = [
+        format!("DROP IN=eth1 OUT=eth2 {v4}PROTO=UDP SPT=1900 DPT=1900 LEN=40"),
+        format!("OUT: IN= OUT=eth0 {v4}PROTO=TCP SPT=44847 DPT=35 WINDOW=32304 RES=0x00 ECE CWR SYN URGP=0 UID=1000 GID=1000 ").replace("ECE CWR", "CWR ECE"),
+        format!("IN=br0 OUT=br0 PHYSIN=eth0 PHYSOUT=eth1 {v4}PROTO=TCP SPT=1 DPT=2 WINDOW=1 RES=0x00 SYN URGP=0 OPT (020405B40402) MARK=0x1f "),
+        format!("IN=eth0 OUT= MACSRC=02:11:22:33:44:66 MACDST=00:0c:29:4f:8e:35 VPROTO=8100 VID=7 MACPROTO=0800 {v4}PROTO=2 "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=ICMP TYPE=8 CODE=0 ID=61055 SEQ=256 "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=ICMP TYPE=3 CODE=3 [{v4}PROTO=UDP SPT=35080 DPT=33434 LEN=48 ] "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=TCP INCOMPLETE [8 bytes] "),
+        format!("IN=eth0 OUT= MAC= {v4}FRAG:185 PROTO=UDP "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=UDPLITE SPT=1 DPT=2 LEN=8 "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=AH SPI=0xabcd "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=132 "),
+        format!("IN=eth0 OUT= MAC= {v4}PROTO=33 MARK=0x1 "),
+        format!("IN=eth0 OUT= MAC= {v6}PROTO=ICMPv6 TYPE=135 CODE=0 "),
+        format!("IN=eth0 OUT= MAC= {v6}PROTO=UDP SPT=546 DPT=547 LEN=24 "),
+        "IN=eth0 OUT= ARP HTYPE=1 PTYPE=0x0800 OPCODE=1 MACSRC=02:11:22:33:44:66 IPSRC=203.0.113.66 MACDST=00:00:00:00:00:00 IPDST=203.0.113.10".to_owned(),
+    ];
+    for line in lines {
+        let text = format!("Nov 23 16:01:30 sensor kernel: {line}");
+        let read = LoggedLine::parse(&text).expect("a line");
+        assert_eq!(read.line.rest, "", "{text}");
+        assert!(read.line.network.is_some(), "{text}");
+        assert_eq!(read.to_string().trim_end(), text.trim_end());
+    }
+}
+
+fn spelt_otherwise(text: &str) -> LogLine {
+    LoggedLine::parse(&format!("Nov 23 16:01:30 sensor {text}")).expect("a line").line
+}
+
+#[test]
+fn ulogd_spells_some_things_otherwise() {
+    let line = spelt_otherwise(
+        "IN=eth0 OUT= MAC=00:0C:29:4F:8E:35:02:11:22:33:44:66:08:00  SRC=203.0.113.66 DST=203.0.113.10 LEN=40 TOS=00 \
+         PREC=0x00 TTL=57 ID=4660 PROTO=TCP SPT=40000 DPT=80 SEQ=7 ACK=0 WINDOW=1024 SYN URGP=0 ",
+    );
+    let tcp = line.network.as_ref().and_then(Network::tcp).expect("TCP");
+    assert_eq!((tcp.octet(), tcp.sequence, line.rest.as_str()), (0x02, Some(Sequence { seq: 7, ack: 0 }), ""));
+    assert!(line.mac().is_some());
+
+    let line = spelt_otherwise(
+        "IN=eth0 OUT= SRC=2001:db8::66 DST=2001:db8::10 LEN=60 TC=0 HOPLIMIT=64 FLOWLBL=0 PROTO=UDP SPT=1 DPT=2 LEN=20 ",
+    );
+    assert_eq!(line.network.and_then(|network| network.source()), Some("2001:db8::66".parse().unwrap()));
+
+    let line = spelt_otherwise(
+        "IN=eth0 OUT= SRC=203.0.113.66 DST=203.0.113.10 LEN=60 TOS=00 PREC=00 TTL=64 ID=1 PROTO=SCTP SPT=5 DPT=6 ",
+    );
+    assert_eq!(line.network.unwrap().transport().unwrap().protocol(), Protocol::Number(132));
+    assert_eq!(line.rest, "SPT=5 DPT=6 ");
+}
+
+#[test]
+fn ebtables_tells_addresses_in_words() {
+    let line = spelt_otherwise(
+        "kernel: who-has IN=eth0 OUT=eth1 MAC source = 02:11:22:33:44:66 MAC dest = ff:ff:ff:ff:ff:ff proto = 0x0806 \
+         ARP HTYPE=1, PTYPE=0x0800, OPCODE=1 ARP MAC SRC=02:11:22:33:44:66 ARP IP SRC=203.0.113.66 \
+         ARP MAC DST=00:00:00:00:00:00 ARP IP DST=203.0.113.10",
+    );
+    assert_eq!(line.mac().map(|mac| mac.ethertype), Some(0x0806));
+    assert_eq!(line.network.and_then(|network| network.source()), Some("203.0.113.66".parse().unwrap()));
+
+    let line = spelt_otherwise(
+        "kernel: IN=eth0 OUT= MAC source = 02:11:22:33:44:66 MAC dest = 00:0c:29:4f:8e:35 proto = 0x0800 \
+         IP SRC=203.0.113.66 IP DST=203.0.113.10, IP tos=0x00, IP proto=6 SPT=1 DPT=2",
+    );
+    assert_eq!(line.mac().map(|mac| mac.ethertype), Some(0x0800));
+    assert!(line.rest.starts_with("IP SRC=203.0.113.66"), "{}", line.rest);
+}
+
+#[test]
+fn what_a_full_buffer_or_an_author_broke_is_kept() {
+    for tail in ["PROTO=TCP SPT=39935 DINDOW=32304 RES=0x00 SYN URGP=0", "PROTO=TCP SPT=39935 DP", "PROTO"] {
+        let line = spelt_otherwise(&format!(
+            "kernel: x IN=lo OUT= MAC= SRC=127.0.0.1 DST=127.0.0.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=0 DF {tail}"
+        ));
+        assert_eq!(line.rest, tail);
+        assert!(line.network.is_some());
+    }
+    let line = spelt_otherwise("kernel: x IN=lo OUT= MAC=xx:xx SRC=a.b.c.d DST=w.x.y.z LEN=60");
+    assert_eq!(line.rest, "MAC=xx:xx SRC=a.b.c.d DST=w.x.y.z LEN=60");
+    assert_eq!(LoggedLine::parse("Nov 23 16:01:30 sensor sshd[1]: Accepted publickey"), None);
 }
 
 fn tcp() -> BoxedStrategy<TcpHeader> {
@@ -374,8 +550,23 @@ proptest! {
     }
 
     #[test]
+    fn a_logged_line_that_is_printed_is_read_as_itself(
+        which in any::<proptest::sample::Index>(),
+        header in proptest::sample::select(HEADERS.to_vec()),
+        noise in "(Nov|Mon|[0-9]{0,4}|:|kernel:|\\[|\\] | |<4>|T|-|\u{1b}\\[|m|\\PC){0,12}",
+    ) {
+        let lines = captured();
+        for text in [format!("{}{}", header.0, which.get::<String>(&lines)), format!("{noise}{}{}", header.0, which.get::<String>(&lines))] {
+            let read = LoggedLine::parse(&text).expect("a captured line");
+            prop_assert_eq!(LoggedLine::parse(&read.to_string()), Some(read));
+        }
+    }
+
+    #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,200}", tail in "(IN=|OUT=| |\\[|SRC=|PROTO=ICMP |TYPE=3 CODE=3 |\\PC){0,40}") {
         LogLine::parse(&text);
+        LoggedLine::parse(&text);
+        LoggedLine::parse(&format!("IN=a OUT=b {tail}"));
         LogLine::parse(&format!("IN=a OUT=b {tail}"));
     }
 }

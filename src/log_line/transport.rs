@@ -80,7 +80,8 @@ impl Transport {
             if let Some(bytes) = ahead.incomplete() {
                 return Some(Transport::Incomplete { protocol, bytes });
             }
-            ahead.at_end_of_packet().then_some(Transport::Named(protocol))
+            let is_all = matches!(protocol, Protocol::Number(_)) || ahead.at_end_of_packet();
+            is_all.then_some(Transport::Named(protocol))
         })
     }
 

@@ -9,6 +9,7 @@ mod mutation;
 mod paths;
 mod selftest;
 mod slots;
+mod syslog;
 mod table;
 mod visible;
 mod whereabouts;
@@ -39,6 +40,7 @@ pub use json::to_json;
 pub use lint::lint_table;
 pub use mutation::{Mutation, mutation_table};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
+pub use syslog::{SyslogStamp, syslog};
 pub use table::{run_table, scan_table};
 
 /// The version of the JSON report; changes are additive within one.

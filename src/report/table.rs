@@ -210,7 +210,7 @@ fn style(outcome: Outcome) -> Style {
 pub fn scan_table(report: &Report, width: u16) -> String {
     let mut text = String::new();
     if let Some(host) = &report.host {
-        let _ = writeln!(text, "Scan of {} on {}", host.addresses.join(" and "), host.interface);
+        let _ = writeln!(text, "Scan of {} on {}", host.addresses.join(" and "), visible(&host.interface));
         let vendor = host.vendor.as_deref().unwrap_or("Unknown");
         let _ = match host.mac {
             Some(mac) => writeln!(text, "MAC Address: {} ({})\n", mac.to_string().to_uppercase(), visible(vendor)),

@@ -1,0 +1,102 @@
+//! Log lines as rsyslog writes them to a file, for the programs that read such files: psad, fail2ban, CrowdSec.
+//!
+//! The format is `RSYSLOG_TraditionalFileFormat` (rsyslog.conf(5)), behind rsyslog's reader of the kernel log, imklog:
+//!
+//! ```text
+//! Nov 23 16:01:30 sensor kernel: [  123.456789] <IPT> Xmas scan: IN=eth0 OUT= MAC=...
+//! ```
+//!
+//! The time stamp of the kernel is part of the text to imklog, and control characters pass as they are.
+//! `tests/kernel_syslog.rs` compares with what rsyslogd itself writes, byte for byte.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::observation::{LogRecord, Observation};
+use crate::sys::CalendarTime;
+
+/// What stands in front of every line: when and where it was logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyslogStamp {
+    /// When rsyslog got it, on the clock of its machine.
+    pub time: CalendarTime,
+    /// The name of the machine, with or without its domain, which rsyslog leaves out.
+    pub host: String,
+    /// How long the kernel had been up when it logged it.
+    pub uptime: Duration,
+}
+
+/// The lines of all probes, each followed by those of what had to follow it, in the order of the probes.
+pub fn syslog<'a>(observations: impl IntoIterator<Item = &'a Observation>, stamp: &SyslogStamp) -> String {
+    let records = observations.into_iter().flat_map(|observation| observation.log.iter().chain(&observation.followup));
+    records.fold(String::new(), |mut text, record| {
+        emit(&mut text, record, stamp);
+        text
+    })
+}
+
+/// The kernel repeats its own time stamp in front of every line of a text (`record_print_text` in
+/// `kernel/printk/printk.c`), so a line end within a prefix cannot forge a line of another program.
+fn emit(text: &mut String, record: &LogRecord, stamp: &SyslogStamp) {
+    for line in record.line.split('\n') {
+        let _ = writeln!(text, "{stamp}{line}");
+    }
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+impl fmt::Display for SyslogStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CalendarTime { month, day, hour, minute, second } = self.time;
+        let month = MONTHS[month % MONTHS.len()];
+        let host = self.host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("localhost");
+        write!(f, "{month} {day:>2} {hour:02}:{minute:02}:{second:02} {host} kernel: ")?;
+        write!(f, "[{:>5}.{:06}] ", self.uptime.as_secs(), self.uptime.subsec_micros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Technique;
+
+    fn stamp() -> SyslogStamp {
+        SyslogStamp {
+            time: CalendarTime { month: 10, day: 3, hour: 6, minute: 1, second: 30 },
+            host: "sensor.example.org".to_owned(),
+            uptime: Duration::from_micros(123_456_789),
+        }
+    }
+
+    fn record(line: &str) -> LogRecord {
+        LogRecord { prefix: String::new(), line: line.to_owned() }
+    }
+
+    #[test]
+    fn the_lines_of_a_probe_come_before_those_of_what_followed_it() {
+        let silence = || Observation::silence(Technique::Syn);
+        let probes = [
+            Observation { log: vec![record("a: IN=eth0 OUT= ")], followup: vec![record("b: ")], ..silence() },
+            silence(),
+            Observation { log: vec![record("c: ")], ..silence() },
+        ];
+        insta::assert_snapshot!(syslog(&probes, &stamp()).replace(" \n", "~\n"), @r"
+        Nov  3 06:01:30 sensor kernel: [  123.456789] a: IN=eth0 OUT=~
+        Nov  3 06:01:30 sensor kernel: [  123.456789] b:~
+        Nov  3 06:01:30 sensor kernel: [  123.456789] c:~
+        ");
+    }
+
+    #[test]
+    fn a_line_end_in_a_prefix_forges_no_line_of_another_program() {
+        let forged = "x\nNov  3 06:01:30 sensor sshd[1]: Accepted";
+        let log = vec![record(forged)];
+        let text = syslog(&[Observation { log, ..Observation::silence(Technique::Null) }], &stamp());
+        assert!(text.lines().all(|line| line.starts_with("Nov  3 06:01:30 sensor kernel: [  123.456789] ")), "{text}");
+    }
+
+    #[test]
+    fn a_machine_without_a_name_is_localhost() {
+        assert!(SyslogStamp { host: String::new(), ..stamp() }.to_string().contains(" localhost kernel: "));
+    }
+}
