@@ -9,7 +9,7 @@ use std::process::Command;
 
 use binary::{Ended, ended, share_the_machine};
 use scanlab::error::Error;
-use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, Sabotage, Watch};
+use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, LinkMode, Sabotage, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::observation::Observation;
 use scanlab::phase::{Numbering, SEED};
@@ -40,8 +40,8 @@ fn selftest(arguments: &[&str]) -> Ended {
 #[test]
 fn every_fault_is_caught_or_changes_no_verdict() {
     let _machine = share_the_machine();
-    for flavour in ["nft", "legacy"] {
-        let ended = selftest(&["--format", "json", "--iptables", flavour]);
+    for (flavour, link) in [("nft", "tap"), ("legacy", "tap"), ("nft", "tun")] {
+        let ended = selftest(&["--format", "json", "--iptables", flavour, "--link", link]);
         let report = ended.report();
         let rows = report["faults"].as_array().expect("faults");
         let word = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a word").to_owned();
@@ -74,8 +74,9 @@ fn conntrack_count() -> String {
 }
 
 /// What comes of these probes in a lab with this fault. Its only rule makes conntrack track.
-fn lab_with(sabotage: &std::sync::Arc<Sabotage>, probes: &[Probe]) -> Result<Vec<Observation>, Error> {
-    let equipment = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+fn lab_with(sabotage: &std::sync::Arc<Sabotage>, link: LinkMode, probes: &[Probe]) -> Result<Vec<Observation>, Error> {
+    let usual = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let equipment = Equipment { link, ..usual };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let tracking = "*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
@@ -99,13 +100,14 @@ fn syn() -> Probe {
 #[test]
 fn each_fault_is_really_planted_and_met() {
     let _machine = share_the_machine();
-    for fault in Fault::ALL {
+    let links = [LinkMode::Tap, LinkMode::Tun];
+    for (link, fault) in links.into_iter().flat_map(|link| Fault::ALL.map(|fault| (link, fault))) {
         let sabotage = Sabotage::new(fault);
-        let found = lab_with(&sabotage, &[syn()]);
+        let found = lab_with(&sabotage, link, &[syn()]);
         assert!(sabotage.declined().is_none(), "{fault:?}: {:?}", sabotage.declined());
         assert!(sabotage.planted() > 0 && sabotage.met() > 0, "{fault:?}: {sabotage:?}, {found:?}");
         match fault {
-            // Every forged frame was read by the prober.
+            // Every forged frame or packet was read by the prober.
             Fault::StaleReply | Fault::ResetOfAStranger | Fault::ResetOutOfWindow => {
                 assert_eq!((sabotage.planted(), sabotage.met()), (1, 1), "{fault:?}");
             }
@@ -129,7 +131,7 @@ fn assert_ends_in(found: &Result<Vec<Observation>, Error>, words: &str) {
 fn a_fault_that_the_instrument_never_met_is_not_planted() {
     let _machine = share_the_machine();
     let sabotage = Sabotage::new(Fault::StaleReply);
-    let found = lab_with(&sabotage, &[]).expect("an idle lab stands");
+    let found = lab_with(&sabotage, LinkMode::Tap, &[]).expect("an idle lab stands");
     assert!(found.is_empty());
     assert_eq!(judge(&sabotage, &Ok(Vec::new())).0, Outcome::NotPlanted);
 }

@@ -159,6 +159,9 @@ impl Link {
         while self.interface.receive(&mut self.buffer)?.is_some() {
             replies += 1;
         }
+        if let Gate::Log(log) = &mut self.gate {
+            log.discard()?;
+        }
         Ok(replies)
     }
 
