@@ -26,6 +26,24 @@ impl fmt::Display for Port {
     }
 }
 
+/// What ports belong to: each transport has its own 65536.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        })
+    }
+}
+
 /// Why a text is not a port set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
@@ -71,6 +89,18 @@ impl PortSet {
     /// Whether `port` is in the set.
     pub fn contains(&self, port: Port) -> bool {
         self.0.iter().any(|range| range.contains(&port.0))
+    }
+}
+
+impl PortSet {
+    /// The ports that are in both sets.
+    pub fn intersection(&self, other: &PortSet) -> PortSet {
+        self.iter().filter(|port| other.contains(*port)).collect()
+    }
+
+    /// The ports that are in this set and not in the other.
+    pub fn difference(&self, other: &PortSet) -> PortSet {
+        self.iter().filter(|port| !other.contains(*port)).collect()
     }
 }
 
@@ -126,7 +156,8 @@ impl FromStr for PortSet {
     }
 }
 
-fn parse_range(text: &str) -> Result<RangeInclusive<u16>, PortError> {
+/// `22`, `80-90`, `-100`, `60000-`, `-`.
+pub(crate) fn parse_range(text: &str) -> Result<RangeInclusive<u16>, PortError> {
     let Some((start, end)) = text.split_once('-') else {
         let port = parse_number(text)?;
         return Ok(port..=port);
