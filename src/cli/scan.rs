@@ -1,13 +1,24 @@
-//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations.
+//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations. Options and reports are nmap's, as
+//! far as they have a meaning here.
+
+mod clock;
+mod evasion;
+mod nmap_report;
+pub mod nmap_words;
+mod outputs;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::Format;
+use self::evasion::EvasionArguments;
+use self::nmap_report::{Facts, nmap_report};
+use self::outputs::{NmapFormat, OutputArguments, Outputs};
+use self::services::Services;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
@@ -15,7 +26,9 @@ use crate::lab::{Backend, Blueprint, HOST_MAC, Lab, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Numbering, SEED};
 use crate::port::PortSet;
+use crate::port_selection::{PortSelection, SelectedPorts};
 use crate::probe::Probe;
+use crate::report::nmap::{self, Addressee, NmapReport, ScanKind};
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
 
@@ -35,9 +48,21 @@ pub struct Options {
     /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA
     #[arg(short = 's', value_name = "LETTERS", hide_short_help = true)]
     nmap: Vec<String>,
-    /// Ports, in nmap's syntax
+    /// The host's address: nothing else can be scanned
+    #[arg(value_name = "TARGET", hide_short_help = true)]
+    target: Option<String>,
+    /// Ports, in nmap's syntax: numbers, ranges, names, T: and U:, [only those with a name]
     #[arg(short, long, value_name = "PORTS", default_value = "1-1024", allow_hyphen_values = true)]
-    ports: PortSet,
+    ports: PortSelection,
+    /// Ports that are left out, in the same syntax
+    #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
+    exclude_ports: Option<PortSelection>,
+    /// The 100 ports that are open most often, by nmap's own file
+    #[arg(short = 'F', conflicts_with_all = ["ports", "top_ports"], hide_short_help = true)]
+    fast: bool,
+    /// The ports that are open most often, by nmap's own file
+    #[arg(long, value_name = "NUMBER", conflicts_with = "ports", value_parser = clap::value_parser!(u16).range(1..))]
+    top_ports: Option<u16>,
     /// Scan over IPv6
     #[arg(short = '6')]
     ipv6: bool,
@@ -68,59 +93,227 @@ pub struct Options {
     #[arg(long)]
     trace: bool,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<ScanFormat>,
+    #[command(flatten)]
+    outputs: OutputArguments,
+    /// Show only ports that are, or may be, open
+    #[arg(long)]
+    open: bool,
+    /// Show reasons in nmap's normal output (table and json always do)
+    #[arg(long)]
+    reason: bool,
+    /// More of nmap's output; twice: still more
+    #[arg(short = 'v', action = clap::ArgAction::Count)]
+    verbosity: u8,
+    /// Report as an nmap that has not asked its neighbours
+    #[arg(long, hide_short_help = true)]
+    disable_arp_ping: bool,
+    /// The same
+    #[arg(long, hide_short_help = true)]
+    send_ip: bool,
+    #[command(flatten)]
+    evasion: EvasionArguments,
+}
+
+/// How to report a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScanFormat {
+    /// for people
+    Table,
+    /// as nmap prints it
+    Nmap,
+    /// as nmap -oX writes it
+    Xml,
+    /// as nmap -oG writes it
+    Grepable,
+    /// for programs: schema 1
+    Json,
 }
 
 /// Scans, and reports what was seen.
 pub fn scan(options: Options) -> Result<ExitCode> {
-    let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
-    let rulesets = rulesets(&options)?;
-    if !rulesets.iter().any(|(other, _)| *other == family) {
-        let hint = match family {
-            Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
-            Family::Ipv6 => "add --rules6 FILE, or leave out -6",
-        };
-        return Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into());
-    }
-    let techniques = techniques(&options)?;
-    let addresses = addresses(&options, family)?;
-    if !options.mac.is_assignable() {
-        let hint = "an interface's address is not all zero, and its first byte is even";
-        return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
-    }
+    let plan = Plan::of(&options)?;
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
     let listen = options.listen.iter().flat_map(PortSet::iter);
-    let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
+    let listeners: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
     let blueprint = Blueprint {
         equipment: &equipment,
         interface: &options.interface,
         mac: options.mac,
-        addresses: &addresses,
-        services: &services,
-        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+        addresses: &plan.addresses,
+        services: &listeners,
+        rulesets: &plan.rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
         watch: watch(options.trace, equipment.backend()),
         fault: None,
     };
-    let probes = probes(&techniques, family, addresses, &options.ports);
+    let start = clock::now()?;
+    let probes = probes(&plan.techniques, plan.family, plan.addresses, &plan.ports);
     let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    let end = clock::now()?;
     let host = Host {
         mac: options.mac,
         vendor: vendors.lookup(options.mac).nmap,
         interface: options.interface.to_string(),
-        addresses: vec![addresses.host(family).to_string()],
+        addresses: vec![plan.addresses.host(plan.family).to_string()],
     };
-    let seen: Vec<_> = probes.into_iter().zip(observations).collect();
+    let mut seen: Vec<_> = probes.into_iter().zip(observations).collect();
+    let facts = Facts { options: &options, plan: &plan, link: equipment.link, host: &host, seen: &seen, start, end };
+    let nmap = nmap_report(&facts);
+    if options.open {
+        seen.retain(|(_, observation)| nmap::may_be_open(observation.verdict.state));
+    }
     let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
-    let lint = options.trace.then(|| super::check::lint(&rulesets));
+    let lint = options.trace.then(|| super::check::lint(&plan.rulesets));
     let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&equipment, weather)) };
-    super::print(&match options.format {
-        Format::Table => scan_text(&report),
-        Format::Json => report::to_json(&report),
+    plan.outputs.write(|format| in_words_of_nmap(&nmap, format))?;
+    super::print(&match plan.format {
+        StandardOutput::Nmap(format) => in_words_of_nmap(&nmap, format),
+        StandardOutput::Terminal => nmap::normal(&nmap, Addressee::Terminal),
+        StandardOutput::Table => scan_text(&report),
+        StandardOutput::Json => report::to_json(&report),
     })?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What is to be done, once it is known that it can be.
+struct Plan {
+    family: Family,
+    rulesets: Vec<(Family, Source)>,
+    techniques: Vec<Technique>,
+    addresses: Addresses,
+    services: Services,
+    ports: SelectedPorts,
+    outputs: Outputs,
+    format: StandardOutput,
+}
+
+impl Plan {
+    /// Reads what has to be read, and finds every fault of the command line before a lab is built.
+    fn of(options: &Options) -> Result<Plan> {
+        let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+        let rulesets = rulesets(options)?;
+        check_family(&rulesets, family)?;
+        let techniques = techniques(options)?;
+        let addresses = addresses(options, family)?;
+        check_target(options, addresses.host(family))?;
+        check_evasion(&options.evasion)?;
+        if !options.mac.is_assignable() {
+            let hint = "an interface's address is not all zero, and its first byte is even";
+            return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
+        }
+        let services = Services::read()?;
+        let ports = ports(options, &techniques, &services)?;
+        let outputs = options.outputs.begin()?;
+        let format = standard_format(options, &outputs)?;
+        if outputs.any() || format.is_of_nmap() {
+            nmap_report::check_techniques(&techniques)?;
+        }
+        Ok(Plan { family, rulesets, techniques, addresses, services, ports, outputs, format })
+    }
+}
+
+fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
+    if rulesets.iter().any(|(other, _)| *other == family) {
+        return Ok(());
+    }
+    let hint = match family {
+        Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
+        Family::Ipv6 => "add --rules6 FILE, or leave out -6",
+    };
+    Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into())
+}
+
+/// What goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandardOutput {
+    Table,
+    Json,
+    /// As nmap prints to a terminal.
+    Terminal,
+    /// As nmap writes to a file.
+    Nmap(NmapFormat),
+}
+
+impl StandardOutput {
+    fn is_of_nmap(self) -> bool {
+        matches!(self, StandardOutput::Terminal | StandardOutput::Nmap(_))
+    }
+}
+
+fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutput> {
+    Ok(match (options.format, outputs.standard) {
+        (Some(_), Some(_)) => {
+            let problem = "standard output holds one report, not two";
+            return Err(InputError::new(problem, "leave out --format, or name a file in the place of `-`").into());
+        }
+        (None, Some(format)) => StandardOutput::Nmap(format),
+        (None | Some(ScanFormat::Table), None) => StandardOutput::Table,
+        (Some(ScanFormat::Json), None) => StandardOutput::Json,
+        (Some(ScanFormat::Nmap), None) => StandardOutput::Terminal,
+        (Some(ScanFormat::Xml), None) => StandardOutput::Nmap(NmapFormat::Xml),
+        (Some(ScanFormat::Grepable), None) => StandardOutput::Nmap(NmapFormat::Grepable),
+    })
+}
+
+fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> String {
+    match format {
+        NmapFormat::Normal => nmap::normal(report, Addressee::File),
+        NmapFormat::Xml => nmap::xml(report),
+        NmapFormat::Grepable => nmap::grepable(report),
+    }
+}
+
+/// nmap's line ends with whom to scan; here there is one host only.
+fn check_target(options: &Options, host: IpAddr) -> Result<()> {
+    match &options.target {
+        Some(target) if target.parse() != Ok(host) => {
+            let problem = format!("cannot scan {}: probes go only to the lab's own host", target.escape_debug());
+            let hint = format!("that is {host}: name it, or nothing; --host-addr and -6 choose another");
+            Err(InputError::new(problem, hint).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is read, and not sent.
+fn check_evasion(evasion: &EvasionArguments) -> Result<()> {
+    match evasion.given().as_slice() {
+        [] => Ok(()),
+        given => {
+            let problem = format!("scanlab sends no probes with {}", given.join(", "));
+            Err(InputError::new(problem, "leave it out: a report without it would not be true").into())
+        }
+    }
+}
+
+/// The ports that are to be scanned.
+fn ports(options: &Options, techniques: &[Technique], services: &Services) -> Result<SelectedPorts> {
+    let resolve = |selection: &PortSelection| -> Result<SelectedPorts> {
+        let hint = "names are those of nmap's nmap-services or of /etc/services";
+        Ok(selection.resolve(&services.file).map_err(|error| InputError::new(error, hint))?)
+    };
+    let chosen = match options.top_ports.or(options.fast.then_some(FAST)) {
+        Some(count) => services.most_frequent(count)?,
+        None => resolve(&options.ports)?,
+    };
+    let ports = match &options.exclude_ports {
+        Some(excluded) => chosen.without(&resolve(excluded)?),
+        None => chosen,
+    };
+    for technique in techniques {
+        let transport = ScanKind::from(*technique).transport();
+        if ports.of(transport).is_empty() {
+            let problem = format!("no {transport} port is left for {}", technique.profile().nmap);
+            return Err(InputError::new(problem, "look at -p and --exclude-ports").into());
+        }
+    }
+    Ok(ports)
+}
+
+/// How many ports `-F` scans.
+const FAST: u16 = 100;
 
 /// x_tables has no paths to show.
 fn watch(trace: bool, backend: Backend) -> Watch {
@@ -146,10 +339,14 @@ fn scan_text(report: &Report) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<Probe> {
+fn probes(techniques: &[Technique], family: Family, addresses: Addresses, ports: &SelectedPorts) -> Vec<Probe> {
     let mut numbering = Numbering::new(SEED);
-    let phases = techniques.iter().map(|technique| numbering.phase(*technique, family, addresses));
-    phases.flat_map(|mut phase| ports.iter().map(move |port| phase.probe(port, 0)).collect::<Vec<_>>()).collect()
+    let phases = techniques.iter().map(|technique| (*technique, numbering.phase(*technique, family, addresses)));
+    let probes = phases.flat_map(|(technique, mut phase)| {
+        let ports = ports.of(ScanKind::from(technique).transport());
+        ports.iter().map(|port| phase.probe(port, 0)).collect::<Vec<_>>()
+    });
+    probes.collect()
 }
 
 fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {
@@ -180,10 +377,12 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
         let found = Technique::ALL.into_iter().find(|technique| technique.profile().nmap == option);
         let unknown = || {
             let known = Technique::ALL.map(|technique| technique.profile().nmap).join(", ");
-            InputError::new(
-                format!("{} is no scan technique of scanlab", option.escape_debug()),
-                format!("use {known}"),
-            )
+            let hint = match letter {
+                'V' | 'C' => "it asks no service what it is".to_owned(),
+                'n' | 'L' | 'P' => "without probes to ports nothing would be proved".to_owned(),
+                _ => format!("use {known}"),
+            };
+            InputError::new(format!("{} is no scan technique of scanlab", option.escape_debug()), hint)
         };
         techniques.push(found.ok_or_else(unknown)?);
     }
