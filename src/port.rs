@@ -48,6 +48,9 @@ pub enum PortError {
 pub struct PortSet(Vec<RangeInclusive<u16>>);
 
 impl PortSet {
+    /// No port.
+    pub const EMPTY: PortSet = PortSet(Vec::new());
+
     /// Every port of the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Port> + '_ {
         self.0.iter().cloned().flatten().map(Port)
@@ -71,6 +74,18 @@ impl PortSet {
     /// Whether `port` is in the set.
     pub fn contains(&self, port: Port) -> bool {
         self.0.iter().any(|range| range.contains(&port.0))
+    }
+}
+
+impl PortSet {
+    /// The ports that are in both sets.
+    pub fn intersection(&self, other: &PortSet) -> PortSet {
+        self.iter().filter(|port| other.contains(*port)).collect()
+    }
+
+    /// The ports that are in this set and not in the other.
+    pub fn difference(&self, other: &PortSet) -> PortSet {
+        self.iter().filter(|port| !other.contains(*port)).collect()
     }
 }
 
@@ -126,7 +141,8 @@ impl FromStr for PortSet {
     }
 }
 
-fn parse_range(text: &str) -> Result<RangeInclusive<u16>, PortError> {
+/// `22`, `80-90`, `-100`, `60000-`, `-`.
+pub(crate) fn parse_range(text: &str) -> Result<RangeInclusive<u16>, PortError> {
     let Some((start, end)) = text.split_once('-') else {
         let port = parse_number(text)?;
         return Ok(port..=port);

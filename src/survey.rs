@@ -10,7 +10,7 @@ use crate::error::{Result, Source};
 use crate::lab::{Blueprint, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
-use crate::phase::Phase;
+use crate::phase::{Decoys, Phase};
 use crate::port::PortSet;
 use crate::probe::Probe;
 
@@ -31,6 +31,8 @@ pub struct Survey {
     pub rulesets: Vec<(Family, Source)>,
     /// What is watched.
     pub watch: Watch,
+    /// Who else seems to scan.
+    pub decoys: Decoys,
     /// When a family's lab begins.
     pub order: Order,
     /// The phases, in the order of the report, each with its ports.
@@ -116,6 +118,7 @@ impl Survey {
             fault: None,
         };
         Lab::run(&blueprint, |lab| {
+            lab.set_decoys(self.decoys.clone());
             let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family);
             let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, each));
             Ok(OfFamily { family, phases: phases.collect::<Result<_>>()?, weather: lab.weather.clone() })

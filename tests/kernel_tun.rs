@@ -144,7 +144,7 @@ fn observe(equipment: &Equipment, rules: &Source, watch: Watch, probes: &[Probe]
         interface: &InterfaceName::default(),
         mac: HOST_MAC,
         addresses: &Addresses::default(),
-        services: &[Service { port: Port(22), greeting: None }],
+        services: &[Service { protocol: scanlab::net::Protocol::Tcp, port: Port(22), greeting: None }],
         rulesets: &Family::BOTH.map(|family| (family, rules)),
         watch,
         fault: None,
@@ -268,7 +268,7 @@ fn a_line_of_a_tun_has_no_mac() {
     let rules = source("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j LOG --log-prefix \"seen: \"\nCOMMIT\n");
     for flavour in [Flavour::Nft, Flavour::Legacy] {
         let equipment = equipment(LinkMode::Tun, flavour);
-        let observed = observe(&equipment, &rules, Watch::Verdicts, &probes(Technique::Syn));
+        let observed = observe(&equipment, &rules, Watch::Paths, &probes(Technique::Syn));
         for (observation, length) in observed.iter().zip(["LEN=44 ", "LEN=64 "]) {
             let [record] = observation.log.as_slice() else { panic!("{observation:?}") };
             assert!(record.line.contains(" MAC= SRC="), "{}", record.line);

@@ -12,14 +12,15 @@ pub mod selftest;
 mod syslog;
 pub mod vendor;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, InputError, Result};
 use crate::lab::{Equipment, Weather};
 use crate::report::Environment;
 use crate::visible::visible_lines;
@@ -62,7 +63,7 @@ enum Command {
     /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
     Mutate(mutate::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
-    Scan(scan::Options),
+    Scan(Box<scan::Options>),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
     Doctor,
     /// Plant faults in the instrument itself, and tell whether it notices
@@ -90,8 +91,8 @@ pub enum Format {
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match perform(cli.command) {
+    let ended = words().map_err(Error::from).and_then(|words| perform(Cli::parse_from(words).command));
+    match ended {
         Ok(status) => status,
         Err(error) => {
             let status = error.exit_status();
@@ -101,12 +102,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line; after `scan` it may be in nmap's words.
+fn words() -> std::result::Result<Vec<OsString>, InputError> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_none_or(|command| command != "scan") {
+        return Ok(words);
+    }
+    let program = Cli::command();
+    let takes_value = |word: &str| {
+        let mut arguments = program.find_subcommand("scan").into_iter().flat_map(clap::Command::get_arguments);
+        arguments.any(|argument| argument.get_action().takes_values() && argument.get_long() == word.strip_prefix("--"))
+    };
+    let translation = scan::nmap_words::translate(words.split_off(2), takes_value)?;
+    if !translation.without_meaning.is_empty() {
+        say(&format!("without a meaning here, and left out: {}", translation.without_meaning.join(" ")));
+    }
+    words.extend(translation.words);
+    Ok(words)
+}
+
 fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
-        Command::Scan(options) => interruptible_blocking(|| scan::scan(options)),
+        Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
         Command::Doctor => doctor::doctor(),
         Command::Selftest(options) => selftest::selftest(options),
         Command::Generate { sensor, output, force } => {

@@ -1,4 +1,12 @@
-//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations.
+//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations. Options and reports are nmap's, as
+//! far as they have a meaning here.
+
+mod clock;
+mod evasion;
+mod nmap_report;
+pub mod nmap_words;
+mod outputs;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,17 +14,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::Format;
+use self::evasion::EvasionArguments;
+use self::nmap_report::{Facts, nmap_report};
+use self::outputs::{NmapFormat, OutputArguments, Outputs};
+use self::services::Services;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{HOST_MAC, Service, Watch};
+use crate::lab::{Equipment, HOST_MAC, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
-use crate::phase::{Numbering, Phase, SEED};
+use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
+use crate::port_selection::{PortSelection, SelectedPorts};
+use crate::probe::Craft;
+use crate::report::nmap::{self, Addressee, NmapReport};
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
 use crate::survey::{Order, Survey, Surveyed};
@@ -31,18 +45,33 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Scan techniques: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo
+    /// Scan techniques: syn, connect, null, fin, xmas, ack
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     scan: Vec<Technique>,
     /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA
     #[arg(short = 's', value_name = "LETTERS", hide_short_help = true)]
     nmap: Vec<String>,
-    /// Ports, in nmap's syntax
+    /// The host's address: nothing else can be scanned
+    #[arg(value_name = "TARGET", hide_short_help = true)]
+    target: Option<String>,
+    /// Ports, in nmap's syntax: numbers, ranges, names, T: and U:, [only those with a name]
     #[arg(short, long, value_name = "PORTS", default_value = "1-1024", allow_hyphen_values = true)]
-    ports: PortSet,
-    /// Scan over IPv6
+    ports: PortSelection,
+    /// Ports that are left out, in the same syntax
+    #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
+    exclude_ports: Option<PortSelection>,
+    /// The 100 ports that are open most often, by nmap's own file
+    #[arg(short = 'F', conflicts_with_all = ["ports", "top_ports"], hide_short_help = true)]
+    fast: bool,
+    /// The ports that are open most often, by nmap's own file
+    #[arg(long, value_name = "NUMBER", conflicts_with = "ports", value_parser = clap::value_parser!(u16).range(1..))]
+    top_ports: Option<u16>,
+    /// Scan over IPv6; with -4 over both
     #[arg(short = '6')]
     ipv6: bool,
+    /// Scan over IPv4, as it is done without -6
+    #[arg(short = '4')]
+    ipv4: bool,
     /// Ports on which something listens
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
     listen: Option<PortSet>,
@@ -55,7 +84,7 @@ pub struct Options {
     /// The address that the probes come from
     #[arg(long, value_name = "ADDRESS")]
     prober_addr: Option<IpAddr>,
-    /// The host's MAC address, on a TAP
+    /// The host's MAC address
     #[arg(long, value_name = "MAC", default_value_t = HOST_MAC)]
     mac: Mac,
     #[command(flatten)]
@@ -69,51 +98,61 @@ pub struct Options {
     /// Show the rules that every probe met, and those that no packet can reach
     #[arg(long)]
     trace: bool,
+    /// How to report
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<ScanFormat>,
+    #[command(flatten)]
+    outputs: OutputArguments,
+    /// Show only ports that are, or may be, open
+    #[arg(long)]
+    open: bool,
+    /// Show reasons in nmap's normal output (table and json always do)
+    #[arg(long)]
+    reason: bool,
+    /// More of nmap's output; twice: still more
+    #[arg(short = 'v', action = clap::ArgAction::Count)]
+    verbosity: u8,
+    /// Report as an nmap that has not asked its neighbours
+    #[arg(long, hide_short_help = true)]
+    disable_arp_ping: bool,
+    /// The same
+    #[arg(long, hide_short_help = true)]
+    send_ip: bool,
+    #[command(flatten)]
+    evasion: EvasionArguments,
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
     #[arg(long, value_name = "FILE")]
     syslog: Option<PathBuf>,
-    /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+}
+
+/// How to report a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScanFormat {
+    /// for people
+    Table,
+    /// as nmap prints it
+    Nmap,
+    /// as nmap -oX writes it
+    Xml,
+    /// as nmap -oG writes it
+    Grepable,
+    /// for programs: schema 1
+    Json,
 }
 
 /// Scans, and reports what was seen.
 pub fn scan(options: Options) -> Result<ExitCode> {
-    let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
-    let rulesets = rulesets(&options)?;
-    if !rulesets.iter().any(|(other, _)| *other == family) {
-        let hint = match family {
-            Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
-            Family::Ipv6 => "add --rules6 FILE, or leave out -6",
-        };
-        return Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into());
-    }
-    let techniques = techniques(&options)?;
-    let addresses = addresses(&options, family)?;
-    if !options.mac.is_assignable() {
-        let hint = "an interface's address is not all zero, and its first byte is even";
-        return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
-    }
+    let plan = Plan::of(&options)?;
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
-    let listen = options.listen.iter().flat_map(PortSet::iter);
-    let services: Vec<Service> = listen.map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let survey = Survey {
-        order: if options.syslog.is_some() { Order::InTurn } else { Order::SideBySide },
-        watch: if options.trace { Watch::Paths } else { Watch::Replies },
-        equipment,
-        interface: options.interface.clone(),
-        mac: options.mac,
-        addresses,
-        services,
-        rulesets,
-        phases: phases(&techniques, family, addresses, &options.ports),
-    };
+    let survey = plan.survey(&options, equipment);
     let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?.map(Mutex::new);
-    let Surveyed { groups, weather } = survey.perform(|_, observation| match &syslog {
+    let start = clock::now()?;
+    let Surveyed { mut groups, weather } = survey.perform(|_, observation| match &syslog {
         Some(syslog) => syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation),
         None => Ok(()),
     })?;
+    let end = clock::now()?;
     let syslog = syslog.map(|syslog| syslog.into_inner().unwrap_or_else(PoisonError::into_inner));
     syslog.map_or(Ok(()), SyslogFile::finish)?;
     let mac = survey.equipment.link.has_macs().then_some(options.mac);
@@ -121,18 +160,200 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         mac,
         vendor: mac.and_then(|mac| vendors.lookup(mac).nmap),
         interface: options.interface.to_string(),
-        addresses: vec![addresses.host(family).to_string()],
+        addresses: plan.families.iter().map(|family| plan.addresses.host(*family).to_string()).collect(),
     };
+    let link = survey.equipment.link;
+    let facts = Facts { options: &options, plan: &plan, link, host: &host, groups: &groups, start, end };
+    let nmap = nmap_report(&facts);
+    if options.open {
+        groups.retain(|group| nmap::may_be_open(group.observation.verdict.state));
+    }
     let findings = if options.trace { Some(findings(&survey)?) } else { None };
     let lint = options.trace.then(|| super::check::lint(&survey.rulesets));
     let environment = super::environment(&survey.equipment, weather);
     let report = Report { findings, lint, ..Report::of_scan(host, &groups, environment) };
-    super::print(&match options.format {
-        Format::Table => scan_text(&report),
-        Format::Json => report::to_json(&report),
+    plan.outputs.write(|format| in_words_of_nmap(&nmap, format))?;
+    super::print(&match plan.format {
+        StandardOutput::Nmap(format) => in_words_of_nmap(&nmap, format),
+        StandardOutput::Terminal => nmap::normal(&nmap, Addressee::Terminal),
+        StandardOutput::Table => scan_text(&report),
+        StandardOutput::Json => report::to_json(&report),
     })?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What is to be done, once it is known that it can be.
+struct Plan {
+    /// IPv4 first.
+    families: Vec<Family>,
+    rulesets: Vec<(Family, Source)>,
+    techniques: Vec<Technique>,
+    addresses: Addresses,
+    craft: Craft,
+    decoys: Decoys,
+    services: Services,
+    ports: SelectedPorts,
+    outputs: Outputs,
+    format: StandardOutput,
+}
+
+impl Plan {
+    /// Reads what has to be read, and finds every fault of the command line before a lab is built.
+    fn of(options: &Options) -> Result<Plan> {
+        let families = families(options);
+        let rulesets = rulesets(options)?;
+        families.iter().try_for_each(|family| check_family(&rulesets, *family))?;
+        let techniques = techniques(options)?;
+        let addresses = addresses(options, &families)?;
+        check_target(options, &addresses, &families)?;
+        let craft = options.evasion.craft();
+        let decoys = options.evasion.decoys(&addresses, &families)?;
+        if !options.mac.is_assignable() {
+            let hint = "an interface's address is not all zero, and its first byte is even";
+            return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
+        }
+        let services = Services::read()?;
+        let ports = ports(options, &techniques, &services)?;
+        let outputs = options.outputs.begin()?;
+        let format = standard_format(options, &outputs)?;
+        if outputs.any() || format.is_of_nmap() {
+            nmap_report::check_techniques(&techniques)?;
+            nmap_report::check_families(&families)?;
+        }
+        Ok(Plan { families, rulesets, techniques, addresses, craft, decoys, services, ports, outputs, format })
+    }
+
+    /// The whole scan; the sensor's `options` say where.
+    fn survey(&self, options: &Options, equipment: Equipment) -> Survey {
+        let listen = options.listen.iter().flat_map(PortSet::iter);
+        let service = |port| Service { protocol: Protocol::Tcp, port, greeting: None };
+        Survey {
+            equipment,
+            interface: options.interface.clone(),
+            mac: options.mac,
+            addresses: self.addresses,
+            services: listen.map(service).collect(),
+            rulesets: self.rulesets.clone(),
+            watch: if options.trace { Watch::Paths } else { Watch::Replies },
+            order: if options.syslog.is_some() { Order::InTurn } else { Order::SideBySide },
+            decoys: self.decoys.clone(),
+            phases: self.phases(),
+        }
+    }
+
+    /// Every technique in every family.
+    fn phases(&self) -> Vec<(Phase, PortSet)> {
+        let mut numbering = Numbering::new(SEED);
+        let all = self.techniques.iter().flat_map(|of| self.families.iter().map(move |family| (*of, *family)));
+        let phase = |(technique, family): (Technique, Family)| {
+            let phase = numbering.phase(technique, family, self.addresses).crafted(self.craft);
+            (phase, self.ports.of(technique.protocol()).clone())
+        };
+        all.map(phase).collect()
+    }
+}
+
+/// Over IPv4, as nmap; with `-6` over IPv6, and with both over both.
+fn families(options: &Options) -> Vec<Family> {
+    match (options.ipv4, options.ipv6) {
+        (_, false) => vec![Family::Ipv4],
+        (false, true) => vec![Family::Ipv6],
+        (true, true) => Family::BOTH.to_vec(),
+    }
+}
+
+fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
+    if rulesets.iter().any(|(other, _)| *other == family) {
+        return Ok(());
+    }
+    let hint = match family {
+        Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
+        Family::Ipv6 => "add --rules6 FILE, or leave out -6",
+    };
+    Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into())
+}
+
+/// What goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandardOutput {
+    Table,
+    Json,
+    /// As nmap prints to a terminal.
+    Terminal,
+    /// As nmap writes to a file.
+    Nmap(NmapFormat),
+}
+
+impl StandardOutput {
+    fn is_of_nmap(self) -> bool {
+        matches!(self, StandardOutput::Terminal | StandardOutput::Nmap(_))
+    }
+}
+
+fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutput> {
+    Ok(match (options.format, outputs.standard) {
+        (Some(_), Some(_)) => {
+            let problem = "standard output holds one report, not two";
+            return Err(InputError::new(problem, "leave out --format, or name a file in the place of `-`").into());
+        }
+        (None, Some(format)) => StandardOutput::Nmap(format),
+        (None | Some(ScanFormat::Table), None) => StandardOutput::Table,
+        (Some(ScanFormat::Json), None) => StandardOutput::Json,
+        (Some(ScanFormat::Nmap), None) => StandardOutput::Terminal,
+        (Some(ScanFormat::Xml), None) => StandardOutput::Nmap(NmapFormat::Xml),
+        (Some(ScanFormat::Grepable), None) => StandardOutput::Nmap(NmapFormat::Grepable),
+    })
+}
+
+fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> String {
+    match format {
+        NmapFormat::Normal => nmap::normal(report, Addressee::File),
+        NmapFormat::Xml => nmap::xml(report),
+        NmapFormat::Grepable => nmap::grepable(report),
+    }
+}
+
+/// nmap's line ends with whom to scan; here there is one host only.
+fn check_target(options: &Options, addresses: &Addresses, families: &[Family]) -> Result<()> {
+    let hosts: Vec<IpAddr> = families.iter().map(|family| addresses.host(*family)).collect();
+    let is_host = |target: &String| target.parse().is_ok_and(|target: IpAddr| hosts.contains(&target));
+    match &options.target {
+        Some(target) if !is_host(target) => {
+            let problem = format!("cannot scan {}: probes go only to the lab's own host", target.escape_debug());
+            let hosts = hosts.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ");
+            let hint = format!("that is {hosts}: name it, or nothing; --host-addr and -6 choose another");
+            Err(InputError::new(problem, hint).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The ports that are to be scanned.
+fn ports(options: &Options, techniques: &[Technique], services: &Services) -> Result<SelectedPorts> {
+    let resolve = |selection: &PortSelection| -> Result<SelectedPorts> {
+        let hint = "names are those of nmap's nmap-services or of /etc/services";
+        Ok(selection.resolve(&services.file).map_err(|error| InputError::new(error, hint))?)
+    };
+    let chosen = match options.top_ports.or(options.fast.then_some(FAST)) {
+        Some(count) => services.most_frequent(count)?,
+        None => resolve(&options.ports)?,
+    };
+    let ports = match &options.exclude_ports {
+        Some(excluded) => chosen.without(&resolve(excluded)?),
+        None => chosen,
+    };
+    for technique in techniques {
+        let protocol = technique.protocol();
+        if technique.has_ports() && ports.of(protocol).is_empty() {
+            let problem = format!("no {protocol} port is left for {}", technique.profile().nmap);
+            return Err(InputError::new(problem, "look at -p and --exclude-ports").into());
+        }
+    }
+    Ok(ports)
+}
+
+/// How many ports `-F` scans.
+const FAST: u16 = 100;
 
 /// What nothing can reach in the rulesets of the scan, in both families.
 fn findings(survey: &Survey) -> Result<Findings> {
@@ -152,11 +373,6 @@ fn scan_text(report: &Report) -> String {
         report.lint.as_ref().map(|lint| report::lint_table(lint, super::width())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
-}
-
-fn phases(techniques: &[Technique], family: Family, addresses: Addresses, ports: &PortSet) -> Vec<(Phase, PortSet)> {
-    let mut numbering = Numbering::new(SEED);
-    techniques.iter().map(|technique| (numbering.phase(*technique, family, addresses), ports.clone())).collect()
 }
 
 fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {
@@ -187,10 +403,12 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
         let found = Technique::ALL.into_iter().find(|technique| technique.profile().nmap == option);
         let unknown = || {
             let known = Technique::ALL.map(|technique| technique.profile().nmap).join(", ");
-            InputError::new(
-                format!("{} is no scan technique of scanlab", option.escape_debug()),
-                format!("use {known}"),
-            )
+            let hint = match letter {
+                'V' | 'C' => "it asks no service what it is".to_owned(),
+                'n' | 'L' | 'P' => "without probes to ports nothing would be proved".to_owned(),
+                _ => format!("use {known}"),
+            };
+            InputError::new(format!("{} is no scan technique of scanlab", option.escape_debug()), hint)
         };
         techniques.push(found.ok_or_else(unknown)?);
     }
@@ -200,7 +418,7 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
 }
 
 /// The default addresses, with what was named put in its place.
-fn addresses(options: &Options, family: Family) -> Result<Addresses> {
+fn addresses(options: &Options, families: &[Family]) -> Result<Addresses> {
     let mut addresses = Addresses::default();
     if let Some(text) = &options.host_addr {
         let (host, prefix_len) = parse_address(text)?;
@@ -214,7 +432,7 @@ fn addresses(options: &Options, family: Family) -> Result<Addresses> {
         Some(IpAddr::V6(prober)) => addresses.v6.prober = prober,
         None => {}
     }
-    check_addresses(&addresses, family)?;
+    families.iter().try_for_each(|family| check_addresses(&addresses, *family))?;
     Ok(addresses)
 }
 

@@ -6,6 +6,7 @@ mod findings;
 mod json;
 mod lint;
 mod mutation;
+pub mod nmap;
 mod paths;
 mod selftest;
 mod slots;

@@ -15,9 +15,11 @@
 //! Source of every fact: the nmap reference guide, "Port scanning techniques", and captures of nmap 7.93.
 
 mod filter_verdict;
+mod flags;
 mod state;
 mod technique;
 
 pub use filter_verdict::{FilterVerdict, FilterVerdictError};
+pub use flags::{TcpFlagsError, TcpFlagsOctet};
 pub use state::{PortState, Reason, Verdict, interpret, no_response};
 pub use technique::{Profile, Reset, Sender, Technique};

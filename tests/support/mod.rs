@@ -77,6 +77,16 @@ impl Hosts {
         Hosts { target, scanner, _listeners: listeners }
     }
 
+    /// The scanner runs nmap with these words, and the target's address after them; what it prints.
+    pub fn nmap_in_words(&self, words: &[&str], family: Family) -> String {
+        let target = match family {
+            Family::Ipv4 => vec![TARGET.0],
+            Family::Ipv6 => vec!["-6", TARGET.1],
+        };
+        let command: Vec<String> = [&["nmap"], words, &target].concat().into_iter().map(str::to_owned).collect();
+        self.scanner.run(move || run(&command, ""))
+    }
+
     /// The scanner runs nmap; what it prints is XML.
     pub fn nmap(&self, technique: &str, family: Family, ports: &str) -> String {
         let command: Vec<String> = nmap(technique, family, ports);

@@ -1,0 +1,137 @@
+//! From what was seen to a report in nmap's words.
+
+use super::services::Services;
+use super::{Options, Plan};
+use crate::alike::Alike;
+use crate::error::{InputError, Result};
+use crate::lab::LinkMode;
+use crate::net::Family;
+use crate::net::Protocol;
+use crate::observation::Observation;
+use crate::probe::Probe;
+use crate::report::Host;
+use crate::report::nmap::{HostReason, Moment, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown};
+use crate::scan::{Reason, Technique};
+
+/// What a report is made of.
+pub struct Facts<'a> {
+    pub options: &'a Options,
+    pub plan: &'a Plan,
+    pub link: LinkMode,
+    pub host: &'a Host,
+    pub groups: &'a [Alike],
+    pub start: Moment,
+    pub end: Moment,
+}
+
+/// nmap's reports have room for one state of a port in each protocol.
+///
+/// # Errors
+/// Several techniques of one protocol.
+pub fn check_techniques(techniques: &[Technique]) -> Result<()> {
+    if let Some(technique) = techniques.iter().find(|technique| !technique.has_ports()) {
+        let problem = format!("a report of nmap holds ports, and {} asks for none", technique.profile().nmap);
+        return Err(InputError::new(problem, "report with --format table or --format json").into());
+    }
+    let tcp: Vec<&str> = techniques
+        .iter()
+        .filter(|technique| technique.protocol() == Protocol::Tcp)
+        .map(|technique| technique.profile().nmap)
+        .collect();
+    if tcp.len() < 2 {
+        return Ok(());
+    }
+    let problem = format!("a report of nmap holds one TCP technique, not {}", tcp.join(" and "));
+    Err(InputError::new(problem, "name one of them, or report with --format table or --format json").into())
+}
+
+/// nmap scans one host at a time, and a host is an address.
+///
+/// # Errors
+/// Both families.
+pub fn check_families(families: &[Family]) -> Result<()> {
+    if families.len() < 2 {
+        return Ok(());
+    }
+    let hint = "leave out -4 or -6, or report with --format table or --format json";
+    Err(InputError::new("a report of nmap holds the ports of one address, not of two", hint).into())
+}
+
+/// The report.
+pub fn nmap_report(facts: &Facts) -> NmapReport {
+    let (options, plan) = (facts.options, facts.plan);
+    NmapReport {
+        arguments: arguments(),
+        start: facts.start,
+        end: facts.end,
+        scans: plan.techniques.iter().map(|technique| scan(*technique, facts)).collect(),
+        host: scanned_host(facts),
+        ports: facts.groups.iter().flat_map(|group| rows(group, &plan.services)).collect(),
+        presentation: Presentation {
+            verbosity: options.verbosity,
+            reasons: if options.reason { Reasons::Shown } else { Reasons::Hidden },
+            shown: if options.open { Shown::Open } else { Shown::All },
+        },
+        data_files: plan.services.nmap_folder.map(str::to_owned),
+    }
+}
+
+/// As they were typed, but for the folder of the program.
+fn arguments() -> Vec<String> {
+    let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("scanlab".to_owned()).chain(typed).collect()
+}
+
+fn scan(technique: Technique, facts: &Facts) -> Scan {
+    let ports = facts.plan.ports.of(technique.protocol()).clone();
+    Scan { technique, flags: facts.options.evasion.scanflags, ports }
+}
+
+fn scanned_host(facts: &Facts) -> ScannedHost {
+    let reason = host_reason(facts);
+    let shows_mac = match (facts.link, reason) {
+        (LinkMode::Tun, _) => false,
+        (LinkMode::Tap, HostReason::UserSet) => {
+            facts.groups.iter().any(|group| shows_mac(&group.first, &group.observation))
+        }
+        (LinkMode::Tap, HostReason::ArpResponse | HostReason::NeighbourResponse) => true,
+    };
+    ScannedHost {
+        address: facts.plan.addresses.host(facts.plan.families[0]),
+        mac: facts.host.mac.filter(|_| shows_mac),
+        vendor: facts.host.vendor.clone(),
+        reason,
+    }
+}
+
+/// Neighbour discovery is what the lab's fence asks for, at the end of every batch. As with nmap, `-Pn` alone does not
+/// keep it from being asked.
+fn host_reason(facts: &Facts) -> HostReason {
+    match (facts.link, facts.plan.families[0]) {
+        (LinkMode::Tun, _) => HostReason::UserSet,
+        (LinkMode::Tap, _) if facts.options.disable_arp_ping || facts.options.send_ip => HostReason::UserSet,
+        (LinkMode::Tap, Family::Ipv4) => HostReason::ArpResponse,
+        (LinkMode::Tap, Family::Ipv6) => HostReason::NeighbourResponse,
+    }
+}
+
+/// Who has not asked learns the address from the first frame of the host; a connect shows no frames.
+fn shows_mac(probe: &Probe, observation: &Observation) -> bool {
+    let verdict = observation.verdict;
+    let is_from_host = verdict.reason_ip.is_none() && verdict.reason != Reason::NoResponse;
+    is_from_host && !probe.technique.is_conversation()
+}
+
+fn rows(group: &Alike, services: &Services) -> Vec<PortRow> {
+    let (verdict, protocol) = (group.observation.verdict, group.first.technique.protocol());
+    let row = |port| PortRow {
+        protocol,
+        port,
+        state: verdict.state,
+        reason: verdict.reason,
+        ttl: verdict.reason_ttl,
+        from: verdict.reason_ip,
+        service: services.file.name_of(protocol, port).map(str::to_owned),
+    };
+    group.ports().iter().map(row).collect()
+}

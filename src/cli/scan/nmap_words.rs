@@ -1,0 +1,347 @@
+//! nmap's words, made into the options of `scanlab scan`: a pure step before the command line is read. nmap takes its
+//! single-dash options as getopt_long(3) does: letters in a row, a value attached or in the next word.
+//!
+//! 1. What `scan` has under another name is renamed: `-oX FILE` to `--output-xml=FILE`.
+//! 2. What is so here anyway (no name resolution, no discovery that decides, ports in order) is left out.
+//! 3. What has no meaning here (timing, retries, ways to find a host) is left out, and named to the user.
+//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`) is refused.
+//! 5. Everything else is left as it is.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+
+use crate::error::InputError;
+
+/// The words for the command line, and those that were left out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// What is read further.
+    pub words: Vec<OsString>,
+    /// What has no meaning here, as it was written, each once.
+    pub without_meaning: Vec<String>,
+}
+
+/// Options with a value that have no meaning here.
+const IDLE_WITH_VALUE: [&str; 18] = [
+    "--dns-servers",
+    "--host-timeout",
+    "--initial-rtt-timeout",
+    "--max-hostgroup",
+    "--max-parallelism",
+    "--max-rate",
+    "--max-retries",
+    "--max-rtt-timeout",
+    "--max-scan-delay",
+    "--min-hostgroup",
+    "--min-parallelism",
+    "--min-rate",
+    "--min-rtt-timeout",
+    "--nsock-engine",
+    "--scan-delay",
+    "--stats-every",
+    "--stylesheet",
+    "--datadir",
+];
+
+/// Options that ask for what is so anyway.
+const KEPT: [&str; 4] = ["--no-stylesheet", "--privileged", "--send-eth", "--noninteractive"];
+
+/// Options without a value that have no meaning here.
+const IDLE: [&str; 10] = [
+    "--defeat-icmp-ratelimit",
+    "--defeat-rst-ratelimit",
+    "--log-errors",
+    "--packet-trace",
+    "--randomize-hosts",
+    "--resolve-all",
+    "--system-dns",
+    "--unique",
+    "--unprivileged",
+    "--webxml",
+];
+
+/// Options that are refused, and why.
+const REFUSED: [(&str, &str); 31] = [
+    ("--adler32", NO_SCTP),
+    ("--allports", NO_SERVICES),
+    ("--append-output", "a report is written whole: name another file"),
+    ("--data", NO_PAYLOAD),
+    ("--data-length", NO_PAYLOAD),
+    ("--data-string", NO_PAYLOAD),
+    ("--exclude", ONE_HOST),
+    ("--excludefile", ONE_HOST),
+    ("--fuzzy", NO_SERVICES),
+    ("--iflist", "the lab has one interface: --interface NAME"),
+    ("--ip-options", "probes carry no IP options"),
+    ("--mtu", NO_FRAGMENTS),
+    ("--osscan-guess", NO_SERVICES),
+    ("--osscan-limit", NO_SERVICES),
+    ("--proxies", ONE_HOST),
+    ("--proxy", ONE_HOST),
+    ("--resume", "a scan takes no longer than reading its report: run it again"),
+    ("--script", NO_SERVICES),
+    ("--script-args", NO_SERVICES),
+    ("--script-args-file", NO_SERVICES),
+    ("--script-help", NO_SERVICES),
+    ("--script-timeout", NO_SERVICES),
+    ("--script-trace", NO_SERVICES),
+    ("--script-updatedb", NO_SERVICES),
+    ("--spoof-mac", "the prober's MAC address is the lab's own; the host's is set with --mac"),
+    ("--traceroute", ONE_HOST),
+    ("--version-all", NO_SERVICES),
+    ("--version-intensity", NO_SERVICES),
+    ("--version-light", NO_SERVICES),
+    ("--version-trace", NO_SERVICES),
+    ("--vv", "write -vv"),
+];
+
+const NO_SERVICES: &str = "scanlab proves what a ruleset lets through: it asks no service and no system what it is";
+const NO_PAYLOAD: &str = "scan probes carry no payload, as nmap's own do not";
+const NO_FRAGMENTS: &str = "probes go out in one piece";
+const NO_SCTP: &str = "only TCP and UDP are scanned";
+const NO_THIRD_HOST: &str = "there is no third host on the lab's link";
+const ONE_HOST: &str = "probes go only to the lab's own host, see --host-addr";
+
+/// Translates the words that follow `scan`. `takes_value` tells which words of the command line have the next one as their
+/// value.
+///
+/// # Errors
+/// A word that nmap knows and scanlab cannot keep to, and one whose value is missing or wrong.
+pub fn translate(
+    words: impl IntoIterator<Item = OsString>,
+    takes_value: impl Fn(&str) -> bool,
+) -> Result<Translation, InputError> {
+    let mut rest: VecDeque<OsString> = words.into_iter().collect();
+    let mut translation = Translation::default();
+    while let Some(word) = rest.pop_front() {
+        match word.to_str() {
+            Some("--") => {
+                translation.words.push(word);
+                translation.words.extend(rest.drain(..));
+            }
+            Some(long) if long.starts_with("--") => {
+                let long = long.to_owned();
+                translation.long(&long, word, &mut rest, &takes_value)?;
+            }
+            Some(short) if short.starts_with('-') && short.len() > 1 => translation.short(&short[1..], &mut rest)?,
+            _ => translation.words.push(word),
+        }
+    }
+    Ok(translation)
+}
+
+impl Translation {
+    fn long(
+        &mut self,
+        text: &str,
+        word: OsString,
+        rest: &mut VecDeque<OsString>,
+        takes_value: &impl Fn(&str) -> bool,
+    ) -> Result<(), InputError> {
+        let (name, attached) = text.split_once('=').map_or((text, false), |(name, _)| (name, true));
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            return Err(refused(name, why));
+        }
+        if KEPT.contains(&name) {
+            return Ok(());
+        }
+        if IDLE.contains(&name) {
+            self.leave_out(name);
+            return Ok(());
+        }
+        if IDLE_WITH_VALUE.contains(&name) {
+            self.leave_out(name);
+            return if attached { Ok(()) } else { next_word(name, rest).map(drop) };
+        }
+        self.words.push(word);
+        if !attached && takes_value(name) {
+            self.words.extend(rest.pop_front());
+        }
+        Ok(())
+    }
+
+    /// `letters` stand after one dash.
+    fn short(&mut self, letters: &str, rest: &mut VecDeque<OsString>) -> Result<(), InputError> {
+        for (at, letter) in letters.char_indices() {
+            let after = &letters[at + letter.len_utf8()..];
+            match letter {
+                '6' | 'F' | 'h' => self.words.push(format!("-{letter}").into()),
+                '4' | 'n' | 'r' => {}
+                'R' | 'q' => self.leave_out(&format!("-{letter}")),
+                'v' => return self.verbosity(after),
+                'd' => {
+                    self.leave_out(&format!("-{letter}{after}"));
+                    return Ok(());
+                }
+                'P' => return self.ping(after),
+                'o' => return self.output(after, rest),
+                's' | 'p' => {
+                    let value = value(&format!("-{letter}"), after, rest)?;
+                    self.words.extend([format!("-{letter}").into(), value]);
+                    return Ok(());
+                }
+                'g' => return self.renamed("-g", "--source-port", after, rest),
+                'S' => return self.renamed("-S", "--source-address", after, rest),
+                'D' => return self.renamed("-D", "--decoys", after, rest),
+                'T' => return self.timing(after, rest),
+                'e' | 'M' | 'm' => {
+                    value(&format!("-{letter}"), after, rest)?;
+                    self.leave_out(&format!("-{letter}"));
+                    return Ok(());
+                }
+                'A' | 'O' => return Err(refused(&format!("-{letter}"), NO_SERVICES)),
+                'b' => return Err(refused("-b", NO_THIRD_HOST)),
+                'f' => return Err(refused("-f", NO_FRAGMENTS)),
+                'i' => return Err(refused(&format!("-i{}", first_letter(after)), ONE_HOST)),
+                _ => {
+                    self.words.push(format!("-{}", &letters[at..]).into());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `-v`, `-vv`, `-v2`.
+    fn verbosity(&mut self, after: &str) -> Result<(), InputError> {
+        let level = match after.parse::<usize>() {
+            Ok(level) if level <= 10 => level,
+            _ if after.bytes().all(|byte| byte == b'v') => 1 + after.len(),
+            _ => {
+                return Err(InputError::new(
+                    format!("`-v{}` is no verbosity", after.escape_debug()),
+                    "write -v or -vv",
+                ));
+            }
+        };
+        self.words.extend(std::iter::repeat_n(OsString::from("-v"), level));
+        Ok(())
+    }
+
+    /// `-Pn`, and the older ways to write it; every other letter says how a host is to be found.
+    fn ping(&mut self, after: &str) -> Result<(), InputError> {
+        match after.chars().next() {
+            Some('n' | 'N' | '0' | 'D') => {}
+            _ => self.leave_out(&format!("-P{}", first_letter(after))),
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, after: &str, rest: &mut VecDeque<OsString>) -> Result<(), InputError> {
+        let (letter, attached) = after.split_at(first_letter(after).len());
+        let option = match letter {
+            "N" => "--output-normal",
+            "X" => "--output-xml",
+            "G" => "--output-grepable",
+            "A" => "--output-all",
+            _ => {
+                let hint = "use -oN, -oX, -oG or -oA; JSON comes with --format json";
+                return Err(InputError::new(format!("-o{} is no output of scanlab", letter.escape_debug()), hint));
+            }
+        };
+        self.renamed(&format!("-o{letter}"), option, attached, rest)
+    }
+
+    fn timing(&mut self, after: &str, rest: &mut VecDeque<OsString>) -> Result<(), InputError> {
+        const NAMES: [&str; 6] = ["paranoid", "sneaky", "polite", "normal", "aggressive", "insane"];
+        let template = value("-T", after, rest)?.to_string_lossy().to_lowercase();
+        if !NAMES.contains(&&*template) && !matches!(&*template, "0" | "1" | "2" | "3" | "4" | "5") {
+            let problem = format!("`-T {}` is no timing template", template.escape_debug());
+            return Err(InputError::new(problem, format!("use 0 to 5, or {}", NAMES.join(", "))));
+        }
+        self.leave_out(&format!("-T{template}"));
+        Ok(())
+    }
+
+    fn renamed(
+        &mut self,
+        nmap: &str,
+        option: &str,
+        attached: &str,
+        rest: &mut VecDeque<OsString>,
+    ) -> Result<(), InputError> {
+        let mut word = OsString::from(format!("{option}="));
+        word.push(value(nmap, attached, rest)?);
+        self.words.push(word);
+        Ok(())
+    }
+
+    fn leave_out(&mut self, word: &str) {
+        if !self.without_meaning.iter().any(|other| other == word) {
+            self.without_meaning.push(word.to_owned());
+        }
+    }
+}
+
+fn first_letter(text: &str) -> &str {
+    let end = text.chars().next().map_or(0, char::len_utf8);
+    &text[..end]
+}
+
+fn value(option: &str, attached: &str, rest: &mut VecDeque<OsString>) -> Result<OsString, InputError> {
+    if attached.is_empty() { next_word(option, rest) } else { Ok(attached.into()) }
+}
+
+fn next_word(option: &str, rest: &mut VecDeque<OsString>) -> Result<OsString, InputError> {
+    let missing = || InputError::new(format!("{option} has no value"), format!("nmap's {option} needs one"));
+    rest.pop_front().ok_or_else(missing)
+}
+
+fn refused(option: &str, why: &str) -> InputError {
+    InputError::new(format!("{option} is no option of scanlab"), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(line: &str) -> String {
+        let takes_value = |word: &str| ["--rules", "--listen", "--ports"].contains(&word);
+        let translation = translate(line.split(' ').map(OsString::from), takes_value);
+        translation.map_or_else(
+            |error| format!("! {}", error.problem),
+            |Translation { words, without_meaning }| {
+                let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+                format!("{} | {}", words.join(" "), without_meaning.join(" "))
+            },
+        )
+    }
+
+    #[test]
+    fn nmaps_words_are_translated() {
+        for (line, translation) in [
+            ("-sX -p- -6 --reason --open -n -Pn", "-s X -p - -6 --reason --open | "),
+            (
+                "-oN - -oXa.xml -oG b -oA c",
+                "--output-normal=- --output-xml=a.xml --output-grepable=b --output-all=c | ",
+            ),
+            ("-sSU -p22 -p -100", "-s SU -p 22 -p -100 | "),
+            ("-T4 -T insane -T4 --max-retries 1 --min-rate=5", " | -T4 -Tinsane --max-retries --min-rate"),
+            ("-nvv -v2 -d2 -r", "-v -v -v -v | -d2"),
+            ("-6nF -PE -PS22,80 -e eth1", "-6 -F | -PE -PS -e"),
+            (
+                "-g 53 -S192.0.2.1 -D ME,192.0.2.2",
+                "--source-port=53 --source-address=192.0.2.1 --decoys=ME,192.0.2.2 | ",
+            ),
+            ("--rules -oX --listen -100 -- -oX", "--rules -oX --listen -100 -- -oX | "),
+            ("203.0.113.10 --ports -", "203.0.113.10 --ports - | "),
+            ("--send-eth --privileged --packet-trace -R", " | --packet-trace -R"),
+            ("-z --no-such", "-z --no-such | "),
+        ] {
+            assert_eq!(translated(line), translation, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_would_promise_too_much_is_refused() {
+        for word in ["-A", "-O", "-iL", "-f", "-b", "--script=default", "--data", "--data-length", "--traceroute"] {
+            let name = word.split('=').next().unwrap_or_default();
+            assert_eq!(translated(word), format!("! {name} is no option of scanlab"));
+        }
+        assert_eq!(translated("-oS x"), "! -oS is no output of scanlab");
+        assert_eq!(translated("-T7"), "! `-T 7` is no timing template");
+        assert_eq!(translated("-vv6"), "! `-vv6` is no verbosity");
+        assert_eq!(translated("-oX"), "! -oX has no value");
+        assert_eq!(translated("--max-retries"), "! --max-retries has no value");
+    }
+}

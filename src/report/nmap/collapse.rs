@@ -1,0 +1,124 @@
+//! Which ports are told together ("Not shown"), and in which order.
+
+use std::cmp::Reverse;
+
+use super::{NmapReport, PortRow, Shown, may_be_open};
+use crate::net::Protocol;
+use crate::port::PortSet;
+use crate::scan::{PortState, Reason};
+
+/// The ports of one state that are not shown one by one.
+pub(super) struct Ignored {
+    pub state: PortState,
+    pub count: usize,
+    pub groups: Vec<Group>,
+}
+
+/// Those of them that share a reason.
+pub(super) struct Group {
+    pub reason: Reason,
+    pub protocol: Protocol,
+    pub ports: PortSet,
+}
+
+/// The rows that are shown, in order, and the rest.
+pub(super) struct Collapsed<'a> {
+    pub shown: Vec<&'a PortRow>,
+    pub ignored: Vec<Ignored>,
+}
+
+/// More ports than this have to have a state that is not shown; every `-v` adds as many.
+const FEW: usize = 25;
+
+/// Puts apart what is not shown:
+///
+/// 1. With `--open`, every state that is not open and cannot be.
+/// 2. A state other than open that more than 25 ports have. With `-vvv` open|filtered stays.
+pub(super) fn collapse(report: &NmapReport) -> Collapsed<'_> {
+    let rows = report.sorted_ports();
+    let ignored: Vec<Ignored> = states(&rows)
+        .into_iter()
+        .filter(|(state, count)| is_ignored(report, *state, *count))
+        .map(|(state, count)| {
+            let of_state = rows.iter().filter(|row| row.state == state).copied();
+            Ignored { state, count, groups: groups(of_state) }
+        })
+        .collect();
+    let is_shown = |row: &&PortRow| !ignored.iter().any(|ignored| ignored.state == row.state);
+    let shown = rows.iter().copied().filter(is_shown).collect();
+    Collapsed { shown, ignored }
+}
+
+fn is_ignored(report: &NmapReport, state: PortState, count: usize) -> bool {
+    let verbosity = report.presentation.verbosity;
+    let many = count > FEW * (usize::from(verbosity) + 1);
+    match state {
+        PortState::Open => false,
+        state if report.presentation.shown == Shown::Open && !may_be_open(state) => true,
+        PortState::OpenFiltered if verbosity > 2 => false,
+        _ => many,
+    }
+}
+
+/// How many ports have each state, most first; as many: in the order of [`rank_of_state`].
+fn states(rows: &[&PortRow]) -> Vec<(PortState, usize)> {
+    let count = |state| rows.iter().filter(|row| row.state == state).count();
+    let mut states: Vec<_> = PortState::ALL.map(|state| (state, count(state))).into();
+    states.retain(|(_, count)| *count > 0);
+    states.sort_by_key(|(state, count)| (Reverse(*count), rank_of_state(*state)));
+    states
+}
+
+/// The reasons of one state, most ports first; as many: TCP first, then in the order of [`rank_of_reason`].
+fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<Group> {
+    let mut groups: Vec<(Reason, Protocol, Vec<_>)> = Vec::new();
+    for row in rows {
+        match groups.iter_mut().find(|(reason, protocol, _)| (*reason, *protocol) == (row.reason, row.protocol)) {
+            Some((_, _, ports)) => ports.push(row.port),
+            None => groups.push((row.reason, row.protocol, vec![row.port])),
+        }
+    }
+    groups.sort_by_key(|(reason, protocol, ports)| (Reverse(ports.len()), *protocol, rank_of_reason(*reason)));
+    groups
+        .into_iter()
+        .map(|(reason, protocol, ports)| Group { reason, protocol, ports: ports.into_iter().collect() })
+        .collect()
+}
+
+/// Measured with as many ports of each.
+fn rank_of_state(state: PortState) -> u8 {
+    match state {
+        PortState::Closed => 0,
+        PortState::Open => 1,
+        PortState::Filtered => 2,
+        PortState::Unfiltered => 3,
+        PortState::OpenFiltered => 4,
+        PortState::ClosedFiltered => 5,
+    }
+}
+
+/// Measured with as many ports of each, as far as Linux answers so; param-problem, beyond-scope, udp-response and split-handshake-syn stand
+/// where they harm nobody.
+fn rank_of_reason(reason: Reason) -> u8 {
+    match reason {
+        Reason::ParamProblem => 0,
+        Reason::RejectRoute => 1,
+        Reason::BeyondScope => 2,
+        Reason::NoResponse => 3,
+        Reason::TimeExceeded => 4,
+        Reason::AdminProhibited => 5,
+        Reason::HostProhibited => 6,
+        Reason::NetProhibited => 7,
+        Reason::PortUnreach => 8,
+        Reason::ProtoUnreach => 9,
+        Reason::HostUnreach => 10,
+        Reason::NetUnreach => 11,
+        Reason::NoRoute => 12,
+        Reason::EchoReply => 13,
+        Reason::UdpResponse => 14,
+        Reason::SplitHandshakeSyn => 15,
+        Reason::SynAck => 16,
+        Reason::ConnRefused => 17,
+        Reason::Reset => 18,
+    }
+}
