@@ -157,16 +157,22 @@ fn table(seen: &Seen) -> Vec<String> {
 fn assert_same_frames(case: &Case, on_the_wire: &[Vec<u8>], probes: &[Probe]) {
     let crafted = probes.iter().flat_map(|probe| case.decoys.around(probe).probes);
     let ours = looks(case, crafted.map(|probe| probe.frame(&ends())));
-    let resets = |frame: &&Vec<u8>| !is_reset_of_the_kernel(frame);
-    assert_eq!(looks(case, on_the_wire.iter().filter(resets).cloned()), ours, "{case:?}");
+    let is_nmaps = |frame: &&Vec<u8>| !is_of_the_kernel(case, frame);
+    assert_eq!(looks(case, on_the_wire.iter().filter(is_nmaps).cloned()), ours, "{case:?}");
 }
 
-/// DF is set, or there is no IP ID to tell it by; the scanner's kernel resets what it knows nothing of.
-fn is_reset_of_the_kernel(frame: &[u8]) -> bool {
-    match frame[12..14] {
-        [8, 0] => frame[20] & 0x40 != 0,
-        _ => frame[20] == 6 && frame[54 + 13] == 4 && frame[21] == 64,
-    }
+/// The scanner's kernel resets connections and refuses datagrams that it knows nothing of.
+fn is_of_the_kernel(case: &Case, frame: &[u8]) -> bool {
+    let (protocol, is_kernels_reset) = match frame[12..14] {
+        [8, 0] => (frame[23], frame[20] & 0x40 != 0),
+        _ => (frame[20], frame[20] == 6 && frame[54 + 13] == 4 && frame[21] == 64),
+    };
+    let own: &[u8] = match case.technique.protocol() {
+        Protocol::Tcp => &[6],
+        Protocol::Udp => &[17],
+        Protocol::Icmp => &[1, 58],
+    };
+    is_kernels_reset || !own.contains(&protocol)
 }
 
 /// By source address, destination port and place: all bytes of the IP packet, but for those that are drawn at random.
@@ -304,7 +310,7 @@ fn an_echo_request_finds_the_host_up_where_nmap_does() {
             let empty = filter("");
             let rulesets = if family == Family::Ipv4 { [&*rules, &empty] } else { [&*empty, &rules] };
             let hosts = Hosts::start(["iptables-restore", "ip6tables-restore"], rulesets, &[]);
-            let (xml, frames) = hosts.nmap_on_the_wire("-PE", &[], family, "-");
+            let (xml, frames) = hosts.nmap_on_the_wire("-PE", &[], family, PORTS);
             let up = xml.split_once("<status state=\"up\" reason=\"").map(|(_, rest)| rest.split('"').next().unwrap());
 
             let probes = probes(&case, family, PORTS);
