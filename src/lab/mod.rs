@@ -190,7 +190,7 @@ impl<'a> Lab<'a> {
         let mut link = Link::new(tap, ends, blueprint.addresses.v4.host);
         readiness::wait(&mut link, blueprint.addresses, &families)?;
         let netlink = Nfnetlink::open(isolated)?;
-        own_table::install(isolated, &netlink, &families, blueprint.addresses, blueprint.watch)?;
+        own_table::install(isolated, &netlink, &families, blueprint.watch)?;
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         runtime.block_on(blueprint.equipment.iptables.load(isolated, &rulesets))?;

@@ -72,7 +72,7 @@ fn resolves(link: &mut Link, addresses: &Addresses) -> Result<bool> {
 }
 
 fn is_datagram(reply: &Reply, to: Ipv6Addr) -> bool {
-    reply.body == Body::Other && reply.destination == to
+    matches!(reply.body, Body::Datagram(_)) && reply.destination == to
 }
 
 /// An address of the link that is neither the host's nor the prober's.

@@ -8,7 +8,7 @@ use super::namespace::Isolated;
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_family};
 use crate::canary;
 use crate::error::{Doing, Result};
-use crate::net::{Addresses, Family};
+use crate::net::Family;
 
 /// Its name.
 pub const NAME: &str = "scanlab";
@@ -51,24 +51,18 @@ pub enum Watch {
 }
 
 /// Makes the table for every family.
-pub fn install(
-    isolated: &Isolated,
-    netlink: &Nfnetlink,
-    families: &[Family],
-    addresses: &Addresses,
-    watch: Watch,
-) -> Result<()> {
+pub fn install(isolated: &Isolated, netlink: &Nfnetlink, families: &[Family], watch: Watch) -> Result<()> {
     isolated.assert("making the lab's own table")?;
-    let requests = families.iter().flat_map(|family| of_family(*family, addresses, watch)).collect();
+    let requests = families.iter().flat_map(|family| of_family(*family, watch)).collect();
     netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
 }
 
 /// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
-fn of_family(family: Family, addresses: &Addresses, watch: Watch) -> Vec<Request> {
+fn of_family(family: Family, watch: Watch) -> Vec<Request> {
     let mut requests = vec![table(family), chain(family, &PREROUTING)];
     match watch {
         Watch::Replies => {}
-        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family, addresses)]),
+        Watch::Verdicts => requests.extend([chain(family, &INPUT), accepted_rule(family)]),
         Watch::Paths => {
             requests.extend([chain(family, &OUTPUT), chain(family, &INPUT)]);
             requests.extend([trace_rule(family, &PREROUTING), trace_rule(family, &OUTPUT)]);
@@ -110,10 +104,9 @@ fn trace_rule(family: Family, place: &Place) -> Request {
     rule(family, place, trace_on().into_iter().chain([verdict(NF_ACCEPT)]))
 }
 
-/// `ip saddr PROBER log prefix "scanlab accepted: "`
-fn accepted_rule(family: Family, addresses: &Addresses) -> Request {
-    let source = octets(addresses.prober(family));
-    rule(family, &INPUT, [load_source(family), equals(&source), log(ACCEPTED_PREFIX)])
+/// `log prefix "scanlab accepted: "`, whoever sent it: a probe can have a spoofed source.
+fn accepted_rule(family: Family) -> Request {
+    rule(family, &INPUT, [log(ACCEPTED_PREFIX)])
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
