@@ -196,8 +196,10 @@ fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: St
 }
 
 impl Check {
+    /// What asks for the host has no port.
     fn at(self, port: Port) -> Check {
-        Check { port: Some(port), ..self }
+        let has_ports = self.subject.technique().is_none_or(Technique::has_ports);
+        Check { port: Some(port).filter(|_| has_ports), ..self }
     }
 }
 

@@ -137,7 +137,11 @@ fn asks_of_one_probe(row: &ExpectRow) -> bool {
 /// The probes that a row speaks of; rows that are no scan have none.
 fn keys(row: &ExpectRow) -> Vec<Key> {
     let techniques = row.select.subjects.iter().filter_map(|subject| subject.technique());
-    let ports: Vec<Port> = row.select.ports.iter().flat_map(|ports| ports.iter()).collect();
+    // What has no ports is asked once, by the number that its flow has in place of a port.
+    let ports: Vec<Port> = match &row.select.ports {
+        Some(ports) => ports.iter().collect(),
+        None => vec![Port(0)],
+    };
     techniques
         .flat_map(|technique| row.select.families.iter().map(move |family| (*family, technique)))
         .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))

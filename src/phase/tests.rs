@@ -57,9 +57,68 @@ fn a_retry_moves_the_port_by_two_and_flips_the_mask() {
 fn the_mask_goes_where_nmap_puts_it() {
     for technique in Technique::ALL {
         let probe = phase(7, technique, Family::Ipv4).probe(Port(80), 0);
-        let expected = technique == Technique::Ack;
-        assert_eq!((probe.seq == 0, probe.ack != 0), (expected, expected), "{technique}");
+        let expected = match technique {
+            Technique::Ack | Technique::Maimon | Technique::Window => (false, true),
+            Technique::Udp | Technique::Echo => (false, false),
+            _ => (true, false),
+        };
+        assert_eq!((probe.seq != 0, probe.ack != 0), expected, "{technique}");
     }
+}
+
+fn crafted(technique: Technique, craft: Craft) -> Probe {
+    phase(7, technique, Family::Ipv4).crafted(craft).probe(Port(80), 3)
+}
+
+/// Captured: `nmap -sS --scanflags 0xd2 -g 53 --ttl 9` sends a random sequence number, and the mask in the other.
+#[test]
+fn crafted_flags_move_the_mask() {
+    let mask = crafted(Technique::Syn, Craft::default()).seq;
+    for flags in 0..=u8::MAX {
+        let probe = crafted(Technique::Syn, Craft { scanflags: Some(flags), ..Craft::default() });
+        let (syn, ack) = (flags & TcpFlags::SYN != 0, flags & TcpFlags::ACK != 0);
+        assert_eq!(probe.flags(), flags);
+        assert_eq!(if ack { probe.ack } else { probe.seq }, mask, "{flags:#04x}");
+        assert_eq!(if ack { probe.seq != 0 } else { probe.ack != 0 }, ack && syn, "{flags:#04x}");
+    }
+}
+
+#[test]
+fn what_is_crafted_is_taken_by_nmaps_rules() {
+    let source = "203.0.113.99".parse().unwrap();
+    let craft =
+        Craft { scanflags: Some(0xff), badsum: true, source_port: Some(Port(53)), ttl: Some(9), source: Some(source) };
+    let probe = crafted(Technique::Xmas, craft);
+    assert_eq!((probe.flow.prober, probe.flow.prober_port, probe.ttl), (source, Port(53), 9));
+    let connect = crafted(Technique::Connect, craft);
+    assert_ne!(connect.flow.prober_port, Port(53), "a connect has its kernel's port");
+    assert_eq!((connect.flags(), connect.flow.prober), (TcpFlags::SYN, source));
+    // A source of the other family is none.
+    let v6 = phase(7, Technique::Xmas, Family::Ipv6).crafted(craft).probe(Port(80), 0);
+    assert_eq!((v6.flow.prober, v6.ttl), (Addresses::default().prober(Family::Ipv6), 9));
+}
+
+/// Captured: `nmap -PE`, identifier random and not 0, sequence number 0. `nmap -D`: all the same but source and TTL.
+#[test]
+fn one_echo_asks_for_all_ports_and_decoys_ask_the_same() {
+    let ports: PortSet = "1-100".parse().unwrap();
+    let mut echo = phase(7, Technique::Echo, Family::Ipv4);
+    let probes: Vec<Probe> = echo.probes(&ports).collect();
+    assert_eq!(probes.len(), 1);
+    assert_ne!(probes[0].flow.prober_port, Port(0));
+    assert_eq!((probes[0].flow.port, probes[0].flow.protocol), (Port(0), Protocol::Icmp));
+
+    let [before, after] = ["203.0.113.77", "203.0.113.78"].map(|decoy| vec![decoy.parse().unwrap()]);
+    let decoys = Decoys { before, after };
+    let probe = phase(7, Technique::Syn, Family::Ipv4).probe(Port(80), 0);
+    let Company { probes, real } = decoys.around(&probe);
+    assert_eq!((probes.len(), real, probes[1]), (3, 1, probe));
+    for decoy in [probes[0], probes[2]] {
+        assert!((37..=59).contains(&decoy.ttl));
+        assert_eq!(Probe { ttl: probe.ttl, ..decoy.from_source(probe.flow.prober) }, probe);
+    }
+    let connect = phase(7, Technique::Connect, Family::Ipv4).probe(Port(80), 0);
+    assert_eq!(decoys.around(&connect).probes, [connect]);
 }
 
 #[test]

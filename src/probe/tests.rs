@@ -41,9 +41,8 @@ impl Read {
     fn sliced(sliced: &SlicedPacket, packet_len: usize) -> Read {
         let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { panic!("no TCP in {sliced:?}") };
         assert_eq!((tcp.payload(), tcp.urgent_pointer(), tcp.ns()), (&[][..], 0, false));
-        let ports = (Port(tcp.source_port()), Port(tcp.destination_port()));
-        let flow =
-            |prober: IpAddr, host| Flow { protocol: Protocol::Tcp, prober, prober_port: ports.0, host, port: ports.1 };
+        let (prober_port, port) = (Port(tcp.source_port()), Port(tcp.destination_port()));
+        let flow = |prober: IpAddr, host| Flow { protocol: Protocol::Tcp, prober, prober_port, host, port };
         let read = |flow, ttl, ip_id, flow_label| Read {
             flow,
             seq: tcp.sequence_number(),
@@ -101,7 +100,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 /// IP packets captured from nmap 7.93, 10.77.0.2 to port 82 of 10.77.0.1.
-const CAPTURED_V4: [(Technique, &str); 5] = [
+const CAPTURED_V4: [(Technique, &str); 7] = [
     (
         Technique::Syn,
         "4500002c c35b0000 2a06b8d4 0a4d0002 0a4d0001 e03a0052 573ae946 00000000 60020400 5e7c0000 020405b4",
@@ -110,15 +109,19 @@ const CAPTURED_V4: [(Technique, &str); 5] = [
     (Technique::Fin, "45000028 3ba10000 2b063f93 0a4d0002 0a4d0001 876d0052 486ee33e 00000000 50010400 e3da0000"),
     (Technique::Null, "45000028 ad6f0000 3106c7c4 0a4d0002 0a4d0001 cf720052 d391809f 00000000 50000400 73520000"),
     (Technique::Xmas, "45000028 76b30000 3a06f580 0a4d0002 0a4d0001 92650052 441a5bc8 00000000 50290400 64850000"),
+    (Technique::Maimon, "45000028 d37d0000 2e06a4b6 0a4d0002 0a4d0001 e49e0052 00000000 b16e7763 50110400 89740000"),
+    (Technique::Window, "45000028 4ec90000 3406236b 0a4d0002 0a4d0001 97470052 00000000 af50911c 50100400 bf310000"),
 ];
 
 /// The same, fd77::2 to port 82 of fd77::1; first the IP header up to the addresses, then the segment.
-const CAPTURED_V6: [(Technique, &str, &str); 5] = [
+const CAPTURED_V6: [(Technique, &str, &str); 7] = [
     (Technique::Syn, "60000000 001806ff", "e0020052 b2dbf7f8 00000000 60020400 0e0b0000 020405b4"),
     (Technique::Ack, "60000000 001406ff", "a5600052 00000000 6d60df9b 50100400 be330000"),
     (Technique::Fin, "60000000 001406ff", "a8aa0052 8d4f49ca 00000000 50010400 30db0000"),
     (Technique::Null, "60000000 001406ff", "e5f40052 729b5be2 00000000 50000400 fc2d0000"),
     (Technique::Xmas, "60000000 001406ff", "f6c90052 f9f16cbb 00000000 50290400 53000000"),
+    (Technique::Maimon, "60000000 001406ff", "a0c00052 00000000 105c2612 50110400 d9600000"),
+    (Technique::Window, "60000000 001406ff", "87f20052 00000000 195daf57 50100400 5fe90000"),
 ];
 
 const ADDRESSES_V6: &str = "fd770000 00000000 00000000 00000002 fd770000 00000000 00000000 00000001";
@@ -135,6 +138,112 @@ fn every_raw_probe_equals_nmaps_bit_for_bit() {
     for (technique, captured) in captures() {
         let probe = Read::packet(&captured).probe(technique);
         assert_eq!(probe.frame(&ENDS)[ETHERNET_HEADER..], captured, "{technique} {:?}", probe.family());
+    }
+}
+
+fn flow_of(protocol: Protocol, ends: [&str; 2], prober_port: u16, port: u16) -> Flow {
+    let [prober, host] = ends.map(|end| end.parse().unwrap());
+    Flow { protocol, prober, prober_port: Port(prober_port), host, port: Port(port) }
+}
+
+const OLD_V4: [&str; 2] = ["10.77.0.2", "10.77.0.1"];
+const OLD_V6: [&str; 2] = ["fd77::2", "fd77::1"];
+const LAB_V4: [&str; 2] = ["203.0.113.66", "203.0.113.10"];
+const LAB_V6: [&str; 2] = ["2001:db8:113::66", "2001:db8:113::10"];
+const LAB_ADDRESSES_V6: &str = "20010db8 01130000 00000000 00000066 20010db8 01130000 00000000 00000010";
+
+/// Captured from `nmap -sU`, `nmap -PE`, and from both and a SYN with `--badsum`, `--scanflags`, `-g` and `--ttl`.
+#[test]
+fn datagrams_echo_requests_and_what_is_crafted_equal_nmaps_bit_for_bit() {
+    use Protocol::{Icmp, Tcp, Udp};
+    let bad = Craft { badsum: true, ..Craft::default() };
+    let odd = Craft { scanflags: Some(0xd2), source_port: Some(Port(53)), ttl: Some(9), ..Craft::default() };
+    let plain = Craft::default();
+    let numbers = |seq, ack| (seq, ack);
+    let none = numbers(0, 0);
+    let v6 = |start: &str, addresses: &str, rest: &str| format!("{start} {addresses} {rest}");
+    for (technique, flow, (seq, ack), ttl, ip_id, craft, captured) in [
+        (
+            Technique::Udp,
+            flow_of(Udp, OLD_V4, 0x8f31, 0x52),
+            none,
+            0x25,
+            0xa334,
+            plain,
+            "4500001c a3340000 2511de00 0a4d0002 0a4d0001 8f310052 00085bbe".to_owned(),
+        ),
+        (
+            Technique::Udp,
+            flow_of(Udp, OLD_V6, 0xc99d, 0x52),
+            none,
+            255,
+            0,
+            plain,
+            v6("60000000 000811ff", ADDRESSES_V6, "c99d0052 00083afc"),
+        ),
+        (
+            Technique::Echo,
+            flow_of(Icmp, LAB_V4, 20488, 0),
+            none,
+            47,
+            44775,
+            plain,
+            "4500001c aee70000 2f0164ac cb007142 cb00710a 0800a7f7 50080000".to_owned(),
+        ),
+        (
+            Technique::Echo,
+            flow_of(Icmp, LAB_V6, 25467, 0),
+            none,
+            255,
+            0,
+            plain,
+            v6("60000000 00083aff", LAB_ADDRESSES_V6, "8000be33 637b0000"),
+        ),
+        (
+            Technique::Syn,
+            flow_of(Tcp, LAB_V4, 0x8b07, 23),
+            numbers(0xfa24_7d5c, 0),
+            38,
+            39726,
+            bad,
+            "4500002c 9b2e0000 26068150 cb007142 cb00710a 8b070017 fa247d5c 00000000 60020400 18390000 020405b4"
+                .to_owned(),
+        ),
+        (
+            Technique::Udp,
+            flow_of(Udp, LAB_V4, 47491, 9),
+            none,
+            48,
+            27377,
+            bad,
+            "4500001c 6af10000 3011a792 cb007142 cb00710a b9830009 0008cd03".to_owned(),
+        ),
+        (
+            Technique::Syn,
+            flow_of(Tcp, LAB_V4, 53, 23),
+            numbers(0x78b4_9ff4, 0xccc1_ba8d),
+            9,
+            30961,
+            odd,
+            "4500002c 78f10000 0906c08d cb007142 cb00710a 00350017 78b49ff4 ccc1ba8d 60d20400 7ac40000 020405b4"
+                .to_owned(),
+        ),
+    ] {
+        let probe = Probe { technique, flow, seq, ack, ttl, ip_id, flow_label: 0xabcde, craft };
+        assert_eq!(probe.frame(&ENDS)[ETHERNET_HEADER..], bytes(&captured), "{technique} {craft:?}");
+    }
+}
+
+/// Captured from `nmap -sT --ttl 9`: in IPv4 all of the connection has it, in IPv6 nothing.
+#[test]
+fn of_what_is_crafted_a_connect_takes_the_ttl_in_ipv4() {
+    let craft = Craft { scanflags: Some(0), badsum: true, ttl: Some(9), ..Craft::default() };
+    for (family, ttl) in [(Family::Ipv4, 9), (Family::Ipv6, 64)] {
+        let probe = Probe { craft, ..sample(Technique::Connect, family) };
+        for frame in [probe.frame(&ENDS), probe.handshake_ack(&syn_ack(&probe), &ENDS)] {
+            assert_eq!(Read::frame(&frame).ttl, ttl);
+        }
+        assert_eq!(Read::frame(&probe.frame(&ENDS)).flags, TcpFlags::SYN);
     }
 }
 
@@ -222,11 +331,44 @@ fn a_connect_goes_on_and_aborts_with_numbers_that_follow() {
     }
 }
 
+/// The one's complement sum over what IP carries and its pseudo header: all ones if the checksum is right (RFC 1071).
+fn sum(frame: &[u8]) -> u16 {
+    let (addresses, protocol, content) = match frame[12..14] {
+        [8, 0] => (&frame[26..34], frame[23], &frame[34..]),
+        _ => (&frame[22..54], frame[20], &frame[54..]),
+    };
+    let length = (content.len() as u16).to_be_bytes();
+    let pseudo = if protocol == 1 { Vec::new() } else { [addresses, &[0, protocol], &length].concat() };
+    let words = |bytes: &[u8]| bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum::<u32>();
+    let mut sum = words(&pseudo) + words(content);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+fn any_craft() -> impl Strategy<Value = Craft> {
+    (any::<Option<u8>>(), any::<bool>()).prop_map(|(scanflags, badsum)| Craft { scanflags, badsum, ..Craft::default() })
+}
+
 fn any_probe() -> impl Strategy<Value = Probe> {
+    probe_of(&[
+        Technique::Syn,
+        Technique::Connect,
+        Technique::Null,
+        Technique::Fin,
+        Technique::Xmas,
+        Technique::Ack,
+        Technique::Maimon,
+        Technique::Window,
+    ])
+}
+
+fn probe_of(techniques: &'static [Technique]) -> impl Strategy<Value = Probe> {
     let v4 = any::<([u8; 4], [u8; 4])>().prop_map(|(prober, host)| (IpAddr::from(prober), IpAddr::from(host)));
     let v6 = any::<([u8; 16], [u8; 16])>().prop_map(|(prober, host)| (IpAddr::from(prober), IpAddr::from(host)));
     let numbers = any::<(u16, u16, u32, u32, u8, u16)>();
-    (proptest::sample::select(&Technique::ALL[..]), prop_oneof![v4, v6], numbers, 0_u32..1 << 20).prop_map(
+    (proptest::sample::select(techniques), prop_oneof![v4, v6], numbers, 0_u32..1 << 20).prop_map(
         |(technique, (prober, host), (prober_port, port, seq, ack, ttl, ip_id), flow_label)| {
             let protocol = technique.protocol();
             let flow = Flow { protocol, prober, prober_port: Port(prober_port), host, port: Port(port) };
@@ -251,9 +393,53 @@ proptest! {
         }
         if !is_connect {
             prop_assert_eq!(read.window, 1024);
-            let mss: &[u8] = if probe.technique == Technique::Syn { &[2, 4, 5, 0xb4] } else { &[] };
+            let mss: &[u8] = if probe.flags() & TcpFlags::SYN != 0 { &[2, 4, 5, 0xb4] } else { &[] };
             prop_assert_eq!(read.options, mss);
         }
+    }
+
+    #[test]
+    fn any_flags_are_sent_with_a_right_checksum_or_a_wrong_one(probe in any_probe(), craft in any_craft()) {
+        let probe = Probe { craft, ..probe };
+        let frame = probe.frame(&ENDS);
+        let is_crafted = probe.technique != Technique::Connect;
+        prop_assert_eq!(sum(&frame) == 0xffff, !(craft.badsum && is_crafted));
+        if !craft.badsum {
+            let read = Read::frame(&frame);
+            prop_assert_eq!(read.flags, craft.scanflags.filter(|_| is_crafted).unwrap_or(probe.flags()));
+            prop_assert_eq!(read.options.len() == 4 || !is_crafted, read.flags & TcpFlags::SYN != 0);
+        }
+    }
+
+    #[test]
+    fn a_second_opinion_reads_datagrams_and_echo_requests(
+        probe in probe_of(&[Technique::Udp, Technique::Echo]),
+        badsum: bool,
+    ) {
+        let probe = Probe { craft: Craft { badsum, ..Craft::default() }, ..probe };
+        let frame = probe.frame(&ENDS);
+        let right = sum(&frame) == 0xffff;
+        prop_assert_eq!(right, !badsum);
+        let sliced = SlicedPacket::from_ethernet(&frame).expect("an Ethernet frame");
+        let numbers = match &sliced.transport {
+            Some(TransportSlice::Udp(udp)) => {
+                prop_assert_eq!((udp.length(), udp.payload().len()), (8, 0));
+                prop_assert!(udp.checksum() != 0, "0 would be none");
+                (udp.source_port(), udp.destination_port())
+            }
+            Some(TransportSlice::Icmpv4(icmp)) => {
+                prop_assert_eq!((icmp.type_u8(), icmp.code_u8(), icmp.payload().len()), (8, 0, 0));
+                let [a, b, c, d] = icmp.bytes5to8();
+                (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+            }
+            Some(TransportSlice::Icmpv6(icmp)) => {
+                prop_assert_eq!((icmp.type_u8(), icmp.code_u8(), icmp.payload().len()), (128, 0, 0));
+                let [a, b, c, d] = icmp.bytes5to8();
+                (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+            }
+            other => panic!("neither UDP nor ICMP: {other:?}"),
+        };
+        prop_assert_eq!(numbers, (probe.flow.prober_port.0, probe.flow.port.0));
     }
 
     /// The reading of the frame asserts that its checksums are right.

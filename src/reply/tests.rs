@@ -155,7 +155,7 @@ fn an_icmp_error_is_read_with_what_it_quotes() {
 }
 
 #[test]
-fn an_icmp_error_that_quotes_too_little_or_not_tcp_says_nothing() {
+fn an_icmp_error_that_quotes_too_little_or_no_probe_says_nothing() {
     for family in Family::BOTH {
         let flow = flow(family);
         let (kind, code) = port_unreachable(family);
@@ -163,18 +163,52 @@ fn an_icmp_error_that_quotes_too_little_or_not_tcp_says_nothing() {
             let reply = read(&icmp(flow.host, &flow, kind, code, &quote(&flow, SEQ, segment_len)));
             assert_eq!(reply.body, Body::Other, "{segment_len} bytes");
         }
-        let udp = ip(flow.prober, flow.host, 17, &[0x9c, 0x40, 0, 80, 0, 8, 0, 0]);
-        assert_eq!(read(&icmp(flow.host, &flow, kind, code, &udp)).body, Body::Other);
+        for (protocol, first) in [(132, 0x9c), (1, 0), (58, 129)] {
+            let other = ip(flow.prober, flow.host, protocol, &[first, 0x40, 0, 80, 0, 8, 0, 0]);
+            assert_eq!(read(&icmp(flow.host, &flow, kind, code, &other)).body, Body::Other, "{protocol}");
+        }
+    }
+}
+
+#[test]
+fn an_icmp_error_quotes_datagrams_and_echo_requests_too() {
+    for family in Family::BOTH {
+        let (kind, code) = port_unreachable(family);
+        let udp = Flow { protocol: Protocol::Udp, ..flow(family) };
+        let datagram = ip(udp.prober, udp.host, 17, &[0x9c, 0x40, 0, 80, 0, 8, 0, 0]);
+        let reply = read(&icmp(udp.host, &udp, kind, code, &datagram));
+        assert!(reply.answers(&udp, 0) && !reply.answers(&flow(family), SEQ));
+        let (protocol, request) = if family == Family::Ipv4 { (1, 8) } else { (58, 128) };
+        let echo = Flow { protocol: Protocol::Icmp, port: Port(0), ..udp };
+        let request = ip(echo.prober, echo.host, protocol, &[request, 0, 0, 0, 0x9c, 0x40, 0, 0]);
+        let reply = read(&icmp(echo.host, &echo, kind, code, &request));
+        assert!(reply.answers(&echo, 0) && !reply.answers(&Flow { prober_port: Port(7), ..echo }, 0));
+    }
+}
+
+#[test]
+fn datagrams_and_echo_replies_are_read() {
+    for family in Family::BOTH {
+        let udp = Flow { protocol: Protocol::Udp, ..flow(family) };
+        let frame = |protocol, bytes: &[u8]| ethernet(&ip(udp.host, udp.prober, protocol, bytes));
+        let reply = read(&frame(17, &[0, 80, 0x9c, 0x40, 0, 9, 0, 0, 7]));
+        assert!(reply.answers(&udp, 0) && !reply.answers(&flow(family), SEQ));
+        assert_eq!(read(&frame(17, &[0, 80, 0x9c, 0x40, 0, 9])).body, Body::Other, "cut short");
+        let echo = Flow { protocol: Protocol::Icmp, port: Port(0), ..udp };
+        let (protocol, kind) = if family == Family::Ipv4 { (1, 0) } else { (58, 129) };
+        assert!(read(&frame(protocol, &[kind, 0, 0, 0, 0x9c, 0x40, 0, 0])).answers(&echo, 0));
+        assert!(!read(&frame(protocol, &[kind, 0, 0, 0, 0x9c, 0x41, 0, 0])).answers(&echo, 0));
+        assert!(!read(&frame(protocol, &[kind, 0, 0, 0, 0x9c, 0x40, 0, 1])).answers(&echo, 0));
     }
 }
 
 #[test]
 fn icmp_that_is_no_error_says_nothing() {
     let (v4, v6) = (flow(Family::Ipv4), flow(Family::Ipv6));
-    for kind in [0, 4, 5, 8, 12] {
+    for kind in [4, 5, 8, 12] {
         assert_eq!(read(&icmp(v4.host, &v4, kind, 0, &quote(&v4, SEQ, 20))).body, Body::Other, "{kind}");
     }
-    for kind in [128, 129, 133, 135] {
+    for kind in [128, 133, 135] {
         assert_eq!(read(&icmp(v6.host, &v6, kind, 0, &quote(&v6, SEQ, 20))).body, Body::Other, "{kind}");
     }
 }

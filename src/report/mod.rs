@@ -28,7 +28,7 @@ use crate::findings::Findings;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
-use crate::observation::{Connection, LogRecord, Observation};
+use crate::observation::{Connection, Decoy, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
@@ -138,6 +138,28 @@ pub struct ProbeRecord {
     /// What conntrack made of the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conntrack: Option<ConntrackState>,
+    /// What the filter did with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+    /// What the probes of decoys brought about; nothing above is of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decoys: Vec<DecoyRecord>,
+}
+
+/// What the probe of a decoy brought about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecoyRecord {
+    /// The address that it came from.
+    pub source: IpAddr,
+    /// What the host answered to the decoy.
+    pub reason: Reason,
+    /// Log lines that its probe caused.
+    pub log: Vec<LogRecord>,
+    /// Log lines of what had to follow.
+    pub followup: Vec<LogRecord>,
+    /// The rules and policies on its probe's way, in order.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    pub path: Option<Arc<Path>>,
     /// What the filter did with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
@@ -295,5 +317,11 @@ fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
         answer_path: observation.answer_path.clone(),
         conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
         verdict: observation.filter,
+        decoys: observation.decoys.iter().map(decoy).collect(),
     }
+}
+
+fn decoy(decoy: &Decoy) -> DecoyRecord {
+    let Observation { verdict, log, followup, path, filter, .. } = decoy.observation.clone();
+    DecoyRecord { source: decoy.source, reason: verdict.reason, log, followup, path, verdict: filter }
 }

@@ -105,8 +105,8 @@ impl Grounds {
 }
 
 fn is_of(check: &Check, probe: &Probe) -> bool {
-    (check.family, check.subject.technique(), check.port)
-        == (Some(probe.family()), Some(probe.technique), Some(probe.flow.port))
+    let port = Some(probe.flow.port).filter(|_| probe.technique.has_ports());
+    (check.family, check.subject.technique(), check.port) == (Some(probe.family()), Some(probe.technique), port)
 }
 
 impl Job {

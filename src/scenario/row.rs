@@ -75,7 +75,8 @@ pub fn read_expect(mut row: Table<'_>) -> Result<ExpectRow> {
         return Err(asks_nothing.into());
     }
     let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
-    if select.ports.is_none() && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
+    let is_of_scans = select.subjects.iter().all(|subject| subject.technique().is_some());
+    if !is_of_scans && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
         return Err(not_a_scan.into());
     }
     Ok(ExpectRow { select, state, log, verdict, rate, line })

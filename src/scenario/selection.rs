@@ -12,7 +12,8 @@ use crate::sensor::{Table, Value};
 pub struct Selection {
     /// What is checked.
     pub subjects: Vec<Subject>,
-    /// On which ports: set for scans, none for what is not a scan. A packet names its own.
+    /// On which ports: set for scans, none for what is not a scan, and for the echo request, which has no port. A packet
+    /// names its own.
     pub ports: Option<PortSet>,
     /// In which families.
     pub families: Vec<Family>,
@@ -47,7 +48,7 @@ pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
 
 fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
     let subjects = read_subjects(scan)?;
-    let scans = subjects.iter().filter(|subject| subject.technique().is_some()).count();
+    let scans = subjects.iter().filter(|subject| subject.technique().is_some_and(Technique::has_ports)).count();
     let ports = match row.take("ports") {
         Some(value) if scans == 0 => {
             return Err(value.error(format!("{} has no ports", subjects[0]), "remove `ports`").into());

@@ -26,6 +26,20 @@ fn examples() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
+/// An echo request asks for the host: its row has no ports, and says of it what it likes.
+#[test]
+fn a_row_of_the_echo_request_has_no_ports() {
+    let read = |row: &str| {
+        let text = format!("title = \"t\"\n[ruleset]\nv4 = \"rules.v4\"\n{row}\n");
+        let rules = |path: &Path| Ok(Source { name: path.into(), text: "*filter\nCOMMIT\n".into() });
+        Scenario::parse_with(Source { name: "s.toml".into(), text: text.into() }, &rules)
+    };
+    let row = |rest: &str| format!("[[expect]]\nscan = \"echo\"\n{rest}");
+    let scenario = read(&row("state = \"unfiltered\"\nlog = \"\"")).expect("a scenario");
+    assert_eq!((scenario.expect[0].select.ports.as_ref(), scenario.expect[0].state.is_some()), (None, true));
+    assert!(read(&row("ports = 80\nstate = \"unfiltered\"")).is_err());
+}
+
 #[test]
 fn every_example_is_read() {
     let scenarios = discover(&[examples()]).unwrap();

@@ -9,14 +9,18 @@ mod monitor;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv6Addr, TcpListener};
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
-use scanlab::net::Family;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
+use scanlab::net::{Family, Mac};
 use scanlab::port::PortSet;
+use scanlab::probe::Ends;
 
 const TARGET_MAC: &str = "02:00:5e:10:00:10";
 const SCANNER_MAC: &str = "02:00:5e:10:00:66";
@@ -92,6 +96,78 @@ impl Hosts {
         let command: Vec<String> = nmap(technique, family, ports);
         self.scanner.run(move || run(&command, ""))
     }
+
+    /// The same with more options, and the frames that the scanner put on the wire meanwhile.
+    pub fn nmap_on_the_wire(
+        &self,
+        technique: &str,
+        options: &[&str],
+        family: Family,
+        ports: &str,
+    ) -> (String, Vec<Vec<u8>>) {
+        let mut command: Vec<String> = nmap(technique, family, ports);
+        command.extend(options.iter().map(|option| (*option).to_owned()));
+        if technique == "-PE" {
+            // The host is asked for, and none of its ports.
+            command.retain(|word| !["-Pn", "-p", ports].contains(&word.as_str()));
+            command.push("-sn".to_owned());
+        }
+        self.scanner.run(move || {
+            let wire = Wire::open();
+            let xml = run(&command, "");
+            (xml, wire.sent())
+        })
+    }
+
+    /// A UDP service of the target: it answers every datagram with `answer`, or stays silent.
+    pub fn serve_udp(&self, port: u16, answer: Option<&'static str>) {
+        self.target.run(move || {
+            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).expect("a UDP socket on the target");
+            // Nobody asks for longer than that; the thread keeps the namespace alive.
+            socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket option");
+            thread::spawn(move || {
+                while let Ok((_, sender)) = socket.recv_from(&mut [0; 64]) {
+                    answer.map(|answer| socket.send_to(answer.as_bytes(), sender).expect("answer a datagram"));
+                }
+            });
+        });
+    }
+}
+
+/// Every frame of the namespace that the socket was made in, see packet(7).
+struct Wire(OwnedFd);
+
+impl Wire {
+    fn open() -> Wire {
+        let (kind, flags) = (SockType::Raw, SockFlag::SOCK_NONBLOCK);
+        let socket = socket(AddressFamily::Packet, kind, flags, SockProtocol::EthAll).expect("a packet socket");
+        Wire(socket)
+    }
+
+    /// What the scanner sent since, but for ARP and the neighbour discovery of its kernel.
+    fn sent(&self) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut frame = [0; 2048];
+        while let Ok(length) = recv(self.0.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+            let frame = &frame[..length];
+            let is_probe = frame[..6] == mac(TARGET_MAC) && frame[6..12] == mac(SCANNER_MAC) && frame[12..14] != [8, 6];
+            let is_neighbour = frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && (133..=137).contains(&frame[54]);
+            if is_probe && !is_neighbour {
+                frames.push(frame.to_vec());
+            }
+        }
+        frames
+    }
+}
+
+/// The addresses of scanner and target on the wire.
+pub fn ends() -> Ends {
+    let [prober, host] = [SCANNER_MAC, TARGET_MAC].map(|address| address.parse().expect("a MAC address"));
+    Ends { prober, host }
+}
+
+fn mac(text: &str) -> [u8; 6] {
+    text.parse::<Mac>().expect("a MAC address").0
 }
 
 /// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room
@@ -195,7 +271,7 @@ impl Drop for Namespace {
 }
 
 /// nmap lists a port on its own, or, when more than 25 are alike, in the `ports` of `extrareasons`.
-fn read_xml(xml: &str) -> Seen {
+pub fn read_xml(xml: &str) -> Seen {
     let mut seen = Seen::new();
     let mut port = 0;
     let mut collapsed = String::new();
