@@ -4,7 +4,6 @@
 mod binary;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use binary::{Ended, ended, share_the_machine};
