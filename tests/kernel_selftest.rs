@@ -39,8 +39,8 @@ fn selftest(arguments: &[&str]) -> Ended {
 #[test]
 fn every_fault_is_caught_or_changes_no_verdict() {
     let _machine = share_the_machine();
-    for flavour in ["nft", "legacy"] {
-        let ended = selftest(&["--format", "json", "--iptables", flavour]);
+    for (flavour, capture) in [("nft", "kmsg"), ("legacy", "kmsg"), ("nft", "nflog"), ("legacy", "nflog")] {
+        let ended = selftest(&["--format", "json", "--iptables", flavour, "--capture", capture]);
         let report = ended.report();
         let rows = report["faults"].as_array().expect("faults");
         let word = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a word").to_owned();

@@ -339,10 +339,9 @@ impl<'a> Lab<'a> {
                 let is_here = |(family, _): &(Family, &Source)| self.families.contains(family);
                 let rulesets: Vec<_> = self.blueprint.rulesets.iter().copied().filter(is_here).collect();
                 let iptables = &self.blueprint.equipment.iptables;
-                self.runtime.block_on(iptables.load(self.isolated, &rulesets))?;
                 match &self.copies {
-                    None => Ok(()),
-                    Some(copies) => self.runtime.block_on(iptables.load_copy(self.isolated, &copies.changed())),
+                    None => self.runtime.block_on(iptables.load(self.isolated, &rulesets)),
+                    Some(copies) => self.runtime.block_on(iptables.load_copy(self.isolated, &copies.all())),
                 }
             }
         }
@@ -398,13 +397,14 @@ fn plant(
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open`.
         Fault::LostTrace => {}
-        // The socket's own, see `NflogLines::open`.
-        Fault::LogOverrun if blueprint.equipment.capture == Capture::Nflog => {}
         Fault::StaleReply
         | Fault::WrongFence
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
-        | Fault::LogOverrun => link.sabotage(Saboteur::new(isolated, blueprint.interface, sabotage.clone())?),
+        | Fault::LogOverrun => {
+            let capture = blueprint.equipment.capture;
+            link.sabotage(Saboteur::new(isolated, blueprint.interface, capture, sabotage.clone())?);
+        }
     }
     Ok(())
 }

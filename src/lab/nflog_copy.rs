@@ -28,6 +28,11 @@ impl NflogCopies {
         Ok(NflogCopies { copies: rulesets.iter().map(copy).collect(), groups })
     }
 
+    /// All of them.
+    pub fn all(&self) -> Vec<(Family, &Source)> {
+        self.copies.iter().map(|(family, copy)| (*family, &copy.source)).collect()
+    }
+
     /// Those that differ from their originals.
     pub fn changed(&self) -> Vec<(Family, &Source)> {
         let changed = self.copies.iter().filter(|(_, copy)| !copy.groups.is_empty());

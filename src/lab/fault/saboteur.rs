@@ -9,12 +9,14 @@ use super::wire::Wire;
 use super::{Fault, Sabotage, log_flood};
 use crate::discovery;
 use crate::error::Result;
+use crate::lab::Capture;
 use crate::lab::namespace::Isolated;
 use crate::net::{InterfaceName, Mac};
 use crate::probe::Ends;
 
 /// Plants a fault on the link, and counts what of it the prober has read.
 pub struct Saboteur {
+    capture: Capture,
     sabotage: Arc<Sabotage>,
     wire: Wire,
     /// Frames that are on the link, or were passed over unread.
@@ -33,8 +35,13 @@ pub struct Moment<'a> {
 
 impl Saboteur {
     /// Takes his place at the host's end of the link.
-    pub fn new(isolated: &Isolated, interface: &InterfaceName, sabotage: Arc<Sabotage>) -> Result<Saboteur> {
-        Ok(Saboteur { sabotage, wire: Wire::open(isolated, interface)?, unread: RefCell::default() })
+    pub fn new(
+        isolated: &Isolated,
+        interface: &InterfaceName,
+        capture: Capture,
+        sabotage: Arc<Sabotage>,
+    ) -> Result<Saboteur> {
+        Ok(Saboteur { capture, sabotage, wire: Wire::open(isolated, interface)?, unread: RefCell::default() })
     }
 
     /// Acts if `frame`, which is about to be sent, is a probe. `send` puts a frame on the link from the prober's side.
@@ -45,9 +52,10 @@ impl Saboteur {
             Fault::ResetOfAStranger => self.inject(asked.reset_of_a_stranger()),
             Fault::ResetOutOfWindow => self.inject(asked.reset_out_of_window()),
             Fault::WrongFence => self.answer_other_fences(moment),
-            Fault::LogOverrun if self.sabotage.planted() == 0 => {
-                log_flood::overrun(&self.sabotage, moment.host, moment.ends, send)
-            }
+            Fault::LogOverrun if self.sabotage.planted() == 0 => match self.capture {
+                Capture::Kmsg => log_flood::overrun(&self.sabotage, moment.host, moment.ends, send),
+                Capture::Nflog => log_flood::overfill(&self.sabotage, moment.host, moment.ends, send),
+            },
             // Once is enough; and these are planted elsewhere.
             Fault::LogOverrun | Fault::BlindLog | Fault::LostTrace | Fault::FullConntrack => Ok(()),
         }
