@@ -16,7 +16,7 @@ use binary::{Ended, ended, share_the_machine};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ordinary::{Home, Tun, USER};
+use ordinary::{Home, KILLED, Tun, USER};
 use serde_json::Value;
 
 const RULES: &str = "\
@@ -54,7 +54,7 @@ const SENSOR: &str =
     "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nwatched = { HTTP = 80 }\nscans = [\"xmas\", \"syn\"]\n";
 
 fn home() -> Home {
-    Home::new(&[("rules.v4", RULES), ("s.toml", SCENARIO), ("sensor.toml", SENSOR)])
+    Home::new(USER, &[("rules.v4", RULES), ("s.toml", SCENARIO), ("sensor.toml", SENSOR)])
 }
 
 fn run(mut command: Command) -> Ended {
@@ -113,23 +113,21 @@ fn mutants_end_as_they_do_for_root() {
 #[test]
 fn the_instrument_notices_its_faults() {
     let _machine = share_the_machine();
-    for flavour in ["nft", "legacy"] {
-        let arguments = ["selftest", "--format", "json", "--iptables", flavour];
-        let user = run(home().as_user(Tun::ForEverybody, &arguments));
-        let root = run(home().as_root(&[&arguments[..], &["--capture", "nflog"]].concat()));
-        let outcomes = |ended: &Ended| {
-            let faults = measured(ended)["faults"].as_array().expect("faults").clone();
-            faults.iter().map(|row| (row["fault"].clone(), row["outcome"].clone())).collect::<Vec<_>>()
-        };
-        assert_eq!(outcomes(&user), outcomes(&root), "{} {}", user.stdout, user.stderr);
-        assert_eq!(user.status, root.status);
-    }
+    let arguments = ["selftest", "--format", "json"];
+    let user = run(home().as_user(Tun::ForEverybody, &arguments));
+    let root = run(home().as_root(&[&arguments[..], &["--capture", "nflog"]].concat()));
+    let outcomes = |ended: &Ended| {
+        let faults = measured(ended)["faults"].as_array().expect("faults").clone();
+        faults.iter().map(|row| (row["fault"].clone(), row["outcome"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&user), outcomes(&root), "{} {}", user.stdout, user.stderr);
+    assert_eq!(user.status, root.status);
 }
 
 #[test]
 fn a_ruleset_that_is_refused_is_an_input_error() {
     let _machine = share_the_machine();
-    let home = Home::new(&[("rules.v4", "*filter\n-A INPUT -p tcp -j NOWHERE\nCOMMIT\n")]);
+    let home = Home::new(USER, &[("rules.v4", "*filter\n-A INPUT -p tcp -j NOWHERE\nCOMMIT\n")]);
     for flavour in ["nft", "legacy"] {
         let ended = run(home.as_user(Tun::ForEverybody, &["scan", "--rules", "rules.v4", "--iptables", flavour]));
         assert_eq!(ended.status, Some(2), "{}", ended.stderr);
@@ -151,8 +149,7 @@ fn what_is_in_the_way_is_named() {
     for arguments in commands {
         hear("TUN device for root", arguments, run(home.as_user(Tun::ForRoot, arguments)));
         hear("no TUN device", arguments, run(home.as_user(Tun::Missing, arguments)));
-        let child = home.as_user_without_user_namespaces(arguments);
-        hear("no user namespaces", arguments, ended(child.wait_with_output().expect("it ends")));
+        hear("no user namespaces", arguments, ended(home.as_user_without_user_namespaces(arguments)));
     }
     let kmsg = ["run", "--capture", "kmsg"];
     hear("kmsg is asked for", &kmsg, run(home.as_user(Tun::ForEverybody, &kmsg)));
@@ -171,8 +168,7 @@ fn doctor_tells_an_ordinary_user_what_is_missing() {
     hear("able", run(home.as_user(Tun::ForEverybody, &["doctor"])), 0);
     hear("TUN device for root", run(home.as_user(Tun::ForRoot, &["doctor"])), 3);
     hear("no TUN device", run(home.as_user(Tun::Missing, &["doctor"])), 3);
-    let child = home.as_user_without_user_namespaces(&["doctor"]);
-    hear("no user namespaces", ended(child.wait_with_output().expect("it ends")), 3);
+    hear("no user namespaces", ended(home.as_user_without_user_namespaces(&["doctor"])), 3);
     insta::with_settings!({filters => vec![
         (r"on Linux \S+", "on Linux RELEASE"),
         (r"ok       \d+\.\d+\.\d+ \((\w+)\)", "ok       VERSION ($1)"),
@@ -201,10 +197,10 @@ fn nobody_else_can_lock_a_legacy_lab_out() {
 #[test]
 fn a_kill_leaves_nothing() {
     let _machine = share_the_machine();
-    let home = home();
+    let home = Home::new(KILLED, &[]);
     fs::create_dir(home.path().join("tmp")).expect("a folder");
     let hardened = ["run", "--format", "json"];
-    for moment in (0..24).map(|step| Duration::from_millis(step * 40)) {
+    for moment in (0..16).map(|step| Duration::from_millis(step * 40)) {
         let mut child = home.as_user(Tun::ForEverybody, &hardened).spawn().expect("the program starts");
         wait_for("the user's process", || !processes_of_the_user().is_empty());
         thread::sleep(moment);
@@ -231,7 +227,7 @@ fn processes_of_the_user() -> BTreeSet<String> {
     let is_the_users = |status: &str| {
         let user = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
         let is_alive = !status.contains("State:\tZ");
-        is_alive && user.split_ascii_whitespace().next() == Some(&USER.to_string())
+        is_alive && user.split_ascii_whitespace().next() == Some(&KILLED.to_string())
     };
     let of_user =
         processes.filter(|path| fs::read_to_string(path.join("status")).is_ok_and(|status| is_the_users(&status)));

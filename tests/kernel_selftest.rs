@@ -39,8 +39,15 @@ fn selftest(arguments: &[&str]) -> Ended {
 #[test]
 fn every_fault_is_caught_or_changes_no_verdict() {
     let _machine = share_the_machine();
-    for (flavour, link) in [("nft", "tap"), ("legacy", "tap"), ("nft", "tun")] {
-        let ended = selftest(&["--format", "json", "--iptables", flavour, "--link", link]);
+    let equipments = [
+        ("nft", "kmsg", "tap"),
+        ("legacy", "kmsg", "tap"),
+        ("nft", "nflog", "tap"),
+        ("legacy", "nflog", "tap"),
+        ("nft", "kmsg", "tun"),
+    ];
+    for (flavour, capture, link) in equipments {
+        let ended = selftest(&["--format", "json", "--iptables", flavour, "--capture", capture, "--link", link]);
         let report = ended.report();
         let rows = report["faults"].as_array().expect("faults");
         let word = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a word").to_owned();

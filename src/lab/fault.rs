@@ -29,7 +29,8 @@ pub enum Fault {
     ResetOfAStranger,
     /// Before the answer to a probe comes a RST from the right address, with numbers that do not fit the probe.
     ResetOutOfWindow,
-    /// The kernel's log wraps around between a probe and the reading of its line.
+    /// The kernel's log wraps around between a probe and the reading of its line; where lines come through NFLOG, its
+    /// socket has no room for them.
     LogOverrun,
     /// The namespace's conntrack table has no room for a new connection.
     FullConntrack,

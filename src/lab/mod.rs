@@ -522,15 +522,12 @@ fn plant(
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open`.
         Fault::LostTrace => {}
-        // The socket's own, see `NflogLines::open`.
-        Fault::LogOverrun if blueprint.equipment.capture == Capture::Nflog => {}
         Fault::StaleReply
         | Fault::WrongFence
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
         | Fault::LogOverrun => {
-            let (interface, mode) = (blueprint.interface, blueprint.equipment.link);
-            link.sabotage(Saboteur::new(isolated, interface, mode, sabotage.clone())?);
+            link.sabotage(Saboteur::new(isolated, blueprint.interface, blueprint.equipment, sabotage.clone())?);
         }
     }
     Ok(())

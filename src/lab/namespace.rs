@@ -39,7 +39,11 @@ impl Isolated {
                     .into()
             }
             error => crate::error::Error::from(CannotMeasure::System {
-                operation: "make a network namespace".to_owned(),
+                operation: match error {
+                    // Each user has a limit (namespaces(7), `/proc/sys/user`).
+                    nix::Error::ENOSPC => "make a network namespace within user.max_net_namespaces".to_owned(),
+                    _ => "make a network namespace".to_owned(),
+                },
                 source: error.into(),
             }),
         })?;

@@ -2,6 +2,7 @@
 //! the kernel would print it. The socket is the lab's own, so nobody has to take turns.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::CString;
 use std::sync::Arc;
 
@@ -86,10 +87,11 @@ impl Renderer {
     /// The name of an interface of this thread's namespace, which is the lab's.
     fn interface(&mut self, index: Option<u32>) -> Result<Option<String>> {
         let Some(index) = index else { return Ok(None) };
-        if !self.interfaces.contains_key(&index) {
-            self.interfaces.insert(index, name(index)?);
-        }
-        Ok(self.interfaces.get(&index).cloned())
+        let known = match self.interfaces.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(name(index)?),
+        };
+        Ok(Some(known.clone()))
     }
 }
 

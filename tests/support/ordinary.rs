@@ -5,15 +5,15 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A user that has no process but those of the test: nobody else has this number.
+/// Users whose numbers nobody else has; [`KILLED`] has no process but those of one test.
 pub const USER: u32 = 64_738;
+pub const KILLED: u32 = 64_739;
 
 /// `/dev/net/tun` of the user.
 #[derive(Debug, Clone, Copy)]
@@ -23,29 +23,25 @@ pub enum Tun {
     Missing,
 }
 
-/// Whether the user's machine has user namespaces.
-#[derive(Debug, Clone, Copy)]
-pub enum UserNamespaces {
-    On,
-    Off,
+/// A folder that the user may read, with a copy of the program, since the one where it was built may be closed to others.
+pub struct Home {
+    folder: TempDir,
+    user: u32,
 }
 
-/// A folder that the user may read, with a copy of the program, since the one where it was built may be closed to others.
-pub struct Home(TempDir);
-
 impl Home {
-    pub fn new(files: &[(&str, &str)]) -> Home {
+    pub fn new(user: u32, files: &[(&str, &str)]) -> Home {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("open the folder");
         fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), folder.path().join("scanlab")).expect("copy scanlab");
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("write a file");
         }
-        Home(folder)
+        Home { folder, user }
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     pub fn program(&self) -> PathBuf {
@@ -74,33 +70,38 @@ impl Home {
             &format!("mount -t tmpfs none /dev/net && {device} && exec \"$@\""),
             "sh",
         ]);
-        command.args(SETPRIV).args([&format!("--reuid={USER}"), &format!("--regid={USER}")]);
-        command.arg(self.program()).args(arguments);
+        command.args(self.become_the_user()).arg(self.program()).args(arguments);
         self.at_home(command)
     }
 
     /// As [`Home::as_user`], in a user namespace in which no other may be made: what root does there reaches nobody else
-    /// (namespaces(7), `/proc/sys/user`).
-    pub fn as_user_without_user_namespaces(&self, arguments: &[&str]) -> Child {
-        let mut shell = Command::new("unshare");
-        shell.args(["--user", "sh", "-s", self.program().to_str().expect("UTF-8")]).args(arguments);
-        let mut shell = self.at_home(shell).stdin(Stdio::piped()).spawn().expect("unshare");
-        let mut orders = shell.stdin.take().expect("a pipe");
-        writeln!(orders, "readlink /proc/self/ns/user >&2").expect("give an order");
-        let process = Path::new("/proc").join(shell.id().to_string());
+    /// (namespaces(7), `/proc/sys/user`). The TUN device is the machine's own.
+    pub fn as_user_without_user_namespaces(&self, arguments: &[&str]) -> Output {
+        // It lives until its input ends.
+        let mut keeper =
+            Command::new("unshare").args(["--user", "cat"]).stdin(Stdio::piped()).spawn().expect("unshare");
+        let process = Path::new("/proc").join(keeper.id().to_string());
         let own = fs::read_link("/proc/self/ns/user").expect("procfs");
-        while fs::read_link(process.join("ns/user")).expect("the shell lives") == own {
+        while fs::read_link(process.join("ns/user")).expect("the keeper lives") == own {
             std::thread::yield_now();
         }
         for map in ["uid_map", "gid_map"] {
             fs::write(process.join(map), "0 0 100000").expect("every user is there");
         }
-        let drop = SETPRIV.join(" ");
-        let order = format!(
-            "echo 0 > /proc/sys/user/max_user_namespaces && exec {drop} --reuid={USER} --regid={USER} \"$@\" </dev/null"
-        );
-        writeln!(orders, "{order}").expect("give an order");
-        shell
+        let mut command = Command::new("nsenter");
+        command.args(["--user", "--target", &keeper.id().to_string(), "sh", "-c"]);
+        command.args(["echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"", "sh"]);
+        command.args(self.become_the_user()).arg(self.program()).args(arguments);
+        let output = self.at_home(command).output().expect("nsenter");
+        drop(keeper.stdin.take());
+        keeper.wait().expect("it ends");
+        output
+    }
+
+    fn become_the_user(&self) -> Vec<String> {
+        let user = self.user;
+        let words = "setpriv --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all";
+        words.split(' ').map(str::to_owned).chain([format!("--reuid={user}"), format!("--regid={user}")]).collect()
     }
 
     fn at_home(&self, mut command: Command) -> Command {
@@ -111,5 +112,3 @@ impl Home {
         command
     }
 }
-
-const SETPRIV: [&str; 5] = ["setpriv", "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"];

@@ -1,4 +1,5 @@
-//! The kernel's log, overrun for real: canaries are logged until the ring has wrapped, and nobody reads.
+//! What log lines are read from, overrun for real: canaries are logged until the kernel's ring has wrapped, or until a
+//! socket has no room for more, and nobody reads.
 
 use super::Sabotage;
 use crate::canary;
@@ -16,6 +17,23 @@ const STEP: u32 = 256;
 
 /// The numbers of these canaries; those of the lab count from 1.
 const FIRST: u32 = 0x8000_0000;
+
+/// More packets than a socket that was starved has room for: it holds two or three.
+const OVERFILLING: u32 = 64;
+
+/// Has packet after packet logged to a socket that has no room for them. Its reader meets the loss by itself.
+pub fn overfill(
+    sabotage: &Sabotage,
+    host: std::net::Ipv4Addr,
+    ends: &Ends,
+    send: impl Fn(&[u8]) -> Result<()>,
+) -> Result<()> {
+    for number in 0..OVERFILLING {
+        send(&canary::frame(canary::flow(Family::Ipv4, host.into(), FIRST + number), ends))?;
+        sabotage.plant(1);
+    }
+    Ok(())
+}
 
 /// Has line after line logged, until the kernel says that those which came first are overwritten.
 ///

@@ -8,13 +8,14 @@ use super::forgery::Asked;
 use super::wire::Wire;
 use super::{Fault, Sabotage, log_flood};
 use crate::error::Result;
-use crate::lab::LinkMode;
 use crate::lab::namespace::Isolated;
+use crate::lab::{Capture, Equipment, LinkMode};
 use crate::net::InterfaceName;
 use crate::probe::Ends;
 
 /// Plants a fault on the link, and counts what of it the prober has read.
 pub struct Saboteur {
+    capture: Capture,
     sabotage: Arc<Sabotage>,
     mode: LinkMode,
     wire: Wire,
@@ -38,10 +39,11 @@ impl Saboteur {
     pub fn new(
         isolated: &Isolated,
         interface: &InterfaceName,
-        mode: LinkMode,
+        equipment: &Equipment,
         sabotage: Arc<Sabotage>,
     ) -> Result<Saboteur> {
-        Ok(Saboteur { sabotage, mode, wire: Wire::open(isolated, interface)?, unread: RefCell::default() })
+        let (wire, unread) = (Wire::open(isolated, interface)?, RefCell::default());
+        Ok(Saboteur { sabotage, mode: equipment.link, capture: equipment.capture, wire, unread })
     }
 
     /// Acts if `frame`, which is about to be sent, is a probe. `send` puts a frame on the link from the prober's side,
@@ -62,9 +64,10 @@ impl Saboteur {
                 LinkMode::Tap => self.inject(other),
                 LinkMode::Tun => self.planted(other, send_packet(other)),
             }),
-            Fault::LogOverrun if self.sabotage.planted() == 0 => {
-                log_flood::overrun(&self.sabotage, moment.host, moment.ends, send)
-            }
+            Fault::LogOverrun if self.sabotage.planted() == 0 => match self.capture {
+                Capture::Kmsg => log_flood::overrun(&self.sabotage, moment.host, moment.ends, send),
+                Capture::Nflog => log_flood::overfill(&self.sabotage, moment.host, moment.ends, send),
+            },
             // Once is enough; and these are planted elsewhere.
             Fault::LogOverrun | Fault::BlindLog | Fault::LostTrace | Fault::FullConntrack => Ok(()),
         }
