@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::error::Result;
+use crate::error::{InputError, Result};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
 
 /// What labs are made with.
@@ -25,6 +25,8 @@ pub enum FlavourArgument {
     Nft,
     /// iptables-legacy-restore
     Legacy,
+    /// One after the other: what they do not do alike is a mismatch
+    Both,
 }
 
 /// What lies between prober and host.
@@ -48,9 +50,26 @@ pub enum CaptureArgument {
 }
 
 impl EquipmentArguments {
-    /// Finds what was asked for on this machine.
+    /// Finds what was asked for on this machine, when it is one flavour.
     pub fn find(&self, link: LinkMode) -> Result<Equipment> {
-        Ok(Equipment { link, capture: self.capture.into(), ..usual(self.iptables)? })
+        if self.iptables == FlavourArgument::Both {
+            let hint = "run it once with nft and once with legacy";
+            return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
+        }
+        self.of(self.iptables, link)
+    }
+
+    /// Finds what was asked for on this machine: one, or both flavours.
+    pub fn find_all(&self, link: LinkMode) -> Result<Vec<Equipment>> {
+        let flavours = match self.iptables {
+            FlavourArgument::Both => vec![FlavourArgument::Nft, FlavourArgument::Legacy],
+            one => vec![one],
+        };
+        flavours.into_iter().map(|flavour| self.of(flavour, link)).collect()
+    }
+
+    fn of(&self, flavour: FlavourArgument, link: LinkMode) -> Result<Equipment> {
+        Ok(Equipment { link, capture: self.capture.into(), ..usual(flavour)? })
     }
 }
 
@@ -62,7 +81,7 @@ pub fn usual(flavour: FlavourArgument) -> Result<Equipment> {
 impl From<FlavourArgument> for Flavour {
     fn from(argument: FlavourArgument) -> Flavour {
         match argument {
-            FlavourArgument::Auto => Flavour::Auto,
+            FlavourArgument::Auto | FlavourArgument::Both => Flavour::Auto,
             FlavourArgument::Nft => Flavour::Nft,
             FlavourArgument::Legacy => Flavour::Legacy,
         }

@@ -90,11 +90,19 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
     }
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
-    let equipment = options.equipment.find(options.link.into())?;
+    let flavours = options.equipment.find_all(options.link.into())?;
     let listen = options.listen.iter().flat_map(PortSet::iter);
     let services: Vec<Service> = listen.map(|port| Service { port, greeting: None }).collect();
+    let host = Host {
+        mac: options.mac,
+        vendor: vendors.lookup(options.mac).nmap,
+        interface: options.interface.to_string(),
+        addresses: vec![addresses.host(family).to_string()],
+    };
+    let probes = probes(&techniques, family, addresses, &options.ports);
+    let lint = options.trace.then(|| super::check::lint(&rulesets));
     let blueprint = Blueprint {
-        equipment: &equipment,
+        equipment: &flavours[0],
         interface: &options.interface,
         mac: options.mac,
         addresses: &addresses,
@@ -103,23 +111,25 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         watch: if options.trace { Watch::Paths } else { Watch::Replies },
         fault: None,
     };
-    let probes = probes(&techniques, family, addresses, &options.ports);
-    let (observations, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
-    let host = Host {
-        mac: options.mac,
-        vendor: vendors.lookup(options.mac).nmap,
-        interface: options.interface.to_string(),
-        addresses: vec![addresses.host(family).to_string()],
-    };
-    let seen: Vec<_> = probes.into_iter().zip(observations).collect();
-    let findings = if options.trace { Some(findings(&blueprint)?) } else { None };
-    let lint = options.trace.then(|| super::check::lint(&rulesets));
-    let report = Report { findings, lint, ..Report::of_scan(host, &seen, super::environment(&equipment, weather)) };
+    let reports = flavours.iter().map(|equipment| {
+        let seen = seen(&Blueprint { equipment, ..blueprint.clone() }, &probes, &host)?;
+        Ok(Report { lint: lint.clone(), ..seen })
+    });
+    let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     super::print(&match options.format {
         Format::Table => scan_text(&report),
         Format::Json => report::to_json(&report),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The report of one flavour.
+fn seen(blueprint: &Blueprint, probes: &[Probe], host: &Host) -> Result<Report> {
+    let (observations, weather) = Lab::run(blueprint, |lab| Ok((lab.send(probes)?, lab.weather.clone())))?;
+    let seen: Vec<_> = probes.iter().copied().zip(observations).collect();
+    let findings = if blueprint.watch == Watch::Paths { Some(findings(blueprint)?) } else { None };
+    let environment = super::environment(blueprint.equipment, weather);
+    Ok(Report { findings, ..Report::of_scan(host.clone(), &seen, environment) })
 }
 
 /// What nothing can reach in the rulesets of the scan, in both families.
@@ -130,6 +140,7 @@ fn findings(blueprint: &Blueprint) -> Result<Findings> {
 
 fn scan_text(report: &Report) -> String {
     let parts = [
+        Some(report::flavours_block(report, super::width())).filter(|block| !block.is_empty()),
         Some(report::scan_table(report, super::width())),
         report.findings.as_ref().map(|findings| report::findings_table(findings, super::width())),
         report.lint.as_ref().map(|lint| report::lint_table(lint, super::width())),

@@ -69,7 +69,8 @@ impl Rulebook {
     fn policy(&self, event: &Event) -> Step {
         let key = (event.family, event.table.to_vec(), event.chain.to_vec());
         let declared = self.policies.get(&key).cloned();
-        let undeclared = || policy_step(&text(event.table), &text(event.chain), None, Policy::Accept);
+        let policy = if event.verdict == Code::Drop { Policy::Drop } else { Policy::Accept };
+        let undeclared = || policy_step(&text(event.table), &text(event.chain), None, policy);
         let step = declared.unwrap_or_else(undeclared);
         Step { verdict: verdict(event.verdict, &step.verdict), ..step }
     }
