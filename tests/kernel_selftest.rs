@@ -52,12 +52,8 @@ fn every_fault_is_caught_or_changes_no_verdict() {
         let rows = report["faults"].as_array().expect("faults");
         let word = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a word").to_owned();
         let found: Vec<_> = rows.iter().map(|row| (word(row, "fault"), word(row, "outcome"))).collect();
-        let expected: Vec<_> = ENDINGS
-            .into_iter()
-            // x_tables tells no traces that could be lost.
-            .filter(|(fault, _)| *fault != "lost trace" || flavour == "nft")
-            .map(|(fault, outcome)| (fault.to_owned(), outcome.to_owned()))
-            .collect();
+        let expected: Vec<_> =
+            ENDINGS.into_iter().map(|(fault, outcome)| (fault.to_owned(), outcome.to_owned())).collect();
         assert_eq!(found, expected, "{}", ended.stdout);
         assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
     }
@@ -80,8 +76,12 @@ fn conntrack_count() -> String {
 }
 
 /// What comes of these probes in a lab with this fault. Its only rule makes conntrack track.
-fn lab_with(sabotage: &std::sync::Arc<Sabotage>, link: LinkMode, probes: &[Probe]) -> Result<Vec<Observation>, Error> {
-    let usual = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+fn lab_with(
+    (flavour, link): (Flavour, LinkMode),
+    sabotage: &std::sync::Arc<Sabotage>,
+    probes: &[Probe],
+) -> Result<Vec<Observation>, Error> {
+    let usual = Equipment::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let equipment = Equipment { link, ..usual };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let tracking = "*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
@@ -106,10 +106,12 @@ fn syn() -> Probe {
 #[test]
 fn each_fault_is_really_planted_and_met() {
     let _machine = share_the_machine();
-    let links = [LinkMode::Tap, LinkMode::Tun];
-    for (link, fault) in links.into_iter().flat_map(|link| Fault::ALL.map(|fault| (link, fault))) {
+    let all = |flavour, link| Fault::ALL.map(|fault| ((flavour, link), fault));
+    let of_nft = [all(Flavour::Nft, LinkMode::Tap), all(Flavour::Nft, LinkMode::Tun)].concat();
+    let of_legacy = [((Flavour::Legacy, LinkMode::Tap), Fault::LostTrace)];
+    for (equipment, fault) in of_nft.into_iter().chain(of_legacy) {
         let sabotage = Sabotage::new(fault);
-        let found = lab_with(&sabotage, link, &[syn()]);
+        let found = lab_with(equipment, &sabotage, &[syn()]);
         assert!(sabotage.declined().is_none(), "{fault:?}: {:?}", sabotage.declined());
         assert!(sabotage.planted() > 0 && sabotage.met() > 0, "{fault:?}: {sabotage:?}, {found:?}");
         match fault {
@@ -137,7 +139,7 @@ fn assert_ends_in(found: &Result<Vec<Observation>, Error>, words: &str) {
 fn a_fault_that_the_instrument_never_met_is_not_planted() {
     let _machine = share_the_machine();
     let sabotage = Sabotage::new(Fault::StaleReply);
-    let found = lab_with(&sabotage, LinkMode::Tap, &[]).expect("an idle lab stands");
+    let found = lab_with((Flavour::Auto, LinkMode::Tap), &sabotage, &[]).expect("an idle lab stands");
     assert!(found.is_empty());
     assert_eq!(judge(&sabotage, &Ok(Vec::new())).0, Outcome::NotPlanted);
 }

@@ -19,6 +19,7 @@ use crate::report::{self, Report};
 use crate::run::{self, Settings};
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::SensorFile;
+use crate::vendor::VendorDb;
 
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]
@@ -43,22 +44,28 @@ pub struct Options {
 pub fn check(options: Options) -> Result<ExitCode> {
     let scenario = scenario(&options)?;
     // Whoever checks before he deploys finds nothing of it in his log.
-    let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
+    let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
     let vendors = Arc::new(super::run::vendors(None)?);
-    let jobs = usize::from(super::run::default_jobs());
-    let settings = Settings { equipment: equipment.clone(), jobs, vendors };
-    let rulesets = run::rulesets(&scenario);
-    let swept = (scenario.clone(), equipment.clone(), rulesets.clone());
-    let found = super::interruptible(run::run(vec![scenario], settings))?;
-    let findings = super::interruptible_blocking(move || findings(&swept.0, &swept.1, &swept.2))?;
-    let environment = super::environment(&equipment, found.weather.clone());
-    let report =
-        Report { findings: Some(findings), lint: Some(lint(&rulesets)), ..Report::of_run(&found, environment) };
+    let reports = flavours.into_iter().map(|equipment| check_with(equipment, &scenario, &vendors));
+    let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     super::print(&match options.format {
         Format::Table => text(&report),
         Format::Json => report::to_json(&report),
     })?;
-    Ok(ExitCode::from(super::run::status(&found)))
+    Ok(ExitCode::from(super::run::status(&report)))
+}
+
+/// The report of one flavour.
+fn check_with(equipment: Equipment, scenario: &Scenario, vendors: &Arc<VendorDb>) -> Result<Report> {
+    let jobs = usize::from(super::run::default_jobs());
+    let settings = Settings { equipment: equipment.clone(), jobs, vendors: Arc::clone(vendors) };
+    let rulesets = run::rulesets(scenario);
+    let lint = Some(lint(&rulesets));
+    let found = super::interruptible(run::run(vec![scenario.clone()], settings))?;
+    let environment = super::environment(&equipment, found.weather.clone());
+    let scenario = scenario.clone();
+    let findings = super::interruptible_blocking(move || findings(&scenario, &equipment, &rulesets))?;
+    Ok(Report { findings: Some(findings), lint, ..Report::of_run(&found, environment) })
 }
 
 /// What is wrong with the text of these rulesets.
@@ -94,6 +101,7 @@ fn text(report: &Report) -> String {
     let parts = [
         report.findings.as_ref().map(|findings| report::findings_table(findings, width)),
         report.lint.as_ref().map(|lint| report::lint_table(lint, width)),
+        Some(report::flavours_block(report, width)).filter(|block| !block.is_empty()),
         Some(report::run_table(report, width)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::error::Result;
+use crate::error::{InputError, Result};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
 
 /// What labs are made with.
@@ -25,6 +25,8 @@ pub enum FlavourArgument {
     Nft,
     /// iptables-legacy-restore
     Legacy,
+    /// One after the other: what they do not do alike is a mismatch
+    Both,
 }
 
 /// What lies between prober and host.
@@ -48,20 +50,32 @@ pub enum CaptureArgument {
 }
 
 impl EquipmentArguments {
-    /// Finds what was asked for on this machine. Where nobody asked for a capture, the kernel's own log is read if this
-    /// user may do it: the rules stay what they are.
+    /// Finds what was asked for on this machine, when it is one flavour.
     pub fn find(&self, link: LinkMode) -> Result<Equipment> {
-        self.find_with(link, Capture::usual)
+        if self.iptables == FlavourArgument::Both {
+            let hint = "run it once with nft and once with legacy";
+            return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
+        }
+        self.of(self.iptables, link, Capture::usual)
     }
 
-    /// The same, but `otherwise` tells the capture that nobody asked for.
-    pub fn find_with(&self, link: LinkMode, otherwise: impl FnOnce() -> Capture) -> Result<Equipment> {
+    /// Finds what was asked for on this machine: one, or both flavours. Where nobody asked for a capture, `otherwise` tells
+    /// it.
+    pub fn find_all(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Vec<Equipment>> {
+        let flavours = match self.iptables {
+            FlavourArgument::Both => vec![FlavourArgument::Nft, FlavourArgument::Legacy],
+            one => vec![one],
+        };
+        flavours.into_iter().map(|flavour| self.of(flavour, link, otherwise)).collect()
+    }
+
+    fn of(&self, flavour: FlavourArgument, link: LinkMode, otherwise: fn() -> Capture) -> Result<Equipment> {
         let capture = match self.capture {
             CaptureArgument::Auto => otherwise(),
             CaptureArgument::Kmsg => Capture::Kmsg,
             CaptureArgument::Nflog => Capture::Nflog,
         };
-        Ok(Equipment { link, capture, ..usual(self.iptables)? })
+        Ok(Equipment { link, capture, ..usual(flavour)? })
     }
 }
 
@@ -73,7 +87,7 @@ pub fn usual(flavour: FlavourArgument) -> Result<Equipment> {
 impl From<FlavourArgument> for Flavour {
     fn from(argument: FlavourArgument) -> Flavour {
         match argument {
-            FlavourArgument::Auto => Flavour::Auto,
+            FlavourArgument::Auto | FlavourArgument::Both => Flavour::Auto,
             FlavourArgument::Nft => Flavour::Nft,
             FlavourArgument::Legacy => Flavour::Legacy,
         }

@@ -11,8 +11,9 @@ use super::equipment::{EquipmentArguments, LinkArgument};
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
+use crate::lab::Capture;
 use crate::report::{self, Report};
-use crate::run::{RunReport, Settings};
+use crate::run::Settings;
 use crate::scenario::{Scenario, discover};
 use crate::vendor::VendorDb;
 use crate::{built_in, run};
@@ -56,20 +57,25 @@ pub fn default_jobs() -> u16 {
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
 pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
-    let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
-    let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
-    let settings = Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors };
-    let found = super::interruptible(run::run(scenarios, settings))?;
-    let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
-    syslog.map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
-    let report = Report::of_run(&found, super::environment(&equipment, found.weather.clone()));
+    let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
+    let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
+    let reports = flavours.into_iter().map(|equipment| {
+        let settings =
+            Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors: Arc::clone(&vendors) };
+        let found = super::interruptible(run::run(scenarios.clone(), settings))?;
+        let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
+        // Of two flavours the lines of the first.
+        syslog.take().map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
+        Ok(Report::of_run(&found, super::environment(&equipment, found.weather.clone())))
+    });
+    let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     let covered = options.min_coverage.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
     super::print(&match options.format {
-        Format::Table => report::run_table(&report, super::width()),
+        Format::Table => report::flavours_block(&report, super::width()) + &report::run_table(&report, super::width()),
         Format::Json => report::to_json(&report),
     })?;
-    Ok(ExitCode::from(match status(&found) {
+    Ok(ExitCode::from(match status(&report) {
         0 if !covered => 1,
         status => status,
     }))
@@ -111,9 +117,10 @@ pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
 }
 
 /// The exit status that the outcomes ask for.
-pub fn status(found: &RunReport) -> u8 {
-    let worst = found.scenarios.iter().map(|scenario| scenario.outcome).min();
+pub fn status(report: &Report) -> u8 {
+    let worst = report.scenarios.iter().flatten().map(|scenario| scenario.outcome).min();
     match worst {
+        _ if report.flavours_differ() => 1,
         Some(Outcome::Mismatched) => 1,
         Some(Outcome::NotRun) | None => 3,
         Some(Outcome::Known | Outcome::Matched) => 0,

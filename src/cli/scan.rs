@@ -24,8 +24,9 @@ use super::equipment::{EquipmentArguments, LinkArgument};
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{Equipment, HOST_MAC, Service, Watch};
+use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
+use crate::observation::Observation;
 use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
@@ -144,34 +145,39 @@ enum ScanFormat {
 pub fn scan(options: Options) -> Result<ExitCode> {
     let plan = Plan::of(&options)?;
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
-    let equipment = options.equipment.find(options.link.into())?;
-    let survey = plan.survey(&options, equipment);
-    let syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?.map(Mutex::new);
-    let start = clock::now()?;
-    let Surveyed { mut groups, weather } = survey.perform(|_, observation| match &syslog {
-        Some(syslog) => syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation),
-        None => Ok(()),
-    })?;
-    let end = clock::now()?;
-    let syslog = syslog.map(|syslog| syslog.into_inner().unwrap_or_else(PoisonError::into_inner));
-    syslog.map_or(Ok(()), SyslogFile::finish)?;
-    let mac = survey.equipment.link.has_macs().then_some(options.mac);
+    let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
+    let link = options.link.into();
+    let mac = LinkMode::has_macs(link).then_some(options.mac);
     let host = Host {
         mac,
         vendor: mac.and_then(|mac| vendors.lookup(mac).nmap),
         interface: options.interface.to_string(),
         addresses: plan.families.iter().map(|family| plan.addresses.host(*family).to_string()).collect(),
     };
-    let link = survey.equipment.link;
-    let facts = Facts { options: &options, plan: &plan, link, host: &host, groups: &groups, start, end };
-    let nmap = nmap_report(&facts);
-    if options.open {
-        groups.retain(|group| nmap::may_be_open(group.observation.verdict.state));
+    let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
+    let (mut nmap, mut reports) = (None, Vec::new());
+    for equipment in flavours {
+        let survey = plan.survey(&options, equipment);
+        let start = clock::now()?;
+        // Of two flavours the lines of the first, and its report in nmap's words.
+        let mut found = perform(&survey, syslog.take())?;
+        let facts = Facts {
+            options: &options,
+            plan: &plan,
+            link,
+            host: &host,
+            groups: &found.groups,
+            start,
+            end: clock::now()?,
+        };
+        nmap.get_or_insert_with(|| nmap_report(&facts));
+        if options.open {
+            found.groups.retain(|group| nmap::may_be_open(group.observation.verdict.state));
+        }
+        reports.push(report(&survey, found, &host, options.trace)?);
     }
-    let findings = if options.trace { Some(findings(&survey)?) } else { None };
-    let lint = options.trace.then(|| super::check::lint(&survey.rulesets));
-    let environment = super::environment(&survey.equipment, weather);
-    let report = Report { findings, lint, ..Report::of_scan(host, &groups, environment) };
+    let report = Report::of_flavours(reports);
+    let nmap = nmap.expect("one flavour at least");
     plan.outputs.write(|format| in_words_of_nmap(&nmap, format))?;
     super::print(&match plan.format {
         StandardOutput::Nmap(format) => in_words_of_nmap(&nmap, format),
@@ -179,7 +185,24 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         StandardOutput::Table => scan_text(&report),
         StandardOutput::Json => report::to_json(&report),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Scans, and writes the log lines while they come.
+fn perform(survey: &Survey, syslog: Option<SyslogFile>) -> Result<Surveyed> {
+    let Some(syslog) = syslog.map(Mutex::new) else { return survey.perform(|_, _| Ok(())) };
+    let add = |observation: &Observation| syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation);
+    let found = survey.perform(|_, observation| add(observation))?;
+    syslog.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+    Ok(found)
+}
+
+/// The report of one flavour.
+fn report(survey: &Survey, found: Surveyed, host: &Host, trace: bool) -> Result<Report> {
+    let findings = if trace { Some(findings(survey)?) } else { None };
+    let lint = trace.then(|| super::check::lint(&survey.rulesets));
+    let environment = super::environment(&survey.equipment, found.weather);
+    Ok(Report { findings, lint, ..Report::of_scan(host.clone(), &found.groups, environment) })
 }
 
 /// What is to be done, once it is known that it can be.
@@ -368,6 +391,7 @@ fn findings(survey: &Survey) -> Result<Findings> {
 
 fn scan_text(report: &Report) -> String {
     let parts = [
+        Some(report::flavours_block(report, super::width())).filter(|block| !block.is_empty()),
         Some(report::scan_table(report, super::width())),
         report.findings.as_ref().map(|findings| report::findings_table(findings, super::width())),
         report.lint.as_ref().map(|lint| report::lint_table(lint, super::width())),

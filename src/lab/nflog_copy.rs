@@ -33,11 +33,6 @@ impl NflogCopies {
         rulesets.iter().map(|(family, source)| (*family, NflogCopy::of(*family, source, &self.groups))).collect()
     }
 
-    /// All of them.
-    pub fn all(&self) -> Vec<(Family, &Source)> {
-        self.copies.iter().map(|(family, copy)| (*family, &copy.source)).collect()
-    }
-
     /// Those that differ from their originals.
     pub fn changed(&self) -> Vec<(Family, &Source)> {
         let changed = self.copies.iter().filter(|(_, copy)| !copy.groups.is_empty());

@@ -2,7 +2,7 @@
 //! order in which the rules stand, and the file tells in which order they were written. Both are put side by side, chain by
 //! chain; the text of a rule is never compared, since nf_tables may print it in other words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::own_table;
 use super::trace::{Code, Event, Kind};
@@ -17,6 +17,8 @@ use crate::rate::Rate;
 pub struct Rulebook {
     rules: HashMap<(Family, Vec<u8>, u64), Step>,
     policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,
+    /// The chains that have rules.
+    with_rules: HashSet<(Family, Vec<u8>, Vec<u8>)>,
 }
 
 /// What the kernel says of a rule besides its matches.
@@ -41,7 +43,7 @@ impl Rulebook {
         listings: &[Listing],
         kernel: impl IntoIterator<Item = (Family, Vec<Known<'a>>)>,
     ) -> Result<Rulebook> {
-        let mut book = Rulebook { rules: HashMap::new(), policies: HashMap::new() };
+        let mut book = Rulebook { rules: HashMap::new(), policies: HashMap::new(), with_rules: HashSet::new() };
         for (family, rules) in kernel {
             let listing = listings.iter().find(|listing| listing.family == family);
             book.add_rules(family, listing, &rules)?;
@@ -56,7 +58,7 @@ impl Rulebook {
     /// A handle that nothing is known of: the ruleset has changed under the lab's hands.
     pub fn step(&self, event: &Event) -> Result<Option<Step>> {
         match (event.kind, event.handle) {
-            (Kind::Policy, _) => Ok(Some(self.policy(event))),
+            (Kind::Policy, _) => Ok(self.policy(event)),
             (_, None) => Ok(None),
             (Kind::Rule | Kind::Return, Some(handle)) => {
                 let known = self.rules.get(&(event.family, event.table.to_vec(), handle));
@@ -66,12 +68,19 @@ impl Rulebook {
         }
     }
 
-    fn policy(&self, event: &Event) -> Step {
+    /// x_tables has every chain of a table, nf_tables those that the file speaks of: what nobody speaks of, and lets pass
+    /// what comes, is no step.
+    fn policy(&self, event: &Event) -> Option<Step> {
         let key = (event.family, event.table.to_vec(), event.chain.to_vec());
         let declared = self.policies.get(&key).cloned();
-        let undeclared = || policy_step(&text(event.table), &text(event.chain), None, Policy::Accept);
+        let at = (event.family, event.table.to_vec(), event.chain.to_vec());
+        if declared.is_none() && event.verdict == Code::Accept && !self.with_rules.contains(&at) {
+            return None;
+        }
+        let policy = if event.verdict == Code::Drop { Policy::Drop } else { Policy::Accept };
+        let undeclared = || policy_step(&text(event.table), &text(event.chain), None, policy);
         let step = declared.unwrap_or_else(undeclared);
-        Step { verdict: verdict(event.verdict, &step.verdict), ..step }
+        Some(Step { verdict: verdict(event.verdict, &step.verdict), ..step })
     }
 
     fn add_rules(&mut self, family: Family, listing: Option<&Listing>, rules: &[Known]) -> Result<()> {
@@ -82,6 +91,7 @@ impl Rulebook {
         for ((table, chain), handles) in chains {
             let known = listing.and_then(|listing| listing.chain(&text(table), &text(chain)));
             self.add_chain(family, (table, chain), &handles, known)?;
+            self.with_rules.insert((family, table.to_vec(), chain.to_vec()));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod exercised;
 mod explained;
 mod findings;
+mod flavours;
 mod json;
 mod lint;
 mod mutation;
@@ -37,6 +38,7 @@ use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use findings::findings_table;
+pub use flavours::{Difference, Flavour, Flavours, flavours_block};
 pub use json::to_json;
 pub use lint::lint_table;
 pub use mutation::{Mutation, mutation_table};
@@ -75,6 +77,9 @@ pub struct Report {
     /// Rules that nothing can reach; of a scan that was asked for paths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Findings>,
+    /// What a second flavour of iptables did, compared with what this report tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flavours: Option<Flavours>,
 }
 
 /// Where it was measured.
@@ -247,8 +252,8 @@ impl Report {
     fn empty(environment: Environment) -> Report {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
         let (scenarios, summary, findings, lint, not_applicable) = (None, None, None, None, None);
-        let (schema, host, probes) = (SCHEMA, None, Vec::new());
-        Report { schema, tool, environment, host, probes, scenarios, not_applicable, summary, findings, lint }
+        let (schema, host, probes, flavours) = (SCHEMA, None, Vec::new(), None);
+        Report { schema, tool, environment, host, probes, scenarios, not_applicable, summary, findings, lint, flavours }
     }
 }
 

@@ -84,7 +84,7 @@ fn a_policy_has_its_declaration_and_the_end_of_a_chain_is_no_step() {
         (None, Some(2), ":INPUT DROP", StepVerdict::Drop)
     );
     let undeclared = book.step(&policy("FORWARD")).expect("a policy").expect("a step");
-    assert_eq!((undeclared.line, undeclared.text.as_str()), (None, ":FORWARD ACCEPT"));
+    assert_eq!((undeclared.line, undeclared.text.as_str()), (None, ":FORWARD DROP"));
     assert_eq!(book.step(&event("scans", None, Code::Continue)).expect("the end"), None);
 }
 

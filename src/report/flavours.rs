@@ -1,0 +1,187 @@
+//! Two reports of the same, made with two flavours of iptables, side by side. They share a kernel, and every rule has the
+//! same text: whatever they do not do alike is a mismatch, whether anybody expected anything or not.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::explained::wrapped;
+use super::visible::visible;
+use super::{ProbeRecord, Report};
+use crate::lab::Backend;
+use crate::path::Path;
+
+/// What two flavours did, compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Flavours {
+    /// Who was compared; the report around this is the first one's.
+    pub compared: [Flavour; 2],
+    /// Where they differ.
+    pub differences: Vec<Difference>,
+}
+
+/// A flavour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Flavour {
+    /// What it writes to.
+    pub backend: Backend,
+    /// Its version.
+    pub iptables: String,
+}
+
+/// Something that two flavours do not do alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The scenario's file, in a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The probe, the check or the rule.
+    pub subject: String,
+    /// What of it: `state`, `path`, ...
+    pub fact: &'static str,
+    /// What it is with the first flavour; none where there is nothing of the kind.
+    pub first: Option<String>,
+    /// What it is with the second.
+    pub second: Option<String>,
+}
+
+impl Report {
+    /// The report of one flavour; of two the first one's, with all that is not the same with the second.
+    ///
+    /// # Panics
+    /// When there is no report.
+    pub fn of_flavours(reports: Vec<Report>) -> Report {
+        let mut reports = reports.into_iter();
+        let first = reports.next().expect("a report of one flavour at least");
+        let flavours = reports.next().map(|second| Flavours {
+            compared: [&first, &second].map(flavour),
+            differences: differences(&first, &second),
+        });
+        Report { flavours, ..first }
+    }
+
+    /// Whether two flavours do not do the same.
+    pub fn flavours_differ(&self) -> bool {
+        self.flavours.as_ref().is_some_and(|flavours| !flavours.differences.is_empty())
+    }
+}
+
+/// What was compared, and every difference; nothing where there was one flavour only.
+pub fn flavours_block(report: &Report, width: u16) -> String {
+    let Some(Flavours { compared, differences }) = &report.flavours else { return String::new() };
+    let names = compared.each_ref().map(|flavour| format!("{} {}", name(flavour.backend), flavour.iptables));
+    let mut text = String::from("Flavours\n");
+    let count = match differences.len() {
+        0 => "no difference".to_owned(),
+        1 => "1 difference".to_owned(),
+        count => format!("{count} differences"),
+    };
+    let _ = writeln!(text, " {} and {}: {count}", names[0], names[1]);
+    for one in differences {
+        let scenario = one.scenario.as_ref().map(|file| format!(" ({})", visible(file))).unwrap_or_default();
+        let _ = writeln!(text, " {}: {}{scenario}", visible(&one.subject), one.fact);
+        for (flavour, value) in compared.iter().zip([&one.first, &one.second]) {
+            let value = value.as_ref().map_or_else(|| "nothing".into(), |value| visible(value));
+            let words = format!("{:<7} {value}", name(flavour.backend));
+            wrapped(&words, usize::from(width).saturating_sub(3)).iter().for_each(|line| {
+                let _ = writeln!(text, "   {line}");
+            });
+        }
+    }
+    text
+}
+
+fn name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Nft => "nft",
+        Backend::Legacy => "legacy",
+    }
+}
+
+fn flavour(report: &Report) -> Flavour {
+    Flavour { backend: report.environment.backend, iptables: report.environment.iptables.clone() }
+}
+
+/// What is known of something, by its scenario, its name, and the name of the fact.
+type Facts = BTreeMap<(Option<String>, String, &'static str), String>;
+
+fn differences(first: &Report, second: &Report) -> Vec<Difference> {
+    let (first, second) = (facts(first), facts(second));
+    let others = second.keys().filter(|key| !first.contains_key(key));
+    let differ = first.keys().chain(others).filter(|key| first.get(key) != second.get(key));
+    let difference = |key: &(Option<String>, String, &'static str)| Difference {
+        scenario: key.0.clone(),
+        subject: key.1.clone(),
+        fact: key.2,
+        first: first.get(key).cloned(),
+        second: second.get(key).cloned(),
+    };
+    differ.map(difference).collect()
+}
+
+fn facts(report: &Report) -> Facts {
+    let mut facts = Facts::new();
+    report.probes.iter().for_each(|probe| add_probe(&mut facts, probe));
+    for scenario in report.scenarios.iter().flatten() {
+        let mut add = |subject: String, fact, value| {
+            facts.insert((Some(scenario.file.clone()), subject, fact), value);
+        };
+        for check in &scenario.checks {
+            add(check.name(), "outcome", check.outcome.to_string());
+            add(check.name(), "observed", check.observed.as_ref().map(ToString::to_string).unwrap_or_default());
+        }
+        for coverage in &scenario.coverage {
+            for rule in &coverage.rules {
+                let subject = format!("{}:{} {}", coverage.file.display(), rule.line, rule.text);
+                add(subject, "packets", rule.hits.to_string());
+            }
+        }
+    }
+    for one in report.findings.iter().flat_map(|findings| &findings.unreachable) {
+        let subject = format!("{}:{} {}", one.place.file, one.place.line, one.place.text);
+        facts.insert((None, subject, "finding"), format!("{}: {}", one.severity.as_str(), one.reason));
+    }
+    for one in report.findings.iter().flat_map(|findings| &findings.not_provable) {
+        let subject = format!("{}:{} {}", one.place.file, one.place.line, one.place.text);
+        facts.insert((None, subject, "finding"), format!("not provable: {}", one.reason));
+    }
+    facts
+}
+
+/// Of log lines the prefixes: the rest has numbers that the kernel chooses.
+fn add_probe(facts: &mut Facts, probe: &ProbeRecord) {
+    let prefixes = |records: &[crate::observation::LogRecord]| {
+        records.iter().map(|record| format!("{:?}", record.prefix)).collect::<Vec<_>>().join(" + ")
+    };
+    let reason = [probe.reason_ttl.map(|ttl| format!("ttl {ttl}")), probe.reason_ip.map(|ip| format!("from {ip}"))];
+    let reason = [Some(probe.reason.to_string())].into_iter().chain(reason).flatten().collect::<Vec<_>>().join(" ");
+    let known = [
+        ("state", Some(probe.state.to_string())),
+        ("reason", Some(reason)),
+        ("verdict", probe.verdict.map(|verdict| verdict.to_string())),
+        ("log", Some(prefixes(&probe.log))),
+        ("log of what followed", Some(prefixes(&probe.followup))),
+        ("connection", probe.connection.as_ref().map(|connection| format!("{connection:?}"))),
+        ("path", probe.path.as_deref().map(way)),
+        ("path of the answer", probe.answer_path.as_deref().map(way)),
+        ("conntrack", probe.conntrack.map(|state| state.to_string())),
+    ];
+    for port in probe.ports().iter() {
+        let subject = format!("{} {} {port}", probe.family, probe.scan);
+        for (fact, value) in &known {
+            let key = (probe.scenario.clone(), subject.clone(), *fact);
+            value.iter().for_each(|value| drop(facts.insert(key.clone(), value.clone())));
+        }
+    }
+}
+
+/// `line 7: jump scans, line 12: drop`; the rate of a limit, too, since nobody else tells it.
+fn way(path: &Path) -> String {
+    let step = |step: &crate::path::Step| {
+        let place = step.line.map_or_else(|| format!("{} {}", step.table, step.chain), |line| format!("line {line}"));
+        let rate = step.rate.map(|rate| format!(" (at {rate})")).unwrap_or_default();
+        format!("{place}: {}{rate}", step.verdict)
+    };
+    path.steps.iter().map(step).collect::<Vec<_>>().join(", ")
+}
