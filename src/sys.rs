@@ -1,6 +1,8 @@
 //! All `unsafe` of the program: calls that no well-kept crate wraps.
 #![allow(unsafe_code)]
 
+pub mod first_process;
+
 use std::os::fd::{BorrowedFd, RawFd};
 
 /// Borrows a file descriptor for as long as its `owner` is borrowed. `tun-tap` offers `AsRawFd` only.

@@ -6,12 +6,13 @@
 //! a deadline that is an error, never a verdict.
 
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::fault::{Moment, Saboteur};
 use super::tap::{FRAME_MAX, Tap};
 use crate::discovery;
-use crate::error::{CannotMeasure, Result};
+use crate::error::{CannotMeasure, Error, Result};
 use crate::net::Mac;
 use crate::probe::Ends;
 use crate::reply::{Body, Neighbour, Reply};
@@ -51,6 +52,31 @@ impl Link {
         self.tap.send(frame)
     }
 
+    /// Takes the next frame that is there, whatever it is.
+    pub fn receive_frame(&mut self) -> Result<Option<&[u8]>> {
+        let length = self.tap.receive(&mut self.buffer)?;
+        Ok(length.map(|length| &self.buffer[..length]))
+    }
+
+    /// Sends a fence and hands every frame that comes before its answer to `each`.
+    pub fn fence_frames(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mark = self.next_mark();
+        self.send(&discovery::arp_probe(mark, self.host))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Some(frame) = self.receive_frame()? else {
+                if self.tap.wait(deadline)? {
+                    continue;
+                }
+                return Err(no_answer());
+            };
+            if Reply::from_ethernet(frame).is_some_and(|reply| is_answer(&reply, mark)) {
+                return Ok(());
+            }
+            each(frame)?;
+        }
+    }
+
     /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
     pub fn receive(&mut self) -> Result<Option<Reply>> {
         while let Some(length) = self.tap.receive(&mut self.buffer)? {
@@ -74,10 +100,7 @@ impl Link {
                 Some(reply) if is_answer(&reply, mark) => return Ok(()),
                 Some(reply) => each(self, reply)?,
                 None if self.tap.wait(deadline)? => {}
-                None => {
-                    let what = "the answer to an ARP fence".to_owned();
-                    return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
-                }
+                None => return Err(no_answer()),
             }
         }
     }
@@ -110,6 +133,17 @@ impl Link {
         self.fences += 1;
         mark(self.fences)
     }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tap.as_fd()
+    }
+}
+
+fn no_answer() -> Error {
+    let what = "the answer to an ARP fence".to_owned();
+    CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }
 
 /// The sender address of fence number `fence`.

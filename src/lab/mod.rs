@@ -6,7 +6,8 @@
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
-//! from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `fault` is for the self-test only: it harms the others on purpose.
+//! from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `relay` puts a real `tool` on the
+//! other end of the link, in a namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
@@ -30,6 +31,8 @@ mod own_table;
 mod paths;
 mod queue;
 mod readiness;
+mod relay;
+mod relay_ties;
 mod rulebook;
 mod seen;
 mod services;
@@ -38,6 +41,8 @@ mod sweep;
 mod sweep_log;
 mod tap;
 mod told_by_conntrack;
+mod tool;
+mod tool_side;
 mod trace;
 mod weather;
 mod wide_limits;
@@ -57,6 +62,7 @@ pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
+pub use tool::{Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use weather::Weather;
 pub use wide_limits::Limits;
 

@@ -1,5 +1,7 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod exec;
+mod exec_text;
 mod exercised;
 mod explained;
 mod findings;
@@ -7,6 +9,7 @@ mod json;
 mod lint;
 mod mutation;
 mod paths;
+mod pcapng;
 mod selftest;
 mod slots;
 mod table;
@@ -33,10 +36,13 @@ pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use exec::{Exec, Group, Way};
+pub use exec_text::{captured, exec_text};
 pub use findings::findings_table;
 pub use json::to_json;
 pub use lint::lint_table;
 pub use mutation::{Mutation, mutation_table};
+pub use pcapng::{CapturedFrame, write_pcapng};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use table::{run_table, scan_table};
 

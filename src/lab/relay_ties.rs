@@ -1,0 +1,184 @@
+//! Ties what a relay has recorded: every frame gets its packet of the rule trace, and its lines of the kernel's log. Told by
+//! what they carry, in the order in which they came; two frames that are the same to the bit of their headers went by in
+//! the same order in which they were traced.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::own_table::ACCEPTED_PREFIX;
+use super::paths::Traced;
+use super::sighting::Sighting;
+use super::sweep_log::carries;
+use crate::error::{CannotMeasure, Result};
+use crate::glance::{Glance, Kind};
+use crate::iptables_save::Content;
+use crate::log_line::{LogLine, Network};
+use crate::observation::LogRecord;
+use crate::path::Fate;
+use crate::relayed::{Frame, HeldBack};
+use crate::scan::FilterVerdict;
+use crate::sweep::Direction;
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What it says.
+    pub line: LogLine,
+    /// All of it.
+    pub text: String,
+    /// How many frames had been passed on when it was read.
+    pub after: usize,
+}
+
+/// Ties them; without paths, what the filter did is told by the lab's own lines. Fails when trace and log contradict each
+/// other.
+pub fn tie(
+    mut frames: Vec<Frame>,
+    traced: Option<Vec<Traced>>,
+    lines: Vec<Line>,
+) -> Result<(Vec<Frame>, Vec<HeldBack>)> {
+    let sightings: Vec<Option<Sighting>> = frames.iter().map(|frame| sighting(&frame.bytes)).collect();
+    let paths_are_known = traced.is_some();
+    let mut unsent = tie_paths(&mut frames, &sightings, traced.unwrap_or_default());
+    tie_lines(&mut frames, &sightings, &mut unsent, lines);
+    if paths_are_known {
+        frames.iter().enumerate().try_for_each(|(place, frame)| agree(place, frame))?;
+    } else {
+        judge_by_answers(&mut frames, &sightings);
+    }
+    Ok((frames, unsent.into_iter().map(|(_, held_back)| held_back).collect()))
+}
+
+/// What the headers of a frame say, when it is IP.
+fn sighting(frame: &[u8]) -> Option<Sighting> {
+    const ETHERNET_HEADER: usize = 14;
+    const IPV6_HEADER: usize = 40;
+    let packet = frame.get(ETHERNET_HEADER..)?;
+    let length = match frame.get(12..14)? {
+        [0x08, 0x00] => usize::from(packet.first()? & 0xf) * 4,
+        [0x86, 0xdd] => IPV6_HEADER,
+        _ => return None,
+    };
+    Sighting::read(packet, packet.get(length..)?)
+}
+
+/// Gives every frame its path, and tells what the host wanted to send and no frame shows.
+fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<Traced>) -> Vec<(Sighting, HeldBack)> {
+    let mut waiting: HashMap<_, VecDeque<usize>> = HashMap::new();
+    for (number, packet) in traced.iter().enumerate() {
+        waiting.entry(key(packet.direction, &packet.sighting)).or_default().push_back(number);
+    }
+    let mut frame_of: HashMap<usize, usize> = HashMap::new();
+    for (place, (frame, sighting)) in frames.iter_mut().zip(sightings).enumerate() {
+        let Some(sighting) = sighting else { continue };
+        let number = waiting.get_mut(&key(frame.direction, sighting)).and_then(VecDeque::pop_front);
+        frame_of.extend(number.map(|number| (number, place)));
+        frame.path = number.map(|number| traced[number].path.clone());
+        frame.verdict = frame.path.as_ref().map(|path| match path.fate {
+            Fate::Accepted => FilterVerdict::Accept,
+            Fate::Rejected => FilterVerdict::Reject,
+            Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
+        });
+    }
+    let is_held_back = |packet: &Traced| packet.direction == Direction::Out && packet.path.fate != Fate::Accepted;
+    let unsent = traced.into_iter().enumerate();
+    let unsent = unsent.filter(|(number, packet)| is_held_back(packet) && !frame_of.contains_key(number));
+    let held_back = unsent.map(|(_, packet)| {
+        let cause = packet.during.and_then(|number| frame_of.get(&number).copied());
+        (packet.sighting, HeldBack { cause, path: packet.path, log: Vec::new() })
+    });
+    held_back.collect()
+}
+
+type SightingKey = (Direction, crate::sweep::Headers, u16, Option<u32>);
+
+fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
+    (direction, sighting.headers, sighting.tag, sighting.seq)
+}
+
+/// How far back a line looks for its frame: lines are read after every frame of the tool.
+const BACK: usize = 256;
+
+fn tie_lines(
+    frames: &mut [Frame],
+    sightings: &[Option<Sighting>],
+    unsent: &mut [(Sighting, HeldBack)],
+    lines: Vec<Line>,
+) {
+    for Line { line, text, after } in lines {
+        let earliest = after.saturating_sub(BACK);
+        let own = (earliest..after).rev().find(|place| sightings[*place].is_some_and(|seen| is_of(&line, &seen)));
+        let Some(frame) = own.map(|place| &mut frames[place]) else {
+            let own = unsent.iter_mut().find(|(seen, held_back)| lacks_a_line(held_back) && is_of(&line, seen));
+            if let Some((_, held_back)) = own {
+                held_back.log.push(LogRecord { prefix: line.prefix, line: text });
+            }
+            continue;
+        };
+        if line.prefix == ACCEPTED_PREFIX {
+            frame.verdict = Some(FilterVerdict::Accept);
+        } else {
+            frame.log.push(LogRecord { prefix: line.prefix, line: text });
+        }
+    }
+}
+
+fn lacks_a_line(held_back: &HeldBack) -> bool {
+    held_back.log.len() < held_back.path.log_prefixes().count()
+}
+
+/// A nat table may have changed where the packet goes, but where it is from only behind all LOG rules.
+fn is_of(line: &LogLine, seen: &Sighting) -> bool {
+    let (number, source) = match &line.network {
+        Some(Network::Ipv4(packet)) => (packet.id, packet.source.into()),
+        Some(Network::Ipv6(packet)) => (packet.flow_label as u16, packet.source.into()),
+        Some(Network::Arp(_)) | None => return false,
+    };
+    let content = &seen.headers.content;
+    let transport = line.network.as_ref().and_then(Network::transport);
+    (number, source) == (seen.tag, seen.headers.source) && carries(transport, content)
+}
+
+/// Without paths: what nothing let in, and was answered all the same, was refused by the filter.
+fn judge_by_answers(frames: &mut [Frame], sightings: &[Option<Sighting>]) {
+    let answered: Vec<usize> = frames.iter().filter_map(|frame| frame.cause).collect();
+    for (place, frame) in frames.iter_mut().enumerate() {
+        let asks = matches!(sightings[place], Some(seen) if seen.headers.content != Content::Other);
+        if frame.direction == Direction::In && asks && frame.verdict.is_none() {
+            let is_answered = answered.binary_search(&place).is_ok();
+            frame.verdict = Some(if is_answered { FilterVerdict::Reject } else { FilterVerdict::Drop });
+        }
+    }
+}
+
+/// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which
+/// are put together on their way; nor of what a timer of the host sent, whose lines may be another lab's to hear.
+fn agree(place: usize, frame: &Frame) -> Result<()> {
+    let Some(path) = &frame.path else { return Ok(()) };
+    let is_timed = frame.direction == Direction::Out && frame.cause.is_none();
+    if is_timed || is_fragment(&frame.bytes) {
+        return Ok(());
+    }
+    let traced: Vec<&str> = path.log_prefixes().collect();
+    let is_of = |(prefix, record): (&&str, &LogRecord)| {
+        record.line.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with("IN="))
+    };
+    if traced.len() == frame.log.len() && traced.iter().zip(&frame.log).all(is_of) {
+        return Ok(());
+    }
+    let logged: Vec<&str> = frame.log.iter().map(|record| record.prefix.as_str()).collect();
+    let kind = Glance::at(&frame.bytes).kind;
+    let what = format!(
+        "frame {} ({kind}): the trace shows LOG rules with the prefixes {traced:?}, the log has {logged:?}",
+        place + 1
+    );
+    Err(CannotMeasure::Disagreement(what).into())
+}
+
+/// More fragments follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section 4.5).
+fn is_fragment(frame: &[u8]) -> bool {
+    const IPV6_FRAGMENT_HEADER: u8 = 44;
+    let first_of_ipv4 =
+        frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(20).is_some_and(|octet| octet & 0x20 != 0);
+    let of_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&IPV6_FRAGMENT_HEADER);
+    first_of_ipv4 || of_ipv6 || matches!(Glance::at(frame).kind, Kind::Fragment(_))
+}
