@@ -179,12 +179,13 @@ impl<'a> Relay<'a> {
             return Ok(answered);
         };
         let mut turn = log.take_turn()?;
+        let slice = self.record.frames.len();
         self.to_host(length, &mut turn)?;
         for _ in 1..SLICE {
             let Some(length) = self.tool.receive(&mut self.buffer)? else { break };
             self.to_host(length, &mut turn)?;
         }
-        self.fence(&mut turn)?;
+        self.fence(slice, &mut turn)?;
         Ok(true)
     }
 
@@ -201,7 +202,7 @@ impl<'a> Relay<'a> {
             self.serve()?;
             self.from_host(Some(place))?;
         }
-        self.read(turn)
+        self.read(place, turn)
     }
 
     /// Passes on what the host sends; `cause` is the frame that it is dealing with.
@@ -226,23 +227,22 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    fn fence(&mut self, turn: &mut Turn) -> Result<()> {
+    fn fence(&mut self, slice: usize, turn: &mut Turn) -> Result<()> {
         let (record, tool) = (&mut self.record, self.tool);
         self.host.fence_frames(|frame| {
             record.add(Direction::Out, frame, None);
             tool.send(frame)
         })?;
-        self.read(turn)
+        self.read(slice, turn)
     }
 
-    fn read(&mut self, turn: &mut Turn) -> Result<()> {
+    /// Reads what the frames from `first` on have caused.
+    fn read(&mut self, first: usize, turn: &mut Turn) -> Result<()> {
         let Record { frames, lines, .. } = &mut self.record;
+        let during = first..frames.len();
         turn.drain(|record| {
-            lines.extend(LogLine::parse(&record.text).map(|line| Line {
-                line,
-                text: record.text,
-                after: frames.len(),
-            }));
+            let line = LogLine::parse(&record.text);
+            lines.extend(line.map(|line| Line { line, text: record.text, during: during.clone() }));
         })?;
         self.read_trace()
     }

@@ -3,6 +3,8 @@
 //! the same order in which they were traced.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::own_table::ACCEPTED_PREFIX;
 use super::paths::Traced;
@@ -13,7 +15,7 @@ use crate::glance::{Glance, Kind};
 use crate::iptables_save::Content;
 use crate::log_line::{LogLine, Network};
 use crate::observation::LogRecord;
-use crate::path::Fate;
+use crate::path::{Fate, Path};
 use crate::relayed::{Frame, HeldBack};
 use crate::scan::FilterVerdict;
 use crate::sweep::Direction;
@@ -25,8 +27,8 @@ pub struct Line {
     pub line: LogLine,
     /// All of it.
     pub text: String,
-    /// How many frames had been passed on when it was read.
-    pub after: usize,
+    /// The frames that may have caused it: those that were passed on since the one that came first, until it was read.
+    pub during: Range<usize>,
 }
 
 /// Ties them; without paths, what the filter did is told by the lab's own lines. Fails when trace and log contradict each
@@ -79,14 +81,29 @@ fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<T
             Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
         });
     }
-    let is_held_back = |packet: &Traced| packet.direction == Direction::Out && packet.path.fate != Fate::Accepted;
-    let unsent = traced.into_iter().enumerate();
-    let unsent = unsent.filter(|(number, packet)| is_held_back(packet) && !frame_of.contains_key(number));
-    let held_back = unsent.map(|(_, packet)| {
+    let is_left =
+        |(number, packet): &(usize, Traced)| packet.direction == Direction::Out && !frame_of.contains_key(number);
+    let mut held_back = Vec::new();
+    for (_, packet) in traced.into_iter().enumerate().filter(is_left) {
         let cause = packet.during.and_then(|number| frame_of.get(&number).copied());
-        (packet.sighting, HeldBack { cause, path: packet.path, log: Vec::new() })
-    });
-    held_back.collect()
+        match packet.path.fate {
+            Fate::Accepted => tie_rewritten(frames, cause, packet.path),
+            _ => held_back.push((packet.sighting, HeldBack { cause, path: packet.path, log: Vec::new() })),
+        }
+    }
+    held_back
+}
+
+/// A nat table gives an answer other ends behind all that is traced: it is told by what it answers, and by its turn.
+fn tie_rewritten(frames: &mut [Frame], cause: Option<usize>, path: Arc<Path>) {
+    let Some(cause) = cause else { return };
+    let answers = frames.iter_mut().skip(cause).take(BACK).filter(|frame| frame.cause == Some(cause));
+    if let Some(frame) =
+        answers.into_iter().find(|frame| frame.path.is_none() && Glance::at(&frame.bytes).family().is_some())
+    {
+        frame.verdict = Some(FilterVerdict::Accept);
+        frame.path = Some(path);
+    }
 }
 
 type SightingKey = (Direction, crate::sweep::Headers, u16, Option<u32>);
@@ -95,7 +112,7 @@ fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
     (direction, sighting.headers, sighting.tag, sighting.seq)
 }
 
-/// How far back a line looks for its frame: lines are read after every frame of the tool.
+/// How far behind a frame its answers are looked for: more than a frame can cause.
 const BACK: usize = 256;
 
 fn tie_lines(
@@ -104,11 +121,17 @@ fn tie_lines(
     unsent: &mut [(Sighting, HeldBack)],
     lines: Vec<Line>,
 ) {
-    for Line { line, text, after } in lines {
-        let earliest = after.saturating_sub(BACK);
-        let own = (earliest..after).rev().find(|place| sightings[*place].is_some_and(|seen| is_of(&line, &seen)));
+    for Line { line, text, during } in lines {
+        let shows = |place: &usize| {
+            let extent = if is_fragment(&frames[*place].bytes) { Extent::Fragment } else { Extent::Whole };
+            sightings[*place].is_some_and(|seen| is_of(&line, &seen, extent))
+        };
+        let lacks = |place: &usize| lacks_line(&frames[*place].log, frames[*place].path.as_deref(), &line.prefix);
+        let own = during.clone().rev().find(shows).or_else(|| during.clone().find(lacks));
         let Some(frame) = own.map(|place| &mut frames[place]) else {
-            let own = unsent.iter_mut().find(|(seen, held_back)| lacks_a_line(held_back) && is_of(&line, seen));
+            let own = unsent.iter_mut().find(|(seen, held_back)| {
+                lacks_line(&held_back.log, Some(&held_back.path), &line.prefix) && is_of(&line, seen, Extent::Whole)
+            });
             if let Some((_, held_back)) = own {
                 held_back.log.push(LogRecord { prefix: line.prefix, line: text });
             }
@@ -122,12 +145,20 @@ fn tie_lines(
     }
 }
 
-fn lacks_a_line(held_back: &HeldBack) -> bool {
-    held_back.log.len() < held_back.path.log_prefixes().count()
+/// Whether the next line of what took this path has this prefix.
+fn lacks_line(log: &[LogRecord], path: Option<&Path>, prefix: &str) -> bool {
+    path.and_then(|path| path.log_prefixes().nth(log.len())) == Some(prefix)
+}
+
+/// Whether a frame holds a packet, or a part of one: a line shows the packet that was put together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Fragment,
 }
 
 /// A nat table may have changed where the packet goes, but where it is from only behind all LOG rules.
-fn is_of(line: &LogLine, seen: &Sighting) -> bool {
+fn is_of(line: &LogLine, seen: &Sighting, extent: Extent) -> bool {
     let (number, source) = match &line.network {
         Some(Network::Ipv4(packet)) => (packet.id, packet.source.into()),
         Some(Network::Ipv6(packet)) => (packet.flow_label as u16, packet.source.into()),
@@ -135,7 +166,7 @@ fn is_of(line: &LogLine, seen: &Sighting) -> bool {
     };
     let content = &seen.headers.content;
     let transport = line.network.as_ref().and_then(Network::transport);
-    (number, source) == (seen.tag, seen.headers.source) && carries(transport, content)
+    (number, source) == (seen.tag, seen.headers.source) && (extent == Extent::Fragment || carries(transport, content))
 }
 
 /// Without paths: what nothing let in, and was answered all the same, was refused by the filter.
@@ -182,3 +213,6 @@ fn is_fragment(frame: &[u8]) -> bool {
     let of_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&IPV6_FRAGMENT_HEADER);
     first_of_ipv4 || of_ipv6 || matches!(Glance::at(frame).kind, Kind::Fragment(_))
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,8 +310,11 @@ fn groups(
     let connections = connections(&relayed.frames, glances);
     let mut places: HashMap<Common, usize> = HashMap::new();
     let mut all: Vec<Members> = Vec::new();
-    for (place, frame) in relayed.frames.iter().enumerate().filter(|(_, frame)| frame.cause.is_none()) {
+    for (place, frame) in relayed.frames.iter().enumerate() {
         let glance = &glances[place];
+        if frame.cause.is_some() && !asks_for_a_neighbour(glance.kind) {
+            continue;
+        }
         let connection =
             connection(frame.direction, glance).filter(|one| connections.get(one).is_some_and(|begin| *begin < place));
         let common = Common {
@@ -338,7 +341,7 @@ fn groups(
     }
     let mut groups: Vec<(usize, Group)> =
         places.into_iter().map(|(common, number)| (number, group(common, &all[number], ways))).collect();
-    groups.sort_by_key(|(number, _)| *number);
+    groups.sort_by_key(|(number, group)| (is_housekeeping(&group.what), *number));
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
@@ -362,11 +365,26 @@ fn group(common: Common, members: &Members, ways: &Ways) -> Group {
     }
 }
 
+/// ARP, and neighbour solicitations: the host asks on its own account, whatever it is dealing with.
+fn asks_for_a_neighbour(kind: Kind) -> bool {
+    matches!(kind, Kind::Arp(1) | Kind::Icmp(Family::Ipv6, 135, _))
+}
+
+/// What keeps a link going stands behind what was meant: ARP, neighbour discovery, multicast listeners.
+fn is_housekeeping(what: &str) -> bool {
+    ["arp ", "icmpv6 133", "icmpv6 134", "icmpv6 135", "icmpv6 136", "icmpv6 143"]
+        .iter()
+        .any(|word| what.starts_with(word))
+}
+
 /// The first frame that goes back to where each frame came from.
 fn answers(frames: &[Frame], glances: &[Glance]) -> HashMap<usize, Kind> {
     let mut answers = HashMap::new();
     for (frame, glance) in frames.iter().zip(glances) {
         let Some(cause) = frame.cause else { continue };
+        if asks_for_a_neighbour(glance.kind) {
+            continue;
+        }
         let goes_back = glance.ends.zip(glances[cause].ends).is_some_and(|((_, to), (from, _))| to == from);
         if goes_back {
             answers.entry(cause).or_insert(glance.kind);

@@ -62,7 +62,8 @@ fn write_groups(text: &mut String, groups: &[&Group], paths: &[PathRecord], whos
         let what = if what == "connection" { "tcp connections, behind their first segment" } else { what };
         let _ = writeln!(text, "{whose}{family_name}{}: {}", visible(what), counted(frames, "frame", "frames"));
         for group in alike {
-            let _ = writeln!(text, "  {:>6}  {}", group.frames, visible(&became(group, paths)));
+            let line = format!("  {:>6}  {}", group.frames, visible(&became(group, paths)));
+            let _ = writeln!(text, "{}", line.trim_end());
         }
     }
 }
@@ -80,13 +81,21 @@ fn became(group: &Group, paths: &[PathRecord]) -> String {
         match (&group.answer, group.held_back) {
             (Some(answer), _) => words.push(format!("answered with {answer}")),
             (None, Some(path)) => words.push(format!("its answer {}", ended(&paths[path]))),
-            (None, None) if group.connections.is_none() => words.push("no answer".to_owned()),
+            (None, None) if asks(group) => words.push("no answer".to_owned()),
             (None, None) => {}
         }
     }
     words.extend(group.log.iter().map(|prefix| format!("logged {prefix:?}")));
     words.retain(|word| !word.is_empty());
     format!("{}{}{}", connections.unwrap_or_default(), ports.unwrap_or_default(), words.join("; "))
+}
+
+/// Whether a host that lets it in would answer: not a RST (RFC 9293, section 3.10.7.1), not what is an answer itself.
+fn asks(group: &Group) -> bool {
+    let is_answer = group.what.contains("RST") || group.what.ends_with("reply");
+    let is_announcement =
+        ["icmpv6 136", "icmpv6 143", "icmp 0/", "icmpv6 129"].iter().any(|word| group.what.starts_with(word));
+    group.connections.is_none() && !is_answer && !is_announcement
 }
 
 fn fate(group: &Group, paths: &[PathRecord]) -> String {

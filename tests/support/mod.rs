@@ -79,14 +79,14 @@ impl Hosts {
 
     /// The scanner runs nmap; what it prints is XML.
     pub fn nmap(&self, technique: &str, family: Family, ports: &str) -> String {
-        let command: Vec<String> = nmap(technique, family, ports);
+        let command = nmap_command(technique, family, ports);
         self.scanner.run(move || run(&command, ""))
     }
 }
 
 /// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room
 /// for the SYN that the kernel sends again after a second: the first ICMPv6 error can be lost to a race in connect().
-fn nmap(technique: &str, family: Family, ports: &str) -> Vec<String> {
+pub fn nmap_command(technique: &str, family: Family, ports: &str) -> Vec<String> {
     let timeout = if technique == "-sT" { "3s" } else { "500ms" };
     let mut words = vec!["nmap", "-n", "-Pn", "--disable-arp-ping", technique, "-p", ports, "-oX", "-"];
     words.extend(["--max-retries", "1", "--min-parallelism", "100", "--max-rtt-timeout", "5s"]);
@@ -185,7 +185,7 @@ impl Drop for Namespace {
 }
 
 /// nmap lists a port on its own, or, when more than 25 are alike, in the `ports` of `extrareasons`.
-fn read_xml(xml: &str) -> Seen {
+pub fn read_xml(xml: &str) -> Seen {
     let mut seen = Seen::new();
     let mut port = 0;
     let mut collapsed = String::new();
