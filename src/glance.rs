@@ -30,7 +30,7 @@ pub enum Kind {
     Udp(Family),
     /// An ICMP or ICMPv6 message, with type and code.
     Icmp(Family, u8, u8),
-    /// A later fragment: what it is part of stands in the first one.
+    /// A fragment that does not hold the header of what it is part of.
     Fragment(Family),
     /// Another IP protocol, by its IANA number.
     Protocol(Family, u8),
@@ -128,12 +128,15 @@ fn arp(packet: &[u8]) -> Option<Glance> {
 
 fn ipv4(packet: &[u8]) -> Option<Glance> {
     const OFFSET: u16 = 0x1fff;
+    const MORE_FRAGMENTS: u8 = 0x20;
     let ends = (v4(packet, 12)?, v4(packet, 16)?);
     let header = usize::from(packet[0] & 0xf) * 4;
     if be16(packet, 6)? & OFFSET != 0 {
         return Some(Glance { kind: Kind::Fragment(Family::Ipv4), ends: Some(ends), ports: None });
     }
-    Some(transport(Family::Ipv4, packet[9], packet.get(header..).unwrap_or_default(), ends))
+    let whole = transport(Family::Ipv4, packet[9], packet.get(header..).unwrap_or_default(), ends);
+    let is_cut_short = matches!(whole.kind, Kind::Protocol(..)) && packet[6] & MORE_FRAGMENTS != 0;
+    Some(if is_cut_short { Glance { kind: Kind::Fragment(Family::Ipv4), ..whole } } else { whole })
 }
 
 /// Extension headers that only stand between (RFC 8200, section 4): each says what comes next, and how long it is.

@@ -75,10 +75,12 @@ fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<T
         let number = waiting.get_mut(&key(frame.direction, sighting)).and_then(VecDeque::pop_front);
         frame_of.extend(number.map(|number| (number, place)));
         frame.path = number.map(|number| traced[number].path.clone());
-        frame.verdict = frame.path.as_ref().map(|path| match path.fate {
-            Fate::Accepted => FilterVerdict::Accept,
-            Fate::Rejected => FilterVerdict::Reject,
-            Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
+        frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
+            Fate::Accepted => Some(FilterVerdict::Accept),
+            Fate::Rejected => Some(FilterVerdict::Reject),
+            // It waits for the rest of its packet.
+            Fate::Vanished if is_fragment(&frame.bytes) => None,
+            Fate::Dropped | Fate::Stolen | Fate::Vanished => Some(FilterVerdict::Drop),
         });
     }
     let is_left =

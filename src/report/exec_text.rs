@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::exec::{Exec, FrameRecord, Group, PathRecord, Way};
 use super::pcapng::CapturedFrame;
 use super::visible::visible;
+use crate::lab::Backend;
 use crate::net::Family;
 use crate::path::{Fate, Step};
 use crate::relayed::Relayed;
@@ -19,8 +20,8 @@ pub fn exec_text(report: &Exec) -> String {
     let _ = writeln!(text, "{}\n", summary(report));
     let (tool, host): (Vec<&Group>, Vec<&Group>) =
         report.groups.iter().partition(|group| group.direction == Way::ToHost);
-    write_groups(&mut text, &tool, &report.paths, "");
-    write_groups(&mut text, &host, &report.paths, "from the host by itself: ");
+    write_groups(&mut text, &tool, report, "");
+    write_groups(&mut text, &host, report, "from the host by itself: ");
     write_log(&mut text, report);
     text
 }
@@ -47,7 +48,7 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Groups of the same kind of frame stand together, under a line that says what they are.
-fn write_groups(text: &mut String, groups: &[&Group], paths: &[PathRecord], whose: &str) {
+fn write_groups(text: &mut String, groups: &[&Group], report: &Exec, whose: &str) {
     let mut heads: Vec<(Option<Family>, &str)> = Vec::new();
     for group in groups {
         if !heads.contains(&(group.family, &group.what)) {
@@ -62,25 +63,25 @@ fn write_groups(text: &mut String, groups: &[&Group], paths: &[PathRecord], whos
         let what = if what == "connection" { "tcp connections, behind their first segment" } else { what };
         let _ = writeln!(text, "{whose}{family_name}{}: {}", visible(what), counted(frames, "frame", "frames"));
         for group in alike {
-            let line = format!("  {:>6}  {}", group.frames, visible(&became(group, paths)));
+            let line = format!("  {:>6}  {}", group.frames, visible(&became(group, report)));
             let _ = writeln!(text, "{}", line.trim_end());
         }
     }
 }
 
 /// `to ports 1-1000: dropped by line 12  -A INPUT ..; no answer; logged "<IPT> Xmas scan: "`
-fn became(group: &Group, paths: &[PathRecord]) -> String {
+fn became(group: &Group, report: &Exec) -> String {
     let ports = group.ports.as_deref().map(|ports| {
         let word = if ports.contains([',', '-']) { "ports" } else { "port" };
         let preposition = if group.direction == Way::ToHost { "to" } else { "from" };
         format!("{preposition} {word} {}: ", ports.replace(',', ", "))
     });
     let connections = group.connections.map(|count| format!("of {}: ", counted(count, "connection", "connections")));
-    let mut words = vec![fate(group, paths)];
+    let mut words = vec![fate(group, report)];
     if group.direction == Way::ToHost {
         match (&group.answer, group.held_back) {
             (Some(answer), _) => words.push(format!("answered with {answer}")),
-            (None, Some(path)) => words.push(format!("its answer {}", ended(&paths[path]))),
+            (None, Some(path)) => words.push(format!("its answer {}", ended(&report.paths[path]))),
             (None, None) if asks(group) => words.push("no answer".to_owned()),
             (None, None) => {}
         }
@@ -92,17 +93,22 @@ fn became(group: &Group, paths: &[PathRecord]) -> String {
 
 /// Whether a host that lets it in would answer: not a RST (RFC 9293, section 3.10.7.1), not what is an answer itself.
 fn asks(group: &Group) -> bool {
-    let is_answer = group.what.contains("RST") || group.what.ends_with("reply");
+    let is_part = group.what == "fragment" && group.verdict.is_none();
+    let is_answer = is_part || group.what.contains("RST") || group.what.ends_with("reply");
     let is_announcement =
         ["icmpv6 136", "icmpv6 143", "icmp 0/", "icmpv6 129"].iter().any(|word| group.what.starts_with(word));
     group.connections.is_none() && !is_answer && !is_announcement
 }
 
-fn fate(group: &Group, paths: &[PathRecord]) -> String {
+fn fate(group: &Group, report: &Exec) -> String {
+    let paths_are_known = report.environment.backend == Backend::Nft;
     match (group.path, group.verdict, group.family) {
-        (Some(path), ..) => ended(&paths[path]),
+        (Some(path), None, _) if report.paths[path].fate == Fate::Vanished => {
+            "kept until its packet was whole".to_owned()
+        }
+        (Some(path), ..) => ended(&report.paths[path]),
         (None, Some(verdict), _) => verdict.to_string(),
-        (None, None, Some(_)) if group.direction == Way::ToHost => "no rule saw it".to_owned(),
+        (None, None, Some(_)) if paths_are_known && group.direction == Way::ToHost => "no rule saw it".to_owned(),
         (None, None, _) => String::new(),
     }
 }
