@@ -299,6 +299,24 @@ fn a_tool_may_end_as_it_likes() {
     assert!(missing.stderr.contains("cannot run no-such-tool"), "{}", missing.stderr);
 }
 
+/// The report for people comes behind what the tool prints.
+#[test]
+fn the_report_is_printed_behind_what_the_tool_prints() {
+    let _machine = share_the_machine();
+    let scan = ["nmap", "-n", "-Pn", "-sX", "--max-retries", "0", "-p", "21-23", "203.0.113.10"];
+    let output = Bench::hardened().command(&[], &scan).output().expect("scanlab starts");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let (tool, report) = text.split_once("nmap -n -Pn -sX").expect("the report begins with the command");
+    assert!(tool.contains("Nmap done") && !tool.contains("xmas"), "{tool}");
+    let lines: Vec<&str> = report.lines().collect();
+    assert!(lines[1].starts_with("exit status 0 after ") && lines[1].ends_with("; 3 log lines"), "{report}");
+    assert_eq!(lines[3], "ipv4 tcp xmas: 3 frames");
+    let became = lines[4];
+    assert!(became.starts_with("       3  to ports 21-23: dropped by line "), "{report}");
+    assert!(became.ends_with("FIN,PSH,URG -j DROP; no answer; logged \"<IPT> Xmas scan: \""), "{report}");
+    assert_eq!(report.matches("\n  <IPT> Xmas scan: IN=eth0").count(), 3);
+}
+
 /// An answer shows other ports on the link than in the rules, and another rule keeps one back.
 #[test]
 fn rewritten_ports_are_followed() {

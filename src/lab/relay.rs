@@ -171,7 +171,7 @@ impl<'a> Relay<'a> {
 
     /// Passes on what there is, at most a slice. False when there was nothing.
     fn pass_on(&mut self, log: &mut KernelLog) -> Result<bool> {
-        let answered = self.from_host(None)?;
+        let answered = self.pass_to_tool(None)?;
         let Some(length) = self.tool.receive(&mut self.buffer)? else {
             if answered {
                 self.read_trace()?;
@@ -180,33 +180,33 @@ impl<'a> Relay<'a> {
         };
         let mut turn = log.take_turn()?;
         let slice = self.record.frames.len();
-        self.to_host(length, &mut turn)?;
+        self.pass_to_host(length, &mut turn)?;
         for _ in 1..SLICE {
             let Some(length) = self.tool.receive(&mut self.buffer)? else { break };
-            self.to_host(length, &mut turn)?;
+            self.pass_to_host(length, &mut turn)?;
         }
         self.fence(slice, &mut turn)?;
         Ok(true)
     }
 
     /// One frame of the tool, and all that it causes at once.
-    fn to_host(&mut self, length: usize, turn: &mut Turn) -> Result<()> {
+    fn pass_to_host(&mut self, length: usize, turn: &mut Turn) -> Result<()> {
         let place = self.record.frames.len();
         let frame = &self.buffer[..length];
         let is_segment = Glance::at(frame).tcp_flags().is_some_and(|flags| flags & TcpFlags::ACK != 0);
         self.record.add(Direction::In, frame, None);
         self.host.send(frame)?;
-        self.from_host(Some(place))?;
+        self.pass_to_tool(Some(place))?;
         // A connection can only be there, or have been spoken to, after a segment that acknowledges something.
         if is_segment {
             self.serve()?;
-            self.from_host(Some(place))?;
+            self.pass_to_tool(Some(place))?;
         }
         self.read(place, turn)
     }
 
     /// Passes on what the host sends; `cause` is the frame that it is dealing with.
-    fn from_host(&mut self, cause: Option<usize>) -> Result<bool> {
+    fn pass_to_tool(&mut self, cause: Option<usize>) -> Result<bool> {
         let mut moved = false;
         while let Some(frame) = self.host.receive_frame()? {
             self.record.add(Direction::Out, frame, cause);
