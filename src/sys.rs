@@ -1,6 +1,8 @@
 //! All `unsafe` of the program: calls that no well-kept crate wraps.
 #![allow(unsafe_code)]
 
+pub mod first_process;
+
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod doctor;
 mod equipment;
+pub mod exec;
 pub mod generate;
 pub mod mutate;
 pub mod run;
@@ -64,6 +65,9 @@ enum Command {
     Mutate(mutate::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
     Scan(Box<scan::Options>),
+    /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
+    #[command(after_help = exec::AFTER_HELP)]
+    Exec(exec::Options),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
     Doctor,
     /// Plant faults in the instrument itself, and tell whether it notices
@@ -127,6 +131,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
         Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
+        Command::Exec(options) => exec::exec(options),
         Command::Doctor => doctor::doctor(),
         Command::Selftest(options) => selftest::selftest(options),
         Command::Generate { sensor, output, force } => {

@@ -231,10 +231,7 @@ impl Plan {
         check_target(options, &addresses, &families)?;
         let craft = options.evasion.craft();
         let decoys = options.evasion.decoys(&addresses, &families)?;
-        if !options.mac.is_assignable() {
-            let hint = "an interface's address is not all zero, and its first byte is even";
-            return Err(InputError::new(format!("{} cannot be the address of an interface", options.mac), hint).into());
-        }
+        check_mac(options.mac)?;
         let services = Services::read()?;
         let ports = ports(options, &techniques, &services)?;
         let outputs = options.outputs.begin()?;
@@ -406,13 +403,20 @@ fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {
     if named.is_empty() {
         return Err(InputError::new("no ruleset is named", "add --rules FILE, --rules6 FILE, or both").into());
     }
-    if named.len() == 2 && named.values().all(|path| path.as_os_str() == "-") {
-        return Err(InputError::new("standard input holds one ruleset, not two", "name a file for one of them").into());
-    }
+    assert_one_standard_input(&named)?;
     named.into_iter().map(|(family, path)| Ok((family, read(path)?))).collect()
 }
 
-fn read(path: &Path) -> Result<Source> {
+/// Fails when both families are to be read from standard input.
+pub(super) fn assert_one_standard_input(named: &BTreeMap<Family, &PathBuf>) -> Result<()> {
+    if named.len() == 2 && named.values().all(|path| path.as_os_str() == "-") {
+        return Err(InputError::new("standard input holds one ruleset, not two", "name a file for one of them").into());
+    }
+    Ok(())
+}
+
+/// Reads a ruleset; `-` is standard input.
+pub(super) fn read(path: &Path) -> Result<Source> {
     if path.as_os_str() != "-" {
         return Source::read(path);
     }
@@ -445,19 +449,40 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
 fn addresses(options: &Options, families: &[Family]) -> Result<Addresses> {
     let mut addresses = Addresses::default();
     if let Some(text) = &options.host_addr {
-        let (host, prefix_len) = parse_address(text)?;
-        match host {
-            IpAddr::V4(host) => (addresses.v4.host, addresses.v4.prefix_len) = (host, prefix_len),
-            IpAddr::V6(host) => (addresses.v6.host, addresses.v6.prefix_len) = (host, prefix_len),
-        }
+        put_host_address(&mut addresses, text)?;
     }
-    match options.prober_addr {
-        Some(IpAddr::V4(prober)) => addresses.v4.prober = prober,
-        Some(IpAddr::V6(prober)) => addresses.v6.prober = prober,
-        None => {}
+    if let Some(prober) = options.prober_addr {
+        put_prober_address(&mut addresses, prober);
     }
     families.iter().try_for_each(|family| check_addresses(&addresses, *family))?;
     Ok(addresses)
+}
+
+/// Puts the host at `text`, an address with a prefix length.
+pub(super) fn put_host_address(addresses: &mut Addresses, text: &str) -> Result<()> {
+    let (host, prefix_len) = parse_address(text)?;
+    match host {
+        IpAddr::V4(host) => (addresses.v4.host, addresses.v4.prefix_len) = (host, prefix_len),
+        IpAddr::V6(host) => (addresses.v6.host, addresses.v6.prefix_len) = (host, prefix_len),
+    }
+    Ok(())
+}
+
+/// Puts the prober at `prober`.
+pub(super) fn put_prober_address(addresses: &mut Addresses, prober: IpAddr) {
+    match prober {
+        IpAddr::V4(prober) => addresses.v4.prober = prober,
+        IpAddr::V6(prober) => addresses.v6.prober = prober,
+    }
+}
+
+/// Fails for what no interface can have.
+pub(super) fn check_mac(mac: Mac) -> Result<()> {
+    if mac.is_assignable() {
+        return Ok(());
+    }
+    let hint = "an interface's address is not all zero, and its first byte is even";
+    Err(InputError::new(format!("{mac} cannot be the address of an interface"), hint).into())
 }
 
 fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
@@ -473,7 +498,7 @@ fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
 }
 
 /// The prober must be a neighbour of the host: nothing else is on the link.
-fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
+pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
     let bits = |address: IpAddr| match address {
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
         IpAddr::V6(address) => u128::from(address),

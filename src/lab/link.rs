@@ -7,6 +7,7 @@
 //! a deadline that is an error, never a verdict.
 
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::LinkMode;
@@ -74,6 +75,32 @@ impl Link {
 
     fn put(&self, frame: &[u8]) -> Result<()> {
         self.interface.send(self.gate.mode().carried(frame))
+    }
+
+    /// Takes the next frame that is there, whatever it is.
+    pub fn receive_frame(&mut self) -> Result<Option<&[u8]>> {
+        let length = self.interface.receive(&mut self.buffer)?;
+        Ok(length.map(|length| &self.buffer[..length]))
+    }
+
+    /// Sends a fence and hands every frame that comes before its answer to `each`.
+    pub fn fence_frames(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.fences = self.fences.wrapping_add(1);
+        let mark = mark(self.fences);
+        self.send(&discovery::arp_probe(mark, self.host))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Some(frame) = self.receive_frame()? else {
+                if self.interface.wait(deadline)? {
+                    continue;
+                }
+                return Err(too_late("the answer to an ARP fence"));
+            };
+            if Reply::from_ethernet(frame).is_some_and(|reply| is_answer(&reply, mark)) {
+                return Ok(());
+            }
+            each(frame)?;
+        }
     }
 
     /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
@@ -182,6 +209,12 @@ impl Link {
             Gate::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
             Gate::Log(_) => fence::packet(self.host, number).to_vec(),
         })
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.interface.as_fd()
     }
 }
 

@@ -6,8 +6,10 @@
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
 //! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
-//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table
-//! from filling up. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `fault` is for the self-test only: it harms the others on purpose.
+//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
+//! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up. `sweep` sends everything that a
+//! ruleset tells apart, with limits set aside by `wide_limits`. `relay` puts a real `tool` on the other end of the link, in a
+//! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
 mod canaries;
@@ -42,6 +44,8 @@ mod queue;
 mod raw_packets;
 mod readiness;
 mod receive_buffer;
+mod relay;
+mod relay_ties;
 mod rulebook;
 mod seen;
 mod services;
@@ -49,6 +53,8 @@ mod sighting;
 mod sweep;
 mod sweep_log;
 mod told_by_conntrack;
+mod tool;
+mod tool_side;
 mod trace;
 mod user_namespace;
 mod wait;
@@ -74,6 +80,7 @@ pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
+pub use tool::{Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;
 pub use wide_limits::Limits;

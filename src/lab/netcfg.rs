@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
@@ -94,6 +95,48 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
         add_neighbour(handle, index, *stranger, setup).await?;
     }
     Ok(())
+}
+
+/// Lets an end forget the other, so that the two find each other by ARP and NDP, as over a cable.
+pub fn forget_neighbours(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
+    isolated.assert("forgetting neighbours")?;
+    runtime.block_on(async {
+        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let done = forget(&handle, setup).await;
+        connection.abort();
+        done
+    })
+}
+
+async fn forget(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
+    let index = index_of(handle, setup.interface.as_str()).await?;
+    for family in setup.families {
+        let address = setup.addresses.prober(*family);
+        let neighbour = handle.neighbours().add(index, address).message_mut().clone();
+        let removed = handle.neighbours().del(neighbour).execute().await;
+        removed.map_err(|error| failed(&format!("remove the neighbour {address}"), error))?;
+    }
+    Ok(())
+}
+
+/// Gives the interface's queue room for `frames`.
+pub fn widen_queue(isolated: &Isolated, runtime: &Runtime, interface: &InterfaceName, frames: u32) -> Result<()> {
+    isolated.assert("widening the queue")?;
+    runtime.block_on(async {
+        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let done = widen(&handle, interface, frames).await;
+        connection.abort();
+        done
+    })
+}
+
+async fn widen(handle: &Handle, interface: &InterfaceName, frames: u32) -> Result<()> {
+    let index = index_of(handle, interface.as_str()).await?;
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::TxQueueLen(frames)).build();
+    let widened = handle.link().set(link).execute().await;
+    widened.map_err(|error| failed(&format!("give {interface} a queue of {frames} frames"), error))
 }
 
 async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {

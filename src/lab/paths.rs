@@ -95,6 +95,12 @@ impl Paths {
     /// answered: then no packet is still on its way.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
+        self.read_on(&mut reading)?;
+        Ok(self.close(reading))
+    }
+
+    /// Adds what there is to a reading that is still open: packets may be on their way while it is read.
+    pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
         let Paths { witness, book, conntrack, known, steps, scratch, .. } = self;
         witness.drain(|event| {
             if event.table == own_table::NAME.as_bytes() {
@@ -110,8 +116,12 @@ impl Paths {
                 }
             };
             reading.add(event, step, conntrack.state(event))
-        })?;
-        Ok(reading.close(|packet| self.path(packet)))
+        })
+    }
+
+    /// Every packet of a reading, in the order in which they began.
+    pub fn close(&mut self, reading: Reading) -> Vec<Traced> {
+        reading.close(|packet| self.path(packet))
     }
 
     /// Reads and forgets; tells how many events there were.
@@ -154,7 +164,7 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
 
 /// The packets of one reading.
 #[derive(Default)]
-struct Reading {
+pub struct Reading {
     by_number: HashMap<u32, usize>,
     packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
 }

@@ -68,6 +68,12 @@ impl Services {
         Ok(connections)
     }
 
+    /// Accepts every connection that waits anywhere, and greets.
+    pub fn serve_all(&self) -> Result<Vec<TcpStream>> {
+        let served = self.listeners.keys().map(|port| self.serve(*port));
+        Ok(served.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
     fn accept(&self, port: Port) -> Result<Vec<TcpStream>> {
         let Some((listener, _)) = self.listeners.get(&port) else { return Ok(Vec::new()) };
         let mut connections = Vec::new();

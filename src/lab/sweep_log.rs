@@ -57,7 +57,7 @@ fn is_line_of(line: &LogLine, stimulus: &Stimulus, tag: u16) -> bool {
     (number, source) == (tag.into(), of.source) && carries(transport, &of.content)
 }
 
-fn carries(transport: Option<&Transport>, content: &Content) -> bool {
+pub(super) fn carries(transport: Option<&Transport>, content: &Content) -> bool {
     let source_port = |port: &Port| match transport {
         Some(Transport::Tcp(header)) => header.source == *port,
         Some(Transport::Udp(header)) => header.source == *port,

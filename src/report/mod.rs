@@ -1,5 +1,7 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod exec;
+mod exec_text;
 mod exercised;
 mod explained;
 mod findings;
@@ -9,6 +11,7 @@ mod lint;
 mod mutation;
 pub mod nmap;
 mod paths;
+mod pcapng;
 mod selftest;
 mod slots;
 mod syslog;
@@ -37,11 +40,14 @@ pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use exec::{Exec, Group, Way};
+pub use exec_text::{captured, exec_text};
 pub use findings::findings_table;
 pub use flavours::{Difference, Flavour, Flavours, flavours_block};
 pub use json::to_json;
 pub use lint::lint_table;
 pub use mutation::{Mutation, mutation_table};
+pub use pcapng::{CapturedFrame, write_pcapng};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
 pub use table::{run_table, scan_table};

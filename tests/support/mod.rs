@@ -93,7 +93,7 @@ impl Hosts {
 
     /// The scanner runs nmap; what it prints is XML.
     pub fn nmap(&self, technique: &str, family: Family, ports: &str) -> String {
-        let command: Vec<String> = nmap(technique, family, ports);
+        let command = nmap_command(technique, family, ports);
         self.scanner.run(move || run(&command, ""))
     }
 
@@ -105,7 +105,7 @@ impl Hosts {
         family: Family,
         ports: &str,
     ) -> (String, Vec<Vec<u8>>) {
-        let mut command: Vec<String> = nmap(technique, family, ports);
+        let mut command = nmap_command(technique, family, ports);
         command.extend(options.iter().map(|option| (*option).to_owned()));
         if technique == "-PE" {
             // The host is asked for, and none of its ports.
@@ -172,7 +172,7 @@ fn mac(text: &str) -> [u8; 6] {
 
 /// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room
 /// for the SYN that the kernel sends again after a second: the first ICMPv6 error can be lost to a race in connect().
-fn nmap(technique: &str, family: Family, ports: &str) -> Vec<String> {
+pub fn nmap_command(technique: &str, family: Family, ports: &str) -> Vec<String> {
     let timeout = if technique == "-sT" { "3s" } else { "500ms" };
     let mut words = vec!["nmap", "-n", "-Pn", "--disable-arp-ping", technique, "-p", ports, "-oX", "-"];
     words.extend(["--max-retries", "1", "--min-parallelism", "100", "--max-rtt-timeout", "5s"]);

@@ -1,0 +1,240 @@
+//! `scanlab exec`: a real tool against a ruleset, observed. The tool runs in a namespace of its own behind a relay; what the
+//! ruleset made of its frames is reported when it has ended.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
+use crate::error::{Doing, InputError, Result, Source};
+use crate::lab::{
+    Blueprint, Equipment, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
+};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
+use crate::plan;
+use crate::port::{Port, PortSet};
+use crate::relayed::Relayed;
+use crate::report::{self, Exec, Host};
+use crate::run;
+use crate::scenario::{RulesetFiles, Scenario};
+use crate::sensor::SensorFile;
+
+/// What `--help` says behind the options.
+pub const AFTER_HELP: &str = "\
+The tool runs as root in a network namespace of its own, in which there is nothing but the host under test: no route leads
+anywhere else. Whatever it starts ends with it, and it ends with scanlab. One that runs until it is stopped needs --timeout:
+a signal ends scanlab without a report.
+
+Its input, output and errors are scanlab's own; the report comes behind them. With --format json and no --output, what it
+prints goes to standard error, so that standard output is the report and nothing else.
+
+Services (--listen) greet if the sensor says so, and hang up when they are spoken to.
+
+Exit status: 0 when the tool was observed, whatever it made of it: its own status is in the report. Else 2 or 3, as always.";
+
+/// The options of `scanlab exec`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// IPv4 ruleset, iptables-save text; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// IPv6 ruleset, ip6tables-save text; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+    /// A sensor's TOML file: its host, and its ruleset when no other is named
+    #[arg(long, value_name = "FILE")]
+    sensor: Option<PathBuf>,
+    /// The interface that the rules speak of [default: the sensor's, or eth0]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<InterfaceName>,
+    /// The host's address and prefix length; once for each family
+    #[arg(long, value_name = "ADDRESS/LEN")]
+    host_addr: Vec<String>,
+    /// The tool's address; once for each family
+    #[arg(long, value_name = "ADDRESS")]
+    prober_addr: Vec<IpAddr>,
+    /// The host's MAC address
+    #[arg(long, value_name = "MAC")]
+    mac: Option<Mac>,
+    /// Ports on which something listens [default: the sensor's]
+    #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
+    listen: Option<PortSet>,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between tool and host
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
+    /// Kill the tool after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+    /// Write every frame to this file, with its path and its log lines as a comment: pcapng, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Write the report to this file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Look the vendor up in the IEEE's own file or in nmap's
+    #[arg(long, value_name = "FILE")]
+    oui_file: Option<PathBuf>,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// The tool, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What the tool is put before.
+#[derive(Debug, Clone)]
+struct Target {
+    interface: InterfaceName,
+    mac: Mac,
+    addresses: Addresses,
+    services: Vec<Service>,
+    rulesets: Vec<(Family, Source)>,
+}
+
+/// Runs the tool, and reports what became of its frames.
+pub fn exec(options: Options) -> Result<ExitCode> {
+    if options.link == LinkArgument::Tun {
+        let hint = "use --link tap: a real tool finds its host by ARP and NDP, which need Ethernet";
+        return Err(InputError::new("exec needs a TAP", hint).into());
+    }
+    let target = target(&options)?;
+    let vendors = super::run::vendors(options.oui_file.as_deref())?;
+    let equipment = options.equipment.find(options.link.into())?;
+    let (pcap, output) = (create(options.pcap.as_deref())?, create(options.output.as_deref())?);
+    let stop = Stop::default();
+    let command = ToolCommand {
+        words: options.command.clone(),
+        output: if options.format == Format::Json && output.is_none() {
+            ToolOutput::Stderr
+        } else {
+            ToolOutput::Stdout
+        },
+        timeout: options.timeout.map(Duration::from_secs),
+        stop: stop.clone(),
+    };
+    let host = Host {
+        mac: Some(target.mac),
+        vendor: vendors.lookup(target.mac).nmap,
+        interface: target.interface.to_string(),
+        addresses: Lab::families().into_iter().map(|family| target.addresses.host(family).to_string()).collect(),
+    };
+    let lab = (target, equipment.clone());
+    let (relayed, weather) = super::interruptible(async move {
+        let _stop = StopOnDrop(stop);
+        let done = tokio::task::spawn_blocking(move || observe(&lab.0, &lab.1, &command)).await;
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    })?;
+    let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
+    if let Some(pcap) = pcap {
+        let frames = report::captured(&relayed, &report);
+        report::write_pcapng(BufWriter::new(pcap), &report.host.interface, equipment.link, frames)
+            .doing("write the capture")?;
+    }
+    let text = match options.format {
+        Format::Table => report::exec_text(&report),
+        Format::Json => report::to_json(&report),
+    };
+    match output {
+        Some(mut file) => file.write_all(text.as_bytes()).doing("write the report")?,
+        None => super::print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Result<(Relayed, Weather)> {
+    let rulesets: Vec<(Family, &Source)> = target.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let blueprint = Blueprint {
+        equipment,
+        interface: &target.interface,
+        mac: target.mac,
+        addresses: &target.addresses,
+        services: &target.services,
+        rulesets: &rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    };
+    Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
+}
+
+/// A file that cannot be written is told before the tool is run.
+fn create(path: Option<&Path>) -> Result<Option<File>> {
+    let create = |path: &Path| {
+        File::create(path).map_err(|error| {
+            InputError::new(
+                format!("cannot write {}: {error}", path.display()),
+                "name a file in a folder that is there",
+            )
+        })
+    };
+    Ok(path.map(create).transpose()?)
+}
+
+/// The sensor's host, with what was named put in its place.
+fn target(options: &Options) -> Result<Target> {
+    let scenario = scenario(options)?;
+    let rulesets = run::rulesets(&scenario);
+    if rulesets.is_empty() {
+        let hint = "add --rules FILE, --rules6 FILE, or --sensor FILE";
+        return Err(InputError::new("no ruleset is named", hint).into());
+    }
+    let mac = options.mac.or(scenario.host.mac).unwrap_or(HOST_MAC);
+    super::scan::check_mac(mac)?;
+    let mut addresses = scenario.host.addresses;
+    for text in &options.host_addr {
+        super::scan::put_host_address(&mut addresses, text)?;
+    }
+    for prober in &options.prober_addr {
+        super::scan::put_prober_address(&mut addresses, *prober);
+    }
+    Family::BOTH.into_iter().try_for_each(|family| super::scan::check_addresses(&addresses, family))?;
+    let listen: Vec<Port> = match &options.listen {
+        Some(ports) => ports.iter().collect(),
+        None => scenario.host.listen.clone(),
+    };
+    let service =
+        |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: plan::greeting(&scenario, *port) };
+    let services = listen.iter().map(service).collect();
+    let interface = options.interface.clone().unwrap_or_else(|| scenario.host.interface.clone());
+    Ok(Target { interface, mac, addresses, services, rulesets })
+}
+
+/// The sensor and the rulesets as a scenario without expectations.
+fn scenario(options: &Options) -> Result<Scenario> {
+    let named = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
+    let named: BTreeMap<Family, &PathBuf> =
+        named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?))).collect();
+    super::scan::assert_one_standard_input(&named)?;
+    let read = |family: Family| named.get(&family).map(|path| super::scan::read(path)).transpose();
+    let files = RulesetFiles { v4: read(Family::Ipv4)?, v6: read(Family::Ipv6)? };
+    let ruleset = (!named.is_empty()).then_some(files);
+    let title = "a tool, observed".to_owned();
+    let (source, sensor, host) = match &options.sensor {
+        Some(path) => {
+            let SensorFile { source, sensor, host } = SensorFile::load(path)?;
+            (source, Some(sensor), host)
+        }
+        None => {
+            let host = crate::sensor::Host {
+                mac: None,
+                vendor: None,
+                listen: Vec::new(),
+                interface: InterfaceName::default(),
+                addresses: Addresses::default(),
+            };
+            (Source { name: PathBuf::new(), text: "".into() }, None, host)
+        }
+    };
+    Ok(Scenario { source, title, sensor, ruleset, host, expect: Vec::new(), known: Vec::new() })
+}

@@ -1,0 +1,423 @@
+//! What the ruleset made of a tool: frames that met the same are told together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Environment, Host, SCHEMA};
+use crate::conntrack::ConntrackState;
+use crate::glance::{Glance, Kind};
+use crate::net::Family;
+use crate::observation::LogRecord;
+use crate::path::{Fate, Path, Step};
+use crate::port::{Port, PortSet};
+use crate::relayed::{Frame, Relayed, ToolStatus};
+use crate::scan::FilterVerdict;
+use crate::sweep::Direction;
+use pnet_packet::tcp::TcpFlags;
+
+/// A report of `exec`, as the JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exec {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `scanlab X.Y.Z`.
+    pub tool: String,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// The host.
+    pub host: Host,
+    /// What was run.
+    pub command: Vec<String>,
+    /// How it ended.
+    pub tool_status: ToolStatusRecord,
+    /// Frames that met the same, in the order in which they began.
+    pub groups: Vec<Group>,
+    /// Every log line.
+    pub log: Vec<LoggedLine>,
+    /// Every way that a packet took.
+    pub paths: Vec<PathRecord>,
+    /// Every frame.
+    pub frames: Vec<FrameRecord>,
+    /// What the host wanted to send, and its own rules held back.
+    pub held_back: Vec<HeldBackRecord>,
+}
+
+/// How the tool ended.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ToolStatusRecord {
+    /// Its exit status, when it ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Whether it ran longer than it was allowed to, and was killed.
+    pub timed_out: bool,
+    /// How long it ran.
+    pub seconds: f64,
+}
+
+/// Frames that met the same.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// `to-host`, or `from-host` for what the host sent by itself.
+    pub direction: Way,
+    /// The family; none for ARP and what is no IP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, `arp`, or a number.
+    pub protocol: String,
+    /// What they are: `tcp xmas`, `tcp RST`, `connection`.
+    pub what: String,
+    /// How many.
+    pub frames: usize,
+    /// How many connections they belong to, when they belong to any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
+    /// The host's ports: `1-21,23`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<String>,
+    /// What the filter did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+    /// The rule or policy that had the last word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Step>,
+    /// Their way, by its place in `paths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<usize>,
+    /// What the host answered at once: `tcp RST,ACK`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The way of the answer that the host's own rules held back, by its place in `paths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<usize>,
+    /// What each of them left in the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+}
+
+/// Which way a frame went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// The tool sent it.
+    ToHost,
+    /// The host sent it.
+    FromHost,
+}
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoggedLine {
+    /// The frame that caused it, by its place in `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
+    /// Prefix and line.
+    #[serde(flatten)]
+    pub record: LogRecord,
+}
+
+/// A way through the rules.
+#[derive(Debug, Clone, Serialize)]
+pub struct PathRecord {
+    /// Rules and policies, in order.
+    pub steps: Vec<Step>,
+    /// What conntrack made of the packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conntrack: Option<ConntrackState>,
+    /// Where it ended.
+    pub fate: Fate,
+}
+
+/// One frame, without its bytes: those are in the capture.
+#[derive(Debug, Clone, Serialize)]
+pub struct FrameRecord {
+    /// Seconds since the first frame.
+    pub seconds: f64,
+    /// Which way it went.
+    pub direction: Way,
+    /// What it is.
+    pub what: String,
+    /// Who sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// To whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Bytes.
+    pub length: usize,
+    /// The frame that it answers, by its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<usize>,
+    /// What the filter did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+    /// Its way, by its place in `paths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<usize>,
+}
+
+/// A packet of the host that never came to the link.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldBackRecord {
+    /// The frame that the host was dealing with, by its place in `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<usize>,
+    /// Its way, by its place in `paths`.
+    pub path: usize,
+}
+
+impl Exec {
+    /// The report of what was observed of `command`.
+    pub fn of(command: Vec<String>, relayed: &Relayed, host: Host, environment: Environment) -> Exec {
+        let mut ways = Ways::default();
+        let glances: Vec<Glance> = relayed.frames.iter().map(|frame| Glance::at(&frame.bytes)).collect();
+        let frames = frame_records(&relayed.frames, &glances, &mut ways);
+        let held_back: Vec<HeldBackRecord> = relayed
+            .held_back
+            .iter()
+            .map(|one| HeldBackRecord { cause: one.cause, path: ways.place(&one.path) })
+            .collect();
+        let groups = groups(relayed, &glances, &frames, &held_back, &ways);
+        Exec {
+            schema: SCHEMA,
+            tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")),
+            environment,
+            host,
+            command,
+            tool_status: status(relayed),
+            groups,
+            log: log(relayed),
+            paths: ways.paths.iter().map(|path| path_record(path)).collect(),
+            frames,
+            held_back,
+        }
+    }
+}
+
+/// Every path once.
+#[derive(Default)]
+struct Ways {
+    places: HashMap<Arc<Path>, usize>,
+    paths: Vec<Arc<Path>>,
+}
+
+impl Ways {
+    fn place(&mut self, path: &Arc<Path>) -> usize {
+        if let Some(place) = self.places.get(path) {
+            return *place;
+        }
+        self.places.insert(Arc::clone(path), self.paths.len());
+        self.paths.push(Arc::clone(path));
+        self.paths.len() - 1
+    }
+}
+
+fn frame_records(frames: &[Frame], glances: &[Glance], ways: &mut Ways) -> Vec<FrameRecord> {
+    let begin = frames.first().map(|frame| frame.at).unwrap_or_default();
+    let record = |(frame, glance): (&Frame, &Glance)| FrameRecord {
+        seconds: frame.at.saturating_sub(begin).as_secs_f64(),
+        direction: way(frame.direction),
+        what: glance.kind.to_string(),
+        source: glance.ends.map(|(source, _)| end(source, glance.ports.map(|ports| ports.0))),
+        destination: glance.ends.map(|(_, destination)| end(destination, glance.ports.map(|ports| ports.1))),
+        length: frame.bytes.len(),
+        cause: frame.cause,
+        verdict: frame.verdict,
+        path: frame.path.as_ref().map(|path| ways.place(path)),
+    };
+    frames.iter().zip(glances).map(record).collect()
+}
+
+fn way(direction: Direction) -> Way {
+    match direction {
+        Direction::In => Way::ToHost,
+        Direction::Out => Way::FromHost,
+    }
+}
+
+fn end(address: std::net::IpAddr, port: Option<Port>) -> String {
+    match port {
+        Some(port) => std::net::SocketAddr::new(address, port.0).to_string(),
+        None => address.to_string(),
+    }
+}
+
+fn status(relayed: &Relayed) -> ToolStatusRecord {
+    let (exit, signal, timed_out) = match relayed.status {
+        ToolStatus::Exited(status) => (Some(status), None, false),
+        ToolStatus::Signalled(signal) => (None, Some(signal), false),
+        ToolStatus::TimedOut(_) => (None, None, true),
+    };
+    ToolStatusRecord { exit, signal, timed_out, seconds: rounded(relayed.elapsed) }
+}
+
+fn rounded(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+fn log(relayed: &Relayed) -> Vec<LoggedLine> {
+    let of = |frame: Option<usize>, log: &[LogRecord]| {
+        log.iter().map(|record| LoggedLine { frame, record: record.clone() }).collect::<Vec<_>>()
+    };
+    let frames = relayed.frames.iter().enumerate().flat_map(|(place, frame)| of(Some(place), &frame.log));
+    frames.chain(relayed.held_back.iter().flat_map(|one| of(one.cause, &one.log))).collect()
+}
+
+fn path_record(path: &Path) -> PathRecord {
+    PathRecord { steps: path.steps.clone(), conntrack: path.conntrack, fate: path.fate }
+}
+
+/// What frames of one group have in common.
+#[derive(PartialEq, Eq, Hash)]
+struct Common {
+    direction: Direction,
+    family: Option<Family>,
+    /// None for the frames of connections behind their first.
+    kind: Option<Kind>,
+    verdict: Option<FilterVerdict>,
+    path: Option<usize>,
+    answer: Option<Kind>,
+    held_back: Option<usize>,
+    log: Vec<String>,
+}
+
+/// The members of a group.
+#[derive(Default)]
+struct Members {
+    frames: usize,
+    ports: Vec<Port>,
+    connections: BTreeSet<Connection>,
+}
+
+/// A connection: the tool's end, and the host's.
+type Connection = ((std::net::IpAddr, Port), (std::net::IpAddr, Port));
+
+/// Answers belong to what they answer; what is left is what the tool sent, and what the host sent by itself.
+fn groups(
+    relayed: &Relayed,
+    glances: &[Glance],
+    records: &[FrameRecord],
+    held_back: &[HeldBackRecord],
+    ways: &Ways,
+) -> Vec<Group> {
+    let answers = answers(&relayed.frames, glances);
+    let held: HashMap<usize, usize> = held_back.iter().filter_map(|one| Some((one.cause?, one.path))).collect();
+    let connections = connections(&relayed.frames, glances);
+    let mut places: HashMap<Common, usize> = HashMap::new();
+    let mut all: Vec<Members> = Vec::new();
+    for (place, frame) in relayed.frames.iter().enumerate() {
+        let glance = &glances[place];
+        if frame.cause.is_some() && !asks_for_a_neighbour(glance.kind) {
+            continue;
+        }
+        let connection =
+            connection(frame.direction, glance).filter(|one| connections.get(one).is_some_and(|begin| *begin < place));
+        let common = Common {
+            direction: frame.direction,
+            family: glance.family(),
+            kind: if connection.is_some() { None } else { Some(glance.kind) },
+            verdict: frame.verdict,
+            path: records[place].path,
+            answer: if connection.is_some() { None } else { answers.get(&place).copied() },
+            held_back: held.get(&place).copied(),
+            log: frame.log.iter().map(|record| record.prefix.clone()).collect(),
+        };
+        let number = *places.entry(common).or_insert_with(|| {
+            all.push(Members::default());
+            all.len() - 1
+        });
+        let members = &mut all[number];
+        members.frames += 1;
+        members.connections.extend(connection);
+        members.ports.extend(glance.ports.map(|(source, destination)| match frame.direction {
+            Direction::In => destination,
+            Direction::Out => source,
+        }));
+    }
+    let mut groups: Vec<(usize, Group)> =
+        places.into_iter().map(|(common, number)| (number, group(common, &all[number], ways))).collect();
+    groups.sort_by_key(|(number, group)| (is_housekeeping(&group.what), *number));
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn group(common: Common, members: &Members, ways: &Ways) -> Group {
+    let ports: PortSet = members.ports.iter().copied().collect();
+    let step = |place: usize| ways.paths[place].last().cloned();
+    Group {
+        direction: way(common.direction),
+        family: common.family,
+        protocol: common.kind.map_or("tcp".to_owned(), Kind::protocol),
+        what: common.kind.map_or("connection".to_owned(), |kind| kind.to_string()),
+        frames: members.frames,
+        connections: common.kind.is_none().then_some(members.connections.len()),
+        ports: (!ports.is_empty()).then(|| ports.to_string()),
+        verdict: common.verdict,
+        decided_by: common.path.and_then(step),
+        path: common.path,
+        answer: common.answer.map(|kind| kind.to_string()),
+        held_back: common.held_back,
+        log: common.log,
+    }
+}
+
+/// ARP, and neighbour solicitations: the host asks on its own account, whatever it is dealing with.
+fn asks_for_a_neighbour(kind: Kind) -> bool {
+    matches!(kind, Kind::Arp(1) | Kind::Icmp(Family::Ipv6, 135, _))
+}
+
+/// What keeps a link going stands behind what was meant: ARP, neighbour discovery, multicast listeners.
+fn is_housekeeping(what: &str) -> bool {
+    ["arp ", "icmpv6 133", "icmpv6 134", "icmpv6 135", "icmpv6 136", "icmpv6 143"]
+        .iter()
+        .any(|word| what.starts_with(word))
+}
+
+/// The first frame that goes back to where each frame came from.
+fn answers(frames: &[Frame], glances: &[Glance]) -> HashMap<usize, Kind> {
+    let mut answers = HashMap::new();
+    for (frame, glance) in frames.iter().zip(glances) {
+        let Some(cause) = frame.cause else { continue };
+        if asks_for_a_neighbour(glance.kind) {
+            continue;
+        }
+        let goes_back = glance.ends.zip(glances[cause].ends).is_some_and(|((_, to), (from, _))| to == from);
+        if goes_back {
+            answers.entry(cause).or_insert(glance.kind);
+        }
+    }
+    answers
+}
+
+/// Connections that were made, each with the place of its SYN: the host answered it with SYN/ACK, and the tool went on
+/// with anything but a RST.
+fn connections(frames: &[Frame], glances: &[Glance]) -> HashMap<Connection, usize> {
+    const HANDSHAKE: u8 = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
+    let (mut opened, mut answered, mut made) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for (place, (frame, glance)) in frames.iter().zip(glances).enumerate() {
+        let Some((one, flags)) = connection(frame.direction, glance).zip(glance.tcp_flags()) else { continue };
+        match (frame.direction, flags & HANDSHAKE) {
+            (Direction::In, TcpFlags::SYN) => drop(opened.insert(one, place)),
+            (Direction::Out, flags) if flags == TcpFlags::SYN | TcpFlags::ACK => {
+                answered.extend(opened.get(&one).map(|begin| (one, *begin)));
+            }
+            (Direction::In, TcpFlags::ACK) => made.extend(answered.get(&one).map(|begin| (one, *begin))),
+            _ => {}
+        }
+    }
+    made
+}
+
+fn connection(direction: Direction, glance: &Glance) -> Option<Connection> {
+    glance.tcp_flags()?;
+    let ((source, destination), (source_port, destination_port)) = glance.ends.zip(glance.ports)?;
+    let (from, to) = ((source, source_port), (destination, destination_port));
+    Some(match direction {
+        Direction::In => (from, to),
+        Direction::Out => (to, from),
+    })
+}

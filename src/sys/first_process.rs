@@ -1,0 +1,90 @@
+//! A program that cannot be outlived by what it starts, and cannot outlive us: it runs beneath the first process of a PID
+//! namespace. When that ends, the kernel kills everything in there (pid_namespaces(7), "The namespace init process").
+
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::libc;
+
+/// Lets `command` run beneath a first process, and gives the pipe on which that tells the command's wait status (four
+/// bytes, native) when it has ended; nothing but the end of the file when it was killed. To be spawned, once, by a
+/// thread that has unshared its PID namespace; the command is to be dropped then, since it holds the pipe's other end.
+///
+/// The first process dies with the *thread* that spawned it (`PR_SET_PDEATHSIG`).
+pub fn run_beneath(command: &mut Command) -> io::Result<PipeReader> {
+    let (reader, writer) = io::pipe()?;
+    let read_end = reader.as_raw_fd();
+    let split = move || split(read_end, &writer);
+    // SAFETY: between fork(2) and execve(2) `split` calls what signal-safety(7) lists, and prctl(2), close_range(2) and
+    // poll(2), which are bare system calls; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(split) };
+    Ok(reader)
+}
+
+/// Becomes two: the one that returns goes on to be the command, the other is the first process and never returns.
+fn split(read_end: RawFd, writer: &PipeWriter) -> io::Result<()> {
+    // SAFETY: plain integers; see prctl(2).
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
+    // SAFETY: this process's own copy of the descriptor, which nothing here uses again. Now the parent has the only one.
+    check(unsafe { libc::close(read_end) })?;
+    if nobody_reads(writer) {
+        // The parent was gone before it could be watched.
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    // SAFETY: this process has one thread; see fork(2).
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(()),
+        child => be_first(child, writer),
+    }
+}
+
+/// A pipe without a reader is in an error state: poll(2), POLLERR.
+fn nobody_reads(writer: &PipeWriter) -> bool {
+    let mut poll = libc::pollfd { fd: writer.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one valid `pollfd`, as its count says; see poll(2).
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready == 1 && poll.revents & libc::POLLERR != 0
+}
+
+/// Waits for the command and whatever it leaves behind; ends with it.
+fn be_first(child: libc::pid_t, mut writer: &PipeWriter) -> ! {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the default action, which the kernel does not take for a first process; see signal(2).
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    close_all_but(writer.as_raw_fd());
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is an integer of this frame; see waitpid(2).
+        match unsafe { libc::waitpid(-1, &raw mut status, 0) } {
+            ended if ended == child => {
+                // Without a reader there is nobody to tell.
+                let _ = writer.write(&status.to_ne_bytes());
+                break;
+            }
+            -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => break,
+            _ => {}
+        }
+    }
+    // SAFETY: ends the process without running what belongs to the parent; see _exit(2).
+    unsafe { libc::_exit(0) }
+}
+
+/// Lets go of what was inherited: above all of the pipe on which `Command::spawn` waits for the exec, and of the labs'
+/// interfaces.
+fn close_all_but(kept: RawFd) {
+    const FIRST: libc::c_uint = 3;
+    let kept = kept as libc::c_uint;
+    for (from, to) in [(FIRST, kept - 1), (kept + 1, libc::c_uint::MAX)] {
+        if from <= to {
+            // SAFETY: this process uses none of these again; see close_range(2), which Linux has since 5.9.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
+    }
+}
+
+fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
