@@ -195,7 +195,8 @@ fn established_connections_are_cut() {
 #[test]
 fn established_connections_are_cut_by_legacy() {
     let plant = |rules: &mut Rules| delete(&mut rules.v4, &["ESTABLISHED"]);
-    assert_caught_with(&["--iptables", "legacy"], plant, UNGREETED.map(str::to_owned));
+    let cut = [UNGREETED.map(str::to_owned).to_vec(), established("ipv4", &[22, 32232])].concat();
+    assert_caught_with(&["--iptables", "legacy"], plant, cut);
 }
 
 #[test]

@@ -310,7 +310,9 @@ fn words_that_cannot_be_kept_to() {
         "--top-ports 0",
         "-p 22 --exclude-ports 22",
         "--ttl 300",
-        "--ttl 5 -D ME,RND:2 -g 53 --badsum",
+        "-D ME,198.51.100.7",
+        "-S 198.51.100.7",
+        "-4 -6 --rules6 rules.v4 -oX -",
         "--scanflags SYNFOO",
         "-S example.org",
     ] {

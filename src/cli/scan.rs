@@ -46,10 +46,10 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Scan techniques: syn, connect, null, fin, xmas, ack
+    /// Scan techniques: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     scan: Vec<Technique>,
-    /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA
+    /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA, -sM, -sW, -sU
     #[arg(short = 's', value_name = "LETTERS", hide_short_help = true)]
     nmap: Vec<String>,
     /// The host's address: nothing else can be scanned

@@ -19,6 +19,9 @@ pub struct Groups {
     first: u16,
 }
 
+/// The block of the lab's own groups: its fences, its marks.
+const OF_THE_LAB: u8 = 0xfe;
+
 /// A ruleset with NFLOG in the place of LOG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
@@ -34,7 +37,7 @@ impl Groups {
         let used =
             |(family, source): (Family, &'a Source)| lines(&source.text).filter_map(move |line| group(family, line));
         let used: BTreeSet<u8> = rulesets.into_iter().flat_map(used).map(|group| group.to_be_bytes()[0]).collect();
-        let free = (0..=u8::MAX).rev().find(|block| !used.contains(block))?;
+        let free = (0..=u8::MAX).rev().find(|block| *block != OF_THE_LAB && !used.contains(block))?;
         Some(Groups { first: u16::from(free) << 8 })
     }
 

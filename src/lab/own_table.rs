@@ -61,7 +61,7 @@ pub const LET_IN: &str = INPUT.chain;
 pub const FENCES: &str = FENCE.chain;
 
 /// The log group that [`Mark`]s go to; rules of a ruleset that log to a group take one of the first few.
-pub const LOG_GROUP: u16 = 7_226;
+pub const LOG_GROUP: u16 = 0xfe4d;
 
 /// What is watched besides replies and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::mem;
 use std::sync::Arc;
 
 use super::fault::{Fault, Sabotage};
@@ -38,6 +39,8 @@ pub struct XTracer {
     places: HashMap<(Family, Vec<u8>), Place>,
     /// Packets of this reading.
     packets: Vec<Packet>,
+    /// Those of the reading before.
+    before: Vec<Packet>,
     /// The number of the next packet.
     next: u32,
 }
@@ -76,10 +79,13 @@ impl XTracer {
     pub fn open(isolated: &Isolated, tables: Vec<Table>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
         let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
         let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
-        starved.map_or(Ok(()), |sabotage| nflog.starve(sabotage))?;
+        if let Some(sabotage) = starved {
+            sabotage.plant(1);
+            nflog.starve(sabotage)?;
+        }
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
-        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0 })
+        Ok(XTracer { nflog, tables, places, packets: Vec::new(), before: Vec::new(), next: 0 })
     }
 
     /// How many probes may be sent before their traces are read.
@@ -89,11 +95,11 @@ impl XTracer {
 
     /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
-        self.packets.clear();
-        let XTracer { nflog, packets, places, .. } = self;
+        self.before = mem::take(&mut self.packets);
+        let XTracer { nflog, packets, before, places, .. } = self;
         nflog.drain(|logged| match logged.group {
-            own_table::LOG_GROUP => mark(packets, logged),
-            _ => record(packets, places, logged),
+            own_table::LOG_GROUP => mark(packets, before, logged),
+            _ => record(packets, before, places, logged),
         })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
@@ -139,7 +145,7 @@ fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
 }
 
 /// What the lab's own table says of a packet.
-fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
+fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result<()> {
     let unknown = || lost(format!("the lab's own table wrote {:?}", String::from_utf8_lossy(logged.prefix)));
     let mark = Mark::read(logged.prefix).ok_or_else(unknown)?;
     if let Mark::Begins(direction) = mark {
@@ -154,7 +160,7 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
         });
         return Ok(());
     }
-    let packet = owner(packets, logged)?;
+    let Some(packet) = owner(packets, before, logged)? else { return Ok(()) };
     match mark {
         Mark::Begins(_) => {}
         Mark::Tracked(state) => packet.conntrack = Some(state),
@@ -164,14 +170,19 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
 }
 
 /// A line of the trace. Anything else in this group is what an NFLOG rule of the ruleset says.
-fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, logged: &Logged) -> Result<()> {
+fn record(
+    packets: &mut [Packet],
+    before: &[Packet],
+    places: &HashMap<(Family, Vec<u8>), Place>,
+    logged: &Logged,
+) -> Result<()> {
     let Some((chain, number)) = read_line(logged.prefix) else { return Ok(()) };
     let unknown = || {
         let words = format!("the trace names {:?}, which the lab did not load", String::from_utf8_lossy(logged.prefix));
         Error::from(CannotMeasure::Disagreement(words))
     };
     let place = *places.get(&(logged.family, chain.to_vec())).ok_or_else(unknown)?;
-    let packet = owner(packets, logged)?;
+    let Some(packet) = owner(packets, before, logged)? else { return Ok(()) };
     packet.records.push(Record { hook: logged.hook, place, number, conntrack: packet.conntrack });
     Ok(())
 }
@@ -188,16 +199,21 @@ fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
 
 /// Whose it is. Told by the packet: what began last comes first, since packets that the host sends while it deals with
 /// another one are within it. A nat table may have changed addresses and ports meanwhile.
-fn owner<'a>(packets: &'a mut [Packet], logged: &Logged) -> Result<&'a mut Packet> {
+///
+/// None when it began before the last reading ended: what the kernel's timers send may be on its way while somebody reads
+/// (probes and their answers are not, once the fence is answered).
+fn owner<'a>(packets: &'a mut [Packet], before: &[Packet], logged: &Logged) -> Result<Option<&'a mut Packet>> {
     let direction = if HOOKS_OUT.contains(&logged.hook) { Direction::Out } else { Direction::In };
     let seen = sighting(logged)?;
     let fits = |packet: &Packet| packet.direction == direction && packet.family == logged.family;
     let same = |packet: &Packet| fits(packet) && packet.sighting == seen;
     let numbers = |of: &Sighting| (of.headers.protocol, of.tag, of.seq);
     let rewritten = |packet: &Packet| fits(packet) && numbers(&packet.sighting) == numbers(&seen);
-    let place = packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten));
-    let place = place.ok_or_else(|| lost("the beginning of a packet's trace is missing".to_owned()))?;
-    Ok(&mut packets[place])
+    match packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten)) {
+        Some(place) => Ok(Some(&mut packets[place])),
+        None if before.iter().any(same) => Ok(None),
+        None => Err(lost("the beginning of a packet's trace is missing".to_owned())),
+    }
 }
 
 /// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`

@@ -165,8 +165,8 @@ impl Translation {
         for (at, letter) in letters.char_indices() {
             let after = &letters[at + letter.len_utf8()..];
             match letter {
-                '6' | 'F' | 'h' => self.words.push(format!("-{letter}").into()),
-                '4' | 'n' | 'r' => {}
+                '4' | '6' | 'F' | 'h' => self.words.push(format!("-{letter}").into()),
+                'n' | 'r' => {}
                 'R' | 'q' => self.leave_out(&format!("-{letter}")),
                 'v' => return self.verbosity(after),
                 'd' => {
