@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::alike::{Alike, Gathering};
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Equipment, Lab, Service, Watch, Weather};
+use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
 use crate::phase::{Decoys, Phase};
@@ -72,7 +72,9 @@ impl Survey {
     /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
     pub fn perform(&self, each: impl Fn(&Probe, &Observation) -> Result<()> + Sync) -> Result<Surveyed> {
         let families = self.families();
-        let mut found: Vec<OfFamily> = match self.order {
+        // Labs that read the kernel's log would only wait for each other.
+        let order = if self.equipment.capture == Capture::Kmsg { Order::InTurn } else { self.order };
+        let mut found: Vec<OfFamily> = match order {
             Order::InTurn => families.iter().map(|family| self.perform_in(*family, &each)).collect::<Result<_>>()?,
             Order::SideBySide => thread::scope(|scope| {
                 let labs = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, &each)));

@@ -170,18 +170,20 @@ pub fn scan(options: Options) -> Result<ExitCode> {
             start,
             end: clock::now()?,
         };
-        nmap.get_or_insert_with(|| nmap_report(&facts));
+        if plan.speaks_nmap() {
+            nmap.get_or_insert_with(|| nmap_report(&facts));
+        }
         if options.open {
             found.groups.retain(|group| nmap::may_be_open(group.observation.verdict.state));
         }
         reports.push(report(&survey, found, &host, options.trace)?);
     }
     let report = Report::of_flavours(reports);
-    let nmap = nmap.expect("one flavour at least");
-    plan.outputs.write(|format| in_words_of_nmap(&nmap, format))?;
+    let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
+    plan.outputs.write(in_words_of_nmap)?;
     super::print(&match plan.format {
-        StandardOutput::Nmap(format) => in_words_of_nmap(&nmap, format),
-        StandardOutput::Terminal => nmap::normal(&nmap, Addressee::Terminal),
+        StandardOutput::Nmap(format) => in_words_of_nmap(format),
+        StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),
         StandardOutput::Table => scan_text(&report),
         StandardOutput::Json => report::to_json(&report),
     })?;
@@ -236,11 +238,17 @@ impl Plan {
         let ports = ports(options, &techniques, &services)?;
         let outputs = options.outputs.begin()?;
         let format = standard_format(options, &outputs)?;
-        if outputs.any() || format.is_of_nmap() {
-            nmap_report::check_techniques(&techniques)?;
-            nmap_report::check_families(&families)?;
+        let plan = Plan { families, rulesets, techniques, addresses, craft, decoys, services, ports, outputs, format };
+        if plan.speaks_nmap() {
+            nmap_report::check_techniques(&plan.techniques)?;
+            nmap_report::check_families(&plan.families)?;
         }
-        Ok(Plan { families, rulesets, techniques, addresses, craft, decoys, services, ports, outputs, format })
+        Ok(plan)
+    }
+
+    /// Whether anything is written in nmap's formats.
+    fn speaks_nmap(&self) -> bool {
+        self.outputs.any() || self.format.is_of_nmap()
     }
 
     /// The whole scan; the sensor's `options` say where.
