@@ -2,20 +2,20 @@
 //!
 //! It takes the *intent* of a sensor (which ports are served, watched or refused, which scans are logged, under which
 //! MAC address it hides), generates the iptables ruleset for it (or takes yours), loads it in a throw-away network
-//! namespace behind a TAP interface, plays the attacker on the other end of that interface with nmap-equivalent probes,
-//! reads back the replies, the kernel's log lines and the path of every packet through the rules, and reports each mismatch
-//! between expected and observed, with the reason.
+//! namespace behind a TAP (or TUN) interface, plays the attacker on the other end of that interface with nmap-equivalent
+//! probes, reads back the replies, the kernel's log lines and the path of every packet through the rules, and reports each
+//! mismatch between expected and observed, with the reason.
 //!
 //! # The one idea
 //!
-//! **The kernel has answered before `write()` returns.** A frame written to a TAP runs the whole receive path
-//! (netfilter, TCP, the reply, printk, the rule trace) in the writer's own context. So a probe is a function call, and *no reply* is a
-//! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* (an ARP probe, whose
-//! answer no iptables rule can hold back) and the lab waits for the fence; what belongs to a probe is told by what the
-//! probe carries, never by order; and *canaries*, before and after, prove that log and trace are being read. Trace, log and
-//! reply are three witnesses of every probe, which must agree. A blind, lossy or contradicted instrument is an error of its
-//! own ([`error::CannotMeasure`], exit status 3), never a verdict. [`selftest`] plants faults
-//! in each of these, and fails when one of them fools the lab.
+//! **The kernel has answered before `write()` returns.** A frame written to a TAP runs the whole receive path (netfilter,
+//! TCP, the reply, printk, the rule trace) in the writer's own context. So a probe is a function call, and *no reply* is a
+//! fact, not a timeout. No manual promises this, hence three guards: every batch ends with a *fence* that no iptables rule
+//! can hold back (an ARP probe; on a TUN, a packet that the lab's own table logs in front of every table of iptables), and
+//! the lab waits for the fence; what belongs to a probe is told by what the probe carries, never by order; and *canaries*,
+//! before and after, prove that log and trace are being read. Trace, log and reply are three witnesses of every probe, which
+//! must agree. A blind, lossy or contradicted instrument is an error of its own ([`error::CannotMeasure`], exit status 3),
+//! never a verdict. [`selftest`] plants faults in each of these, and fails when one of them fools the lab.
 //!
 //! # The straight line
 //!
@@ -44,8 +44,8 @@
 //! | 5 | [`run`], [`survey`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
-//! | 1 | [`port`], [`rate`], [`net`], [`error`], `sys` | `sys` holds all `unsafe` |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 1 | [`port`], [`rate`], [`net`], [`visible`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
 //!
@@ -58,14 +58,26 @@
 //! A scenario can speak of any packet that [`sweep`] sends: odd flags, another protocol, a segment within a connection,
 //! what the host sends itself. Such a *packet row* is written as [`sweep::Packet`] reads it. All of them share a lab in which
 //! limits are out of the way, since they ask whether a rule takes a packet, not how often. They rest on two witnesses, the
-//! rule trace and the kernel's log, which must agree; nobody looks at the host's answer. Where there is no rule trace
-//! (x_tables), such a check is not run, and says so.
+//! rule trace and the kernel's log, which must agree; nobody looks at the host's answer.
+//!
+//! # Two kinds of everything
+//!
+//! Rules may be those of nf_tables or of x_tables, the link a TAP or a TUN, the log the kernel's own or NFLOG, the user root
+//! or anybody: the lab's [`Equipment`](lab::Equipment). nf_tables tells its rule trace over netlink; x_tables tells its own
+//! through NFLOG, and the lab's own table marks beginnings and ends on the same socket. With NFLOG capture the ruleset is
+//! loaded as given, and then a copy with NFLOG in the place of LOG, whose lines [`log_line`] renders as the kernel would. An
+//! ordinary user's lab stands in a user namespace. Each choice changes how something is seen, and never what is reported.
+//!
+//! # Real tools
+//!
+//! In `exec` a real tool takes the prober's place: a relay between two TAPs records every frame, and ties lines and paths to
+//! it. The tool runs beneath the first process of a PID namespace, so that nothing of it outlives scanlab.
 //!
 //! # The host is sacred
 //!
 //! Nothing is named or pinned: the namespace lives by its file descriptors, so that `kill -9` leaves nothing. What changes
-//! rules, links or sysctls asks for the proof that its thread is not in the host's namespace. The one exception is
-//! `nf_log_all_netns`, without which LOG rules print in the first namespace only: it is counted by a lock, restored by the
+//! rules, links or sysctls asks for the proof that its thread is not in the host's namespace. The one exception, and only
+//! where the kernel's own log is read, is `nf_log_all_netns`, without which LOG rules print in the first namespace only: it is counted by a lock, restored by the
 //! last one out, and healed by the next run or `scanlab doctor`.
 //!
 //! Labs share the kernel's log with the whole machine: they take turns, and a line is a probe's own only if it carries
