@@ -27,10 +27,35 @@ fn the_samples_of_a_scan_are_true() {
     assert_sample("scan.json", &without_machine(&json));
 }
 
+#[test]
+fn the_samples_in_nmaps_formats_are_true() {
+    for (name, format) in [("scan.nmap", "-oN"), ("scan.xml", "-oX"), ("scan.gnmap", "-oG")] {
+        let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-sX", "-p", "20-25,80,113", "--listen", "22,80"];
+        assert_sample(name, &scanlab(&[&scan[..], &["--reason", format, "-"]].concat()));
+    }
+}
+
+#[test]
+fn the_sample_of_a_log_file_is_true() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("kern.log");
+    let path = file.to_str().expect("a path in UTF-8");
+    scanlab(&["scan", "--rules", "scenarios/own-ruleset.v4", "-sX", "-p", "22,80", "--syslog", path]);
+    let text = std::fs::read_to_string(&file).expect("the log file");
+    // The fourth word is the name of this machine.
+    let named = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words[3] = "sensor";
+        words.join(" ") + "\n"
+    };
+    assert_sample("scan.syslog", &text.lines().map(named).collect::<String>());
+}
+
 fn scanlab(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
         .args(arguments)
         .env("COLUMNS", "80")
+        .env("SOURCE_DATE_EPOCH", "1763942400")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("scanlab runs");
