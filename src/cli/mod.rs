@@ -1,6 +1,7 @@
 //! The command line: what the user asks for, and the exit status. The only row that reads the environment.
 
-pub mod check;
+pub mod bar;
+mod check;
 pub mod doctor;
 mod equipment;
 pub mod exec;

@@ -1,15 +1,13 @@
 //! `scanlab mutate`: breaks the rulesets of scenarios, and tells whether the scenarios notice.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Format;
+use super::bar::Bar;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::run::percent;
 use crate::error::Result;
@@ -61,7 +59,7 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {
-            let bar: Arc<dyn Progress> = Arc::new(Bar::new());
+            let bar: Arc<dyn Progress> = Arc::new(Bar::of("mutants"));
             found.push(mutate::mutate(scenario, &settings, sweeps, bar).await?);
         }
         Ok(found)
@@ -86,34 +84,12 @@ fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
     }
 }
 
-/// A bar on a terminal; elsewhere nothing.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new() -> Bar {
-        let target = match std::io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} mutants  {elapsed}, {eta} to go");
-        let bar = ProgressBar::with_draw_target(None, target);
-        Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
-    }
-}
-
 impl Progress for Bar {
     fn begin(&self, mutants: usize) {
-        self.0.set_length(mutants as u64);
-        self.0.enable_steady_tick(Duration::from_millis(100));
+        Bar::begin(self, mutants);
     }
 
     fn advance(&self) {
-        self.0.inc(1);
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+        Bar::advance(self, 1);
     }
 }

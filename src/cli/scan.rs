@@ -20,13 +20,13 @@ use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
 use self::services::Services;
+use super::bar::Steps;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
-use crate::observation::Observation;
 use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
@@ -192,10 +192,14 @@ pub fn scan(options: Options) -> Result<ExitCode> {
 
 /// Scans, and writes the log lines while they come.
 fn perform(survey: &Survey, syslog: Option<SyslogFile>) -> Result<Surveyed> {
-    let Some(syslog) = syslog.map(Mutex::new) else { return survey.perform(|_, _| Ok(())) };
-    let add = |observation: &Observation| syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation);
-    let found = survey.perform(|_, observation| add(observation))?;
-    syslog.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+    let (syslog, steps) = (syslog.map(Mutex::new), Steps::begin("probes", survey.probes()));
+    let found = survey.perform(|_, observation| {
+        steps.take();
+        let add = |syslog: &Mutex<SyslogFile>| syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation);
+        syslog.as_ref().map_or(Ok(()), add)
+    })?;
+    let syslog = syslog.map(|syslog| syslog.into_inner().unwrap_or_else(PoisonError::into_inner));
+    syslog.map_or(Ok(()), SyslogFile::finish)?;
     Ok(found)
 }
 

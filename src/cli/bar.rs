@@ -1,0 +1,68 @@
+//! How far a long command is: a bar on a terminal; elsewhere nothing.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The bar; gone when dropped.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar that counts `things`.
+    pub fn of(things: &str) -> Bar {
+        let target = match stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style =
+            ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {things}  {{elapsed}}, {{eta}} to go"));
+        let bar = ProgressBar::with_draw_target(None, target);
+        Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// There are so many to come.
+    pub fn begin(&self, count: usize) {
+        self.0.set_length(count as u64);
+        self.0.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    /// So many more are done.
+    pub fn advance(&self, count: usize) {
+        self.0.inc(count as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Counts steps that take less time than a look at the clock, and moves a bar now and then. Few steps have none.
+pub struct Steps {
+    bar: Bar,
+    taken: AtomicUsize,
+}
+
+impl Steps {
+    const STRIDE: usize = 1024;
+
+    /// There are so many `things` to come.
+    pub fn begin(things: &str, count: usize) -> Steps {
+        let bar = Bar::of(things);
+        if count > Steps::STRIDE {
+            bar.begin(count);
+        }
+        Steps { bar, taken: AtomicUsize::new(0) }
+    }
+
+    /// One more is done.
+    pub fn take(&self) {
+        let taken = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if taken.is_multiple_of(Steps::STRIDE) {
+            self.bar.advance(Steps::STRIDE);
+        }
+    }
+}
