@@ -26,6 +26,7 @@ mod interface;
 mod iptables;
 mod kernel_log;
 mod link;
+mod loading;
 mod lock_holder;
 mod log_source;
 mod namespace;
@@ -234,10 +235,7 @@ impl<'a> Lab<'a> {
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
-        runtime.block_on(iptables.load(isolated, &rulesets))?;
-        if let Some(copies) = &copies {
-            runtime.block_on(iptables.load_copy(isolated, &copies.changed()))?;
-        }
+        loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
@@ -449,14 +447,7 @@ impl<'a> Lab<'a> {
     /// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let iptables = &self.blueprint.equipment.iptables;
-        match &self.copies {
-            None => self.runtime.block_on(iptables.load(self.isolated, rulesets)),
-            Some(copies) => {
-                let copies = copies.of_all(rulesets);
-                let sources: Vec<_> = copies.iter().map(|(family, copy)| (*family, &copy.source)).collect();
-                self.runtime.block_on(iptables.load_copy(self.isolated, &sources))
-            }
-        }
+        loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
     }
 
     fn renew_rules(&mut self) -> Result<()> {
