@@ -4,8 +4,8 @@
 //! A `user_namespace` lets ordinary users have a lab. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
 //! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
-//! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
-//! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
+//! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
+//! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up. `sweep` sends everything that a
 //! ruleset tells apart, with limits set aside by `wide_limits`. `relay` puts a real `tool` on the other end of the link, in a
@@ -410,6 +410,8 @@ impl<'a> Lab<'a> {
             if let Some(paths) = &mut self.paths {
                 read += paths.discard()?;
             }
+            // What is logged must be read, too, or a full socket would make the loop faster than it is.
+            drop(self.log.take_turn()?);
         }
         Ok(read)
     }
