@@ -1,11 +1,12 @@
 //! Probes per second, side by side with a bare write/read loop through the same interface and the same rules, in one run;
-//! and the wall time of the whole default run. `cargo bench` as root; `cargo bench -- --link tun` for a TUN.
+//! and the wall time of the whole default run. `cargo bench` as root; `cargo bench -- --link tun` for a TUN. Labs that read
+//! the kernel's log wait for those of other programs: the machine should have nothing else to do.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
+use scanlab::lab::{Blueprint, Capture, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::phase::Numbering;
 use scanlab::port::Port;
@@ -27,22 +28,30 @@ fn main() -> Result<()> {
     let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
     let link = if std::env::args().any(|word| word == "tun") { LinkMode::Tun } else { LinkMode::Tap };
     println!("{:<34} {:>12} {:>12} {:>7}", format!("65535 ports, {link:?}"), "scanlab/s", "bare/s", "ratio");
+    let usual = Equipment { link, ..Equipment::usual(Flavour::Auto, "")? };
     for technique in [Technique::Xmas, Technique::Ack, Technique::Syn] {
-        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies, link)?;
-        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies, link)?;
-        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths, link)?;
-        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths, link)?;
+        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies, &usual)?;
+        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies, &usual)?;
+        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths, &usual)?;
+        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths, &usual)?;
     }
+    let logged = Source { name: "log.v4".into(), text: "*filter\n-A INPUT -j LOG\nCOMMIT\n".into() };
+    for capture in [Capture::Kmsg, Capture::Nflog] {
+        let equipment = Equipment { capture, ..usual.clone() };
+        compare(&format!("syn, all logged, {capture:?}"), Technique::Syn, &logged, Watch::Replies, &equipment)?;
+    }
+    let legacy = Equipment { link, ..Equipment::usual(Flavour::Legacy, "")? };
+    compare("syn, legacy, the sensor's ruleset", Technique::Syn, &rules, Watch::Replies, &legacy)?;
+    compare("syn, legacy, its rules, path", Technique::Syn, &rules, Watch::Paths, &legacy)?;
     default_run(link);
     Ok(())
 }
 
-fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, link: LinkMode) -> Result<()> {
-    let equipment = Equipment { link, ..Equipment::usual(Flavour::Auto, "")? };
+fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, equipment: &Equipment) -> Result<()> {
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let services = [Service { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
     let blueprint = Blueprint {
-        equipment: &equipment,
+        equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,

@@ -252,7 +252,7 @@ fn a_run_writes_the_lines_of_its_report_in_their_order() {
 fn what_cannot_be_written_is_said_before_anything_is_measured() {
     let _machine = share_the_machine();
     let folder = folder();
-    for (path, why) in [("missing/kern.log", "No such file"), (".", "it is a folder")] {
+    for (path, why) in [("missing/kern.log", "No such file"), (".", "Is a directory")] {
         let ended = scanlab(folder.path(), &["scan", "--rules", "rules.v4", "--syslog", path]);
         assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
         assert!(ended.stderr.contains(why), "{}", ended.stderr);

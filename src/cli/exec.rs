@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::lab::{
     Blueprint, Equipment, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
@@ -111,7 +111,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let target = target(&options)?;
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
-    let (pcap, output) = (create(options.pcap.as_deref())?, create(options.output.as_deref())?);
+    let (pcap, output) = (begin(options.pcap.as_deref())?, begin(options.output.as_deref())?);
     let stop = Stop::default();
     let command = ToolCommand {
         words: options.command.clone(),
@@ -137,17 +137,23 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     })?;
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
-    if let Some(pcap) = pcap {
+    if let Some(mut pcap) = pcap {
         let frames = report::captured(&relayed, &report);
-        report::write_pcapng(BufWriter::new(pcap), &report.host.interface, equipment.link, frames)
-            .doing("write the capture")?;
+        let mut out = BufWriter::new(&mut pcap);
+        let written = report::write_pcapng(&mut out, &report.host.interface, equipment.link, frames);
+        written.and_then(|()| out.flush()).doing("write the capture")?;
+        drop(out);
+        pcap.keep()?;
     }
     let text = match options.format {
         Format::Table => report::exec_text(&report),
         Format::Json => report::to_json(&report),
     };
     match output {
-        Some(mut file) => file.write_all(text.as_bytes()).doing("write the report")?,
+        Some(mut file) => {
+            file.write(&text)?;
+            file.keep()?;
+        }
         None => super::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -169,16 +175,8 @@ fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Res
 }
 
 /// A file that cannot be written is told before the tool is run.
-fn create(path: Option<&Path>) -> Result<Option<File>> {
-    let create = |path: &Path| {
-        File::create(path).map_err(|error| {
-            InputError::new(
-                format!("cannot write {}: {error}", path.display()),
-                "name a file in a folder that is there",
-            )
-        })
-    };
-    Ok(path.map(create).transpose()?)
+fn begin(path: Option<&Path>) -> Result<Option<WholeFile>> {
+    path.map(|path| WholeFile::begin(path, "name a file in a folder that is there")).transpose()
 }
 
 /// The sensor's host, with what was named put in its place.

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result};
 use crate::ruleset::{DeployFile, files};
 use crate::sensor::SensorFile;
@@ -41,11 +41,9 @@ fn write(files: &[DeployFile], folder: &Path, existing: Existing) -> Result<()> 
         none_exists(files, folder)?;
     }
     no_folder_in_the_way(files, folder)?;
-    let mut drafts = Drafts::default();
-    for file in files {
-        drafts.write(file, &folder.join(file.path))?;
-    }
-    drafts.keep()
+    let drafts: Vec<WholeFile> =
+        files.iter().map(|file| draft(file, &folder.join(file.path))).collect::<Result<_>>()?;
+    drafts.into_iter().try_for_each(WholeFile::keep)
 }
 
 fn none_exists(files: &[DeployFile], folder: &Path) -> Result<()> {
@@ -69,53 +67,23 @@ fn no_folder_in_the_way(files: &[DeployFile], folder: &Path) -> Result<()> {
     }
 }
 
-/// Files under names of their own, until all of them are written; dropped before that, they are removed.
-#[derive(Default)]
-struct Drafts(Vec<(PathBuf, PathBuf)>);
-
-impl Drafts {
-    fn write(&mut self, file: &DeployFile, path: &Path) -> Result<()> {
-        let draft = draft_of(path);
-        let unwritable = |error: io::Error| {
-            InputError::new(format!("cannot write {}: {error}", path.display()), "name a folder that you may write to")
-        };
-        fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(unwritable)?;
-        self.0.push((draft.clone(), path.to_owned()));
-        write_new(&draft, file).map_err(unwritable)?;
-        Ok(())
-    }
-
-    fn keep(self) -> Result<()> {
-        for (draft, path) in &self.0 {
-            fs::rename(draft, path).doing(format!("rename {} to {}", draft.display(), path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Drafts {
-    fn drop(&mut self) {
-        for (draft, _) in &self.0 {
-            let _ = fs::remove_file(draft);
-        }
-    }
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
-}
-
-fn write_new(path: &Path, file: &DeployFile) -> io::Result<()> {
-    let mut draft = fs::File::create_new(path)?;
-    draft.write_all(file.text.as_bytes())?;
-    let mode = if file.executable { 0o755 } else { 0o644 };
-    draft.set_permissions(fs::Permissions::from_mode(mode))?;
-    draft.sync_all()
+/// The draft of a file, with all that will be in it.
+fn draft(file: &DeployFile, path: &Path) -> Result<WholeFile> {
+    const HINT: &str = "name a folder that you may write to";
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let unwritable = |error: io::Error| InputError::new(format!("cannot write {}: {error}", path.display()), HINT);
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    let mut draft = WholeFile::begin(path, HINT)?;
+    draft.write(&file.text)?;
+    draft.allow(if file.executable { 0o755 } else { 0o644 })?;
+    Ok(draft)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn sensor_in(folder: &Path) -> PathBuf {

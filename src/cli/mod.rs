@@ -13,6 +13,7 @@ pub mod scan;
 pub mod selftest;
 mod syslog;
 pub mod vendor;
+mod whole_file;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

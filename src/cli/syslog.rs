@@ -1,44 +1,27 @@
-//! `--syslog`: the log lines go to a file, as rsyslog would write them. The file is there as a whole or not at all.
+//! `--syslog`: the log lines go to a file, as rsyslog would write them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result};
 use crate::observation::Observation;
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
 
-/// A file that will hold the log lines. It is opened before any lab is built, so that nothing is measured in vain.
+/// A file that will hold the log lines.
 #[derive(Debug)]
 pub struct SyslogFile {
-    path: PathBuf,
-    file: File,
+    file: WholeFile,
     stamp: SyslogStamp,
-    /// What is written to until all is written; none for a pipe or a device, which are not replaced.
-    draft: Option<PathBuf>,
 }
 
 impl SyslogFile {
     /// Opens the file; one that cannot be written is an input error.
     pub fn open(path: &Path) -> Result<SyslogFile> {
         let stamp = stamp()?;
-        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let unwritable = |error: io::Error| {
-            InputError::new(format!("cannot write {}: {error}", path.display()), "name a file that you may write to")
-        };
-        let known = fs::metadata(path).ok().map(|known| known.file_type());
-        if known.is_some_and(|known| known.is_dir()) {
-            let problem = format!("cannot write {}: it is a folder", path.display());
-            return Err(InputError::new(problem, "name a file for --syslog").into());
-        }
-        let draft = known.is_none_or(|known| known.is_file()).then(|| draft_of(path));
-        let file = match &draft {
-            Some(draft) => File::create_new(draft),
-            None => OpenOptions::new().write(true).open(path),
-        };
-        Ok(SyslogFile { path: path.clone(), file: file.map_err(unwritable)?, stamp, draft })
+        Ok(SyslogFile { file: WholeFile::begin(path, "name a file that you may write to")?, stamp })
     }
 
     /// Writes the lines of these observations, and puts the file in its place.
@@ -49,32 +32,13 @@ impl SyslogFile {
 
     /// Writes the lines of one more observation.
     pub fn add(&mut self, observation: &Observation) -> Result<()> {
-        let text = report::syslog([observation], &self.stamp);
-        self.file.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
+        self.file.write(&report::syslog([observation], &self.stamp))
     }
 
     /// Puts the file in its place.
-    pub fn finish(mut self) -> Result<()> {
-        if let Some(draft) = &self.draft {
-            self.file.sync_all().doing(format!("write {}", self.path.display()))?;
-            fs::rename(draft, &self.path).doing(format!("rename {} to {}", draft.display(), self.path.display()))?;
-            self.draft = None;
-        }
-        Ok(())
+    pub fn finish(self) -> Result<()> {
+        self.file.keep()
     }
-}
-
-impl Drop for SyslogFile {
-    fn drop(&mut self) {
-        if let Some(draft) = &self.draft {
-            let _ = fs::remove_file(draft);
-        }
-    }
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 /// Now, on this machine; with `SOURCE_DATE_EPOCH` that second of UTC, and a kernel that has just been started, so that
@@ -114,8 +78,6 @@ fn uptime() -> Result<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
     use crate::observation::LogRecord;
     use crate::scan::Technique;
@@ -125,43 +87,12 @@ mod tests {
         Observation { log: vec![record], ..Observation::silence(Technique::Syn) }
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
     #[test]
-    fn a_file_that_is_given_up_leaves_nothing_and_what_was_there_stays() {
+    fn the_lines_are_in_the_file_when_it_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kern.log");
-        drop(SyslogFile::open(&path).unwrap());
-        assert!(names(folder.path()).is_empty());
-        fs::write(&path, "mine").unwrap();
-        drop(SyslogFile::open(&path).unwrap());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         SyslogFile::open(&path).unwrap().keep([&observation()]).unwrap();
         assert!(fs::read_to_string(&path).unwrap().ends_with("] x: IN=eth0 OUT= \n"));
-        assert_eq!(names(folder.path()), ["kern.log"]);
-    }
-
-    #[test]
-    fn devices_and_links_are_not_replaced() {
-        SyslogFile::open(Path::new("/dev/null")).unwrap().keep([&observation()]).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        let folder = tempfile::tempdir().unwrap();
-        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
-        fs::write(&file, "").unwrap();
-        symlink(&file, &link).unwrap();
-        SyslogFile::open(&link).unwrap().keep([&observation()]).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert!(!fs::read_to_string(&file).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_written_is_an_input_error() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().to_owned(), folder.path().join("missing/kern.log")] {
-            assert_eq!(SyslogFile::open(&path).unwrap_err().exit_status(), 2, "{}", path.display());
-        }
     }
 
     #[test]

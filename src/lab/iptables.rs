@@ -17,7 +17,7 @@ use crate::net::Family;
 use crate::ruleset::hostile;
 
 /// Which kernel interface iptables writes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// nf_tables.
@@ -38,7 +38,7 @@ pub enum Flavour {
 }
 
 /// The restore programs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Iptables {
     v4: PathBuf,
     v6: PathBuf,

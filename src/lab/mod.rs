@@ -4,8 +4,8 @@
 //! A `user_namespace` lets ordinary users have a lab. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
 //! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
-//! waits for the host's addresses, `own_table` catches canaries, `iptables` loads the ruleset as given, `canaries` prove
-//! the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
+//! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
+//! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up. `sweep` sends everything that a
 //! ruleset tells apart, with limits set aside by `wide_limits`. `relay` puts a real `tool` on the other end of the link, in a
@@ -26,6 +26,7 @@ mod interface;
 mod iptables;
 mod kernel_log;
 mod link;
+mod loading;
 mod lock_holder;
 mod log_source;
 mod namespace;
@@ -234,10 +235,7 @@ impl<'a> Lab<'a> {
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
-        runtime.block_on(iptables.load(isolated, &rulesets))?;
-        if let Some(copies) = &copies {
-            runtime.block_on(iptables.load_copy(isolated, &copies.changed()))?;
-        }
+        loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?;
         // Once more: some sysctls appear only when a rule asks for conntrack.
         let weather = weather::pin(isolated)?;
         if let Some(sabotage) = &blueprint.fault {
@@ -412,6 +410,8 @@ impl<'a> Lab<'a> {
             if let Some(paths) = &mut self.paths {
                 read += paths.discard()?;
             }
+            // What is logged must be read, too, or a full socket would make the loop faster than it is.
+            drop(self.log.take_turn()?);
         }
         Ok(read)
     }
@@ -449,14 +449,7 @@ impl<'a> Lab<'a> {
     /// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let iptables = &self.blueprint.equipment.iptables;
-        match &self.copies {
-            None => self.runtime.block_on(iptables.load(self.isolated, rulesets)),
-            Some(copies) => {
-                let copies = copies.of_all(rulesets);
-                let sources: Vec<_> = copies.iter().map(|(family, copy)| (*family, &copy.source)).collect();
-                self.runtime.block_on(iptables.load_copy(self.isolated, &sources))
-            }
-        }
+        loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
     }
 
     fn renew_rules(&mut self) -> Result<()> {

@@ -63,22 +63,33 @@ fn write(name: &str, value: &'static str) -> Result<Option<String>> {
 }
 
 /// Writes, and reads back what the kernel made of it. None when there is no such sysctl here: then it has, in a fresh
-/// namespace, the kernel's own default. One that may not be written must say what is wanted already, or nothing can be
-/// measured.
+/// namespace, the kernel's own default. One that says what is wanted is left alone: some writes are tried over and over
+/// until a lock is free that all namespaces share (`rtnl_trylock` in addrconf_sysctl_addr_gen_mode, net/ipv6/addrconf.c).
+/// One that may not be written must say what is wanted already, or nothing can be measured.
 fn write_path(path: &Path, name: &str, wanted: &'static str) -> Result<Option<String>> {
+    match read(path)? {
+        Some(value) if !is_the_same(&value, wanted) => {}
+        found => return Ok(found),
+    }
     let refused = match fs::write(path, wanted) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
             Some(error)
         }
         written => written.doing(format!("write {wanted} to {}", path.display())).map(|()| None)?,
     };
-    let value = fs::read_to_string(path).doing(format!("read {}", path.display()))?.trim().to_owned();
-    match refused {
-        Some(source) if !is_the_same(&value, wanted) => {
+    let value = read(path)?;
+    match (refused, value) {
+        (Some(source), Some(value)) => {
             Err(CannotMeasure::NotPinned { name: name.to_owned(), value, wanted, source }.into())
         }
-        _ => Ok(Some(value)),
+        (_, value) => Ok(value),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        value => value.doing(format!("read {}", path.display())).map(|value| Some(value.trim().to_owned())),
     }
 }
 

@@ -2,13 +2,12 @@
 //! built.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::error::{Doing, InputError, Result};
+use crate::cli::whole_file::WholeFile;
+use crate::error::{InputError, Result};
 
 /// nmap's formats, in the order in which nmap's manual has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub struct OutputArguments {
 /// Files that are still drafts, and what goes to standard output.
 #[derive(Debug)]
 pub struct Outputs {
-    drafts: Vec<(NmapFormat, Draft)>,
+    drafts: Vec<(NmapFormat, WholeFile)>,
     /// The format that goes to standard output, when one was asked for.
     pub standard: Option<NmapFormat>,
 }
@@ -55,7 +54,7 @@ impl OutputArguments {
         let mut outputs = Outputs { drafts: Vec::new(), standard: None };
         for (format, path) in self.files()? {
             if path.as_os_str() != "-" {
-                outputs.drafts.push((format, Draft::begin(&path)?));
+                outputs.drafts.push((format, WholeFile::begin(&path, "name a file that you may write to")?));
             } else if outputs.standard.replace(format).is_some() {
                 return Err(InputError::new("standard output holds one report, not two", "name a file for one").into());
             }
@@ -103,65 +102,10 @@ impl Outputs {
     }
 }
 
-/// A file under a name of its own until it is whole; dropped before that, it is removed. A device, a pipe, and what has its
-/// name from `/dev` (`/dev/stdout` may lead to a file that somebody else has open) are written to as they are, since a
-/// rename would replace them.
-#[derive(Debug)]
-struct Draft {
-    file: File,
-    path: PathBuf,
-    draft: Option<PathBuf>,
-}
-
-impl Draft {
-    fn begin(path: &Path) -> Result<Draft> {
-        let unwritable = |error: io::Error| {
-            InputError::new(format!("cannot write {}: {error}", path.display()), "name a file that you may write to")
-        };
-        let is_device = path.starts_with("/dev") || path.starts_with("/proc");
-        // A link stays, and what it leads to is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match fs::metadata(&path) {
-            Ok(found) if is_device || !found.is_file() => {
-                let file = File::options().append(true).open(&path).map_err(unwritable)?;
-                Ok(Draft { file, path, draft: None })
-            }
-            _ => {
-                let draft = draft_of(&path);
-                let file = File::create_new(&draft).map_err(unwritable)?;
-                Ok(Draft { file, path, draft: Some(draft) })
-            }
-        }
-    }
-
-    fn write(&mut self, text: &str) -> Result<()> {
-        self.file.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
-    }
-
-    fn keep(mut self) -> Result<()> {
-        let Some(draft) = self.draft.as_deref() else { return Ok(()) };
-        self.file.sync_all().doing(format!("write {}", self.path.display()))?;
-        fs::rename(draft, &self.path).doing(format!("rename {} to {}", draft.display(), self.path.display()))?;
-        self.draft = None;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(draft) = &self.draft {
-            let _ = fs::remove_file(draft);
-        }
-    }
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn arguments(xml: &Path) -> OutputArguments {
