@@ -7,12 +7,14 @@ mod equipment;
 pub mod exec;
 pub mod generate;
 pub mod mutate;
+mod report_files;
 pub mod run;
 mod runtime;
 pub mod scan;
 pub mod selftest;
 mod syslog;
 pub mod vendor;
+mod whole_file;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -58,7 +58,11 @@ fn of_check(check: &Check) -> Case<'_> {
         outcome: check.outcome,
         expected: check.expected.to_string(),
         observed: check.observed.as_ref().map(ToString::to_string).unwrap_or_default(),
-        why: explanation.map_or(check.why.as_str(), |explanation| explanation.words.as_str()),
+        why: match (check.outcome, explanation) {
+            (Outcome::Mismatched | Outcome::NotRun, Some(explanation)) => &explanation.words,
+            // Of what is known the scenario says why.
+            _ => &check.why,
+        },
         place: places.into_iter().find(|place| place.line.is_some()),
         patch: explanation.and_then(|explanation| explanation.patch.as_ref()),
     }
