@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::Format;
 use super::equipment::EquipmentArguments;
+use super::report_files::ReportArguments;
 use crate::error::{Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::iptables_save::Listing;
@@ -35,9 +35,8 @@ pub struct Options {
     rules6: Option<PathBuf>,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[command(flatten)]
+    report: ReportArguments,
 }
 
 /// Checks, and reports. The status is that of a run; findings do not change it.
@@ -45,13 +44,11 @@ pub fn check(options: Options) -> Result<ExitCode> {
     let scenario = scenario(&options)?;
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
+    let files = options.report.begin()?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let reports = flavours.into_iter().map(|equipment| check_with(equipment, &scenario, &vendors));
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
-    super::print(&match options.format {
-        Format::Table => text(&report),
-        Format::Json => report::to_json(&report),
-    })?;
+    files.write(&report, text)?;
     Ok(ExitCode::from(super::run::status(&report)))
 }
 

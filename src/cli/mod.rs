@@ -7,6 +7,7 @@ mod equipment;
 pub mod exec;
 pub mod generate;
 pub mod mutate;
+mod report_files;
 pub mod run;
 mod runtime;
 pub mod scan;

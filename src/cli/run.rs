@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::report_files::ReportArguments;
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
@@ -23,9 +23,8 @@ use crate::{built_in, run};
 pub struct Options {
     /// Scenario files, or folders of them; none: the built-in scenarios
     path: Vec<PathBuf>,
-    /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[command(flatten)]
+    report: ReportArguments,
     /// Run only scenarios whose title or file has this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -59,6 +58,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
+    let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let reports = flavours.into_iter().map(|equipment| {
         let settings =
@@ -71,9 +71,8 @@ pub fn run(options: Options) -> Result<ExitCode> {
     });
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     let covered = options.min_coverage.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
-    super::print(&match options.format {
-        Format::Table => report::flavours_block(&report, super::width()) + &report::run_table(&report, super::width()),
-        Format::Json => report::to_json(&report),
+    files.write(&report, |report| {
+        report::flavours_block(report, super::width()) + &report::run_table(report, super::width())
     })?;
     Ok(ExitCode::from(match status(&report) {
         0 if !covered => 1,

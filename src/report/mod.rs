@@ -6,8 +6,11 @@ mod exercised;
 mod explained;
 mod findings;
 mod flavours;
+mod github;
 mod json;
+mod junit;
 mod lint;
+mod markdown;
 mod mutation;
 pub mod nmap;
 mod paths;
@@ -16,6 +19,8 @@ mod selftest;
 mod slots;
 mod syslog;
 mod table;
+mod tap;
+mod verdicts;
 mod visible;
 mod whereabouts;
 
@@ -44,13 +49,17 @@ pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured, exec_text};
 pub use findings::findings_table;
 pub use flavours::{Difference, Flavour, Flavours, flavours_block};
+pub use github::github;
 pub use json::to_json;
+pub use junit::junit;
 pub use lint::lint_table;
+pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
 pub use pcapng::{CapturedFrame, write_pcapng};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
 pub use table::{run_table, scan_table};
+pub use tap::tap;
 
 /// The version of the JSON report; changes are additive within one.
 pub const SCHEMA: u32 = 1;

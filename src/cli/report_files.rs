@@ -1,0 +1,91 @@
+//! Where `run` and `check` report, and in which formats: one to standard output, and any number to files.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::whole_file::WholeFile;
+use crate::error::Result;
+use crate::report::{self, Report};
+
+/// How to report, and where to.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// How to report
+    #[arg(long, value_enum, default_value_t = RunFormat::Table)]
+    format: RunFormat,
+    /// Report to a file as well; as often as you like
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = destination)]
+    destinations: Vec<Destination>,
+}
+
+/// How to report a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RunFormat {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+    /// JUnit's XML, for CI systems
+    Junit,
+    /// the Test Anything Protocol, version 14
+    Tap,
+    /// annotations of a GitHub workflow
+    Github,
+    /// for the summary of a CI job
+    Markdown,
+}
+
+/// A file and its format.
+#[derive(Debug, Clone)]
+struct Destination {
+    format: RunFormat,
+    path: PathBuf,
+}
+
+fn destination(text: &str) -> std::result::Result<Destination, String> {
+    let formats = RunFormat::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let names = formats.map(|format| format.get_name().to_owned()).collect::<Vec<_>>().join(", ");
+    let unknown = || format!("write FORMAT=FILE, where FORMAT is one of {names}");
+    let (format, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(unknown)?;
+    Ok(Destination { format: RunFormat::from_str(format, true).map_err(|_| unknown())?, path: path.into() })
+}
+
+/// The files of a report, which hold nothing yet.
+pub struct ReportFiles {
+    format: RunFormat,
+    files: Vec<(RunFormat, WholeFile)>,
+}
+
+impl ReportArguments {
+    /// Begins every file, so that nothing is measured in vain.
+    pub fn begin(&self) -> Result<ReportFiles> {
+        let begin = |to: &Destination| {
+            Ok((to.format, WholeFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
+        };
+        Ok(ReportFiles { format: self.format, files: self.destinations.iter().map(begin).collect::<Result<_>>()? })
+    }
+}
+
+impl ReportFiles {
+    /// Reports; `table` is the text for people.
+    pub fn write(self, report: &Report, table: impl Fn(&Report) -> String) -> Result<()> {
+        for (format, mut file) in self.files {
+            // Colours are for terminals.
+            file.write(&anstream::adapter::strip_str(&text(report, format, &table)).to_string())?;
+            file.keep()?;
+        }
+        super::print(&text(report, self.format, &table))
+    }
+}
+
+fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -> String {
+    match format {
+        RunFormat::Table => table(report),
+        RunFormat::Json => report::to_json(report),
+        RunFormat::Junit => report::junit(report),
+        RunFormat::Tap => report::tap(report),
+        RunFormat::Github => report::github(report),
+        RunFormat::Markdown => report::markdown(report),
+    }
+}

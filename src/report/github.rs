@@ -1,0 +1,50 @@
+//! Annotations of a GitHub workflow: each mismatch at the line of the ruleset that is to blame, or at the scenario
+//! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>). Checks with one explanation share
+//! one annotation: GitHub shows few of them.
+
+use super::Report;
+use super::verdicts::{Case, Suite, suites};
+use super::whereabouts::whereabouts;
+use crate::check::{Check, Outcome};
+
+/// The report as workflow commands; nothing where all is as expected.
+pub fn github(report: &Report) -> String {
+    suites(report).iter().flat_map(annotations).collect()
+}
+
+fn annotations(suite: &Suite) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&Case>)> = Vec::new();
+    for case in suite.cases.iter().filter(|case| case.is_red()) {
+        let key = format!("{} {}", case.outcome, case.details());
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, cases)) => cases.push(case),
+            None => groups.push((key, vec![case])),
+        }
+    }
+    groups.iter().map(|(_, cases)| annotation(suite, cases)).collect()
+}
+
+fn annotation(suite: &Suite, cases: &[&Case]) -> String {
+    let first = cases[0];
+    let place = match first.place {
+        Some(place) => {
+            format!("file={},line={},", property(&place.file.display().to_string()), place.line.unwrap_or(1))
+        }
+        None if suite.file.is_empty() => String::new(),
+        None => format!("file={},line=1,", property(suite.file)),
+    };
+    let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };
+    let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
+    let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
+    let message = format!("{what}: {}\n{}", first.message(), first.details());
+    let title = property(&format!("{kind}: {}", suite.name));
+    format!("::error {place}title={title}::{}\n", data(message.trim_end()))
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

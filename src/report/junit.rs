@@ -1,0 +1,50 @@
+//! JUnit's XML, as CI systems read it: a test suite for each scenario, a test case for each check.
+//!
+//! A mismatch is a failure; a check that did not run is an error; a mismatch that is known is skipped, with the reason.
+//! Nothing in it depends on the time, so that equal runs give equal files.
+
+use quick_junit::{NonSuccessKind, Report as Suites, TestCase, TestCaseStatus, TestSuite};
+
+use super::Report;
+use super::verdicts::{Case, Suite, suites};
+use crate::check::Outcome;
+
+/// The report as JUnit's XML.
+pub fn junit(report: &Report) -> String {
+    let mut all = Suites::new("scanlab");
+    all.add_test_suites(suites(report).iter().map(suite));
+    all.to_string().expect("what is written to memory is written")
+}
+
+fn suite(of: &Suite) -> TestSuite {
+    let mut suite = TestSuite::new(of.name);
+    if !of.file.is_empty() {
+        suite.extra.insert("file".into(), of.file.into());
+    }
+    suite.add_test_cases(of.cases.iter().map(|one| case(of, one)));
+    suite
+}
+
+fn case(suite: &Suite, of: &Case) -> TestCase {
+    let status = match of.outcome {
+        Outcome::Matched => TestCaseStatus::success(),
+        Outcome::Known => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("known: {}", of.why));
+            status
+        }
+        Outcome::Mismatched => red(of, NonSuccessKind::Failure),
+        Outcome::NotRun => red(of, NonSuccessKind::Error),
+    };
+    let mut case = TestCase::new(of.name.as_str(), status);
+    case.set_classname(if suite.file.is_empty() { suite.name } else { suite.file });
+    case
+}
+
+fn red(of: &Case, kind: NonSuccessKind) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(of.outcome.to_string());
+    status.set_message(of.message());
+    status.set_description(of.details());
+    status
+}

@@ -1,0 +1,53 @@
+//! The Test Anything Protocol, version 14 (<https://testanything.org/tap-version-14-specification.html>): a test point for
+//! each check. A mismatch that is known is a TODO, which does not fail; a check that did not run is not ok.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::verdicts::{Case, suites};
+use crate::check::Outcome;
+
+/// The report as TAP.
+pub fn tap(report: &Report) -> String {
+    let suites = suites(report);
+    let cases = || suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite.file, case)));
+    let mut text = format!("TAP version 14\n1..{}\n", cases().count());
+    for (number, (file, case)) in (1..).zip(cases()) {
+        point(&mut text, number, file, case);
+    }
+    text
+}
+
+fn point(text: &mut String, number: usize, file: &str, case: &Case) {
+    let ok = if case.outcome == Outcome::Matched { "ok" } else { "not ok" };
+    let file = if file.is_empty() { String::new() } else { format!("{file}: ") };
+    let name = escaped(&format!("{file}{}", case.name));
+    let todo = match case.outcome {
+        Outcome::Known => format!(" # TODO known: {}", escaped(case.why)),
+        Outcome::Matched | Outcome::Mismatched | Outcome::NotRun => String::new(),
+    };
+    let _ = writeln!(text, "{ok} {number} - {name}{todo}");
+    if case.is_red() {
+        diagnosis(text, case);
+    }
+}
+
+/// A block of YAML, whose strings are written as JSON writes them.
+fn diagnosis(text: &mut String, case: &Case) {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let place = case.place.and_then(|place| Some(format!("{}:{}", place.file.display(), place.line?)));
+    let _ = writeln!(text, "  ---\n  message: {}", quoted(&case.message()));
+    if let Some(place) = place {
+        let _ = writeln!(text, "  at: {}", quoted(&place));
+    }
+    let details = case.details();
+    if !details.is_empty() {
+        let _ = writeln!(text, "  why: {}", quoted(&details));
+    }
+    text.push_str("  ...\n");
+}
+
+/// In a description `\\` and `#` stand behind a backslash, and a line ends it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,123 @@
+//! What the formats for CI have in common: suites of cases, each with an outcome and the words that go with it. A scenario is
+//! a suite, and a check is a case; what two flavours of iptables do not do alike is a suite of its own.
+
+use super::flavours::{Difference, Flavours};
+use super::{Report, Scenario};
+use crate::check::{Check, Outcome};
+use crate::explanation::{Patch, Place};
+
+/// Cases that belong together.
+pub struct Suite<'a> {
+    /// What it proves.
+    pub name: &'a str,
+    /// The file that it is about.
+    pub file: &'a str,
+    /// The worst outcome of its cases.
+    pub outcome: Outcome,
+    /// Its cases.
+    pub cases: Vec<Case<'a>>,
+}
+
+/// One check, in words.
+pub struct Case<'a> {
+    /// What is checked.
+    pub name: String,
+    /// What a summary of several checks is made of; none for a difference of flavours.
+    pub check: Option<&'a Check>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What was expected.
+    pub expected: String,
+    /// What was observed; nothing when it did not run.
+    pub observed: String,
+    /// Why; empty when there is nothing to say.
+    pub why: &'a str,
+    /// The rule to look at: the one that took the packet, or else the one that was meant to.
+    pub place: Option<&'a Place>,
+    /// What mends it.
+    pub patch: Option<&'a Patch>,
+}
+
+/// The suites of a report, in its order.
+pub fn suites(report: &Report) -> Vec<Suite<'_>> {
+    let scenarios = report.scenarios.iter().flatten().map(of_scenario);
+    scenarios.chain(report.flavours.iter().map(of_flavours)).collect()
+}
+
+fn of_scenario(scenario: &Scenario) -> Suite<'_> {
+    let cases = scenario.checks.iter().map(of_check).collect();
+    Suite { name: &scenario.name, file: &scenario.file, outcome: scenario.outcome, cases }
+}
+
+fn of_check(check: &Check) -> Case<'_> {
+    let explanation = check.explanation.as_ref();
+    let places = explanation.into_iter().flat_map(|explanation| explanation.took.iter().chain(&explanation.meant));
+    Case {
+        name: check.name(),
+        check: Some(check),
+        outcome: check.outcome,
+        expected: check.expected.to_string(),
+        observed: check.observed.as_ref().map(ToString::to_string).unwrap_or_default(),
+        why: match (check.outcome, explanation) {
+            (Outcome::Mismatched | Outcome::NotRun, Some(explanation)) => &explanation.words,
+            // Of what is known the scenario says why.
+            _ => &check.why,
+        },
+        place: places.into_iter().find(|place| place.line.is_some()),
+        patch: explanation.and_then(|explanation| explanation.patch.as_ref()),
+    }
+}
+
+fn of_flavours(flavours: &Flavours) -> Suite<'_> {
+    let outcome = if flavours.differences.is_empty() { Outcome::Matched } else { Outcome::Mismatched };
+    let cases = flavours.differences.iter().map(of_difference).collect();
+    Suite { name: "nft and legacy do the same", file: "", outcome, cases }
+}
+
+fn of_difference(difference: &Difference) -> Case<'_> {
+    let scenario = difference.scenario.as_ref().map(|file| format!(" ({file})")).unwrap_or_default();
+    Case {
+        name: format!("{}: {}{scenario}", difference.subject, difference.fact),
+        check: None,
+        outcome: Outcome::Mismatched,
+        expected: or_nothing(difference.first.as_deref()),
+        observed: or_nothing(difference.second.as_deref()),
+        why: "iptables-nft and iptables-legacy do not do the same",
+        place: None,
+        patch: None,
+    }
+}
+
+fn or_nothing(value: Option<&str>) -> String {
+    value.unwrap_or("nothing").to_owned()
+}
+
+impl Case<'_> {
+    /// `expected open, observed filtered`; of a check that did not run, why.
+    pub fn message(&self) -> String {
+        match self.outcome {
+            Outcome::NotRun => format!("not run: {}", self.why),
+            Outcome::Mismatched | Outcome::Known | Outcome::Matched => {
+                format!("expected {}, observed {}", self.expected, self.observed)
+            }
+        }
+    }
+
+    /// What more there is to say: why, and the patch that mends it.
+    pub fn details(&self) -> String {
+        let patch = self.patch.map(|patch| format!("{} (tried)\n{}", patch.words, patch.diff));
+        let parts = [Some(self.why.to_owned()).filter(|why| !why.is_empty()), patch];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether it keeps the run from being green.
+    pub fn is_red(&self) -> bool {
+        match self.outcome {
+            Outcome::Mismatched | Outcome::NotRun => true,
+            Outcome::Known | Outcome::Matched => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

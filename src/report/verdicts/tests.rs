@@ -1,0 +1,112 @@
+//! What the formats for CI say of one check of every outcome, with text that means something in each format.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::check::Findings;
+use crate::explanation::{Cause, Explanation, Patch};
+use crate::lab::{Backend, Capture, LinkMode, Weather};
+use crate::net::Family;
+use crate::port::Port;
+use crate::report::{Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, tap};
+use crate::scan::{PortState, Technique};
+use crate::scenario::Subject;
+
+fn check(port: u16, outcome: Outcome, why: &str) -> Check {
+    let state = |state| Findings { state: Some(state), ..Findings::default() };
+    let observed = match outcome {
+        Outcome::Matched => Some(state(PortState::Open)),
+        Outcome::Mismatched | Outcome::Known => Some(state(PortState::OpenFiltered)),
+        Outcome::NotRun => None,
+    };
+    Check {
+        subject: Subject::Scan(Technique::Xmas),
+        port: Some(Port(port)),
+        family: Some(Family::Ipv4),
+        burst_of: None,
+        expected: state(PortState::Open),
+        observed,
+        outcome,
+        why: why.to_owned(),
+        explanation: None,
+    }
+}
+
+/// A mismatch whose words would end a CDATA section, a table cell, an annotation and a TAP description.
+fn explained(port: u16) -> Check {
+    let text = "-A INPUT -j LOG --log-prefix \"<script>]]>|# `%`: \"".to_owned();
+    let took = Place {
+        file: PathBuf::from("a,b:rules.v4"),
+        line: Some(5),
+        table: "filter".to_owned(),
+        chain: "INPUT".to_owned(),
+        rule: Some(2),
+        text: text.clone(),
+    };
+    let patch = Patch { words: "delete line 5".to_owned(), mends: 2, diff: format!("--- a\n+++ b\n-{text}\n") };
+    let words = format!("line 5 takes it:\n{text}");
+    let explanation =
+        Explanation { cause: Cause::EarlierRule, took: Some(took), meant: None, words, patch: Some(patch) };
+    Check { explanation: Some(explanation), ..check(port, Outcome::Mismatched, "states differ") }
+}
+
+fn report() -> Report {
+    let checks = vec![
+        check(22, Outcome::Matched, ""),
+        explained(80),
+        explained(81),
+        check(443, Outcome::Known, "nobody #minds"),
+        check(8080, Outcome::NotRun, "no IPv6 here"),
+    ];
+    let scenario = Scenario {
+        name: "nothing <gets> in | at all".to_owned(),
+        file: "in.toml".to_owned(),
+        outcome: Outcome::Mismatched,
+        host: Host { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: Vec::new() },
+        checks,
+        coverage: Vec::new(),
+    };
+    let environment = Environment {
+        kernel: String::new(),
+        iptables: String::new(),
+        backend: Backend::Nft,
+        capture: Capture::Kmsg,
+        link: LinkMode::Tap,
+        sysctls: Weather::default(),
+    };
+    let flavour = |backend| Flavour { backend, iptables: "1.8.9".to_owned() };
+    let difference = Difference {
+        scenario: Some("in.toml".to_owned()),
+        subject: "ipv4 xmas 80".to_owned(),
+        fact: "state",
+        first: Some("open".to_owned()),
+        second: None,
+    };
+    let flavours =
+        Flavours { compared: [flavour(Backend::Nft), flavour(Backend::Legacy)], differences: vec![difference] };
+    let scenarios = vec![scenario];
+    let summary = Some(Summary::of(&scenarios));
+    Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(environment) }
+}
+
+#[test]
+fn junit_has_a_case_for_every_check() {
+    insta::assert_snapshot!(junit(&report()));
+}
+
+#[test]
+fn tap_has_a_point_for_every_check() {
+    insta::assert_snapshot!(tap(&report()));
+}
+
+#[test]
+fn one_explanation_is_one_annotation() {
+    let text = github(&report());
+    assert_eq!(text.lines().count(), 3, "two mismatches share one, one check did not run, and flavours differ: {text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn markdown_shows_what_is_not_as_expected() {
+    insta::assert_snapshot!(markdown(&report()));
+}
