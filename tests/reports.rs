@@ -20,6 +20,13 @@ fn the_sample_of_json_is_true() {
 }
 
 #[test]
+fn the_samples_for_ci_are_true() {
+    for (name, format) in [("run.junit.xml", "junit"), ("run.tap", "tap"), ("run.md", "markdown")] {
+        assert_sample(name, &scanlab(&["run", "scenarios/own-ruleset.toml", "--format", format]));
+    }
+}
+
+#[test]
 fn the_samples_of_a_scan_are_true() {
     let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-sSX", "-p", "20-25,80,113", "--listen", "22,80"];
     assert_sample("scan.txt", &scanlab(&scan));
