@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +20,8 @@ use crate::lab::{
 };
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::plan;
-use crate::port::{Port, PortSet};
+use crate::port::Port;
+use crate::port_selection::PortSelection;
 use crate::relayed::Relayed;
 use crate::report::{self, Exec, Host};
 use crate::run;
@@ -29,16 +30,20 @@ use crate::sensor::SensorFile;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\
-The tool runs as root in a network namespace of its own, in which there is nothing but the host under test: no route leads
-anywhere else. Whatever it starts ends with it, and it ends with scanlab. One that runs until it is stopped needs --timeout:
-a signal ends scanlab without a report.
+The tool runs as root in a network namespace of its own, in which there is \
+nothing but the host under test: no route leads anywhere else. Whatever it \
+starts ends with it, and it ends with scanlab. One that runs until it is \
+stopped needs --timeout: a signal ends scanlab without a report.
 
-Its input, output and errors are scanlab's own; the report comes behind them. With --format json and no --output, what it
-prints goes to standard error, so that standard output is the report and nothing else.
+Its input, output and errors are scanlab's own; the report comes behind them. \
+With --format json and no --output, what it prints goes to standard error, so \
+that standard output is the report and nothing else.
 
-Services (--listen) greet if the sensor says so, and hang up when they are spoken to.
+Services (--listen) of TCP greet if the sensor says so, and hang up when they \
+are spoken to; those of UDP answer every datagram.
 
-Exit status: 0 when the tool was observed, whatever it made of it: its own status is in the report. Else 2 or 3, as always.";
+Exit status: 0 when the tool was observed, whatever it made of it: its own \
+status is in the report. Else 2 or 3, as always.";
 
 /// The options of `scanlab exec`.
 #[derive(Debug, Args)]
@@ -64,9 +69,10 @@ pub struct Options {
     /// The host's MAC address
     #[arg(long, value_name = "MAC")]
     mac: Option<Mac>,
-    /// Ports on which something listens [default: the sensor's]
+    /// Ports on which something listens, as nmap's -p names them; TCP unless U: stands before them [default: the
+    /// sensor's]
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
-    listen: Option<PortSet>,
+    listen: Option<PortSelection>,
     #[command(flatten)]
     equipment: EquipmentArguments,
     /// What lies between tool and host
@@ -109,6 +115,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         return Err(InputError::new("exec needs a TAP", hint).into());
     }
     let target = target(&options)?;
+    super::warn_of_no_filter(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
     let (pcap, output) = (create(options.pcap.as_deref())?, create(options.output.as_deref())?);
@@ -138,6 +145,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
     if let Some(pcap) = pcap {
+        empty(&pcap).doing("write the capture")?;
         let frames = report::captured(&relayed, &report);
         report::write_pcapng(BufWriter::new(pcap), &report.host.interface, equipment.link, frames)
             .doing("write the capture")?;
@@ -147,7 +155,9 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         Format::Json => report::to_json(&report),
     };
     match output {
-        Some(mut file) => file.write_all(text.as_bytes()).doing("write the report")?,
+        Some(mut file) => {
+            empty(&file).and_then(|()| file.write_all(text.as_bytes())).doing("write the report")?;
+        }
         None => super::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -168,10 +178,10 @@ fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Res
     Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
 }
 
-/// A file that cannot be written is told before the tool is run.
+/// A file that cannot be written is told before the tool is run. What it holds stays until there is something new.
 fn create(path: Option<&Path>) -> Result<Option<File>> {
     let create = |path: &Path| {
-        File::create(path).map_err(|error| {
+        File::options().write(true).create(true).truncate(false).open(path).map_err(|error| {
             InputError::new(
                 format!("cannot write {}: {error}", path.display()),
                 "name a file in a folder that is there",
@@ -179,6 +189,11 @@ fn create(path: Option<&Path>) -> Result<Option<File>> {
         })
     };
     Ok(path.map(create).transpose()?)
+}
+
+/// Only a file can be emptied, not a pipe.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
 /// The sensor's host, with what was named put in its place.
@@ -199,13 +214,12 @@ fn target(options: &Options) -> Result<Target> {
         super::scan::put_prober_address(&mut addresses, *prober);
     }
     Family::BOTH.into_iter().try_for_each(|family| super::scan::check_addresses(&addresses, family))?;
-    let listen: Vec<Port> = match &options.listen {
-        Some(ports) => ports.iter().collect(),
-        None => scenario.host.listen.clone(),
+    let greeting = |port: Port| plan::greeting(&scenario, port);
+    let service = |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(*port) };
+    let services = match &options.listen {
+        Some(ports) => super::listen::services(ports, greeting)?,
+        None => scenario.host.listen.iter().map(service).collect(),
     };
-    let service =
-        |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: plan::greeting(&scenario, *port) };
-    let services = listen.iter().map(service).collect();
     let interface = options.interface.clone().unwrap_or_else(|| scenario.host.interface.clone());
     Ok(Target { interface, mac, addresses, services, rulesets })
 }

@@ -218,8 +218,8 @@ mod tests {
     fn the_users_own_groups_are_left_alone() {
         let groups = |text: &str| Groups::beside([(Family::Ipv4, &source(text))]).map(|groups| groups.plain());
         assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 65279\n"), Some(0xff00));
-        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0xff01\n"), Some(0xfe00));
-        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0177777\n"), Some(0xfe00));
+        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0xff01\n"), Some(0xfd00));
+        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0177777\n"), Some(0xfd00));
         let all: String = (0..256).map(|block| format!("-A INPUT -j NFLOG --nflog-group {}\n", block * 256)).collect();
         assert_eq!(groups(&all), None);
     }

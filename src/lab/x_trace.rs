@@ -144,10 +144,9 @@ fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
     places
 }
 
-/// What the lab's own table says of a packet.
+/// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
 fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result<()> {
-    let unknown = || lost(format!("the lab's own table wrote {:?}", String::from_utf8_lossy(logged.prefix)));
-    let mark = Mark::read(logged.prefix).ok_or_else(unknown)?;
+    let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
     if let Mark::Begins(direction) = mark {
         packets.push(Packet {
             family: logged.family,
