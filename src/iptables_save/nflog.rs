@@ -74,6 +74,15 @@ impl Copy {
     }
 }
 
+impl Rule {
+    /// The group and the prefix of a rule that logs with NFLOG; iptables-extensions(8): the group is 0 where none is named.
+    pub fn nflog(&self) -> Option<(u16, &str)> {
+        let nflog = self.target.as_ref().filter(|target| target.name == "NFLOG")?;
+        let group = nflog.option("--nflog-group").map_or(0, number);
+        Some((group, nflog.option("--nflog-prefix").unwrap_or_default()))
+    }
+}
+
 /// With their ends.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n')
@@ -81,9 +90,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// The group of an NFLOG rule; 0 when it names none (iptables-extensions(8)).
 fn group(family: Family, line: &str) -> Option<u16> {
-    let rule = rule(family, line)?;
-    let nflog = rule.target.filter(|target| target.name == "NFLOG")?;
-    Some(nflog.option("--nflog-group").map_or(0, number))
+    rule(family, line)?.nflog().map(|(group, _)| group)
 }
 
 /// As strtoul(3) reads it with base 0. What is no number is refused by iptables.

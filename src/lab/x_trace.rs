@@ -30,7 +30,7 @@ use crate::net::Family;
 use crate::sweep::Direction;
 
 /// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).
-const TRACE_GROUP: u16 = 0;
+pub const TRACE_GROUP: u16 = 0;
 
 /// Listens to the traces of x_tables in the lab's namespace.
 pub struct XTracer {
