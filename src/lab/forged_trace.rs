@@ -2,12 +2,9 @@
 //! rule trace, and a path would be a lie. Pure.
 
 use super::own_table::{self, Mark};
-use super::x_trace::TRACE_GROUP;
+use super::x_trace::{self, TRACE_GROUP};
 use crate::error::Result;
 use crate::iptables_save::{Listing, Rule};
-
-/// What every line of the trace begins with (`trace_packet` in net/ipv4/netfilter/ip_tables.c).
-const TRACE: &str = "TRACE: ";
 
 /// Fails for the first NFLOG rule whose lines would be taken for the trace.
 pub fn check(listings: &[Listing]) -> Result<()> {
@@ -23,7 +20,7 @@ pub fn check(listings: &[Listing]) -> Result<()> {
 
 fn forges(rule: &Rule) -> bool {
     rule.nflog().is_some_and(|(group, prefix)| match group {
-        TRACE_GROUP => prefix.starts_with(TRACE),
+        TRACE_GROUP => x_trace::read_line(prefix.as_bytes()).is_some(),
         own_table::LOG_GROUP => Mark::read(prefix.as_bytes()).is_some(),
         _ => false,
     })
@@ -44,9 +41,9 @@ mod tests {
     #[test]
     fn only_a_forged_trace_is_refused() {
         assert!(is_refused("NFLOG --nflog-prefix \"TRACE: filter:INPUT:rule:1 \""));
-        assert!(is_refused("NFLOG --nflog-group 0x0 --nflog-prefix \"TRACE: \""));
+        assert!(is_refused("NFLOG --nflog-group 0x0 --nflog-prefix \"TRACE: nat:X:return:2 \""));
         assert!(!is_refused("NFLOG --nflog-group 1 --nflog-prefix \"TRACE: filter:INPUT:rule:1 \""));
-        assert!(!is_refused("NFLOG --nflog-prefix \"TRACED \""));
+        assert!(!is_refused("NFLOG --nflog-prefix \"TRACE: odd \""));
         assert!(!is_refused("LOG --log-prefix \"TRACE: \""));
         assert!(!is_refused("NFLOG --nflog-group 65101"));
     }

@@ -188,7 +188,7 @@ fn record(
 
 /// `TRACE: filter:INPUT:rule:3 `: the chain, and the number. `rule`, `return` and `policy` are not looked at: ip_tables calls
 /// a rule a policy, too, if it asks for nothing and has a verdict (`get_chainname_rulenum`).
-fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
+pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
     let line = prefix.strip_prefix(b"TRACE: ")?.strip_suffix(b" ")?;
     let mut words = line.rsplitn(3, |byte| *byte == b':');
     let number = str::from_utf8(words.next()?).ok()?.parse().ok()?;
