@@ -312,7 +312,7 @@ fn tun_hint(error: &io::Error) -> &'static str {
 /// EMFILE and ENFILE, whatever was attempted.
 fn files_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE | Errno::ENFILE) => " (hint: allow more open files: `ulimit -n 1024`)",
+        Some(Errno::EMFILE | Errno::ENFILE) => " (hint: allow more open files than `ulimit -n` tells)",
         _ => "",
     }
 }

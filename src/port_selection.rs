@@ -109,6 +109,14 @@ fn what(text: &str) -> Result<What, PortSelectionError> {
 }
 
 impl PortSelection {
+    /// The same for services: what stands behind neither `T:` nor `U:` is TCP.
+    pub fn tcp_by_default(mut self) -> PortSelection {
+        for part in &mut self.0 {
+            part.protocol.get_or_insert(Protocol::Tcp);
+        }
+        self
+    }
+
     /// Whether names have to be looked up.
     pub fn needs_names(&self) -> bool {
         self.0.iter().any(|part| part.bracketed || matches!(part.what, What::Named(_)))
@@ -199,6 +207,19 @@ mod tests {
         ] {
             assert_eq!(selected(text), ports, "{text}");
         }
+    }
+
+    #[test]
+    fn services_are_of_tcp_unless_it_is_said() {
+        let services = ServicesFile::parse("domain 53/tcp\ndomain 53/udp\n");
+        let listening = |text: &str| {
+            let selection: PortSelection = text.parse().unwrap();
+            let ports = selection.tcp_by_default().resolve(&services).unwrap();
+            format!("T:{} U:{}", ports.tcp, ports.udp)
+        };
+        assert_eq!(listening("22,U:53,T:80"), "T:22,80 U:53");
+        assert_eq!(listening("domain"), "T:53 U:");
+        assert_eq!(listening("U:domain,123"), "T: U:53,123");
     }
 
     #[test]

@@ -224,6 +224,62 @@ fn a_ruleset_without_rules_lets_everything_in() {
 }
 
 #[test]
+fn a_ruleset_that_holds_nothing_back_is_told() {
+    let nat = b"*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n";
+    let mut input = Input::new(&[("comments.v4", b"# nothing\n"), ("nat.v6", nat), ("drop.v4", DROP.as_bytes())]);
+    input.run(&["scan", "--rules", "comments.v4", "--rules6", "nat.v6", "-p", "22"]);
+    input.run(&["exec", "--rules", "comments.v4", "--output", "report", "--", "true"]);
+    for (file, family) in [("comments.v4", "ipv4"), ("nat.v6", "ipv6")] {
+        let warning = format!("{file} has no rule, and no policy but ACCEPT: over {family} nothing is filtered\n");
+        assert!(input.said.contains(&warning), "{}", input.said);
+    }
+    assert_eq!(input.said.matches("warning: ").count(), 3, "{}", input.said);
+    let mut filtered = Input::new(&[("drop.v4", DROP.as_bytes())]);
+    filtered.run(&["scan", "--rules", "drop.v4", "-p", "22"]);
+    assert!(!filtered.said.contains("warning"), "{}", filtered.said);
+}
+
+const DROP: &str = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+
+/// A datagram is answered where `U:` says so, on a TAP and on a TUN; the same number of TCP is another port.
+#[test]
+fn services_of_udp_are_seen() {
+    let accept = b"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp --dport 55 -j DROP\nCOMMIT\n";
+    for options in [&["-4", "-6"][..], &["-4", "-6", "--link", "tun"]] {
+        let mut input = Input::new(&[("rules", accept)]);
+        let scan = ["scan", "--rules", "rules", "--rules6", "rules", "-sSU", "-p", "53-55", "--listen", "54,U:53,55"];
+        input.run(&[&scan[..], options].concat());
+        for family in ["ipv4", "ipv6"] {
+            for (technique, port, state) in [
+                ("udp", "53", "open           udp-response"),
+                ("udp", "54", "closed         port-unreach"),
+                ("udp", "55", "open|filtered  no-response"),
+                ("syn", "54", "open           syn-ack"),
+            ] {
+                let row = format!(" {technique}   {family}    {port}");
+                let found = input.said.lines().any(|line| line.starts_with(&row) && line.contains(state));
+                assert!(found, "{technique} {family} {port} is not {state}: {}", input.said);
+            }
+        }
+    }
+}
+
+/// On the narrowest of usual terminals nothing is broken twice.
+#[test]
+fn help_fits_eighty_columns() {
+    for command in ["", "run", "generate", "check", "mutate", "scan", "exec", "doctor", "selftest", "vendor"] {
+        for option in ["-h", "--help"] {
+            let words: Vec<&str> = [command, option].into_iter().filter(|word| !word.is_empty()).collect();
+            let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+            let output = scanlab.args(&words).env_remove("COLUMNS").output().expect("run scanlab");
+            let help = String::from_utf8(output.stdout).expect("UTF-8");
+            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(output.status.success() && wide.is_empty(), "{words:?}: {wide:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_ruleset_from_standard_input() {
     let mut input = Input::new(&[]);
     let rules = b"*filter\n:INPUT DROP [0:0]\nCOMMIT\n";

@@ -283,6 +283,46 @@ fn wireshark_opens_the_capture() {
     );
 }
 
+/// As over a cable: what comes while the link is down is lost, and the rest is seen.
+#[test]
+fn a_tool_may_take_its_link_down() {
+    let _machine = share_the_machine();
+    let scan = "nmap -n -Pn -sS --max-retries 0 -p 22 203.0.113.10";
+    let script = format!("ip link set eth0 down; sleep 0.3; ip link set eth0 up; {scan}");
+    let observed = Bench::hardened().exec(&["sh", "-c", &script]);
+    assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
+    let deleted = Bench::hardened().exec_with(&[], &["ip", "link", "delete", "eth0"]);
+    assert_eq!(deleted.status, Some(3), "{}", deleted.stderr);
+    assert!(deleted.stderr.contains("it is gone: a program in its namespace has deleted it"), "{}", deleted.stderr);
+}
+
+#[test]
+fn services_of_udp_answer_a_tool() {
+    let _machine = share_the_machine();
+    let bench = Bench::new(&filter("ACCEPT", ""), &filter("ACCEPT", ""), "22,U:53");
+    for family in [&["203.0.113.10"][..], &["-6", "2001:db8:113::10"]] {
+        let scan = ["nmap", "-n", "-Pn", "-sU", "--max-retries", "0", "-p", "53,54"];
+        let observed = bench.exec(&[&scan[..], family].concat());
+        let state = |port: &str| observed.stdout.lines().find(|line| line.starts_with(port)).map(str::to_owned);
+        let states = ["53/udp", "54/udp"].map(|port| state(port).unwrap_or_default());
+        assert!(states[0].contains(" open ") && states[1].contains("closed"), "{}", observed.stdout);
+    }
+}
+
+/// What was in the file stays until there is something new to write.
+#[test]
+fn a_tool_that_never_ran_costs_no_capture() {
+    let _machine = share_the_machine();
+    let bench = Bench::hardened();
+    let capture = bench.file("old.pcapng");
+    fs::write(&capture, "an old capture, much longer than what comes").expect("write the file");
+    let failed = bench.exec_with(&["--pcap", &capture], &["no-such-tool"]);
+    assert_eq!(failed.status, Some(2), "{}", failed.stderr);
+    assert_eq!(fs::read_to_string(&capture).expect("the file"), "an old capture, much longer than what comes");
+    bench.exec_with(&["--pcap", &capture], &["true"]);
+    assert!(fs::read(&capture).expect("the file").starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "no pcapng");
+}
+
 #[test]
 fn a_tool_may_end_as_it_likes() {
     let _machine = share_the_machine();

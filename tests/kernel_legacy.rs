@@ -284,3 +284,27 @@ fn both_differ_where_one_loads_something_else() {
     let same = scan(&SMALL.replace("xmas", "other"));
     assert_eq!((same.status, differences(&same)), (Some(0), Vec::new()), "{}", same.stderr);
 }
+
+/// A rule may log to the group in which the lab's own table marks packets: what it says there is no mark.
+#[test]
+fn a_rule_that_logs_to_the_labs_group_disturbs_nothing() {
+    let _machine = share_the_machine();
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n\
+        -A INPUT -p tcp --dport 22 -j NFLOG --nflog-group 65101 --nflog-prefix \"TRACE: filter:INPUT:rule:1 \"\nCOMMIT\n";
+    let scanned = scan(rules, rules, &["--trace", "--iptables", "legacy"]);
+    assert_eq!(scanned.status, Some(0), "{}", scanned.stderr);
+}
+
+/// In the group of the kernel's own trace a line that looks like one would be taken for one.
+#[test]
+fn a_forged_trace_is_refused() {
+    let _machine = share_the_machine();
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n\
+        -A INPUT -p tcp --dport 22 -j NFLOG --nflog-prefix \"TRACE: filter:INPUT:rule:1 \"\nCOMMIT\n";
+    let refused = scan(rules, rules, &["--trace", "--iptables", "legacy"]);
+    assert_eq!(refused.status, Some(2), "{}", refused.stdout);
+    assert!(refused.stderr.contains("rules.v4:3") && refused.stderr.contains("--nflog-prefix"), "{}", refused.stderr);
+    for options in [&["--iptables", "legacy"][..], &["--trace", "--iptables", "nft"]] {
+        assert_eq!(scan(rules, rules, options).status, Some(0), "{options:?}");
+    }
+}

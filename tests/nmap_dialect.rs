@@ -315,6 +315,15 @@ fn words_that_cannot_be_kept_to() {
         "-4 -6 --rules6 rules.v4 -oX -",
         "--scanflags SYNFOO",
         "-S example.org",
+        "-S 2001:db8:113::77",
+        "-D 203.0.113.70,2001:db8:113::77",
+        "--listen 0",
+        "--listen T:22,U:0",
+        "--listen X:22",
+        "--host-addr 203.0.113.10/0",
+        "--host-addr 203.0.113.255/24",
+        "--host-addr 203.0.113.0/24",
+        "--prober-addr 203.0.113.255",
     ] {
         let mut scan = Command::new(env!("CARGO_BIN_EXE_scanlab"));
         scan.args(["scan", "--rules", "rules.v4"]).args(words.split(' ')).env("COLUMNS", "100");
@@ -336,6 +345,15 @@ fn what_has_no_meaning_is_said_in_one_line() {
     let (print, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(talk, "without a meaning here, and left out: -T4 --max-retries -PE --min-rate\n");
     assert!(print.contains("\tPorts: 22/open/tcp//ssh///\n"), "{print}");
+}
+
+#[test]
+fn what_has_no_meaning_for_a_connect_is_said() {
+    let subject = Subject::start();
+    let words = "-sT --badsum --scanflags 0 -D RND:2 -p 22 -oG - 203.0.113.10";
+    let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(talk, "without a meaning for -sT, and left out there: --scanflags --badsum --decoys\n");
 }
 
 /// `-oG /dev/stdout >> file`: the file is somebody else's, and stays.

@@ -20,7 +20,8 @@ use crate::lab::{
 };
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::plan;
-use crate::port::{Port, PortSet};
+use crate::port::Port;
+use crate::port_selection::PortSelection;
 use crate::relayed::Relayed;
 use crate::report::{self, Exec, Host};
 use crate::run;
@@ -29,16 +30,20 @@ use crate::sensor::SensorFile;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\
-The tool runs as root in a network namespace of its own, in which there is nothing but the host under test: no route leads
-anywhere else. Whatever it starts ends with it, and it ends with scanlab. One that runs until it is stopped needs --timeout:
-a signal ends scanlab without a report.
+The tool runs as root in a network namespace of its own, in which there is \
+nothing but the host under test: no route leads anywhere else. Whatever it \
+starts ends with it, and it ends with scanlab. One that runs until it is \
+stopped needs --timeout: a signal ends scanlab without a report.
 
-Its input, output and errors are scanlab's own; the report comes behind them. With --format json and no --output, what it
-prints goes to standard error, so that standard output is the report and nothing else.
+Its input, output and errors are scanlab's own; the report comes behind them. \
+With --format json and no --output, what it prints goes to standard error, so \
+that standard output is the report and nothing else.
 
-Services (--listen) greet if the sensor says so, and hang up when they are spoken to.
+Services (--listen) of TCP greet if the sensor says so, and hang up when they \
+are spoken to; those of UDP answer every datagram.
 
-Exit status: 0 when the tool was observed, whatever it made of it: its own status is in the report. Else 2 or 3, as always.";
+Exit status: 0 when the tool was observed, whatever it made of it: its own \
+status is in the report. Else 2 or 3, as always.";
 
 /// The options of `scanlab exec`.
 #[derive(Debug, Args)]
@@ -64,9 +69,10 @@ pub struct Options {
     /// The host's MAC address
     #[arg(long, value_name = "MAC")]
     mac: Option<Mac>,
-    /// Ports on which something listens [default: the sensor's]
+    /// Ports on which something listens, as nmap's -p names them; TCP unless U: stands before them [default: the
+    /// sensor's]
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
-    listen: Option<PortSet>,
+    listen: Option<PortSelection>,
     #[command(flatten)]
     equipment: EquipmentArguments,
     /// What lies between tool and host
@@ -109,6 +115,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         return Err(InputError::new("exec needs a TAP", hint).into());
     }
     let target = target(&options)?;
+    super::warn_of_no_filter(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
     let (pcap, output) = (begin(options.pcap.as_deref())?, begin(options.output.as_deref())?);
@@ -197,13 +204,12 @@ fn target(options: &Options) -> Result<Target> {
         super::scan::put_prober_address(&mut addresses, *prober);
     }
     Family::BOTH.into_iter().try_for_each(|family| super::scan::check_addresses(&addresses, family))?;
-    let listen: Vec<Port> = match &options.listen {
-        Some(ports) => ports.iter().collect(),
-        None => scenario.host.listen.clone(),
+    let greeting = |port: Port| plan::greeting(&scenario, port);
+    let service = |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(*port) };
+    let services = match &options.listen {
+        Some(ports) => super::listen::services(ports, greeting)?,
+        None => scenario.host.listen.iter().map(service).collect(),
     };
-    let service =
-        |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: plan::greeting(&scenario, *port) };
-    let services = listen.iter().map(service).collect();
     let interface = options.interface.clone().unwrap_or_else(|| scenario.host.interface.clone());
     Ok(Target { interface, mac, addresses, services, rulesets })
 }

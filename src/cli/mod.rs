@@ -6,12 +6,14 @@ pub mod doctor;
 mod equipment;
 pub mod exec;
 pub mod generate;
+mod listen;
 pub mod mutate;
 mod report_files;
 pub mod run;
 mod runtime;
 pub mod scan;
 pub mod selftest;
+mod services;
 mod syslog;
 pub mod vendor;
 mod whole_file;
@@ -24,8 +26,10 @@ use std::process::ExitCode;
 use annotate_snippets::Renderer;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::error::{Doing, Error, InputError, Result};
+use crate::error::{Doing, Error, InputError, Result, Source};
+use crate::iptables_save::Listing;
 use crate::lab::{Equipment, Weather};
+use crate::net::Family;
 use crate::report::Environment;
 use crate::visible::visible_lines;
 
@@ -35,7 +39,7 @@ use self::runtime::{interruptible, interruptible_blocking};
 /// Proves what a firewall ruleset does, by asking the real kernel: loads it in a throw-away network namespace, scans it
 /// with nmap-equivalent probes, and reports every mismatch between expected and observed.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(version, max_term_width = 80, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -160,6 +164,16 @@ fn tell(error: &Error) {
 /// A word to the user that is no error.
 fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// A ruleset without a rule and without a policy of DROP lets everything through: it may be the wrong file.
+fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
+    for (family, source) in rulesets {
+        if Listing::parse(family, source).lets_everything_through() {
+            let name = visible_lines(&source.name.display().to_string());
+            say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
+        }
+    }
 }
 
 /// stdout is the result. A reader that has seen enough (`| head`) is no error.

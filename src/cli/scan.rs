@@ -6,7 +6,6 @@ mod evasion;
 mod nmap_report;
 pub mod nmap_words;
 mod outputs;
-mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,14 +18,14 @@ use clap::{Args, ValueEnum};
 use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
-use self::services::Services;
 use super::bar::Steps;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::services::Services;
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Service, Watch};
-use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
@@ -73,9 +72,9 @@ pub struct Options {
     /// Scan over IPv4, as it is done without -6
     #[arg(short = '4')]
     ipv4: bool,
-    /// Ports on which something listens
+    /// Ports on which something listens, as -p names them; TCP unless U: stands before them
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
-    listen: Option<PortSet>,
+    listen: Option<PortSelection>,
     /// The interface that the rules speak of
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
@@ -144,6 +143,8 @@ enum ScanFormat {
 /// Scans, and reports what was seen.
 pub fn scan(options: Options) -> Result<ExitCode> {
     let plan = Plan::of(&options)?;
+    super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
+    options.evasion.say_what_a_connect_leaves_out(&plan.techniques);
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
     let link = options.link.into();
@@ -221,6 +222,7 @@ struct Plan {
     craft: Craft,
     decoys: Decoys,
     services: Services,
+    listening: Vec<Service>,
     ports: SelectedPorts,
     outputs: Outputs,
     format: StandardOutput,
@@ -235,14 +237,29 @@ impl Plan {
         let techniques = techniques(options)?;
         let addresses = addresses(options, &families)?;
         check_target(options, &addresses, &families)?;
+        options.evasion.check_families(&families)?;
         let craft = options.evasion.craft();
         let decoys = options.evasion.decoys(&addresses, &families)?;
         check_mac(options.mac)?;
         let services = Services::read()?;
         let ports = ports(options, &techniques, &services)?;
+        let listening = options.listen.as_ref().map(|listen| super::listen::services(listen, |_| None)).transpose()?;
+        let listening = listening.unwrap_or_default();
         let outputs = options.outputs.begin()?;
         let format = standard_format(options, &outputs)?;
-        let plan = Plan { families, rulesets, techniques, addresses, craft, decoys, services, ports, outputs, format };
+        let plan = Plan {
+            families,
+            rulesets,
+            techniques,
+            addresses,
+            craft,
+            decoys,
+            services,
+            listening,
+            ports,
+            outputs,
+            format,
+        };
         if plan.speaks_nmap() {
             nmap_report::check_techniques(&plan.techniques)?;
             nmap_report::check_families(&plan.families)?;
@@ -257,14 +274,12 @@ impl Plan {
 
     /// The whole scan; the sensor's `options` say where.
     fn survey(&self, options: &Options, equipment: Equipment) -> Survey {
-        let listen = options.listen.iter().flat_map(PortSet::iter);
-        let service = |port| Service { protocol: Protocol::Tcp, port, greeting: None };
         Survey {
             equipment,
             interface: options.interface.clone(),
             mac: options.mac,
             addresses: self.addresses,
-            services: listen.map(service).collect(),
+            services: self.listening.clone(),
             rulesets: self.rulesets.clone(),
             watch: if options.trace { Watch::Paths } else { Watch::Replies },
             order: if options.syslog.is_some() { Order::InTurn } else { Order::SideBySide },
@@ -503,7 +518,7 @@ fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
         let address: IpAddr = address.parse().ok()?;
         let prefix_len: u8 = prefix_len.parse().ok()?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        (prefix_len <= most).then_some((address, prefix_len))
+        (1..=most).contains(&prefix_len).then_some((address, prefix_len))
     };
     let problem = format!("`{}` is not an address with a prefix length", text.escape_debug());
     Ok(parse().ok_or_else(|| InputError::new(problem, "write it like 203.0.113.10/24"))?)
@@ -522,11 +537,21 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
     let (host, prober) = (addresses.host(family), addresses.prober(family));
     let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
     let unusable = |address: IpAddr| address.is_multicast() || address.is_unspecified() || address.is_loopback();
-    let problem = match () {
-        () if host == prober => format!("host and prober have the same address, {host}"),
-        () if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),
-        () if unusable(host) || unusable(prober) => format!("{host} and {prober} must be unicast addresses"),
-        () => return Ok(()),
+    let nobody = [host, prober].into_iter().find(|address| is_nobodys(*address, prefix_len));
+    let problem = match nobody {
+        Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
+        None if host == prober => format!("host and prober have the same address, {host}"),
+        None if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),
+        None if unusable(host) || unusable(prober) => format!("{host} and {prober} must be unicast addresses"),
+        None => return Ok(()),
     };
     Err(InputError::new(problem, "choose both with --host-addr ADDRESS/LEN and --prober-addr ADDRESS").into())
+}
+
+/// RFC 1122, section 3.2.1.3 (all zeros, all ones); a network of two hosts has neither (RFC 3021, section 2.1).
+fn is_nobodys(address: IpAddr, prefix_len: u8) -> bool {
+    let IpAddr::V4(address) = address else { return false };
+    let ones = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
+    let host = address.to_bits() & ones;
+    prefix_len < 31 && (host == 0 || host == ones)
 }

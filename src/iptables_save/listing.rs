@@ -1,6 +1,6 @@
 //! Finding one's way in a ruleset that has been read.
 
-use super::{Chain, Listing, Rule, Table};
+use super::{Chain, Listing, Policy, Rule, Table};
 
 impl Listing {
     /// Every rule with its table, its chain and its number there (1 is the first, as in `iptables -L --line-numbers`).
@@ -8,6 +8,12 @@ impl Listing {
         let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
         chains
             .flat_map(|(table, chain)| (1..).zip(&chain.rules).map(move |(number, rule)| (table, chain, number, rule)))
+    }
+
+    /// Whether it holds nothing that could hold a packet back: no rule, and no chain with a policy of DROP.
+    pub fn lets_everything_through(&self) -> bool {
+        let denies = |chain: &Chain| chain.policy == Some(Policy::Drop) || !chain.rules.is_empty();
+        !self.tables.iter().any(|table| table.chains.iter().any(denies))
     }
 
     /// The chain `name` of `table`.

@@ -74,6 +74,15 @@ impl Copy {
     }
 }
 
+impl Rule {
+    /// The group and the prefix of a rule that logs with NFLOG; iptables-extensions(8): the group is 0 where none is named.
+    pub fn nflog(&self) -> Option<(u16, &str)> {
+        let nflog = self.target.as_ref().filter(|target| target.name == "NFLOG")?;
+        let group = nflog.option("--nflog-group").map_or(0, number);
+        Some((group, nflog.option("--nflog-prefix").unwrap_or_default()))
+    }
+}
+
 /// With their ends.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n')
@@ -81,9 +90,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// The group of an NFLOG rule; 0 when it names none (iptables-extensions(8)).
 fn group(family: Family, line: &str) -> Option<u16> {
-    let rule = rule(family, line)?;
-    let nflog = rule.target.filter(|target| target.name == "NFLOG")?;
-    Some(nflog.option("--nflog-group").map_or(0, number))
+    rule(family, line)?.nflog().map(|(group, _)| group)
 }
 
 /// As strtoul(3) reads it with base 0. What is no number is refused by iptables.
@@ -218,8 +225,8 @@ mod tests {
     fn the_users_own_groups_are_left_alone() {
         let groups = |text: &str| Groups::beside([(Family::Ipv4, &source(text))]).map(|groups| groups.plain());
         assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 65279\n"), Some(0xff00));
-        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0xff01\n"), Some(0xfe00));
-        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0177777\n"), Some(0xfe00));
+        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0xff01\n"), Some(0xfd00));
+        assert_eq!(groups("-A INPUT -j NFLOG --nflog-group 0177777\n"), Some(0xfd00));
         let all: String = (0..256).map(|block| format!("-A INPUT -j NFLOG --nflog-group {}\n", block * 256)).collect();
         assert_eq!(groups(&all), None);
     }

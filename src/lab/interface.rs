@@ -49,16 +49,25 @@ impl Interface {
 
     /// Puts a frame, or on a TUN a packet, on the link. The kernel has dealt with it when this returns.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let written = self.device.send(frame).doing("write a frame to the lab's interface")?;
+        let written = self.device.send(frame).map_err(gone).doing("write a frame to the lab's interface")?;
         assert_eq!(written, frame.len(), "a TAP or TUN interface takes whole frames");
         Ok(())
+    }
+
+    /// The same to a program's own interface. A program may take it down, and what comes then is lost, as on a cable:
+    /// `tun_get_user` in drivers/net/tun.c answers EIO unless the interface is up.
+    pub fn send_if_up(&self, frame: &[u8]) -> Result<()> {
+        match self.device.send(frame) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => Ok(()),
+            sent => sent.map(drop).map_err(gone).doing("write a frame to the lab's interface"),
+        }
     }
 
     /// Takes the next frame from the host, if one is there; its length in `buffer`.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         match self.device.recv(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            received => received.doing("read a frame from the lab's interface").map(Some),
+            received => received.map_err(gone).doing("read a frame from the lab's interface").map(Some),
         }
     }
 
@@ -95,5 +104,13 @@ fn cannot_create(error: io::Error) -> CannotMeasure {
         }
         Ok(_) => CannotMeasure::NoTun(error),
         Err(error) => CannotMeasure::NoTun(error),
+    }
+}
+
+/// `tun_get` in drivers/net/tun.c: there is no interface behind the descriptor any more.
+fn gone(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(nix::libc::EBADFD) => io::Error::other("it is gone: a program in its namespace has deleted it"),
+        _ => error,
     }
 }

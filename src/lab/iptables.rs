@@ -104,7 +104,10 @@ impl Iptables {
         let line = self.culprit(family, &ruleset.text, complaint.line).await?;
         let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("{name} {} refuses this ruleset: {}", self.version, complaint.message);
-        let hint = "nothing was loaded on this machine; the rule was tried in a namespace of its own";
+        let hint = match ruleset.text.contains("\r\n") {
+            true => "its lines end as on Windows, with CR LF: `sed -i 's/\\r$//' FILE` makes them end with LF",
+            false => "nothing was loaded on this machine; the rule was tried in a namespace of its own",
+        };
         Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
     }
 

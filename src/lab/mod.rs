@@ -20,6 +20,7 @@ mod exchange;
 mod fault;
 mod fence;
 mod flows;
+mod forged_trace;
 mod fresh_limits;
 mod host_socket;
 mod interface;
@@ -253,6 +254,7 @@ impl<'a> Lab<'a> {
                 Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(&listings)))
             }
             (Watch::Paths, Backend::Legacy) => {
+                forged_trace::check(&listings)?;
                 let tables = Table::list(isolated, &listings)?;
                 let book = Rulebook::compile(&listings, x_tables::all_known(&tables))?;
                 let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;

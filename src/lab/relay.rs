@@ -186,13 +186,19 @@ impl<'a> Relay<'a> {
     fn pass_to_host(&mut self, length: usize, turn: &mut Turn) -> Result<()> {
         let place = self.record.frames.len();
         let frame = &self.buffer[..length];
-        let is_segment = Glance::at(frame).tcp_flags().is_some_and(|flags| flags & TcpFlags::ACK != 0);
+        let flags = Glance::at(frame).tcp_flags();
+        let is_segment = flags.is_some_and(|flags| flags & TcpFlags::ACK != 0);
         self.record.add(Direction::In, frame, None);
         self.host.send(frame)?;
         self.pass_to_tool(Some(place))?;
         // A connection can only be there, or have been spoken to, after a segment that acknowledges something.
         if is_segment {
             self.serve()?;
+            self.pass_to_tool(Some(place))?;
+        }
+        // Whatever is no segment may be a datagram, or its last fragment.
+        if flags.is_none() {
+            self.services.answer()?;
             self.pass_to_tool(Some(place))?;
         }
         self.read(place, turn)
@@ -203,7 +209,7 @@ impl<'a> Relay<'a> {
         let mut moved = false;
         while let Some(frame) = self.host.receive_frame()? {
             self.record.add(Direction::Out, frame, cause);
-            self.tool.send(frame)?;
+            self.tool.send_if_up(frame)?;
             moved = true;
         }
         Ok(moved)
@@ -224,7 +230,7 @@ impl<'a> Relay<'a> {
         let (record, tool) = (&mut self.record, self.tool);
         self.host.fence_frames(|frame| {
             record.add(Direction::Out, frame, None);
-            tool.send(frame)
+            tool.send_if_up(frame)
         })?;
         self.read(slice, turn)
     }

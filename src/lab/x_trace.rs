@@ -30,7 +30,7 @@ use crate::net::Family;
 use crate::sweep::Direction;
 
 /// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).
-const TRACE_GROUP: u16 = 0;
+pub const TRACE_GROUP: u16 = 0;
 
 /// Listens to the traces of x_tables in the lab's namespace.
 pub struct XTracer {
@@ -144,10 +144,9 @@ fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
     places
 }
 
-/// What the lab's own table says of a packet.
+/// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
 fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result<()> {
-    let unknown = || lost(format!("the lab's own table wrote {:?}", String::from_utf8_lossy(logged.prefix)));
-    let mark = Mark::read(logged.prefix).ok_or_else(unknown)?;
+    let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
     if let Mark::Begins(direction) = mark {
         packets.push(Packet {
             family: logged.family,
@@ -189,7 +188,7 @@ fn record(
 
 /// `TRACE: filter:INPUT:rule:3 `: the chain, and the number. `rule`, `return` and `policy` are not looked at: ip_tables calls
 /// a rule a policy, too, if it asks for nothing and has a verdict (`get_chainname_rulenum`).
-fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
+pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
     let line = prefix.strip_prefix(b"TRACE: ")?.strip_suffix(b" ")?;
     let mut words = line.rsplitn(3, |byte| *byte == b':');
     let number = str::from_utf8(words.next()?).ok()?.parse().ok()?;

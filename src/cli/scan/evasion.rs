@@ -10,7 +10,7 @@ use crate::net::{Addresses, Family};
 use crate::phase::{self, Random, SEED};
 use crate::port::Port;
 use crate::probe::Craft;
-use crate::scan::TcpFlagsOctet;
+use crate::scan::{TcpFlagsOctet, Technique};
 
 /// What a probe is to look like, where it is not the technique's own look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -44,6 +44,31 @@ impl EvasionArguments {
             source_port: self.source_port,
             ttl: self.ttl,
             source: self.source_address,
+        }
+    }
+
+    /// Fails for an address of a family in which nothing is scanned: it would go unused, and nobody would know.
+    pub fn check_families(&self, families: &[Family]) -> Outcome<()> {
+        let decoys = self.decoys.iter().flat_map(|Decoys(decoys)| decoys).filter_map(|decoy| match decoy {
+            Decoy::Address(address) => Some(*address),
+            Decoy::Me | Decoy::Random(_) => None,
+        });
+        let stray = self.source_address.into_iter().chain(decoys).find(|one| !families.contains(&Family::of(*one)));
+        let Some(stray) = stray else { return Ok(()) };
+        let scanned = families.iter().map(Family::to_string).collect::<Vec<_>>().join(" and ");
+        let hint = "name an address of the family that is scanned; -4 and -6 choose it";
+        Err(InputError::new(format!("{stray} takes no part in a scan over {scanned}"), hint).into())
+    }
+
+    /// A connect is the kernel's own (nmap reference guide, `-sT`): only its addresses, its source port and its TTL can be
+    /// chosen.
+    pub fn say_what_a_connect_leaves_out(&self, techniques: &[Technique]) {
+        let given =
+            [("--scanflags", self.scanflags.is_some()), ("--badsum", self.badsum), ("--decoys", self.decoys.is_some())];
+        let without_effect: Vec<&str> =
+            given.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();
+        if techniques.contains(&Technique::Connect) && !without_effect.is_empty() {
+            crate::cli::say(&format!("without a meaning for -sT, and left out there: {}", without_effect.join(" ")));
         }
     }
 

@@ -1,8 +1,8 @@
 //! From what was seen to a report in nmap's words.
 
-use super::services::Services;
 use super::{Options, Plan};
 use crate::alike::Alike;
+use crate::cli::services::Services;
 use crate::error::{InputError, Result};
 use crate::lab::LinkMode;
 use crate::net::Family;

@@ -1,0 +1,58 @@
+//! `--listen`: the ports of the host on which something listens, in nmap's own syntax. A port is TCP unless `U:` stands
+//! before it.
+
+use super::services::Services;
+use crate::error::{InputError, Result};
+use crate::lab::Service;
+use crate::net::Protocol;
+use crate::port::Port;
+use crate::port_selection::PortSelection;
+
+/// What a UDP service says to whoever writes to it: without an answer it could not be told from a port behind a DROP (nmap
+/// reference guide, `-sU`: "Occasionally, a service will respond with a UDP packet, proving that it is open").
+const ANSWER: &str = "scanlab\n";
+
+/// The services on these ports; those of TCP greet as `greeting` says.
+///
+/// # Errors
+/// A name that no service has, and port 0.
+pub fn services(selection: &PortSelection, greeting: impl Fn(Port) -> Option<&'static str>) -> Result<Vec<Service>> {
+    let names = if selection.needs_names() { Services::read()? } else { Services::default() };
+    let ports = selection.clone().tcp_by_default().resolve(&names.file).map_err(|error| {
+        InputError::new(format!("--listen: {error}"), "names are those of nmap's nmap-services or of /etc/services")
+    })?;
+    if ports.tcp.contains(Port(0)) || ports.udp.contains(Port(0)) {
+        // bind(2) takes 0 as "any free port", so that something would listen, and nobody would know where.
+        return Err(InputError::new("nothing can listen on port 0", "name ports from 1 to 65535").into());
+    }
+    let tcp = ports.tcp.iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: greeting(port) });
+    let udp = ports.udp.iter().map(|port| Service { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
+    Ok(tcp.chain(udp).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(text: &str) -> String {
+        let services = services(&text.parse().unwrap(), |_| None);
+        let word = |service: &Service| format!("{} {}", service.protocol, service.port);
+        services.map_or_else(
+            |error| format!("! {error}"),
+            |services| services.iter().map(word).collect::<Vec<_>>().join(", "),
+        )
+    }
+
+    #[test]
+    fn services_are_read_as_nmap_reads_ports() {
+        assert_eq!(listening("T:22,U:53,T:80-81"), "tcp 22, tcp 80, tcp 81, udp 53");
+        assert_eq!(listening("22,22"), "tcp 22");
+    }
+
+    #[test]
+    fn nothing_listens_on_port_zero() {
+        for text in ["0", "U:0-2", "22,0"] {
+            assert!(listening(text).contains("nothing can listen on port 0"), "{text}: {}", listening(text));
+        }
+    }
+}
