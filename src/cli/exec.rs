@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::Format;
+use super::draft::Draft;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::error::{Doing, InputError, Result, Source};
 use crate::lab::{
@@ -111,7 +110,9 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let target = target(&options)?;
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
-    let (pcap, output) = (create(options.pcap.as_deref())?, create(options.output.as_deref())?);
+    // A file that cannot be written is told before the tool is run.
+    let begin = |path: &Option<PathBuf>| path.as_deref().map(Draft::begin).transpose();
+    let (pcap, output) = (begin(&options.pcap)?, begin(&options.output)?);
     let stop = Stop::default();
     let command = ToolCommand {
         words: options.command.clone(),
@@ -137,17 +138,21 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     })?;
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
-    if let Some(pcap) = pcap {
-        let frames = report::captured(&relayed, &report);
-        report::write_pcapng(BufWriter::new(pcap), &report.host.interface, equipment.link, frames)
-            .doing("write the capture")?;
+    if let Some(mut pcap) = pcap {
+        let (frames, mut capture) = (report::captured(&relayed, &report), Vec::new());
+        report::write_pcapng(&mut capture, &report.host.interface, equipment.link, frames).doing("make the capture")?;
+        pcap.write(&capture)?;
+        pcap.keep()?;
     }
     let text = match options.format {
         Format::Table => report::exec_text(&report),
         Format::Json => report::to_json(&report),
     };
     match output {
-        Some(mut file) => file.write_all(text.as_bytes()).doing("write the report")?,
+        Some(mut file) => {
+            file.write(text.as_bytes())?;
+            file.keep()?;
+        }
         None => super::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -166,19 +171,6 @@ fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Res
         fault: None,
     };
     Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
-}
-
-/// A file that cannot be written is told before the tool is run.
-fn create(path: Option<&Path>) -> Result<Option<File>> {
-    let create = |path: &Path| {
-        File::create(path).map_err(|error| {
-            InputError::new(
-                format!("cannot write {}: {error}", path.display()),
-                "name a file in a folder that is there",
-            )
-        })
-    };
-    Ok(path.map(create).transpose()?)
 }
 
 /// The sensor's host, with what was named put in its place.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+mod draft;
 mod equipment;
 pub mod exec;
 pub mod generate;

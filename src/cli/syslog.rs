@@ -1,10 +1,10 @@
 //! `--syslog`: the log lines go to a file, as rsyslog would write them. The file is there as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::draft::Draft;
 use crate::error::{Doing, InputError, Result};
 use crate::observation::Observation;
 use crate::report::{self, SyslogStamp};
@@ -13,32 +13,14 @@ use crate::sys::{self, TimeZone};
 /// A file that will hold the log lines. It is opened before any lab is built, so that nothing is measured in vain.
 #[derive(Debug)]
 pub struct SyslogFile {
-    path: PathBuf,
-    file: File,
+    draft: Draft,
     stamp: SyslogStamp,
-    /// What is written to until all is written; none for a pipe or a device, which are not replaced.
-    draft: Option<PathBuf>,
 }
 
 impl SyslogFile {
     /// Opens the file; one that cannot be written is an input error.
     pub fn open(path: &Path) -> Result<SyslogFile> {
-        let stamp = stamp()?;
-        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let unwritable = |error: io::Error| {
-            InputError::new(format!("cannot write {}: {error}", path.display()), "name a file that you may write to")
-        };
-        let known = fs::metadata(path).ok().map(|known| known.file_type());
-        if known.is_some_and(|known| known.is_dir()) {
-            let problem = format!("cannot write {}: it is a folder", path.display());
-            return Err(InputError::new(problem, "name a file for --syslog").into());
-        }
-        let draft = known.is_none_or(|known| known.is_file()).then(|| draft_of(path));
-        let file = match &draft {
-            Some(draft) => File::create_new(draft),
-            None => OpenOptions::new().write(true).open(path),
-        };
-        Ok(SyslogFile { path: path.clone(), file: file.map_err(unwritable)?, stamp, draft })
+        Ok(SyslogFile { draft: Draft::begin(path)?, stamp: stamp()? })
     }
 
     /// Writes the lines of these observations, and puts the file in its place.
@@ -50,31 +32,13 @@ impl SyslogFile {
     /// Writes the lines of one more observation.
     pub fn add(&mut self, observation: &Observation) -> Result<()> {
         let text = report::syslog([observation], &self.stamp);
-        self.file.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
+        self.draft.write(text.as_bytes())
     }
 
     /// Puts the file in its place.
-    pub fn finish(mut self) -> Result<()> {
-        if let Some(draft) = &self.draft {
-            self.file.sync_all().doing(format!("write {}", self.path.display()))?;
-            fs::rename(draft, &self.path).doing(format!("rename {} to {}", draft.display(), self.path.display()))?;
-            self.draft = None;
-        }
-        Ok(())
+    pub fn finish(self) -> Result<()> {
+        self.draft.keep()
     }
-}
-
-impl Drop for SyslogFile {
-    fn drop(&mut self) {
-        if let Some(draft) = &self.draft {
-            let _ = fs::remove_file(draft);
-        }
-    }
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 /// Now, on this machine; with `SOURCE_DATE_EPOCH` that second of UTC, and a kernel that has just been started, so that
@@ -114,8 +78,6 @@ fn uptime() -> Result<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
     use crate::observation::LogRecord;
     use crate::scan::Technique;
@@ -141,27 +103,6 @@ mod tests {
         SyslogFile::open(&path).unwrap().keep([&observation()]).unwrap();
         assert!(fs::read_to_string(&path).unwrap().ends_with("] x: IN=eth0 OUT= \n"));
         assert_eq!(names(folder.path()), ["kern.log"]);
-    }
-
-    #[test]
-    fn devices_and_links_are_not_replaced() {
-        SyslogFile::open(Path::new("/dev/null")).unwrap().keep([&observation()]).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        let folder = tempfile::tempdir().unwrap();
-        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
-        fs::write(&file, "").unwrap();
-        symlink(&file, &link).unwrap();
-        SyslogFile::open(&link).unwrap().keep([&observation()]).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert!(!fs::read_to_string(&file).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_written_is_an_input_error() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().to_owned(), folder.path().join("missing/kern.log")] {
-            assert_eq!(SyslogFile::open(&path).unwrap_err().exit_status(), 2, "{}", path.display());
-        }
     }
 
     #[test]

@@ -1,14 +1,12 @@
-//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all, and known to be writable before the lab is
-//! built.
+//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all ([`Draft`]).
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::error::{Doing, InputError, Result};
+use crate::cli::draft::Draft;
+use crate::error::{InputError, Result};
 
 /// nmap's formats, in the order in which nmap's manual has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,111 +95,15 @@ impl Outputs {
     /// Writes every file, then gives all of them their names.
     pub fn write(mut self, text: impl Fn(NmapFormat) -> String) -> Result<()> {
         for (format, draft) in &mut self.drafts {
-            draft.write(&text(*format))?;
+            draft.write(text(*format).as_bytes())?;
         }
         self.drafts.into_iter().try_for_each(|(_, draft)| draft.keep())
     }
 }
 
-/// A file under a name of its own until it is whole; dropped before that, it is removed. A device, a pipe, and what has its
-/// name from `/dev` (`/dev/stdout` may lead to a file that somebody else has open) are written to as they are, since a
-/// rename would replace them.
-#[derive(Debug)]
-struct Draft {
-    file: File,
-    path: PathBuf,
-    draft: Option<PathBuf>,
-}
-
-impl Draft {
-    fn begin(path: &Path) -> Result<Draft> {
-        let unwritable = |error: io::Error| {
-            InputError::new(format!("cannot write {}: {error}", path.display()), "name a file that you may write to")
-        };
-        let is_device = path.starts_with("/dev") || path.starts_with("/proc");
-        // A link stays, and what it leads to is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match fs::metadata(&path) {
-            Ok(found) if is_device || !found.is_file() => {
-                let file = File::options().append(true).open(&path).map_err(unwritable)?;
-                Ok(Draft { file, path, draft: None })
-            }
-            _ => {
-                let draft = draft_of(&path);
-                let file = File::create_new(&draft).map_err(unwritable)?;
-                Ok(Draft { file, path, draft: Some(draft) })
-            }
-        }
-    }
-
-    fn write(&mut self, text: &str) -> Result<()> {
-        self.file.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
-    }
-
-    fn keep(mut self) -> Result<()> {
-        let Some(draft) = self.draft.as_deref() else { return Ok(()) };
-        self.file.sync_all().doing(format!("write {}", self.path.display()))?;
-        fs::rename(draft, &self.path).doing(format!("rename {} to {}", draft.display(), self.path.display()))?;
-        self.draft = None;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(draft) = &self.draft {
-            let _ = fs::remove_file(draft);
-        }
-    }
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn arguments(xml: &Path) -> OutputArguments {
-        OutputArguments { output_normal: None, output_xml: Some(xml.into()), output_grepable: None, output_all: None }
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_is_there_when_it_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.xml");
-        fs::write(&path, "old").unwrap();
-        let outputs = arguments(&path).begin().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        outputs.write(|_| "new".into()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(names(folder.path()), ["a.xml"]);
-    }
-
-    #[test]
-    fn what_is_not_written_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        drop(arguments(&folder.path().join("a.xml")).begin().unwrap());
-        assert!(names(folder.path()).is_empty());
-    }
-
-    #[test]
-    fn an_unwritable_path_is_told_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().join("no/such/a.xml"), folder.path().to_owned()] {
-            assert_eq!(arguments(&path).begin().unwrap_err().exit_status(), 2, "{}", path.display());
-        }
-        assert!(names(folder.path()).is_empty());
-    }
 
     #[test]
     fn a_base_keeps_its_dots() {
@@ -209,11 +111,5 @@ mod tests {
         let all = OutputArguments { output_normal: None, output_xml: None, output_grepable: None, output_all: base };
         let files: Vec<_> = all.files().unwrap().into_iter().map(|(_, path)| path.display().to_string()).collect();
         assert_eq!(files, ["scan.1.nmap", "scan.1.xml", "scan.1.gnmap"]);
-    }
-
-    #[test]
-    fn a_device_is_written_and_not_replaced() {
-        arguments(Path::new("/dev/null")).begin().unwrap().write(|_| "text".into()).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }
