@@ -146,7 +146,9 @@ fn perform(command: Command) -> Result<ExitCode> {
             generate::generate(&sensor, output.as_deref(), existing).map(|()| ExitCode::SUCCESS)
         }
         Command::Vendor { mac, oui_file } => {
-            vendor::vendor(&mac, oui_file.as_deref(), &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+            let mut lines = Vec::new();
+            vendor::vendor(&mac, oui_file.as_deref(), &mut lines)?;
+            print(&String::from_utf8_lossy(&lines)).map(|()| ExitCode::SUCCESS)
         }
     }
 }

@@ -65,33 +65,82 @@ impl KernelLog {
 
     /// Waits for its turn, and forgets what was logged until then.
     pub fn take_turn(&mut self) -> Result<Turn<'_>> {
-        let deadline = Instant::now() + PATIENCE;
-        let Some(place) = QUEUE.wait(deadline) else { return Err(too_late(self.turns.as_ref())) };
+        let Some(place) = QUEUE.wait(PATIENCE) else { return Err(too_late(self.turns.as_ref())) };
         let file = self.turns.take().expect("a turn gives back its file when it ends");
-        let lock = lock_before(file, deadline)?;
+        let lock = self.lock(file, &place)?;
         lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
         Ok(Turn { log: self, lock: Some(lock), _place: place })
     }
+
+    /// flock(2) knows no deadline, so it is asked again and again: at once for the few milliseconds of a turn, then seldom
+    /// enough to leave the processors to those who speak.
+    fn lock(&mut self, mut file: File, place: &Place) -> Result<Flock<File>> {
+        let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((file, Errno::EWOULDBLOCK)) => file,
+                Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
+            };
+            match silence.is_broken(&file, &mut self.records, &mut self.buffer) {
+                true => place.give_hope(),
+                false if silence.since.elapsed() >= PATIENCE => return Err(too_late(Some(&file))),
+                false => {}
+            }
+            thread::sleep(pause);
+            pause = (pause + pause / 16).min(Duration::from_millis(2));
+        }
+    }
 }
 
-/// How long other labs may speak; a turn is a few milliseconds, so somebody is stopped or dead.
+/// How long one lab may keep silent in its turn; a turn is a few milliseconds, so it is stopped or dead. However many
+/// labs speak one after the other, each of them gets its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The labs of this process stand in line, and only the first of them asks for the lock: a hundred threads that ask again
 /// and again leave no time to the one that speaks.
 static QUEUE: Queue = Queue::new();
 
-/// flock(2) knows no deadline, so it is asked again and again.
-fn lock_before(mut file: File, deadline: Instant) -> Result<Flock<File>> {
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
-            Err((file, Errno::EWOULDBLOCK)) => return Err(too_late(Some(&file))),
-            Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
-        };
-        thread::sleep(Duration::from_micros(50));
+/// The time since other labs were last known to get on with their work.
+struct Silence {
+    since: Instant,
+    asked: Instant,
+    holder: Option<Holder>,
+}
+
+impl Silence {
+    /// How often the kernel is asked who holds the lock.
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn begins() -> Silence {
+        let now = Instant::now();
+        Silence { since: now, asked: now, holder: None }
     }
+
+    /// Whoever gets on lets another have the lock, or is heard in the log; one that is stopped does not.
+    fn is_broken(&mut self, lock: &File, records: &mut File, buffer: &mut [u8]) -> bool {
+        if self.asked.elapsed() < Silence::INTERVAL {
+            return false;
+        }
+        self.asked = Instant::now();
+        let holder = Holder::of(lock);
+        let is_stopped = holder.as_ref().is_some_and(Holder::is_stopped);
+        let is_broken = !is_stopped && (holder != self.holder || is_heard(records, buffer));
+        if is_broken {
+            self.since = self.asked;
+        }
+        self.holder = holder;
+        is_broken
+    }
+}
+
+/// Whether there are new records; those that are overwritten were new as well.
+fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
+    let is_new = match records.read(buffer) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::BrokenPipe,
+    };
+    is_new && lseek(records, 0, Whence::SeekEnd).is_ok()
 }
 
 /// Whoever is first in this process's line asks for the lock, so the others wait for the same holder.

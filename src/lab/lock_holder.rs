@@ -27,6 +27,11 @@ impl Holder {
         let is_stopped = field("State:").is_some_and(|state| state.starts_with(['T', 't']));
         Some(Holder { process, name: field("Name:").map(str::to_owned), is_stopped })
     }
+
+    /// Whether it was told to stop (SIGSTOP, a debugger), and so does not get on.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
 }
 
 /// The process that holds a flock on the file `MAJOR:MINOR:INODE`. A line reads `7: FLOCK  ADVISORY  WRITE 1234

@@ -1,8 +1,9 @@
-//! A line in which the threads of one process wait: first come, first served, and nobody waits beyond his deadline.
+//! A line in which the threads of one process wait: first come, first served, and nobody waits for long in a line that
+//! does not move.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 /// A line.
 pub struct Queue {
@@ -10,10 +11,11 @@ pub struct Queue {
     moved: Condvar,
 }
 
-/// Tickets of those who wait, the first being the one who is served.
+/// Tickets of those who wait, the first being the one who is served; and how often that one gave hope.
 struct Line {
     tickets: VecDeque<u64>,
     next: u64,
+    hopes: u64,
 }
 
 /// The front of the line; whoever is next has it when this is dropped.
@@ -25,24 +27,28 @@ pub struct Place<'a> {
 impl Queue {
     /// Nobody waits.
     pub const fn new() -> Queue {
-        Queue { line: Mutex::new(Line { tickets: VecDeque::new(), next: 0 }), moved: Condvar::new() }
+        Queue { line: Mutex::new(Line { tickets: VecDeque::new(), next: 0, hopes: 0 }), moved: Condvar::new() }
     }
 
-    /// Waits until everybody before is done. None when `deadline` comes first.
-    pub fn wait(&self, deadline: Instant) -> Option<Place<'_>> {
+    /// Waits until everybody before is done. None when for as long as `patience` the line has not moved, and whoever is
+    /// first has given no hope.
+    pub fn wait(&self, patience: Duration) -> Option<Place<'_>> {
         let mut line = self.line();
         let ticket = line.next;
         line.next += 1;
         line.tickets.push_back(ticket);
         let place = Place { queue: self, ticket };
         while line.tickets.front() != Some(&ticket) {
-            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-            let Some(left) = left else {
+            let before = line.progress();
+            let is_as_it_was = |line: &mut Line| line.progress() == before;
+            let waited = self.moved.wait_timeout_while(line, patience, is_as_it_was);
+            let (moved, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            line = moved;
+            if timeout.timed_out() {
                 drop(line);
                 drop(place);
                 return None;
-            };
-            line = self.moved.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
         }
         drop(line);
         Some(place)
@@ -51,6 +57,20 @@ impl Queue {
     /// Nothing that holds the line can panic.
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn progress(&self) -> (Option<u64>, u64) {
+        (self.tickets.front().copied(), self.hopes)
+    }
+}
+
+impl Place<'_> {
+    /// Tells those behind that what this one waits for gets on.
+    pub fn give_hope(&self) {
+        self.queue.line().hopes += 1;
+        self.queue.moved.notify_all();
     }
 }
 
@@ -64,13 +84,10 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(10)
-    }
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     #[test]
     fn one_at_a_time() {
@@ -79,7 +96,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _place = queue.wait(soon()).expect("a place");
+                        let _place = queue.wait(PATIENCE).expect("a place");
                         let _alone = inside.try_lock().expect("nobody else is inside");
                     }
                 });
@@ -88,11 +105,40 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_too_late_leaves_the_line() {
+    fn who_loses_patience_leaves_the_line() {
         let queue = Queue::new();
-        let first = queue.wait(soon()).expect("a place");
-        assert!(queue.wait(Instant::now()).is_none());
+        let first = queue.wait(PATIENCE).expect("a place");
+        assert!(queue.wait(Duration::ZERO).is_none());
         drop(first);
-        assert!(queue.wait(soon()).is_some());
+        assert!(queue.wait(PATIENCE).is_some());
+    }
+
+    /// The last one waits for longer than its patience, which is with each of those before it.
+    #[test]
+    fn a_line_that_moves_is_waited_in() {
+        let (queue, patience) = (Queue::new(), Duration::from_millis(500));
+        let first = queue.wait(patience).expect("a place");
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _place = queue.wait(patience).expect("the line moves");
+                    thread::sleep(patience * 2 / 5);
+                });
+            }
+            drop(first);
+        });
+    }
+    #[test]
+    fn who_is_given_hope_goes_on_waiting() {
+        let (queue, patience) = (Queue::new(), Duration::from_millis(500));
+        let first = queue.wait(patience).expect("a place");
+        thread::scope(|scope| {
+            scope.spawn(|| assert!(queue.wait(patience).is_some(), "the first one gave hope"));
+            for _ in 0..4 {
+                thread::sleep(patience * 2 / 5);
+                first.give_hope();
+            }
+            drop(first);
+        });
     }
 }

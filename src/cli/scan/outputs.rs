@@ -1,5 +1,4 @@
-//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all, and known to be writable before the lab is
-//! built.
+//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all ([`WholeFile`]).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -104,48 +103,8 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
-
-    fn arguments(xml: &Path) -> OutputArguments {
-        OutputArguments { output_normal: None, output_xml: Some(xml.into()), output_grepable: None, output_all: None }
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_is_there_when_it_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.xml");
-        fs::write(&path, "old").unwrap();
-        let outputs = arguments(&path).begin().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        outputs.write(|_| "new".into()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(names(folder.path()), ["a.xml"]);
-    }
-
-    #[test]
-    fn what_is_not_written_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        drop(arguments(&folder.path().join("a.xml")).begin().unwrap());
-        assert!(names(folder.path()).is_empty());
-    }
-
-    #[test]
-    fn an_unwritable_path_is_told_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().join("no/such/a.xml"), folder.path().to_owned()] {
-            assert_eq!(arguments(&path).begin().unwrap_err().exit_status(), 2, "{}", path.display());
-        }
-        assert!(names(folder.path()).is_empty());
-    }
 
     #[test]
     fn a_base_keeps_its_dots() {
@@ -153,11 +112,5 @@ mod tests {
         let all = OutputArguments { output_normal: None, output_xml: None, output_grepable: None, output_all: base };
         let files: Vec<_> = all.files().unwrap().into_iter().map(|(_, path)| path.display().to_string()).collect();
         assert_eq!(files, ["scan.1.nmap", "scan.1.xml", "scan.1.gnmap"]);
-    }
-
-    #[test]
-    fn a_device_is_written_and_not_replaced() {
-        arguments(Path::new("/dev/null")).begin().unwrap().write(|_| "text".into()).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }
