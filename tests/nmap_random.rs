@@ -277,14 +277,13 @@ fn differences(case: &Case, home: &Home, scans: &[Scan]) -> BTreeMap<Scan, Strin
 }
 
 /// The case with as few rules as still make a difference.
-fn shrink(case: Case, home: &Home, scan: Scan, mut what: String) -> (Case, String) {
-    let mut case = case;
+fn shrink(mut case: Case, mut what: String, differs: impl Fn(&Case) -> Option<String>) -> (Case, String) {
     'smaller: loop {
         for number in 0..2 {
             for ruleset in case.rulesets[number].smaller() {
                 let mut smaller = case.clone();
                 smaller.rulesets[number] = ruleset;
-                if let Some(differs) = differences(&smaller, home, &[scan]).remove(&scan) {
+                if let Some(differs) = differs(&smaller) {
                     (case, what) = (smaller, differs);
                     continue 'smaller;
                 }
@@ -302,7 +301,7 @@ fn try_case(seed: u64, home: &Home) -> Result<(), String> {
         found.keys().map(|scan| format!("{} {} {:?}", scan.family, scan.name, scan.flags)).collect();
     let Some((scan, what)) = found.into_iter().next() else { return Ok(()) };
     let given = case.to_string();
-    let (case, what) = shrink(case, home, scan, what);
+    let (case, what) = shrink(case, what, |case| differences(case, home, &[scan]).remove(&scan));
     Err(format!("{given}\ndiffers in {names:?}; as small as it gets:\n{case}\n{what}\n"))
 }
 
@@ -353,21 +352,26 @@ fn rulesets_of_drawn_seeds() {
     }
 }
 
-/// The planted fault: a rule that scanlab has, and nmap's host has not.
+/// The planted fault: rules that scanlab has, and nmap's host has not. One of them matters.
 #[test]
 fn a_difference_is_found_and_made_small() {
     let _machine = share_the_machine();
     let home = Home::new(USER, &[]);
-    let case = Case { crafted: (TECHNIQUES[0], 0x02), ..Case::draw(FIXED) };
+    let (harmless, harmful) = ("-A INPUT -p tcp --dport 22 -j ACCEPT", "-A INPUT -p tcp --dport 23 -j DROP");
+    let with =
+        |rules: &[&str]| Case { rulesets: [Ruleset::of_rules(rules), Ruleset::of_rules(&[])], ..Case::draw(FIXED) };
     let scan = Scan { family: Family::Ipv4, name: "xmas", nmap: "-sX", flags: None };
-    let nmap = case.nmap(&scan);
-    let seen = |rulesets: &[Ruleset; 2]| {
-        let other = Case { rulesets: rulesets.clone(), ..case.clone() };
-        other.scanlab(&home, &[scan]).unwrap_or_else(|why| panic!("{why}")).remove(&scan).expect("a scan")
+    let nmap = with(&[]).nmap(&scan);
+    let differs = |case: &Case| {
+        let seen = case.scanlab(&home, &[scan]).unwrap_or_else(|why| panic!("{why}"));
+        (seen[&scan] != nmap).then(|| format!("{:?}", table(&seen[&scan])))
     };
-    assert_eq!(table(&nmap), table(&seen(&case.rulesets)));
-    let smaller = case.rulesets[0].smaller().into_iter().map(|ruleset| [ruleset, case.rulesets[1].clone()]);
-    assert!(smaller.into_iter().any(|rulesets| seen(&rulesets) != nmap), "no rule of {case} matters");
+    assert_eq!(differs(&with(&[])), None);
+    let given = with(&[harmless, harmful]);
+    let what = differs(&given).expect("a difference");
+    let (small, what) = shrink(given, what, differs);
+    assert_eq!(small.rulesets[0].to_string(), Ruleset::of_rules(&[harmful]).to_string());
+    assert!(what.contains("23 open|filtered no-response 0") && small.rulesets[1].to_string().is_empty(), "{what}");
 }
 
 /// The relay of `scanlab exec` is as good as a cable.

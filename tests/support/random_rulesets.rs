@@ -97,6 +97,14 @@ impl Ruleset {
         Ruleset { tables }
     }
 
+    /// These rules of the table filter, and no others.
+    pub fn of_rules(rules: &[&str]) -> Ruleset {
+        let chain = |name: &str| Chain { name: name.to_owned(), policy: Some("ACCEPT") };
+        let chains = ["INPUT", "OUTPUT"].map(chain).to_vec();
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        Ruleset { tables: vec![Table { name: "filter", chains, rules }] }
+    }
+
     /// Everything that is this ruleset but for one thing: a table, a policy, a rule, a chain that no rule names.
     pub fn smaller(&self) -> Vec<Ruleset> {
         let with = |change: &dyn Fn(&mut Vec<Table>)| {
