@@ -80,12 +80,18 @@ impl Batch<'_> {
         Some(if own { Cause::Probe(index) } else { Cause::Followup(index) })
     }
 
+    /// An error of the host quotes the probe; where a rule of OUTPUT rejects what the host says (`nf_send_unreach`), the
+    /// host tells itself, and quotes its own answer.
     fn by_icmp_error(&self, network: &Network) -> Option<Cause> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
         let quoted = Seen::from_line(icmp.quoted.as_deref()?)?;
-        let index = self.find(flow(&quoted, quoted.ports.as_ref()?, Sender::Prober))?;
-        let quotes_probe = is_probe(&self.probes[index], &quoted, quoted.ports.as_ref()?);
-        Some(if quotes_probe { Cause::Probe(index) } else { Cause::Followup(index) })
+        let ports = quoted.ports.as_ref()?;
+        let sent_by = |sender| self.find(flow(&quoted, ports, sender));
+        let of_prober = sent_by(Sender::Prober).map(|index| match is_probe(&self.probes[index], &quoted, ports) {
+            true => Cause::Probe(index),
+            false => Cause::Followup(index),
+        });
+        of_prober.or_else(|| sent_by(Sender::Host).map(Cause::Followup))
     }
 
     /// Where the packet itself went, when there is only one probe it can be.

@@ -61,7 +61,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// The target has `rulesets` loaded by `programs` (IPv4 first; empty: none), and listens on `listen`.
+    /// The target has `rulesets` loaded by `programs`, which may have options (IPv4 first; empty: none), and listens on
+    /// `listen`.
     pub fn start(programs: [&'static str; 2], rulesets: [&str; 2], listen: &[u16]) -> Hosts {
         let (target, scanner) = (Namespace::start(), Namespace::start());
         join(&target, &scanner);
@@ -72,7 +73,7 @@ impl Hosts {
                 let _ = fs::write(format!("/proc/sys/{name}"), value);
             }
             for (program, ruleset) in programs.iter().zip(&rulesets).filter(|(_, ruleset)| !ruleset.is_empty()) {
-                run(&[program], ruleset);
+                run(&words(program, &[]), ruleset);
             }
             // The kernel shakes hands by itself: nobody has to accept.
             let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
@@ -291,7 +292,8 @@ pub fn read_xml(xml: &str) -> Seen {
     seen
 }
 
-fn attribute(element: &str, name: &str) -> String {
+/// The value of an attribute of an element: what stands between `<` and the next one.
+pub fn attribute(element: &str, name: &str) -> String {
     let (_, value) = element.split_once(&format!(" {name}=\"")).unwrap_or_else(|| panic!("no {name} in <{element}"));
     value.split('"').next().expect("a closing quote").to_owned()
 }

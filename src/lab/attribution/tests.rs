@@ -164,8 +164,13 @@ fn an_icmp_error_belongs_to_the_probe_that_it_quotes() {
     assert_eq!(cause_of(&icmp_line(OUT), &probes), Some(Cause::Probe(1)));
     assert_eq!(cause_of(&icmp_line("203.0.113.66:40000 > 203.0.113.10:81"), &probes), None);
     assert_eq!(cause_of(&icmp_line("203.0.113.66:40002 > 203.0.113.10:80"), &probes), None);
-    // The prober never quotes the host.
-    assert_eq!(cause_of(&icmp_line(BACK), &probes), None);
+}
+
+#[test]
+fn an_icmp_error_about_the_hosts_own_answer_follows() {
+    let probes = [probe(Technique::Syn, 22), probe(Technique::Syn, 80)];
+    assert_eq!(cause_of(&icmp_line(BACK), &probes), Some(Cause::Followup(1)));
+    assert_eq!(cause_of(&icmp_line("203.0.113.10:81 > 203.0.113.66:40000"), &probes), None);
 }
 
 #[test]

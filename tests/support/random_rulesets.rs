@@ -1,0 +1,365 @@
+//! Rulesets at random: whatever iptables offers that a prober can see. The same seed gives the same ruleset.
+//!
+//! Left out is what a second try of nmap's would see differently (`limit` in front of a verdict, `recent`, `statistic`),
+//! and what the two probers do not send alike: the TTL and the source port are drawn anew, and the options of a connect
+//! are those of its kernel (`length`, `--tcp-option 8`).
+
+// Every test crate uses a part of this.
+#![allow(dead_code)]
+
+use std::fmt::{self, Display, Formatter};
+
+use scanlab::net::Family;
+
+/// The ports that the rules speak of.
+pub const PORTS: [u16; 7] = [22, 23, 24, 80, 81, 1001, 1002];
+/// Those on which somebody listens.
+pub const LISTEN: [u16; 3] = [22, 80, 1001];
+
+/// SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// Once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// Where a built-in chain stands: what comes from the prober, or what the host sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+#[derive(Debug, Clone)]
+struct Chain {
+    name: String,
+    /// That of a built-in chain.
+    policy: Option<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+struct Table {
+    name: &'static str,
+    chains: Vec<Chain>,
+    rules: Vec<String>,
+}
+
+/// The tables of one family.
+#[derive(Debug, Clone)]
+pub struct Ruleset {
+    tables: Vec<Table>,
+}
+
+impl Display for Ruleset {
+    /// As iptables-restore reads it.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        for table in &self.tables {
+            writeln!(formatter, "*{}", table.name)?;
+            for Chain { name, policy } in &table.chains {
+                writeln!(formatter, ":{name} {} [0:0]", policy.unwrap_or("-"))?;
+            }
+            table.rules.iter().try_for_each(|rule| writeln!(formatter, "{rule}"))?;
+            writeln!(formatter, "COMMIT")?;
+        }
+        Ok(())
+    }
+}
+
+impl Ruleset {
+    pub fn draw(random: &mut Random, family: Family) -> Ruleset {
+        let mut tables = Vec::new();
+        for (name, chains, often, most) in TABLES {
+            if random.below(10) < often {
+                let mut draft = Draft { random, family, table: name, rules: Vec::new() };
+                tables.push(draft.table(chains, most));
+            }
+        }
+        Ruleset { tables }
+    }
+
+    /// These rules of the table filter, and no others.
+    pub fn of_rules(rules: &[&str]) -> Ruleset {
+        let chain = |name: &str| Chain { name: name.to_owned(), policy: Some("ACCEPT") };
+        let chains = ["INPUT", "OUTPUT"].map(chain).to_vec();
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        Ruleset { tables: vec![Table { name: "filter", chains, rules }] }
+    }
+
+    /// Everything that is this ruleset but for one thing: a table, a policy, a rule, a chain that no rule names.
+    pub fn smaller(&self) -> Vec<Ruleset> {
+        let with = |change: &dyn Fn(&mut Vec<Table>)| {
+            let mut smaller = self.clone();
+            change(&mut smaller.tables);
+            smaller
+        };
+        let mut all = Vec::new();
+        for (at, table) in self.tables.iter().enumerate() {
+            all.push(with(&|tables| drop(tables.remove(at))));
+            for rule in 0..table.rules.len() {
+                all.push(with(&|tables| drop(tables[at].rules.remove(rule))));
+            }
+            for (number, chain) in table.chains.iter().enumerate() {
+                if chain.policy == Some("DROP") {
+                    all.push(with(&|tables| tables[at].chains[number].policy = Some("ACCEPT")));
+                }
+                let is_named = |rule: &String| rule.split(' ').any(|word| word == chain.name);
+                if chain.policy.is_none() && !table.rules.iter().any(is_named) {
+                    all.push(with(&|tables| drop(tables[at].chains.remove(number))));
+                }
+            }
+        }
+        all
+    }
+}
+
+type BuiltIn = (&'static str, Way);
+
+/// With its built-in chains, how often (of ten) it is there, and how many rules it has at most.
+const TABLES: [(&str, &[BuiltIn], usize, usize); 4] = [
+    ("raw", &[("PREROUTING", Way::In), ("OUTPUT", Way::Out)], 4, 4),
+    ("mangle", &[("PREROUTING", Way::In), ("INPUT", Way::In), ("OUTPUT", Way::Out), ("POSTROUTING", Way::Out)], 4, 5),
+    ("nat", &[("PREROUTING", Way::In), ("OUTPUT", Way::Out)], 4, 4),
+    ("filter", &[("INPUT", Way::In), ("OUTPUT", Way::Out)], 10, 12),
+];
+
+/// A table in the making.
+struct Draft<'a> {
+    random: &'a mut Random,
+    family: Family,
+    table: &'static str,
+    rules: Vec<String>,
+}
+
+impl Draft<'_> {
+    fn table(&mut self, built_in: &[BuiltIn], most: usize) -> Table {
+        let users: Vec<String> = (1..=self.random.below(4)).map(|number| format!("user{number}")).collect();
+        let mut chains = Vec::new();
+        for (name, _) in built_in {
+            let drops = self.table != "nat" && self.random.once_in(12);
+            chains.push(Chain { name: (*name).to_owned(), policy: Some(if drops { "DROP" } else { "ACCEPT" }) });
+        }
+        chains.extend(users.iter().map(|name| Chain { name: name.clone(), policy: None }));
+        for _ in 0..=self.random.below(most) {
+            let (chain, way) = self.random.one_of(built_in);
+            // What a prober sends is looked at more often than the answers.
+            let (chain, way) = if self.random.once_in(2) { built_in[0] } else { (chain, way) };
+            self.rule(chain, way, &users);
+        }
+        for (number, user) in users.iter().enumerate() {
+            for _ in 0..self.random.below(4) {
+                let way = self.random.one_of(&[Way::In, Way::In, Way::Out]);
+                self.rule(user, way, &users[number + 1..]);
+            }
+        }
+        Table { name: self.table, chains, rules: self.rules.clone() }
+    }
+
+    /// One rule; it jumps to none but `later` chains, so that there are no loops.
+    fn rule(&mut self, chain: &str, way: Way, later: &[String]) {
+        let protocol = self.random.one_of(&["tcp", "tcp", "tcp", "tcp", "udp", "icmp", "all", "all"]);
+        let mut words = vec![format!("-A {chain}")];
+        words.extend(self.place(way));
+        let is_not = protocol == "tcp" && self.random.once_in(10);
+        words.extend(self.protocol(protocol, is_not));
+        if !is_not {
+            words.extend(match protocol {
+                "tcp" => self.of_tcp(way),
+                "udp" => self.of_ports(way),
+                "icmp" => self.of_icmp(),
+                _ => Vec::new(),
+            });
+        }
+        // A rule that asks for nothing decides everything.
+        if words.len() < 3 || self.random.once_in(4) {
+            words.push(self.of_connections());
+        }
+        if self.random.once_in(10) {
+            words.push(self.of_marks());
+        }
+        let protocol = if is_not { "all" } else { protocol };
+        words.push(self.target(protocol, later));
+        self.rules.push(words.join(" "));
+    }
+
+    fn not(&mut self) -> &'static str {
+        if self.random.once_in(4) { "! " } else { "" }
+    }
+
+    fn place(&mut self, way: Way) -> Option<String> {
+        let not = self.not();
+        let (link, far, near) = match way {
+            Way::In => ("-i", "-s", "-d"),
+            Way::Out => ("-o", "-d", "-s"),
+        };
+        let networks: [[&str; 5]; 2] = match self.family {
+            Family::Ipv4 => [
+                ["203.0.113.66/32", "203.0.113.64/28", "203.0.113.0/24", "198.51.100.0/24", "203.0.113.67/32"],
+                ["203.0.113.10/32", "203.0.113.0/28", "203.0.0.0/16", "198.51.100.0/24", "203.0.113.11/32"],
+            ],
+            Family::Ipv6 => [
+                ["2001:db8:113::66/128", "2001:db8:113::60/124", "2001:db8:113::/64", "2001:db8:9::/64", "fe80::/10"],
+                ["2001:db8:113::10/128", "2001:db8:113::/112", "2001:db8::/32", "2001:db8:9::/64", "fe80::/10"],
+            ],
+        };
+        match self.random.below(6) {
+            0 => Some(format!("{not}{link} {}", self.random.one_of(&["eth0", "eth+", "lo", "eth1"]))),
+            1 | 2 => Some(format!("{not}{far} {}", self.random.one_of(&networks[0]))),
+            3 => Some(format!("{not}{near} {}", self.random.one_of(&networks[1]))),
+            _ => None,
+        }
+    }
+
+    fn protocol(&mut self, protocol: &str, is_not: bool) -> Option<String> {
+        let name = match (protocol, self.family) {
+            ("all", _) => return None,
+            ("icmp", Family::Ipv6) => "ipv6-icmp",
+            (name, _) => name,
+        };
+        Some(format!("{}-p {name}", if is_not { "! " } else { "" }))
+    }
+
+    fn of_tcp(&mut self, way: Way) -> Vec<String> {
+        let mut words = self.of_ports(way);
+        if words.is_empty() || self.random.once_in(3) {
+            words.push(self.of_flags());
+        }
+        words
+    }
+
+    fn of_flags(&mut self) -> String {
+        let not = self.not();
+        match self.random.below(8) {
+            0 | 1 => format!("{not}--syn"),
+            2 => format!("{not}--tcp-option {}", self.random.one_of(&["2", "3", "4"])),
+            3 => format!("{not}--tcp-flags ALL FIN,PSH,URG"),
+            4 => format!("{not}--tcp-flags ALL NONE"),
+            _ => format!("{not}--tcp-flags {} {}", self.flags("ALL"), self.flags("NONE")),
+        }
+    }
+
+    fn flags(&mut self, otherwise: &str) -> String {
+        let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
+        let chosen: Vec<&str> = names.into_iter().filter(|_| self.random.once_in(3)).collect();
+        if chosen.is_empty() { otherwise.to_owned() } else { chosen.join(",") }
+    }
+
+    fn of_ports(&mut self, way: Way) -> Vec<String> {
+        let not = self.not();
+        let (near, far) = if way == Way::In { ("dport", "sport") } else { ("sport", "dport") };
+        match self.random.below(10) {
+            0..=4 => vec![format!("{not}--{near} {}", self.ports())],
+            5 => vec![format!("{not}--{far} {}", self.random.one_of(&["1024:65535", "0:1023", "32768:65535"]))],
+            6 | 7 => vec![format!("-m multiport {not}--{near}s {},{}", self.ports(), self.port())],
+            8 => vec![format!("-m multiport {not}--ports {},{}", self.port(), self.port())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn port(&mut self) -> u16 {
+        self.random.one_of(&PORTS)
+    }
+
+    fn ports(&mut self) -> String {
+        match self.random.below(6) {
+            0 => self.random.one_of(&["22:24", "80:81", "1001:1002", "0:79", "81:1024", "0:65535"]).to_owned(),
+            _ => self.port().to_string(),
+        }
+    }
+
+    fn of_icmp(&mut self) -> Vec<String> {
+        let not = self.not();
+        let (option, kinds) = match self.family {
+            Family::Ipv4 => ("--icmp-type", ["8", "0", "3", "3/3", "3/13"]),
+            Family::Ipv6 => ("--icmpv6-type", ["128", "129", "1", "1/4", "1/1"]),
+        };
+        if self.random.once_in(4) { Vec::new() } else { vec![format!("{not}{option} {}", self.random.one_of(&kinds))] }
+    }
+
+    fn of_connections(&mut self) -> String {
+        let not = self.not();
+        let states = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "RELATED,ESTABLISHED", "NEW,INVALID"];
+        match self.random.below(10) {
+            0 | 1 => format!("-m state {not}--state {}", self.random.one_of(&states)),
+            2..=6 => format!("-m conntrack {not}--ctstate {}", self.random.one_of(&states)),
+            7 => format!("-m conntrack {not}--ctstate DNAT"),
+            8 => format!("-m conntrack --ctdir {}", self.random.one_of(&["ORIGINAL", "REPLY"])),
+            _ => {
+                let status = ["NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"];
+                format!("-m conntrack {not}--ctstatus {}", self.random.one_of(&status))
+            }
+        }
+    }
+
+    fn of_marks(&mut self) -> String {
+        let not = self.not();
+        format!("-m mark {not}--mark {}", self.random.one_of(&["0x0", "0x1", "0x2/0x2", "0x3"]))
+    }
+
+    fn target(&mut self, protocol: &str, later: &[String]) -> String {
+        let special = self.random.once_in(2);
+        match self.table {
+            "raw" if special => return self.random.one_of(&["-j CT --notrack", "-j NOTRACK"]).to_owned(),
+            "nat" if special => return self.redirect(protocol),
+            "filter" if special => return self.reject(protocol),
+            _ => {}
+        }
+        match self.random.below(13) {
+            0..=2 if !later.is_empty() => format!("-j {}", later[self.random.below(later.len())]),
+            3 if !later.is_empty() => format!("-g {}", later[self.random.below(later.len())]),
+            4 | 5 => self.log(),
+            6 => "-j RETURN".to_owned(),
+            7 | 8 if self.table == "mangle" || self.table == "raw" => {
+                format!("-j MARK --set-xmark {}", self.random.one_of(&["0x1/0xffffffff", "0x2/0x2", "0x0/0x1"]))
+            }
+            9 | 10 if self.table != "nat" => "-j DROP".to_owned(),
+            11 => String::new(),
+            _ => "-j ACCEPT".to_owned(),
+        }
+    }
+
+    fn log(&mut self) -> String {
+        let limit = if self.random.once_in(4) { "-m limit --limit 5/min " } else { "" };
+        format!("{limit}-j LOG --log-prefix \"{} {}: \"", self.table, self.rules.len() + 1)
+    }
+
+    fn redirect(&mut self, protocol: &str) -> String {
+        match protocol {
+            "tcp" | "udp" => format!("-j REDIRECT --to-ports {}", self.port()),
+            _ => "-j REDIRECT".to_owned(),
+        }
+    }
+
+    fn reject(&mut self, protocol: &str) -> String {
+        let v4 = ["net", "host", "proto", "port"].map(|what| format!("icmp-{what}-unreachable"));
+        let v4 = v4.into_iter().chain(["net", "host", "admin"].map(|what| format!("icmp-{what}-prohibited")));
+        let v6 = ["no-route", "adm-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route"];
+        let mut kinds: Vec<String> = match self.family {
+            Family::Ipv4 => v4.collect(),
+            Family::Ipv6 => v6.map(|what| format!("icmp6-{what}")).to_vec(),
+        };
+        if protocol == "tcp" {
+            kinds.extend(["tcp-reset".to_owned(), "tcp-reset".to_owned()]);
+        }
+        format!("-j REJECT --reject-with {}", kinds[self.random.below(kinds.len())])
+    }
+}
