@@ -148,7 +148,8 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         let frames = report::captured(&relayed, &report);
         let mut out = BufWriter::new(&mut pcap);
         let written = report::write_pcapng(&mut out, &report.host.interface, equipment.link, frames);
-        written.and_then(|()| out.flush()).doing("write the capture")?;
+        let name = options.pcap.as_deref().unwrap_or(Path::new("the capture"));
+        written.and_then(|()| out.flush()).doing(format!("write {}", name.display()))?;
         drop(out);
         pcap.keep()?;
     }

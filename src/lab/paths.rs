@@ -1,8 +1,7 @@
 //! From trace events to the path of every packet. Events of one packet have a number in common, which a later packet
 //! may have again; so a packet begins with the event of the lab's own chain, which is before all others.
 
-use std::collections::{HashMap, HashSet};
-use std::mem;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::own_table;
@@ -44,8 +43,6 @@ pub struct Paths {
     steps: Vec<Step>,
     paths: HashMap<Packet, Arc<Path>>,
     scratch: Vec<u8>,
-    /// The packets of the last reading. What the kernel's timers send may be on its way while somebody reads.
-    before: HashSet<u32>,
 }
 
 /// A packet, and its way through the rules.
@@ -77,7 +74,7 @@ impl Paths {
     /// Reads the traces of `witness`, in the words of `book`.
     pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
-        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new(), before: HashSet::new() }
+        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
     }
 
     /// How many probes may be sent before their paths are read.
@@ -97,9 +94,8 @@ impl Paths {
     /// Every packet since the last reading, in the order in which they began. To be called when the fence has been
     /// answered: then no packet is still on its way.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
-        let mut reading = Reading { before: mem::take(&mut self.before), ..Reading::default() };
+        let mut reading = Reading::default();
         self.read_on(&mut reading)?;
-        self.before = reading.by_number.keys().copied().collect();
         Ok(self.close(reading))
     }
 
@@ -169,7 +165,6 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
 /// The packets of one reading.
 #[derive(Default)]
 pub struct Reading {
-    before: HashSet<u32>,
     by_number: HashMap<u32, usize>,
     packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
 }
@@ -181,7 +176,7 @@ impl Reading {
             return Ok(());
         }
         if event.chain == own_table::LET_IN.as_bytes() {
-            let Some(packet) = self.packet(event)? else { return Ok(()) };
+            let Some(packet) = self.packet(event) else { return Ok(()) };
             packet.let_in = true;
             packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
@@ -199,19 +194,16 @@ impl Reading {
     }
 
     fn add(&mut self, event: &Event, step: Option<usize>, conntrack: Option<ConntrackState>) -> Result<()> {
-        let Some(packet) = self.packet(event)? else { return Ok(()) };
+        let Some(packet) = self.packet(event) else { return Ok(()) };
         packet.steps.extend(step);
         packet.conntrack = conntrack.or(packet.conntrack);
         Ok(())
     }
 
-    /// None when the packet began before the last reading ended: probes and their answers did not.
-    fn packet(&mut self, event: &Event) -> Result<Option<&mut Packet>> {
-        match self.by_number.get(&event.packet) {
-            Some(place) => Ok(Some(&mut self.packets[*place].3)),
-            None if self.before.contains(&event.packet) => Ok(None),
-            None => Err(lost("the beginning of a packet's trace is missing".to_owned())),
-        }
+    /// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen,
+    /// and while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+    fn packet(&mut self, event: &Event) -> Option<&mut Packet> {
+        self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
     }
 
     fn close(self, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {

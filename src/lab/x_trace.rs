@@ -13,7 +13,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::mem;
 use std::sync::Arc;
 
 use super::fault::{Fault, Sabotage};
@@ -26,6 +25,7 @@ use super::trace::{Code, Event, Kind, lost};
 use super::x_tables::{Chain, Decision, HOOKS, Table};
 use crate::conntrack::ConntrackState;
 use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::iptables_save::Content;
 use crate::net::Family;
 use crate::sweep::Direction;
 
@@ -39,8 +39,6 @@ pub struct XTracer {
     places: HashMap<(Family, Vec<u8>), Place>,
     /// Packets of this reading.
     packets: Vec<Packet>,
-    /// Those of the reading before.
-    before: Vec<Packet>,
     /// The number of the next packet.
     next: u32,
 }
@@ -85,7 +83,7 @@ impl XTracer {
         }
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
-        Ok(XTracer { nflog, tables, places, packets: Vec::new(), before: Vec::new(), next: 0 })
+        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0 })
     }
 
     /// How many probes may be sent before their traces are read.
@@ -95,11 +93,11 @@ impl XTracer {
 
     /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
-        self.before = mem::take(&mut self.packets);
-        let XTracer { nflog, packets, before, places, .. } = self;
+        self.packets.clear();
+        let XTracer { nflog, packets, places, .. } = self;
         nflog.drain(|logged| match logged.group {
-            own_table::LOG_GROUP => mark(packets, before, logged),
-            _ => record(packets, before, places, logged),
+            own_table::LOG_GROUP => mark(packets, logged),
+            _ => record(packets, places, logged),
         })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
@@ -145,7 +143,7 @@ fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
 }
 
 /// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
-fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result<()> {
+fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
     let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
     if let Mark::Begins(direction) = mark {
         packets.push(Packet {
@@ -159,7 +157,7 @@ fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result
         });
         return Ok(());
     }
-    let Some(packet) = owner(packets, before, logged)? else { return Ok(()) };
+    let Some(packet) = owner(packets, logged)? else { return Ok(()) };
     match mark {
         Mark::Begins(_) => {}
         Mark::Tracked(state) => packet.conntrack = Some(state),
@@ -169,19 +167,14 @@ fn mark(packets: &mut Vec<Packet>, before: &[Packet], logged: &Logged) -> Result
 }
 
 /// A line of the trace. Anything else in this group is what an NFLOG rule of the ruleset says.
-fn record(
-    packets: &mut [Packet],
-    before: &[Packet],
-    places: &HashMap<(Family, Vec<u8>), Place>,
-    logged: &Logged,
-) -> Result<()> {
+fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, logged: &Logged) -> Result<()> {
     let Some((chain, number)) = read_line(logged.prefix) else { return Ok(()) };
     let unknown = || {
         let words = format!("the trace names {:?}, which the lab did not load", String::from_utf8_lossy(logged.prefix));
         Error::from(CannotMeasure::Disagreement(words))
     };
     let place = *places.get(&(logged.family, chain.to_vec())).ok_or_else(unknown)?;
-    let Some(packet) = owner(packets, before, logged)? else { return Ok(()) };
+    let Some(packet) = owner(packets, logged)? else { return Ok(()) };
     packet.records.push(Record { hook: logged.hook, place, number, conntrack: packet.conntrack });
     Ok(())
 }
@@ -199,20 +192,24 @@ pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
 /// Whose it is. Told by the packet: what began last comes first, since packets that the host sends while it deals with
 /// another one are within it. A nat table may have changed addresses and ports meanwhile.
 ///
-/// None when it began before the last reading ended: what the kernel's timers send may be on its way while somebody reads
-/// (probes and their answers are not, once the fence is answered).
-fn owner<'a>(packets: &'a mut [Packet], before: &[Packet], logged: &Logged) -> Result<Option<&'a mut Packet>> {
+/// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen, and
+/// while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+fn owner<'a>(packets: &'a mut [Packet], logged: &Logged) -> Result<Option<&'a mut Packet>> {
     let direction = if HOOKS_OUT.contains(&logged.hook) { Direction::Out } else { Direction::In };
     let seen = sighting(logged)?;
     let fits = |packet: &Packet| packet.direction == direction && packet.family == logged.family;
     let same = |packet: &Packet| fits(packet) && packet.sighting == seen;
     let numbers = |of: &Sighting| (of.headers.protocol, of.tag, of.seq);
     let rewritten = |packet: &Packet| fits(packet) && numbers(&packet.sighting) == numbers(&seen);
-    match packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten)) {
-        Some(place) => Ok(Some(&mut packets[place])),
-        None if before.iter().any(same) => Ok(None),
-        None => Err(lost("the beginning of a packet's trace is missing".to_owned())),
-    }
+    let place = packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten));
+    Ok(place.map(|place| &mut packets[place]))
+}
+
+/// Listener reports and neighbour discovery (RFC 3810, RFC 4861).
+fn is_between_neighbours(sighting: &Sighting) -> bool {
+    const ICMPV6: u8 = 58;
+    let Content::Icmp { kind, .. } = sighting.headers.content else { return false };
+    sighting.headers.protocol == ICMPV6 && matches!(kind, 130..=137 | 143)
 }
 
 /// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`
@@ -360,8 +357,19 @@ impl Telling<'_> {
         }
     }
 
+    /// The packet, for errors.
+    fn name(&self) -> String {
+        let headers = self.packet.sighting.headers;
+        format!("a packet from {} to {} ({:?})", headers.source, headers.destination, headers.content)
+    }
+
     /// What came through has met every table of its hooks, but for nat, which sees the first packet of a connection only.
+    ///
+    /// What IPv6 says to its neighbours by itself may have been on its way when the lab began to listen.
     fn met_every_table(&self) -> Result<()> {
+        if is_between_neighbours(&self.packet.sighting) {
+            return Ok(());
+        }
         let hooks: [usize; 2] = match self.packet.direction {
             Direction::In => [0, 1],
             Direction::Out => [3, 4],
@@ -372,8 +380,12 @@ impl Telling<'_> {
                 let has_hook = table.chains.iter().any(|chain| chain.is_built_in && chain.name == HOOKS[hook]);
                 let met = |record: &Record| usize::from(record.hook) == hook && record.place.table == index;
                 if has_hook && !self.packet.records.iter().any(met) {
-                    let what =
-                        format!("a packet came through, and nothing is traced in {} of {}", HOOKS[hook], table.name);
+                    let what = format!(
+                        "{} came through, and nothing is traced in {} of {}",
+                        self.name(),
+                        HOOKS[hook],
+                        table.name
+                    );
                     return Err(lost(what));
                 }
             }
