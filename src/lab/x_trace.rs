@@ -205,11 +205,12 @@ fn owner<'a>(packets: &'a mut [Packet], logged: &Logged) -> Result<Option<&'a mu
     Ok(place.map(|place| &mut packets[place]))
 }
 
-/// Listener reports and neighbour discovery (RFC 3810, RFC 4861).
+/// Listener reports (behind a hop-by-hop header) and neighbour discovery (RFC 3810, RFC 4861): to many, or ICMPv6.
 fn is_between_neighbours(sighting: &Sighting) -> bool {
     const ICMPV6: u8 = 58;
-    let Content::Icmp { kind, .. } = sighting.headers.content else { return false };
-    sighting.headers.protocol == ICMPV6 && matches!(kind, 130..=137 | 143)
+    let headers = &sighting.headers;
+    let is_ndp = matches!(headers.content, Content::Icmp { kind: 133..=137, .. }) && headers.protocol == ICMPV6;
+    is_ndp || headers.destination.is_multicast()
 }
 
 /// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`
