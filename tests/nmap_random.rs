@@ -35,7 +35,7 @@ use serde_json::Value;
 use support::{Hosts, attribute, nmap_command};
 
 /// For as long new rulesets are begun, unless `SCANLAB_SECONDS` says otherwise.
-const SECONDS: u64 = 8;
+const SECONDS: u64 = 4;
 
 /// The first of the seeds that are the same in every run.
 const FIXED: u64 = 1;
