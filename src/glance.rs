@@ -1,8 +1,9 @@
 //! What a frame is, at a glance: enough to tell frames apart in a report. Reads with distrust, as [`crate::reply`] does.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use crate::field::{self, be16};
 use crate::iptables_save::tcp_flag_names;
 use crate::net::Family;
 use crate::port::Port;
@@ -122,14 +123,14 @@ impl fmt::Display for Kind {
 
 /// RFC 826, for Ethernet and IPv4.
 fn arp(packet: &[u8]) -> Option<Glance> {
-    let ends = Some((v4(packet, 14)?, v4(packet, 24)?));
+    let ends = Some((field::ipv4(packet, 14)?, field::ipv4(packet, 24)?));
     Some(Glance { kind: Kind::Arp(be16(packet, 6)?), ends, ports: None })
 }
 
 fn ipv4(packet: &[u8]) -> Option<Glance> {
     const OFFSET: u16 = 0x1fff;
     const MORE_FRAGMENTS: u8 = 0x20;
-    let ends = (v4(packet, 12)?, v4(packet, 16)?);
+    let ends = (field::ipv4(packet, 12)?, field::ipv4(packet, 16)?);
     let header = usize::from(packet[0] & 0xf) * 4;
     if be16(packet, 6)? & OFFSET != 0 {
         return Some(Glance { kind: Kind::Fragment(Family::Ipv4), ends: Some(ends), ports: None });
@@ -142,7 +143,7 @@ fn ipv4(packet: &[u8]) -> Option<Glance> {
 /// Extension headers that only stand between (RFC 8200, section 4): each says what comes next, and how long it is.
 fn ipv6(packet: &[u8]) -> Option<Glance> {
     const HEADER: usize = 40;
-    let ends = (v6(packet, 8)?, v6(packet, 24)?);
+    let ends = (field::ipv6(packet, 8)?, field::ipv6(packet, 24)?);
     let (mut protocol, mut rest) = (packet[6], packet.get(HEADER..)?);
     loop {
         let length = match protocol {
@@ -171,20 +172,6 @@ fn transport(family: Family, protocol: u8, header: &[u8], ends: (IpAddr, IpAddr)
     };
     let (kind, ports) = known.unwrap_or((Kind::Protocol(family, protocol), None));
     Glance { kind, ends: Some(ends), ports }
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(Ipv4Addr::from(octets).into())
-}
-
-fn v6(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
-    Some(Ipv6Addr::from(octets).into())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use pnet_packet::ipv6::Ipv6Packet;
 use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 
+use crate::field::be16;
 use crate::net::{Mac, Protocol};
 use crate::port::Port;
 
@@ -329,10 +330,6 @@ fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
         destination,
         seq,
     }))
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 /// A quote is shorter than the length that its header gives, so it is cut by what is there.

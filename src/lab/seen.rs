@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::field::{be16, ipv4, ipv6};
 use crate::log_line::{Icmp, IcmpDetail, Network, Transport};
 use crate::net::{Family, Protocol};
 use crate::port::Port;
@@ -55,8 +56,8 @@ impl Seen {
     /// when they are too short for what they claim to be.
     pub fn from_headers(network: &[u8], transport: &[u8]) -> Option<Seen> {
         let (source, destination, ip_id, protocol) = match network.first()? >> 4 {
-            4 => (ipv4(network.get(12..16)?)?, ipv4(network.get(16..20)?)?, Some(be16(network, 4)?), network[9]),
-            6 => (ipv6(network.get(8..24)?)?, ipv6(network.get(24..40)?)?, None, network[6]),
+            4 => (ipv4(network, 12)?, ipv4(network, 16)?, Some(be16(network, 4)?), network[9]),
+            6 => (ipv6(network, 8)?, ipv6(network, 24)?, None, network[6]),
             _ => return None,
         };
         let ports = match protocol {
@@ -134,18 +135,6 @@ fn is_icmp_error(protocol: u8, header: &[u8]) -> bool {
         (58, Some(kind)) => *kind < 128,
         _ => false,
     }
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn ipv4(bytes: &[u8]) -> Option<IpAddr> {
-    Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?))
-}
-
-fn ipv6(bytes: &[u8]) -> Option<IpAddr> {
-    Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::field::{be16, be32, ipv4, ipv6};
 use crate::iptables_save::Content;
 use crate::port::Port;
 use crate::sweep::Headers;
@@ -22,8 +23,8 @@ impl Sighting {
     /// claim to be.
     pub fn read(network: &[u8], transport: &[u8]) -> Option<Sighting> {
         let (source, destination, tag, protocol): (IpAddr, IpAddr, u16, u8) = match network.first()? >> 4 {
-            4 => (v4(network, 12)?, v4(network, 16)?, be16(network, 4)?, *network.get(9)?),
-            6 => (v6(network, 8)?, v6(network, 24)?, be16(network, 2)?, *network.get(6)?),
+            4 => (ipv4(network, 12)?, ipv4(network, 16)?, be16(network, 4)?, *network.get(9)?),
+            6 => (ipv6(network, 8)?, ipv6(network, 24)?, be16(network, 2)?, *network.get(6)?),
             _ => return None,
         };
         let content = content(protocol, transport);
@@ -56,20 +57,4 @@ fn udp(header: &[u8]) -> Option<Content> {
 
 fn icmp(header: &[u8]) -> Option<Content> {
     Some(Content::Icmp { kind: *header.first()?, code: *header.get(1)? })
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    Some(IpAddr::from(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?))
-}
-
-fn v6(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    Some(IpAddr::from(<[u8; 16]>::try_from(bytes.get(at..at + 16)?).ok()?))
 }
