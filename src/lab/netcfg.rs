@@ -37,35 +37,28 @@ pub struct LinkSetup<'a> {
 /// must not wait for ARP or NDP, which are checked on their own.
 pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
     isolated.assert("setting up the link")?;
-    runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
-        let connection = tokio::spawn(connection);
-        let done = configure(&handle, setup).await;
-        connection.abort();
-        done
-    })
+    connected(runtime, async |handle| configure(handle, setup).await)
 }
 
 /// Lets the host find its way to `strangers`: a route to everywhere over the interface, without a gateway, and the prober
 /// as a permanent neighbour under each of their addresses, where there are neighbours.
 pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
-    runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
-        let connection = tokio::spawn(connection);
-        let done = route(&handle, setup, strangers).await;
-        connection.abort();
-        done
-    })
+    connected(runtime, async |handle| route(handle, setup, strangers).await)
 }
 
 /// Makes the prober a permanent neighbour under each of `addresses`, which are on the link: nothing has to ask for them.
 pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addresses: &[IpAddr]) -> Result<()> {
     isolated.assert("adding neighbours")?;
+    connected(runtime, async |handle| add_neighbours(handle, setup, addresses).await)
+}
+
+/// Does `work` over a connection of its own to the namespace of this thread.
+fn connected(runtime: &Runtime, work: impl AsyncFnOnce(&Handle) -> Result<()>) -> Result<()> {
     runtime.block_on(async {
         let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
         let connection = tokio::spawn(connection);
-        let done = add_neighbours(&handle, setup, addresses).await;
+        let done = work(&handle).await;
         connection.abort();
         done
     })
@@ -100,13 +93,7 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
 /// Lets an end forget the other, so that the two find each other by ARP and NDP, as over a cable.
 pub fn forget_neighbours(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
     isolated.assert("forgetting neighbours")?;
-    runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
-        let connection = tokio::spawn(connection);
-        let done = forget(&handle, setup).await;
-        connection.abort();
-        done
-    })
+    connected(runtime, async |handle| forget(handle, setup).await)
 }
 
 async fn forget(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
@@ -123,13 +110,7 @@ async fn forget(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
 /// Gives the interface's queue room for `frames`.
 pub fn widen_queue(isolated: &Isolated, runtime: &Runtime, interface: &InterfaceName, frames: u32) -> Result<()> {
     isolated.assert("widening the queue")?;
-    runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
-        let connection = tokio::spawn(connection);
-        let done = widen(&handle, interface, frames).await;
-        connection.abort();
-        done
-    })
+    connected(runtime, async |handle| widen(handle, interface, frames).await)
 }
 
 async fn widen(handle: &Handle, interface: &InterfaceName, frames: u32) -> Result<()> {

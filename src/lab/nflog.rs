@@ -66,8 +66,6 @@ pub struct Logged<'a> {
     pub link_type: Option<u16>,
     /// User and group of the socket that sends it.
     pub owner: Option<(u32, u32)>,
-    /// What conntrack makes of it (`enum ip_conntrack_info`), if it was asked for.
-    pub conntrack: Option<u32>,
     /// The packet, from the network header on.
     pub packet: &'a [u8],
 }
@@ -105,7 +103,7 @@ impl Nflog {
         Ok(())
     }
 
-    /// Binds `group`: whole packets, each at once, with what conntrack knows of it.
+    /// Binds `group`: whole packets, each at once.
     fn listen(&self, group: u16) -> Result<()> {
         let doing = || format!("listen to the log group {group}");
         const COMMAND: u16 = 1;
@@ -116,12 +114,7 @@ impl Nflog {
         const WHOLE_PACKETS: [u8; 6] = [0, 0, 0xff, 0xff, 2, 0];
         const QUEUE_THRESHOLD: u16 = 5;
         let each_at_once = Attributes::new().bytes(MODE, &WHOLE_PACKETS).be32(QUEUE_THRESHOLD, 1);
-        self.configure(group, each_at_once).doing(doing())?;
-        const FLAGS: u16 = 6;
-        const WITH_CONNTRACK: u16 = 4;
-        // Kernels without CONFIG_NETFILTER_NETLINK_GLUE_CT refuse this; then conntrack is not told.
-        let _ = self.configure(group, Attributes::new().bytes(FLAGS, &WITH_CONNTRACK.to_be_bytes()));
-        Ok(())
+        self.configure(group, each_at_once).doing(doing())
     }
 
     fn configure(&self, group: u16, attributes: Attributes) -> std::io::Result<()> {
@@ -202,7 +195,6 @@ const UID: u16 = 11;
 const GID: u16 = 14;
 const LINK_TYPE: u16 = 15;
 const LINK_HEADER: u16 = 16;
-const CT_INFO: u16 = 19;
 
 impl<'a> Logged<'a> {
     /// Reads nfgenmsg (family, version, group) and the attributes behind it.
@@ -213,7 +205,7 @@ impl<'a> Logged<'a> {
             _ => return None,
         };
         let group = be16(payload.get(2..4)?)?;
-        let mut found: [Option<&[u8]>; 20] = [None; 20];
+        let mut found: [Option<&[u8]>; 17] = [None; 17];
         for (kind, value) in attributes(payload.get(4..)?) {
             if let Some(place) = found.get_mut(usize::from(kind)) {
                 *place = Some(value);
@@ -233,7 +225,6 @@ impl<'a> Logged<'a> {
             link_header: value(LINK_HEADER).unwrap_or_default(),
             link_type: value(LINK_TYPE).and_then(be16),
             owner: number(UID).zip(number(GID)),
-            conntrack: number(CT_INFO),
             packet: value(PAYLOAD).unwrap_or_default(),
         })
     }

@@ -292,9 +292,7 @@ fn log_to(group: u16) -> Attributes {
 
 /// `log group ... prefix "..."`
 fn tell(mark: Mark) -> Attributes {
-    const GROUP: u16 = 1;
-    const PREFIX: u16 = 2;
-    expression("log", Attributes::new().bytes(GROUP, &LOG_GROUP.to_be_bytes()).string(PREFIX, mark.prefix()))
+    log(mark.prefix(), Logger::Group(LOG_GROUP))
 }
 
 /// `ct state`, in the machine's byte order (`nft_ct_get_eval`).

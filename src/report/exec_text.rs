@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use super::exec::{Exec, FrameRecord, Group, PathRecord, Way};
 use super::pcapng::CapturedFrame;
-use super::visible::visible;
 use crate::lab::Backend;
 use crate::net::Family;
 use crate::path::{Fate, Step};
 use crate::relayed::Relayed;
+use crate::visible::visible;
 
 /// More log lines than this are counted; all of them are in the JSON.
 const LINES: usize = 20;

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::visible::visible;
 use crate::findings::{Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable};
 use crate::net::Family;
+use crate::visible::visible;
 
 /// The findings, at most `width` columns wide.
 pub fn findings_table(findings: &Findings, width: u16) -> String {

@@ -7,10 +7,10 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::explained::wrapped;
-use super::visible::visible;
 use super::{ProbeRecord, Report};
 use crate::lab::Backend;
 use crate::path::Path;
+use crate::visible::visible;
 
 /// What two flavours did, compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

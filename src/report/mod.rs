@@ -21,7 +21,6 @@ mod syslog;
 mod table;
 mod tap;
 mod verdicts;
-mod visible;
 mod whereabouts;
 
 use std::net::IpAddr;

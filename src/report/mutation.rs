@@ -7,10 +7,10 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::table::new_table;
-use super::visible::visible;
 use super::{Environment, SCHEMA, not_applicable};
 use crate::mutant::Operator;
 use crate::mutate::{Fate, MutationReport, Summary, Tried};
+use crate::visible::visible;
 
 /// A report of `mutate`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize)]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::ProbeRecord;
-use super::visible::visible;
 use crate::path::{Path, Step};
 use crate::port::PortSet;
+use crate::visible::visible;
 
 /// One block for each way that probes went, of those whose paths are known. Rules are not cut, since a rule that is not
 /// whole is of no use.

@@ -6,9 +6,9 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::table::new_table;
-use super::visible::visible;
 use super::{Environment, SCHEMA};
 use crate::selftest::{Outcome, Row, SelfTest};
+use crate::visible::visible;
 
 /// A self-test, as the JSON shows it.
 #[derive(Debug, Clone, Serialize)]

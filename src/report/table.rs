@@ -5,7 +5,6 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::visible::visible;
 use super::whereabouts::{scan, whereabouts};
 use super::{Environment, ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
 use crate::check::{Check, Outcome};
@@ -13,6 +12,7 @@ use crate::lab::Capture;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
 use crate::scan::Technique;
+use crate::visible::visible;
 
 /// The report of a run, at most `width` columns wide, with ANSI styles (the caller strips them where there is no
 /// terminal).

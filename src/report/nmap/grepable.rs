@@ -6,7 +6,7 @@ use super::collapse::{Collapsed, collapse};
 use super::{NmapReport, PortRow};
 use crate::net::Protocol;
 use crate::port::PortSet;
-use crate::report::visible::visible;
+use crate::visible::visible;
 
 /// The report in nmap's grepable output.
 pub fn grepable(report: &NmapReport) -> String {

@@ -169,7 +169,7 @@ impl NmapReport {
     }
 
     fn arguments(&self) -> String {
-        super::visible::visible(&self.arguments.join(" "))
+        crate::visible::visible(&self.arguments.join(" "))
     }
 
     /// `scan initiated ... as: ...`, which begins every file.

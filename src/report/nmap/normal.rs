@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::collapse::{Collapsed, Ignored, collapse};
 use super::{HostReason, NmapReport, PortRow, SPOKEN};
-use crate::report::visible::visible;
+use crate::visible::visible;
 
 /// Who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
