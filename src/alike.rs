@@ -55,7 +55,18 @@ impl Alike {
 
 /// The same state for the same reason, the same ways through the rules, and lines of the same rules.
 fn are_alike(one: &Observation, other: &Observation) -> bool {
-    let Observation { verdict, log, followup, path, answer_path, followup_paths, filter, connection, decoys } = one;
+    let Observation {
+        verdict,
+        log,
+        followup,
+        path,
+        answer_path,
+        followup_paths,
+        filter,
+        connection,
+        decoys,
+        frames: _,
+    } = one;
     *verdict == other.verdict
         && *filter == other.filter
         && *connection == other.connection

@@ -12,7 +12,7 @@ use super::report_files::ReportArguments;
 use crate::error::{Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::iptables_save::Listing;
-use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode};
+use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Watch};
 use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::{self, Report};
@@ -55,7 +55,7 @@ pub fn check(options: Options) -> Result<ExitCode> {
 /// The report of one flavour.
 fn check_with(equipment: Equipment, scenario: &Scenario, vendors: &Arc<VendorDb>) -> Result<Report> {
     let jobs = usize::from(super::run::default_jobs());
-    let settings = Settings { equipment: equipment.clone(), jobs, vendors: Arc::clone(vendors) };
+    let settings = Settings { equipment: equipment.clone(), watch: Watch::Paths, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(scenario);
     let lint = Some(lint(&rulesets));
     let found = super::interruptible(run::run(vec![scenario.clone()], settings))?;

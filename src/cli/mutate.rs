@@ -11,6 +11,7 @@ use super::bar::Bar;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::run::percent;
 use crate::error::Result;
+use crate::lab::Watch;
 use crate::mutate::{self, Progress, Sweeps};
 use crate::report::{self, Mutation};
 use crate::run::Settings;
@@ -55,7 +56,8 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let sweeps = if options.whole_sweeps { Sweeps::Whole } else { Sweeps::Telling };
-    let settings = Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors };
+    let settings =
+        Settings { equipment: equipment.clone(), watch: Watch::Paths, jobs: usize::from(options.jobs), vendors };
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {

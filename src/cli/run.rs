@@ -11,7 +11,7 @@ use super::report_files::ReportArguments;
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
-use crate::lab::Capture;
+use crate::lab::{Capture, Watch};
 use crate::report::{self, Report};
 use crate::run::Settings;
 use crate::scenario::{Scenario, discover};
@@ -61,8 +61,12 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let reports = flavours.into_iter().map(|equipment| {
-        let settings =
-            Settings { equipment: equipment.clone(), jobs: usize::from(options.jobs), vendors: Arc::clone(&vendors) };
+        let settings = Settings {
+            equipment: equipment.clone(),
+            watch: Watch::Paths,
+            jobs: usize::from(options.jobs),
+            vendors: Arc::clone(&vendors),
+        };
         let found = super::interruptible(run::run(scenarios.clone(), settings))?;
         let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
         // Of two flavours the lines of the first.

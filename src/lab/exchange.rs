@@ -15,7 +15,7 @@ use super::services::Services;
 use super::witnesses;
 use crate::error::Result;
 use crate::net::Protocol;
-use crate::observation::{Connection, LogRecord, Observation};
+use crate::observation::{Connection, LogRecord, Observation, Part};
 use crate::path::Fate;
 use crate::probe::Probe;
 use crate::reply::{Body, Flow, Reply, Segment};
@@ -53,7 +53,7 @@ impl<'a> Exchange<'a> {
         for (index, probe) in probes.iter().enumerate() {
             match probe.technique.is_conversation() {
                 true => self.connect(index, &mut ledger)?,
-                false => self.link.send(&probe.frame(&self.link.ends))?,
+                false => self.put(&probe.frame(&self.link.ends), index, Part::Probe)?,
             }
         }
         if probes.iter().any(|probe| probe.flow.protocol == Protocol::Udp) {
@@ -63,7 +63,16 @@ impl<'a> Exchange<'a> {
         if self.paths.is_some() {
             ledger.judge()?;
         }
+        for (index, frame) in self.link.tape.take_claimed() {
+            ledger.observed[index].frames.push(frame);
+        }
         Ok(ledger.observed)
+    }
+
+    fn put(&self, frame: &[u8], index: usize, part: Part) -> Result<()> {
+        self.link.send(frame)?;
+        self.link.tape.claim(index, part);
+        Ok(())
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
@@ -84,17 +93,17 @@ impl<'a> Exchange<'a> {
     /// SYN, SYN/ACK, ACK, greeting, RST.
     fn connect(&mut self, index: usize, ledger: &mut Ledger) -> Result<()> {
         let probe = ledger.probes[index];
-        self.link.send(&probe.frame(&self.link.ends))?;
+        self.put(&probe.frame(&self.link.ends), index, Part::Probe)?;
         self.settle(ledger)?;
         let Some(syn_ack) = ledger.syn_ack.remove(&index) else { return Ok(()) };
-        self.link.send(&probe.handshake_ack(&syn_ack, &self.link.ends))?;
+        self.put(&probe.handshake_ack(&syn_ack, &self.link.ends), index, Part::Followup)?;
         ledger.shaking_hands = Some(index);
         self.settle(ledger)?;
         ledger.shaking_hands = None;
         let accepted: Vec<TcpStream> = self.services.serve(probe.flow.port)?;
         self.settle(ledger)?;
         let greeting = ledger.greeting.remove(&index).unwrap_or_default();
-        self.link.send(&probe.abort(&syn_ack, greeting.len(), &self.link.ends))?;
+        self.put(&probe.abort(&syn_ack, greeting.len(), &self.link.ends), index, Part::Followup)?;
         self.settle(ledger)?;
         ledger.observed[index].connection = Some(Connection {
             accepted: !accepted.is_empty(),
@@ -153,6 +162,7 @@ impl<'a> Ledger<'a> {
     fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
+        link.tape.claim(index, if self.decides(index, reply) { Part::Answer } else { Part::Followup });
         if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
             self.observed[index].verdict = scan::no_response(probe.technique);
             self.decide(index, reply);
@@ -169,12 +179,20 @@ impl<'a> Ledger<'a> {
                 true => drop(self.syn_ack.insert(index, segment.clone())),
                 false => {
                     link.send(&probe.reset_after(segment, &link.ends))?;
+                    link.tape.claim(index, Part::Followup);
                     self.resets += 1;
                 }
             }
         }
         self.greeting.entry(index).or_default().extend(&segment.payload);
         Ok(())
+    }
+
+    /// Whether the port state will be what this reply says.
+    fn decides(&self, index: usize, reply: &Reply) -> bool {
+        let probe = &self.probes[index];
+        let is_first = probe.is_answered_by(reply) && !self.answered.contains(&index);
+        is_first || self.shaking_hands == Some(index) && probe.is_refused_later_by(reply)
     }
 
     fn decide(&mut self, index: usize, reply: &Reply) {

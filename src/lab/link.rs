@@ -15,11 +15,13 @@ use super::fault::{Moment, Saboteur};
 use super::fence;
 use super::interface::{FRAME_MAX, Interface};
 use super::nflog::Nflog;
+use super::tape::Tape;
 use crate::discovery;
 use crate::error::{CannotMeasure, Error, Result};
 use crate::net::Mac;
 use crate::probe::Ends;
 use crate::reply::{Body, Neighbour, Reply};
+use crate::sweep::Direction;
 
 /// How long a fence may take on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,6 +36,8 @@ pub struct Link {
     buffer: Vec<u8>,
     fences: u32,
     saboteur: Option<Saboteur>,
+    /// What was on the link, if anybody wants to know.
+    pub tape: Tape,
 }
 
 /// Where fences are answered.
@@ -56,7 +60,16 @@ impl Gate {
 impl Link {
     /// Takes the prober's end of `interface`; `host` is the IPv4 address that fences go to.
     pub fn new(interface: Interface, gate: Gate, ends: Ends, host: Ipv4Addr) -> Link {
-        Link { interface, gate, ends, host, buffer: vec![0; FRAME_MAX], fences: 0, saboteur: None }
+        Link {
+            interface,
+            gate,
+            ends,
+            host,
+            buffer: vec![0; FRAME_MAX],
+            fences: 0,
+            saboteur: None,
+            tape: Tape::default(),
+        }
     }
 
     /// From now on, somebody plants a fault on the link.
@@ -74,7 +87,9 @@ impl Link {
     }
 
     fn put(&self, frame: &[u8]) -> Result<()> {
-        self.interface.send(self.gate.mode().carried(frame))
+        let carried = self.gate.mode().carried(frame);
+        self.tape.record(Direction::In, carried);
+        self.interface.send(carried)
     }
 
     /// Takes the next frame that is there, whatever it is.
@@ -107,6 +122,7 @@ impl Link {
     pub fn receive(&mut self) -> Result<Option<Reply>> {
         while let Some(length) = self.interface.receive(&mut self.buffer)? {
             let frame = &self.buffer[..length];
+            self.tape.record(Direction::Out, frame);
             if let Some(saboteur) = &self.saboteur {
                 saboteur.notice(frame);
             }
@@ -147,6 +163,7 @@ impl Link {
     /// Once the fence is logged, all answers to what came before it are in the interface's queue.
     fn logged_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
         let packet = fence::packet(self.host, self.fences);
+        self.tape.record(Direction::In, &packet);
         self.interface.send(&packet)?;
         while !self.is_logged(&packet)? {
             if !self.wait_for_log(deadline)? {

@@ -54,6 +54,7 @@ mod services;
 mod sighting;
 mod sweep;
 mod sweep_log;
+mod tape;
 mod told_by_conntrack;
 mod tool;
 mod tool_side;
@@ -115,7 +116,7 @@ use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::observation::Observation;
+use crate::observation::{Frame, Observation};
 use crate::phase::Decoys;
 use crate::probe::{Ends, Probe};
 
@@ -181,6 +182,15 @@ impl<'a> Lab<'a> {
     /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
     /// seen as well as those before it, and nothing was lost in between.
     pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+        Lab::run_recorded(blueprint, work).map(|(found, _)| found)
+    }
+
+    /// The same, with the frames that belong to no [`Observation`]: the lab's own, and what the host sent by itself. None
+    /// unless it is to watch [`Watch::Frames`].
+    pub fn run_recorded<T: Send>(
+        blueprint: &Blueprint,
+        work: impl FnOnce(&mut Lab) -> Result<T> + Send,
+    ) -> Result<(T, Vec<Frame>)> {
         let printing = match blueprint.equipment.capture {
             Capture::Kmsg => Some(NfLogAllNetns::enable()?),
             Capture::Nflog => None,
@@ -193,7 +203,7 @@ impl<'a> Lab<'a> {
             lab.prove(&mut canaries)?;
             lab.link.assert_no_overrun()?;
             lab.conntrack.assert_no_loss()?;
-            Ok(found)
+            Ok((found, lab.link.tape.take_rest()))
         });
         let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
         let found = found?;
@@ -231,6 +241,9 @@ impl<'a> Lab<'a> {
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
         let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
+        if blueprint.watch == Watch::Frames {
+            link.tape.start();
+        }
         readiness::wait(&mut link, blueprint.addresses, &families)?;
         let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
@@ -246,14 +259,14 @@ impl<'a> Lab<'a> {
         let mut rules = OnceCell::new();
         let paths = match (blueprint.watch, blueprint.equipment.backend()) {
             (Watch::Replies, _) => None,
-            (Watch::Paths, Backend::Nft) => {
+            (Watch::Paths | Watch::Frames, Backend::Nft) => {
                 let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
                 let listed = nft_rules::list_all(&netlink, &families)?;
                 let book = Rulebook::compile(&listings, nft_rules::all_known(&listed)?)?;
                 rules = listed.into();
                 Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(&listings)))
             }
-            (Watch::Paths, Backend::Legacy) => {
+            (Watch::Paths | Watch::Frames, Backend::Legacy) => {
                 forged_trace::check(&listings)?;
                 let tables = Table::list(isolated, &listings)?;
                 let book = Rulebook::compile(&listings, x_tables::all_known(&tables))?;
@@ -321,6 +334,11 @@ impl<'a> Lab<'a> {
             batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
         }
         Ok(())
+    }
+
+    /// Takes the frames of [`Lab::run_recorded`] that were recorded so far.
+    pub fn take_frames(&mut self) -> Vec<Frame> {
+        self.link.tape.take_rest()
     }
 
     /// From now on the probes have company, of which each [`Observation`] tells on its own. All of them must be on the link.
@@ -508,7 +526,7 @@ fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Optio
     let of_family = listings.iter().filter(|listing| listing.family == family);
     let has_conntrack = of_family.flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
     let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack };
-    (blueprint.watch == Watch::Paths).then_some(tracing)
+    (blueprint.watch != Watch::Replies).then_some(tracing)
 }
 
 /// Plants a fault where it belongs.

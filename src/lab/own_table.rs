@@ -70,6 +70,8 @@ pub enum Watch {
     Replies,
     /// The path of every packet through the rules.
     Paths,
+    /// Paths, and every frame on the link.
+    Frames,
 }
 
 /// Makes the chain that logs fences to the group that they have, and drops them; see [`fence`].

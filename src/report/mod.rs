@@ -36,7 +36,7 @@ use crate::findings::Findings;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
-use crate::observation::{Connection, Decoy, LogRecord, Observation};
+use crate::observation::{Connection, Decoy, Frame, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
@@ -163,6 +163,9 @@ pub struct ProbeRecord {
     /// What the probes of decoys brought about; nothing above is of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decoys: Vec<DecoyRecord>,
+    /// Its frames, where they were recorded.
+    #[serde(skip)]
+    pub frames: Vec<Frame>,
 }
 
 /// What the probe of a decoy brought about.
@@ -337,6 +340,7 @@ fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
         conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
         verdict: observation.filter,
         decoys: observation.decoys.iter().map(decoy).collect(),
+        frames: observation.frames.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::Settings;
 use crate::error::{CannotMeasure, Result, Source};
 use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
-use crate::observation::Observation;
+use crate::observation::{Frame, Observation};
 use crate::phase::{Numbering, Phase, SEED};
 use crate::plan::{Burst, Cell, PacketCell, Plan, Round, greeting};
 use crate::probe::Probe;
@@ -27,6 +27,7 @@ pub struct Job {
     pub rulesets: Vec<(Family, Source)>,
     services: Vec<Service>,
     equipment: Equipment,
+    watch: Watch,
     pub vendors: Arc<VendorDb>,
 }
 
@@ -52,6 +53,8 @@ pub struct OfTask {
     pub probes: Vec<(Probe, Observation)>,
     pub packets: Vec<(PacketCell, Response)>,
     pub neighbourhood: Option<Neighbourhood>,
+    /// Frames of the lab's own, and what the host sent by itself; none unless frames are watched.
+    pub frames: Vec<Frame>,
     pub weather: Weather,
 }
 
@@ -77,7 +80,7 @@ impl Job {
             .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
             .collect();
         let (equipment, vendors) = (settings.equipment.clone(), Arc::clone(&settings.vendors));
-        Ok(Job { scenario, plan, rulesets, services, equipment, vendors })
+        Ok(Job { scenario, plan, rulesets, services, equipment, watch: settings.watch, vendors })
     }
 
     /// What lies between prober and host.
@@ -102,7 +105,7 @@ impl Job {
     /// Does the task in a lab of its own.
     pub fn perform(&self, task: Task) -> Result<OfTask> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-        self.in_lab(&rulesets, |lab| {
+        let (mut found, frames) = self.in_recorded_lab(&rulesets, |lab| {
             let mut found = OfTask { weather: lab.weather.clone(), ..OfTask::default() };
             match task {
                 Task::Round(number) => found.probes = self.cells(lab, &self.plan.rounds[number])?,
@@ -113,7 +116,9 @@ impl Job {
             let explores = task == Task::Round(0) && self.link().has_macs();
             found.neighbourhood = if explores { Some(lab.neighbourhood()?) } else { None };
             Ok(found)
-        })
+        })?;
+        found.frames = frames;
+        Ok(found)
     }
 
     /// Does `work` in a lab with the scenario's host and these rulesets.
@@ -122,6 +127,15 @@ impl Job {
         rulesets: &[(Family, &Source)],
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<T> {
+        self.in_recorded_lab(rulesets, work).map(|(found, _)| found)
+    }
+
+    /// The same, with the frames that belong to no probe.
+    fn in_recorded_lab<T: Send>(
+        &self,
+        rulesets: &[(Family, &Source)],
+        work: impl FnOnce(&mut Lab) -> Result<T> + Send,
+    ) -> Result<(T, Vec<Frame>)> {
         let blueprint = Blueprint {
             equipment: &self.equipment,
             interface: &self.scenario.host.interface,
@@ -129,10 +143,10 @@ impl Job {
             addresses: &self.scenario.host.addresses,
             services: &self.services,
             rulesets,
-            watch: Watch::Paths,
+            watch: self.watch,
             fault: None,
         };
-        Lab::run(&blueprint, work)
+        Lab::run_recorded(&blueprint, work)
     }
 
     /// The ruleset of `family`, if it has one.
@@ -194,6 +208,7 @@ impl Job {
             rulesets: self.rulesets.iter().map(other).collect(),
             services: self.services.clone(),
             equipment: self.equipment.clone(),
+            watch: Watch::Paths,
             vendors: Arc::clone(&self.vendors),
         }
     }

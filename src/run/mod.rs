@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::check::{Check, Outcome};
 use crate::coverage::Coverage;
 use crate::error::Result;
-use crate::lab::{Equipment, Weather};
+use crate::lab::{Equipment, Watch, Weather};
 use crate::net::Mac;
 use crate::observation::Observation;
 use crate::probe::Probe;
@@ -30,6 +30,8 @@ use self::workforce::Workforce;
 pub struct Settings {
     /// What the labs are made with.
     pub equipment: Equipment,
+    /// What is watched: paths, or frames as well. Checks need paths.
+    pub watch: Watch,
     /// Labs at a time.
     pub jobs: usize,
     /// Where vendors are looked up.
