@@ -79,16 +79,29 @@ impl Interface {
     /// Frames that the host sent and the interface's queue had no room for, since it was made: `tx_dropped` of
     /// `/proc/net/dev`. Every one is an answer that nobody saw.
     pub fn overruns(&self) -> Result<u64> {
+        self.counter(TX_DROPPED)
+    }
+
+    /// Those that a queue of this length can have had no room for: it was never full unless so many frames were sent. What
+    /// else was dropped was sent while a program took the interface down, and is lost as on a cable.
+    pub fn overruns_of(&self, queue: u32) -> Result<u64> {
+        let (taken, dropped) = (self.counter(TX_PACKETS)?, self.overruns()?);
+        Ok(if taken + dropped < u64::from(queue) { 0 } else { dropped })
+    }
+
+    fn counter(&self, column: usize) -> Result<u64> {
         let table = fs::read_to_string("/proc/thread-self/net/dev").doing("read /proc/thread-self/net/dev")?;
-        let dropped = table.lines().find_map(|line| {
+        let counter = table.lines().find_map(|line| {
             let counters = line.trim_start().strip_prefix(self.name.as_str())?.strip_prefix(':')?;
-            counters.split_ascii_whitespace().nth(TX_DROPPED)?.parse().ok()
+            counters.split_ascii_whitespace().nth(column)?.parse().ok()
         });
-        dropped.ok_or_else(|| io::Error::other("the interface is not listed")).doing("read the interface's counters")
+        counter.ok_or_else(|| io::Error::other("the interface is not listed")).doing("read the interface's counters")
     }
 }
 
-/// Receive has eight columns; of those for transmit, `drop` is the fourth.
+/// Receive has eight columns; of those for transmit, `packets` is the second, and `drop` the fourth. A TAP counts a packet
+/// when it is read (`tun_put_user` in drivers/net/tun.c).
+const TX_PACKETS: usize = 8 + 1;
 const TX_DROPPED: usize = 8 + 3;
 
 impl AsFd for Interface {

@@ -54,7 +54,7 @@ pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addres
 }
 
 /// Does `work` over a connection of its own to the namespace of this thread.
-fn connected(runtime: &Runtime, work: impl AsyncFnOnce(&Handle) -> Result<()>) -> Result<()> {
+fn connected<T>(runtime: &Runtime, work: impl AsyncFnOnce(&Handle) -> Result<T>) -> Result<T> {
     runtime.block_on(async {
         let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
         let connection = tokio::spawn(connection);
@@ -118,6 +118,19 @@ async fn widen(handle: &Handle, interface: &InterfaceName, frames: u32) -> Resul
     let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::TxQueueLen(frames)).build();
     let widened = handle.link().set(link).execute().await;
     widened.map_err(|error| failed(&format!("give {interface} a queue of {frames} frames"), error))
+}
+
+/// How many frames the interface's queue holds.
+pub fn queue_length(runtime: &Runtime, interface: &InterfaceName) -> Result<u32> {
+    connected(runtime, async |handle| {
+        let found = handle.link().get().match_name(interface.to_string()).execute().try_next().await;
+        let link = found.map_err(|error| failed(&format!("look at the queue of {interface}"), error))?;
+        let length = |attribute: &LinkAttribute| match attribute {
+            LinkAttribute::TxQueueLen(length) => Some(*length),
+            _ => None,
+        };
+        Ok(link.iter().flat_map(|link| &link.attributes).find_map(length).unwrap_or_default())
+    })
 }
 
 async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
