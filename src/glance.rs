@@ -62,6 +62,16 @@ impl Glance {
         known.unwrap_or(Glance { kind: Kind::Ethernet(ethertype), ends: None, ports: None })
     }
 
+    /// Looks at an IP packet.
+    pub fn at_packet(packet: &[u8]) -> Glance {
+        let known = match packet.first().map(|byte| byte >> 4) {
+            Some(4) => ipv4(packet),
+            Some(6) => ipv6(packet),
+            _ => None,
+        };
+        known.unwrap_or(Glance { kind: Kind::Ethernet(0), ends: None, ports: None })
+    }
+
     /// The family, of what is IP.
     pub fn family(&self) -> Option<Family> {
         match self.kind {

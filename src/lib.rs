@@ -44,7 +44,7 @@
 //! | 5 | [`run`], [`survey`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`visible`], `field`, [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -98,6 +98,7 @@ pub mod explain;
 pub mod explanation;
 mod field;
 pub mod findings;
+pub mod frame;
 pub mod glance;
 pub mod iptables_save;
 pub mod lab;

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::frame::Frame;
 use crate::path::Path;
 use crate::scan::{self, FilterVerdict, Technique, Verdict};
-use crate::sweep::Direction;
 
 /// What one probe brought to light.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,32 +32,6 @@ pub struct Observation {
     pub decoys: Vec<Decoy>,
     /// The frames of the probe, of the answer and of what followed, in order; none unless the lab records them.
     pub frames: Vec<Frame>,
-}
-
-/// A frame that was on the link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// When, since 1970-01-01 00:00:00 UTC.
-    pub at: Duration,
-    /// Whether the host received or sent it.
-    pub direction: Direction,
-    /// All of it: an Ethernet frame on a TAP, an IP packet on a TUN.
-    pub bytes: Vec<u8>,
-    /// What it is to the probe.
-    pub part: Part,
-}
-
-/// What a frame is to a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The probe itself.
-    Probe,
-    /// The reply that decided.
-    Answer,
-    /// The RST that closes a half-open connection, the rest of a connect, a second reply.
-    Followup,
-    /// Nothing: the lab's own (fences, canaries), or what the host sent by itself.
-    Instrument,
 }
 
 /// What the probe of a decoy brought about.

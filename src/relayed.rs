@@ -6,10 +6,10 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::frame::Direction;
 use crate::observation::LogRecord;
 use crate::path::{Fate, Path};
 use crate::scan::FilterVerdict;
-use crate::sweep::Direction;
 
 /// All that was observed of a tool.
 #[derive(Debug, Clone)]

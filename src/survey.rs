@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::alike::{Alike, Gathering};
 use crate::error::{Result, Source};
+use crate::frame::Frame;
 use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
@@ -57,6 +58,15 @@ pub struct Surveyed {
     pub weather: Weather,
 }
 
+/// Who is told of what a scan finds, while it goes on.
+pub trait Audience: Sync {
+    /// A probe was answered. Probes of one family come in their order.
+    fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()>;
+
+    /// Frames of the lab's own, and what the host sent by itself; of [`Watch::Frames`].
+    fn frames(&self, family: Family, frames: Vec<Frame>) -> Result<()>;
+}
+
 /// Up to so many probes are told singly.
 const SINGLY: usize = 512;
 
@@ -66,18 +76,18 @@ impl Survey {
         self.phases.iter().map(|(_, ports)| ports.len()).sum()
     }
 
-    /// Scans. `each` is told of every probe as it is answered; probes of one family come in their order.
+    /// Scans.
     ///
     /// # Errors
     /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
-    pub fn perform(&self, each: impl Fn(&Probe, &Observation) -> Result<()> + Sync) -> Result<Surveyed> {
+    pub fn perform(&self, audience: &impl Audience) -> Result<Surveyed> {
         let families = self.families();
         // Labs that read the kernel's log would only wait for each other.
         let order = if self.equipment.capture == Capture::Kmsg { Order::InTurn } else { self.order };
         let mut found: Vec<OfFamily> = match order {
-            Order::InTurn => families.iter().map(|family| self.perform_in(*family, &each)).collect::<Result<_>>()?,
+            Order::InTurn => families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?,
             Order::SideBySide => thread::scope(|scope| {
-                let labs = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, &each)));
+                let labs = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, audience)));
                 let labs: Vec<_> = labs.collect();
                 labs.into_iter()
                     .map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic)))
@@ -103,11 +113,7 @@ impl Survey {
         families
     }
 
-    fn perform_in(
-        &self,
-        family: Family,
-        each: &(impl Fn(&Probe, &Observation) -> Result<()> + Sync),
-    ) -> Result<OfFamily> {
+    fn perform_in(&self, family: Family, audience: &impl Audience) -> Result<OfFamily> {
         let rulesets: Vec<(Family, &Source)> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let blueprint = Blueprint {
             equipment: &self.equipment,
@@ -119,12 +125,14 @@ impl Survey {
             watch: self.watch,
             fault: None,
         };
-        Lab::run(&blueprint, |lab| {
+        let (found, last_frames) = Lab::run_recorded(&blueprint, |lab| {
             lab.set_decoys(self.decoys.clone());
             let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family);
-            let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, each));
+            let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, audience));
             Ok(OfFamily { family, phases: phases.collect::<Result<_>>()?, weather: lab.weather.clone() })
-        })
+        })?;
+        audience.frames(family, last_frames)?;
+        Ok(found)
     }
 
     fn perform_phase(
@@ -132,18 +140,20 @@ impl Survey {
         lab: &mut Lab,
         mut phase: Phase,
         ports: &PortSet,
-        each: &impl Fn(&Probe, &Observation) -> Result<()>,
+        audience: &impl Audience,
     ) -> Result<Vec<Alike>> {
         let singly = self.probes() <= SINGLY;
         let (mut gathering, mut single) = (Gathering::default(), Vec::new());
-        lab.scan(phase.probes(ports), |probe, observation| {
-            each(probe, &observation)?;
+        let family = phase.family();
+        let each = |probe: &Probe, observation: Observation| {
+            audience.probe(probe, &observation)?;
             match singly {
                 true => single.push(Alike::alone(*probe, observation)),
                 false => gathering.take(probe, observation),
             }
             Ok(())
-        })?;
+        };
+        lab.scan(phase.probes(ports), each, |frames| audience.frames(family, frames))?;
         Ok(if singly { single } else { gathering.into_groups() })
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{BufWriter, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,9 +11,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Format;
+use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::whole_file::WholeFile;
-use crate::error::{Doing, InputError, Result, Source};
+use crate::error::{InputError, Result, Source};
 use crate::lab::{
     Blueprint, Equipment, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
 };
@@ -23,7 +23,7 @@ use crate::plan;
 use crate::port::Port;
 use crate::port_selection::PortSelection;
 use crate::relayed::Relayed;
-use crate::report::{self, Exec, Host};
+use crate::report::{self, CaptureInterface, Exec, Host};
 use crate::run;
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::SensorFile;
@@ -118,7 +118,8 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     super::warn_of_no_filter(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
-    let (pcap, output) = (begin(options.pcap.as_deref())?, begin(options.output.as_deref())?);
+    let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
+    let output = begin(options.output.as_deref())?;
     let stop = Stop::default();
     let command = ToolCommand {
         words: options.command.clone(),
@@ -144,14 +145,11 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     })?;
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
-    if let Some(mut pcap) = pcap {
-        let frames = report::captured(&relayed, &report);
-        let mut out = BufWriter::new(&mut pcap);
-        let written = report::write_pcapng(&mut out, &report.host.interface, equipment.link, frames);
-        let name = options.pcap.as_deref().unwrap_or(Path::new("the capture"));
-        written.and_then(|()| out.flush()).doing(format!("write {}", name.display()))?;
-        drop(out);
-        pcap.keep()?;
+    if let Some(pcap) = pcap {
+        let name = report.host.interface.clone();
+        let mut capture = pcap.open(&[CaptureInterface { name, description: None, link: equipment.link }])?;
+        capture.add(report::captured_of_tool(&relayed, &report))?;
+        capture.finish()?;
     }
     let text = match options.format {
         Format::Table => report::exec_text(&report),

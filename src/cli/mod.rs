@@ -1,6 +1,7 @@
 //! The command line: what the user asks for, and the exit status. The only row that reads the environment.
 
 pub mod bar;
+mod capture_file;
 mod check;
 pub mod doctor;
 mod equipment;

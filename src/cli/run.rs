@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::report_files::ReportArguments;
 use super::syslog::SyslogFile;
@@ -39,6 +40,9 @@ pub struct Options {
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
     #[arg(long, value_name = "FILE")]
     syslog: Option<PathBuf>,
+    /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Fail unless at least so many percent of all rules were exercised
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
@@ -60,17 +64,20 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
     let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
+    let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
+    let watch = if pcap.is_some() { Watch::Frames } else { Watch::Paths };
     let reports = flavours.into_iter().map(|equipment| {
         let settings = Settings {
             equipment: equipment.clone(),
-            watch: Watch::Paths,
+            watch,
             jobs: usize::from(options.jobs),
             vendors: Arc::clone(&vendors),
         };
         let found = super::interruptible(run::run(scenarios.clone(), settings))?;
         let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
-        // Of two flavours the lines of the first.
+        // Of two flavours the lines and frames of the first.
         syslog.take().map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
+        pcap.take().map_or(Ok(()), |file| file.keep_run(&found, equipment.link))?;
         Ok(Report::of_run(&found, super::environment(&equipment, found.weather.clone())))
     });
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);

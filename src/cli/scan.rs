@@ -3,6 +3,7 @@
 
 mod clock;
 mod evasion;
+mod listening;
 mod nmap_report;
 pub mod nmap_words;
 mod outputs;
@@ -11,14 +12,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 
 use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
-use super::bar::Steps;
+use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::services::Services;
 use super::syslog::SyslogFile;
@@ -123,6 +123,9 @@ pub struct Options {
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
     #[arg(long, value_name = "FILE")]
     syslog: Option<PathBuf>,
+    /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
 }
 
 /// How to report a scan.
@@ -156,12 +159,13 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         addresses: plan.families.iter().map(|family| plan.addresses.host(*family).to_string()).collect(),
     };
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
+    let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let (mut nmap, mut reports) = (None, Vec::new());
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
         let start = clock::now()?;
         // Of two flavours the lines of the first, and its report in nmap's words.
-        let mut found = perform(&survey, syslog.take())?;
+        let mut found = listening::perform(&survey, syslog.take(), pcap.take())?;
         let facts = Facts {
             options: &options,
             plan: &plan,
@@ -189,19 +193,6 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         StandardOutput::Json => report::to_json(&report),
     })?;
     Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
-}
-
-/// Scans, and writes the log lines while they come.
-fn perform(survey: &Survey, syslog: Option<SyslogFile>) -> Result<Surveyed> {
-    let (syslog, steps) = (syslog.map(Mutex::new), Steps::begin("probes", survey.probes()));
-    let found = survey.perform(|_, observation| {
-        steps.take();
-        let add = |syslog: &Mutex<SyslogFile>| syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation);
-        syslog.as_ref().map_or(Ok(()), add)
-    })?;
-    let syslog = syslog.map(|syslog| syslog.into_inner().unwrap_or_else(PoisonError::into_inner));
-    syslog.map_or(Ok(()), SyslogFile::finish)?;
-    Ok(found)
 }
 
 /// The report of one flavour.
@@ -281,8 +272,12 @@ impl Plan {
             addresses: self.addresses,
             services: self.listening.clone(),
             rulesets: self.rulesets.clone(),
-            watch: if options.trace { Watch::Paths } else { Watch::Replies },
-            order: if options.syslog.is_some() { Order::InTurn } else { Order::SideBySide },
+            watch: match (&options.pcap, options.trace) {
+                (Some(_), _) => Watch::Frames,
+                (None, true) => Watch::Paths,
+                (None, false) => Watch::Replies,
+            },
+            order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
             decoys: self.decoys.clone(),
             phases: self.phases(),
         }

@@ -18,10 +18,10 @@ use super::nflog::Nflog;
 use super::tape::Tape;
 use crate::discovery;
 use crate::error::{CannotMeasure, Error, Result};
+use crate::frame::Direction;
 use crate::net::Mac;
 use crate::probe::Ends;
 use crate::reply::{Body, Neighbour, Reply};
-use crate::sweep::Direction;
 
 /// How long a fence may take on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -150,9 +150,13 @@ impl Link {
     fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
         let mark = mark(self.fences);
         self.send(&discovery::arp_probe(mark, self.host))?;
+        self.tape.mark_fence();
         loop {
             match self.receive()? {
-                Some(reply) if is_answer(&reply, mark) => return Ok(()),
+                Some(reply) if is_answer(&reply, mark) => {
+                    self.tape.mark_fence();
+                    return Ok(());
+                }
                 Some(reply) => each(self, reply)?,
                 None if self.interface.wait(deadline)? => {}
                 None => return Err(too_late("the answer to an ARP fence")),
@@ -164,6 +168,7 @@ impl Link {
     fn logged_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
         let packet = fence::packet(self.host, self.fences);
         self.tape.record(Direction::In, &packet);
+        self.tape.mark_fence();
         self.interface.send(&packet)?;
         while !self.is_logged(&packet)? {
             if !self.wait_for_log(deadline)? {

@@ -114,9 +114,10 @@ use self::trace::Tracer;
 use self::x_tables::Table;
 use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
+use crate::frame::Frame;
 use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::observation::{Frame, Observation};
+use crate::observation::Observation;
 use crate::phase::Decoys;
 use crate::probe::{Ends, Probe};
 
@@ -319,11 +320,12 @@ impl<'a> Lab<'a> {
     }
 
     /// As [`Lab::send`], for more probes than anybody wants to keep: each is made when it is sent, and handed to `each`
-    /// when it is answered.
+    /// when it is answered. `rest` takes the frames of [`Lab::run_recorded`] as they come.
     pub fn scan(
         &mut self,
         probes: impl Iterator<Item = Probe>,
         mut each: impl FnMut(&Probe, Observation) -> Result<()>,
+        mut rest: impl FnMut(Vec<Frame>) -> Result<()>,
     ) -> Result<()> {
         let mut probes = probes.peekable();
         let mut batch = Vec::with_capacity(self.batch);
@@ -332,13 +334,9 @@ impl<'a> Lab<'a> {
             batch.extend(probes.by_ref().take(self.batch));
             let observed = self.send(&batch)?;
             batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
+            rest(self.link.tape.take_rest())?;
         }
         Ok(())
-    }
-
-    /// Takes the frames of [`Lab::run_recorded`] that were recorded so far.
-    pub fn take_frames(&mut self) -> Vec<Frame> {
-        self.link.tape.take_rest()
     }
 
     /// From now on the probes have company, of which each [`Observation`] tells on its own. All of them must be on the link.

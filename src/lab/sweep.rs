@@ -22,6 +22,7 @@ use super::wide_limits::{self, Limits};
 use super::x_tables::{self, Table};
 use super::{Backend, Lab};
 use crate::error::{CannotMeasure, Result, Source};
+use crate::frame::Part;
 use crate::iptables_save::{Content, Listing};
 use crate::net::Family;
 use crate::path::Fate;
@@ -150,7 +151,10 @@ impl Lab<'_> {
         batch.send(Role::Handshake)?;
         batch.send(Role::Stimulus)?;
         batch.wait_for_loopback()?;
-        let responses = batch.book.close()?;
+        let mut responses = batch.book.close()?;
+        for (index, frame) in batch.link.tape.take_claimed() {
+            responses[index].frames.push(frame);
+        }
         batch.ear.agree(stimuli, &responses, |index| tag(tags, index, Role::Stimulus))?;
         Ok(responses)
     }
@@ -257,7 +261,10 @@ impl Batch<'_> {
             let Some((sender, packet, destination)) = self.book.packet(index, role) else { continue };
             sent = true;
             match sender {
-                Sender::Prober => self.link.send(&frame(&packet, &self.link.ends))?,
+                Sender::Prober => {
+                    self.link.send(&frame(&packet, &self.link.ends))?;
+                    self.link.tape.claim(index, part(role));
+                }
                 Sender::Host => self.host.send(&packet, destination)?,
             }
         }
@@ -281,6 +288,13 @@ impl Batch<'_> {
             self.settle()?;
         }
         Ok(())
+    }
+}
+
+fn part(role: Role) -> Part {
+    match role {
+        Role::Stimulus => Part::Probe,
+        Role::Opener | Role::Handshake => Part::Followup,
     }
 }
 
@@ -310,7 +324,10 @@ impl<'a> Book<'a> {
             stimuli,
             tags,
             by_flow: stimuli.iter().enumerate().map(flow).collect(),
-            responses: vec![Response { own: Vec::new(), answer: None, others: Vec::new() }; stimuli.len()],
+            responses: vec![
+                Response { own: Vec::new(), answer: None, others: Vec::new(), frames: Vec::new() };
+                stimuli.len()
+            ],
             answered: vec![None; stimuli.len()],
             last: 0,
         }

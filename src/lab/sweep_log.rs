@@ -110,7 +110,7 @@ mod tests {
         };
         let path = Path { steps: prefixes.iter().map(step).collect(), conntrack: None, fate: Fate::Accepted };
         let own = Journey { headers: stimulus().headers, direction: Direction::In, path: Arc::new(path) };
-        Response { own: vec![own], answer: None, others: Vec::new() }
+        Response { own: vec![own], answer: None, others: Vec::new(), frames: Vec::new() }
     }
 
     /// A line of Linux 6.18, with another prefix, IP ID and source port.

@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use crate::observation::{Frame, Part};
-use crate::sweep::Direction;
+use crate::frame::{Direction, Frame, Part};
 
 /// What is recorded; nothing until it was told to.
 #[derive(Default)]
@@ -26,7 +25,7 @@ impl Tape {
     pub fn record(&self, direction: Direction, bytes: &[u8]) {
         let Some(taped) = &self.0 else { return };
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let frame = Frame { at, direction, bytes: bytes.to_vec(), part: Part::Instrument };
+        let frame = Frame { at, direction, bytes: bytes.to_vec(), part: Part::Other };
         taped.borrow_mut().push(Taped { frame, owner: None });
     }
 
@@ -36,6 +35,14 @@ impl Tape {
         if let Some(last) = taped.borrow_mut().last_mut() {
             last.frame.part = part;
             last.owner = Some(owner);
+        }
+    }
+
+    /// The last frame is a fence's.
+    pub fn mark_fence(&self) {
+        let Some(taped) = &self.0 else { return };
+        if let Some(last) = taped.borrow_mut().last_mut() {
+            last.frame.part = Part::Fence;
         }
     }
 
@@ -74,6 +81,7 @@ mod tests {
         tape.record(Direction::In, b"probe");
         tape.claim(7, Part::Probe);
         tape.record(Direction::In, b"fence");
+        tape.mark_fence();
         tape.record(Direction::Out, b"answer");
         tape.claim(7, Part::Answer);
         let claimed: Vec<_> = tape.take_claimed().into_iter().map(|(owner, frame)| (owner, frame.part)).collect();
@@ -81,7 +89,7 @@ mod tests {
         let rest = tape.take_rest();
         assert_eq!(
             rest.iter().map(|frame| (&*frame.bytes, frame.part)).collect::<Vec<_>>(),
-            [(&b"fence"[..], Part::Instrument)]
+            [(&b"fence"[..], Part::Fence)]
         );
         assert!(tape.take_rest().is_empty());
     }

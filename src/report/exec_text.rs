@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use super::exec::{Exec, FrameRecord, Group, PathRecord, Way};
+use super::paths::{self, in_words};
 use super::pcapng::CapturedFrame;
 use crate::lab::Backend;
 use crate::net::Family;
-use crate::path::{Fate, Step};
+use crate::path::Fate;
 use crate::relayed::Relayed;
 use crate::visible::visible;
 
@@ -113,24 +114,8 @@ fn fate(group: &Group, report: &Exec) -> String {
     }
 }
 
-/// `dropped by line 12  -A INPUT ..`
 fn ended(path: &PathRecord) -> String {
-    let word = match path.fate {
-        Fate::Accepted => "accepted",
-        Fate::Dropped => "dropped",
-        Fate::Rejected => "rejected",
-        Fate::Stolen => "kept",
-        Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
-    };
-    match path.steps.last() {
-        Some(step) => format!("{word} by {}", decider(step)),
-        None => format!("{word}, no rule matched"),
-    }
-}
-
-fn decider(step: &Step) -> String {
-    let line = step.line.map(|line| format!("line {line}  ")).unwrap_or_default();
-    format!("{line}{}", step.text)
+    paths::ended(path.fate, path.steps.last())
 }
 
 fn write_log(text: &mut String, report: &Exec) {
@@ -149,6 +134,7 @@ fn write_log(text: &mut String, report: &Exec) {
 /// The frames of a capture, with a comment each: what it is, its way rule by rule, where it ended, what it left in the log.
 pub fn captured<'a>(relayed: &'a Relayed, report: &'a Exec) -> impl Iterator<Item = CapturedFrame<'a>> {
     relayed.frames.iter().zip(&report.frames).map(|(frame, record)| CapturedFrame {
+        interface: 0,
         at: frame.at,
         direction: frame.direction,
         bytes: frame.bytes.as_slice().into(),
@@ -161,10 +147,8 @@ fn comment<'a>(log: impl Iterator<Item = &'a str>, record: &FrameRecord, paths: 
     if let Some(path) = record.path.map(|place| &paths[place]) {
         let conntrack = path.conntrack.map(|state| format!(", {state} to conntrack")).unwrap_or_default();
         let _ = write!(text, "{conntrack}: {}", ended(path));
-        for Step { table, chain, rule, line, text: rule_text, verdict, .. } in &path.steps {
-            let number = rule.map(|rule| format!(" {rule}")).unwrap_or_default();
-            let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-            let _ = write!(text, "\n{table} {chain}{number}{line}: {verdict}  {rule_text}");
+        for step in &path.steps {
+            let _ = write!(text, "\n{}", in_words(step));
         }
     } else if let Some(verdict) = record.verdict {
         let _ = write!(text, ": {verdict}");

@@ -1,5 +1,6 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+pub mod captured;
 mod exec;
 mod exec_text;
 mod exercised;
@@ -33,10 +34,11 @@ use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
 use crate::findings::Findings;
+use crate::frame::Frame;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
-use crate::observation::{Connection, Decoy, Frame, LogRecord, Observation};
+use crate::observation::{Connection, Decoy, LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
@@ -45,7 +47,7 @@ use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use exec::{Exec, Group, Way};
-pub use exec_text::{captured, exec_text};
+pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use findings::findings_table;
 pub use flavours::{Difference, Flavour, Flavours, flavours_block};
 pub use github::github;
@@ -54,7 +56,7 @@ pub use junit::junit;
 pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
-pub use pcapng::{CapturedFrame, write_pcapng};
+pub use pcapng::{CaptureInterface, CaptureWriter, CapturedFrame};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
 pub use table::{run_table, scan_table};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::ProbeRecord;
-use crate::path::{Path, Step};
+use crate::path::{Fate, Path, Step};
 use crate::port::PortSet;
 use crate::visible::visible;
 
@@ -35,8 +35,22 @@ fn write_steps(text: &mut String, path: &Arc<Path>, none: &str) {
     }
 }
 
+/// `dropped by line 12  -A INPUT ..`
+pub fn ended(fate: Fate, last: Option<&Step>) -> String {
+    let word = match fate {
+        Fate::Accepted => "accepted",
+        Fate::Dropped => "dropped",
+        Fate::Rejected => "rejected",
+        Fate::Stolen => "kept",
+        Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
+    };
+    let Some(Step { line, text, .. }) = last else { return format!("{word}, no rule matched") };
+    let line = line.map(|line| format!("line {line}  ")).unwrap_or_default();
+    format!("{word} by {line}{text}")
+}
+
 /// `filter INPUT 12, line 18: continue  -A INPUT ...`
-fn in_words(step: &Step) -> String {
+pub fn in_words(step: &Step) -> String {
     let Step { table, chain, rule, line, text, verdict, .. } = step;
     let number = rule.map(|rule| format!(" {rule}")).unwrap_or_default();
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Frames as a file that Wireshark opens: pcapng, one interface, nanoseconds, and for every frame its direction as seen from
+//! Frames as a file that Wireshark opens: pcapng, nanoseconds, and for every frame its direction as seen from
 //! the host and a comment that tells what became of it (draft-ietf-opsawg-pcapng, section 4.3).
 
 use std::borrow::Cow;
@@ -14,12 +14,14 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 
+use crate::frame::Direction;
 use crate::lab::LinkMode;
-use crate::sweep::Direction;
 
 /// One frame.
 #[derive(Debug, Clone)]
 pub struct CapturedFrame<'a> {
+    /// Its interface: a place among those of the file.
+    pub interface: usize,
     /// When it was on the link, since 1970-01-01 00:00:00 UTC.
     pub at: Duration,
     /// Whether the host received or sent it.
@@ -30,38 +32,67 @@ pub struct CapturedFrame<'a> {
     pub comment: String,
 }
 
-/// Writes the frames as what the interface with this name has seen.
-pub fn write_pcapng<'a>(
-    out: impl Write,
-    interface: &str,
-    link: LinkMode,
-    frames: impl IntoIterator<Item = CapturedFrame<'a>>,
-) -> io::Result<()> {
-    let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-    let section = SectionHeaderBlock {
-        options: vec![SectionHeaderOption::UserApplication(tool.into())],
-        ..SectionHeaderBlock::default()
-    };
-    let mut writer = PcapNgWriter::with_section_header(out, section).map_err(io::Error::other)?;
-    writer.write_pcapng_block(description(interface, link)?).map_err(io::Error::other)?;
-    for frame in frames {
-        writer.write_pcapng_block(block(frame)).map_err(io::Error::other)?;
+impl CapturedFrame<'_> {
+    /// The same, with bytes of its own.
+    pub fn into_owned(self) -> CapturedFrame<'static> {
+        let CapturedFrame { interface, at, direction, bytes, comment } = self;
+        CapturedFrame { interface, at, direction, bytes: bytes.into_owned().into(), comment }
     }
-    Ok(())
 }
 
-fn description(interface: &str, link: LinkMode) -> io::Result<InterfaceDescriptionBlock<'static>> {
+/// An interface of a capture.
+#[derive(Debug, Clone)]
+pub struct CaptureInterface {
+    /// Its name in the lab.
+    pub name: String,
+    /// Which lab it stood in, when there were several.
+    pub description: Option<String>,
+    /// What its frames are.
+    pub link: LinkMode,
+}
+
+/// A capture that is being written.
+pub struct CaptureWriter<W: Write>(PcapNgWriter<W>);
+
+impl<W: Write> CaptureWriter<W> {
+    /// Writes what stands in front of the frames.
+    pub fn begin(out: W, interfaces: &[CaptureInterface]) -> io::Result<CaptureWriter<W>> {
+        let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
+        let section = SectionHeaderBlock {
+            options: vec![SectionHeaderOption::UserApplication(tool.into())],
+            ..SectionHeaderBlock::default()
+        };
+        let mut writer = PcapNgWriter::with_section_header(out, section).map_err(io::Error::other)?;
+        for interface in interfaces {
+            writer.write_pcapng_block(description(interface)?).map_err(io::Error::other)?;
+        }
+        Ok(CaptureWriter(writer))
+    }
+
+    /// Writes one more frame.
+    pub fn write(&mut self, frame: CapturedFrame<'_>) -> io::Result<()> {
+        self.0.write_pcapng_block(block(frame)).map(drop).map_err(io::Error::other)
+    }
+
+    /// All is written.
+    pub fn into_inner(self) -> W {
+        self.0.into_inner()
+    }
+}
+
+fn description(interface: &CaptureInterface) -> io::Result<InterfaceDescriptionBlock<'static>> {
     const NANOSECONDS: u8 = 9;
     const NO_LIMIT: u32 = 0;
-    let linktype = match link {
+    let linktype = match interface.link {
         LinkMode::Tap => DataLink::ETHERNET,
         LinkMode::Tun => DataLink::RAW,
     };
     let resolution = InterfaceTsResolution::new(false, NANOSECONDS).map_err(io::Error::other)?;
-    let options = vec![
-        InterfaceDescriptionOption::IfName(interface.to_owned().into()),
+    let mut options = vec![
+        InterfaceDescriptionOption::IfName(interface.name.clone().into()),
         InterfaceDescriptionOption::IfTsResol(resolution),
     ];
+    options.extend(interface.description.clone().map(|text| InterfaceDescriptionOption::IfDescription(text.into())));
     Ok(InterfaceDescriptionBlock { options, ..InterfaceDescriptionBlock::new(linktype, NO_LIMIT) })
 }
 
@@ -77,7 +108,7 @@ fn block(frame: CapturedFrame<'_>) -> EnhancedPacketBlock<'_> {
     let comment = (!comment.is_empty()).then(|| CommonOption::Comment(comment.into()));
     let options = [EnhancedPacketOption::Flags(flags)].into_iter().chain(comment.map(EnhancedPacketOption::Common));
     EnhancedPacketBlock {
-        interface_id: 0,
+        interface_id: frame.interface as u32,
         timestamp: frame.at,
         original_len: frame.bytes.len() as u32,
         data: frame.bytes,
@@ -104,7 +135,7 @@ mod tests {
 
     fn frame(comment: &str, direction: Direction) -> CapturedFrame<'static> {
         let at = Duration::new(1_700_000_000, 123_456_789);
-        CapturedFrame { at, direction, bytes: vec![7; 61].into(), comment: comment.to_owned() }
+        CapturedFrame { interface: 0, at, direction, bytes: vec![7; 61].into(), comment: comment.to_owned() }
     }
 
     #[test]
@@ -112,7 +143,9 @@ mod tests {
         let mut file = Vec::new();
         let frames =
             [frame("dropped", Direction::In), frame("", Direction::Out), frame(&"é".repeat(40_000), Direction::Out)];
-        write_pcapng(&mut file, "eth0", LinkMode::Tap, frames).unwrap();
+        let interface = CaptureInterface { name: "eth0".to_owned(), description: None, link: LinkMode::Tap };
+        let mut writer = CaptureWriter::begin(&mut file, &[interface]).unwrap();
+        frames.into_iter().for_each(|frame| writer.write(frame).unwrap());
         let mut reader = PcapNgReader::new(file.as_slice()).unwrap();
         let mut seen = Vec::new();
         while let Some(block) = reader.next_block() {

@@ -112,6 +112,7 @@ fn is_of(check: &Check, probe: &Probe) -> bool {
 impl Job {
     /// The report of what was found.
     pub fn report(&self, found: Found) -> Result<(ScenarioReport, Evidence)> {
+        let recordings = self.recordings(&found);
         let evidence = Evidence::of(found);
         let mut checks = self.checks(&evidence)?;
         self.explain(&mut checks, &evidence);
@@ -120,6 +121,7 @@ impl Job {
             file: self.scenario.source.name.clone(),
             host: self.host(),
             outcome: compare::worst(&checks),
+            recordings,
             checks,
             coverage: self.coverage(&evidence),
             probes: evidence.cells.clone(),

@@ -1,15 +1,17 @@
 //! One scenario as work for labs: what has to be done, and how a lab does it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Settings;
+use super::{Recording, Settings};
 use crate::error::{CannotMeasure, Result, Source};
+use crate::frame::Frame;
 use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
-use crate::observation::{Frame, Observation};
+use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
 use crate::plan::{Burst, Cell, PacketCell, Plan, Round, greeting};
 use crate::probe::Probe;
@@ -46,6 +48,18 @@ pub enum Task {
 
 /// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
 const BURSTS: usize = 12;
+
+/// What the lab is for.
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Task::Round(number) => write!(f, "round {}", number + 1),
+            Task::Bursts(number) => write!(f, "bursts {}", number + 1),
+            Task::BurstsInARow => f.write_str("bursts in a row"),
+            Task::Packets(number) => write!(f, "packets {}", number + 1),
+        }
+    }
+}
 
 /// What one lab found.
 #[derive(Default)]
@@ -119,6 +133,20 @@ impl Job {
         })?;
         found.frames = frames;
         Ok(found)
+    }
+
+    /// What was on the links of all labs, where it was watched.
+    pub fn recordings(&self, found: &Found) -> Vec<Recording> {
+        let recording = |(task, found): (&Task, &OfTask)| Recording {
+            lab: task.to_string(),
+            probes: found.probes.clone(),
+            packets: found.packets.clone(),
+            rest: found.frames.clone(),
+        };
+        match self.watch {
+            Watch::Frames => found.0.iter().map(recording).collect(),
+            Watch::Replies | Watch::Paths => Vec::new(),
+        }
     }
 
     /// Does `work` in a lab with the scenario's host and these rulesets.

@@ -13,11 +13,14 @@ use serde::Serialize;
 use crate::check::{Check, Outcome};
 use crate::coverage::Coverage;
 use crate::error::Result;
+use crate::frame::Frame;
 use crate::lab::{Equipment, Watch, Weather};
 use crate::net::Mac;
 use crate::observation::Observation;
+use crate::plan::PacketCell;
 use crate::probe::Probe;
 use crate::scenario::Scenario;
+use crate::sweep::Response;
 use crate::vendor::VendorDb;
 
 pub use self::job::rulesets;
@@ -62,8 +65,23 @@ pub struct ScenarioReport {
     pub coverage: Vec<Coverage>,
     /// Every single probe and what it brought to light.
     pub probes: Vec<(Probe, Observation)>,
+    /// All that was on the links of its labs; none unless [`Settings::watch`] says so.
+    pub recordings: Vec<Recording>,
     /// The worst outcome.
     pub outcome: Outcome,
+}
+
+/// All that was on the link of one lab.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// What the lab was for.
+    pub lab: String,
+    /// Its probes.
+    pub probes: Vec<(Probe, Observation)>,
+    /// Its packets.
+    pub packets: Vec<(PacketCell, Response)>,
+    /// The lab's own frames, and what the host sent by itself.
+    pub rest: Vec<Frame>,
 }
 
 /// The host of a scenario.

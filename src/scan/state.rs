@@ -171,6 +171,16 @@ pub struct Verdict {
     pub reason_ip: Option<IpAddr>,
 }
 
+/// `open (syn-ack ttl 64)`
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.state, self.reason)?;
+        self.reason_ttl.map_or(Ok(()), |ttl| write!(f, " ttl {ttl}"))?;
+        self.reason_ip.map_or(Ok(()), |ip| write!(f, " from {ip}"))?;
+        f.write_str(")")
+    }
+}
+
 /// The verdict of silence.
 pub fn no_response(technique: Technique) -> Verdict {
     Verdict { state: technique.profile().silence, reason: Reason::NoResponse, reason_ttl: None, reason_ip: None }

@@ -13,11 +13,13 @@ mod text;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::frame::Frame;
 use crate::iptables_save::{self, Content};
 use crate::net::Family;
 use crate::path::Path;
 use crate::port::Port;
 
+pub use crate::frame::Direction;
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan};
@@ -82,15 +84,6 @@ pub struct Journey {
     pub path: Arc<Path>,
 }
 
-/// Seen from the host. A packet over loopback is seen twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// Received.
-    In,
-    /// Sent.
-    Out,
-}
-
 /// What came of a stimulus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -101,6 +94,8 @@ pub struct Response {
     pub answer: Option<Journey>,
     /// What led to it, and what else was under way at the time; some of it is sent by the kernel's timers.
     pub others: Vec<Journey>,
+    /// The frames of the stimulus and of what led to it, as far as the prober sent them; none unless they are recorded.
+    pub frames: Vec<Frame>,
 }
 
 impl Headers {

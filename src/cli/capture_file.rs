@@ -1,0 +1,105 @@
+//! `--pcap`: every frame goes to a file for Wireshark, with a comment each, in the order of time.
+
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use super::whole_file::WholeFile;
+use crate::error::{Doing, Result};
+use crate::lab::LinkMode;
+use crate::report::captured::{self, Place};
+use crate::report::{CaptureInterface, CaptureWriter, CapturedFrame};
+use crate::run::{Recording, RunReport, ScenarioReport};
+
+/// A file that will hold frames.
+pub struct CaptureFile {
+    file: WholeFile,
+    path: PathBuf,
+}
+
+/// A file that takes frames.
+pub struct OpenCapture {
+    writer: CaptureWriter<BufWriter<WholeFile>>,
+    path: PathBuf,
+    /// Not written yet, since an earlier one may come.
+    pending: Vec<CapturedFrame<'static>>,
+}
+
+/// More frames than a lab hands over at a time: none of those that come later is earlier than the first half of these.
+const WINDOW: usize = 8192;
+
+impl CaptureFile {
+    /// Begins the file, so that nothing is measured in vain.
+    pub fn begin(path: &Path) -> Result<CaptureFile> {
+        let file = WholeFile::begin(path, "name a file in a folder that is there and may be written to")?;
+        Ok(CaptureFile { file, path: path.to_owned() })
+    }
+
+    /// Writes what stands in front of the frames.
+    pub fn open(self, interfaces: &[CaptureInterface]) -> Result<OpenCapture> {
+        let CaptureFile { file, path } = self;
+        let writer = CaptureWriter::begin(BufWriter::new(file), interfaces).doing(writing(&path))?;
+        Ok(OpenCapture { writer, path, pending: Vec::new() })
+    }
+
+    /// Writes what was on the links of a run, where each lab has an interface of its own.
+    pub fn keep_run(self, run: &RunReport, link: LinkMode) -> Result<()> {
+        let of_scenario = |scenario: &'_ ScenarioReport| scenario.recordings.len();
+        let mut interfaces = Vec::with_capacity(run.scenarios.iter().map(of_scenario).sum());
+        let mut frames: Vec<CapturedFrame> = Vec::new();
+        for scenario in &run.scenarios {
+            for recording in &scenario.recordings {
+                frames.extend(of_recording(Place { interface: interfaces.len(), link }, recording));
+                interfaces.push(CaptureInterface {
+                    name: scenario.host.interface.clone(),
+                    description: Some(format!("{}: {}", scenario.file.display(), recording.lab)),
+                    link,
+                });
+            }
+        }
+        frames.sort_by_key(|frame| frame.at);
+        let mut capture = self.open(&interfaces)?;
+        frames.into_iter().try_for_each(|frame| capture.write(frame))?;
+        capture.finish()
+    }
+}
+
+impl OpenCapture {
+    /// Takes more frames; those of one lab come nearly in their order.
+    pub fn add<'a>(&mut self, frames: impl IntoIterator<Item = CapturedFrame<'a>>) -> Result<()> {
+        self.pending.extend(frames.into_iter().map(CapturedFrame::into_owned));
+        if self.pending.len() > WINDOW {
+            self.write_first(self.pending.len() / 2)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is still pending, and puts the file in its place.
+    pub fn finish(mut self) -> Result<()> {
+        self.write_first(self.pending.len())?;
+        let file =
+            self.writer.into_inner().into_inner().map_err(|error| error.into_error()).doing(writing(&self.path))?;
+        file.keep()
+    }
+
+    fn write_first(&mut self, count: usize) -> Result<()> {
+        self.pending.sort_by_key(|frame| frame.at);
+        let first: Vec<_> = self.pending.drain(..count).collect();
+        first.into_iter().try_for_each(|frame| self.write(frame))
+    }
+
+    fn write(&mut self, frame: CapturedFrame<'_>) -> Result<()> {
+        self.writer.write(frame).doing(writing(&self.path))
+    }
+}
+
+fn writing(path: &Path) -> String {
+    format!("write {}", path.display())
+}
+
+fn of_recording(place: Place, recording: &Recording) -> impl Iterator<Item = CapturedFrame<'_>> {
+    let probes = recording.probes.iter();
+    let of_probes = probes.flat_map(move |(probe, observation)| captured::of_probe(place, probe, observation));
+    let of_packets =
+        recording.packets.iter().flat_map(move |(cell, response)| captured::of_packet(place, cell, response));
+    of_probes.chain(of_packets).chain(recording.rest.iter().map(move |frame| captured::of_lab(place, frame)))
+}
