@@ -3,6 +3,7 @@
 pub mod bar;
 mod capture_file;
 mod check;
+mod clock;
 pub mod doctor;
 mod equipment;
 pub mod exec;

@@ -1,7 +1,6 @@
 //! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations. Options and reports are nmap's, as
 //! far as they have a meaning here.
 
-mod clock;
 mod evasion;
 mod listening;
 mod nmap_report;
@@ -19,6 +18,7 @@ use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
 use super::capture_file::CaptureFile;
+use super::clock;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::services::Services;
 use super::syslog::SyslogFile;
@@ -30,7 +30,7 @@ use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
 use crate::probe::Craft;
-use crate::report::nmap::{self, Addressee, NmapReport};
+use crate::report::nmap::{self, Addressee, Moment, NmapReport};
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
 use crate::survey::{Order, Survey, Surveyed};
@@ -163,7 +163,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let (mut nmap, mut reports) = (None, Vec::new());
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
-        let start = clock::now()?;
+        let start = Moment(clock::now()?);
         // Of two flavours the lines of the first, and its report in nmap's words.
         let mut found = listening::perform(&survey, syslog.take(), pcap.take())?;
         let facts = Facts {
@@ -173,7 +173,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
             host: &host,
             groups: &found.groups,
             start,
-            end: clock::now()?,
+            end: Moment(clock::now()?),
         };
         if plan.speaks_nmap() {
             nmap.get_or_insert_with(|| nmap_report(&facts));

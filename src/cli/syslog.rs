@@ -1,11 +1,12 @@
 //! `--syslog`: the log lines go to a file, as rsyslog would write them.
 
-use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+use std::{fs, io};
 
+use super::clock;
 use super::whole_file::WholeFile;
-use crate::error::{Doing, InputError, Result};
+use crate::error::{Doing, Result};
 use crate::observation::Observation;
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
@@ -45,28 +46,14 @@ impl SyslogFile {
 /// two runs write the same bytes.
 fn stamp() -> Result<SyslogStamp> {
     let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
-    let (seconds, zone, uptime) = match std::env::var_os("SOURCE_DATE_EPOCH") {
-        Some(epoch) => (source_date(&epoch.to_string_lossy())?, TimeZone::Utc, Duration::ZERO),
-        None => (now(), TimeZone::Local, uptime()?),
+    let (zone, uptime) = match clock::fixed()? {
+        Some(_) => (TimeZone::Utc, Duration::ZERO),
+        None => (TimeZone::Local, uptime()?),
     };
-    let time = sys::calendar_time(seconds, zone).ok_or_else(|| no_source_date(&seconds.to_string()))?;
+    let now = i64::try_from(clock::now()?.as_secs()).unwrap_or_default();
+    let cannot_tell = || io::Error::other("the C library knows no date for it");
+    let time = sys::calendar_time(now, zone).ok_or_else(cannot_tell).doing("tell the date")?;
     Ok(SyslogStamp { time, host, uptime })
-}
-
-/// <https://reproducible-builds.org/specs/source-date-epoch/>: "an ASCII representation of an integer".
-fn source_date(text: &str) -> Result<i64> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
-    Ok(seconds.ok_or_else(|| no_source_date(text))?)
-}
-
-fn no_source_date(text: &str) -> InputError {
-    let problem = format!("SOURCE_DATE_EPOCH is `{}`, which is no time", text.escape_debug());
-    InputError::new(problem, "it counts the seconds since 1970; unset it to use the clock")
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }
 
 /// `/proc/uptime` begins with the seconds since boot, see proc_uptime(5).
@@ -93,13 +80,5 @@ mod tests {
         let path = folder.path().join("kern.log");
         SyslogFile::open(&path).unwrap().keep([&observation()]).unwrap();
         assert!(fs::read_to_string(&path).unwrap().ends_with("] x: IN=eth0 OUT= \n"));
-    }
-
-    #[test]
-    fn a_source_date_is_a_number_of_seconds() {
-        assert_eq!(source_date("1795449690").unwrap(), 1_795_449_690);
-        for text in ["", "-1", "today", "1e9", "99999999999999999999"] {
-            assert_eq!(source_date(text).unwrap_err().exit_status(), 2, "{text}");
-        }
     }
 }
