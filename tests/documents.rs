@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use scanlab::net::Protocol;
+use scanlab::scan::Technique;
+
 /// A line of its own that stands for any number of lines, none included.
 const ELISION: &str = "...";
 
@@ -208,6 +211,45 @@ fn anchor_of(line: &str) -> Option<String> {
     let heading = line.starts_with('#').then(|| line.trim_start_matches('#').trim())?;
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     Some(kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase())
+}
+
+/// What the reader of a table takes, by what it says to a key that it does not know.
+fn keys_known_behind(scenario: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("scenario.toml"), format!("{scenario}\nunknown = 1\n")).expect("write the file");
+    let said = Session { folder: folder.path(), status: 0 }.run("scanlab run scenario.toml");
+    let (_, keys) = said.split_once("known here: ").unwrap_or_else(|| panic!("{said}"));
+    keys.trim().split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_a_scenario_is_documented() {
+    let document = text("docs/writing-scenarios.md");
+    let tables = [
+        "[sensor]\nssh = 22",
+        "[ruleset]\nv4 = \"scenario.toml\"",
+        "[sensor]\nssh = 22\n[host]",
+        "[sensor]\nssh = 22\n[[expect]]\nscan = \"arp\"\nverdict = \"drop\"",
+        "[sensor]\nssh = 22\n[[known]]\nscan = \"arp\"\nbecause = \"b\"",
+    ];
+    let known: Vec<String> =
+        tables.into_iter().flat_map(|table| keys_known_behind(&format!("title = \"t\"\n{table}"))).collect();
+    assert!(known.len() > 25, "{known:?}");
+    let missing: Vec<&String> = known.iter().filter(|key| !document.contains(&format!("\n| `{key}` |"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_flags_that_are_drawn_are_those_that_are_sent() {
+    let document = text("docs/scan-types.md");
+    let drawings = Document::read(&document).of_language("text");
+    for profile in
+        Technique::ALL.map(Technique::profile).into_iter().filter(|profile| profile.protocol == Protocol::Tcp)
+    {
+        let bits = (0..8).rev().map(|bit| if profile.flags >> bit & 1 == 1 { "1" } else { "." });
+        let drawn = format!("{:<12}{}    0x{:02x}", profile.name, bits.collect::<Vec<_>>().join("    "), profile.flags);
+        assert!(drawings.iter().any(|drawing| drawing.lines().any(|line| line == drawn)), "{drawn}");
+    }
 }
 
 #[test]
