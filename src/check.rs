@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::explanation::Explanation;
@@ -13,7 +14,7 @@ use crate::scan::{FilterVerdict, PortState};
 use crate::scenario::Subject;
 
 /// What came of a check, or of all checks of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Observed is not what was expected.
@@ -24,6 +25,16 @@ pub enum Outcome {
     Known,
     /// Observed is what was expected.
     Matched,
+}
+
+impl Outcome {
+    /// Whether it keeps a run from being green.
+    pub const fn is_red(self) -> bool {
+        match self {
+            Outcome::Mismatched | Outcome::NotRun => true,
+            Outcome::Known | Outcome::Matched => false,
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -38,10 +49,11 @@ impl fmt::Display for Outcome {
 }
 
 /// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What is checked: `scan`, a technique's name for a scan; and `packet`, the text of one.
     #[serde(flatten, serialize_with = "by_name")]
+    #[schemars(with = "SubjectRecord")]
     pub subject: Subject,
     /// The probed port; none for what is not a scan.
     pub port: Option<Port>,
@@ -69,7 +81,7 @@ fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::
 }
 
 /// The subject of a check, as the JSON shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SubjectRecord {
     scan: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +105,7 @@ impl Check {
 }
 
 /// Facts of either side. What is none was not asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Findings {
     /// The port state.
     #[serde(skip_serializing_if = "Option::is_none")]

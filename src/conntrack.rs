@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What conntrack makes of a packet (`enum ip_conntrack_info`, `NF_CT_STATE_*_BIT` in linux/netfilter); iptables' words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConntrackState {
     /// It makes no sense to conntrack, and belongs to no connection.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::iptables_save::Listing;
@@ -12,7 +13,7 @@ use crate::path::{Path, Step};
 use crate::sweep::Response;
 
 /// The rules of one ruleset, with their hits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Coverage {
     /// The ruleset's file.
     pub file: PathBuf,
@@ -23,7 +24,7 @@ pub struct Coverage {
 }
 
 /// A rule, and how many packets it matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RuleHits {
     /// Its table.
     pub table: String,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Why a check is not as expected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// The kind of mistake.
     pub cause: Cause,
@@ -23,7 +24,7 @@ pub struct Explanation {
 }
 
 /// The kinds of mistakes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// A rule in front of the one that was meant takes the packet.
@@ -75,7 +76,7 @@ pub enum Cause {
 }
 
 /// Where a rule or a policy stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Place {
     /// The ruleset's file.
     pub file: PathBuf,
@@ -94,7 +95,7 @@ pub struct Place {
 }
 
 /// A change of the ruleset that mends a mismatch, and changes nothing else: it was loaded, and every check was done again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Patch {
     /// What it does, in words.
     pub words: String,

@@ -1,13 +1,15 @@
 //! Families, addresses, MAC addresses and interface names: the nouns of a link.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// An address family. netfilter keeps a ruleset of its own for each, see ip6tables(8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4, filtered by `iptables`.
@@ -39,7 +41,7 @@ impl fmt::Display for Family {
 }
 
 /// What a probe, a service or a flow speaks above IP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP (RFC 9293).
@@ -127,6 +129,16 @@ impl FromStr for Mac {
     }
 }
 
+impl JsonSchema for Mac {
+    fn schema_name() -> Cow<'static, str> {
+        "Mac".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{2}(:[0-9a-f]{2}){5}$" })
+    }
+}
+
 impl Serialize for Mac {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -136,7 +148,7 @@ impl Serialize for Mac {
 /// The name of a network interface, as the kernel accepts it (`dev_valid_name`): 1 to 15 bytes, no `/`, `:` or
 /// white space, not `.` or `..`. Only printable ASCII is let in, and `%` (a pattern to the kernel) and the names
 /// that mean something else there (`lo`, `all`, `default`) are kept out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct InterfaceName(String);
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::frame::Frame;
@@ -44,7 +45,7 @@ pub struct Decoy {
 }
 
 /// A line of the kernel's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LogRecord {
     /// The rule's own prefix, to the byte.
     pub prefix: String,
@@ -53,7 +54,7 @@ pub struct LogRecord {
 }
 
 /// How far a connect came after the SYN/ACK.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Connection {
     /// Whether the service got the connection: the third segment of the handshake went through.
     pub accepted: bool,

@@ -1,8 +1,10 @@
 //! The way of a packet through the rules, as the kernel told it: every rule that matched, in order, and every policy that
 //! decided. Rules that looked at the packet and did not match are not on its path.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::conntrack::ConntrackState;
@@ -21,7 +23,7 @@ pub struct Path {
 }
 
 /// A rule that matched, or a policy that decided.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Step {
     /// Its table.
     pub table: String,
@@ -91,6 +93,17 @@ impl fmt::Display for StepVerdict {
     }
 }
 
+impl JsonSchema for StepVerdict {
+    fn schema_name() -> Cow<'static, str> {
+        "StepVerdict".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = ["continue", "accept", "drop", "reject", "jump", "goto", "return", "stolen"];
+        json_schema!({ "description": "What a rule made of a packet.", "enum": words })
+    }
+}
+
 impl Serialize for StepVerdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -98,7 +111,7 @@ impl Serialize for StepVerdict {
 }
 
 /// Where a packet's way ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
     /// It passed every chain of its last hook.

@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 /// A port number, 0 to 65535. Port 0 is reserved (RFC 6335, section 6) but can be put on the wire,
 /// and nmap scans it when it is named; a *service* is never on it, see [`Port::service`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Port(pub u16);
 

@@ -1,7 +1,9 @@
 //! The rate of a `limit` match, as the kernel keeps it: a time between two packets.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// `XT_LIMIT_SCALE` (linux/netfilter/xt_limit.h): times are counted in units of 1/10000 s.
@@ -33,6 +35,16 @@ impl fmt::Display for Rate {
         };
         let unit = UNITS[1..].iter().take_while(fits).last().unwrap_or(&UNITS[0]);
         write!(f, "{}/{}", length(unit) / self.interval, unit.1)
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+/(sec|min|hour|day)$" })
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -29,7 +30,7 @@ pub struct SelfTest {
 }
 
 /// One fault, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Row {
     /// The fault's name; `none` for the control.
     pub fault: &'static str,
@@ -42,7 +43,7 @@ pub struct Row {
 }
 
 /// What came of a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The instrument was fooled: a wrong verdict, a loss that went unnoticed, or an error that is not about the fault.

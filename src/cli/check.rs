@@ -16,7 +16,7 @@ use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Watch};
 use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::{self, Report};
-use crate::run::{self, Settings};
+use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::SensorFile;
 use crate::vendor::VendorDb;
@@ -48,7 +48,7 @@ pub fn check(options: Options) -> Result<ExitCode> {
     let vendors = Arc::new(super::run::vendors(None)?);
     let reports = flavours.into_iter().map(|equipment| check_with(equipment, &scenario, &vendors));
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
-    files.write(&report, text)?;
+    files.write(&report, super::run::status(&report), text)?;
     Ok(ExitCode::from(super::run::status(&report)))
 }
 
@@ -58,7 +58,7 @@ fn check_with(equipment: Equipment, scenario: &Scenario, vendors: &Arc<VendorDb>
     let settings = Settings { equipment: equipment.clone(), watch: Watch::Paths, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(scenario);
     let lint = Some(lint(&rulesets));
-    let found = super::interruptible(run::run(vec![scenario.clone()], settings))?;
+    let found = super::interruptible(run::run(vec![scenario.clone()], settings, Until::TheEnd))?;
     let environment = super::environment(&equipment, found.weather.clone());
     let scenario = scenario.clone();
     let findings = super::interruptible_blocking(move || findings(&scenario, &equipment, &rulesets))?;

@@ -14,8 +14,10 @@ mod report_files;
 pub mod run;
 mod runtime;
 pub mod scan;
+mod schema;
 pub mod selftest;
 mod services;
+mod shard;
 mod syslog;
 pub mod vendor;
 mod whole_file;
@@ -82,6 +84,12 @@ enum Command {
     /// Plant faults in the instrument itself, and tell whether it notices
     #[command(after_help = selftest::AFTER_HELP)]
     Selftest(selftest::Options),
+    /// Print a JSON Schema (draft 2020-12): of results, for programs; of scenarios and sensors, for editors
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        of: schema::Subject,
+    },
     /// Tell who made a network interface, as nmap would say and as the IEEE says
     Vendor {
         /// MAC addresses, such as b8:27:eb:12:34:56
@@ -147,6 +155,7 @@ fn perform(command: Command) -> Result<ExitCode> {
             let existing = if force { Existing::Replace } else { Existing::Keep };
             generate::generate(&sensor, output.as_deref(), existing).map(|()| ExitCode::SUCCESS)
         }
+        Command::Schema { of } => schema::schema(of).map(|()| ExitCode::SUCCESS),
         Command::Vendor { mac, oui_file } => {
             let mut lines = Vec::new();
             vendor::vendor(&mac, oui_file.as_deref(), &mut lines)?;

@@ -17,6 +17,9 @@ pub struct ReportArguments {
     /// Report to a file as well; as often as you like
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = destination)]
     destinations: Vec<Destination>,
+    /// Print nothing when all is well, and else only what is mismatched or did not run; files are as without it
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// How to report a run.
@@ -34,6 +37,8 @@ pub enum RunFormat {
     Github,
     /// for the summary of a CI job
     Markdown,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
 }
 
 /// A file and its format.
@@ -54,6 +59,7 @@ fn destination(text: &str) -> std::result::Result<Destination, String> {
 /// The files of a report, which hold nothing yet.
 pub struct ReportFiles {
     format: RunFormat,
+    quiet: bool,
     files: Vec<(RunFormat, WholeFile)>,
 }
 
@@ -63,19 +69,25 @@ impl ReportArguments {
         let begin = |to: &Destination| {
             Ok((to.format, WholeFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
         };
-        Ok(ReportFiles { format: self.format, files: self.destinations.iter().map(begin).collect::<Result<_>>()? })
+        let (format, quiet) = (self.format, self.quiet);
+        Ok(ReportFiles { format, quiet, files: self.destinations.iter().map(begin).collect::<Result<_>>()? })
     }
 }
 
 impl ReportFiles {
-    /// Reports; `table` is the text for people.
-    pub fn write(self, report: &Report, table: impl Fn(&Report) -> String) -> Result<()> {
+    /// Reports; `table` is the text for people, and `status` what the run will end with.
+    pub fn write(self, report: &Report, status: u8, table: impl Fn(&Report) -> String) -> Result<()> {
         for (format, mut file) in self.files {
             // Colours are for terminals.
             file.write(&anstream::adapter::strip_str(&text(report, format, &table)).to_string())?;
             file.keep()?;
         }
-        super::print(&text(report, self.format, &table))
+        match (self.quiet, self.format) {
+            (true, _) if status == 0 => Ok(()),
+            (true, RunFormat::Table) => super::print(&report::red_table(report, super::width())),
+            // A part of a document is none.
+            (true | false, format) => super::print(&text(report, format, &table)),
+        }
     }
 }
 
@@ -87,5 +99,6 @@ fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -
         RunFormat::Tap => report::tap(report),
         RunFormat::Github => report::github(report),
         RunFormat::Markdown => report::markdown(report),
+        RunFormat::Sarif => report::sarif(report),
     }
 }

@@ -10,6 +10,9 @@ mod measure;
 mod parity;
 mod reason;
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::net::Family;
@@ -20,7 +23,7 @@ pub use measure::{Subject, measure};
 pub use parity::{Decision, Disparity};
 
 /// What is found in the rulesets of a host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Findings {
     /// Rules that nothing reaches: LOG rules first, then those that drop, then the rest, each in the order of the file.
     pub unreachable: Vec<Unreachable>,
@@ -34,7 +37,7 @@ pub struct Findings {
 }
 
 /// Where a rule stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Place {
     /// Its family.
     pub family: Family,
@@ -53,7 +56,7 @@ pub struct Place {
 }
 
 /// A rule that nothing reaches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unreachable {
     /// How much it matters.
     pub severity: Severity,
@@ -88,6 +91,17 @@ impl Severity {
     }
 }
 
+impl JsonSchema for Severity {
+    fn schema_name() -> Cow<'static, str> {
+        "Severity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = [Severity::DeadLog, Severity::DeadDrop, Severity::Dead].map(Severity::as_str);
+        json_schema!({ "description": "What a rule that is never reached would have done.", "enum": words })
+    }
+}
+
 impl Serialize for Severity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -95,7 +109,7 @@ impl Serialize for Severity {
 }
 
 /// A rule or policy that took packets which another rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InFront {
     /// Its table.
     pub table: String,
@@ -114,7 +128,7 @@ pub struct InFront {
 }
 
 /// A rule that nothing reached, without a proof that nothing can.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotProvable {
     /// The rule.
     #[serde(flatten)]
@@ -124,7 +138,7 @@ pub struct NotProvable {
 }
 
 /// One sweep.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Swept {
     /// The family.
     pub family: Family,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::measure::Subject;
@@ -20,7 +21,7 @@ use crate::scan::Technique;
 use crate::sweep::{Direction, Headers, Lead, Plan, Response, Sender, Stimulus};
 
 /// Packets that one family lets in and the other keeps out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Disparity {
     /// The family that lets them in.
     pub lets_in: Family,
@@ -36,7 +37,7 @@ pub struct Disparity {
 }
 
 /// The last rule or policy on a packet's way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Decision {
     /// The file; none where the ruleset has no such chain, and the kernel's own policy decided.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! What a lab is made with, whatever stands in it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::iptables::{Backend, Flavour, Iptables};
@@ -20,7 +21,7 @@ pub struct Equipment {
 }
 
 /// What lies between prober and host (Documentation/networking/tuntap.rst).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkMode {
     /// Ethernet frames: MAC addresses, ARP, neighbour discovery.
@@ -46,7 +47,7 @@ impl LinkMode {
 }
 
 /// How the lines of LOG rules are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capture {
     /// As the kernel prints them, from `/dev/kmsg`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::draft::Draft;
@@ -10,7 +11,7 @@ use super::{address, clauses, flags, interface, limit, log, order, ports, protoc
 
 /// A kind of mistake. The ones about LOG come first: where one of them makes the same text as a general one, it says
 /// more about what was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operator {
     /// A LOG rule is missing.

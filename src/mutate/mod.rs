@@ -8,9 +8,11 @@ mod effect;
 mod telling;
 mod trial;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::error::{InputError, Result};
@@ -24,7 +26,7 @@ use crate::run::workforce::Workforce;
 use crate::scenario::Scenario;
 
 /// What was found of one scenario.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MutationReport {
     /// What the scenario proves.
     pub scenario: String,
@@ -40,7 +42,7 @@ pub struct MutationReport {
 }
 
 /// A mutant that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Tried {
     /// The kind of mistake.
     pub operator: Operator,
@@ -93,6 +95,16 @@ impl Fate {
     }
 }
 
+impl JsonSchema for Fate {
+    fn schema_name() -> Cow<'static, str> {
+        "MutantFate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        FateRecord::json_schema(generator)
+    }
+}
+
 impl Serialize for Fate {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let (by, row, differs, because) = match self {
@@ -105,8 +117,10 @@ impl Serialize for Fate {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FateRecord<'a> {
+    /// killed, survived, equivalent or refused
+    #[schemars(extend("enum" = ["killed", "survived", "equivalent", "refused"]))]
     fate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a String>,
@@ -119,7 +133,7 @@ struct FateRecord<'a> {
 }
 
 /// How many mutants ended how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
     /// All of them.
     pub mutants: usize,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, Host, SCHEMA};
@@ -19,7 +20,7 @@ use crate::sweep::Direction;
 use pnet_packet::tcp::TcpFlags;
 
 /// A report of `exec`, as the JSON shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Exec {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -46,7 +47,7 @@ pub struct Exec {
 }
 
 /// How the tool ended.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct ToolStatusRecord {
     /// Its exit status, when it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +62,7 @@ pub struct ToolStatusRecord {
 }
 
 /// Frames that met the same.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Group {
     /// `to-host`, or `from-host` for what the host sent by itself.
     pub direction: Way,
@@ -101,7 +102,7 @@ pub struct Group {
 }
 
 /// Which way a frame went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// The tool sent it.
@@ -111,7 +112,7 @@ pub enum Way {
 }
 
 /// A line of the kernel's log.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LoggedLine {
     /// The frame that caused it, by its place in `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,7 +123,7 @@ pub struct LoggedLine {
 }
 
 /// A way through the rules.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PathRecord {
     /// Rules and policies, in order.
     pub steps: Vec<Step>,
@@ -134,7 +135,7 @@ pub struct PathRecord {
 }
 
 /// One frame, without its bytes: those are in the capture.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FrameRecord {
     /// Seconds since the first frame.
     pub seconds: f64,
@@ -162,7 +163,7 @@ pub struct FrameRecord {
 }
 
 /// A packet of the host that never came to the link.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HeldBackRecord {
     /// The frame that the host was dealing with, by its place in `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::explained::wrapped;
@@ -13,7 +14,7 @@ use crate::path::Path;
 use crate::visible::visible;
 
 /// What two flavours did, compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Flavours {
     /// Who was compared; the report around this is the first one's.
     pub compared: [Flavour; 2],
@@ -22,7 +23,7 @@ pub struct Flavours {
 }
 
 /// A flavour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Flavour {
     /// What it writes to.
     pub backend: Backend,
@@ -31,7 +32,7 @@ pub struct Flavour {
 }
 
 /// Something that two flavours do not do alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Difference {
     /// The scenario's file, in a run.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 //! one annotation: GitHub shows few of them.
 
 use super::Report;
-use super::verdicts::{Case, Suite, suites};
+use super::verdicts::{Case, Suite, is_a_file, origin, suites};
 use super::whereabouts::whereabouts;
 use crate::check::{Check, Outcome};
 
@@ -13,30 +13,24 @@ pub fn github(report: &Report) -> String {
 }
 
 fn annotations(suite: &Suite) -> Vec<String> {
-    let mut groups: Vec<(String, Vec<&Case>)> = Vec::new();
-    for case in suite.cases.iter().filter(|case| case.is_red()) {
-        let key = format!("{} {}", case.outcome, case.details());
-        match groups.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, cases)) => cases.push(case),
-            None => groups.push((key, vec![case])),
-        }
-    }
-    groups.iter().map(|(_, cases)| annotation(suite, cases)).collect()
+    suite.alike(Case::is_red).iter().map(|cases| annotation(suite, cases)).collect()
 }
 
 fn annotation(suite: &Suite, cases: &[&Case]) -> String {
     let first = cases[0];
-    let place = match first.place {
-        Some(place) => {
-            format!("file={},line={},", property(&place.file.display().to_string()), place.line.unwrap_or(1))
+    let place = match origin(first.place, suite.file) {
+        (path, line) if is_a_file(path) => {
+            format!("file={},line={},", property(&path.display().to_string()), line.unwrap_or(1))
         }
-        None if suite.file.is_empty() => String::new(),
-        None => format!("file={},line=1,", property(suite.file)),
+        // An annotation without a place is shown with the job.
+        _ => String::new(),
     };
     let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };
     let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
     let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
-    let message = format!("{what}: {}\n{}", first.message(), first.details());
+    // Of what did not run the message says why already.
+    let details = if first.outcome == Outcome::NotRun { String::new() } else { first.details() };
+    let message = format!("{what}: {}\n{details}", first.message());
     let title = property(&format!("{kind}: {}", suite.name));
     format!("::error {place}title={title}::{}\n", data(message.trim_end()))
 }

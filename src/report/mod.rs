@@ -16,6 +16,8 @@ mod mutation;
 pub mod nmap;
 mod paths;
 mod pcapng;
+mod sarif;
+mod schema;
 mod selftest;
 mod slots;
 mod syslog;
@@ -27,6 +29,7 @@ mod whereabouts;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::alike::{Alike, Gathering};
@@ -39,7 +42,7 @@ use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
 use crate::observation::{Connection, Decoy, LogRecord, Observation};
-use crate::path::Path;
+use crate::path::{Path, Step};
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
 pub use crate::run::Host;
@@ -57,16 +60,18 @@ pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
 pub use pcapng::{CaptureInterface, CaptureWriter, CapturedFrame};
+pub use sarif::sarif;
+pub use schema::{result_schema, scenario_schema, sensor_schema};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
-pub use table::{run_table, scan_table};
+pub use table::{red_table, run_table, scan_table};
 pub use tap::tap;
 
 /// The version of the JSON report; changes are additive within one.
 pub const SCHEMA: u32 = 1;
 
 /// A report of `run` or `scan`, as the JSON shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -99,7 +104,7 @@ pub struct Report {
 }
 
 /// Where it was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Environment {
     /// `uname -r`.
     pub kernel: String,
@@ -116,7 +121,7 @@ pub struct Environment {
 }
 
 /// One probe, or several that are equal but for their port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProbeRecord {
     /// The scenario's file, in a run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,9 +157,11 @@ pub struct ProbeRecord {
     pub connection: Option<Connection>,
     /// The rules and policies on the probe's way, in order.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    #[schemars(with = "Option<Vec<Step>>")]
     pub path: Option<Arc<Path>>,
     /// Those on the way of the host's answer.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    #[schemars(with = "Option<Vec<Step>>")]
     pub answer_path: Option<Arc<Path>>,
     /// What conntrack made of the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +178,7 @@ pub struct ProbeRecord {
 }
 
 /// What the probe of a decoy brought about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DecoyRecord {
     /// The address that it came from.
     pub source: IpAddr,
@@ -183,6 +190,7 @@ pub struct DecoyRecord {
     pub followup: Vec<LogRecord>,
     /// The rules and policies on its probe's way, in order.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
+    #[schemars(with = "Option<Vec<Step>>")]
     pub path: Option<Arc<Path>>,
     /// What the filter did with it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,7 +212,7 @@ fn steps<S: Serializer>(path: &Option<Arc<Path>>, serializer: S) -> Result<S::Ok
 }
 
 /// A scenario of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Scenario {
     /// What it proves.
     pub name: String,
@@ -222,7 +230,7 @@ pub struct Scenario {
 }
 
 /// How many checks had which outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Scenarios.
     pub scenarios: usize,

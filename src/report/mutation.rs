@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use comfy_table::Table;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::new_table;
@@ -13,7 +14,7 @@ use crate::mutate::{Fate, MutationReport, Summary, Tried};
 use crate::visible::visible;
 
 /// A report of `mutate`, as the JSON shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Mutation {
     /// [`SCHEMA`].
     pub schema: u32,

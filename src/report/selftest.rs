@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::new_table;
@@ -11,7 +12,7 @@ use crate::selftest::{Outcome, Row, SelfTest};
 use crate::visible::visible;
 
 /// A self-test, as the JSON shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SelfTestReport {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -26,7 +27,7 @@ pub struct SelfTestReport {
 }
 
 /// How many faults had which outcome; the control is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SelfTestSummary {
     /// Faults.
     pub faults: usize,

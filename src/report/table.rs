@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::whereabouts::{scan, whereabouts};
-use super::{Environment, ProbeRecord, Report, Scenario, Summary, exercised, explained, paths};
+use super::{Environment, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block, paths};
 use crate::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::Family;
@@ -14,23 +14,22 @@ use crate::port::{Port, PortSet};
 use crate::scan::Technique;
 use crate::visible::visible;
 
+/// Of a run only what is mismatched or did not run, and why; nothing where all is well.
+pub fn red_table(report: &Report, width: u16) -> String {
+    let mut text = if report.flavours_differ() { flavours_block(report, width) } else { String::new() };
+    for scenario in report.scenarios.iter().flatten().filter(|scenario| scenario.outcome.is_red()) {
+        let checks = scenario.checks.iter().filter(|check| check.outcome.is_red()).cloned().collect();
+        text.push_str(&block(&Scenario { checks, coverage: Vec::new(), ..scenario.clone() }, width));
+    }
+    text
+}
+
 /// The report of a run, at most `width` columns wide, with ANSI styles (the caller strips them where there is no
 /// terminal).
 pub fn run_table(report: &Report, width: u16) -> String {
     let mut text = String::new();
     for scenario in report.scenarios.iter().flatten() {
-        let style = style(scenario.outcome);
-        let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
-        let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
-        for table in checks_tables(scenario, width) {
-            let _ = writeln!(text, "{}", table.trim_fmt());
-        }
-        if let Some(reasons) = reasons_table(scenario, width) {
-            let _ = writeln!(text, "{}", reasons.trim_fmt());
-        }
-        text.push_str(&explained::blocks(&scenario.checks, width));
-        text.push_str(&exercised::block(&scenario.coverage, width));
-        text.push('\n');
+        text.push_str(&block(scenario, width));
     }
     if let Some(line) = report.not_applicable {
         let _ = writeln!(text, "{line}");
@@ -39,6 +38,22 @@ pub fn run_table(report: &Report, width: u16) -> String {
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
     }
+    text
+}
+
+fn block(scenario: &Scenario, width: u16) -> String {
+    let (mut text, style) = (String::new(), style(scenario.outcome));
+    let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
+    let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
+    for table in checks_tables(scenario, width) {
+        let _ = writeln!(text, "{}", table.trim_fmt());
+    }
+    if let Some(reasons) = reasons_table(scenario, width) {
+        let _ = writeln!(text, "{}", reasons.trim_fmt());
+    }
+    text.push_str(&explained::blocks(&scenario.checks, width));
+    text.push_str(&exercised::block(&scenario.coverage, width));
+    text.push('\n');
     text
 }
 

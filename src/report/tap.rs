@@ -12,6 +12,10 @@ pub fn tap(report: &Report) -> String {
     let suites = suites(report);
     let cases = || suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite.file, case)));
     let mut text = format!("TAP version 14\n1..{}\n", cases().count());
+    if cases().next().is_none() {
+        // "1..0" is how a producer says that there is nothing to run.
+        text = "TAP version 14\n1..0 # skip no checks\n".to_owned();
+    }
     for (number, (file, case)) in (1..).zip(cases()) {
         point(&mut text, number, file, case);
     }

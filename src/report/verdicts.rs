@@ -1,6 +1,8 @@
 //! What the formats for CI have in common: suites of cases, each with an outcome and the words that go with it. A scenario is
 //! a suite, and a check is a case; what two flavours of iptables do not do alike is a suite of its own.
 
+use std::path::Path;
+
 use super::flavours::{Difference, Flavours};
 use super::{Report, Scenario};
 use crate::check::{Check, Outcome};
@@ -42,6 +44,36 @@ pub struct Case<'a> {
 pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     let scenarios = report.scenarios.iter().flatten().map(of_scenario);
     scenarios.chain(report.flavours.iter().map(of_flavours)).collect()
+}
+
+/// Where a case is shown: at its rule, or, where the ruleset is in no file, at the file of its suite. The line, where one is
+/// known.
+pub fn origin<'a>(place: Option<&'a Place>, suite: &'a str) -> (&'a Path, Option<usize>) {
+    match place {
+        Some(place) if is_a_file(&place.file) => (&place.file, place.line),
+        _ => (Path::new(suite), None),
+    }
+}
+
+/// Whether a reader of the repository can open it: generated rulesets, built-in scenarios and standard input he cannot.
+pub fn is_a_file(path: &Path) -> bool {
+    let in_no_folder = ["<generated>", "<built-in>", "<none>", "-"].iter().any(|folder| path.starts_with(folder));
+    !in_no_folder && !path.as_os_str().is_empty()
+}
+
+impl<'a> Suite<'a> {
+    /// The cases that are `wanted`, those of one outcome and one explanation together, in their order.
+    pub fn alike(&self, wanted: impl Fn(&Case<'a>) -> bool) -> Vec<Vec<&Case<'a>>> {
+        let mut groups: Vec<(String, Vec<&Case<'a>>)> = Vec::new();
+        for case in self.cases.iter().filter(|case| wanted(case)) {
+            let key = format!("{} {}", case.outcome, case.details());
+            match groups.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, cases)) => cases.push(case),
+                None => groups.push((key, vec![case])),
+            }
+        }
+        groups.into_iter().map(|(_, cases)| cases).collect()
+    }
 }
 
 fn of_scenario(scenario: &Scenario) -> Suite<'_> {
@@ -112,10 +144,7 @@ impl Case<'_> {
 
     /// Whether it keeps the run from being green.
     pub fn is_red(&self) -> bool {
-        match self.outcome {
-            Outcome::Mismatched | Outcome::NotRun => true,
-            Outcome::Known | Outcome::Matched => false,
-        }
+        self.outcome.is_red()
     }
 }
 

@@ -129,6 +129,29 @@ impl Job {
         Ok((report, evidence))
     }
 
+    /// The report of a scenario that was not begun: whatever it asks, nobody knows.
+    pub fn not_started(&self, why: &str) -> ScenarioReport {
+        let mut checks = self.cell_checks(&[]);
+        checks.extend(self.burst_checks(&[], &[]));
+        checks.extend(self.plan.too_long.iter().map(compare::too_long));
+        checks.extend(self.packet_checks(&[]));
+        for check in &mut checks {
+            check.outcome = Outcome::NotRun;
+            check.observed = None;
+            check.why = why.to_owned();
+        }
+        ScenarioReport {
+            title: self.scenario.title.clone(),
+            file: self.scenario.source.name.clone(),
+            host: self.host(),
+            outcome: Outcome::NotRun,
+            checks,
+            coverage: Vec::new(),
+            probes: Vec::new(),
+            recordings: Vec::new(),
+        }
+    }
+
     /// Every check, in the order of the plan.
     pub fn checks(&self, evidence: &Evidence) -> Result<Vec<Check>> {
         let mut checks = self.cell_checks(&evidence.cells);

@@ -8,6 +8,7 @@ pub(crate) mod workforce;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::check::{Check, Outcome};
@@ -39,6 +40,16 @@ pub struct Settings {
     pub jobs: usize,
     /// Where vendors are looked up.
     pub vendors: Arc<VendorDb>,
+}
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// All scenarios are run.
+    TheEnd,
+    /// None is begun behind the first that is mismatched or did not run. Scenarios are run one after the other, so that it
+    /// is the same one however many labs there are at a time.
+    FirstFailure,
 }
 
 /// What a run found.
@@ -85,7 +96,7 @@ pub struct Recording {
 }
 
 /// The host of a scenario.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Host {
     /// Its MAC address; none on a link without them.
     pub mac: Option<Mac>,
@@ -97,22 +108,45 @@ pub struct Host {
     pub addresses: Vec<String>,
 }
 
-/// Runs the scenarios, several labs at a time.
+/// Runs the scenarios, several labs at a time. What was not begun is reported as not run.
 ///
 /// # Errors
 /// Rulesets that are refused, and everything that keeps a lab from measuring. The first error ends the run: no report
 /// is made of half a run.
-pub async fn run(scenarios: Vec<Scenario>, settings: Settings) -> Result<RunReport> {
+pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: Until) -> Result<RunReport> {
     let workforce = Workforce::new(settings.jobs);
     let jobs: Vec<Arc<Job>> =
         scenarios.into_iter().map(|scenario| Job::new(scenario, &settings).map(Arc::new)).collect::<Result<_>>()?;
-    let found = workforce.perform(&jobs).await?;
+    match until {
+        Until::TheEnd => perform(&jobs, &workforce).await,
+        Until::FirstFailure => until_first_failure(&jobs, &workforce).await,
+    }
+}
+
+async fn perform(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
+    let found = workforce.perform(jobs).await?;
     let weather = found.iter().find_map(|found| found.weather()).unwrap_or_default();
     let mut scenarios = Vec::with_capacity(jobs.len());
     for (job, found) in jobs.iter().zip(found) {
         let (mut report, evidence) = job.report(found)?;
-        patches::propose(job, &mut report, &evidence, &workforce).await?;
+        patches::propose(job, &mut report, &evidence, workforce).await?;
         scenarios.push(report);
     }
     Ok(RunReport { scenarios, weather })
+}
+
+async fn until_first_failure(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
+    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), weather: Weather::default() };
+    let mut failed = false;
+    for job in jobs {
+        if failed {
+            whole.scenarios.push(job.not_started("not started: --fail-fast"));
+            continue;
+        }
+        let one = perform(std::slice::from_ref(job), workforce).await?;
+        failed = one.scenarios.iter().any(|scenario| scenario.outcome.is_red());
+        whole.scenarios.extend(one.scenarios);
+        whole.weather = one.weather;
+    }
+    Ok(whole)
 }

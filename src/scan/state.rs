@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use pnet_packet::tcp::TcpFlags;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Technique;
@@ -13,7 +14,7 @@ use crate::net::{Family, Protocol};
 use crate::reply::{Body, Reply, Segment, Unreachable};
 
 /// The state of a port, as nmap names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PortState {
     /// A service accepts connections.
     #[serde(rename = "open")]
@@ -80,7 +81,7 @@ impl FromStr for PortState {
 }
 
 /// Why a port has its state, in nmap's words (`--reason`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// A SYN/ACK.
@@ -157,7 +158,7 @@ impl fmt::Display for Reason {
 }
 
 /// What a technique makes of one port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Verdict {
     /// The port state.
     pub state: PortState,

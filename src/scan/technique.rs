@@ -4,13 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use pnet_packet::tcp::TcpFlags;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PortState;
 use crate::net::Protocol;
 
 /// A scan technique of nmap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Technique {
     /// `-sS`: a lone SYN, the connection never completed.

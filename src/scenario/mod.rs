@@ -6,6 +6,7 @@
 mod discover;
 mod packets;
 mod row;
+mod schema;
 mod selection;
 mod subject;
 
@@ -16,6 +17,7 @@ use crate::sensor::{Host, ReadFile, Sensor, Table, beside, read_host, read_senso
 
 pub use discover::discover;
 pub use row::{ExpectRow, KnownRow};
+pub use schema::ScenarioShape;
 pub use selection::Selection;
 pub use subject::{Subject, SubjectError};
 

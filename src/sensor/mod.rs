@@ -6,6 +6,7 @@ mod limit;
 mod link_file;
 mod parse;
 mod prefix;
+mod schema;
 mod service;
 mod sshd_config;
 mod table;
@@ -20,6 +21,7 @@ pub use host::{ReadFile, read_host};
 pub use limit::read_limit;
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
+pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::beside;
 pub use table::{Key, Table, Value};
 

@@ -1,0 +1,173 @@
+//! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that is to blame, or at the scenario, with the
+//! tried patch as a fix; what is known, suppressed with its reason; what did not run; rules that nothing reaches; lint.
+//!
+//! Checks with one explanation share one result, as they share one annotation of [`super::github`]. Nothing of the machine is
+//! told, so that equal runs give equal files wherever they are done.
+
+mod fix;
+mod model;
+mod rules;
+mod uri;
+
+use std::path::Path;
+
+use super::verdicts::{Case, Suite, origin, suites};
+use super::whereabouts::whereabouts;
+use super::{Report, to_json};
+use crate::check::{Check, Outcome};
+use crate::findings::{Disparity, Findings};
+use crate::lint::Finding as Lint;
+
+use self::model::{
+    ArtifactChange, ArtifactLocation, Driver, Finding, Fix, Location, Log, LogicalLocation, PhysicalLocation, Region,
+    Run, Suppression, Tool,
+};
+use self::rules::Kind;
+
+/// The report as SARIF.
+pub fn sarif(report: &Report) -> String {
+    let mut results = Results { home: home(report), found: Vec::new() };
+    suites(report).iter().for_each(|suite| results.of_suite(suite));
+    report.findings.iter().for_each(|findings| results.of_findings(findings));
+    report.lint.iter().flatten().for_each(|lint| results.of_lint(lint));
+    to_json(&Log {
+        schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        version: "2.1.0",
+        runs: [results.into_run()],
+    })
+}
+
+/// What a ruleset that is in no file was made from: the sensor, or the scenario.
+fn home(report: &Report) -> String {
+    let first = report.scenarios.iter().flatten().next();
+    first.map(|scenario| scenario.file.clone()).unwrap_or_default()
+}
+
+struct Results {
+    home: String,
+    found: Vec<(Kind, Finding)>,
+}
+
+impl Results {
+    fn of_suite(&mut self, suite: &Suite) {
+        for cases in suite.alike(|case| case.outcome != Outcome::Matched) {
+            self.of_cases(suite, &cases);
+        }
+    }
+
+    fn of_cases(&mut self, suite: &Suite, cases: &[&Case]) {
+        let first = cases[0];
+        let kind = match (first.outcome, first.check) {
+            (Outcome::Known, _) => Kind::Known,
+            (Outcome::NotRun, _) => Kind::NotRun,
+            (Outcome::Mismatched | Outcome::Matched, None) => Kind::Flavours,
+            (Outcome::Mismatched | Outcome::Matched, Some(check)) => {
+                Kind::Mismatch(check.explanation.as_ref().map(|explanation| explanation.cause))
+            }
+        };
+        let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
+        let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
+        let (path, line) = origin(first.place, suite.file);
+        let mut found = at(path, line);
+        found.message = format!("{what}: {}\n{}", first.message(), first.why).trim_end().to_owned().into();
+        if first.outcome == Outcome::Known {
+            let justification = first.why.to_owned();
+            found.suppressions = vec![Suppression { kind: "external", status: "accepted", justification }];
+        }
+        found.fixes = fix(first).into_iter().collect();
+        self.take(kind, found);
+    }
+
+    fn of_findings(&mut self, findings: &Findings) {
+        for one in &findings.unreachable {
+            let words = format!("{}: {}\n{}", one.severity.as_str(), one.place.text, one.reason);
+            self.in_ruleset(Kind::Unreachable(one.severity), &one.place.file, one.place.line, words);
+        }
+        for one in &findings.not_provable {
+            let words = format!("not provable: {}\n{}", one.place.text, one.reason);
+            self.in_ruleset(Kind::NotProvable, &one.place.file, one.place.line, words);
+        }
+        findings.parity.iter().for_each(|one| self.of_disparity(one));
+    }
+
+    /// At what decided in the family that lets it in.
+    fn of_disparity(&mut self, one: &Disparity) {
+        let (open, closed) = match one.lets_in {
+            crate::net::Family::Ipv4 => (&one.ipv4, &one.ipv6),
+            crate::net::Family::Ipv6 => (&one.ipv6, &one.ipv4),
+        };
+        let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
+        let packets = one.packets.join(", ");
+        let words = format!(
+            "{} lets in what the other family keeps out: {packets}{ports}\nlets it in: {}\nkeeps it out: {}",
+            one.lets_in, open.text, closed.text
+        );
+        let file = open.file.as_deref().unwrap_or("<none>/");
+        self.in_ruleset(Kind::Parity, file, open.line.unwrap_or(1), words);
+    }
+
+    fn of_lint(&mut self, one: &Lint) {
+        let fix = one.fix.as_ref().map(|fix| format!("\nfix: {fix}")).unwrap_or_default();
+        let words = format!("{}{fix}", one.message);
+        self.in_ruleset(Kind::Lint(one.rule), &one.file.to_string_lossy(), one.line, words);
+    }
+
+    fn in_ruleset(&mut self, kind: Kind, file: &str, line: usize, words: String) {
+        let mut found = match super::verdicts::is_a_file(Path::new(file)) {
+            true => at(Path::new(file), Some(line)),
+            false => at(Path::new(&self.home), None),
+        };
+        found.message = words.into();
+        self.take(kind, found);
+    }
+
+    fn take(&mut self, kind: Kind, found: Finding) {
+        self.found.push((kind, Finding { rule_id: kind.id(), level: kind.level(), ..found }));
+    }
+
+    /// Rules are those that something was found by, in the order of their names.
+    fn into_run(self) -> Run {
+        let mut rules: Vec<_> = self.found.iter().map(|(kind, _)| kind.rule()).collect();
+        rules.sort_by(|one, other| one.id.cmp(&other.id));
+        rules.dedup();
+        let index = |id: &str| rules.iter().position(|rule| rule.id == id).expect("its rule is there");
+        let results = self.found.into_iter().map(|(_, found)| Finding { rule_index: index(&found.rule_id), ..found });
+        let results = results.collect();
+        let driver = Driver { name: "scanlab", semantic_version: env!("CARGO_PKG_VERSION"), rules };
+        Run { tool: Tool { driver }, column_kind: "unicodeCodePoints", results }
+    }
+}
+
+/// A result there, of which nothing else is said yet.
+fn at(path: &Path, line: Option<usize>) -> Finding {
+    let region = Region { start_line: line.unwrap_or(1), start_column: None, end_line: None, end_column: None };
+    let name = path.display().to_string();
+    let location = if super::verdicts::is_a_file(path) {
+        let artifact_location = ArtifactLocation { uri: uri::uri(path) };
+        let physical_location = Some(PhysicalLocation { artifact_location, region });
+        Some(Location { physical_location, logical_locations: Vec::new() })
+    } else {
+        // What is built in stands in no file.
+        let fully_qualified_name = if name.is_empty() { "iptables".to_owned() } else { name };
+        Some(Location { physical_location: None, logical_locations: vec![LogicalLocation { fully_qualified_name }] })
+    };
+    Finding {
+        rule_id: String::new(),
+        rule_index: 0,
+        level: model::Level::Error,
+        message: String::new().into(),
+        locations: location.into_iter().collect(),
+        suppressions: Vec::new(),
+        fixes: Vec::new(),
+    }
+}
+
+/// The tried patch, where there is a file to be patched.
+fn fix(case: &Case) -> Option<Fix> {
+    let (patch, place) = (case.patch?, case.place?);
+    let file = super::verdicts::is_a_file(&place.file).then_some(&place.file)?;
+    let replacements = fix::replacements(&patch.diff)?;
+    let artifact_location = ArtifactLocation { uri: uri::uri(file) };
+    let description = format!("{} (tried)", patch.words).into();
+    Some(Fix { description, artifact_changes: [ArtifactChange { artifact_location, replacements }] })
+}

@@ -1,0 +1,164 @@
+//! What can be found, as SARIF's rules: each kind of mismatch, of finding and of lint, with what it means and what to do.
+
+use super::model::{Configuration, Level, Rule};
+use crate::explanation::Cause;
+use crate::findings::Severity;
+use crate::lint::FindingKind;
+
+/// A kind of result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Observed is not what was expected; the cause, where it is known.
+    Mismatch(Option<Cause>),
+    /// A mismatch that the scenario knows of.
+    Known,
+    /// A check that did not run.
+    NotRun,
+    /// Two flavours of iptables do not do alike.
+    Flavours,
+    /// A rule that nothing reaches.
+    Unreachable(Severity),
+    /// A rule that nothing reached, without a proof.
+    NotProvable,
+    /// What one family lets in and the other keeps out.
+    Parity,
+    /// Something in the text of a ruleset that is known to go wrong.
+    Lint(FindingKind),
+}
+
+impl Kind {
+    /// The rule.
+    pub fn rule(self) -> Rule {
+        Rule {
+            id: self.id(),
+            short_description: self.meaning().to_owned().into(),
+            help: self.help().to_owned().into(),
+            default_configuration: Configuration { level: self.level() },
+        }
+    }
+
+    /// `mismatch/earlier-rule`
+    pub fn id(self) -> String {
+        match self {
+            Kind::Mismatch(None) => "mismatch/unexplained".to_owned(),
+            Kind::Mismatch(Some(cause)) => format!("mismatch/{}", word(cause)),
+            Kind::Known => "known".to_owned(),
+            Kind::NotRun => "not-run".to_owned(),
+            Kind::Flavours => "mismatch/flavours".to_owned(),
+            Kind::Unreachable(severity) => format!("finding/{}", severity.as_str().replace(' ', "-").to_lowercase()),
+            Kind::NotProvable => "finding/not-provable".to_owned(),
+            Kind::Parity => "finding/parity".to_owned(),
+            Kind::Lint(kind) => format!("lint/{kind}"),
+        }
+    }
+
+    /// How much it matters.
+    pub fn level(self) -> Level {
+        match self {
+            Kind::Mismatch(_) | Kind::NotRun | Kind::Flavours => Level::Error,
+            Kind::Unreachable(Severity::DeadLog | Severity::DeadDrop) | Kind::Parity | Kind::Lint(_) => Level::Warning,
+            Kind::Unreachable(Severity::Dead) | Kind::NotProvable | Kind::Known => Level::Note,
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Kind::Mismatch(cause) => cause.map_or("The firewall does not do what is expected of it.", of_cause),
+            Kind::Known => "A mismatch that the scenario knows of.",
+            Kind::NotRun => "A check that did not run.",
+            Kind::Flavours => "iptables-nft and iptables-legacy do not do the same.",
+            Kind::Unreachable(Severity::DeadLog) => {
+                "A rule that would log, and that no packet can reach: a blind spot."
+            }
+            Kind::Unreachable(Severity::DeadDrop) => "A rule that would drop or reject, and that no packet can reach.",
+            Kind::Unreachable(Severity::Dead) => "A rule that no packet can reach.",
+            Kind::NotProvable => "A rule that no packet reached, without a proof that none can.",
+            Kind::Parity => "One of IPv4 and IPv6 lets in what the other keeps out.",
+            Kind::Lint(kind) => of_lint(kind),
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Kind::Mismatch(Some(Cause::NoRuleset)) => {
+                "Give the family a ruleset: without one the kernel accepts everything."
+            }
+            Kind::Mismatch(_) => {
+                "The message names the rule that took the packet and the one that was meant to. Where a patch has been tried, \
+                 it is the fix of this result. If the ruleset is right, change the expectation in the scenario."
+            }
+            Kind::Known => {
+                "The reason stands in the [[known]] row of the scenario. Remove the row when the ruleset is mended."
+            }
+            Kind::NotRun => {
+                "What was not checked may be wrong: run it where it can be measured (`scanlab doctor` tells how)."
+            }
+            Kind::Flavours => {
+                "Write the rule in a way that both flavours read alike, or pin the flavour with --iptables."
+            }
+            Kind::Unreachable(_) => "Move the rule in front of those that take its packets, or remove it.",
+            Kind::NotProvable => "The message says what is missing for a proof.",
+            Kind::Parity => "Give both families the same rules, unless the difference is meant.",
+            Kind::Lint(_) => "The message says what happens and what to write in its place.",
+        }
+    }
+}
+
+fn of_cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::EarlierRule => "A rule in front of the one that was meant takes the packet.",
+        Cause::LogBehindVerdict => "The LOG stands behind the rule that takes what it would log.",
+        Cause::ConntrackState => "Conntrack calls the packet something else than the rule asks for.",
+        Cause::NatTable => "The rule stands in the nat table, which sees only the first packet of a flow.",
+        Cause::TcpFlags => "The rule looks for other TCP flags.",
+        Cause::OtherMatch => "Another match of the rule does not fit: port, protocol, interface or address.",
+        Cause::TooBroad => "A rule takes a packet that it should not.",
+        Cause::LoggedTwice => "Two rules log the packet with the same prefix.",
+        Cause::Reject => "A REJECT tells the scanner more than silence would.",
+        Cause::LimitSpent => "The limit of the rule is used up.",
+        Cause::LimitFirst => "The limit is asked before the other matches of the rule, so that any packet uses it up.",
+        Cause::LimitOnVerdict => "The rule that drops carries a limit: what is more falls through.",
+        Cause::OtherRate => "The rule has another rate, or none.",
+        Cause::Policy => "No rule takes the packet: the policy does.",
+        Cause::NoRuleset => "There is no ruleset for the family.",
+        Cause::NoRule => "There is no rule that was meant to take the packet.",
+        Cause::OtherPrefix => "The rule logs with another prefix.",
+        Cause::ChainNotReached => "Nothing jumps to the chain of the rule.",
+        Cause::AnswerTaken => "The host's answer is taken on its way out.",
+        Cause::FollowupTaken => "A packet that follows in the conversation is taken.",
+        Cause::NotListening => "The ruleset lets the packet in, and nothing listens.",
+        Cause::Listening => "The ruleset lets the packet in, and something listens.",
+        Cause::Vanished => "The packet is gone between two hooks, and no rule took it.",
+    }
+}
+
+fn of_lint(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::PrefixTooLong => "A log prefix of more than 29 bytes is cut off.",
+        FindingKind::PrefixWithoutBlank => "A log prefix without a blank at its end runs into what follows it.",
+        FindingKind::Typography => "Quotes, dashes or blanks of a word processor.",
+        FindingKind::GluedInterface => "The dash of the option is read as part of the interface's name.",
+        FindingKind::LimitOnDeny => "A rate limit on DROP or REJECT lets through what is more.",
+        FindingKind::LimitBeforeMatch => {
+            "A rate limit that is asked before the other matches is used up by any packet."
+        }
+        FindingKind::XmasAllFlags => "All flags are not what nmap calls Xmas: FIN, PSH and URG.",
+        FindingKind::SynBeforeAccept => "A rule against SYN scans stands before the rules that accept connections.",
+        FindingKind::ScanBehindInvalid => {
+            "A rule for packets that conntrack calls INVALID stands behind one that takes them all."
+        }
+        FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
+        FindingKind::LogBehindVerdict => "A LOG stands behind a rule that lets none of its packets through.",
+        FindingKind::NoLoopback => "The host cannot talk to itself.",
+        FindingKind::NoEstablished => "Answers to the host, and the rest of every connection, are denied.",
+        FindingKind::NoNeighbours => "Neighbour discovery is denied: nothing reaches the host over IPv6.",
+        FindingKind::NoIpv6 => "There are no rules for IPv6.",
+        FindingKind::NoIpv6Twin => "A rule for IPv4 that IPv6 lacks.",
+    }
+}
+
+/// The name that is also in JSON: `earlier-rule`.
+fn word(cause: Cause) -> String {
+    let value = serde_json::to_value(cause).expect("a word");
+    value.as_str().expect("a word").to_owned()
+}

@@ -1,0 +1,69 @@
+//! JSON Schemas (draft 2020-12), made from the types that JSON is printed from and from the shapes that files are read in.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Exec, Mutation, Report, SelfTestReport};
+use crate::scenario::ScenarioShape;
+use crate::sensor::SensorFileShape;
+
+/// Whatever scanlab prints as JSON. Changes are additive within one `schema`: what is not said here may come.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "scanlab result, schema 1")]
+#[serde(untagged)]
+// Nobody makes one: it is there for its schema.
+#[allow(dead_code, clippy::large_enum_variant)]
+enum Printed {
+    Report(Report),
+    Mutation(Mutation),
+    Exec(Exec),
+    SelfTest(SelfTestReport),
+}
+
+/// Of what `run`, `check`, `scan`, `mutate`, `exec` and `selftest` print with `--format json`.
+pub fn result_schema() -> Schema {
+    schema_of::<Printed>()
+}
+
+/// Of a scenario's file.
+pub fn scenario_schema() -> Schema {
+    without_null(schema_of::<ScenarioShape>())
+}
+
+/// Of a sensor's file.
+pub fn sensor_schema() -> Schema {
+    without_null(schema_of::<SensorFileShape>())
+}
+
+fn schema_of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// TOML has no null.
+fn without_null(mut schema: Schema) -> Schema {
+    RecursiveTransform(forbid_null).transform(&mut schema);
+    schema
+}
+
+fn forbid_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [only] = &types[..] {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    let is_null = |one: &Value| one.get("type").is_some_and(|one| one == "null");
+    let Some(Value::Array(choices)) = object.get("anyOf") else { return };
+    if let [only, null] = &choices[..]
+        && is_null(null)
+    {
+        let only = only.as_object().cloned().unwrap_or_default();
+        object.remove("anyOf");
+        object.extend(only.into_iter().filter(|(key, _)| key != "description"));
+    }
+}

@@ -1,0 +1,180 @@
+//! The shape of `[sensor]` and `[host]`, as a JSON Schema says it to an editor. What a schema cannot say (two services on one
+//! port, a prefix that is too long with its service's name) is said by the reader, with its place.
+//!
+//! The reader takes a file apart by hand, for the sake of its messages; `tests/schema.rs` holds its keys against these.
+
+// Nobody makes any of these: they are there for their schema.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A sensor's file: the intent, and the machine that it is for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "scanlab sensor")]
+#[serde(deny_unknown_fields)]
+pub struct SensorFileShape {
+    sensor: SensorShape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<HostShape>,
+}
+
+/// What its owner means the firewall to do.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Sensor")]
+pub struct SensorShape {
+    /// Ports of the management SSH server: accepted, not logged. "auto" reads them from sshd_config; an empty list locks
+    /// you out.
+    ssh: SshShape,
+    /// Where "auto" reads the port of the SSH server: /etc/ssh/sshd_config unless another file is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sshd_config: Option<String>,
+    /// Services that are logged, then accepted: a name, which is in the log prefix, and its port or ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    honeypot: Option<BTreeMap<String, PortsShape>>,
+    /// Services that are logged, then dropped: a name, which is in the log prefix, and its port or ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watched: Option<BTreeMap<String, PortsShape>>,
+    /// Techniques that are logged as scans; all of them unless some are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    scans: Option<Vec<LoggedScan>>,
+    /// How often each LOG rule logs: 5/min with a burst of 5 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitShape>,
+    /// What every log prefix starts with, a blank at its end: "<IPT> " unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 29), regex(pattern = "^[^-].* $|^ $"))]
+    prefix: Option<String>,
+    /// What is denied by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deny: Option<DenyShape>,
+    /// The order of the rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<OrderShape>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename = "Ssh")]
+enum SshShape {
+    Ports(PortsShape),
+    Auto(Auto),
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Auto {
+    /// As sshd_config says.
+    Auto,
+}
+
+/// A port, or a list of ports.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename = "Ports")]
+enum PortsShape {
+    One(#[schemars(range(min = 1, max = 65535))] u16),
+    Many(#[schemars(extend("items" = {"type": "integer", "minimum": 1, "maximum": 65535}))] Vec<u16>),
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum LoggedScan {
+    /// FIN, PSH and URG: `nmap -sX`.
+    Xmas,
+    /// No flag at all: `nmap -sN`.
+    Null,
+    /// FIN alone: `nmap -sF`.
+    Fin,
+    /// A lone SYN: `nmap -sS`.
+    Syn,
+    /// ACK alone: `nmap -sA`.
+    Ack,
+}
+
+/// A rate, as the limit match has it.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename = "Limit")]
+pub enum LimitShape {
+    /// With the burst that iptables gives it, 5.
+    Rate(Rate),
+    /// With a burst.
+    Full(FullLimit),
+}
+
+/// Such as 5/min.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename = "LimitRate")]
+#[schemars(extend("pattern" = "^[0-9]+/"))]
+pub struct Rate(String);
+
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "LimitAndBurst")]
+pub struct FullLimit {
+    /// Such as 5/min.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
+    /// So many packets match before the rate counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    burst: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase", rename = "Deny")]
+enum DenyShape {
+    /// TCP only, as the article has it.
+    Tcp,
+    /// Every protocol; loopback, ICMP errors and neighbour discovery are kept alive.
+    All,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase", rename = "Order")]
+enum OrderShape {
+    /// The order that works.
+    Hardened,
+    /// The rules as the article gives them, in its order.
+    Article,
+}
+
+/// The machine under test, and the link that the probes come over.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Host")]
+#[schemars(extend("not" = {"required": ["mac", "link"]}))]
+pub struct HostShape {
+    /// Its MAC address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    /// The systemd .link file that gives it its MAC address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    /// The vendor that its MAC address is to give away, as nmap would print it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    vendor: Option<String>,
+    /// Where it listens: where the sensor serves, unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<PortsShape>,
+    /// Its interface: eth0 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    interface: Option<String>,
+    /// Its addresses, with the length of their prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<AddressesShape>,
+    /// The addresses that probes come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prober: Option<AddressesShape>,
+}
+
+/// An address of each family.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Addresses")]
+pub struct AddressesShape {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v4: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v6: Option<String>,
+}
