@@ -114,6 +114,7 @@ pub mod port;
 pub mod port_selection;
 pub mod probe;
 pub mod rate;
+pub mod record;
 pub mod relayed;
 pub mod reply;
 pub mod report;

@@ -4,6 +4,7 @@
 //! folder of the scenario.
 
 mod discover;
+mod emit;
 mod packets;
 mod row;
 mod selection;
@@ -15,6 +16,7 @@ use crate::error::{InputError, Result, Source};
 use crate::sensor::{Host, ReadFile, Sensor, Table, beside, read_host, read_sensor};
 
 pub use discover::discover;
+pub use emit::quoted;
 pub use row::{ExpectRow, KnownRow};
 pub use selection::Selection;
 pub use subject::{Subject, SubjectError};

@@ -59,9 +59,13 @@ enum Choice {
 impl Plan {
     /// The sweep of `listing`, from the prober of `addresses` to their host.
     pub fn of(listing: &Listing, addresses: &Addresses) -> Plan {
-        let family = listing.family;
+        Plan::of_all(listing.family, &[listing], addresses)
+    }
+
+    /// One sweep for several rulesets of a family: whatever one of them tells apart.
+    pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> Plan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let rules: Vec<&Rule> = listing.rules().map(|(.., rule)| rule).collect();
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
         let prefixes = asked(&rules, |ask| match ask {
             Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
             _ => None,
@@ -78,9 +82,9 @@ impl Plan {
             messages: messages(&rules, family),
             protocols: protocols(&rules, family),
             octets: octets::all(),
-            few_octets: octets::distinguished(listing),
+            few_octets: octets::distinguished(&rules),
             tracks: rules.iter().any(|rule| rule.uses_conntrack()),
-            host_is_filtered: filters_the_host(listing),
+            host_is_filtered: listings.iter().any(|listing| filters_the_host(listing)),
             which_octets: Octets::All,
             is_complete: true,
         };
@@ -131,6 +135,12 @@ impl Plan {
         // What the host sends in the prober's connection comes from the port of its service.
         let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
         Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
+    }
+
+    /// Whether rules can tell this destination port from no other of many.
+    pub fn is_unnamed(&self, port: Port) -> bool {
+        let PortPoints { points, unnamed } = &self.destination_ports;
+        unnamed.contains(&port.0) && !points.contains(&port.0)
     }
 
     /// Where something has to listen, so that a SYN that is let in opens a connection.
