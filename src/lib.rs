@@ -91,6 +91,7 @@ pub mod cli;
 pub mod compare;
 pub mod conntrack;
 pub mod coverage;
+pub mod diff;
 pub mod discovery;
 pub mod error;
 pub mod expect;

@@ -2,6 +2,7 @@
 
 pub mod bar;
 mod check;
+pub mod diff;
 pub mod doctor;
 mod equipment;
 pub mod exec;
@@ -73,6 +74,8 @@ enum Command {
     Mutate(mutate::Options),
     /// Write the scenario that describes what a ruleset does today
     Record(record::Options),
+    /// Tell what behaves differently between two rulesets, by probes and not by text
+    Diff(diff::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
     Scan(Box<scan::Options>),
     /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
@@ -140,6 +143,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
+        Command::Diff(options) => diff::diff(options),
         Command::Record(options) => record::record(options),
         Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
         Command::Exec(options) => exec::exec(options),

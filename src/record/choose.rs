@@ -92,16 +92,13 @@ fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
         .zip(&swept.responses)
         .filter_map(|(stimulus, response)| {
             let packet = swept.plan.packet(stimulus, scanned.addresses).ok()?;
-            let packet = match (packet.what().destination(), scanned.stand_in) {
-                (Some(port), Some(stand_in)) if swept.plan.is_unnamed(port) => packet.to_port(stand_in),
-                _ => packet,
-            };
+            let packet = swept.plan.stood_in_for(packet, scanned.stand_in);
             let own = response.own.clone();
             let read = own.iter().map(|journey| as_measured(&swept.listing, journey, scanned)).collect();
             Some(Candidate { packet, own, read })
         })
         .collect();
-    candidates.sort_by_key(|candidate| plainness(&candidate.packet));
+    candidates.sort_by_key(|candidate| candidate.packet.plainness(scanned.stand_in));
     let mut seen = HashSet::new();
     candidates.retain(|candidate| seen.insert(candidate.packet));
     candidates
@@ -114,20 +111,25 @@ fn as_measured(listing: &Listing, journey: &Journey, scanned: &Scanned) -> Optio
     (read.fate == journey.path.fate && read.lines == lines).then_some(read)
 }
 
-/// What people think of first comes first.
-fn plainness(packet: &Packet) -> (Lead, Way, usize, Packet) {
-    const SYN: u8 = 2;
-    const ACK: u8 = 16;
-    const PSH_ACK: u8 = 24;
-    const FIN_ACK: u8 = 17;
-    const RST: u8 = 4;
-    const SYN_ACK: u8 = 18;
-    const USUAL: [u8; 6] = [SYN, ACK, PSH_ACK, SYN_ACK, FIN_ACK, RST];
-    let rank = match packet.what() {
-        What::Tcp { flags, .. } => USUAL.iter().position(|usual| *usual == flags).unwrap_or(USUAL.len()),
-        What::Udp { .. } | What::Icmp { .. } | What::Protocol(_) => 0,
-    };
-    (packet.lead(), packet.way(), rank, *packet)
+/// Where a packet comes from or goes to, as far as [`one_of_each`] cares: of other addresses those count of which
+/// something else becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Direct {
+    ToHost,
+    FromStranger,
+    FromHost,
+    Loopback,
+}
+
+impl Direct {
+    fn of(way: Way) -> Direct {
+        match way {
+            Way::ToHost => Direct::ToHost,
+            Way::From(_) => Direct::FromStranger,
+            Way::FromHost | Way::FromHostTo(_) => Direct::FromHost,
+            Way::OverLoopback | Way::HostToItself => Direct::Loopback,
+        }
+    }
 }
 
 /// The first of each kind for each thing that becomes of it.
@@ -143,7 +145,7 @@ fn one_of_each<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Candidate> {
         let end = candidate.own.last().map(|own| own.path.fate).unwrap_or(Fate::Vanished);
         let lines: Vec<String> =
             candidate.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
-        seen.insert((candidate.packet.way(), candidate.packet.lead(), kind(&candidate.packet), end, lines))
+        seen.insert((Direct::of(candidate.packet.way()), candidate.packet.lead(), kind(&candidate.packet), end, lines))
     };
     candidates.iter().filter(|candidate| is_new(candidate)).copied().collect()
 }
@@ -166,12 +168,6 @@ fn is_of_a_scan(packet: &Packet, ports: &PortSet) -> bool {
 
 fn is_tcp(technique: &&Technique) -> bool {
     technique.protocol() == crate::net::Protocol::Tcp
-}
-
-/// A port that no rule of any of these rulesets names, and on which nothing listens.
-pub fn stand_in<'a>(plans: impl Iterator<Item = &'a Plan> + Clone, listening: &[Port]) -> Option<Port> {
-    let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
-    ports.find(|port| !listening.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
 }
 
 /// The interfaces that rules name, and that are not `interface`: what comes over them is not asked about.

@@ -36,7 +36,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn head(mut self) -> Self {
-        let names: Vec<&str> = self.rulesets.iter().map(|ruleset| ruleset.name.as_str()).collect();
+        let names: Vec<String> = self.rulesets.iter().map(NamedRuleset::short).collect();
         let does = if names.len() == 1 { "does what it did" } else { "do what they did" };
         self.line(
             "# Recorded by `scanlab record`: what the ruleset does, measured, and with each row the rules that do it.",
@@ -208,20 +208,33 @@ impl Text<'_> {
         }
     }
 
+    /// Of rules that read alike in both families the text is told once.
     fn doings(&mut self, doings: &BTreeSet<(Family, Doing)>) {
         self.line("");
-        for (family, doing) in doings.iter().take(NAMED) {
-            self.line(&format!("# {}", self.doing(*family, doing)));
+        let mut told: Vec<(String, &str)> = Vec::new();
+        for (family, (line, text)) in doings {
+            let place = self.place(*family, *line);
+            match told.iter_mut().find(|(_, other)| other == text) {
+                Some((places, _)) => drop(write!(places, ", {place}")),
+                None => told.push((place, text)),
+            }
         }
-        if let Some(more) = doings.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            self.line(&format!("# and {more} more"));
+        for (places, text) in told.iter().take(NAMED) {
+            self.line(&visible(&format!("# {places} {text}")));
+        }
+        if told.len() > NAMED {
+            self.line(&format!("# and {} more", told.len() - NAMED));
         }
     }
 
     /// `rules.v4:5 -A INPUT -j DROP`
     fn doing(&self, family: Family, (line, text): &Doing) -> String {
-        let name = self.rulesets.iter().find(|ruleset| ruleset.family == family).map(|ruleset| ruleset.name.as_str());
-        visible(&format!("{}:{line} {text}", name.unwrap_or_default()))
+        visible(&format!("{} {text}", self.place(family, *line)))
+    }
+
+    fn place(&self, family: Family, line: usize) -> String {
+        let ruleset = self.rulesets.iter().find(|ruleset| ruleset.family == family);
+        format!("{}:{line}", ruleset.map(NamedRuleset::short).unwrap_or_default())
     }
 
     fn line(&mut self, line: &str) {

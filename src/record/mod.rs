@@ -57,6 +57,14 @@ pub struct NamedRuleset {
     pub name: String,
 }
 
+impl NamedRuleset {
+    /// The name of its file, without its folder.
+    fn short(&self) -> String {
+        let name = Path::new(&self.name).file_name().map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| self.name.clone())
+    }
+}
+
 /// How much is recorded.
 pub enum Depth {
     /// What reading finds worth a row.
@@ -115,7 +123,9 @@ impl Recording {
                 );
             }
             if !Lab::families().contains(family) {
-                return Err(CannotMeasure::NoFamily { family: *family, why: "the kernel has it not".to_owned() }.into());
+                return Err(
+                    CannotMeasure::NoFamily { family: *family, why: "the kernel does not have it".to_owned() }.into()
+                );
             }
         }
         Ok(())
@@ -183,7 +193,7 @@ impl Recorder<'_> {
         let plans: Vec<Plan> = listings.iter().map(|listing| Plan::of(listing, &host.addresses)).collect();
         let ports = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>());
         let ports: PortSet = ports.chain(host.listen.iter().copied()).collect();
-        let stand_in = choose::stand_in(plans.iter(), &host.listen);
+        let stand_in = Plan::stand_in(plans.iter(), &host.listen);
         let job = Arc::new(Job::new(self.recording.scenario(Vec::new()), self.settings)?);
         if job.plan.keeps_lists {
             // Lists of what was seen outlive a packet: a sweep would tell of itself.

@@ -119,31 +119,31 @@ fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
 /// The rows of limits: one probe for each rule.
 pub fn of_rates(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
     let mut rows: Vec<ScanRow> = Vec::new();
-    for ((technique, family, port), RateFact { effect, limit, rule }) in &facts.rates {
-        let doings = BTreeSet::from([(*family, rule.clone())]);
-        let ports: PortSet = [*port].into_iter().filter(|_| technique.has_ports()).collect();
-        let row = ScanRow {
-            techniques: vec![*technique],
-            ports,
-            families: vec![*family],
-            effect: effect.clone(),
-            limit: Some(*limit),
-            doings,
-        };
-        let is_like = |other: &&mut ScanRow| {
-            let same = |row: &ScanRow| (row.techniques.clone(), row.ports.clone(), row.effect.clone(), row.limit);
-            same(other) == same(&row) && !other.families.contains(family)
-        };
-        match rows.iter_mut().find(is_like) {
-            Some(other) => {
-                other.families.push(*family);
-                other.doings.extend(row.doings);
-            }
-            None => rows.push(row),
+    let keys: BTreeSet<(Technique, Port)> =
+        facts.rates.keys().map(|(technique, _, port)| (*technique, *port)).collect();
+    for (technique, port) in keys {
+        for family in families {
+            let Some(RateFact { effect, limit, rule }) = facts.rates.get(&(technique, *family, port)) else { continue };
+            let doings = BTreeSet::from([(*family, rule.clone())]);
+            let ports: PortSet = [port].into_iter().filter(|_| technique.has_ports()).collect();
+            let (effect, limit) = (effect.clone(), Some(*limit));
+            let row = ScanRow { techniques: vec![technique], ports, families: vec![*family], effect, limit, doings };
+            add_rate(&mut rows, row);
         }
     }
-    rows.iter_mut().for_each(|row| row.families.sort_by_key(|family| families.iter().position(|one| one == family)));
     rows
+}
+
+/// Families that agree on a port are told together.
+fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
+    let same = |row: &ScanRow| (row.techniques.clone(), row.ports.clone(), row.effect.clone(), row.limit);
+    match rows.iter_mut().find(|other| same(other) == same(&row)) {
+        Some(other) => {
+            other.families.extend(row.families);
+            other.doings.extend(row.doings);
+        }
+        None => rows.push(row),
+    }
 }
 
 /// The rows of packets of one topic.

@@ -1,5 +1,6 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod diff;
 mod exec;
 mod exec_text;
 mod exercised;
@@ -44,6 +45,7 @@ pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use diff::{DiffReport, diff_text};
 pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured, exec_text};
 pub use findings::findings_table;

@@ -18,6 +18,7 @@
 mod emit;
 mod error;
 mod parse;
+mod plain;
 #[cfg(test)]
 mod tests;
 
