@@ -147,7 +147,12 @@ fn one_of_each<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Candidate> {
             candidate.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
         seen.insert((Direct::of(candidate.packet.way()), candidate.packet.lead(), kind(&candidate.packet), end, lines))
     };
-    candidates.iter().filter(|candidate| is_new(candidate)).copied().collect()
+    // Over loopback an answer comes from a port that says nothing.
+    let says_something = |candidate: &&&Candidate| {
+        !(Direct::of(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
+            || candidate.packet.what().destination().is_none()
+    };
+    candidates.iter().filter(says_something).filter(|candidate| is_new(candidate)).copied().collect()
 }
 
 /// Whether a scan of these ports sends it.
