@@ -189,21 +189,35 @@ fn blamed(report: &Value) -> Vec<u64> {
     places.filter_map(|place| place["line"].as_u64()).collect()
 }
 
+/// Something for most kinds of mistakes, and few ports, so that little has to be sent.
+const SMALL: &str = "\
+*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -p tcp -m tcp --dport 22 --tcp-flags FIN,SYN,RST,ACK SYN -m limit --limit 5/min -j LOG --log-prefix \"ssh: \"
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 22,24 -j ACCEPT
+-A INPUT -p udp -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+";
+
 /// One mistake of each kind: some are none that a packet can tell, so the first that is counts.
 #[test]
 fn a_mistake_of_every_kind_is_found_and_its_rule_is_named() {
     let _machine = share_the_machine();
-    let source = Source { name: "a.v4".into(), text: RULES.into() };
+    let source = Source { name: "a.v4".into(), text: SMALL.into() };
     let mut kinds: BTreeMap<Operator, Vec<Mutant>> = BTreeMap::new();
     for mutant in mutants(&Listing::parse(Family::Ipv4, &source)).into_iter().filter(|one| one.equivalent.is_none()) {
         kinds.entry(mutant.operator).or_default().push(mutant);
     }
-    // There is no limit on a verdict here to lose its LOG, and so on: what the ruleset has no place for.
-    assert!(kinds.len() >= 24, "{:?}", kinds.keys());
+    // Of the others the ruleset has nothing to break.
+    assert!(kinds.len() >= 22, "{:?}", kinds.keys());
     let (kinds, failures) = (Mutex::new(kinds.into_iter()), Mutex::new(Vec::new()));
     let next = || kinds.lock().expect("nobody panics").next();
     thread::scope(|scope| {
-        for _ in 0..6 {
+        for _ in 0..8 {
             scope.spawn(|| {
                 while let Some((operator, mutants)) = next() {
                     if !mutants.iter().any(|mutant| is_found(&source, mutant)) {

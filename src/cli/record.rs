@@ -62,6 +62,7 @@ the same. `scanlab mutate` tells which mistakes it would not notice; --thorough 
 /// Records, and writes the scenario: as a whole or not at all.
 pub fn record(options: Options) -> Result<ExitCode> {
     let recording = recording(&options)?;
+    recording.check()?;
     let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
     let draft = options.output.as_deref().map(|path| draft(path, options.force)).transpose()?;
     super::warn_of_no_filter(recording.rulesets.iter().map(|ruleset| (ruleset.family, &ruleset.source)));

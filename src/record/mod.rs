@@ -24,8 +24,9 @@ use crate::check::{Check, Outcome};
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::iptables_save::Listing;
 use crate::lab::{Lab, Limits};
+use crate::mutant::{Mutant, Operator, mutants};
 use crate::mutate::{Fate, Progress, Sweeps, mutate};
-use crate::net::Family;
+use crate::net::{Addresses, Family};
 use crate::port::{Port, PortSet};
 use crate::run::Settings;
 use crate::run::checks::Evidence;
@@ -88,9 +89,8 @@ const ROUNDS: usize = 4;
 /// Records, and returns the text of the scenario.
 ///
 /// # Errors
-/// A ruleset that holds none or is refused, and everything that keeps a lab from measuring.
+/// A ruleset that is refused, and everything that keeps a lab from measuring.
 pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> Result<String> {
-    recording.check()?;
     let recorder = Recorder { recording: Arc::new(recording), settings, workforce: Workforce::new(settings.jobs) };
     let (ports, mut packets) = recorder.questions().await?;
     let mut text = recorder.written(&ports, &packets).await?;
@@ -113,7 +113,11 @@ pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> 
 }
 
 impl Recording {
-    fn check(&self) -> Result<()> {
+    /// Whether there is something to record.
+    ///
+    /// # Errors
+    /// A file that holds no ruleset, and a family that this machine does not have.
+    pub fn check(&self) -> Result<()> {
         for NamedRuleset { family, source, .. } in &self.rulesets {
             if Listing::parse(*family, source).tables.is_empty() {
                 let problem = format!("{} holds no ruleset", source.name.display());
@@ -251,9 +255,19 @@ impl Recorder<'_> {
 fn sweep(job: &Job, family: Family) -> Result<Swept> {
     let source = job.ruleset(family).expect("the family has a ruleset");
     let listing = Listing::parse(family, source);
-    let mut plan = Plan::of(&listing, &job.scenario.host.addresses);
+    let mut plan = plan_of(&listing, &job.scenario.host.addresses);
     let (stimuli, responses) = job.in_lab(&[(family, source)], |lab| lab.sweep_all(&mut plan, Limits::Wide))?;
     Ok(Swept { listing, plan, stimuli, responses })
+}
+
+/// What the ruleset tells apart, and addresses that it would tell apart if a prefix were one bit longer or shorter.
+fn plan_of(listing: &Listing, addresses: &Addresses) -> Plan {
+    let is_of_prefix = |mutant: &Mutant| matches!(mutant.operator, Operator::WidenAddress | Operator::NarrowAddress);
+    let broken = mutants(listing).into_iter().filter(is_of_prefix).map(|mutant| mutant.apply(&listing.source));
+    let broken: Vec<Listing> = broken.map(|source| Listing::parse(listing.family, &source)).collect();
+    let all: Vec<&Listing> = [listing].into_iter().chain(&broken).collect();
+    let plan = Plan::of_all(listing.family, &all, addresses);
+    if plan.is_complete { plan } else { Plan::of(listing, addresses) }
 }
 
 /// Rows that ask everything; what they expect is not looked at.
