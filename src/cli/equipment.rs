@@ -41,7 +41,7 @@ pub enum LinkArgument {
 /// How log lines are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CaptureArgument {
-    /// nflog for `check`; else kmsg where that can be read and LOG rules can be made to print, else nflog
+    /// nflog for `check`, `record` and `diff`; else kmsg where that can be read and LOG rules can be made to print, else nflog
     Auto,
     /// /dev/kmsg
     Kmsg,
@@ -52,11 +52,16 @@ pub enum CaptureArgument {
 impl EquipmentArguments {
     /// Finds what was asked for on this machine, when it is one flavour.
     pub fn find(&self, link: LinkMode) -> Result<Equipment> {
+        self.find_with(link, Capture::usual)
+    }
+
+    /// Likewise; where nobody asked for a capture, `otherwise` tells it.
+    pub fn find_with(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Equipment> {
         if self.iptables == FlavourArgument::Both {
             let hint = "run it once with nft and once with legacy";
             return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
         }
-        self.of(self.iptables, link, Capture::usual)
+        self.of(self.iptables, link, otherwise)
     }
 
     /// Finds what was asked for on this machine: one, or both flavours. Where nobody asked for a capture, `otherwise` tells

@@ -4,12 +4,14 @@ pub mod bar;
 mod capture_file;
 mod check;
 mod clock;
+pub mod diff;
 pub mod doctor;
 mod equipment;
 pub mod exec;
 pub mod generate;
 mod listen;
 pub mod mutate;
+pub mod record;
 mod report_files;
 pub mod run;
 mod runtime;
@@ -74,6 +76,10 @@ enum Command {
     Check(check::Options),
     /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
     Mutate(mutate::Options),
+    /// Write the scenario that describes what a ruleset does today
+    Record(record::Options),
+    /// Tell what behaves differently between two rulesets, by probes and not by text
+    Diff(diff::Options),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
     Scan(Box<scan::Options>),
     /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
@@ -147,6 +153,8 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Mutate(options) => mutate::mutate(options),
+        Command::Diff(options) => diff::diff(options),
+        Command::Record(options) => record::record(options),
         Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
         Command::Exec(options) => exec::exec(options),
         Command::Doctor => doctor::doctor(),

@@ -82,7 +82,7 @@ fn limits(listing: &Listing) -> &'static [Limits] {
 }
 
 /// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.
-fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
+pub fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
     let mut interfaces = vec![first.clone()];
     let clauses = listings.iter().flat_map(Listing::rules).flat_map(|(.., rule)| &rule.clauses);
     for clause in clauses {

@@ -19,7 +19,7 @@ use crate::net::Family;
 use crate::sweep::Octets;
 
 pub use evidence::Evidence;
-pub use measure::{Subject, measure};
+pub use measure::{Subject, interfaces, measure};
 pub use parity::{Decision, Disparity};
 
 /// What is found in the rulesets of a host.

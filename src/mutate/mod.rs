@@ -5,7 +5,7 @@
 
 mod baseline;
 mod effect;
-mod telling;
+pub(crate) mod telling;
 mod trial;
 
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
 pub mod captured;
+mod diff;
 mod exec;
 mod exec_text;
 mod exercised;
@@ -49,6 +50,7 @@ pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use diff::{DiffReport, diff_text};
 pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use findings::findings_table;

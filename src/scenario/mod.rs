@@ -4,6 +4,7 @@
 //! folder of the scenario.
 
 mod discover;
+mod emit;
 mod packets;
 mod row;
 mod schema;
@@ -16,6 +17,7 @@ use crate::error::{InputError, Result, Source};
 use crate::sensor::{Host, ReadFile, Sensor, Table, beside, read_host, read_sensor};
 
 pub use discover::discover;
+pub use emit::quoted;
 pub use row::{ExpectRow, KnownRow};
 pub use schema::ScenarioShape;
 pub use selection::Selection;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::iptables_save::{Listing, Match};
+use crate::iptables_save::{Match, Rule};
 
 /// Which octets a sweep sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, JsonSchema)]
@@ -29,10 +29,10 @@ pub fn all() -> Vec<u8> {
     (0..64).collect()
 }
 
-/// One octet of each kind, the smallest: two octets are of one kind when every `--tcp-flags` of the ruleset gives the same
+/// One octet of each kind, the smallest: two octets are of one kind when every `--tcp-flags` of the rules gives the same
 /// answer to both, and conntrack does too.
-pub fn distinguished(listing: &Listing) -> Vec<u8> {
-    let asked: Vec<(u8, u8)> = listing.rules().flat_map(|(.., rule)| rule.clauses.iter().filter_map(mask)).collect();
+pub fn distinguished(rules: &[&Rule]) -> Vec<u8> {
+    let asked: Vec<(u8, u8)> = rules.iter().flat_map(|rule| rule.clauses.iter().filter_map(mask)).collect();
     let answers = |octet: u8| asked.iter().map(|(mask, comp)| octet & mask == *comp).collect::<Vec<bool>>();
     let mut kinds = BTreeMap::new();
     for octet in all() {

@@ -59,9 +59,13 @@ enum Choice {
 impl Plan {
     /// The sweep of `listing`, from the prober of `addresses` to their host.
     pub fn of(listing: &Listing, addresses: &Addresses) -> Plan {
-        let family = listing.family;
+        Plan::of_all(listing.family, &[listing], addresses)
+    }
+
+    /// One sweep for several rulesets of a family: whatever one of them tells apart.
+    pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> Plan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let rules: Vec<&Rule> = listing.rules().map(|(.., rule)| rule).collect();
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
         let prefixes = asked(&rules, |ask| match ask {
             Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
             _ => None,
@@ -78,9 +82,9 @@ impl Plan {
             messages: messages(&rules, family),
             protocols: protocols(&rules, family),
             octets: octets::all(),
-            few_octets: octets::distinguished(listing),
+            few_octets: octets::distinguished(&rules),
             tracks: rules.iter().any(|rule| rule.uses_conntrack()),
-            host_is_filtered: filters_the_host(listing),
+            host_is_filtered: listings.iter().any(|listing| filters_the_host(listing)),
             which_octets: Octets::All,
             is_complete: true,
         };
@@ -101,12 +105,19 @@ impl Plan {
 
     /// What is sent then: every octet, from both ends, to connections that the prober opened with a SYN that was let in.
     pub fn in_connections(&mut self, stimuli: &[Stimulus], responses: &[Response]) -> Vec<Stimulus> {
-        let asked = stimuli.iter().zip(responses).filter(|(stimulus, _)| self.tracks && stimulus.lead == Lead::None);
-        let own =
-            |(_, response): (_, &Response)| response.own.iter().find(|own| self.is_let_in(own)).map(|own| own.headers);
+        self.in_connections_of_any(stimuli, &[responses])
+    }
+
+    /// Likewise for connections that one of several rulesets let in; `responses` are those of each.
+    pub fn in_connections_of_any(&mut self, stimuli: &[Stimulus], responses: &[&[Response]]) -> Vec<Stimulus> {
+        let asked = stimuli.iter().enumerate().filter(|(_, stimulus)| self.tracks && stimulus.lead == Lead::None);
+        let own = |(place, _): (usize, &Stimulus)| {
+            let mut own = responses.iter().filter_map(|responses| responses.get(place)).flat_map(|of| &of.own);
+            own.find(|own| self.is_let_in(own)).map(|own| own.headers)
+        };
         let opened: Vec<Headers> = asked.filter_map(own).collect();
         // Flows of their own: the host's sockets remember those of the first stimuli.
-        let mut numbering = Numbering { next: responses.len() as u32, ..Numbering::of(self) };
+        let mut numbering = Numbering { next: stimuli.len() as u32, ..Numbering::of(self) };
         let mut stimuli = Vec::new();
         for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
             let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
@@ -131,6 +142,26 @@ impl Plan {
         // What the host sends in the prober's connection comes from the port of its service.
         let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
         Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
+    }
+
+    /// The packet with `stand_in` in the place of a port that nobody names.
+    pub fn stood_in_for(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
+        match (packet.what().destination(), stand_in) {
+            (Some(port), Some(stand_in)) if self.is_unnamed(port) => packet.to_port(stand_in),
+            _ => packet,
+        }
+    }
+
+    /// A port that stands for all that no rule of any of these sweeps names; none of `taken`.
+    pub fn stand_in<'a>(plans: impl Iterator<Item = &'a Plan> + Clone, taken: &[Port]) -> Option<Port> {
+        let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
+        ports.find(|port| !taken.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
+    }
+
+    /// Whether rules can tell this destination port from no other of many.
+    fn is_unnamed(&self, port: Port) -> bool {
+        let PortPoints { points, unnamed } = &self.destination_ports;
+        unnamed.contains(&port.0) && !points.contains(&port.0)
     }
 
     /// Where something has to listen, so that a SYN that is let in opens a connection.

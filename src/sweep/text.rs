@@ -18,6 +18,7 @@
 mod emit;
 mod error;
 mod parse;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +123,31 @@ impl Packet {
             Content::Other => What::Protocol(headers.protocol),
         };
         Packet::new(what, way_of(stimulus, addresses), stimulus.lead)
+    }
+
+    /// What it is.
+    pub fn what(&self) -> What {
+        self.what
+    }
+
+    /// Whence and whither it goes.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// What comes before it.
+    pub fn lead(&self) -> Lead {
+        self.lead
+    }
+
+    /// The same packet to another port; what has no ports stays as it is.
+    pub fn to_port(self, destination: Port) -> Packet {
+        let what = match self.what {
+            What::Tcp { flags, source, .. } => What::Tcp { flags, source, destination },
+            What::Udp { source, .. } => What::Udp { source, destination },
+            what => what,
+        };
+        Packet { what, ..self }
     }
 
     /// The same packet from whatever source port.
@@ -245,6 +271,14 @@ impl Way {
 }
 
 impl What {
+    /// The port that it goes to; none for what has no ports.
+    pub fn destination(self) -> Option<Port> {
+        match self {
+            What::Tcp { destination, .. } | What::Udp { destination, .. } => Some(destination),
+            What::Icmp { .. } | What::Protocol(_) => None,
+        }
+    }
+
     /// ICMPv6 and extension headers (RFC 7045, section 4) are of one family only.
     fn family(self) -> Option<Family> {
         match self {

@@ -1,0 +1,117 @@
+//! `scanlab diff`: what behaves differently between two rulesets.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Format;
+use super::equipment::{EquipmentArguments, LinkArgument};
+use crate::diff::{Comparison, Side, compare};
+use crate::error::{InputError, Result, Source};
+use crate::lab::{Capture, HOST_MAC};
+use crate::net::{Addresses, Family, InterfaceName};
+use crate::report::{self, DiffReport};
+use crate::ruleset;
+use crate::sensor::SensorFile;
+
+/// The options of `scanlab diff`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Before: an iptables-save file, a sensor (.toml), or a folder with rules.v4 and rules.v6
+    a: PathBuf,
+    /// After: likewise
+    b: PathBuf,
+    /// The ip6tables-save files of both, where A and B are files for IPv4
+    #[arg(long, num_args = 2, value_names = ["A6", "B6"])]
+    v6: Vec<PathBuf>,
+    /// The interface that the rules speak of; others that they name are tried, too
+    #[arg(long, value_name = "NAME", default_value_t)]
+    interface: InterfaceName,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
+    link: LinkArgument,
+}
+
+const HELP: &str =
+    "Both get every packet that either of them tells apart, and nmap's techniques at every port that either names.
+A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.
+
+Exit status: 0 if no packet tells them apart, 1 if one does, 2 and 3 as ever.";
+
+/// Compares, and reports. The status is 1 when something is different.
+pub fn diff(options: Options) -> Result<ExitCode> {
+    let sides = sides(&options)?;
+    let equipment = options.equipment.find_with(options.link.into(), || Capture::Nflog)?;
+    let comparison = Comparison {
+        sides,
+        equipment: equipment.clone(),
+        interface: options.interface.clone(),
+        mac: HOST_MAC,
+        addresses: Addresses::default(),
+    };
+    let found = super::interruptible_blocking(move || compare(&comparison))?;
+    let status = if found.is_same() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    let report = DiffReport::of(found, |weather| super::environment(&equipment, weather));
+    super::print(&match options.format {
+        Format::Table => report::diff_text(&report),
+        Format::Json => report::to_json(&report),
+    })?;
+    Ok(status)
+}
+
+fn sides(options: &Options) -> Result<[Side; 2]> {
+    let [v6_a, v6_b] = match options.v6.as_slice() {
+        [a, b] => [Some(a.as_path()), Some(b.as_path())],
+        _ => [None, None],
+    };
+    Ok([side(&options.a, v6_a)?, side(&options.b, v6_b)?])
+}
+
+fn side(path: &Path, v6: Option<&Path>) -> Result<Side> {
+    let mut rulesets = rulesets(path)?;
+    if let Some(v6) = v6 {
+        if rulesets.iter().any(|(family, _)| *family == Family::Ipv6) {
+            let problem = format!("{} brings an IPv6 ruleset of its own", path.display());
+            return Err(InputError::new(problem, "leave out --v6, or name the file for IPv4").into());
+        }
+        rulesets.push((Family::Ipv6, Source::read(v6)?));
+    }
+    Ok(Side { name: path.display().to_string(), rulesets })
+}
+
+fn rulesets(path: &Path) -> Result<Vec<(Family, Source)>> {
+    if path.is_dir() {
+        return of_folder(path);
+    }
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => of_sensor(path),
+        Some("v6") => Ok(vec![(Family::Ipv6, Source::read(path)?)]),
+        _ => Ok(vec![(Family::Ipv4, Source::read(path)?)]),
+    }
+}
+
+fn of_folder(folder: &Path) -> Result<Vec<(Family, Source)>> {
+    let files =
+        [(Family::Ipv4, "rules.v4"), (Family::Ipv6, "rules.v6")].map(|(family, name)| (family, folder.join(name)));
+    let there = files.iter().filter(|(_, path)| path.exists());
+    let found: Vec<(Family, Source)> =
+        there.map(|(family, path)| Ok((*family, Source::read(path)?))).collect::<Result<_>>()?;
+    if found.is_empty() {
+        let problem = format!("{} holds neither rules.v4 nor rules.v6", folder.display());
+        return Err(InputError::new(problem, "name the ruleset's file").into());
+    }
+    Ok(found)
+}
+
+fn of_sensor(path: &Path) -> Result<Vec<(Family, Source)>> {
+    let generated = ruleset::generate(&SensorFile::load(path)?.sensor);
+    let source = |name: &str, text: String| Source { name: path.join(name), text: text.into() };
+    Ok(vec![(Family::Ipv4, source("rules.v4", generated.v4)), (Family::Ipv6, source("rules.v6", generated.v6))])
+}

@@ -1,0 +1,123 @@
+//! `scanlab diff`: what behaves differently between two rulesets, by probes and not by text. Both get the same packets,
+//! everything that either of them tells apart, and nmap's techniques at every port that either names; where something else
+//! becomes of one, the rules that are responsible are told on either side.
+//!
+//! A limit is as good as the rule that has it: a packet which meets a rule with another limit than before is a difference,
+//! too. What lies behind a limit that guards a verdict is looked at with limits that are used up.
+
+mod behaviour;
+mod measure;
+mod told;
+
+use serde::Serialize;
+
+use crate::error::{CannotMeasure, InputError, Result, Source};
+use crate::iptables_save::Listing;
+use crate::lab::{Equipment, Lab, Weather};
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+
+pub use behaviour::{Behaviour, Line, Place};
+pub use told::{Difference, SeenByScans, Sight};
+
+/// One of the two.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// What the user calls it.
+    pub name: String,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
+}
+
+/// What is compared, and how.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Before and after.
+    pub sides: [Side; 2],
+    /// What the labs are made with.
+    pub equipment: Equipment,
+    /// The interface that the rules speak of; others that they name come after it.
+    pub interface: InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Both ends of the link.
+    pub addresses: Addresses,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// The names of both sides.
+    pub sides: [String; 2],
+    /// Packets that are dealt with in another way, those with one story together.
+    pub differences: Vec<Difference>,
+    /// Ports that look different to a scan.
+    pub scans: Vec<SeenByScans>,
+    /// How many packets were sent to either side.
+    pub sent: usize,
+    /// Whether everything was sent that the rulesets tell apart.
+    pub complete: bool,
+    /// The sysctls that were pinned.
+    #[serde(skip)]
+    pub weather: Weather,
+}
+
+impl Compared {
+    /// Whether nothing tells the two apart.
+    pub fn is_same(&self) -> bool {
+        self.differences.is_empty() && self.scans.is_empty()
+    }
+}
+
+/// Compares.
+///
+/// # Errors
+/// A side without a ruleset, rulesets that are refused, and everything that keeps a lab from measuring.
+pub fn compare(comparison: &Comparison) -> Result<Compared> {
+    comparison.sides.iter().try_for_each(check)?;
+    let mut compared = Compared {
+        sides: comparison.sides.clone().map(|side| side.name),
+        differences: Vec::new(),
+        scans: Vec::new(),
+        sent: 0,
+        complete: true,
+        weather: Weather::default(),
+    };
+    for family in comparison.families() {
+        measure::family(comparison, family, &mut compared)?;
+    }
+    compared.differences = told::together(compared.differences);
+    compared.scans = told::scans_together(compared.scans);
+    Ok(compared)
+}
+
+impl Comparison {
+    /// Those of which at least one side has a ruleset.
+    fn families(&self) -> Vec<Family> {
+        let has = |family: &Family| self.sides.iter().flat_map(|side| &side.rulesets).any(|(of, _)| of == family);
+        Family::BOTH.into_iter().filter(has).collect()
+    }
+}
+
+fn check(side: &Side) -> Result<()> {
+    for (family, source) in &side.rulesets {
+        if Listing::parse(*family, source).tables.is_empty() {
+            let problem = format!("{} holds no ruleset", source.name.display());
+            let program = if *family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
+            return Err(InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into());
+        }
+        if !Lab::families().contains(family) {
+            return Err(
+                CannotMeasure::NoFamily { family: *family, why: "the kernel does not have it".to_owned() }.into()
+            );
+        }
+        if ["-m recent", "-m hashlimit"].iter().any(|name| source.text.contains(name)) {
+            let problem = format!(
+                "{} keeps lists of what it saw, so that what it does depends on what came before",
+                source.name.display()
+            );
+            let hint = "compare it by a scenario: `scanlab record` for one, `scanlab run` with the other";
+            return Err(InputError::new(problem, hint).into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The report of a comparison of two rulesets.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{Environment, SCHEMA};
+use crate::diff::{Behaviour, Compared, Difference, Line, Place, SeenByScans, Sight};
+use crate::lab::Weather;
+use crate::path::Fate;
+use crate::sweep::Packet;
+use crate::visible::visible;
+
+/// A report of `diff`, as the JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DiffReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `scanlab X.Y.Z`.
+    pub tool: String,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// What was found.
+    pub diff: Compared,
+}
+
+impl DiffReport {
+    /// The report of `diff`.
+    pub fn of(diff: Compared, environment: impl FnOnce(Weather) -> Environment) -> DiffReport {
+        let environment = environment(diff.weather.clone());
+        DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
+    }
+}
+
+/// So many packets of one story are named.
+const NAMED: usize = 6;
+
+/// For people: each story with the rules on either side, what a scan sees of it, and one line that sums up.
+pub fn diff_text(report: &DiffReport) -> String {
+    let compared = &report.diff;
+    let mut text = String::new();
+    for one in &compared.differences {
+        let _ = writeln!(text, "{}", visible(&headline(one)));
+        packets(&mut text, &one.packets);
+        side(&mut text, "before", &one.before);
+        side(&mut text, "after", &one.after);
+        text.push('\n');
+    }
+    if !compared.scans.is_empty() {
+        text.push_str("What a scan sees\n");
+        compared.scans.iter().for_each(|one| seen_by_scans(&mut text, one));
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{}", visible(&summary(compared)));
+    text
+}
+
+fn summary(compared: &Compared) -> String {
+    let incomplete = match compared.complete {
+        true => "",
+        false => "; the rulesets tell more apart than can be sent, so there may be other differences",
+    };
+    if compared.is_same() {
+        return format!("no packet of {} sent tells them apart{incomplete}", compared.sent);
+    }
+    let count = compared.differences.len();
+    let s = if count == 1 { "" } else { "s" };
+    let packets: usize = compared.differences.iter().map(|one| one.packets.len()).sum();
+    format!(
+        "{count} difference{s}, told by {packets} kinds of packets; {} were sent to either side{incomplete}",
+        compared.sent
+    )
+}
+
+/// `tcp SYN to 80 (ipv4): dropped by a.v4:12 -> accepted by b.v4:14; log line "web: " gone`
+fn headline(one: &Difference) -> String {
+    let Difference { family, interface, packets, before, after, .. } = one;
+    let packet = packets.first().map_or_else(|| "a packet without a name in scenarios".to_owned(), Packet::to_string);
+    let over = if interface == "eth0" { String::new() } else { format!(", over {interface}") };
+    let when = if one.limits_used_up { ", once limits are used up" } else { "" };
+    format!("{packet} ({family}{over}{when}): {}", changes(before, after).join("; "))
+}
+
+fn changes(before: &Behaviour, after: &Behaviour) -> Vec<String> {
+    let mut changes = Vec::new();
+    if (before.fate, &before.reject_with) != (after.fate, &after.reject_with) {
+        changes.push(format!("{} -> {}", fate_by(before), fate_by(after)));
+    }
+    changes.extend(log_change(&before.log, &after.log));
+    let limits = |one: &Behaviour| one.limits.iter().map(|guard| guard.limit.clone()).collect::<Vec<_>>();
+    if limits(before) != limits(after) {
+        let words = |limits: Vec<String>| if limits.is_empty() { "none".to_owned() } else { limits.join(" and ") };
+        changes.push(format!("limit on its way {} -> {}", words(limits(before)), words(limits(after))));
+    }
+    match (&before.answer, &after.answer) {
+        (Some(before), Some(after)) if !before.is_like(after) => {
+            changes.extend(self::changes(before, after).into_iter().map(|change| format!("its answer: {change}")));
+        }
+        (Some(_), None) if changes.is_empty() => changes.push("it is answered no longer".to_owned()),
+        (None, Some(_)) if changes.is_empty() => changes.push("it is answered now".to_owned()),
+        _ => {}
+    }
+    changes
+}
+
+fn log_change(before: &[Line], after: &[Line]) -> Option<String> {
+    let words = |lines: &[Line]| lines.iter().map(line).collect::<Vec<_>>().join(" + ");
+    let same = |one: &[Line], other: &[Line]| words(one) == words(other);
+    match (before, after) {
+        (before, after) if same(before, after) => None,
+        (before, []) => Some(format!("log line {} gone", words(before))),
+        ([], after) => Some(format!("log line {} new", words(after))),
+        (before, after) => Some(format!("log line {} -> {}", words(before), words(after))),
+    }
+}
+
+fn line(line: &Line) -> String {
+    let limit = line.limit.as_ref().map(|limit| format!(" at {limit}")).unwrap_or_default();
+    format!("{:?}{limit}", line.prefix)
+}
+
+fn fate_by(one: &Behaviour) -> String {
+    let by = one.by.as_ref().map(|by| format!(" by {}:{}", by.file, by.line)).unwrap_or_default();
+    let with = one.reject_with.as_ref().map(|with| format!(" with {with}")).unwrap_or_default();
+    format!("{}{with}{by}", fate(one.fate))
+}
+
+fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Accepted => "accepted",
+        Fate::Dropped => "dropped",
+        Fate::Rejected => "rejected",
+        Fate::Stolen => "kept",
+        Fate::Vanished => "lost",
+    }
+}
+
+fn packets(text: &mut String, packets: &[Packet]) {
+    if packets.len() < 2 {
+        return;
+    }
+    let names: Vec<String> = packets.iter().take(NAMED).map(|packet| format!("\"{packet}\"")).collect();
+    let more = packets.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let _ = writeln!(text, "  packets {}{more}", names.join(", "));
+}
+
+/// The rules on one side: those that log and limit, and the one that had the last word.
+fn side(text: &mut String, name: &str, one: &Behaviour) {
+    let logs = one.log.iter().map(|line| line.by.as_ref());
+    let limits = one.limits.iter().map(|guard| guard.by.as_ref());
+    let answer =
+        one.answer.iter().flat_map(|answer| answer.log.iter().map(|line| line.by.as_ref()).chain([answer.by.as_ref()]));
+    let mut places: Vec<&Place> = logs.chain(limits).chain([one.by.as_ref()]).chain(answer).flatten().collect();
+    places.dedup();
+    let mut name = name;
+    if places.is_empty() {
+        let _ = writeln!(text, "  {name:<7} no rule");
+    }
+    for place in places {
+        let _ = writeln!(text, "  {name:<7} {}", visible(&format!("{}:{} {}", place.file, place.line, place.text)));
+        name = "";
+    }
+}
+
+fn seen_by_scans(text: &mut String, one: &SeenByScans) {
+    let SeenByScans { family, scans, ports, before, after } = one;
+    let scans: Vec<&str> = scans.iter().map(|scan| scan.name()).collect();
+    let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
+    let words = format!("  {}{at} ({family}): {} -> {}", scans.join(" "), sight(before), sight(after));
+    let _ = writeln!(text, "{}", visible(&words));
+}
+
+fn sight(sight: &Sight) -> String {
+    let log: Vec<String> = sight.log.iter().map(|prefix| format!("{prefix:?}")).collect();
+    let log = if log.is_empty() { "no line".to_owned() } else { log.join(" + ") };
+    format!("{}, {log}", sight.state)
+}
