@@ -82,7 +82,7 @@ pub const CHAPTERS: [Chapter; 12] = [
             },
             Example {
                 purpose: "As nmap would print it, and its XML to a file",
-                command: "scanlab scan --rules out/rules.v4 -sS -p ssh,http --format nmap -oX scan.xml",
+                command: "scanlab scan --rules out/rules.v4 -sS -p 22,80 --format nmap -oX scan.xml",
             },
             Example {
                 purpose: "Which rules no packet can reach",
