@@ -30,3 +30,11 @@ bench *ARGS:
 # Run the built-in scenarios (as root)
 demo *ARGS:
     cargo run --locked --release -- run {{ ARGS }}
+
+# One file that needs no library, for x86_64, aarch64 or armv7
+static TARGET:
+    packaging/static {{ TARGET }}
+
+# A Debian package of such a file, for amd64, arm64 or armhf
+deb ARCHITECTURE BINARY *FOLDER:
+    packaging/deb {{ ARCHITECTURE }} {{ BINARY }} {{ FOLDER }}

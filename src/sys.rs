@@ -78,6 +78,9 @@ pub enum TimeZone {
 
 /// The calendar time at `seconds` since 1970; none where the year overflows.
 pub fn calendar_time(seconds: i64, zone: TimeZone) -> Option<CalendarTime> {
+    // A `time_t` has 32 bits on ARMv7 with musl.
+    #[allow(clippy::useless_conversion)]
+    let seconds = seconds.try_into().ok()?;
     let mut time = std::mem::MaybeUninit::<nix::libc::tm>::uninit();
     let convert = match zone {
         TimeZone::Local => nix::libc::localtime_r,

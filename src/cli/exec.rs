@@ -40,10 +40,7 @@ With --format json and no --output, what it prints goes to standard error, so \
 that standard output is the report and nothing else.
 
 Services (--listen) of TCP greet if the sensor says so, and hang up when they \
-are spoken to; those of UDP answer every datagram.
-
-Exit status: 0 when the tool was observed, whatever it made of it: its own \
-status is in the report. Else 2 or 3, as always.";
+are spoken to; those of UDP answer every datagram.";
 
 /// The options of `scanlab exec`.
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod equipment;
 pub mod exec;
 pub mod generate;
 mod listen;
+mod manual;
 pub mod mutate;
 pub mod record;
 mod report_files;
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Doing, Error, InputError, Result, Source};
 use crate::iptables_save::Listing;
@@ -45,17 +46,11 @@ use self::runtime::{interruptible, interruptible_blocking};
 /// Proves what a firewall ruleset does, by asking the real kernel: loads it in a throw-away network namespace, scans it
 /// with nmap-equivalent probes, and reports every mismatch between expected and observed.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 80, after_help = EXIT_STATUS)]
+#[command(version, max_term_width = 80)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_STATUS: &str = "Exit status:
-  0  all as expected
-  1  at least one mismatch
-  2  bad input: usage, scenario, sensor, or a ruleset that iptables refuses
-  3  could not measure: no privilege, no TUN, no iptables, a blind instrument, loss";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -105,6 +100,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         oui_file: Option<PathBuf>,
     },
+    /// Print a manual page, or write all of them
+    Man(manual::ManOptions),
+    /// Print what makes a shell complete scanlab's words
+    Completions {
+        /// The shell
+        shell: manual::CompletionShell,
+    },
 }
 
 /// How to report.
@@ -118,7 +120,11 @@ pub enum Format {
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
-    let ended = words().map_err(Error::from).and_then(|words| perform(Cli::parse_from(words).command));
+    if std::env::args_os().len() == 1 {
+        say(manual::START);
+        return ExitCode::from(2);
+    }
+    let ended = words().map_err(Error::from).and_then(|words| perform(parse(words).command));
     match ended {
         Ok(status) => status,
         Err(error) => {
@@ -127,6 +133,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(status)
         }
     }
+}
+
+/// The command line's grammar, with everything that `--help` says.
+fn program() -> clap::Command {
+    manual::taught(Cli::command())
+}
+
+fn parse(words: Vec<OsString>) -> Cli {
+    let matches = program().get_matches_from(words);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// The command line; after `scan` it may be in nmap's words.
@@ -169,6 +185,8 @@ fn perform(command: Command) -> Result<ExitCode> {
             vendor::vendor(&mac, oui_file.as_deref(), &mut lines)?;
             print(&String::from_utf8_lossy(&lines)).map(|()| ExitCode::SUCCESS)
         }
+        Command::Man(options) => manual::man(&program(), &options).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => manual::completions(program(), shell).map(|()| ExitCode::SUCCESS),
     }
 }
 

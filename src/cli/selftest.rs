@@ -30,12 +30,7 @@ under its reader, a conntrack table that is full. Each must end in \"could not m
 
 This leaves lines in the kernel log of this machine: for `log overrun` it logs canaries (\"scanlab canary: \") until the \
 log has wrapped around, so that older lines are gone from it; what a syslog daemon has read of them stays there. For \
-`full conntrack table` it makes nf_conntrack_max entries in a namespace of its own, about 80 MB for a short time.
-
-Exit status:
-  0  every fault was caught, or changed no verdict
-  1  the instrument was fooled, or never met a fault that was planted
-  3  could not measure: the lab cannot run here, or a fault cannot be planted here";
+`full conntrack table` it makes nf_conntrack_max entries in a namespace of its own, about 80 MB for a short time.";
 
 /// Runs the self-test and reports.
 pub fn selftest(options: Options) -> Result<ExitCode> {

@@ -2,6 +2,7 @@
 
 use super::generate;
 use crate::net::Mac;
+use crate::scan::Technique;
 use crate::sensor::{Host, Sensor};
 
 /// A file to be put on the Pi.
@@ -50,7 +51,7 @@ fn link(host: &Host, mac: Mac) -> String {
          [Link]\n\
          MACAddressPolicy=none\n\
          MACAddress={mac}\n\
-         NamePolicy=kernel database onboard slot path\n"
+         # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of {interface}.\n"
     )
 }
 
@@ -59,7 +60,13 @@ fn readme(sensor: &Sensor, host: &Host) -> String {
         Some(mac) => include_str!("deploy/mac.md").replace("{mac}", &mac.to_string()),
         None => String::new(),
     };
-    include_str!("deploy/README.md").replace("{ssh}", &login(sensor)).replace("{mac}", &mac)
+    include_str!("deploy/README.md")
+        .replace("{mac}", &mac)
+        .replace("{interface}", &host.interface.to_string())
+        .replace("{ssh}", &login(sensor))
+        .replace("{ports}", &ports(sensor))
+        .replace("{scans}", &scans(sensor))
+        .replace("{prefix}", &sensor.prefix)
 }
 
 fn login(sensor: &Sensor) -> String {
@@ -67,4 +74,20 @@ fn login(sensor: &Sensor) -> String {
         Some(port) => format!("ssh -p {port} USER@PI"),
         None => "(this sensor serves no SSH: log in at its console)".to_owned(),
     }
+}
+
+/// Every port that has a name, and one that has none.
+fn ports(sensor: &Sensor) -> String {
+    let named = sensor.honeypot.iter().chain(&sensor.watched).flat_map(|service| &service.ports);
+    let mut ports: Vec<u16> = sensor.ssh.iter().chain(named).map(|port| port.0).collect();
+    ports.extend((1..).find(|port| !ports.contains(port)));
+    ports.sort_unstable();
+    ports.dedup();
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// nmap for every other scan that is logged.
+fn scans(sensor: &Sensor) -> String {
+    let others = sensor.scans.iter().filter(|scan| **scan != Technique::Syn).map(|scan| scan.profile().nmap);
+    others.map(|option| format!("    sudo nmap -n -Pn {option} -p {} PI\n", ports(sensor))).collect()
 }

@@ -250,7 +250,7 @@ fn the_files_of_a_sensor() {
     [Link]
     MACAddressPolicy=none
     MACAddress=00:0c:29:4f:8e:35
-    NamePolicy=kernel database onboard slot path
+    # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of eth0.
     "#);
     assert!(text("README.md").contains("ssh -p 32232 USER@PI") && text("README.md").contains("00:0c:29:4f:8e:35"));
     let list =
@@ -265,6 +265,10 @@ fn the_files_of_a_sensor() {
     let without_mac = files(&sensor, &crate::sensor::Host { mac: None, ..host });
     assert!(!list(&without_mac).contains(".link"));
     assert!(without_mac.iter().all(|file| !file.text.contains("{mac}") && !file.text.contains("{ssh}")));
+    for file in with_mac.iter().filter(|file| file.path == "README.md") {
+        let place = file.text.match_indices('{').find(|(at, _)| !file.text[..*at].ends_with('`'));
+        assert_eq!(place, None, "a place that was not filled in");
+    }
 }
 
 /// Splits a line as iptables-restore does: at blanks, double quotes group, a backslash in them escapes.

@@ -1,0 +1,254 @@
+//! A chapter for every command. Examples follow upon each other: what one of them writes, a later one reads.
+
+use super::chapter::{Chapter, Example};
+
+/// In the order in which a reader may try them.
+pub const CHAPTERS: [Chapter; 12] = [
+    Chapter {
+        command: "",
+        examples: &[
+            Example { purpose: "Can this machine run the lab?", command: "scanlab doctor" },
+            Example { purpose: "See it at work: the built-in scenarios", command: "scanlab run" },
+            Example { purpose: "Describe a sensor, and write its rules", command: SENSOR },
+            Example { purpose: "Do these rules do what the sensor means?", command: CHECK },
+        ],
+        statuses: STATUSES,
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "generate",
+        examples: &[
+            Example {
+                purpose: "Describe a sensor, and look at its rules",
+                command: "printf '[sensor]\\nssh = 32232\\nhoneypot = { SSH = 22 }\\n' > sensor.toml\n\
+                          scanlab generate sensor.toml",
+            },
+            Example {
+                purpose: "Write everything that the Pi needs, with a README of commands to copy",
+                command: "scanlab generate sensor.toml -o out --force",
+            },
+        ],
+        statuses: WRITER,
+        files: &[
+            ("DIR/README.md", "how to try the rules with a way back, keep them over a reboot, undo them"),
+            ("DIR/rules.v4, DIR/rules.v6", "for iptables-restore and ip6tables-restore"),
+            ("DIR/etc/network/if-pre-up.d/iptables", "loads both where ifupdown brings up the network"),
+            ("DIR/etc/systemd/network/00-mac.link", "the MAC address, when the sensor has one"),
+        ],
+        see_also: &["iptables-restore(8)", "iptables-apply(8)", "interfaces(5)", "systemd.link(5)"],
+    },
+    Chapter {
+        command: "check",
+        examples: &[
+            Example { purpose: "The rules that the sensor generates", command: "scanlab check --sensor sensor.toml" },
+            Example { purpose: "Files that are about to be deployed", command: CHECK },
+        ],
+        statuses: STATUSES,
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "run",
+        examples: &[
+            Example {
+                purpose: "The built-in scenarios whose title speaks of a MAC address",
+                command: "scanlab run --filter MAC",
+            },
+            Example {
+                purpose: "A scenario of your own: that is a sensor, or a ruleset, with a title",
+                command: "printf 'title = \"SSH only\"\\n[sensor]\\nssh = 32232\\n' > scenario.toml\n\
+                          scanlab run scenario.toml",
+            },
+            Example {
+                purpose: "In CI: fails below 90 % coverage, and leaves reports",
+                command: "scanlab run scenario.toml --min-coverage 90 --report junit=scanlab.xml",
+            },
+        ],
+        statuses: STATUSES,
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "scan",
+        examples: &[
+            Example {
+                purpose: "What do a SYN scan and an Xmas scan see?",
+                command: "scanlab scan --rules out/rules.v4 -sS -sX -p 22,80,443 --listen 22",
+            },
+            Example {
+                purpose: "Of the rules of this machine",
+                command: "iptables-save | scanlab scan --rules - -p 1-1024",
+            },
+            Example {
+                purpose: "As nmap would print it, and its XML to a file",
+                command: "scanlab scan --rules out/rules.v4 -sS -p 22,80 --format nmap -oX scan.xml",
+            },
+            Example {
+                purpose: "Which rules no packet can reach",
+                command: "scanlab scan --rules out/rules.v4 -p 22 --trace",
+            },
+        ],
+        statuses: &[
+            ("0", "the scan was made, whatever it saw"),
+            ("1", "--iptables both: the two flavours do not do the same"),
+            BAD_INPUT,
+            NOT_MEASURED,
+        ],
+        files: SCANS,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "exec",
+        examples: &[
+            Example {
+                purpose: "nmap itself, and what the ruleset made of each of its frames",
+                command: "scanlab exec --rules out/rules.v4 -- nmap -n -sX -p 22,80 203.0.113.10",
+            },
+            Example {
+                purpose: "A visit with curl, every frame of it in a file for Wireshark",
+                command: "scanlab exec --sensor sensor.toml --pcap visit.pcapng -- \\\n\
+                          \x20   curl -s --max-time 1 http://203.0.113.10",
+            },
+        ],
+        statuses: &[("0", "the tool was observed; its own status is in the report"), BAD_INPUT, NOT_MEASURED],
+        files: SCANS,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "mutate",
+        examples: &[
+            Example { purpose: "A scenario, and the mistakes that it would not notice", command: MUTATE },
+            Example {
+                purpose: "In CI: fail when it notices less than half of them",
+                command: "scanlab mutate ssh.toml --min-score 50 --format json > mutants.json",
+            },
+        ],
+        statuses: &[
+            ("0", "done; with --min-score: the score is as high as was asked for"),
+            ("1", "the score is lower than --min-score"),
+            BAD_INPUT,
+            NOT_MEASURED,
+        ],
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "doctor",
+        examples: &[
+            Example { purpose: "What is missing, and the command that mends it", command: "scanlab doctor" },
+            Example {
+                purpose: "Before anything else in a script",
+                command: "scanlab doctor > doctor.txt || cat doctor.txt",
+            },
+        ],
+        statuses: &[("0", "this machine can run the lab"), ("3", "it cannot: what is missing is named")],
+        files: LAB,
+        see_also: &["capabilities(7)", "user_namespaces(7)", "iptables(8)"],
+    },
+    Chapter {
+        command: "selftest",
+        examples: &[
+            Example { purpose: "Can the instrument be fooled on this machine?", command: "scanlab selftest" },
+            Example {
+                purpose: "The same without the kernel's log, for a program to read",
+                command: "scanlab selftest --capture nflog --format json",
+            },
+        ],
+        statuses: &[
+            ("0", "every fault was caught, or changed no verdict"),
+            ("1", "the instrument was fooled, or never met a fault that was planted"),
+            ("3", "could not measure: no lab here, or a fault cannot be planted here"),
+        ],
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "vendor",
+        examples: &[
+            Example { purpose: "Whom does a MAC address give away?", command: "scanlab vendor b8:27:eb:12:34:56" },
+            Example {
+                purpose: "Those of this machine",
+                command: "cat /sys/class/net/*/address | xargs scanlab vendor",
+            },
+        ],
+        statuses: WRITER,
+        files: &[("/sys/class/net/NAME/address", "where Linux tells the MAC address of an interface")],
+        see_also: &["nmap(1)", "systemd.link(5)"],
+    },
+    Chapter {
+        command: "man",
+        examples: &[
+            Example { purpose: "Read the page of a command", command: "scanlab man run > run.1 && man ./run.1" },
+            Example { purpose: "Install all pages for yourself", command: "scanlab man -o ~/.local/share/man/man1" },
+        ],
+        statuses: WRITER,
+        files: &[("DIR/scanlab.1, DIR/scanlab-COMMAND.1", "a page for the program, and one for each command")],
+        see_also: &["man(1)", "manpath(1)"],
+    },
+    Chapter {
+        command: "completions",
+        examples: &[
+            Example { purpose: "In this bash", command: "eval \"$(scanlab completions bash)\"" },
+            Example {
+                purpose: "In every bash of yours",
+                command: "echo 'eval \"$(scanlab completions bash)\"' >> ~/.bashrc",
+            },
+            Example {
+                purpose: "In fish",
+                command: "mkdir -p ~/.config/fish/completions\n\
+                          scanlab completions fish > ~/.config/fish/completions/scanlab.fish",
+            },
+            Example {
+                purpose: "In zsh, for everybody (as root)",
+                command: "mkdir -p /usr/local/share/zsh/site-functions\n\
+                          scanlab completions zsh > /usr/local/share/zsh/site-functions/_scanlab",
+            },
+        ],
+        statuses: WRITER,
+        files: &[],
+        see_also: &["bash(1)", "zshcompsys(1)", "fish-completions(1)"],
+    },
+];
+
+const SENSOR: &str = "printf '[sensor]\\nssh = 32232\\nhoneypot = { SSH = 22 }\\n' > sensor.toml\n\
+                      scanlab generate sensor.toml -o out";
+
+const MUTATE: &str = r#"printf '%s\n' '*filter' '-A INPUT -p tcp --dport 22 -j DROP' COMMIT > ssh.v4
+printf 'title = "no SSH"\n[ruleset]\nv4 = "ssh.v4"\n' > ssh.toml
+printf '[[expect]]\nscan = "syn"\nports = 22\n' >> ssh.toml
+printf 'family = "ipv4"\nstate = "filtered"\n' >> ssh.toml
+scanlab mutate ssh.toml"#;
+
+const CHECK: &str = "scanlab check --sensor sensor.toml \\\n\
+                     \x20   --rules out/rules.v4 --rules6 out/rules.v6";
+
+const BAD_INPUT: (&str, &str) = ("2", "bad input: usage, scenario, sensor, or a ruleset that iptables refuses");
+
+const NOT_MEASURED: (&str, &str) = ("3", "could not measure: no privilege, TUN or iptables, a blind instrument, loss");
+
+/// What most commands end with.
+const STATUSES: &[(&str, &str)] = &[("0", "all as expected"), ("1", "at least one mismatch"), BAD_INPUT, NOT_MEASURED];
+
+/// What commands end with that build no lab.
+const WRITER: &[(&str, &str)] = &[("0", "done"), ("2", "bad input, or a file that cannot be read or written")];
+
+/// What a lab is made with.
+const LAB: &[(&str, &str)] = &[
+    ("/dev/net/tun", "where the lab gets its interface from"),
+    ("/dev/kmsg", "the kernel's log, in which lines are looked for with --capture kmsg"),
+    (
+        "/proc/sys/net/netfilter/nf_log_all_netns",
+        "lets namespaces write to that log: on while a lab reads it, then as it was",
+    ),
+];
+
+/// Besides, names of ports are read.
+const SCANS: &[(&str, &str)] = &[
+    LAB[0],
+    LAB[1],
+    LAB[2],
+    ("/usr/share/nmap/nmap-services, /etc/services", "the names of ports, and how often they are open"),
+];
+
+const NETFILTER: &[&str] = &["iptables-save(8)", "iptables-restore(8)", "iptables-extensions(8)", "nmap(1)"];
