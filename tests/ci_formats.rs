@@ -4,8 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 #[path = "support/binary.rs"]
 mod binary;
+#[path = "support/schemas.rs"]
+mod schemas;
+
+use schemas::change;
 
 const RULES: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
 
@@ -31,20 +37,32 @@ because = "nobody minds"
 fn scanlab(folder: &Path, arguments: &[&str]) -> Output {
     fs::write(folder.join("rules.v4"), RULES).expect("write");
     fs::write(folder.join("ssh.toml"), SCENARIO).expect("write");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
-    command.args(["run", "ssh.toml"]).args(arguments).current_dir(folder).output().expect("run scanlab")
+    scanlab_with(folder, &[&["run", "ssh.toml"], arguments].concat())
+}
+
+fn scanlab_with(folder: &Path, arguments: &[&str]) -> Output {
+    fs::write(folder.join("rules.v4"), RULES).expect("write");
+    Command::new(env!("CARGO_BIN_EXE_scanlab")).args(arguments).current_dir(folder).output().expect("run scanlab")
+}
+
+const FORMATS: [&str; 7] = ["json", "junit", "tap", "github", "markdown", "table", "sarif"];
+
+/// All formats of one run.
+fn reports(folder: &Path, arguments: &[&str]) -> (Output, [String; 7]) {
+    let options = FORMATS.map(|format| format!("--report={format}={format}.out"));
+    let output = scanlab(folder, &[&options.each_ref().map(String::as_str), arguments].concat());
+    (output, FORMATS.map(|format| fs::read_to_string(folder.join(format!("{format}.out"))).expect("a report")))
 }
 
 #[test]
 fn every_format_says_what_the_json_says() {
     let _machine = binary::share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
-    let formats = ["json", "junit", "tap", "github", "markdown", "table"];
-    let reports = formats.map(|format| format!("--report={format}={format}.out"));
-    let output = scanlab(folder.path(), &reports.each_ref().map(String::as_str));
+    let (output, all) = reports(folder.path(), &["--jobs", "8"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    let [json, junit, tap, github, markdown, table] =
-        formats.map(|format| fs::read_to_string(folder.path().join(format!("{format}.out"))).expect("a report"));
+    let (_, again) = reports(folder.path(), &["--jobs", "1"]);
+    assert_eq!(all, again, "equal runs give equal files, however many labs there are at a time");
+    let [json, junit, tap, github, markdown, table, sarif] = all;
     assert_eq!(table.as_bytes(), output.stdout, "what is on the terminal");
 
     let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -52,7 +70,7 @@ fn every_format_says_what_the_json_says() {
     let (checks, mismatched, known) = (count("checks"), count("mismatched"), count("known"));
     assert_eq!((mismatched, known, count("not_run")), (1, 1, 0), "{json}");
     assert!(
-        junit.contains(&format!("tests=\"{checks}\" skipped=\"{known}\" failures=\"{mismatched}\" errors=\"0\"")),
+        junit.contains(&format!("tests=\"{checks}\" skipped=\"{known}\" errors=\"0\" failures=\"{mismatched}\"")),
         "{junit}"
     );
     assert!(tap.contains(&format!("1..{checks}\n")), "{tap}");
@@ -61,15 +79,110 @@ fn every_format_says_what_the_json_says() {
     assert_eq!(tap.matches("# TODO known: nobody minds").count() as u64, known, "{tap}");
     assert!(github.starts_with("::error file=rules.v4,line=2,") && github.lines().count() == 1, "{github}");
     assert!(markdown.contains("| mismatched | ipv4 syn 23 |"), "{markdown}");
+    assert_junit(&folder.path().join("junit.out"), &junit);
+    assert_sarif(&sarif);
+}
+
+/// Accepted by the schema that Jenkins reads JUnit's XML by, which notices what is not.
+fn assert_junit(path: &Path, junit: &str) {
+    let schema = schemas::fetched("junit-10.xsd");
+    let linted = schemas::xmllint(&schema, path);
+    assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stderr));
+    for (from, to) in [("<failure ", "<mishap "), ("tests=\"", "test=\""), (" classname=", " class=")] {
+        let bad =
+            junit.replace(from, to).replace("</failure>", if from == "<failure " { "</mishap>" } else { "</failure>" });
+        fs::write(path, bad).expect("write");
+        assert!(!schemas::xmllint(&schema, path).status.success(), "{to}");
+    }
+}
+
+/// Accepted by OASIS's own schema, which notices what is not.
+fn assert_sarif(sarif: &str) {
+    let schema = schemas::fetched("sarif-2.1.0.json");
+    let sarif: Value = serde_json::from_str(sarif).expect("JSON");
+    assert_eq!(schemas::complaints(&schema, &[("sarif", &sarif)]), "");
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    let told = |result: &Value| (result["level"].clone(), result["locations"][0]["physicalLocation"].clone());
+    let place = |line: u64| json!({ "artifactLocation": { "uri": "rules.v4" }, "region": { "startLine": line } });
+    assert_eq!(results.iter().map(told).collect::<Vec<_>>(), [(json!("error"), place(2)), (json!("note"), place(2))]);
+    assert_eq!(results[1]["suppressions"][0]["justification"], "nobody minds");
+    for (number, result) in results.iter().enumerate() {
+        let rule =
+            &sarif["runs"][0]["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().expect("a number") as usize];
+        assert_eq!(rule["id"], result["ruleId"], "result {number}");
+    }
+    let faults = [
+        ("level", change(&sarif, "/runs/0/results/0/level", Some("fatal".into()))),
+        ("line", change(&sarif, "/runs/0/results/0/locations/0/physicalLocation/region/startLine", Some(0.into()))),
+        ("message", change(&sarif, "/runs/0/results/0/message", None)),
+        ("unknown", change(&sarif, "/runs/0/results/0/colour", Some("red".into()))),
+        ("version", change(&sarif, "/version", Some("2.2.0".into()))),
+    ];
+    let faults = faults.each_ref().map(|(name, fault)| (*name, fault));
+    assert_eq!(schemas::complaints(&schema, &faults).lines().count(), faults.len(), "each of them is refused");
+}
+
+/// Three scenarios: the first and the third are well, the second is the one above.
+fn three(folder: &Path) {
+    let well = |title: &str| {
+        let row = "[[expect]]\nscan = \"syn\"\nports = 22\nfamily = \"ipv4\"\nstate = \"open\"\n";
+        format!("title = \"{title}\"\n[ruleset]\nv4 = \"rules.v4\"\n[host]\nlisten = 22\n{row}")
+    };
+    fs::write(folder.join("a.toml"), well("first")).expect("write");
+    fs::write(folder.join("z.toml"), well("third")).expect("write");
 }
 
 #[test]
-fn equal_runs_give_equal_files() {
+fn a_run_that_fails_fast_tells_what_it_did_not_start() {
     let _machine = binary::share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
-    for format in ["junit", "tap", "github", "markdown"] {
-        let [one, other] = [0, 1].map(|_| scanlab(folder.path(), &["--format", format]).stdout);
-        assert!(!one.is_empty() && one == other, "{format}");
+    three(folder.path());
+    let run = |jobs: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+        command.args(["run", "a.toml", "ssh.toml", "z.toml", "--fail-fast", "--quiet", "--jobs", jobs]);
+        command.args(["--report=json=r.json", "--report=sarif=r.sarif"]).current_dir(folder.path());
+        command.output().expect("run scanlab")
+    };
+    fs::write(folder.path().join("rules.v4"), RULES).expect("write");
+    fs::write(folder.path().join("ssh.toml"), SCENARIO).expect("write");
+    let (one, eight) = (run("1"), run("8"));
+    assert_eq!((one.status.code(), &one.stdout), (Some(1), &eight.stdout), "the first cause is a mismatch");
+    let report: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("r.json")).unwrap()).expect("JSON");
+    let outcomes = |of: &Value| of.as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect::<Vec<_>>();
+    assert_eq!(outcomes(&report["scenarios"]), ["matched", "mismatched", "not-run"]);
+    let last = &report["scenarios"][2]["checks"];
+    assert!(last.as_array().unwrap().iter().all(|check| check["why"] == "not started: --fail-fast"), "{last}");
+    let quiet = String::from_utf8(one.stdout).expect("UTF-8");
+    assert!(quiet.contains("syn at 23") || quiet.contains("23"), "{quiet}");
+    assert!(!quiet.contains("first") && quiet.contains("third") && !quiet.contains("known"), "{quiet}");
+    let sarif = fs::read_to_string(folder.path().join("r.sarif")).unwrap();
+    assert!(sarif.contains("\"not-run\"") && sarif.contains("\"uri\": \"z.toml\""), "{sarif}");
+}
+
+#[test]
+fn shards_are_all_scenarios_and_quiet_runs_say_nothing_when_all_is_well() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    three(folder.path());
+    let run = |shard: &str| {
+        let output = scanlab_with(
+            folder.path(),
+            &["run", "a.toml", "z.toml", "--quiet", "--report=json=r.json", "--shard", shard],
+        );
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), output.stdout.len(), said)
+    };
+    let mut titles = Vec::new();
+    for (shard, words) in [("1/3", ""), ("2/3", ""), ("3/3", "shard 3/3 is empty: there are 2 scenarios")] {
+        let (status, printed, said) = run(shard);
+        assert_eq!((status, printed, said.is_empty()), (Some(0), 0, words.is_empty()), "{shard}: {said}");
+        assert!(said.starts_with(words), "{said}");
+        let report: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("r.json")).unwrap()).unwrap();
+        titles.extend(report["scenarios"].as_array().unwrap().iter().map(|one| one["name"].clone()));
+    }
+    assert_eq!(titles, ["first", "third"]);
+    for wrong in ["0/3", "4/3", "3", "a/b"] {
+        assert_eq!(run(wrong).0, Some(2), "{wrong}");
     }
 }
 

@@ -26,6 +26,12 @@ fn the_samples_for_ci_are_true() {
     }
 }
 
+/// Of a run that is green there is nothing in SARIF but what is known.
+#[test]
+fn the_sample_of_sarif_is_true() {
+    assert_sample("run.sarif", &scanlab(&["run", "scenarios/article-order.toml", "--format", "sarif"]));
+}
+
 #[test]
 fn the_samples_of_a_scan_are_true() {
     let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-sSX", "-p", "20-25,80,113", "--listen", "22,80"];

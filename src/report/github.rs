@@ -28,9 +28,7 @@ fn annotation(suite: &Suite, cases: &[&Case]) -> String {
     let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };
     let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
     let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
-    // Of what did not run the message says why already.
-    let details = if first.outcome == Outcome::NotRun { String::new() } else { first.details() };
-    let message = format!("{what}: {}\n{details}", first.message());
+    let message = format!("{what}: {}\n{}", first.message(), first.details());
     let title = property(&format!("{kind}: {}", suite.name));
     format!("::error {place}title={title}::{}\n", data(message.trim_end()))
 }

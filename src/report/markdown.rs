@@ -1,11 +1,14 @@
 //! Markdown, such as for the summary of a CI job: what was counted, each scenario with its outcome, and the checks that are
 //! not as expected.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::verdicts::{Case, Suite, suites};
+use super::whereabouts::whereabouts;
 use super::{Report, Summary};
-use crate::check::Outcome;
+use crate::check::{Check, Outcome};
+use crate::net::Family;
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
@@ -37,8 +40,9 @@ fn of_suite(suite: &Suite) -> String {
     }
     let mut text = format!("\n## {}\n\n| outcome | check | expected | observed | why |\n", cell(suite.name));
     text.push_str("| --- | --- | --- | --- | --- |\n");
-    for case in &others {
-        let cells = [&case.outcome.to_string(), &case.name, &case.expected, &case.observed, case.why];
+    for row in rows(&others) {
+        let first = row[0];
+        let cells = [&first.outcome.to_string(), &name(&row), &first.expected, &first.observed, first.why];
         let _ = writeln!(text, "| {} |", cells.map(cell).join(" | "));
     }
     let mut patches: Vec<&str> = Vec::new();
@@ -49,6 +53,30 @@ fn of_suite(suite: &Suite) -> String {
     }
     patches.iter().for_each(|diff| text += &block(diff));
     text
+}
+
+/// Cases that differ in nothing but where they look: a summary may be no longer than a CI system takes (GitHub: 1 MiB).
+fn rows<'a, 'b>(cases: &[&'a Case<'b>]) -> Vec<Vec<&'a Case<'b>>> {
+    let facts = |case: &Case| (case.outcome, case.expected.clone(), case.observed.clone(), case.why.to_owned());
+    let mut rows: Vec<Vec<&Case>> = Vec::new();
+    for case in cases {
+        match rows.iter_mut().find(|row| row[0].check.is_some() && facts(row[0]) == facts(case)) {
+            Some(row) => row.push(case),
+            None => rows.push(vec![case]),
+        }
+    }
+    rows
+}
+
+/// `ipv4 xmas 80`; of several `ipv4 ipv6 null, fin at 22, 80`.
+fn name(row: &[&Case]) -> String {
+    if let [only] = row {
+        return only.name.clone();
+    }
+    let checks: Vec<&Check> = row.iter().filter_map(|case| case.check).collect();
+    let families: BTreeSet<Family> = checks.iter().filter_map(|check| check.family).collect();
+    let families: Vec<String> = families.iter().map(Family::to_string).collect();
+    format!("{} {}", families.join(" "), whereabouts(&checks)).trim_start().to_owned()
 }
 
 /// Text in a cell of a table: nothing in it is markup.

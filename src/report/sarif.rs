@@ -69,7 +69,8 @@ impl Results {
         let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
         let (path, line) = origin(first.place, suite.file);
         let mut found = at(path, line);
-        found.message = format!("{what}: {}\n{}", first.message(), first.why).trim_end().to_owned().into();
+        let why = if first.outcome == Outcome::NotRun { "" } else { first.why };
+        found.message = format!("{what}: {}\n{why}", first.message()).trim_end().to_owned().into();
         if first.outcome == Outcome::Known {
             let justification = first.why.to_owned();
             found.suppressions = vec![Suppression { kind: "external", status: "accepted", justification }];

@@ -44,11 +44,22 @@ fn diagnosis(text: &mut String, case: &Case) {
     if let Some(place) = place {
         let _ = writeln!(text, "  at: {}", quoted(&place));
     }
-    let details = case.details();
-    if !details.is_empty() {
-        let _ = writeln!(text, "  why: {}", quoted(&details));
+    if case.outcome != Outcome::NotRun && !case.why.is_empty() {
+        let _ = writeln!(text, "  why: {}", quoted(case.why));
+    }
+    if let Some(patch) = case.patch {
+        let _ = writeln!(text, "  mend: {}", quoted(&format!("{} (tried)", patch.words)));
+        let _ = writeln!(text, "  patch: {}", block(&patch.diff).unwrap_or_else(|| quoted(&patch.diff)));
     }
     text.push_str("  ...\n");
+}
+
+/// The text as a literal block (YAML 1.2, section 8.1.2), line for line; none where it has characters that a block cannot
+/// hold.
+fn block(text: &str) -> Option<String> {
+    let printable = text.chars().all(|character| character == '\n' || !character.is_control());
+    let lines = text.lines().map(|line| format!("\n    {line}"));
+    (printable && text.starts_with("---") && text.ends_with('\n')).then(|| format!("|{}", lines.collect::<String>()))
 }
 
 /// In a description `\\` and `#` stand behind a backslash, and a line ends it.

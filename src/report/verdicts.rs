@@ -66,7 +66,7 @@ impl<'a> Suite<'a> {
     pub fn alike(&self, wanted: impl Fn(&Case<'a>) -> bool) -> Vec<Vec<&Case<'a>>> {
         let mut groups: Vec<(String, Vec<&Case<'a>>)> = Vec::new();
         for case in self.cases.iter().filter(|case| wanted(case)) {
-            let key = format!("{} {}", case.outcome, case.details());
+            let key = format!("{} {}\n{}", case.outcome, case.why, case.details());
             match groups.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, cases)) => cases.push(case),
                 None => groups.push((key, vec![case])),
@@ -135,8 +135,11 @@ impl Case<'_> {
         }
     }
 
-    /// What more there is to say: why, and the patch that mends it.
+    /// What more there is to say: why, and the patch that mends it. Of what did not run the message has said why.
     pub fn details(&self) -> String {
+        if self.outcome == Outcome::NotRun {
+            return String::new();
+        }
         let patch = self.patch.map(|patch| format!("{} (tried)\n{}", patch.words, patch.diff));
         let parts = [Some(self.why.to_owned()).filter(|why| !why.is_empty()), patch];
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n")

@@ -1,0 +1,53 @@
+//! Documents held against schemas by those who wrote neither: Python's jsonschema, and xmllint.
+
+// Every test crate uses a part of this.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The schema of somebody else, as `.ci/setup` fetched it.
+pub fn fetched(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/schemas").join(name);
+    assert!(path.exists(), "{} is not there (hint: .ci/setup fetches it)", path.display());
+    path
+}
+
+/// What is wrong with each of these, by its name; nothing where all of them fit.
+pub fn complaints(schema: &Path, documents: &[(&str, &Value)]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/validate.py")).arg(schema);
+    for (name, document) in documents {
+        let path = folder.path().join(name.replace('/', "_"));
+        fs::write(&path, document.to_string()).expect("write");
+        python.arg(path);
+    }
+    let output = python.output().expect("run python3 (hint: .ci/setup installs what the tests run)");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// `xmllint --schema`
+pub fn xmllint(schema: &Path, document: &Path) -> Output {
+    let mut lint = Command::new("xmllint");
+    lint.args(["--noout", "--nonet", "--schema"]).arg(schema).arg(document);
+    lint.output().expect("run xmllint (hint: .ci/setup installs what the tests run)")
+}
+
+/// The document without what stands there, or with something else: `change(&report, "/runs/0/tool", None)`.
+pub fn change(document: &Value, pointer: &str, to: Option<Value>) -> Value {
+    let mut changed = document.clone();
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = changed.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} is there"));
+    match (parent, to) {
+        (Value::Object(object), Some(to)) => drop(object.insert(key.to_owned(), to)),
+        (Value::Object(object), None) => drop(object.remove(key).unwrap_or_else(|| panic!("{pointer} is there"))),
+        (parent, to) => parent[key.parse::<usize>().expect("a place in a list")] = to.expect("a value"),
+    }
+    changed
+}
