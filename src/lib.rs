@@ -92,6 +92,7 @@ pub mod compare;
 pub mod conntrack;
 pub mod coverage;
 pub mod discovery;
+pub mod dissect;
 pub mod error;
 pub mod expect;
 pub mod explain;
