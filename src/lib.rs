@@ -102,6 +102,7 @@ pub mod findings;
 pub mod glance;
 pub mod iptables_save;
 pub mod lab;
+pub mod lesson;
 pub mod lint;
 pub mod log_line;
 pub mod mutant;

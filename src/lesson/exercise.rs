@@ -1,0 +1,1 @@
+//! Exercises: a ruleset with one mistake in it, and the question which one.
