@@ -26,7 +26,7 @@ use crate::scan::{Technique, Verdict};
 use crate::sensor::{Host, Sensor};
 use crate::sweep::Direction;
 
-pub use doctrine::{Doctrine, Promise};
+pub use doctrine::{Doctrine, Promise, of as doctrine};
 pub use logged::{LoggedField, LoggedLine};
 pub use trail::Met;
 
