@@ -101,8 +101,8 @@ impl Role {
     /// In plain words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Role::Honeypot => "the honeypot's port: logged, then served",
-            Role::Watched => "a watched port: logged, then dropped",
+            Role::Honeypot => "the honeypot's port: who connects is logged, and served",
+            Role::Watched => "a watched port: who connects is logged, and dropped",
             Role::Unnamed => "a port that no rule names",
             Role::Service => "a service that no rule names",
             Role::Host => "the host itself",
@@ -215,7 +215,8 @@ impl Setting {
         let is_udp = technique.protocol() == Protocol::Udp;
         let asked = |role, port| Asked { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
         let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
-        let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next();
+        // What a sensor serves and watches is TCP.
+        let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
         let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
         let service = Asked { role: Role::Service, port: UDP_SERVICE, is_listening: true };
         let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(Role::Honeypot, *port)) };
