@@ -267,7 +267,9 @@ fn services_of_udp_are_seen() {
 /// On the narrowest of usual terminals nothing is broken twice.
 #[test]
 fn help_fits_eighty_columns() {
-    for command in ["", "run", "generate", "check", "mutate", "scan", "exec", "doctor", "selftest", "vendor"] {
+    for command in
+        ["", "run", "generate", "check", "mutate", "scan", "exec", "doctor", "selftest", "vendor", "man", "completions"]
+    {
         for option in ["-h", "--help"] {
             let words: Vec<&str> = [command, option].into_iter().filter(|word| !word.is_empty()).collect();
             let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));

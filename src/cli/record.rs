@@ -147,7 +147,8 @@ fn from_folder_of(scenario: &Path, path: &Path) -> PathBuf {
 fn relative(folder: &Path, path: &Path) -> PathBuf {
     let (mut from, mut to) = (folder.components().peekable(), path.components().peekable());
     while from.peek().is_some() && from.peek() == to.peek() {
-        (from.next(), to.next());
+        from.next();
+        to.next();
     }
     let up = from.map(|_| Component::ParentDir);
     up.chain(to).collect()

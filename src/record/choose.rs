@@ -163,7 +163,7 @@ fn is_of_a_scan(packet: &Packet, ports: &PortSet) -> bool {
         && match packet.what() {
             What::Tcp { flags, source, destination } => {
                 let sends = |technique: &Technique| technique.profile().flags == flags;
-                is_scanned(source, destination) && Technique::ALL.iter().filter(|one| is_tcp(one)).any(sends)
+                is_scanned(source, destination) && Technique::ALL.iter().filter(is_tcp).any(sends)
             }
             What::Udp { source, destination } => is_scanned(source, destination),
             What::Icmp { kind, code, .. } => matches!((kind, code), (8 | 128, 0)),

@@ -64,12 +64,11 @@ impl Facts {
             let effect = effect_of_probe(probe.technique, observation);
             let doings = observation.path.iter().flat_map(|path| doings(path)).collect();
             let listing = listings.iter().find(|listing| listing.family == family);
-            if let Some((rule, limit)) = listing.and_then(|listing| limit(listing, observation)) {
-                if limited.insert((family, rule.0)) {
-                    match unsayable(limit) {
-                        Some(why) => drop(facts.unsayable.insert((family, rule, why))),
-                        None => drop(facts.rates.insert(key, RateFact { effect: effect.clone(), limit, rule })),
-                    }
+            let limit = listing.and_then(|listing| limit(listing, observation));
+            if let Some((rule, limit)) = limit.filter(|(rule, _)| limited.insert((family, rule.0))) {
+                match unsayable(limit) {
+                    Some(why) => drop(facts.unsayable.insert((family, rule, why))),
+                    None => drop(facts.rates.insert(key, RateFact { effect: effect.clone(), limit, rule })),
                 }
             }
             facts.cells.insert(key, (effect, doings));

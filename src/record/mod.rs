@@ -260,10 +260,14 @@ fn sweep(job: &Job, family: Family) -> Result<Swept> {
     Ok(Swept { listing, plan, stimuli, responses })
 }
 
-/// What the ruleset tells apart, and addresses that it would tell apart if a prefix were one bit longer or shorter.
+/// What the ruleset tells apart, and what it would tell apart if somebody mistook a prefix, the port of SSH or a protocol:
+/// those mistakes show in packets that nothing else asks for.
 fn plan_of(listing: &Listing, addresses: &Addresses) -> Plan {
-    let is_of_prefix = |mutant: &Mutant| matches!(mutant.operator, Operator::WidenAddress | Operator::NarrowAddress);
-    let broken = mutants(listing).into_iter().filter(is_of_prefix).map(|mutant| mutant.apply(&listing.source));
+    let draws_a_boundary = |mutant: &Mutant| {
+        use Operator::{NarrowAddress, Protocol, SshPort, WidenAddress};
+        matches!(mutant.operator, NarrowAddress | Protocol | SshPort | WidenAddress)
+    };
+    let broken = mutants(listing).into_iter().filter(draws_a_boundary).map(|mutant| mutant.apply(&listing.source));
     let broken: Vec<Listing> = broken.map(|source| Listing::parse(listing.family, &source)).collect();
     let all: Vec<&Listing> = [listing].into_iter().chain(&broken).collect();
     let plan = Plan::of_all(listing.family, &all, addresses);

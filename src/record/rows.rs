@@ -70,9 +70,12 @@ impl Topic {
     }
 }
 
+/// What has one effect, in each family: ports or packets, and whose doing it is.
+type ByFamily<'a, T> = BTreeMap<Family, BTreeMap<T, &'a BTreeSet<Doing>>>;
+
 /// The rows of scans: what is accepted first.
 pub fn of_scans(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
-    let mut of: BTreeMap<(Effect, Technique), BTreeMap<Family, BTreeMap<Port, &BTreeSet<Doing>>>> = BTreeMap::new();
+    let mut of: BTreeMap<(Effect, Technique), ByFamily<Port>> = BTreeMap::new();
     for ((technique, family, port), (effect, doings)) in &facts.cells {
         of.entry((effect.clone(), *technique)).or_default().entry(*family).or_default().insert(*port, doings);
     }
@@ -148,7 +151,7 @@ fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
 
 /// The rows of packets of one topic.
 pub fn of_packets(facts: &Facts, families: &[Family], topic: Topic) -> Vec<PacketRow> {
-    let mut of: BTreeMap<Effect, BTreeMap<Family, BTreeMap<Packet, &BTreeSet<Doing>>>> = BTreeMap::new();
+    let mut of: BTreeMap<Effect, ByFamily<Packet>> = BTreeMap::new();
     for ((family, packet), (effect, doings)) in &facts.packets {
         if Topic::of(packet) == topic {
             of.entry(effect.clone()).or_default().entry(*family).or_default().insert(*packet, doings);
