@@ -314,8 +314,8 @@ fn answer(seen: &Seen, width: usize) -> String {
 
 /// `TCP, flags SYN, ACK`
 fn headline(frame: &Shown) -> String {
-    let own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
-    let Some(last) = own.last() else { return "A frame".to_owned() };
+    let mut own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
+    let Some(last) = own.next_back() else { return "A frame".to_owned() };
     let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
     let facts: Vec<String> = [told("Control bits"), told("Type"), told("Code")].into_iter().flatten().collect();
     if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
