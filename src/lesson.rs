@@ -16,7 +16,7 @@ use crate::dissect::{Layer, LinkKind, dissect};
 use crate::error::{Result, Source};
 use crate::frame::{Frame, Part};
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::lab::{Blueprint, Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Family, Protocol};
 use crate::observation::Observation;
 use crate::path::{Fate, Path};
@@ -61,6 +61,8 @@ pub struct Lesson {
     pub flags: Option<u8>,
     /// What it is, and what the standards say about it.
     pub doctrine: Doctrine,
+    /// How the log lines were read.
+    pub capture: Capture,
     /// The file that the firewall came from.
     pub ruleset: String,
     /// One for each port that was asked.
@@ -276,6 +278,7 @@ impl Setting {
             family,
             flags: (profile.protocol == Protocol::Tcp).then_some(profile.flags),
             doctrine: doctrine::of(technique, family),
+            capture: self.equipment.capture,
             ruleset: ruleset.map(|(_, source)| source.name.display().to_string()).unwrap_or_default(),
             scenes,
         }

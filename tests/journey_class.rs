@@ -87,6 +87,15 @@ fn every_fact_of_the_lessons_is_what_a_scan_finds() {
         let nmap = techniques.iter().find(|(name, _)| probe["scan"] == *name).expect("a technique").1;
         assert_told(&in_one_line(part(&lessons, nmap)), probe);
     }
+    let false_fact = |key: &str, value: Value| {
+        let mut probe = probes.iter().find(|probe| probe["scan"] == "xmas").expect("an Xmas probe").clone();
+        probe[key] = value;
+        let told = in_one_line(part(&lessons, "-sX"));
+        assert!(std::panic::catch_unwind(|| assert_told(&told, &probe)).is_err(), "{key} is not looked at");
+    };
+    false_fact("state", "closed".into());
+    false_fact("reason", "reset".into());
+    false_fact("log", serde_json::json!([{ "line": "<IPT> Xmas scan: IN=eth1" }]));
 }
 
 /// State and reason as nmap prints them, and each log line to the byte.
@@ -193,9 +202,10 @@ fn what_there_is_no_lesson_about_is_refused() {
 
 /// Presses Enter twice and then q, on a terminal of 80 columns.
 const TERMINAL: &str = r#"
-import os, pty, sys
+import fcntl, os, pty, struct, sys, termios
 pid, terminal = pty.fork()
 if pid == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     os.execv(sys.argv[1], [sys.argv[1], "teach", "null"])
 seen, keys = b"", [b"\n", b"\n", b"q\n"]
 while True:

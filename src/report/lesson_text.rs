@@ -7,6 +7,7 @@ use anstyle::Style;
 
 use super::explained::wrapped;
 use crate::dissect::{Field, Layer};
+use crate::lab::Capture;
 use crate::lesson::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
 use crate::net::Protocol;
 use crate::path::Fate;
@@ -23,7 +24,7 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
         let likewise =
             lesson.scenes[..number].iter().find(|other| went_alike(&other.with_firewall, &scene.with_firewall));
         pages.push(on_its_way(lesson, scene, likewise, width));
-        pages.push(logged(scene, width, if first { Detail::Whole } else { Detail::Bytes }));
+        pages.push(logged(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
         pages.push(answered(lesson, scene, &scene.with_firewall, width));
     }
     pages.extend(lesson.scenes.iter().map(|scene| firewall_off(lesson, scene, width)));
@@ -244,7 +245,7 @@ fn visible_styled(text: &str) -> String {
     }
 }
 
-fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
+fn logged(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String {
     let mut text = heading("What the log says");
     let seen = &scene.with_firewall;
     if seen.log.is_empty() {
@@ -253,12 +254,20 @@ fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
     for line in &seen.log {
         text.push_str(&log_line(line, width, detail));
     }
+    if !seen.log.is_empty() && detail == Detail::Whole && lesson.capture == Capture::Nflog {
+        text.push('\n');
+        text.push_str(&paragraph(READ_THROUGH_NFLOG, width));
+    }
     for line in &seen.followup {
         text.push_str(&paragraph("What had to follow the probe left this line:", width));
         text.push_str(&log_line(line, width, Detail::Bytes));
     }
     text
 }
+
+/// What was not tested, so that the machine's own log stays clean.
+const READ_THROUGH_NFLOG: &str = "The line is what LOG prints; it was read through NFLOG, so that nothing of the lesson \
+                                  stands in this machine's log. --capture kmsg reads the kernel's own log instead.";
 
 fn log_line(line: &LoggedLine, width: usize, detail: Detail) -> String {
     let mut text = hanging("  ", &visible(line.line.trim_end()), width);
@@ -305,8 +314,8 @@ fn answer(seen: &Seen, width: usize) -> String {
 
 /// `TCP, flags SYN, ACK`
 fn headline(frame: &Shown) -> String {
-    let own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
-    let Some(last) = own.last() else { return "A frame".to_owned() };
+    let mut own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
+    let Some(last) = own.next_back() else { return "A frame".to_owned() };
     let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
     let facts: Vec<String> = [told("Control bits"), told("Type"), told("Code")].into_iter().flatten().collect();
     if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
