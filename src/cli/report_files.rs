@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::whole_file::WholeFile;
 use crate::error::Result;
+use crate::lab::Watch;
 use crate::report::{self, Report};
 
 /// How to report, and where to.
@@ -34,6 +35,8 @@ pub enum RunFormat {
     Github,
     /// for the summary of a CI job
     Markdown,
+    /// a page to look at, in one file
+    Html,
 }
 
 /// A file and its format.
@@ -58,6 +61,12 @@ pub struct ReportFiles {
 }
 
 impl ReportArguments {
+    /// What has to be watched for these formats: only the page shows frames.
+    pub fn watch(&self) -> Watch {
+        let mut formats = self.destinations.iter().map(|to| to.format).chain([self.format]);
+        if formats.any(|format| format == RunFormat::Html) { Watch::Frames } else { Watch::Paths }
+    }
+
     /// Begins every file, so that nothing is measured in vain.
     pub fn begin(&self) -> Result<ReportFiles> {
         let begin = |to: &Destination| {
@@ -87,5 +96,6 @@ fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -
         RunFormat::Tap => report::tap(report),
         RunFormat::Github => report::github(report),
         RunFormat::Markdown => report::markdown(report),
+        RunFormat::Html => report::page(report),
     }
 }

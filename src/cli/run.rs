@@ -11,7 +11,7 @@ use super::report_files::ReportArguments;
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, Watch};
+use crate::lab::Capture;
 use crate::report::{self, Report};
 use crate::run::Settings;
 use crate::scenario::{Scenario, discover};
@@ -63,7 +63,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let reports = flavours.into_iter().map(|equipment| {
         let settings = Settings {
             equipment: equipment.clone(),
-            watch: Watch::Paths,
+            watch: options.report.watch(),
             jobs: usize::from(options.jobs),
             vendors: Arc::clone(&vendors),
         };

@@ -13,6 +13,7 @@ mod lint;
 mod markdown;
 mod mutation;
 pub mod nmap;
+mod page;
 mod paths;
 mod pcapng;
 mod selftest;
@@ -32,6 +33,7 @@ use crate::alike::{Alike, Gathering};
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
+use crate::error::Source;
 use crate::findings::Findings;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
@@ -54,6 +56,7 @@ pub use junit::junit;
 pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
+pub use page::page;
 pub use pcapng::{CapturedFrame, write_pcapng};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
@@ -212,6 +215,9 @@ pub struct Scenario {
     pub outcome: Outcome,
     /// Its host.
     pub host: Host,
+    /// Its rulesets, as they were loaded.
+    #[serde(skip)]
+    pub rulesets: Vec<(Family, Source)>,
     /// Its checks.
     pub checks: Vec<Check>,
     /// Which rules its probes exercised.
@@ -286,6 +292,7 @@ fn scenario(report: &ScenarioReport) -> Scenario {
         file: report.file.display().to_string(),
         outcome: report.outcome,
         host: report.host.clone(),
+        rulesets: report.rulesets.clone(),
         checks: report.checks.clone(),
         coverage: report.coverage.clone(),
     }

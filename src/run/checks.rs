@@ -119,6 +119,7 @@ impl Job {
             title: self.scenario.title.clone(),
             file: self.scenario.source.name.clone(),
             host: self.host(),
+            rulesets: self.rulesets.clone(),
             outcome: compare::worst(&checks),
             checks,
             coverage: self.coverage(&evidence),
