@@ -15,6 +15,7 @@ pub mod scan;
 pub mod selftest;
 mod services;
 mod syslog;
+mod teach;
 pub mod vendor;
 mod whole_file;
 
@@ -75,6 +76,9 @@ enum Command {
     /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
     #[command(after_help = exec::AFTER_HELP)]
     Exec(exec::Options),
+    /// Show what a scan technique is, live: bytes, rules, log, answer; or find the mistake in a ruleset
+    #[command(after_help = teach::AFTER_HELP)]
+    Teach(teach::Options),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
     Doctor,
     /// Plant faults in the instrument itself, and tell whether it notices
@@ -139,6 +143,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Mutate(options) => mutate::mutate(options),
         Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
         Command::Exec(options) => exec::exec(options),
+        Command::Teach(options) => teach::teach(options),
         Command::Doctor => doctor::doctor(),
         Command::Selftest(options) => selftest::selftest(options),
         Command::Generate { sensor, output, force } => {

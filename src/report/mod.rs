@@ -2,6 +2,7 @@
 
 mod exec;
 mod exec_text;
+mod exercise_text;
 mod exercised;
 mod explained;
 mod findings;
@@ -9,6 +10,7 @@ mod flavours;
 mod github;
 mod json;
 mod junit;
+mod lesson_text;
 mod lint;
 mod markdown;
 mod mutation;
@@ -48,11 +50,13 @@ use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
 pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured, exec_text};
+pub use exercise_text::{exercise_answer, exercise_menu, exercise_question};
 pub use findings::findings_table;
 pub use flavours::{Difference, Flavour, Flavours, flavours_block};
 pub use github::github;
 pub use json::to_json;
 pub use junit::junit;
+pub use lesson_text::{lesson_menu, lesson_pages};
 pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};

@@ -21,7 +21,7 @@ pub use limit::read_limit;
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use service::beside;
-pub use table::{Key, Table, Value};
+pub use table::{Key, Table, Value, distance};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]

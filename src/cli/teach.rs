@@ -1,0 +1,212 @@
+//! `scanlab teach`: lessons and exercises, step by step on a terminal, straight through everywhere else.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::equipment::{EquipmentArguments, LinkArgument};
+use crate::error::{Doing, InputError, Result, Source};
+use crate::lab::{Capture, Equipment, LinkMode, Watch};
+use crate::lesson::exercise::{self, Exercise};
+use crate::lesson::{self, Setting};
+use crate::net::Family;
+use crate::report;
+use crate::run::{self, ScenarioReport, Settings};
+use crate::scan::Technique;
+use crate::sensor::SensorFile;
+use crate::{built_in, ruleset};
+
+/// The options of `scanlab teach`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// A scan technique, or `all`; with --exercise a number, a name or a technique; none: what there is
+    #[arg(value_name = "TECHNIQUE")]
+    subject: Option<String>,
+    /// Find the mistake in a ruleset
+    #[arg(long, conflicts_with_all = ["sensor", "rules", "rules6", "ipv6"])]
+    exercise: bool,
+    /// The sensor's TOML file, in the place of the built-in one
+    #[arg(long, value_name = "FILE")]
+    sensor: Option<PathBuf>,
+    /// IPv4 ruleset, iptables-save text, in the place of the sensor's
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// IPv6 ruleset, ip6tables-save text
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+    /// Over IPv6
+    #[arg(short = '6')]
+    ipv6: bool,
+    #[command(flatten)]
+    equipment: EquipmentArguments,
+}
+
+/// What else there is to know, for `--help`.
+pub const AFTER_HELP: &str = "\
+On a terminal Enter shows the next page and q quits; otherwise everything is printed at once. In an exercise the letter \
+of a choice is a guess, and Enter alone (or the end of the input) shows the answer.
+
+Exit status:
+  0  the lesson was held
+  2  there is no such technique or exercise, or the input is wrong
+  3  could not measure: the lab cannot run here";
+
+/// Teaches.
+pub fn teach(options: Options) -> Result<ExitCode> {
+    let subject = options.subject.as_deref();
+    match (options.exercise, subject) {
+        (true, None) => super::print(&report::exercise_menu(super::width())),
+        (true, Some(wanted)) => play(&options, wanted),
+        (false, None) => super::print(&report::lesson_menu(super::width())),
+        (false, Some(wanted)) => hold(&options, wanted),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+fn hold(options: &Options, wanted: &str) -> Result<()> {
+    let techniques = techniques(wanted)?;
+    let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+    let setting = setting(options, family)?;
+    let lessons = super::interruptible_blocking(move || lesson::hold(&setting, &techniques, family))?;
+    let pages = lessons.iter().flat_map(|lesson| report::lesson_pages(lesson, super::width()));
+    show(pages.collect())
+}
+
+fn techniques(wanted: &str) -> Result<Vec<Technique>> {
+    if wanted.eq_ignore_ascii_case("all") {
+        return Ok(Technique::ALL.to_vec());
+    }
+    let technique = wanted.parse::<Technique>().map_err(|_| {
+        let names = Technique::ALL.map(Technique::name);
+        unknown("scan technique", wanted, &[&names[..], &["all"]].concat())
+    })?;
+    Ok(vec![technique])
+}
+
+/// What it could have been comes first.
+fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
+    let list = format!("use one of {}", names.join(", "));
+    let near = names.iter().map(|name| (crate::sensor::distance(&wanted.to_lowercase(), name), name)).min();
+    let hint = match near {
+        Some((distance, name)) if distance <= 2 => format!("did you mean `{name}`? {list}"),
+        _ => list,
+    };
+    InputError::new(format!("`{}` is no {kind}", wanted.escape_debug()), hint)
+}
+
+/// Whoever teaches leaves nothing in the log of the machine, unless he asks for it.
+fn equipment(options: &Options) -> Result<Equipment> {
+    let mut equipment = options.equipment.find_all(LinkArgument::Tap.into(), || Capture::Nflog)?;
+    Ok(equipment.remove(0))
+}
+
+fn setting(options: &Options, family: Family) -> Result<Setting> {
+    let (sensor, host) = match &options.sensor {
+        Some(path) => SensorFile::load(path).map(|file| (file.sensor, file.host))?,
+        None => built_in_sensor()?,
+    };
+    let generated = ruleset::generate(&sensor);
+    let own = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
+    let own = own.into_iter().filter_map(|(family, path)| Some((family, path.as_deref()?)));
+    let own = own.map(|(family, path)| Ok((family, Source::read(path)?))).collect::<Result<Vec<_>>>()?;
+    let rulesets = if own.is_empty() {
+        let source = |name: &str, text: String| Source { name: name.into(), text: text.into() };
+        vec![
+            (Family::Ipv4, source("<generated>/rules.v4", generated.v4)),
+            (Family::Ipv6, source("<generated>/rules.v6", generated.v6)),
+        ]
+    } else {
+        own
+    };
+    if !rulesets.iter().any(|(of, _)| *of == family) {
+        let hint = "--rules is for IPv4, --rules6 and -6 are for IPv6";
+        return Err(InputError::new(format!("no {family} ruleset is named"), hint).into());
+    }
+    Ok(Setting { equipment: equipment(options)?, sensor, host, rulesets })
+}
+
+/// The sensor of the first built-in scenario.
+fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
+    let scenarios = built_in::scenarios()?;
+    let found = scenarios.into_iter().find_map(|scenario| Some((scenario.sensor?, scenario.host)));
+    found.ok_or_else(|| InputError::new("no sensor is built in", "name one with --sensor").into())
+}
+
+/// One page after the other; on a terminal each waits for Enter.
+fn show(pages: Vec<String>) -> Result<()> {
+    let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let last = pages.len().saturating_sub(1);
+    for (number, page) in pages.iter().enumerate() {
+        super::print(&format!("{page}\n"))?;
+        if waits && number < last {
+            super::print(&format!("({} of {}) Enter: next   q: quit ", number + 1, pages.len()))?;
+            if answer()?.is_none_or(|word| word.eq_ignore_ascii_case("q")) {
+                return Ok(());
+            }
+            super::print("\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// A line from whoever learns; none at the end of the input.
+fn answer() -> Result<Option<String>> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line).doing("read from standard input")?;
+    Ok((read > 0).then(|| line.trim().to_owned()))
+}
+
+fn play(options: &Options, wanted: &str) -> Result<()> {
+    let names: Vec<&str> = exercise::ALL.iter().map(|exercise| exercise.name).collect();
+    let (number, exercise) = exercise::find(wanted).ok_or_else(|| unknown("exercise", wanted, &names))?;
+    let broken = exercise.break_it()?;
+    let settings = Settings {
+        equipment: Equipment { link: LinkMode::Tap, ..equipment(options)? },
+        watch: Watch::Paths,
+        jobs: usize::from(super::run::default_jobs()),
+        vendors: Arc::new(super::run::vendors(None)?),
+    };
+    let mut found = super::interruptible(run::run(vec![broken.scenario.clone()], settings))?;
+    let measured: ScenarioReport = found.scenarios.remove(0);
+    let width = super::width();
+    super::print(&report::exercise_question(number, exercise, &broken, &measured, width))?;
+    if guess(exercise)? == Guessed::Left {
+        return Ok(());
+    }
+    super::print(&report::exercise_answer(exercise, &broken, &measured, width))
+}
+
+/// How the guessing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guessed {
+    /// Right, or given up: the answer is wanted.
+    Over,
+    /// The learner has left.
+    Left,
+}
+
+fn guess(exercise: &Exercise) -> Result<Guessed> {
+    loop {
+        super::print("\nYour guess (a to d; Enter: the answer; q: quit): ")?;
+        let word = answer()?.unwrap_or_default().to_lowercase();
+        let choice = ('a'..).zip(0..exercise.choices.len()).find(|(letter, _)| word == letter.to_string());
+        match choice {
+            _ if word.is_empty() => {
+                super::print("\n")?;
+                return Ok(Guessed::Over);
+            }
+            _ if word == "q" => return Ok(Guessed::Left),
+            Some((_, place)) if place == exercise.right => {
+                super::print("\nRight.\n")?;
+                return Ok(Guessed::Over);
+            }
+            Some((letter, place)) => {
+                super::print(&format!("\nNo: {letter}) {} is not it.\n", exercise.choices[place]))?
+            }
+            None => super::print("\nThat is none of the letters.\n")?,
+        }
+    }
+}

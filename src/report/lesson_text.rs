@@ -1,0 +1,378 @@
+//! A lesson for the terminal, page by page. Nothing is told by colour alone, and no line is wider than asked for as long as
+//! its words are not.
+
+use std::fmt::Write;
+
+use anstyle::Style;
+
+use super::explained::wrapped;
+use crate::dissect::{Field, Layer};
+use crate::lesson::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
+use crate::net::Protocol;
+use crate::path::Fate;
+use crate::scan::{Reason, Technique};
+use crate::visible::visible;
+
+/// The pages, with ANSI styles (the caller strips them where there is no terminal).
+pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
+    let width = usize::from(width);
+    let mut pages = vec![idea(lesson, width), standards(lesson, width)];
+    for (number, scene) in lesson.scenes.iter().enumerate() {
+        let first = number == 0;
+        pages.push(sent(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
+        pages.push(on_its_way(lesson, scene, width));
+        pages.push(logged(scene, width, if first { Detail::Whole } else { Detail::Bytes }));
+        pages.push(answered(lesson, scene, &scene.with_firewall, width));
+    }
+    pages.extend(lesson.scenes.iter().map(|scene| firewall_off(lesson, scene, width)));
+    pages.push(side_by_side(lesson, width));
+    pages
+}
+
+/// What there is to learn, for those who have not chosen yet.
+pub fn lesson_menu(width: u16) -> String {
+    let mut text = heading("Lessons");
+    for technique in Technique::ALL {
+        let idea = crate::lesson::doctrine(technique, crate::net::Family::Ipv4).idea;
+        let name = format!("  {:<8} {:<4} ", technique.name(), technique.profile().nmap);
+        text.push_str(&hanging(&name, idea, usize::from(width)));
+    }
+    text.push_str("\nscanlab teach xmas                 the lesson; Enter for the next page, q to quit\n");
+    text.push_str("scanlab teach xmas -6              the same over IPv6\n");
+    text.push_str("scanlab teach all                  every lesson\n");
+    text.push_str("scanlab teach xmas --rules FILE    through a firewall of your own\n");
+    text.push_str("scanlab teach --exercise           find the mistake\n");
+    text
+}
+
+/// How much of a thing is told: all of it, or what was not told before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Whole,
+    Bytes,
+}
+
+fn idea(lesson: &Lesson, width: usize) -> String {
+    let mut text = heading(&format!("{} scan ({}), {}", lesson.title, lesson.nmap, lesson.family));
+    text.push_str(&paragraph(lesson.doctrine.idea, width));
+    match lesson.flags {
+        Some(flags) => {
+            text.push_str("\nThe flags octet of the TCP header (RFC 9293, section 3.1); set bits are marked:\n\n");
+            text.push_str(&drawn(flags));
+        }
+        None => {
+            let _ = writeln!(text, "\nIt is no TCP: {} has no flags.", name_of(lesson.protocol));
+        }
+    }
+    text
+}
+
+fn name_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Icmp => "ICMP",
+    }
+}
+
+/// The bits, high one first, each in a box; those that are set in brackets and with a mark below.
+fn drawn(flags: u8) -> String {
+    const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
+    let is_set = |place: usize| flags << place & 0x80 != 0;
+    let bold = Style::new().bold();
+    let rule = format!("    {}+\n", "+-----".repeat(8));
+    let cell = |place| match is_set(place) {
+        true => format!("|{bold} [1] {bold:#}"),
+        false => "|  0  ".to_owned(),
+    };
+    let cells: String = (0..8).map(cell).collect();
+    let names: String = NAMES.iter().map(|name| format!("| {name} ")).collect();
+    let marks: String = (0..8).map(|place| if is_set(place) { "   ^  " } else { "      " }).collect();
+    let marks = if flags == 0 { "   no bit is set" } else { marks.trim_end() };
+    format!("{rule}    {names}|\n{rule}    {cells}| = {flags:#04x}\n{rule}    {marks}\n")
+}
+
+fn standards(lesson: &Lesson, width: usize) -> String {
+    let mut text = heading("What the standards say");
+    let doctrine = &lesson.doctrine;
+    for (kind, promise) in [("open", &doctrine.open), ("closed", &doctrine.closed)] {
+        text.push_str(&hanging(&format!("  {kind:<7} "), promise.words, width));
+        let _ = writeln!(text, "          ({})", promise.source);
+    }
+    text.push('\n');
+    text.push_str(&paragraph(doctrine.conclusion, width));
+    text
+}
+
+/// `80/tcp`, or the host.
+fn port_of(lesson: &Lesson, scene: &Scene) -> String {
+    scene.port.map_or_else(|| "the host".to_owned(), |port| format!("{port}/{}", lesson.protocol))
+}
+
+fn sent(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String {
+    let mut text = heading(&format!("{}: {}", port_of(lesson, scene), scene.role.as_str()));
+    let listens = if scene.is_listening { "Something listens there." } else { "Nothing listens there." };
+    if scene.port.is_some() {
+        let _ = writeln!(text, "{listens}");
+    }
+    let Some(probe) = scene.with_firewall.probe() else { return text };
+    let _ = writeln!(text, "\nSent, {} bytes:\n", probe.bytes.len());
+    text.push_str(&bytes(probe, width, detail));
+    text
+}
+
+/// Every field with its bytes; or the bytes alone.
+fn bytes(frame: &Shown, width: usize, detail: Detail) -> String {
+    match detail {
+        Detail::Whole => frame.layers.iter().map(|layer| layer_text(layer, frame, width)).collect(),
+        Detail::Bytes => hex_dump(&frame.bytes),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+fn hex_dump(bytes: &[u8]) -> String {
+    bytes.chunks(16).enumerate().map(|(row, line)| format!("  {:>4}  {}\n", row * 16, hex(line))).collect()
+}
+
+fn layer_text(layer: &Layer, frame: &Shown, width: usize) -> String {
+    let quoted = if layer.is_quoted { "the packet that it is about: " } else { "" };
+    let mut text = format!("  {quoted}{}, bytes {} to {}\n", layer.name, layer.bytes.start, layer.bytes.end - 1);
+    for field in layer.fields.iter().filter(|field| !is_unset_bit(field)) {
+        text.push_str(&field_text(field, frame, width));
+    }
+    text
+}
+
+/// The flags that are not set were drawn, and are in the octet.
+fn is_unset_bit(field: &Field) -> bool {
+    const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
+    NAMES.contains(&field.name) && field.value == "0"
+}
+
+fn field_text(field: &Field, frame: &Shown, width: usize) -> String {
+    const ROW: usize = 8;
+    let bytes = frame.bytes.get(field.bytes.clone()).unwrap_or_default();
+    let mut rows = bytes.chunks(ROW);
+    let first = format!("  {:>4}  {:<24}", field.bytes.start, hex(rows.next().unwrap_or_default()));
+    let note = field.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let mut text = hanging(&first, &format!("{}: {}{note}", field.name, field.value), width);
+    for row in rows.take(4) {
+        let _ = writeln!(text, "        {}", hex(row));
+    }
+    text
+}
+
+fn on_its_way(lesson: &Lesson, scene: &Scene, width: usize) -> String {
+    let mut text =
+        heading(&format!("{}: its way through the chains of {}", port_of(lesson, scene), visible(&lesson.ruleset)));
+    text.push_str(&way(&scene.with_firewall, width));
+    text
+}
+
+fn way(seen: &Seen, width: usize) -> String {
+    let mut text = String::new();
+    match seen.conntrack {
+        Some(state) => text.push_str(&paragraph(&format!("To conntrack the packet is {state}."), width)),
+        None => text.push_str(&paragraph("No rule asks conntrack, or it was not told what it says.", width)),
+    }
+    text.push_str(&trail(&seen.trail, width));
+    let end = match seen.fate {
+        Some(Fate::Accepted) => "It gets through: the kernel's TCP, UDP or ICMP sees it.",
+        Some(Fate::Dropped) => "It is dropped: nothing behind the firewall ever sees it.",
+        Some(Fate::Rejected) => "It is rejected: nothing behind the firewall sees it, and the sender is told.",
+        Some(Fate::Stolen) => "A target keeps it.",
+        Some(Fate::Vanished) => "It is gone between two hooks: routing had no way for it.",
+        None => "",
+    };
+    text + &paragraph(end, width)
+}
+
+/// One entry for each rule: `no` and why, or what it did.
+fn trail(met: &[Met], width: usize) -> String {
+    let bold = Style::new().bold();
+    let mut text = String::new();
+    for met in met {
+        let number = met.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+        let line = met.line.map(|line| format!(", line {line}")).unwrap_or_default();
+        let place = format!("{} {}{number}{line}", met.table, met.chain);
+        let came = match &met.verdict {
+            Some(verdict) => format!("{bold}* {place}: {verdict}{bold:#}"),
+            None => format!("  {place}: no match"),
+        };
+        let _ = writeln!(text, "{}", visible_styled(&came));
+        text.push_str(&hanging("      ", &visible(&met.text), width));
+        if let Some(why) = &met.why_not {
+            text.push_str(&hanging("      -> ", &visible(why), width));
+        }
+    }
+    text
+}
+
+/// Names of chains are from a file; the styles around them are not.
+fn visible_styled(text: &str) -> String {
+    let bold = Style::new().bold();
+    let (on, off) = (format!("{bold}"), format!("{bold:#}"));
+    match text.strip_prefix(&on).and_then(|rest| rest.strip_suffix(&off)) {
+        Some(inner) => format!("{on}{}{off}", visible(inner)),
+        None => visible(text),
+    }
+}
+
+fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
+    let mut text = heading("What the log says");
+    let seen = &scene.with_firewall;
+    if seen.log.is_empty() {
+        text.push_str(&paragraph("Nothing: no LOG rule matched it.", width));
+    }
+    for line in &seen.log {
+        text.push_str(&log_line(line, width, detail));
+    }
+    for line in &seen.followup {
+        text.push_str(&paragraph("What had to follow the probe left this line:", width));
+        text.push_str(&log_line(line, width, Detail::Bytes));
+    }
+    text
+}
+
+fn log_line(line: &LoggedLine, width: usize, detail: Detail) -> String {
+    let mut text = hanging("  ", &visible(line.line.trim_end()), width);
+    if detail == Detail::Whole {
+        let _ = writeln!(text, "\n  the rule's own prefix: \"{}\"", visible(&line.prefix));
+        for field in &line.fields {
+            text.push_str(&hanging(&format!("  {:<22} ", visible(&field.text)), &visible(&field.meaning), width));
+        }
+    }
+    text
+}
+
+fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
+    let mut text = heading(&format!("{}: the answer", port_of(lesson, scene)));
+    text.push_str(&answer(seen, width));
+    text.push('\n');
+    text.push_str(&in_words_of_nmap(lesson, scene, seen, width));
+    text
+}
+
+fn answer(seen: &Seen, width: usize) -> String {
+    match seen.answer() {
+        Some(frame) => {
+            let text = format!("{}, {} bytes:\n", headline(frame), frame.bytes.len());
+            text + &hex_dump(&frame.bytes)
+        }
+        None => paragraph(
+            "None. That is a fact, not a timeout: the kernel has dealt with the probe before the call that sends it \
+             comes back, and it has answered what was sent after it (the fence). Nothing can still be on its way.",
+            width,
+        ),
+    }
+}
+
+/// `TCP, flags SYN, ACK`
+fn headline(frame: &Shown) -> String {
+    let own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
+    let Some(last) = own.last() else { return "A frame".to_owned() };
+    let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
+    let facts: Vec<String> = [told("Control bits"), told("Type"), told("Code")].into_iter().flatten().collect();
+    if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
+}
+
+fn in_words_of_nmap(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
+    let ttl = seen.verdict.reason_ttl.map(|ttl| format!(" ttl {ttl}")).unwrap_or_default();
+    let (state, reason) = (seen.verdict.state, seen.verdict.reason);
+    let mut text = format!("nmap {} --reason:\n", lesson.nmap);
+    match scene.port {
+        Some(port) => {
+            let port = format!("{port}/{}", lesson.protocol);
+            let (first, second) = (port.len().max(4), state.as_str().len().max(5));
+            let _ = writeln!(text, "  {:<first$} {:<second$} REASON", "PORT", "STATE");
+            let _ = writeln!(text, "  {port:<first$} {state:<second$} {reason}{ttl}");
+        }
+        None if reason == Reason::NoResponse => text.push_str("  Note: Host seems down.\n"),
+        None => {
+            let _ = writeln!(text, "  Host is up, received {reason}{ttl}");
+        }
+    }
+    text + &paragraph(&because(lesson, scene, seen), width)
+}
+
+fn because(lesson: &Lesson, scene: &Scene, seen: &Seen) -> String {
+    let silent = match (seen.fate, scene.is_listening) {
+        (Some(Fate::Dropped), _) => "Nobody answered, since the firewall dropped the probe.",
+        (_, true) => "Nobody answered, as an open port is meant to.",
+        (_, false) => "Nobody answered.",
+    };
+    let why = match seen.verdict.reason {
+        Reason::NoResponse => silent,
+        Reason::Reset | Reason::ConnRefused => "A RST came back: the probe got through, and the kernel answered it.",
+        Reason::SynAck => "A SYN/ACK came back: the probe got through, and a service listens.",
+        Reason::PortUnreach if seen.fate == Some(Fate::Accepted) => {
+            "Port unreachable came back: the probe got through, and nothing listens."
+        }
+        Reason::UdpResponse => "A datagram came back: a service answered.",
+        Reason::EchoReply => "An echo reply came back.",
+        _ => "An ICMP error came back.",
+    };
+    format!("{why} {}", lesson.doctrine.conclusion)
+}
+
+fn firewall_off(lesson: &Lesson, scene: &Scene, width: usize) -> String {
+    let seen = &scene.without;
+    let kind = match (scene.port, scene.is_listening) {
+        (None, _) => "",
+        (Some(_), true) => " (open: something listens)",
+        (Some(_), false) => " (closed: nothing listens)",
+    };
+    let mut text = heading(&format!("With the firewall off: {}{kind}", port_of(lesson, scene)));
+    text.push_str(&way(seen, width));
+    text.push('\n');
+    text.push_str(&answer(seen, width));
+    text.push('\n');
+    text.push_str(&in_words_of_nmap(lesson, scene, seen, width));
+    text
+}
+
+fn side_by_side(lesson: &Lesson, width: usize) -> String {
+    let mut text = heading("Side by side");
+    let state = |seen: &Seen| format!("{} ({})", seen.verdict.state, seen.verdict.reason);
+    let row = |cells: [&str; 4]| format!("  {:<10} {:<9} {:<28} {}\n", cells[0], cells[1], cells[2], cells[3]);
+    text.push_str(&row(["PORT", "LISTENS", "WITH THE FIREWALL", "WITHOUT"]));
+    for scene in &lesson.scenes {
+        let listens = if scene.is_listening { "yes" } else { "no" };
+        let (on, off) = (state(&scene.with_firewall), state(&scene.without));
+        text.push_str(&row([&port_of(lesson, scene), listens, &on, &off]));
+        let prefixes: Vec<String> =
+            scene.with_firewall.log.iter().map(|line| format!("\"{}\"", visible(&line.prefix))).collect();
+        let logged = if prefixes.is_empty() { "no line in the log".to_owned() } else { prefixes.join(", ") };
+        let _ = writeln!(text, "  {:<10} {:<9} logged: {logged}", "", "");
+    }
+    let differ = lesson.scenes.iter().any(|scene| scene.with_firewall.verdict != scene.without.verdict);
+    let told = match differ {
+        true => "The scanner sees the firewall where the two differ: that is what it can learn from this scan.",
+        false => "The scanner sees no difference: to this scan the firewall is not there.",
+    };
+    text.push('\n');
+    text + &paragraph(told, width)
+}
+
+fn heading(words: &str) -> String {
+    let bold = Style::new().bold();
+    format!("{bold}{words}{bold:#}\n{}\n", "-".repeat(words.chars().count().min(80)))
+}
+
+fn paragraph(words: &str, width: usize) -> String {
+    hanging("", words, width)
+}
+
+/// The first line begins with `first`; the others are indented as far.
+pub(super) fn hanging(first: &str, words: &str, width: usize) -> String {
+    let indent = first.chars().count();
+    let mut text = String::new();
+    for (number, line) in wrapped(words, width.saturating_sub(indent).max(20)).into_iter().enumerate() {
+        let start = if number == 0 { first.to_owned() } else { " ".repeat(indent) };
+        let _ = writeln!(text, "{}", format!("{start}{line}").trim_end());
+    }
+    text
+}
