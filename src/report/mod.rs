@@ -60,7 +60,7 @@ pub use lesson_text::{lesson_menu, lesson_pages};
 pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
-pub use page::page;
+pub use page::{lesson_page, page};
 pub use pcapng::{CapturedFrame, write_pcapng};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};

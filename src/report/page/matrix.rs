@@ -88,9 +88,13 @@ impl Matrix {
         Matrix { columns, rows, is_grouped, left_out }
     }
 
-    /// How many columns there are beneath the techniques.
-    pub fn width(&self) -> usize {
-        self.columns.iter().map(|column| column.families.len()).sum()
+    /// Whether a technique begins in this column.
+    pub fn begins(&self, column: &usize) -> bool {
+        let mut begin = 0;
+        self.columns.iter().any(|one| {
+            begin += one.families.len();
+            begin - one.families.len() == *column
+        })
     }
 }
 
@@ -178,15 +182,7 @@ fn row(
 impl Cell {
     /// The letters of the state.
     pub fn letters(&self) -> &'static str {
-        match self.state {
-            None => "–",
-            Some(PortState::Open) => "O",
-            Some(PortState::Closed) => "C",
-            Some(PortState::Filtered) => "F",
-            Some(PortState::Unfiltered) => "U",
-            Some(PortState::OpenFiltered) => "O|F",
-            Some(PortState::ClosedFiltered) => "C|F",
-        }
+        letters(self.state)
     }
 
     /// The name of its look.
@@ -225,5 +221,18 @@ pub fn look(state: Option<PortState>) -> &'static str {
         Some(PortState::Unfiltered) => "unfiltered",
         Some(PortState::OpenFiltered) => "open-filtered",
         Some(PortState::ClosedFiltered) => "closed-filtered",
+    }
+}
+
+/// The letters of a state.
+pub fn letters(state: Option<PortState>) -> &'static str {
+    match state {
+        None => "–",
+        Some(PortState::Open) => "O",
+        Some(PortState::Closed) => "C",
+        Some(PortState::Filtered) => "F",
+        Some(PortState::Unfiltered) => "U",
+        Some(PortState::OpenFiltered) => "O|F",
+        Some(PortState::ClosedFiltered) => "C|F",
     }
 }

@@ -7,6 +7,7 @@
 
 mod digest;
 mod embedded;
+mod lesson;
 mod matrix;
 mod mishaps;
 mod others;
@@ -18,6 +19,7 @@ use std::fmt::{self, Write};
 use askama::Template;
 use askama::filters::Escaper;
 
+pub use self::lesson::lesson_page;
 use self::matrix::Matrix;
 use self::mishaps::Mishap;
 use self::others::Row;
@@ -115,7 +117,9 @@ fn verdict(report: &Report) -> Verdict {
     let flavours = report.flavours.as_ref().map_or(0, |flavours| flavours.differences.len());
     let of = |look, words: String| Verdict { look, words };
     match &report.summary {
-        _ if flavours > 0 => of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy")),
+        _ if flavours > 0 => {
+            of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
+        }
         None => of("scan", "What a scanner sees".to_owned()),
         Some(summary) if summary.mismatched > 0 => {
             of("mismatched", counted(summary.mismatched, "mismatch", "mismatches"))
@@ -123,9 +127,10 @@ fn verdict(report: &Report) -> Verdict {
         Some(summary) if summary.not_run > 0 || summary.checks == 0 => {
             of("not-run", format!("Not run: {}", counted(summary.not_run, "check", "checks")))
         }
-        Some(summary) if summary.known > 0 => {
-            of("known", format!("As expected, but for {}", counted(summary.known, "known mismatch", "known mismatches")))
-        }
+        Some(summary) if summary.known > 0 => of(
+            "known",
+            format!("As expected, but for {}", counted(summary.known, "known mismatch", "known mismatches")),
+        ),
         Some(_) => of("matched", "As expected".to_owned()),
     }
 }
@@ -145,7 +150,6 @@ fn subject(report: &Report) -> String {
 /// A slice of the bar that shows how many checks had which outcome, in thousandths of its length.
 struct Slice {
     outcome: Outcome,
-    count: usize,
     from: usize,
     length: usize,
 }
@@ -163,7 +167,7 @@ fn bar(summary: &Summary) -> Vec<Slice> {
     for (outcome, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         let from = sum * 1000 / checks.max(1);
         sum += count;
-        slices.push(Slice { outcome, count, from, length: sum * 1000 / checks.max(1) - from });
+        slices.push(Slice { outcome, from, length: sum * 1000 / checks.max(1) - from });
     }
     slices
 }

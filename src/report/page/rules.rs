@@ -45,7 +45,11 @@ pub struct Line<'a> {
 const LINES: usize = 2000;
 
 /// The rulesets of a scenario.
-pub fn rulesets<'a>(scenario: &'a Scenario, findings: Option<&'a Findings>, ways: &[(Family, usize)]) -> Vec<Ruleset<'a>> {
+pub fn rulesets<'a>(
+    scenario: &'a Scenario,
+    findings: Option<&'a Findings>,
+    ways: &[(Family, usize)],
+) -> Vec<Ruleset<'a>> {
     let ruleset = |(family, source): &'a (Family, Source)| {
         let number = ways.iter().find(|(of, _)| of == family).map_or(0, |(_, number)| *number);
         let coverage = scenario.coverage.iter().find(|one| one.family == *family);

@@ -18,6 +18,14 @@
     return element;
   };
 
+  /* Words. */
+  const fates = {
+    accepted: "It passes: on to the host", dropped: "It is thrown away, in silence",
+    rejected: "It is thrown away, and the sender is told", stolen: "A target keeps it",
+    vanished: "It is gone between two hooks",
+  };
+  const parts = { probe: "Probe", answer: "Answer", followup: "Follow-up" };
+
   /* Light, dark, or what the system has. */
   const theme = document.getElementById("theme");
   const themes = ["system", "light", "dark"];
@@ -29,6 +37,9 @@
     else document.documentElement.dataset.theme = themes[chosen];
     theme.querySelector("span").textContent = themes[chosen];
   });
+
+  /* Bytes that stand in the page itself. */
+  document.querySelectorAll(".bytes").forEach(link);
 
   /* The matrix as a grid: one stop for Tab, arrows within. */
   document.querySelectorAll(".matrix").forEach((matrix) => {
@@ -108,27 +119,20 @@
     const parts = [`nmap ${story.nmap}`, story.reason && `${story.state}, because of ${story.reason}`,
       story.conntrack && `${story.conntrack} to conntrack`,
       story.shown !== null && `the probe of port ${story.shown} is shown`];
-    return make("p", "sub", parts.filter(Boolean).join(" · "));
+    const badge = story.outcome ? make("span", `badge o-${story.outcome}`, story.outcome) : null;
+    return make("p", "sub", badge, badge ? " " : null, parts.filter(Boolean).join(" · "));
   }
 
   function versus(story) {
     if (!story.outcome) return null;
     const side = (word, text, look) => make("div", look, make("dt", "", word), make("dd", "", text || "nothing"));
     const differs = story.outcome === "mismatched" ? "differs" : "";
-    const badge = make("dd", "", make("span", `badge o-${story.outcome}`, story.outcome));
-    return make("dl", "versus", side("expected", story.expected), side("observed", story.observed, differs),
-      make("div", "", make("dt", "", "outcome"), badge));
+    return make("dl", "versus", side("expected", story.expected), side("observed", story.observed, differs));
   }
 
   function why(story) {
     return story.why ? make("p", "why", story.why) : null;
   }
-
-  const fates = {
-    accepted: "It passes: on to the host", dropped: "It is thrown away, in silence",
-    rejected: "It is thrown away, and the sender is told", stolen: "A target keeps it",
-    vanished: "It is gone between two hooks",
-  };
 
   /* Lanes: one for each stretch in a chain of a table. */
   function way(part, story) {
@@ -256,8 +260,6 @@
     return [make("h4", "", "The answer"), make("p", "", words, make("b", "", story.state || "nothing"), "."), greeting].filter(Boolean);
   }
 
-  const parts = { probe: "Probe", answer: "Answer", followup: "Follow-up" };
-
   function frames(story) {
     if (story.frames.length === 0) {
       return story.more_frames ? [make("h4", "", "On the wire"), make("p", "note", "The page is too long to show the bytes of every probe; this one’s are left out.")] : [];
@@ -280,7 +282,6 @@
     hex.setAttribute("role", "img");
     hex.setAttribute("aria-label", `${frame.hex.length / 2} bytes ${frame.direction}; the tables below name each of them`);
     const layerOf = [];
-    const rows = [];
     const lists = frame.layers.map((layer, depth) => {
       const look = `l${depth % 4}`;
       const body = make("tbody", "");
@@ -289,28 +290,36 @@
         const row = make("tr", "", make("th", "", told.words[name]),
           make("td", "", told.words[value], note < 0 ? null : make("span", "note", told.words[note])));
         row.firstChild.scope = "row";
-        row.tabIndex = 0;
-        rows.push({ row, start, end });
+        row.dataset.from = start;
+        row.dataset.to = end;
         body.append(row);
       }
       return make("table", "fields", make("caption", look, told.words[layer.name], layer.quoted ? " (quoted)" : ""), body);
     });
     const wide = matchMedia("(max-width: 34rem)").matches ? 8 : 16;
-    const cells = [];
     for (let at = 0; at * 2 < frame.hex.length; at += 1) {
       if (at % wide === 0) {
         const number = make("span", "at", at.toString(16).padStart(4, "0"));
         hex.append(...(at ? [document.createElement("br")] : []), number);
       }
       const cell = make("span", `b ${layerOf[at] || "l0"}`, frame.hex.slice(at * 2, at * 2 + 2));
-      cells.push(cell);
       hex.append(cell, at % 8 === 7 && at % wide !== wide - 1 ? "\u2002" : "");
     }
+    const all = make("div", "bytes", hex, make("div", "", ...lists));
+    link(all);
+    return all;
+  }
+
+  function link(all) {
+    const cells = [...all.querySelectorAll(".hex .b")];
+    const rows = [...all.querySelectorAll(".fields tr[data-from]")].map((row) =>
+      ({ row, start: Number(row.dataset.from), end: Number(row.dataset.to) }));
     const light = (start, end) => {
       cells.forEach((cell, at) => cell.classList.toggle("on", at >= start && at < end));
       rows.forEach((one) => one.row.classList.toggle("on", one.start < end && one.end > start));
     };
     rows.forEach(({ row, start, end }) => {
+      row.tabIndex = 0;
       const on = () => {
         cells.forEach((cell, at) => cell.classList.toggle("on", at >= start && at < end));
         rows.forEach((one) => one.row.classList.toggle("on", one.row === row));
@@ -324,7 +333,6 @@
       cell.addEventListener("mouseenter", () => light(at, at + 1));
       cell.addEventListener("mouseleave", () => light(0, 0));
     });
-    return make("div", "bytes", hex, make("div", "", ...lists));
   }
 
   /* The rules on the way, in the ruleset below. */

@@ -322,7 +322,8 @@ fn glance(bytes: &[u8], link: LinkKind) -> String {
     let kind = match link {
         LinkKind::Ethernet => Glance::at(bytes).kind,
         LinkKind::Ip => {
-            let ethertype: [u8; 2] = if bytes.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
+            let ethertype: [u8; 2] =
+                if bytes.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
             Glance::at(&[&[0; 12], &ethertype[..], bytes].concat()).kind
         }
     };
