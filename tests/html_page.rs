@@ -34,7 +34,8 @@ impl Page {
         let ruleset = format!(
             "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n# {HOSTILE} ]]> \u{2028} \u{202e}\n\
              -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 24 -j DROP\n\
-             -A INPUT -p tcp -m tcp --dport 23 -j LOG --log-prefix \"<script>x</script> \"\nCOMMIT\n"
+             -A INPUT -p tcp -m tcp --dport 23 -j LOG --log-prefix \"<script>x</script> \"\n\
+             -A INPUT -i lo -j ACCEPT\nCOMMIT\n"
         );
         let scenario = format!(
             "title = \"{HOSTILE} \\u2028 \\u202e\"\n[ruleset]\nv4 = \"rules.v4\"\n[host]\nlisten = [22]\n\
@@ -84,6 +85,7 @@ fn a_page_is_followed_in_a_browser() {
     themes_and_paper(&browser);
     it_fits_every_width(&browser);
     nothing_was_run_or_asked_for(&browser, &page.file());
+    a_lesson_is_a_page(&browser, page.folder.path());
     what_would_be_run_is_noticed(&browser, &page);
     without_a_script_it_still_tells(&browser, &page);
 }
@@ -157,8 +159,13 @@ fn themes_and_paper(browser: &Chromium) {
 fn it_fits_every_width(browser: &Chromium) {
     for (width, height) in [(390, 844), (1280, 800), (1920, 1080)] {
         browser.resize(width, height);
-        let wide = browser.run("return document.documentElement.scrollWidth").as_u64().expect("a width");
-        assert!(wide <= u64::from(width), "nothing sticks out at {width}: {wide}");
+        let wide = browser.run(
+            "const root = document.documentElement;
+             return root.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *')]
+                 .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll, .hex, .diff'))
+                 .map((one) => `${one.tagName} ${one.className}`)",
+        );
+        assert_eq!(wide, json!([]), "nothing sticks out at {width}");
     }
 }
 
@@ -167,6 +174,28 @@ fn nothing_was_run_or_asked_for(browser: &Chromium, file: &Path) {
     assert_ne!(browser.run("return document.title"), json!("run"));
     let asked: Vec<String> = browser.requests().into_iter().filter(|url| !url.starts_with("data:")).collect();
     assert_eq!(asked, [format!("file://{}", file.display())]);
+}
+
+fn a_lesson_is_a_page(browser: &Chromium, folder: &Path) {
+    let file = folder.join("lesson.html");
+    let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(["teach", "xmas", "--html"])
+        .arg(&file)
+        .output()
+        .expect("scanlab runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    browser.open(&file);
+    let set = browser.run("return [...document.querySelectorAll('.bits td')].map((bit) => bit.textContent).join('')");
+    assert_eq!(set, json!("00101001"), "URG, PSH, FIN");
+    browser.click(".bytes summary");
+    let lit = browser.run(
+        "const row = [...document.querySelectorAll('.fields tr')].find((row) => row.textContent.startsWith('Protocol'));
+         row.focus();
+         return [...row.closest('.bytes').querySelectorAll('.hex .b.on')].map((byte) => byte.textContent)",
+    );
+    assert_eq!(lit, json!(["06"]), "TCP");
+    it_fits_every_width(browser);
+    nothing_was_run_or_asked_for(browser, &file);
 }
 
 /// The same checks fail where a text is markup, where a script is let in, and where the network is asked.

@@ -99,7 +99,7 @@ impl Chromium {
         entries.map(|entry| entry["message"].as_str().expect("a message").to_owned()).collect()
     }
 
-    /// The addresses that were asked for since the last call.
+    /// The addresses that were asked for since the last call, but for the browser's own first page.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({"type": "performance"}));
         let entries = entries.as_array().expect("entries").iter();
@@ -107,7 +107,8 @@ impl Chromium {
             serde_json::from_str(entry["message"].as_str().expect("a message")).expect("an event")
         });
         let asked = events.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
-        asked.map(|event| event["message"]["params"]["request"]["url"].as_str().expect("a URL").to_owned()).collect()
+        let urls = asked.map(|event| event["message"]["params"]["request"]["url"].as_str().expect("a URL").to_owned());
+        urls.filter(|url| !url.starts_with("chrome://")).collect()
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
