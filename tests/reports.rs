@@ -64,6 +64,56 @@ fn the_sample_of_a_log_file_is_true() {
     assert_sample("scan.syslog", &text.lines().map(named).collect::<String>());
 }
 
+/// The sample is a page to open; of what the host makes up for every run (its sequence numbers) another run has other bytes.
+#[test]
+fn the_sample_of_a_page_is_true() {
+    let page = without_machine_in_page(&scanlab(&["run", "scenarios/own-ruleset.toml", "--format", "html"]));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/run.html");
+    if std::env::var_os("SCANLAB_BLESS").is_some() {
+        std::fs::write(&path, &page).expect("reports/ can be written");
+    }
+    let sample = std::fs::read_to_string(&path).unwrap_or_default();
+    let (sample_page, sample_data) = parts_of_page(&sample);
+    let (printed_page, printed_data) = parts_of_page(&page);
+    assert!(sample_page == printed_page, "{} is not what scanlab prints: renew it", path.display());
+    let stories = |data: &Value| data["stories"].as_array().map(Vec::len);
+    assert!(stories(&sample_data).is_some_and(|stories| stories > 60), "the page tells of every cell");
+    assert_eq!(sample_data, printed_data, "{} is not what scanlab prints (expected, observed)", path.display());
+}
+
+/// Kernel, iptables and sysctls are the machine's.
+fn without_machine_in_page(page: &str) -> String {
+    let from = page.find("<dl class=\"facts\">").expect("where it was measured");
+    let to = from + page[from..].find("</section>").expect("the end of it");
+    format!("{}<p class=\"note\">(of this machine)</p>\n{}", &page[..from], &page[to..])
+}
+
+/// The page without its data; and the data, without the frames that another run has with other bytes.
+fn parts_of_page(page: &str) -> (String, Value) {
+    const BEGIN: &str = "<script type=\"application/json\" id=\"data\">";
+    let Some((before, rest)) = page.split_once(BEGIN) else { return (page.to_owned(), Value::Null) };
+    let (data, behind) = rest.split_once("</script>").expect("the end of the data");
+    let mut data: Value = serde_json::from_str(data).expect("the data is JSON");
+    let words = data["words"].take();
+    for story in data["stories"].as_array_mut().expect("stories") {
+        for frame in story["frames"].as_array_mut().expect("frames") {
+            frame["layers"] = if frame["part"] == "probe" { spelled(&frame["layers"], &words) } else { Value::Null };
+            if frame["part"] != "probe" {
+                frame["hex"] = Value::Null;
+            }
+        }
+    }
+    (format!("{before}{behind}"), data)
+}
+
+/// Fields with their words in the place of numbers.
+fn spelled(layers: &Value, words: &Value) -> Value {
+    let word = |number: &Value| number.as_u64().map_or(Value::Null, |number| words[number as usize].clone());
+    let field = |field: &Value| Value::from(vec![word(&field[0]), field[1].clone(), field[2].clone(), word(&field[3])]);
+    let fields = |layer: &Value| layer["fields"].as_array().expect("fields").iter().map(field).collect::<Vec<_>>();
+    layers.as_array().expect("layers").iter().map(|layer| Value::from(fields(layer))).collect()
+}
+
 fn scanlab(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
         .args(arguments)

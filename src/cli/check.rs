@@ -46,16 +46,17 @@ pub fn check(options: Options) -> Result<ExitCode> {
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
     let files = options.report.begin()?;
     let vendors = Arc::new(super::run::vendors(None)?);
-    let reports = flavours.into_iter().map(|equipment| check_with(equipment, &scenario, &vendors));
+    let watch = options.report.watch();
+    let reports = flavours.into_iter().map(|equipment| check_with(equipment, watch, &scenario, &vendors));
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     files.write(&report, super::run::status(&report), text)?;
     Ok(ExitCode::from(super::run::status(&report)))
 }
 
 /// The report of one flavour.
-fn check_with(equipment: Equipment, scenario: &Scenario, vendors: &Arc<VendorDb>) -> Result<Report> {
+fn check_with(equipment: Equipment, watch: Watch, scenario: &Scenario, vendors: &Arc<VendorDb>) -> Result<Report> {
     let jobs = usize::from(super::run::default_jobs());
-    let settings = Settings { equipment: equipment.clone(), watch: Watch::Paths, jobs, vendors: Arc::clone(vendors) };
+    let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(scenario);
     let lint = Some(lint(&rulesets));
     let found = super::interruptible(run::run(vec![scenario.clone()], settings, Until::TheEnd))?;

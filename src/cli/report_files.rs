@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::whole_file::WholeFile;
 use crate::error::Result;
+use crate::lab::Watch;
 use crate::report::{self, Report};
 
 /// How to report, and where to.
@@ -39,6 +40,8 @@ pub enum RunFormat {
     Markdown,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+    /// a page to look at, in one file
+    Html,
 }
 
 /// A file and its format.
@@ -64,6 +67,12 @@ pub struct ReportFiles {
 }
 
 impl ReportArguments {
+    /// What has to be watched for these formats: only the page shows frames.
+    pub fn watch(&self) -> Watch {
+        let mut formats = self.destinations.iter().map(|to| to.format).chain([self.format]);
+        if formats.any(|format| format == RunFormat::Html) { Watch::Frames } else { Watch::Paths }
+    }
+
     /// Begins every file, so that nothing is measured in vain.
     pub fn begin(&self) -> Result<ReportFiles> {
         let begin = |to: &Destination| {
@@ -100,5 +109,6 @@ fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -
         RunFormat::Github => report::github(report),
         RunFormat::Markdown => report::markdown(report),
         RunFormat::Sarif => report::sarif(report),
+        RunFormat::Html => report::page(report),
     }
 }

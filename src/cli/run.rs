@@ -72,7 +72,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
-    let watch = if pcap.is_some() { Watch::Frames } else { Watch::Paths };
+    let watch = if pcap.is_some() { Watch::Frames } else { options.report.watch() };
     let reports = flavours.into_iter().map(|equipment| {
         let settings = Settings {
             equipment: equipment.clone(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::lab::{Capture, Equipment, LinkMode, Watch};
 use crate::lesson::exercise::{self, Exercise};
@@ -37,6 +38,9 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
+    /// Write the lesson to this file as well, as a page to look at
+    #[arg(long, value_name = "FILE", conflicts_with = "exercise")]
+    html: Option<PathBuf>,
     /// Over IPv6
     #[arg(short = '6')]
     ipv6: bool,
@@ -70,7 +74,13 @@ fn hold(options: &Options, wanted: &str) -> Result<()> {
     let techniques = techniques(wanted)?;
     let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
     let setting = setting(options, family)?;
+    let hint = "name a file in a folder that is there and may be written to";
+    let file = options.html.as_deref().map(|path| WholeFile::begin(path, hint)).transpose()?;
     let lessons = super::interruptible_blocking(move || lesson::hold(&setting, &techniques, family))?;
+    if let Some(mut file) = file {
+        file.write(&report::lesson_page(&lessons))?;
+        file.keep()?;
+    }
     let pages = lessons.iter().flat_map(|lesson| report::lesson_pages(lesson, super::width()));
     show(pages.collect())
 }

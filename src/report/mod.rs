@@ -17,6 +17,7 @@ mod lint;
 mod markdown;
 mod mutation;
 pub mod nmap;
+mod page;
 mod paths;
 mod pcapng;
 mod sarif;
@@ -39,6 +40,7 @@ use crate::alike::{Alike, Gathering};
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{self, Coverage};
+use crate::error::Source;
 use crate::findings::Findings;
 use crate::frame::Frame;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
@@ -65,6 +67,7 @@ pub use lesson_text::{lesson_menu, lesson_pages};
 pub use lint::lint_table;
 pub use markdown::markdown;
 pub use mutation::{Mutation, mutation_table};
+pub use page::{lesson_page, page};
 pub use pcapng::{CaptureInterface, CaptureWriter, CapturedFrame};
 pub use sarif::sarif;
 pub use schema::{result_schema, scenario_schema, sensor_schema};
@@ -228,6 +231,9 @@ pub struct Scenario {
     pub outcome: Outcome,
     /// Its host.
     pub host: Host,
+    /// Its rulesets, as they were loaded.
+    #[serde(skip)]
+    pub rulesets: Vec<(Family, Source)>,
     /// Its checks.
     pub checks: Vec<Check>,
     /// Which rules its probes exercised.
@@ -302,6 +308,7 @@ fn scenario(report: &ScenarioReport) -> Scenario {
         file: report.file.display().to_string(),
         outcome: report.outcome,
         host: report.host.clone(),
+        rulesets: report.rulesets.clone(),
         checks: report.checks.clone(),
         coverage: report.coverage.clone(),
     }

@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::check::{Check, Outcome};
 use crate::coverage::Coverage;
-use crate::error::Result;
+use crate::error::{Result, Source};
 use crate::frame::Frame;
 use crate::lab::{Equipment, Watch, Weather};
-use crate::net::Mac;
+use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::PacketCell;
 use crate::probe::Probe;
@@ -70,6 +70,8 @@ pub struct ScenarioReport {
     pub file: PathBuf,
     /// The host as it stood in the lab.
     pub host: Host,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
     /// Every check, in the order of the plan.
     pub checks: Vec<Check>,
     /// Which rules were exercised, for each of its rulesets; none where paths are not watched.

@@ -63,6 +63,7 @@ fn report() -> Report {
         file: "in.toml".to_owned(),
         outcome: Outcome::Mismatched,
         host: Host { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: Vec::new() },
+        rulesets: Vec::new(),
         checks,
         coverage: Vec::new(),
     };

@@ -1,0 +1,37 @@
+//! Data within HTML: JSON that no reader of HTML can take for anything else.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::visible::visible;
+
+/// As JSON, to stand in a `<script type="application/json">`: what steers is shown as its escape in every text, and `<`,
+/// `>` and `&`, which JSON has in texts only, are escaped as JSON allows (RFC 8259, section 7).
+pub fn json(data: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(data).unwrap_or_else(|error| unreachable!("facts are JSON: {error}"));
+    make_visible(&mut value);
+    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
+fn make_visible(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = visible(text),
+        Value::Array(values) => values.iter_mut().for_each(make_visible),
+        Value::Object(values) => values.values_mut().for_each(make_visible),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_ends_the_element_that_it_stands_in() {
+        let hostile = "</script><!--<script>]]>&\u{2028}\u{202e}\"\\";
+        let text = json(&[hostile]);
+        assert!(!text.contains(['<', '>', '&', '\u{2028}', '\u{202e}']), "{text}");
+        let read: Vec<String> = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(read, [visible(hostile)]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Lessons as a page: what is sent, what the standards demand, and what came of it with the firewall and without.
+
+use askama::Template;
+
+use super::{SCRIPT, STYLE, matrix, policy, story};
+use crate::dissect::Layer;
+use crate::lesson::{Lesson, Met, Scene, Seen, Shown};
+use crate::net::Family;
+use crate::path::Fate;
+use crate::scan::PortState;
+
+/// The lessons as a page.
+pub fn lesson_page(lessons: &[Lesson]) -> String {
+    let title = match lessons {
+        [lesson] => format!("{} scan", lesson.title),
+        _ => "Scans".to_owned(),
+    };
+    let tool = concat!("scanlab ", env!("CARGO_PKG_VERSION"));
+    let page = LessonPage { style: STYLE, script: SCRIPT, policy: policy(), title, tool, lessons, data: "{}" };
+    page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"))
+}
+
+#[derive(Template)]
+#[template(path = "lesson.html")]
+struct LessonPage<'a> {
+    style: &'static str,
+    script: &'static str,
+    policy: String,
+    title: String,
+    tool: &'static str,
+    lessons: &'a [Lesson],
+    data: &'static str,
+}
+
+/// A bit of the flags octet (RFC 9293, section 3.1), high one first.
+struct Bit {
+    name: &'static str,
+    is_set: bool,
+}
+
+/// A stretch of a way in one chain.
+struct Lane<'a> {
+    name: String,
+    rules: Vec<&'a Met>,
+}
+
+/// Bytes in a row of a dump, with the look of the layer that each lies in.
+struct DumpRow {
+    at: String,
+    bytes: Vec<(String, &'static str)>,
+}
+
+impl LessonPage<'_> {
+    fn bits(&self, lesson: &Lesson) -> Vec<Bit> {
+        const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
+        let bit = |flags: u8| move |(place, name)| Bit { name, is_set: flags << place & 0x80 != 0 };
+        lesson.flags.into_iter().flat_map(|flags| NAMES.into_iter().enumerate().map(bit(flags))).collect()
+    }
+
+    fn family(&self, family: &Family) -> &'static str {
+        story::family_name(*family)
+    }
+
+    fn sides<'a>(&self, scene: &'a Scene) -> [&'a Seen; 2] {
+        [&scene.with_firewall, &scene.without]
+    }
+
+    fn asked(&self, scene: &Scene) -> String {
+        scene.port.map_or_else(|| "The host".to_owned(), |port| format!("Port {port}"))
+    }
+
+    fn look(&self, seen: &Seen) -> &'static str {
+        matrix::look(Some(seen.verdict.state))
+    }
+
+    fn letters(&self, seen: &Seen) -> &'static str {
+        let state: PortState = seen.verdict.state;
+        matrix::letters(Some(state))
+    }
+
+    fn reason(&self, seen: &Seen) -> String {
+        let ttl = seen.verdict.reason_ttl.map(|ttl| format!(", ttl {ttl}")).unwrap_or_default();
+        format!("{}{ttl}", seen.verdict.reason)
+    }
+
+    fn lanes<'a>(&self, trail: &'a [Met]) -> Vec<Lane<'a>> {
+        let same = |one: &Met, other: &Met| (&one.table, &one.chain) == (&other.table, &other.chain);
+        let lane =
+            |met: &'a [Met]| Lane { name: format!("{} {}", met[0].table, met[0].chain), rules: met.iter().collect() };
+        trail.chunk_by(same).map(lane).collect()
+    }
+
+    fn end(&self, seen: &Seen) -> &'static str {
+        match seen.fate {
+            None | Some(Fate::Accepted) => "It passes: on to the host",
+            Some(Fate::Dropped) => "It is thrown away, in silence",
+            Some(Fate::Rejected) => "It is thrown away, and the sender is told",
+            Some(Fate::Stolen) => "A target keeps it",
+            Some(Fate::Vanished) => "It is gone between two hooks",
+        }
+    }
+
+    fn dump(&self, frame: &Shown) -> Vec<DumpRow> {
+        let look = |at: usize| {
+            let depth = frame.layers.iter().position(|layer| layer.bytes.contains(&at)).unwrap_or_default();
+            self.depth(&depth)
+        };
+        let row = |(row, bytes): (usize, &[u8])| DumpRow {
+            at: format!("{:04x}", row * 16),
+            bytes: bytes.iter().enumerate().map(|(at, byte)| (format!("{byte:02x}"), look(row * 16 + at))).collect(),
+        };
+        frame.bytes.chunks(16).enumerate().map(row).collect()
+    }
+
+    fn depth(&self, depth: &usize) -> &'static str {
+        ["l0", "l1", "l2", "l3"][depth % 4]
+    }
+
+    fn layer_name(&self, layer: &Layer) -> String {
+        format!("{}{}", layer.name, if layer.is_quoted { " (quoted)" } else { "" })
+    }
+}

@@ -1,0 +1,231 @@
+//! A report as one page that opens from disk: what was seen of each port by each technique, the way of every probe through
+//! the rules, its bytes, and why anything is not as expected.
+//!
+//! The page asks nothing of the network, and its policy forbids it to: style and script are named by their digests. All of
+//! what it says without a script stands in the HTML; what the script shows of a probe is data beside it. No time is in it,
+//! so that two pages of the same facts are the same.
+
+mod digest;
+mod embedded;
+mod lesson;
+mod matrix;
+mod mishaps;
+mod others;
+mod rules;
+mod story;
+
+use std::fmt::{self, Write};
+
+use askama::Template;
+use askama::filters::Escaper;
+
+pub use self::lesson::lesson_page;
+use self::matrix::Matrix;
+use self::mishaps::Mishap;
+use self::others::Row;
+use self::rules::Ruleset;
+use self::story::Stories;
+use super::{Environment, Report, Scenario, Summary};
+use crate::check::Outcome;
+use crate::findings::Findings;
+use crate::lab::{Backend, Capture};
+use crate::lint::Finding;
+use crate::visible::steers;
+
+/// The report as a page.
+pub fn page(report: &Report) -> String {
+    let mut stories = Stories::new(report.environment.link);
+    let parts = parts(report, &mut stories);
+    let verdict = verdict(report);
+    let page = Page {
+        style: STYLE,
+        script: SCRIPT,
+        policy: policy(),
+        title: format!("{}: {}", verdict.words, subject(report)),
+        verdict,
+        report,
+        bar: report.summary.as_ref().map(bar).unwrap_or_default(),
+        parts,
+        data: embedded::json(&stories.told()),
+    };
+    // A template writes to memory, and what it calls does not fail.
+    page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"))
+}
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    style: &'static str,
+    script: &'static str,
+    policy: String,
+    title: String,
+    verdict: Verdict,
+    report: &'a Report,
+    bar: Vec<Slice>,
+    parts: Vec<Part<'a>>,
+    data: String,
+}
+
+/// A scenario of the page, or a scan.
+struct Part<'a> {
+    number: usize,
+    scenario: Option<&'a Scenario>,
+    matrix: Matrix,
+    mishaps: Vec<Mishap<'a>>,
+    rulesets: Vec<Ruleset<'a>>,
+    others: Vec<Row>,
+}
+
+fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
+    let Some(scenarios) = &report.scenarios else {
+        let matrix = Matrix::of(&[], report.probes.iter(), stories, &[]);
+        return vec![Part { number: 1, scenario: None, matrix, mishaps: vec![], rulesets: vec![], others: vec![] }];
+    };
+    let part = |(index, scenario): (usize, &'a Scenario)| {
+        let ways = stories.rulesets(&scenario.coverage);
+        let probes = report.probes.iter().filter(|probe| probe.scenario.as_deref() == Some(&scenario.file));
+        Part {
+            number: index + 1,
+            scenario: Some(scenario),
+            matrix: Matrix::of(&scenario.checks, probes, stories, &ways),
+            mishaps: mishaps::mishaps(&scenario.checks),
+            rulesets: rules::rulesets(scenario, report.findings.as_ref(), &ways),
+            others: others::rows(&scenario.checks),
+        }
+    };
+    scenarios.iter().enumerate().map(part).collect()
+}
+
+/// What a page may load: its own style and script, and nothing else.
+fn policy() -> String {
+    let (style, script) = (digest::source_expression(STYLE), digest::source_expression(SCRIPT));
+    format!(
+        "default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// The verdict in a few words, and the name of its look.
+struct Verdict {
+    look: &'static str,
+    words: String,
+}
+
+fn verdict(report: &Report) -> Verdict {
+    let flavours = report.flavours.as_ref().map_or(0, |flavours| flavours.differences.len());
+    let of = |look, words: String| Verdict { look, words };
+    match &report.summary {
+        _ if flavours > 0 => {
+            of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
+        }
+        None => of("scan", "What a scanner sees".to_owned()),
+        Some(summary) if summary.mismatched > 0 => {
+            of("mismatched", counted(summary.mismatched, "mismatch", "mismatches"))
+        }
+        Some(summary) if summary.not_run > 0 || summary.checks == 0 => {
+            of("not-run", format!("Not run: {}", counted(summary.not_run, "check", "checks")))
+        }
+        Some(summary) if summary.known > 0 => of(
+            "known",
+            format!("As expected, but for {}", counted(summary.known, "known mismatch", "known mismatches")),
+        ),
+        Some(_) => of("matched", "As expected".to_owned()),
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn subject(report: &Report) -> String {
+    match report.scenarios.as_deref() {
+        Some([scenario]) => scenario.name.clone(),
+        Some(scenarios) => counted(scenarios.len(), "scenario", "scenarios"),
+        None => "scanlab".to_owned(),
+    }
+}
+
+/// A slice of the bar that shows how many checks had which outcome, in thousandths of its length.
+struct Slice {
+    outcome: Outcome,
+    from: usize,
+    length: usize,
+}
+
+fn bar(summary: &Summary) -> Vec<Slice> {
+    let Summary { checks, matched, mismatched, known, not_run, .. } = *summary;
+    let counts = [
+        (Outcome::Mismatched, mismatched),
+        (Outcome::NotRun, not_run),
+        (Outcome::Known, known),
+        (Outcome::Matched, matched),
+    ];
+    let mut sum = 0;
+    let mut slices = Vec::new();
+    for (outcome, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let from = sum * 1000 / checks.max(1);
+        sum += count;
+        slices.push(Slice { outcome, from, length: sum * 1000 / checks.max(1) - from });
+    }
+    slices
+}
+
+impl Page<'_> {
+    fn backend(&self) -> &'static str {
+        match self.report.environment.backend {
+            Backend::Nft => "nf_tables",
+            Backend::Legacy => "x_tables (legacy)",
+        }
+    }
+
+    fn capture(&self) -> &'static str {
+        match self.report.environment.capture {
+            Capture::Kmsg => "the kernel’s own, from /dev/kmsg",
+            Capture::Nflog => "NFLOG, from a copy of the rules; the LOG target itself was not tested",
+        }
+    }
+
+    fn link(&self) -> &'static str {
+        if self.report.environment.link.has_macs() { "TAP: Ethernet frames" } else { "TUN: IP packets" }
+    }
+
+    fn environment(&self) -> &Environment {
+        &self.report.environment
+    }
+
+    fn findings(&self) -> Option<&Findings> {
+        self.report.findings.as_ref()
+    }
+
+    fn lint(&self) -> Option<&[Finding]> {
+        self.report.lint.as_deref()
+    }
+
+    fn covered(&self) -> Option<String> {
+        let percent = self.report.summary?.coverage?;
+        Some(format!("{percent:.1} % of the rules exercised"))
+    }
+}
+
+/// How every text gets into a page: nothing in it is markup, and what steers is shown as an escape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Escaped;
+
+impl Escaper for Escaped {
+    fn write_escaped_str<W: Write>(&self, mut dest: W, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c {
+            '<' => dest.write_str("&lt;"),
+            '>' => dest.write_str("&gt;"),
+            '&' => dest.write_str("&amp;"),
+            '"' => dest.write_str("&quot;"),
+            '\'' => dest.write_str("&#39;"),
+            c if steers(c) => write!(dest, "{}", c.escape_default()),
+            c => dest.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
