@@ -106,6 +106,7 @@ impl Check {
 
 /// Facts of either side. What is none was not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Facts")]
 pub struct Findings {
     /// The port state.
     #[serde(skip_serializing_if = "Option::is_none")]

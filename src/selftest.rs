@@ -45,6 +45,7 @@ pub struct Row {
 /// What came of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "FaultOutcome")]
 pub enum Outcome {
     /// The instrument was fooled: a wrong verdict, a loss that went unnoticed, or an error that is not about the fault.
     Fooled,

@@ -38,13 +38,24 @@ fn every_result_fits_and_no_fault_does() {
     let commands: [(&str, &[&str]); 7] = [
         ("run", &mismatched),
         ("run-tun", &["run", "scenarios/mac", "--format", "json", "--link", "tun", "--filter", "before"]),
-        ("check", &["check", "--sensor", SENSOR, "--rules", "scenarios/own-ruleset.v4", "--format", "json"]),
+        ("check", &["check", "--sensor", SENSOR, "--rules", RULES, "--format", "json"]),
         ("scan", &scan),
         ("scan-trace", &[&scan[..], &["--trace", "--capture", "nflog"]].concat()),
         ("mutate", &["mutate", SCENARIO, "--format", "json"]),
         (
             "exec",
-            &["exec", "--rules", "scenarios/own-ruleset.v4", "--format", "json", "--", "ping", "-c1", "203.0.113.10"],
+            &[
+                "exec",
+                "--rules",
+                "scenarios/own-ruleset.v4",
+                "--format",
+                "json",
+                "--",
+                "nc",
+                "-zw1",
+                "203.0.113.10",
+                "22",
+            ],
         ),
     ];
     let folder = tempfile::tempdir().expect("a folder");
@@ -54,13 +65,14 @@ fn every_result_fits_and_no_fault_does() {
         path.display().to_string()
     };
     let sensor = put("sensor.toml", "[sensor]\nssh = 22\nwatched = { HTTP = 80 }\nscans = [\"xmas\"]\n");
-    put("rules.v4", "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n");
+    let rules = put("rules.v4", "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n");
     let row = "[[expect]]\nscan = \"syn\"\nports = 22\nfamily = \"ipv4\"\nstate = \"closed\"\n";
     let scenario = put("small.toml", &format!("title = \"t\"\n[ruleset]\nv4 = \"rules.v4\"\n{row}"));
     let results = commands.map(|(name, words)| {
         let known = |word: &&str| match *word {
             SENSOR => sensor.clone(),
             SCENARIO => scenario.clone(),
+            RULES => rules.clone(),
             word => word.to_owned(),
         };
         let words: Vec<String> = words.iter().map(known).collect();
@@ -92,6 +104,7 @@ fn every_result_fits_and_no_fault_does() {
 /// They stand for files of the test.
 const SENSOR: &str = "SENSOR";
 const SCENARIO: &str = "SCENARIO";
+const RULES: &str = "RULES";
 
 #[test]
 fn every_scenario_and_sensor_fits() {

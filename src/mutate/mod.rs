@@ -134,6 +134,7 @@ struct FateRecord<'a> {
 
 /// How many mutants ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "MutantSummary")]
 pub struct Summary {
     /// All of them.
     pub mutants: usize,

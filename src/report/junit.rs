@@ -55,6 +55,9 @@ fn red(of: &Case, kind: NonSuccessKind) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(of.outcome.to_string());
     status.set_message(of.message());
-    status.set_description(of.details());
+    let details = of.details();
+    if !details.is_empty() {
+        status.set_description(details);
+    }
     status
 }

@@ -8,7 +8,7 @@ use crate::explanation::{Cause, Explanation, Patch};
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::net::Family;
 use crate::port::Port;
-use crate::report::{Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, tap};
+use crate::report::{Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap};
 use crate::scan::{PortState, Technique};
 use crate::scenario::Subject;
 
@@ -110,4 +110,25 @@ fn one_explanation_is_one_annotation() {
 #[test]
 fn markdown_shows_what_is_not_as_expected() {
     insta::assert_snapshot!(markdown(&report()));
+}
+
+#[test]
+fn what_is_in_no_file_is_shown_at_the_scenario() {
+    let mut report = report();
+    let generated =
+        Place { file: PathBuf::from("<generated>/rules.v4"), ..explained(80).explanation.unwrap().took.unwrap() };
+    let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
+    for check in &mut scenario.checks {
+        check.explanation =
+            check.explanation.take().map(|found| Explanation { took: Some(generated.clone()), ..found });
+    }
+    let (github, sarif) = (github(&report), sarif(&report));
+    assert!(github.starts_with("::error file=in.toml,line=1,") && !github.contains("file=<generated>"), "{github}");
+    assert!(sarif.contains("\"uri\": \"in.toml\"") && !sarif.contains("\"fixes\""), "{sarif}");
+}
+
+#[test]
+fn the_name_of_a_file_is_percent_encoded() {
+    let sarif = sarif(&report());
+    assert!(sarif.contains("\"uri\": \"a%2Cb%3Arules.v4\""), "{sarif}");
 }
