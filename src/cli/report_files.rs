@@ -58,6 +58,11 @@ pub struct ReportFiles {
 }
 
 impl ReportArguments {
+    /// Whether nobody but people reads the report.
+    pub fn is_for_people(&self) -> bool {
+        self.format == RunFormat::Table && self.destinations.is_empty()
+    }
+
     /// Begins every file, so that nothing is measured in vain.
     pub fn begin(&self) -> Result<ReportFiles> {
         let begin = |to: &Destination| {
