@@ -41,8 +41,8 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`survey`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
-//! | 4 | [`lab`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only |
+//! | 5 | [`run`], [`survey`], [`predeploy`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; what the person at the machine asks; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
+//! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`visible`], `field`, [`error`], `sys` | `sys` holds all `unsafe` |
@@ -106,6 +106,7 @@ pub mod iptables_save;
 pub mod lab;
 pub mod lesson;
 pub mod lint;
+pub mod live;
 pub mod log_line;
 pub mod mutant;
 pub mod mutate;
@@ -116,6 +117,7 @@ pub mod phase;
 pub mod plan;
 pub mod port;
 pub mod port_selection;
+pub mod predeploy;
 pub mod probe;
 pub mod rate;
 pub mod record;

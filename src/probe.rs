@@ -69,7 +69,9 @@ impl Probe {
             false => (Look::Nmap, Vec::new(), NMAP_WINDOW),
         };
         let content = match self.flow.protocol {
-            Protocol::Tcp => Content::Segment { seq: self.seq, ack: self.ack, flags, window, options: &options },
+            Protocol::Tcp => {
+                Content::Segment { seq: self.seq, ack: self.ack, flags, window, options: &options, payload: &[] }
+            }
             Protocol::Udp => Content::Datagram,
             Protocol::Icmp => Content::EchoRequest,
         };
@@ -113,8 +115,15 @@ impl Probe {
         self.kernel_segment(seq, ack, flags, 0).frame(ends)
     }
 
+    /// What the client of an open connection sends: with `payload` what is typed, without it an acknowledgment.
+    pub fn within_connection(&self, seq: u32, ack: u32, payload: &[u8], ends: &Ends) -> Vec<u8> {
+        let flags = if payload.is_empty() { TcpFlags::ACK } else { TcpFlags::PSH | TcpFlags::ACK };
+        let content = Content::Segment { seq, ack, flags, window: CONNECTED_WINDOW, options: &[], payload };
+        Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }.frame(ends)
+    }
+
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
-        let content = Content::Segment { seq, ack, flags, window, options: &[] };
+        let content = Content::Segment { seq, ack, flags, window, options: &[], payload: &[] };
         Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }
     }
 }

@@ -67,6 +67,19 @@ pub trait Audience: Sync {
     fn frames(&self, family: Family, frames: Vec<Frame>) -> Result<()>;
 }
 
+/// Nobody listens: what was found is enough.
+pub struct Nobody;
+
+impl Audience for Nobody {
+    fn probe(&self, _: &Probe, _: &Observation) -> Result<()> {
+        Ok(())
+    }
+
+    fn frames(&self, _: Family, _: Vec<Frame>) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Up to so many probes are told singly.
 const SINGLY: usize = 512;
 

@@ -467,7 +467,8 @@ fn the_hosts_log_gets_no_line_and_its_sysctl_is_not_written() {
     assert_eq!((with_nflog.status, written), (Some(0), false), "{}", with_nflog.stderr);
     assert_eq!(log.count(OWN_ADDRESS), 0);
     let folder = tempfile::tempdir().expect("a folder");
-    let (checked, written) = with_a_sysctl_of_its_own(&["check", "--sensor", &sensor(folder.path(), OWN_HOST)]);
+    let (checked, written) =
+        with_a_sysctl_of_its_own(&["check", "--sensor", &sensor(folder.path(), OWN_HOST), "--verbose"]);
     assert_eq!((checked.status, written), (Some(0), false), "{}", checked.stderr);
     assert_eq!(log.count(OWN_ADDRESS), 0);
     let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");

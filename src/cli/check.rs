@@ -1,6 +1,7 @@
-//! `scanlab check`: a ruleset against the intent, before it is deployed. The checks of a run, then what nothing can reach,
-//! then what is wrong with the text.
+//! `scanlab check`: a ruleset against the intent, before it is deployed. The checks of a run, and what the person at the
+//! machine asks: the answers first, in plain words, then the verdict.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,17 +10,39 @@ use clap::Args;
 
 use super::equipment::EquipmentArguments;
 use super::report_files::ReportArguments;
-use crate::error::{Result, Source};
-use crate::findings::{self, Findings, Subject};
+use crate::error::{InputError, Result, Source};
+use crate::findings::{self, Findings};
 use crate::iptables_save::Listing;
 use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Watch};
 use crate::lint::{self, Finding};
-use crate::net::Family;
+use crate::live::Machine;
+use crate::net::{Addresses, Family, InterfaceName, Subnet};
+use crate::predeploy::{self, Answers, Ports};
 use crate::report::{self, Report};
 use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
-use crate::sensor::SensorFile;
+use crate::sensor::{LinkFile, Sensor, SensorFile};
 use crate::vendor::VendorDb;
+
+/// What `check --help` says after the options.
+pub const AFTER_HELP: &str = "\
+Answers five questions, what is wrong first: Will I be locked out? Will a scan
+leave a line in the log? What does an attacker see? Does it still look like a
+Raspberry Pi? Is anything open that nobody asked for?
+
+Nothing is loaded on this machine, and nothing of the check is left in its log.
+
+Examples:
+  scanlab check --sensor sensor.toml
+  scanlab check --sensor sensor.toml --rules rules.v4 --rules6 rules.v6 \\
+                --link 00-mac.link --admin 192.0.2.7
+  sudo scanlab check --sensor sensor.toml --live
+
+Exit status:
+  0  safe to deploy
+  1  do not deploy: at least one reason
+  2  bad input: usage, sensor, .link file, or a ruleset that iptables refuses
+  3  could not measure";
 
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]
@@ -33,37 +56,115 @@ pub struct Options {
     /// IPv6 ruleset, ip6tables-save text
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
+    /// The systemd .link file that gives the interface its MAC address
+    #[arg(long, value_name = "FILE.link")]
+    link: Option<PathBuf>,
+    /// Read this machine's own rules, SSH server, interface and addresses; a ruleset that is named is loaded over them, in
+    /// the lab. Nothing is changed
+    #[arg(long)]
+    live: bool,
+    /// With --live: the interface that is scanned from outside, in place of the one with the default route
+    #[arg(long, value_name = "NAME", requires = "live")]
+    interface: Option<InterfaceName>,
+    /// The address that you work from over SSH; one for each family
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Vec<IpAddr>,
+    /// Try every port, instead of those that the rules tell apart
+    #[arg(long)]
+    every_port: bool,
+    /// Tell all: every check, dead rules, and what is wrong with the text of the rules
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     equipment: EquipmentArguments,
     #[command(flatten)]
     report: ReportArguments,
 }
 
-/// Checks, and reports. The status is that of a run; findings do not change it.
+/// What is checked, read and put together.
+#[derive(Debug, Clone)]
+struct Case {
+    scenario: Scenario,
+    sensor: Sensor,
+    machine: Option<Machine>,
+    admins: Vec<IpAddr>,
+    link: Option<LinkFile>,
+    ports: Ports,
+    /// Whether every packet that the rules tell apart is sent, to find rules that none of them reaches.
+    depth: Depth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Answers,
+    Everything,
+}
+
+/// Checks, and reports. The status is that of a run, and 1 where an answer is a reason not to deploy; findings do not change
+/// it.
 pub fn check(options: Options) -> Result<ExitCode> {
-    let scenario = scenario(&options)?;
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
+    let case = case(&options, &flavours[0])?;
     let files = options.report.begin()?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let watch = options.report.watch();
-    let reports = flavours.into_iter().map(|equipment| check_with(equipment, watch, &scenario, &vendors));
-    let report = Report::of_flavours(reports.collect::<Result<_>>()?);
-    files.write(&report, super::run::status(&report), text)?;
-    Ok(ExitCode::from(super::run::status(&report)))
+    let mut reports = Vec::new();
+    for equipment in flavours {
+        reports.push(check_with(equipment, watch, &case, &vendors)?);
+    }
+    let answers = all_answers(&reports);
+    let report = Report { answers: Some(answers), ..Report::of_flavours(reports) };
+    let is_bad = report.answers.as_ref().is_some_and(|answers| answers.reasons() > 0);
+    let status = match super::run::status(&report) {
+        0 if is_bad => 1,
+        status => status,
+    };
+    files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
+    Ok(ExitCode::from(status))
+}
+
+/// Those of the first flavour, with what only another one found.
+fn all_answers(reports: &[Report]) -> Answers {
+    let of = |report: &Report| report.answers.clone().expect("every flavour has its answers");
+    let mut answers = of(&reports[0]);
+    for report in &reports[1..] {
+        answers
+            .add_of(&format!("iptables {} {:?}", report.environment.iptables, report.environment.backend), &of(report));
+    }
+    answers
 }
 
 /// The report of one flavour.
-fn check_with(equipment: Equipment, watch: Watch, scenario: &Scenario, vendors: &Arc<VendorDb>) -> Result<Report> {
+fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<VendorDb>) -> Result<Report> {
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
-    let rulesets = run::rulesets(scenario);
+    let rulesets = run::rulesets(&case.scenario);
     let lint = Some(lint(&rulesets));
-    let found = super::interruptible(run::run(vec![scenario.clone()], settings, Until::TheEnd))?;
+    let found = super::interruptible(run::run(vec![case.scenario.clone()], settings, Until::TheEnd))?;
     let environment = super::environment(&equipment, found.weather.clone());
-    let scenario = scenario.clone();
-    let findings = super::interruptible_blocking(move || findings(&scenario, &equipment, &rulesets))?;
-    Ok(Report { findings: Some(findings), lint, ..Report::of_run(&found, environment) })
+    let (case, vendors, checked) = (case.clone(), Arc::clone(vendors), found.scenarios[0].clone());
+    let (answers, findings) = super::interruptible_blocking(move || {
+        let subject = predeploy::Subject {
+            equipment: &equipment,
+            scenario: &case.scenario,
+            sensor: &case.sensor,
+            rulesets: &rulesets,
+            machine: case.machine.as_ref(),
+            admins: &case.admins,
+            link: case.link.as_ref(),
+            vendors: &vendors,
+            ports: case.ports,
+        };
+        let measured = predeploy::measure(&subject)?;
+        let answers = predeploy::answers(&subject, &measured, &checked);
+        let findings = match case.depth {
+            Depth::Answers => None,
+            Depth::Everything => Some(findings(&case.scenario, &equipment, &rulesets)?),
+        };
+        Ok((answers, findings))
+    })?;
+    Ok(Report { findings, lint, answers: Some(answers), ..Report::of_run(&found, environment) })
 }
 
 /// What is wrong with the text of these rulesets.
@@ -75,17 +176,87 @@ pub fn lint(rulesets: &[(Family, Source)]) -> Vec<Finding> {
     lint::lint(listing(Family::Ipv4).as_ref(), listing(Family::Ipv6).as_ref())
 }
 
-fn scenario(options: &Options) -> Result<Scenario> {
-    let SensorFile { source, sensor, host } = SensorFile::load(&options.sensor)?;
-    let read = |path: &Option<PathBuf>| path.as_deref().map(Source::read).transpose();
-    let (v4, v6) = (read(&options.rules)?, read(&options.rules6)?);
-    let ruleset = (v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 });
+fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
+    let SensorFile { source, sensor, mut host } = SensorFile::load(&options.sensor)?;
+    let machine = match options.live {
+        true => Some(Machine::read(&equipment.iptables, options.interface.as_ref())?),
+        false => None,
+    };
+    let link = options.link.as_deref().map(Source::read).transpose()?;
+    let link = link.as_ref().map(LinkFile::parse).transpose()?;
+    if let Some(machine) = &machine {
+        host.interface = machine.interface.clone();
+        host.addresses = addresses_of(machine);
+        host.mac = machine.mac.or(host.mac);
+        machine.warnings.iter().for_each(|warning| super::say(&format!("warning: {warning}")));
+    }
+    host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
+    let admins = admins(options, &host.addresses)?;
+    let ruleset = rulesets(options, machine.as_ref())?;
     let title = "the ruleset does what the sensor means".to_owned();
-    Ok(Scenario { source, title, sensor: Some(sensor), ruleset, host, expect: Vec::new(), known: Vec::new() })
+    let (expect, known) = (Vec::new(), Vec::new());
+    let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, expect, known };
+    let ports = if options.every_port { Ports::All } else { Ports::ThatRulesTellApart };
+    let is_plain = !options.verbose && options.report.is_for_people();
+    let depth = if is_plain { Depth::Answers } else { Depth::Everything };
+    Ok(Case { scenario, sensor, machine, admins, link, ports, depth })
+}
+
+/// What is named; of a family that is not, with --live, the machine's own, which stays.
+fn rulesets(options: &Options, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
+    let of = |path: &Option<PathBuf>, family: Family| {
+        let own = || machine?.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
+        path.as_deref().map(Source::read).transpose().map(|read| read.or_else(own))
+    };
+    let (v4, v6) = (of(&options.rules, Family::Ipv4)?, of(&options.rules6, Family::Ipv6)?);
+    Ok((v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 }))
+}
+
+/// The machine's own, each with a neighbour that scans it.
+fn addresses_of(machine: &Machine) -> Addresses {
+    let mut addresses = Addresses::default();
+    if let Some((IpAddr::V4(host), length)) = machine.address(Family::Ipv4) {
+        let prefix_len = if (1..=30).contains(&length) { length } else { 24 };
+        let prober = (1..4).map(|step| Ipv4Addr::from_bits(host.to_bits() ^ step));
+        let subnet = |prober| Subnet { host, prefix_len, prober };
+        let is_machine = |prober: &Ipv4Addr| {
+            let mask = u32::MAX >> prefix_len;
+            Addresses { v4: subnet(host), ..addresses }.is_on_link((*prober).into()) && prober.to_bits() & mask != mask
+        };
+        addresses.v4 = prober.into_iter().find(is_machine).map_or(addresses.v4, subnet);
+    }
+    if let Some((IpAddr::V6(host), length)) = machine.address(Family::Ipv6) {
+        let prefix_len = if (1..=126).contains(&length) { length } else { 64 };
+        let other = Ipv6Addr::from_bits(host.to_bits() ^ 1);
+        let prober = if other.to_bits() & 3 == 0 { Ipv6Addr::from_bits(host.to_bits() ^ 2) } else { other };
+        addresses.v6 = Subnet { host, prefix_len, prober };
+    }
+    addresses
+}
+
+/// One of each family: those that are named, else whoever is connected by SSH to this machine, else a neighbour.
+fn admins(options: &Options, addresses: &Addresses) -> Result<Vec<IpAddr>> {
+    let connected = || {
+        let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| options.live)?;
+        connection.split(' ').next()?.parse::<IpAddr>().ok()
+    };
+    let named: Vec<IpAddr> = options.admin.iter().copied().chain(connected()).collect();
+    if let Some(wrong) = named.iter().find(|address| {
+        let is_own = addresses.host(Family::of(**address)) == **address;
+        is_own || address.is_loopback() || address.is_multicast() || address.is_unspecified()
+    }) {
+        let hint = "name the address of the machine that you work from";
+        return Err(InputError::new(format!("nobody logs in from {wrong}"), hint).into());
+    }
+    let of = |family| {
+        let own = named.iter().copied().find(|address| Family::of(*address) == family);
+        own.unwrap_or_else(|| addresses.prober(family))
+    };
+    Ok(Family::BOTH.map(of).to_vec())
 }
 
 fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Source)]) -> Result<Findings> {
-    findings::measure(&Subject {
+    findings::measure(&findings::Subject {
         equipment,
         interface: &scenario.host.interface,
         mac: scenario.host.mac.unwrap_or(HOST_MAC),
@@ -96,11 +267,19 @@ fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Sou
 
 fn text(report: &Report) -> String {
     let width = super::width();
+    let parts =
+        [report::answers_text(report, width), report::flavours_block(report, width), report::deploy_verdict(report)];
+    parts.concat()
+}
+
+fn verbose_text(report: &Report) -> String {
+    let width = super::width();
     let parts = [
         report.findings.as_ref().map(|findings| report::findings_table(findings, width)),
         report.lint.as_ref().map(|lint| report::lint_table(lint, width)),
         Some(report::flavours_block(report, width)).filter(|block| !block.is_empty()),
         Some(report::run_table(report, width)),
+        Some(report::answers_text(report, width) + &report::deploy_verdict(report)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

@@ -68,8 +68,9 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Check a ruleset against the intent before it is deployed
-    Check(check::Options),
+    /// Tell whether a ruleset is safe to deploy: will I be locked out, will a scan leave a line?
+    #[command(after_help = check::AFTER_HELP)]
+    Check(Box<check::Options>),
     /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
     Mutate(mutate::Options),
     /// Write the scenario that describes what a ruleset does today
@@ -171,7 +172,7 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
 fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(options) => run::run(options),
-        Command::Check(options) => check::check(options),
+        Command::Check(options) => check::check(*options),
         Command::Mutate(options) => mutate::mutate(options),
         Command::Diff(options) => diff::diff(options),
         Command::Record(options) => record::record(options),

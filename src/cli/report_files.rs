@@ -73,6 +73,11 @@ impl ReportArguments {
         if formats.any(|format| format == RunFormat::Html) { Watch::Frames } else { Watch::Paths }
     }
 
+    /// Whether nobody but people reads the report.
+    pub fn is_for_people(&self) -> bool {
+        self.format == RunFormat::Table && self.destinations.is_empty()
+    }
+
     /// Begins every file, so that nothing is measured in vain.
     pub fn begin(&self) -> Result<ReportFiles> {
         let begin = |to: &Destination| {

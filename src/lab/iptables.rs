@@ -93,6 +93,22 @@ impl Iptables {
         })
     }
 
+    /// What `iptables-save` (or `ip6tables-save`) of the same flavour prints of the rules of this thread's namespace. It
+    /// reads, and takes no lock.
+    pub fn save(&self, family: Family) -> Result<String> {
+        let restore = self.program(family);
+        let name = restore.file_name().unwrap_or_default().to_string_lossy().replace("-restore", "-save");
+        let program = restore.with_file_name(name);
+        let output = std::process::Command::new(&program).env_clear().env("PATH", SYSTEM_FOLDERS).output();
+        let output = output.doing(format!("run {}", program.display()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let said = std::io::Error::other(format!("{said} (hint: only root may read the rules of a machine)"));
+        Err(said).doing(format!("read the rules of this machine with {}", program.display()))
+    }
+
     async fn load_one(&self, family: Family, ruleset: &Source) -> Result<()> {
         let output = self.restore(family, &ruleset.text).await?;
         if output.status.success() {

@@ -8,7 +8,8 @@
 //! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up. `sweep` sends everything that a
-//! ruleset tells apart, with limits set aside by `wide_limits`. `relay` puts a real `tool` on the other end of the link, in a
+//! ruleset tells apart, with limits set aside by `wide_limits`. `sessions` are worked over while rules are
+//! loaded. `relay` puts a real `tool` on the other end of the link, in a
 //! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
 mod attribution;
@@ -51,6 +52,7 @@ mod relay_ties;
 mod rulebook;
 mod seen;
 mod services;
+mod sessions;
 mod sighting;
 mod sweep;
 mod sweep_log;
@@ -83,6 +85,7 @@ pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
+pub use sessions::{AfterLoad, First, Opening, Session, Survival};
 pub use tool::{Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;

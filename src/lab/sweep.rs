@@ -124,7 +124,8 @@ impl Lab<'_> {
         Rulebook::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
     }
 
-    fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
+    /// Lets the host find its way to `strangers`, wherever they are.
+    pub(super) fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
         if strangers.is_empty() {
             return Ok(());
         }

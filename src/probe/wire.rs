@@ -42,7 +42,7 @@ pub(super) struct IpHeader {
 
 /// What an IP packet carries.
 pub(super) enum Content<'a> {
-    /// A TCP segment without payload.
+    /// A TCP segment.
     Segment {
         /// Sequence number.
         seq: u32,
@@ -54,6 +54,8 @@ pub(super) enum Content<'a> {
         window: u16,
         /// Options, a multiple of four bytes.
         options: &'a [u8],
+        /// What it carries.
+        payload: &'a [u8],
     },
     /// A UDP datagram without payload.
     Datagram,
@@ -102,7 +104,7 @@ impl Packet<'_> {
     fn write_content(&self, bytes: &mut [u8]) {
         let (Port(source), Port(destination)) = (self.flow.prober_port, self.flow.port);
         match self.content {
-            Content::Segment { seq, ack, flags, window, options } => {
+            Content::Segment { seq, ack, flags, window, options, payload } => {
                 // The data offset comes first: pnet finds the options by it.
                 let mut tcp = MutableTcpPacket::new(bytes).expect("the buffer holds a TCP header");
                 tcp.set_data_offset(((TCP_HEADER + options.len()) / 4) as u8);
@@ -113,6 +115,7 @@ impl Packet<'_> {
                 tcp.set_flags(flags);
                 tcp.set_window(window);
                 tcp.get_options_raw_mut().copy_from_slice(options);
+                tcp.set_payload(payload);
             }
             Content::Datagram => {
                 let mut udp = MutableUdpPacket::new(bytes).expect("the buffer holds a UDP header");
@@ -189,7 +192,7 @@ impl Packet<'_> {
 impl Content<'_> {
     fn len(&self) -> usize {
         match self {
-            Content::Segment { options, .. } => TCP_HEADER + options.len(),
+            Content::Segment { options, payload, .. } => TCP_HEADER + options.len() + payload.len(),
             Content::Datagram => UDP_HEADER,
             Content::EchoRequest => ECHO_HEADER,
         }

@@ -1,5 +1,6 @@
 //! Reports: facts are produced once and formatted many times. A report knows outcomes, not the lab.
 
+mod answers;
 pub mod captured;
 mod diff;
 mod exec;
@@ -49,11 +50,13 @@ use crate::net::{Family, Protocol};
 use crate::observation::{Connection, Decoy, LogRecord, Observation};
 use crate::path::{Path, Step};
 use crate::port::{Port, PortSet};
+use crate::predeploy::Answers;
 use crate::probe::Probe;
 pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
 
+pub use answers::{answers_text, deploy_verdict};
 pub use diff::{DiffReport, diff_text};
 pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured as captured_of_tool, exec_text};
@@ -110,6 +113,9 @@ pub struct Report {
     /// What a second flavour of iptables did, compared with what this report tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flavours: Option<Flavours>,
+    /// The answers before a deployment, worst first; of `check`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
 }
 
 /// Where it was measured.
@@ -291,8 +297,21 @@ impl Report {
     fn empty(environment: Environment) -> Report {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
         let (scenarios, summary, findings, lint, not_applicable) = (None, None, None, None, None);
-        let (schema, host, probes, flavours) = (SCHEMA, None, Vec::new(), None);
-        Report { schema, tool, environment, host, probes, scenarios, not_applicable, summary, findings, lint, flavours }
+        let (schema, host, probes, flavours, answers) = (SCHEMA, None, Vec::new(), None, None);
+        Report {
+            schema,
+            tool,
+            environment,
+            host,
+            probes,
+            scenarios,
+            not_applicable,
+            summary,
+            findings,
+            lint,
+            flavours,
+            answers,
+        }
     }
 }
 

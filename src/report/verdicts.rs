@@ -7,6 +7,7 @@ use super::flavours::{Difference, Flavours};
 use super::{Report, Scenario};
 use crate::check::{Check, Outcome};
 use crate::explanation::{Patch, Place};
+use crate::predeploy::{Answer, Answers, Tone};
 
 /// Cases that belong together.
 pub struct Suite<'a> {
@@ -43,7 +44,8 @@ pub struct Case<'a> {
 /// The suites of a report, in its order.
 pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     let scenarios = report.scenarios.iter().flatten().map(of_scenario);
-    scenarios.chain(report.flavours.iter().map(of_flavours)).collect()
+    let answers = report.answers.iter().map(of_answers);
+    answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).collect()
 }
 
 /// Where a case is shown: at its rule, or, where the ruleset is in no file, at the file of its suite. The line, where one is
@@ -79,6 +81,27 @@ impl<'a> Suite<'a> {
 fn of_scenario(scenario: &Scenario) -> Suite<'_> {
     let cases = scenario.checks.iter().map(of_check).collect();
     Suite { name: &scenario.name, file: &scenario.file, outcome: scenario.outcome, cases }
+}
+
+fn of_answers(answers: &Answers) -> Suite<'_> {
+    let cases: Vec<Case> = answers.0.iter().map(of_answer).collect();
+    let outcome = cases.iter().map(|case| case.outcome).min().unwrap_or(Outcome::NotRun);
+    Suite { name: "before deployment", file: "", outcome, cases }
+}
+
+fn of_answer(answer: &Answer) -> Case<'_> {
+    let bad = answer.facts.iter().filter(|fact| fact.tone == Tone::Bad).map(|fact| fact.text.as_str());
+    let is_bad = answer.tone == Tone::Bad;
+    Case {
+        name: answer.asks.to_owned(),
+        check: None,
+        outcome: if is_bad { Outcome::Mismatched } else { Outcome::Matched },
+        expected: "no reason not to deploy".to_owned(),
+        observed: if is_bad { bad.collect::<Vec<_>>().join("; ") } else { "none".to_owned() },
+        why: "",
+        place: None,
+        patch: None,
+    }
 }
 
 fn of_check(check: &Check) -> Case<'_> {

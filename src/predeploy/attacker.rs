@@ -1,0 +1,41 @@
+//! What does an attacker see? The ports by their state, as nmap would print them.
+
+use std::collections::BTreeMap;
+
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::port::PortSet;
+use crate::scan::{PortState, Technique};
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let of_families = Lab::families().into_iter().map(|family| (family, states(measured, family)));
+    let told = told_once(of_families.collect());
+    let mut facts: Vec<Fact> = told
+        .into_iter()
+        .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
+        .collect();
+    let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
+    let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
+    facts.push(Fact::new(Tone::Good, text));
+    Answer::new(Question::Attacker, facts, ["This.", "This."])
+}
+
+/// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is told last.
+fn states(measured: &Measured, family: Family) -> String {
+    let mut states: BTreeMap<&'static str, PortSet> = BTreeMap::new();
+    let groups = measured.scan.groups.iter();
+    for group in groups.filter(|group| group.first.technique == Technique::Syn && group.first.family() == family) {
+        let ports = states.entry(PortState::as_str(group.observation.verdict.state)).or_default();
+        *ports = ports.ranges().chain(group.ports().ranges()).collect();
+    }
+    let mut states: Vec<(&str, PortSet)> = states.into_iter().collect();
+    states.sort_by_key(|(_, ports)| ports.len());
+    let last = states.len().saturating_sub(1);
+    let told = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
+        true => format!("{}{} {state}", if last == 0 { "all " } else { "the other " }, ports.len()),
+        false => format!("{} {state}", ports.to_string().replace(',', ", ")),
+    });
+    told.collect::<Vec<_>>().join("; ")
+}

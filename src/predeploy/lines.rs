@@ -1,0 +1,90 @@
+//! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
+
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use crate::lab::{Capture, Lab};
+use crate::net::Family;
+use crate::observation::LogRecord;
+use crate::port::PortSet;
+use crate::scan::Technique;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let mut facts = Vec::new();
+    for technique in Technique::LOGGED {
+        let of_families = Lab::families().into_iter().map(|family| (family, lines(measured, technique, family)));
+        for (families, found) in told_once(of_families.collect()) {
+            facts.push(fact(subject, technique, &families, &found));
+        }
+    }
+    if let Some(line) = example(measured) {
+        let text = format!("one of the {} scan:", line.0.profile().title);
+        facts.push(Fact { line: Some(line.1), ..Fact::new(Tone::Good, text) });
+    }
+    facts.push(Fact::new(
+        Tone::Good,
+        format!("of {SCAN} ports at full speed; a slow scan leaves more, as limits recover{}", how_read(subject)),
+    ));
+    Answer::new(Question::LogLines, facts, ["Not every scan.", "Yes."])
+}
+
+/// What was not tried has to be said.
+fn how_read(subject: &Subject) -> &'static str {
+    match subject.equipment.capture {
+        Capture::Kmsg => "",
+        Capture::Nflog => "; read with NFLOG in the place of LOG, so that none is in your log",
+    }
+}
+
+/// How many lines, and with which prefixes.
+#[derive(Debug, PartialEq, Eq)]
+struct Lines {
+    count: usize,
+    prefixes: Vec<String>,
+}
+
+fn fact(subject: &Subject, technique: Technique, families: &str, found: &Lines) -> Fact {
+    let name = technique.profile().title;
+    let Lines { count, prefixes } = found;
+    let few: Vec<String> = prefixes.iter().take(PREFIXES).map(|prefix| format!("{prefix:?}")).collect();
+    let more =
+        if prefixes.len() > PREFIXES { format!(" and {} more", prefixes.len() - PREFIXES) } else { String::new() };
+    let lines = if *count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+    match (subject.sensor.scans.contains(&technique), count) {
+        (true, 0) => {
+            Fact::new(Tone::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
+        }
+        (false, 0) => Fact::new(Tone::Note, format!("{name} scan: no line, and the sensor wants none ({families})")),
+        (..) => Fact::new(Tone::Good, format!("{name} scan: {lines}, {}{more} ({families})", few.join(", "))),
+    }
+}
+
+/// More prefixes than this are counted.
+const PREFIXES: usize = 3;
+
+fn lines(measured: &Measured, technique: Technique, family: Family) -> Lines {
+    let thousand: PortSet = [1..=SCAN].into_iter().collect();
+    let mut prefixes: Vec<String> = Vec::new();
+    let mut count = 0;
+    let groups = measured.scan.groups.iter();
+    for group in groups.filter(|group| group.first.technique == technique && group.first.family() == family) {
+        let probes = group.ports().intersection(&thousand).len();
+        if probes == 0 {
+            continue;
+        }
+        count += probes * group.observation.log.len();
+        for LogRecord { prefix, .. } in &group.observation.log {
+            if !prefixes.contains(prefix) {
+                prefixes.push(prefix.clone());
+            }
+        }
+    }
+    Lines { count, prefixes }
+}
+
+fn example(measured: &Measured) -> Option<(Technique, String)> {
+    let wanted = [Technique::Xmas, Technique::Null, Technique::Fin, Technique::Ack, Technique::Syn];
+    let line = |technique: Technique| {
+        let groups = measured.scan.groups.iter().filter(move |group| group.first.technique == technique);
+        groups.flat_map(|group| &group.observation.log).map(|record| record.line.clone()).next()
+    };
+    wanted.into_iter().find_map(|technique| Some((technique, line(technique)?)))
+}

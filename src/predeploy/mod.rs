@@ -1,0 +1,383 @@
+//! Before a ruleset is deployed: five questions of the person at the machine, and their answers in plain words.
+//!
+//! What is answered here was measured: by the checks of a run, by a scan of either family, and by connections that are
+//! open while the rules are loaded. Only what a file or an address says is read (`disguise`).
+
+mod attacker;
+mod disguise;
+mod lines;
+mod lockout;
+mod unasked;
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::check::{Check, Outcome};
+use crate::error::{Result, Source};
+use crate::iptables_save::Listing;
+use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Service, Watch};
+use crate::live::Machine;
+use crate::net::{Family, Protocol};
+use crate::phase::{Decoys, Numbering, SEED};
+use crate::port::{Port, PortSet};
+use crate::run::ScenarioReport;
+use crate::scan::Technique;
+use crate::scenario::Scenario;
+use crate::sensor::{LinkFile, Sensor};
+use crate::survey::{Nobody, Order, Survey, Surveyed};
+use crate::sweep::Plan;
+use crate::vendor::VendorDb;
+
+/// What is about to be deployed, and where.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    /// What the labs are made with.
+    pub equipment: &'a Equipment,
+    /// The sensor with its host, and the rules.
+    pub scenario: &'a Scenario,
+    /// What the sensor means.
+    pub sensor: &'a Sensor,
+    /// The rules that are about to be loaded.
+    pub rulesets: &'a [(Family, Source)],
+    /// Where the rules are loaded over others: the machine's own, where it is asked.
+    pub machine: Option<&'a Machine>,
+    /// Who works over SSH: one address of each family.
+    pub admins: &'a [IpAddr],
+    /// The `.link` file.
+    pub link: Option<&'a LinkFile>,
+    /// Where vendors are looked up.
+    pub vendors: &'a VendorDb,
+    /// Which ports are scanned.
+    pub ports: Ports,
+}
+
+/// Which ports are scanned for what nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// Those on either side of every boundary that the rules draw: no rule tells the others apart. Of
+    /// rules that can look at ports in ways that are not understood here it is every port.
+    ThatRulesTellApart,
+    /// Every port.
+    All,
+}
+
+/// How many ports, from 1 on, the scan has whose lines are counted: as many as nmap scans by itself.
+const SCAN: u16 = 1000;
+
+/// Under which rules a connection was opened, over which the new ones are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A machine without rules: its conntrack has seen nothing.
+    NoRules,
+    /// A machine that tracks connections.
+    Tracking,
+    /// This machine.
+    ThisMachine,
+}
+
+/// What was measured besides the checks of a run.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    sessions: Vec<(Before, AfterLoad)>,
+    /// What a scanner sees, and the lines that he leaves.
+    scan: Surveyed,
+    /// What the filter makes of a SYN, or a datagram, to ports that rules tell apart: with the path of each, since a rule
+    /// that refuses politely looks like a closed port.
+    doors: Surveyed,
+    /// The TCP ports of `doors`.
+    tried: PortSet,
+}
+
+/// All questions with their answers, worst first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Answers(pub Vec<Answer>);
+
+/// One question, answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Answer {
+    /// Which.
+    pub question: Question,
+    /// The question in words.
+    pub asks: &'static str,
+    /// The worst of its facts.
+    pub tone: Tone,
+    /// The answer in a word or two.
+    pub answer: &'static str,
+    /// What it rests on, worst first.
+    pub facts: Vec<Fact>,
+}
+
+/// The questions, in the order in which they matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Will I be locked out?
+    LockedOut,
+    /// Will a scan leave a line?
+    LogLines,
+    /// What does an attacker see?
+    Attacker,
+    /// Does it still look like a Raspberry Pi?
+    Disguise,
+    /// What is open that nobody asked for?
+    Unasked,
+    /// What else is not as the sensor means it?
+    Others,
+}
+
+/// What a fact means for a deployment; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tone {
+    /// A reason not to deploy.
+    Bad,
+    /// Something to know.
+    Note,
+    /// As it should be.
+    Good,
+}
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Fact {
+    /// What it means.
+    pub tone: Tone,
+    /// In plain words.
+    pub text: String,
+    /// A line as it would stand in the log, when it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+impl Fact {
+    fn new(tone: Tone, text: impl Into<String>) -> Fact {
+        Fact { tone, text: text.into(), line: None }
+    }
+}
+
+impl Answer {
+    fn new(question: Question, mut facts: Vec<Fact>, words: [&'static str; 2]) -> Answer {
+        facts.sort_by_key(|fact| fact.tone);
+        let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Tone::Good);
+        let [bad, good] = words;
+        Answer { question, asks: question.asks(), tone, answer: if tone == Tone::Bad { bad } else { good }, facts }
+    }
+}
+
+impl Question {
+    /// The question in words.
+    pub const fn asks(self) -> &'static str {
+        match self {
+            Question::LockedOut => "Will I be locked out?",
+            Question::LogLines => "Will a scan leave a line in the log?",
+            Question::Attacker => "What does an attacker see?",
+            Question::Disguise => "Does it still look like a Raspberry Pi?",
+            Question::Unasked => "Is anything open that nobody asked for?",
+            Question::Others => "Is anything else not as the sensor means it?",
+        }
+    }
+}
+
+impl Answers {
+    /// The reasons not to deploy.
+    pub fn reasons(&self) -> usize {
+        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Bad).count()
+    }
+
+    /// Adds what another flavour of iptables found and this one did not.
+    pub fn add_of(&mut self, flavour: &str, other: &Answers) {
+        for others in &other.0 {
+            let Some(own) = self.0.iter_mut().find(|own| own.question == others.question) else {
+                self.0.push(others.clone());
+                continue;
+            };
+            let news = others.facts.iter().filter(|fact| fact.tone == Tone::Bad && !own.facts.contains(fact));
+            let news: Vec<Fact> =
+                news.map(|fact| Fact { text: format!("{} ({flavour})", fact.text), ..fact.clone() }).collect();
+            if !news.is_empty() {
+                (own.tone, own.answer) = (Tone::Bad, others.answer);
+                own.facts.splice(0..0, news);
+            }
+        }
+        self.0.sort_by_key(|answer| (answer.tone != Tone::Bad, answer.question));
+    }
+}
+
+/// Measures what the checks of a run do not.
+pub fn measure(subject: &Subject) -> Result<Measured> {
+    let before = match subject.machine {
+        Some(_) => vec![Before::ThisMachine],
+        None => vec![Before::NoRules, Before::Tracking],
+    };
+    let sessions = before.into_iter().map(|before| Ok((before, sessions(subject, before)?)));
+    let sessions = sessions.collect::<Result<_>>()?;
+    let tried = ports(subject);
+    let scan = scan(subject, &tried).perform(&Nobody)?;
+    let doors = doors(subject, &tried).perform(&Nobody)?;
+    Ok(Measured { sessions, scan, doors, tried })
+}
+
+/// The answers, worst first. `report` is that of the run of the same scenario.
+pub fn answers(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Answers {
+    let mut answers = vec![
+        lockout::answer(subject, measured, report),
+        lines::answer(subject, measured),
+        attacker::answer(subject, measured),
+        disguise::answer(subject),
+        unasked::answer(subject, measured),
+    ];
+    answers.extend(others(report));
+    // What is a reason not to deploy comes first; the rest stays in the order in which it matters.
+    answers.sort_by_key(|answer| (answer.tone != Tone::Bad, answer.question));
+    Answers(answers)
+}
+
+/// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.
+fn others(report: &ScenarioReport) -> Option<Answer> {
+    let with = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).collect::<Vec<&Check>>();
+    let mismatched = with(Outcome::Mismatched);
+    let mut facts = Vec::new();
+    if let Some(first) = mismatched.first() {
+        let count = match mismatched.len() {
+            1 => "1 check is".to_owned(),
+            count => format!("{count} checks are"),
+        };
+        let checks = report.checks.len();
+        let text = format!("{count} not as expected, of {checks}; the first: {}", first.name());
+        facts.push(Fact::new(Tone::Bad, text));
+    }
+    let not_run = with(Outcome::NotRun);
+    if let Some(first) = not_run.first() {
+        let text = format!("{} could not be checked; the first: {}: {}", not_run.len(), first.name(), first.why);
+        facts.push(Fact::new(Tone::Bad, text));
+    }
+    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", "No."]))
+}
+
+/// A rule that counts and nothing else: conntrack watches because of it.
+const TRACKING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                        -A INPUT -m conntrack --ctstate ESTABLISHED\nCOMMIT\n";
+
+fn sessions(subject: &Subject, before: Before) -> Result<AfterLoad> {
+    let tracking = Source { name: "<before>".into(), text: TRACKING.into() };
+    let old: Vec<(Family, &Source)> = match (before, subject.machine) {
+        (Before::NoRules, _) | (Before::ThisMachine, None) => Vec::new(),
+        (Before::Tracking, _) => Family::BOTH.map(|family| (family, &tracking)).to_vec(),
+        (Before::ThisMachine, Some(machine)) => {
+            machine.rulesets.iter().map(|(family, source)| (*family, source)).collect()
+        }
+    };
+    let new: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let services: Vec<Service> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
+    let host = &subject.scenario.host;
+    let blueprint = Blueprint {
+        equipment: subject.equipment,
+        interface: &host.interface,
+        mac: host.mac.unwrap_or(HOST_MAC),
+        addresses: &host.addresses,
+        services: &services,
+        rulesets: &old,
+        watch: Watch::Replies,
+        fault: None,
+    };
+    Lab::run(&blueprint, |lab| lab.load_under_sessions(subject.admins, &subject.sensor.ssh, &new))
+}
+
+fn listener(port: Port) -> Service {
+    Service { protocol: Protocol::Tcp, port, greeting: None }
+}
+
+/// Every technique that a sensor can log, at the first thousand ports; and a SYN at those that rules name.
+fn scan(subject: &Subject, tried: &PortSet) -> Survey {
+    let thousand: PortSet = [1..=SCAN].into_iter().collect();
+    let with_named: PortSet = thousand.ranges().chain(tried.ranges()).collect();
+    survey(subject, Watch::Replies, &Technique::LOGGED, |technique| match technique {
+        Technique::Syn => with_named.clone(),
+        _ => thousand.clone(),
+    })
+}
+
+fn doors(subject: &Subject, tried: &PortSet) -> Survey {
+    survey(subject, Watch::Paths, &[Technique::Syn, Technique::Udp], |technique| match technique {
+        Technique::Udp => UDP.into_iter().map(Port).collect(),
+        _ => tried.clone(),
+    })
+}
+
+fn survey(subject: &Subject, watch: Watch, techniques: &[Technique], ports: impl Fn(Technique) -> PortSet) -> Survey {
+    let host = &subject.scenario.host;
+    let mut numbering = Numbering::new(SEED);
+    let families = Lab::families();
+    let all = techniques.iter().flat_map(|technique| families.iter().map(move |family| (*technique, *family)));
+    let phase = |(technique, family)| (numbering.phase(technique, family, host.addresses), ports(technique));
+    Survey {
+        equipment: subject.equipment.clone(),
+        interface: host.interface.clone(),
+        mac: host.mac.unwrap_or(HOST_MAC),
+        addresses: host.addresses,
+        services: host.listen.iter().map(|port| listener(*port)).collect(),
+        rulesets: subject.rulesets.to_vec(),
+        watch,
+        decoys: Decoys::default(),
+        order: Order::SideBySide,
+        phases: all.map(phase).collect(),
+    }
+}
+
+/// UDP ports that something on a Pi may listen to: DNS, DHCP, NTP, SNMP, SSDP, mDNS; and one that nothing does.
+const UDP: [u16; 7] = [53, 68, 123, 161, 1900, 5353, 40_000];
+
+/// Matches that can look at ports without naming them.
+const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
+
+fn ports(subject: &Subject) -> PortSet {
+    let listings = || subject.rulesets.iter().map(|(family, source)| Listing::parse(*family, source));
+    let is_opaque = |listing: Listing| {
+        let mut modules = listing.rules().flat_map(|(.., rule)| rule.modules.iter().map(|module| module.name.clone()));
+        modules.any(|name| OPAQUE.contains(&name.as_str()))
+    };
+    if subject.ports == Ports::All || listings().any(is_opaque) {
+        return [1..=u16::MAX].into_iter().collect();
+    }
+    let points = listings().flat_map(|listing| {
+        let points = Plan::of(&listing, &subject.scenario.host.addresses).services();
+        points.iter().collect::<Vec<_>>()
+    });
+    let named = intended(subject.sensor).into_iter();
+    let beyond = points.chain(named).map(|Port(port)| port..=port);
+    beyond.collect()
+}
+
+/// What the sensor lets in: SSH and the honeypot.
+fn intended(sensor: &Sensor) -> Vec<Port> {
+    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports);
+    sensor.ssh.iter().chain(honeypot).copied().collect()
+}
+
+/// `IPv4`.
+fn name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+/// What is said of each family, told once where it is the same: `over IPv4 and IPv6`.
+fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
+    let mut told: Vec<(Vec<Family>, T)> = Vec::new();
+    for (family, what) in of {
+        match told.iter_mut().find(|(_, other)| *other == what) {
+            Some((families, _)) if families.contains(&family) => {}
+            Some((families, _)) => families.push(family),
+            None => told.push((vec![family], what)),
+        }
+    }
+    let names = |mut families: Vec<Family>| {
+        families.sort();
+        families.into_iter().map(name).collect::<Vec<_>>().join(" and ")
+    };
+    told.into_iter().map(|(families, what)| (names(families), what)).collect()
+}

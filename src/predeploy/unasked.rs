@@ -1,0 +1,80 @@
+//! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
+
+use super::{Answer, Fact, Measured, Question, Subject, Tone, intended, told_once};
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::port::PortSet;
+use crate::scan::{FilterVerdict, Technique};
+use crate::sensor::Deny;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let wanted: PortSet = intended(subject.sensor).into_iter().collect();
+    let families = Lab::families();
+    let mut facts = Vec::new();
+    let open = families.iter().map(|family| (*family, let_in(measured, Technique::Syn, *family).difference(&wanted)));
+    for (families, ports) in told_once(open.collect()) {
+        facts.push(of_tcp(subject, measured, &families, &ports));
+    }
+    let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
+    for (families, ports) in told_once(udp.collect()) {
+        facts.extend(of_udp(subject, &families, &ports));
+    }
+    Answer::new(Question::Unasked, facts, ["Yes.", "No."])
+}
+
+fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
+    let everything = ports.len() + intended(subject.sensor).len() >= measured.tried.len();
+    if ports.is_empty() {
+        let count = measured.tried.len();
+        let how = match count == usize::from(u16::MAX) {
+            true => "all 65535 ports were tried".to_owned(),
+            false => format!("{count} ports were tried, and no rule tells the others apart"),
+        };
+        return Fact::new(Tone::Good, format!("TCP over {families}: only what the sensor serves is let in; {how}"));
+    }
+    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(super::name(*family)));
+    let text = match (everything, has_no_rules) {
+        (true, true) => format!("everything, over {families}: there are no rules for it"),
+        (true, false) => format!("everything: TCP over {families} is let in on every port"),
+        (false, _) => {
+            let verb = if ports.len() == 1 { "port" } else { "ports" };
+            format!("TCP {verb} {} over {families}: let in, and the sensor serves nothing there", in_words(ports))
+        }
+    };
+    Fact::new(Tone::Bad, text)
+}
+
+fn in_words(ports: &PortSet) -> String {
+    let text = ports.to_string();
+    match text.match_indices(',').nth(RANGES) {
+        Some((end, _)) => format!("{} and others ({} in all)", text[..end].replace(',', ", "), ports.len()),
+        None => text.replace(',', ", "),
+    }
+}
+
+/// More ranges of ports than this are counted.
+const RANGES: usize = 8;
+
+fn of_udp(subject: &Subject, families: &str, ports: &PortSet) -> Option<Fact> {
+    if ports.is_empty() {
+        return Some(Fact::new(Tone::Good, format!("UDP over {families}: nothing was seen to be let in")));
+    }
+    Some(match subject.sensor.deny {
+        Deny::Tcp => {
+            let text = format!("UDP over {families} is let in, as the sensor means it: `deny = \"all\"` would not");
+            Fact::new(Tone::Note, text)
+        }
+        Deny::All => {
+            let text = format!("UDP ports {} over {families}: let in, and the sensor denies all", in_words(ports));
+            Fact::new(Tone::Bad, text)
+        }
+    })
+}
+
+/// Ports to which the filter lets a probe in, whether anything listens there or not.
+fn let_in(measured: &Measured, technique: Technique, family: Family) -> PortSet {
+    let groups = measured.doors.groups.iter();
+    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
+    let accepted = of.filter(|group| group.observation.filter == Some(FilterVerdict::Accept));
+    accepted.flat_map(|group| group.ports().ranges().collect::<Vec<_>>()).collect()
+}

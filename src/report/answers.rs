@@ -1,0 +1,78 @@
+//! The answers before a deployment, as a text: every question with its answer, worst first, and the verdict as the last
+//! line.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::explained::wrapped;
+use super::{Report, explained};
+use crate::predeploy::{Answer, Fact, Tone};
+use crate::visible::visible;
+
+/// The answers, at most `width` columns wide; what goes well is told in fewer words than what does not.
+pub fn answers_text(report: &Report, width: u16) -> String {
+    let mut text = String::new();
+    for answer in report.answers.iter().flat_map(|answers| &answers.0) {
+        text += &one(answer, usize::from(width));
+    }
+    let blocks: String =
+        report.scenarios.iter().flatten().map(|scenario| explained::blocks(&scenario.checks, width)).collect();
+    if !blocks.is_empty() {
+        let _ = writeln!(text, "Why, and what mends it\n{}", blocks.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The last line.
+pub fn deploy_verdict(report: &Report) -> String {
+    let reasons = report.answers.as_ref().map_or(0, crate::predeploy::Answers::reasons);
+    let (color, text) = match reasons {
+        0 if report.flavours_differ() => {
+            (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy do not do the same".to_owned())
+        }
+        0 => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),
+        1 => (AnsiColor::Red, "DO NOT DEPLOY: 1 reason".to_owned()),
+        reasons => (AnsiColor::Red, format!("DO NOT DEPLOY: {reasons} reasons")),
+    };
+    let style = color.on_default().bold();
+    format!("{style}{text}{style:#}\n")
+}
+
+fn one(answer: &Answer, width: usize) -> String {
+    let style = style(answer.tone);
+    let mut text = format!("{} {style}{}{style:#}\n", answer.asks, answer.answer);
+    answer.facts.iter().for_each(|one| text += &fact(one, width));
+    text
+}
+
+fn fact(fact: &Fact, width: usize) -> String {
+    const INDENT: usize = 7;
+    let style = style(fact.tone);
+    let word = match fact.tone {
+        Tone::Bad => "BAD",
+        Tone::Note => "note",
+        Tone::Good => "ok",
+    };
+    let mut text = String::new();
+    for (place, line) in wrapped(&visible(&fact.text), width.saturating_sub(INDENT)).into_iter().enumerate() {
+        let _ = match place {
+            0 => writeln!(text, " {style}{word:<5}{style:#} {line}"),
+            _ => writeln!(text, "{:INDENT$}{line}", ""),
+        };
+    }
+    for line in fact.line.iter().flat_map(|line| wrapped(&visible(line), width.saturating_sub(INDENT + 2))) {
+        let _ = writeln!(text, "{:INDENT$}  {line}", "");
+    }
+    text
+}
+
+fn style(tone: Tone) -> Style {
+    let color = match tone {
+        Tone::Bad => AnsiColor::Red,
+        Tone::Note => AnsiColor::Yellow,
+        Tone::Good => AnsiColor::Green,
+    };
+    color.on_default().bold()
+}

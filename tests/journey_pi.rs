@@ -1,0 +1,328 @@
+//! The day of the person at the Pi: a ruleset is about to be deployed. One story through the built program, and every way
+//! in which it may go wrong with the answer that turns red. Needs root, as everything that asks the real kernel.
+
+#[path = "support/binary.rs"]
+mod binary;
+#[path = "support/machine.rs"]
+mod machine;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A prefix that no other test has: the kernel's log is everybody's.
+const SENSOR: &str = r#"
+[sensor]
+ssh      = 32232
+honeypot = { SSH = 22 }
+watched  = { HTTP = 80, ADB = 5555 }
+prefix   = "<PRE> "
+[host]
+mac    = "00:0c:29:4f:8e:35"
+vendor = "VMware"
+"#;
+
+const LINK: &str = "[Match]\nOriginalName=eth0\n[Link]\nMACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel\n";
+
+/// A folder with the sensor and the rules that scanlab generates for it.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+struct Said {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root (hint: see .ci/setup)");
+        let desk = Desk { folder: tempfile::tempdir().expect("a folder") };
+        desk.write("sensor.toml", SENSOR);
+        desk.write("00-mac.link", LINK);
+        assert_eq!(desk.scanlab(&["generate", "sensor.toml", "-o", "."]).status, Some(0));
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("write a file");
+    }
+
+    /// The generated file, changed line by line, under another name.
+    fn changed(&self, from: &str, to: &str, change: impl Fn(&str) -> Option<String>) {
+        let text = fs::read_to_string(self.path(from)).expect("a generated file");
+        let lines: Vec<String> = text.lines().filter_map(change).collect();
+        assert_ne!(lines.join("\n"), text.trim_end(), "the planted fault changes nothing");
+        self.write(to, &(lines.join("\n") + "\n"));
+    }
+
+    fn scanlab(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+        command.args(arguments).current_dir(self.folder.path()).env("COLUMNS", "80").env_remove("SSH_CONNECTION");
+        said(&mut command)
+    }
+
+    fn check(&self, arguments: &[&str]) -> Said {
+        self.scanlab(&[&["check", "--sensor", "sensor.toml"], arguments].concat())
+    }
+}
+
+fn said(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { status: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+impl Said {
+    /// The questions whose answers are reasons not to deploy, in their order.
+    fn red(&self) -> Vec<String> {
+        let mut red = Vec::new();
+        let mut question = String::new();
+        for line in self.stdout.lines() {
+            if let Some((asked, _)) = line.split_once('?').filter(|_| !line.starts_with(' ')) {
+                question = asked.to_owned();
+            }
+            if line.starts_with(" BAD ") && red.last() != Some(&question) {
+                red.push(question.clone());
+            }
+        }
+        red
+    }
+
+    fn verdict(&self) -> &str {
+        self.stdout.lines().last().unwrap_or_default()
+    }
+
+    /// All words in one line, so that it does not matter where a line was broken.
+    fn words(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+const LOCKED_OUT: &str = "Will I be locked out";
+const LINES: &str = "Will a scan leave a line in the log";
+const DISGUISE: &str = "Does it still look like a Raspberry Pi";
+const UNASKED: &str = "Is anything open that nobody asked for";
+const OTHERS: &str = "Is anything else not as the sensor means it";
+
+const GOOD: [&str; 4] = ["--rules", "rules.v4", "--rules6", "rules.v6"];
+
+/// Both families, as each may have the fault.
+fn with_rules<'a>(v4: &'a str, v6: &'a str) -> [&'a str; 4] {
+    ["--rules", v4, "--rules6", v6]
+}
+
+#[test]
+fn a_good_ruleset_is_safe_to_deploy_and_leaves_nothing() {
+    let _machine = binary::have_the_machine_alone();
+    let (desk, private) = (Desk::new(), tempfile::tempdir().expect("a folder"));
+    let files = machine::names(desk.folder.path());
+    let before = machine::machine(private.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+    command.args(["check", "--sensor", "sensor.toml", "--link", "00-mac.link", "--admin", "192.0.2.7"]).args(GOOD);
+    command.current_dir(desk.folder.path()).env("TMPDIR", private.path()).env("COLUMNS", "80");
+    let found = said(&mut command);
+    assert_eq!((found.status, found.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", found.stdout, found.stderr);
+    assert_eq!(found.red(), [""; 0]);
+    let words = found.words();
+    for fact in [
+        "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.7 and 2001:db8:113::66)",
+        "what you type arrives once the machine has printed something",
+        "that is open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
+        "Xmas scan: 5 lines, \"<PRE> Xmas scan: \" (IPv4 and IPv6)",
+        "over IPv4 and IPv6: 22, 32232 open;",
+        "the MAC address 00:0c:29:4f:8e:35: nmap prints VMware, the IEEE has VMware, Inc.",
+        "TCP over IPv4 and IPv6: only what the sensor serves is let in",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}", found.stdout);
+    }
+    assert!(found.stdout.lines().count() <= 45, "one screen: {}", found.stdout);
+    assert!(found.stdout.lines().all(|line| line.chars().count() <= 80), "{}", found.stdout);
+
+    machine::assert_untouched(&before, private.path());
+    assert_eq!(machine::names(desk.folder.path()), files);
+    let log = Command::new("dmesg").output().expect("the kernel's log");
+    assert!(log.status.success(), "{log:?}");
+    assert!(!String::from_utf8_lossy(&log.stdout).contains("<PRE> "), "a line of the check is in the log");
+}
+
+#[test]
+fn every_planted_fault_turns_its_answer_red() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    let without = |what: &'static str| move |line: &str| (!line.contains(what)).then(|| line.to_owned());
+
+    desk.changed("rules.v4", "no-ssh.v4", without("--dport 32232"));
+    let found = desk.check(&with_rules("no-ssh.v4", "rules.v6"));
+    assert_eq!(
+        (found.status, found.red()),
+        (Some(1), vec![LOCKED_OUT.to_owned(), OTHERS.to_owned()]),
+        "{}",
+        found.stdout
+    );
+    let words = found.words();
+    assert!(words.contains("a new SSH connection to port 32232 gets no answer, over IPv4"), "{words}");
+    assert!(words.contains("opens, over IPv6"), "{words}");
+    assert!(words.contains("; the rule is no-ssh.v4:"), "{words}");
+    assert!(found.verdict().starts_with("DO NOT DEPLOY: 2 reasons"), "{}", found.verdict());
+
+    for family in ["v4", "v6"] {
+        desk.changed(&format!("rules.{family}"), &format!("dies.{family}"), without("ESTABLISHED"));
+    }
+    for flavour in ["nft", "legacy"] {
+        let found = desk.check(&[&with_rules("dies.v4", "dies.v6")[..], &["--iptables", flavour]].concat());
+        assert_eq!(found.red()[0], LOCKED_OUT, "{flavour}: {}", found.stdout);
+        let dies = "a connection to port 32232 that is open while the rules are loaded dies (IPv4 and IPv6)";
+        assert!(found.words().contains(dies), "{flavour}: {}", found.stdout);
+    }
+
+    // The first connection that is opened still works: nothing but the one that is open dies.
+    desk.changed("rules.v4", "kills.v4", |line| {
+        let first = line.starts_with(":OUTPUT").then_some(
+            "\n-A INPUT -p tcp --tcp-flags SYN NONE -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j DROP",
+        );
+        Some(format!("{line}{}", first.unwrap_or_default()))
+    });
+    let found = desk.check(&with_rules("kills.v4", "rules.v6"));
+    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", found.stdout);
+    assert!(found.words().contains("dies (IPv4"), "{}", found.stdout);
+
+    let found = desk.check(&["--rules", "rules.v4"]);
+    assert_eq!(found.red(), [LINES, UNASKED, OTHERS], "{}", found.stdout);
+    assert!(found.words().contains("everything, over IPv6: there are no rules for it"), "{}", found.stdout);
+
+    desk.changed("rules.v4", "no-xmas.v4", without("Xmas scan"));
+    let found = desk.check(&with_rules("no-xmas.v4", "rules.v6"));
+    assert_eq!(found.red(), [LINES, OTHERS], "{}", found.stdout);
+    assert!(found.words().contains("Xmas scan: no line at all, and the sensor wants one (IPv4)"), "{}", found.stdout);
+
+    desk.changed("rules.v6", "open.v6", |line| {
+        let first = line.starts_with(":OUTPUT").then_some("\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT");
+        Some(format!("{line}{}", first.unwrap_or_default()))
+    });
+    let found = desk.check(&[&with_rules("rules.v4", "open.v6")[..], &["--format", "json"]].concat());
+    let report: Value = serde_json::from_str(&found.stdout).expect("JSON");
+    let first = &report["answers"][0];
+    assert_eq!((first["question"].as_str(), first["tone"].as_str()), (Some("unasked"), Some("bad")), "{first}");
+    assert!(first["facts"][0]["text"].as_str().expect("a text").starts_with("TCP port 8080 over IPv6"), "{first}");
+    assert_eq!(found.status, Some(1));
+    assert!(report["findings"].is_object(), "what programs read has all that it had");
+}
+
+#[test]
+fn what_gives_the_pi_away_is_told() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    desk.write("pi.link", &LINK.replace("00:0c:29:4f:8e:35", "b8:27:eb:12:34:56").replace("OriginalName=eth0\n", ""));
+    desk.write("eui.toml", &format!("{SENSOR}addresses = {{ v6 = \"2001:db8:113::ba27:ebff:fe12:3456/64\" }}\n"));
+    let found = desk.scanlab(&[&["check", "--sensor", "eui.toml", "--link", "pi.link"], &GOOD[..]].concat());
+    let words = found.words();
+    for fact in [
+        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
+        "the IPv6 address 2001:db8:113:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "pi.link: [Match] says nothing, so every interface gets the same MAC address",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}", found.stdout);
+    }
+    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
+    // The article's own file as it is printed today: the sections are lost.
+    desk.write("lost.link", "MACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel database onboard slot path\n");
+    let found = desk.check(&["--link", "lost.link"]);
+    assert_eq!(found.status, Some(2));
+    assert!(found.stderr.contains("this MACAddress= stands in no section"), "{}", found.stderr);
+    assert!(found.stderr.contains("lost.link:1:1"), "{}", found.stderr);
+}
+
+/// A Pi that is none: a network namespace with its own rules, address and SSH configuration. It prints its state, checks
+/// itself, and prints its state again.
+const PI: &str = r#"
+set -e
+mount --bind ssh /etc/ssh
+# Nothing of the kernel's own comes to life between the two looks.
+echo 1 > /proc/sys/net/ipv6/conf/default/addr_gen_mode
+ip link add eth0 type veth peer name cable
+ip link set eth0 address b8:27:eb:12:34:56
+ip link set lo up; ip link set cable up; ip link set eth0 up
+ip address add 192.0.2.10/24 dev eth0
+ip -6 address add 2001:db8:5::ba27:ebff:fe12:3456/64 dev eth0 nodad
+ip route add default via 192.0.2.1
+iptables-nft-restore < live.v4
+ip6tables-nft-restore < live.v6
+state() {
+    (iptables-nft-save; ip6tables-nft-save) | sed '/^#/d; s, \[.*,,'; nft -s list ruleset
+    ip -o link; ip -o address | sed 's/valid_lft.*//'; ip route; ip -6 route; ip rule; ip neighbour show nud permanent
+    cat /proc/net/nf_conntrack 2>/dev/null | wc -l
+    find /proc/sys/net -type f ! -name '*count*' ! -name netdev_rss_key -exec grep -H . {} + 2>/dev/null | sort
+}
+state > before
+status=0
+"$@" > said 2> talk || status=$?
+state > after
+exit $status
+"#;
+
+/// Runs `arguments` on that Pi; nothing of it may be another after them.
+fn on_a_pi(desk: &Desk, arguments: &[&str]) -> Said {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "sh", "-c", PI, "sh", env!("CARGO_BIN_EXE_scanlab")]).args(arguments);
+    command
+        .current_dir(desk.folder.path())
+        .env("COLUMNS", "80")
+        .env("SSH_CONNECTION", "192.0.2.77 51000 192.0.2.10 32232");
+    let outer = said(&mut command);
+    let read = |name: &str| fs::read_to_string(desk.path(name)).unwrap_or_else(|_| panic!("no Pi: {}", outer.stderr));
+    let (before, after) = (read("before"), read("after"));
+    let changed: Vec<_> = before.lines().zip(after.lines()).filter(|(before, after)| before != after).collect();
+    assert!(before == after, "the machine was changed: {changed:#?}");
+    assert!(Path::new(&desk.path("before")).metadata().expect("a file").len() > 1000);
+    Said { status: outer.status, stdout: read("said"), stderr: read("talk") }
+}
+
+#[test]
+fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    fs::create_dir(desk.path("ssh")).expect("a folder");
+    desk.write("ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nMatch User pi\n  Port 1\n");
+    fs::create_dir(desk.path("ssh/sshd_config.d")).expect("a folder");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 32232\n");
+    fs::copy(desk.path("rules.v4"), desk.path("live.v4")).expect("a copy");
+    fs::copy(desk.path("rules.v6"), desk.path("live.v6")).expect("a copy");
+
+    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
+    let words = found.words();
+    for fact in [
+        "the SSH server is set up for port 32232, as in the sensor",
+        "opens, over IPv4 and IPv6 (from 192.0.2.77 and 2001:db8:5:",
+        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
+        "the IPv6 address 2001:db8:5:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "DST=192.0.2.10",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
+    }
+    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
+
+    // The rules of a machine that has none yet, an SSH server somewhere else, and a .link file for another interface.
+    desk.write("live.v4", "*filter\nCOMMIT\n");
+    desk.write("live.v6", "*filter\nCOMMIT\n");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
+    desk.write("wlan.link", &LINK.replace("eth0", "wlan*"));
+    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link"];
+    let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
+    let words = found.words();
+    for fact in [
+        "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another",
+        "stays open (IPv4 and IPv6): what you type arrives once the machine has printed something",
+        "wlan.link:2: OriginalName=wlan* is not eth0 of this machine, so the file will not be applied to it",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
+    }
+    assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
+}
