@@ -30,19 +30,7 @@ Answers five questions, what is wrong first: Will I be locked out? Will a scan
 leave a line in the log? What does an attacker see? Does it still look like a
 Raspberry Pi? Is anything open that nobody asked for?
 
-Nothing is loaded on this machine, and nothing of the check is left in its log.
-
-Examples:
-  scanlab check --sensor sensor.toml
-  scanlab check --sensor sensor.toml --rules rules.v4 --rules6 rules.v6 \\
-                --link 00-mac.link --admin 192.0.2.7
-  sudo scanlab check --sensor sensor.toml --live
-
-Exit status:
-  0  safe to deploy
-  1  do not deploy: at least one reason
-  2  bad input: usage, sensor, .link file, or a ruleset that iptables refuses
-  3  could not measure";
+Nothing is loaded on this machine, and nothing of the check is left in its log.";
 
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]

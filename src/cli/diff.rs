@@ -41,9 +41,7 @@ pub struct Options {
 
 const HELP: &str =
     "Both get every packet that either of them tells apart, and nmap's techniques at every port that either names.
-A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.
-
-Exit status: 0 if no packet tells them apart, 1 if one does, 2 and 3 as ever.";
+A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.";
 
 /// Compares, and reports. The status is 1 when something is different.
 pub fn diff(options: Options) -> Result<ExitCode> {

@@ -51,12 +51,7 @@ pub struct Options {
 /// What else there is to know, for `--help`.
 pub const AFTER_HELP: &str = "\
 On a terminal Enter shows the next page and q quits; otherwise everything is printed at once. In an exercise the letter \
-of a choice is a guess, and Enter alone (or the end of the input) shows the answer.
-
-Exit status:
-  0  the lesson was held
-  2  there is no such technique or exercise, or the input is wrong
-  3  could not measure: the lab cannot run here";
+of a choice is a guess, and Enter alone (or the end of the input) shows the answer.";
 
 /// Teaches.
 pub fn teach(options: Options) -> Result<ExitCode> {

@@ -3,7 +3,7 @@
 use super::chapter::{Chapter, Example};
 
 /// In the order in which a reader may try them.
-pub const CHAPTERS: [Chapter; 12] = [
+pub const CHAPTERS: [Chapter; 16] = [
     Chapter {
         command: "",
         examples: &[
@@ -43,8 +43,17 @@ pub const CHAPTERS: [Chapter; 12] = [
         examples: &[
             Example { purpose: "The rules that the sensor generates", command: "scanlab check --sensor sensor.toml" },
             Example { purpose: "Files that are about to be deployed", command: CHECK },
+            Example {
+                purpose: "Everything that was checked, dead rules and doubtful ones as well",
+                command: "scanlab check --sensor sensor.toml --verbose",
+            },
         ],
-        statuses: STATUSES,
+        statuses: &[
+            ("0", "safe to deploy"),
+            ("1", "do not deploy: at least one reason"),
+            ("2", "bad input: usage, sensor, .link file, or a ruleset that iptables refuses"),
+            NOT_MEASURED,
+        ],
         files: LAB,
         see_also: NETFILTER,
     },
@@ -134,6 +143,74 @@ pub const CHAPTERS: [Chapter; 12] = [
         see_also: NETFILTER,
     },
     Chapter {
+        command: "record",
+        examples: &[
+            Example {
+                purpose: "Write down what these rules do today, and hold them to it",
+                command: "scanlab record --rules out/rules.v4 --rules6 out/rules.v6 \\\n\
+                          \x20   --listen 22,32232 -o today.toml --force\n\
+                          scanlab run today.toml",
+            },
+            Example { purpose: "Look at it first", command: "scanlab record --rules ssh.v4 --listen 22" },
+        ],
+        statuses: &[("0", "the scenario is written, and was played once"), BAD_INPUT, NOT_MEASURED],
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "diff",
+        examples: &[
+            Example {
+                purpose: "What would change for a packet?",
+                command: "sed 's/--dport 22/--dport 23/' ssh.v4 > new.v4\n\
+                          scanlab diff ssh.v4 new.v4",
+            },
+            Example {
+                purpose: "Both families of two folders, for a program to read",
+                command: "scanlab diff out out --format json > difference.json",
+            },
+        ],
+        statuses: &[
+            ("0", "no packet tells the two apart"),
+            ("1", "something behaves differently"),
+            BAD_INPUT,
+            NOT_MEASURED,
+        ],
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "teach",
+        examples: &[
+            Example { purpose: "What is an Xmas scan?", command: "scanlab teach xmas" },
+            Example { purpose: "The same in IPv6, with rules of your own", command: TEACH },
+            Example { purpose: "Find the mistake in a ruleset", command: "scanlab teach --exercise 1 < /dev/null" },
+        ],
+        statuses: &[
+            ("0", "the lesson was held"),
+            ("2", "there is no such technique or exercise, or the input is wrong"),
+            NOT_MEASURED,
+        ],
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
+        command: "schema",
+        examples: &[
+            Example {
+                purpose: "For an editor that completes scenarios, beside the files",
+                command: "scanlab schema scenario > scenario.schema.json",
+            },
+            Example {
+                purpose: "For a program that reads results",
+                command: "scanlab schema result > result.schema.json",
+            },
+        ],
+        statuses: WRITER,
+        files: &[],
+        see_also: &[],
+    },
+    Chapter {
         command: "doctor",
         examples: &[
             Example { purpose: "What is missing, and the command that mends it", command: "scanlab doctor" },
@@ -214,7 +291,7 @@ pub const CHAPTERS: [Chapter; 12] = [
 const SENSOR: &str = "printf '[sensor]\\nssh = 32232\\nhoneypot = { SSH = 22 }\\n' > sensor.toml\n\
                       scanlab generate sensor.toml -o out";
 
-const MUTATE: &str = r#"printf '%s\n' '*filter' '-A INPUT -p tcp --dport 22 -j DROP' COMMIT > ssh.v4
+const MUTATE: &str = r#"printf '%s\n' '*filter' '-A INPUT -p tcp --dport 22 -j DROP' COMMIT >ssh.v4
 printf 'title = "no SSH"\n[ruleset]\nv4 = "ssh.v4"\n' > ssh.toml
 printf '[[expect]]\nscan = "syn"\nports = 22\n' >> ssh.toml
 printf 'family = "ipv4"\nstate = "filtered"\n' >> ssh.toml
@@ -222,6 +299,8 @@ scanlab mutate ssh.toml"#;
 
 const CHECK: &str = "scanlab check --sensor sensor.toml \\\n\
                      \x20   --rules out/rules.v4 --rules6 out/rules.v6";
+
+const TEACH: &str = "scanlab teach syn -6 --rules6 out/rules.v6";
 
 const BAD_INPUT: (&str, &str) = ("2", "bad input: usage, scenario, sensor, or a ruleset that iptables refuses");
 
