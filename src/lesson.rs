@@ -15,7 +15,7 @@ use crate::conntrack::ConntrackState;
 use crate::dissect::{Layer, LinkKind, dissect};
 use crate::error::{Result, Source};
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::lab::{Blueprint, Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Family, Protocol};
 use crate::observation::{Observation, Part};
 use crate::path::{Fate, Path};
@@ -60,6 +60,8 @@ pub struct Lesson {
     pub flags: Option<u8>,
     /// What it is, and what the standards say about it.
     pub doctrine: Doctrine,
+    /// How the log lines were read.
+    pub capture: Capture,
     /// The file that the firewall came from.
     pub ruleset: String,
     /// One for each port that was asked.
@@ -101,8 +103,8 @@ impl Role {
     /// In plain words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Role::Honeypot => "the honeypot's port: logged, then served",
-            Role::Watched => "a watched port: logged, then dropped",
+            Role::Honeypot => "the honeypot's port: who connects is logged, and served",
+            Role::Watched => "a watched port: who connects is logged, and dropped",
             Role::Unnamed => "a port that no rule names",
             Role::Service => "a service that no rule names",
             Role::Host => "the host itself",
@@ -215,7 +217,8 @@ impl Setting {
         let is_udp = technique.protocol() == Protocol::Udp;
         let asked = |role, port| Asked { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
         let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
-        let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next();
+        // What a sensor serves and watches is TCP.
+        let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
         let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
         let service = Asked { role: Role::Service, port: UDP_SERVICE, is_listening: true };
         let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(Role::Honeypot, *port)) };
@@ -274,6 +277,7 @@ impl Setting {
             family,
             flags: (profile.protocol == Protocol::Tcp).then_some(profile.flags),
             doctrine: doctrine::of(technique, family),
+            capture: self.equipment.capture,
             ruleset: ruleset.map(|(_, source)| source.name.display().to_string()).unwrap_or_default(),
             scenes,
         }

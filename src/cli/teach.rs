@@ -110,6 +110,10 @@ fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
 /// Whoever teaches leaves nothing in the log of the machine, unless he asks for it.
 fn equipment(options: &Options) -> Result<Equipment> {
     let mut equipment = options.equipment.find_all(LinkArgument::Tap.into(), || Capture::Nflog)?;
+    if equipment.len() > 1 {
+        let hint = "teach once with nft and once with legacy";
+        return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
+    }
     Ok(equipment.remove(0))
 }
 

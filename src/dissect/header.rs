@@ -105,8 +105,7 @@ impl<'a> Header<'a> {
 
     /// A number of 16 bits that is no quantity.
     pub fn hex16(&mut self, name: &'static str) -> Option<u16> {
-        let value = be16(self.field(name, 2, |bytes| hex(be16(bytes, 0).unwrap_or_default()))?, 0);
-        value
+        be16(self.field(name, 2, |bytes| hex(be16(bytes, 0).unwrap_or_default()))?, 0)
     }
 
     /// The last field means this.

@@ -141,8 +141,9 @@ fn samples() -> [Vec<u8>; 7] {
     );
     let mut unreachable = unhex("45c00044 00000000 40010000 0a4d0001 0a4d0002 0303 0000 00000000");
     unreachable.extend(&xmas);
-    let mut extended = unhex("60000000 00280040 fd77000000000000 0000000000000002 fd77000000000000 0000000000000001");
-    extended.extend(unhex("2c00010400000000 3c00000000000001 0600010400000000 0102030405060708 0000000000000000"));
+    let mut extended = unhex("60000000 002c0040 fd77000000000000 0000000000000002 fd77000000000000 0000000000000001");
+    extended.extend(unhex("2c00010400000000 3c00000000000001 0600010400000000"));
+    extended.extend(&xmas[20..]);
     let mut with_options = unhex("48000028 00010000 40110000 0a4d0002 0a4d0001 94040000 07030400 01000000");
     with_options.extend(unhex("8f310052 00085bbe"));
     let mut fragment = unhex("45000028 76b30005 3a060000 0a4d0002 0a4d0001");
@@ -247,4 +248,73 @@ fn a_header_that_ends_too_early_says_so() {
     let frame = &samples()[0][..40];
     let layers = dissect(frame, LinkKind::Ethernet);
     assert_eq!(told(&layers, "TCP", "Cut short").unwrap(), "441a | the header should go on");
+}
+
+/// Layer, field, and its name in tshark.
+const TO_TSHARK: [(&str, &str, &str); 22] = [
+    ("Ethernet", "Destination Address", "eth.dst"),
+    ("Ethernet", "Source Address", "eth.src"),
+    ("ARP", "Opcode", "arp.opcode"),
+    ("ARP", "Sender Hardware Address", "arp.src.hw_mac"),
+    ("ARP", "Target Protocol Address", "arp.dst.proto_ipv4"),
+    ("IPv4", "Total Length", "ip.len"),
+    ("IPv4", "Time to Live", "ip.ttl"),
+    ("IPv4", "Protocol", "ip.proto"),
+    ("IPv4", "Source Address", "ip.src"),
+    ("IPv4", "Destination Address", "ip.dst"),
+    ("IPv6", "Payload Length", "ipv6.plen"),
+    ("IPv6", "Hop Limit", "ipv6.hlim"),
+    ("IPv6", "Destination Address", "ipv6.dst"),
+    ("TCP", "Source Port", "tcp.srcport"),
+    ("TCP", "Destination Port", "tcp.dstport"),
+    ("TCP", "Window", "tcp.window_size_value"),
+    ("TCP", "Urgent Pointer", "tcp.urgent_pointer"),
+    ("TCP", "Checksum", "tcp.checksum"),
+    ("UDP", "Source Port", "udp.srcport"),
+    ("UDP", "Length", "udp.length"),
+    ("ICMP", "Code", "icmp.code"),
+    ("ICMPv6", "Target Address", "icmpv6.nd.ns.target_address"),
+];
+
+/// A capture file (pcap, LINKTYPE_ETHERNET) with these frames.
+fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+    let word = |value: u32| value.to_le_bytes();
+    let header = [word(0xa1b2_c3d4), [2, 0, 4, 0], word(0), word(0), word(65535), word(1)].concat();
+    let record = |frame: &Vec<u8>| {
+        let len = frame.len() as u32;
+        [&[word(0), word(0), word(len), word(len)].concat(), &frame[..]].concat()
+    };
+    [header, frames.iter().flat_map(record).collect()].concat()
+}
+
+/// `NAME="VALUE"` in a tag.
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
+}
+
+/// The third opinion. Needs tshark, see `.ci/setup`.
+#[test]
+fn tshark_finds_the_same_values_at_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("frames.pcap");
+    std::fs::write(&file, pcap(&samples())).unwrap();
+    let output = std::process::Command::new("tshark").args(["-T", "pdml", "-r"]).arg(&file).output();
+    let pdml = String::from_utf8(output.expect("tshark starts").stdout).unwrap();
+    let packets: Vec<&str> = pdml.split("<packet>").skip(1).collect();
+    assert_eq!(packets.len(), samples().len());
+    let mut compared = std::collections::BTreeSet::new();
+    for (frame, packet) in samples().iter().zip(packets) {
+        let layers = dissect(frame, LinkKind::Ethernet);
+        for (layer, field, name) in TO_TSHARK {
+            let Some(layer) = layers.iter().find(|found| found.name == layer && !found.is_quoted) else { continue };
+            let field = layer.fields.iter().find(|found| found.name == field).expect("every such layer has it");
+            let tag = packet.split("<field").find(|tag| attribute(tag, "name") == Some(name)).expect(name);
+            let number = |name| attribute(tag, name).and_then(|text| text.parse::<usize>().ok());
+            let bytes = field.bytes.clone();
+            assert_eq!((number("pos"), number("size")), (Some(bytes.start), Some(bytes.len())), "{name}");
+            assert_eq!(attribute(tag, "show"), Some(&*field.value), "{name}");
+            compared.insert(name);
+        }
+    }
+    assert_eq!(compared.len(), TO_TSHARK.len(), "every row of the table was compared: {compared:?}");
 }

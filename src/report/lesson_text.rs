@@ -7,6 +7,7 @@ use anstyle::Style;
 
 use super::explained::wrapped;
 use crate::dissect::{Field, Layer};
+use crate::lab::Capture;
 use crate::lesson::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
 use crate::net::Protocol;
 use crate::path::Fate;
@@ -20,8 +21,10 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
     for (number, scene) in lesson.scenes.iter().enumerate() {
         let first = number == 0;
         pages.push(sent(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
-        pages.push(on_its_way(lesson, scene, width));
-        pages.push(logged(scene, width, if first { Detail::Whole } else { Detail::Bytes }));
+        let likewise =
+            lesson.scenes[..number].iter().find(|other| went_alike(&other.with_firewall, &scene.with_firewall));
+        pages.push(on_its_way(lesson, scene, likewise, width));
+        pages.push(logged(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
         pages.push(answered(lesson, scene, &scene.with_firewall, width));
     }
     pages.extend(lesson.scenes.iter().map(|scene| firewall_off(lesson, scene, width)));
@@ -165,29 +168,50 @@ fn field_text(field: &Field, frame: &Shown, width: usize) -> String {
     text
 }
 
-fn on_its_way(lesson: &Lesson, scene: &Scene, width: usize) -> String {
-    let mut text =
-        heading(&format!("{}: its way through the chains of {}", port_of(lesson, scene), visible(&lesson.ruleset)));
-    text.push_str(&way(&scene.with_firewall, width));
-    text
+/// Of a way that was told before, the rules that matched.
+fn on_its_way(lesson: &Lesson, scene: &Scene, likewise: Option<&Scene>, width: usize) -> String {
+    let ruleset = visible(&lesson.ruleset);
+    let mut text = heading(&format!("{}: its way through the chains of {ruleset}", port_of(lesson, scene)));
+    let seen = &scene.with_firewall;
+    let matched: Vec<Met> = seen.trail.iter().filter(|met| met.verdict.is_some()).cloned().collect();
+    match likewise {
+        Some(other) => {
+            text.push_str(&paragraph(&conntrack(seen), width));
+            text.push_str(&paragraph(&format!("The same way as that to {}:", port_of(lesson, other)), width));
+            text.push_str(&trail(&matched, width));
+        }
+        None => {
+            text.push_str(&paragraph(&conntrack(seen), width));
+            text.push_str(&trail(&seen.trail, width));
+        }
+    }
+    text + &paragraph(end_of(lesson, seen), width)
 }
 
-fn way(seen: &Seen, width: usize) -> String {
-    let mut text = String::new();
-    match seen.conntrack {
-        Some(state) => text.push_str(&paragraph(&format!("To conntrack the packet is {state}."), width)),
-        None => text.push_str(&paragraph("No rule asks conntrack, or it was not told what it says.", width)),
+/// Whether the same rules looked at both, and came to the same.
+fn went_alike(one: &Seen, other: &Seen) -> bool {
+    let came = |met: &Met| (met.table.clone(), met.chain.clone(), met.rule, met.verdict.clone());
+    one.trail.iter().map(came).eq(other.trail.iter().map(came))
+}
+
+fn conntrack(seen: &Seen) -> String {
+    seen.conntrack.map_or_else(
+        || "What conntrack makes of it is not known: no rule asks it, or this kernel does not tell.".to_owned(),
+        |state| format!("To conntrack the packet is {state}."),
+    )
+}
+
+fn end_of(lesson: &Lesson, seen: &Seen) -> &'static str {
+    match (seen.fate, lesson.protocol) {
+        (Some(Fate::Accepted), Protocol::Tcp) => "It gets through: the kernel's TCP sees it.",
+        (Some(Fate::Accepted), Protocol::Udp) => "It gets through: the kernel's UDP sees it.",
+        (Some(Fate::Accepted), Protocol::Icmp) => "It gets through: the kernel's ICMP sees it.",
+        (Some(Fate::Dropped), _) => "It is dropped: nothing behind the firewall ever sees it.",
+        (Some(Fate::Rejected), _) => "It is rejected: nothing behind the firewall sees it, and the sender is told.",
+        (Some(Fate::Stolen), _) => "A target keeps it.",
+        (Some(Fate::Vanished), _) => "It is gone between two hooks: routing had no way for it.",
+        (None, _) => "",
     }
-    text.push_str(&trail(&seen.trail, width));
-    let end = match seen.fate {
-        Some(Fate::Accepted) => "It gets through: the kernel's TCP, UDP or ICMP sees it.",
-        Some(Fate::Dropped) => "It is dropped: nothing behind the firewall ever sees it.",
-        Some(Fate::Rejected) => "It is rejected: nothing behind the firewall sees it, and the sender is told.",
-        Some(Fate::Stolen) => "A target keeps it.",
-        Some(Fate::Vanished) => "It is gone between two hooks: routing had no way for it.",
-        None => "",
-    };
-    text + &paragraph(end, width)
 }
 
 /// One entry for each rule: `no` and why, or what it did.
@@ -221,7 +245,7 @@ fn visible_styled(text: &str) -> String {
     }
 }
 
-fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
+fn logged(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String {
     let mut text = heading("What the log says");
     let seen = &scene.with_firewall;
     if seen.log.is_empty() {
@@ -230,6 +254,10 @@ fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
     for line in &seen.log {
         text.push_str(&log_line(line, width, detail));
     }
+    if !seen.log.is_empty() && detail == Detail::Whole && lesson.capture == Capture::Nflog {
+        text.push('\n');
+        text.push_str(&paragraph(READ_THROUGH_NFLOG, width));
+    }
     for line in &seen.followup {
         text.push_str(&paragraph("What had to follow the probe left this line:", width));
         text.push_str(&log_line(line, width, Detail::Bytes));
@@ -237,15 +265,29 @@ fn logged(scene: &Scene, width: usize, detail: Detail) -> String {
     text
 }
 
+/// What was not tested, so that the machine's own log stays clean.
+const READ_THROUGH_NFLOG: &str = "The line is what LOG prints; it was read through NFLOG, so that nothing of the lesson \
+                                  stands in this machine's log. --capture kmsg reads the kernel's own log instead.";
+
 fn log_line(line: &LoggedLine, width: usize, detail: Detail) -> String {
     let mut text = hanging("  ", &visible(line.line.trim_end()), width);
     if detail == Detail::Whole {
         let _ = writeln!(text, "\n  the rule's own prefix: \"{}\"", visible(&line.prefix));
         for field in &line.fields {
-            text.push_str(&hanging(&format!("  {:<22} ", visible(&field.text)), &visible(&field.meaning), width));
+            text.push_str(&word(&visible(&field.text), &visible(&field.meaning), width));
         }
     }
     text
+}
+
+/// A word of the line, and what it says; below it where the word is long.
+fn word(text: &str, meaning: &str, width: usize) -> String {
+    const COLUMN: usize = 22;
+    let indent = " ".repeat(COLUMN + 3);
+    match text.chars().count() {
+        0..=COLUMN => hanging(&format!("  {text:<COLUMN$} "), meaning, width),
+        _ => format!("  {text}\n{}", hanging(&indent, meaning, width)),
+    }
 }
 
 fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
@@ -272,8 +314,8 @@ fn answer(seen: &Seen, width: usize) -> String {
 
 /// `TCP, flags SYN, ACK`
 fn headline(frame: &Shown) -> String {
-    let own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
-    let Some(last) = own.last() else { return "A frame".to_owned() };
+    let mut own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
+    let Some(last) = own.next_back() else { return "A frame".to_owned() };
     let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
     let facts: Vec<String> = [told("Control bits"), told("Type"), told("Code")].into_iter().flatten().collect();
     if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
@@ -295,16 +337,16 @@ fn in_words_of_nmap(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -
             let _ = writeln!(text, "  Host is up, received {reason}{ttl}");
         }
     }
-    text + &paragraph(&because(lesson, scene, seen), width)
+    text + &paragraph(because(scene, seen), width)
 }
 
-fn because(lesson: &Lesson, scene: &Scene, seen: &Seen) -> String {
+fn because(scene: &Scene, seen: &Seen) -> &'static str {
     let silent = match (seen.fate, scene.is_listening) {
         (Some(Fate::Dropped), _) => "Nobody answered, since the firewall dropped the probe.",
         (_, true) => "Nobody answered, as an open port is meant to.",
         (_, false) => "Nobody answered.",
     };
-    let why = match seen.verdict.reason {
+    match seen.verdict.reason {
         Reason::NoResponse => silent,
         Reason::Reset | Reason::ConnRefused => "A RST came back: the probe got through, and the kernel answered it.",
         Reason::SynAck => "A SYN/ACK came back: the probe got through, and a service listens.",
@@ -314,8 +356,7 @@ fn because(lesson: &Lesson, scene: &Scene, seen: &Seen) -> String {
         Reason::UdpResponse => "A datagram came back: a service answered.",
         Reason::EchoReply => "An echo reply came back.",
         _ => "An ICMP error came back.",
-    };
-    format!("{why} {}", lesson.doctrine.conclusion)
+    }
 }
 
 fn firewall_off(lesson: &Lesson, scene: &Scene, width: usize) -> String {
@@ -326,7 +367,8 @@ fn firewall_off(lesson: &Lesson, scene: &Scene, width: usize) -> String {
         (Some(_), false) => " (closed: nothing listens)",
     };
     let mut text = heading(&format!("With the firewall off: {}{kind}", port_of(lesson, scene)));
-    text.push_str(&way(seen, width));
+    text.push_str(&trail(&seen.trail, width));
+    text.push_str(&paragraph(end_of(lesson, seen), width));
     text.push('\n');
     text.push_str(&answer(seen, width));
     text.push('\n');
@@ -340,7 +382,11 @@ fn side_by_side(lesson: &Lesson, width: usize) -> String {
     let row = |cells: [&str; 4]| format!("  {:<10} {:<9} {:<28} {}\n", cells[0], cells[1], cells[2], cells[3]);
     text.push_str(&row(["PORT", "LISTENS", "WITH THE FIREWALL", "WITHOUT"]));
     for scene in &lesson.scenes {
-        let listens = if scene.is_listening { "yes" } else { "no" };
+        let listens = match (scene.port, scene.is_listening) {
+            (None, _) => "-",
+            (Some(_), true) => "yes",
+            (Some(_), false) => "no",
+        };
         let (on, off) = (state(&scene.with_firewall), state(&scene.without));
         text.push_str(&row([&port_of(lesson, scene), listens, &on, &off]));
         let prefixes: Vec<String> =
