@@ -88,13 +88,13 @@ pub struct Scene {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// It is logged and served.
+    /// It is meant to be logged and served.
     Honeypot,
-    /// It is logged and dropped.
+    /// It is meant to be logged and dropped.
     Watched,
-    /// No rule names it.
+    /// The sensor does not name it.
     Unnamed,
-    /// No rule names it, and a service answers there.
+    /// The sensor does not name it, and a service answers there.
     Service,
     /// It is the host that is asked.
     Host,
@@ -104,11 +104,11 @@ impl Role {
     /// In plain words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Role::Honeypot => "the honeypot's port: who connects is logged, and served",
-            Role::Watched => "a watched port: who connects is logged, and dropped",
-            Role::Unnamed => "a port that no rule names",
-            Role::Service => "a service that no rule names",
-            Role::Host => "the host itself",
+            Role::Honeypot => "the honeypot's port: who connects is to be logged, and served",
+            Role::Watched => "a watched port: who connects is to be logged, and dropped",
+            Role::Unnamed => "a port that the sensor does not name",
+            Role::Service => "a service that the sensor does not name",
+            Role::Host => "it is asked whether it is there",
         }
     }
 }

@@ -18,7 +18,8 @@ pub mod run;
 mod runtime;
 pub mod scan;
 mod schema;
-pub mod selftest;
+mod screens;
+mod selftest;
 mod services;
 mod shard;
 mod syslog;
@@ -235,6 +236,11 @@ fn width() -> u16 {
     let terminal = terminal_size::terminal_size().map(|(width, _)| width.0);
     let asked = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal.or_else(asked).unwrap_or(80).clamp(40, 200)
+}
+
+/// How many rows there are to write in.
+fn height() -> u16 {
+    terminal_size::terminal_size().map_or(24, |(_, height)| height.0).max(6)
 }
 
 /// `uname -r`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::screens::screens;
 use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::lab::{Capture, Equipment, LinkMode, Watch};
@@ -77,7 +78,8 @@ fn hold(options: &Options, wanted: &str) -> Result<()> {
         file.keep()?;
     }
     let pages = lessons.iter().flat_map(|lesson| report::lesson_pages(lesson, super::width()));
-    show(pages.collect())
+    show(pages.collect())?;
+    Ok(())
 }
 
 fn techniques(wanted: &str) -> Result<Vec<Technique>> {
@@ -144,21 +146,36 @@ fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
     found.ok_or_else(|| InputError::new("no sensor is built in", "name one with --sensor").into())
 }
 
-/// One page after the other; on a terminal each waits for Enter.
-fn show(pages: Vec<String>) -> Result<()> {
+/// One page after the other; on a terminal each screen but the last waits for Enter.
+fn show(pages: Vec<String>) -> Result<Reader> {
     let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
+    // Below a screen come a blank line and the prompt.
+    let rows = usize::from(super::height()).saturating_sub(2);
+    let fitted = |page: String| screens(&page, usize::from(super::width()), rows);
+    let pages: Vec<String> = if waits { pages.into_iter().flat_map(fitted).collect() } else { pages };
     let last = pages.len().saturating_sub(1);
     for (number, page) in pages.iter().enumerate() {
-        super::print(&format!("{page}\n"))?;
-        if waits && number < last {
+        super::print(page)?;
+        if number == last {
+            break;
+        }
+        super::print("\n")?;
+        if waits {
             super::print(&format!("({} of {}) Enter: next   q: quit ", number + 1, pages.len()))?;
             if answer()?.is_none_or(|word| word.eq_ignore_ascii_case("q")) {
-                return Ok(());
+                return Ok(Reader::Left);
             }
             super::print("\n")?;
         }
     }
-    Ok(())
+    Ok(Reader::Stays)
+}
+
+/// Whether there is somebody to go on for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Stays,
+    Left,
 }
 
 /// A line from whoever learns; none at the end of the input.
@@ -181,23 +198,15 @@ fn play(options: &Options, wanted: &str) -> Result<()> {
     let mut found = super::interruptible(run::run(vec![broken.scenario.clone()], settings, Until::TheEnd))?;
     let measured: ScenarioReport = found.scenarios.remove(0);
     let width = super::width();
-    super::print(&report::exercise_question(number, exercise, &broken, &measured, width))?;
-    if guess(exercise)? == Guessed::Left {
-        return Ok(());
+    let question = report::exercise_question(number, exercise, &broken, &measured, width);
+    if show(vec![question])? == Reader::Stays && guess(exercise)? == Reader::Stays {
+        show(vec![report::exercise_answer(exercise, &broken, &measured, width)])?;
     }
-    super::print(&report::exercise_answer(exercise, &broken, &measured, width))
+    Ok(())
 }
 
-/// How the guessing ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Guessed {
-    /// Right, or given up: the answer is wanted.
-    Over,
-    /// The learner has left.
-    Left,
-}
-
-fn guess(exercise: &Exercise) -> Result<Guessed> {
+/// Until somebody is right, or has given up: then the answer is wanted.
+fn guess(exercise: &Exercise) -> Result<Reader> {
     loop {
         super::print("\nYour guess (a to d; Enter: the answer; q: quit): ")?;
         let word = answer()?.unwrap_or_default().to_lowercase();
@@ -205,16 +214,14 @@ fn guess(exercise: &Exercise) -> Result<Guessed> {
         match choice {
             _ if word.is_empty() => {
                 super::print("\n")?;
-                return Ok(Guessed::Over);
+                return Ok(Reader::Stays);
             }
-            _ if word == "q" => return Ok(Guessed::Left),
+            _ if word == "q" => return Ok(Reader::Left),
             Some((_, place)) if place == exercise.right => {
                 super::print("\nRight.\n")?;
-                return Ok(Guessed::Over);
+                return Ok(Reader::Stays);
             }
-            Some((letter, place)) => {
-                super::print(&format!("\nNo: {letter}) {} is not it.\n", exercise.choices[place]))?
-            }
+            Some((letter, place)) => super::print(&format!("\nNo, not {letter}) {}\n", exercise.choices[place]))?,
             None => super::print("\nThat is none of the letters.\n")?,
         }
     }

@@ -6,10 +6,11 @@ use std::fmt::Write;
 use anstyle::Style;
 
 use super::explained::wrapped;
+use crate::conntrack::ConntrackState;
 use crate::dissect::{Field, Layer};
 use crate::lab::Capture;
 use crate::lesson::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
-use crate::net::Protocol;
+use crate::net::{Family, Protocol};
 use crate::path::Fate;
 use crate::scan::{Reason, Technique};
 use crate::visible::visible;
@@ -36,7 +37,7 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
 pub fn lesson_menu(width: u16) -> String {
     let mut text = heading("Lessons");
     for technique in Technique::ALL {
-        let idea = crate::lesson::doctrine(technique, crate::net::Family::Ipv4).idea;
+        let idea = crate::lesson::doctrine(technique, Family::Ipv4).idea;
         let name = format!("  {:<8} {:<4} ", technique.name(), technique.profile().nmap);
         text.push_str(&hanging(&name, idea, usize::from(width)));
     }
@@ -64,18 +65,10 @@ fn idea(lesson: &Lesson, width: usize) -> String {
             text.push_str(&drawn(flags));
         }
         None => {
-            let _ = writeln!(text, "\nIt is no TCP: {} has no flags.", name_of(lesson.protocol));
+            text.push_str("\nIt is no TCP, and has no flags.\n");
         }
     }
     text
-}
-
-fn name_of(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Icmp => "ICMP",
-    }
 }
 
 /// The bits, high one first, each in a box; those that are set in brackets and with a mark below.
@@ -197,8 +190,17 @@ fn went_alike(one: &Seen, other: &Seen) -> bool {
 fn conntrack(seen: &Seen) -> String {
     seen.conntrack.map_or_else(
         || "What conntrack makes of it is not known: no rule asks it, or this kernel does not tell.".to_owned(),
-        |state| format!("To conntrack the packet is {state}."),
+        |state| format!("To conntrack, the kernel's memory of connections, the packet is {state}{}.", meaning(state)),
     )
+}
+
+/// What a state says of a first packet.
+const fn meaning(state: ConntrackState) -> &'static str {
+    match state {
+        ConntrackState::New => ": a connection could begin with it",
+        ConntrackState::Invalid => ": it belongs to no connection, and none can begin with it",
+        _ => "",
+    }
 }
 
 fn end_of(lesson: &Lesson, seen: &Seen) -> &'static str {
@@ -293,6 +295,10 @@ fn word(text: &str, meaning: &str, width: usize) -> String {
 fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
     let mut text = heading(&format!("{}: the answer", port_of(lesson, scene)));
     text.push_str(&answer(seen, width));
+    if lost_its_answer(seen) {
+        text.push_str("\nThe host sent one, and this is how far it came:\n");
+        text.push_str(&trail(&seen.answer_trail, width));
+    }
     text.push('\n');
     text.push_str(&in_words_of_nmap(lesson, scene, seen, width));
     text
@@ -301,7 +307,7 @@ fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String
 fn answer(seen: &Seen, width: usize) -> String {
     match seen.answer() {
         Some(frame) => {
-            let text = format!("{}, {} bytes:\n", headline(frame), frame.bytes.len());
+            let text = format!("{}, {} bytes:\n\n", headline(frame), frame.bytes.len());
             text + &hex_dump(&frame.bytes)
         }
         None => paragraph(
@@ -324,7 +330,7 @@ fn headline(frame: &Shown) -> String {
 fn in_words_of_nmap(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
     let ttl = seen.verdict.reason_ttl.map(|ttl| format!(" ttl {ttl}")).unwrap_or_default();
     let (state, reason) = (seen.verdict.state, seen.verdict.reason);
-    let mut text = format!("nmap {} --reason:\n", lesson.nmap);
+    let mut text = format!("nmap {} --reason{}:\n", options(lesson), column_left_out(scene));
     match scene.port {
         Some(port) => {
             let port = format!("{port}/{}", lesson.protocol);
@@ -340,14 +346,38 @@ fn in_words_of_nmap(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -
     text + &paragraph(because(scene, seen), width)
 }
 
+/// What nmap takes to send just this probe. In its own network it asks ARP, not ICMP, unless it is told not to.
+fn options(lesson: &Lesson) -> String {
+    let more = match lesson.technique {
+        Technique::Udp => " --data-length 0",
+        Technique::Echo => " -sn --disable-arp-ping",
+        _ => "",
+    };
+    let family = if lesson.family == Family::Ipv6 { "-6 " } else { "" };
+    format!("{family}{}{more}", lesson.nmap)
+}
+
+/// The names that nmap has for port numbers are its own.
+const fn column_left_out(scene: &Scene) -> &'static str {
+    if scene.port.is_some() { " (its column SERVICE is left out)" } else { "" }
+}
+
+/// Whether a rule took the host's answer away.
+fn lost_its_answer(seen: &Seen) -> bool {
+    let last = seen.answer_trail.iter().rev().find_map(|met| met.verdict.as_deref());
+    matches!(last, Some("drop" | "reject"))
+}
+
 fn because(scene: &Scene, seen: &Seen) -> &'static str {
     let silent = match (seen.fate, scene.is_listening) {
         (Some(Fate::Dropped), _) => "Nobody answered, since the firewall dropped the probe.",
+        _ if lost_its_answer(seen) => "The host answered, and the firewall took its answer away.",
         (_, true) => "Nobody answered, as an open port is meant to.",
         (_, false) => "Nobody answered.",
     };
     match seen.verdict.reason {
         Reason::NoResponse => silent,
+        _ if seen.fate == Some(Fate::Rejected) => "The firewall rejected the probe, and told the sender so.",
         Reason::Reset | Reason::ConnRefused => "A RST came back: the probe got through, and the kernel answered it.",
         Reason::SynAck => "A SYN/ACK came back: the probe got through, and a service listens.",
         Reason::PortUnreach if seen.fate == Some(Fate::Accepted) => {
@@ -391,12 +421,16 @@ fn side_by_side(lesson: &Lesson, width: usize) -> String {
         text.push_str(&row([&port_of(lesson, scene), listens, &on, &off]));
         let prefixes: Vec<String> =
             scene.with_firewall.log.iter().map(|line| format!("\"{}\"", visible(&line.prefix))).collect();
-        let logged = if prefixes.is_empty() { "no line in the log".to_owned() } else { prefixes.join(", ") };
-        let _ = writeln!(text, "  {:<10} {:<9} logged: {logged}", "", "");
+        let logged = if prefixes.is_empty() {
+            "no line in the log".to_owned()
+        } else {
+            format!("logged: {}", prefixes.join(", "))
+        };
+        let _ = writeln!(text, "  {:<10} {:<9} {logged}", "", "");
     }
     let differ = lesson.scenes.iter().any(|scene| scene.with_firewall.verdict != scene.without.verdict);
     let told = match differ {
-        true => "The scanner sees the firewall where the two differ: that is what it can learn from this scan.",
+        true => "Where the two differ, it is the firewall that decides what the scanner sees.",
         false => "The scanner sees no difference: to this scan the firewall is not there.",
     };
     text.push('\n');
