@@ -128,7 +128,8 @@ fn a_ruleset_of_ones_own_is_taught_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let rules = folder.path().join("own.v6");
     let text = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 22 -j LOG --log-prefix \"\u{202e}<b>: \"\n\
-                -A INPUT -p tcp --dport 80 -j REJECT --reject-with tcp-reset\nCOMMIT\n";
+                -A INPUT -p tcp --dport 80 -j REJECT --reject-with tcp-reset\n\
+                -A OUTPUT -p tcp --sport 8080 -j DROP\nCOMMIT\n";
     fs::write(&rules, text).expect("write the rules");
     let path = rules.display().to_string();
     let told = in_one_line(&lesson(&["syn", "-6", "--rules6", &path]));
@@ -136,6 +137,8 @@ fn a_ruleset_of_ones_own_is_taught_as_it_is() {
     assert!(told.contains("22/tcp open syn-ack ttl 64"), "{told}");
     assert!(told.contains("80/tcp closed reset ttl 64"), "{told}");
     assert!(told.contains("It is rejected"), "{told}");
+    assert!(told.contains("The firewall rejected the probe, and told the sender so."), "{told}");
+    assert!(told.contains("The host answered, and the firewall took its answer away."), "{told}");
     assert!(told.contains("\\u{202e}<b>: IN=eth0") && !told.contains('\u{202e}'), "{told}");
     let missing = scanlab(&["teach", "syn", "--rules6", &path], "");
     assert_eq!(missing.status, Some(2), "{}", missing.stderr);
