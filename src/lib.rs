@@ -41,10 +41,10 @@
 //! | row | modules | |
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | the only place that reads the environment and sets the exit status |
-//! | 5 | [`run`], [`survey`], [`predeploy`], [`mutate`], [`selftest`], [`report`] | the steps of a run; whole scans; what the person at the machine asks; mutants tried; faults planted in the lab itself; facts formatted for people and programs |
+//! | 5 | [`run`], [`survey`], [`predeploy`], [`mutate`], [`record`], [`diff`], [`lesson`], [`selftest`], [`report`] | the steps of a run; whole scans; what the person at the machine asks; mutants tried; what a ruleset does, written down; two rulesets, told apart; a technique played with the firewall and without; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`visible`], `field`, [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -67,6 +67,13 @@
 //! through NFLOG, and the lab's own table marks beginnings and ends on the same socket. With NFLOG capture the ruleset is
 //! loaded as given, and then a copy with NFLOG in the place of LOG, whose lines [`log_line`] renders as the kernel would. An
 //! ordinary user's lab stands in a user namespace. Each choice changes how something is seen, and never what is reported.
+//!
+//! # What was on the link
+//!
+//! Where somebody asks for it ([`Watch::Frames`](lab::Watch::Frames)), every frame is recorded where it is sent or read, and
+//! claimed by its probe at that very place: nothing is guessed from its bytes afterwards. Captures, pages and lessons show
+//! the same frames; [`dissect`] gives each byte the name that its RFC has for it. A page is a report or a lesson with its
+//! style, script and data in one file; every text in it goes through one escaper.
 //!
 //! # Real tools
 //!

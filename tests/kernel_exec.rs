@@ -287,7 +287,7 @@ fn wireshark_opens_the_capture() {
 #[test]
 fn a_tool_may_take_its_link_down() {
     let _machine = share_the_machine();
-    let scan = "nmap -n -Pn -sS --max-retries 0 -p 22 203.0.113.10";
+    let scan = "nmap -n -Pn -sS --max-retries 0 --initial-rtt-timeout 5s --max-rtt-timeout 5s -p 22 203.0.113.10";
     let script = format!("ip link set eth0 down; sleep 0.3; ip link set eth0 up; {scan}");
     let observed = Bench::hardened().exec(&["sh", "-c", &script]);
     assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
@@ -301,7 +301,20 @@ fn services_of_udp_answer_a_tool() {
     let _machine = share_the_machine();
     let bench = Bench::new(&filter("ACCEPT", ""), &filter("ACCEPT", ""), "22,U:53");
     for family in [&["203.0.113.10"][..], &["-6", "2001:db8:113::10"]] {
-        let scan = ["nmap", "-n", "-Pn", "-sU", "--max-retries", "0", "-p", "53,54"];
+        let scan = [
+            "nmap",
+            "-n",
+            "-Pn",
+            "-sU",
+            "--max-retries",
+            "0",
+            "--initial-rtt-timeout",
+            "5s",
+            "--max-rtt-timeout",
+            "5s",
+            "-p",
+            "53,54",
+        ];
         let observed = bench.exec(&[&scan[..], family].concat());
         let state = |port: &str| observed.stdout.lines().find(|line| line.starts_with(port)).map(str::to_owned);
         let states = ["53/udp", "54/udp"].map(|port| state(port).unwrap_or_default());

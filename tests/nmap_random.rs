@@ -121,6 +121,13 @@ impl Case {
         Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN)
     }
 
+    /// As `exec` has it: nobody knows anybody's MAC address.
+    fn nmap_among_strangers(&self, scan: &Scan) -> Answers {
+        let hosts = self.hosts(scan.family);
+        hosts.forget_neighbours();
+        read_nmap(&hosts.nmap(scan.nmap, scan.family, &ports()))
+    }
+
     fn nmap(&self, scan: &Scan) -> Answers {
         let flags = scan.flags.map(|flags| format!("{flags:#04x}"));
         let options: Vec<&str> = flags.iter().flat_map(|flags| ["--scanflags", flags]).collect();
@@ -374,19 +381,22 @@ fn a_difference_is_found_and_made_small() {
     assert!(what.contains("23 open|filtered no-response 0") && small.rulesets[1].to_string().is_empty(), "{what}");
 }
 
+/// A drawn ruleset whose IPv6 half holds back neighbour discovery, so that a tool finds nobody there.
+const WITHOUT_NDP: u64 = 223_493_809_331_325;
+
 /// The relay of `scanlab exec` is as good as a cable.
 #[test]
 fn nmap_through_exec_sees_what_it_sees_over_a_cable() {
     let _machine = share_the_machine();
     let home = Home::new(USER, &[]);
-    for seed in [FIXED, RandomState::new().hash_one(0) >> 16] {
+    for seed in [FIXED, WITHOUT_NDP] {
         let case = Case::draw(seed);
         let different: Vec<String> = thread::scope(|scope| {
             let plain = case.scans().into_iter().filter(|scan| scan.flags.is_none() && scan.nmap != "-PE");
             let scans = plain.map(|scan| {
                 let (case, home) = (&case, &home);
                 let relay = scope.spawn(move || through_exec(case, home, &scan));
-                (scan, scope.spawn(move || case.nmap(&scan)), relay)
+                (scan, scope.spawn(move || case.nmap_among_strangers(&scan)), relay)
             });
             let scans: Vec<_> = scans.collect();
             let answers = scans

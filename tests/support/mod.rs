@@ -82,6 +82,12 @@ impl Hosts {
         Hosts { target, scanner, _listeners: listeners }
     }
 
+    /// Both ends have to find each other, by ARP and by NDP, as far as the rules let them.
+    pub fn forget_neighbours(&self) {
+        self.target.run(|| forget(SCANNER));
+        self.scanner.run(|| forget(TARGET));
+    }
+
     /// The scanner runs nmap with these words, and the target's address after them; what it prints.
     pub fn nmap_in_words(&self, words: &[&str], family: Family) -> String {
         let target = match family {
@@ -208,6 +214,12 @@ fn configure((v4, v6): (&str, &str), peer_mac: &str, (peer_v4, peer_v6): (&str, 
     run(&words("ip address add", &[&format!("{v6}/64"), "dev", "eth0", "nodad"]), "");
     for peer in [peer_v4, peer_v6] {
         run(&words("ip neighbour replace dev eth0 nud permanent lladdr", &[peer_mac, "to", peer]), "");
+    }
+}
+
+fn forget((v4, v6): (&str, &str)) {
+    for peer in [v4, v6] {
+        run(&words("ip neighbour del dev eth0 to", &[peer]), "");
     }
 }
 
