@@ -31,6 +31,7 @@ struct Desk {
     folder: tempfile::TempDir,
 }
 
+#[derive(Clone)]
 struct Said {
     status: Option<i32>,
     stdout: String,
@@ -153,67 +154,125 @@ fn a_good_ruleset_is_safe_to_deploy_and_leaves_nothing() {
     assert!(!String::from_utf8_lossy(&log.stdout).contains("<PRE> "), "a line of the check is in the log");
 }
 
+/// Two checks at a time: most of it a check waits for the kernel.
 #[test]
 fn every_planted_fault_turns_its_answer_red() {
     let _machine = binary::share_the_machine();
     let desk = Desk::new();
     let without = |what: &'static str| move |line: &str| (!line.contains(what)).then(|| line.to_owned());
-
+    let first_rules = |rules: &'static str| {
+        move |line: &str| {
+            let first = if line.starts_with(":OUTPUT") { rules } else { "" };
+            Some(format!("{line}{first}"))
+        }
+    };
     desk.changed("rules.v4", "no-ssh.v4", without("--dport 32232"));
-    let found = desk.check(&with_rules("no-ssh.v4", "rules.v6"));
-    assert_eq!(
-        (found.status, found.red()),
-        (Some(1), vec![LOCKED_OUT.to_owned(), OTHERS.to_owned()]),
-        "{}",
-        found.stdout
-    );
-    let words = found.words();
-    assert!(words.contains("a new SSH connection to port 32232 gets no answer, over IPv4"), "{words}");
-    assert!(words.contains("opens, over IPv6"), "{words}");
-    assert!(words.contains("; the rule is no-ssh.v4:"), "{words}");
-    assert!(found.verdict().starts_with("DO NOT DEPLOY: 2 reasons"), "{}", found.verdict());
-
     for family in ["v4", "v6"] {
         desk.changed(&format!("rules.{family}"), &format!("dies.{family}"), without("ESTABLISHED"));
     }
-    for flavour in ["nft", "legacy"] {
-        let found = desk.check(&[&with_rules("dies.v4", "dies.v6")[..], &["--iptables", flavour]].concat());
-        assert_eq!(found.red()[0], LOCKED_OUT, "{flavour}: {}", found.stdout);
-        let dies = "a connection to port 32232 that is open while the rules are loaded dies (IPv4 and IPv6)";
-        assert!(found.words().contains(dies), "{flavour}: {}", found.stdout);
-    }
-
     // The first connection that is opened still works: nothing but the one that is open dies.
-    desk.changed("rules.v4", "kills.v4", |line| {
-        let first = line.starts_with(":OUTPUT").then_some(
-            "\n-A INPUT -p tcp --tcp-flags SYN NONE -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j DROP",
-        );
-        Some(format!("{line}{}", first.unwrap_or_default()))
-    });
-    let found = desk.check(&with_rules("kills.v4", "rules.v6"));
-    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", found.stdout);
-    assert!(found.words().contains("dies (IPv4"), "{}", found.stdout);
-
-    let found = desk.check(&["--rules", "rules.v4"]);
-    assert_eq!(found.red(), [LINES, UNASKED, OTHERS], "{}", found.stdout);
-    assert!(found.words().contains("everything, over IPv6: there are no rules for it"), "{}", found.stdout);
-
+    const KILLS: &str =
+        "\n-A INPUT -p tcp --tcp-flags SYN NONE -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j DROP";
+    desk.changed("rules.v4", "kills.v4", first_rules(KILLS));
     desk.changed("rules.v4", "no-xmas.v4", without("Xmas scan"));
-    let found = desk.check(&with_rules("no-xmas.v4", "rules.v6"));
-    assert_eq!(found.red(), [LINES, OTHERS], "{}", found.stdout);
-    assert!(found.words().contains("Xmas scan: no line at all, and the sensor wants one (IPv4)"), "{}", found.stdout);
-
-    desk.changed("rules.v6", "open.v6", |line| {
-        let first = line.starts_with(":OUTPUT").then_some("\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT");
-        Some(format!("{line}{}", first.unwrap_or_default()))
+    desk.changed("rules.v6", "open.v6", first_rules("\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT"));
+    // Three connections a minute, whoever opens them; and the same for each address.
+    for (name, limit) in [
+        ("limit", "-m limit --limit 3/min --limit-burst 3"),
+        (
+            "hashlimit",
+            "-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name ssh",
+        ),
+    ] {
+        desk.changed("rules.v4", &format!("{name}.v4"), |line| {
+            let at = if line.contains("--dport 32232") { "-j ACCEPT" } else { "\n" };
+            Some(line.replace(at, &format!("{limit} {at}")))
+        });
+    }
+    desk.changed("rules.v4", "redirected.v4", |line| {
+        let nat = "\n*nat\n-A PREROUTING -p tcp -m tcp --dport 32232 -j REDIRECT --to-ports 22\nCOMMIT";
+        Some(format!("{line}{}", if line == "COMMIT" { nat } else { "" }))
     });
-    let found = desk.check(&[&with_rules("rules.v4", "open.v6")[..], &["--format", "json"]].concat());
-    let report: Value = serde_json::from_str(&found.stdout).expect("JSON");
+    desk.write("all.toml", &SENSOR.replace("prefix", "deny = \"all\"\nprefix"));
+    desk.write(
+        "all.v4",
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p icmp -j ACCEPT\nCOMMIT\n",
+    );
+
+    let checks: Vec<Vec<&str>> = vec![
+        with_rules("no-ssh.v4", "rules.v6").to_vec(),
+        [&with_rules("dies.v4", "dies.v6")[..], &["--iptables", "nft"]].concat(),
+        [&with_rules("dies.v4", "dies.v6")[..], &["--iptables", "legacy"]].concat(),
+        with_rules("kills.v4", "rules.v6").to_vec(),
+        vec!["--rules", "rules.v4"],
+        with_rules("no-xmas.v4", "rules.v6").to_vec(),
+        [&with_rules("rules.v4", "open.v6")[..], &["--format", "json"]].concat(),
+        with_rules("limit.v4", "rules.v6").to_vec(),
+        with_rules("hashlimit.v4", "rules.v6").to_vec(),
+        with_rules("redirected.v4", "rules.v6").to_vec(),
+    ];
+    let (found, deny_all) = std::thread::scope(|scope| {
+        let (some, others) = checks.split_at(5);
+        let all = |checks: &[Vec<&str>]| checks.iter().map(|arguments| desk.check(arguments)).collect::<Vec<_>>();
+        let some = scope.spawn(move || all(some));
+        let others = all(others);
+        let deny_all = desk.scanlab(&["check", "--sensor", "all.toml", "--rules", "all.v4"]);
+        ([some.join().expect("checks"), others].concat(), deny_all)
+    });
+    let found: [Said; 10] = found.try_into().unwrap_or_else(|_| panic!("one for each"));
+    let [no_ssh, dies_nft, dies_legacy, kills, only_v4, no_xmas, open, limit, hashlimit, redirected] = found;
+
+    assert_eq!(
+        (no_ssh.status, no_ssh.red()),
+        (Some(1), vec![LOCKED_OUT.to_owned(), OTHERS.to_owned()]),
+        "{}",
+        no_ssh.stdout
+    );
+    let words = no_ssh.words();
+    assert!(words.contains("a new SSH connection to port 32232 gets no answer, over IPv4"), "{words}");
+    assert!(words.contains("opens, over IPv6"), "{words}");
+    assert!(words.contains("; the rule is no-ssh.v4:"), "{words}");
+    assert!(no_ssh.verdict().starts_with("DO NOT DEPLOY: 2 reasons"), "{}", no_ssh.verdict());
+
+    for found in [dies_nft, dies_legacy] {
+        assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
+        let dies =
+            "a connection to port 32232 that is open while the rules are loaded dies (IPv4): the rules are dies.v4:";
+        assert!(found.words().contains(dies), "{}", found.stdout);
+    }
+    assert_eq!((kills.status, kills.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", kills.stdout);
+    let killer = "dies (IPv4): the rule is kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE";
+    assert!(kills.words().contains(killer), "{}", kills.stdout);
+
+    assert_eq!(only_v4.red(), [LINES, UNASKED, OTHERS], "{}", only_v4.stdout);
+    assert!(only_v4.words().contains("everything, over IPv6: there are no rules for it"), "{}", only_v4.stdout);
+
+    assert_eq!(no_xmas.red(), [LINES, OTHERS], "{}", no_xmas.stdout);
+    let line = "Xmas scan: no line at all, and the sensor wants one (IPv4)";
+    assert!(no_xmas.words().contains(line), "{}", no_xmas.stdout);
+
+    let report: Value = serde_json::from_str(&open.stdout).unwrap_or_else(|_| panic!("JSON: {}", open.stderr));
     let first = &report["answers"][0];
     assert_eq!((first["question"].as_str(), first["tone"].as_str()), (Some("unasked"), Some("bad")), "{first}");
     assert!(first["facts"][0]["text"].as_str().expect("a text").starts_with("TCP port 8080 over IPv6"), "{first}");
-    assert_eq!(found.status, Some(1));
+    assert_eq!(open.status, Some(1));
     assert!(report["findings"].is_object(), "what programs read has all that it had");
+
+    assert_eq!((limit.status, limit.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", limit.stdout);
+    let everybody = "does not open, and everybody's count: a stranger who keeps knocking keeps you out";
+    assert!(limit.words().contains(everybody), "{}", limit.stdout);
+    assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
+    assert!(hashlimit.words().contains("No, but see the note."), "{}", hashlimit.stdout);
+    let each =
+        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself)";
+    assert!(hashlimit.words().contains(each), "{}", hashlimit.stdout);
+
+    let words = redirected.words();
+    assert!(words.contains("32232 is refused, over IPv4") && words.contains("--dport 32232 -j REDIRECT"), "{words}");
+
+    let words = deny_all.words();
+    assert!(words.contains("other protocols over IPv4: ping let in, and the sensor denies all"), "{words}");
+    assert!(words.contains("other protocols over IPv6: ping, GRE, ESP let in, and the sensor denies all"), "{words}");
 }
 
 #[test]
@@ -255,6 +314,7 @@ ip -6 address add 2001:db8:5::ba27:ebff:fe12:3456/64 dev eth0 nodad
 ip route add default via 192.0.2.1
 iptables-nft-restore < live.v4
 ip6tables-nft-restore < live.v6
+if [ -e legacy.v4 ]; then iptables-legacy-restore < legacy.v4; fi
 state() {
     (iptables-nft-save; ip6tables-nft-save) | sed '/^#/d; s, \[.*,,'; nft -s list ruleset
     ip -o link; ip -o address | sed 's/valid_lft.*//'; ip route; ip -6 route; ip rule; ip neighbour show nud permanent
@@ -312,17 +372,29 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     // The rules of a machine that has none yet, an SSH server somewhere else, and a .link file for another interface.
     desk.write("live.v4", "*filter\nCOMMIT\n");
     desk.write("live.v6", "*filter\nCOMMIT\n");
-    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\nListenAddress 192.0.2.10\nListenAddress 192.0.2.10:32232\n");
+    desk.write("legacy.v4", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n");
     desk.write("wlan.link", &LINK.replace("eth0", "wlan*"));
-    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link"];
+    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link", "--iptables", "nft"];
     let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
     let words = found.words();
     for fact in [
-        "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another",
+        "the SSH server is set up for port 2222 too, which the sensor does not name",
+        "the SSH server listens at 192.0.2.10, and not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
+        "this machine has legacy tables for ipv4 besides those of iptables-save: both filter",
         "stays open (IPv4 and IPv6): what you type arrives once the machine has printed something",
         "wlan.link:2: OriginalName=wlan* is not eth0 of this machine, so the file will not be applied to it",
     ] {
         assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
     }
+    assert_eq!((found.status, found.red()), (Some(1), vec![DISGUISE.to_owned()]), "{}", found.stdout);
+    assert!(found.stderr.contains("warning: this machine has legacy tables"), "{}", found.stderr);
+
+    // The server is somewhere else altogether.
+    fs::remove_file(desk.path("legacy.v4")).expect("a file");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
+    let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
+    let elsewhere = "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another";
+    assert!(found.words().contains(elsewhere), "{}{}", found.stdout, found.stderr);
     assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
 }

@@ -85,7 +85,7 @@ pub use neighbours::Neighbourhood;
 pub use nf_log_netns::NfLogAllNetns;
 pub use own_table::Watch;
 pub use services::Service;
-pub use sessions::{AfterLoad, First, Opening, Session, Survival};
+pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};
 pub use tool::{Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;
@@ -260,24 +260,7 @@ impl<'a> Lab<'a> {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
-        let mut rules = OnceCell::new();
-        let paths = match (blueprint.watch, blueprint.equipment.backend()) {
-            (Watch::Replies, _) => None,
-            (Watch::Paths | Watch::Frames, Backend::Nft) => {
-                let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
-                let listed = nft_rules::list_all(&netlink, &families)?;
-                let book = Rulebook::compile(&listings, nft_rules::all_known(&listed)?)?;
-                rules = listed.into();
-                Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(&listings)))
-            }
-            (Watch::Paths | Watch::Frames, Backend::Legacy) => {
-                forged_trace::check(&listings)?;
-                let tables = Table::list(isolated, &listings)?;
-                let book = Rulebook::compile(&listings, x_tables::all_known(&tables))?;
-                let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
-                Some(Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright()))
-            }
-        };
+        let (paths, rules) = watch_paths(isolated, blueprint, &netlink, &families, &listings)?;
         let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         let batch = batch(&rulesets, ports, log.lines_at_once()).min(at_once);
         Ok(Lab {
@@ -528,6 +511,33 @@ fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Optio
     let has_conntrack = of_family.flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
     let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack };
     (blueprint.watch != Watch::Replies).then_some(tracing)
+}
+
+/// Who tells the paths of packets through the rules that are there now, and those rules where they had to be asked for.
+fn watch_paths(
+    isolated: &Isolated,
+    blueprint: &Blueprint,
+    netlink: &Nfnetlink,
+    families: &[Family],
+    listings: &[Listing],
+) -> Result<(Option<Paths>, OnceCell<Vec<Rules>>)> {
+    match (blueprint.watch, blueprint.equipment.backend()) {
+        (Watch::Replies, _) => Ok((None, OnceCell::new())),
+        (Watch::Paths | Watch::Frames, Backend::Nft) => {
+            let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
+            let listed = nft_rules::list_all(netlink, families)?;
+            let book = Rulebook::compile(listings, nft_rules::all_known(&listed)?)?;
+            Ok((Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings))), listed.into()))
+        }
+        (Watch::Paths | Watch::Frames, Backend::Legacy) => {
+            forged_trace::check(listings)?;
+            let tables = Table::list(isolated, listings)?;
+            let book = Rulebook::compile(listings, x_tables::all_known(&tables))?;
+            let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
+            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright());
+            Ok((Some(paths), OnceCell::new()))
+        }
+    }
 }
 
 /// Plants a fault where it belongs.

@@ -6,17 +6,20 @@
 //! and as `nf_conntrack_tcp_loose` has it, NEW. So each connection is tried both ways.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 
 use pnet_packet::tcp::TcpFlags;
 
 use super::link::Link;
 use super::neighbours::{self, Neighbourhood};
 use super::nflog_copy::NflogCopies;
+use super::paths::{Direction, Traced};
 use super::services::Services;
-use super::{Capture, Lab, loading};
+use super::{Capture, Lab, loading, watch_paths};
 use crate::error::{CannotMeasure, Doing, Result, Source};
+use crate::iptables_save::Listing;
 use crate::net::{Family, Protocol};
+use crate::path::{Fate, Path, Step};
 use crate::port::Port;
 use crate::probe::{Craft, Probe};
 use crate::reply::{Body, Flow, Segment};
@@ -32,7 +35,7 @@ pub enum First {
 }
 
 /// One connection that was open when the rules were loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Its family.
     pub family: Family,
@@ -42,7 +45,51 @@ pub struct Session {
     pub first: First,
     /// What became of it.
     pub survival: Survival,
+    /// The rules that took packets of it, where paths are watched.
+    pub took: Vec<Step>,
 }
+
+/// One connection that was to be opened when the rules were there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its family.
+    pub family: Family,
+    /// The port that it goes to.
+    pub port: Port,
+    /// What came of it.
+    pub opening: Opening,
+    /// The rules that took packets of it, or led it somewhere else, where paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// Many connections in a row, to a port to which a first one opened: what a limit makes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Their family.
+    pub family: Family,
+    /// The port that they go to.
+    pub port: Port,
+    /// How many the client opened, when the next one did not open.
+    pub opened: Option<usize>,
+    /// Whose connections count.
+    pub spent_by: SpentBy,
+    /// The rules that took packets of the one that did not open, where paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// Whose connections a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpentBy {
+    /// Each address has its own.
+    Each,
+    /// Not known: no stranger came through even before.
+    Unknown,
+    /// Those of all addresses together.
+    Everybody,
+}
+
+/// How often somebody tries in a row.
+const KNOCKS: usize = 10;
 
 /// What became of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +125,9 @@ pub struct AfterLoad {
     /// Every connection that was open before.
     pub sessions: Vec<Session>,
     /// What came of a new connection to each port, in each family.
-    pub openings: Vec<(Family, Port, Opening)>,
+    pub openings: Vec<Attempt>,
+    /// What came of many.
+    pub rows: Vec<Row>,
     /// Who answers for the host's addresses.
     pub neighbourhood: Option<Neighbourhood>,
 }
@@ -118,7 +167,6 @@ impl Lab<'_> {
             .iter()
             .flat_map(|(client, port)| [First::Host, First::Client].map(|first| (probe(*client, *port), first)))
             .collect();
-        let fresh: Vec<Probe> = asked.iter().map(|(client, port)| probe(*client, *port)).collect();
 
         let mut open = Vec::new();
         for (probe, first) in plans {
@@ -142,35 +190,119 @@ impl Lab<'_> {
                 Ok(connection) => connection.talk(first, &mut self.link)?,
                 Err(_) => Survival::NeverOpen,
             };
-            sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival });
+            let took = self.takers(&probe)?;
+            sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival, took });
         }
         let mut openings = Vec::new();
-        for probe in fresh {
-            let opening = match Connection::open(probe, &mut self.link, &self.services)? {
-                Ok(mut connection) => match connection.talk(First::Host, &mut self.link)? {
-                    Survival::Alive => Opening::Opens,
-                    Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
-                },
-                Err(opening) => opening,
-            };
-            openings.push((probe.family(), probe.flow.port, opening));
+        for (client, port) in &asked {
+            openings.push(self.attempt(probe(*client, *port))?);
         }
         let has_macs = self.blueprint.equipment.link.has_macs();
-        let neighbourhood =
-            has_macs.then(|| neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families));
-        Ok(AfterLoad { sessions, openings, neighbourhood: neighbourhood.transpose()? })
+        let neighbourhood = has_macs
+            .then(|| neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families))
+            .transpose()?;
+        // Strangers become neighbours that nobody has to look for.
+        let mut rows = Vec::new();
+        for ((client, _), first) in asked.iter().zip(&openings).filter(|(_, first)| first.opening == Opening::Opens) {
+            rows.push(self.knock(*client, first, &mut probe)?);
+        }
+        Ok(AfterLoad { sessions, openings, rows, neighbourhood })
     }
 
-    /// Loads rules in the place of those that are there, as `iptables-restore` does on a machine that is at work. Nothing
-    /// else of the lab is changed, and nobody looks at paths or limits after this.
-    fn load_in_place(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
+    fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
+        let opening = match Connection::open(probe, &mut self.link, &self.services)? {
+            Ok(mut connection) => match connection.talk(First::Host, &mut self.link)? {
+                Survival::Alive => Opening::Opens,
+                Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
+            },
+            Err(opening) => opening,
+        };
+        let took = self.takers(&probe)?;
+        Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
+    }
+
+    /// The client opens one after the other, until one does not open. Then a limit is spent; whether by everybody or by
+    /// each on his own a stranger tells, who came through before, and another one, who never came before.
+    fn knock(&mut self, client: IpAddr, first: &Attempt, probe: &mut impl FnMut(IpAddr, Port) -> Probe) -> Result<Row> {
+        let (family, port) = (first.family, first.port);
+        let strangers = self.strangers(client);
+        self.reach(&strangers)?;
+        let before = match strangers.first() {
+            Some(stranger) => self.attempt(probe(*stranger, port))?.opening == Opening::Opens,
+            None => false,
+        };
+        let mut row = Row { family, port, opened: None, spent_by: SpentBy::Unknown, took: Vec::new() };
+        for opened in 1..KNOCKS {
+            let attempt = self.attempt(probe(client, port))?;
+            if attempt.opening != Opening::Opens {
+                (row.opened, row.took) = (Some(opened), attempt.took);
+                break;
+            }
+        }
+        if let (true, Some(_), Some(other)) = (before, row.opened, strangers.get(1)) {
+            let after = self.attempt(probe(*other, port))?.opening == Opening::Opens;
+            row.spent_by = if after { SpentBy::Each } else { SpentBy::Everybody };
+        }
+        Ok(row)
+    }
+
+    /// Others on the link.
+    fn strangers(&self, client: IpAddr) -> Vec<IpAddr> {
+        let near = |step: u8| match self.blueprint.addresses.prober(Family::of(client)) {
+            IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
+            IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
+        };
+        let is_somebody = |address: &IpAddr| *address != client && self.blueprint.addresses.is_on_link(*address);
+        (1..8).map(near).filter(is_somebody).take(2).collect()
+    }
+
+    /// The rules that took packets of a connection since the last look; if none did, the one that led it somewhere else.
+    /// Its ends are told by the client's: the host's port is another one where a rule of the nat table leads it there.
+    fn takers(&mut self, probe: &Probe) -> Result<Vec<Step>> {
+        let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
+        let flow = probe.flow;
+        let is_ours = |packet: &&Traced| {
+            let Some(ports) = packet.seen.ports else { return false };
+            let client = match packet.direction {
+                Direction::In => (packet.seen.source, ports.source),
+                Direction::Out => (packet.seen.destination, ports.destination),
+            };
+            client == (flow.prober, flow.prober_port)
+        };
+        let traced = paths.read()?;
+        let own: Vec<&Traced> = traced.iter().filter(is_ours).collect();
+        let is_taken = |path: &Path| matches!(path.fate, Fate::Dropped | Fate::Rejected | Fate::Stolen);
+        let mut took: Vec<Step> = Vec::new();
+        for step in own.iter().filter(|packet| is_taken(&packet.path)).filter_map(|packet| packet.path.last()) {
+            if !took.contains(step) {
+                took.push(step.clone());
+            }
+        }
+        if took.is_empty() {
+            let steps = own.iter().flat_map(|packet| &packet.path.steps);
+            took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
+        }
+        Ok(took)
+    }
+
+    /// Loads rules in the place of those that are there, as `iptables-restore` does on a machine that is at work. Paths are
+    /// told in their words from now on; nobody asks for limits after this.
+    fn load_in_place(&mut self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let here: Vec<(Family, &Source)> =
             rulesets.iter().copied().filter(|(family, _)| self.families.contains(family)).collect();
         let copies = match self.blueprint.equipment.capture {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::of(&here)?),
         };
-        loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())
+        // Who listens to a log group must leave it before somebody else can.
+        self.paths = None;
+        loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
+        // A family that has no new rules keeps those that it has.
+        self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
+        self.listings.extend(here.iter().map(|(family, source)| Listing::parse(*family, source)));
+        (self.paths, self.rules) =
+            watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings)?;
+        Ok(())
     }
 }
 

@@ -63,6 +63,14 @@ impl Lab<'_> {
         self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
     }
 
+    /// The same with limits as they are, and nothing else than the trace asked: a few packets of any protocol.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn send_any(&mut self, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
+        self.sweep_before(stimuli, &[], Witnesses::Trace)
+    }
+
     fn sweep_before(
         &mut self,
         stimuli: &[Stimulus],

@@ -14,8 +14,7 @@ use std::path::Path;
 use crate::error::{Doing, Result, Source};
 use crate::lab::{Backend, Iptables};
 use crate::net::{Family, InterfaceName, Mac};
-use crate::port::Port;
-use crate::sensor::ports_of_sshd;
+use crate::sensor::SshServer;
 
 /// Where sshd looks, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
@@ -28,7 +27,7 @@ pub struct Machine {
     /// What there is to know of the rules: that there are some of the other kind as well.
     pub warnings: Vec<String>,
     /// Where its SSH server listens by its configuration; none where it has none.
-    pub ssh: Option<Vec<Port>>,
+    pub ssh: Option<SshServer>,
     /// The interface that was asked for, or the one of the default route.
     pub interface: InterfaceName,
     /// Its MAC address, if it has one.
@@ -52,7 +51,7 @@ impl Machine {
         let found = interface::read(interface)?;
         let (rulesets, warnings) = rules::read(iptables)?;
         let config = Path::new(SSHD_CONFIG);
-        let ssh = if config.exists() { Some(ports_of_sshd(config)?) } else { None };
+        let ssh = if config.exists() { Some(SshServer::read(config)?) } else { None };
         let host_name = fs::read_to_string("/proc/sys/kernel/hostname").doing("read the name of this machine")?;
         let prefixes = found.addresses.clone();
         Ok(Machine {

@@ -1,16 +1,20 @@
 //! Will I be locked out? New connections of the administrator, and the one that the rules are loaded over.
 
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, name, told_once};
-use crate::check::{Check, Outcome};
-use crate::lab::{First, Opening, Session, Survival};
-use crate::net::Family;
-use crate::port::Port;
-use crate::run::ScenarioReport;
-use crate::scan::Technique;
+use std::iter;
+use std::net::IpAddr;
 
-pub fn answer(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Answer {
-    let mut facts = openings(subject, measured, report);
-    facts.extend(sessions(measured));
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, name, told_once};
+use crate::lab::{First, Opening, Row, Session, SpentBy, Survival};
+use crate::live::Machine;
+use crate::net::Family;
+use crate::path::Step;
+use crate::port::Port;
+use crate::sensor::SshServer;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let mut facts = openings(subject, measured);
+    facts.extend(rows(subject, measured));
+    facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
         let unseen = found.neighbourhood.is_some_and(|found| found.advertised.is_none() || !found.resolves);
         if unseen && subject.admins.iter().any(|admin| admin.is_ipv6()) {
@@ -28,23 +32,25 @@ pub fn answer(subject: &Subject, measured: &Measured, report: &ScenarioReport) -
             once.push(fact)
         }
     });
-    Answer::new(Question::LockedOut, once, ["Yes.", "No."])
+    let has_caveat = once.iter().any(|fact| fact.tone == Tone::Note);
+    Answer::new(Question::LockedOut, once, ["Yes.", if has_caveat { "No, but see the note." } else { "No." }])
 }
 
 /// The same under whatever rules were there before; the worst counts.
-fn openings(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Vec<Fact> {
-    let mut worst: Vec<((Family, Port), Opening)> = Vec::new();
-    for (family, port, opening) in measured.sessions.iter().flat_map(|(_, found)| &found.openings) {
-        match worst.iter_mut().find(|(key, _)| *key == (*family, *port)) {
-            Some((_, known)) if *known == Opening::Opens => *known = *opening,
+fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
+    for attempt in measured.sessions.iter().flat_map(|(_, found)| &found.openings) {
+        let (key, opening) = ((attempt.family, attempt.port), attempt.opening);
+        let blame = blame(subject, attempt.family, &attempt.took).filter(|_| opening != Opening::Opens);
+        match worst.iter_mut().find(|(known, ..)| *known == key) {
+            Some(known) if known.1 == Opening::Opens => *known = (key, opening, blame),
             Some(_) => {}
-            None => worst.push(((*family, *port), *opening)),
+            None => worst.push((key, opening, blame)),
         }
     }
-    let told =
-        worst.into_iter().map(|((family, port), opening)| (family, (port, opening, blame(report, family, port))));
+    let told = worst.into_iter().map(|((family, port), opening, blame)| (family, (port, opening, blame)));
     let admins = |families: &str| {
-        let is_of = |admin: &&std::net::IpAddr| families.contains(name(Family::of(**admin)));
+        let is_of = |admin: &&IpAddr| families.contains(name(Family::of(**admin)));
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     };
     let fact = |(families, (port, opening, blame)): (String, (Port, Opening, Option<String>))| {
@@ -59,7 +65,7 @@ fn openings(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> 
             Opening::HalfOpen => "is not finished: the handshake breaks off",
             Opening::Mute => "opens, and then nothing gets through",
         };
-        let blame = blame.map(|rule| format!("; the rule is {rule}")).unwrap_or_default();
+        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
         Fact::new(Tone::Bad, text)
     };
@@ -70,36 +76,83 @@ fn openings(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> 
     facts
 }
 
-/// The rule that took a connection to the port, as the run explained it.
-fn blame(report: &ScenarioReport, family: Family, port: Port) -> Option<String> {
-    let is_it = |check: &&Check| {
-        let is_of_port = check.family == Some(family) && check.port == Some(port) && check.burst_of.is_none();
-        let opens = matches!(check.subject.technique(), Some(Technique::Syn | Technique::Connect));
-        is_of_port && opens && check.outcome == Outcome::Mismatched
+/// What a limit makes of many connections in a row: it keeps out whoever has spent it, and that may be anybody.
+fn rows(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let of_last = measured.sessions.last().into_iter().flat_map(|(_, found)| &found.rows);
+    let told = of_last.filter_map(|row: &Row| {
+        let blame = blame(subject, row.family, &row.took);
+        Some((row.family, (row.port, row.opened?, row.spent_by, blame)))
+    });
+    let fact = |(families, (port, opened, spent_by, blame)): (String, Limited)| {
+        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+        let in_a_row = match opened {
+            1 => "one right after another does not open".to_owned(),
+            _ => format!("after {opened} in a row the next does not open"),
+        };
+        let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
+        match spent_by {
+            SpentBy::Each => {
+                Fact::new(Tone::Note, format!("{limited}, and you have to wait (each address by itself){blame}"))
+            }
+            SpentBy::Unknown => {
+                let text = format!("{limited}, and you have to wait; others may use up the limit, too{blame}");
+                Fact::new(Tone::Note, text)
+            }
+            SpentBy::Everybody => {
+                let text = format!(
+                    "{limited}, and everybody's count: a stranger who keeps knocking keeps you out; `-m hashlimit \
+                     --hashlimit-mode srcip` counts each address by itself{blame}"
+                );
+                Fact::new(Tone::Bad, text)
+            }
+        }
     };
-    let place = report.checks.iter().filter(is_it).find_map(|check| check.explanation.as_ref()?.took.as_ref())?;
-    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-    Some(format!("{}{line}: {}", place.file.display(), place.text))
+    told_once(told.collect()).into_iter().map(fact).collect()
+}
+
+/// Port, how many opened, whose connections count, and the rules that are to blame.
+type Limited = (Port, usize, SpentBy, Option<String>);
+
+/// The rules in words: `the rule is rules.v4:7: -A INPUT ...`.
+fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<String> {
+    let file = subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.display())?;
+    let place = |step: &Step| {
+        let line = step.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{file}{line}: {}", step.text)
+    };
+    match took {
+        [] => None,
+        [only] => Some(format!("the rule is {}", place(only))),
+        some => Some(format!("the rules are {}", some.iter().map(place).collect::<Vec<_>>().join(" and "))),
+    }
 }
 
 /// What is the same under whatever rules were there before, and in both families, is told once.
-fn sessions(measured: &Measured) -> Vec<Fact> {
-    let mut told: Vec<(Port, Fate, Places)> = Vec::new();
+fn sessions(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let mut told: Vec<(Told, Places)> = Vec::new();
     for (before, found) in &measured.sessions {
-        for (family, port, fate) in fates(&found.sessions) {
-            match told.iter_mut().find(|(of, what, _)| (*of, *what) == (port, fate)) {
-                Some((.., places)) => places.push((*before, family)),
-                None => told.push((port, fate, vec![(*before, family)])),
+        for (family, port, fate, took) in fates(&found.sessions) {
+            let key = (port, fate, blame(subject, family, &took));
+            match told.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, places)) => places.push((*before, family)),
+                None => told.push((key, vec![(*before, family)])),
             }
         }
     }
-    told.into_iter().map(|(port, fate, places)| fate.fact(port, &where_it_is(measured, &places))).collect()
+    let fact = |((port, fate, blame), places): (Told, Places)| {
+        fate.fact(port, &where_it_is(measured, &places), blame.as_deref())
+    };
+    told.into_iter().map(fact).collect()
 }
+
+/// What became of a connection to a port, and the rules that are to blame.
+type Told = (Port, Fate, Option<String>);
 
 /// Under which rules a connection was opened, and in which family.
 type Places = Vec<(Before, Family)>;
 
-fn fates(found: &[Session]) -> Vec<(Family, Port, Fate)> {
+/// The rules are those that took packets of a connection that died.
+fn fates(found: &[Session]) -> Vec<(Family, Port, Fate, Vec<Step>)> {
     let of = |first: First| found.iter().filter(move |session| session.first == first);
     let fate = |(host, client): (&Session, &Session)| {
         let fate = match (host.survival, client.survival) {
@@ -109,7 +162,9 @@ fn fates(found: &[Session]) -> Vec<(Family, Port, Fate)> {
             (_, Survival::Stalls) => Fate::WaitsForHost,
             (Survival::Alive, Survival::Alive) => Fate::Stays,
         };
-        (host.family, host.port, fate)
+        let dead = [host, client].into_iter().find(|session| session.survival == Survival::Dead);
+        let took = dead.filter(|_| fate == Fate::Dies).map(|dead| dead.took.clone()).unwrap_or_default();
+        (host.family, host.port, fate, took)
     };
     of(First::Host).zip(of(First::Client)).map(fate).collect()
 }
@@ -140,7 +195,7 @@ enum Fate {
 }
 
 impl Fate {
-    fn fact(self, port: Port, places: &str) -> Fact {
+    fn fact(self, port: Port, places: &str, blame: Option<&str>) -> Fact {
         let open = format!("a connection to port {port} that is open while the rules are loaded");
         let (tone, text) = match self {
             Fate::Stays => (Tone::Good, format!("{open} stays open ({places})")),
@@ -152,9 +207,10 @@ impl Fate {
                 (Tone::Note, format!("{open} stays open ({places}), and waits until you type something"))
             }
             Fate::Dies => {
-                let why = "nothing lets go on what is established, as `-A INPUT -m conntrack --ctstate \
-                           RELATED,ESTABLISHED -j ACCEPT` does in front of what drops";
-                (Tone::Bad, format!("{open} dies ({places}): {why}"))
+                let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
+                let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
+                              conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
+                (Tone::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
             }
             Fate::NeverOpen => (
                 Tone::Note,
@@ -166,13 +222,16 @@ impl Fate {
 }
 
 /// Whether the SSH server of this machine listens where the sensor lets it.
-fn server(subject: &Subject) -> Option<Fact> {
-    let listens = subject.machine?.ssh.as_ref()?;
+fn server(subject: &Subject) -> Vec<Fact> {
+    let Some((machine, sshd)) = subject.machine.and_then(|machine| Some((machine, machine.ssh.as_ref()?))) else {
+        return Vec::new();
+    };
+    let listens = sshd.ports();
     let missing: Vec<&Port> = listens.iter().filter(|port| !subject.sensor.ssh.contains(port)).collect();
     let list = |ports: &[&Port]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let serves = listens.iter().any(|port| subject.sensor.ssh.contains(port));
     let all = list(&listens.iter().collect::<Vec<_>>());
-    Some(match (serves, missing.is_empty()) {
+    let ports = match (serves, missing.is_empty()) {
         (true, true) => Fact::new(Tone::Good, format!("the SSH server is set up for port {all}, as in the sensor")),
         (true, false) => Fact::new(
             Tone::Note,
@@ -182,5 +241,26 @@ fn server(subject: &Subject) -> Option<Fact> {
             let text = format!("the SSH server is set up for port {all} (sshd_config), and the sensor lets in another");
             Fact::new(Tone::Bad, text)
         }
-    })
+    };
+    iter::once(ports).chain(listen_addresses(subject, machine, sshd)).collect()
+}
+
+/// Where the server listens at some addresses only, the rules may let in what nobody answers.
+fn listen_addresses(subject: &Subject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
+    let own: Vec<IpAddr> = Family::BOTH.into_iter().filter_map(|family| Some(machine.address(family)?.0)).collect();
+    let is_served = |address: &&IpAddr| sshd.listens_at(**address, &subject.sensor.ssh);
+    let (served, missed): (Vec<&IpAddr>, Vec<&IpAddr>) = own.iter().partition(is_served);
+    let list = |addresses: &[&IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let set = "as sshd_config has it (ListenAddress, AddressFamily)";
+    match (served.is_empty(), missed.is_empty()) {
+        (_, true) => None,
+        (true, false) => {
+            let text = format!("the SSH server does not listen at {}, {set}", list(&missed));
+            sshd.ports().iter().any(|port| subject.sensor.ssh.contains(port)).then(|| Fact::new(Tone::Bad, text))
+        }
+        (false, false) => {
+            let text = format!("the SSH server listens at {}, and not at {}, {set}", list(&served), list(&missed));
+            Some(Fact::new(Tone::Note, text))
+        }
+    }
 }

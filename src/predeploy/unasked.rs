@@ -1,5 +1,6 @@
 //! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
 
+use super::other_protocols::OtherProtocol;
 use super::{Answer, Fact, Measured, Question, Subject, Tone, intended, told_once};
 use crate::lab::Lab;
 use crate::net::Family;
@@ -18,6 +19,9 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
     for (families, ports) in told_once(udp.collect()) {
         facts.extend(of_udp(subject, &families, &ports));
+    }
+    for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
+        facts.push(other_fact(subject, &families, &let_in, &kept_out));
     }
     Answer::new(Question::Unasked, facts, ["Yes.", "No."])
 }
@@ -57,7 +61,7 @@ const RANGES: usize = 8;
 
 fn of_udp(subject: &Subject, families: &str, ports: &PortSet) -> Option<Fact> {
     if ports.is_empty() {
-        return Some(Fact::new(Tone::Good, format!("UDP over {families}: nothing was seen to be let in")));
+        return Some(Fact::new(Tone::Good, format!("UDP over {families}: not let in on any port that was tried")));
     }
     Some(match subject.sensor.deny {
         Deny::Tcp => {
@@ -69,6 +73,32 @@ fn of_udp(subject: &Subject, families: &str, ports: &PortSet) -> Option<Fact> {
             Fact::new(Tone::Bad, text)
         }
     })
+}
+
+/// The names of what is let in and of what is not. IGMP, which one family has, is not told where it fares as the rest.
+fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String, String)) {
+    let all = OtherProtocol::of(*family);
+    let is_uniform = open.is_empty() || open.len() == all.len();
+    let names = |is_open: bool| {
+        let wanted =
+            |other: &&OtherProtocol| open.contains(other) == is_open && !(is_uniform && **other == OtherProtocol::Igmp);
+        all.iter().filter(wanted).map(|other| other.name()).collect::<Vec<_>>().join(", ")
+    };
+    (*family, (names(true), names(false)))
+}
+
+fn other_fact(subject: &Subject, families: &str, let_in: &str, kept_out: &str) -> Fact {
+    match (let_in.is_empty(), subject.sensor.deny) {
+        (true, _) => Fact::new(Tone::Good, format!("other protocols over {families}: {kept_out} are kept out")),
+        (false, Deny::Tcp) => Fact::new(
+            Tone::Note,
+            format!("other protocols over {families}: {let_in} are let in, as the sensor means it"),
+        ),
+        (false, Deny::All) => {
+            let text = format!("other protocols over {families}: {let_in} let in, and the sensor denies all");
+            Fact::new(Tone::Bad, text)
+        }
+    }
 }
 
 /// Ports to which the filter lets a probe in, whether anything listens there or not.

@@ -24,7 +24,7 @@ pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::beside;
-pub use sshd_config::ports_of_sshd;
+pub use sshd_config::{SshServer, ports_of_sshd};
 pub use table::{Key, Table, Value, distance};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.

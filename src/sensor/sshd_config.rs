@@ -2,48 +2,100 @@
 //!
 //! Does not ask a running server, and does not know of `sshd -p` or of a systemd socket.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{InputError, Result, Source};
+use crate::net::Family;
 use crate::port::Port;
 
 /// servconf.h: `SERVCONF_MAX_DEPTH`.
 const MAX_DEPTH: usize = 16;
 
 /// The ports that the server configured by the file at `path` listens on, ascending.
-///
-/// 1. A `ListenAddress` with a port listens there; one without listens on every `Port`.
-/// 2. Without any `ListenAddress` it is every `Port`.
-/// 3. Without any `Port` that is 22.
 pub fn ports_of_sshd(path: &Path) -> Result<Vec<Port>> {
-    let mut config = Config::default();
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    config.read(&folder, path, 0)?;
-    Ok(config.into_ports())
+    SshServer::read(path).map(|server| server.ports())
 }
 
-#[derive(Default)]
-struct Config {
+/// Where an SSH server is set up to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshServer {
     ports: Vec<Port>,
-    /// The port of each `ListenAddress`, when it has one.
-    addresses: Vec<Option<Port>>,
+    addresses: Vec<ListenAddress>,
+    family: Option<Family>,
 }
 
-impl Config {
-    fn into_ports(mut self) -> Vec<Port> {
-        if self.ports.is_empty() {
-            self.ports.push(Port(22));
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ListenAddress {
+    host: String,
+    port: Option<Port>,
+}
+
+impl SshServer {
+    /// What the file at `path` says, with what it includes.
+    ///
+    /// # Errors
+    /// When a file cannot be read, and for what sshd refuses.
+    pub fn read(path: &Path) -> Result<SshServer> {
+        let mut config = Config::default();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        config.read(&folder, path, 0)?;
+        let Config { mut ports, addresses, family } = config;
+        if ports.is_empty() {
+            ports.push(Port(22));
         }
-        let mut ports: Vec<Port> = self.addresses.iter().flatten().copied().collect();
-        if self.addresses.is_empty() || self.addresses.contains(&None) {
-            ports.extend(self.ports);
+        Ok(SshServer { ports, addresses, family })
+    }
+
+    /// Its ports, ascending.
+    ///
+    /// 1. A `ListenAddress` with a port listens there; one without listens on every `Port`.
+    /// 2. Without any `ListenAddress` it is every `Port`.
+    /// 3. Without any `Port` that is 22.
+    pub fn ports(&self) -> Vec<Port> {
+        let mut ports: Vec<Port> = self.addresses.iter().filter_map(|address| address.port).collect();
+        if self.addresses.iter().all(|address| address.port.is_some()) && !self.addresses.is_empty() {
+            ports.sort();
+            ports.dedup();
+            return ports;
         }
+        ports.extend(&self.ports);
         ports.sort();
         ports.dedup();
         ports
     }
 
+    /// Whether it listens on one of `ports` at `address`, as far as the file tells: a name may stand for any address.
+    pub fn listens_at(&self, address: IpAddr, ports: &[Port]) -> bool {
+        if self.family.is_some_and(|family| family != Family::of(address)) {
+            return false;
+        }
+        let has_port = |own: &ListenAddress| match own.port {
+            Some(port) => ports.contains(&port),
+            None => self.ports.iter().any(|port| ports.contains(port)),
+        };
+        let is_at = |own: &ListenAddress| match own.host.parse::<IpAddr>() {
+            Ok(host) if host.is_unspecified() => Family::of(host) == Family::of(address),
+            Ok(host) => host == address,
+            Err(_) => true,
+        };
+        match self.addresses.is_empty() {
+            true => self.ports.iter().any(|port| ports.contains(port)),
+            false => self.addresses.iter().any(|own| has_port(own) && is_at(own)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Config {
+    ports: Vec<Port>,
+    addresses: Vec<ListenAddress>,
+    /// `AddressFamily`, where it is not `any`.
+    family: Option<Family>,
+}
+
+impl Config {
     /// Reads one file up to its first `Match`: what follows is conditional, and sshd refuses ports there. A `Match` in
     /// an included file ends with that file.
     fn read(&mut self, folder: &Path, path: &Path, depth: usize) -> Result<()> {
@@ -57,7 +109,8 @@ impl Config {
             match keyword.to_ascii_lowercase().as_str() {
                 "match" => break,
                 "port" => self.ports.push(line.port(arguments.first())?),
-                "listenaddress" => self.addresses.push(line.address_port(arguments.first())?),
+                "listenaddress" => self.addresses.push(line.address(arguments.first())?),
+                "addressfamily" => self.family = self.family.or(family(arguments.first())),
                 "include" => self.include(folder, &line, arguments, depth + 1)?,
                 _ => {}
             }
@@ -113,14 +166,18 @@ impl Line<'_> {
         })
     }
 
-    /// The port of `host:port` or `[host]:port`; a bare IPv6 address has more than one colon and no bracket.
-    fn address_port(&self, word: Option<&String>) -> Result<Option<Port>> {
+    /// `host`, `host:port` or `[host]:port`; a bare IPv6 address has more than one colon and no bracket.
+    fn address(&self, word: Option<&String>) -> Result<ListenAddress> {
         let word = word.map(String::as_str).unwrap_or_default();
         let bare_ipv6 = !word.starts_with('[') && word.matches(':').count() > 1;
-        let after_host = word.rsplit_once(']').map_or(word, |(_, rest)| rest);
+        let in_brackets = word.strip_prefix('[').and_then(|word| word.split_once(']'));
+        let (host, after_host) = in_brackets.unwrap_or_else(|| word.split_at(word.find(':').unwrap_or(word.len())));
         match after_host.rsplit_once(':') {
-            Some((_, port)) if !bare_ipv6 => self.port(Some(&port.to_owned())).map(Some),
-            _ => Ok(None),
+            _ if bare_ipv6 => Ok(ListenAddress { host: word.to_owned(), port: None }),
+            Some((_, port)) => {
+                Ok(ListenAddress { host: host.to_owned(), port: Some(self.port(Some(&port.to_owned()))?) })
+            }
+            None => Ok(ListenAddress { host: host.to_owned(), port: None }),
         }
     }
 
@@ -131,6 +188,15 @@ impl Line<'_> {
             self.error(format!("`{}` is not a pattern: {}", pattern.escape_debug(), error.msg), "see glob(7)")
         })?;
         Ok(paths.flatten().filter(|path| path.is_file()).collect())
+    }
+}
+
+/// The first word counts, as for every keyword of sshd.
+fn family(word: Option<&String>) -> Option<Family> {
+    match word?.as_str() {
+        "inet" => Some(Family::Ipv4),
+        "inet6" => Some(Family::Ipv6),
+        _ => None,
     }
 }
 

@@ -721,6 +721,29 @@ fn included_files_count_until_their_own_match() {
 }
 
 #[test]
+fn an_ssh_server_listens_where_it_is_told() {
+    let listens = |text: &str, address: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sshd_config");
+        std::fs::write(&path, text).unwrap();
+        SshServer::read(&path).unwrap().listens_at(address.parse().unwrap(), &[Port(22)])
+    };
+    let (v4, v6) = ("192.0.2.10", "2001:db8::10");
+    for (text, is_at_v4, is_at_v6) in [
+        ("", true, true),
+        ("Port 2222\n", false, false),
+        ("AddressFamily inet\nAddressFamily any\n", true, false),
+        ("ListenAddress 0.0.0.0\n", true, false),
+        ("ListenAddress ::\n", false, true),
+        ("ListenAddress [2001:db8::10]:22\nListenAddress 192.0.2.10:2222\n", false, true),
+        ("ListenAddress 127.0.0.1\n", false, false),
+        ("ListenAddress pi.example\n", true, true),
+    ] {
+        assert_eq!((listens(text, v4), listens(text, v6)), (is_at_v4, is_at_v6), "{text}");
+    }
+}
+
+#[test]
 fn complaints_about_sshd_config_name_its_line() {
     let ssh = |text: &str| Folder::with(&[("sshd_config", text)]).ssh();
     let texts = [

@@ -1,0 +1,93 @@
+//! Packets of neither TCP nor UDP, one of each kind that a ruleset may forget. What IPv6 and path MTU discovery live on
+//! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
+
+use super::Subject;
+use crate::error::{Result, Source};
+use crate::iptables_save::Content;
+use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
+use crate::net::Family;
+use crate::path::Fate;
+use crate::sweep::{Headers, Lead, Sender, Stimulus};
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherProtocol {
+    /// `ping`.
+    Echo,
+    /// IGMP, of IPv4 only (RFC 9776).
+    Igmp,
+    /// GRE (RFC 2784).
+    Gre,
+    /// ESP of IPsec (RFC 4303).
+    Esp,
+}
+
+impl OtherProtocol {
+    /// Those that a family has.
+    pub fn of(family: Family) -> Vec<OtherProtocol> {
+        use OtherProtocol::{Echo, Esp, Gre, Igmp};
+        match family {
+            Family::Ipv4 => vec![Echo, Igmp, Gre, Esp],
+            Family::Ipv6 => vec![Echo, Gre, Esp],
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OtherProtocol::Echo => "ping",
+            OtherProtocol::Igmp => "IGMP",
+            OtherProtocol::Gre => "GRE",
+            OtherProtocol::Esp => "ESP",
+        }
+    }
+
+    /// Its number (IANA), and what it carries.
+    const fn content(self, family: Family) -> (u8, Content) {
+        match (self, family) {
+            (OtherProtocol::Echo, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
+            (OtherProtocol::Echo, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
+            (OtherProtocol::Igmp, _) => (2, Content::Other),
+            (OtherProtocol::Gre, _) => (47, Content::Other),
+            (OtherProtocol::Esp, _) => (50, Content::Other),
+        }
+    }
+}
+
+/// What the filter of each family lets in, by the paths of its packets.
+pub fn let_in(subject: &Subject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
+    let host = &subject.scenario.host;
+    let stimulus = |family: Family, other: OtherProtocol| {
+        let (protocol, content) = other.content(family);
+        let (source, destination) = (host.addresses.prober(family), host.addresses.host(family));
+        Stimulus {
+            sender: Sender::Prober,
+            lead: Lead::None,
+            headers: Headers { source, destination, protocol, content },
+        }
+    };
+    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let blueprint = Blueprint {
+        equipment: subject.equipment,
+        interface: &host.interface,
+        mac: host.mac.unwrap_or(HOST_MAC),
+        addresses: &host.addresses,
+        services: &[],
+        rulesets: &rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    };
+    Lab::run(&blueprint, |lab| {
+        let of_family = |family: Family| {
+            let kinds = OtherProtocol::of(family);
+            let stimuli: Vec<Stimulus> = kinds.iter().map(|other| stimulus(family, *other)).collect();
+            let responses = lab.send_any(&stimuli)?;
+            let is_let_in = |path: &crate::sweep::Response| {
+                path.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted)
+            };
+            let open = kinds.into_iter().zip(&responses).filter(|(_, response)| is_let_in(response));
+            Ok((family, open.map(|(other, _)| other).collect()))
+        };
+        Lab::families().into_iter().map(of_family).collect()
+    })
+}
