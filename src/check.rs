@@ -68,6 +68,9 @@ pub struct Check {
     pub observed: Option<Findings>,
     /// What came of it.
     pub outcome: Outcome,
+    /// The line of the scenario's row that knows of it, or else that asks for it; none where the intent of the sensor asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// What differs, in words; empty when there is nothing to say.
     pub why: String,
     /// Why it differs.

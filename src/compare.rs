@@ -14,7 +14,7 @@ use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
 use crate::rate::Rate;
 use crate::scan::Technique;
-use crate::scenario::{KnownRow, Scenario, Subject};
+use crate::scenario::{ExpectRow, KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
 
 pub use packets::{packet, packet_not_sent};
@@ -176,6 +176,7 @@ fn check(subject: Subject, family: Option<Family>, expected: Findings, observed:
         expected,
         observed: Some(observed),
         outcome,
+        line: None,
         why,
         explanation: None,
     }
@@ -190,6 +191,7 @@ fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: St
         expected,
         observed: None,
         outcome: Outcome::NotRun,
+        line: None,
         why,
         explanation: None,
     }
@@ -278,6 +280,21 @@ fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
     let span = scenario.source.span_of_line(row.line);
     let hint = "name a scan, port and family, or a packet, that this scenario checks";
     scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
+}
+
+/// Names the row of the scenario that each check comes from: the one that knows of it, or else the last that asks for it,
+/// which overrides those before.
+pub fn name_rows(scenario: &Scenario, checks: &mut [Check]) {
+    for check in checks {
+        let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
+        let asked = || scenario.expect.iter().rfind(|row| asks_for(row, check)).map(|row| row.line);
+        check.line = known.or_else(asked);
+    }
+}
+
+fn asks_for(row: &ExpectRow, check: &Check) -> bool {
+    let asks = if check.burst_of.is_some() { row.rate.is_some() } else { row.asks_of_one_probe() };
+    asks && check.family.is_some_and(|family| row.select.covers(check.subject, check.port, family))
 }
 
 /// The worst outcome of all: mismatched, not run, known, matched.

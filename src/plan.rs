@@ -97,7 +97,7 @@ impl Plan {
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
         let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
-        let keeps_lists = rulesets.iter().any(keeps_lists);
+        let keeps_lists = rulesets.iter().any(|ruleset| keeps_lists(ruleset));
         let packets = packets::plan(scenario, keeps_lists)?;
         Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
@@ -116,7 +116,7 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
             cells.insert((expectation.family, expectation.technique, expectation.port), expected);
         }
     }
-    for row in scenario.expect.iter().filter(|row| asks_of_one_probe(row)) {
+    for row in scenario.expect.iter().filter(|row| row.asks_of_one_probe()) {
         for key in keys(row) {
             overlay(cells.entry(key).or_default(), row);
         }
@@ -128,10 +128,6 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
         expected: with_conversation(scenario, technique, port, expected),
     });
     Ok(cells.collect())
-}
-
-fn asks_of_one_probe(row: &ExpectRow) -> bool {
-    row.state.is_some() || row.verdict.is_some() || (row.log.is_some() && row.rate.is_none())
 }
 
 /// The probes that a row speaks of; rows that are no scan have none.
@@ -241,6 +237,7 @@ fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
     rounds
 }
 
-fn keeps_lists(ruleset: &&Source) -> bool {
+/// Whether it keeps lists of what it saw (xt_recent, xt_hashlimit), so that what it does depends on what came before.
+pub fn keeps_lists(ruleset: &Source) -> bool {
     ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
 }

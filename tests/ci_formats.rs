@@ -189,10 +189,15 @@ fn shards_are_all_scenarios_and_quiet_runs_say_nothing_when_all_is_well() {
 #[test]
 fn a_report_that_cannot_be_written_is_told_before_anything_is_measured() {
     let folder = tempfile::tempdir().expect("a folder");
-    for wrong in ["--report=junit=no/such/folder", "--report=junit", "--report=pdf=x", "--report=tap=."] {
-        let output = scanlab(folder.path(), &[wrong]);
+    for wrong in
+        ["--report=junit=no/such/folder", "--report=junit", "--report=pdf=x", "--report=tap=.", "--report=json=-"]
+    {
+        let output = scanlab(folder.path(), &["--report=markdown=x", wrong]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{wrong}");
     }
+    let twice = scanlab(folder.path(), &["--report=junit=x", "--report=tap=./x"]);
+    let said = String::from_utf8_lossy(&twice.stderr).into_owned();
+    assert_eq!((twice.status.code(), said.contains("two reports go to ./x")), (Some(2), true), "{said}");
     let left = fs::read_dir(folder.path()).expect("a folder").count();
     assert_eq!(left, 2, "nothing but the ruleset and the scenario");
 }

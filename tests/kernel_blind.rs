@@ -4,6 +4,7 @@
 mod binary;
 
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -34,6 +35,28 @@ fn a_namespace_without_loggers_cannot_measure() {
     assert!(matches!(error, Error::CannotMeasure(CannotMeasure::Blind { .. })), "{error}");
     assert_eq!(error.exit_status(), 3);
 }
+
+/// Containers bind something else over `/dev/kmsg`: what is at its end at once, what never ends, what is no device.
+#[test]
+fn another_device_in_the_place_of_the_kernels_log_is_blind_at_once() {
+    let _machine = share_the_machine();
+    let with = |other: &str, capture: &str| {
+        let script = format!("mount --bind {other} /dev/kmsg && exec timeout 60 \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_scanlab"), "run", PLAIN]);
+        command.args(["--quiet", "--capture", capture]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        binary::ended(command.output().expect("unshare"))
+    };
+    for other in ["/dev/null", "/dev/zero", "/etc/hostname"] {
+        let ended = with(other, "kmsg");
+        assert_eq!(ended.status, Some(3), "{other}: {}", ended.stderr);
+        assert!(ended.stderr.contains("kernel log is blind") && ended.stderr.contains("--capture nflog"), "{ended:?}");
+    }
+    let ended = with("/dev/null", "auto");
+    assert_eq!((ended.status, &*ended.stderr), (Some(0), ""), "what nobody asked for is chosen by what there is");
+}
+
+const PLAIN: &str = "scenarios/own-ruleset.toml";
 
 /// Somebody keeps LOG rules from printing. A run that is harmed says so; one that gets through is right.
 #[test]

@@ -35,7 +35,7 @@ fn every_result_fits_and_no_fault_does() {
     let _machine = binary::share_the_machine();
     let mismatched = ["run", "tests/explanations/port-before-scan.toml", "--format", "json", "--iptables", "both"];
     let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-p", "20-25", "--listen", "22", "--format", "json"];
-    let commands: [(&str, &[&str]); 7] = [
+    let commands: [(&str, &[&str]); 8] = [
         ("run", &mismatched),
         ("run-tun", &["run", "scenarios/mac", "--format", "json", "--link", "tun", "--filter", "before"]),
         ("check", &["check", "--sensor", SENSOR, "--rules", RULES, "--format", "json"]),
@@ -57,6 +57,7 @@ fn every_result_fits_and_no_fault_does() {
                 "22",
             ],
         ),
+        ("diff", &["diff", RULES, "scenarios/own-ruleset.v4", "--format", "json"]),
     ];
     let folder = tempfile::tempdir().expect("a folder");
     let put = |name: &str, text: &str| {
@@ -95,6 +96,9 @@ fn every_result_fits_and_no_fault_does() {
         ("count-as-text", change(run, "/summary/checks", Some("6".into()))),
         ("mac", change(run, "/host/mac", Some("nobody".into()))),
         ("fate-word", change(results[5].1, "/mutations/0/mutants/0/fate", Some("asleep".into()))),
+        ("behaviour-fate", change(results[7].1, "/diff/differences/0/before/fate", Some("asleep".into()))),
+        ("scans-as-text", change(results[7].1, "/diff/scans", Some("none".into()))),
+        ("no-sides", change(results[7].1, "/diff/sides", None)),
         ("exec-frames", change(results[6].1, "/frames", Some(json!({})))),
     ];
     let faults = faults.each_ref().map(|(name, fault)| (*name, fault));

@@ -64,7 +64,8 @@ pub fn record(options: Options) -> Result<ExitCode> {
     let recording = recording(&options)?;
     recording.check()?;
     let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
-    let draft = options.output.as_deref().map(|path| draft(path, options.force)).transpose()?;
+    let output = options.output.as_deref().filter(|path| path.as_os_str() != "-");
+    let draft = output.map(|path| draft(path, options.force)).transpose()?;
     super::warn_of_no_filter(recording.rulesets.iter().map(|ruleset| (ruleset.family, &ruleset.source)));
     warn_of_interfaces(&recording);
     let vendors = Arc::new(super::run::vendors(None)?);

@@ -1,11 +1,12 @@
 //! Where `run` and `check` report, and in which formats: one to standard output, and any number to files.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::whole_file::WholeFile;
-use crate::error::Result;
+use crate::error::{InputError, Result};
 use crate::lab::Watch;
 use crate::report::{self, Report};
 
@@ -56,6 +57,9 @@ fn destination(text: &str) -> std::result::Result<Destination, String> {
     let names = formats.map(|format| format.get_name().to_owned()).collect::<Vec<_>>().join(", ");
     let unknown = || format!("write FORMAT=FILE, where FORMAT is one of {names}");
     let (format, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(unknown)?;
+    if path == "-" {
+        return Err(format!("for standard output write --format {format}, and for a file of this name {format}=./-"));
+    }
     Ok(Destination { format: RunFormat::from_str(format, true).map_err(|_| unknown())?, path: path.into() })
 }
 
@@ -80,12 +84,35 @@ impl ReportArguments {
 
     /// Begins every file, so that nothing is measured in vain.
     pub fn begin(&self) -> Result<ReportFiles> {
+        self.check_names()?;
         let begin = |to: &Destination| {
             Ok((to.format, WholeFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
         };
         let (format, quiet) = (self.format, self.quiet);
         Ok(ReportFiles { format, quiet, files: self.destinations.iter().map(begin).collect::<Result<_>>()? })
     }
+
+    /// Of two reports to one file the second would be all that is left. A pipe or a terminal takes as many as there are.
+    fn check_names(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        let is_replaced = |to: &&Destination| to.path.metadata().map_or(true, |found| found.is_file());
+        let mut files = self.destinations.iter().filter(is_replaced);
+        let twice = files.find(|to| !seen.insert(in_its_folder(&to.path)));
+        twice.map_or(Ok(()), |to| {
+            let problem = format!("two reports go to {}", to.path.display());
+            Err(InputError::new(problem, "name a file for each").into())
+        })
+    }
+}
+
+/// The path by which a file is one and the same, there or not.
+fn in_its_folder(path: &Path) -> PathBuf {
+    if let Ok(there) = path.canonicalize() {
+        return there;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    path.file_name().map_or_else(|| path.to_owned(), |name| folder.join(name))
 }
 
 impl ReportFiles {

@@ -26,8 +26,10 @@ impl FromStr for Shard {
         let parsed = text.split_once('/').and_then(|(part, parts)| Some((number(part)?, number(parts)?)));
         match parsed {
             Some((part, parts)) if (1..=parts).contains(&part) => Ok(Shard { part, parts }),
-            Some((part, parts)) => Err(format!("of {parts} shards there is no shard {part}: they are 1 to {parts}")),
-            None => Err("write PART/PARTS, such as 1/4 for the first of four".to_owned()),
+            Some((part, parts)) if parts > 0 => {
+                Err(format!("of {parts} shards there is no shard {part}: they are 1 to {parts}"))
+            }
+            _ => Err("write PART/PARTS, such as 1/4 for the first of four".to_owned()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a ruleset does with one packet, and which rules do it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::iptables_save::{Limit, Listing, Rule};
@@ -8,7 +9,7 @@ use crate::rate::Rate;
 use crate::sweep::Response;
 
 /// What becomes of a packet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Behaviour {
     /// Where its way ends.
     pub fate: Fate,
@@ -29,7 +30,8 @@ pub struct Behaviour {
 }
 
 /// A line in the log, and the rule that leaves it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LineAndRule")]
 pub struct Line {
     /// Its prefix.
     pub prefix: String,
@@ -41,7 +43,7 @@ pub struct Line {
 }
 
 /// A rule that lets through so many packets and no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Guard {
     /// How often: `5/min burst 5`.
     pub limit: String,
@@ -50,7 +52,8 @@ pub struct Guard {
 }
 
 /// A rule, or a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RuleOrPolicy")]
 pub struct Place {
     /// The file.
     pub file: String,

@@ -9,12 +9,13 @@ mod behaviour;
 mod measure;
 mod told;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{CannotMeasure, InputError, Result, Source};
-use crate::iptables_save::Listing;
+use crate::error::{InputError, Result, Source};
 use crate::lab::{Equipment, Lab, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::plan::keeps_lists;
 
 pub use behaviour::{Behaviour, Line, Place};
 pub use told::{Difference, SeenByScans, Sight};
@@ -44,7 +45,7 @@ pub struct Comparison {
 }
 
 /// What was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Compared {
     /// The names of both sides.
     pub sides: [String; 2],
@@ -100,17 +101,8 @@ impl Comparison {
 
 fn check(side: &Side) -> Result<()> {
     for (family, source) in &side.rulesets {
-        if Listing::parse(*family, source).tables.is_empty() {
-            let problem = format!("{} holds no ruleset", source.name.display());
-            let program = if *family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
-            return Err(InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into());
-        }
-        if !Lab::families().contains(family) {
-            return Err(
-                CannotMeasure::NoFamily { family: *family, why: "the kernel does not have it".to_owned() }.into()
-            );
-        }
-        if ["-m recent", "-m hashlimit"].iter().any(|name| source.text.contains(name)) {
+        Lab::can_ask(*family, source)?;
+        if keeps_lists(source) {
             let problem = format!(
                 "{} keeps lists of what it saw, so that what it does depends on what came before",
                 source.name.display()

@@ -1,5 +1,6 @@
 //! Differences, told: packets of which the same becomes, by the same rules, share one story.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::behaviour::{Behaviour, Place};
@@ -9,7 +10,7 @@ use crate::scan::{PortState, Technique};
 use crate::sweep::Packet;
 
 /// Packets that are dealt with in another way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Difference {
     /// Their family.
     pub family: Family,
@@ -19,6 +20,7 @@ pub struct Difference {
     pub limits_used_up: bool,
     /// The packets, as a scenario names them, the plain ones first.
     #[serde(serialize_with = "as_texts")]
+    #[schemars(with = "Vec<String>")]
     pub packets: Vec<Packet>,
     /// The port that stands for all that no rule names.
     #[serde(skip)]
@@ -34,7 +36,7 @@ fn as_texts<S: Serializer>(packets: &[Packet], serializer: S) -> Result<S::Ok, S
 }
 
 /// Ports that look different to a scan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SeenByScans {
     /// The family.
     pub family: Family,
@@ -42,6 +44,7 @@ pub struct SeenByScans {
     pub scans: Vec<Technique>,
     /// The ports; empty for a technique that has none.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub ports: PortSet,
     /// What a scan saw.
     pub before: Sight,
@@ -54,7 +57,7 @@ fn as_text<S: Serializer>(ports: &PortSet, serializer: S) -> Result<S::Ok, S::Er
 }
 
 /// What a scan sees of a port, and what it leaves in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Sight {
     /// The port state.
     pub state: PortState,

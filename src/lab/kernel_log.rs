@@ -7,13 +7,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NONBLOCK;
+use nix::sys::stat::{major, minor};
 use nix::unistd::{Whence, lseek};
 
 use super::lock_holder::Holder;
@@ -41,7 +42,7 @@ pub struct Turn<'a> {
 }
 
 impl KernelLog {
-    /// Whether this user may open it.
+    /// Whether this user may open it, and it is the kernel's log: in a container it may be anything.
     pub fn is_readable() -> bool {
         open(O_NONBLOCK).is_ok()
     }
@@ -56,6 +57,7 @@ impl KernelLog {
     /// Reads one record. True when the kernel says that the one which was due is overwritten.
     pub fn has_been_overrun(&mut self) -> Result<bool> {
         match self.records.read(&mut self.buffer) {
+            Ok(0) => Err(at_its_end()),
             Ok(_) => Ok(false),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
@@ -137,7 +139,7 @@ impl Silence {
 /// Whether there are new records; those that are overwritten were new as well.
 fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
     let is_new = match records.read(buffer) {
-        Ok(_) => true,
+        Ok(length) => length > 0,
         Err(error) => error.kind() == ErrorKind::BrokenPipe,
     };
     is_new && lseek(records, 0, Whence::SeekEnd).is_ok()
@@ -156,6 +158,7 @@ impl Turn<'_> {
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
         loop {
             let length = match self.log.records.read(&mut self.log.buffer) {
+                Ok(0) => return Err(at_its_end()),
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(cannot_read(error)),
@@ -190,10 +193,29 @@ fn cannot_read(error: std::io::Error) -> Error {
 
 fn open(flags: i32) -> Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(PATH);
-    file.map_err(|error| match error.kind() {
+    let file = file.map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => {
-            CannotMeasure::NoPrivilege { what: "read the kernel log", capability: "CAP_SYSLOG".to_owned() }.into()
+            CannotMeasure::NoPrivilege { what: "read the kernel log", capability: "CAP_SYSLOG".to_owned() }
         }
-        _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error }.into(),
-    })
+        _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error },
+    })?;
+    let metadata = file.metadata().doing(format!("look at {PATH}"))?;
+    if !metadata.file_type().is_char_device() || (major(metadata.rdev()), minor(metadata.rdev())) != KMSG {
+        return Err(blind("is something else than the kernel's log"));
+    }
+    Ok(file)
+}
+
+/// Major and minor number of the device (Documentation/admin-guide/devices.txt: `11 = /dev/kmsg`). Containers are given
+/// others in its place: `/dev/null` ends at once, `/dev/console` says what everybody writes, `/dev/zero` never ends.
+const KMSG: (u64, u64) = (1, 11);
+
+/// The kernel's log has no end: who is at its last record waits for the next (EAGAIN, where that is not wanted).
+fn at_its_end() -> Error {
+    blind("is at its end, which the kernel's log never is")
+}
+
+fn blind(what: &str) -> Error {
+    let evidence = format!("{PATH} {what}, as in a container; `--capture nflog` does without it");
+    CannotMeasure::Blind { instrument: "kernel log", evidence }.into()
 }

@@ -12,6 +12,7 @@
 //! loaded. `relay` puts a real `tool` on the other end of the link, in a
 //! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
+mod askable;
 mod attribution;
 mod canaries;
 mod company;

@@ -21,6 +21,7 @@ use crate::rate::Rate;
 use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
+use crate::scenario::quoted;
 use crate::sweep::{Direction, Journey, Lead, Plan, Sender, Stimulus};
 
 /// What a lab with the mutant has shown.
@@ -250,8 +251,9 @@ impl Trial<'_> {
         let one_line = lines.len() < 2 && limits == Limits::Wide;
         let log = lines.first().copied().unwrap_or_default();
         let row = format!(
-            "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {log:?}\n",
-            self.mutant.family
+            "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {}\n",
+            self.mutant.family,
+            quoted(log)
         );
         Fate::Survived { row: one_line.then_some(row), differs }
     }
@@ -263,9 +265,11 @@ impl Trial<'_> {
         let technique = Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
         let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
         Some(format!(
-            "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{}\"\nlog    = {prefix:?}\n\
+            "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{}\"\nlog    = {}\n\
              rate   = {{ rate = \"{rate}\", burst = {} }}\n",
-            self.mutant.family, limit.burst
+            self.mutant.family,
+            quoted(prefix),
+            limit.burst
         ))
     }
 

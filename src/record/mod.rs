@@ -21,7 +21,7 @@ use std::sync::Arc;
 use self::choose::{Scanned, Swept};
 use self::facts::Facts;
 use crate::check::{Check, Outcome};
-use crate::error::{CannotMeasure, InputError, Result, Source};
+use crate::error::{CannotMeasure, Result, Source};
 use crate::iptables_save::Listing;
 use crate::lab::{Lab, Limits};
 use crate::mutant::{Mutant, Operator, mutants};
@@ -116,23 +116,9 @@ impl Recording {
     /// Whether there is something to record.
     ///
     /// # Errors
-    /// A file that holds no ruleset, and a family that this machine does not have.
+    /// See [`Lab::can_ask`].
     pub fn check(&self) -> Result<()> {
-        for NamedRuleset { family, source, .. } in &self.rulesets {
-            if Listing::parse(*family, source).tables.is_empty() {
-                let problem = format!("{} holds no ruleset", source.name.display());
-                let program = if *family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
-                return Err(
-                    InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into()
-                );
-            }
-            if !Lab::families().contains(family) {
-                return Err(
-                    CannotMeasure::NoFamily { family: *family, why: "the kernel does not have it".to_owned() }.into()
-                );
-            }
-        }
-        Ok(())
+        self.rulesets.iter().try_for_each(|ruleset| Lab::can_ask(ruleset.family, &ruleset.source))
     }
 
     fn families(&self) -> Vec<Family> {

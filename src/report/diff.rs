@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, SCHEMA};
@@ -12,7 +13,7 @@ use crate::sweep::Packet;
 use crate::visible::visible;
 
 /// A report of `diff`, as the JSON shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DiffReport {
     /// [`SCHEMA`].
     pub schema: u32,

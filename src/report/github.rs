@@ -3,9 +3,8 @@
 //! one annotation: GitHub shows few of them.
 
 use super::Report;
-use super::verdicts::{Case, Suite, is_a_file, origin, suites};
-use super::whereabouts::whereabouts;
-use crate::check::{Check, Outcome};
+use super::verdicts::{Case, Suite, is_a_file, messages, suites};
+use crate::check::Outcome;
 
 /// The report as workflow commands; nothing where all is as expected.
 pub fn github(report: &Report) -> String {
@@ -18,7 +17,7 @@ fn annotations(suite: &Suite) -> Vec<String> {
 
 fn annotation(suite: &Suite, cases: &[&Case]) -> String {
     let first = cases[0];
-    let place = match origin(first.place, suite.file) {
+    let place = match suite.origin(first) {
         (path, line) if is_a_file(path) => {
             format!("file={},line={},", property(&path.display().to_string()), line.unwrap_or(1))
         }
@@ -26,9 +25,7 @@ fn annotation(suite: &Suite, cases: &[&Case]) -> String {
         _ => String::new(),
     };
     let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };
-    let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
-    let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
-    let message = format!("{what}: {}\n{}", first.message(), first.details());
+    let message = format!("{}\n{}", messages(cases), first.details());
     let title = property(&format!("{kind}: {}", suite.name));
     format!("::error {place}title={title}::{}\n", data(message.trim_end()))
 }

@@ -11,10 +11,9 @@ mod uri;
 
 use std::path::Path;
 
-use super::verdicts::{Case, Suite, origin, suites};
-use super::whereabouts::whereabouts;
+use super::verdicts::{Case, Suite, messages, suites};
 use super::{Report, to_json};
-use crate::check::{Check, Outcome};
+use crate::check::Outcome;
 use crate::findings::{Disparity, Findings};
 use crate::lint::Finding as Lint;
 
@@ -65,12 +64,10 @@ impl Results {
                 Kind::Mismatch(check.explanation.as_ref().map(|explanation| explanation.cause))
             }
         };
-        let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
-        let what = if checks.is_empty() { first.name.clone() } else { whereabouts(&checks) };
-        let (path, line) = origin(first.place, suite.file);
+        let (path, line) = suite.origin(first);
         let mut found = at(path, line);
         let why = if first.outcome == Outcome::NotRun { "" } else { first.why };
-        found.message = format!("{what}: {}\n{why}", first.message()).trim_end().to_owned().into();
+        found.message = format!("{}\n{why}", messages(cases)).trim_end().to_owned().into();
         if first.outcome == Outcome::Known {
             let justification = first.why.to_owned();
             found.suppressions = vec![Suppression { kind: "external", status: "accepted", justification }];

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Exec, Mutation, Report, SelfTestReport};
+use super::{DiffReport, Exec, Mutation, Report, SelfTestReport};
 use crate::scenario::ScenarioShape;
 use crate::sensor::SensorFileShape;
 
@@ -19,11 +19,12 @@ use crate::sensor::SensorFileShape;
 enum Printed {
     Report(Report),
     Mutation(Mutation),
+    Diff(DiffReport),
     Exec(Exec),
     SelfTest(SelfTestReport),
 }
 
-/// Of what `run`, `check`, `scan`, `mutate`, `exec` and `selftest` print with `--format json`.
+/// Of what `run`, `check`, `scan`, `diff`, `mutate`, `exec` and `selftest` print with `--format json`.
 pub fn result_schema() -> Schema {
     schema_of::<Printed>()
 }

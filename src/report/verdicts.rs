@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::flavours::{Difference, Flavours};
+use super::whereabouts::whereabouts;
 use super::{Report, Scenario};
 use crate::check::{Check, Outcome};
 use crate::explanation::{Patch, Place};
@@ -37,6 +38,8 @@ pub struct Case<'a> {
     pub why: &'a str,
     /// The rule to look at: the one that took the packet, or else the one that was meant to.
     pub place: Option<&'a Place>,
+    /// The line of the row that asks for it, in the file of the suite.
+    pub row: Option<usize>,
     /// What mends it.
     pub patch: Option<&'a Patch>,
 }
@@ -48,15 +51,6 @@ pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).collect()
 }
 
-/// Where a case is shown: at its rule, or, where the ruleset is in no file, at the file of its suite. The line, where one is
-/// known.
-pub fn origin<'a>(place: Option<&'a Place>, suite: &'a str) -> (&'a Path, Option<usize>) {
-    match place {
-        Some(place) if is_a_file(&place.file) => (&place.file, place.line),
-        _ => (Path::new(suite), None),
-    }
-}
-
 /// Whether a reader of the repository can open it: generated rulesets, built-in scenarios and standard input he cannot.
 pub fn is_a_file(path: &Path) -> bool {
     let in_no_folder = ["<generated>", "<built-in>", "<none>", "-"].iter().any(|folder| path.starts_with(folder));
@@ -64,11 +58,20 @@ pub fn is_a_file(path: &Path) -> bool {
 }
 
 impl<'a> Suite<'a> {
-    /// The cases that are `wanted`, those of one outcome and one explanation together, in their order.
+    /// Where a case is shown: at its rule, or, where the ruleset is in no file, at its row of the scenario. The line, where
+    /// one is known.
+    pub fn origin<'b>(&'b self, case: &'b Case) -> (&'b Path, Option<usize>) {
+        match case.place {
+            Some(place) if is_a_file(&place.file) => (&place.file, place.line),
+            _ => (Path::new(self.file), case.row),
+        }
+    }
+
+    /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
     pub fn alike(&self, wanted: impl Fn(&Case<'a>) -> bool) -> Vec<Vec<&Case<'a>>> {
         let mut groups: Vec<(String, Vec<&Case<'a>>)> = Vec::new();
         for case in self.cases.iter().filter(|case| wanted(case)) {
-            let key = format!("{} {}\n{}", case.outcome, case.why, case.details());
+            let key = format!("{} {:?} {}", case.outcome, self.origin(case), case.story());
             match groups.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, cases)) => cases.push(case),
                 None => groups.push((key, vec![case])),
@@ -100,6 +103,7 @@ fn of_answer(answer: &Answer) -> Case<'_> {
         observed: if is_bad { bad.collect::<Vec<_>>().join("; ") } else { "none".to_owned() },
         why: "",
         place: None,
+        row: None,
         patch: None,
     }
 }
@@ -119,6 +123,7 @@ fn of_check(check: &Check) -> Case<'_> {
             _ => &check.why,
         },
         place: places.into_iter().find(|place| place.line.is_some()),
+        row: check.line,
         patch: explanation.and_then(|explanation| explanation.patch.as_ref()),
     }
 }
@@ -139,12 +144,33 @@ fn of_difference(difference: &Difference) -> Case<'_> {
         observed: or_nothing(difference.second.as_deref()),
         why: "iptables-nft and iptables-legacy do not do the same",
         place: None,
+        row: None,
         patch: None,
     }
 }
 
 fn or_nothing(value: Option<&str>) -> String {
     value.unwrap_or("nothing").to_owned()
+}
+
+/// What several cases say, a line for each message: `xmas at 80, 443: expected open, observed filtered`.
+pub fn messages(cases: &[&Case]) -> String {
+    let mut groups: Vec<(String, Vec<&Case>)> = Vec::new();
+    for case in cases {
+        let message = case.message();
+        match groups.iter_mut().find(|(other, _)| *other == message) {
+            Some((_, alike)) => alike.push(case),
+            None => groups.push((message, vec![case])),
+        }
+    }
+    let lines: Vec<String> = groups.iter().map(|(message, cases)| format!("{}: {message}", subjects(cases))).collect();
+    lines.join("\n")
+}
+
+fn subjects(cases: &[&Case]) -> String {
+    let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
+    let names = || cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>().join(", ");
+    if checks.is_empty() { names() } else { whereabouts(&checks) }
 }
 
 impl Case<'_> {
@@ -166,6 +192,15 @@ impl Case<'_> {
         let patch = self.patch.map(|patch| format!("{} (tried)\n{}", patch.words, patch.diff));
         let parts = [Some(self.why.to_owned()).filter(|why| !why.is_empty()), patch];
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+
+    /// What is the same for all that goes wrong for one reason: the patch, which mends them all; or else the reason.
+    fn story(&self) -> String {
+        let explanation = self.check.and_then(|check| check.explanation.as_ref());
+        match (explanation, self.patch) {
+            (Some(explanation), Some(patch)) => format!("{:?} {}\n{}", explanation.cause, patch.words, patch.diff),
+            _ => self.why.to_owned(),
+        }
     }
 
     /// Whether it keeps the run from being green.

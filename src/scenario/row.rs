@@ -26,6 +26,13 @@ pub struct ExpectRow {
     pub line: usize,
 }
 
+impl ExpectRow {
+    /// Whether it asks something of single probes. A row with a rate asks for its lines of a burst.
+    pub fn asks_of_one_probe(&self) -> bool {
+        self.state.is_some() || self.verdict.is_some() || (self.log.is_some() && self.rate.is_none())
+    }
+}
+
 /// A `[[known]]` row: a mismatch that does not fail the run, and fails it once it no longer happens. The values are
 /// those that are *observed*; without any the row covers whatever mismatches.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,7 @@ fn check(port: u16, outcome: Outcome, why: &str) -> Check {
         expected: state(PortState::Open),
         observed,
         outcome,
+        line: None,
         why: why.to_owned(),
         explanation: None,
     }
@@ -125,6 +126,40 @@ fn what_is_in_no_file_is_shown_at_the_scenario() {
     let (github, sarif) = (github(&report), sarif(&report));
     assert!(github.starts_with("::error file=in.toml,line=1,") && !github.contains("file=<generated>"), "{github}");
     assert!(sarif.contains("\"uri\": \"in.toml\"") && !sarif.contains("\"fixes\""), "{sarif}");
+}
+
+/// Each check of a group is told with its own facts, at its own row.
+#[test]
+fn what_shares_an_annotation_keeps_its_facts() {
+    let mut report = report();
+    let other = Findings { state: Some(PortState::Filtered), ..Findings::default() };
+    let checks = &mut report.scenarios.as_mut().expect("scenarios")[0].checks;
+    checks[2].observed = Some(other);
+    let explanation = checks[2].explanation.as_mut().expect("explained");
+    explanation.words = "line 5 takes this other probe".to_owned();
+    for text in [github(&report), sarif(&report)] {
+        for words in
+            ["xmas at 80: expected open, observed open|filtered", "xmas at 81: expected open, observed filtered"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    assert_eq!(github(&report).lines().count(), 3, "still one explanation, one annotation");
+}
+
+#[test]
+fn without_a_ruleset_of_ones_own_each_row_has_its_line() {
+    let mut report = report();
+    let checks = &mut report.scenarios.as_mut().expect("scenarios")[0].checks;
+    for (number, check) in checks.iter_mut().enumerate() {
+        check.explanation = None;
+        check.line = Some(10 + number);
+    }
+    let (github, sarif) = (github(&report), sarif(&report));
+    for line in [11, 12, 14] {
+        assert!(github.contains(&format!("::error file=in.toml,line={line},")), "{line}: {github}");
+    }
+    assert!(sarif.contains("\"startLine\": 13"), "what is known, at its row: {sarif}");
 }
 
 #[test]

@@ -1,0 +1,24 @@
+//! What a lab can be asked about: a ruleset that is one, of a family that this machine has.
+
+use super::Lab;
+use crate::error::{CannotMeasure, InputError, Result, Source};
+use crate::iptables_save::Listing;
+use crate::net::Family;
+
+impl Lab<'_> {
+    /// Whether there is something to ask about.
+    ///
+    /// # Errors
+    /// A file that holds no ruleset, and a family that this machine does not have.
+    pub fn can_ask(family: Family, source: &Source) -> Result<()> {
+        if Listing::parse(family, source).tables.is_empty() {
+            let problem = format!("{} holds no ruleset", source.name.display());
+            let program = if family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
+            return Err(InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into());
+        }
+        if !Lab::families().contains(&family) {
+            return Err(CannotMeasure::NoFamily { family, why: "the kernel does not have it".to_owned() }.into());
+        }
+        Ok(())
+    }
+}
