@@ -18,6 +18,7 @@ use tempfile::TempDir;
 const HOSTILE: &str = "</script><script>document.title='run'</script>";
 
 const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 const DOWN: &str = "\u{e015}";
 
@@ -84,8 +85,11 @@ fn a_page_is_followed_in_a_browser() {
     fields_and_bytes_light_each_other_up(&browser);
     themes_and_paper(&browser);
     it_fits_every_width(&browser);
+    what_sticks_out_is_noticed(&browser);
     nothing_was_run_or_asked_for(&browser, &page.file());
     a_lesson_is_a_page(&browser, page.folder.path());
+    a_scan_is_a_page(&browser, page.folder.path());
+    many_scenarios_with_long_names_are_a_page(&browser, page.folder.path());
     what_would_be_run_is_noticed(&browser, &page);
     without_a_script_it_still_tells(&browser, &page);
 }
@@ -128,6 +132,8 @@ fn a_cell_is_followed_with_keys(browser: &Chromium) {
     assert!(text(browser, "#live").starts_with("xmas to port 23 over IPv4: open|filtered"));
     browser.press(ENTER);
     assert_eq!(browser.run("return document.activeElement.textContent"), json!("xmas to port 23 over IPv4"));
+    browser.press(ESCAPE);
+    assert_eq!(browser.run("return document.activeElement.getAttribute('aria-selected')"), json!("true"));
 }
 
 fn fields_and_bytes_light_each_other_up(browser: &Chromium) {
@@ -161,12 +167,22 @@ fn it_fits_every_width(browser: &Chromium) {
         browser.resize(width, height);
         let wide = browser.run(
             "const root = document.documentElement;
-             return root.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *')]
+             return root.scrollWidth <= innerWidth ? [] : [root.scrollWidth, ...[...document.querySelectorAll('main *')]
                  .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll, .hex, .diff'))
-                 .map((one) => `${one.tagName} ${one.className}`)",
+                 .map((one) => `${one.tagName} ${one.className}`)]",
         );
         assert_eq!(wide, json!([]), "nothing sticks out at {width}");
     }
+}
+
+fn what_sticks_out_is_noticed(browser: &Chromium) {
+    browser.run("document.body.append(Object.assign(document.createElement('p'), {id: 'planted'}))");
+    let wide = browser.run(
+        "planted.style.width = planted.style.height = '3000px';
+         return document.documentElement.scrollWidth > innerWidth",
+    );
+    browser.run("planted.remove()");
+    assert_eq!(wide, json!(true));
 }
 
 fn nothing_was_run_or_asked_for(browser: &Chromium, file: &Path) {
@@ -195,6 +211,57 @@ fn a_lesson_is_a_page(browser: &Chromium, folder: &Path) {
     );
     assert_eq!(lit, json!(["06"]), "TCP");
     it_fits_every_width(browser);
+    nothing_was_run_or_asked_for(browser, &file);
+}
+
+fn a_scan_is_a_page(browser: &Chromium, folder: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(["scan", "--rules", "rules.v4", "--listen", "22", "-p", "22-24", "--format", "html"])
+        .current_dir(folder)
+        .output()
+        .expect("scanlab runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = folder.join("scan.html");
+    fs::write(&file, output.stdout).expect("write the page");
+    browser.open(&file);
+    assert_eq!(text(browser, ".hero .counts"), "Nothing was expected of it: 3 probes, and what came of them.");
+    browser.click(".matrix tbody tr:nth-child(2) td");
+    assert_eq!(text(browser, ".log .prefix"), "<script>x</script> ");
+    assert_eq!(browser.run("return document.querySelectorAll('.frames button').length"), json!(1), "the probe");
+    it_fits_every_width(browser);
+    nothing_was_run_or_asked_for(browser, &file);
+}
+
+/// A name of one word, of letters that have no width, and of those that turn the direction; a file whose name is quotes.
+fn many_scenarios_with_long_names_are_a_page(browser: &Chromium, folder: &Path) {
+    let names =
+        ["W".repeat(10_000), "\\u200b\\u200d".repeat(2_000), "\\u202e\\u0661".repeat(500), "of many".to_owned()];
+    let files: Vec<String> = (0..30).map(|number| format!("it's \"{number}\" & <b>.toml")).collect();
+    for (file, name) in files.iter().zip(names.iter().cycle()) {
+        let expect = "[[expect]]\nscan = \"syn\"\nports = [22]\nstate = \"open\"\nfamily = \"ipv4\"\n";
+        let scenario = format!("title = \"{name}\"\n[ruleset]\nv4 = \"rules.v4\"\n[host]\nlisten = [22]\n{expect}");
+        fs::write(folder.join(file), scenario).expect("write the scenario");
+    }
+    let file = folder.join("many.html");
+    let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(["run", "--quiet", "--report", "html=many.html"])
+        .args(&files)
+        .current_dir(folder)
+        .output()
+        .expect("scanlab runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    browser.open(&file);
+    assert_eq!(browser.run("return document.querySelectorAll('.jump a').length"), json!(files.len()));
+    it_fits_every_width(browser);
+    browser.click(".contents li:nth-child(4) a");
+    let here = browser.devtools(
+        "Runtime.evaluate",
+        json!({"awaitPromise": true, "returnByValue": true, "expression":
+            "new Promise((tell) => { const look = () => { const here = document.querySelector('.jump [aria-current]');
+                here && here.hash === '#part-4' ? tell(document.querySelector('.here').textContent) : setTimeout(look, 20); };
+                look(); })"}),
+    );
+    assert_eq!(here["result"]["value"], json!("of many"));
     nothing_was_run_or_asked_for(browser, &file);
 }
 

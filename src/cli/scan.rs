@@ -141,6 +141,8 @@ enum ScanFormat {
     Grepable,
     /// for programs: schema 1
     Json,
+    /// a page to look at, in one file
+    Html,
 }
 
 /// Scans, and reports what was seen.
@@ -191,6 +193,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),
         StandardOutput::Table => scan_text(&report),
         StandardOutput::Json => report::to_json(&report),
+        StandardOutput::Html => report::page(&report),
     })?;
     Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
@@ -272,10 +275,11 @@ impl Plan {
             addresses: self.addresses,
             services: self.listening.clone(),
             rulesets: self.rulesets.clone(),
-            watch: match (&options.pcap, options.trace) {
-                (Some(_), _) => Watch::Frames,
-                (None, true) => Watch::Paths,
-                (None, false) => Watch::Replies,
+            watch: match self.format {
+                _ if options.pcap.is_some() => Watch::Frames,
+                StandardOutput::Html => Watch::Frames,
+                _ if options.trace => Watch::Paths,
+                _ => Watch::Replies,
             },
             order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
             decoys: self.decoys.clone(),
@@ -320,6 +324,7 @@ fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
 enum StandardOutput {
     Table,
     Json,
+    Html,
     /// As nmap prints to a terminal.
     Terminal,
     /// As nmap writes to a file.
@@ -341,6 +346,7 @@ fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutpu
         (None, Some(format)) => StandardOutput::Nmap(format),
         (None | Some(ScanFormat::Table), None) => StandardOutput::Table,
         (Some(ScanFormat::Json), None) => StandardOutput::Json,
+        (Some(ScanFormat::Html), None) => StandardOutput::Html,
         (Some(ScanFormat::Nmap), None) => StandardOutput::Terminal,
         (Some(ScanFormat::Xml), None) => StandardOutput::Nmap(NmapFormat::Xml),
         (Some(ScanFormat::Grepable), None) => StandardOutput::Nmap(NmapFormat::Grepable),

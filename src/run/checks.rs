@@ -14,9 +14,10 @@ use crate::explain::{Finding, Scene, explain, explain_packet, without_ruleset};
 use crate::iptables_save::{Listing, Packet};
 use crate::lab::{Lab, Neighbourhood};
 use crate::log_line::LogLine;
-use crate::net::Mac;
+use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::{Burst, Cell, PacketCell};
+use crate::port::Port;
 use crate::probe::Probe;
 use crate::scan::Technique;
 use crate::sweep::Response;
@@ -56,13 +57,20 @@ impl Evidence {
     /// The probes that a check rests on; of a burst those that show what it complains of.
     fn of_check(&self, check: &Check) -> Vec<(Probe, Observation)> {
         let of = |probes: &[(Probe, Observation)]| -> Vec<(Probe, Observation)> {
-            probes.iter().filter(|(probe, _)| is_of(check, probe)).cloned().collect()
+            probes.iter().filter(|(probe, _)| asks(probe) == asked(check)).cloned().collect()
         };
         match check.burst_of {
-            None => of(&self.cells),
+            None => self.cells_of(check).to_vec(),
             Some(_) if compare::is_of_burst_in_a_row(check) => of(&self.in_a_row),
             Some(_) => of(&self.bursts),
         }
+    }
+
+    /// The probes of single checks are in order, and there may be a million of them.
+    fn cells_of(&self, check: &Check) -> &[(Probe, Observation)] {
+        let from = self.cells.partition_point(|(probe, _)| asks(probe) < asked(check));
+        let length = self.cells[from..].partition_point(|(probe, _)| asks(probe) == asked(check));
+        &self.cells[from..from + length]
     }
 
     /// What rules saw of the packet that a check rests on, and its way.
@@ -104,9 +112,16 @@ impl Grounds {
     }
 }
 
-fn is_of(check: &Check, probe: &Probe) -> bool {
+/// What a probe or a check is about.
+type Question = (Option<Family>, Option<Technique>, Option<Port>);
+
+fn asks(probe: &Probe) -> Question {
     let port = Some(probe.flow.port).filter(|_| probe.technique.has_ports());
-    (check.family, check.subject.technique(), check.port) == (Some(probe.family()), Some(probe.technique), port)
+    (Some(probe.family()), Some(probe.technique), port)
+}
+
+fn asked(check: &Check) -> Question {
+    (check.family, check.subject.technique(), check.port)
 }
 
 impl Job {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::listed::shortened;
 use super::story::{Facts, Stories};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
@@ -168,7 +169,7 @@ fn row(
     ways: &[(Family, usize)],
 ) -> Row {
     let set: PortSet = group.iter().copied().flatten().collect();
-    let ports = if set.is_empty() { "host".to_owned() } else { set.to_string().replace(',', ", ") };
+    let ports = if set.is_empty() { "host".to_owned() } else { shortened(&set.to_string().replace(',', ", ")) };
     let mut cell = |key: Key| {
         let facts = seen.get(&key)?;
         let way = ways.iter().find(|(family, _)| *family == key.2).map(|(_, way)| *way);

@@ -1,8 +1,11 @@
 //! What is not as expected, with the reason and the patch; what shares both is told once.
 
+use std::collections::HashMap;
+
+use super::listed::shortened;
 use super::story::family_name;
 use crate::check::{Check, Outcome};
-use crate::explanation::{Explanation, Patch, Place};
+use crate::explanation::{Cause, Explanation, Patch, Place};
 use crate::report::whereabouts::whereabouts;
 
 /// Checks that are not as expected for one reason.
@@ -13,6 +16,8 @@ pub struct Mishap<'a> {
     pub about: String,
     /// `IPv4, IPv6`
     pub families: String,
+    /// Whether they are more than one.
+    pub is_several: bool,
     /// What the first of them expected.
     pub expected: String,
     /// What the first of them observed.
@@ -25,38 +30,69 @@ pub struct Mishap<'a> {
     pub patch: Option<&'a Patch>,
 }
 
-/// The mishaps of these checks, mismatches first.
-pub fn mishaps(checks: &[Check]) -> Vec<Mishap<'_>> {
-    let mut groups: Vec<Vec<&Check>> = Vec::new();
-    for check in checks.iter().filter(|check| check.outcome != Outcome::Matched) {
-        match groups.iter_mut().find(|group| share_the_reason(group[0], check)) {
-            Some(group) => group.push(check),
-            None => groups.push(vec![check]),
-        }
-    }
-    groups.sort_by_key(|group| group[0].outcome);
-    groups.iter().map(|group| mishap(group)).collect()
+/// What is not as expected, mismatches first.
+#[derive(Default)]
+pub struct Mishaps<'a> {
+    /// The first of them.
+    pub shown: Vec<Mishap<'a>>,
+    /// Those that there was no room for.
+    pub left_out: usize,
 }
 
-fn share_the_reason(one: &Check, other: &Check) -> bool {
-    let reason = |check: &Check| {
-        let told = check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched);
-        (told.map(|told| (told.cause, told.took.clone(), told.meant.clone(), told.patch.clone())), check.outcome)
-    };
-    let is_told = one.outcome == Outcome::Mismatched && one.explanation.is_some();
-    reason(one) == reason(other) && (is_told || one.why == other.why)
+/// No more mishaps than this.
+const MISHAPS: usize = 200;
+
+impl<'a> Mishaps<'a> {
+    /// The mishaps of these checks.
+    pub fn of(checks: &'a [Check]) -> Mishaps<'a> {
+        let mut places = HashMap::new();
+        let mut groups: Vec<Vec<&Check>> = Vec::new();
+        for check in checks.iter().filter(|check| check.outcome != Outcome::Matched) {
+            let place = *places.entry(reason(check)).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(check),
+                None => groups.push(vec![check]),
+            }
+        }
+        groups.sort_by_key(|group| group[0].outcome);
+        let left_out = groups.len().saturating_sub(MISHAPS);
+        Mishaps { shown: groups.iter().take(MISHAPS).map(|group| mishap(group)).collect(), left_out }
+    }
+}
+
+/// Why a check is not as expected: the explanation of a mismatch, or else what it says itself.
+#[derive(PartialEq, Eq, Hash)]
+enum Reason<'a> {
+    Explained(Cause, [Option<&'a Place>; 2], Option<&'a str>),
+    Said(Outcome, &'a str),
+}
+
+fn reason(check: &Check) -> Reason<'_> {
+    match explanation(check) {
+        Some(told) => Reason::Explained(
+            told.cause,
+            [told.took.as_ref(), told.meant.as_ref()],
+            told.patch.as_ref().map(|patch| patch.diff.as_str()),
+        ),
+        None => Reason::Said(check.outcome, &check.why),
+    }
+}
+
+fn explanation(check: &Check) -> Option<&Explanation> {
+    check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)
 }
 
 fn mishap<'a>(checks: &[&'a Check]) -> Mishap<'a> {
     let first = checks[0];
-    let explanation = first.explanation.as_ref().filter(|_| first.outcome == Outcome::Mismatched);
+    let explanation = explanation(first);
     let mut families: Vec<&str> = checks.iter().filter_map(|check| check.family).map(family_name).collect();
     families.sort_unstable();
     families.dedup();
     Mishap {
         outcome: first.outcome,
-        about: whereabouts(checks),
+        about: shortened(&whereabouts(checks)),
         families: families.join(", "),
+        is_several: checks.len() > 1,
         expected: first.expected.to_string(),
         observed: first.observed.as_ref().map_or_else(|| "not run".to_owned(), ToString::to_string),
         words: explanation.map_or(&first.why, |explanation| &explanation.words),

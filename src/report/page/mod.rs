@@ -5,9 +5,11 @@
 //! what it says without a script stands in the HTML; what the script shows of a probe is data beside it. No time is in it,
 //! so that two pages of the same facts are the same.
 
+mod answered;
 mod digest;
 mod embedded;
 mod lesson;
+mod listed;
 mod matrix;
 mod mishaps;
 mod others;
@@ -21,8 +23,8 @@ use askama::filters::Escaper;
 
 pub use self::lesson::lesson_page;
 use self::matrix::Matrix;
-use self::mishaps::Mishap;
-use self::others::Row;
+use self::mishaps::Mishaps;
+use self::others::Others;
 use self::rules::Ruleset;
 use self::story::Stories;
 use super::{Environment, Report, Scenario, Summary};
@@ -30,6 +32,7 @@ use crate::check::Outcome;
 use crate::findings::Findings;
 use crate::lab::{Backend, Capture};
 use crate::lint::Finding;
+use crate::predeploy::{Answer, Tone};
 use crate::visible::steers;
 
 /// The report as a page.
@@ -74,15 +77,16 @@ struct Part<'a> {
     number: usize,
     scenario: Option<&'a Scenario>,
     matrix: Matrix,
-    mishaps: Vec<Mishap<'a>>,
+    mishaps: Mishaps<'a>,
     rulesets: Vec<Ruleset<'a>>,
-    others: Vec<Row>,
+    others: Others,
 }
 
 fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
     let Some(scenarios) = &report.scenarios else {
         let matrix = Matrix::of(&[], report.probes.iter(), stories, &[]);
-        return vec![Part { number: 1, scenario: None, matrix, mishaps: vec![], rulesets: vec![], others: vec![] }];
+        let (mishaps, others) = (Mishaps::default(), Others::default());
+        return vec![Part { number: 1, scenario: None, matrix, mishaps, rulesets: vec![], others }];
     };
     let part = |(index, scenario): (usize, &'a Scenario)| {
         let ways = stories.rulesets(&scenario.coverage);
@@ -91,9 +95,9 @@ fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
             number: index + 1,
             scenario: Some(scenario),
             matrix: Matrix::of(&scenario.checks, probes, stories, &ways),
-            mishaps: mishaps::mishaps(&scenario.checks),
+            mishaps: Mishaps::of(&scenario.checks),
             rulesets: rules::rulesets(scenario, report.findings.as_ref(), &ways),
-            others: others::rows(&scenario.checks),
+            others: Others::of(&scenario.checks),
         }
     };
     scenarios.iter().enumerate().map(part).collect()
@@ -119,6 +123,10 @@ fn verdict(report: &Report) -> Verdict {
     match &report.summary {
         _ if flavours > 0 => {
             of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
+        }
+        _ if report.answers.is_some() => {
+            let (look, words) = answered::verdict(report);
+            of(look, words)
         }
         None => of("scan", "What a scanner sees".to_owned()),
         Some(summary) if summary.mismatched > 0 => {
@@ -193,6 +201,18 @@ impl Page<'_> {
 
     fn environment(&self) -> &Environment {
         &self.report.environment
+    }
+
+    fn answers(&self) -> &[Answer] {
+        self.report.answers.as_ref().map_or(&[], |answers| &answers.0)
+    }
+
+    fn tone(&self, tone: &Tone) -> &'static str {
+        answered::look(*tone)
+    }
+
+    fn tone_word(&self, tone: &Tone) -> &'static str {
+        answered::word(*tone)
     }
 
     fn findings(&self) -> Option<&Findings> {

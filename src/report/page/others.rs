@@ -1,5 +1,7 @@
 //! The checks that no matrix shows: bursts, packets, neighbours, the vendor. The worst come first.
 
+use std::collections::HashMap;
+
 use super::story::family_name;
 use crate::check::{Check, Outcome};
 use crate::scenario::Subject;
@@ -21,17 +23,39 @@ pub struct Row {
 }
 
 /// The rows of a table.
-pub fn rows(checks: &[Check]) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    for check in checks.iter().filter(|check| !is_in_matrix(check)) {
-        let row = row(check);
-        match rows.iter_mut().find(|other| other.differs_in_family_only(&row)) {
-            Some(other) => other.families = format!("{}, {}", other.families, row.families),
-            None => rows.push(row),
+#[derive(Default)]
+pub struct Others {
+    /// The first of them.
+    pub rows: Vec<Row>,
+    /// Those that there was no room for.
+    pub left_out: usize,
+}
+
+/// No more rows than this.
+const ROWS: usize = 1000;
+
+impl Others {
+    /// What no matrix shows of these checks.
+    pub fn of(checks: &[Check]) -> Others {
+        let mut places = HashMap::new();
+        let mut rows: Vec<Row> = Vec::new();
+        for row in checks.iter().filter(|check| !is_in_matrix(check)).map(row) {
+            let place = *places.entry(row.facts()).or_insert(rows.len());
+            match rows.get_mut(place).filter(|other| other.families != row.families) {
+                Some(other) => other.families = format!("{}, {}", other.families, row.families),
+                None => rows.push(row),
+            }
         }
+        rows.sort_by_key(|row| row.outcome);
+        let left_out = rows.len().saturating_sub(ROWS);
+        rows.truncate(ROWS);
+        Others { rows, left_out }
     }
-    rows.sort_by_key(|row| row.outcome);
-    rows
+
+    /// Whether they are few, or one of them is not as expected.
+    pub fn are_open(&self) -> bool {
+        self.rows.len() <= 12 || self.rows[0].outcome != Outcome::Matched
+    }
 }
 
 fn is_in_matrix(check: &Check) -> bool {
@@ -50,8 +74,9 @@ fn row(check: &Check) -> Row {
 }
 
 impl Row {
-    fn differs_in_family_only(&self, other: &Row) -> bool {
-        let facts = |row: &Row| (row.outcome, row.subject.clone(), row.expected.clone(), row.observed.clone());
-        self.families != other.families && facts(self) == facts(other) && self.why == other.why
+    /// All but the family.
+    fn facts(&self) -> (Outcome, [String; 4]) {
+        let texts = [&self.subject, &self.expected, &self.observed, &self.why];
+        (self.outcome, texts.map(Clone::clone))
     }
 }

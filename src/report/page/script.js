@@ -96,9 +96,29 @@
       rows[row][column].focus();
       select(rows[row][column], "keys");
     });
+    part.querySelector(".keys").hidden = false;
+    part.querySelector(".story").addEventListener("keydown", (event) => {
+      if (event.key === "Escape") cells.find((cell) => cell.tabIndex === 0).focus();
+    });
     const first = cells.find((cell) => cell.classList.contains("is-mismatched"))
       || cells.find((cell) => cell.querySelector(".logged")) || cells[0];
     select(first, "nobody");
+  });
+
+  /* Where the reader is, among many parts. */
+  document.querySelectorAll(".jump").forEach((jump) => {
+    const here = jump.querySelector(".here");
+    const links = [...jump.querySelectorAll("a")];
+    const arrive = (part) => links.forEach((link) => {
+      if (link.hash !== `#${part.id}`) { link.removeAttribute("aria-current"); return; }
+      link.setAttribute("aria-current", "location");
+      link.parentElement.parentElement.scrollLeft = link.offsetLeft - link.parentElement.parentElement.clientWidth / 2;
+      if (here) here.textContent = part.querySelector("h2").textContent.slice(0, 200);
+    });
+    const watch = new IntersectionObserver(
+      (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => arrive(one.target)),
+      { rootMargin: "-20% 0px -75% 0px" });
+    links.forEach((link) => watch.observe(document.getElementById(link.hash.slice(1))));
   });
 
   /* The story of a probe. */
@@ -348,5 +368,10 @@
   }
 
   /* Paper has no clicks. */
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    unfolded.forEach((one) => { one.open = true; });
+  });
+  addEventListener("afterprint", () => unfolded.forEach((one) => { one.open = false; }));
 })();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::matrix::look;
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{Coverage, RuleHits};
@@ -126,12 +125,9 @@ struct Story {
     title: String,
     technique: &'static str,
     nmap: &'static str,
-    family: Family,
-    ports: String,
     /// The port of the probe that is shown, when the cell stands for several.
     shown: Option<Port>,
     state: Option<PortState>,
-    look: &'static str,
     reason: Option<String>,
     outcome: Option<Outcome>,
     expected: String,
@@ -205,11 +201,8 @@ impl Stories {
             title: title(port, technique, family, ports, count),
             technique: technique.name(),
             nmap: technique.profile().nmap,
-            family,
-            ports: ports.to_owned(),
             shown: shown.filter(|_| count > 1 || probe.is_some_and(|probe| probe.ports.is_some())),
             state: facts.state(),
-            look: look(facts.state()),
             reason: probe.map(reason),
             outcome: facts.outcome(),
             expected: check.map(|check| check.expected.to_string()).unwrap_or_default(),

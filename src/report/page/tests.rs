@@ -1,6 +1,161 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use askama::filters::Escaper;
 
 use super::*;
+use crate::check::{Check, Findings as Facts};
+use crate::coverage::{Coverage, RuleHits};
+use crate::error::Source;
+use crate::frame::{Direction, Frame, Part as FramePart};
+use crate::lab::{LinkMode, Weather};
+use crate::net::{Family, Protocol};
+use crate::observation::LogRecord;
+use crate::path::{Fate, Path, Step, StepVerdict};
+use crate::port::Port;
+use crate::report::{Host, ProbeRecord};
+use crate::scan::{PortState, Reason, Technique};
+use crate::scenario::Subject;
+
+/// As many as the longest scan has.
+const PROBES: u16 = 10_000;
+
+const RULES: usize = 2_000;
+
+/// Every port has a rule, a log line, and a mismatch of its own.
+fn large() -> Report {
+    let environment = Environment {
+        kernel: "6.1".to_owned(),
+        iptables: "1.8.9".to_owned(),
+        backend: Backend::Nft,
+        capture: Capture::Kmsg,
+        link: LinkMode::Tun,
+        sysctls: Weather::default(),
+    };
+    let rules: Vec<RuleHits> = (1..=RULES).map(rule).collect();
+    let text: String = rules.iter().map(|rule| format!("{}\n", rule.text)).collect();
+    let scenario = Scenario {
+        name: "large".to_owned(),
+        file: "large.toml".to_owned(),
+        outcome: Outcome::Mismatched,
+        host: Host { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: vec![] },
+        rulesets: vec![(
+            Family::Ipv4,
+            Source { name: "large.v4".into(), text: format!("*filter\n{text}COMMIT\n").into() },
+        )],
+        checks: (1..=PROBES).flat_map(|port| [check(port, None), check(port, Some(20))]).collect(),
+        coverage: vec![Coverage { file: "large.v4".into(), family: Family::Ipv4, rules }],
+    };
+    let scenarios = vec![scenario];
+    let summary = Some(Summary::of(&scenarios));
+    let probes = (1..=PROBES).map(probe).collect();
+    Report { summary, probes, scenarios: Some(scenarios), ..Report::empty(environment) }
+}
+
+fn rule(number: usize) -> RuleHits {
+    RuleHits {
+        table: "filter".to_owned(),
+        chain: "INPUT".to_owned(),
+        rule: number,
+        line: number + 1,
+        text: format!("-A INPUT -p tcp -m tcp --dport {number} -j LOG --log-prefix \"{number}: \""),
+        hits: 1,
+    }
+}
+
+fn check(port: u16, burst_of: Option<u32>) -> Check {
+    let state = |state| Facts { state: Some(state), ..Facts::default() };
+    Check {
+        line: None,
+        subject: Subject::Scan(Technique::Syn),
+        port: Some(Port(port)),
+        family: Some(Family::Ipv4),
+        burst_of,
+        expected: state(PortState::Open),
+        observed: Some(state(PortState::Filtered)),
+        outcome: Outcome::Mismatched,
+        why: format!("{port} is filtered"),
+        explanation: None,
+    }
+}
+
+fn probe(port: u16) -> ProbeRecord {
+    let RuleHits { table, chain, rule, line, text, .. } = rule(usize::from(port) % RULES + 1);
+    let step = Step {
+        table,
+        chain,
+        rule: Some(rule),
+        line: Some(line),
+        text,
+        verdict: StepVerdict::Drop,
+        log_prefix: None,
+        rate: None,
+    };
+    let path = Arc::new(Path { steps: vec![step], conntrack: None, fate: Fate::Dropped });
+    let frame = Frame { at: Duration::ZERO, direction: Direction::In, bytes: vec![0x45; 60], part: FramePart::Probe };
+    ProbeRecord {
+        scenario: Some("large.toml".to_owned()),
+        family: Family::Ipv4,
+        scan: Technique::Syn,
+        protocol: Protocol::Tcp,
+        port: Some(Port(port)),
+        ports: None,
+        state: PortState::Filtered,
+        reason: Reason::NoResponse,
+        reason_ttl: None,
+        reason_ip: None,
+        log: vec![LogRecord { prefix: format!("{port}: "), line: format!("{port}: IN=eth0 OUT= LEN=44") }],
+        followup: vec![],
+        connection: None,
+        path: Some(path),
+        answer_path: None,
+        conntrack: None,
+        verdict: None,
+        decoys: vec![],
+        frames: vec![frame; 40],
+    }
+}
+
+/// What grows with the run is bounded, and says how much of it is left out.
+#[test]
+fn a_large_run_is_a_page_that_a_browser_opens() {
+    let page = page(&large());
+    assert!(page.len() < 4 << 20, "{} bytes", page.len());
+    for words in [
+        "9800 more rows are not shown here; the JSON report has them all.",
+        "9800 more are not shown here; the JSON report has them all.",
+        "9000 more rows are not shown here; the JSON report has them all.",
+        "2 more lines are not shown here; the file has them all.",
+        "\"more_frames\":28",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+/// Ports that are alike share a row, whose name does not grow with them.
+#[test]
+fn a_row_of_many_ports_has_a_short_name() {
+    let mut report = large();
+    report.scenarios = None;
+    report.probes.retain(|probe| probe.port.is_some_and(|port| port.0 % 2 == 0));
+    let path = report.probes[0].path.clone();
+    for probe in &mut report.probes {
+        probe.path.clone_from(&path);
+        probe.log.clear();
+    }
+    let page = page(&report);
+    assert!(page.contains("<th scope=\"row\">2, 4, 6, ") && page.contains("48, and 4976 more</th>"), "the row");
+    assert!(page.len() < 64 << 10, "{} bytes", page.len());
+}
+
+#[test]
+fn equal_reports_are_equal_pages() {
+    let report = large();
+    let (one, mut other) = (page(&report), report.clone());
+    assert!(one == page(&report), "the same bytes");
+    other.probes[0].reason_ttl = Some(63);
+    assert!(one != page(&other), "a hop is noticed");
+}
 
 #[test]
 fn no_text_is_markup_and_nothing_steers() {
