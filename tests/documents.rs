@@ -12,9 +12,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{PoisonError, RwLock};
 use std::thread;
 
+#[path = "support/binary.rs"]
+mod binary;
+
+use binary::{have_the_machine_alone, share_the_machine};
 use scanlab::net::Protocol;
 use scanlab::scan::Technique;
 
@@ -85,10 +88,6 @@ fn shown<'a>(block: &Block<'a>) -> Vec<Shown<'a>> {
     all
 }
 
-/// A self-test fills the table of conntrack, which the kernel walks for every namespace that goes: beside other labs it takes
-/// minutes, and alone it takes seconds.
-static SELFTESTS: RwLock<()> = RwLock::new(());
-
 /// A session of a shell in one folder.
 struct Session<'a> {
     folder: &'a Path,
@@ -98,9 +97,11 @@ struct Session<'a> {
 impl Session<'_> {
     /// What the command prints: the result, and then the talk.
     fn run(&mut self, command: &str) -> String {
-        let is_selftest = command.contains("selftest");
-        let _alone = is_selftest.then(|| SELFTESTS.write().unwrap_or_else(PoisonError::into_inner));
-        let _beside = (!is_selftest).then(|| SELFTESTS.read().unwrap_or_else(PoisonError::into_inner));
+        // A self-test fills the table of conntrack: beside other labs it takes minutes, and alone it takes seconds.
+        let _machine = match command.contains("selftest") {
+            true => have_the_machine_alone(),
+            false => share_the_machine(),
+        };
         let output = Command::new("sh")
             .args(["-c", &format!("(exit {}); {command}", self.status)])
             .current_dir(self.folder)

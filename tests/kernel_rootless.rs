@@ -12,7 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use binary::{Ended, ended, share_the_machine};
+use binary::{Ended, ended, have_the_machine_alone, share_the_machine};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -112,7 +112,7 @@ fn mutants_end_as_they_do_for_root() {
 
 #[test]
 fn the_instrument_notices_its_faults() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let arguments = ["selftest", "--format", "json"];
     let user = run(home().as_user(Tun::ForEverybody, &arguments));
     let root = run(home().as_root(&[&arguments[..], &["--capture", "nflog"]].concat()));

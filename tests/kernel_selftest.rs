@@ -6,7 +6,7 @@ mod binary;
 use std::fs;
 use std::process::Command;
 
-use binary::{Ended, ended, share_the_machine};
+use binary::{Ended, ended, have_the_machine_alone};
 use scanlab::error::Error;
 use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, LinkMode, Sabotage, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName};
@@ -38,7 +38,7 @@ fn selftest(arguments: &[&str]) -> Ended {
 
 #[test]
 fn every_fault_is_caught_or_changes_no_verdict() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let equipments = [
         ("nft", "kmsg", "tap"),
         ("legacy", "kmsg", "tap"),
@@ -61,7 +61,7 @@ fn every_fault_is_caught_or_changes_no_verdict() {
 
 #[test]
 fn the_table_fits_a_terminal_and_the_machine_is_as_before() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let before = conntrack_count();
     let ended = selftest(&[]);
     assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
@@ -105,7 +105,7 @@ fn syn() -> Probe {
 
 #[test]
 fn each_fault_is_really_planted_and_met() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let all = |flavour, link| Fault::ALL.map(|fault| ((flavour, link), fault));
     let of_nft = [all(Flavour::Nft, LinkMode::Tap), all(Flavour::Nft, LinkMode::Tun)].concat();
     let of_legacy = [((Flavour::Legacy, LinkMode::Tap), Fault::LostTrace)];
@@ -137,7 +137,7 @@ fn assert_ends_in(found: &Result<Vec<Observation>, Error>, words: &str) {
 /// Nothing is sent, so nothing is forged: a right ending that proves nothing.
 #[test]
 fn a_fault_that_the_instrument_never_met_is_not_planted() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let sabotage = Sabotage::new(Fault::StaleReply);
     let found = lab_with((Flavour::Auto, LinkMode::Tap), &sabotage, &[]).expect("an idle lab stands");
     assert!(found.is_empty());
