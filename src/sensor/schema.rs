@@ -44,7 +44,7 @@ pub struct SensorShape {
     /// How often each LOG rule logs: 5/min with a burst of 5 unless said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitShape>,
-    /// What every log prefix starts with, a blank at its end: "<IPT> " unless said otherwise.
+    /// What every log prefix starts with, a blank at its end: `"<IPT> "` unless said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 29), regex(pattern = "^[^-].* $|^ $"))]
     prefix: Option<String>,
