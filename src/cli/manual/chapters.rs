@@ -163,7 +163,7 @@ pub const CHAPTERS: [Chapter; 16] = [
             Example {
                 purpose: "What would change for a packet?",
                 command: "sed 's/--dport 22/--dport 23/' ssh.v4 > new.v4\n\
-                          scanlab diff ssh.v4 new.v4 || echo 'look twice'",
+                          scanlab diff ssh.v4 new.v4",
             },
             Example {
                 purpose: "Both families of two folders, for a program to read",
