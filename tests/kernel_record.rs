@@ -158,6 +158,23 @@ fn what_cannot_be_recorded_or_compared_is_told_with_a_hint() {
     insta::assert_snapshot!(all.concat());
 }
 
+/// Found in review: the rows of packets were missing, and nothing said so.
+#[test]
+fn a_recording_that_is_not_whole_says_so() {
+    let _machine = share_the_machine();
+    let rule = |number: u32| format!("-A INPUT -s 10.0.{number}.0/24 -p tcp --dport {} -j ACCEPT\n", 1000 + 9 * number);
+    let many = format!("*filter\n:INPUT DROP [0:0]\n{}COMMIT\n", (0..50).map(rule).collect::<String>());
+    let lists = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m recent --set --name seen -j ACCEPT\nCOMMIT\n";
+    let whole = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n";
+    let folder = folder_with(&[("many.v4", &many), ("lists.v4", lists), ("whole.v4", whole)]);
+    let says_so = |file: &str| {
+        let recorded = scanlab(folder.path(), &["record", "--rules", file]);
+        assert_eq!(recorded.status, Some(0), "{}", recorded.stderr);
+        recorded.stdout.contains("# THIS IS NOT ALL: the ")
+    };
+    assert_eq!(["many.v4", "lists.v4", "whole.v4"].map(says_so), [true, true, false]);
+}
+
 #[test]
 fn rulesets_that_only_read_differently_are_told_apart_by_no_packet() {
     let _machine = share_the_machine();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::facts::{Doing, Effect, Facts};
 use super::rows::{self, PacketRow, ScanRow, Topic};
-use super::{NamedRuleset, Recorded};
+use super::{Gap, NamedRuleset, Recorded};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::port::{Port, PortSet};
 use crate::rate::Rate;
@@ -22,10 +22,10 @@ const NAMED: usize = 8;
 
 /// The scenario.
 pub fn scenario(recorded: &Recorded) -> String {
-    let Recorded { rulesets, host, facts, known, left_out } = recorded;
+    let Recorded { rulesets, host, facts, known, left_out, gap } = recorded;
     let families: Vec<Family> = rulesets.iter().map(|ruleset| ruleset.family).collect();
     let text = Text { rulesets, families: &families, text: String::new() };
-    text.head().host(host).scans(facts).rates(facts).packets(facts).known(known).left_out(left_out)
+    text.head(*gap).host(host).scans(facts).rates(facts).packets(facts).known(known).left_out(left_out)
 }
 
 struct Text<'a> {
@@ -35,7 +35,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn head(mut self) -> Self {
+    fn head(mut self, gap: Option<Gap>) -> Self {
         let names: Vec<String> = self.rulesets.iter().map(NamedRuleset::short).collect();
         let does = if names.len() == 1 { "does what it did" } else { "do what they did" };
         self.line(
@@ -47,6 +47,19 @@ impl Text<'_> {
         self.line(
             "# follow. Ports are those that rules name, with their neighbours: between two, no rule tells ports apart.",
         );
+        match gap {
+            None => {}
+            Some(Gap::TooMany) => {
+                self.line("#");
+                self.line("# THIS IS NOT ALL: the ports, addresses and flags that the rules name combine to more packets than are");
+                self.line("# sent. What the rules do to packets from other addresses, or to other protocols, may be missing below.");
+            }
+            Some(Gap::Lists) => {
+                self.line("#");
+                self.line("# THIS IS NOT ALL: the rules keep lists of what they have seen (recent, hashlimit), so that only scans are");
+                self.line("# recorded.");
+            }
+        }
         let title = format!("{} {does} when this was recorded", names.join(" and "));
         self.line(&format!("title = {}\n\n[ruleset]", quoted(&title)));
         for ruleset in self.rulesets {

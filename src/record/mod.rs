@@ -81,6 +81,23 @@ struct Recorded<'a> {
     facts: &'a Facts,
     known: BTreeSet<&'static str>,
     left_out: BTreeSet<String>,
+    gap: Option<Gap>,
+}
+
+/// Why packets that the rules tell apart were not all asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// Their ports, addresses and flags combine to more packets than a sweep has.
+    TooMany,
+    /// The rules keep lists of what was seen (`recent`, `hashlimit`), so that a sweep would tell of itself.
+    Lists,
+}
+
+/// What is asked about.
+struct Questions {
+    ports: PortSet,
+    packets: BTreeSet<Packet>,
+    gap: Option<Gap>,
 }
 
 /// So many times survivors are asked about.
@@ -92,8 +109,8 @@ const ROUNDS: usize = 4;
 /// A ruleset that is refused, and everything that keeps a lab from measuring.
 pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> Result<String> {
     let recorder = Recorder { recording: Arc::new(recording), settings, workforce: Workforce::new(settings.jobs) };
-    let (ports, mut packets) = recorder.questions().await?;
-    let mut text = recorder.written(&ports, &packets).await?;
+    let mut questions = recorder.questions().await?;
+    let mut text = recorder.written(&questions).await?;
     let Depth::Thorough(progress) = depth else { return Ok(text) };
     for _ in 0..ROUNDS {
         let scenario = recorder.recording.read(&text)?;
@@ -103,11 +120,11 @@ pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> 
             _ => None,
         });
         let more = recorder.recording.packets_of(survivors)?;
-        if more.is_subset(&packets) {
+        if more.is_subset(&questions.packets) {
             break;
         }
-        packets.extend(more);
-        text = recorder.written(&ports, &packets).await?;
+        questions.packets.extend(more);
+        text = recorder.written(&questions).await?;
     }
     Ok(text)
 }
@@ -177,7 +194,7 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     /// The ports and the packets to ask about.
-    async fn questions(&self) -> Result<(PortSet, BTreeSet<Packet>)> {
+    async fn questions(&self) -> Result<Questions> {
         let host = &self.recording.host;
         let listings = self.recording.listings();
         let plans: Vec<Plan> = listings.iter().map(|listing| Plan::of(listing, &host.addresses)).collect();
@@ -186,27 +203,27 @@ impl Recorder<'_> {
         let stand_in = Plan::stand_in(plans.iter(), &host.listen);
         let job = Arc::new(Job::new(self.recording.scenario(Vec::new()), self.settings)?);
         if job.plan.keeps_lists {
-            // Lists of what was seen outlive a packet: a sweep would tell of itself.
-            return Ok((ports, BTreeSet::new()));
+            return Ok(Questions { ports, packets: BTreeSet::new(), gap: Some(Gap::Lists) });
         }
         let (interface, addresses) = (host.interface.as_str().to_owned(), host.addresses);
         let scanned_ports = ports.clone();
         let of_family = move |family: Family| {
             let swept = sweep(&job, family)?;
             let scanned = Scanned { interface: &interface, addresses: &addresses, ports: &scanned_ports, stand_in };
-            Ok(choose::packets(&swept, &scanned))
+            Ok((choose::packets(&swept, &scanned), swept.plan.is_complete))
         };
-        let packets = self.workforce.map(self.recording.families(), of_family).await?;
-        Ok((ports, packets.into_iter().flatten().collect()))
+        let found = self.workforce.map(self.recording.families(), of_family).await?;
+        let gap = found.iter().any(|(_, is_complete)| !is_complete).then_some(Gap::TooMany);
+        Ok(Questions { ports, packets: found.into_iter().flat_map(|(packets, _)| packets).collect(), gap })
     }
 
     /// The text of what is measured, proved by a run of it.
-    async fn written(&self, ports: &PortSet, packets: &BTreeSet<Packet>) -> Result<String> {
-        let mut facts = self.measured(ports, packets).await?;
+    async fn written(&self, questions: &Questions) -> Result<String> {
+        let mut facts = self.measured(questions).await?;
         let mut known = BTreeSet::new();
         let mut left_out = BTreeSet::new();
         for _ in 0..ROUNDS {
-            let text = self.text(&facts, known.clone(), left_out.clone());
+            let text = self.text(&facts, known.clone(), left_out.clone(), questions.gap);
             let wrong = self.wrong(&text).await?;
             if wrong.is_empty() {
                 return Ok(text);
@@ -217,12 +234,18 @@ impl Recorder<'_> {
         Err(CannotMeasure::Disagreement(format!("the ruleset cannot be recorded: {evidence}")).into())
     }
 
-    fn text(&self, facts: &Facts, known: BTreeSet<&'static str>, left_out: BTreeSet<String>) -> String {
+    fn text(
+        &self,
+        facts: &Facts,
+        known: BTreeSet<&'static str>,
+        left_out: BTreeSet<String>,
+        gap: Option<Gap>,
+    ) -> String {
         let Recording { rulesets, host, .. } = &*self.recording;
-        emit::scenario(&Recorded { rulesets, host, facts, known, left_out })
+        emit::scenario(&Recorded { rulesets, host, facts, known, left_out, gap })
     }
 
-    async fn measured(&self, ports: &PortSet, packets: &BTreeSet<Packet>) -> Result<Facts> {
+    async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<Facts> {
         let asked = self.recording.scenario(asked(&self.recording.families(), ports, packets));
         let job = Arc::new(Job::new(asked, self.settings)?);
         let found = self.workforce.perform(&[job]).await?.remove(0);
