@@ -108,6 +108,37 @@ impl<'a> Header<'a> {
         be16(self.field(name, 2, |bytes| hex(be16(bytes, 0).unwrap_or_default()))?, 0)
     }
 
+    /// Options up to the header's byte number `len`, as IPv4 (RFC 791, section 3.1) and TCP (RFC 9293, section 3.2) have them:
+    /// kind 0 ends them, kind 1 is nothing and is called `nothing`, and every other has a length, which counts kind and length
+    /// as well. `show` names and tells one by its kind and all of its bytes.
+    pub fn options(
+        &mut self,
+        len: usize,
+        nothing: &'static str,
+        show: impl Fn(u8, &[u8]) -> (&'static str, String),
+    ) -> Option<()> {
+        while !self.is_read_up_to(len) {
+            let kind = self.peek(1)?[0];
+            if kind < 2 {
+                let name = if kind == 0 { "Option: End of Option List" } else { nothing };
+                self.field(name, 1, |bytes| bytes[0].to_string())?;
+                if kind == 0 {
+                    self.up_to("Padding", len);
+                }
+                continue;
+            }
+            let left = len.saturating_sub(self.len());
+            let length = usize::from(self.peek(2)?[1]);
+            if length < 2 || length > left {
+                self.up_to("Option: malformed", len);
+                return Some(());
+            }
+            let (name, value) = show(kind, self.peek(length)?);
+            self.field(name, length, |_| value)?;
+        }
+        Some(())
+    }
+
     /// The last field means this.
     pub fn note(&mut self, note: impl Into<String>) {
         if let Some(last) = self.fields.last_mut() {

@@ -28,7 +28,7 @@ pub fn read(header: &mut Header<'_>) -> Option<Then> {
     header.note(checksum::judge(whole, 10));
     let source = ipv4(header.field("Source Address", 4, show_address)?, 0)?;
     let destination = ipv4(header.field("Destination Address", 4, show_address)?, 0)?;
-    read_options(header, len)?;
+    header.options(len, "Option: No Operation", |kind, option| (option_name(kind), data(option)))?;
     let end = header.start() + total.max(header.len());
     let pseudo = Pseudo { source, destination, end, is_fragment: fragment != Fragment::Whole };
     let next = if fragment == Fragment::Later { Next::Fragment } else { Next::transport(protocol, pseudo) };
@@ -72,28 +72,6 @@ fn read_fragment(header: &mut Header<'_>) -> Option<Fragment> {
 }
 
 /// The options (RFC 791, section 3.1; RFC 2113 for the router alert).
-fn read_options(header: &mut Header<'_>, len: usize) -> Option<()> {
-    while !header.is_read_up_to(len) {
-        let kind = header.peek(1)?[0];
-        if kind < 2 {
-            let name = if kind == 0 { "Option: End of Option List" } else { "Option: No Operation" };
-            header.field(name, 1, |bytes| bytes[0].to_string())?;
-            if kind == 0 {
-                header.up_to("Padding", len);
-            }
-            continue;
-        }
-        let left = len.saturating_sub(header.len());
-        let length = usize::from(header.peek(2)?[1]);
-        if length < 2 || length > left {
-            header.up_to("Option: malformed", len);
-            return Some(());
-        }
-        header.field(option_name(kind), length, data)?;
-    }
-    Some(())
-}
-
 fn option_name(kind: u8) -> &'static str {
     match kind {
         7 => "Option: Record Route",

@@ -38,7 +38,7 @@ pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
         header.note(note);
     }
     header.u16("Urgent Pointer")?;
-    read_options(header, len)?;
+    header.options(len, "Option: No-Operation", |kind, option| option_of(kind, &option[2..]))?;
     Some(Then { next: Next::Payload, end: header.end() })
 }
 
@@ -62,30 +62,6 @@ fn names(octet: u8) -> String {
     let set: Vec<&str> = bits.filter(|(bit, _)| octet >> bit & 1 == 1).map(|(_, (name, _))| *name).collect();
     debug_assert_eq!(set.concat(), TcpFlagsOctet(octet).to_string());
     if set.is_empty() { "none set".to_owned() } else { set.join(", ") }
-}
-
-fn read_options(header: &mut Header<'_>, len: usize) -> Option<()> {
-    while !header.is_read_up_to(len) {
-        let kind = header.peek(1)?[0];
-        if kind < 2 {
-            let name = if kind == 0 { "Option: End of Option List" } else { "Option: No-Operation" };
-            header.field(name, 1, |bytes| bytes[0].to_string())?;
-            if kind == 0 {
-                header.up_to("Padding", len);
-            }
-            continue;
-        }
-        let left = len.saturating_sub(header.len());
-        let length = usize::from(header.peek(2)?[1]);
-        if length < 2 || length > left {
-            header.up_to("Option: malformed", len);
-            return Some(());
-        }
-        let option = header.peek(length)?;
-        let (name, value) = option_of(kind, &option[2..]);
-        header.field(name, length, |_| value)?;
-    }
-    Some(())
 }
 
 fn option_of(kind: u8, value: &[u8]) -> (&'static str, String) {
