@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::attribution::{Batch, Cause, Ports};
 use super::link::Link;
 use super::log_source::{LogSource, Turn};
-use super::paths::{Direction, Paths, Traced};
+use super::paths::{Paths, Traced};
 use super::services::Services;
 use super::witnesses;
 use crate::error::Result;
+use crate::frame::Direction;
 use crate::frame::Part;
 use crate::net::Protocol;
 use crate::observation::{Connection, LogRecord, Observation};
@@ -163,16 +164,18 @@ impl<'a> Ledger<'a> {
     fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
-        link.tape.claim(index, if self.decides(index, reply) { Part::Answer } else { Part::Followup });
         if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
+            link.tape.claim(index, Part::Answer);
             self.observed[index].verdict = scan::no_response(probe.technique);
             self.decide(index, reply);
             return Ok(());
         }
         if !probe.is_answered_by(reply) {
+            link.tape.claim(index, Part::Followup);
             return Ok(());
         }
-        self.answered.insert(index);
+        let is_first = self.answered.insert(index);
+        link.tape.claim(index, if is_first { Part::Answer } else { Part::Followup });
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
@@ -187,13 +190,6 @@ impl<'a> Ledger<'a> {
         }
         self.greeting.entry(index).or_default().extend(&segment.payload);
         Ok(())
-    }
-
-    /// Whether the port state will be what this reply says.
-    fn decides(&self, index: usize, reply: &Reply) -> bool {
-        let probe = &self.probes[index];
-        let is_first = probe.is_answered_by(reply) && !self.answered.contains(&index);
-        is_first || self.shaking_hands == Some(index) && probe.is_refused_later_by(reply)
     }
 
     fn decide(&mut self, index: usize, reply: &Reply) {
