@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::conntrack::ConntrackState;
 use crate::dissect::{Layer, LinkKind, dissect};
 use crate::error::{Result, Source};
+use crate::frame::Direction;
 use crate::frame::{Frame, Part};
 use crate::iptables_save::Listing;
 use crate::lab::{Blueprint, Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
@@ -25,7 +26,6 @@ use crate::port::Port;
 use crate::probe::Probe;
 use crate::scan::{Technique, Verdict};
 use crate::sensor::{Host, Sensor};
-use crate::sweep::Direction;
 
 pub use doctrine::{Doctrine, Promise, of as doctrine};
 pub use logged::{LoggedField, LoggedLine};

@@ -5,12 +5,13 @@
 
 use super::{check, not_run};
 use crate::check::{Check, Findings, Outcome};
+use crate::frame::Direction;
 use crate::iptables_save::Content;
 use crate::path::Fate;
 use crate::plan::PacketCell;
 use crate::scan::FilterVerdict;
 use crate::scenario::Subject;
-use crate::sweep::{Direction, Response};
+use crate::sweep::Response;
 
 /// One packet. Over loopback it is seen twice: the last that is seen of it counts.
 pub fn packet(cell: &PacketCell, response: &Response) -> Check {

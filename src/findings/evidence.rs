@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::conntrack::ConntrackState;
+use crate::frame::Direction;
 use crate::iptables_save::{Listing, Packet};
 use crate::net::InterfaceName;
 use crate::path::Path;
-use crate::sweep::{Direction, Journey, Response};
+use crate::sweep::{Journey, Response};
 
 /// What was seen of one ruleset.
 #[derive(Debug)]

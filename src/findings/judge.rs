@@ -4,9 +4,9 @@ use super::evidence::{Evidence, Witnessed, as_seen_in};
 use super::reason;
 use super::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
 use crate::conntrack::ConntrackState;
+use crate::frame::Direction;
 use crate::iptables_save::{Answer, Clause, Match, Rule};
 use crate::path::{Step, StepVerdict};
-use crate::sweep::Direction;
 
 /// A rule and where it stands.
 #[derive(Debug, Clone, Copy)]

@@ -14,8 +14,8 @@ use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_
 use crate::canary;
 use crate::conntrack::ConntrackState;
 use crate::error::{Doing, Result};
+use crate::frame::Direction;
 use crate::net::Family;
-use crate::sweep::Direction;
 
 /// Its name.
 pub const NAME: &str = "scanlab";

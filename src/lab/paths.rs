@@ -13,8 +13,8 @@ use super::trace::{Code, Event, Tracer, lost};
 use super::x_trace::XTracer;
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
+use crate::frame::Direction;
 use crate::path::{Fate, Path, Step, StepVerdict};
-pub use crate::sweep::Direction;
 
 /// Who tells what the rules do.
 pub enum Witness {

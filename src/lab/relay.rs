@@ -33,10 +33,10 @@ use super::tool::{Stop, Tool, ToolCommand};
 use super::tool_side::{self, ToolEnd, ToolSetup};
 use super::{Lab, PROBER_MAC};
 use crate::error::{CannotMeasure, Doing, Result};
+use crate::frame::Direction;
 use crate::glance::Glance;
 use crate::log_line::LogLine;
 use crate::relayed::{Frame, Relayed, ToolStatus};
-use crate::sweep::Direction;
 use pnet_packet::tcp::TcpFlags;
 
 /// Frames of the tool between two fences; then another lab may have its turn.

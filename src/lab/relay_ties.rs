@@ -10,6 +10,7 @@ use super::paths::Traced;
 use super::sighting::Sighting;
 use super::sweep_log::carries;
 use crate::error::{CannotMeasure, Result};
+use crate::frame::Direction;
 use crate::glance::{Glance, Kind};
 use crate::iptables_save::Content;
 use crate::log_line::{LogLine, Network};
@@ -17,7 +18,6 @@ use crate::observation::LogRecord;
 use crate::path::{Fate, Path};
 use crate::relayed::{Frame, HeldBack};
 use crate::scan::FilterVerdict;
-use crate::sweep::Direction;
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]

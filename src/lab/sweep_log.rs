@@ -87,9 +87,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::frame::Direction;
     use crate::net::{Addresses, Family};
     use crate::path::{Fate, Path, Step, StepVerdict};
-    use crate::sweep::{Direction, Journey, Packet};
+    use crate::sweep::{Journey, Packet};
 
     fn stimulus() -> Stimulus {
         let packet: Packet = "tcp FIN,PSH from 40001 to 22".parse().unwrap();

@@ -25,9 +25,9 @@ use super::trace::{Code, Event, Kind, lost};
 use super::x_tables::{Chain, Decision, HOOKS, Table};
 use crate::conntrack::ConntrackState;
 use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::frame::Direction;
 use crate::iptables_save::Content;
 use crate::net::Family;
-use crate::sweep::Direction;
 
 /// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).
 pub const TRACE_GROUP: u16 = 0;

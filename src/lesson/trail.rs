@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
+use crate::frame::Direction;
 use crate::iptables_save::{Answer, Clause, Content, Listing, Match, Packet, Rule, tcp_flag_names};
 use crate::net::Protocol;
 use crate::path::{Path, Step};
 use crate::probe::Probe;
-use crate::sweep::Direction;
 
 /// A rule or a policy that a packet met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 
 use crate::error::Result;
+use crate::frame::Direction;
 use crate::iptables_save::{Limit, Listing};
 use crate::lab::{Lab, Limits};
 use crate::path::{Fate, Path, Step};
-use crate::sweep::{Direction, Journey, Plan, Response, Stimulus};
+use crate::sweep::{Journey, Plan, Response, Stimulus};
 
 /// What was sent, and what came of each.
 #[derive(Debug, Clone, Default, PartialEq)]

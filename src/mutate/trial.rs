@@ -12,6 +12,7 @@ use super::{Fate, Sweeps};
 use crate::check::{Check, Outcome};
 use crate::compare;
 use crate::error::{Error, Result, Source};
+use crate::frame::Direction;
 use crate::iptables_save::{Content, Limit, Listing, Packet};
 use crate::lab::{Lab, Limits};
 use crate::mutant::Mutant;
@@ -22,7 +23,7 @@ use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
 use crate::scenario::quoted;
-use crate::sweep::{Direction, Journey, Lead, Plan, Sender, Stimulus};
+use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus};
 
 /// What a lab with the mutant has shown.
 enum Shown {

@@ -1,8 +1,8 @@
 //! A ruleset read against a packet, rule by rule: only to choose what is worth sending. What is recorded is measured.
 
+use crate::frame::Direction;
 use crate::iptables_save::{Answer, Chain, Clause, Listing, Match, Packet, Rule};
 use crate::path::Fate;
-use crate::sweep::Direction;
 
 /// What becomes of a packet, as far as reading tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

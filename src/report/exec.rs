@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Environment, Host, SCHEMA};
 use crate::conntrack::ConntrackState;
+use crate::frame::Direction;
 use crate::glance::{Glance, Kind};
 use crate::net::Family;
 use crate::observation::LogRecord;
@@ -16,7 +17,6 @@ use crate::path::{Fate, Path, Step};
 use crate::port::{Port, PortSet};
 use crate::relayed::{Frame, Relayed, ToolStatus};
 use crate::scan::FilterVerdict;
-use crate::sweep::Direction;
 use pnet_packet::tcp::TcpFlags;
 
 /// A report of `exec`, as the JSON shows it.

@@ -13,13 +13,12 @@ mod text;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::frame::Frame;
+use crate::frame::{Direction, Frame};
 use crate::iptables_save::{self, Content};
 use crate::net::Family;
 use crate::path::Path;
 use crate::port::Port;
 
-pub use crate::frame::Direction;
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan};

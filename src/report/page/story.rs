@@ -11,6 +11,7 @@ use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
 use crate::coverage::{Coverage, RuleHits};
 use crate::dissect::{Field, LinkKind, dissect};
+use crate::frame::Direction;
 use crate::frame::{Frame, Part};
 use crate::glance::Glance;
 use crate::lab::LinkMode;
@@ -20,7 +21,6 @@ use crate::path::{Fate, Path, Step};
 use crate::port::Port;
 use crate::report::ProbeRecord;
 use crate::scan::{PortState, Technique};
-use crate::sweep::Direction;
 
 /// What is known of a cell.
 #[derive(Debug, Clone, Copy, Default)]
