@@ -79,10 +79,12 @@ impl<'a> Header<'a> {
         self.at = (self.at + len).min(self.end);
     }
 
-    /// A field of so many bytes.
+    /// A field of so many bytes. What has a length of 0, as an address in a broken ARP packet may, is no field.
     pub fn field(&mut self, name: &'static str, len: usize, show: impl FnOnce(&[u8]) -> String) -> Option<&'a [u8]> {
         let bytes = self.peek(len)?;
-        self.bits(name, len, show(bytes));
+        if len > 0 {
+            self.bits(name, len, show(bytes));
+        }
         self.skip(len);
         Some(bytes)
     }

@@ -118,6 +118,17 @@ proptest! {
     }
 }
 
+/// Found in CI by the test above.
+#[test]
+fn an_address_without_length_is_no_field() {
+    let mut frame = samples()[1].clone();
+    let lengths = 14 + 4;
+    frame[lengths..][..2].fill(0);
+    let layers = dissect(&frame, LinkKind::Ethernet);
+    assert_sound(&frame, &layers);
+    assert_eq!(told(&layers, "ARP", "Sender Protocol Address"), None, "{layers:#?}");
+}
+
 const CONTROL: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
 
 fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
