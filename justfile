@@ -10,6 +10,10 @@ setup:
 ci:
     .ci/run
 
+# What CI tries with fixed seeds, with others, for so many minutes (as root)
+soak MINUTES="10":
+    .ci/soak {{ MINUTES }}
+
 # The tests (as root: those of the kernel too)
 test *ARGS:
     cargo test --locked {{ ARGS }}
