@@ -189,6 +189,16 @@ fn every_planted_fault_turns_its_answer_red() {
             Some(line.replace(at, &format!("{limit} {at}")))
         });
     }
+    // What one moment decides: it is so today, and was not before 2020; it was so before 2020, and is not today.
+    desk.changed("rules.v4", "today.v4", |line| {
+        let is_ssh = line.contains("--dport 32232");
+        Some(if is_ssh { line.replace("-j ACCEPT", "-m time --datestart 2020-01-01 -j ACCEPT") } else { line.into() })
+    });
+    desk.changed(
+        "rules.v4",
+        "once.v4",
+        first_rules("\n-A INPUT -p tcp --dport 8080 -m time --datestop 2020-01-01 -j ACCEPT"),
+    );
     desk.changed("rules.v4", "redirected.v4", |line| {
         let nat = "\n*nat\n-A PREROUTING -p tcp -m tcp --dport 32232 -j REDIRECT --to-ports 22\nCOMMIT";
         Some(format!("{line}{}", if line == "COMMIT" { nat } else { "" }))
@@ -210,17 +220,20 @@ fn every_planted_fault_turns_its_answer_red() {
         with_rules("limit.v4", "rules.v6").to_vec(),
         with_rules("hashlimit.v4", "rules.v6").to_vec(),
         with_rules("redirected.v4", "rules.v6").to_vec(),
+        with_rules("today.v4", "rules.v6").to_vec(),
+        with_rules("once.v4", "rules.v6").to_vec(),
     ];
     let (found, deny_all) = std::thread::scope(|scope| {
-        let (some, others) = checks.split_at(5);
+        let (some, others) = checks.split_at(6);
         let all = |checks: &[Vec<&str>]| checks.iter().map(|arguments| desk.check(arguments)).collect::<Vec<_>>();
         let some = scope.spawn(move || all(some));
         let others = all(others);
         let deny_all = desk.scanlab(&["check", "--sensor", "all.toml", "--rules", "all.v4"]);
         ([some.join().expect("checks"), others].concat(), deny_all)
     });
-    let found: [Said; 10] = found.try_into().unwrap_or_else(|_| panic!("one for each"));
-    let [no_ssh, dies_nft, dies_legacy, kills, only_v4, no_xmas, open, limit, hashlimit, redirected] = found;
+    let found: [Said; 12] = found.try_into().unwrap_or_else(|_| panic!("one for each"));
+    let [no_ssh, dies_nft, dies_legacy, kills, only_v4, no_xmas, open, limit, hashlimit, redirected, today, once] =
+        found;
 
     assert_eq!(
         (no_ssh.status, no_ssh.red()),
@@ -269,6 +282,13 @@ fn every_planted_fault_turns_its_answer_red() {
 
     let words = redirected.words();
     assert!(words.contains("32232 is refused, over IPv4") && words.contains("--dport 32232 -j REDIRECT"), "{words}");
+
+    assert_eq!((today.status, today.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", today.stdout);
+    let then = "gets no answer, over IPv4 (from 203.0.113.66); the rule is today.v4:";
+    assert!(today.words().contains(then) && today.words().contains("does not apply: -m time)"), "{}", today.stdout);
+    assert_eq!((once.status, once.red()), (Some(1), vec![UNASKED.to_owned()]), "{}", once.stdout);
+    let then = "TCP port 8080 over IPv4: let in, and the sensor serves nothing there (while once.v4:";
+    assert!(once.words().contains(then) && once.words().contains("applies: -m time)"), "{}", once.stdout);
 
     let words = deny_all.words();
     assert!(words.contains("other protocols over IPv4: ping let in, and the sensor denies all"), "{words}");

@@ -144,8 +144,7 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
             vendors: &vendors,
             ports: case.ports,
         };
-        let measured = predeploy::measure(&subject)?;
-        let answers = predeploy::answers(&subject, &measured, &checked);
+        let answers = predeploy::answers(&subject, &checked)?;
         let findings = match case.depth {
             Depth::Answers => None,
             Depth::Everything => Some(findings(&case.scenario, &equipment, &rulesets)?),

@@ -38,7 +38,7 @@ use crate::port::PortSet;
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
 pub use nflog::{Copy as NflogCopy, Groups};
-pub use rule::{LOG_PREFIX, Limit};
+pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
 pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;
 

@@ -26,9 +26,21 @@ impl Rule {
 
     /// The rule's text with `limit` (`-m limit --limit 1/day`) in the place of every rate limit; an empty one takes them away.
     pub fn with_limits(&self, limit: &str) -> String {
-        let matches = self.modules.iter().filter(|module| module.name == "limit").map(|module| (&module.span, limit));
-        let options = self.clauses.iter().filter(|clause| clause.module.as_deref() == Some("limit"));
-        let mut spans: Vec<(&Range<usize>, &str)> = matches.chain(options.map(|clause| (&clause.span, ""))).collect();
+        self.with_matches(&["limit"], limit)
+    }
+
+    /// The rule's text without the matches of these names, and all their options.
+    pub fn without_matches(&self, names: &[&str]) -> String {
+        self.with_matches(names, "")
+    }
+
+    /// `replacement` goes where each `-m NAME` is; the options go.
+    fn with_matches(&self, names: &[&str], replacement: &str) -> String {
+        let modules = self.modules.iter().filter(|module| names.contains(&module.name.as_str()));
+        let is_of = |clause: &&Clause| clause.module.as_deref().is_some_and(|module| names.contains(&module));
+        let options = self.clauses.iter().filter(is_of).map(|clause| (&clause.span, ""));
+        let mut spans: Vec<(&Range<usize>, &str)> =
+            modules.map(|module| (&module.span, replacement)).chain(options).collect();
         spans.sort_by_key(|(span, _)| span.start);
         spans.iter().rev().fold(self.text.clone(), |text, (span, with)| replace(&text, span, with))
     }
@@ -174,6 +186,13 @@ mod tests {
         assert_eq!(with(rule, ""), "-A INPUT -p tcp --dport 22 -j LOG");
         assert_eq!(with(rule, "-m limit"), "-A INPUT -p tcp -m limit --dport 22 -m limit -j LOG");
         assert_eq!(with("-A INPUT -j DROP", "-m limit"), "-A INPUT -j DROP");
+    }
+
+    #[test]
+    fn a_match_goes_with_all_its_options() {
+        let rule = "-A INPUT -p tcp -m time --timestart 08:00 --timestop 20:00 --kerneltz --dport 22 -m quota ! --quota 9 -j LOG";
+        assert_eq!(read(rule).without_matches(&["time", "quota"]), "-A INPUT -p tcp --dport 22 -j LOG");
+        assert_eq!(read(rule).without_matches(&["statistic"]), rule);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can be asked about a rule that has been read.
 
-use super::{Clause, Match, Rule, Target};
+use super::{Clause, Match, Module, Rule, Target};
 
 /// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,12 @@ impl Rule {
         module || self.target.as_ref().is_some_and(|target| CONNTRACK_TARGETS.contains(&target.name.as_str()))
     }
 
+    /// The matches by which the same packet may be taken at one moment, and not at another ([`OF_THE_MOMENT`]). A rate
+    /// limit is none of them: it recovers.
+    pub fn of_the_moment(&self) -> impl Iterator<Item = &Module> {
+        self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str()))
+    }
+
     /// Whether both ask for the same and do the same, however they are written; that is what `-D` goes by. What every
     /// rule can ask has no order, what modules ask has.
     pub fn says_the_same(&self, other: &Rule) -> bool {
@@ -127,6 +133,10 @@ impl Target {
         self.options.iter().find(|(name, _)| name == option).map(|(_, argument)| argument.as_str())
     }
 }
+
+/// iptables-extensions(8): by the clock (`time`), as long as so many bytes have not passed (`quota`), by chance or every so
+/// many packets (`statistic`), by what a connection has carried so far (`connbytes`).
+pub const OF_THE_MOMENT: [&str; 4] = ["time", "quota", "statistic", "connbytes"];
 
 const TERMINAL: &[&str] = &[
     "ACCEPT",

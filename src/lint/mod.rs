@@ -9,6 +9,7 @@ mod default_deny;
 mod flags;
 mod limit;
 mod log_order;
+mod moment;
 mod prefix;
 mod twin;
 mod typography;
@@ -63,6 +64,8 @@ pub enum FindingKind {
     ScanInOtherState,
     /// A LOG behind a rule that lets none of its packets through.
     LogBehindVerdict,
+    /// A rule that applies at one moment, and not at another.
+    OfTheMoment,
     /// The host cannot talk to itself.
     NoLoopback,
     /// Answers to the host, and the rest of every connection, are denied.
@@ -92,13 +95,14 @@ pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
     findings
 }
 
-const CHECKS: [fn(&Listing) -> Vec<Finding>; 8] = [
+const CHECKS: [fn(&Listing) -> Vec<Finding>; 9] = [
     prefix::check,
     typography::check,
     limit::check,
     flags::check,
     conntrack::check,
     log_order::check,
+    moment::check,
     default_deny::check,
     typography::check_interfaces,
 ];

@@ -59,6 +59,20 @@ fn typography_is_found_outside_of_quotes() {
 }
 
 #[test]
+fn what_the_moment_decides_is_told() {
+    insta::assert_snapshot!(v4("-A INPUT -p tcp --dport 22 -m time --timestart 08:00 -m time --timestop 20:00 -j ACCEPT
+-A INPUT -s 192.0.2.1,192.0.2.2 -m quota --quota 1000 -j ACCEPT
+-A INPUT -m statistic --mode random --probability 0.5 -j LOG
+-A INPUT -m connbytes --connbytes 1000: --connbytes-mode bytes --connbytes-dir both -j DROP
+-A INPUT -m limit -j ACCEPT"), @r"
+    rules.v4:2: of-the-moment: `-m time`: this rule applies at some times only; what a run finds holds for its moment
+    rules.v4:3: of-the-moment: `-m quota`: this rule applies until so many bytes have passed; what a run finds holds for its moment
+    rules.v4:4: of-the-moment: `-m statistic`: chance, or how many packets came before, decides whether this rule applies; what a run finds holds for its moment
+    rules.v4:5: of-the-moment: `-m connbytes`: how much a connection has carried so far decides whether this rule applies; what a run finds holds for its moment
+    ");
+}
+
+#[test]
 fn limits_belong_on_log_only_and_behind_all_else() {
     insta::assert_snapshot!(v4("-A INPUT -p tcp -m tcp --dport 22 -m limit --limit 5/min --limit-burst 9 -j DROP
 -A INPUT -m limit -j REJECT

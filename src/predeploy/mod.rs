@@ -7,6 +7,7 @@ mod attacker;
 mod disguise;
 mod lines;
 mod lockout;
+mod moment;
 mod other_protocols;
 mod unasked;
 
@@ -82,7 +83,7 @@ enum Before {
 
 /// What was measured besides the checks of a run.
 #[derive(Debug, Clone)]
-pub struct Measured {
+struct Measured {
     sessions: Vec<(Before, AfterLoad)>,
     /// What a scanner sees, and the lines that he leaves.
     scan: Surveyed,
@@ -192,8 +193,8 @@ impl Answers {
         self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Bad).count()
     }
 
-    /// Adds what another flavour of iptables found and this one did not.
-    pub fn add_of(&mut self, flavour: &str, other: &Answers) {
+    /// Adds what is a reason not to deploy with another flavour of iptables, or at another moment, and is none here.
+    pub fn add_of(&mut self, when: &str, other: &Answers) {
         for others in &other.0 {
             let Some(own) = self.0.iter_mut().find(|own| own.question == others.question) else {
                 self.0.push(others.clone());
@@ -201,18 +202,45 @@ impl Answers {
             };
             let news = others.facts.iter().filter(|fact| fact.tone == Tone::Bad && !own.facts.contains(fact));
             let news: Vec<Fact> =
-                news.map(|fact| Fact { text: format!("{} ({flavour})", fact.text), ..fact.clone() }).collect();
+                news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
             if !news.is_empty() {
                 (own.tone, own.answer) = (Tone::Bad, others.answer);
                 own.facts.splice(0..0, news);
             }
         }
+        self.sort();
+    }
+
+    /// What is a reason not to deploy comes first; the rest stays in the order in which it matters.
+    fn sort(&mut self) {
         self.0.sort_by_key(|answer| (answer.tone != Tone::Bad, answer.question));
     }
 }
 
-/// Measures what the checks of a run do not.
-pub fn measure(subject: &Subject) -> Result<Measured> {
+/// The answers, worst first. `report` is that of the run of the same scenario; what it does not have is measured here.
+pub fn answers(subject: &Subject, report: &ScenarioReport) -> Result<Answers> {
+    let mut answers = answers_now(subject)?;
+    for (moment, then) in moment::answers_then(subject)? {
+        answers.add_of(&moment, &then);
+    }
+    answers.0.extend(others(report));
+    answers.sort();
+    Ok(answers)
+}
+
+/// What is true at the moment of the check.
+fn answers_now(subject: &Subject) -> Result<Answers> {
+    let measured = measure(subject)?;
+    Ok(Answers(vec![
+        lockout::answer(subject, &measured),
+        lines::answer(subject, &measured),
+        attacker::answer(subject, &measured),
+        disguise::answer(subject),
+        unasked::answer(subject, &measured),
+    ]))
+}
+
+fn measure(subject: &Subject) -> Result<Measured> {
     let before = match subject.machine {
         Some(_) => vec![Before::ThisMachine],
         None => vec![Before::NoRules, Before::Tracking],
@@ -224,21 +252,6 @@ pub fn measure(subject: &Subject) -> Result<Measured> {
     let doors = doors(subject, &tried).perform(&Nobody)?;
     let other = other_protocols::let_in(subject)?;
     Ok(Measured { sessions, scan, doors, tried, other })
-}
-
-/// The answers, worst first. `report` is that of the run of the same scenario.
-pub fn answers(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Answers {
-    let mut answers = vec![
-        lockout::answer(subject, measured),
-        lines::answer(subject, measured),
-        attacker::answer(subject, measured),
-        disguise::answer(subject),
-        unasked::answer(subject, measured),
-    ];
-    answers.extend(others(report));
-    // What is a reason not to deploy comes first; the rest stays in the order in which it matters.
-    answers.sort_by_key(|answer| (answer.tone != Tone::Bad, answer.question));
-    Answers(answers)
 }
 
 /// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.

@@ -149,6 +149,7 @@ fn of_lint(kind: FindingKind) -> &'static str {
         }
         FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
         FindingKind::LogBehindVerdict => "A LOG stands behind a rule that lets none of its packets through.",
+        FindingKind::OfTheMoment => "A rule applies at one moment and not at another.",
         FindingKind::NoLoopback => "The host cannot talk to itself.",
         FindingKind::NoEstablished => "Answers to the host, and the rest of every connection, are denied.",
         FindingKind::NoNeighbours => "Neighbour discovery is denied: nothing reaches the host over IPv6.",
