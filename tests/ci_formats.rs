@@ -1,5 +1,6 @@
 //! The formats for CI, from the built binary: a run that is not green is red in each of them, by the same numbers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -120,6 +121,63 @@ fn assert_sarif(sarif: &str) {
     ];
     let faults = faults.each_ref().map(|(name, fault)| (*name, fault));
     assert_eq!(schemas::complaints(&schema, &faults).lines().count(), faults.len(), "each of them is refused");
+}
+
+/// The order of the article is blind to scans of named ports; nobody lets anything in over IPv6.
+const SENSORS: [(&str, &str); 2] = [
+    (
+        "generated.toml",
+        "title = \"generated\"\n[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nscans = [\n  \"xmas\",\n  \"syn\",\n]\n\
+         order = \"article\"\n",
+    ),
+    (
+        "own.toml",
+        "title = \"own\"\n[ruleset]\nv4 = \"rules.v4\"\n[sensor]\nssh = 22\nwatched = { HTTP = 80 }\n\
+         scans = [\"syn\"]\nlimit = \"5/min\"\n",
+    ),
+];
+
+/// What only the sensor asks for is shown at its entry, first where no ruleset is to blame, and else beside the rule.
+#[test]
+fn a_mismatch_points_to_what_the_sensor_asks_for() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    SENSORS.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).expect("write"));
+    let formats = ["--report=github=g", "--report=tap=t", "--report=json=j", "--format=sarif"];
+    let output = scanlab_with(folder.path(), &[&["run", "generated.toml", "own.toml"][..], &formats].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a report");
+    let (github, tap, sarif) = (read("g"), read("t"), String::from_utf8(output.stdout).expect("UTF-8"));
+    for words in [
+        "file=generated.toml,line=5,title=mismatch%3A generated::null",
+        "file=generated.toml,line=6,title=mismatch%3A generated::xmas at 22",
+        "file=own.toml,line=6,title=mismatch%3A own::syn, connect at 80",
+    ] {
+        assert!(github.contains(words), "{words}: {github}");
+    }
+    assert!(!github.contains("line=1,"), "{github}");
+    assert!(tap.contains("  at: \"<generated>/rules.v4:") && tap.contains("  at: \"own.toml:6\""), "{tap}");
+    let json: Value = serde_json::from_str(&read("j")).expect("JSON");
+    let checks = json["scenarios"][0]["checks"].as_array().expect("checks").iter();
+    let lines: BTreeSet<_> = checks.filter_map(|check| check["line"].as_u64()).collect();
+    assert_eq!(lines, BTreeSet::from([2, 3, 4, 5, 6, 7]), "every entry asks for something");
+    assert_related(&serde_json::from_str(&sarif).expect("JSON"));
+}
+
+fn assert_related(sarif: &Value) {
+    let schema = schemas::fetched("sarif-2.1.0.json");
+    assert_eq!(schemas::complaints(&schema, &[("sarif", sarif)]), "");
+    let place = |location: &Value| {
+        let place = &location["physicalLocation"];
+        (place["artifactLocation"]["uri"].clone(), place["region"]["startLine"].clone())
+    };
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    let at_policy = results.iter().filter(|result| place(&result["locations"][0]) == (json!("rules.v4"), json!(2)));
+    let related = at_policy.flat_map(|result| result["relatedLocations"].as_array().expect("it is asked for"));
+    let related: Vec<_> = related.map(place).collect();
+    assert!(related.contains(&(json!("own.toml"), json!(6))), "{related:?}");
+    let fault = change(sarif, "/runs/0/results/0/relatedLocations", Some("own.toml".into()));
+    assert_ne!(schemas::complaints(&schema, &[("related", &fault)]), "", "a fault is noticed");
 }
 
 /// Three scenarios: the first and the third are well, the second is the one above.

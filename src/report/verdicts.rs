@@ -38,7 +38,7 @@ pub struct Case<'a> {
     pub why: &'a str,
     /// The rule to look at: the one that took the packet, or else the one that was meant to.
     pub place: Option<&'a Place>,
-    /// The line of the row that asks for it, in the file of the suite.
+    /// The line of the row or of the sensor's entry that asks for it, in the file of the suite.
     pub row: Option<usize>,
     /// What mends it.
     pub patch: Option<&'a Patch>,
@@ -58,13 +58,19 @@ pub fn is_a_file(path: &Path) -> bool {
 }
 
 impl<'a> Suite<'a> {
-    /// Where a case is shown: at its rule, or, where the ruleset is in no file, at its row of the scenario. The line, where
-    /// one is known.
+    /// Where a case is shown: at its rule, or, where the ruleset is in no file, where it is asked for. The line, where one is
+    /// known.
     pub fn origin<'b>(&'b self, case: &'b Case) -> (&'b Path, Option<usize>) {
         match case.place {
             Some(place) if is_a_file(&place.file) => (&place.file, place.line),
             _ => (Path::new(self.file), case.row),
         }
+    }
+
+    /// Where a case is asked for: at its row of the scenario, or at its entry of the sensor.
+    pub fn asked(&self, case: &Case) -> Option<(&Path, usize)> {
+        let file = Path::new(self.file);
+        case.row.filter(|_| is_a_file(file)).map(|line| (file, line))
     }
 
     /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
