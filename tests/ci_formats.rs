@@ -244,6 +244,55 @@ fn shards_are_all_scenarios_and_quiet_runs_say_nothing_when_all_is_well() {
     }
 }
 
+/// One scan in all formats that it has: what it saw, and with --trace what no packet can reach.
+#[test]
+fn a_scan_reports_to_files() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let dead = RULES.replace("COMMIT", "-A INPUT -p tcp -m tcp --dport 22 -j DROP\nCOMMIT");
+    fs::write(folder.path().join("dead.v4"), dead).expect("write");
+    let scan = ["scan", "--rules=dead.v4", "--listen=22", "-p22,80", "--trace", "-oX", "x.xml"];
+    let formats = ["table", "json", "html", "sarif"].map(|format| format!("--report={format}={format}.out"));
+    let output = scanlab_with(folder.path(), &[&scan[..], &formats.each_ref().map(String::as_str)].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a report");
+    assert_eq!(read("table.out").as_bytes(), output.stdout, "what is on the terminal");
+    let json: Value = serde_json::from_str(&read("json.out")).expect("JSON");
+    assert_eq!(json["findings"]["unreachable"][0]["line"], 4, "{json}");
+    assert!(read("x.xml").contains("<nmaprun"), "nmap's own as ever");
+    let page = read("html.out");
+    assert!(page.contains("dead.v4:4") && page.contains("\"hex\":\""), "findings and frames");
+    let sarif: Value = serde_json::from_str(&read("sarif.out")).expect("JSON");
+    assert_eq!(schemas::complaints(&schemas::fetched("sarif-2.1.0.json"), &[("scan", &sarif)]), "");
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    let dead = results.iter().find(|result| result["ruleId"] == "finding/dead-drop").expect("the dead rule");
+    assert_eq!(dead["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
+}
+
+/// What a scan cannot tell is refused with the way to have it, before anything is measured or written.
+#[test]
+fn a_scan_refuses_what_needs_expectations() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (wrong, words) in [
+        ("--report=junit=x", "a scan has none (hint: `scanlab run` and `scanlab check` have them"),
+        ("--report=tap=x", "a scan is told as table, json, html, sarif)"),
+        ("--report=github=x", "expectations"),
+        ("--report=markdown=x", "expectations"),
+        ("--report=xml=x", "(hint: write -oX FILE)"),
+        ("--report=pdf=x", "FORMAT is one of table, json, html, sarif"),
+        ("--report=json=-", "for standard output write --format json"),
+        ("--report=sarif=x", "help: add --trace"),
+        ("--format=sarif", "help: add --trace"),
+        ("--report=json=./x.xml", "two reports go to ./x.xml"),
+    ] {
+        let output = scanlab_with(folder.path(), &["scan", "--rules=rules.v4", "-oX", "x.xml", wrong]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{wrong}: {said}");
+        assert!(said.contains(words), "{wrong}: {said}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing but the ruleset");
+}
+
 #[test]
 fn a_report_that_cannot_be_written_is_told_before_anything_is_measured() {
     let folder = tempfile::tempdir().expect("a folder");
