@@ -164,6 +164,22 @@ fn a_mismatch_points_to_what_the_sensor_asks_for() {
     assert_related(&serde_json::from_str(&sarif).expect("JSON"));
 }
 
+/// A reason not to deploy, at what the sensor says of it.
+#[test]
+fn a_reason_not_to_deploy_points_to_the_sensor() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let sensor = "[sensor]\nwatched = { HTTP = 80 }\nssh = 2222\nscans = [\"xmas\"]\n";
+    fs::write(folder.path().join("sensor.toml"), sensor).expect("write");
+    let check = ["check", "--sensor", "sensor.toml", "--rules", "rules.v4", "--format", "github"];
+    let output = scanlab_with(folder.path(), &check);
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    for words in ["file=sensor.toml,line=3,", "file=sensor.toml,line=4,"] {
+        let at = format!("{words}title=mismatch%3A before deployment::Will ");
+        assert!(said.contains(&at), "{at}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 fn assert_related(sarif: &Value) {
     let schema = schemas::fetched("sarif-2.1.0.json");
     assert_eq!(schemas::complaints(&schema, &[("sarif", sarif)]), "");

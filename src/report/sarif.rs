@@ -12,7 +12,7 @@ mod uri;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::verdicts::{Case, Suite, messages, suites};
+use super::verdicts::{About, Case, Suite, messages, suites};
 use super::{Report, to_json};
 use crate::check::Outcome;
 use crate::findings::{Disparity, Findings};
@@ -57,12 +57,14 @@ impl Results {
 
     fn of_cases(&mut self, suite: &Suite, cases: &[&Case]) {
         let first = cases[0];
-        let kind = match (first.outcome, first.check) {
+        let kind = match (first.outcome, suite.about) {
             (Outcome::Known, _) => Kind::Known,
             (Outcome::NotRun, _) => Kind::NotRun,
-            (Outcome::Mismatched | Outcome::Matched, None) => Kind::Flavours,
-            (Outcome::Mismatched | Outcome::Matched, Some(check)) => {
-                Kind::Mismatch(check.explanation.as_ref().map(|explanation| explanation.cause))
+            (Outcome::Mismatched | Outcome::Matched, About::Flavours) => Kind::Flavours,
+            (Outcome::Mismatched | Outcome::Matched, About::Deployment) => Kind::Deployment,
+            (Outcome::Mismatched | Outcome::Matched, About::Scenario) => {
+                let explanation = first.check.and_then(|check| check.explanation.as_ref());
+                Kind::Mismatch(explanation.map(|explanation| explanation.cause))
             }
         };
         let (path, line) = suite.origin(first);

@@ -215,7 +215,11 @@ fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    assert_eq!(page.matches("<p class=\"why\">nobody knows</p>").count(), 1, "what is missing for a proof is said once");
+    assert_eq!(
+        page.matches("<p class=\"why\">nobody knows</p>").count(),
+        1,
+        "what is missing for a proof is said once"
+    );
     assert!(!page.contains("data-line=\"15002\"") && !page.contains("data-line=\"19002\""), "only what matters");
 }
 
