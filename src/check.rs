@@ -68,7 +68,8 @@ pub struct Check {
     pub observed: Option<Findings>,
     /// What came of it.
     pub outcome: Outcome,
-    /// The line of the scenario's row that knows of it, or else that asks for it; none where the intent of the sensor asks.
+    /// Where it is asked for in the scenario's file, or the sensor's: the line of the row that knows of it, or else of the row
+    /// that asks for it, or else of the entry of `[sensor]` or `[host]` that does; none where the file does not speak of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// What differs, in words; empty when there is nothing to say.

@@ -1,6 +1,7 @@
 //! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
 //! the `[[known]]` rows have their say.
 
+mod asked;
 mod packets;
 
 use std::collections::BTreeSet;
@@ -282,13 +283,13 @@ fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
     scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
 }
 
-/// Names the row of the scenario that each check comes from: the one that knows of it, or else the last that asks for it,
-/// which overrides those before.
-pub fn name_rows(scenario: &Scenario, checks: &mut [Check]) {
+/// Names the line of the scenario that each check comes from: that of the row that knows of it, or else of the last that asks
+/// for it, which overrides those before, or else of the sensor's own entry.
+pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
     for check in checks {
         let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
         let asked = || scenario.expect.iter().rfind(|row| asks_for(row, check)).map(|row| row.line);
-        check.line = known.or_else(asked);
+        check.line = known.or_else(asked).or_else(|| asked::line(scenario, check));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The formats for CI, from the built binary: a run that is not green is red in each of them, by the same numbers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -122,6 +123,79 @@ fn assert_sarif(sarif: &str) {
     assert_eq!(schemas::complaints(&schema, &faults).lines().count(), faults.len(), "each of them is refused");
 }
 
+/// The order of the article is blind to scans of named ports; nobody lets anything in over IPv6.
+const SENSORS: [(&str, &str); 2] = [
+    (
+        "generated.toml",
+        "title = \"generated\"\n[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nscans = [\n  \"xmas\",\n  \"syn\",\n]\n\
+         order = \"article\"\n",
+    ),
+    (
+        "own.toml",
+        "title = \"own\"\n[ruleset]\nv4 = \"rules.v4\"\n[sensor]\nssh = 22\nwatched = { HTTP = 80 }\n\
+         scans = [\"syn\"]\nlimit = \"5/min\"\n",
+    ),
+];
+
+/// What only the sensor asks for is shown at its entry, first where no ruleset is to blame, and else beside the rule.
+#[test]
+fn a_mismatch_points_to_what_the_sensor_asks_for() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    SENSORS.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).expect("write"));
+    let formats = ["--report=github=g", "--report=tap=t", "--report=json=j", "--format=sarif"];
+    let output = scanlab_with(folder.path(), &[&["run", "generated.toml", "own.toml"][..], &formats].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a report");
+    let (github, tap, sarif) = (read("g"), read("t"), String::from_utf8(output.stdout).expect("UTF-8"));
+    for words in [
+        "file=generated.toml,line=5,title=mismatch%3A generated::null",
+        "file=generated.toml,line=6,title=mismatch%3A generated::xmas at 22",
+        "file=own.toml,line=6,title=mismatch%3A own::syn, connect at 80",
+    ] {
+        assert!(github.contains(words), "{words}: {github}");
+    }
+    assert!(!github.contains("line=1,"), "{github}");
+    assert!(tap.contains("  at: \"<generated>/rules.v4:") && tap.contains("  at: \"own.toml:6\""), "{tap}");
+    let json: Value = serde_json::from_str(&read("j")).expect("JSON");
+    let checks = json["scenarios"][0]["checks"].as_array().expect("checks").iter();
+    let lines: BTreeSet<_> = checks.filter_map(|check| check["line"].as_u64()).collect();
+    assert_eq!(lines, BTreeSet::from([2, 3, 4, 5, 6, 7]), "every entry asks for something");
+    assert_related(&serde_json::from_str(&sarif).expect("JSON"));
+}
+
+/// A reason not to deploy, at what the sensor says of it.
+#[test]
+fn a_reason_not_to_deploy_points_to_the_sensor() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let sensor = "[sensor]\nwatched = { HTTP = 80 }\nssh = 2222\nscans = [\"xmas\"]\n";
+    fs::write(folder.path().join("sensor.toml"), sensor).expect("write");
+    let check = ["check", "--sensor", "sensor.toml", "--rules", "rules.v4", "--format", "github"];
+    let output = scanlab_with(folder.path(), &check);
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    for words in ["file=sensor.toml,line=3,", "file=sensor.toml,line=4,"] {
+        let at = format!("{words}title=mismatch%3A before deployment::Will ");
+        assert!(said.contains(&at), "{at}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn assert_related(sarif: &Value) {
+    let schema = schemas::fetched("sarif-2.1.0.json");
+    assert_eq!(schemas::complaints(&schema, &[("sarif", sarif)]), "");
+    let place = |location: &Value| {
+        let place = &location["physicalLocation"];
+        (place["artifactLocation"]["uri"].clone(), place["region"]["startLine"].clone())
+    };
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    let at_policy = results.iter().filter(|result| place(&result["locations"][0]) == (json!("rules.v4"), json!(2)));
+    let related = at_policy.flat_map(|result| result["relatedLocations"].as_array().expect("it is asked for"));
+    let related: Vec<_> = related.map(place).collect();
+    assert!(related.contains(&(json!("own.toml"), json!(6))), "{related:?}");
+    let fault = change(sarif, "/runs/0/results/0/relatedLocations", Some("own.toml".into()));
+    assert_ne!(schemas::complaints(&schema, &[("related", &fault)]), "", "a fault is noticed");
+}
+
 /// Three scenarios: the first and the third are well, the second is the one above.
 fn three(folder: &Path) {
     let well = |title: &str| {
@@ -184,6 +258,55 @@ fn shards_are_all_scenarios_and_quiet_runs_say_nothing_when_all_is_well() {
     for wrong in ["0/3", "4/3", "3", "a/b"] {
         assert_eq!(run(wrong).0, Some(2), "{wrong}");
     }
+}
+
+/// One scan in all formats that it has: what it saw, and with --trace what no packet can reach.
+#[test]
+fn a_scan_reports_to_files() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let dead = RULES.replace("COMMIT", "-A INPUT -p tcp -m tcp --dport 22 -j DROP\nCOMMIT");
+    fs::write(folder.path().join("dead.v4"), dead).expect("write");
+    let scan = ["scan", "--rules=dead.v4", "--listen=22", "-p22,80", "--trace", "-oX", "x.xml"];
+    let formats = ["table", "json", "html", "sarif"].map(|format| format!("--report={format}={format}.out"));
+    let output = scanlab_with(folder.path(), &[&scan[..], &formats.each_ref().map(String::as_str)].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a report");
+    assert_eq!(read("table.out").as_bytes(), output.stdout, "what is on the terminal");
+    let json: Value = serde_json::from_str(&read("json.out")).expect("JSON");
+    assert_eq!(json["findings"]["unreachable"][0]["line"], 4, "{json}");
+    assert!(read("x.xml").contains("<nmaprun"), "nmap's own as ever");
+    let page = read("html.out");
+    assert!(page.contains("dead.v4:4") && page.contains("\"hex\":\""), "findings and frames");
+    let sarif: Value = serde_json::from_str(&read("sarif.out")).expect("JSON");
+    assert_eq!(schemas::complaints(&schemas::fetched("sarif-2.1.0.json"), &[("scan", &sarif)]), "");
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    let dead = results.iter().find(|result| result["ruleId"] == "finding/dead-drop").expect("the dead rule");
+    assert_eq!(dead["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
+}
+
+/// What a scan cannot tell is refused with the way to have it, before anything is measured or written.
+#[test]
+fn a_scan_refuses_what_needs_expectations() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (wrong, words) in [
+        ("--report=junit=x", "a scan has none (hint: `scanlab run` and `scanlab check` have them"),
+        ("--report=tap=x", "a scan is told as table, json, html, sarif)"),
+        ("--report=github=x", "expectations"),
+        ("--report=markdown=x", "expectations"),
+        ("--report=xml=x", "(hint: write -oX FILE)"),
+        ("--report=pdf=x", "FORMAT is one of table, json, html, sarif"),
+        ("--report=json=-", "for standard output write --format json"),
+        ("--report=sarif=x", "help: add --trace"),
+        ("--format=sarif", "help: add --trace"),
+        ("--report=json=./x.xml", "two reports go to ./x.xml"),
+    ] {
+        let output = scanlab_with(folder.path(), &["scan", "--rules=rules.v4", "-oX", "x.xml", wrong]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{wrong}: {said}");
+        assert!(said.contains(words), "{wrong}: {said}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing but the ruleset");
 }
 
 #[test]

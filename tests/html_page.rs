@@ -90,6 +90,7 @@ fn a_page_is_followed_in_a_browser() {
     a_lesson_is_a_page(&browser, page.folder.path());
     a_scan_is_a_page(&browser, page.folder.path());
     many_scenarios_with_long_names_are_a_page(&browser, page.folder.path());
+    a_long_ruleset_is_a_page(&browser, page.folder.path());
     what_would_be_run_is_noticed(&browser, &page);
     without_a_script_it_still_tells(&browser, &page);
 }
@@ -228,6 +229,37 @@ fn a_scan_is_a_page(browser: &Chromium, folder: &Path) {
     browser.click(".matrix tbody tr:nth-child(2) td");
     assert_eq!(text(browser, ".log .prefix"), "<script>x</script> ");
     assert_eq!(browser.run("return document.querySelectorAll('.frames button').length"), json!(1), "the probe");
+    it_fits_every_width(browser);
+    nothing_was_run_or_asked_for(browser, &file);
+}
+
+/// Of a block list the page shows what matters: it stays one that a browser opens, and says what it leaves out.
+fn a_long_ruleset_is_a_page(browser: &Chromium, folder: &Path) {
+    const RULES: usize = 2_500;
+    let blocked = |number: usize| format!("-A INPUT -s 10.{}.{}.0/24 -j DROP\n", number / 250, number % 250);
+    let blocked: String = (0..RULES).map(blocked).collect();
+    let ruleset = format!("*filter\n:INPUT DROP [0:0]\n{blocked}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n");
+    fs::write(folder.join("long.v4"), ruleset).expect("write the ruleset");
+    let expect = "[[expect]]\nscan = \"syn\"\nports = [22]\nstate = \"open\"\nfamily = \"ipv4\"\n";
+    let scenario = format!("title = \"long\"\n[ruleset]\nv4 = \"long.v4\"\n[host]\nlisten = [22]\n{expect}");
+    fs::write(folder.join("long.toml"), scenario).expect("write the scenario");
+    let output = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+        .args(["run", "long.toml", "--quiet", "--report", "html=long.html"])
+        .current_dir(folder)
+        .output()
+        .expect("scanlab runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = folder.join("long.html");
+    browser.open(&file);
+    let elements = browser.run("return document.querySelectorAll('*').length");
+    assert!(elements.as_u64().is_some_and(|elements| elements < 20_000), "{elements}");
+    assert_eq!(text(browser, ".rules .gap"), "503 lines not shown", "those in front of the one that matters");
+    browser.click(".matrix tbody td");
+    assert!(text(browser, ".passed summary").starts_with(&format!("rules 1 to {RULES} do not match")));
+    assert_eq!(text(browser, ".passed li:last-child"), "2300 more are not shown here.");
+    let on_path = browser.run("return document.querySelector('.rules .on-path').dataset.line");
+    assert_eq!(on_path, json!((RULES + 3).to_string()), "the rule that lets it in is kept");
+    browser.click(".ruleset summary");
     it_fits_every_width(browser);
     nothing_was_run_or_asked_for(browser, &file);
 }

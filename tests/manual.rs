@@ -90,8 +90,16 @@ fn every_example_of_help_can_be_pasted() {
         }
     }
     // What the examples write is what they say.
-    for file in ["out/README.md", "scanlab.xml", "scan.xml", "visit.pcapng", "run.1", ".local/share/man/man1/scanlab.1"]
-    {
+    for file in [
+        "out/README.md",
+        "scanlab.xml",
+        "scan.xml",
+        "scan.html",
+        "scan.sarif",
+        "visit.pcapng",
+        "run.1",
+        ".local/share/man/man1/scanlab.1",
+    ] {
         assert!(home.path().join(file).is_file(), "{file}");
     }
 }

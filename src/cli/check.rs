@@ -21,7 +21,7 @@ use crate::predeploy::{self, Answers, Ports};
 use crate::report::{self, Report};
 use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
-use crate::sensor::{LinkFile, Sensor, SensorFile};
+use crate::sensor::{Entry, LinkFile, Sensor, SensorFile};
 use crate::vendor::VendorDb;
 
 /// What `check --help` says after the options.
@@ -164,7 +164,7 @@ pub fn lint(rulesets: &[(Family, Source)]) -> Vec<Finding> {
 }
 
 fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
-    let SensorFile { source, sensor, mut host } = SensorFile::load(&options.sensor)?;
+    let SensorFile { source, sensor, mut host, mut lines } = SensorFile::load(&options.sensor)?;
     let machine = match options.live {
         true => Some(Machine::read(&equipment.iptables, options.interface.as_ref())?),
         false => None,
@@ -178,11 +178,14 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
         machine.warnings.iter().for_each(|warning| super::say(&format!("warning: {warning}")));
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
+    if link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
+        lines.forget(Entry::Mac);
+    }
     let admins = admins(options, &host.addresses)?;
     let ruleset = rulesets(options, machine.as_ref())?;
     let title = "the ruleset does what the sensor means".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
-    let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, expect, known };
+    let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };
     let ports = if options.every_port { Ports::All } else { Ports::ThatRulesTellApart };
     let is_plain = !options.verbose && options.report.is_for_people();
     let depth = if is_plain { Depth::Answers } else { Depth::Everything };

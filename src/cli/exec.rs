@@ -26,7 +26,7 @@ use crate::relayed::Relayed;
 use crate::report::{self, CaptureInterface, Exec, Host};
 use crate::run;
 use crate::scenario::{RulesetFiles, Scenario};
-use crate::sensor::SensorFile;
+use crate::sensor::{Lines, SensorFile};
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\
@@ -220,10 +220,10 @@ fn scenario(options: &Options) -> Result<Scenario> {
     let files = RulesetFiles { v4: read(Family::Ipv4)?, v6: read(Family::Ipv6)? };
     let ruleset = (!named.is_empty()).then_some(files);
     let title = "a tool, observed".to_owned();
-    let (source, sensor, host) = match &options.sensor {
+    let (source, sensor, host, lines) = match &options.sensor {
         Some(path) => {
-            let SensorFile { source, sensor, host } = SensorFile::load(path)?;
-            (source, Some(sensor), host)
+            let SensorFile { source, sensor, host, lines } = SensorFile::load(path)?;
+            (source, Some(sensor), host, lines)
         }
         None => {
             let host = crate::sensor::Host {
@@ -233,8 +233,8 @@ fn scenario(options: &Options) -> Result<Scenario> {
                 interface: InterfaceName::default(),
                 addresses: Addresses::default(),
             };
-            (Source { name: PathBuf::new(), text: "".into() }, None, host)
+            (Source { name: PathBuf::new(), text: "".into() }, None, host, Lines::default())
         }
     };
-    Ok(Scenario { source, title, sensor, ruleset, host, expect: Vec::new(), known: Vec::new() })
+    Ok(Scenario { source, title, sensor, ruleset, host, lines, expect: Vec::new(), known: Vec::new() })
 }

@@ -4,6 +4,7 @@ pub mod bar;
 mod capture_file;
 mod check;
 mod clock;
+mod destination;
 pub mod diff;
 pub mod doctor;
 mod equipment;

@@ -6,6 +6,7 @@ mod listening;
 mod nmap_report;
 pub mod nmap_words;
 mod outputs;
+mod report_files;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,8 +18,10 @@ use clap::{Args, ValueEnum};
 use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
+use self::report_files::{FileFormat, ReportArguments};
 use super::capture_file::CaptureFile;
 use super::clock;
+use super::destination::Drafts;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::services::Services;
 use super::syslog::SyslogFile;
@@ -102,6 +105,8 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<ScanFormat>,
     #[command(flatten)]
+    files: ReportArguments,
+    #[command(flatten)]
     outputs: OutputArguments,
     /// Show only ports that are, or may be, open
     #[arg(long)]
@@ -143,6 +148,8 @@ enum ScanFormat {
     Json,
     /// a page to look at, in one file
     Html,
+    /// SARIF 2.1.0, for code scanning: of --trace what no packet can reach, and lint
+    Sarif,
 }
 
 /// Scans, and reports what was seen.
@@ -188,12 +195,14 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let report = Report::of_flavours(reports);
     let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
     plan.outputs.write(in_words_of_nmap)?;
+    plan.files.write(|format| in_file(&report, format))?;
     super::print(&match plan.format {
         StandardOutput::Nmap(format) => in_words_of_nmap(format),
         StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),
         StandardOutput::Table => scan_text(&report),
         StandardOutput::Json => report::to_json(&report),
         StandardOutput::Html => report::page(&report),
+        StandardOutput::Sarif => report::sarif(&report),
     })?;
     Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
@@ -219,6 +228,7 @@ struct Plan {
     listening: Vec<Service>,
     ports: SelectedPorts,
     outputs: Outputs,
+    files: Drafts<FileFormat>,
     format: StandardOutput,
 }
 
@@ -240,7 +250,9 @@ impl Plan {
         let listening = options.listen.as_ref().map(|listen| super::listen::services(listen, |_| None)).transpose()?;
         let listening = listening.unwrap_or_default();
         let outputs = options.outputs.begin()?;
+        let files = options.files.begin(&options.outputs.paths()?)?;
         let format = standard_format(options, &outputs)?;
+        check_sarif(options)?;
         let plan = Plan {
             families,
             rulesets,
@@ -252,6 +264,7 @@ impl Plan {
             listening,
             ports,
             outputs,
+            files,
             format,
         };
         if plan.speaks_nmap() {
@@ -278,6 +291,7 @@ impl Plan {
             watch: match self.format {
                 _ if options.pcap.is_some() => Watch::Frames,
                 StandardOutput::Html => Watch::Frames,
+                _ if options.files.has(FileFormat::Html) => Watch::Frames,
                 _ if options.trace => Watch::Paths,
                 _ => Watch::Replies,
             },
@@ -325,6 +339,7 @@ enum StandardOutput {
     Table,
     Json,
     Html,
+    Sarif,
     /// As nmap prints to a terminal.
     Terminal,
     /// As nmap writes to a file.
@@ -347,10 +362,30 @@ fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutpu
         (None | Some(ScanFormat::Table), None) => StandardOutput::Table,
         (Some(ScanFormat::Json), None) => StandardOutput::Json,
         (Some(ScanFormat::Html), None) => StandardOutput::Html,
+        (Some(ScanFormat::Sarif), None) => StandardOutput::Sarif,
         (Some(ScanFormat::Nmap), None) => StandardOutput::Terminal,
         (Some(ScanFormat::Xml), None) => StandardOutput::Nmap(NmapFormat::Xml),
         (Some(ScanFormat::Grepable), None) => StandardOutput::Nmap(NmapFormat::Grepable),
     })
+}
+
+/// A scan alone has nothing that stands at a line.
+fn check_sarif(options: &Options) -> Result<()> {
+    let is_asked = options.format == Some(ScanFormat::Sarif) || options.files.has(FileFormat::Sarif);
+    if !is_asked || options.trace {
+        return Ok(());
+    }
+    let hint = "add --trace: SARIF tells, at file and line, which rules no packet can reach, and what lint finds";
+    Err(InputError::new("without --trace a scan has nothing to say in SARIF", hint).into())
+}
+
+fn in_file(report: &Report, format: FileFormat) -> String {
+    match format {
+        FileFormat::Table => scan_text(report),
+        FileFormat::Json => report::to_json(report),
+        FileFormat::Html => report::page(report),
+        FileFormat::Sarif => report::sarif(report),
+    }
 }
 
 fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> String {

@@ -27,7 +27,7 @@ use crate::port::{Port, PortSet};
 use crate::run::ScenarioReport;
 use crate::scan::Technique;
 use crate::scenario::Scenario;
-use crate::sensor::{LinkFile, Sensor};
+use crate::sensor::{Entry, Lines, LinkFile, Sensor};
 use crate::survey::{Nobody, Order, Survey, Surveyed};
 use crate::sweep::Plan;
 use crate::vendor::VendorDb;
@@ -112,6 +112,9 @@ pub struct Answer {
     pub tone: Tone,
     /// The answer in a word or two.
     pub answer: &'static str,
+    /// The line of the sensor's file that it is about; none where the file does not speak of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// What it rests on, worst first.
     pub facts: Vec<Fact>,
 }
@@ -169,7 +172,14 @@ impl Answer {
         facts.sort_by_key(|fact| fact.tone);
         let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Tone::Good);
         let [bad, good] = words;
-        Answer { question, asks: question.asks(), tone, answer: if tone == Tone::Bad { bad } else { good }, facts }
+        let answer = if tone == Tone::Bad { bad } else { good };
+        Answer { question, asks: question.asks(), tone, answer, line: None, facts }
+    }
+
+    /// Shown at the entry of the sensor that it is about.
+    fn at_its_entry(self, lines: &Lines) -> Answer {
+        let line = self.question.entries().iter().find_map(|entry| lines.line(*entry));
+        Answer { line, ..self }
     }
 }
 
@@ -183,6 +193,17 @@ impl Question {
             Question::Disguise => "Does it still look like a Raspberry Pi?",
             Question::Unasked => "Is anything open that nobody asked for?",
             Question::Others => "Is anything else not as the sensor means it?",
+        }
+    }
+
+    /// The entries of a sensor that it is about, the most telling first.
+    const fn entries(self) -> &'static [Entry] {
+        match self {
+            Question::LockedOut => &[Entry::Ssh, Entry::Sensor],
+            Question::LogLines => &[Entry::Scans, Entry::Sensor],
+            Question::Disguise => &[Entry::Vendor, Entry::Mac, Entry::Host, Entry::Sensor],
+            Question::Unasked => &[Entry::Deny, Entry::Sensor],
+            Question::Attacker | Question::Others => &[Entry::Sensor],
         }
     }
 }
@@ -225,7 +246,8 @@ pub fn answers(subject: &Subject, report: &ScenarioReport) -> Result<Answers> {
     }
     answers.0.extend(others(report));
     answers.sort();
-    Ok(answers)
+    let lines = &subject.scenario.lines;
+    Ok(Answers(answers.0.into_iter().map(|answer| answer.at_its_entry(lines)).collect()))
 }
 
 /// What is true at the moment of the check.

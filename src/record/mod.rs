@@ -34,7 +34,7 @@ use crate::run::job::Job;
 use crate::run::workforce::Workforce;
 use crate::scan::{FilterVerdict, PortState, Technique};
 use crate::scenario::{ExpectRow, Packet, RulesetFiles, Scenario, Selection, Subject};
-use crate::sensor::Host;
+use crate::sensor::{Host, Lines};
 use crate::sweep::Plan;
 
 /// What is to be recorded.
@@ -155,6 +155,7 @@ impl Recording {
             sensor: None,
             ruleset: Some(RulesetFiles { v4: of(Family::Ipv4), v6: of(Family::Ipv6) }),
             host: self.host.clone(),
+            lines: Lines::default(),
             expect,
             known: Vec::new(),
         }

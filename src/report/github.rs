@@ -1,4 +1,4 @@
-//! Annotations of a GitHub workflow: each mismatch at the line of the ruleset that is to blame, or at the scenario
+//! Annotations of a GitHub workflow: each mismatch at the line of the ruleset that is to blame, or where it is asked for
 //! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>). Checks with one explanation share
 //! one annotation: GitHub shows few of them.
 

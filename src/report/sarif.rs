@@ -1,5 +1,5 @@
-//! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that is to blame, or at the scenario, with the
-//! tried patch as a fix; what is known, suppressed with its reason; what did not run; rules that nothing reaches; lint.
+//! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that is to blame, and where it is asked for, with
+//! the tried patch as a fix; what is known, suppressed with its reason; what did not run; rules that nothing reaches; lint.
 //!
 //! Checks with one explanation share one result, as they share one annotation of [`super::github`]. Nothing of the machine is
 //! told, so that equal runs give equal files wherever they are done.
@@ -9,9 +9,10 @@ mod model;
 mod rules;
 mod uri;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::verdicts::{Case, Suite, messages, suites};
+use super::verdicts::{About, Case, Suite, messages, suites};
 use super::{Report, to_json};
 use crate::check::Outcome;
 use crate::findings::{Disparity, Findings};
@@ -56,18 +57,21 @@ impl Results {
 
     fn of_cases(&mut self, suite: &Suite, cases: &[&Case]) {
         let first = cases[0];
-        let kind = match (first.outcome, first.check) {
+        let kind = match (first.outcome, suite.about) {
             (Outcome::Known, _) => Kind::Known,
             (Outcome::NotRun, _) => Kind::NotRun,
-            (Outcome::Mismatched | Outcome::Matched, None) => Kind::Flavours,
-            (Outcome::Mismatched | Outcome::Matched, Some(check)) => {
-                Kind::Mismatch(check.explanation.as_ref().map(|explanation| explanation.cause))
+            (Outcome::Mismatched | Outcome::Matched, About::Flavours) => Kind::Flavours,
+            (Outcome::Mismatched | Outcome::Matched, About::Deployment) => Kind::Deployment,
+            (Outcome::Mismatched | Outcome::Matched, About::Scenario) => {
+                let explanation = first.check.and_then(|check| check.explanation.as_ref());
+                Kind::Mismatch(explanation.map(|explanation| explanation.cause))
             }
         };
         let (path, line) = suite.origin(first);
         let mut found = at(path, line);
         let why = if first.outcome == Outcome::NotRun { "" } else { first.why };
         found.message = format!("{}\n{why}", messages(cases)).trim_end().to_owned().into();
+        found.related_locations = asked(suite, cases);
         if first.outcome == Outcome::Known {
             let justification = first.why.to_owned();
             found.suppressions = vec![Suppression { kind: "external", status: "accepted", justification }];
@@ -136,25 +140,44 @@ impl Results {
     }
 }
 
-/// A result there, of which nothing else is said yet.
-fn at(path: &Path, line: Option<usize>) -> Finding {
+/// Where these cases are asked for, unless that is where they are shown. GitHub takes so many locations of a result
+/// (<https://docs.github.com/en/code-security/reference/code-scanning/sarif-support-for-code-scanning>).
+fn asked(suite: &Suite, cases: &[&Case]) -> Vec<Location> {
+    const LOCATIONS: usize = 100;
+    let (path, line) = suite.origin(cases[0]);
+    let places = cases.iter().filter_map(|case| suite.asked(case));
+    let places: BTreeSet<_> = places.filter(|place| *place != (path, line.unwrap_or(1))).collect();
+    let asked = |(path, line): (&Path, usize)| Location {
+        message: Some("asked for here".to_owned().into()),
+        ..location(path, Some(line))
+    };
+    places.into_iter().take(LOCATIONS).map(asked).collect()
+}
+
+fn location(path: &Path, line: Option<usize>) -> Location {
     let region = Region { start_line: line.unwrap_or(1), start_column: None, end_line: None, end_column: None };
     let name = path.display().to_string();
-    let location = if super::verdicts::is_a_file(path) {
+    let (mut physical_location, mut logical_locations) = (None, Vec::new());
+    if super::verdicts::is_a_file(path) {
         let artifact_location = ArtifactLocation { uri: uri::uri(path) };
-        let physical_location = Some(PhysicalLocation { artifact_location, region });
-        Some(Location { physical_location, logical_locations: Vec::new() })
+        physical_location = Some(PhysicalLocation { artifact_location, region });
     } else {
         // What is built in stands in no file.
         let fully_qualified_name = if name.is_empty() { "iptables".to_owned() } else { name };
-        Some(Location { physical_location: None, logical_locations: vec![LogicalLocation { fully_qualified_name }] })
-    };
+        logical_locations.push(LogicalLocation { fully_qualified_name });
+    }
+    Location { physical_location, logical_locations, message: None }
+}
+
+/// A result there, of which nothing else is said yet.
+fn at(path: &Path, line: Option<usize>) -> Finding {
     Finding {
         rule_id: String::new(),
         rule_index: 0,
         level: model::Level::Error,
         message: String::new().into(),
-        locations: location.into_iter().collect(),
+        locations: vec![location(path, line)],
+        related_locations: Vec::new(),
         suppressions: Vec::new(),
         fixes: Vec::new(),
     }

@@ -4,27 +4,27 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::verdicts::{Case, suites};
+use super::verdicts::{Case, Suite, suites};
 use crate::check::Outcome;
 
 /// The report as TAP.
 pub fn tap(report: &Report) -> String {
     let suites = suites(report);
-    let cases = || suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite.file, case)));
+    let cases = || suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
     let mut text = format!("TAP version 14\n1..{}\n", cases().count());
     if cases().next().is_none() {
         // "1..0" is how a producer says that there is nothing to run.
         text = "TAP version 14\n1..0 # skip no checks\n".to_owned();
     }
-    for (number, (file, case)) in (1..).zip(cases()) {
-        point(&mut text, number, file, case);
+    for (number, (suite, case)) in (1..).zip(cases()) {
+        point(&mut text, number, suite, case);
     }
     text
 }
 
-fn point(text: &mut String, number: usize, file: &str, case: &Case) {
+fn point(text: &mut String, number: usize, suite: &Suite, case: &Case) {
     let ok = if case.outcome == Outcome::Matched { "ok" } else { "not ok" };
-    let file = if file.is_empty() { String::new() } else { format!("{file}: ") };
+    let file = if suite.file.is_empty() { String::new() } else { format!("{}: ", suite.file) };
     let name = escaped(&format!("{file}{}", case.name));
     let todo = match case.outcome {
         Outcome::Known => format!(" # TODO known: {}", escaped(case.why)),
@@ -32,14 +32,15 @@ fn point(text: &mut String, number: usize, file: &str, case: &Case) {
     };
     let _ = writeln!(text, "{ok} {number} - {name}{todo}");
     if case.is_red() {
-        diagnosis(text, case);
+        diagnosis(text, suite, case);
     }
 }
 
 /// A block of YAML, whose strings are written as JSON writes them.
-fn diagnosis(text: &mut String, case: &Case) {
+fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let place = case.place.and_then(|place| Some(format!("{}:{}", place.file.display(), place.line?)));
+    let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
+    let place = rule.or_else(|| suite.asked(case)).map(|(file, line)| format!("{}:{line}", file.display()));
     let _ = writeln!(text, "  ---\n  message: {}", quoted(&case.message()));
     if let Some(place) = place {
         let _ = writeln!(text, "  at: {}", quoted(&place));

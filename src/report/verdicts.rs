@@ -10,12 +10,27 @@ use crate::check::{Check, Outcome};
 use crate::explanation::{Patch, Place};
 use crate::predeploy::{Answer, Answers, Tone};
 
+/// What the cases of a suite are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A scenario.
+    Scenario,
+    /// Whether a ruleset can be deployed.
+    Deployment,
+    /// What two flavours of iptables do not do alike.
+    Flavours,
+}
+
 /// Cases that belong together.
 pub struct Suite<'a> {
+    /// What they are about.
+    pub about: About,
     /// What it proves.
     pub name: &'a str,
-    /// The file that it is about.
+    /// The file that it is called by.
     pub file: &'a str,
+    /// The file in which its cases are asked for.
+    pub source: &'a str,
     /// The worst outcome of its cases.
     pub outcome: Outcome,
     /// Its cases.
@@ -38,7 +53,7 @@ pub struct Case<'a> {
     pub why: &'a str,
     /// The rule to look at: the one that took the packet, or else the one that was meant to.
     pub place: Option<&'a Place>,
-    /// The line of the row that asks for it, in the file of the suite.
+    /// The line of the row or of the sensor's entry that asks for it, in the suite's source.
     pub row: Option<usize>,
     /// What mends it.
     pub patch: Option<&'a Patch>,
@@ -47,7 +62,8 @@ pub struct Case<'a> {
 /// The suites of a report, in its order.
 pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     let scenarios = report.scenarios.iter().flatten().map(of_scenario);
-    let answers = report.answers.iter().map(of_answers);
+    let source = report.scenarios.iter().flatten().next().map_or("", |scenario| scenario.file.as_str());
+    let answers = report.answers.iter().map(|answers| of_answers(answers, source));
     answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).collect()
 }
 
@@ -58,13 +74,19 @@ pub fn is_a_file(path: &Path) -> bool {
 }
 
 impl<'a> Suite<'a> {
-    /// Where a case is shown: at its rule, or, where the ruleset is in no file, at its row of the scenario. The line, where
-    /// one is known.
+    /// Where a case is shown: at its rule, or, where the ruleset is in no file, where it is asked for. The line, where one is
+    /// known.
     pub fn origin<'b>(&'b self, case: &'b Case) -> (&'b Path, Option<usize>) {
         match case.place {
             Some(place) if is_a_file(&place.file) => (&place.file, place.line),
-            _ => (Path::new(self.file), case.row),
+            _ => (Path::new(self.source), case.row),
         }
+    }
+
+    /// Where a case is asked for: at its row of the scenario, or at its entry of the sensor.
+    pub fn asked(&self, case: &Case) -> Option<(&Path, usize)> {
+        let file = Path::new(self.source);
+        case.row.filter(|_| is_a_file(file)).map(|line| (file, line))
     }
 
     /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
@@ -83,13 +105,15 @@ impl<'a> Suite<'a> {
 
 fn of_scenario(scenario: &Scenario) -> Suite<'_> {
     let cases = scenario.checks.iter().map(of_check).collect();
-    Suite { name: &scenario.name, file: &scenario.file, outcome: scenario.outcome, cases }
+    let (name, file, outcome) = (&scenario.name, &scenario.file, scenario.outcome);
+    Suite { about: About::Scenario, name, file, source: file, outcome, cases }
 }
 
-fn of_answers(answers: &Answers) -> Suite<'_> {
+/// A question is called by its own name, whatever the sensor.
+fn of_answers<'a>(answers: &'a Answers, source: &'a str) -> Suite<'a> {
     let cases: Vec<Case> = answers.0.iter().map(of_answer).collect();
     let outcome = cases.iter().map(|case| case.outcome).min().unwrap_or(Outcome::NotRun);
-    Suite { name: "before deployment", file: "", outcome, cases }
+    Suite { about: About::Deployment, name: "before deployment", file: "", source, outcome, cases }
 }
 
 fn of_answer(answer: &Answer) -> Case<'_> {
@@ -103,7 +127,7 @@ fn of_answer(answer: &Answer) -> Case<'_> {
         observed: if is_bad { bad.collect::<Vec<_>>().join("; ") } else { "none".to_owned() },
         why: "",
         place: None,
-        row: None,
+        row: answer.line,
         patch: None,
     }
 }
@@ -131,7 +155,7 @@ fn of_check(check: &Check) -> Case<'_> {
 fn of_flavours(flavours: &Flavours) -> Suite<'_> {
     let outcome = if flavours.differences.is_empty() { Outcome::Matched } else { Outcome::Mismatched };
     let cases = flavours.differences.iter().map(of_difference).collect();
-    Suite { name: "nft and legacy do the same", file: "", outcome, cases }
+    Suite { about: About::Flavours, name: "nft and legacy do the same", file: "", source: "", outcome, cases }
 }
 
 fn of_difference(difference: &Difference) -> Case<'_> {

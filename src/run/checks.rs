@@ -156,7 +156,7 @@ impl Job {
             check.observed = None;
             check.why = why.to_owned();
         }
-        compare::name_rows(&self.scenario, &mut checks);
+        compare::name_lines(&self.scenario, &mut checks);
         ScenarioReport {
             title: self.scenario.title.clone(),
             file: self.scenario.source.name.clone(),
@@ -182,7 +182,7 @@ impl Job {
             checks.extend(compare::neighbours(&self.scenario, mac, &families, found, &in_log, &self.vendors));
         }
         compare::apply_known(&self.scenario, self.link(), &mut checks)?;
-        compare::name_rows(&self.scenario, &mut checks);
+        compare::name_lines(&self.scenario, &mut checks);
         Ok(checks)
     }
 

@@ -14,7 +14,7 @@ mod subject;
 use std::path::Path;
 
 use crate::error::{InputError, Result, Source};
-use crate::sensor::{Host, ReadFile, Sensor, Table, beside, read_host, read_sensor};
+use crate::sensor::{Host, Lines, ReadFile, Sensor, Table, beside, read_host, read_sensor};
 
 pub use discover::discover;
 pub use emit::quoted;
@@ -38,6 +38,8 @@ pub struct Scenario {
     pub ruleset: Option<RulesetFiles>,
     /// The machine under test.
     pub host: Host,
+    /// Where the entries of the sensor and of the host stand in the file.
+    pub lines: Lines,
     /// Expectations that add to those of the sensor, or override them.
     pub expect: Vec<ExpectRow>,
     /// Mismatches that are known.
@@ -77,7 +79,8 @@ impl Scenario {
         if sensor.is_none() && ruleset.is_none() {
             return Err(nothing_to_test(&source).into());
         }
-        Ok(Scenario { source, title, sensor, ruleset, host, expect, known })
+        let lines = Lines::of(&source);
+        Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod host;
 mod limit;
+mod lines;
 mod link_file;
 mod parse;
 mod prefix;
@@ -19,6 +20,7 @@ use crate::scan::Technique;
 
 pub use host::{ReadFile, read_host};
 pub use limit::read_limit;
+pub use lines::{Entry, Lines};
 pub use link_file::{LinkFile, Setting};
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};

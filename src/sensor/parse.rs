@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::host::read_host;
 use super::limit::read_limit;
+use super::lines::Lines;
 use super::prefix::{check_prefix, check_scan_prefixes};
 use super::service::{Claims, read_services, read_ssh};
 use super::table::{Table, Value};
@@ -21,6 +22,8 @@ pub struct SensorFile {
     pub sensor: Sensor,
     /// Its `[host]`.
     pub host: Host,
+    /// Where both stand.
+    pub lines: Lines,
 }
 
 impl SensorFile {
@@ -43,7 +46,8 @@ impl SensorFile {
         file.finish()?;
         let sensor = read_sensor(sensor)?;
         let host = read_host(host, Some(&sensor), &Source::read)?;
-        Ok(SensorFile { source, sensor, host })
+        let lines = Lines::of(&source);
+        Ok(SensorFile { source, sensor, host, lines })
     }
 }
 

@@ -94,8 +94,9 @@ pub const CHAPTERS: [Chapter; 16] = [
                 command: "scanlab scan --rules out/rules.v4 -sS -p 22,80 --format nmap -oX scan.xml",
             },
             Example {
-                purpose: "Which rules no packet can reach",
-                command: "scanlab scan --rules out/rules.v4 -p 22 --trace",
+                purpose: "Which rules no packet can reach, as a page and for code scanning as well",
+                command: "scanlab scan --rules out/rules.v4 -p 22 --trace \\\n\
+                          \x20   --report html=scan.html --report sarif=scan.sarif",
             },
         ],
         statuses: &[

@@ -61,6 +61,12 @@ impl OutputArguments {
         Ok(outputs)
     }
 
+    /// The files that are written.
+    pub fn paths(&self) -> Result<Vec<PathBuf>> {
+        let files = self.files()?.into_iter().map(|(_, path)| path);
+        Ok(files.filter(|path| path.as_os_str() != "-").collect())
+    }
+
     fn files(&self) -> Result<Vec<(NmapFormat, PathBuf)>> {
         let named = [
             (NmapFormat::Normal, &self.output_normal),

@@ -11,9 +11,33 @@ pub fn shortened(list: &str) -> String {
     }
 }
 
+/// The first of a list, and how many more there are.
+pub struct First<'a, T> {
+    /// Those that there is room for.
+    pub shown: &'a [T],
+    /// How many there is no room for.
+    pub left_out: usize,
+}
+
+impl<'a, T> First<'a, T> {
+    /// At most so many of them.
+    pub fn of(all: &'a [T], most: usize) -> First<'a, T> {
+        let (shown, left_out) = all.split_at(all.len().min(most));
+        First { shown, left_out: left_out.len() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_and_the_rest_are_all() {
+        for (most, shown, left_out) in [(0, 0, 3), (2, 2, 1), (3, 3, 0), (9, 3, 0)] {
+            let first = First::of(&[1, 2, 3], most);
+            assert_eq!((first.shown.len(), first.left_out), (shown, left_out));
+        }
+    }
 
     #[test]
     fn a_list_is_short_or_says_how_much_longer_it_is() {

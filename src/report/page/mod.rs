@@ -8,6 +8,7 @@
 mod answered;
 mod digest;
 mod embedded;
+mod found;
 mod lesson;
 mod listed;
 mod matrix;
@@ -21,17 +22,17 @@ use std::fmt::{self, Write};
 use askama::Template;
 use askama::filters::Escaper;
 
+use self::found::{Found, Lint};
 pub use self::lesson::lesson_page;
+use self::listed::First;
 use self::matrix::Matrix;
 use self::mishaps::Mishaps;
 use self::others::Others;
 use self::rules::Ruleset;
 use self::story::Stories;
-use super::{Environment, Report, Scenario, Summary};
+use super::{Difference, Environment, Report, Scenario, Summary};
 use crate::check::Outcome;
-use crate::findings::Findings;
 use crate::lab::{Backend, Capture};
-use crate::lint::Finding;
 use crate::predeploy::{Answer, Tone};
 use crate::visible::steers;
 
@@ -89,14 +90,15 @@ fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
         return vec![Part { number: 1, scenario: None, matrix, mishaps, rulesets: vec![], others }];
     };
     let part = |(index, scenario): (usize, &'a Scenario)| {
-        let ways = stories.rulesets(&scenario.coverage);
+        let rulesets = rules::rulesets(scenario, report.findings.as_ref(), stories);
+        let ways: Vec<_> = rulesets.iter().map(|ruleset| (ruleset.family, ruleset.number)).collect();
         let probes = report.probes.iter().filter(|probe| probe.scenario.as_deref() == Some(&scenario.file));
         Part {
             number: index + 1,
             scenario: Some(scenario),
             matrix: Matrix::of(&scenario.checks, probes, stories, &ways),
             mishaps: Mishaps::of(&scenario.checks),
-            rulesets: rules::rulesets(scenario, report.findings.as_ref(), &ways),
+            rulesets,
             others: Others::of(&scenario.checks),
         }
     };
@@ -215,12 +217,18 @@ impl Page<'_> {
         answered::word(*tone)
     }
 
-    fn findings(&self) -> Option<&Findings> {
-        self.report.findings.as_ref()
+    fn findings(&self) -> Option<Found<'_>> {
+        self.report.findings.as_ref().map(Found::of)
     }
 
-    fn lint(&self) -> Option<&[Finding]> {
-        self.report.lint.as_deref()
+    fn lint(&self) -> Option<Lint<'_>> {
+        self.report.lint.as_deref().map(Lint::of)
+    }
+
+    fn differences(&self) -> First<'_, Difference> {
+        const DIFFERENCES: usize = 500;
+        let all = self.report.flavours.as_ref().map_or(&[][..], |flavours| &flavours.differences);
+        First::of(all, DIFFERENCES)
     }
 
     fn covered(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Rulesets as they were loaded, with what the probes made of each rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::story::family_name;
+use super::story::{Stories, family_name};
 use crate::coverage::{Coverage, RuleHits};
 use crate::error::Source;
 use crate::findings::Findings;
@@ -14,7 +14,7 @@ pub struct Ruleset<'a> {
     /// Its number among all rulesets of the page.
     pub number: usize,
     /// Its family.
-    pub family: &'static str,
+    pub family: Family,
     /// Its file.
     pub file: String,
     /// How many rules it has.
@@ -31,6 +31,8 @@ pub struct Ruleset<'a> {
 pub struct Line<'a> {
     /// From 1.
     pub number: usize,
+    /// How many lines in front of it are not shown.
+    pub skipped: usize,
     /// As it is written.
     pub text: &'a str,
     /// What it holds: `table`, `policy`, `rule`, `comment`.
@@ -44,42 +46,80 @@ pub struct Line<'a> {
 /// No more lines than this.
 const LINES: usize = 2000;
 
-/// The rulesets of a scenario.
-pub fn rulesets<'a>(
-    scenario: &'a Scenario,
-    findings: Option<&'a Findings>,
-    ways: &[(Family, usize)],
-) -> Vec<Ruleset<'a>> {
+/// The rulesets of a scenario, and what the script is told of them.
+pub fn rulesets<'a>(scenario: &'a Scenario, findings: Option<&'a Findings>, stories: &mut Stories) -> Vec<Ruleset<'a>> {
     let ruleset = |(family, source): &'a (Family, Source)| {
-        let number = ways.iter().find(|(of, _)| of == family).map_or(0, |(_, number)| *number);
         let coverage = scenario.coverage.iter().find(|one| one.family == *family);
-        ruleset(*family, source, number, coverage, findings)
+        let rules = coverage.map(|coverage| coverage.rules.as_slice()).unwrap_or_default();
+        let weight = Weight { blamed: blamed(scenario, source), hits: hits(rules), found: found(*family, findings) };
+        let lines = weight.lines(source);
+        Ruleset {
+            number: stories.ruleset(source, rules, |line| lines.binary_search_by_key(&line, |one| one.number).is_ok()),
+            family: *family,
+            file: source.name.display().to_string(),
+            rules: rules.len(),
+            exercised: coverage.map_or(0, Coverage::exercised),
+            left_out: source.text.lines().count() - lines.len(),
+            lines,
+        }
     };
     scenario.rulesets.iter().map(ruleset).collect()
 }
 
-fn ruleset<'a>(
-    family: Family,
-    source: &'a Source,
-    number: usize,
-    coverage: Option<&Coverage>,
-    findings: Option<&'a Findings>,
-) -> Ruleset<'a> {
-    let rules = coverage.map(|coverage| coverage.rules.as_slice()).unwrap_or_default();
-    let (hits, found) = (hits(rules), found(family, findings));
-    let line = |(index, text): (usize, &'a str)| {
-        let number = index + 1;
-        Line { number, text, kind: kind(text), hits: hits.get(&number).copied(), finding: found.get(&number).copied() }
-    };
-    Ruleset {
-        number,
-        family: family_name(family),
-        file: source.name.display().to_string(),
-        rules: rules.len(),
-        exercised: coverage.map_or(0, Coverage::exercised),
-        lines: source.text.lines().enumerate().take(LINES).map(line).collect(),
-        left_out: source.text.lines().count().saturating_sub(LINES),
+impl Ruleset<'_> {
+    /// The family as people write it.
+    pub fn family_name(&self) -> &'static str {
+        family_name(self.family)
     }
+
+    /// Whether it is looked at without being asked for: what stands behind a long one would not be found.
+    pub fn is_short(&self) -> bool {
+        const SHORT: usize = 300;
+        self.lines.len() <= SHORT
+    }
+}
+
+/// What makes a line worth its place.
+struct Weight<'a> {
+    blamed: BTreeSet<usize>,
+    hits: BTreeMap<usize, u64>,
+    found: BTreeMap<usize, (&'static str, &'a str)>,
+}
+
+impl<'a> Weight<'a> {
+    /// The lines that there is room for, in their order.
+    fn lines(&self, source: &'a Source) -> Vec<Line<'a>> {
+        let mut all: Vec<(usize, &str)> = source.text.lines().enumerate().map(|(at, text)| (at + 1, text)).collect();
+        all.sort_by_key(|(number, text)| self.rank(*number, text));
+        all.truncate(LINES);
+        all.sort_unstable();
+        let mut before = 0;
+        let mut line = |(number, text): (usize, &'a str)| {
+            let skipped = number - before - 1;
+            before = number;
+            let (hits, finding) = (self.hits.get(&number).copied(), self.found.get(&number).copied());
+            Line { number, skipped, text, kind: kind(text), hits, finding }
+        };
+        all.into_iter().map(&mut line).collect()
+    }
+
+    /// To blame, matched, dead, what rules stand in, and all others.
+    fn rank(&self, number: usize, text: &str) -> u8 {
+        match kind(text) {
+            _ if self.blamed.contains(&number) => 0,
+            _ if self.hits.get(&number).is_some_and(|hits| *hits > 0) => 1,
+            _ if self.found.contains_key(&number) => 2,
+            "table" | "policy" => 3,
+            _ => 4,
+        }
+    }
+}
+
+/// The lines that explanations name.
+fn blamed(scenario: &Scenario, source: &Source) -> BTreeSet<usize> {
+    let explanations = scenario.checks.iter().filter_map(|check| check.explanation.as_ref());
+    let places = explanations.flat_map(|explanation| explanation.took.iter().chain(&explanation.meant));
+    places.filter(|place| place.file == source.name).filter_map(|place| place.line).collect()
 }
 
 fn hits(rules: &[RuleHits]) -> BTreeMap<usize, u64> {

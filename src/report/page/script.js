@@ -203,14 +203,19 @@
     return element;
   }
 
-  /* The rules that looked at the packet and did not match. */
+  /* The rules that looked at the packet and did not match. Of a long ruleset not all of them are told. */
   function between(story, step, last) {
     if (story.ruleset === null) return null;
-    const rules = told.rulesets[story.ruleset].rules.filter((rule) =>
-      rule.table === step.table && rule.chain === step.chain && rule.rule > last && (step.rule === undefined || rule.rule < step.rule));
-    if (rules.length === 0) return null;
-    const numbers = rules.length === 1 ? `rule ${rules[0].rule} does` : `rules ${rules[0].rule} to ${rules[rules.length - 1].rule} do`;
-    const list = make("ol", "", ...rules.slice(0, 200).map((rule) => make("li", "", `${rule.rule} `, make("code", "", rule.text))));
+    const ruleset = told.rulesets[story.ruleset];
+    const length = ruleset.lengths.find(([table, chain]) => table === step.table && chain === step.chain);
+    const end = step.rule === undefined ? (length ? length[2] : 0) : step.rule - 1;
+    if (end <= last) return null;
+    const rules = ruleset.rules.filter((rule) =>
+      rule.table === step.table && rule.chain === step.chain && rule.rule > last && rule.rule <= end).slice(0, 200);
+    const numbers = end === last + 1 ? `rule ${end} does` : `rules ${last + 1} to ${end} do`;
+    const list = make("ol", "", ...rules.map((rule) => make("li", "", `${rule.rule} `, make("code", "", rule.text))));
+    const more = end - last - rules.length;
+    if (more > 0) list.append(make("li", "note", `${more} more are not shown here.`));
     return make("li", "passed", make("details", "", make("summary", "", `${numbers} not match`), list));
   }
 

@@ -1,7 +1,7 @@
 //! What the script of a page is told of each cell: the probe's way, its log line, its frames, and what came of the check.
 //! What many cells have in common is told once, and pointed at by its number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::check::{Check, Outcome};
 use crate::conntrack::ConntrackState;
-use crate::coverage::{Coverage, RuleHits};
+use crate::coverage::RuleHits;
 use crate::dissect::{Field, LinkKind, dissect};
+use crate::error::Source;
 use crate::frame::Direction;
 use crate::frame::{Frame, Part};
 use crate::glance::Glance;
@@ -113,10 +114,12 @@ struct Way<'a> {
     fate: Fate,
 }
 
-/// The rules of a ruleset.
+/// The rules of a ruleset, as far as they are shown.
 #[derive(Serialize)]
 struct Chains {
     file: String,
+    /// How many rules each chain has: table, chain, rules.
+    lengths: Vec<(String, String, usize)>,
     rules: Vec<RuleHits>,
 }
 
@@ -169,13 +172,20 @@ impl Stories {
         Stories { link, ways: Distinct::new(), words: Distinct::new(), rulesets: Vec::new(), stories: Vec::new() }
     }
 
-    /// Tells of these rulesets; their numbers.
-    pub fn rulesets(&mut self, coverage: &[Coverage]) -> Vec<(Family, usize)> {
-        let mut tell = |one: &Coverage| {
-            self.rulesets.push(Chains { file: one.file.display().to_string(), rules: one.rules.clone() });
-            (one.family, self.rulesets.len() - 1)
-        };
-        coverage.iter().map(&mut tell).collect()
+    /// Tells of a ruleset, and of those of its rules whose lines are shown; its number.
+    pub fn ruleset(&mut self, source: &Source, rules: &[RuleHits], is_shown: impl Fn(usize) -> bool) -> usize {
+        let mut lengths: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for RuleHits { table, chain, rule, .. } in rules {
+            let length = lengths.entry((table, chain)).or_default();
+            *length = (*length).max(*rule);
+        }
+        let length = |((table, chain), rules): ((&str, &str), usize)| (table.to_owned(), chain.to_owned(), rules);
+        self.rulesets.push(Chains {
+            file: source.name.display().to_string(),
+            lengths: lengths.into_iter().map(length).collect(),
+            rules: rules.iter().filter(|rule| is_shown(rule.line)).cloned().collect(),
+        });
+        self.rulesets.len() - 1
     }
 
     /// Tells the story of a cell that stands for `count` ports: its number, and what it says in one line.

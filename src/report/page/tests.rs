@@ -7,8 +7,11 @@ use super::*;
 use crate::check::{Check, Findings as Facts};
 use crate::coverage::{Coverage, RuleHits};
 use crate::error::Source;
+use crate::explanation::{Cause, Explanation};
+use crate::findings::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
 use crate::frame::{Direction, Frame, Part as FramePart};
 use crate::lab::{LinkMode, Weather};
+use crate::lint::{Finding, FindingKind};
 use crate::net::{Family, Protocol};
 use crate::observation::LogRecord;
 use crate::path::{Fate, Path, Step, StepVerdict};
@@ -122,14 +125,102 @@ fn a_large_run_is_a_page_that_a_browser_opens() {
     let page = page(&large());
     assert!(page.len() < 4 << 20, "{} bytes", page.len());
     for words in [
-        "9800 more rows are not shown here; the JSON report has them all.",
-        "9800 more are not shown here; the JSON report has them all.",
-        "9000 more rows are not shown here; the JSON report has them all.",
-        "2 more lines are not shown here; the file has them all.",
+        "9800 more rows are not shown here; --format json has them all.",
+        "9800 more of them are not shown here; --format json has them all.",
+        "9000 more rows are not shown here; --format json has them all.",
+        "2 lines are not shown here: those that are to blame, were matched or are dead come first.",
         "\"more_frames\":28",
     ] {
         assert!(page.contains(words), "{words}");
     }
+}
+
+/// As many rules as a block list has. One is matched, one is to blame, the others are dead; all of them are to be mended.
+fn endless() -> Report {
+    const RULES: usize = 20_000;
+    const MATCHED: usize = 15_000;
+    let mut report = large();
+    report.probes = vec![probe(1)];
+    let place = |rule: &RuleHits| Place {
+        family: Family::Ipv4,
+        file: "large.v4".to_owned(),
+        line: rule.line,
+        table: rule.table.clone(),
+        chain: rule.chain.clone(),
+        rule: rule.rule,
+        text: rule.text.clone(),
+    };
+    let rules: Vec<RuleHits> = (1..=RULES).map(|number| RuleHits { hits: 0, ..rule(number) }).collect();
+    let text: String = rules.iter().map(|rule| format!("{}\n", rule.text)).collect();
+    let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
+    scenario.rulesets[0].1.text = format!("*filter\n{text}COMMIT\n").into();
+    scenario.checks = vec![Check { explanation: Some(blames(19_001)), ..check(1, None) }];
+    let in_front = |rule: &RuleHits| InFront {
+        table: rule.table.clone(),
+        chain: rule.chain.clone(),
+        rule: Some(1),
+        line: Some(2),
+        text: rule.text.clone(),
+        packets: 1,
+    };
+    let dead = |rule: &RuleHits| Unreachable {
+        severity: Severity::Dead,
+        place: place(rule),
+        in_front: vec![in_front(rule); 30],
+        reason: "</script> takes it".to_owned(),
+    };
+    let open = |rule: &RuleHits| NotProvable { place: place(rule), reason: "nobody knows".to_owned() };
+    let lint = |line: usize, rule: FindingKind| Finding {
+        rule,
+        file: "large.v4".into(),
+        line,
+        message: "it goes wrong".to_owned(),
+        fix: None,
+    };
+    report.findings = Some(Findings {
+        unreachable: rules.iter().filter(|rule| rule.rule != MATCHED).map(dead).collect(),
+        not_provable: rules.iter().map(open).collect(),
+        ..Findings::default()
+    });
+    let last = lint(RULES + 1, FindingKind::LimitOnDeny);
+    report.lint = Some((1..=RULES).map(|line| lint(line, FindingKind::NoIpv6Twin)).chain([last]).collect());
+    scenario.coverage[0].rules = rules;
+    scenario.coverage[0].rules[MATCHED - 1].hits = 1;
+    report
+}
+
+fn blames(line: usize) -> Explanation {
+    let RuleHits { table, chain, rule, text, .. } = rule(line - 1);
+    let place =
+        crate::explanation::Place { file: "large.v4".into(), line: Some(line), table, chain, rule: Some(rule), text };
+    Explanation { cause: Cause::TooBroad, took: Some(place), meant: None, words: "it does".to_owned(), patch: None }
+}
+
+/// What is found in a ruleset is bounded as well, what matters of it is kept, and none of it is markup.
+#[test]
+fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
+    let page = page(&endless());
+    assert!(page.len() < 2 << 20, "{} bytes", page.len());
+    for words in [
+        "19799 more dead rules are not shown here; --format json has them all.",
+        "19800 more rules of which nothing is proved are not shown here; --format json has them all.",
+        "19960 more of no-ipv6-twin are not shown here; --format json has them all.",
+        "<h3>limit-on-deny <span class=\"where\">large.v4:20001</span></h3>",
+        "<li>and 22 more</li>",
+        "18002 lines are not shown here: those that are to blame, were matched or are dead come first.",
+        "data-line=\"15001\"",
+        "data-line=\"19001\"",
+        "&lt;/script&gt; takes it",
+        "\"lengths\":[[\"filter\",\"INPUT\",20000]]",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert_eq!(
+        page.matches("<p class=\"why\">nobody knows</p>").count(),
+        1,
+        "what is missing for a proof is said once"
+    );
+    assert!(!page.contains("data-line=\"15002\"") && !page.contains("data-line=\"19002\""), "only what matters");
 }
 
 /// Ports that are alike share a row, whose name does not grow with them.

@@ -16,6 +16,8 @@ pub enum Kind {
     NotRun,
     /// Two flavours of iptables do not do alike.
     Flavours,
+    /// A reason not to deploy.
+    Deployment,
     /// A rule that nothing reaches.
     Unreachable(Severity),
     /// A rule that nothing reached, without a proof.
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Known => "known".to_owned(),
             Kind::NotRun => "not-run".to_owned(),
             Kind::Flavours => "mismatch/flavours".to_owned(),
+            Kind::Deployment => "deployment".to_owned(),
             Kind::Unreachable(severity) => format!("finding/{}", severity.as_str().replace(' ', "-").to_lowercase()),
             Kind::NotProvable => "finding/not-provable".to_owned(),
             Kind::Parity => "finding/parity".to_owned(),
@@ -55,7 +58,7 @@ impl Kind {
     /// How much it matters.
     pub fn level(self) -> Level {
         match self {
-            Kind::Mismatch(_) | Kind::NotRun | Kind::Flavours => Level::Error,
+            Kind::Mismatch(_) | Kind::NotRun | Kind::Flavours | Kind::Deployment => Level::Error,
             Kind::Unreachable(Severity::DeadLog | Severity::DeadDrop) | Kind::Parity | Kind::Lint(_) => Level::Warning,
             Kind::Unreachable(Severity::Dead) | Kind::NotProvable | Kind::Known => Level::Note,
         }
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Known => "A mismatch that the scenario knows of.",
             Kind::NotRun => "A check that did not run.",
             Kind::Flavours => "iptables-nft and iptables-legacy do not do the same.",
+            Kind::Deployment => "A reason not to deploy the ruleset.",
             Kind::Unreachable(Severity::DeadLog) => {
                 "A rule that would log, and that no packet can reach: a blind spot."
             }
@@ -95,6 +99,9 @@ impl Kind {
             }
             Kind::Flavours => {
                 "Write the rule in a way that both flavours read alike, or pin the flavour with --iptables."
+            }
+            Kind::Deployment => {
+                "The message says what was found; the mismatches beside it, or `scanlab check --verbose`, name the rules."
             }
             Kind::Unreachable(_) => "Move the rule in front of those that take its packets, or remove it.",
             Kind::NotProvable => "The message says what is missing for a proof.",

@@ -8,6 +8,7 @@ use crate::explanation::{Cause, Explanation, Patch};
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::net::Family;
 use crate::port::Port;
+use crate::predeploy::{Fact, Question};
 use crate::report::{Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap};
 use crate::scan::{PortState, Technique};
 use crate::scenario::Subject;
@@ -160,6 +161,22 @@ fn without_a_ruleset_of_ones_own_each_row_has_its_line() {
         assert!(github.contains(&format!("::error file=in.toml,line={line},")), "{line}: {github}");
     }
     assert!(sarif.contains("\"startLine\": 13"), "what is known, at its row: {sarif}");
+}
+
+/// An answer before a deployment is shown at what the sensor says of it, and is no difference of flavours.
+#[test]
+fn a_reason_not_to_deploy_stands_at_the_entry_of_the_sensor() {
+    let fact = Fact { tone: Tone::Bad, text: "nobody gets in".to_owned(), line: None };
+    let question = Question::LockedOut;
+    let answer =
+        Answer { question, asks: question.asks(), tone: Tone::Bad, answer: "Yes.", line: Some(7), facts: vec![fact] };
+    let report = Report { answers: Some(Answers(vec![answer])), flavours: None, ..report() };
+    let (github, tap, sarif) = (github(&report), tap(&report), sarif(&report));
+    let at = "::error file=in.toml,line=7,title=mismatch%3A before deployment::Will I be locked out?: ";
+    assert!(github.starts_with(at), "{github}");
+    assert!(tap.contains("- Will I be locked out?\n") && tap.contains("  at: \"in.toml:7\""), "{tap}");
+    assert!(sarif.contains("\"ruleId\": \"deployment\"") && sarif.contains("\"startLine\": 7"), "{sarif}");
+    assert!(!sarif.contains("mismatch/flavours"), "{sarif}");
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! The files of `scan --report FORMAT=FILE`. nmap's formats have options of nmap's own.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::destination::{Destination, Drafts, destination, names};
+use crate::cli::report_files::RunFormat;
+use crate::error::Result;
+
+/// In which formats a scan goes to files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+    /// a page to look at, in one file
+    Html,
+    /// SARIF 2.1.0, for code scanning: of --trace what no packet can reach, and lint
+    Sarif,
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Report to a file as well, as table, json, html or sarif; as often as you like
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = scan_destination)]
+    destinations: Vec<Destination<FileFormat>>,
+}
+
+impl ReportArguments {
+    /// Whether a report is of this format.
+    pub fn has(&self, format: FileFormat) -> bool {
+        self.destinations.iter().any(|to| to.format == format)
+    }
+
+    /// Begins every file; `others` are written as well.
+    pub fn begin(&self, others: &[PathBuf]) -> Result<Drafts<FileFormat>> {
+        Drafts::begin(&self.destinations, others)
+    }
+}
+
+fn scan_destination(text: &str) -> std::result::Result<Destination<FileFormat>, String> {
+    let format = text.split('=').next().unwrap_or_default();
+    destination(text).map_err(|unknown| not_of_a_scan(format).unwrap_or(unknown))
+}
+
+/// Why a format that is known elsewhere is none of a scan.
+fn not_of_a_scan(format: &str) -> Option<String> {
+    let of_a_scan = names::<FileFormat>();
+    if FileFormat::from_str(format, true).is_ok() {
+        return None;
+    }
+    if RunFormat::from_str(format, true).is_ok() {
+        return Some(format!(
+            "{format} tells what came of expectations, and a scan has none (hint: `scanlab run` and `scanlab check` have \
+             them; a scan is told as {of_a_scan})"
+        ));
+    }
+    let option =
+        [("nmap", "-oN"), ("xml", "-oX"), ("grepable", "-oG")].into_iter().find(|(name, _)| *name == format)?.1;
+    Some(format!("this format has an option of nmap's own (hint: write {option} FILE)"))
+}

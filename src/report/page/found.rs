@@ -1,0 +1,96 @@
+//! Rules that nothing reaches, what the families do not do alike, and what is known to go wrong: so much of it as somebody
+//! looks at, the worst first.
+
+use std::collections::BTreeMap;
+
+use super::listed::{First, shortened};
+use crate::findings::{Disparity, Findings, InFront, NotProvable, Place, Unreachable};
+use crate::lint::{Finding, FindingKind};
+
+/// No more of each than this.
+const RULES: usize = 200;
+
+/// No more rules in front of one rule than this.
+const IN_FRONT: usize = 8;
+
+/// No more lint of a kind than this: one that every rule has leaves room for the others.
+const OF_A_KIND: usize = 40;
+
+/// What was found without being expected.
+pub struct Found<'a> {
+    /// Rules that nothing can reach.
+    pub unreachable: First<'a, Unreachable>,
+    /// Rules that nothing reached.
+    pub not_provable: First<'a, NotProvable>,
+    /// What one family lets in and the other keeps out.
+    pub parity: First<'a, Disparity>,
+}
+
+impl<'a> Found<'a> {
+    /// The first of these.
+    pub fn of(findings: &'a Findings) -> Found<'a> {
+        Found {
+            unreachable: First::of(&findings.unreachable, RULES),
+            not_provable: First::of(&findings.not_provable, RULES),
+            parity: First::of(&findings.parity, RULES),
+        }
+    }
+
+    /// Rules that nothing reached, by what is missing for a proof.
+    pub fn unproved(&self) -> Vec<Unproved<'a>> {
+        let mut all: Vec<Unproved> = Vec::new();
+        for NotProvable { place, reason } in self.not_provable.shown {
+            match all.iter_mut().find(|one| one.reason == reason) {
+                Some(one) => one.rules.push(place),
+                None => all.push(Unproved { reason, rules: vec![place] }),
+            }
+        }
+        all
+    }
+
+    /// What takes the packets of a rule.
+    pub fn in_front(&self, one: &&'a Unreachable) -> First<'a, InFront> {
+        First::of(&one.in_front, IN_FRONT)
+    }
+
+    /// The packets that the families do not treat alike.
+    pub fn packets(&self, one: &&Disparity) -> String {
+        shortened(&one.packets.join(", "))
+    }
+
+    /// The ports that they go to.
+    pub fn ports(&self, one: &&Disparity) -> String {
+        shortened(&one.ports.replace(',', ", "))
+    }
+}
+
+/// Rules of which nothing is proved for one reason.
+pub struct Unproved<'a> {
+    /// What is missing.
+    pub reason: &'a str,
+    /// The rules.
+    pub rules: Vec<&'a Place>,
+}
+
+/// What is wrong with the text of the rules.
+pub struct Lint<'a> {
+    /// The first of each kind, by file and line.
+    pub shown: Vec<&'a Finding>,
+    /// How many more there are of some kinds.
+    pub left_out: Vec<(FindingKind, usize)>,
+}
+
+impl<'a> Lint<'a> {
+    /// The first of each kind.
+    pub fn of(all: &'a [Finding]) -> Lint<'a> {
+        let mut counts: BTreeMap<FindingKind, usize> = BTreeMap::new();
+        let mut has_room = |one: &&Finding| {
+            let count = counts.entry(one.rule).or_default();
+            *count += 1;
+            *count <= OF_A_KIND
+        };
+        let shown = all.iter().filter(&mut has_room).collect();
+        let more = counts.into_iter().map(|(kind, count)| (kind, count.saturating_sub(OF_A_KIND)));
+        Lint { shown, left_out: more.filter(|(_, more)| *more > 0).collect() }
+    }
+}
