@@ -22,7 +22,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Role, named_ports, role, unnamed_ports};
+use super::{Role, named_ports, neighbours, role, unnamed_ports};
 use crate::net::{Family, Network};
 use crate::port::Port;
 use crate::scan::{FilterVerdict, Technique};
@@ -70,6 +70,7 @@ fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
         beside_named_ports(sensor, list);
         scans(sensor, host, list);
     }
+    from_each_network(sensor, host, list);
     in_connections(sensor, host, list);
     of_the_host(sensor, list);
     other_protocols(sensor, list);
@@ -165,8 +166,8 @@ fn openings(sensor: &Sensor, host: &Host, list: &mut List) {
 /// A range that is one port too long takes what is not its own.
 fn beside_named_ports(sensor: &Sensor, list: &mut List) {
     let named = named_ports(sensor);
-    let beside = named.iter().flat_map(|port| [port.0.checked_sub(1), port.0.checked_add(1)]).flatten().map(Port);
-    let beside: BTreeSet<Port> = beside.filter(|port| port.0 != 0 && !named.contains(port)).collect();
+    let beside: BTreeSet<Port> =
+        named.iter().flat_map(|port| neighbours(*port)).filter(|port| !named.contains(port)).collect();
     for port in beside {
         list.add(&format!("tcp SYN to {port}"), FilterVerdict::Drop, syn_scan(sensor));
     }
@@ -237,6 +238,26 @@ fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
         }
         for address in &outsiders {
             list.add(&format!("tcp SYN to {port} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
+        }
+    }
+}
+
+/// Each network has a rule of its own, which is no wider than that for everybody would be.
+fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
+    let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
+    let insider = |network: &Network| network.from_its_start().find(|address| is_somebody(*address, host));
+    let named = named_ports(sensor);
+    for (address, port) in
+        networks.iter().filter_map(insider).flat_map(|one| sensor.ssh.iter().map(move |port| (one, port)))
+    {
+        list.accepted(&format!("tcp SYN,PSH to {port} from {address}"));
+        let in_the_midst = match sensor.order {
+            Order::Hardened => FilterVerdict::Drop,
+            Order::Article => FilterVerdict::Accept,
+        };
+        list.add(&format!("tcp PSH,ACK to {port} from {address}"), in_the_midst, None);
+        for beside in neighbours(*port).filter(|beside| !named.contains(beside)) {
+            list.add(&format!("tcp SYN to {beside} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
         }
     }
 }
