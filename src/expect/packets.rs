@@ -204,20 +204,14 @@ fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// Who works over SSH, as a packet says it: the prober, about whom nothing is said, or somebody whom `ssh_from` names.
+/// Who works over SSH, as a packet says it: the prober, about whom nothing is said, or somebody whom `ssh_from` names, and
+/// whom the host finds its way to.
 fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
-    if sensor.ssh_from.contains(host.addresses.prober(family)) {
-        return Some(String::new());
-    }
-    let networks = sensor.ssh_from.networks(family);
-    let address = networks.iter().flat_map(Network::from_its_start).find(|address| is_client(*address, host))?;
-    Some(format!(" from {address}"))
-}
-
-/// Whether the host answers there: it would have to be told over which link a link-local address is.
-fn is_client(address: IpAddr, host: &Host) -> bool {
-    let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    !is_link_local && is_somebody(address, host)
+    let prober = host.addresses.prober(family);
+    let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_stranger().is_some());
+    let clients = sensor.ssh_from.clients(&host.addresses, family);
+    let client = clients.into_iter().find(|client| *client == prober || is_found(*client))?;
+    Some(if client == prober { String::new() } else { format!(" from {client}") })
 }
 
 /// Who lets in whom, where it is said.
@@ -264,8 +258,12 @@ fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
 
 /// Whether a packet can come from there to the host: there are addresses that nobody has.
 fn is_somebody(address: IpAddr, host: &Host) -> bool {
-    let is_readable = format!("tcp SYN to 1 from {address}").parse::<Packet>().is_ok();
-    is_readable && host.addresses.may_send(address)
+    syn_from(address).is_some() && host.addresses.may_send(address)
+}
+
+/// None where a row cannot speak of it.
+fn syn_from(address: IpAddr) -> Option<Packet> {
+    format!("tcp SYN to 1 from {address}").parse().ok()
 }
 
 /// What the host opens, and what comes back.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::table::{Table, Value};
 use crate::error::Result;
-use crate::net::{Family, Network, NetworkError};
+use crate::net::{Addresses, Family, Network, NetworkError};
 use crate::port::Port;
 
 /// Whence SSH is let in.
@@ -29,6 +29,15 @@ impl SshFrom {
             SshFrom::Everywhere => vec![Network::everything(family)],
             SshFrom::Networks(networks) => networks.iter().copied().filter(|of| of.family() == family).collect(),
         }
+    }
+
+    /// Addresses of `family` that somebody may log in from: the prober's where SSH is let in from it, and then some of each
+    /// network.
+    pub fn clients(&self, addresses: &Addresses, family: Family) -> Vec<IpAddr> {
+        let prober = Some(addresses.prober(family)).filter(|prober| self.contains(*prober));
+        let networks = self.networks(family);
+        let others = networks.iter().flat_map(Network::from_its_start).filter(|one| addresses.may_send(*one));
+        prober.into_iter().chain(others).collect()
     }
 
     /// Whether it was said whence.
