@@ -183,9 +183,12 @@ fn scan_log(sensor: &Sensor, technique: Technique) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::net::{Addresses, InterfaceName};
+    use crate::net::{Addresses, InterfaceName, Network};
     use crate::port::PortSet;
     use crate::scan::FilterVerdict;
     use crate::sensor::{Deny, Order, SshFrom, TimeUnit};
@@ -456,6 +459,20 @@ mod tests {
         assert!(unnamed(Order::Hardened).contains("ipv4 tcp SYN,PSH to 32232: drop\n"));
         assert!(unnamed(Order::Hardened).contains("ipv4 tcp ACK to 32232 from 192.0.2.1 established: accept\n"));
         assert!(!unnamed(Order::Hardened).contains("ipv6 tcp ACK to 32232"), "nobody is connected over IPv6");
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_asked_for_is_let_in_as_ssh_from_says(number in any::<u128>(), length in 0..=128u32) {
+            let address = if length % 2 == 0 { IpAddr::from((number as u32).to_be_bytes()) } else { number.to_be_bytes().into() };
+            let network = Network::of(address, if address.is_ipv4() { length / 4 } else { length }).unwrap();
+            let (sensor, host) = (sensor_from(&[&network.to_string()]), host(&[32232]));
+            for row in packet_expectations(&sensor, &host, Author::Other) {
+                let from = row.packet.stranger().unwrap_or(host.addresses.prober(row.family));
+                prop_assert!(from != host.addresses.host(row.family) && Family::of(from) == row.family);
+                prop_assert_eq!(network.contains(from), row.verdict == FilterVerdict::Accept, "{} {}", row.packet, network);
+            }
+        }
     }
 
     #[test]

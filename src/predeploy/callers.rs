@@ -175,13 +175,37 @@ pub fn way_out(subject: &Subject, callers: &[Caller]) -> Option<Fact> {
         of_family.map(move |caller| caller.network.unwrap_or(Network::everything(family)))
     };
     let networks: BTreeSet<Network> = Lab::families().into_iter().flat_map(let_in).collect();
-    let is_in_another = |one: &Network| networks.iter().any(|other| other != one && other.covers(one));
-    let widest: Vec<String> =
-        networks.iter().filter(|one| !is_in_another(one)).map(|network| format!("\"{network}\"")).collect();
+    let widest: Vec<String> = widest(&networks).iter().map(|network| format!("\"{network}\"")).collect();
     let text = format!(
         "over SSH the rules let in some, and the sensor means everybody: if the rules are right, say `ssh_from = [{}]` in \
          the sensor",
         widest.join(", ")
     );
     (!widest.is_empty()).then(|| Fact::new(Tone::Note, text))
+}
+
+/// Those that lie in no other, as `ssh_from` wants them.
+fn widest(networks: &BTreeSet<Network>) -> Vec<Network> {
+    let is_in_another = |one: &Network| networks.iter().any(|other| other != one && other.covers(one));
+    networks.iter().copied().filter(|one| !is_in_another(one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_proposed_can_be_said() {
+        let texts = ["10.1.0.0/16", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "2001:db8:aaaa::/48", "::/0"];
+        let networks = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let widest: Vec<String> = widest(&networks).iter().map(Network::to_string).collect();
+        assert_eq!(widest, ["10.0.0.0/8", "192.0.2.7/32", "::/0"]);
+    }
+
+    #[test]
+    fn somebody_is_far_away_in_either_family() {
+        for family in Family::BOTH {
+            assert!(far(family).count() >= 4 && far(family).all(|address| Family::of(address) == family));
+        }
+    }
 }

@@ -608,14 +608,14 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | watchd = { HTTP = 80 }
       | ^^^^^^
       |
-      = help: did you mean `watched`? known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+      = help: did you mean `watched`? known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     error: unknown key `colour`
      --> sensor.toml:3:1
       |
     3 | colour = 1
       | ^^^^^^
       |
-      = help: known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+      = help: known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     "#);
 }
 
