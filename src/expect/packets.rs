@@ -221,8 +221,8 @@ fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
     let stranger = |address: &IpAddr| somebody(address) && !sensor.ssh_from.contains(*address);
     let (mut insiders, mut outsiders) = (BTreeSet::new(), BTreeSet::new());
     for network in networks {
-        insiders.extend(network.from_its_start().find(somebody));
-        insiders.extend(network.from_its_end().find(somebody));
+        insiders.extend(network.first_machines().find(somebody));
+        insiders.extend(network.last_machines().find(somebody));
         outsiders.extend(network.before().find(stranger));
         outsiders.extend(network.behind().find(stranger));
     }
@@ -239,7 +239,7 @@ fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
 /// Each network has a rule of its own, which is no wider than that for everybody would be.
 fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
     let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
-    let insider = |network: &Network| network.from_its_start().find(|address| is_somebody(*address, host));
+    let insider = |network: &Network| network.first_machines().find(|address| is_somebody(*address, host));
     let named = named_ports(sensor);
     for (address, port) in
         networks.iter().filter_map(insider).flat_map(|one| sensor.ssh.iter().map(move |port| (one, port)))

@@ -51,17 +51,17 @@ impl Network {
     }
 
     /// Addresses that machines in it may have: the first ones, then some in its middle.
-    pub fn from_its_start(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn first_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (start, end) = self.of_machines();
         let steps = (0..OFFERED).map(move |step| start.saturating_add(step)).filter(move |number| *number <= end);
-        steps.chain(self.from_its_middle()).map(|number| to_address(number, self.family()))
+        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
     }
 
     /// The same from its end.
-    pub fn from_its_end(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn last_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (start, end) = self.of_machines();
         let steps = (0..OFFERED).map(move |step| end.saturating_sub(step)).filter(move |number| *number >= start);
-        steps.chain(self.from_its_middle()).map(|number| to_address(number, self.family()))
+        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
     }
 
     /// The addresses right before it, the nearest first.
@@ -77,7 +77,7 @@ impl Network {
     }
 
     /// What starts or ends in addresses that nobody has, such as 127.0.0.0/8, may be at home in its middle.
-    fn from_its_middle(&self) -> impl Iterator<Item = u128> {
+    fn middle_machines(&self) -> impl Iterator<Item = u128> {
         let (start, end) = self.of_machines();
         let middle = start + (end - start) / 2;
         (1..=OFFERED).map(move |step| middle.saturating_add(step)).filter(move |number| *number <= end)
@@ -268,10 +268,10 @@ mod tests {
         ] {
             let net = network(text);
             let found =
-                [first(net.before()), first(net.from_its_start()), first(net.from_its_end()), first(net.behind())];
+                [first(net.before()), first(net.first_machines()), first(net.last_machines()), first(net.behind())];
             assert_eq!(found.join(" "), ends, "{text}");
         }
-        let middle = |text: &str| network(text).from_its_start().last().unwrap().to_string();
+        let middle = |text: &str| network(text).first_machines().last().unwrap().to_string();
         assert_eq!((middle("0.0.0.0/1").as_str(), middle("192.0.2.7").as_str()), ("64.0.0.3", "192.0.2.7"));
     }
 }

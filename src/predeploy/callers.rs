@@ -102,7 +102,7 @@ fn whom_rules_name(subject: &Subject) -> Vec<(IpAddr, Option<Network>)> {
     let alone: Vec<Network> = alone.filter_map(|admin| admin.to_string().parse().ok()).collect();
     named.extend(alone);
     let of = |network: &Network| {
-        let somebody = network.from_its_start().find(|address| can_call(subject, *address))?;
+        let somebody = network.first_machines().find(|address| can_call(subject, *address))?;
         Some((somebody, Some(*network)))
     };
     let strangers = Family::BOTH.into_iter().filter_map(|family| far(family).find(|far| !is_in(&named, *far)));

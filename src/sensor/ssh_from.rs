@@ -36,7 +36,7 @@ impl SshFrom {
     pub fn clients(&self, addresses: &Addresses, family: Family) -> Vec<IpAddr> {
         let prober = Some(addresses.prober(family)).filter(|prober| self.contains(*prober));
         let networks = self.networks(family);
-        let others = networks.iter().flat_map(Network::from_its_start).filter(|one| addresses.may_send(*one));
+        let others = networks.iter().flat_map(Network::first_machines).filter(|one| addresses.may_send(*one));
         prober.into_iter().chain(others).collect()
     }
 
