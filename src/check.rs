@@ -101,6 +101,11 @@ impl Check {
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
+    /// The port that a scan probes, or a packet goes to.
+    pub fn destination(&self) -> Option<Port> {
+        self.port.or_else(|| self.subject.packet()?.what().destination())
+    }
+
     /// Whether both ask the same, whatever they found.
     pub fn is_same_question(&self, other: &Check) -> bool {
         let question = |check: &Check| (check.subject, check.port, check.family, check.burst_of);

@@ -11,6 +11,7 @@
 //!    logged as a scan when the technique is in `scans`.
 //! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` port without a line and at a `honeypot` port with the
 //!    line of the port: *open* when something listens there, else *closed*, because the kernel itself answers with a RST.
+//!    To whom `ssh_from` does not name, an `ssh` port is one without a name.
 //! 3. A SYN is dropped at a `watched` port with the line of the port.
 //! 4. A SYN is dropped at every other port, and logged as a SYN scan when that is in `scans`.
 //!
@@ -74,7 +75,7 @@ pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
     probes
         .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))
         .map(|(family, technique, port)| {
-            let expected = expected(sensor, host, technique, port);
+            let expected = expected(sensor, host, technique, (family, port));
             Expectation { technique, family, port, expected }
         })
         .collect()
@@ -91,7 +92,7 @@ pub fn rate_expectations(sensor: &Sensor, host: &Host) -> Vec<RateExpectation> {
         .into_iter()
         .flat_map(|family| rules.iter().map(move |(technique, port)| (family, *technique, *port)))
         .filter_map(|(family, technique, port)| {
-            let Expected { state, log } = expected(sensor, host, technique, port);
+            let Expected { state, log } = expected(sensor, host, technique, (family, port));
             Some(RateExpectation { technique, family, port, prefix: log?, limit: sensor.limit, state })
         })
         .collect()
@@ -127,15 +128,16 @@ fn services(sensor: &Sensor) -> impl Iterator<Item = &Service> {
     sensor.honeypot.iter().chain(&sensor.watched)
 }
 
-fn expected(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
+fn expected(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Port)) -> Expected {
     if technique.profile().flags == Technique::Syn.profile().flags {
-        return expected_of_syn(sensor, host, technique, port);
+        return expected_of_syn(sensor, host, technique, at);
     }
     Expected { state: silence(technique), log: scan_log(sensor, technique) }
 }
 
-fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, port: Port) -> Expected {
-    match role(sensor, port) {
+fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Port)) -> Expected {
+    let (_, port) = at;
+    match role(sensor, host, at) {
         Role::Ssh => Expected { state: accepted(host, technique, port), log: None },
         Role::Honeypot(service) => {
             Expected { state: accepted(host, technique, port), log: Some(sensor.port_prefix(service)) }
@@ -146,7 +148,7 @@ fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, port: Por
     }
 }
 
-/// What the sensor means a port to be.
+/// What the sensor means a port to be to the prober.
 enum Role<'a> {
     Ssh,
     Honeypot(&'a Service),
@@ -154,10 +156,11 @@ enum Role<'a> {
     Unnamed,
 }
 
-fn role(sensor: &Sensor, port: Port) -> Role<'_> {
+fn role<'a>(sensor: &'a Sensor, host: &Host, (family, port): (Family, Port)) -> Role<'a> {
     let named = |services: &'_ [Service]| services.iter().position(|service| service.ports.contains(&port));
     if sensor.ssh.contains(&port) {
-        return Role::Ssh;
+        let is_let_in = sensor.ssh_from.contains(host.addresses.prober(family));
+        return if is_let_in { Role::Ssh } else { Role::Unnamed };
     }
     let honeypot = named(&sensor.honeypot).map(|at| Role::Honeypot(&sensor.honeypot[at]));
     let watched = || named(&sensor.watched).map(|at| Role::Watched(&sensor.watched[at]));
@@ -180,11 +183,15 @@ fn scan_log(sensor: &Sensor, technique: Technique) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::net::{Addresses, InterfaceName};
+    use crate::net::{Addresses, InterfaceName, Network};
     use crate::port::PortSet;
-    use crate::sensor::{Deny, Order, TimeUnit};
+    use crate::scan::FilterVerdict;
+    use crate::sensor::{Deny, Order, SshFrom, TimeUnit};
 
     /// The sensor of the article.
     fn sensor() -> Sensor {
@@ -194,6 +201,7 @@ mod tests {
         };
         Sensor {
             ssh: vec![Port(32232)],
+            ssh_from: SshFrom::Everywhere,
             honeypot: vec![service("SSH", &[22])],
             watched: vec![
                 service("HTTP", &[80]),
@@ -220,7 +228,7 @@ mod tests {
     }
 
     fn at(sensor: &Sensor, host: &Host, technique: Technique, port: u16) -> (PortState, Option<String>) {
-        let Expected { state, log } = expected(sensor, host, technique, Port(port));
+        let Expected { state, log } = expected(sensor, host, technique, (Family::Ipv4, Port(port)));
         (state, log)
     }
 
@@ -377,6 +385,118 @@ mod tests {
         assert_eq!(new, ["udp to 53: drop", "icmp 8/0: drop", "icmpv6 128/0: drop", "protocol 47: drop"]);
         let article = Sensor { order: Order::Article, deny: Deny::All, ..sensor() };
         assert!(packet_table(&article).contains("tcp SYN to 22 over lo: accept\n"));
+    }
+
+    /// A sensor that is managed from there.
+    fn sensor_from(networks: &[&str]) -> Sensor {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        Sensor { ssh_from: SshFrom::Networks(networks), ..sensor() }
+    }
+
+    #[test]
+    fn the_ssh_port_has_no_name_to_whom_ssh_from_does_not_name() {
+        let host = host(&[22, 32232]);
+        let ssh = |sensor: &Sensor, technique| at(sensor, &host, technique, 32232);
+        let outside = sensor_from(&["192.0.2.0/24", "2001:db8:113::/48"]);
+        let scan = (PortState::Filtered, Some("<IPT> SYN scan: ".to_owned()));
+        assert_eq!(
+            [Technique::Syn, Technique::Connect].map(|technique| ssh(&outside, technique)),
+            [scan.clone(), scan]
+        );
+        assert_eq!(ssh(&Sensor { scans: vec![], ..outside.clone() }, Technique::Syn), (PortState::Filtered, None));
+        assert_eq!(ssh(&sensor_from(&["203.0.113.64/26"]), Technique::Syn), (PortState::Open, None));
+        let rows = expectations(&outside, &host);
+        assert_eq!(rows.len(), expectations(&sensor(), &host).len());
+        let differs = |row: &&Expectation| !expectations(&sensor(), &host).contains(row);
+        let told: Vec<_> = rows.iter().filter(differs).map(|row| (row.family, row.technique, row.port)).collect();
+        let v4 = |technique| (Family::Ipv4, technique, Port(32232));
+        assert_eq!(told, [v4(Technique::Syn), v4(Technique::Connect)], "IPv6 lets in the prober");
+        assert_eq!(rate_expectations(&outside, &host), rate_expectations(&sensor(), &host));
+    }
+
+    #[test]
+    fn ssh_is_asked_for_at_the_ends_of_each_network_and_beside_them() {
+        let table = |sensor: &Sensor, author| {
+            let rows = packet_expectations(sensor, &host(&[22, 32232]), author).into_iter();
+            let rows = rows.filter(|row| row.packet.what().destination() == Some(Port(32232)));
+            rows.map(|row| {
+                format!(
+                    "{} {}: {}{}\n",
+                    row.family,
+                    row.packet,
+                    row.verdict,
+                    row.log.map(|log| format!(" {log:?}")).unwrap_or_default()
+                )
+            })
+            .collect::<String>()
+        };
+        let from = sensor_from(&["203.0.113.0/26", "192.0.2.7/32", "2001:db8:aaaa::/48"]);
+        insta::assert_snapshot!(table(&from, Author::Other), @r#"
+        ipv4 tcp ACK to 32232 from 203.0.113.1 established: accept
+        ipv6 tcp ACK to 32232 from 2001:db8:aaaa::1 established: accept
+        ipv4 tcp PSH,ACK to 32232 from 203.0.113.1 established: accept
+        ipv6 tcp PSH,ACK to 32232 from 2001:db8:aaaa::1 established: accept
+        ipv4 tcp SYN to 32232 from 192.0.2.7: accept
+        ipv4 tcp SYN to 32232 from 203.0.113.1: accept
+        ipv4 tcp SYN to 32232 from 203.0.113.62: accept
+        ipv6 tcp SYN to 32232 from 2001:db8:aaaa::1: accept
+        ipv6 tcp SYN to 32232 from 2001:db8:aaaa:ffff:ffff:ffff:ffff:ffff: accept
+        ipv4 tcp SYN to 32232 from 192.0.2.6: drop "<IPT> SYN scan: "
+        ipv4 tcp SYN to 32232 from 192.0.2.8: drop "<IPT> SYN scan: "
+        ipv4 tcp SYN to 32232 from 203.0.112.254: drop "<IPT> SYN scan: "
+        ipv4 tcp SYN to 32232 from 203.0.113.64: drop "<IPT> SYN scan: "
+        ipv6 tcp SYN to 32232 from 2001:db8:aaa9:ffff:ffff:ffff:ffff:ffff: drop "<IPT> SYN scan: "
+        ipv6 tcp SYN to 32232 from 2001:db8:aaab::: drop "<IPT> SYN scan: "
+        "#);
+        // What this order promises of a port without a name, it promises the prober of this one.
+        let unnamed = |order| {
+            let sensor = Sensor { order, ..sensor_from(&["192.0.2.0/24"]) };
+            table(&sensor, Author::Sensor)
+        };
+        for row in ["ipv4 tcp SYN,ACK to 32232: drop\n", "ipv6 tcp SYN,ACK to 32232: drop\n"] {
+            assert!(unnamed(Order::Article).contains(row) && unnamed(Order::Hardened).contains(row));
+        }
+        assert!(unnamed(Order::Hardened).contains("ipv4 tcp SYN,PSH to 32232: drop\n"));
+        assert!(unnamed(Order::Hardened).contains("ipv4 tcp ACK to 32232 from 192.0.2.1 established: accept\n"));
+        assert!(!unnamed(Order::Hardened).contains("ipv6 tcp ACK to 32232"), "nobody is connected over IPv6");
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_asked_for_is_let_in_as_ssh_from_says(number in any::<u128>(), length in 0..=128u32) {
+            let address = if length % 2 == 0 { IpAddr::from((number as u32).to_be_bytes()) } else { number.to_be_bytes().into() };
+            let network = Network::of(address, if address.is_ipv4() { length / 4 } else { length }).unwrap();
+            let (sensor, host) = (sensor_from(&[&network.to_string()]), host(&[32232]));
+            for row in packet_expectations(&sensor, &host, Author::Other) {
+                let from = row.packet.stranger().unwrap_or(host.addresses.prober(row.family));
+                prop_assert!(from != host.addresses.host(row.family) && Family::of(from) == row.family);
+                prop_assert_eq!(network.contains(from), row.verdict == FilterVerdict::Accept, "{} {}", row.packet, network);
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_who_cannot_send() {
+        let odd = ["0.0.0.0/1", "203.0.113.8/30", "2001:db8:113::10/128", "fe80::/10"];
+        let rows = packet_expectations(&sensor_from(&odd), &host(&[32232]), Author::Other);
+        let from: Vec<String> = rows.iter().filter_map(|row| row.packet.stranger()).map(|a| a.to_string()).collect();
+        insta::assert_snapshot!(from.join("\n"), @"
+        64.0.0.1
+        64.0.0.1
+        64.0.0.1
+        203.0.113.9
+        fe80::1
+        febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+        128.0.0.1
+        203.0.113.7
+        203.0.113.12
+        2001:db8:113::f
+        2001:db8:113::11
+        fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+        fec0::
+        ");
+        let everywhere = packet_expectations(&sensor_from(&["0.0.0.0/0", "::/0"]), &host(&[]), Author::Other);
+        assert!(everywhere.iter().all(|row| row.verdict == FilterVerdict::Accept), "nobody is outside");
     }
 
     #[test]

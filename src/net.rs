@@ -1,4 +1,6 @@
-//! Families, addresses, MAC addresses and interface names: the nouns of a link.
+//! Families, addresses, networks, MAC addresses and interface names: the nouns of a link.
+
+mod network;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,6 +9,8 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+pub use network::{Network, NetworkError};
 
 /// An address family. netfilter keeps a ruleset of its own for each, see ip6tables(8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -259,6 +263,16 @@ impl Addresses {
             }
     }
 
+    /// Whether a packet from `address` comes over the link to the rules of the host: not from its own address, and not from
+    /// what no machine has, which its kernel calls a martian (`ip_route_input_slow`, `fib_validate_source`).
+    pub fn may_send(&self, address: IpAddr) -> bool {
+        let is_reserved = matches!(address, IpAddr::V4(address) if matches!(address.octets()[0], 0 | 240..));
+        let of_link = Network::of(self.v4.host.into(), self.v4.prefix_len.into());
+        let is_of_all = of_link.is_some_and(|link| link.contains(address)) && self.v4.is_broadcast(address);
+        let is_of_nobody = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+        address != self.host(Family::of(address)) && !(is_of_nobody || is_reserved || is_of_all)
+    }
+
     /// The address that the probes come from in `family`.
     pub fn prober(&self, family: Family) -> IpAddr {
         match family {
@@ -315,6 +329,14 @@ mod tests {
             "2001:db8:114::66",
         ];
         assert!(!not.iter().any(is_on_link));
+    }
+
+    #[test]
+    fn nobody_sends_from_what_no_other_machine_has() {
+        let may_send = |text: &&str| Addresses::default().may_send(text.parse().unwrap());
+        assert!(["203.0.113.66", "192.0.2.0", "192.0.2.255", "2001:db8::7"].iter().all(may_send));
+        let not = ["203.0.113.10", "203.0.113.0", "203.0.113.255", "0.0.0.1", "127.0.0.1", "224.0.0.1", "240.0.0.1"];
+        assert!(!not.iter().chain(&["2001:db8:113::10", "::", "::1", "ff02::1"]).any(may_send));
     }
 
     #[test]

@@ -212,7 +212,7 @@ static SENSORS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nwatched = { HTTP = 80, SMB = [139, 445] }\nscans = [\"xmas\", \"null\"]\n\
          limit = { rate = \"5/min\", burst = 5 }\nprefix = \"<IPT> \"\ndeny = \"tcp\"\norder = \"hardened\"\n\n[host]\n\
          mac = \"00:0c:29:4f:8e:35\"\nvendor = \"VMware\"\nlisten = [22, 32232]\n",
-        "[sensor]\nssh = [22, 2222]\ndeny = \"all\"\norder = \"article\"\n",
+        "[sensor]\nssh = [22, 2222]\nssh_from = [\"192.0.2.0/24\", \"2001:db8::/48\"]\ndeny = \"all\"\norder = \"article\"\n",
     ])
 });
 static LINKS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {

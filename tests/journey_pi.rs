@@ -295,6 +295,66 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(words.contains("other protocols over IPv6: ping, GRE, ESP let in, and the sensor denies all"), "{words}");
 }
 
+/// What is said of SSH is true for whoever asks: the administrator, who is elsewhere, and everybody else.
+#[test]
+fn whence_ssh_is_let_in_is_checked() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    let from = |networks: &str| SENSOR.replace("32232\n", &format!("32232\nssh_from = {networks}\n"));
+    desk.write("far.toml", &from("[\"192.0.2.0/24\", \"2001:db8:aaaa::/48\"]"));
+    desk.write("far-v4.toml", &from("\"192.0.2.0/24\""));
+    desk.write("near.toml", &from("[\"203.0.113.0/24\", \"2001:db8:113::/64\"]"));
+    assert_eq!(desk.scanlab(&["generate", "far-v4.toml", "-o", "far-v4"]).status, Some(0));
+    let restricted = with_rules("far-v4/rules.v4", "far-v4/rules.v6");
+    let check = |sensor: &str, rest: &[&str]| desk.scanlab(&[&["check", "--sensor", sensor], rest].concat());
+    let [far, outside, v4, open, unsaid] = std::thread::scope(|scope| {
+        let checks = [
+            scope.spawn(|| check("far.toml", &[])),
+            scope.spawn(|| check("far.toml", &["--admin", "198.51.100.7"])),
+            scope.spawn(|| check("far-v4.toml", &restricted)),
+            scope.spawn(|| check("near.toml", &GOOD)),
+            scope.spawn(|| check("sensor.toml", &[&restricted[..], &["--admin", "192.0.2.7"]].concat())),
+        ];
+        checks.map(|check| check.join().expect("a check"))
+    });
+
+    assert_eq!(far.status, Some(0), "{}{}", far.stdout, far.stderr);
+    for fact in [
+        "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.1 and 2001:db8:aaaa::1)",
+        "open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
+        "over IPv4 and IPv6: 22 open;",
+        "over IPv4 seen from 203.0.113.66, which `ssh_from` does not name",
+        "SSH (port 32232): only whom `ssh_from` names is let in; 8 others were tried",
+    ] {
+        assert!(far.words().contains(fact), "{fact}: {}", far.stdout);
+    }
+
+    assert_eq!((outside.status, outside.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", outside.stdout);
+    let told = "you log in from 198.51.100.7, and the sensor does not let you in over SSH: its `ssh_from` names \
+                192.0.2.0/24 only; add the address that you come from";
+    assert!(outside.words().contains(told), "{}", outside.stdout);
+    assert!(outside.words().contains("gets no answer, over IPv4 (from 198.51.100.7)"), "{}", outside.stdout);
+
+    assert_eq!(v4.status, Some(0), "{}", v4.stdout);
+    for fact in [
+        "Will I be locked out? No, but see the note. note SSH is reached over IPv4 only: `ssh_from` names no IPv6 network",
+        "opens, over IPv4 (from 192.0.2.1)",
+    ] {
+        assert!(v4.words().contains(fact), "{fact}: {}", v4.stdout);
+    }
+
+    // The prober is inside: nothing of what it sees tells that everybody else gets in, too.
+    assert_eq!((open.status, open.red()), (Some(1), vec![UNASKED.to_owned(), OTHERS.to_owned()]), "{}", open.stdout);
+    let told = "SSH (port 32232) lets in 198.51.100.77, 203.0.112.254, 203.0.114.1,";
+    assert!(open.words().contains(told), "{}", open.stdout);
+    let seen = "over IPv4 seen from 203.0.113.66, which `ssh_from` names ok over IPv6";
+    assert!(open.words().contains(seen), "{}", open.stdout);
+
+    assert_eq!(unsaid.red(), [LOCKED_OUT, OTHERS], "{}", unsaid.stdout);
+    let way_out = "if the rules are right, say `ssh_from = [\"192.0.2.0/24\"]` in the sensor";
+    assert!(unsaid.words().contains(way_out), "{}", unsaid.stdout);
+}
+
 #[test]
 fn what_gives_the_pi_away_is_told() {
     let _machine = binary::share_the_machine();
@@ -409,6 +469,14 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     }
     assert_eq!((found.status, found.red()), (Some(1), vec![DISGUISE.to_owned()]), "{}", found.stdout);
     assert!(found.stderr.contains("warning: this machine has legacy tables"), "{}", found.stderr);
+
+    // Nobody gets in over IPv6, so it does not matter that the server does not listen there; and who asks is kept out.
+    desk.write("far.toml", &SENSOR.replace("32232\n", "32232\nssh_from = \"198.51.100.0/24\"\n"));
+    let found = on_a_pi(&desk, &["check", "--sensor", "far.toml", "--live", "--iptables", "nft"]);
+    let kept_out =
+        "you log in from 192.0.2.77, and the sensor does not let you in over SSH: its `ssh_from` names 198.51";
+    assert!(found.words().contains(kept_out), "{}{}", found.stdout, found.stderr);
+    assert!(!found.words().contains("the SSH server listens at 192.0.2.10, and not at"), "{}", found.stdout);
 
     // The server is somewhere else altogether.
     fs::remove_file(desk.path("legacy.v4")).expect("a file");

@@ -111,6 +111,71 @@ fn first_line(probe: &serde_json::Value) -> Option<String> {
     probe["log"][0]["line"].as_str().map(str::to_owned)
 }
 
+const ARTICLE: &str = "scenarios/article-order.toml";
+
+/// Where the administrators are: far away; and in the prober's own network, and far away.
+const FAR: &str = r#"ssh_from = ["192.0.2.0/24", "2001:db8:aaaa::/48"]"#;
+const NEAR: &str = r#"ssh_from = ["203.0.113.0/24", "198.51.100.7", "2001:db8:113::/64", "2001:db8:aaaa::/48"]"#;
+
+fn managed_from(scenario: &str, whence: &str) -> String {
+    let text = fs::read_to_string(scenario).expect("a scenario");
+    text.replace("ssh      = 32232\n", &format!("ssh = 32232\n{whence}\n"))
+}
+
+/// Side by side: most of it a run waits for the kernel.
+#[test]
+fn ssh_is_let_in_from_its_networks_only() {
+    let _machine = share_the_machine();
+    let green = |scenario: &str, whence: &str, flavour: &str| {
+        let text = managed_from(scenario, whence);
+        let ended = run_files(&[("from.toml", &text)], &["--iptables", flavour]);
+        assert_eq!(ended.status, Some(0), "{scenario} {whence} {flavour}: {:?}", ended.not_matched());
+        let asked = ended.packets();
+        assert!(asked.contains("ipv6 tcp SYN to 32232 from 2001:db8:aaab::"), "{asked:?}");
+    };
+    thread::scope(|scope| {
+        for (scenario, whence) in [(HARDENED, FAR), (ARTICLE, NEAR)] {
+            for flavour in ["nft", "legacy"] {
+                scope.spawn(move || green(scenario, whence, flavour));
+            }
+        }
+    });
+}
+
+/// Each fault in the rule of IPv4, and the checks that see it. Side by side, likewise.
+#[test]
+fn rules_that_let_in_ssh_from_elsewhere_are_not_as_expected() {
+    let _machine = share_the_machine();
+    let text = managed_from(HARDENED, FAR);
+    let file = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
+    fs::write(file.path(), &text).expect("write the scenario");
+    let right = ruleset::generate(&Scenario::load(file.path()).expect("a scenario").sensor.expect("a sensor"));
+    let with_rules = text.replace("[host]", "[ruleset]\nv4 = \"v4\"\nv6 = \"v6\"\n[host]");
+    let prober = ["ipv4 syn 32232", "ipv4 connect 32232"];
+    let beside = ["ipv4 tcp SYN to 32232 from 192.0.1.254", "ipv4 tcp SYN to 32232 from 192.0.3.1"];
+    let inside = ["ipv4 tcp SYN to 32232 from 192.0.2.1", "ipv4 tcp SYN to 32232 from 192.0.2.254"];
+    let connected = ["ACK", "PSH,ACK"].map(|flags| format!("ipv4 tcp {flags} to 32232 from 192.0.2.1 established"));
+    let connected = [connected[0].as_str(), connected[1].as_str()];
+    let faults = [
+        ("everybody", "", [prober, beside].concat()),
+        ("another network", "-s 198.51.100.0/24 ", [inside, connected].concat()),
+        ("a network twice as large", "-s 192.0.2.0/23 ", vec![beside[1]]),
+        ("half of the network", "-s 192.0.2.0/25 ", vec![inside[1]]),
+    ];
+    let is_seen = |of: &str, planted: &str, seen: &[&str]| {
+        let faulty = right.v4.replace("-s 192.0.2.0/24 ", planted);
+        assert_ne!(faulty, right.v4, "the planted fault changes nothing");
+        let ended = run_files(&[("from.toml", &with_rules), ("v4", &faulty), ("v6", &right.v6)], &[]);
+        let seen = seen.iter().map(|check| (*check).to_owned()).collect();
+        assert_eq!((ended.status, ended.not_matched()), (Some(1), seen), "{of}: {}", ended.stderr);
+    };
+    thread::scope(|scope| {
+        for (of, planted, seen) in &faults {
+            scope.spawn(|| is_seen(of, planted, seen));
+        }
+    });
+}
+
 #[test]
 fn deny_tcp_leaves_loopback_and_neighbours_alive() {
     assert_alive("tcp");

@@ -150,6 +150,9 @@ fn what_the_reader_refuses_the_schema_refuses() {
         sensor("[host]\nadresses = { v4 = \"203.0.113.10/24\" }"),
         toml("title = \"t\"\n[sensor]\nssh = 22"),
         toml("[sensor]\nssh = \"automatic\""),
+        sensor("ssh_from = 22"),
+        sensor("ssh_from = \"the office\""),
+        sensor("ssh_from = []"),
     ];
     let scenarios = [
         toml("[sensor]\nssh = 22"),

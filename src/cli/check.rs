@@ -21,7 +21,7 @@ use crate::predeploy::{self, Answers, Ports};
 use crate::report::{self, Report};
 use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
-use crate::sensor::{Entry, LinkFile, Sensor, SensorFile};
+use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
 use crate::vendor::VendorDb;
 
 /// What `check --help` says after the options.
@@ -181,7 +181,7 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
     if link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
         lines.forget(Entry::Mac);
     }
-    let admins = admins(options, &host.addresses)?;
+    let admins = admins(options, &sensor.ssh_from, &host.addresses)?;
     let ruleset = rulesets(options, machine.as_ref())?;
     let title = "the ruleset does what the sensor means".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
@@ -224,8 +224,9 @@ fn addresses_of(machine: &Machine) -> Addresses {
     addresses
 }
 
-/// One of each family: those that are named, else whoever is connected by SSH to this machine, else a neighbour.
-fn admins(options: &Options, addresses: &Addresses) -> Result<Vec<IpAddr>> {
+/// One of each family: those that are named, else whoever is connected by SSH to this machine, else somebody whom the sensor
+/// lets in, a neighbour if it may be; nobody where it lets in nobody.
+fn admins(options: &Options, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
     let connected = || {
         let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| options.live)?;
         connection.split(' ').next()?.parse::<IpAddr>().ok()
@@ -240,9 +241,9 @@ fn admins(options: &Options, addresses: &Addresses) -> Result<Vec<IpAddr>> {
     }
     let of = |family| {
         let own = named.iter().copied().find(|address| Family::of(*address) == family);
-        own.unwrap_or_else(|| addresses.prober(family))
+        own.or_else(|| ssh_from.clients(addresses, family).first().copied())
     };
-    Ok(Family::BOTH.map(of).to_vec())
+    Ok(Family::BOTH.into_iter().filter_map(of).collect())
 }
 
 fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Source)]) -> Result<Findings> {

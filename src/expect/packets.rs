@@ -14,16 +14,19 @@
 //!    ssh connections initiated from* it.
 //! 5. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
 //!    host cannot do without: ICMP errors and neighbour discovery.
+//! 6. Where `ssh_from` says whence SSH is let in, it is asked at either end of each of its networks, and right beside them: a
+//!    prefix that is a bit too short or too long shows there. This is expected of every ruleset.
 //!
 //! None of it speaks of limits: it is asked whether there is a line, not how often.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use super::{Role, named_ports, role, unnamed_ports};
-use crate::net::Family;
+use super::{Role, named_ports, neighbours, role, unnamed_ports};
+use crate::net::{Family, Network};
 use crate::port::Port;
 use crate::scan::{FilterVerdict, Technique};
-use crate::sensor::{Deny, Host, Order, Sensor};
+use crate::sensor::{Deny, Host, Order, Sensor, SshFrom};
 use crate::sweep::Packet;
 
 /// A packet and what it must find.
@@ -55,6 +58,7 @@ pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<
         Author::Sensor => promised(sensor, host, &mut list),
         Author::Other => in_connections(sensor, host, &mut list),
     }
+    whence(sensor, host, &mut list);
     list.0
 }
 
@@ -62,10 +66,11 @@ fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
     loopback(sensor, host, list);
     odd_flags(sensor, host, list);
     if sensor.order == Order::Hardened {
-        openings(sensor, list);
+        openings(sensor, host, list);
         beside_named_ports(sensor, list);
         scans(sensor, host, list);
     }
+    from_each_network(sensor, host, list);
     in_connections(sensor, host, list);
     of_the_host(sensor, list);
     other_protocols(sensor, list);
@@ -76,9 +81,17 @@ struct List(Vec<PacketExpectation>);
 
 impl List {
     fn add(&mut self, text: &str, verdict: FilterVerdict, log: Option<String>) {
+        for family in Family::BOTH {
+            self.add_of(family, text, verdict, log.clone());
+        }
+    }
+
+    /// Nothing, where the packet is never of this family.
+    fn add_of(&mut self, family: Family, text: &str, verdict: FilterVerdict, log: Option<String>) {
         let packet: Packet = text.parse().expect("the oracle writes packets as they are read");
-        let families = Family::BOTH.into_iter().filter(|family| packet.family().is_none_or(|only| only == *family));
-        self.0.extend(families.map(|family| PacketExpectation { packet, family, verdict, log: log.clone() }));
+        if packet.family().is_none_or(|only| only == family) {
+            self.0.push(PacketExpectation { packet, family, verdict, log });
+        }
     }
 
     fn accepted(&mut self, text: &str) {
@@ -119,31 +132,32 @@ const ODD: [&str; 10] =
 
 fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in one_of_each(sensor, host) {
-        for flags in ODD {
-            let text = format!("tcp {flags} to {port}");
-            match (sensor.order, role(sensor, port)) {
-                (Order::Hardened, _) | (Order::Article, Role::Unnamed) => list.dropped(&text),
-                (Order::Article, Role::Ssh) => list.accepted(&text),
-                (Order::Article, Role::Honeypot(service)) => {
-                    list.add(&text, FilterVerdict::Accept, Some(sensor.port_prefix(service)));
-                }
-                (Order::Article, Role::Watched(service)) => {
-                    list.add(&text, FilterVerdict::Drop, Some(sensor.port_prefix(service)));
-                }
-            }
+        for (flags, family) in ODD.into_iter().flat_map(|flags| Family::BOTH.map(|family| (flags, family))) {
+            let (verdict, log) = match sensor.order {
+                Order::Hardened => (FilterVerdict::Drop, None),
+                Order::Article => of_port(sensor, role(sensor, host, (family, port))),
+            };
+            list.add_of(family, &format!("tcp {flags} to {port}"), verdict, log);
         }
     }
 }
 
-fn openings(sensor: &Sensor, list: &mut List) {
+/// What becomes of what meets the rules of a port, and no other.
+fn of_port(sensor: &Sensor, role: Role) -> (FilterVerdict, Option<String>) {
+    match role {
+        Role::Ssh => (FilterVerdict::Accept, None),
+        Role::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
+        Role::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
+        Role::Unnamed => (FilterVerdict::Drop, None),
+    }
+}
+
+fn openings(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in named_ports(sensor) {
-        let (verdict, log) = match role(sensor, port) {
-            Role::Ssh => (FilterVerdict::Accept, None),
-            Role::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
-            Role::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
-            Role::Unnamed => continue,
-        };
-        list.add(&format!("tcp SYN,PSH to {port}"), verdict, log);
+        for family in Family::BOTH {
+            let (verdict, log) = of_port(sensor, role(sensor, host, (family, port)));
+            list.add_of(family, &format!("tcp SYN,PSH to {port}"), verdict, log);
+        }
         list.add(&format!("tcp SYN to {port} established by host"), FilterVerdict::Drop, syn_scan(sensor));
         list.dropped(&format!("tcp PSH,ACK to {port}"));
     }
@@ -152,8 +166,8 @@ fn openings(sensor: &Sensor, list: &mut List) {
 /// A range that is one port too long takes what is not its own.
 fn beside_named_ports(sensor: &Sensor, list: &mut List) {
     let named = named_ports(sensor);
-    let beside = named.iter().flat_map(|port| [port.0.checked_sub(1), port.0.checked_add(1)]).flatten().map(Port);
-    let beside: BTreeSet<Port> = beside.filter(|port| port.0 != 0 && !named.contains(port)).collect();
+    let beside: BTreeSet<Port> =
+        named.iter().flat_map(|port| neighbours(*port)).filter(|port| !named.contains(port)).collect();
     for port in beside {
         list.add(&format!("tcp SYN to {port}"), FilterVerdict::Drop, syn_scan(sensor));
     }
@@ -176,10 +190,80 @@ fn syn_scan(sensor: &Sensor) -> Option<String> {
 /// What goes on in a connection to what is served.
 fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
-        for flags in ["ACK", "PSH,ACK"] {
-            list.accepted(&format!("tcp {flags} to {port} established"));
+        for (flags, family) in
+            ["ACK", "PSH,ACK"].into_iter().flat_map(|flags| Family::BOTH.map(|family| (flags, family)))
+        {
+            let from = match sensor.ssh.contains(&port) {
+                true => client(sensor, host, family),
+                false => Some(String::new()),
+            };
+            if let Some(from) = from {
+                list.add_of(family, &format!("tcp {flags} to {port}{from} established"), FilterVerdict::Accept, None);
+            }
         }
     }
+}
+
+/// Who works over SSH, as a packet says it: the prober, about whom nothing is said, or somebody whom `ssh_from` names, and
+/// whom the host finds its way to.
+fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
+    let prober = host.addresses.prober(family);
+    let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_stranger().is_some());
+    let clients = sensor.ssh_from.clients(&host.addresses, family);
+    let client = clients.into_iter().find(|client| *client == prober || is_found(*client))?;
+    Some(if client == prober { String::new() } else { format!(" from {client}") })
+}
+
+/// Who lets in whom, where it is said.
+fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
+    let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
+    let somebody = |address: &IpAddr| is_somebody(*address, host);
+    let stranger = |address: &IpAddr| somebody(address) && !sensor.ssh_from.contains(*address);
+    let (mut insiders, mut outsiders) = (BTreeSet::new(), BTreeSet::new());
+    for network in networks {
+        insiders.extend(network.first_machines().find(somebody));
+        insiders.extend(network.last_machines().find(somebody));
+        outsiders.extend(network.before().find(stranger));
+        outsiders.extend(network.behind().find(stranger));
+    }
+    for port in &sensor.ssh {
+        for address in &insiders {
+            list.accepted(&format!("tcp SYN to {port} from {address}"));
+        }
+        for address in &outsiders {
+            list.add(&format!("tcp SYN to {port} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
+        }
+    }
+}
+
+/// Each network has a rule of its own, which is no wider than that for everybody would be.
+fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
+    let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
+    let insider = |network: &Network| network.first_machines().find(|address| is_somebody(*address, host));
+    let named = named_ports(sensor);
+    for (address, port) in
+        networks.iter().filter_map(insider).flat_map(|one| sensor.ssh.iter().map(move |port| (one, port)))
+    {
+        list.accepted(&format!("tcp SYN,PSH to {port} from {address}"));
+        let in_the_midst = match sensor.order {
+            Order::Hardened => FilterVerdict::Drop,
+            Order::Article => FilterVerdict::Accept,
+        };
+        list.add(&format!("tcp PSH,ACK to {port} from {address}"), in_the_midst, None);
+        for beside in neighbours(*port).filter(|beside| !named.contains(beside)) {
+            list.add(&format!("tcp SYN to {beside} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
+        }
+    }
+}
+
+/// Whether a packet can come from there to the host: there are addresses that nobody has.
+fn is_somebody(address: IpAddr, host: &Host) -> bool {
+    syn_from(address).is_some() && host.addresses.may_send(address)
+}
+
+/// None where a row cannot speak of it.
+fn syn_from(address: IpAddr) -> Option<Packet> {
+    format!("tcp SYN to 1 from {address}").parse().ok()
 }
 
 /// What the host opens, and what comes back.

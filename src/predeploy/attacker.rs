@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, callers, name, told_once};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -19,7 +19,26 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
     facts.push(Fact::new(Tone::Good, text));
+    facts.extend(whence(subject, measured));
     Answer::new(Question::Attacker, facts, ["This.", "This."])
+}
+
+/// Where not everybody is let in over SSH, it matters from where one looks.
+fn whence(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let ssh_from = &subject.sensor.ssh_from;
+    if !ssh_from.is_said() {
+        return Vec::new();
+    }
+    let seen = |family: Family| {
+        let prober = subject.scenario.host.addresses.prober(family);
+        let place = match (ssh_from.contains(prober), callers::keeps_strangers_out(&measured.callers, family)) {
+            (true, true) => "which `ssh_from` names: others see SSH as they see any port without a name",
+            (true, false) => "which `ssh_from` names",
+            (false, _) => "which `ssh_from` does not name",
+        };
+        Fact::new(Tone::Good, format!("over {} seen from {prober}, {place}", name(family)))
+    };
+    Lab::families().into_iter().map(seen).collect()
 }
 
 /// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is told last.

@@ -3,7 +3,7 @@
 use std::iter;
 use std::net::IpAddr;
 
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, name, told_once};
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, name, told_once};
 use crate::lab::{First, Opening, Row, Session, SpentBy, Survival};
 use crate::live::Machine;
 use crate::net::Family;
@@ -12,7 +12,8 @@ use crate::port::Port;
 use crate::sensor::SshServer;
 
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
-    let mut facts = openings(subject, measured);
+    let mut facts = admins::meant(subject);
+    facts.extend(openings(subject, measured));
     facts.extend(rows(subject, measured));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
@@ -247,7 +248,9 @@ fn server(subject: &Subject) -> Vec<Fact> {
 
 /// Where the server listens at some addresses only, the rules may let in what nobody answers.
 fn listen_addresses(subject: &Subject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
-    let own: Vec<IpAddr> = Family::BOTH.into_iter().filter_map(|family| Some(machine.address(family)?.0)).collect();
+    let is_used = |family: &Family| !subject.sensor.ssh_from.networks(*family).is_empty();
+    let used = Family::BOTH.into_iter().filter(is_used);
+    let own: Vec<IpAddr> = used.filter_map(|family| Some(machine.address(family)?.0)).collect();
     let is_served = |address: &&IpAddr| sshd.listens_at(**address, &subject.sensor.ssh);
     let (served, missed): (Vec<&IpAddr>, Vec<&IpAddr>) = own.iter().partition(is_served);
     let list = |addresses: &[&IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");

@@ -3,7 +3,9 @@
 //! What is answered here was measured: by the checks of a run, by a scan of either family, and by connections that are
 //! open while the rules are loaded. Only what a file or an address says is read (`disguise`).
 
+mod admins;
 mod attacker;
+mod callers;
 mod disguise;
 mod lines;
 mod lockout;
@@ -32,6 +34,7 @@ use crate::survey::{Nobody, Order, Survey, Surveyed};
 use crate::sweep::Plan;
 use crate::vendor::VendorDb;
 
+use self::callers::Caller;
 use self::other_protocols::OtherProtocol;
 
 /// What is about to be deployed, and where.
@@ -47,7 +50,7 @@ pub struct Subject<'a> {
     pub rulesets: &'a [(Family, Source)],
     /// Where the rules are loaded over others: the machine's own, where it is asked.
     pub machine: Option<&'a Machine>,
-    /// Who works over SSH: one address of each family.
+    /// Who works over SSH: one address of each family in which somebody may.
     pub admins: &'a [IpAddr],
     /// The `.link` file.
     pub link: Option<&'a LinkFile>,
@@ -94,6 +97,8 @@ struct Measured {
     tried: PortSet,
     /// What is let in of neither TCP nor UDP.
     other: Vec<(Family, Vec<OtherProtocol>)>,
+    /// Who is let in over SSH, where somebody may not be.
+    callers: Vec<Caller>,
 }
 
 /// All questions with their answers, worst first.
@@ -240,26 +245,26 @@ impl Answers {
 
 /// The answers, worst first. `report` is that of the run of the same scenario; what it does not have is measured here.
 pub fn answers(subject: &Subject, report: &ScenarioReport) -> Result<Answers> {
-    let mut answers = answers_now(subject)?;
+    let measured = measure(subject)?;
+    let mut answers = answers_of(subject, &measured);
     for (moment, then) in moment::answers_then(subject)? {
         answers.add_of(&moment, &then);
     }
-    answers.0.extend(others(report));
+    answers.0.extend(others(subject, &measured, report));
     answers.sort();
     let lines = &subject.scenario.lines;
     Ok(Answers(answers.0.into_iter().map(|answer| answer.at_its_entry(lines)).collect()))
 }
 
-/// What is true at the moment of the check.
-fn answers_now(subject: &Subject) -> Result<Answers> {
-    let measured = measure(subject)?;
-    Ok(Answers(vec![
-        lockout::answer(subject, &measured),
-        lines::answer(subject, &measured),
-        attacker::answer(subject, &measured),
+/// What was measured answers these.
+fn answers_of(subject: &Subject, measured: &Measured) -> Answers {
+    Answers(vec![
+        lockout::answer(subject, measured),
+        lines::answer(subject, measured),
+        attacker::answer(subject, measured),
         disguise::answer(subject),
-        unasked::answer(subject, &measured),
-    ]))
+        unasked::answer(subject, measured),
+    ])
 }
 
 fn measure(subject: &Subject) -> Result<Measured> {
@@ -273,11 +278,12 @@ fn measure(subject: &Subject) -> Result<Measured> {
     let scan = scan(subject, &tried).perform(&Nobody)?;
     let doors = doors(subject, &tried).perform(&Nobody)?;
     let other = other_protocols::let_in(subject)?;
-    Ok(Measured { sessions, scan, doors, tried, other })
+    let callers = callers::measure(subject)?;
+    Ok(Measured { sessions, scan, doors, tried, other, callers })
 }
 
 /// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.
-fn others(report: &ScenarioReport) -> Option<Answer> {
+fn others(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Option<Answer> {
     let with = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).collect::<Vec<&Check>>();
     let mismatched = with(Outcome::Mismatched);
     let mut facts = Vec::new();
@@ -289,6 +295,9 @@ fn others(report: &ScenarioReport) -> Option<Answer> {
         let checks = report.checks.len();
         let text = format!("{count} not as expected, of {checks} (--verbose tells all); the first: {}", first.name());
         facts.push(Fact::new(Tone::Bad, text));
+    }
+    if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
+        facts.extend(callers::way_out(subject, &measured.callers));
     }
     let not_run = with(Outcome::NotRun);
     if let Some(first) = not_run.first() {

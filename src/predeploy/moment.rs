@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answers, Subject, answers_now};
+use super::{Answers, Subject, answers_of, measure};
 use crate::error::{Result, Source};
 use crate::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
 use crate::net::Family;
@@ -27,7 +27,7 @@ pub fn answers_then(subject: &Subject) -> Result<Vec<(String, Answers)>> {
         let rulesets: Vec<(Family, Source)> =
             subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
         let then = Subject { rulesets: &rulesets, ..subject.clone() };
-        Ok((which.told(moment), answers_now(&then)?))
+        Ok((which.told(moment), answers_of(&then, &measure(&then)?)))
     };
     [Moment::None, Moment::All].into_iter().map(of).collect()
 }

@@ -1,6 +1,6 @@
 //! The article's rules, in the article's order: a picture of what it teaches, its blind spots included.
 
-use super::{default_deny, rule};
+use super::{default_deny, rule, ssh};
 use crate::net::Family;
 use crate::port::Port;
 use crate::sensor::{Deny, Sensor, Service};
@@ -20,7 +20,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
         Deny::Tcp => Vec::new(),
         Deny::All => vec![default_deny::loopback()],
     };
-    rules.extend(sensor.ssh.iter().map(|port| format!("{} -j ACCEPT", rule::to_port(*port))));
+    rules.extend(ssh::rules(sensor, family, rule::to_port));
     rules.push("-m state --state RELATED,ESTABLISHED -j ACCEPT".to_owned());
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));

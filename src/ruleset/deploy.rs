@@ -1,9 +1,9 @@
 //! The files that bring a sensor's ruleset up on a Raspberry Pi: texts only, nothing is written here.
 
 use super::generate;
-use crate::net::Mac;
+use crate::net::{Mac, Network};
 use crate::scan::Technique;
-use crate::sensor::{Host, Sensor};
+use crate::sensor::{Host, Sensor, SshFrom};
 
 /// A file to be put on the Pi.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +71,19 @@ fn readme(sensor: &Sensor, host: &Host) -> String {
 
 fn login(sensor: &Sensor) -> String {
     match sensor.ssh.first() {
-        Some(port) => format!("ssh -p {port} USER@PI"),
+        Some(port) => format!("ssh -p {port} USER@PI{}", whence(sensor)),
         None => "(this sensor serves no SSH: log in at its console)".to_owned(),
+    }
+}
+
+/// A comment that tells whence, where it is not from everywhere.
+fn whence(sensor: &Sensor) -> String {
+    match &sensor.ssh_from {
+        SshFrom::Everywhere => String::new(),
+        SshFrom::Networks(networks) => {
+            let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
+            format!("    # from {}, and from nowhere else", networks.join(" or "))
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! - the RST with which a scanner's kernel answers a SYN/ACK is ESTABLISHED.
 //! - `limit` stands on LOG only. On a DROP it would let every packet over the limit through.
 
-use super::{default_deny, rule};
+use super::{default_deny, rule, ssh};
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::Technique;
@@ -30,7 +30,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     }
     rules.push("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT".to_owned());
     rules.extend(log_and_drop(sensor, Technique::Ack));
-    rules.extend(sensor.ssh.iter().map(|port| format!("{} -j ACCEPT", rule::opening(*port))));
+    rules.extend(ssh::rules(sensor, family, rule::opening));
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));
     rules.extend(log_scan(sensor, Technique::Syn));

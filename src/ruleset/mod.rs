@@ -9,6 +9,7 @@ mod deploy;
 mod hardened;
 pub mod hostile;
 mod rule;
+mod ssh;
 
 use crate::net::Family;
 use crate::sensor::{Order, Sensor};

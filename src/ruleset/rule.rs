@@ -1,12 +1,18 @@
 //! Single rules, in the words of iptables-save.
 
 use crate::iptables_save::tcp_flag_names;
+use crate::net::Network;
 use crate::port::Port;
 use crate::scan::Technique;
 use crate::sensor::Limit;
 
 /// The default of the limit match, which iptables-save does not print.
 const DEFAULT_BURST: u32 = 5;
+
+/// Matches what comes from `network`, in front of all else. Of everywhere iptables-save says nothing.
+pub fn from(network: Network) -> String {
+    if network.is_everything() { String::new() } else { format!("-s {network} ") }
+}
 
 /// Matches TCP to `port`.
 pub fn to_port(port: Port) -> String {

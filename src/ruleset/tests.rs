@@ -17,6 +17,10 @@ const ARTICLE: &str = "honeypot = { SSH = 22 }
 watched = { HTTP = 80, HTTPS = 443, SMB = [139, 445], ADB = 5555 }
 ";
 
+/// A sensor that is not managed from everywhere.
+const FROM: &str =
+    "ssh_from = [\"192.0.2.0/24\", \"198.51.100.7\", \"2001:DB8:aaaa::/48\", \"2001:db8:0:0:1::7\", \"fe80::/10\"]\n";
+
 /// What differs from backend to backend and from day to day: comments.
 fn without_comments(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
@@ -41,7 +45,9 @@ fn both_backends_save_what_was_generated_to_the_letter() {
     for order in ["hardened", "article"] {
         for deny in ["tcp", "all"] {
             for rate in ["5/min", "300/hour", "7/day", "3/sec", "9999/sec", "25/hour"] {
-                let rest = format!("order = {order:?}\ndeny = {deny:?}\nlimit = {{ rate = {rate:?}, burst = 6 }}");
+                let from = if deny == "tcp" { "" } else { FROM };
+                let limit = format!("limit = {{ rate = {rate:?}, burst = 6 }}");
+                let rest = format!("order = {order:?}\ndeny = {deny:?}\n{limit}\n{from}");
                 let generated = generate(&sensor(&format!("{ARTICLE}{rest}")));
                 for backend in ["nft", "legacy"] {
                     for (program, rules) in [("iptables", &generated.v4), ("ip6tables", &generated.v6)] {
@@ -225,6 +231,39 @@ fn deny_all_lets_the_host_talk_to_itself_before_any_scan_rule_sees_it() {
     }
 }
 
+/// What lets in SSH, in either family.
+fn ssh_rules(keys: &str) -> String {
+    let Generated { v4, v6 } = generate(&sensor(keys));
+    let of_ssh = |rules: &str| {
+        rules.lines().filter(|line| line.contains("--dport 32232")).map(|line| format!("{line}\n")).collect()
+    };
+    let [v4, v6]: [String; 2] = [of_ssh(&v4), of_ssh(&v6)];
+    format!("{v4}--\n{v6}")
+}
+
+#[test]
+fn whence_ssh_is_let_in_is_a_rule_for_each_network() {
+    insta::assert_snapshot!(ssh_rules(FROM), @"
+    -A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    -A INPUT -s 198.51.100.7/32 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    --
+    -A INPUT -s 2001:db8:aaaa::/48 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    -A INPUT -s 2001:db8::1:0:0:7/128 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    -A INPUT -s fe80::/10 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    ");
+    insta::assert_snapshot!(ssh_rules(&format!("{FROM}order = \"article\"")), @"
+    -A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 32232 -j ACCEPT
+    -A INPUT -s 198.51.100.7/32 -p tcp -m tcp --dport 32232 -j ACCEPT
+    --
+    -A INPUT -s 2001:db8:aaaa::/48 -p tcp -m tcp --dport 32232 -j ACCEPT
+    -A INPUT -s 2001:db8::1:0:0:7/128 -p tcp -m tcp --dport 32232 -j ACCEPT
+    -A INPUT -s fe80::/10 -p tcp -m tcp --dport 32232 -j ACCEPT
+    ");
+    let everywhere = ssh_rules("ssh_from = [\"0.0.0.0/0\", \"::/0\"]");
+    assert_eq!(everywhere, ssh_rules(""), "everywhere is said by no word, as iptables-save has it");
+    assert!(ssh_rules("ssh_from = \"192.0.2.7\"").ends_with("--\n"), "nobody gets in over IPv6");
+}
+
 #[test]
 fn a_technique_that_is_not_logged_is_dropped_all_the_same() {
     let v4 = generate(&sensor("scans = [\"syn\"]")).v4;
@@ -252,7 +291,9 @@ fn the_files_of_a_sensor() {
     MACAddress=00:0c:29:4f:8e:35
     # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of eth0.
     "#);
-    assert!(text("README.md").contains("ssh -p 32232 USER@PI") && text("README.md").contains("00:0c:29:4f:8e:35"));
+    assert!(
+        text("README.md").contains("\n    ssh -p 32232 USER@PI\n\n") && text("README.md").contains("00:0c:29:4f:8e:35")
+    );
     let list =
         |files: &[DeployFile]| files.iter().map(|f| format!("{} {}\n", f.path, f.executable)).collect::<String>();
     insta::assert_snapshot!(list(&with_mac), @r#"
@@ -262,6 +303,9 @@ fn the_files_of_a_sensor() {
     etc/systemd/network/00-mac.link false
     README.md false
     "#);
+    let admin = Sensor { ssh_from: super::tests::sensor(FROM).ssh_from, ..sensor.clone() };
+    let whence = "ssh -p 32232 USER@PI    # from 192.0.2.0/24 or 198.51.100.7/32 or 2001:db8:aaaa::/48 or ";
+    assert!(files(&admin, &host).iter().any(|file| file.text.contains(whence)));
     let without_mac = files(&sensor, &crate::sensor::Host { mac: None, ..host });
     assert!(!list(&without_mac).contains(".link"));
     assert!(without_mac.iter().all(|file| !file.text.contains("{mac}") && !file.text.contains("{ssh}")));
@@ -310,7 +354,9 @@ fn any_sensor() -> impl Strategy<Value = Sensor> {
     let prefix = "[!#-&(-,./-\\[\\]-_a-~][ !#-&(-\\[\\]-_a-~]{0,7} ";
     let orders = prop::sample::select(vec!["hardened", "article"]);
     let denies = prop::sample::select(vec!["tcp", "all"]);
-    (names, ports, scans, prefix, orders, denies).prop_map(|(names, ports, scans, prefix, order, deny)| {
+    let whence = prop::sample::select(vec!["", FROM]);
+    let rest = (names, ports, scans, prefix, orders, denies, whence);
+    rest.prop_map(|(names, ports, scans, prefix, order, deny, from)| {
         let mut ports = ports.into_iter();
         let ssh = ports.next().unwrap();
         let service = |name: String| format!("{name:?} = {:?}", ports.by_ref().take(3).collect::<Vec<_>>());
@@ -319,7 +365,7 @@ fn any_sensor() -> impl Strategy<Value = Sensor> {
         let scans: Vec<&str> = scans.into_iter().map(Technique::name).collect();
         let text = format!(
             "[sensor]\nssh = {ssh}\nhoneypot = {{ {} }}\nwatched = {{ {} }}\nscans = {scans:?}\nprefix = {prefix:?}\n\
-             order = {order:?}\ndeny = {deny:?}\n",
+             order = {order:?}\ndeny = {deny:?}\n{from}",
             honeypot.join(", "),
             watched.join(", "),
         );
@@ -350,7 +396,12 @@ fn intended_rules(sensor: &Sensor, family: Family) -> usize {
         (Order::Article, Deny::Tcp) => 1 + 2 * sensor.scans.len(),
         (Order::Article, Deny::All) => 2 + 2 * sensor.scans.len(),
     };
-    sensor.ssh.len() + 2 * ports + rest + deny
+    let ssh = match (sensor.ssh_from.is_said(), family) {
+        (false, _) => 1,
+        (true, Family::Ipv4) => 2,
+        (true, Family::Ipv6) => 3,
+    };
+    ssh * sensor.ssh.len() + 2 * ports + rest + deny
 }
 
 proptest! {

@@ -9,6 +9,7 @@ mod parse;
 mod prefix;
 mod schema;
 mod service;
+mod ssh_from;
 mod sshd_config;
 mod table;
 
@@ -26,6 +27,7 @@ pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::beside;
+pub use ssh_from::SshFrom;
 pub use sshd_config::{SshServer, ports_of_sshd};
 pub use table::{Key, Table, Value, distance};
 
@@ -34,6 +36,8 @@ pub use table::{Key, Table, Value, distance};
 pub struct Sensor {
     /// Ports of the management SSH server: accepted, not logged.
     pub ssh: Vec<Port>,
+    /// Whence they are accepted; from elsewhere they are ports without a name.
+    pub ssh_from: SshFrom,
     /// Logged, then accepted.
     pub honeypot: Vec<Service>,
     /// Logged, then dropped.

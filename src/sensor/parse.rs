@@ -8,6 +8,7 @@ use super::limit::read_limit;
 use super::lines::Lines;
 use super::prefix::{check_prefix, check_scan_prefixes};
 use super::service::{Claims, read_services, read_ssh};
+use super::ssh_from::read_ssh_from;
 use super::table::{Table, Value};
 use super::{Deny, Host, Limit, Order, Sensor};
 use crate::error::{Result, Source};
@@ -55,6 +56,7 @@ impl SensorFile {
 pub fn read_sensor(mut table: Table<'_>) -> Result<Sensor> {
     let mut claims = Claims::default();
     let ssh = read_ssh(&mut table, &mut claims)?;
+    let ssh_from = read_ssh_from(&mut table, &ssh)?;
     let scans = read_scans(&mut table)?;
     let prefix = read_prefix(&mut table, &scans)?;
     let honeypot = read_services(table.take_table("honeypot")?, &prefix, &mut claims)?;
@@ -63,7 +65,7 @@ pub fn read_sensor(mut table: Table<'_>) -> Result<Sensor> {
     let deny = choice(table.take("deny"), [("tcp", Deny::Tcp), ("all", Deny::All)])?;
     let order = choice(table.take("order"), [("hardened", Order::Hardened), ("article", Order::Article)])?;
     table.finish()?;
-    Ok(Sensor { ssh, honeypot, watched, scans, limit, prefix, deny, order })
+    Ok(Sensor { ssh, ssh_from, honeypot, watched, scans, limit, prefix, deny, order })
 }
 
 fn read_scans(table: &mut Table<'_>) -> Result<Vec<Technique>> {

@@ -31,6 +31,10 @@ pub struct SensorShape {
     /// Where "auto" reads the port of the SSH server: /etc/ssh/sshd_config unless another file is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     sshd_config: Option<String>,
+    /// The networks or addresses that SSH is let in from, of either family; in a family that none is named of, from nowhere.
+    /// From everywhere unless some are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssh_from: Option<NetworksShape>,
     /// Services that are logged, then accepted: a name, which is in the log prefix, and its port or ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     honeypot: Option<BTreeMap<String, PortsShape>>,
@@ -77,6 +81,21 @@ enum PortsShape {
     One(#[schemars(range(min = 1, max = 65535))] u16),
     Many(#[schemars(extend("items" = {"type": "integer", "minimum": 1, "maximum": 65535}))] Vec<u16>),
 }
+
+/// A network, an address, or a list of them.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename = "Networks")]
+enum NetworksShape {
+    One(NetworkShape),
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    Many(Vec<NetworkShape>),
+}
+
+/// Such as 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename = "Network")]
+#[schemars(extend("pattern" = "^[0-9A-Fa-f:.]+(/[0-9]+)?$"))]
+struct NetworkShape(String);
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Result, Source};
+use crate::net::Family;
 
 fn parse(text: &str) -> Result<SensorFile> {
     SensorFile::parse(Source { name: "sensor.toml".into(), text: text.into() })
@@ -14,7 +15,7 @@ fn parse(text: &str) -> Result<SensorFile> {
 /// The complaint about each of `lines`, put into a sensor that is right without it.
 fn complaints(lines: &[&str]) -> String {
     let complaint = |line: &&str| {
-        let ssh = if line.starts_with("ssh") { "" } else { "ssh = 32232\n" };
+        let ssh = if line.starts_with("ssh =") { "" } else { "ssh = 32232\n" };
         complaint(&format!("[sensor]\n{ssh}{line}"))
     };
     lines.iter().map(complaint).collect::<Vec<_>>().join("\n")
@@ -68,6 +69,181 @@ fn rates_are_read_as_the_limit_match_reads_them() {
     assert_eq!(limit("{ rate = \"24/hour\", burst = 7 }"), Limit { count: 24, per: TimeUnit::Hour, burst: 7 });
     assert_eq!(limit("{ burst = 1 }"), Limit { burst: 1, ..Limit::default() });
     assert_eq!(limit("\"5/d\"").per, TimeUnit::Day);
+}
+
+#[test]
+fn whence_ssh_is_reached_is_said_by_network() {
+    let ssh_from = |text: &str| parse(&format!("[sensor]\nssh = 22\n{text}")).unwrap().sensor.ssh_from;
+    assert_eq!(ssh_from(""), SshFrom::Everywhere);
+    let from = ssh_from("ssh_from = [\"192.0.2.0/24\", \"198.51.100.7\"]");
+    let networks =
+        |from: &SshFrom, family| from.networks(family).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    assert_eq!(networks(&from, Family::Ipv4), "192.0.2.0/24 198.51.100.7/32");
+    assert_eq!(networks(&from, Family::Ipv6), "", "nobody");
+    assert_eq!(networks(&SshFrom::Everywhere, Family::Ipv6), "::/0");
+    let is_let_in = |text: &str| from.contains(text.parse().unwrap());
+    assert!(is_let_in("192.0.2.255") && is_let_in("198.51.100.7"));
+    assert!(!is_let_in("198.51.100.8") && !is_let_in("2001:db8::1"));
+    assert_eq!(networks(&ssh_from("ssh_from = \"fe80::/10\""), Family::Ipv6), "fe80::/10");
+}
+
+#[test]
+fn complaints_about_whence_ssh_is_reached() {
+    assert_snapshot!(complaints(&[
+        "ssh_from = 22",
+        "ssh_from = [\"192.0.2.0/24\", 7]",
+        "ssh_from = \"the office\"",
+        "ssh_from = \"192.0.2.0/33\"",
+        "ssh_from = \"192.0.2.0/255.255.255.0\"",
+        "ssh_from = \"2001:db8::/129\"",
+        "ssh_from = \"192.0.2.7/24\"",
+        "ssh_from = []",
+        "ssh = []\nssh_from = \"192.0.2.0/24\"",
+        "ssh_from = [\"192.0.2.0/24\", \"192.0.2.0/24\"]",
+        "ssh_from = [\"192.0.0.0/16\", \"192.0.2.7\"]",
+        "ssh_from = [\"2001:db8:aaaa::/48\", \"::/0\"]",
+        "ssh_from = \"::ffff:192.0.2.0/120\"",
+        "ssh_from = \"224.0.0.0/24\"",
+        "ssh_from = \"255.255.255.255\"",
+        "ssh_from = \"ff02::/16\"",
+        "ssh_from = \"127.0.0.1\"",
+        "ssh_from = \"::1\"",
+        "ssh_from = \"0.0.0.0\"",
+    ]), @r#"
+    error: `ssh_from` is a whole number
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = 22
+      |            ^^
+      |
+      = help: it has to be a network like "192.0.2.0/24", an address, or a list of them
+    error: `ssh_from` is a whole number
+     --> sensor.toml:3:29
+      |
+    3 | ssh_from = ["192.0.2.0/24", 7]
+      |                             ^
+      |
+      = help: it has to be a network like "192.0.2.0/24", an address, or a list of them
+    error: `the office` is no address and no network
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "the office"
+      |            ^^^^^^^^^^^^
+      |
+      = help: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+    error: `192.0.2.0/33` has no prefix length that ipv4 has
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "192.0.2.0/33"
+      |            ^^^^^^^^^^^^^^
+      |
+      = help: a prefix length is a number from 0 to 32
+    error: `192.0.2.0/255.255.255.0` has no prefix length that ipv4 has
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "192.0.2.0/255.255.255.0"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a prefix length is a number from 0 to 32
+    error: `2001:db8::/129` has no prefix length that ipv6 has
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "2001:db8::/129"
+      |            ^^^^^^^^^^^^^^^^
+      |
+      = help: a prefix length is a number from 0 to 128
+    error: 192.0.2.7 is not the first address of 192.0.2.0/24
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "192.0.2.7/24"
+      |            ^^^^^^^^^^^^^^
+      |
+      = help: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address
+    error: `ssh_from` names nobody: you would be locked out
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = []
+      |            ^^
+      |
+      = help: name the network that you log in from; without `ssh_from` SSH is let in from everywhere
+    error: `ssh_from` says whence, and the sensor serves no SSH
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "192.0.2.0/24"
+      |            ^^^^^^^^^^^^^^
+      |
+      = help: name the port of the management server in `ssh`, or remove `ssh_from`
+    error: 192.0.2.0/24 is listed twice
+     --> sensor.toml:3:29
+      |
+    3 | ssh_from = ["192.0.2.0/24", "192.0.2.0/24"]
+      |                             ^^^^^^^^^^^^^^
+      |
+      = help: name each address once: keep the wider network
+    error: 192.0.2.7/32 lies in 192.0.0.0/16, which is listed too
+     --> sensor.toml:3:29
+      |
+    3 | ssh_from = ["192.0.0.0/16", "192.0.2.7"]
+      |                             ^^^^^^^^^^^
+      |
+      = help: name each address once: keep the wider network
+    error: 2001:db8:aaaa::/48, which is listed too, lies in ::/0
+     --> sensor.toml:3:35
+      |
+    3 | ssh_from = ["2001:db8:aaaa::/48", "::/0"]
+      |                                   ^^^^^^
+      |
+      = help: name each address once: keep the wider network
+    error: nobody logs in from ::ffff:192.0.2.0/120: it is IPv4-mapped
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "::ffff:192.0.2.0/120"
+      |            ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: on the wire it is IPv4: write the IPv4 network
+    error: nobody logs in from 224.0.0.0/24: it is multicast
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "224.0.0.0/24"
+      |            ^^^^^^^^^^^^^^
+      |
+      = help: name the addresses of the machines that you log in from
+    error: nobody logs in from 255.255.255.255/32: it is multicast or reserved (RFC 1112)
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "255.255.255.255"
+      |            ^^^^^^^^^^^^^^^^^
+      |
+      = help: name the addresses of the machines that you log in from
+    error: nobody logs in from ff02::/16: it is multicast
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "ff02::/16"
+      |            ^^^^^^^^^^^
+      |
+      = help: name the addresses of the machines that you log in from
+    error: nobody logs in from 127.0.0.1/32: it is the machine's own loopback
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "127.0.0.1"
+      |            ^^^^^^^^^^^
+      |
+      = help: what it says to itself does not come over the network
+    error: nobody logs in from ::1/128: it is loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "::1"
+      |            ^^^^^
+      |
+      = help: name the addresses of the machines that you log in from
+    error: nobody logs in from 0.0.0.0/32: it is "this network" (RFC 791)
+     --> sensor.toml:3:12
+      |
+    3 | ssh_from = "0.0.0.0"
+      |            ^^^^^^^^^
+      |
+      = help: name the addresses of the machines that you log in from
+    "#);
 }
 
 #[test]
@@ -432,14 +608,14 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | watchd = { HTTP = 80 }
       | ^^^^^^
       |
-      = help: did you mean `watched`? known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+      = help: did you mean `watched`? known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     error: unknown key `colour`
      --> sensor.toml:3:1
       |
     3 | colour = 1
       | ^^^^^^
       |
-      = help: known here: ssh, sshd_config, scans, prefix, honeypot, watched, limit, deny, order
+      = help: known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     "#);
 }
 

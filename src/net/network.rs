@@ -1,0 +1,277 @@
+//! Networks: the addresses that begin alike, and those right beside them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use super::Family;
+
+/// A network, by its first address and how many bits of it count. Prints as iptables-save prints it, `192.0.2.7/32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
+    first: IpAddr,
+    length: u8,
+}
+
+/// How many addresses are offered from each end of a network: some may not do, such as the host's own.
+const OFFERED: u128 = 4;
+
+impl Network {
+    /// Every address of `family`.
+    pub fn everything(family: Family) -> Network {
+        Network { first: to_address(0, family), length: 0 }
+    }
+
+    /// The network of this length that `address` lies in; none where the family has no such length.
+    pub fn of(address: IpAddr, length: u32) -> Option<Network> {
+        let family = Family::of(address);
+        let free = width(family).checked_sub(length)?;
+        let first = to_address(to_number(address) & !low_bits(free), family);
+        Some(Network { first, length: length as u8 })
+    }
+
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.first)
+    }
+
+    /// Whether it holds every address of its family.
+    pub fn is_everything(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether `address` lies in it; never, if it is of the other family.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        Family::of(address) == self.family() && (self.number()..=self.last()).contains(&to_number(address))
+    }
+
+    /// Whether all addresses of `other` lie in it.
+    pub fn covers(&self, other: &Network) -> bool {
+        self.length <= other.length && self.contains(other.first)
+    }
+
+    /// Addresses that machines in it may have: the first ones, then some in its middle.
+    pub fn first_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let (start, end) = self.of_machines();
+        let steps = (0..OFFERED).map(move |step| start.saturating_add(step)).filter(move |number| *number <= end);
+        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
+    }
+
+    /// The same from its end.
+    pub fn last_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let (start, end) = self.of_machines();
+        let steps = (0..OFFERED).map(move |step| end.saturating_sub(step)).filter(move |number| *number >= start);
+        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
+    }
+
+    /// The addresses right before it, the nearest first.
+    pub fn before(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        (1..=OFFERED).filter_map(|step| Some(to_address(self.number().checked_sub(step)?, self.family())))
+    }
+
+    /// The addresses right behind it, the nearest first.
+    pub fn behind(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let family = self.family();
+        let number = move |step| self.last().checked_add(step).filter(|number| *number <= low_bits(width(family)));
+        (1..=OFFERED).filter_map(move |step| Some(to_address(number(step)?, family)))
+    }
+
+    /// What starts or ends in addresses that nobody has, such as 127.0.0.0/8, may be at home in its middle.
+    fn middle_machines(&self) -> impl Iterator<Item = u128> {
+        let (start, end) = self.of_machines();
+        let middle = start + (end - start) / 2;
+        (1..=OFFERED).map(move |step| middle.saturating_add(step)).filter(move |number| *number <= end)
+    }
+
+    /// The first and the last address that a machine may have. The first one of a network is its own name in IPv4, the last
+    /// one its broadcast (RFC 919); in IPv6 the first one is that of any of its routers (RFC 4291, section 2.6.1). Networks
+    /// of two addresses or one have none of these (RFC 3021, RFC 6164).
+    fn of_machines(&self) -> (u128, u128) {
+        let (first, last) = (self.number(), self.last());
+        match self.family() {
+            _ if last - first < 2 => (first, last),
+            Family::Ipv4 => (first + 1, last - 1),
+            Family::Ipv6 => (first + 1, last),
+        }
+    }
+
+    fn number(&self) -> u128 {
+        to_number(self.first)
+    }
+
+    fn last(&self) -> u128 {
+        self.number() | low_bits(width(self.family()) - u32::from(self.length))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.length)
+    }
+}
+
+/// The text is not a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// There is no address in it.
+    #[error("`{}` is no address and no network", .0.escape_debug())]
+    Address(String),
+    /// What is behind the slash is no length of a prefix.
+    #[error("`{}` has no prefix length that {family} has", .text.escape_debug())]
+    Length {
+        /// The text.
+        text: String,
+        /// The family of its address.
+        family: Family,
+    },
+    /// It is an address in a network, and not the network.
+    #[error("{address} is not the first address of {network}")]
+    HostBits {
+        /// The address.
+        address: IpAddr,
+        /// The network that it lies in.
+        network: Network,
+    },
+}
+
+impl NetworkError {
+    /// How it is written right.
+    pub fn hint(&self) -> String {
+        match self {
+            NetworkError::Address(_) => {
+                "write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up".to_owned()
+            }
+            NetworkError::Length { family, .. } => format!("a prefix length is a number from 0 to {}", width(*family)),
+            NetworkError::HostBits { address, network } => {
+                format!("write {network} for the network, or {address} for this one address")
+            }
+        }
+    }
+}
+
+/// Reads `192.0.2.0/24`, and `192.0.2.7` for one address. Bits that do not count have to be 0: who writes others may have
+/// meant the one address.
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
+        let family = Family::of(address);
+        let length = match length {
+            None => Some(width(family)),
+            Some(length) => length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok()).flatten(),
+        };
+        let network = length.and_then(|length| Network::of(address, length));
+        let network = network.ok_or_else(|| NetworkError::Length { text: text.to_owned(), family })?;
+        if network.first == address { Ok(network) } else { Err(NetworkError::HostBits { address, network }) }
+    }
+}
+
+const fn width(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => Ipv4Addr::BITS,
+        Family::Ipv6 => Ipv6Addr::BITS,
+    }
+}
+
+/// The number whose `count` lowest bits are 1.
+fn low_bits(count: u32) -> u128 {
+    u128::MAX.checked_shr(u128::BITS - count).unwrap_or(0)
+}
+
+fn to_number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn to_address(number: u128, family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
+        Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    fn first(mut addresses: impl Iterator<Item = IpAddr>) -> String {
+        addresses.next().map_or("none".to_owned(), |address| address.to_string())
+    }
+
+    #[test]
+    fn a_network_prints_as_iptables_save_prints_it() {
+        for (written, printed) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("2001:DB8:aaaa:0::/48", "2001:db8:aaaa::/48"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(written).to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_told_with_the_way_to_write_it() {
+        let complaint = |text: &str| {
+            let error = text.parse::<Network>().unwrap_err();
+            format!("{error}: {}\n", error.hint())
+        };
+        let texts = ["office", "", "/24", "10/8", "10.0.0.0/33", "::/129", "10.0.0.0/255.0.0.0", "10.0.0.0/+8"];
+        let all: String = texts.into_iter().chain(["192.0.2.7/24", "2001:db8::7/64"]).map(complaint).collect();
+        insta::assert_snapshot!(all, @"
+        `office` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `/24` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `10/8` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `10.0.0.0/33` has no prefix length that ipv4 has: a prefix length is a number from 0 to 32
+        `::/129` has no prefix length that ipv6 has: a prefix length is a number from 0 to 128
+        `10.0.0.0/255.0.0.0` has no prefix length that ipv4 has: a prefix length is a number from 0 to 32
+        `10.0.0.0/+8` has no prefix length that ipv4 has: a prefix length is a number from 0 to 32
+        192.0.2.7 is not the first address of 192.0.2.0/24: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address
+        2001:db8::7 is not the first address of 2001:db8::/64: write 2001:db8::/64 for the network, or 2001:db8::7 for this one address
+        ");
+    }
+
+    #[test]
+    fn a_network_holds_its_own_addresses_only() {
+        let net = network("192.0.2.0/24");
+        assert!(["192.0.2.0", "192.0.2.255"].iter().all(|text| net.contains(text.parse().unwrap())));
+        assert!(!["192.0.1.255", "192.0.3.0", "::192.0.2.1"].iter().any(|text| net.contains(text.parse().unwrap())));
+        assert!(network("0.0.0.0/0").covers(&net) && net.covers(&net) && net.covers(&network("192.0.2.7")));
+        assert!(!net.covers(&network("192.0.0.0/16")) && !network("::/0").covers(&net));
+        assert_eq!(Network::everything(Family::Ipv6), network("::/0"));
+    }
+
+    #[test]
+    fn its_ends_and_what_is_beside_them_are_addresses_of_machines() {
+        for (text, ends) in [
+            ("192.0.2.0/24", "192.0.1.255 192.0.2.1 192.0.2.254 192.0.3.0"),
+            ("192.0.2.8/31", "192.0.2.7 192.0.2.8 192.0.2.9 192.0.2.10"),
+            ("192.0.2.7", "192.0.2.6 192.0.2.7 192.0.2.7 192.0.2.8"),
+            ("0.0.0.0/0", "none 0.0.0.1 255.255.255.254 none"),
+            (
+                "2001:db8:aaaa::/48",
+                "2001:db8:aaa9:ffff:ffff:ffff:ffff:ffff 2001:db8:aaaa::1 \
+                 2001:db8:aaaa:ffff:ffff:ffff:ffff:ffff 2001:db8:aaab::",
+            ),
+            ("::/0", "none ::1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff none"),
+        ] {
+            let net = network(text);
+            let found =
+                [first(net.before()), first(net.first_machines()), first(net.last_machines()), first(net.behind())];
+            assert_eq!(found.join(" "), ends, "{text}");
+        }
+        let middle = |text: &str| network(text).first_machines().last().unwrap().to_string();
+        assert_eq!((middle("0.0.0.0/1").as_str(), middle("192.0.2.7").as_str()), ("64.0.0.3", "192.0.2.7"));
+    }
+}

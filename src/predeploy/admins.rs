@@ -1,0 +1,43 @@
+//! Whether the sensor means the administrators to get in: what its `ssh_from` says of the addresses that they work from, and
+//! of the families that nobody works over.
+
+use super::{Fact, Subject, Tone, name};
+use crate::lab::Lab;
+use crate::net::{Family, Network};
+use crate::sensor::SshFrom;
+
+/// Nothing, where SSH is let in from everywhere.
+pub fn meant(subject: &Subject) -> Vec<Fact> {
+    let SshFrom::Networks(networks) = &subject.sensor.ssh_from else { return Vec::new() };
+    let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::of(*admin) == *family);
+    let unused = Lab::families().into_iter().filter(has_nobody).map(|family| without_admin(networks, family));
+    let outside = subject.admins.iter().filter(|admin| !subject.sensor.ssh_from.contains(**admin));
+    let kept_out = outside.map(|admin| {
+        let text = format!(
+            "you log in from {admin}, and the sensor does not let you in over SSH: its `ssh_from` names {}; add the address \
+             that you come from",
+            of_family(networks, Family::of(*admin))
+        );
+        Fact::new(Tone::Bad, text)
+    });
+    kept_out.chain(unused).collect()
+}
+
+fn of_family(networks: &[Network], family: Family) -> String {
+    let named: Vec<String> =
+        networks.iter().filter(|network| network.family() == family).map(Network::to_string).collect();
+    match named.is_empty() {
+        true => format!("no {} network", name(family)),
+        false => format!("{} only", named.join(" and ")),
+    }
+}
+
+fn without_admin(networks: &[Network], family: Family) -> Fact {
+    let over = name(family);
+    if networks.iter().any(|network| network.family() == family) {
+        let whom = "nobody whom `ssh_from` names can be tried: name the address that you log in from with --admin";
+        return Fact::new(Tone::Bad, format!("whether you get in over {over} is not known: {whom}"));
+    }
+    let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", name);
+    Fact::new(Tone::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))
+}

@@ -1,0 +1,114 @@
+//! `ssh_from`: whence the management SSH server is reached. Most people let SSH in from the network that they work in, and
+//! from nowhere else.
+
+use std::net::IpAddr;
+
+use super::table::{Table, Value};
+use crate::error::Result;
+use crate::net::{Addresses, Family, Network, NetworkError};
+use crate::port::Port;
+
+/// Whence SSH is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SshFrom {
+    /// From every address of both families.
+    Everywhere,
+    /// From these networks, none of which lies in another. In a family that has none of them, from nowhere.
+    Networks(Vec<Network>),
+}
+
+impl SshFrom {
+    /// Whether SSH is let in from `address`.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.networks(Family::of(address)).iter().any(|network| network.contains(address))
+    }
+
+    /// The networks of `family`, in the order of the file; *everywhere* is a network too.
+    pub fn networks(&self, family: Family) -> Vec<Network> {
+        match self {
+            SshFrom::Everywhere => vec![Network::everything(family)],
+            SshFrom::Networks(networks) => networks.iter().copied().filter(|of| of.family() == family).collect(),
+        }
+    }
+
+    /// Addresses of `family` that somebody may log in from: the prober's where SSH is let in from it, and then some of each
+    /// network.
+    pub fn clients(&self, addresses: &Addresses, family: Family) -> Vec<IpAddr> {
+        let prober = Some(addresses.prober(family)).filter(|prober| self.contains(*prober));
+        let networks = self.networks(family);
+        let others = networks.iter().flat_map(Network::first_machines).filter(|one| addresses.may_send(*one));
+        prober.into_iter().chain(others).collect()
+    }
+
+    /// Whether it was said whence.
+    pub fn is_said(&self) -> bool {
+        match self {
+            SshFrom::Everywhere => false,
+            SshFrom::Networks(_) => true,
+        }
+    }
+}
+
+/// Reads `ssh_from`, which speaks of the ports of `ssh`.
+pub fn read_ssh_from(table: &mut Table<'_>, ssh: &[Port]) -> Result<SshFrom> {
+    let Some(value) = table.take("ssh_from") else { return Ok(SshFrom::Everywhere) };
+    if ssh.is_empty() {
+        let hint = "name the port of the management server in `ssh`, or remove `ssh_from`";
+        return Err(value.error("`ssh_from` says whence, and the sensor serves no SSH", hint).into());
+    }
+    let nobody = value.error(
+        "`ssh_from` names nobody: you would be locked out",
+        "name the network that you log in from; without `ssh_from` SSH is let in from everywhere",
+    );
+    let mut networks = Vec::new();
+    for value in value.into_one_or_many() {
+        let network = read_network(&value)?;
+        apart(&value, network, &networks)?;
+        networks.push(network);
+    }
+    if networks.is_empty() { Err(nobody.into()) } else { Ok(SshFrom::Networks(networks)) }
+}
+
+fn read_network(value: &Value<'_>) -> Result<Network> {
+    if value.as_text().is_none() {
+        return value.wrong_type("a network like \"192.0.2.0/24\", an address, or a list of them");
+    }
+    let network: Network = value.text()?.parse().map_err(|error: NetworkError| {
+        let hint = error.hint();
+        value.error(error, hint)
+    })?;
+    of_machines(value, network)?;
+    Ok(network)
+}
+
+/// What packets never come from, and whose rule would let in nobody.
+const OF_NOBODY: [(&str, &str, &str); 7] = [
+    ("0.0.0.0/8", "\"this network\" (RFC 791)", UNICAST),
+    ("127.0.0.0/8", "the machine's own loopback", "what it says to itself does not come over the network"),
+    ("224.0.0.0/4", "multicast", UNICAST),
+    ("224.0.0.0/3", "multicast or reserved (RFC 1112)", UNICAST),
+    ("::ffff:0:0/96", "IPv4-mapped", "on the wire it is IPv4: write the IPv4 network"),
+    ("::/96", "loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)", UNICAST),
+    ("ff00::/8", "multicast", UNICAST),
+];
+
+const UNICAST: &str = "name the addresses of the machines that you log in from";
+
+fn of_machines(value: &Value<'_>, network: Network) -> Result<()> {
+    let holds = |text: &str| text.parse().is_ok_and(|nobodys: Network| nobodys.covers(&network));
+    match OF_NOBODY.into_iter().find(|(text, ..)| holds(text)) {
+        None => Ok(()),
+        Some((_, what, hint)) => Err(value.error(format!("nobody logs in from {network}: it is {what}"), hint).into()),
+    }
+}
+
+/// Two rules for the same address are one too many, and whoever takes away one of them wonders.
+fn apart(value: &Value<'_>, network: Network, others: &[Network]) -> Result<()> {
+    let problem = match others.iter().find(|other| other.covers(&network) || network.covers(other)) {
+        None => return Ok(()),
+        Some(other) if *other == network => format!("{network} is listed twice"),
+        Some(other) if other.covers(&network) => format!("{network} lies in {other}, which is listed too"),
+        Some(other) => format!("{other}, which is listed too, lies in {network}"),
+    };
+    Err(value.error(problem, "name each address once: keep the wider network").into())
+}
