@@ -15,7 +15,7 @@ use crate::expect::{self, expectations, rate_expectations};
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
-use crate::scenario::{ExpectRow, Scenario};
+use crate::scenario::{ExpectRow, Scenario, quoted};
 use crate::sensor::{Limit, Service};
 
 pub use packets::PacketCell;
@@ -49,6 +49,8 @@ pub struct Burst {
     pub own_limit: bool,
     /// How fast the limit recovers.
     pub limit: Limit,
+    /// The prefixes of what each probe leaves besides the line whose rate is asked: those lines are not counted.
+    pub besides: Vec<String>,
     /// What must come of it.
     pub expected: Findings,
 }
@@ -96,7 +98,8 @@ impl Plan {
     /// Plans `scenario`, whose ruleset is `rulesets`.
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
-        let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
+        let bursts = bursts(scenario)?.into_iter().map(|burst| besides_what(burst, &cells));
+        let (bursts, too_long) = bursts.partition(|burst| u32::from(burst.probes) <= BURST_MAX);
         let keeps_lists = rulesets.iter().any(|ruleset| keeps_lists(ruleset));
         let packets = packets::plan(scenario, keeps_lists)?;
         Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
@@ -148,8 +151,8 @@ fn keys(row: &ExpectRow) -> Vec<Key> {
 fn overlay(expected: &mut Findings, row: &ExpectRow) {
     expected.state = row.state.or(expected.state);
     expected.verdict = row.verdict.or(expected.verdict);
-    if let (Some(log), None) = (&row.log, row.rate) {
-        expected.log = Findings::one_line(Some(log.as_str()).filter(|log| !log.is_empty()));
+    if row.rate.is_none() {
+        expected.log = row.log.clone().or_else(|| expected.log.take());
     }
 }
 
@@ -186,9 +189,9 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
             if limit.burst + 1 > BURST_MAX {
                 return Err(too_long(scenario, row, limit));
             }
-            let log = row.log.as_deref().or_else(|| logged_elsewhere(scenario, key));
+            let prefix = prefix_of_rate(scenario, row, key)?;
             let found = Findings { state: row.state, ..Findings::default() };
-            bursts.insert(key, burst(key, log, limit, found, false));
+            bursts.insert(key, burst(key, prefix, limit, found, false));
         }
     }
     let mut bursts: Vec<Burst> = bursts.into_values().collect();
@@ -196,18 +199,49 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
     Ok(bursts)
 }
 
-/// The prefix that another row names for the same probe.
-fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&str> {
+/// Of which line the rate is: the row says so itself, or another row of the same probe that knows of one line.
+fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: Key) -> Result<Option<&'a str>> {
+    match row.log.as_deref().or_else(|| logged_elsewhere(scenario, key)) {
+        None => Ok(None),
+        Some([prefix]) => Ok(Some(prefix)),
+        Some(prefixes) => Err(of_no_one_line(scenario, row, key, prefixes)),
+    }
+}
+
+/// The prefixes that another row names for the same probe.
+fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&[String]> {
     let speaks_of_it = |row: &&ExpectRow| row.rate.is_none() && keys(row).contains(&key);
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
 }
 
-fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
+fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): Key, prefixes: &[String]) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let (lines, example) = match prefixes {
+        [] => ("no line", "\"...\"".to_owned()),
+        [prefix, ..] => ("several lines", quoted(prefix)),
+    };
+    let at = if technique.has_ports() { format!(" at {port}") } else { String::new() };
+    let problem = format!("a rate is that of one line, and by another row {technique}{at} leaves {lines}");
+    scenario.source.error(span, problem, format!("name the prefix of that line in this row: log = {example}")).into()
+}
+
+fn burst(key: Key, prefix: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
     let (family, technique, port) = key;
-    let probes = BURST_OF.max(limit.burst + 1);
-    let log = log.map(|prefix| vec![prefix.to_owned()]);
+    let probes = BURST_OF.max(limit.burst + 1).min(u32::from(u16::MAX)) as u16;
+    let log = prefix.map(|prefix| vec![prefix.to_owned()]);
     let expected = Findings { lines: Some(limit.burst), rate: Some(limit.rate()), log, ..found };
-    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, own_limit, limit, expected }
+    Burst { technique, family, port, probes, own_limit, limit, besides: Vec::new(), expected }
+}
+
+/// A probe that is expected to leave the line of the burst and others leaves the others in a burst as well.
+fn besides_what(burst: Burst, cells: &[Cell]) -> Burst {
+    let cell = cells.binary_search_by_key(&burst.key(), Cell::key).ok().map(|place| &cells[place]);
+    let all = cell.and_then(|cell| cell.expected.log.as_deref()).unwrap_or_default();
+    let besides = match burst.expected.log.as_deref() {
+        Some([own]) if all.contains(own) => all.iter().filter(|prefix| *prefix != own).cloned().collect(),
+        _ => Vec::new(),
+    };
+    Burst { besides, ..burst }
 }
 
 fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {

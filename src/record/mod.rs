@@ -11,6 +11,7 @@
 mod choose;
 mod emit;
 mod facts;
+mod rates;
 mod rows;
 mod walk;
 
@@ -289,7 +290,7 @@ fn asked(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Ve
     let row = |subjects: Vec<Subject>, ports: Option<PortSet>| ExpectRow {
         select: Selection { subjects, ports, families: families.clone() },
         state: Some(PortState::Filtered),
-        log: Some(String::new()),
+        log: Some(Vec::new()),
         verdict: Some(FilterVerdict::Drop),
         rate: None,
         line: 1,
