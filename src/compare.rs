@@ -29,7 +29,7 @@ pub fn cell(cell: &Cell, observation: &Observation) -> Check {
 /// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
 pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) -> Check {
     let alone = one_burst(burst, afresh);
-    if alone.outcome != Outcome::Matched || in_a_row.is_empty() {
+    if alone.outcome != Outcome::Matched || in_a_row.is_empty() || !burst.own_limit {
         return alone;
     }
     let check = one_burst(burst, in_a_row);
@@ -255,14 +255,26 @@ fn log_difference(expected: &Findings, observed: &Findings) -> &'static str {
 /// A row that speaks of no check of this scenario.
 pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) -> Result<()> {
     for row in &scenario.known {
-        let mut spoken_of = checks.iter_mut().filter(|check| speaks_of(row, check)).peekable();
+        let mut spoken_of = checks.iter().filter(|check| speaks_of(row, check)).peekable();
         let applicable = row.select.subjects.iter().all(|subject| is_applicable(*subject, link));
         if spoken_of.peek().is_none() && applicable {
             return Err(speaks_of_nothing(scenario, row));
         }
-        spoken_of.for_each(|check| apply(row, check));
+        let ill: Vec<Place> =
+            spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(|one| place(one)).collect();
+        let is_meant = |check: &&mut Check| {
+            speaks_of(row, check) && (check.outcome != Outcome::Matched || !ill.contains(&place(check)))
+        };
+        checks.iter_mut().filter(is_meant).for_each(|check| apply(row, check));
     }
     Ok(())
+}
+
+/// Where two rates of one probe are asked, it is the one that mismatches of which a row knows.
+type Place = (Option<Family>, Option<Port>, Subject);
+
+fn place(check: &Check) -> Place {
+    (check.family, check.port, check.subject)
 }
 
 /// Whether there is anything to check: vendors and neighbours need MAC addresses.

@@ -116,27 +116,36 @@ impl Trial<'_> {
 
     /// Each burst with fresh limits; then all that are to have a limit of their own, one after the other.
     fn bursts(&self, lab: &mut Lab) -> Result<Option<Check>> {
-        let mut bursts: Vec<&Burst> = self.job.plan.bursts.iter().filter(|burst| self.is_here(burst.family)).collect();
+        let plan = &self.job.plan;
+        let mut bursts: Vec<&Burst> = plan.sent().into_iter().filter(|burst| self.is_here(burst.family)).collect();
         bursts.sort_by_key(|burst| !self.met_the_line(burst.key()));
         let mut phases = Phases::new(&self.job.scenario);
         for burst in &bursts {
             lab.renew_limits()?;
-            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |_| true)? {
                 return Ok(Some(killer));
             }
         }
         lab.renew_limits()?;
-        for burst in self.job.plan.bursts.iter().filter(|burst| self.is_here(burst.family) && burst.own_limit) {
-            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
+        for burst in plan.sent_in_a_row().into_iter().filter(|burst| self.is_here(burst.family)) {
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |burst| burst.own_limit)? {
                 return Ok(Some(killer));
             }
         }
         Ok(None)
     }
 
-    fn burst(&self, lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Option<Check>> {
+    /// Sends one burst, and asks for the rates of those that are seen in it and `wanted`.
+    fn burst(
+        &self,
+        lab: &mut Lab,
+        phases: &mut Phases,
+        burst: &Burst,
+        wanted: fn(&Burst) -> bool,
+    ) -> Result<Option<Check>> {
         let observed: Vec<_> = send_burst(lab, phases, burst)?.into_iter().map(|(_, one)| one).collect();
-        Ok(self.if_killed(compare::burst(burst, &observed, &[])))
+        let mut seen = self.job.plan.bursts.iter().filter(|other| other.key() == burst.key() && wanted(other));
+        Ok(seen.find_map(|burst| self.if_killed(compare::burst(burst, &observed, &[]))))
     }
 
     /// Limits are out of the way from here on.

@@ -36,7 +36,7 @@ pub struct Facts {
     pub cells: BTreeMap<ProbeKey, (Effect, BTreeSet<Doing>)>,
     /// Every other packet.
     pub packets: BTreeMap<(Family, Packet), (Effect, BTreeSet<Doing>)>,
-    /// A probe for every limit of a rule that logs.
+    /// A probe and a line of it for every limit of a rule that logs.
     pub rates: Rates,
     /// Limits that no row can speak of, with the reason.
     pub unsayable: Unsayable,
@@ -74,7 +74,7 @@ impl Facts {
             let doings = response.own.iter().flat_map(|own| doings(&own.path)).collect();
             facts.packets.insert((cell.family, cell.packet), (effect_of_packet(response), doings));
         }
-        (facts.rates, facts.unsayable) = limits.share_out();
+        (facts.rates, facts.unsayable) = limits.into_rates();
         facts
     }
 }

@@ -309,7 +309,8 @@ fn leave_out(check: &Check, facts: &mut Facts, known: &mut BTreeSet<&'static str
     let port = check.port.unwrap_or(Port(0));
     match (check.subject, check.family) {
         (Subject::Scan(technique), Some(family)) if check.burst_of.is_some() => {
-            facts.rates.remove(&(technique, family, port));
+            let prefix = check.expected.log.iter().flatten().next().cloned().unwrap_or_default();
+            facts.rates.remove(&((technique, family, port), prefix));
         }
         (Subject::Scan(technique), Some(family)) => drop(facts.cells.remove(&(technique, family, port))),
         (Subject::Packet(packet), Some(family)) => drop(facts.packets.remove(&(family, packet))),

@@ -1,5 +1,4 @@
-//! Which probe asks about which limit. A rate is that of one line, of a prefix that the probe leaves once; and of one probe
-//! one rate can be asked, so that rules which log the same packets share them out.
+//! Which probe asks about which limit. A rate is that of one line, so that its prefix must be one that the probe leaves once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +17,15 @@ pub struct Limits(BTreeMap<(Family, usize), Limited>);
 struct Limited {
     limit: Limit,
     rule: Doing,
-    /// The probes that can ask about it, with what else one of them finds.
-    askers: Vec<(ProbeKey, Effect)>,
+    /// The first probe that can ask about it, the prefix, and what else it finds.
+    asker: Option<(RateKey, Effect)>,
 }
 
-/// Rates that rows ask, by the probes that do.
-pub type Rates = BTreeMap<ProbeKey, RateFact>;
+/// A probe, and the prefix of its line.
+pub type RateKey = (ProbeKey, String);
+
+/// Rates that rows ask.
+pub type Rates = BTreeMap<RateKey, RateFact>;
 
 /// Limits that no row can speak of, with the reason.
 pub type Unsayable = BTreeSet<(Family, Doing, String)>;
@@ -33,44 +35,37 @@ impl Limits {
     pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &Effect, observation: &Observation) {
         for step in observation.path.iter().flat_map(|path| &path.steps) {
             let Some((prefix, rule, limit)) = limited(listing, step) else { continue };
-            let none = Limited { limit, rule: rule.clone(), askers: Vec::new() };
+            let is_told = effect.log.iter().filter(|other| **other == prefix).count() == 1;
+            let none = Limited { limit, rule: rule.clone(), asker: None };
             let of_rule = self.0.entry((listing.family, rule.0)).or_insert(none);
-            if effect.log.iter().filter(|other| **other == prefix).count() == 1 {
-                of_rule.askers.push((key, Effect { log: vec![prefix], ..effect.clone() }));
+            if of_rule.asker.is_none() && is_told {
+                let effect = Effect { log: vec![prefix.clone()], ..effect.clone() };
+                of_rule.asker = Some(((key, prefix), effect));
             }
         }
     }
 
-    /// A probe for each of them: rules that few probes can ask about have the first choice.
-    pub fn share_out(self) -> (Rates, Unsayable) {
+    /// The rates that rows can ask, and those that none can.
+    pub fn into_rates(self) -> (Rates, Unsayable) {
         let (mut rates, mut unsayable) = (Rates::new(), Unsayable::new());
-        let mut all: Vec<((Family, usize), Limited)> = self.0.into_iter().collect();
-        all.sort_by_key(|(_, of_rule)| of_rule.askers.len());
-        for ((family, _), Limited { limit, rule, askers }) in all {
-            let no_asker = no_asker(askers.len());
-            let asker = askers.into_iter().find(|(key, _)| !rates.contains_key(key));
+        for ((family, _), Limited { limit, rule, asker }) in self.0 {
             match (why_unsayable(limit), asker) {
-                (Some(why), _) => drop(unsayable.insert((family, rule, why))),
                 (None, Some((key, effect))) => drop(rates.insert(key, RateFact { effect, limit, rule })),
-                (None, None) => drop(unsayable.insert((family, rule, no_asker.to_owned()))),
+                (Some(why), _) => drop(unsayable.insert((family, rule, why))),
+                (None, None) => drop(unsayable.insert((family, rule, TOLD_TWICE.to_owned()))),
             }
         }
         (rates, unsayable)
     }
 }
 
+const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix";
+
 /// What a step logged with, by which rule, and within which limit.
 fn limited(listing: &Listing, step: &Step) -> Option<(String, Doing, Limit)> {
     let prefix = step.log_prefix.clone()?;
     let rule = listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
     Some((prefix, doing(step)?, rule.limit()?))
-}
-
-fn no_asker(askers: usize) -> &'static str {
-    match askers {
-        0 => "what it logs is logged once more with the same prefix",
-        _ => "every probe that it logs asks about another limit",
-    }
 }
 
 /// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.
