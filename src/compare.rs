@@ -260,8 +260,7 @@ pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) ->
         if spoken_of.peek().is_none() && applicable {
             return Err(speaks_of_nothing(scenario, row));
         }
-        let ill: Vec<Place> =
-            spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(|one| place(one)).collect();
+        let ill: Vec<Place> = spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(place).collect();
         let is_meant = |check: &&mut Check| {
             speaks_of(row, check) && (check.outcome != Outcome::Matched || !ill.contains(&place(check)))
         };
