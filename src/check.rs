@@ -109,7 +109,7 @@ impl Check {
     /// Whether both ask the same, whatever they found.
     pub fn is_same_question(&self, other: &Check) -> bool {
         let question = |check: &Check| (check.subject, check.port, check.family, check.burst_of);
-        question(self) == question(other)
+        question(self) == question(other) && self.expected.log == other.expected.log
     }
 }
 

@@ -30,7 +30,7 @@ pub fn cell(cell: &Cell, observation: &Observation) -> Check {
 /// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
 pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) -> Check {
     let alone = one_burst(burst, afresh);
-    if alone.outcome != Outcome::Matched || in_a_row.is_empty() {
+    if alone.outcome != Outcome::Matched || in_a_row.is_empty() || !burst.own_limit {
         return alone;
     }
     let check = one_burst(burst, in_a_row);
@@ -48,16 +48,17 @@ pub fn is_of_burst_in_a_row(check: &Check) -> bool {
     check.why.starts_with(IN_A_ROW)
 }
 
-/// The state is the one that every probe found, or the first that differs; the prefixes are told once each.
+/// The state is the one that every probe found, or the first that differs; the prefixes are told once each, in the order
+/// in which they came. Lines that a probe leaves besides the one whose rate is asked do not count.
 fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let states = observations.iter().map(|observation| observation.verdict.state);
     let expected = burst.expected.state;
     let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());
     let lines = observations.iter().flat_map(|observation| &observation.log);
-    let prefixes: BTreeSet<String> = lines.clone().map(|record| record.prefix.clone()).collect();
+    let lines = lines.filter(|record| !burst.besides.contains(&record.prefix));
     let observed = Findings {
         state,
-        log: Some(prefixes.into_iter().collect()),
+        log: Some(each_once(lines.clone().map(|record| &record.prefix))),
         lines: Some(lines.count() as u32),
         rate: observations.iter().find_map(|observation| rate(observation, burst.expected.log.as_deref())),
         ..Findings::default()
@@ -69,6 +70,16 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let subject = Subject::Scan(burst.technique);
     let check = check(subject, Some(burst.family), expected, observed).at(burst.port);
     Check { burst_of: Some(u32::from(burst.probes)), ..check }
+}
+
+fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for prefix in prefixes {
+        if !found.contains(prefix) {
+            found.push(prefix.clone());
+        }
+    }
+    found
 }
 
 /// The rate at which the rule that logs with one of `prefixes`, or any rule that logs, does so.
@@ -211,7 +222,7 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
     let differs = [
         (expected.state != observed.state, "the port state differs"),
         (expected.verdict != observed.verdict, "the verdict of the filter differs"),
-        (expected.log != observed.log, "the log line differs"),
+        (expected.log != observed.log, log_difference(expected, observed)),
         (expected.lines != observed.lines, "the number of log lines differs"),
         (expected.rate != observed.rate, "the limit recovers at another rate"),
         (expected.accepted != observed.accepted, "the handshake completes, but the service never gets the connection"),
@@ -224,6 +235,20 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
     words.join("; ")
 }
 
+/// The order counts: where two rules have changed places, it is all that tells.
+fn log_difference(expected: &Findings, observed: &Findings) -> &'static str {
+    let sorted = |findings: &Findings| {
+        let mut prefixes = findings.log.clone().unwrap_or_default();
+        prefixes.sort();
+        prefixes
+    };
+    match (sorted(expected), sorted(observed)) {
+        (expected, observed) if expected == observed => "the log lines come in another order",
+        (expected, observed) if expected.len().max(observed.len()) > 1 => "the log lines differ",
+        _ => "the log line differs",
+    }
+}
+
 /// Lets the scenario's `[[known]]` rows speak: a mismatch that is as they say is *known*; one that is not there any more
 /// is a mismatch. A row may speak of a check that is not applicable on this kind of link.
 ///
@@ -231,14 +256,25 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
 /// A row that speaks of no check of this scenario.
 pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) -> Result<()> {
     for row in &scenario.known {
-        let mut spoken_of = checks.iter_mut().filter(|check| speaks_of(row, check)).peekable();
+        let mut spoken_of = checks.iter().filter(|check| speaks_of(row, check)).peekable();
         let applicable = row.select.subjects.iter().all(|subject| is_applicable(*subject, link));
         if spoken_of.peek().is_none() && applicable {
             return Err(speaks_of_nothing(scenario, row));
         }
-        spoken_of.for_each(|check| apply(row, check));
+        let ill: Vec<Place> = spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(place).collect();
+        let is_meant = |check: &&mut Check| {
+            speaks_of(row, check) && (check.outcome != Outcome::Matched || !ill.contains(&place(check)))
+        };
+        checks.iter_mut().filter(is_meant).for_each(|check| apply(row, check));
     }
     Ok(())
+}
+
+/// Where two rates of one probe are asked, it is the one that mismatches of which a row knows.
+type Place = (Option<Family>, Option<Port>, Subject);
+
+fn place(check: &Check) -> Place {
+    (check.family, check.port, check.subject)
 }
 
 /// Whether there is anything to check: vendors and neighbours need MAC addresses.
@@ -271,10 +307,9 @@ fn apply(row: &KnownRow, check: &mut Check) {
 
 fn is_as_known(row: &KnownRow, check: &Check) -> bool {
     let Some(observed) = &check.observed else { return false };
-    let log = row.log.as_deref().map(|log| Findings::one_line(Some(log).filter(|log| !log.is_empty())));
     row.state.is_none_or(|state| observed.state == Some(state))
         && row.verdict.is_none_or(|verdict| observed.verdict == Some(verdict))
-        && log.is_none_or(|log| observed.log == log)
+        && (row.log.is_none() || observed.log == row.log)
 }
 
 fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {

@@ -43,6 +43,8 @@ pub enum Cause {
     TooBroad,
     /// Two rules log the packet with the same prefix.
     LoggedTwice,
+    /// Two rules log the packet as was meant, in the other order.
+    OtherOrder,
     /// The packet is kept out by a REJECT, and its answer tells the scanner more than silence would.
     Reject,
     /// The rule's limit is used up.

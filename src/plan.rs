@@ -8,6 +8,7 @@
 mod packets;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::check::Findings;
 use crate::error::{Error, Result, Source};
@@ -15,7 +16,7 @@ use crate::expect::{self, expectations, rate_expectations};
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
-use crate::scenario::{ExpectRow, Scenario};
+use crate::scenario::{ExpectRow, Scenario, quoted};
 use crate::sensor::{Limit, Service};
 
 pub use packets::PacketCell;
@@ -33,7 +34,7 @@ pub struct Cell {
     pub expected: Findings,
 }
 
-/// What a burst of probes must find.
+/// What a burst of probes must find of one line. Of several lines of a probe the rates are seen in one burst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Burst {
     /// The technique.
@@ -49,6 +50,10 @@ pub struct Burst {
     pub own_limit: bool,
     /// How fast the limit recovers.
     pub limit: Limit,
+    /// How soon one of the limits that the burst is about lets one more through.
+    pub refill: Duration,
+    /// The prefixes of what each probe leaves besides the line whose rate is asked: those lines are not counted.
+    pub besides: Vec<String>,
     /// What must come of it.
     pub expected: Findings,
 }
@@ -75,7 +80,7 @@ pub type Round = Vec<Cell>;
 pub struct Plan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
-    /// Bursts, the families in turn.
+    /// Bursts, the families in turn; those of one probe stand together.
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
@@ -96,11 +101,29 @@ impl Plan {
     /// Plans `scenario`, whose ruleset is `rulesets`.
     pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
         let cells = cells(scenario)?;
-        let (bursts, too_long) = bursts(scenario)?.into_iter().partition(|burst| u32::from(burst.probes) <= BURST_MAX);
+        let bursts = bursts(scenario, &cells)?.into_iter();
+        let (bursts, too_long) = bursts.partition(|burst| u32::from(burst.probes) <= BURST_MAX);
+        let bursts = seen_together(bursts);
         let keeps_lists = rulesets.iter().any(|ruleset| keeps_lists(ruleset));
         let packets = packets::plan(scenario, keeps_lists)?;
         Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
+
+    /// The bursts that are sent: one of those that are seen together.
+    pub fn sent(&self) -> Vec<&Burst> {
+        one_of_each(self.bursts.iter())
+    }
+
+    /// The bursts that are sent again, after those of all other rules.
+    pub fn sent_in_a_row(&self) -> Vec<&Burst> {
+        one_of_each(self.bursts.iter().filter(|burst| burst.own_limit))
+    }
+}
+
+fn one_of_each<'a>(bursts: impl Iterator<Item = &'a Burst>) -> Vec<&'a Burst> {
+    let mut sent: Vec<&Burst> = bursts.collect();
+    sent.dedup_by_key(|burst| burst.key());
+    sent
 }
 
 /// What tells a cell, or a burst.
@@ -148,8 +171,8 @@ fn keys(row: &ExpectRow) -> Vec<Key> {
 fn overlay(expected: &mut Findings, row: &ExpectRow) {
     expected.state = row.state.or(expected.state);
     expected.verdict = row.verdict.or(expected.verdict);
-    if let (Some(log), None) = (&row.log, row.rate) {
-        expected.log = Findings::one_line(Some(log.as_str()).filter(|log| !log.is_empty()));
+    if row.rate.is_none() {
+        expected.log = row.log.clone().or_else(|| expected.log.take());
     }
 }
 
@@ -171,13 +194,13 @@ pub fn greeting(scenario: &Scenario, port: Port) -> Option<&'static str> {
 /// What an SSH server says first (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
 const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7";
 
-fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
-    let mut bursts: BTreeMap<Key, Burst> = BTreeMap::new();
+fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
+    let mut bursts: BTreeMap<Key, Vec<Burst>> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
         for rate in rate_expectations(sensor, &scenario.host) {
             let key = (rate.family, rate.technique, rate.port);
             let found = Findings { state: Some(rate.state), ..Findings::default() };
-            bursts.insert(key, burst(key, Some(&rate.prefix), rate.limit, found, true));
+            bursts.insert(key, vec![burst(key, Some(&rate.prefix), rate.limit, found, true)]);
         }
     }
     for row in &scenario.expect {
@@ -186,28 +209,84 @@ fn bursts(scenario: &Scenario) -> Result<Vec<Burst>> {
             if limit.burst + 1 > BURST_MAX {
                 return Err(too_long(scenario, row, limit));
             }
-            let log = row.log.as_deref().or_else(|| logged_elsewhere(scenario, key));
+            let prefix = prefix_of_rate(scenario, row, key)?;
             let found = Findings { state: row.state, ..Findings::default() };
-            bursts.insert(key, burst(key, log, limit, found, false));
+            let burst = burst(key, prefix, limit, found, false);
+            let others = bursts.entry(key).or_default();
+            others.retain(|other| are_of_two_lines(other, &burst, lines_of(cells, key)));
+            others.push(burst);
         }
     }
-    let mut bursts: Vec<Burst> = bursts.into_values().collect();
+    let bursts = bursts.into_values().flatten();
+    let mut bursts: Vec<Burst> = bursts.map(|burst| besides_what(lines_of(cells, burst.key()), burst)).collect();
     bursts.sort_by_key(|burst| (burst.technique, burst.port, burst.family));
     Ok(bursts)
 }
 
-/// The prefix that another row names for the same probe.
-fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&str> {
+/// Of which line the rate is: the row says so itself, or another row of the same probe that knows of one line.
+fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: Key) -> Result<Option<&'a str>> {
+    match row.log.as_deref().or_else(|| logged_elsewhere(scenario, key)) {
+        None => Ok(None),
+        Some([prefix]) => Ok(Some(prefix)),
+        Some(prefixes) => Err(of_no_one_line(scenario, row, key, prefixes)),
+    }
+}
+
+/// The prefixes that another row names for the same probe.
+fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&[String]> {
     let speaks_of_it = |row: &&ExpectRow| row.rate.is_none() && keys(row).contains(&key);
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
 }
 
-fn burst(key: Key, log: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
+fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): Key, prefixes: &[String]) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let (lines, example) = match prefixes {
+        [] => ("no line", "\"...\"".to_owned()),
+        [prefix, ..] => ("several lines", quoted(prefix)),
+    };
+    let at = if technique.has_ports() { format!(" at {port}") } else { String::new() };
+    let problem = format!("a rate is that of one line, and by another row {technique}{at} leaves {lines}");
+    scenario.source.error(span, problem, format!("name the prefix of that line in this row: log = {example}")).into()
+}
+
+fn burst(key: Key, prefix: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
     let (family, technique, port) = key;
-    let probes = BURST_OF.max(limit.burst + 1);
-    let log = log.map(|prefix| vec![prefix.to_owned()]);
+    let probes = BURST_OF.max(limit.burst + 1).min(u32::from(u16::MAX)) as u16;
+    let log = prefix.map(|prefix| vec![prefix.to_owned()]);
     let expected = Findings { lines: Some(limit.burst), rate: Some(limit.rate()), log, ..found };
-    Burst { technique, family, port, probes: probes.min(u32::from(u16::MAX)) as u16, own_limit, limit, expected }
+    let refill = Duration::from_secs(u64::from(limit.per.seconds())) / limit.count.max(1);
+    Burst { technique, family, port, probes, own_limit, limit, refill, besides: Vec::new(), expected }
+}
+
+/// The lines that one probe is expected to leave.
+fn lines_of(cells: &[Cell], key: Key) -> &[String] {
+    let cell = cells.binary_search_by_key(&key, Cell::key).ok().map(|place| &cells[place]);
+    cell.and_then(|cell| cell.expected.log.as_deref()).unwrap_or_default()
+}
+
+/// Whether both are rates of a probe that leaves both lines; else the later one overrides the earlier one.
+fn are_of_two_lines(one: &Burst, other: &Burst, lines: &[String]) -> bool {
+    let is_there = |burst: &Burst| burst.expected.log.iter().flatten().any(|prefix| lines.contains(prefix));
+    one.expected.log != other.expected.log && is_there(one) && is_there(other)
+}
+
+/// Those of one probe are seen in one burst, which is long enough for each of them.
+fn seen_together(mut bursts: Vec<Burst>) -> Vec<Burst> {
+    for together in bursts.chunk_by_mut(|one, other| one.key() == other.key()) {
+        let probes = together.iter().map(|burst| burst.probes).max().unwrap_or_default();
+        let refill = together.iter().map(|burst| burst.refill).min().unwrap_or_default();
+        together.iter_mut().for_each(|burst| (burst.probes, burst.refill) = (probes, refill));
+    }
+    bursts
+}
+
+/// A probe that is expected to leave the line of the burst and others leaves the others in a burst as well.
+fn besides_what(lines: &[String], burst: Burst) -> Burst {
+    let besides = match burst.expected.log.as_deref() {
+        Some([own]) if lines.contains(own) => lines.iter().filter(|prefix| *prefix != own).cloned().collect(),
+        _ => Vec::new(),
+    };
+    Burst { besides, ..burst }
 }
 
 fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {

@@ -70,14 +70,16 @@ fn gaps_are_told_with_the_row_that_closes_them() {
     insta::assert_snapshot!(ended.stdout);
 }
 
-/// Pasted back, the rows notice what they were proposed for, and pass with the ruleset as it is; whatever the prefix.
+/// Pasted back, the rows notice what they were proposed for, and pass with the ruleset as it is; whatever the prefix, and
+/// where two rules log the same packets.
 #[test]
 fn the_rows_that_are_proposed_kill_the_survivors() {
     let _machine = share_the_machine();
     let folder = gapped();
-    let rules = RULES.replace("\"web: \"", "\"\u{1b}[1m\\\"w\u{fc}b\\\" \"");
+    let other = "-A INPUT -p tcp -m tcp --dport 80 -m limit --limit 2/min -j LOG --log-prefix \"all: \"\nCOMMIT";
+    let rules = RULES.replace("\"web: \"", "\"\u{1b}[1m\\\"w\u{fc}b\\\" \"").replace("COMMIT", other);
     fs::write(folder.path().join("rules.v4"), rules).expect("write the rules");
-    let scenario = GAPPED.replace("\"web: \"", r#""\u001B[1m\"wüb\" ""#);
+    let scenario = GAPPED.replace("\"web: \"", r#"["\u001B[1m\"wüb\" ", "all: "]"#);
     fs::write(folder.path().join("s.toml"), scenario).expect("write the scenario");
     for round in 0..4 {
         let ended = mutate(folder.path(), &["s.toml", "--format", "json"]);

@@ -111,9 +111,45 @@ fn hostile_prefixes_are_recorded_to_the_byte_and_each_time_the_same() {
     let files = [("rules.v4", &*rules), ("sub/empty", "")];
     let change = ("rules.v4", "\u{1b}[31m", "\u{1b}[32m");
     let text = is_played_and_notices(&files, &["--rules", "rules.v4"], change);
+    for lines in [r#"["one ", "two "]"#, r#"[""]"#] {
+        assert!(text.contains(&format!("log     = {lines}\n")), "{lines}\n{text}");
+    }
     let folder = folder_with(&files);
     let printed = scanlab(folder.path(), &["record", "--rules", "rules.v4", "-o", "-", "--jobs", "1"]);
     assert_eq!(printed.stdout, text, "whatever the number of jobs");
+}
+
+/// Two LOG rules on most ways, both with limits, one of them twice, one without a prefix: rows name every line, and of each
+/// limit another probe asks.
+const SEVERAL: &str = "\
+*filter
+:INPUT DROP [0:0]
+-A INPUT -p tcp -m tcp --syn -m limit --limit 5/min -j LOG --log-prefix \"new: \"
+-A INPUT -p tcp -m tcp --syn -m limit --limit 1/min --limit-burst 2 -j LOG --log-prefix \"knock: \"
+-A INPUT -p tcp -m tcp --dport 80 -j LOG --log-prefix \"web: \"
+-A INPUT -p tcp -m tcp --dport 443 -m limit --limit 2/min --limit-burst 3 -j LOG --log-prefix \"web: \"
+-A INPUT -p tcp -m tcp --dport 443 -j LOG
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+";
+
+#[test]
+fn several_lines_are_recorded_and_a_mistake_in_one_of_them_is_noticed() {
+    let _machine = share_the_machine();
+    let lines: Vec<&str> = SEVERAL.split_inclusive('\n').collect();
+    let (new_then_knock, knock_then_new) = (lines[2..4].concat(), [lines[3], lines[2]].concat());
+    let files = [("rules.v4", SEVERAL), ("sub/empty", "")];
+    let other_order = ("rules.v4", &*new_then_knock, &*knock_then_new);
+    let text = is_played_and_notices(&files, &["--rules", "rules.v4", "--listen", "22"], other_order);
+    for lines in [r#"["new: ", "knock: "]"#, r#"["new: ", "knock: ", "web: ", ""]"#, r#"["web: ", ""]"#] {
+        assert!(text.contains(&format!("log     = {lines}\n")), "{lines}\n{text}");
+    }
+    assert_eq!(text.matches("\nrate    = ").count(), 3, "{text}");
+    assert!(!text.contains("# No row"), "{text}");
+
+    let folder = folder_with(&[("rules.v4", SEVERAL), ("recorded.toml", &text)]);
+    let score = scanlab(folder.path(), &["mutate", "recorded.toml", "--min-score", "100"]);
+    assert_eq!(score.status, Some(0), "{}{}", score.stdout, score.stderr);
 }
 
 #[test]

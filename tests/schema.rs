@@ -170,6 +170,8 @@ fn what_the_reader_refuses_the_schema_refuses() {
         row("verdict = \"deny\""),
         row("family = \"ipv5\"\nstate = \"open\""),
         row("log = \"a prefix of more than 29 bytes\""),
+        row("log = [\"new: \", \"a prefix of more than 29 bytes\"]"),
+        row("log = [\"new: \", 5]"),
         row("stat = \"open\""),
     ];
     refuses("sensor", &sensors);

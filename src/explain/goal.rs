@@ -10,11 +10,23 @@ use crate::scan::{FilterVerdict, PortState};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
     /// A line with this prefix.
-    Line(String),
+    Line {
+        /// The prefix.
+        prefix: String,
+        /// The prefixes of the other lines that were meant: the rules that log with them are not to blame.
+        others: Vec<String>,
+    },
     /// No line, or not this one.
     NoLine(String),
-    /// One line with this prefix, not several.
+    /// One line with this prefix, not several; or not so many.
     OneLine(String),
+    /// The lines that there are, in another order.
+    Order {
+        /// The prefix of the line that was meant to come first.
+        first: String,
+        /// That of the one which came in its place.
+        instead: String,
+    },
     /// So many lines of a burst, with this prefix.
     Lines {
         /// The prefix.
@@ -43,30 +55,55 @@ impl Goal {
             .or_else(|| verdict(expected, observed))
             .or_else(|| lines(expected, observed))
             .or_else(|| no_line(expected, observed))
+            .or_else(|| order(expected, observed))
             .or_else(|| conversation(expected, observed))
     }
 
-    /// The probe that shows it: the first whose state is not as meant, or the first of all.
+    /// The probe that shows it: the first whose state or line is not as meant, or the first of all.
     pub fn decisive<'a>(&self, probes: &'a [(Probe, Observation)]) -> Option<&'a (Probe, Observation)> {
         let differs = |(_, observation): &&(Probe, Observation)| match self {
             Goal::LetIn(state) | Goal::KeepOut(state) => observation.verdict.state != *state,
-            Goal::Line(_) | Goal::NoLine(_) | Goal::OneLine(_) | Goal::Lines { .. } | Goal::Conversation => true,
+            Goal::NoLine(prefix) => observation.log.iter().any(|record| record.prefix == *prefix),
+            Goal::Line { .. } | Goal::OneLine(_) | Goal::Order { .. } => true,
+            Goal::Lines { .. } | Goal::Conversation => true,
         };
         probes.iter().find(differs).or_else(|| probes.first())
     }
 }
 
 fn line(expected: &Findings, observed: &Findings) -> Option<Goal> {
-    let missing = |prefix: &&String| !observed.log.iter().flatten().any(|other| other == *prefix);
-    expected.log.iter().flatten().find(missing).cloned().map(Goal::Line)
+    let (wanted, seen) = (expected.log.as_deref()?, observed.log.as_deref().unwrap_or_default());
+    let place = *beyond(wanted, seen).first()?;
+    let mut others = wanted.to_vec();
+    let prefix = others.remove(place);
+    Some(Goal::Line { prefix, others })
 }
 
 fn no_line(expected: &Findings, observed: &Findings) -> Option<Goal> {
-    let wanted = expected.log.as_ref()?;
-    let too_much = |prefix: &&String| !wanted.contains(prefix);
-    let seen = observed.log.as_ref()?;
-    let again = || seen.last().filter(|_| seen != wanted).cloned().map(Goal::OneLine);
-    seen.iter().find(too_much).cloned().map(Goal::NoLine).or_else(again)
+    let (wanted, seen) = (expected.log.as_deref()?, observed.log.as_deref()?);
+    let too_much: Vec<&String> = beyond(seen, wanted).into_iter().map(|place| &seen[place]).collect();
+    let unknown = too_much.iter().find(|prefix| !wanted.contains(prefix));
+    let again = || too_much.last().map(|prefix| Goal::OneLine((*prefix).clone()));
+    unknown.map(|prefix| Goal::NoLine((*prefix).clone())).or_else(again)
+}
+
+fn order(expected: &Findings, observed: &Findings) -> Option<Goal> {
+    let mut lines = expected.log.iter().flatten().zip(observed.log.iter().flatten());
+    let (first, instead) = lines.find(|(wanted, seen)| wanted != seen)?;
+    Some(Goal::Order { first: first.clone(), instead: instead.clone() })
+}
+
+/// The places of those of `these` that `those` do not have, or not as often.
+fn beyond(these: &[String], those: &[String]) -> Vec<usize> {
+    let mut rest = those.to_vec();
+    let is_missing = |place: &usize| match rest.iter().position(|other| *other == these[*place]) {
+        Some(other) => {
+            rest.remove(other);
+            false
+        }
+        None => true,
+    };
+    (0..these.len()).filter(is_missing).collect()
 }
 
 fn state(expected: &Findings, observed: &Findings) -> Option<Goal> {
@@ -85,6 +122,9 @@ fn verdict(expected: &Findings, observed: &Findings) -> Option<Goal> {
 
 fn lines(expected: &Findings, observed: &Findings) -> Option<Goal> {
     let (wanted, found) = (expected.lines?, observed.lines?);
+    if no_line(expected, observed).is_some() {
+        return None;
+    }
     let prefix = expected.log.iter().flatten().next()?.clone();
     let rate = expected.rate.filter(|_| expected.rate != observed.rate);
     (wanted != found || rate.is_some()).then_some(Goal::Lines { prefix, expected: wanted, observed: found, rate })

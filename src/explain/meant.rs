@@ -4,21 +4,30 @@
 use super::goal::Goal;
 use super::{Scene, Stand, stands};
 use crate::iptables_save::{Answer, Content, LOG_PREFIX, Match, Packet, Rule};
+use crate::path::Path;
 use crate::port::Port;
 
 /// The rule that was meant.
-pub fn find<'a>(goal: &Goal, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+pub fn find<'a>(goal: &Goal, packet: &Packet, path: &Path, scene: Scene<'a>) -> Option<Stand<'a>> {
     match goal {
-        Goal::Line(prefix) | Goal::Lines { prefix, .. } => by_prefix(prefix, packet, scene),
+        // One that did log is not the one that did not.
+        Goal::Line { prefix, .. } => by_prefix(prefix, packet, scene, |stand| !stand.is_on(path)),
+        Goal::Lines { prefix, .. } | Goal::OneLine(prefix) | Goal::Order { first: prefix, .. } => {
+            by_prefix(prefix, packet, scene, |_| true)
+        }
         Goal::LetIn(_) => by_target(&["ACCEPT"], packet, scene),
         Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], packet, scene),
-        Goal::OneLine(prefix) => by_prefix(prefix, packet, scene),
         Goal::NoLine(_) | Goal::Conversation => None,
     }
 }
 
-fn by_prefix<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
-    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
+fn by_prefix<'a>(
+    prefix: &str,
+    packet: &Packet,
+    scene: Scene<'a>,
+    wanted: impl Fn(&Stand) -> bool,
+) -> Option<Stand<'a>> {
+    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
     stands(scene.listing).filter(logs).min_by_key(|stand| refusals(stand, packet))
 }
 
@@ -70,13 +79,14 @@ fn are_similar_ports(one: Port, other: Port) -> bool {
 }
 
 /// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
-/// one letter changed. Rules that met the packet come first.
-pub fn misspelt<'a>(prefix: &str, packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+/// one letter changed. Rules that met the packet come first. The rule of another line that is expected is none of them.
+pub fn misspelt<'a>(prefix: &str, others: &[String], packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
     let similar = |stand: &Stand| {
         stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
             || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
     };
-    stands(scene.listing).filter(similar).min_by_key(|stand| refusals(stand, packet))
+    let is_right = |stand: &Stand| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
+    stands(scene.listing).filter(|stand| similar(stand) && !is_right(stand)).min_by_key(|stand| refusals(stand, packet))
 }
 
 /// What a LOG rule asks for, where it is more than LOG keeps.

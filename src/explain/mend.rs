@@ -36,6 +36,7 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
         }
         Cause::TooBroad => [smith.only_new(), smith.delete_taker()].concat(),
         Cause::LoggedTwice => smith.delete_taker(),
+        Cause::OtherOrder => smith.log_before(),
         Cause::Reject => smith.silence(),
         Cause::LimitFirst => smith.limit_last(),
         Cause::LimitOnVerdict => smith.no_limit(),

@@ -44,9 +44,10 @@ struct Judgement<'a> {
 impl<'a> Case<'a, '_> {
     fn judge(&self, goal: &Goal) -> Judgement<'a> {
         match goal {
-            Goal::Line(prefix) => self.line(goal, prefix),
+            Goal::Line { prefix, others } => self.line(goal, prefix, others),
             Goal::NoLine(prefix) => self.no_line(prefix),
             Goal::OneLine(prefix) => self.one_line(goal, prefix),
+            Goal::Order { instead, .. } => self.order(goal, instead),
             Goal::Lines { expected, observed, .. } => self.lines(goal, *expected, *observed),
             Goal::LetIn(state) => self.let_in(goal, *state),
             Goal::KeepOut(_) => self.keep_out(goal),
@@ -54,37 +55,56 @@ impl<'a> Case<'a, '_> {
         }
     }
 
-    fn line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
-        if let Some(meant) = meant::find(goal, self.packet, self.scene) {
-            return self.why_not(meant);
-        }
-        match meant::misspelt(prefix, self.packet, self.scene) {
-            Some(meant) if meant.is_on(self.path) => {
-                let took = self.path.steps.iter().find(|step| meant.is(step));
-                Judgement { took, ..self.judgement(Cause::OtherPrefix).meant(meant) }
+    fn meant(&self, goal: &Goal) -> Option<Stand<'a>> {
+        meant::find(goal, self.packet, self.path, self.scene)
+    }
+
+    fn line(&self, goal: &Goal, prefix: &str, others: &[String]) -> Judgement<'a> {
+        let misspelt = meant::misspelt(prefix, others, self.packet, self.scene);
+        match (self.meant(goal), misspelt) {
+            (meant, Some(misspelt)) if misspelt.is_on(self.path) && !meant.is_some_and(|meant| self.fits(meant)) => {
+                let took = self.path.steps.iter().find(|step| misspelt.is(step));
+                Judgement { took, ..self.judgement(Cause::OtherPrefix).meant(misspelt) }
             }
-            Some(meant) => self.why_not(meant),
-            None => self.judgement(Cause::NoRule),
+            (Some(meant), _) | (None, Some(meant)) => self.why_not(meant),
+            (None, None) => self.judgement(Cause::NoRule),
         }
     }
 
+    /// Whether no clause of it refuses the packet.
+    fn fits(&self, stand: Stand<'a>) -> bool {
+        stand.rule.answer(self.packet) != Answer::No
+    }
+
     fn no_line(&self, prefix: &str) -> Judgement<'a> {
+        match self.let_go() {
+            Some(limited) => self.judgement(Cause::LimitOnVerdict).meant(limited),
+            None => Judgement { took: self.logging(prefix), ..self.judgement(Cause::TooBroad) },
+        }
+    }
+
+    /// Where the packet, or the host's answer, was logged with this prefix.
+    fn logging(&self, prefix: &str) -> Option<&'a Step> {
         let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
         let ways = [Some(self.path), self.observation.answer_path.as_deref()];
-        let step = ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs);
-        Judgement { took: step, ..self.judgement(Cause::TooBroad) }
+        ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs)
     }
 
     fn one_line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
         let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
         let took = self.path.steps.iter().rfind(logs);
         let cause = if took.is_some() { Cause::LoggedTwice } else { Cause::TooBroad };
-        Judgement { took, meant: meant::find(goal, self.packet, self.scene), ..self.judgement(cause) }
+        Judgement { took, meant: self.meant(goal), ..self.judgement(cause) }
+    }
+
+    fn order(&self, goal: &Goal, instead: &str) -> Judgement<'a> {
+        let (took, meant) = (self.logging(instead), self.meant(goal));
+        Judgement { took, meant, ..self.judgement(Cause::OtherOrder) }
     }
 
     /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
     fn lines(&self, goal: &Goal, expected: u32, observed: u32) -> Judgement<'a> {
-        let Some(meant) = meant::find(goal, self.packet, self.scene) else { return self.judgement(Cause::NoRule) };
+        let Some(meant) = self.meant(goal) else { return self.judgement(Cause::NoRule) };
         if !meant.is_on(self.path) && observed == 0 {
             return self.why_not(meant);
         }
@@ -102,7 +122,7 @@ impl<'a> Case<'a, '_> {
             Fate::Accepted if state == PortState::Open => self.judgement(Cause::NotListening),
             Fate::Accepted if state == PortState::Closed => self.judgement(Cause::Listening),
             Fate::Vanished => self.judgement(Cause::Vanished),
-            _ => match meant::find(goal, self.packet, self.scene) {
+            _ => match self.meant(goal) {
                 Some(meant) => self.why_not(meant),
                 None => self.judgement(self.taker(self.unforeseen())),
             },
@@ -122,7 +142,7 @@ impl<'a> Case<'a, '_> {
         if self.path.fate == Fate::Rejected {
             return self.judgement(Cause::Reject);
         }
-        match meant::find(goal, self.packet, self.scene) {
+        match self.meant(goal) {
             Some(meant) => self.why_not(meant),
             None => self.judgement(self.taker(Cause::TooBroad)),
         }

@@ -41,6 +41,7 @@ impl Speaker<'_> {
             Cause::TcpFlags => format!("{}; {took} it instead", self.flags()),
             Cause::OtherMatch => format!("{}; {took} it instead", self.clause()),
             Cause::TooBroad => self.too_broad(),
+            Cause::OtherOrder => self.order(),
             Cause::LoggedTwice => format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.taker()),
             Cause::Reject => {
                 format!(
@@ -206,6 +207,15 @@ impl Speaker<'_> {
         }
     }
 
+    fn order(&self) -> String {
+        let Goal::Order { first, instead } = &self.finding.goal else { return String::new() };
+        let (taker, meant) = (self.taker(), self.meant());
+        format!(
+            "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was meant",
+            self.packet()
+        )
+    }
+
     fn limit(&self) -> String {
         let limit = self.finding.meant.and_then(|stand| stand.rule.limit());
         limit.map(limit_in_words).unwrap_or_default()
@@ -239,18 +249,20 @@ impl Speaker<'_> {
     }
 
     fn no_rule(&self) -> String {
-        let (Goal::Line(prefix) | Goal::Lines { prefix, .. }) = &self.finding.goal else {
+        let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = &self.finding.goal else {
             return format!("no rule lets the {} in: {} it", self.packet(), self.took());
         };
         let twin = self.scene.twin.and_then(|twin| Some((twin, logs(twin, prefix)?)));
         let elsewhere = twin.map(|(twin, rule)| format!("; {} does, for {}", line_of(twin, rule.line), family(twin)));
         let file = self.scene.listing.source.name.display();
         let elsewhere = elsewhere.unwrap_or_default();
-        format!("no rule of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
+        let is_second = matches!(&self.finding.goal, Goal::Line { others, .. } if others.contains(prefix));
+        let no_rule = if is_second { "no second rule" } else { "no rule" };
+        format!("{no_rule} of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
     }
 
     fn prefix(&self) -> String {
-        let Goal::Line(wanted) = &self.finding.goal else { return String::new() };
+        let Goal::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
         let whole = self.finding.meant.and_then(|stand| meant::whole_prefix(stand.rule));
         let cut = whole

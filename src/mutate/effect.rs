@@ -134,9 +134,9 @@ impl Effect {
         self.own.iter().flat_map(|way| &way.lines).map(|(prefix, _)| prefix.as_str()).collect()
     }
 
-    /// The first line that has a limit, and which.
-    pub fn limited_line(&self) -> Option<(&str, Limit)> {
-        self.own.iter().flat_map(|way| &way.lines).find_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
+    /// The lines that have a limit, and which.
+    pub fn limited_lines(&self) -> impl Iterator<Item = (&str, Limit)> {
+        self.own.iter().flat_map(|way| &way.lines).filter_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
     }
 
     /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.

@@ -22,7 +22,7 @@ use crate::rate::Rate;
 use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
-use crate::scenario::quoted;
+use crate::scenario::{quoted, quoted_log};
 use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus};
 
 /// What a lab with the mutant has shown.
@@ -116,27 +116,36 @@ impl Trial<'_> {
 
     /// Each burst with fresh limits; then all that are to have a limit of their own, one after the other.
     fn bursts(&self, lab: &mut Lab) -> Result<Option<Check>> {
-        let mut bursts: Vec<&Burst> = self.job.plan.bursts.iter().filter(|burst| self.is_here(burst.family)).collect();
+        let plan = &self.job.plan;
+        let mut bursts: Vec<&Burst> = plan.sent().into_iter().filter(|burst| self.is_here(burst.family)).collect();
         bursts.sort_by_key(|burst| !self.met_the_line(burst.key()));
         let mut phases = Phases::new(&self.job.scenario);
         for burst in &bursts {
             lab.renew_limits()?;
-            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |_| true)? {
                 return Ok(Some(killer));
             }
         }
         lab.renew_limits()?;
-        for burst in self.job.plan.bursts.iter().filter(|burst| self.is_here(burst.family) && burst.own_limit) {
-            if let Some(killer) = self.burst(lab, &mut phases, burst)? {
+        for burst in plan.sent_in_a_row().into_iter().filter(|burst| self.is_here(burst.family)) {
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |burst| burst.own_limit)? {
                 return Ok(Some(killer));
             }
         }
         Ok(None)
     }
 
-    fn burst(&self, lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Option<Check>> {
+    /// Sends one burst, and asks for the rates of those that are seen in it and `wanted`.
+    fn burst(
+        &self,
+        lab: &mut Lab,
+        phases: &mut Phases,
+        burst: &Burst,
+        wanted: fn(&Burst) -> bool,
+    ) -> Result<Option<Check>> {
         let observed: Vec<_> = send_burst(lab, phases, burst)?.into_iter().map(|(_, one)| one).collect();
-        Ok(self.if_killed(compare::burst(burst, &observed, &[])))
+        let mut seen = self.job.plan.bursts.iter().filter(|other| other.key() == burst.key() && wanted(other));
+        Ok(seen.find_map(|burst| self.if_killed(compare::burst(burst, &observed, &[]))))
     }
 
     /// Limits are out of the way from here on.
@@ -241,37 +250,41 @@ impl Trial<'_> {
         let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
             let differs = format!("`{packet}`{when} is answered or limited in another way");
-            let limited = original.limited_line().filter(|limited| mutant.limited_line() != Some(*limited));
-            let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, prefix, limit));
+            let is_other = |limited: &(&str, Limit)| !mutant.limited_lines().any(|other| other == *limited);
+            let limited = original.limited_lines().find(is_other);
+            let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, &original.lines(), prefix, limit));
             return Fate::Survived { row, differs };
         }
         let (then, now) = (verdict_word(original), verdict_word(mutant));
         let (lines, other_lines) = (original.lines(), mutant.lines());
         let differs = format!("`{packet}`{when}: {then} with {lines:?} becomes {now} with {other_lines:?}");
-        // A row asks for one line at most, and asks it of limits that are not used up.
-        let one_line = lines.len() < 2 && limits == Limits::Wide;
-        let log = lines.first().copied().unwrap_or_default();
         let row = format!(
             "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {}\n",
             self.mutant.family,
-            quoted(log)
+            quoted_log(&lines)
         );
-        Fate::Survived { row: one_line.then_some(row), differs }
+        // A row asks of limits that are not used up.
+        Fate::Survived { row: Some(row).filter(|_| limits == Limits::Wide), differs }
     }
 
-    /// A rate is asked about with a burst of scan probes.
-    fn rate_row(&self, stimulus: &Stimulus, prefix: &str, limit: Limit) -> Option<String> {
+    /// A rate is asked about with a burst of scan probes, and what else each of them leaves has a row of its own.
+    fn rate_row(&self, stimulus: &Stimulus, lines: &[&str], prefix: &str, limit: Limit) -> Option<String> {
         let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
         let of_flags = |technique: &Technique| technique.profile().flags == flags;
         let technique = Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
         let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
-        Some(format!(
-            "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{}\"\nlog    = {}\n\
-             rate   = {{ rate = \"{rate}\", burst = {} }}\n",
-            self.mutant.family,
-            quoted(prefix),
-            limit.burst
-        ))
+        if lines.iter().filter(|other| **other == prefix).count() > 1 {
+            return None;
+        }
+        let row = |log: &str| {
+            let family = self.mutant.family;
+            format!(
+                "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{family}\"\nlog    = {log}\n"
+            )
+        };
+        let besides = if lines.len() > 1 { row(&quoted_log(lines)) + "\n" } else { String::new() };
+        let rate = format!("rate   = {{ rate = \"{rate}\", burst = {} }}\n", limit.burst);
+        Some(format!("{besides}{}{rate}", row(&quoted(prefix))))
     }
 
     fn is_here(&self, family: crate::net::Family) -> bool {

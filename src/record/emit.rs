@@ -10,7 +10,7 @@ use crate::net::{Addresses, Family, InterfaceName};
 use crate::port::{Port, PortSet};
 use crate::rate::Rate;
 use crate::scan::FilterVerdict;
-use crate::scenario::quoted;
+use crate::scenario::{quoted, quoted_log};
 use crate::sensor::Host;
 use crate::visible::visible;
 
@@ -212,10 +212,7 @@ impl Text<'_> {
         if let Some(state) = state {
             self.line(&format!("state   = \"{state}\""));
         }
-        match log {
-            Some(log) => self.line(&format!("log     = {}", quoted(log))),
-            None => self.line("# It leaves several lines, or one without a prefix: no row can say so."),
-        }
+        self.line(&format!("log     = {}", quoted_log(log)));
         if let Some(verdict) = verdict {
             self.line(&format!("verdict = \"{verdict}\""));
         }

@@ -11,6 +11,7 @@
 mod choose;
 mod emit;
 mod facts;
+mod rates;
 mod rows;
 mod walk;
 
@@ -290,7 +291,7 @@ fn asked(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Ve
     let row = |subjects: Vec<Subject>, ports: Option<PortSet>| ExpectRow {
         select: Selection { subjects, ports, families: families.clone() },
         state: Some(PortState::Filtered),
-        log: Some(String::new()),
+        log: Some(Vec::new()),
         verdict: Some(FilterVerdict::Drop),
         rate: None,
         line: 1,
@@ -309,7 +310,8 @@ fn leave_out(check: &Check, facts: &mut Facts, known: &mut BTreeSet<&'static str
     let port = check.port.unwrap_or(Port(0));
     match (check.subject, check.family) {
         (Subject::Scan(technique), Some(family)) if check.burst_of.is_some() => {
-            facts.rates.remove(&(technique, family, port));
+            let prefix = check.expected.log.iter().flatten().next().cloned().unwrap_or_default();
+            facts.rates.remove(&((technique, family, port), prefix));
         }
         (Subject::Scan(technique), Some(family)) => drop(facts.cells.remove(&(technique, family, port))),
         (Subject::Packet(packet), Some(family)) => drop(facts.packets.remove(&(family, packet))),

@@ -122,11 +122,12 @@ fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
 /// The rows of limits: one probe for each rule.
 pub fn of_rates(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
     let mut rows: Vec<ScanRow> = Vec::new();
-    let keys: BTreeSet<(Technique, Port)> =
-        facts.rates.keys().map(|(technique, _, port)| (*technique, *port)).collect();
-    for (technique, port) in keys {
+    let keys: BTreeSet<(Technique, Port, &String)> =
+        facts.rates.keys().map(|((technique, _, port), prefix)| (*technique, *port, prefix)).collect();
+    for (technique, port, prefix) in keys {
         for family in families {
-            let Some(RateFact { effect, limit, rule }) = facts.rates.get(&(technique, *family, port)) else { continue };
+            let key = ((technique, *family, port), prefix.clone());
+            let Some(RateFact { effect, limit, rule }) = facts.rates.get(&key) else { continue };
             let doings = BTreeSet::from([(*family, rule.clone())]);
             let ports: PortSet = [port].into_iter().filter(|_| technique.has_ports()).collect();
             let (effect, limit) = (effect.clone(), Some(*limit));

@@ -12,7 +12,8 @@ pub struct Slots([String; 4]);
 impl Slots {
     /// What is a check's own in its explanation.
     pub fn of(check: &Check, explanation: &Explanation) -> Slots {
-        let prefix = check.expected.log.iter().flatten().next();
+        let is_spoken_of = |prefix: &&String| explanation.words.contains(&format!("{prefix:?}"));
+        let prefix = check.expected.log.iter().flatten().find(is_spoken_of);
         let meant = explanation.meant.as_ref().and_then(|place| Some((place.file.display(), place.line?)));
         Slots([
             taker(explanation).unwrap_or_default(),

@@ -181,8 +181,15 @@ impl Row<'_> {
         let ports = ports.replace(',', ", ");
         let cells =
             [outcome.to_string(), scan(self.first), ports, families(&self.families), expected.to_string(), observed];
-        cells.map(|cell| visible(&cell))
+        cells.map(|cell| lines_apart(&visible(&cell)))
     }
+}
+
+/// A cell with more log prefixes than fit beside each other has one in each line: a table would break them at the blanks
+/// that they end with.
+fn lines_apart(cell: &str) -> String {
+    const BESIDE: usize = 18;
+    if cell.len() <= BESIDE { cell.to_owned() } else { cell.replace("\" + \"", "\"\n+ \"") }
 }
 
 fn families(families: &[Family]) -> String {
@@ -243,7 +250,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
             reason(record),
             log(record),
         ];
-        table.add_row(cells.map(|cell| visible(&cell)));
+        table.add_row(cells.map(|cell| lines_apart(&visible(&cell))));
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
     text + &paths::blocks(&report.probes) + &capture_note(&report.environment, width)

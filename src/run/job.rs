@@ -110,7 +110,7 @@ impl Job {
     /// What is to be done, each in a lab of its own.
     pub fn tasks(&self) -> Vec<Task> {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
-        let bursts = (0..self.plan.bursts.len().div_ceil(BURSTS)).map(Task::Bursts);
+        let bursts = (0..self.plan.sent().len().div_ceil(BURSTS)).map(Task::Bursts);
         let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
         let packets = (0..self.plan.packets.len()).map(Task::Packets);
         rounds.chain(bursts).chain(in_a_row).chain(packets).collect()
@@ -193,7 +193,8 @@ impl Job {
 
     /// The two families of a burst have limits of their own, so that one renewal serves both.
     fn bursts_afresh(&self, lab: &mut Lab, number: usize) -> Result<Vec<(Probe, Observation)>> {
-        let bursts = self.plan.bursts.chunks(BURSTS).nth(number).unwrap_or_default();
+        let bursts = self.plan.sent();
+        let bursts = bursts.chunks(BURSTS).nth(number).unwrap_or_default();
         let mut phases = Phases::new(&self.scenario);
         let mut found = Vec::new();
         for pair in bursts.chunk_by(|one, other| one.family < other.family) {
@@ -208,7 +209,7 @@ impl Job {
     fn bursts_in_a_row(&self, lab: &mut Lab) -> Result<Vec<(Probe, Observation)>> {
         let mut phases = Phases::new(&self.scenario);
         let mut found = Vec::new();
-        for burst in self.plan.bursts.iter().filter(|burst| burst.own_limit) {
+        for burst in self.plan.sent_in_a_row() {
             found.extend(send_burst(lab, &mut phases, burst)?);
         }
         Ok(found)
@@ -271,14 +272,11 @@ pub fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<V
 }
 
 fn in_time(burst: &Burst, took: Duration) -> Result<()> {
-    let refill = Duration::from_secs(u64::from(burst.limit.per.seconds())) / burst.limit.count.max(1);
-    if took < refill {
+    let Burst { probes, refill, .. } = burst;
+    if took < *refill {
         return Ok(());
     }
-    let what = format!(
-        "a burst of {} probes within the {refill:?} in which a limit of {} recovers",
-        burst.probes, burst.limit
-    );
+    let what = format!("a burst of {probes} probes within the {refill:?} in which a limit recovers");
     Err(CannotMeasure::Deadline { what, seconds: refill.as_secs() }.into())
 }
 

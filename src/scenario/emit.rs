@@ -19,6 +19,15 @@ pub fn quoted(text: &str) -> String {
     quoted
 }
 
+/// The value of `log` for lines with these prefixes: a text as long as one can say it, else a list.
+pub fn quoted_log<T: AsRef<str>>(prefixes: &[T]) -> String {
+    match prefixes {
+        [] => quoted(""),
+        [one] if !one.as_ref().is_empty() => quoted(one.as_ref()),
+        many => format!("[{}]", many.iter().map(|prefix| quoted(prefix.as_ref())).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +40,13 @@ mod tests {
             assert_eq!(table["a"].as_str(), Some(text));
             assert!(!quoted(text).contains(steers));
         }
+    }
+
+    #[test]
+    fn one_line_is_a_text_and_several_are_a_list() {
+        assert_eq!(quoted_log::<&str>(&[]), "\"\"");
+        assert_eq!(quoted_log(&["a: "]), "\"a: \"");
+        assert_eq!(quoted_log(&[""]), "[\"\"]");
+        assert_eq!(quoted_log(&["a: ", "\"", ""]), r#"["a: ", "\"", ""]"#);
     }
 }

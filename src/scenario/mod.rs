@@ -17,7 +17,7 @@ use crate::error::{InputError, Result, Source};
 use crate::sensor::{Host, Lines, ReadFile, Sensor, Table, beside, read_host, read_sensor};
 
 pub use discover::discover;
-pub use emit::quoted;
+pub use emit::{quoted, quoted_log};
 pub use row::{ExpectRow, KnownRow};
 pub use schema::ScenarioShape;
 pub use selection::Selection;

@@ -16,8 +16,8 @@ pub struct ExpectRow {
     pub select: Selection,
     /// The port state.
     pub state: Option<PortState>,
-    /// The exact log prefix; `""` for no line.
-    pub log: Option<String>,
+    /// The exact prefixes of the lines that a probe leaves, in the order of the log; in a row with a rate that of its line.
+    pub log: Option<Vec<String>>,
     /// What the filter does.
     pub verdict: Option<FilterVerdict>,
     /// How often it is logged.
@@ -41,8 +41,8 @@ pub struct KnownRow {
     pub select: Selection,
     /// The port state.
     pub state: Option<PortState>,
-    /// The exact log prefix; `""` for no line.
-    pub log: Option<String>,
+    /// The exact prefixes of the lines, in the order of the log; of a burst each once, in that of their first lines.
+    pub log: Option<Vec<String>>,
     /// What the filter does.
     pub verdict: Option<FilterVerdict>,
     /// Whether the row speaks of the check of the rate.
@@ -70,9 +70,9 @@ pub fn read_expect(mut row: Table<'_>) -> Result<ExpectRow> {
     let line = row.source.line_of(row.span.start);
     let select = read_selection(&mut row)?;
     let state = read_word(row.take("state"))?;
-    let log = read_log(row.take("log"))?;
-    let verdict = read_word(row.take("verdict"))?;
-    let rate = row.take("rate").map(read_limit).transpose()?;
+    let (log, verdict, rate) = (row.take("log"), read_word(row.take("verdict"))?, row.take("rate"));
+    let log = if rate.is_some() { read_log_of_rate(log)? } else { read_log(log)? };
+    let rate = rate.map(read_limit).transpose()?;
     let is_of_packets = select.subjects.iter().all(|subject| subject.packet().is_some());
     let facts = if is_of_packets { "`verdict`, `log` or both" } else { "`state`, `log`, `verdict` or `rate`" };
     let asks_nothing = row.error("the row asks nothing", format!("add {facts}"));
@@ -125,8 +125,28 @@ fn read_word<T: FromStr<Err: Display>>(value: Option<Value<'_>>) -> Result<Optio
     Ok(Some(value.text()?.parse().map_err(|error| value.error(error, ""))?))
 }
 
-fn read_log(value: Option<Value<'_>>) -> Result<Option<String>> {
+/// A text is the prefix of the only line, and `""` says that there is none. A list has the prefix of every line, so that
+/// `""` in it is a line without one.
+fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
+    match value {
+        Some(value) if value.as_text() == Some("") => Ok(Some(Vec::new())),
+        value => value.map(read_prefixes).transpose(),
+    }
+}
+
+/// A rate is that of one line; `""` is one without a prefix, since none has no rate.
+fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     let Some(value) = value else { return Ok(None) };
-    check_whole_prefix(&value)?;
-    Ok(Some(value.text()?.to_owned()))
+    let hint = "name the prefix of that line alone; what else the probe leaves is said in a row without `rate`";
+    let not_one = value.error("a rate is that of one line", hint);
+    let prefixes = read_prefixes(value)?;
+    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(not_one.into()) }
+}
+
+fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
+    let read = |value: Value<'_>| {
+        check_whole_prefix(&value)?;
+        Ok(value.text()?.to_owned())
+    };
+    value.into_one_or_many().into_iter().map(read).collect()
 }

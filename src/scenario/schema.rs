@@ -60,10 +60,8 @@ struct ExpectShape {
     /// The state of the ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
-    /// The exact log prefix; "" for no line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 29))]
-    log: Option<String>,
+    log: Option<Log>,
     /// What the filter does.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
@@ -90,10 +88,8 @@ struct KnownShape {
     /// The state of the ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
-    /// The exact log prefix; "" for no line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 29))]
-    log: Option<String>,
+    log: Option<Log>,
     /// What the filter does.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
@@ -111,6 +107,14 @@ struct KnownShape {
 enum OneOrMany<T> {
     One(T),
     Many(#[schemars(length(min = 1))] Vec<T>),
+}
+
+/// The exact log prefix, "" for no line; or those of all lines, in the order of the log.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Log {
+    One(#[schemars(length(max = 29))] String),
+    Many(#[schemars(extend("items" = {"type": "string", "maxLength": 29}))] Vec<String>),
 }
 
 #[derive(Serialize, JsonSchema)]

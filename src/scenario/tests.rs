@@ -65,13 +65,43 @@ fn rows_are_read() {
     assert_eq!(expect.select.subjects, Technique::DERIVED.map(Subject::Scan));
     assert_eq!(expect.select.ports.as_ref().unwrap().to_string(), "1-3,80");
     assert_eq!((expect.state, expect.verdict), (Some(PortState::OpenFiltered), Some(FilterVerdict::Drop)));
-    assert_eq!((expect.log.as_deref(), expect.rate.unwrap().burst, expect.line), (Some(""), 2, 4));
+    assert_eq!((expect.log.clone(), expect.rate.unwrap().burst, expect.line), (Some(vec![String::new()]), 2, 4));
     let [known] = &scenario.known[..] else { panic!("{scenario:?}") };
     assert_eq!((known.because.as_str(), known.rate, known.line), ("b", false, 11));
     assert!(known.select.covers(Subject::Ndp, None, Family::Ipv6));
     assert!(!known.select.covers(Subject::Ndp, None, Family::Ipv4));
     assert!(expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(2)), Family::Ipv4));
     assert!(!expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(4)), Family::Ipv4));
+}
+
+#[test]
+fn lines_are_a_text_or_a_list() {
+    let log = |written: &str, rest: &str| {
+        let row = format!("scan = \"syn\"\nports = 80\nlog = {written}\n{rest}");
+        let scenario = parse(&format!("{SENSOR}[[expect]]\n{row}\n[[known]]\n{row}because = \"b\"\n")).unwrap();
+        assert_eq!(scenario.expect[0].log, scenario.known[0].log);
+        scenario.expect[0].log.clone().unwrap()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(log("\"\"", ""), none);
+    assert_eq!(log("[]", ""), none);
+    assert_eq!(log("[\"\"]", ""), [""]);
+    assert_eq!(log("\"a: \"", ""), ["a: "]);
+    assert_eq!(log("[\"a: \"]", ""), ["a: "]);
+    assert_eq!(log("[\"a: \", \"b: \", \"\", \"a: \"]", ""), ["a: ", "b: ", "", "a: "]);
+}
+
+#[test]
+fn complaints_about_lines() {
+    assert_snapshot!(row_complaints(&[
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = 5",
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = [\"a: \", 5]",
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = [[\"a: \"]]",
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = [\"a: \", \"a prefix of more than 29 bytes\"]",
+        "[[known]]\npacket = \"udp to 53\"\nlog = [\"a\\nb\"]\nbecause = \"b\"",
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = [\"a: \", \"b: \"]\nrate = \"5/min\"",
+        "[[expect]]\nscan = \"syn\"\nports = 80\nlog = []\nrate = \"5/min\"",
+    ]));
 }
 
 #[test]

@@ -29,6 +29,12 @@ impl<'a> Smith<'a> {
         found
     }
 
+    /// The LOG alone, in front of the one that logs before it.
+    pub(super) fn log_before(&self) -> Vec<Candidate> {
+        let (Some(meant), Some(other)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
+        if other.number < meant.number { vec![moved(&[meant], other.rule.line)] } else { Vec::new() }
+    }
+
     /// A rule that takes whatever is INVALID belongs behind all rules for scans: that mends every one of them.
     pub(super) fn move_taker_down(&self) -> Vec<Candidate> {
         let taker = self.taker_in_chain().filter(|taker| asks_state(taker.rule, ConntrackState::Invalid));

@@ -58,7 +58,7 @@ impl<'a> Smith<'a> {
 
     /// The other family's rule that logs so, and the verdict behind it, in front of the rule that takes the packet.
     pub(super) fn copy_of_twin(&self) -> Vec<Candidate> {
-        let (Goal::Line(prefix) | Goal::Lines { prefix, .. }) = &self.finding.goal else { return Vec::new() };
+        let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = &self.finding.goal else { return Vec::new() };
         let (Some(twin), Some(step)) = (self.scene.twin, self.finding.took) else { return Vec::new() };
         let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
         let Some(original) = stands(twin).find(logs) else { return Vec::new() };

@@ -135,7 +135,9 @@ impl<'a> Smith<'a> {
     }
 
     pub(super) fn right_prefix(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Line(prefix)) = (self.finding.meant, &self.finding.goal) else { return Vec::new() };
+        let (Some(meant), Goal::Line { prefix, .. }) = (self.finding.meant, &self.finding.goal) else {
+            return Vec::new();
+        };
         let Some(target) = &meant.rule.target else { return Vec::new() };
         let others = target.options.iter().filter(|(name, _)| name != "--log-prefix");
         let others: String = others.map(|(name, value)| format!(" {name} {value}").trim_end().to_owned()).collect();

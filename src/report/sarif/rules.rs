@@ -120,6 +120,7 @@ fn of_cause(cause: Cause) -> &'static str {
         Cause::TcpFlags => "The rule looks for other TCP flags.",
         Cause::OtherMatch => "Another match of the rule does not fit: port, protocol, interface or address.",
         Cause::TooBroad => "A rule takes a packet that it should not.",
+        Cause::OtherOrder => "Two rules log the packet in the other order than was meant.",
         Cause::LoggedTwice => "Two rules log the packet with the same prefix.",
         Cause::Reject => "A REJECT tells the scanner more than silence would.",
         Cause::LimitSpent => "The limit of the rule is used up.",
