@@ -15,6 +15,20 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         .into_iter()
         .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
         .collect();
+    facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
+        let name = family.title();
+        let text = match subject.machine {
+            Some(_) => format!(
+                "over {name}: nothing, since this machine has none; its rules for {name} were not tried: check again \
+                 before you switch it on"
+            ),
+            None => format!(
+                "over {name}: not known, since this machine has none; check where there is {name}, or with --live, \
+                 which asks about this machine only"
+            ),
+        };
+        Fact::new(Tone::Note, text)
+    }));
     let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
