@@ -18,7 +18,7 @@ use crate::scan::Technique;
 use crate::scenario::{ExpectRow, KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
 
-pub use packets::{packet, packet_not_sent};
+pub use packets::{packet, packet_of_no_family};
 
 /// One probe.
 pub fn cell(cell: &Cell, observation: &Observation) -> Check {
@@ -99,8 +99,12 @@ pub fn too_long(burst: &Burst) -> Check {
 
 /// A probe of a family that this machine does not have.
 pub fn no_family(technique: Technique, family: Family, port: Port, expected: &Findings) -> Check {
-    let why = format!("this machine has no {family}");
-    not_run(Subject::Scan(technique), Some(family), expected.clone(), why).at(port)
+    not_run(Subject::Scan(technique), Some(family), expected.clone(), missing(family)).at(port)
+}
+
+/// Why nothing of a family was sent.
+fn missing(family: Family) -> String {
+    format!("this machine has no {}", family.title())
 }
 
 /// What the host gives away to its neighbours: who answers ARP and NDP, which MAC address the log lines show, and which
@@ -114,7 +118,7 @@ pub fn neighbours(
     vendors: &VendorDb,
 ) -> Vec<Check> {
     let mut checks = vec![arp(mac, found)];
-    checks.push(if families.contains(&Family::Ipv6) { ndp(mac, found) } else { no_ipv6(mac) });
+    checks.extend(families.contains(&Family::Ipv6).then(|| ndp(mac, found)));
     if scenario.host.mac.is_some() || scenario.host.vendor.is_some() {
         let seen = [found.arp, found.advertised].into_iter().flatten().chain(in_log.iter().copied());
         checks.push(vendor(scenario, mac, seen.collect(), vendors));
@@ -137,9 +141,10 @@ fn ndp(mac: Mac, found: &Neighbourhood) -> Check {
     check(Subject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
 }
 
-fn no_ipv6(mac: Mac) -> Check {
+/// What [`neighbours`] would ask where there is IPv6.
+pub fn no_neighbours_over_ipv6(mac: Mac) -> Check {
     let expected = Findings { macs: Some(vec![mac]), resolves: Some(true), ..Findings::default() };
-    not_run(Subject::Ndp, Some(Family::Ipv6), expected, "this machine has no IPv6".to_owned())
+    not_run(Subject::Ndp, Some(Family::Ipv6), expected, missing(Family::Ipv6))
 }
 
 /// The vendor as nmap prints it, and never a Raspberry Pi. A scenario may name it as the IEEE does.

@@ -288,12 +288,14 @@ pub enum CannotMeasure {
         why: String,
     },
     /// The family is not available on this machine.
-    #[error("{family} is not available here: {why}")]
+    #[error(
+        "this machine has no {} (hint: `ipv6.disable=1` on the kernel's command line takes IPv6 away; run it on a machine \
+         that has it)",
+        family.title()
+    )]
     NoFamily {
         /// The family.
         family: Family,
-        /// Why.
-        why: String,
     },
     /// A signal asked the run to stop.
     #[error("interrupted by {0}: the run is not complete")]

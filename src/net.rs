@@ -33,6 +33,14 @@ impl Family {
             IpAddr::V6(_) => Family::Ipv6,
         }
     }
+
+    /// Its name as people write it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -250,10 +250,21 @@ fn ipv6_only(ends: (IpAddr, IpAddr)) -> Vec<Vec<u8>> {
         (59, vec![segment.clone()]),
         // Lengths that lead behind the packet.
         (60, vec![vec![6, 200, 1, 4, 0, 0, 0, 0]]),
-        // More than the kernel's buffer for a line holds.
+        // More than the kernel's buffer for a line holds: the last.
         (60, (0..160).map(|_| pad(60)).collect()),
     ];
-    chains.into_iter().map(|(next, headers)| ipv6(ends, next, &headers.concat())).collect()
+    let chains = chains.into_iter().take(if printk_holds_the_whole_buffer() { 22 } else { 21 });
+    chains.map(|(next, headers)| ipv6(ends, next, &headers.concat())).collect()
+}
+
+/// Before Linux 6.3 printk has less room for a line than netfilter (`LOG_LINE_MAX` in kernel/printk/printk.c, 992 bytes with
+/// the level). What it cuts off has the end of the line in it, so that the log has no such record before the next one is
+/// printed, and it would be taken for a line of the next packet.
+fn printk_holds_the_whole_buffer() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().expect("a number"));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(3))
 }
 
 fn frame(packet: &[u8]) -> Vec<u8> {

@@ -13,12 +13,12 @@ use super::report_files::ReportArguments;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings};
 use crate::iptables_save::Listing;
-use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Watch};
+use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Watch};
 use crate::lint::{self, Finding};
 use crate::live::Machine;
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
 use crate::predeploy::{self, Answers, Ports};
-use crate::report::{self, Report};
+use crate::report::{self, Deployment, Report};
 use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
@@ -89,7 +89,7 @@ enum Depth {
 }
 
 /// Checks, and reports. The status is that of a run, and 1 where an answer is a reason not to deploy; findings do not change
-/// it.
+/// it. What could not be looked at is no such reason.
 pub fn check(options: Options) -> Result<ExitCode> {
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
@@ -103,10 +103,9 @@ pub fn check(options: Options) -> Result<ExitCode> {
     }
     let answers = all_answers(&reports);
     let report = Report { answers: Some(answers), ..Report::of_flavours(reports) };
-    let is_bad = report.answers.as_ref().is_some_and(|answers| answers.reasons() > 0);
-    let status = match super::run::status(&report) {
-        0 if is_bad => 1,
-        status => status,
+    let status = match report.deployment() {
+        Deployment::Unsafe { .. } => 1,
+        Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown => super::run::status(&report),
     };
     files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
     Ok(ExitCode::from(status))
@@ -129,7 +128,12 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(&case.scenario);
     let lint = Some(lint(&rulesets));
-    let found = super::interruptible(run::run(vec![case.scenario.clone()], settings, Until::TheEnd))?;
+    let mut found = super::interruptible(run::run(vec![case.scenario.clone()], settings, Until::TheEnd))?;
+    if case.machine.is_some() {
+        // Nobody comes in over a family that the machine itself does not have.
+        let missing = Family::BOTH.into_iter().filter(|family| Lab::must_have(*family).is_err());
+        missing.for_each(|family| found.scenarios[0].leave_out(family));
+    }
     let environment = super::environment(&equipment, found.weather.clone());
     let (case, vendors, checked) = (case.clone(), Arc::clone(vendors), found.scenarios[0].clone());
     let (answers, findings) = super::interruptible_blocking(move || {

@@ -113,6 +113,10 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     }
     let target = target(&options)?;
     super::warn_of_no_filter(target.rulesets.iter().map(|(family, source)| (*family, source)));
+    if let [(only, _)] = target.rulesets.as_slice() {
+        Lab::must_have(*only)?;
+    }
+    super::warn_of_missing_families(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
     let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;

@@ -38,7 +38,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Doing, Error, InputError, Result, Source};
 use crate::iptables_save::Listing;
-use crate::lab::{Equipment, Weather};
+use crate::lab::{Equipment, Lab, Weather};
 use crate::net::Family;
 use crate::report::Environment;
 use crate::visible::visible_lines;
@@ -220,6 +220,14 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
             let name = visible_lines(&source.name.display().to_string());
             say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
         }
+    }
+}
+
+/// A ruleset of a family that this machine does not have is not loaded, and not missed where another one is.
+fn warn_of_missing_families<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
+    for (family, source) in rulesets.filter(|(family, _)| Lab::must_have(*family).is_err()) {
+        let (name, family) = (visible_lines(&source.name.display().to_string()), family.title());
+        say(&format!("warning: this machine has no {family}: {name} is not tried"));
     }
 }
 

@@ -27,7 +27,7 @@ use super::services::Services;
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
-use crate::lab::{Capture, Equipment, HOST_MAC, LinkMode, Service, Watch};
+use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Decoys, Numbering, Phase, SEED};
 use crate::port::PortSet;
@@ -156,6 +156,7 @@ enum ScanFormat {
 pub fn scan(options: Options) -> Result<ExitCode> {
     let plan = Plan::of(&options)?;
     super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
+    super::warn_of_missing_families(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     options.evasion.say_what_a_connect_leaves_out(&plan.techniques);
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
@@ -271,6 +272,7 @@ impl Plan {
             nmap_report::check_techniques(&plan.techniques)?;
             nmap_report::check_families(&plan.families)?;
         }
+        plan.families.iter().try_for_each(|family| Lab::must_have(*family))?;
         Ok(plan)
     }
 

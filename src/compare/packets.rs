@@ -3,7 +3,7 @@
 //! Two witnesses are asked, the rule trace and the kernel's log; the lab has compared them. There is no third: what the
 //! host would answer to such packets, nmap's table of states does not say.
 
-use super::{check, not_run};
+use super::{check, missing, not_run};
 use crate::check::{Check, Findings, Outcome};
 use crate::frame::Direction;
 use crate::iptables_save::Content;
@@ -44,7 +44,7 @@ fn verdict(fate: Fate) -> FilterVerdict {
     }
 }
 
-/// A packet that was not sent, and why.
-pub fn packet_not_sent(cell: &PacketCell, why: &str) -> Check {
-    not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), why.to_owned())
+/// A packet of a family that this machine does not have.
+pub fn packet_of_no_family(cell: &PacketCell) -> Check {
+    not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), missing(cell.family))
 }

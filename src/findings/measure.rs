@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Evidence;
-use super::{Findings, Swept, parity};
+use super::{Findings, NotTried, Swept, parity};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match, Rule};
 use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch};
@@ -28,15 +28,18 @@ pub struct Subject<'a> {
 /// Sweeps the rulesets, and tells what nothing reaches.
 pub fn measure(subject: &Subject) -> Result<Findings> {
     let families = Lab::families();
-    let rulesets = subject.rulesets.iter().filter(|(family, _)| families.contains(family));
-    let listings: Vec<Listing> = rulesets.map(|(family, source)| Listing::parse(*family, source)).collect();
+    let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
+        subject.rulesets.iter().copied().partition(|(family, _)| families.contains(family));
+    let listings: Vec<Listing> = here.into_iter().map(|(family, source)| Listing::parse(family, source)).collect();
     let mut evidence: Vec<Evidence> = listings.iter().map(Evidence::new).collect();
     let mut sweeps = Vec::new();
     for interface in interfaces(subject.interface, &listings) {
         sweeps.extend(sweep(subject, &interface, &mut evidence)?);
     }
     let parity = parity::compare(subject, &listings)?;
-    Ok(Findings { sweeps, parity, ..Findings::of(&evidence) })
+    let not_tried = |(family, source): (Family, &Source)| NotTried { family, file: source.name.display().to_string() };
+    let not_tried = missing.into_iter().map(not_tried).collect();
+    Ok(Findings { sweeps, parity, not_tried, ..Findings::of(&evidence) })
 }
 
 /// Sweeps over one interface.

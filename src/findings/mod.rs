@@ -32,8 +32,20 @@ pub struct Findings {
     /// What one family lets in and the other keeps out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parity: Vec<Disparity>,
+    /// Rulesets that nothing was sent to, since this machine does not have their family: of their rules nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_tried: Vec<NotTried>,
     /// What was sent.
     pub sweeps: Vec<Swept>,
+}
+
+/// A ruleset that was not tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotTried {
+    /// Its family.
+    pub family: Family,
+    /// Its file.
+    pub file: String,
 }
 
 /// Where a rule stands.

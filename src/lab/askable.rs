@@ -16,9 +16,11 @@ impl Lab<'_> {
             let program = if family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
             return Err(InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into());
         }
-        if !Lab::families().contains(&family) {
-            return Err(CannotMeasure::NoFamily { family, why: "the kernel does not have it".to_owned() }.into());
-        }
-        Ok(())
+        Lab::must_have(family)
+    }
+
+    /// Fails where this machine does not have the family.
+    pub fn must_have(family: Family) -> Result<()> {
+        if Lab::families().contains(&family) { Ok(()) } else { Err(CannotMeasure::NoFamily { family }.into()) }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
+use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::neighbour::NeighbourState;
@@ -107,7 +108,7 @@ async fn forget(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Gives the interface's queue room for `frames`.
+/// Gives the interface's queue room for `frames`, or for as many as this kernel lets it have.
 pub fn widen_queue(isolated: &Isolated, runtime: &Runtime, interface: &InterfaceName, frames: u32) -> Result<()> {
     isolated.assert("widening the queue")?;
     connected(runtime, async |handle| widen(handle, interface, frames).await)
@@ -115,9 +116,24 @@ pub fn widen_queue(isolated: &Isolated, runtime: &Runtime, interface: &Interface
 
 async fn widen(handle: &Handle, interface: &InterfaceName, frames: u32) -> Result<()> {
     let index = index_of(handle, interface.as_str()).await?;
-    let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::TxQueueLen(frames)).build();
-    let widened = handle.link().set(link).execute().await;
+    let set = async |frames: u32| {
+        let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::TxQueueLen(frames)).build();
+        handle.link().set(link).execute().await
+    };
+    let widened = match set(frames).await {
+        Err(error) if is_out_of_range(&error) => set(frames.min(LONGEST_QUEUE)).await,
+        widened => widened,
+    };
     widened.map_err(|error| failed(&format!("give {interface} a queue of {frames} frames"), error))
+}
+
+/// The longest queue of kernels that limit it. Measured: Debian's 6.12.117 and 7.3.4 take 32767, and refuse 32768 (ERANGE),
+/// over netlink, ioctl and sysfs alike; 6.18.44 takes whatever there is memory for.
+const LONGEST_QUEUE: u32 = i16::MAX as u32;
+
+fn is_out_of_range(error: &rtnetlink::Error) -> bool {
+    let rtnetlink::Error::NetlinkError(message) = error else { return false };
+    message.to_io().raw_os_error() == Some(Errno::ERANGE as i32)
 }
 
 /// How many frames the interface's queue holds.

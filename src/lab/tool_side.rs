@@ -43,7 +43,8 @@ pub struct ToolSetup<'a> {
     pub families: &'a [Family],
 }
 
-/// Frames that the tool may send before the relay takes them: more than all ports of both protocols. A tool is not slowed
+/// Frames that the tool may send before the relay takes them, where the kernel allows so many: more than all ports of both
+/// protocols. A tool is not slowed
 /// down by a full queue, as the kernel counts a frame as sent when it is in there.
 const QUEUE: u32 = 1 << 18;
 
@@ -65,7 +66,8 @@ pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd
     match overruns(&tap, setup.interface)? {
         0 => Ok(()),
         lost => {
-            let evidence = format!("{lost} frames of the tool did not fit into its queue of {QUEUE}");
+            let queue = netcfg::queue_length(&runtime()?, setup.interface)?;
+            let evidence = format!("{lost} frames of the tool did not fit into its queue of {queue}");
             Err(CannotMeasure::Loss { instrument: "relay", evidence }.into())
         }
     }

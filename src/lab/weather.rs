@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::namespace::Isolated;
 use crate::error::{CannotMeasure, Doing, Result};
@@ -14,7 +18,7 @@ pub type Weather = BTreeMap<String, String>;
 
 /// What is pinned before the interface comes up. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
 /// documentation.
-const PINNED: [(&str, &str); 14] = [
+const PINNED: [(&str, &str); 16] = [
     // A spoofed or unroutable source is the ruleset's business here.
     ("net.ipv4.conf.all.rp_filter", "0"),
     ("net.ipv4.conf.default.rp_filter", "0"),
@@ -24,6 +28,10 @@ const PINNED: [(&str, &str); 14] = [
     ("net.ipv4.icmp_msgs_per_sec", "1000000000"),
     ("net.ipv4.icmp_msgs_burst", "1000000000"),
     ("net.ipv6.icmp.ratelimit", "0"),
+    // `ipv6.disable_ipv6=1` on the kernel's command line keeps addresses of IPv6 from every interface of every namespace
+    // (`addrconf_init_net` in net/ipv6/addrconf.c).
+    ("net.ipv6.conf.all.disable_ipv6", "0"),
+    ("net.ipv6.conf.default.disable_ipv6", "0"),
     // An address that is still being checked for duplicates answers nobody.
     ("net.ipv6.conf.default.accept_dad", "0"),
     ("net.ipv6.conf.default.dad_transmits", "0"),
@@ -53,9 +61,17 @@ pub fn pin(isolated: &Isolated) -> Result<Weather> {
     Ok(weather)
 }
 
-/// Whether this machine speaks IPv6 at all (`ipv6.disable=1` takes it away).
+/// Whether this machine speaks IPv6 at all. `ipv6.disable=1` on the kernel's command line takes it away, with all its
+/// sockets (`inet6_init` in net/ipv6/af_inet6.c); a sandbox may keep the sockets from this process alone. Where it is a
+/// module that nobody has loaded, asking for a socket would load it: hence the sysctls are looked for first.
 pub fn has_ipv6() -> bool {
-    Path::new("/proc/sys/net/ipv6").exists()
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| Path::new("/proc/sys/net/ipv6").exists() && has_sockets())
+}
+
+fn has_sockets() -> bool {
+    let opened = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    !matches!(opened, Err(Errno::EAFNOSUPPORT))
 }
 
 fn write(name: &str, value: &'static str) -> Result<Option<String>> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::other;
 use crate::error::{Result, Source};
-use crate::lab::{Backend, Iptables};
+use crate::lab::{Backend, Iptables, Lab};
 use crate::net::Family;
 
 /// The rules of each family.
@@ -13,11 +13,7 @@ type Rulesets = Vec<(Family, Source)>;
 /// The rules of both families, and what there is to know about them.
 pub fn read(iptables: &Iptables) -> Result<(Rulesets, Vec<String>)> {
     let (mut rulesets, mut warnings) = (Vec::new(), Vec::new());
-    for family in Family::BOTH {
-        let is_there = family == Family::Ipv4 || std::path::Path::new("/proc/sys/net/ipv6").exists();
-        if !is_there {
-            continue;
-        }
+    for family in Lab::families() {
         let saver = format!("{}-save", program(family));
         let saved = match (iptables.backend, has_tables(family)) {
             // Begun without a table, it would have nothing to print.

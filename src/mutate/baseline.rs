@@ -61,7 +61,10 @@ pub async fn measure(job: &Arc<Job>, workforce: &Workforce) -> Result<Baseline> 
 
 fn all_pass(job: &Job, checks: &[Check]) -> Result<()> {
     let fails = |check: &&Check| matches!(check.outcome, Outcome::Mismatched | Outcome::NotRun);
-    let Some(check) = checks.iter().find(fails) else { return Ok(()) };
+    let Some(check) = checks.iter().filter(fails).min_by_key(|check| check.outcome) else { return Ok(()) };
+    if let (Outcome::NotRun, Some(family)) = (check.outcome, check.family) {
+        Lab::must_have(family)?;
+    }
     let file = job.scenario.source.name.display();
     let problem = format!("{file} does not pass with its ruleset as it is: {} is {}", check.name(), check.outcome);
     Err(InputError::new(problem, "see `scanlab run`; a scenario that fails anyway notices nothing").into())

@@ -1,7 +1,7 @@
 //! Whether the sensor means the administrators to get in: what its `ssh_from` says of the addresses that they work from, and
 //! of the families that nobody works over.
 
-use super::{Fact, Subject, Tone, name};
+use super::{Fact, Subject, Tone};
 use crate::lab::Lab;
 use crate::net::{Family, Network};
 use crate::sensor::SshFrom;
@@ -27,17 +27,17 @@ fn of_family(networks: &[Network], family: Family) -> String {
     let named: Vec<String> =
         networks.iter().filter(|network| network.family() == family).map(Network::to_string).collect();
     match named.is_empty() {
-        true => format!("no {} network", name(family)),
+        true => format!("no {} network", family.title()),
         false => format!("{} only", named.join(" and ")),
     }
 }
 
 fn without_admin(networks: &[Network], family: Family) -> Fact {
-    let over = name(family);
+    let over = family.title();
     if networks.iter().any(|network| network.family() == family) {
         let whom = "nobody whom `ssh_from` names can be tried: name the address that you log in from with --admin";
         return Fact::new(Tone::Bad, format!("whether you get in over {over} is not known: {whom}"));
     }
-    let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", name);
+    let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", Family::title);
     Fact::new(Tone::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, callers, name, told_once};
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, callers, told_once};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -15,6 +15,20 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         .into_iter()
         .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
         .collect();
+    facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
+        let name = family.title();
+        let text = match subject.machine {
+            Some(_) => format!(
+                "over {name}: nothing, since this machine has none; its rules for {name} were not tried: check again \
+                 before you switch it on"
+            ),
+            None => format!(
+                "over {name}: not known, since this machine has none; check where there is {name}, or with --live, \
+                 which asks about this machine only"
+            ),
+        };
+        Fact::new(Tone::Note, text)
+    }));
     let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
@@ -36,7 +50,7 @@ fn whence(subject: &Subject, measured: &Measured) -> Vec<Fact> {
             (true, false) => "which `ssh_from` names",
             (false, _) => "which `ssh_from` does not name",
         };
-        Fact::new(Tone::Good, format!("over {} seen from {prober}, {place}", name(family)))
+        Fact::new(Tone::Good, format!("over {} seen from {prober}, {place}", family.title()))
     };
     Lab::families().into_iter().map(seen).collect()
 }

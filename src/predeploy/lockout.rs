@@ -3,8 +3,8 @@
 use std::iter;
 use std::net::IpAddr;
 
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, name, told_once};
-use crate::lab::{First, Opening, Row, Session, SpentBy, Survival};
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, told_once};
+use crate::lab::{First, Lab, Opening, Row, Session, SpentBy, Survival};
 use crate::live::Machine;
 use crate::net::Family;
 use crate::path::Step;
@@ -18,7 +18,8 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
         let unseen = found.neighbourhood.is_some_and(|found| found.advertised.is_none() || !found.resolves);
-        if unseen && subject.admins.iter().any(|admin| admin.is_ipv6()) {
+        let is_there = Lab::families().contains(&Family::Ipv6);
+        if is_there && unseen && subject.admins.iter().any(|admin| admin.is_ipv6()) {
             let text = "over IPv6 nobody on the same network finds the machine any more: neighbour discovery (ICMPv6 \
                         types 135 and 136) is dropped";
             facts.push(Fact::new(Tone::Bad, text));
@@ -51,7 +52,7 @@ fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
     }
     let told = worst.into_iter().map(|((family, port), opening, blame)| (family, (port, opening, blame)));
     let admins = |families: &str| {
-        let is_of = |admin: &&IpAddr| families.contains(name(Family::of(**admin)));
+        let is_of = |admin: &&IpAddr| families.contains(Family::of(**admin).title());
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     };
     let fact = |(families, (port, opening, blame)): (String, (Port, Opening, Option<String>))| {

@@ -148,6 +148,8 @@ pub enum Question {
 pub enum Tone {
     /// A reason not to deploy.
     Bad,
+    /// What could not be looked at here: no reason against it, and none for it.
+    Unknown,
     /// Something to know.
     Note,
     /// As it should be.
@@ -217,6 +219,11 @@ impl Answers {
     /// The reasons not to deploy.
     pub fn reasons(&self) -> usize {
         self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Bad).count()
+    }
+
+    /// What could not be looked at.
+    pub fn unknowns(&self) -> usize {
+        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Unknown).count()
     }
 
     /// Adds what is a reason not to deploy with another flavour of iptables, or at another moment, and is none here.
@@ -299,12 +306,29 @@ fn others(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Op
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
         facts.extend(callers::way_out(subject, &measured.callers));
     }
-    let not_run = with(Outcome::NotRun);
-    if let Some(first) = not_run.first() {
-        let text = format!("{} could not be checked; the first: {}: {}", not_run.len(), first.name(), first.why);
-        facts.push(Fact::new(Tone::Bad, text));
+    facts.extend(unknown(&with(Outcome::NotRun)));
+    let is_known = !facts.iter().any(|fact| fact.tone == Tone::Unknown);
+    let good = if is_known { "No." } else { "Nobody knows." };
+    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", good]))
+}
+
+/// The checks that did not run, by the reason why: the rules are not to blame for it, and are not cleared by it.
+fn unknown(not_run: &[&Check]) -> Vec<Fact> {
+    let mut reasons: Vec<(&str, Vec<&Check>)> = Vec::new();
+    for check in not_run {
+        match reasons.iter_mut().find(|(why, _)| *why == check.why) {
+            Some((_, checks)) => checks.push(check),
+            None => reasons.push((&check.why, vec![check])),
+        }
     }
-    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", "No."]))
+    let fact = |(why, checks): (&str, Vec<&Check>)| {
+        let count = match checks.len() {
+            1 => "1 check".to_owned(),
+            count => format!("{count} checks"),
+        };
+        Fact::new(Tone::Unknown, format!("{count} did not run: {why}; the first: {}", checks[0].name()))
+    };
+    reasons.into_iter().map(fact).collect()
 }
 
 /// A rule that counts and nothing else: conntrack watches because of it.
@@ -422,14 +446,6 @@ fn intended(sensor: &Sensor) -> Vec<Port> {
     sensor.ssh.iter().chain(honeypot).copied().collect()
 }
 
-/// `IPv4`.
-fn name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    }
-}
-
 /// What is said of each family, told once where it is the same: `over IPv4 and IPv6`.
 fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
     let mut told: Vec<(Vec<Family>, T)> = Vec::new();
@@ -442,7 +458,7 @@ fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
     }
     let names = |mut families: Vec<Family>| {
         families.sort();
-        families.into_iter().map(name).collect::<Vec<_>>().join(" and ")
+        families.into_iter().map(Family::title).collect::<Vec<_>>().join(" and ")
     };
     told.into_iter().map(|(families, what)| (names(families), what)).collect()
 }

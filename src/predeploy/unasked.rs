@@ -37,7 +37,7 @@ fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSe
         };
         return Fact::new(Tone::Good, format!("TCP over {families}: only what the sensor serves is let in; {how}"));
     }
-    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(super::name(*family)));
+    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(family.title()));
     let text = match (everything, has_no_rules) {
         (true, true) => format!("everything, over {families}: there are no rules for it"),
         (true, false) => format!("everything: TCP over {families} is let in on every port"),

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::explained::wrapped;
-use super::{Report, explained};
+use super::{Deployment, Report, explained};
 use crate::predeploy::{Answer, Fact, Tone};
 use crate::visible::visible;
 
@@ -27,14 +27,12 @@ pub fn answers_text(report: &Report, width: u16) -> String {
 
 /// The last line.
 pub fn deploy_verdict(report: &Report) -> String {
-    let reasons = report.answers.as_ref().map_or(0, crate::predeploy::Answers::reasons);
-    let (color, text) = match reasons {
-        0 if report.flavours_differ() => {
-            (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy do not do the same".to_owned())
-        }
-        0 => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),
-        1 => (AnsiColor::Red, "DO NOT DEPLOY: 1 reason".to_owned()),
-        reasons => (AnsiColor::Red, format!("DO NOT DEPLOY: {reasons} reasons")),
+    let (color, text) = match report.deployment() {
+        Deployment::Safe => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),
+        Deployment::FlavoursDiffer => (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy do not do the same".to_owned()),
+        Deployment::Unknown => (AnsiColor::Yellow, "CANNOT TELL: not everything could be checked".to_owned()),
+        Deployment::Unsafe { reasons: 1 } => (AnsiColor::Red, "DO NOT DEPLOY: 1 reason".to_owned()),
+        Deployment::Unsafe { reasons } => (AnsiColor::Red, format!("DO NOT DEPLOY: {reasons} reasons")),
     };
     let style = color.on_default().bold();
     format!("{style}{text}{style:#}\n")
@@ -52,6 +50,7 @@ fn fact(fact: &Fact, width: usize) -> String {
     let style = style(fact.tone);
     let word = match fact.tone {
         Tone::Bad => "BAD",
+        Tone::Unknown => "?",
         Tone::Note => "note",
         Tone::Good => "ok",
     };
@@ -71,7 +70,7 @@ fn fact(fact: &Fact, width: usize) -> String {
 fn style(tone: Tone) -> Style {
     let color = match tone {
         Tone::Bad => AnsiColor::Red,
-        Tone::Note => AnsiColor::Yellow,
+        Tone::Unknown | Tone::Note => AnsiColor::Yellow,
         Tone::Good => AnsiColor::Green,
     };
     color.on_default().bold()

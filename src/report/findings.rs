@@ -13,13 +13,18 @@ pub fn findings_table(findings: &Findings, width: u16) -> String {
     let page = Page { width: usize::from(width).max(40) };
     let mut text = String::from("Findings\n");
     if findings.unreachable.is_empty() {
-        text += &page.paragraph(
-            1,
-            if findings.not_provable.is_empty() { "every rule is reached" } else { "no rule is proved dead" },
-        );
+        let words = match (findings.not_provable.is_empty(), findings.not_tried.is_empty()) {
+            (true, true) => "every rule is reached",
+            (true, false) => "every rule that was tried is reached",
+            (false, _) => "no rule is proved dead",
+        };
+        text += &page.paragraph(1, words);
     }
     findings.unreachable.iter().for_each(|one| text += &page.unreachable(one));
     findings.not_provable.iter().for_each(|one| text += &page.not_provable(one));
+    for one in &findings.not_tried {
+        text += &page.paragraph(1, &format!("not tried {}: this machine has no {}", one.file, one.family.title()));
+    }
     findings.parity.iter().for_each(|one| text += &page.disparity(one));
     text + &page.paragraph(1, &sent(&findings.sweeps))
 }

@@ -247,6 +247,22 @@ pub struct Scenario {
     pub coverage: Vec<Coverage>,
 }
 
+/// Whether a ruleset may be deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployment {
+    /// Nothing speaks against it, and everything was looked at.
+    Safe,
+    /// What it does depends on the flavour of iptables that loads it.
+    FlavoursDiffer,
+    /// Nothing speaks against it, but not everything could be looked at.
+    Unknown,
+    /// These many reasons speak against it.
+    Unsafe {
+        /// How many.
+        reasons: usize,
+    },
+}
+
 /// How many checks had which outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
@@ -292,6 +308,17 @@ impl Report {
     pub fn of_scan(host: Host, groups: &[Alike], environment: Environment) -> Report {
         let probes = groups.iter().map(|group| record(group, None)).collect();
         Report { host: Some(host), probes, ..Report::empty(environment) }
+    }
+
+    /// What the answers before a deployment come to.
+    pub fn deployment(&self) -> Deployment {
+        let count = |of: fn(&Answers) -> usize| self.answers.as_ref().map_or(0, of);
+        match (count(Answers::reasons), count(Answers::unknowns)) {
+            (0, _) if self.flavours_differ() => Deployment::FlavoursDiffer,
+            (0, 0) => Deployment::Safe,
+            (0, _) => Deployment::Unknown,
+            (reasons, _) => Deployment::Unsafe { reasons },
+        }
     }
 
     fn empty(environment: Environment) -> Report {

@@ -117,15 +117,19 @@ fn of_answers<'a>(answers: &'a Answers, source: &'a str) -> Suite<'a> {
 }
 
 fn of_answer(answer: &Answer) -> Case<'_> {
-    let bad = answer.facts.iter().filter(|fact| fact.tone == Tone::Bad).map(|fact| fact.text.as_str());
-    let is_bad = answer.tone == Tone::Bad;
+    let of = |tone: Tone| answer.facts.iter().filter(move |fact| fact.tone == tone).map(|fact| fact.text.as_str());
+    let (outcome, observed, why) = match answer.tone {
+        Tone::Bad => (Outcome::Mismatched, of(Tone::Bad).collect::<Vec<_>>().join("; "), ""),
+        Tone::Unknown => (Outcome::NotRun, String::new(), of(Tone::Unknown).next().unwrap_or_default()),
+        Tone::Note | Tone::Good => (Outcome::Matched, "none".to_owned(), ""),
+    };
     Case {
         name: answer.asks.to_owned(),
         check: None,
-        outcome: if is_bad { Outcome::Mismatched } else { Outcome::Matched },
+        outcome,
         expected: "no reason not to deploy".to_owned(),
-        observed: if is_bad { bad.collect::<Vec<_>>().join("; ") } else { "none".to_owned() },
-        why: "",
+        observed,
+        why,
         place: None,
         row: answer.line,
         patch: None,

@@ -16,7 +16,7 @@ use crate::lab::{Lab, Neighbourhood};
 use crate::log_line::LogLine;
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
-use crate::plan::{Burst, Cell, PacketCell};
+use crate::plan::{Burst, Cell, PacketCell, Plan};
 use crate::port::Port;
 use crate::probe::Probe;
 use crate::scan::Technique;
@@ -180,10 +180,22 @@ impl Job {
             let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
             let (families, mac) = (Lab::families(), self.mac());
             checks.extend(compare::neighbours(&self.scenario, mac, &families, found, &in_log, &self.vendors));
+            if !families.contains(&Family::Ipv6) && self.asks_about(Family::Ipv6) {
+                checks.push(compare::no_neighbours_over_ipv6(mac));
+            }
         }
         compare::apply_known(&self.scenario, self.link(), &mut checks)?;
         compare::name_lines(&self.scenario, &mut checks);
         Ok(checks)
+    }
+
+    /// Whether the scenario has rules of this family, or expects something of it.
+    fn asks_about(&self, family: Family) -> bool {
+        let Plan { rounds, bursts, packets, .. } = &self.plan;
+        self.ruleset(family).is_some()
+            || rounds.iter().flatten().any(|cell| cell.family == family)
+            || bursts.iter().any(|burst| burst.family == family)
+            || packets.iter().flatten().any(|cell| cell.family == family)
     }
 
     /// Says of every check that is not as expected, known or not, why it is so.
@@ -246,7 +258,7 @@ impl Job {
         let response = |of: &PacketCell| sent.iter().find(|(cell, _)| cell == of).map(|(_, response)| response);
         let check = |cell: &PacketCell| match response(cell) {
             Some(response) => compare::packet(cell, response),
-            None => compare::packet_not_sent(cell, &format!("this machine has no {}", cell.family)),
+            None => compare::packet_of_no_family(cell),
         };
         self.plan.packets.iter().flatten().map(check).collect()
     }

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::check::{Check, Outcome};
+use crate::compare;
 use crate::coverage::Coverage;
 use crate::error::{Result, Source};
 use crate::frame::Frame;
@@ -82,6 +83,16 @@ pub struct ScenarioReport {
     pub recordings: Vec<Recording>,
     /// The worst outcome.
     pub outcome: Outcome,
+}
+
+impl ScenarioReport {
+    /// What is left when nobody asks about `family`.
+    pub fn leave_out(&mut self, family: Family) {
+        self.checks.retain(|check| check.family != Some(family));
+        self.coverage.retain(|coverage| coverage.family != family);
+        self.rulesets.retain(|(of, _)| *of != family);
+        self.outcome = compare::worst(&self.checks);
+    }
 }
 
 /// All that was on the link of one lab.

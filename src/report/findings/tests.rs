@@ -1,6 +1,7 @@
 //! What a reader of the findings sees, at 80 columns.
 
 use super::*;
+use crate::findings::NotTried;
 use crate::sweep::Octets;
 
 fn rule(line: usize, text: &str) -> Place {
@@ -34,6 +35,7 @@ fn every_kind_of_line() {
             place: rule(10, "-A INPUT -m recent --rcheck -j DROP"),
             reason: "no packet of the sweep fulfils --rcheck".to_owned(),
         }],
+        not_tried: vec![NotTried { family: Family::Ipv6, file: "rules.v6".to_owned() }],
         parity: vec![Disparity {
             lets_in: Family::Ipv6,
             packets: vec!["tcp syn".to_owned(), "tcp ack".to_owned()],

@@ -1,14 +1,18 @@
 //! The answers before a deployment, and the verdict that they come to.
 
 use super::counted;
-use crate::predeploy::{Answers, Tone};
-use crate::report::Report;
+use crate::predeploy::Tone;
+use crate::report::{Deployment, Report};
 
 /// The name of the look of the verdict, and its words.
 pub fn verdict(report: &Report) -> (&'static str, String) {
-    match report.answers.as_ref().map_or(0, Answers::reasons) {
-        0 => ("matched", "Safe to deploy".to_owned()),
-        reasons => ("mismatched", format!("Do not deploy: {}", counted(reasons, "reason", "reasons"))),
+    match report.deployment() {
+        Deployment::Safe => ("matched", "Safe to deploy".to_owned()),
+        Deployment::FlavoursDiffer => ("mismatched", "Do not deploy: nft and legacy do not do the same".to_owned()),
+        Deployment::Unknown => ("not-run", "Cannot tell: not everything could be checked".to_owned()),
+        Deployment::Unsafe { reasons } => {
+            ("mismatched", format!("Do not deploy: {}", counted(reasons, "reason", "reasons")))
+        }
     }
 }
 
@@ -16,7 +20,7 @@ pub fn verdict(report: &Report) -> (&'static str, String) {
 pub fn look(tone: Tone) -> &'static str {
     match tone {
         Tone::Bad => "mismatched",
-        Tone::Note => "not-run",
+        Tone::Unknown | Tone::Note => "not-run",
         Tone::Good => "matched",
     }
 }
@@ -25,6 +29,7 @@ pub fn look(tone: Tone) -> &'static str {
 pub fn word(tone: Tone) -> &'static str {
     match tone {
         Tone::Bad => "bad",
+        Tone::Unknown => "unknown",
         Tone::Note => "note",
         Tone::Good => "ok",
     }
