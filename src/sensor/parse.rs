@@ -42,7 +42,7 @@ impl SensorFile {
         }
         file.finish()?;
         let sensor = read_sensor(sensor)?;
-        let host = read_host(host, Some(&sensor), &Source::read)?;
+        let host = read_host(host, Some(&sensor), &Source::read_regular)?;
         Ok(SensorFile { source, sensor, host })
     }
 }
