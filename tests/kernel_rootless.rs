@@ -161,7 +161,7 @@ fn what_is_in_the_way_is_named() {
 fn too_few_processes_are_an_error() {
     let _machine = share_the_machine();
     let home = home();
-    for limit in 1..=8 {
+    for limit in [1, 2, 3, 5] {
         let command = home.as_user(Tun::ForEverybody, &["scan", "--rules", "rules.v4", "-p", "22"]);
         let mut limited = Command::new("prlimit");
         limited.arg(format!("--nproc={limit}")).arg(command.get_program()).args(command.get_args());
