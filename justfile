@@ -27,6 +27,12 @@ lint:
 doc *ARGS:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps {{ ARGS }}
 
+# Hostile input for one of fuzz/targets, made by what it reaches in the code (takes `cargo install cargo-fuzz`)
+fuzz TARGET SECONDS="60":
+    mkdir -p fuzz/corpus/{{ TARGET }}
+    cargo fuzz run --sanitizer none {{ TARGET }} fuzz/corpus/{{ TARGET }} scenarios tests/explanations tests/paths src/log_line -- \
+        -max_total_time={{ SECONDS }} -max_len=4096 -timeout=20 -rss_limit_mb=1024
+
 # How fast probes are (as root)
 bench *ARGS:
     cargo bench --locked {{ ARGS }}

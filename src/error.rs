@@ -69,6 +69,15 @@ impl Source {
         Source::read_from(path, file)
     }
 
+    /// Reads a file that another file names. Refuses a pipe or a device as well: nobody may ever write to it.
+    pub fn read_regular(path: &Path) -> Result<Source> {
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            let problem = format!("cannot read {}: it is a pipe or a device", path.display());
+            return Err(InputError::new(problem, "name a file").into());
+        }
+        Source::read(path)
+    }
+
     /// Reads `file` to its end, as what `name` names; refuses the same.
     pub fn read_from(name: &Path, file: impl io::Read) -> Result<Source> {
         Ok(Source { name: name.to_owned(), text: read_text(name, file)?.into() })

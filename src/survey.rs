@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use crate::alike::{Alike, Gathering};
-use crate::error::{Result, Source};
+use crate::error::{Doing, Result, Source};
 use crate::frame::Frame;
 use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -100,8 +100,11 @@ impl Survey {
         let mut found: Vec<OfFamily> = match order {
             Order::InTurn => families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?,
             Order::SideBySide => thread::scope(|scope| {
-                let labs = families.iter().map(|family| scope.spawn(|| self.perform_in(*family, audience)));
-                let labs: Vec<_> = labs.collect();
+                let labs = families.iter().map(|family| {
+                    let lab = thread::Builder::new().spawn_scoped(scope, || self.perform_in(*family, audience));
+                    lab.doing("start the thread of a lab")
+                });
+                let labs: Vec<_> = labs.collect::<Result<_>>()?;
                 labs.into_iter()
                     .map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic)))
                     .collect::<Result<_>>()

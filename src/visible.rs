@@ -15,6 +15,12 @@ pub fn visible_lines(text: &str) -> String {
     escaped(text, |c| steers(c) && c != '\n' && c != '\t')
 }
 
+/// JSON that says the same: what steers can stand in strings only, where it has an escape (RFC 8259, section 7).
+pub fn visible_json(json: &str) -> String {
+    let escape = |c: char| if steers(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escape).collect()
+}
+
 /// A text to quote from, and where `span` of the original now is. Every character that steers becomes one picture of it, so
 /// that columns stay; line ends stay, too. A span that is none of the text's is put right.
 pub fn quotable(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
@@ -56,6 +62,14 @@ mod tests {
     fn what_steers_a_terminal_is_shown_as_an_escape() {
         assert_eq!(visible("a\u{1b}[2J\u{9b}m\u{202e}\n\té"), r"a\u{1b}[2J\u{9b}m\u{202e}\n\té");
         assert_eq!(visible_lines("a\n\tb\r"), "a\n\tb\\r");
+    }
+
+    #[test]
+    fn json_says_the_same_and_steers_nothing() {
+        let text = "a\u{1b}[2J\u{9b}m\u{7f}\u{202e}\u{2028}\n\té";
+        let json = visible_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!json.contains(|c| steers(c) && c != '\n'), "{json:?}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 
     #[test]

@@ -156,6 +156,21 @@ fn what_is_in_the_way_is_named() {
     insta::assert_snapshot!(said);
 }
 
+/// Found by starving it: without a thread tokio panicked (exit status 101), or waited for ever.
+#[test]
+fn too_few_processes_are_an_error() {
+    let _machine = share_the_machine();
+    let home = home();
+    for limit in [1, 2, 3, 5] {
+        let command = home.as_user(Tun::ForEverybody, &["scan", "--rules", "rules.v4", "-p", "22"]);
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nproc={limit}")).arg(command.get_program()).args(command.get_args());
+        let ended = run(home.at_home(limited));
+        assert!(matches!(ended.status, Some(0 | 3)), "{limit}: {:?}: {}", ended.status, ended.stderr);
+        assert!(ended.status == Some(0) || ended.stderr.contains("Resource temporarily"), "{limit}: {}", ended.stderr);
+    }
+}
+
 #[test]
 fn doctor_tells_an_ordinary_user_what_is_missing() {
     let _machine = share_the_machine();

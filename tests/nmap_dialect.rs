@@ -324,6 +324,9 @@ fn words_that_cannot_be_kept_to() {
         "--host-addr 203.0.113.255/24",
         "--host-addr 203.0.113.0/24",
         "--prober-addr 203.0.113.255",
+        "--prober-addr ::1",
+        "--host-addr 0.0.0.1/24 --prober-addr 0.0.0.2",
+        "-6 --rules6 rules.v4 --host-addr ::ffff:203.0.113.10/120 --prober-addr ::ffff:203.0.113.66",
     ] {
         let mut scan = Command::new(env!("CARGO_BIN_EXE_scanlab"));
         scan.args(["scan", "--rules", "rules.v4"]).args(words.split(' ')).env("COLUMNS", "100");

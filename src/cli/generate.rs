@@ -1,11 +1,11 @@
 //! `scanlab generate`: the files of a sensor, printed or written.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use super::whole_file::WholeFile;
-use crate::error::{Doing, InputError, Result};
+use crate::error::{InputError, Result};
 use crate::ruleset::{DeployFile, files};
 use crate::sensor::SensorFile;
 
@@ -23,17 +23,15 @@ pub fn generate(sensor: &Path, out: Option<&Path>, existing: Existing) -> Result
     let SensorFile { sensor, host, .. } = SensorFile::load(sensor)?;
     let files = files(&sensor, &host);
     match out {
-        None => print(&files, &mut io::stdout().lock()).doing("write to standard output"),
+        None => super::print(&both_rulesets(&files)),
         Some(folder) => write(&files, folder, existing),
     }
 }
 
 /// The headings are comments: each part can be piped into its restore.
-fn print(files: &[DeployFile], stdout: &mut impl Write) -> io::Result<()> {
-    for file in files.iter().filter(|file| file.path.starts_with("rules.")) {
-        write!(stdout, "# ==> {} <==\n{}", file.path, file.text)?;
-    }
-    stdout.flush()
+fn both_rulesets(files: &[DeployFile]) -> String {
+    let rulesets = files.iter().filter(|file| file.path.starts_with("rules."));
+    rulesets.map(|file| format!("# ==> {} <==\n{}", file.path, file.text)).collect()
 }
 
 fn write(files: &[DeployFile], folder: &Path, existing: Existing) -> Result<()> {
@@ -150,8 +148,6 @@ mod tests {
     fn both_rulesets_are_printed_under_headings_that_are_comments() {
         let files = [("rules.v4", "a\n"), ("README.md", "b\n"), ("rules.v6", "c\n")];
         let file = |(path, text): (&'static str, &str)| DeployFile { path, text: text.into(), executable: false };
-        let mut printed = Vec::new();
-        print(&files.map(file), &mut printed).unwrap();
-        assert_eq!(String::from_utf8(printed).unwrap(), "# ==> rules.v4 <==\na\n# ==> rules.v6 <==\nc\n");
+        assert_eq!(both_rulesets(&files.map(file)), "# ==> rules.v4 <==\na\n# ==> rules.v6 <==\nc\n");
     }
 }

@@ -1,6 +1,8 @@
 //! The runtime of a command that builds labs, and how a signal ends its work.
 
 use std::fs::File;
+use std::sync::RwLock;
+use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,6 +52,7 @@ fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 fn start() -> Result<Runtime> {
     assert_room_for_files()?;
+    assert_room_for_threads()?;
     Builder::new_multi_thread().worker_threads(2).enable_all().build().doing("start the runtime")
 }
 
@@ -59,4 +62,21 @@ const FILES: usize = 16;
 fn assert_room_for_files() -> Result<()> {
     let open = |_| File::open("/dev/null").doing("open the files that the runtime takes");
     (0..FILES).map(open).collect::<Result<Vec<File>>>().map(drop)
+}
+
+/// The runtime's two, one for what blocks, and a lab's: without them tokio panics, or waits for ever.
+const THREADS: usize = 4;
+
+/// All of them at a time, and gone behind it.
+fn assert_room_for_threads() -> Result<()> {
+    let operation = "start the threads that the runtime takes (`ulimit -u` and `ulimit -v` tell how many there may be)";
+    let gate = RwLock::new(());
+    thread::scope(|scope| {
+        let closed = gate.write();
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(gate.read())).doing(operation);
+        let started = (0..THREADS).map(start).collect::<Result<Vec<_>>>();
+        drop(closed);
+        started?.into_iter().for_each(|thread| thread.join().expect("it does nothing that could panic"));
+        Ok(())
+    })
 }

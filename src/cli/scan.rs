@@ -240,7 +240,7 @@ impl Plan {
         let rulesets = rulesets(options)?;
         families.iter().try_for_each(|family| check_family(&rulesets, *family))?;
         let techniques = techniques(options)?;
-        let addresses = addresses(options, &families)?;
+        let addresses = addresses(options)?;
         check_target(options, &addresses, &families)?;
         options.evasion.check_families(&families)?;
         let craft = options.evasion.craft();
@@ -511,7 +511,7 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
 }
 
 /// The default addresses, with what was named put in its place.
-fn addresses(options: &Options, families: &[Family]) -> Result<Addresses> {
+fn addresses(options: &Options) -> Result<Addresses> {
     let mut addresses = Addresses::default();
     if let Some(text) = &options.host_addr {
         put_host_address(&mut addresses, text)?;
@@ -519,7 +519,7 @@ fn addresses(options: &Options, families: &[Family]) -> Result<Addresses> {
     if let Some(prober) = options.prober_addr {
         put_prober_address(&mut addresses, prober);
     }
-    families.iter().try_for_each(|family| check_addresses(&addresses, *family))?;
+    Family::BOTH.into_iter().try_for_each(|family| check_addresses(&addresses, family))?;
     Ok(addresses)
 }
 
@@ -574,16 +574,26 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
     };
     let (host, prober) = (addresses.host(family), addresses.prober(family));
     let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
-    let unusable = |address: IpAddr| address.is_multicast() || address.is_unspecified() || address.is_loopback();
     let nobody = [host, prober].into_iter().find(|address| is_nobodys(*address, prefix_len));
     let problem = match nobody {
         Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
         None if host == prober => format!("host and prober have the same address, {host}"),
         None if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),
-        None if unusable(host) || unusable(prober) => format!("{host} and {prober} must be unicast addresses"),
+        None if !is_on_links(host) || !is_on_links(prober) => {
+            format!("{host} and {prober} must be unicast addresses that a packet on a link can have")
+        }
         None => return Ok(()),
     };
     Err(InputError::new(problem, "choose both with --host-addr ADDRESS/LEN and --prober-addr ADDRESS").into())
+}
+
+/// Unicast; but not of 0/8, which is for oneself (RFC 6890), nor an IPv6 address that stands for one of IPv4, which the host
+/// would not answer (RFC 4291, section 2.5.5.2).
+fn is_on_links(address: IpAddr) -> bool {
+    let is_of_this_network = matches!(address, IpAddr::V4(address) if address.octets()[0] == 0);
+    let is_mapped = address.to_canonical() != address;
+    let is_unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
+    is_unicast && !is_of_this_network && !is_mapped
 }
 
 /// RFC 1122, section 3.2.1.3 (all zeros, all ones); a network of two hosts has neither (RFC 3021, section 2.1).

@@ -61,8 +61,8 @@ impl Lab<'_> {
         let (hold, done) = sync_channel::<()>(0);
         let (link, log, services, paths) = (&mut self.link, &mut self.log, &self.services, self.paths.as_mut());
         thread::scope(|scope| {
-            let tool_side =
-                scope.spawn(|| in_fresh_namespace(|isolated| tool_side::stand_by(isolated, setup, ready, done)));
+            let stand_by = || in_fresh_namespace(|isolated| tool_side::stand_by(isolated, setup, ready, done));
+            let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).doing("start the tool's thread")?;
             let relayed = Relay::between(link, log, services, paths, command, made, hold);
             let stood_by = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // When there is no tool, its own end knows why.

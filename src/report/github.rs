@@ -5,6 +5,7 @@
 use super::Report;
 use super::verdicts::{Case, Suite, is_a_file, messages, suites};
 use crate::check::Outcome;
+use crate::visible::visible_lines;
 
 /// The report as workflow commands; nothing where all is as expected.
 pub fn github(report: &Report) -> String {
@@ -31,7 +32,7 @@ fn annotation(suite: &Suite, cases: &[&Case]) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible_lines(text).replace('%', "%25").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

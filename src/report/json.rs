@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::visible::visible_json;
+
 /// The report as one line of JSON for each top-level thing that a reader looks for, that is: pretty-printed, with a line
 /// break at its end.
 pub fn to_json(report: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(report).expect("a report has string keys and finite numbers only");
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(report).expect("a report has string keys and finite numbers only");
+    visible_json(&text) + "\n"
 }

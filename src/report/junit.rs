@@ -8,6 +8,7 @@ use quick_junit::{NonSuccessKind, Report as Suites, TestCase, TestCaseStatus, Te
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
 use crate::check::Outcome;
+use crate::visible::{visible, visible_lines};
 
 /// The report as JUnit's XML.
 pub fn junit(report: &Report) -> String {
@@ -27,9 +28,9 @@ fn without_skipped_of_all(xml: String) -> String {
 }
 
 fn suite(of: &Suite) -> TestSuite {
-    let mut suite = TestSuite::new(of.name);
+    let mut suite = TestSuite::new(visible(of.name));
     if !of.file.is_empty() {
-        suite.extra.insert("file".into(), of.file.into());
+        suite.extra.insert("file".into(), visible(of.file).into());
     }
     suite.add_test_cases(of.cases.iter().map(|one| case(of, one)));
     suite
@@ -40,24 +41,24 @@ fn case(suite: &Suite, of: &Case) -> TestCase {
         Outcome::Matched => TestCaseStatus::success(),
         Outcome::Known => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(format!("known: {}", of.why));
+            status.set_message(visible_lines(&format!("known: {}", of.why)));
             status
         }
         Outcome::Mismatched => red(of, NonSuccessKind::Failure),
         Outcome::NotRun => red(of, NonSuccessKind::Error),
     };
-    let mut case = TestCase::new(of.name.as_str(), status);
-    case.set_classname(if suite.file.is_empty() { suite.name } else { suite.file });
+    let mut case = TestCase::new(visible(&of.name), status);
+    case.set_classname(visible(if suite.file.is_empty() { suite.name } else { suite.file }));
     case
 }
 
 fn red(of: &Case, kind: NonSuccessKind) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(of.outcome.to_string());
-    status.set_message(of.message());
+    status.set_message(visible_lines(&of.message()));
     let details = of.details();
     if !details.is_empty() {
-        status.set_description(details);
+        status.set_description(visible_lines(&details));
     }
     status
 }

@@ -9,6 +9,7 @@ use super::whereabouts::whereabouts;
 use super::{Report, Summary};
 use crate::check::{Check, Outcome};
 use crate::net::Family;
+use crate::visible::{visible, visible_lines};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
@@ -82,9 +83,8 @@ fn name(row: &[&Case]) -> String {
 /// Text in a cell of a table: nothing in it is markup.
 fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in visible(&text.replace(['\n', '\r'], " ")).chars() {
         match character {
-            '\n' | '\r' => cell.push(' '),
             '&' => cell.push_str("&amp;"),
             '<' => cell.push_str("&lt;"),
             '>' => cell.push_str("&gt;"),
@@ -102,5 +102,5 @@ fn cell(text: &str) -> String {
 fn block(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    format!("\n{fence}diff\n{}\n{fence}\n", text.trim_end())
+    format!("\n{fence}diff\n{}\n{fence}\n", visible_lines(text.trim_end()))
 }

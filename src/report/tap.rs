@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
 use crate::check::Outcome;
+use crate::visible::{steers, visible, visible_json};
 
 /// The report as TAP.
 pub fn tap(report: &Report) -> String {
@@ -38,7 +39,7 @@ fn point(text: &mut String, number: usize, suite: &Suite, case: &Case) {
 
 /// A block of YAML, whose strings are written as JSON writes them.
 fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string());
     let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
     let place = rule.or_else(|| suite.asked(case)).map(|(file, line)| format!("{}:{line}", file.display()));
     let _ = writeln!(text, "  ---\n  message: {}", quoted(&case.message()));
@@ -58,12 +59,12 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
 /// The text as a literal block (YAML 1.2, section 8.1.2), line for line; none where it has characters that a block cannot
 /// hold.
 fn block(text: &str) -> Option<String> {
-    let printable = text.chars().all(|character| character == '\n' || !character.is_control());
+    let printable = text.chars().all(|character| character == '\n' || !steers(character));
     let lines = text.lines().map(|line| format!("\n    {line}"));
     (printable && text.starts_with("---") && text.ends_with('\n')).then(|| format!("|{}", lines.collect::<String>()))
 }
 
 /// In a description `\\` and `#` stand behind a backslash, and a line ends it.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+    visible(&text.replace(['\n', '\r'], " ")).replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -25,7 +25,7 @@ fn in_folder(folder: &Path) -> Result<Vec<Scenario>> {
     toml_files(folder, &mut files)?;
     let mut scenarios = Vec::new();
     for file in files {
-        scenarios.extend(unless_sensor_file(Source::read(&file)?)?);
+        scenarios.extend(unless_sensor_file(Source::read_regular(&file)?)?);
     }
     if scenarios.is_empty() {
         let hint = "scenarios are .toml files with a title; see the folder `scenarios` of scanlab for some";

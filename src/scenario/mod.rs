@@ -63,7 +63,7 @@ impl Scenario {
 
     /// Reads a scenario, and the files that it names.
     pub fn parse(source: Source) -> Result<Scenario> {
-        Scenario::parse_with(source, &Source::read)
+        Scenario::parse_with(source, &Source::read_regular)
     }
 
     /// Reads a scenario; `read` gets the files that it names, which for a built-in one are in no folder.

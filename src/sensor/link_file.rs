@@ -1,6 +1,7 @@
 //! Reads a systemd `.link` file: which interface it takes, and the MAC address that it gives it. systemd.link(5), and the
 //! syntax of systemd.syntax(7).
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::error::{InputError, Result, Source};
@@ -55,12 +56,13 @@ impl LinkFile {
             let Some((key, value)) = text.split_once('=').filter(|_| !text.starts_with(['#', ';'])) else { continue };
             let setting = Setting { key: key.trim_end().to_owned(), value: value.trim().to_owned(), line: number };
             match section.as_deref() {
-                Some("[Match]") => set(&mut matches, setting),
-                Some("[Link]") => set(&mut link, setting),
+                Some("[Match]") => matches.push(setting),
+                Some("[Link]") => link.push(setting),
                 None if setting.key == "MACAddress" => return Err(without_section(source, number).into()),
                 _ => {}
             }
         }
+        let (matches, mut link) = (that_count(matches), that_count(link));
         refuse_policy(source, &link)?;
         let mac = link.iter().rposition(|setting| setting.key == "MACAddress").ok_or_else(|| missing(source))?;
         let mac = read_mac(source, &link.remove(mac))?;
@@ -83,11 +85,13 @@ pub fn mac_of_link(source: &Source) -> Result<Mac> {
     LinkFile::parse(source).map(|file| file.mac)
 }
 
-fn set(settings: &mut Vec<Setting>, new: Setting) {
-    settings.retain(|old| old.key != new.key);
-    if !new.value.is_empty() {
-        settings.push(new);
-    }
+/// The last setting of each name, unless it is empty.
+fn that_count(mut settings: Vec<Setting>) -> Vec<Setting> {
+    let mut names = HashSet::new();
+    settings.reverse();
+    settings.retain(|setting| names.insert(setting.key.clone()) && !setting.value.is_empty());
+    settings.reverse();
+    settings
 }
 
 /// "Lines ending in a backslash are concatenated with the following non-comment line while reading and the backslash is
@@ -147,6 +151,8 @@ fn control_character(source: &Source, span: Range<usize>) -> InputError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn parse(text: &str) -> Result<LinkFile> {
@@ -164,6 +170,16 @@ mod tests {
         let original = file.matching("OriginalName").unwrap();
         assert_eq!((original.value.as_str(), original.line), ("eth0    wlan0", 3));
         assert_eq!((file.other("Name"), file.mac.to_string().as_str()), (None, "00:0c:29:4f:8e:35"));
+    }
+
+    #[test]
+    fn many_settings_take_no_longer_than_their_bytes() {
+        let many: String = (0..100_000).map(|number| format!("K{number}=1\n")).collect();
+        let started = Instant::now();
+        let file = parse(&format!("[Match]\n{many}[Link]\n{many}MACAddress=00:0c:29:4f:8e:35\n")).unwrap();
+        assert_eq!((file.matches.len(), file.others.len()), (100_000, 100_000));
+        // One look at each for each of them took over a minute.
+        assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

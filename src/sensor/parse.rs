@@ -46,7 +46,7 @@ impl SensorFile {
         }
         file.finish()?;
         let sensor = read_sensor(sensor)?;
-        let host = read_host(host, Some(&sensor), &Source::read)?;
+        let host = read_host(host, Some(&sensor), &Source::read_regular)?;
         let lines = Lines::of(&source);
         Ok(SensorFile { source, sensor, host, lines })
     }

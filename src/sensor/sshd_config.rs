@@ -4,7 +4,9 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use glob::{Pattern, glob};
 
 use crate::error::{InputError, Result, Source};
 use crate::net::Family;
@@ -12,6 +14,9 @@ use crate::port::Port;
 
 /// servconf.h: `SERVCONF_MAX_DEPTH`.
 const MAX_DEPTH: usize = 16;
+
+/// So many files are read. sshd has no such limit: of files that include each other ten times it would read 10^16.
+const MAX_FILES: usize = 256;
 
 /// The ports that the server configured by the file at `path` listens on, ascending.
 pub fn ports_of_sshd(path: &Path) -> Result<Vec<Port>> {
@@ -41,7 +46,7 @@ impl SshServer {
         let mut config = Config::default();
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         config.read(&folder, path, 0)?;
-        let Config { mut ports, addresses, family } = config;
+        let Config { mut ports, addresses, family, .. } = config;
         if ports.is_empty() {
             ports.push(Port(22));
         }
@@ -93,13 +98,16 @@ struct Config {
     addresses: Vec<ListenAddress>,
     /// `AddressFamily`, where it is not `any`.
     family: Option<Family>,
+    /// How many files have been read.
+    files: usize,
 }
 
 impl Config {
     /// Reads one file up to its first `Match`: what follows is conditional, and sshd refuses ports there. A `Match` in
     /// an included file ends with that file.
     fn read(&mut self, folder: &Path, path: &Path, depth: usize) -> Result<()> {
-        let source = Source::read(path)?;
+        let source = Source::read_regular(path)?;
+        self.files += 1;
         let mut start = 0;
         for text in source.text.split_inclusive('\n') {
             let line = Line { source: &source, span: start..start + text.trim_end().len() };
@@ -124,7 +132,11 @@ impl Config {
             return Err(line.error(format!("Include goes deeper than {MAX_DEPTH} files"), hint).into());
         }
         for pattern in patterns {
-            for path in line.matching(&folder.join(pattern))? {
+            for path in line.matching(folder, pattern)? {
+                if self.files >= MAX_FILES {
+                    let hint = "name the ports with `ssh` instead";
+                    return Err(line.error(format!("more than {MAX_FILES} files are included"), hint).into());
+                }
                 self.read(folder, &path, depth)?;
             }
         }
@@ -182,13 +194,35 @@ impl Line<'_> {
     }
 
     /// The files that a pattern of `Include` matches, in the order of their names; none is no error, as with sshd.
-    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>> {
+    fn matching(&self, folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
+        let Some(folder) = folder.to_str() else {
+            let problem = format!("the folder {} has a name that is not UTF-8", folder.display());
+            return Err(self.error(problem, "rename the folder").into());
+        };
+        // To glob(3) two asterisks are one; here they would walk through all folders below.
+        let mut pattern = pattern.to_owned();
+        while pattern.contains("**") {
+            pattern = pattern.replace("**", "*");
+        }
+        let pattern = Path::new(&Pattern::escape(folder)).join(pattern);
         let pattern = pattern.to_string_lossy();
-        let paths = glob::glob(&pattern).map_err(|error| {
+        let paths = glob(&pattern).map_err(|error| {
             self.error(format!("`{}` is not a pattern: {}", pattern.escape_debug(), error.msg), "see glob(7)")
         })?;
-        Ok(paths.flatten().filter(|path| path.is_file()).collect())
+        let paths = paths.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| {
+            let problem = format!("cannot read {}: {}", error.path().display(), error.error());
+            self.error(problem, "run as a user who may read it")
+        })?;
+        Ok(paths.into_iter().filter(|path| writes_its_dots(&pattern, path) && path.is_file()).collect())
     }
+}
+
+/// "If a filename starts with a '.', this character must be matched explicitly", glob(7). (The option of `glob` for this
+/// panics at names that are not UTF-8.)
+fn writes_its_dots(pattern: &str, path: &Path) -> bool {
+    let begins = |component: Component<'_>| component.as_os_str().as_encoded_bytes().starts_with(b".");
+    let both = Path::new(pattern).components().rev().zip(path.components().rev());
+    both.into_iter().all(|(pattern, name)| begins(pattern) || !begins(name))
 }
 
 /// The first word counts, as for every keyword of sshd.

@@ -897,6 +897,42 @@ fn included_files_count_until_their_own_match() {
 }
 
 #[test]
+fn patterns_of_includes_are_those_of_glob() {
+    let ports = |folder: &str, include: &str| {
+        let names = ["sshd_config", ".hidden.conf", "d/e.conf", "a.conf"].map(|name| format!("{folder}/{name}"));
+        let texts = [include, "Port 1\n", "Port 2\n", "Port 3\n"];
+        let files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(texts).collect();
+        ports_of_sshd(&Folder::with(&files).0.path().join(&names[0])).unwrap()
+    };
+    // A leading dot has to be written, two asterisks are one, and the folder is no pattern.
+    assert_eq!(ports("ssh", "Include *.conf\n"), [Port(3)]);
+    assert_eq!(ports("ssh", "Include .*.conf\n"), [Port(1)]);
+    assert_eq!(ports("ssh", "Include **/*.conf\n"), [Port(2)]);
+    assert_eq!(ports("pi[1]", "Include a.conf\n"), [Port(3)]);
+}
+
+#[test]
+fn files_that_include_each_other_again_and_again_come_to_an_end() {
+    let files: Vec<(String, String)> =
+        (1..16).map(|number| (format!("f{number}"), format!("Include f{}\n", number + 1).repeat(10))).collect();
+    let mut files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    files.extend([("f16", ""), ("sshd_config", "Include f1\n")]);
+    let error = Folder::with(&files).ssh();
+    assert!(error.contains("more than 256 files are included"), "{error}");
+}
+
+#[test]
+fn a_file_that_a_file_names_is_no_pipe() {
+    let folder = Folder::with(&[]);
+    for name in ["sshd_config", "00-mac.link"] {
+        nix::unistd::mkfifo(&folder.0.path().join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    for error in [folder.ssh(), folder.mac()] {
+        assert!(error.contains("it is a pipe or a device"), "{error}");
+    }
+}
+
+#[test]
 fn an_ssh_server_listens_where_it_is_told() {
     let listens = |text: &str, address: &str| {
         let folder = tempfile::tempdir().unwrap();

@@ -104,7 +104,7 @@ impl Home {
         words.split(' ').map(str::to_owned).chain([format!("--reuid={user}"), format!("--regid={user}")]).collect()
     }
 
-    fn at_home(&self, mut command: Command) -> Command {
+    pub fn at_home(&self, mut command: Command) -> Command {
         let is_root = nix::unistd::geteuid().is_root();
         assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
         command.current_dir(self.path()).env("COLUMNS", "80").env("TMPDIR", self.path().join("tmp"));

@@ -9,9 +9,12 @@ use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::net::Family;
 use crate::port::Port;
 use crate::predeploy::{Fact, Question};
-use crate::report::{Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap};
+use crate::report::{
+    Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap, to_json,
+};
 use crate::scan::{PortState, Technique};
 use crate::scenario::Subject;
+use crate::visible::steers;
 
 fn check(port: u16, outcome: Outcome, why: &str) -> Check {
     let state = |state| Findings { state: Some(state), ..Findings::default() };
@@ -50,6 +53,38 @@ fn explained(port: u16) -> Check {
     let explanation =
         Explanation { cause: Cause::EarlierRule, took: Some(took), meant: None, words, patch: Some(patch) };
     Check { explanation: Some(explanation), ..check(port, Outcome::Mismatched, "states differ") }
+}
+
+/// Nothing that steers a terminal, or turns the direction of writing, comes through as it is.
+#[test]
+fn no_format_for_ci_steers_its_reader() {
+    const HOSTILE: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d\r\u{2028}e";
+    let mut report = report();
+    let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
+    (scenario.name, scenario.file) = (HOSTILE.to_owned(), HOSTILE.to_owned());
+    for check in &mut scenario.checks {
+        check.why = HOSTILE.to_owned();
+        if let Some(explanation) = &mut check.explanation {
+            explanation.words = HOSTILE.to_owned();
+            explanation.took.iter_mut().for_each(|took| took.file = PathBuf::from(HOSTILE));
+            explanation.patch.iter_mut().for_each(|patch| patch.diff = format!("--- {HOSTILE}\n"));
+        }
+    }
+    let formats: [(&str, fn(&Report) -> String); 6] = [
+        ("github", github),
+        ("junit", junit),
+        ("markdown", markdown),
+        ("sarif", sarif),
+        ("tap", tap),
+        ("json", to_json),
+    ];
+    for (name, format) in formats {
+        let text = format(&report);
+        let steering: Vec<&str> = text.lines().filter(|line| line.contains(steers)).collect();
+        assert!(steering.is_empty(), "{name}: {steering:?}");
+    }
+    let read: serde_json::Value = serde_json::from_str(&to_json(&report)).expect("JSON");
+    assert_eq!(read["scenarios"][0]["name"], HOSTILE, "a program gets it as it is");
 }
 
 fn report() -> Report {

@@ -1,0 +1,33 @@
+//! What is written in a word or a line: ports, packets, flags, techniques, addresses, names. What is read is printed so that it
+//! is read as the same again.
+#![no_main]
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use libfuzzer_sys::fuzz_target;
+use scanlab::net::{InterfaceName, Mac};
+use scanlab::port::PortSet;
+use scanlab::port_selection::PortSelection;
+use scanlab::scan::{TcpFlagsOctet, Technique};
+use scanlab::scenario::Packet;
+use scanlab::services_file::ServicesFile;
+
+fuzz_target!(|text: &str| {
+    comes_back::<PortSet>(text);
+    comes_back::<Packet>(text);
+    comes_back::<Mac>(text);
+    let _ = (text.parse::<Technique>(), text.parse::<TcpFlagsOctet>());
+    if let Ok(name) = text.parse::<InterfaceName>() {
+        assert!(!name.as_str().contains(['/', ' ']) && name.as_str().len() <= 15);
+    }
+    if let Ok(selection) = text.parse::<PortSelection>() {
+        let _ = selection.tcp_by_default().resolve(&ServicesFile::parse("http 80/tcp 0.5\ndomain 53/udp 0.2\n"));
+    }
+});
+
+fn comes_back<T: FromStr + Display + Debug + PartialEq>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        assert_eq!(value.to_string().parse::<T>().ok(), Some(value), "{text:?}");
+    }
+}
