@@ -103,13 +103,13 @@ impl<'a> Weight<'a> {
         all.into_iter().map(&mut line).collect()
     }
 
-    /// To blame, matched, dead, what rules stand in, and all others.
+    /// To blame, matched, what rules stand in, dead, and all others.
     fn rank(&self, number: usize, text: &str) -> u8 {
         match kind(text) {
             _ if self.blamed.contains(&number) => 0,
             _ if self.hits.get(&number).is_some_and(|hits| *hits > 0) => 1,
-            _ if self.found.contains_key(&number) => 2,
-            "table" | "policy" => 3,
+            "table" | "policy" => 2,
+            _ if self.found.contains_key(&number) => 3,
             _ => 4,
         }
     }

@@ -208,6 +208,7 @@ fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
         "<h3>limit-on-deny <span class=\"where\">large.v4:20001</span></h3>",
         "<li>and 22 more</li>",
         "18002 lines are not shown here: those that are to blame, were matched or are dead come first.",
+        "data-line=\"1\"",
         "data-line=\"15001\"",
         "data-line=\"19001\"",
         "&lt;/script&gt; takes it",
