@@ -34,8 +34,17 @@ fn filter(rules: &str) -> String {
 
 const TRACKED: &str = "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n";
 
+/// What is told of either family. Before Linux 6.16 the trace of nf_tables has no state, and none is guessed.
 fn told(state: Option<&str>, scan: &str) -> Vec<(String, Option<String>)> {
+    let state = state.filter(|_| trace_has_state());
     ["ipv4", "ipv6"].map(|family| (format!("{family} {scan}"), state.map(str::to_owned))).to_vec()
+}
+
+fn trace_has_state() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().expect("a number"));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
 #[test]

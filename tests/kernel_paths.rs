@@ -132,7 +132,7 @@ fn read_monitor(technique: Technique, lines: &[String]) -> Ways {
             }
             ["TRACE:", _, number, event, ..] => {
                 let way = on_their_way.get(number).and_then(|key| ways.get_mut(key));
-                way.into_iter().for_each(|way| way.push(monitored_step(event, line)));
+                way.into_iter().for_each(|way| way.extend(monitored_step(event, line)));
             }
             _ => panic!("the monitor says {line:?}"),
         }
@@ -155,14 +155,16 @@ fn probe_of(technique: Technique, words: &[&str]) -> Option<(Technique, u16)> {
     (came_in && &words[port + 1..] == flags).then_some((technique, number))
 }
 
-/// `filter INPUT goto -A INPUT -p tcp -g G`
-fn monitored_step(event: &str, line: &str) -> String {
+/// `filter INPUT goto -A INPUT -p tcp -g G`. Older kernels (6.1) tell the end of a chain as an event of its own, `return`,
+/// which is no step.
+fn monitored_step(event: &str, line: &str) -> Option<String> {
     let rule = line.split_once(" -A ").map(|(_, rule)| format!("-A {}", rule.trim_end()));
     let text = rule.unwrap_or_else(|| "policy".to_owned());
     let parts: Vec<&str> = event.split(':').collect();
     let (table, chain, verdict) = match parts.as_slice() {
         [table, chain, "rule", _, verdict, ..] => (table, chain, verdict),
         [table, chain, "policy", verdict] => (table, chain, verdict),
+        [_, _, "return", ..] => return None,
         _ => panic!("the monitor says {line:?}"),
     };
     let verdict = match *verdict {
@@ -170,7 +172,7 @@ fn monitored_step(event: &str, line: &str) -> String {
         "DROP" if text.contains("-j REJECT") => "reject".to_owned(),
         verdict => verdict.to_lowercase(),
     };
-    format!("{table} {chain} {verdict} {text}")
+    Some(format!("{table} {chain} {verdict} {text}"))
 }
 
 /// What `scanlab scan --trace` says.
