@@ -102,8 +102,8 @@ impl LogLine {
             prefix: prefix.to_owned(),
             in_interface,
             out_interface,
-            physical_in: interface(reader, "PHYSIN=").flatten(),
-            physical_out: interface(reader, "PHYSOUT=").flatten(),
+            physical_in: port(reader, "PHYSIN="),
+            physical_out: port(reader, "PHYSOUT="),
             link: LinkHeader::parse(reader),
             network: Network::parse(reader),
             owner: reader.attempt(Owner::parse),
@@ -128,6 +128,11 @@ impl LogLine {
 fn interface(reader: &mut Reader, key: &str) -> Option<Option<String>> {
     let name = reader.value(key, |name| (name.len() <= 15 && !name.contains(['/', ':'])).then_some(name))?;
     Some(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+/// The port of a bridge: it has a name, or the kernel says nothing of it.
+fn port(reader: &mut Reader, key: &str) -> Option<String> {
+    reader.attempt(|ahead| interface(ahead, key)?)
 }
 
 impl Owner {

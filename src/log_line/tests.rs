@@ -499,6 +499,14 @@ fn line() -> BoxedStrategy<LogLine> {
     .boxed()
 }
 
+/// Found by `just fuzz logs`: a port without a name was taken, and gone when the line was printed.
+#[test]
+fn a_port_of_a_bridge_without_a_name_stays_where_it_was() {
+    for text in ["x IN=eth0 OUT= PHYSIN= MARK=0x1 ", "x IN=eth0 OUT= PHYSIN=a PHYSOUT= MARK=0x1 "] {
+        assert_eq!(LogLine::parse(text).unwrap().to_string(), text);
+    }
+}
+
 /// The kernel stops at an ESP extension header and prints no space after ARP: nothing follows either on a real line.
 fn ends_the_line(network: &Network) -> bool {
     let text = network.to_string();
