@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use pcap_file::DataLink;
-use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::{PcapNgWriteError, PcapNgWriter};
 
 use crate::frame::Direction;
 use crate::lab::LinkMode;
@@ -62,21 +62,29 @@ impl<W: Write> CaptureWriter<W> {
             options: vec![SectionHeaderOption::UserApplication(tool.into())],
             ..SectionHeaderBlock::default()
         };
-        let mut writer = PcapNgWriter::with_section_header(out, section).map_err(io::Error::other)?;
+        let mut writer = PcapNgWriter::with_section_header(out, section).map_err(cause)?;
         for interface in interfaces {
-            writer.write_pcapng_block(description(interface)?).map_err(io::Error::other)?;
+            writer.write_pcapng_block(description(interface)?).map_err(cause)?;
         }
         Ok(CaptureWriter(writer))
     }
 
     /// Writes one more frame.
     pub fn write(&mut self, frame: CapturedFrame<'_>) -> io::Result<()> {
-        self.0.write_pcapng_block(block(frame)).map(drop).map_err(io::Error::other)
+        self.0.write_pcapng_block(block(frame)).map(drop).map_err(cause)
     }
 
     /// All is written.
     pub fn into_inner(self) -> W {
         self.0.into_inner()
+    }
+}
+
+/// What the operating system said, where it was that.
+fn cause(error: PcapNgWriteError) -> io::Error {
+    match error {
+        PcapNgWriteError::Io(error) => error,
+        error => io::Error::other(error),
     }
 }
 
@@ -162,5 +170,12 @@ mod tests {
             }
         }
         assert_eq!(seen, [2, 1, 2]);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_so() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = CaptureWriter::begin(full, &[]).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }

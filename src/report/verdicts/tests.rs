@@ -70,7 +70,8 @@ fn no_format_for_ci_steers_its_reader() {
             explanation.patch.iter_mut().for_each(|patch| patch.diff = format!("--- {HOSTILE}\n"));
         }
     }
-    let formats: [(&str, fn(&Report) -> String); 6] = [
+    type Format = fn(&Report) -> String;
+    let formats: [(&str, Format); 6] = [
         ("github", github),
         ("junit", junit),
         ("markdown", markdown),
