@@ -309,6 +309,41 @@ fn a_scan_refuses_what_needs_expectations() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing but the ruleset");
 }
 
+/// Found in review: of a scenario that a report was named like, the report was all that was left.
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    fs::write(file("ssh.toml"), SCENARIO).expect("write");
+    fs::write(file("sensor.toml"), "[sensor]\nssh = 22\n").expect("write");
+    std::os::unix::fs::symlink("rules.v4", file("link")).expect("a link");
+    for arguments in [
+        &["run", "ssh.toml", "--report=json=ssh.toml"][..],
+        &["run", "ssh.toml", "--report=json=./link"],
+        &["run", "ssh.toml", "--pcap", "rules.v4"],
+        &["run", "ssh.toml", "--syslog", "rules.v4"],
+        &["check", "--sensor", "sensor.toml", "--report=html=sensor.toml"],
+        &["check", "--sensor", "sensor.toml", "--rules", "rules.v4", "--report=html=rules.v4"],
+        &["scan", "--rules", "rules.v4", "-oX", "rules.v4"],
+        &["scan", "--rules", "rules.v4", "--report=json=rules.v4"],
+        &["scan", "--rules", "rules.v4", "--pcap", "./rules.v4"],
+        &["exec", "--rules", "rules.v4", "--output", "rules.v4", "--", "true"],
+        &["record", "--rules", "rules.v4", "-o", "rules.v4", "--force"],
+    ] {
+        let before = ["ssh.toml", "sensor.toml"].map(|name| fs::read(file(name)).expect("there"));
+        let output = scanlab_with(folder.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("is read, and would be written over"), "{arguments:?}: {said}");
+        assert_eq!(
+            ["ssh.toml", "sensor.toml"].map(|name| fs::read(file(name)).expect("there")),
+            before,
+            "{arguments:?}"
+        );
+        assert_eq!(fs::read_to_string(file("rules.v4")).expect("there"), RULES, "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_report_that_cannot_be_written_is_told_before_anything_is_measured() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::equipment::EquipmentArguments;
 use super::report_files::ReportArguments;
+use super::spared::{files_of, spare};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings};
 use crate::iptables_save::Listing;
@@ -94,6 +95,7 @@ pub fn check(options: Options) -> Result<ExitCode> {
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
     let case = case(&options, &flavours[0])?;
+    spare(files_of(&case.scenario).chain(options.link.as_deref()), options.report.paths())?;
     let files = options.report.begin()?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let watch = options.report.watch();

@@ -13,7 +13,8 @@ use crate::error::{InputError, Result};
 pub struct Destination<F> {
     /// The format.
     pub format: F,
-    path: PathBuf,
+    /// The file.
+    pub path: PathBuf,
 }
 
 /// Reads `FORMAT=FILE`.

@@ -13,6 +13,7 @@ use clap::Args;
 use super::Format;
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::spared::spare;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
 use crate::lab::{
@@ -119,6 +120,8 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     super::warn_of_missing_families(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
     let equipment = options.equipment.find(options.link.into())?;
+    let read = target.rulesets.iter().map(|(_, source)| source.name.as_path()).chain(options.sensor.as_deref());
+    spare(read, options.pcap.iter().chain(&options.output))?;
     let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let output = begin(options.output.as_deref())?;
     let stop = Stop::default();

@@ -23,6 +23,7 @@ mod screens;
 mod selftest;
 mod services;
 mod shard;
+mod spared;
 mod syslog;
 mod teach;
 pub mod vendor;

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::bar::Bar;
 use super::equipment::EquipmentArguments;
+use super::spared::spare;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, LinkMode, Watch};
@@ -65,6 +66,7 @@ pub fn record(options: Options) -> Result<ExitCode> {
     recording.check()?;
     let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
     let output = options.output.as_deref().filter(|path| path.as_os_str() != "-");
+    spare(options.rules.iter().chain(&options.rules6).chain(&options.sensor).map(PathBuf::as_path), output)?;
     let draft = output.map(|path| draft(path, options.force)).transpose()?;
     super::warn_of_no_filter(recording.rulesets.iter().map(|ruleset| (ruleset.family, &ruleset.source)));
     warn_of_interfaces(&recording);

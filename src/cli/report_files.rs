@@ -1,5 +1,7 @@
 //! Where `run` and `check` report, and in which formats: one to standard output, and any number to files.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::destination::{Destination, Drafts, destination};
@@ -59,6 +61,11 @@ impl ReportArguments {
     /// Whether nobody but people reads the report.
     pub fn is_for_people(&self) -> bool {
         self.format == RunFormat::Table && self.destinations.is_empty()
+    }
+
+    /// The files that are written.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.destinations.iter().map(|to| &to.path)
     }
 
     /// Begins every file, so that nothing is measured in vain.

@@ -10,6 +10,7 @@ use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::report_files::ReportArguments;
 use super::shard::Shard;
+use super::spared::{files_of, spare};
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
@@ -69,6 +70,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
+    spare(scenarios.iter().flat_map(files_of), options.report.paths().chain(&options.syslog).chain(&options.pcap))?;
     let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;

@@ -24,6 +24,7 @@ use super::clock;
 use super::destination::Drafts;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::services::Services;
+use super::spared::spare;
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
@@ -250,8 +251,11 @@ impl Plan {
         let ports = ports(options, &techniques, &services)?;
         let listening = options.listen.as_ref().map(|listen| super::listen::services(listen, |_| None)).transpose()?;
         let listening = listening.unwrap_or_default();
+        let nmaps = options.outputs.paths()?;
+        let written = nmaps.iter().chain(options.files.paths()).chain(&options.syslog).chain(&options.pcap);
+        spare(rulesets.iter().map(|(_, source)| source.name.as_path()), written)?;
         let outputs = options.outputs.begin()?;
-        let files = options.files.begin(&options.outputs.paths()?)?;
+        let files = options.files.begin(&nmaps)?;
         let format = standard_format(options, &outputs)?;
         check_sarif(options)?;
         let plan = Plan {

@@ -35,6 +35,11 @@ impl ReportArguments {
         self.destinations.iter().any(|to| to.format == format)
     }
 
+    /// The files that are written.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.destinations.iter().map(|to| &to.path)
+    }
+
     /// Begins every file; `others` are written as well.
     pub fn begin(&self, others: &[PathBuf]) -> Result<Drafts<FileFormat>> {
         Drafts::begin(&self.destinations, others)

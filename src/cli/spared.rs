@@ -1,0 +1,29 @@
+//! What is read is not written over: of a scenario, a report of the same name would be all that is left.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{InputError, Result};
+use crate::scenario::Scenario;
+
+/// Refuses to write to what is read. A device or a pipe may be both.
+pub fn spare<'a>(
+    read: impl IntoIterator<Item = &'a Path>,
+    written: impl IntoIterator<Item = impl AsRef<Path>>,
+) -> Result<()> {
+    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let read: Vec<PathBuf> = read.into_iter().filter_map(file).collect();
+    for path in written {
+        let path = path.as_ref();
+        if file(path).is_some_and(|path| read.contains(&path)) {
+            let message = format!("{} is read, and would be written over", path.display());
+            return Err(InputError::new(message, "name another file").into());
+        }
+    }
+    Ok(())
+}
+
+/// The files that a scenario was read from: its own, and those of its rulesets.
+pub fn files_of(scenario: &Scenario) -> impl Iterator<Item = &Path> {
+    let rulesets = scenario.ruleset.iter().flat_map(|files| [&files.v4, &files.v6]).flatten();
+    std::iter::once(&scenario.source).chain(rulesets).map(|source| source.name.as_path())
+}
