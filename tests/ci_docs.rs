@@ -4,7 +4,7 @@
 //! Left out are the steps named *Install* and whatever only a CI system or a container engine can do; the page says so.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -45,9 +45,12 @@ impl Runner {
         for folder in ["bin", "firewall"] {
             fs::create_dir(runner.folder.path().join(folder)).expect("a folder");
         }
-        fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), runner.folder.path().join("bin/scanlab")).expect("copy");
-        runner.put("bin/sudo", "#!/bin/sh\nexec \"$@\"\n");
-        fs::set_permissions(runner.folder.path().join("bin/sudo"), PermissionsExt::from_mode(0o755)).expect("chmod");
+        // What this process writes, a child of another thread has open as well until its exec, and cannot be run meanwhile
+        // (ETXTBSY, execve(2)).
+        let bin = runner.folder.path().join("bin");
+        let copy = Command::new("cp").arg(env!("CARGO_BIN_EXE_scanlab")).arg(bin.join("scanlab")).status();
+        assert!(copy.expect("cp").success(), "scanlab is copied");
+        symlink("/usr/bin/env", bin.join("sudo")).expect("a link");
         runner.put("firewall/rules.v4", RULES);
         for (name, port, state) in [("ssh", 22, "closed"), ("telnet", 23, "filtered")] {
             let row = format!("[[expect]]\nscan = \"syn\"\nports = {port}\nfamily = \"ipv4\"\nstate = \"{state}\"\n");

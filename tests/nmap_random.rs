@@ -112,11 +112,12 @@ impl Case {
         }
     }
 
-    /// A cable with these rules at one end, those of one family.
+    /// A cable with these rules at one end, those of one family. What they log is not for the kernel's log, which labs of
+    /// the same addresses read.
     fn hosts(&self, family: Family) -> Hosts {
         let mut texts = [String::new(), String::new()];
         let number = usize::from(family == Family::Ipv6);
-        texts[number] = self.rulesets[number].to_string();
+        texts[number] = self.rulesets[number].to_string().replace("-j LOG --log-prefix", "-j NFLOG --nflog-prefix");
         Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN)
     }
 

@@ -188,13 +188,14 @@ fn the_reader_knows_the_keys_of_the_schema() {
         properties.as_object().expect("properties").keys().cloned().collect()
     };
     let begin = "title = \"t\"\n[sensor]\nssh = 22\n";
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/own-ruleset.v4");
     for (pointer, text) in [
         ("/properties", "titel = \"t\"\ntitle = \"t\"\n[sensor]\nssh = 22\n".to_owned()),
         ("/$defs/Sensor/properties", format!("{begin}nokey = 1\n")),
         ("/$defs/LimitAndBurst/properties", format!("{begin}limit = {{ nokey = 1 }}\n")),
         ("/$defs/Host/properties", format!("{begin}[host]\nnokey = 1\n")),
         ("/$defs/Addresses/properties", format!("{begin}[host]\naddresses = {{ nokey = 1 }}\n")),
-        ("/$defs/Ruleset/properties", "title = \"t\"\n[ruleset]\nv4 = \"/dev/null\"\nnokey = 1\n".to_owned()),
+        ("/$defs/Ruleset/properties", format!("title = \"t\"\n[ruleset]\nv4 = {rules:?}\nnokey = 1\n")),
         ("/$defs/Expect/properties", format!("{begin}[[expect]]\nscan = \"fin\"\nports = 80\nnokey = 1\n")),
         (
             "/$defs/Known/properties",

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use pnet_packet::tcp::TcpFlags;
 
+use super::PROBER_MAC;
 use super::seen::{Seen, SeenPorts};
 use crate::log_line::{LogLine, Network, Transport};
+use crate::net::Mac;
 use crate::probe::Probe;
 use crate::reply::Flow;
 
@@ -60,7 +62,7 @@ pub struct Batch<'a> {
 impl Batch<'_> {
     /// Ties a line to a probe; none when it belongs to none of them, such as a line of another program's traffic.
     pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Cause)> {
-        let line = LogLine::parse(text)?;
+        let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;
         let seen = Seen::from_line(network)?;
         let cause = self.cause_of_packet(&seen).or_else(|| self.by_icmp_error(network))?;
@@ -104,6 +106,13 @@ impl Batch<'_> {
         };
         self.by_flow.get(&flow).copied().or_else(rewritten)
     }
+}
+
+/// Whether the line shows a frame that neither the prober sent nor the host itself (over `lo`, whose addresses are zeros).
+/// Another namespace of the machine may have the same IP addresses.
+fn is_of_strangers(line: &LogLine) -> bool {
+    const LOOPBACK: Mac = Mac([0; 6]);
+    line.mac().is_some_and(|header| ![PROBER_MAC, LOOPBACK].contains(&header.source))
 }
 
 /// The flow of the segment in a line that came from the prober.

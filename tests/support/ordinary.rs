@@ -33,7 +33,10 @@ impl Home {
     pub fn new(user: u32, files: &[(&str, &str)]) -> Home {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("open the folder");
-        fs::copy(Path::new(env!("CARGO_BIN_EXE_scanlab")), folder.path().join("scanlab")).expect("copy scanlab");
+        // Another process copies: what this one has open to be written, a child of another thread has, too, until its exec,
+        // and as long nobody can run it (ETXTBSY, execve(2)).
+        let copy = Command::new("cp").arg(env!("CARGO_BIN_EXE_scanlab")).arg(folder.path().join("scanlab")).status();
+        assert!(copy.expect("cp").success(), "scanlab is copied");
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("write a file");
         }

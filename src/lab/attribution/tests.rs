@@ -6,7 +6,7 @@ use crate::port::Port;
 use crate::probe::Craft;
 use crate::scan::Technique;
 
-const MAC: &str = "MAC=00:0c:29:4f:8e:35:02:11:22:33:44:66:08:00";
+const MAC: &str = "MAC=00:0c:29:4f:8e:35:02:00:5e:10:00:66:08:00";
 
 /// The probe of the captured lines: 203.0.113.66:40000 to 203.0.113.10, IP ID 4660.
 fn probe(technique: Technique, port: u16) -> Probe {
@@ -44,7 +44,8 @@ const BACK: &str = "203.0.113.10:80 > 203.0.113.66:40000";
 
 #[test]
 fn a_captured_line_belongs_to_the_probe_that_it_shows() {
-    let captured = include_str!("../../log_line/captured-6.18.kmsg");
+    // Whoever sent these had another MAC address than the prober of today.
+    let captured = include_str!("../../log_line/captured-6.18.kmsg").replace("02:11:22:33:44:66", "02:00:5e:10:00:66");
     let line = |part: &str| captured.lines().find(|line| line.contains(part)).unwrap().split_once(';').unwrap().1;
     let probes = [probe(Technique::Xmas, 22), probe(Technique::Xmas, 80)];
     assert_eq!(cause_of(line("URG PSH FIN"), &probes), Some(Cause::Probe(1)));
@@ -144,6 +145,11 @@ fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
         assert_eq!(cause_of(line, &[lone], Ports::AsSent), None);
         assert_eq!(cause_of(line, &[lone, other], Ports::MayBeRewritten), None);
     }
+    let of_another_namespace = redirected.replace("02:00:5e:10:00:66:08:00", "02:00:5e:10:00:67:08:00");
+    assert_ne!(of_another_namespace, redirected);
+    assert_eq!(cause_of(&of_another_namespace, &[lone], Ports::MayBeRewritten), None);
+    let over_lo = redirected.replace("00:0c:29:4f:8e:35:02:00:5e:10:00:66", "00:00:00:00:00:00:00:00:00:00:00:00");
+    assert_eq!(cause_of(&over_lo, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
 }
 
 fn icmp_line(flow: &str) -> String {
