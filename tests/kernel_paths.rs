@@ -2,8 +2,9 @@
 //! with code of its own on another machine's packets (nmap's, over a cable), in a namespace of its own.
 //!
 //! What is made alike before the comparison: the monitor prints the rule that switches tracing on, which is left out; it
-//! prints `-j REJECT` as a drop and RETURN as a number; a policy has no text. The rulesets are written as iptables-save
-//! writes them, so that the text of a rule is compared to the byte. Needs root, see `.ci/setup`.
+//! prints `-j REJECT` as a drop and RETURN as a number; a policy has no text; where scanlab has LOG it has NFLOG, see
+//! [`silent`]. The rulesets are written as iptables-save writes them, so that the text of a rule is compared to the byte.
+//! Needs root, see `.ci/setup`.
 
 mod support;
 
@@ -17,7 +18,7 @@ use scanlab::port::PortSet;
 use scanlab::scan::Technique;
 use serde_json::Value;
 
-use support::Hosts;
+use support::{Hosts, silent};
 
 /// Every table, and every way to go from chain to chain: jump, goto, RETURN, the end of a chain, policies. The IPv6 rules
 /// have no matches and targets of modules (`--dport`, LOG): xtables-monitor 1.8.9 dies when it has to print one of those.
@@ -206,5 +207,5 @@ fn told_of(probe: &Value) -> Vec<((Technique, u16), Vec<String>)> {
 fn told_step(step: &Value) -> String {
     let word = |key: &str| step[key].as_str().unwrap_or_else(|| panic!("no {key} in {step}"));
     let text = if step.get("rule").is_some() { word("text") } else { "policy" };
-    format!("{} {} {} {text}", word("table"), word("chain"), word("verdict"))
+    format!("{} {} {} {}", word("table"), word("chain"), word("verdict"), silent(text))
 }

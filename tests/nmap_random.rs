@@ -117,7 +117,7 @@ impl Case {
     fn hosts(&self, family: Family) -> Hosts {
         let mut texts = [String::new(), String::new()];
         let number = usize::from(family == Family::Ipv6);
-        texts[number] = self.rulesets[number].to_string().replace("-j LOG --log-prefix", "-j NFLOG --nflog-prefix");
+        texts[number] = self.rulesets[number].to_string();
         Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN)
     }
 

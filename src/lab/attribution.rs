@@ -54,8 +54,9 @@ pub struct Batch<'a> {
     pub probes: &'a [Probe],
     /// The place of each.
     pub by_flow: &'a HashMap<Flow, usize>,
-    /// With [`Ports::MayBeRewritten`] a probe owns everything of its protocol that shows its prober's address, if no other
-    /// has the same.
+    /// With [`Ports::MayBeRewritten`] a probe owns what shows its prober's address and source port, whatever the other
+    /// port, and all that the host says to that address, if no other probe has the same. Source ports are rewritten behind
+    /// all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another.
     pub ports: Ports,
 }
 
@@ -72,7 +73,7 @@ impl Batch<'_> {
     /// Ties a segment, a datagram or an echo message to a probe.
     pub fn cause_of_packet(&self, seen: &Seen) -> Option<Cause> {
         let ports = seen.ports.as_ref()?;
-        let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender))?));
+        let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender), sender)?));
         let (sender, index) = sent_by(Sender::Prober).or_else(|| sent_by(Sender::Host))?;
         let probe = &self.probes[index];
         let own = match sender {
@@ -88,7 +89,7 @@ impl Batch<'_> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
         let quoted = Seen::from_line(icmp.quoted.as_deref()?)?;
         let ports = quoted.ports.as_ref()?;
-        let sent_by = |sender| self.find(flow(&quoted, ports, sender));
+        let sent_by = |sender| self.find(flow(&quoted, ports, sender), sender);
         let of_prober = sent_by(Sender::Prober).map(|index| match is_probe(&self.probes[index], &quoted, ports) {
             true => Cause::Probe(index),
             false => Cause::Followup(index),
@@ -97,8 +98,11 @@ impl Batch<'_> {
     }
 
     /// Where the packet itself went, when there is only one probe it can be.
-    fn find(&self, flow: Flow) -> Option<usize> {
-        let is_of = |probe: &Probe| (probe.flow.prober, probe.flow.protocol) == (flow.prober, flow.protocol);
+    fn find(&self, flow: Flow, sender: Sender) -> Option<usize> {
+        let is_of = |probe: &Probe| {
+            let is_port = sender == Sender::Host || probe.flow.prober_port == flow.prober_port;
+            (probe.flow.prober, probe.flow.protocol) == (flow.prober, flow.protocol) && is_port
+        };
         let rewritten = || {
             let mut candidates = (0..).zip(self.probes).filter(|(_, probe)| is_of(probe)).map(|(index, _)| index);
             let only = candidates.next().filter(|_| candidates.next().is_none());

@@ -73,7 +73,7 @@ impl Hosts {
                 let _ = fs::write(format!("/proc/sys/{name}"), value);
             }
             for (program, ruleset) in programs.iter().zip(&rulesets).filter(|(_, ruleset)| !ruleset.is_empty()) {
-                run(&words(program, &[]), ruleset);
+                run(&words(program, &[]), &silent(ruleset));
             }
             // The kernel shakes hands by itself: nobody has to accept.
             let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
@@ -139,6 +139,30 @@ impl Hosts {
             });
         });
     }
+}
+
+/// The same rules, with NFLOG for LOG: both go on with the next rule, and nobody listens to a group. The kernel's log is
+/// for labs, which take turns; a line of these hosts, whose addresses are a lab's, would be taken for that lab's own.
+pub fn silent(ruleset: &str) -> String {
+    let words = ruleset.split_inclusive([' ', '\n']);
+    let mut silent = String::new();
+    let mut is_level = false;
+    for word in words {
+        match word.trim_end() {
+            _ if is_level => {
+                is_level = false;
+                silent.extend(word.ends_with('\n').then_some('\n'));
+            }
+            "LOG" if silent.ends_with("-j ") => silent += &word.replace("LOG", "NFLOG"),
+            "--log-prefix" => silent += "--nflog-prefix ",
+            "--log-level" => is_level = true,
+            "--log-tcp-options" | "--log-ip-options" | "--log-tcp-sequence" | "--log-uid" | "--log-macdecode" => {
+                silent.extend(word.ends_with('\n').then_some('\n'));
+            }
+            _ => silent += word,
+        }
+    }
+    silent
 }
 
 /// Every frame of the namespace that the socket was made in, see packet(7).

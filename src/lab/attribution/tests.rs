@@ -145,6 +145,9 @@ fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
         assert_eq!(cause_of(line, &[lone], Ports::AsSent), None);
         assert_eq!(cause_of(line, &[lone, other], Ports::MayBeRewritten), None);
     }
+    let from_another_port = redirected.replace("SPT=40000", "SPT=40001");
+    assert_ne!(from_another_port, redirected);
+    assert_eq!(cause_of(&from_another_port, &[lone], Ports::MayBeRewritten), None);
     let of_another_namespace = redirected.replace("02:00:5e:10:00:66:08:00", "02:00:5e:10:00:67:08:00");
     assert_ne!(of_another_namespace, redirected);
     assert_eq!(cause_of(&of_another_namespace, &[lone], Ports::MayBeRewritten), None);
