@@ -62,7 +62,7 @@ fn pasted(home: &Path, script: &str) -> Output {
 
 /// Examples that take long and are run elsewhere: where, and the words by which it is done there.
 const RUN_ELSEWHERE: [(&str, &str, &str); 2] = [
-    ("scanlab selftest\n", ".ci/run", "\ncargo run --locked -- selftest\n"),
+    ("scanlab selftest\n", ".ci/run", "/debug/scanlab\" selftest\n"),
     ("scanlab selftest --capture nflog --format json\n", "tests/kernel_selftest.rs", r#"("nft", "nflog", "tap")"#),
 ];
 
