@@ -57,14 +57,24 @@ impl fmt::Display for LoggedLine {
     }
 }
 
-/// dmesg colours the parts of a line: `ESC [ 32 m`, see ECMA-48, section 8.3.117.
+/// dmesg colours the parts of a line: `ESC [ 32 m`, see ECMA-48, section 8.3.117. None is left, not even one that another
+/// was in the middle of.
 fn without_colours(text: &str) -> String {
-    let mut pieces = text.split("\u{1b}[");
-    let plain = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(plain, |plain, piece| match piece.split_once('m') {
-        Some((codes, behind)) if codes.bytes().all(|byte| byte.is_ascii_digit() || byte == b';') => plain + behind,
-        _ => plain + "\u{1b}[" + piece,
-    })
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        plain.push(character);
+        if let Some(before) = before_colour(&plain) {
+            plain.truncate(before);
+        }
+    }
+    plain
+}
+
+/// The length of what stands before a colour that `text` ends with.
+fn before_colour(text: &str) -> Option<usize> {
+    let codes = text.strip_suffix('m')?;
+    let before = codes.trim_end_matches(|c: char| c.is_ascii_digit() || c == ';').strip_suffix("\u{1b}[")?;
+    Some(before.len())
 }
 
 impl Header {

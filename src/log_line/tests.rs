@@ -194,6 +194,9 @@ fn colours_of_dmesg_and_line_ends_are_left_out() {
     let text = format!("\u{1b}[32m[  123.456789] \u{1b}[0m\u{1b}[33m<IPT> SYN scan: \u{1b}[0m{BODY}\r\n");
     let read = LoggedLine::parse(&text).expect("a line");
     assert_eq!(read.to_string(), format!("[  123.456789] <IPT> SYN scan: {BODY}"));
+    // Found by `just soak`: a colour in the middle of another.
+    let read = LoggedLine::parse(&format!("\u{1b}[\u{1b}[1mm\u{1b}[x{BODY}")).expect("a line");
+    assert_eq!(read.to_string(), format!("\u{1b}[x{BODY}"));
 }
 
 /// Each line is understood to its end, and says these things.
