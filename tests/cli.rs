@@ -199,6 +199,31 @@ fn line_ends_of_windows() {
     insta::assert_snapshot!(Input::refused_by_each_flavour(rules, "\\r"));
 }
 
+/// The hint's own command, if there is one, makes a ruleset of it.
+#[test]
+fn a_file_that_was_meant_for_another_program_is_known() {
+    let rules = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+    for (text, told, refused_for) in [
+        (format!("\u{feff}{rules}"), "a byte order mark", "line 1"),
+        ("#!/bin/sh\niptables -P INPUT DROP\n".to_owned(), "a shell script", "line 2"),
+        ("flush ruleset\ntable ip filter {\n}\n".to_owned(), "a ruleset of nft(8)", "line 1"),
+        ("Chain INPUT (policy DROP)\ntarget prot opt source\n".to_owned(), "what `iptables -L` prints", "line 1"),
+    ] {
+        let said = Input::refused_by_each_flavour(&text, refused_for);
+        assert!(said.matches(told).count() == 2 && !said.contains("nothing is filtered"), "{told}: {said}");
+        let Some((_, command)) = said.split_once(": `") else { continue };
+        let command = command.split_once('`').expect("a command").0.replace("FILE", "given");
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("given"), &text).expect("write the file");
+        let status = Command::new("sh").args(["-c", &command]).current_dir(folder.path()).status().expect("a shell");
+        assert!(status.success(), "{command}");
+        let made = ["rules.v4", "given"].map(|name| fs::read_to_string(folder.path().join(name)).ok());
+        let made = made.into_iter().flatten().next().expect("a ruleset");
+        assert!(made.contains("*filter\n:INPUT DROP [0:0]\n"), "{made}");
+        assert!(!made.contains('\u{feff}'), "{made}");
+    }
+}
+
 #[test]
 fn a_commit_that_is_missing() {
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 22 -j DROP\n";

@@ -38,7 +38,7 @@ use annotate_snippets::Renderer;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Doing, Error, InputError, Result, Source};
-use crate::iptables_save::Listing;
+use crate::iptables_save::{Listing, foreign};
 use crate::lab::{Equipment, Lab, Weather};
 use crate::net::Family;
 use crate::report::Environment;
@@ -217,7 +217,7 @@ fn say(text: &str) {
 /// A ruleset without a rule and without a policy of DROP lets everything through: it may be the wrong file.
 fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets {
-        if Listing::parse(family, source).lets_everything_through() {
+        if Listing::parse(family, source).lets_everything_through() && foreign::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
             say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
         }

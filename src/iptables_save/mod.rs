@@ -9,6 +9,7 @@ mod base;
 mod command;
 mod edit;
 mod extension;
+pub mod foreign;
 mod getopt;
 mod icmp_type;
 mod judge;

@@ -14,6 +14,7 @@ use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
+use crate::iptables_save::foreign;
 use crate::net::Family;
 use crate::ruleset::hostile;
 
@@ -121,10 +122,8 @@ impl Iptables {
         let line = self.culprit(family, &ruleset.text, complaint.line).await?;
         let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("{name} {} refuses this ruleset: {}", self.version, complaint.message);
-        let hint = match ruleset.text.contains("\r\n") {
-            true => "its lines end as on Windows, with CR LF: `sed -i 's/\\r$//' FILE` makes them end with LF",
-            false => "nothing was loaded on this machine; the rule was tried in a namespace of its own",
-        };
+        let hint = foreign::hint(&ruleset.text)
+            .unwrap_or("nothing was loaded on this machine; the rule was tried in a namespace of its own");
         Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
     }
 

@@ -1,0 +1,70 @@
+//! What a file is that iptables-restore refuses since it was never meant for it, and how to get what it reads. Pure.
+
+/// What to do about a text that is no iptables-save text, though made for the same purpose, or that an editor changed.
+pub fn hint(text: &str) -> Option<&'static str> {
+    let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    let any = |is_meant: fn(&[&str]) -> bool| words.iter().any(|words| is_meant(words));
+    let of = |is_so: bool, hint| is_so.then_some(hint);
+    of(text.starts_with('\u{feff}'), BYTE_ORDER_MARK)
+        .or_else(|| of(text.contains("\r\n"), LINE_ENDS))
+        .or_else(|| of(any(is_of_nft), NFT))
+        .or_else(|| of(any(is_of_list), LIST))
+        .or_else(|| of(any(is_of_shell), SHELL))
+}
+
+const BYTE_ORDER_MARK: &str = r"it begins with a byte order mark, which editors of Windows write: `sed -i '1s/^\xef\xbb\xbf//' FILE` takes it away";
+const LINE_ENDS: &str = r"its lines end as on Windows, with CR LF: `sed -i 's/\r$//' FILE` makes them end with LF";
+const NFT: &str = "this is a ruleset of nft(8), and what is read here is what iptables-save(8) prints: rules that iptables-nft \
+                   made can be had from `iptables-save`, others cannot be tried";
+const LIST: &str =
+    "this is what `iptables -L` prints, which leaves out half of a rule; `iptables-save` prints all of it";
+const SHELL: &str = "this is a shell script, and what is read here is what iptables-save(8) prints: \
+                     `unshare --net sh -c 'sh FILE; iptables-save' > rules.v4` has it do so in a namespace of its own";
+
+/// `table ip filter {`, `add rule ip filter input drop`, `flush ruleset`; see nft(8).
+fn is_of_nft(words: &[&str]) -> bool {
+    const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
+    match words {
+        ["flush", "ruleset", ..] => true,
+        ["table", family, ..] => FAMILIES.contains(family),
+        ["add", "table" | "chain" | "rule", family, ..] => FAMILIES.contains(family),
+        _ => false,
+    }
+}
+
+/// `Chain INPUT (policy DROP)`.
+fn is_of_list(words: &[&str]) -> bool {
+    matches!(words, ["Chain", _, reason, ..] if reason.starts_with('('))
+}
+
+/// `sudo iptables -A INPUT -j DROP`.
+fn is_of_shell(words: &[&str]) -> bool {
+    let command = match words {
+        ["sudo", command, ..] | [command, ..] => command,
+        [] => return false,
+    };
+    ["iptables", "ip6tables"].contains(&command.rsplit('/').next().unwrap_or(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_for_others_is_told_by_what_it_says() {
+        for (text, expected) in [
+            ("\u{feff}*filter\r\nCOMMIT\r\n", Some(BYTE_ORDER_MARK)),
+            ("*filter\r\n-A INPUT -j DROP\r\nCOMMIT\r\n", Some(LINE_ENDS)),
+            ("#!/usr/sbin/nft -f\n\nflush ruleset\n", Some(NFT)),
+            ("table inet filter {\n\tchain input {\n", Some(NFT)),
+            ("add rule ip filter INPUT tcp dport 22 accept\n", Some(NFT)),
+            ("Chain INPUT (policy DROP)\ntarget     prot opt source\n", Some(LIST)),
+            ("#!/bin/sh\niptables -P INPUT DROP\n", Some(SHELL)),
+            ("sudo /sbin/ip6tables -A INPUT -j DROP\n", Some(SHELL)),
+            ("", None),
+            ("# table ip\n*filter\n:INPUT DROP [0:0]\n-A INPUT -m comment --comment \"table ip\" -j DROP\n", None),
+        ] {
+            assert_eq!(hint(text), expected, "{text}");
+        }
+    }
+}
