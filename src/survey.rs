@@ -2,11 +2,10 @@
 //! there are processors for it. Probes are made as they are sent and told as they are answered, so that a scan of the
 //! whole range needs no more memory than one of a few ports.
 
-use std::panic::resume_unwind;
 use std::thread;
 
 use crate::alike::{Alike, Gathering};
-use crate::error::{Doing, Result, Source};
+use crate::error::{Result, Source};
 use crate::frame::Frame;
 use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -14,6 +13,7 @@ use crate::observation::Observation;
 use crate::phase::{Decoys, Phase};
 use crate::port::PortSet;
 use crate::probe::Probe;
+use crate::side_by_side;
 
 /// What is to be scanned, and how.
 #[derive(Debug, Clone)]
@@ -100,14 +100,10 @@ impl Survey {
         let mut found: Vec<OfFamily> = match order {
             Order::InTurn => families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?,
             Order::SideBySide => thread::scope(|scope| {
-                let labs = families.iter().map(|family| {
-                    let lab = thread::Builder::new().spawn_scoped(scope, || self.perform_in(*family, audience));
-                    lab.doing("start the thread of a lab")
-                });
+                let labs =
+                    families.iter().map(|family| side_by_side::begin(scope, || self.perform_in(*family, audience)));
                 let labs: Vec<_> = labs.collect::<Result<_>>()?;
-                labs.into_iter()
-                    .map(|lab| lab.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                    .collect::<Result<_>>()
+                labs.into_iter().map(side_by_side::end).collect::<Result<_>>()
             })?,
         };
         let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();

@@ -16,7 +16,7 @@ use binary::{Ended, ended, have_the_machine_alone, share_the_machine};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ordinary::{Home, KILLED, Tun, USER};
+use ordinary::{Home, KILLED, STARVED, Tun, USER};
 use serde_json::Value;
 
 const RULES: &str = "\
@@ -160,7 +160,8 @@ fn what_is_in_the_way_is_named() {
 #[test]
 fn too_few_processes_are_an_error() {
     let _machine = share_the_machine();
-    let home = home();
+    // The limit counts all processes of the user.
+    let home = Home::new(STARVED, &[("rules.v4", RULES)]);
     for limit in [1, 2, 3, 5] {
         let command = home.as_user(Tun::ForEverybody, &["scan", "--rules", "rules.v4", "-p", "22"]);
         let mut limited = Command::new("prlimit");

@@ -124,40 +124,59 @@ fn all_answers(reports: &[Report]) -> Answers {
     answers
 }
 
-/// The report of one flavour.
+/// The report of one flavour: the checks of a run, and beside them what only a deployment asks.
 fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<VendorDb>) -> Result<Report> {
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(&case.scenario);
     let lint = Some(lint(&rulesets));
-    let mut found = super::interruptible(run::run(vec![case.scenario.clone()], settings, Until::TheEnd))?;
-    if case.machine.is_some() {
+    let case = Arc::new(CaseOfFlavour { equipment, case: case.clone(), rulesets, vendors: Arc::clone(vendors) });
+    let (mut found, asked, findings) = super::interruptible(async {
+        let asking = Arc::clone(&case);
+        let asked = tokio::task::spawn_blocking(move || Ok((predeploy::ask(&asking.subject())?, asking.findings()?)));
+        let found = run::run(vec![case.case.scenario.clone()], settings, Until::TheEnd).await?;
+        let asked = asked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        asked.map(|(asked, findings)| (found, asked, findings))
+    })?;
+    if case.case.machine.is_some() {
         // Nobody comes in over a family that the machine itself does not have.
         let missing = Family::BOTH.into_iter().filter(|family| Lab::must_have(*family).is_err());
         missing.for_each(|family| found.scenarios[0].leave_out(family));
     }
-    let environment = super::environment(&equipment, found.weather.clone());
-    let (case, vendors, checked) = (case.clone(), Arc::clone(vendors), found.scenarios[0].clone());
-    let (answers, findings) = super::interruptible_blocking(move || {
-        let subject = predeploy::Subject {
-            equipment: &equipment,
-            scenario: &case.scenario,
-            sensor: &case.sensor,
-            rulesets: &rulesets,
-            machine: case.machine.as_ref(),
-            admins: &case.admins,
-            link: case.link.as_ref(),
-            vendors: &vendors,
-            ports: case.ports,
-        };
-        let answers = predeploy::answers(&subject, &checked)?;
-        let findings = match case.depth {
-            Depth::Answers => None,
-            Depth::Everything => Some(findings(&case.scenario, &equipment, &rulesets)?),
-        };
-        Ok((answers, findings))
-    })?;
+    let environment = super::environment(&case.equipment, found.weather.clone());
+    let answers = asked.answers(&case.subject(), &found.scenarios[0]);
     Ok(Report { findings, lint, answers: Some(answers), ..Report::of_run(&found, environment) })
+}
+
+/// A case, and what its labs are made with.
+struct CaseOfFlavour {
+    equipment: Equipment,
+    case: Case,
+    rulesets: Vec<(Family, Source)>,
+    vendors: Arc<VendorDb>,
+}
+
+impl CaseOfFlavour {
+    fn subject(&self) -> predeploy::Subject<'_> {
+        predeploy::Subject {
+            equipment: &self.equipment,
+            scenario: &self.case.scenario,
+            sensor: &self.case.sensor,
+            rulesets: &self.rulesets,
+            machine: self.case.machine.as_ref(),
+            admins: &self.case.admins,
+            link: self.case.link.as_ref(),
+            vendors: &self.vendors,
+            ports: self.case.ports,
+        }
+    }
+
+    fn findings(&self) -> Result<Option<Findings>> {
+        match self.case.depth {
+            Depth::Answers => Ok(None),
+            Depth::Everything => findings(&self.case.scenario, &self.equipment, &self.rulesets).map(Some),
+        }
+    }
 }
 
 /// What is wrong with the text of these rulesets.

@@ -14,6 +14,7 @@ mod other_protocols;
 mod unasked;
 
 use std::net::IpAddr;
+use std::thread;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -30,6 +31,7 @@ use crate::run::ScenarioReport;
 use crate::scan::Technique;
 use crate::scenario::Scenario;
 use crate::sensor::{Entry, Lines, LinkFile, Sensor};
+use crate::side_by_side;
 use crate::survey::{Nobody, Order, Survey, Surveyed};
 use crate::sweep::Plan;
 use crate::vendor::VendorDb;
@@ -250,17 +252,31 @@ impl Answers {
     }
 }
 
-/// The answers, worst first. `report` is that of the run of the same scenario; what it does not have is measured here.
-pub fn answers(subject: &Subject, report: &ScenarioReport) -> Result<Answers> {
+/// What was found without the checks of a run.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    answers: Answers,
+    callers: Vec<Caller>,
+}
+
+/// Asks what no check of a run tells, here and at other moments.
+pub fn ask(subject: &Subject) -> Result<Asked> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
     for (moment, then) in moment::answers_then(subject)? {
         answers.add_of(&moment, &then);
     }
-    answers.0.extend(others(subject, &measured, report));
-    answers.sort();
-    let lines = &subject.scenario.lines;
-    Ok(Answers(answers.0.into_iter().map(|answer| answer.at_its_entry(lines)).collect()))
+    Ok(Asked { answers, callers: measured.callers })
+}
+
+impl Asked {
+    /// The answers, worst first. `report` is that of the run of the same scenario.
+    pub fn answers(mut self, subject: &Subject, report: &ScenarioReport) -> Answers {
+        self.answers.0.extend(others(subject, &self.callers, report));
+        self.answers.sort();
+        let lines = &subject.scenario.lines;
+        Answers(self.answers.0.into_iter().map(|answer| answer.at_its_entry(lines)).collect())
+    }
 }
 
 /// What was measured answers these.
@@ -274,23 +290,35 @@ fn answers_of(subject: &Subject, measured: &Measured) -> Answers {
     ])
 }
 
+/// Each in labs of its own, side by side: a lab waits for the kernel most of the time.
 fn measure(subject: &Subject) -> Result<Measured> {
     let before = match subject.machine {
         Some(_) => vec![Before::ThisMachine],
         None => vec![Before::NoRules, Before::Tracking],
     };
-    let sessions = before.into_iter().map(|before| Ok((before, explained_sessions(subject, before)?)));
-    let sessions = sessions.collect::<Result<_>>()?;
     let tried = ports(subject);
-    let scan = scan(subject, &tried).perform(&Nobody)?;
-    let doors = doors(subject, &tried).perform(&Nobody)?;
-    let other = other_protocols::let_in(subject)?;
-    let callers = callers::measure(subject)?;
-    Ok(Measured { sessions, scan, doors, tried, other, callers })
+    thread::scope(|scope| {
+        let sessions = before
+            .into_iter()
+            .map(|before| side_by_side::begin(scope, move || Ok((before, explained_sessions(subject, before)?))));
+        let sessions: Vec<_> = sessions.collect::<Result<_>>()?;
+        let scan = side_by_side::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
+        let doors = side_by_side::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
+        let other = side_by_side::begin(scope, || other_protocols::let_in(subject))?;
+        let callers = callers::measure(subject)?;
+        Ok(Measured {
+            sessions: sessions.into_iter().map(side_by_side::end).collect::<Result<_>>()?,
+            scan: side_by_side::end(scan)?,
+            doors: side_by_side::end(doors)?,
+            tried: tried.clone(),
+            other: side_by_side::end(other)?,
+            callers,
+        })
+    })
 }
 
 /// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.
-fn others(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Option<Answer> {
+fn others(subject: &Subject, callers: &[Caller], report: &ScenarioReport) -> Option<Answer> {
     let with = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).collect::<Vec<&Check>>();
     let mismatched = with(Outcome::Mismatched);
     let mut facts = Vec::new();
@@ -304,7 +332,7 @@ fn others(subject: &Subject, measured: &Measured, report: &ScenarioReport) -> Op
         facts.push(Fact::new(Tone::Bad, text));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
-        facts.extend(callers::way_out(subject, &measured.callers));
+        facts.extend(callers::way_out(subject, callers));
     }
     facts.extend(unknown(&with(Outcome::NotRun)));
     let is_known = !facts.iter().any(|fact| fact.tone == Tone::Unknown);

@@ -11,9 +11,10 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Users whose numbers nobody else has; [`KILLED`] has no process but those of one test.
+/// Users whose numbers nobody else has; [`KILLED`] and [`STARVED`] have no processes but those of one test each.
 pub const USER: u32 = 64_738;
 pub const KILLED: u32 = 64_739;
+pub const STARVED: u32 = 64_740;
 
 /// `/dev/net/tun` of the user.
 #[derive(Debug, Clone, Copy)]
