@@ -37,3 +37,37 @@ fn the_answer_of_a_redirected_port_keeps_its_line() {
         assert_eq!(prefixes, ["in: ", "raw out: "], "{probe}");
     }
 }
+
+/// Found by `just soak`: a packet without ports that NAT made like another (`REDIRECT` of GRE) was taken for a full conntrack
+/// table, and one that NAT sent where nothing goes from its address was an error of the lab.
+#[test]
+fn what_nat_makes_impossible_is_the_rulesets_doing() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    for (v4, v6) in [
+        ("REDIRECT", "REDIRECT"),
+        ("DNAT --to-destination 203.0.113.66", "DNAT --to-destination 2001:db8:113::66"),
+        ("DNAT --to-destination 198.51.100.1", "DNAT --to-destination 2001:db8:9::1"),
+    ] {
+        for (name, target) in [("rules.v4", v4), ("rules.v6", v6)] {
+            let rules = format!(
+                "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+                 -A OUTPUT -j {target}\nCOMMIT\n"
+            );
+            std::fs::write(folder.path().join(name), rules).expect("the rules are written");
+        }
+        for flavour in ["nft", "legacy"] {
+            let scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+                .args(["scan", "-4", "-6", "--trace", "-p", "22", "--listen", "22", "--rules", "rules.v4"])
+                .args(["--rules6", "rules.v6", "--format", "json", "--iptables", flavour])
+                .current_dir(&folder)
+                .output()
+                .expect("scanlab runs");
+            assert!(scan.status.success(), "{v4} {flavour}: {}", String::from_utf8_lossy(&scan.stderr));
+            let report: Value = serde_json::from_slice(&scan.stdout).expect("the report is JSON");
+            let states: Vec<&Value> =
+                report["probes"].as_array().expect("probes").iter().map(|probe| &probe["state"]).collect();
+            assert_eq!(states, ["open", "open"], "{v4} {flavour}");
+        }
+    }
+}

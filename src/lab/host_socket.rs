@@ -34,14 +34,20 @@ impl HostSocket {
         Ok(HostSocket { v4: open(AddressFamily::Inet)?, v6 })
     }
 
-    /// Sends an IP packet. That a rule forbids it is the ruleset's business: its trace tells (`EPERM`).
+    /// Sends an IP packet. What the rules of OUTPUT make of it is the ruleset's business, and its trace tells: the kernel
+    /// refuses to send what they drop, and what they give an address to which there is no way from its own.
     pub fn send(&self, packet: &[u8], destination: IpAddr) -> Result<()> {
         let to = SockaddrStorage::from(SocketAddr::new(destination, 0));
         let socket = if destination.is_ipv4() { Some(&self.v4) } else { self.v6.as_ref() };
         let Some(socket) = socket else { return Ok(()) };
         match sendto(socket.as_raw_fd(), packet, &to, MsgFlags::MSG_DONTWAIT) {
-            Ok(_) | Err(Errno::EPERM) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) if BY_RULES.contains(&error) => Ok(()),
             Err(error) => Err(error).doing(format!("let the host send a packet to {destination}")),
         }
     }
 }
+
+/// Of a packet that was dropped (`nf_hook_slow`), and of one that NAT gave another destination: `nf_nat_ipv4_local_fn` and
+/// `nf_nat_ipv6_local_fn` hand on what `ip_route_me_harder` and `ip6_route_me_harder` say.
+const BY_RULES: [Errno; 5] = [Errno::EPERM, Errno::EINVAL, Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES];
