@@ -71,3 +71,32 @@ fn what_nat_makes_impossible_is_the_rulesets_doing() {
         }
     }
 }
+
+/// Found by drawing rules: what the host answers to a source that INPUT rewrote, and what a copy of the probe (TEE) passes.
+#[test]
+fn the_answer_to_a_rewritten_source_and_beside_a_copy_keeps_its_line_and_its_path() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -j LOG --log-prefix \"out: \"\nCOMMIT\n";
+    for rules in [
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n-A INPUT -j SNAT --to-source 203.0.113.99\nCOMMIT\n",
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -p tcp -m tcp --dport 22 -j TEE --gateway 203.0.113.66\nCOMMIT\n",
+    ] {
+        std::fs::write(folder.path().join("rules.v4"), format!("{log}{rules}")).expect("the rules are written");
+        for flavour in ["nft", "legacy"] {
+            let scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+                .args(["scan", "--trace", "--scan", "syn,connect", "-p", "22", "--listen", "22", "--rules", "rules.v4"])
+                .args(["--format", "json", "--iptables", flavour])
+                .current_dir(&folder)
+                .output()
+                .expect("scanlab runs");
+            assert!(scan.status.success(), "{rules} {flavour}: {}", String::from_utf8_lossy(&scan.stderr));
+            let report: Value = serde_json::from_slice(&scan.stdout).expect("the report is JSON");
+            for probe in report["probes"].as_array().expect("probes") {
+                let lines = probe["log"].as_array().expect("a log").len();
+                assert!(probe["state"] == "open" && lines >= 1, "{rules} {flavour}: {probe}");
+                assert!(probe["answer_path"].as_array().is_some_and(|path| !path.is_empty()), "{flavour}: {probe}");
+            }
+        }
+    }
+}

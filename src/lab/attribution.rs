@@ -7,6 +7,7 @@ use pnet_packet::tcp::TcpFlags;
 
 use super::PROBER_MAC;
 use super::seen::{Seen, SeenPorts};
+use crate::frame::Direction;
 use crate::log_line::{LogLine, Network, Transport};
 use crate::net::Mac;
 use crate::probe::Probe;
@@ -55,8 +56,8 @@ pub struct Batch<'a> {
     /// The place of each.
     pub by_flow: &'a HashMap<Flow, usize>,
     /// With [`Ports::MayBeRewritten`] a probe owns what shows its prober's address and source port, whatever the other
-    /// port, and all that the host says to that address, if no other probe has the same. Source ports are rewritten behind
-    /// all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another.
+    /// port, and all that the host says to that address or from the one that was probed, if no other probe has the same.
+    /// Sources are rewritten behind all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another prober.
     pub ports: Ports,
 }
 
@@ -66,18 +67,20 @@ impl Batch<'_> {
         let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;
         let seen = Seen::from_line(network)?;
-        let cause = self.cause_of_packet(&seen).or_else(|| self.by_icmp_error(network))?;
+        let direction = if line.in_interface.is_some() { Direction::In } else { Direction::Out };
+        let cause = self.cause_of_packet(&seen, direction).or_else(|| self.by_icmp_error(network))?;
         Some((line, cause))
     }
 
-    /// Ties a segment, a datagram or an echo message to a probe.
-    pub fn cause_of_packet(&self, seen: &Seen) -> Option<Cause> {
+    /// Ties a segment, a datagram or an echo message to a probe. What shows the prober and leaves the host is a copy that a
+    /// rule sends (TEE).
+    pub fn cause_of_packet(&self, seen: &Seen, direction: Direction) -> Option<Cause> {
         let ports = seen.ports.as_ref()?;
         let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender), sender)?));
         let (sender, index) = sent_by(Sender::Prober).or_else(|| sent_by(Sender::Host))?;
         let probe = &self.probes[index];
         let own = match sender {
-            Sender::Prober => is_probe(probe, seen, ports),
+            Sender::Prober => direction == Direction::In && is_probe(probe, seen, ports),
             Sender::Host => is_answer(probe, ports),
         };
         Some(if own { Cause::Probe(index) } else { Cause::Followup(index) })
@@ -100,8 +103,12 @@ impl Batch<'_> {
     /// Where the packet itself went, when there is only one probe it can be.
     fn find(&self, flow: Flow, sender: Sender) -> Option<usize> {
         let is_of = |probe: &Probe| {
-            let is_port = sender == Sender::Host || probe.flow.prober_port == flow.prober_port;
-            (probe.flow.prober, probe.flow.protocol) == (flow.prober, flow.protocol) && is_port
+            let (known, seen) = (probe.flow, flow);
+            let is_own = match sender {
+                Sender::Prober => (known.prober, known.prober_port) == (seen.prober, seen.prober_port),
+                Sender::Host => known.prober == seen.prober || known.host == seen.host,
+            };
+            known.protocol == seen.protocol && is_own
         };
         let rewritten = || {
             let mut candidates = (0..).zip(self.probes).filter(|(_, probe)| is_of(probe)).map(|(index, _)| index);

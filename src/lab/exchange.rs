@@ -213,7 +213,7 @@ impl<'a> Ledger<'a> {
     /// The first packet that is the probe, and the first that answers it; the rest followed.
     fn book_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
         let causes: Vec<Option<Cause>> =
-            packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen)).collect();
+            packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen, packet.direction)).collect();
         for (packet, cause) in packets.iter().zip(&causes) {
             let of_error = || causes.get(packet.during.filter(|_| packet.seen.is_icmp_error)?).copied().flatten();
             let Some(cause) = cause.or_else(of_error) else { continue };

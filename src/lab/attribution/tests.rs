@@ -145,6 +145,11 @@ fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
         assert_eq!(cause_of(line, &[lone], Ports::AsSent), None);
         assert_eq!(cause_of(line, &[lone, other], Ports::MayBeRewritten), None);
     }
+    let to_another_address = remapped.replace("DST=203.0.113.66", "DST=203.0.113.99");
+    assert_ne!(to_another_address, remapped);
+    assert_eq!(cause_of(&to_another_address, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
+    let of_another_host = to_another_address.replace("SRC=203.0.113.10", "SRC=203.0.113.11");
+    assert_eq!(cause_of(&of_another_host, &[lone], Ports::MayBeRewritten), None);
     let from_another_port = redirected.replace("SPT=40000", "SPT=40001");
     assert_ne!(from_another_port, redirected);
     assert_eq!(cause_of(&from_another_port, &[lone], Ports::MayBeRewritten), None);
