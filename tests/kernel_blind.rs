@@ -4,7 +4,9 @@
 mod binary;
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -85,4 +87,45 @@ fn a_kernel_that_is_told_to_log_nothing_is_an_error_and_no_mismatch() {
             status => panic!("status {status:?}: {}\n{:?}", ended.stderr, ended.not_matched()),
         }
     }
+}
+
+const REJECTS: &str = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 23 -j REJECT\nCOMMIT\n";
+
+/// Found by `just soak`: ICMPv6 errors of somebody else left no room for those of the lab, and ports that reject, and closed
+/// ports of UDP, were said to be silent.
+#[test]
+fn errors_that_the_host_cannot_send_are_no_silence() {
+    let _machine = have_the_machine_alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("rules.v6"), REJECTS).expect("write the rules");
+    let fills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/full_icmp_socket.py");
+    let mut command = Command::new("unshare");
+    command.args(["--net", "python3"]).arg(fills).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut filler = command.spawn().expect("this needs root and python3 (hint: see .ci/setup)");
+    let mut processor = String::new();
+    let mut said = BufReader::new(filler.stdout.take().expect("a pipe"));
+    said.read_line(&mut processor).expect("the filler says when it is done");
+    let scan = |technique: &str| {
+        let mut scan = Command::new("taskset");
+        scan.args([
+            "--cpu-list",
+            processor.trim(),
+            env!("CARGO_BIN_EXE_scanlab"),
+            "scan",
+            "-6",
+            "--rules6",
+            "rules.v6",
+        ]);
+        scan.args(["--scan", technique, "-p", "23"]).current_dir(&folder);
+        binary::ended(scan.output().expect("taskset"))
+    };
+    let while_full = ["syn", "udp"].map(scan);
+    drop(filler.stdin.take());
+    assert!(filler.wait().expect("the filler ends").success());
+    for ended in while_full {
+        assert_eq!(ended.status, Some(3), "{}{}", ended.stdout, ended.stderr);
+        assert!(ended.stderr.contains("1 of the host's errors could not be sent"), "{}", ended.stderr);
+    }
+    let [syn, udp] = ["syn", "udp"].map(scan);
+    assert!(syn.stdout.contains("port-unreach") && udp.stdout.contains("closed"), "{}{}", syn.stdout, udp.stdout);
 }

@@ -7,8 +7,8 @@
 //! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
 //! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
-//! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up. `sweep` sends everything that a
-//! ruleset tells apart, with limits set aside by `wide_limits`. `sessions` are worked over while rules are
+//! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up, `icmp_watch` notices errors that
+//! the host could not send. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `sessions` are worked over while rules are
 //! loaded. `relay` puts a real `tool` on the other end of the link, in a
 //! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
@@ -25,6 +25,7 @@ mod flows;
 mod forged_trace;
 mod fresh_limits;
 mod host_socket;
+mod icmp_watch;
 mod interface;
 mod iptables;
 mod kernel_log;
@@ -100,6 +101,7 @@ use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
 use self::flows::{Flows, Together};
 use self::fresh_limits::{Spending, Spent};
+use self::icmp_watch::IcmpWatch;
 use self::interface::Interface;
 use self::link::{Gate, Link};
 use self::log_source::LogSource;
@@ -174,6 +176,7 @@ pub struct Lab<'a> {
     batch: usize,
     ports: Ports,
     conntrack: ConntrackWatch,
+    icmp: IcmpWatch,
     flows: Flows,
     decoys: Decoys,
     /// Who the host takes for neighbours.
@@ -208,6 +211,7 @@ impl<'a> Lab<'a> {
             lab.prove(&mut canaries)?;
             lab.link.assert_no_overrun()?;
             lab.conntrack.assert_no_loss()?;
+            lab.icmp.assert_no_loss()?;
             Ok((found, lab.link.tape.take_rest()))
         });
         let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
@@ -280,6 +284,7 @@ impl<'a> Lab<'a> {
             batch,
             ports,
             conntrack: ConntrackWatch::new(),
+            icmp: IcmpWatch::new(),
             flows: Flows::default(),
             decoys: Decoys::default(),
             neighbours: families.iter().map(|family| blueprint.addresses.prober(*family)).collect(),
@@ -340,8 +345,9 @@ impl<'a> Lab<'a> {
         let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
         let observed = exchange.observe(&crowd.probes);
         if observed.is_err() {
-            // A full table makes probes vanish: that is the better explanation.
+            // A full table makes probes vanish, a full socket answers: that is the better explanation.
             self.conntrack.assert_no_loss()?;
+            self.icmp.assert_no_loss()?;
         }
         Ok(crowd.sort(observed?))
     }

@@ -18,7 +18,7 @@ pub type Weather = BTreeMap<String, String>;
 
 /// What is pinned before the interface comes up. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
 /// documentation.
-const PINNED: [(&str, &str); 16] = [
+const PINNED: [(&str, &str); 17] = [
     // A spoofed or unroutable source is the ruleset's business here.
     ("net.ipv4.conf.all.rp_filter", "0"),
     ("net.ipv4.conf.default.rp_filter", "0"),
@@ -28,6 +28,9 @@ const PINNED: [(&str, &str); 16] = [
     ("net.ipv4.icmp_msgs_per_sec", "1000000000"),
     ("net.ipv4.icmp_msgs_burst", "1000000000"),
     ("net.ipv6.icmp.ratelimit", "0"),
+    // Which types are limited: one that never is (`icmpv6_mask_allow`), so none. Older kernels have the limit of all messages
+    // for the whole machine, and errors of IPv6 would count for it.
+    ("net.ipv6.icmp.ratemask", "128"),
     // `ipv6.disable_ipv6=1` on the kernel's command line keeps addresses of IPv6 from every interface of every namespace
     // (`addrconf_init_net` in net/ipv6/addrconf.c).
     ("net.ipv6.conf.all.disable_ipv6", "0"),
