@@ -186,6 +186,26 @@ fn of_every_table() {
     assert_eq!(states(&scans), words(&["INVALID", "NEW", "UNTRACKED"]));
 }
 
+const QUEUES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+    -A INPUT -p tcp -m tcp --dport 22 -j NFQUEUE --queue-num 0 --queue-bypass\n\
+    -A INPUT -p tcp -m tcp --dport 23 -j NFQUEUE --queue-num 0\n\
+    -A OUTPUT -p tcp -m tcp --sport 8080 -j NFQUEUE --queue-num 0 --queue-bypass\nCOMMIT\n";
+
+/// Found by drawing rules: what a queue lets pass was taken for kept, and its answer for one that was never sent.
+#[test]
+fn of_queues_that_nobody_reads() {
+    let _machine = share_the_machine();
+    let scans = assert_same_scans(QUEUES, QUEUES);
+    let syn = |probe: &&Value| probe["scan"] == "syn";
+    for scan in &scans {
+        let states = scan["probes"].as_array().expect("probes").iter().filter(syn);
+        let states = states.map(|probe| (probe["port"].clone(), probe["state"].clone()));
+        let state = |port: u16| states.clone().find(|(of, _)| *of == port).map(|(_, state)| state);
+        let [bypassed, kept, answered] = [22, 23, 8080].map(state);
+        assert_eq!([bypassed, kept, answered], [Some("open".into()), Some("filtered".into()), Some("open".into())]);
+    }
+}
+
 const SCENARIO: &str = "title = \"t\"\n[host]\nlisten = [22]\n[ruleset]\nv4 = \"rules.v4\"\nv6 = \"rules.v6\"\n\
     [[expect]]\nscan = \"syn\"\nports = [22, 80]\nlog = \"\"\n\
     [[expect]]\nscan = \"xmas\"\nports = 80\nlog = \"xmas: \"\n";

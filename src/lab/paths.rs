@@ -156,10 +156,16 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
     match last.map(|step| &step.verdict) {
         Some(StepVerdict::Drop) => Fate::Dropped,
         Some(StepVerdict::Reject) => Fate::Rejected,
-        Some(StepVerdict::Stolen) => Fate::Stolen,
+        Some(StepVerdict::Stolen) if !packet.let_in && !last.is_some_and(passes_unread) => Fate::Stolen,
         _ if packet.let_in || packet.direction == Direction::Out => Fate::Accepted,
         _ => Fate::Vanished,
     }
+}
+
+/// `-j NFQUEUE --queue-bypass`: in a lab nobody reads the queue, and the packet goes on behind the rule's table
+/// (iptables-extensions(8)).
+fn passes_unread(step: &Step) -> bool {
+    step.text.split(' ').any(|word| word == "--queue-bypass")
 }
 
 /// The packets of one reading.
