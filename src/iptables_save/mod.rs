@@ -42,6 +42,7 @@ pub use nflog::{Copy as NflogCopy, Groups};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
 pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;
+pub use words::{Word, has_odd_counters, without_counters, words};
 
 /// A ruleset of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]

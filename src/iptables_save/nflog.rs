@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::line::Line;
-use super::parse::without_counters;
+use super::words::without_counters;
 use super::{LOG_PREFIX, Rule, Target};
 use crate::error::Source;
 use crate::log_line::LogFlags;
@@ -114,14 +114,14 @@ fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> 
         "" => format!("-j NFLOG --nflog-group {group}"),
         prefix => format!("-j NFLOG --nflog-group {group} --nflog-prefix {}", quoted(prefix)),
     };
-    let (before, behind) = line.split_at(line.trim_end().len());
+    let (before, behind) = line.split_at(line.trim_end_matches([' ', '\t', '\n']).len());
     let before = &before[..before.len() - rule.text.len()];
     Some((format!("{before}{}{behind}", rule.with_target(&target)), group))
 }
 
 /// The rule that a line speaks of, whatever it does with it; none for what is no command, or is for the other family.
 fn rule(family: Family, line: &str) -> Option<Rule> {
-    let line = line.trim_end();
+    let line = line.trim_end_matches([' ', '\t', '\n']);
     let is_command = !line.is_empty() && !line.starts_with(['#', '*', ':']) && line != "COMMIT";
     let text = without_counters(line).trim_start_matches([' ', '\t']);
     let read = Some(Line::read(family, text)).filter(|read| is_command && !read.elsewhere)?;

@@ -2,6 +2,7 @@
 
 use super::command::OpenTable;
 use super::line::Line;
+use super::words::without_counters;
 use super::{Clause, Listing, Match, Policy, Prefix, Rule};
 use crate::error::Source;
 use crate::net::Family;
@@ -15,7 +16,7 @@ impl Listing {
         let mut reader = Reader { family, tables: Vec::new(), in_table: false, spare: MOST_FROM_LISTS };
         let mut start = 0;
         for (number, line) in source.text.split_inclusive('\n').enumerate() {
-            reader.line(number + 1, start, line.trim_end());
+            reader.line(number + 1, start, line.trim_end_matches([' ', '\t', '\n']));
             start += line.len();
         }
         Listing { family, source: source.clone(), tables: reader.tables.into_iter().map(Into::into).collect() }
@@ -38,8 +39,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads line `number`, which begins at byte `start` of the text. White space behind it has been taken off: to
-    /// iptables a carriage return is part of the last word, and it refuses the line.
+    /// Reads line `number`, which begins at byte `start` of the text, and has no blanks at its end. A carriage return is
+    /// part of the last word, as it is to iptables.
     fn line(&mut self, number: usize, start: usize, line: &str) {
         match line.as_bytes().first() {
             None | Some(b'#') => {}
@@ -51,7 +52,7 @@ impl Reader {
     }
 
     fn start_table(&mut self, line: usize, text: &str) {
-        let name = text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+        let name = blank_separated(text).next().unwrap_or_default().to_owned();
         self.tables.retain(|table| table.name != name);
         self.tables.push(OpenTable::new(name, line));
         self.in_table = true;
@@ -62,7 +63,7 @@ impl Reader {
     }
 
     fn declare_chain(&mut self, line: usize, text: &str) {
-        let mut words = text.split_ascii_whitespace();
+        let mut words = blank_separated(text);
         let (Some(name), Some(table)) = (words.next(), self.table()) else { return };
         table.declare(name, line, words.next().and_then(Policy::parse));
     }
@@ -111,10 +112,7 @@ impl Reader {
     }
 }
 
-/// The rest of a line that begins with `[packets:bytes]`, in the first column.
-pub(super) fn without_counters(line: &str) -> &str {
-    match line.strip_prefix('[').and_then(|counters| counters.split_once(']')) {
-        Some((_, rest)) => rest,
-        None => line,
-    }
+/// The words of a line that names a table or a chain, where a quote means nothing: strtok(3) with blanks and tabs.
+fn blank_separated(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', '\t']).filter(|word| !word.is_empty())
 }

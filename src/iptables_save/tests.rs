@@ -270,13 +270,21 @@ fn a_table_that_comes_again_starts_anew() {
 
 #[test]
 fn odd_white_space_does_no_harm() {
-    let text = "*filter \r\n:INPUT DROP [0:0]\r\n\t\r\n [1:2] -A\r\n[0:0]\t-A INPUT\t-p tcp  -j\tDROP \t\r\nCOMMIT\r\n";
+    let text = "*filter \n:INPUT DROP [0:0]\n\t\n [1:2] -A\n[0:0]\t-A INPUT\t-p tcp  -j\tDROP \t\nCOMMIT\n";
     let listing = listing(text);
     let (_, chain, _, rule) = listing.rules().next().unwrap();
     assert_eq!((chain.policy, rule.line, &*rule.text), (Some(Policy::Drop), 5, "-A INPUT\t-p tcp  -j\tDROP"));
     assert_eq!(&listing.source.text[rule.span.clone()], rule.text);
     // iptables 1.8.9 takes ` # x` for a rule, and refuses it.
     assert_eq!(order(" # -A INPUT -j DROP\n#-A INPUT -j DROP"), "2:DROP");
+}
+
+#[test]
+fn a_carriage_return_is_part_of_a_word() {
+    // iptables 1.8.9 logs with the prefix `x\r`.
+    let listing = listing("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j LOG --log-prefix x\r\nCOMMIT\n");
+    let (_, _, _, rule) = listing.rules().next().unwrap();
+    assert_eq!(rule.log_prefix().as_deref(), Some("x\r"));
 }
 
 #[test]

@@ -1,24 +1,27 @@
-//! A line, split into words exactly as iptables-restore does it (`add_param_to_argv` in iptables/xshared.c).
+//! A line, split into words exactly as iptables-restore does it (`tokenize_rule_counters` and `add_param_to_argv` in
+//! iptables/xshared.c). The only such reader of the program: what is refused and what is reported are the same words.
 
 use std::ops::Range;
 
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub struct Word {
     /// What iptables reads: without quotes and escapes.
     pub text: String,
-    /// Where it stands in the line, quotes included (bytes).
+    /// Its place in the line, quotes included (bytes).
     pub span: Range<usize>,
+    /// A quote in it is never closed: iptables adds the newline to the word.
+    pub is_open: bool,
 }
 
-/// The words of `line`.
+/// The words of `line`, which has neither counters nor a newline, see [`without_counters`].
 ///
 /// 1. Blanks and tabs part words; nothing else does.
 /// 2. A `"` opens a quoted text, anywhere in a word; the `"` that closes it ends the word, too. iptables 1.8.9 reads
 ///    `ab"cd e"f` as `abcd e` and `f`.
 /// 3. A backslash takes the next character literally, but in a quoted text only.
 /// 4. `""` is a word. A quote that is never closed ends with its line.
-pub(super) fn words(line: &str) -> Vec<Word> {
+pub fn words(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut at = 0;
     while let Some(word) = word(line, at) {
@@ -28,6 +31,25 @@ pub(super) fn words(line: &str) -> Vec<Word> {
     words
 }
 
+/// The rest of a line that begins with `[packets:bytes]`, in the first column; the whole line if it does not. No blank need
+/// follow the `]`.
+pub fn without_counters(line: &str) -> &str {
+    counters(line).map_or(line, |(_, rest)| rest)
+}
+
+/// Whether `line` begins as counters do, and is not of their form. iptables looks for the `:` and the `]` with strtok(3),
+/// which cuts the rule itself where they stand behind the first `]`: `[0]-A INPUT --comment a:b] -j DROP`.
+pub fn has_odd_counters(line: &str) -> bool {
+    line.starts_with('[') && counters(line).is_none()
+}
+
+fn counters(line: &str) -> Option<(&str, &str)> {
+    let (counters, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let (packets, bytes) = counters.split_once(':')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number(packets) && is_number(bytes)).then_some((counters, rest))
+}
+
 /// The first word from byte `from` on.
 fn word(line: &str, from: usize) -> Option<Word> {
     let start = from + line[from..].find(|c| !is_blank(c))?;
@@ -35,15 +57,15 @@ fn word(line: &str, from: usize) -> Option<Word> {
     let mut characters = line[start..].char_indices().map(|(at, c)| (start + at, c));
     while let Some((at, c)) = characters.next() {
         match c {
-            c if is_blank(c) => return Some(Word { text, span: start..at }),
+            c if is_blank(c) => return Some(Word { text, span: start..at, is_open: false }),
             '"' => {
-                let end = quoted(&mut characters, &mut text).unwrap_or(line.len());
-                return Some(Word { text, span: start..end });
+                let end = quoted(&mut characters, &mut text);
+                return Some(Word { text, span: start..end.unwrap_or(line.len()), is_open: end.is_none() });
             }
             c => text.push(c),
         }
     }
-    Some(Word { text, span: start..line.len() })
+    Some(Word { text, span: start..line.len(), is_open: false })
 }
 
 /// Reads on behind a `"`; where the quoted text ends, if it does.
@@ -65,7 +87,7 @@ fn is_blank(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::*;
 
     fn texts(line: &str) -> Vec<String> {
         words(line).into_iter().map(|word| word.text).collect()
@@ -81,6 +103,25 @@ mod tests {
         assert_eq!(texts(r#"-p "" x"#), ["-p", "", "x"]);
         assert_eq!(texts(r#""never closed \"#), ["never closed "]);
         assert_eq!(texts("\u{a0}x \u{201c}two words\u{201d}"), ["\u{a0}x", "\u{201c}two", "words\u{201d}"]);
+    }
+
+    #[test]
+    fn counters_end_at_their_bracket() {
+        for (line, rest) in [("[0:0]-A INPUT", "-A INPUT"), ("[12:345] -A x", " -A x"), ("-A [0:0]", "-A [0:0]")] {
+            assert_eq!(without_counters(line), rest);
+            assert!(!has_odd_counters(line), "{line}");
+        }
+        for line in ["[0]-A INPUT --comment a:b] -j DROP", "[:]-A x", "[1:2", "[1:]-A x", "[1:2:3]-A x", "[ 1:2] -A x"]
+        {
+            assert!(has_odd_counters(line), "{line}");
+            assert_eq!(without_counters(line), line);
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_seen() {
+        let open: Vec<bool> = words(r#"a"b" "c\" "d" e"#).iter().map(|word| word.is_open).collect();
+        assert_eq!(open, [false, false, true]);
     }
 
     #[test]

@@ -3,74 +3,81 @@
 use std::ops::Range;
 
 use crate::error::{InputError, Source};
+use crate::iptables_save::{has_odd_counters, without_counters, words};
 
-/// Refuses what makes iptables run a program, or read other lines than the ones that stand here:
+/// Refuses what makes iptables run a program, or what two readers could read differently:
 ///
 /// 1. A NUL byte: the line ends there for iptables.
-/// 2. A line that does not fit in its buffer: what is left is a line of its own, even after a `#`.
-/// 3. `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), however it is abbreviated or bundled: it
-///    would run a command of the ruleset's choice, on this machine, as root. A text that looks like it is refused too:
+/// 2. A line that does not fit in its buffer: the rest becomes a line of its own, even after a `#`.
+/// 3. Counters of another form than `[packets:bytes]`: iptables may cut the rule after them.
+/// 4. A quote that is never closed: the newline becomes part of the word.
+/// 5. `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), however it is abbreviated or bundled: it
+///    would run a command of the ruleset's choice, on this machine, as root. A word that looks like it is refused too:
 ///    whether a word is the argument of another option is known to iptables only.
 pub fn refuse(ruleset: &Source) -> Result<(), InputError> {
     let mut start = 0;
     for line in ruleset.text.split_inclusive('\n') {
-        let at = |span: Range<usize>| start + span.start..start + span.end;
-        if let Some(nul) = line.find('\0') {
-            let hint = "a ruleset is text, as iptables-save prints it";
-            return Err(ruleset.error(at(nul..nul + 1), "there is a NUL byte in this ruleset", hint));
-        }
-        if line.len() > LONGEST_LINE {
-            let problem = format!("this line is {} bytes long, and iptables-restore cuts it", line.len());
-            let hint = format!("it reads at most {LONGEST_LINE} bytes as one line");
-            return Err(ruleset.error(at(0..1), problem, hint));
-        }
-        // Everything else is a rule to iptables, whatever it begins with; a `#` begins a comment in the first column.
-        let culprit = words(line).filter(|_| !line.starts_with('#')).find(|span| runs_a_program(&line[span.clone()]));
-        if let Some(span) = culprit {
-            let problem = "this option makes iptables run a program: it is refused";
-            return Err(ruleset.error(at(span), problem, "take --modprobe (-M) out; a ruleset never needs it"));
+        if let Some(Refused { span, problem, hint }) = refused(line) {
+            return Err(ruleset.error(start + span.start..start + span.end, problem, hint));
         }
         start += line.len();
     }
     Ok(())
 }
 
+/// Why a line is refused, and where in the line.
+struct Refused {
+    span: Range<usize>,
+    problem: String,
+    hint: String,
+}
+
+fn refused(line: &str) -> Option<Refused> {
+    let refused = |span, problem: &str, hint: &str| Refused { span, problem: problem.into(), hint: hint.into() };
+    if let Some(nul) = line.find('\0') {
+        let hint = "a ruleset is text, as iptables-save prints it";
+        return Some(refused(nul..nul + 1, "there is a NUL byte in this ruleset", hint));
+    }
+    if line.len() > LONGEST_LINE {
+        let problem = format!("this line is {} bytes long, and iptables-restore cuts it", line.len());
+        return Some(refused(0..1, &problem, &format!("it reads at most {LONGEST_LINE} bytes as one line")));
+    }
+    // Everything else is a rule to iptables, whatever it begins with; a `#` begins a comment in the first column.
+    if line.starts_with('#') {
+        return None;
+    }
+    if has_odd_counters(line) {
+        let hint = "write [packets:bytes], two numbers, as iptables-save prints them";
+        return Some(refused(0..1, "iptables-restore misreads these counters", hint));
+    }
+    let rule = without_counters(line.strip_suffix('\n').unwrap_or(line));
+    let offset = line.strip_suffix('\n').unwrap_or(line).len() - rule.len();
+    words(rule).into_iter().find_map(|word| {
+        let span = offset + word.span.start..offset + word.span.end;
+        if runs_a_program(&word.text) {
+            let problem = "this option makes iptables run a program: it is refused";
+            return Some(refused(span, problem, "take --modprobe (-M) out; a ruleset never needs it"));
+        }
+        let hint = "close it with a second \"; within quotes, write \\\" for a quote";
+        word.is_open.then(|| refused(span, "this quote is never closed", hint))
+    })
+}
+
 /// `char buffer[10240]` of iptables/iptables-restore.c and xtables-restore.c, less the NUL that fgets(3) adds.
 const LONGEST_LINE: usize = 10239;
 
-/// Long options may be cut short (`--mod`), short ones may be bundled (`-vM`), and quotes may stand anywhere.
+/// Long options may be cut short (`--mod`), short ones may be bundled (`-vM`).
 fn runs_a_program(word: &str) -> bool {
-    let word: String = word.chars().filter(|c| !matches!(c, '"' | '\'' | '\\')).collect();
     match word.strip_prefix("--") {
         Some(long) => {
             let name = long.split('=').next().unwrap_or_default();
+            // One letter is also the beginning of `--match`, and refused by getopt_long(3).
             name.len() >= 2 && "modprobe".starts_with(name)
         }
         None => word
             .strip_prefix('-')
-            .is_some_and(|short| short.bytes().take_while(u8::is_ascii_alphabetic).any(|byte| byte == b'M')),
+            .is_some_and(|short| short.bytes().take_while(u8::is_ascii_alphanumeric).any(|byte| byte == b'M')),
     }
-}
-
-/// The words of a line: a quoted text is one word (as iptables-restore splits it), and never an option by itself.
-fn words(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        at += line[at..].len() - line[at..].trim_start().len();
-        let start = at;
-        let mut quoted = false;
-        let mut escaped = false;
-        for (offset, c) in line[start..].char_indices() {
-            if c.is_whitespace() && !quoted {
-                break;
-            }
-            quoted ^= c == '"' && !escaped;
-            // Outside of quotes a backslash means nothing.
-            escaped = c == '\\' && quoted && !escaped;
-            at = start + offset + c.len_utf8();
-        }
-        (at > start).then_some(start..at)
-    })
 }
 
 #[cfg(test)]
@@ -91,11 +98,34 @@ mod tests {
             "--modprobe /tmp/x",
             "--mod=/tmp/x",
             "\"--modprobe=/tmp/x\"",
-            "--mo\"\"dprobe=/tmp/x",
+            "--modp=/tmp/x",
         ] {
             assert!(refused(&format!("-A INPUT {option} -j ACCEPT")), "{option}");
             assert!(refused(&format!("[0:0] -A INPUT {option} -j ACCEPT")), "{option}");
         }
+    }
+
+    #[test]
+    fn a_word_ends_at_a_closing_quote_and_after_counters() {
+        for line in [
+            "[0:0]--modprobe=/x -A INPUT -j ACCEPT",
+            "[0:0]-M/x -A INPUT -j ACCEPT",
+            "-A INPUT -i \"eth0\"--modprobe=/x -j ACCEPT",
+            "-A INPUT -i \"eth0\"\"--modp\" /x -j ACCEPT",
+            "-A INPUT -i eth\"0\"-M /x -j ACCEPT",
+            "-A INPUT -4M/x -j ACCEPT",
+        ] {
+            assert!(refused(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_can_be_read_in_two_ways_is_refused() {
+        for line in ["[0]-A INPUT -m comment --comment a:b] -j DROP", "[ -A INPUT", "-A INPUT -i \"eth0 -j DROP"] {
+            assert!(refused(line), "{line}");
+        }
+        assert!(!refused("[1:2] -A INPUT -i \"eth0\" -j DROP"));
+        assert!(!refused("# \"open"));
     }
 
     #[test]
