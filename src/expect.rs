@@ -188,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::net::{Addresses, InterfaceName, Network};
+    use crate::net::Network;
     use crate::port::PortSet;
     use crate::scan::FilterVerdict;
     use crate::sensor::{Deny, Order, SshFrom, TimeUnit};
@@ -218,13 +218,7 @@ mod tests {
     }
 
     fn host(listen: &[u16]) -> Host {
-        Host {
-            mac: None,
-            vendor: None,
-            listen: listen.iter().copied().map(Port).collect(),
-            interface: InterfaceName::default(),
-            addresses: Addresses::default(),
-        }
+        Host { listen: listen.iter().copied().map(Port).collect(), ..Host::default() }
     }
 
     fn at(sensor: &Sensor, host: &Host, technique: Technique, port: u16) -> (PortState, Option<String>) {

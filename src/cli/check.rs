@@ -195,7 +195,7 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
         false => None,
     };
     let link = options.link.as_deref().map(Source::read).transpose()?;
-    let link = link.as_ref().map(LinkFile::parse).transpose()?;
+    let link = link.as_ref().map(LinkFile::parse).transpose()?.or_else(|| host.link.clone());
     if let Some(machine) = &machine {
         host.interface = machine.interface.clone();
         host.addresses = addresses_of(machine);
@@ -203,7 +203,7 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
         machine.warnings.iter().for_each(|warning| super::say(&format!("warning: {warning}")));
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
-    if link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
+    if options.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
         lines.forget(Entry::Mac);
     }
     let admins = admins(options, &sensor.ssh_from, &host.addresses)?;

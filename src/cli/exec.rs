@@ -233,13 +233,7 @@ fn scenario(options: &Options) -> Result<Scenario> {
             (source, Some(sensor), host, lines)
         }
         None => {
-            let host = crate::sensor::Host {
-                mac: None,
-                vendor: None,
-                listen: Vec::new(),
-                interface: InterfaceName::default(),
-                addresses: Addresses::default(),
-            };
+            let host = crate::sensor::Host::default();
             (Source { name: PathBuf::new(), text: "".into() }, None, host, Lines::default())
         }
     };

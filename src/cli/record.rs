@@ -13,7 +13,7 @@ use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, LinkMode, Watch};
 use crate::mutate::Progress;
-use crate::net::{Addresses, Family, InterfaceName, Protocol};
+use crate::net::{Family, InterfaceName, Protocol};
 use crate::port::Port;
 use crate::port_selection::PortSelection;
 use crate::record::{self, Depth, NamedRuleset, Recording};
@@ -158,15 +158,8 @@ fn relative(folder: &Path, path: &Path) -> PathBuf {
 }
 
 fn host(options: &Options) -> Result<Host> {
-    let bare = Host {
-        mac: None,
-        vendor: None,
-        listen: Vec::new(),
-        interface: InterfaceName::default(),
-        addresses: Addresses::default(),
-    };
     let of_sensor = options.sensor.as_deref().map(SensorFile::load).transpose()?;
-    let mut host = of_sensor.map_or(bare, |sensor| sensor.host);
+    let mut host = of_sensor.map(|sensor| sensor.host).unwrap_or_default();
     if let Some(listen) = &options.listen {
         host.listen = listening(listen)?;
     }

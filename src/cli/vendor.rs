@@ -32,15 +32,18 @@ fn parse_mac(text: &str) -> Result<Mac> {
 fn line(db: &VendorDb, mac: Mac) -> String {
     let vendor = db.lookup(mac);
     let nmap = vendor.nmap.as_deref().unwrap_or("(Unknown)");
-    let ieee = if db.tells_ieee() { format!("  IEEE: {}", ieee(&vendor)) } else { String::new() };
+    let ieee = if db.tells_ieee() { format!("  IEEE: {}", ieee(db, mac, &vendor)) } else { String::new() };
     let notes: String = vendor.notes.iter().map(|note| format!("  [{note}]")).collect();
     format!("{mac}  nmap: {nmap}{ieee}{notes}")
 }
 
-fn ieee(vendor: &Vendor) -> String {
+fn ieee(db: &VendorDb, mac: Mac, vendor: &Vendor) -> String {
     match (&vendor.ieee, vendor.registry, vendor.prefix) {
         (Some(name), Some(registry), Some(prefix)) => format!("{name} ({registry} {prefix})"),
         (Some(name), ..) => name.clone(),
+        (None, ..) if db.lacks_company_id(mac) => {
+            "(not in MA-L, MA-M or MA-S; CID not checked: pass the IEEE's cid.txt with --oui-file)".to_owned()
+        }
         (None, ..) => "(not registered)".to_owned(),
     }
 }
@@ -71,6 +74,7 @@ mod tests {
             "52:54:00:00:00:01",
             "02:77:00:00:00:01",
             "01:00:5e:00:00:fb",
+            "0a:77:00:00:00:01",
         ];
         insta::assert_snapshot!(run(&macs, None).unwrap(), @"
         b8:27:eb:12:34:56  nmap: Raspberry Pi Foundation  IEEE: Raspberry Pi Foundation (MA-L b8:27:eb)
@@ -78,9 +82,10 @@ mod tests {
         f0:40:af:90:00:01  nmap: Raspberry Pi (Trading)  IEEE: Raspberry Pi (Trading) Ltd (MA-M f0:40:af:9)
         00:0c:29:4f:8e:35  nmap: VMware  IEEE: VMware, Inc. (MA-L 00:0c:29)  [VMware virtual NIC]
         08:00:27:00:00:01  nmap: Oracle VirtualBox virtual NIC  IEEE: PCS Systemtechnik GmbH (MA-L 08:00:27)  [Oracle VirtualBox virtual NIC]
-        52:54:00:00:00:01  nmap: QEMU virtual NIC  IEEE: (not registered)  [locally administered: no vendor was assigned it]  [QEMU virtual NIC]
-        02:77:00:00:00:01  nmap: (Unknown)  IEEE: (not registered)  [locally administered: no vendor was assigned it]
+        52:54:00:00:00:01  nmap: QEMU virtual NIC  IEEE: (not registered)  [locally administered: not from the block of a vendor]  [QEMU virtual NIC]
+        02:77:00:00:00:01  nmap: (Unknown)  IEEE: (not registered)  [locally administered: not from the block of a vendor]
         01:00:5e:00:00:fb  nmap: (Unknown)  IEEE: (not registered)  [multicast: no interface has this address]
+        0a:77:00:00:00:01  nmap: (Unknown)  IEEE: (not in MA-L, MA-M or MA-S; CID not checked: pass the IEEE's cid.txt with --oui-file)  [locally administered: not from the block of a vendor]
         ");
     }
 
@@ -90,6 +95,20 @@ mod tests {
         file.write_all(b"B827EB Some Vendor Ltd\n").unwrap();
         let shown = run(&["b827eb123456"], Some(file.path())).unwrap();
         assert_eq!(shown, "b8:27:eb:12:34:56  nmap: Some Vendor Ltd\n");
+    }
+
+    #[test]
+    fn a_company_id_with_the_cid_registry_is_named() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"Registry,Assignment,Organization Name,Organization Address\nCID,0A7700,Some Company,\n")
+            .unwrap();
+        let shown = run(&["0a7700000001", "0a7800000001"], Some(file.path())).unwrap();
+        let note = "[locally administered: not from the block of a vendor]";
+        let expected = format!(
+            "0a:77:00:00:00:01  nmap: Some Company  IEEE: Some Company (CID 0a:77:00)  {note}\n\
+             0a:78:00:00:00:01  nmap: (Unknown)  IEEE: (not registered)  {note}\n"
+        );
+        assert_eq!(shown, expected);
     }
 
     #[test]

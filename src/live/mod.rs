@@ -6,6 +6,7 @@
 
 mod interface;
 mod rules;
+mod udev;
 
 use std::fs;
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use crate::error::{Doing, Result, Source};
 use crate::lab::{Backend, Iptables};
 use crate::net::{Family, InterfaceName, Mac};
 use crate::sensor::SshServer;
+
+pub use self::udev::Device;
 
 /// Where sshd looks, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
@@ -34,6 +37,10 @@ pub struct Machine {
     pub mac: Option<Mac>,
     /// The one in the hardware, where the kernel knows it.
     pub permanent_mac: Option<Mac>,
+    /// Its device.
+    pub device: Device,
+    /// The `.link` files of systemd in the order in which they are tried.
+    pub link_files: Vec<Source>,
     /// Its addresses; those that can be reached through a router come first.
     pub addresses: Vec<IpAddr>,
     /// Bits of the network part of the first address of each family.
@@ -58,6 +65,8 @@ impl Machine {
             rulesets,
             warnings,
             ssh,
+            device: Device::read(&found.name),
+            link_files: udev::link_files()?,
             interface: found.name,
             mac: found.mac,
             permanent_mac: found.permanent_mac,

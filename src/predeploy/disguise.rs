@@ -1,31 +1,28 @@
-//! Does it still look like a Raspberry Pi? What the MAC address tells, an IPv6 address that was made of one, and whether
-//! the `.link` file will take effect.
+//! Does it still look like a Raspberry Pi? The vendor of the MAC address, an IPv6 address that was made of one, and
+//! whether the `.link` file takes effect.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Answer, Fact, Question, Subject, Tone};
-use crate::iptables_save::{Listing, Match};
+use super::{Answer, Fact, Question, Subject, Tone, link_file};
 use crate::lab::HOST_MAC;
 use crate::net::Mac;
-use crate::sensor::LinkFile;
 use crate::vendor::Vendor;
 
 pub fn answer(subject: &Subject) -> Answer {
     let mut facts = vec![mac(subject)];
     facts.extend(addresses(subject));
-    if let Some(link) = subject.link {
-        facts.extend(link_file(subject, link));
-    }
+    facts.extend(subject.link.map(|link| link_file::facts(subject, link)).unwrap_or_default());
     facts.extend(subject.machine.and_then(|machine| host_name(&machine.host_name)));
     let text = "not looked at: what services say of themselves, such as `Raspbian` in the greeting of an SSH server";
     facts.push(Fact::new(Tone::Note, text));
-    Answer::new(Question::Disguise, facts, ["Yes, or it may.", "No."])
+    let good = if subject.scenario.host.mac.is_some() { "No." } else { "Not checked." };
+    Answer::new(Question::Disguise, facts, ["Yes, or it may.", good])
 }
 
 fn mac(subject: &Subject) -> Fact {
     let Some(mac) = subject.scenario.host.mac else {
-        let text = "the sensor names no MAC address, so nothing hides the one of the hardware: add `mac` or `link` to \
-                    [host], or --link FILE";
+        let text = "not checked: no MAC is set; a Raspberry Pi shows its own (to set one, add `mac` or `link` to [host], \
+                    or --link FILE)";
         return Fact::new(Tone::Note, text);
     };
     let vendor = subject.vendors.lookup(mac);
@@ -85,91 +82,6 @@ pub fn mac_in(address: Ipv6Addr) -> Option<Mac> {
 fn host_name(name: &str) -> Option<Fact> {
     let text = format!("the machine is called {name}: DHCP and mDNS tell that to the whole network");
     name.to_ascii_lowercase().contains("raspberry").then(|| Fact::new(Tone::Note, text))
-}
-
-/// 1. Another MAC address than the sensor's own is a slip of one of them: the sensor's `[host]` was set aside.
-/// 2. Without a `[Match]` that says anything systemd takes the file for every interface.
-/// 3. A match on the MAC address fails as soon as that is another one.
-/// 4. On this machine: whether it takes the interface at all.
-/// 5. A name policy may give the interface another name than the one that rules ask for.
-fn link_file(subject: &Subject, link: &LinkFile) -> Vec<Fact> {
-    let name = link.source.name.display().to_string();
-    let mut facts = Vec::new();
-    if link.matches.is_empty() {
-        let text = format!(
-            "{name}: [Match] says nothing, so every interface gets the same MAC address; write OriginalName=eth0 there"
-        );
-        facts.push(Fact::new(Tone::Bad, text));
-    }
-    if let Some(setting) = link.matching("MACAddress") {
-        let line = setting.line;
-        let text = match setting.value.parse::<Mac>().is_ok_and(|mac| mac == link.mac) {
-            true => format!(
-                "{name}:{line}: [Match] asks for the new MAC address, which no interface has before the file is applied"
-            ),
-            false => format!(
-                "{name}:{line}: [Match] asks for the present MAC address, which is another one once the file was applied; PermanentMACAddress= asks for the one in the hardware"
-            ),
-        };
-        let tone = if setting.value.parse::<Mac>().is_ok_and(|mac| mac == link.mac) { Tone::Bad } else { Tone::Note };
-        facts.push(Fact::new(tone, text));
-    }
-    facts.extend(takes_interface(subject, link, &name));
-    facts.extend(renames(subject, link, &name));
-    if facts.iter().all(|fact| fact.tone != Tone::Bad) {
-        facts.push(Fact::new(Tone::Good, format!("{name} gives {}, from the next boot on", link.mac)));
-    }
-    facts
-}
-
-fn takes_interface(subject: &Subject, link: &LinkFile, name: &str) -> Option<Fact> {
-    let machine = subject.machine?;
-    let is_one_of = |setting: &str, mac: Option<Mac>| {
-        let setting = link.matching(setting)?;
-        let named = setting.value.split_whitespace().any(|word| word.parse::<Mac>().ok() == mac && mac.is_some());
-        (!named).then_some(setting)
-    };
-    let original = link.matching("OriginalName").filter(|setting| {
-        let matches =
-            |word: &str| glob::Pattern::new(word).is_ok_and(|pattern| pattern.matches(machine.interface.as_str()));
-        !setting.value.split_whitespace().any(matches)
-    });
-    let failed = original
-        .or_else(|| is_one_of("PermanentMACAddress", machine.permanent_mac.or(machine.mac)))
-        .or_else(|| is_one_of("MACAddress", machine.permanent_mac.or(machine.mac)))?;
-    let text = format!(
-        "{name}:{}: {}={} is not {} of this machine, so the file will not be applied to it",
-        failed.line, failed.key, failed.value, machine.interface
-    );
-    Some(Fact::new(Tone::Bad, text))
-}
-
-fn renames(subject: &Subject, link: &LinkFile, name: &str) -> Option<Fact> {
-    let own = &subject.scenario.host.interface;
-    let is_asked_for = |listing: &Listing| {
-        listing.rules().flat_map(|(.., rule)| &rule.clauses).any(|clause| match &clause.ask {
-            Match::InInterface(name) | Match::OutInterface(name) => name == own.as_str(),
-            _ => false,
-        })
-    };
-    let listings = subject.rulesets.iter().map(|(family, source)| Listing::parse(*family, source));
-    if !listings.into_iter().any(|listing| is_asked_for(&listing)) {
-        return None;
-    }
-    let setting = match (link.other("Name").filter(|setting| setting.value != own.as_str()), link.other("NamePolicy")) {
-        (Some(setting), _) => setting,
-        (None, Some(setting))
-            if !matches!(setting.value.as_str(), "kernel" | "keep" | "keep kernel" | "kernel keep") =>
-        {
-            setting
-        }
-        (None, _) => return None,
-    };
-    let text = format!(
-        "{name}:{}: {}={} may give {own} another name, and rules ask for {own}",
-        setting.line, setting.key, setting.value
-    );
-    Some(Fact::new(Tone::Note, text))
 }
 
 #[cfg(test)]

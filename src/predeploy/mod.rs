@@ -8,6 +8,7 @@ mod attacker;
 mod callers;
 mod disguise;
 mod lines;
+mod link_file;
 mod lockout;
 mod moment;
 mod other_protocols;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::link_file::mac_of_link;
+use super::link_file::LinkFile;
 use super::service::{beside, read_port};
 use super::table::{Table, Value};
 use super::{Host, Sensor};
@@ -16,24 +16,14 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Source>;
 
 /// Reads a `[host]`. By default the host listens where the sensor serves.
 pub fn read_host(table: Option<Table<'_>>, sensor: Option<&Sensor>, read: ReadFile<'_>) -> Result<Host> {
-    let Some(mut table) = table else { return Ok(Host { listen: served(sensor), ..bare() }) };
-    let mac = read_mac(&mut table, read)?;
+    let Some(mut table) = table else { return Ok(Host { listen: served(sensor), ..Host::default() }) };
+    let (mac, link) = read_mac(&mut table, read)?;
     let vendor = read_vendor(&mut table)?;
     let listen = table.take("listen").map_or(Ok(served(sensor)), read_listen)?;
     let interface = table.take("interface").map_or(Ok(InterfaceName::default()), |value| read_interface(&value))?;
     let addresses = read_addresses(&mut table)?;
     table.finish()?;
-    Ok(Host { mac, vendor, listen, interface, addresses })
-}
-
-fn bare() -> Host {
-    Host {
-        mac: None,
-        vendor: None,
-        listen: vec![],
-        interface: InterfaceName::default(),
-        addresses: Addresses::default(),
-    }
+    Ok(Host { mac, link, vendor, listen, interface, addresses })
 }
 
 fn served(sensor: Option<&Sensor>) -> Vec<Port> {
@@ -48,15 +38,18 @@ fn ascending(mut ports: Vec<Port>) -> Vec<Port> {
     ports
 }
 
-fn read_mac(table: &mut Table<'_>, read: ReadFile<'_>) -> Result<Option<Mac>> {
+fn read_mac(table: &mut Table<'_>, read: ReadFile<'_>) -> Result<(Option<Mac>, Option<LinkFile>)> {
     let source = table.source;
     match (table.take("mac"), table.take("link")) {
         (Some(_), Some(link)) => {
             Err(link.error("`mac` and `link` both give the MAC address", "keep one of them").into())
         }
-        (Some(mac), None) => parse_mac(&mac).map(Some),
-        (None, Some(link)) => mac_of_link(&read(&beside(source, Path::new(link.text()?)))?).map(Some),
-        (None, None) => Ok(None),
+        (Some(mac), None) => Ok((Some(parse_mac(&mac)?), None)),
+        (None, Some(link)) => {
+            let file = LinkFile::parse(&read(&beside(source, Path::new(link.text()?)))?)?;
+            Ok((Some(file.mac), Some(file)))
+        }
+        (None, None) => Ok((None, None)),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Reads a systemd `.link` file: which interface it takes, and the MAC address that it gives it. systemd.link(5), and the
+//! Reads a systemd `.link` file: the interfaces that it applies to, and the MAC address that it sets. systemd.link(5), and the
 //! syntax of systemd.syntax(7).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::error::{InputError, Result, Source};
@@ -14,10 +14,39 @@ pub struct LinkFile {
     pub source: Source,
     /// The `MACAddress=` of `[Link]`.
     pub mac: Mac,
-    /// What an interface has to fulfil, all of it: the settings of `[Match]`, in their order.
-    pub matches: Vec<Setting>,
+    /// The conditions of the file.
+    pub conditions: Conditions,
     /// The other settings of `[Link]`.
     pub others: Vec<Setting>,
+    /// Lines that have no effect, with the reason.
+    pub ignored: Vec<(usize, String)>,
+}
+
+/// The settings of `[Match]` that systemd knows, in their order: an interface has to fulfil all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions(pub Vec<Setting>);
+
+impl Conditions {
+    /// Reads the `[Match]` sections of any `.link` file. Never fails: systemd ignores a line that it cannot read.
+    pub fn parse(source: &Source) -> Conditions {
+        let lines = joined_lines(&source.text);
+        let (mut section, mut found) = (String::new(), Vec::new());
+        for (number, text) in lines {
+            match Line::read(&text) {
+                Line::Section(name) => section = name.to_owned(),
+                Line::Setting(key, value) if section == "[Match]" && is_match_key(key) => {
+                    found.push(Setting::new(key, value, number));
+                }
+                Line::Setting(..) | Line::Nothing => {}
+            }
+        }
+        Conditions(merged(found))
+    }
+
+    /// The condition with this name.
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.0.iter().find(|setting| setting.key == key)
+    }
 }
 
 /// `Key=value`, and its line.
@@ -31,6 +60,31 @@ pub struct Setting {
     pub line: usize,
 }
 
+impl Setting {
+    fn new(key: &str, value: &str, line: usize) -> Setting {
+        Setting { key: key.to_owned(), value: value.to_owned(), line }
+    }
+}
+
+/// A line of systemd.syntax(7).
+enum Line<'a> {
+    Section(&'a str),
+    Setting(&'a str, &'a str),
+    /// A comment, or a line without an `=`.
+    Nothing,
+}
+
+impl<'a> Line<'a> {
+    fn read(text: &'a str) -> Line<'a> {
+        let text = text.trim();
+        match text.split_once('=') {
+            _ if text.starts_with('[') => Line::Section(text),
+            Some((key, value)) if !text.starts_with(['#', ';']) => Line::Setting(key.trim_end(), value.trim()),
+            _ => Line::Nothing,
+        }
+    }
+}
+
 impl LinkFile {
     /// Reads the text. Of two settings of the same name in `[Link]` the last one counts, and an empty one takes back what
     /// was set.
@@ -41,37 +95,35 @@ impl LinkFile {
     /// 3. A MACAddressPolicy that makes systemd pass over the address.
     /// 4. No `MACAddress=` under `[Link]`, or one that no interface can have.
     pub fn parse(source: &Source) -> Result<LinkFile> {
-        let (mut matches, mut link): (Vec<Setting>, Vec<Setting>) = (Vec::new(), Vec::new());
+        let (mut link, mut ignored): (Vec<Setting>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
         let mut section: Option<String> = None;
         for (number, text) in joined_lines(&source.text) {
             if let Some(at) = text.find(|c: char| c.is_control() && c != '\t') {
                 let start = source.span_of_line(number).start + at;
                 return Err(control_character(source, start..start + 1).into());
             }
-            let text = text.trim();
-            if text.starts_with('[') {
-                section = Some(text.to_owned());
-                continue;
-            }
-            let Some((key, value)) = text.split_once('=').filter(|_| !text.starts_with(['#', ';'])) else { continue };
-            let setting = Setting { key: key.trim_end().to_owned(), value: value.trim().to_owned(), line: number };
-            match section.as_deref() {
-                Some("[Match]") => matches.push(setting),
-                Some("[Link]") => link.push(setting),
-                None if setting.key == "MACAddress" => return Err(without_section(source, number).into()),
-                _ => {}
+            match (Line::read(&text), section.as_deref()) {
+                (Line::Section(name), _) => {
+                    ignored.extend(unknown_section(name).map(|why| (number, why)));
+                    section = Some(name.to_owned());
+                }
+                (Line::Setting("MACAddress", _), None) => return Err(without_section(source, number).into()),
+                (Line::Setting(key, value), Some("[Link]")) => {
+                    link.push(Setting::new(key, value, number));
+                    ignored.extend(unknown_key("[Link]", key).map(|why| (number, why)));
+                }
+                (Line::Setting(key, _), Some(section)) => {
+                    ignored.extend(unknown_key(section, key).map(|why| (number, why)));
+                }
+                (Line::Setting(..), None) => ignored.push((number, "it is in no section".to_owned())),
+                (Line::Nothing, _) => {}
             }
         }
-        let (matches, mut link) = (that_count(matches), that_count(link));
+        let mut link = that_count(link);
         refuse_policy(source, &link)?;
         let mac = link.iter().rposition(|setting| setting.key == "MACAddress").ok_or_else(|| missing(source))?;
         let mac = read_mac(source, &link.remove(mac))?;
-        Ok(LinkFile { source: source.clone(), mac, matches, others: link })
-    }
-
-    /// The setting of `[Match]` with this name.
-    pub fn matching(&self, key: &str) -> Option<&Setting> {
-        self.matches.iter().find(|setting| setting.key == key)
+        Ok(LinkFile { source: source.clone(), mac, conditions: Conditions::parse(source), others: link, ignored })
     }
 
     /// The other setting of `[Link]` with this name.
@@ -80,9 +132,80 @@ impl LinkFile {
     }
 }
 
-/// The `MACAddress=` of `[Link]`.
-pub fn mac_of_link(source: &Source) -> Result<Mac> {
-    LinkFile::parse(source).map(|file| file.mac)
+/// The keys of `[Match]` in systemd.link(5) of systemd 257. `Name=` is one of systemd.network(5) only.
+const MATCH_KEYS: [&str; 16] = [
+    "MACAddress",
+    "PermanentMACAddress",
+    "OriginalName",
+    "Path",
+    "Driver",
+    "Type",
+    "Kind",
+    "Property",
+    "Host",
+    "Virtualization",
+    "KernelCommandLine",
+    "KernelVersion",
+    "Version",
+    "Credential",
+    "Architecture",
+    "Firmware",
+];
+
+/// The keys of systemd.network(5) that people write into `[Link]`, where they have no effect.
+const OTHER_LINK_KEYS: [&str; 12] = [
+    "ARP",
+    "Multicast",
+    "AllMulticast",
+    "Promiscuous",
+    "Unmanaged",
+    "RequiredForOnline",
+    "ActivationPolicy",
+    "Group",
+    "OriginalName",
+    "Driver",
+    "DHCP",
+    "Address",
+];
+
+fn is_match_key(key: &str) -> bool {
+    MATCH_KEYS.contains(&key)
+}
+
+fn unknown_section(name: &str) -> Option<String> {
+    let known = ["[Match]", "[Link]", "[SR-IOV]", "[EnergyEfficientEthernet]"].contains(&name);
+    (!known && !name.starts_with("[X-")).then(|| format!("{} is no section of a .link file", name.escape_debug()))
+}
+
+fn unknown_key(section: &str, key: &str) -> Option<String> {
+    let unknown = match section {
+        "[Match]" => !is_match_key(key),
+        "[Link]" => OTHER_LINK_KEYS.contains(&key),
+        _ => return (key == "MACAddress").then(|| format!("{} gives no MAC address", section.escape_debug())),
+    };
+    (unknown && !key.starts_with("X-")).then(|| format!("{}= is no key of {section}", key.escape_debug()))
+}
+
+/// "This option may appear more than once, in which case the lists are merged. If the empty string is assigned to this
+/// option, the list [...] defined prior to this is reset", systemd.link(5). Each has the line of its first value.
+fn merged(settings: Vec<Setting>) -> Vec<Setting> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut found: Vec<Setting> = Vec::new();
+    for setting in settings {
+        match places.get(&setting.key).map(|place| &mut found[*place]) {
+            Some(before) if !setting.value.is_empty() && !before.value.is_empty() => {
+                before.value.push(' ');
+                before.value.push_str(&setting.value);
+            }
+            Some(before) => *before = setting,
+            None => {
+                places.insert(setting.key.clone(), found.len());
+                found.push(setting);
+            }
+        }
+    }
+    found.retain(|setting| !setting.value.is_empty());
+    found
 }
 
 /// The last setting of each name, unless it is empty.
@@ -167,9 +290,37 @@ mod tests {
             "[Match]\nDriver=x\nOriginalName = eth0 \\\n# a comment\n  wlan0\n[Link]\nName=\nMACAddress=00:0c:29:4f:8e:35\n",
         );
         let file = file.unwrap();
-        let original = file.matching("OriginalName").unwrap();
+        let original = file.conditions.get("OriginalName").unwrap();
         assert_eq!((original.value.as_str(), original.line), ("eth0    wlan0", 3));
         assert_eq!((file.other("Name"), file.mac.to_string().as_str()), (None, "00:0c:29:4f:8e:35"));
+    }
+
+    #[test]
+    fn conditions_of_several_lines_are_merged_and_an_empty_one_resets_them() {
+        let conditions = |text: &str| {
+            let read = Conditions::parse(&Source { name: "a.link".into(), text: text.into() }).0;
+            read.into_iter().map(|one| format!("{}:{}={}", one.line, one.key, one.value)).collect::<Vec<_>>()
+        };
+        let twice = "[Match]\nOriginalName=eth0\nDriver=a\nOriginalName=wlan0\n[Link]\nDriver=b\n";
+        assert_eq!(conditions(twice), ["2:OriginalName=eth0 wlan0", "3:Driver=a"]);
+        assert_eq!(
+            conditions("[Match]\nOriginalName=eth0\nOriginalName=\nOriginalName=eth1\n"),
+            ["4:OriginalName=eth1"]
+        );
+        assert!(conditions("[Match]\nName=eth0\nOriginalName=eth0\nOriginalName=\n").is_empty());
+    }
+
+    #[test]
+    fn a_wrong_section_or_key_is_reported_with_its_line() {
+        let file = parse(
+            "[Math]\nOriginalName=eth0\n[Match]\nName=eth0\nX-Mine=1\n[Link]\nMACAddress=00:0c:29:4f:8e:35\nARP=no\n",
+        );
+        let ignored = [
+            (1, "[Math] is no section of a .link file".to_owned()),
+            (4, "Name= is no key of [Match]".to_owned()),
+            (8, "ARP= is no key of [Link]".to_owned()),
+        ];
+        assert_eq!(file.unwrap().ignored, ignored);
     }
 
     #[test]
@@ -177,7 +328,7 @@ mod tests {
         let many: String = (0..100_000).map(|number| format!("K{number}=1\n")).collect();
         let started = Instant::now();
         let file = parse(&format!("[Match]\n{many}[Link]\n{many}MACAddress=00:0c:29:4f:8e:35\n")).unwrap();
-        assert_eq!((file.matches.len(), file.others.len()), (100_000, 100_000));
+        assert_eq!((file.conditions.0.len(), file.ignored.len(), file.others.len()), (0, 100_000, 100_000));
         // One look at each for each of them took over a minute.
         assert!(started.elapsed() < Duration::from_secs(20));
     }

@@ -22,7 +22,7 @@ use crate::scan::Technique;
 pub use host::{ReadFile, read_host};
 pub use limit::read_limit;
 pub use lines::{Entry, Lines};
-pub use link_file::{LinkFile, Setting};
+pub use link_file::{Conditions, LinkFile, Setting};
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
@@ -129,10 +129,12 @@ pub enum Order {
 }
 
 /// The machine under test: the `[host]` table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// Its MAC address; none when the scenario does not care.
     pub mac: Option<Mac>,
+    /// The `.link` file that sets it, if the scenario names one.
+    pub link: Option<LinkFile>,
     /// The vendor that the MAC is to give away.
     pub vendor: Option<String>,
     /// Ports on which something listens, ascending.

@@ -43,6 +43,11 @@ impl Entries {
         Prefix::LENGTHS.iter().find_map(|bits| self.0.get(&Prefix::of(mac, *bits))).cloned()
     }
 
+    /// Whether any entry is of this registry.
+    pub(super) fn holds(&self, registry: Registry) -> bool {
+        self.0.values().any(|entry| entry.registry == Some(registry))
+    }
+
     fn insert(&mut self, prefix: Prefix, registry: Option<Registry>, name: &str) {
         // What a file says must not steer the reader's terminal.
         let name: String = name.chars().filter(|c| !c.is_control()).collect();

@@ -96,6 +96,15 @@ impl VendorDb {
         self.lookup(mac).is_raspberry_pi()
     }
 
+    /// Whether `mac` may begin with a CID of the IEEE, and the table does not hold the CID registry.
+    pub fn lacks_company_id(&self, mac: Mac) -> bool {
+        let holds_it = match &self.0 {
+            Table::BuiltIn => false,
+            Table::File(_, entries) => entries.holds(Registry::Cid),
+        };
+        prefix::is_company_id(mac.0[0].into()) && !holds_it
+    }
+
     /// Whether the table knows the IEEE's names, and not only nmap's.
     pub fn tells_ieee(&self) -> bool {
         !matches!(self.0, Table::File(Format::Nmap, _))
@@ -136,7 +145,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::Multicast => f.write_str("multicast: no interface has this address"),
-            Note::LocallyAdministered => f.write_str("locally administered: no vendor was assigned it"),
+            Note::LocallyAdministered => f.write_str("locally administered: not from the block of a vendor"),
             Note::VirtualNic(name) => f.write_str(name),
         }
     }

@@ -36,12 +36,21 @@ impl Registry {
     /// The registry that a prefix of this length belongs to.
     pub(super) fn of(prefix: Prefix) -> Registry {
         match (prefix.bits, prefix.value >> (prefix.bits - 24)) {
+            // Blocks of Digital Equipment, older than the CID registry.
+            (24, 0xaa_0000..=0xaa_0004) => Registry::MaL,
+            (24, value) if is_company_id(value >> 16) => Registry::Cid,
             (24, _) => Registry::MaL,
             (28, _) => Registry::MaM,
             (_, 0x0050c2 | 0x40d855) => Registry::Iab,
             (_, _) => Registry::MaS,
         }
     }
+}
+
+/// Whether a MAC address with this first octet can begin with a CID: its last four bits are 1010 (IEEE 802c-2017,
+/// extended local identifiers).
+pub(super) fn is_company_id(first_octet: u64) -> bool {
+    first_octet & 0x0f == 0x0a
 }
 
 impl fmt::Display for Registry {

@@ -1,0 +1,30 @@
+//! Inputs of the kinds on which scanlab was once wrong, with the right answer of each. One module and one folder for each
+//! kind; a test compares the answer (exit status, state, outcome, the place of a rule), not the prose. Needs root.
+
+#[path = "support/binary.rs"]
+mod binary;
+#[path = "cases/link_file.rs"]
+mod link_file;
+
+use std::path::Path;
+use std::process::Command;
+
+use binary::{Ended, ended, share_the_machine};
+use serde_json::Value;
+
+/// Runs scanlab in `tests/cases/FOLDER`.
+fn scanlab(folder: &str, arguments: &[&str]) -> Ended {
+    let _machine = share_the_machine();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+    command.args(arguments).current_dir(folder).env("COLUMNS", "80").env_remove("SSH_CONNECTION");
+    ended(command.output().expect("the program starts"))
+}
+
+/// The facts of the answer to one question of `check --format json`, as `tone: text`.
+fn facts(report: &Value, question: &str) -> Vec<String> {
+    let answers = report["answers"].as_array().expect("answers");
+    let answer = answers.iter().find(|answer| answer["question"] == question).expect("the question has an answer");
+    let facts = answer["facts"].as_array().expect("facts").iter();
+    facts.map(|fact| format!("{}: {}", fact["tone"].as_str().unwrap(), fact["text"].as_str().unwrap())).collect()
+}
