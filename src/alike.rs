@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::observation::{Decoy, LogRecord, Observation};
+use crate::observation::{LogRecord, Observation};
 use crate::path::Path;
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
@@ -55,18 +55,7 @@ impl Alike {
 
 /// The same state for the same reason, the same ways through the rules, and lines of the same rules.
 fn are_alike(one: &Observation, other: &Observation) -> bool {
-    let Observation {
-        verdict,
-        log,
-        followup,
-        path,
-        answer_path,
-        followup_paths,
-        filter,
-        connection,
-        decoys,
-        frames: _,
-    } = one;
+    let Observation { verdict, log, followup, path, answer_path, followup_paths, filter, connection, frames: _ } = one;
     *verdict == other.verdict
         && *filter == other.filter
         && *connection == other.connection
@@ -75,13 +64,6 @@ fn are_alike(one: &Observation, other: &Observation) -> bool {
         && same_way(path.as_ref(), other.path.as_ref())
         && same_way(answer_path.as_ref(), other.answer_path.as_ref())
         && *followup_paths == other.followup_paths
-        && same_company(decoys, &other.decoys)
-}
-
-fn same_company(one: &[Decoy], other: &[Decoy]) -> bool {
-    let same =
-        |(one, other): (&Decoy, &Decoy)| one.source == other.source && are_alike(&one.observation, &other.observation);
-    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 fn same_prefixes(one: &[LogRecord], other: &[LogRecord]) -> bool {

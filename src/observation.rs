@@ -1,6 +1,5 @@
 //! What one probe brought to light: facts, between the lab that finds them and the reports that tell them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -29,19 +28,8 @@ pub struct Observation {
     pub filter: Option<FilterVerdict>,
     /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
     pub connection: Option<Connection>,
-    /// What the probes of decoys brought about, in the order in which they were sent; nothing above is of them.
-    pub decoys: Vec<Decoy>,
     /// The frames of the probe, of the answer and of what followed, in order; none unless the lab records them.
     pub frames: Vec<Frame>,
-}
-
-/// What the probe of a decoy brought about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoy {
-    /// The address that it came from.
-    pub source: IpAddr,
-    /// What it brought to light. Nobody but the lab sees the answer.
-    pub observation: Observation,
 }
 
 /// A line of the kernel's log.
@@ -63,7 +51,7 @@ pub struct Connection {
 }
 
 impl Observation {
-    /// The ways of all packets: the probe's, the answer's, and of what followed; not those of decoys.
+    /// The ways of all packets: the probe's, the answer's, and of what followed.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.path.iter().chain(&self.answer_path).chain(&self.followup_paths).map(AsRef::as_ref)
     }
@@ -79,7 +67,6 @@ impl Observation {
             followup_paths: Vec::new(),
             filter: None,
             connection: None,
-            decoys: Vec::new(),
             frames: Vec::new(),
         }
     }

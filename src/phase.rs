@@ -3,11 +3,7 @@
 //!
 //! The random numbers come from a seeded generator, so that two runs of the same inputs send the same bytes.
 
-mod decoys;
-
 use pnet_packet::tcp::TcpFlags;
-
-pub use decoys::{Company, Decoys};
 
 use crate::net::{Addresses, Family, Protocol};
 use crate::port::{Port, PortSet};
@@ -158,12 +154,11 @@ impl Phase {
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to fill header fields. Not for secrets.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+struct Random(u64);
 
 impl Random {
     /// The next 64 bits.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -179,7 +174,7 @@ impl Random {
     }
 
     /// Uniform in `0..bound` (Lemire's multiplication; the bias is under 2^-32 for the bounds used here).
-    pub fn below(&mut self, bound: u32) -> u32 {
+    fn below(&mut self, bound: u32) -> u32 {
         (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 }

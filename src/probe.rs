@@ -7,8 +7,6 @@ mod answer;
 mod craft;
 mod wire;
 
-use std::net::IpAddr;
-
 use pnet_packet::tcp::TcpFlags;
 
 pub use craft::Craft;
@@ -85,11 +83,6 @@ impl Probe {
         let own = self.technique.profile().flags;
         let is_segment = self.flow.protocol == Protocol::Tcp && !self.technique.is_conversation();
         self.craft.scanflags.filter(|_| is_segment).unwrap_or(own)
-    }
-
-    /// The same probe from another source, as `nmap -D` sends it: the same numbers in a packet of its own.
-    pub fn from_source(&self, source: IpAddr) -> Probe {
-        Probe { flow: Flow { prober: source, ..self.flow }, ..*self }
     }
 
     /// The RST with which the scanner's kernel, which knows of no connection, answers a SYN/ACK: sequence number as the

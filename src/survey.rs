@@ -10,7 +10,7 @@ use crate::frame::Frame;
 use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
-use crate::phase::{Decoys, Phase};
+use crate::phase::Phase;
 use crate::port::PortSet;
 use crate::probe::Probe;
 use crate::side_by_side;
@@ -32,8 +32,6 @@ pub struct Survey {
     pub rulesets: Vec<(Family, Source)>,
     /// What is watched.
     pub watch: Watch,
-    /// Who else seems to scan.
-    pub decoys: Decoys,
     /// When a family's lab begins.
     pub order: Order,
     /// The phases, in the order of the report, each with its ports.
@@ -138,7 +136,6 @@ impl Survey {
             fault: None,
         };
         let (found, last_frames) = Lab::run_recorded(&blueprint, |lab| {
-            lab.set_decoys(self.decoys.clone());
             let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family);
             let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, audience));
             Ok(OfFamily { family, phases: phases.collect::<Result<_>>()?, weather: lab.weather.clone() })

@@ -225,6 +225,20 @@ fn every_tool_is_observed() {
     );
 }
 
+/// `scan` has no decoys; its refusal of `-D` names this command.
+#[test]
+fn decoys_are_those_of_real_nmap() {
+    let _machine = share_the_machine();
+    let words = "nmap -n -Pn -sS --max-retries 0 -D 203.0.113.77,ME,203.0.113.78 -p 22 203.0.113.10";
+    let observed = Bench::hardened().exec(&words.split(' ').collect::<Vec<_>>());
+    assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
+    let frames = observed.report["frames"].as_array().expect("frames");
+    let syns = frames.iter().filter(|frame| frame["what"] == "tcp syn");
+    let sources = syns.filter_map(|frame| frame["source"].as_str()?.split(':').next());
+    let expected = ["203.0.113.66", "203.0.113.77", "203.0.113.78"];
+    assert_eq!(sources.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+}
+
 /// masscan brings its own TCP: it answers ARP itself, and knows nothing of the namespace's routes.
 #[test]
 fn masscan_is_observed() {

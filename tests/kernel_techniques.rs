@@ -6,14 +6,13 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::thread;
 
 use scanlab::error::Source;
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::observation::Observation;
-use scanlab::phase::{Decoys, Numbering, SEED};
+use scanlab::phase::{Numbering, SEED};
 use scanlab::port::{Port, PortSet};
 use scanlab::probe::{Craft, Probe};
 use scanlab::scan::{FilterVerdict, PortState, Reason, Technique};
@@ -26,11 +25,10 @@ struct Case {
     technique: Technique,
     options: Vec<&'static str>,
     craft: Craft,
-    decoys: Decoys,
 }
 
 fn plain(technique: Technique) -> Case {
-    Case { technique, options: Vec::new(), craft: Craft::default(), decoys: Decoys::default() }
+    Case { technique, options: Vec::new(), craft: Craft::default() }
 }
 
 fn crafted(technique: Technique, options: &[&'static str], craft: Craft) -> Case {
@@ -84,7 +82,7 @@ fn filter(rules: &str) -> String {
 }
 
 /// What the lab sees of `probes`, with all three witnesses.
-fn observe(family: Family, rules: &str, probes: &[Probe], decoys: &Decoys) -> Vec<Observation> {
+fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
     let equipment = Equipment::usual(Flavour::Auto, "").expect("iptables");
     let (addresses, interface) = (Addresses::default(), InterfaceName::default());
     let service = |protocol, port, greeting| Service { protocol, port: Port(port), greeting };
@@ -101,10 +99,7 @@ fn observe(family: Family, rules: &str, probes: &[Probe], decoys: &Decoys) -> Ve
         watch: Watch::Paths,
         fault: None,
     };
-    let observed = Lab::run(&blueprint, |lab| {
-        lab.set_decoys(decoys.clone());
-        lab.send(probes)
-    });
+    let observed = Lab::run(&blueprint, |lab| lab.send(probes));
     observed.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -127,7 +122,7 @@ fn assert_parity(cases: &[Case]) {
                 for (case, scan) in some.iter().zip(scans) {
                     let (expected, on_the_wire) = scan.join().expect("nmap's scan");
                     let probes = probes(case, family, PORTS);
-                    let observed = observe(family, &ruleset(family), &probes, &case.decoys);
+                    let observed = observe(family, &ruleset(family), &probes);
                     let observed: Seen =
                         probes.iter().zip(&observed).map(|(probe, seen)| (probe.flow.port.0, state(seen))).collect();
                     assert_eq!(table(&expected), table(&observed), "nmap on the left: {case:?} {family}");
@@ -153,10 +148,9 @@ fn table(seen: &Seen) -> Vec<String> {
     seen.iter().map(|(port, (state, reason))| format!("{port} {state} {reason}")).collect()
 }
 
-/// The first frame to every port (and from every decoy), with what is random told by its kind: nmap's on the left.
+/// The first frame to every port, with what is random told by its kind: nmap's on the left.
 fn assert_same_frames(case: &Case, on_the_wire: &[Vec<u8>], probes: &[Probe]) {
-    let crafted = probes.iter().flat_map(|probe| case.decoys.around(probe).probes);
-    let ours = looks(case, crafted.map(|probe| probe.frame(&ends())));
+    let ours = looks(case, probes.iter().map(|probe| probe.frame(&ends())));
     let is_nmaps = |frame: &&Vec<u8>| !is_of_the_kernel(case, frame);
     assert_eq!(looks(case, on_the_wire.iter().filter(is_nmaps).cloned()), ours, "{case:?}");
 }
@@ -271,10 +265,6 @@ fn the_new_techniques_see_what_nmap_sees() {
 fn crafted_packets_are_nmaps_and_see_the_same() {
     let from_53 = Craft { source_port: Some(Port(53)), ttl: Some(9), ..Craft::default() };
     let [bad, fixed] = [["--badsum"].as_slice(), &["-g", "53", "--ttl", "9"]];
-    let decoys = |before: &[&str], after: &[&str]| {
-        let [before, after] = [before, after].map(|some| some.iter().map(|one| one.parse().unwrap()).collect());
-        Decoys { before, after }
-    };
     let badsum = Craft { badsum: true, ..Craft::default() };
     assert_parity(&[
         with_flags(Technique::Syn, "0xc2", 0xc2),
@@ -287,13 +277,6 @@ fn crafted_packets_are_nmaps_and_see_the_same() {
         crafted(Technique::Fin, fixed, from_53),
         crafted(Technique::Udp, fixed, from_53),
     ]);
-    let v4 = Case {
-        options: vec!["-D", "203.0.113.77,ME,203.0.113.78"],
-        decoys: decoys(&["203.0.113.77"], &["203.0.113.78"]),
-        ..plain(Technique::Syn)
-    };
-    let probes = probes(&v4, Family::Ipv4, PORTS);
-    assert_same_frames(&v4, &nmap(&v4, Family::Ipv4).1, &probes);
 }
 
 /// nmap asks whether the host is up: *unfiltered* here.
@@ -314,7 +297,7 @@ fn an_echo_request_finds_the_host_up_where_nmap_does() {
             let up = xml.split_once("<status state=\"up\" reason=\"").map(|(_, rest)| rest.split('"').next().unwrap());
 
             let probes = probes(&case, family, PORTS);
-            let [observed] = observe(family, &rules, &probes, &Decoys::default()).try_into().expect("one");
+            let [observed] = observe(family, &rules, &probes).try_into().expect("one");
             let is_up = (observed.verdict.state == PortState::Unfiltered).then(|| observed.verdict.reason.as_str());
             assert_eq!(up, is_up, "nmap on the left: {family} {target}");
             assert_same_frames(&case, &frames, &probes);
@@ -333,8 +316,7 @@ fn a_connect_that_is_rejected_behind_the_syn_ack_is_what_nmap_says() {
             let scans: Vec<_> = kinds.iter().map(|kind| (*kind, scan(kind))).collect();
             for (kind, expected) in scans {
                 let probes = probes(&case, family, "22");
-                let [observed] =
-                    observe(family, &third_segment(kind), &probes, &Decoys::default()).try_into().expect("one");
+                let [observed] = observe(family, &third_segment(kind), &probes).try_into().expect("one");
                 assert_eq!(expected.join().expect("nmap")[&22], state(&observed), "nmap on the left: {family} {kind}");
             }
         });
@@ -363,7 +345,7 @@ fn every_octet_of_flags_is_its_own_probe() {
             numbering.phase(Technique::Syn, family, Addresses::default()).crafted(craft).probe(Port(9), 0)
         };
         let probes: Vec<Probe> = (0..=u8::MAX).map(probe).collect();
-        for (flags, seen) in (0..=u8::MAX).zip(observe(family, &rules, &probes, &Decoys::default())) {
+        for (flags, seen) in (0..=u8::MAX).zip(observe(family, &rules, &probes)) {
             let is_reset = flags & 4 != 0;
             let expected = if is_reset { Reason::NoResponse } else { Reason::Reset };
             assert_eq!(seen.verdict.reason, expected, "{family} {flags:#04x}");
@@ -372,26 +354,6 @@ fn every_octet_of_flags_is_its_own_probe() {
             for (bit, name) in [(0x80, " CWR "), (0x40, " ECE "), (0x01, " FIN ")] {
                 assert_eq!(line.line.contains(name), flags & bit != 0, "{family} {flags:#04x}: {}", line.line);
             }
-        }
-    }
-}
-
-/// What decoys bring about is told of them, and the state is that of the real probe: only the decoys' packets are let in.
-#[test]
-fn decoys_are_kept_apart() {
-    let rules = "-A INPUT -s 203.0.113.66/32 -p tcp -j DROP\n\
-                 -A INPUT -p tcp -j LOG --log-prefix \"decoy: \"\n";
-    let sources: [IpAddr; 2] = ["203.0.113.77".parse().unwrap(), "203.0.113.78".parse().unwrap()];
-    let decoys = Decoys { before: vec![sources[0]], after: vec![sources[1]] };
-    let probes = probes(&plain(Technique::Syn), Family::Ipv4, "22-23");
-    let seen = observe(Family::Ipv4, &filter(rules), &probes, &decoys);
-    for (seen, reason) in seen.iter().zip([Reason::SynAck, Reason::Reset]) {
-        assert_eq!((state(seen).0.as_str(), seen.log.len(), seen.followup.len()), ("filtered", 0, 0));
-        assert_eq!(seen.filter, Some(FilterVerdict::Drop));
-        let found: Vec<_> = seen.decoys.iter().map(|decoy| (decoy.source, &decoy.observation)).collect();
-        assert_eq!(found.iter().map(|(source, _)| *source).collect::<Vec<_>>(), sources);
-        for (_, observation) in found {
-            assert_eq!((observation.verdict.reason, observation.log.len()), (reason, 1));
         }
     }
 }
@@ -415,9 +377,9 @@ fn techniques_that_share_a_source_port_do_not_see_each_other() {
             .collect()
     };
     let each: Vec<Vec<Probe>> = techniques.into_iter().map(of).collect();
-    let alone = each.iter().flat_map(|probes| observe(Family::Ipv4, &rules, probes, &Decoys::default()));
+    let alone = each.iter().flat_map(|probes| observe(Family::Ipv4, &rules, probes));
     let alone: Vec<_> = alone.map(|seen| (state(&seen), seen.log.len())).collect();
-    let together = observe(Family::Ipv4, &rules, &each.concat(), &Decoys::default());
+    let together = observe(Family::Ipv4, &rules, &each.concat());
     let together: Vec<_> = together.iter().map(|seen| (state(seen), seen.log.len())).collect();
     assert_eq!(alone, together);
 }
@@ -428,14 +390,12 @@ fn a_source_can_be_spoofed_within_the_network() {
     let rules = filter("-A INPUT -s 203.0.113.99/32 -p tcp --dport 23 -j LOG --log-prefix \"spoofed: \"\n");
     let source = |text: &str| Craft { source: Some(text.parse().unwrap()), ..Craft::default() };
     let case = crafted(Technique::Syn, &[], source("203.0.113.99"));
-    let seen = observe(Family::Ipv4, &rules, &probes(&case, Family::Ipv4, "22-23"), &Decoys::default());
+    let seen = observe(Family::Ipv4, &rules, &probes(&case, Family::Ipv4, "22-23"));
     let seen: Vec<_> = seen.iter().map(|seen| (seen.verdict.reason, seen.log.len())).collect();
     assert_eq!(seen, [(Reason::SynAck, 0), (Reason::Reset, 1)]);
 
     let far = crafted(Technique::Syn, &[], source("198.51.100.1"));
-    let refused = std::panic::catch_unwind(|| {
-        observe(Family::Ipv4, &rules, &probes(&far, Family::Ipv4, "22"), &Decoys::default())
-    });
+    let refused = std::panic::catch_unwind(|| observe(Family::Ipv4, &rules, &probes(&far, Family::Ipv4, "22")));
     let why = *refused.expect_err("an error").downcast::<String>().expect("a message");
     assert!(why.contains("198.51.100.1 is no neighbour of 203.0.113.10"), "{why}");
 }

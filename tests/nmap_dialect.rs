@@ -310,13 +310,15 @@ fn words_that_cannot_be_kept_to() {
         "--top-ports 0",
         "-p 22 --exclude-ports 22",
         "--ttl 300",
-        "-D ME,198.51.100.7",
+        "-D ME,203.0.113.70",
+        "-sI 203.0.113.70",
+        "-sO",
         "-S 198.51.100.7",
         "-4 -6 --rules6 rules.v4 -oX -",
         "--scanflags SYNFOO",
         "-S example.org",
         "-S 2001:db8:113::77",
-        "-D 203.0.113.70,2001:db8:113::77",
+        "--decoys ME",
         "--listen 0",
         "--listen T:22,U:0",
         "--listen X:22",
@@ -353,10 +355,10 @@ fn what_has_no_meaning_is_said_in_one_line() {
 #[test]
 fn what_has_no_meaning_for_a_connect_is_said() {
     let subject = Subject::start();
-    let words = "-sT --badsum --scanflags 0 -D RND:2 -p 22 -oG - 203.0.113.10";
+    let words = "-sT --badsum --scanflags 0 -p 22 -oG - 203.0.113.10";
     let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let talk = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(talk, "without a meaning for -sT, and left out there: --scanflags --badsum --decoys\n");
+    assert_eq!(talk, "without a meaning for -sT, and left out there: --scanflags --badsum\n");
 }
 
 /// `-oG /dev/stdout >> file`: the file is somebody else's, and stays.

@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 
 use self::evasion::EvasionArguments;
 use self::nmap_report::{Facts, nmap_report};
+use self::nmap_words::left_to_nmap;
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
 use self::report_files::{FileFormat, ReportArguments};
 use super::capture_file::CaptureFile;
@@ -30,7 +31,7 @@ use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::phase::{Decoys, Numbering, Phase, SEED};
+use crate::phase::{Numbering, Phase, SEED};
 use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
 use crate::probe::Craft;
@@ -225,7 +226,6 @@ struct Plan {
     techniques: Vec<Technique>,
     addresses: Addresses,
     craft: Craft,
-    decoys: Decoys,
     services: Services,
     listening: Vec<Service>,
     ports: SelectedPorts,
@@ -245,7 +245,6 @@ impl Plan {
         check_target(options, &addresses, &families)?;
         options.evasion.check_families(&families)?;
         let craft = options.evasion.craft();
-        let decoys = options.evasion.decoys(&addresses, &families)?;
         check_mac(options.mac)?;
         let services = Services::read()?;
         let ports = ports(options, &techniques, &services)?;
@@ -264,7 +263,6 @@ impl Plan {
             techniques,
             addresses,
             craft,
-            decoys,
             services,
             listening,
             ports,
@@ -302,7 +300,6 @@ impl Plan {
                 _ => Watch::Replies,
             },
             order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
-            decoys: self.decoys.clone(),
             phases: self.phases(),
         }
     }
@@ -501,8 +498,12 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
         let unknown = || {
             let known = Technique::ALL.map(|technique| technique.profile().nmap).join(", ");
             let hint = match letter {
-                'V' | 'C' => "it asks no service what it is".to_owned(),
-                'n' | 'L' | 'P' => "without probes to ports nothing would be proved".to_owned(),
+                'V' | 'C' => left_to_nmap(&option, "it asks no service what it is"),
+                'n' | 'L' | 'P' => left_to_nmap(&option, "without probes to ports nothing would be proved"),
+                'I' => {
+                    left_to_nmap(&option, "all probes come from the prober itself; the lab has no zombie but the host")
+                }
+                'O' | 'Y' | 'Z' => left_to_nmap(&option, "only TCP, UDP and ICMP echo are scanned"),
                 _ => format!("use {known}"),
             };
             InputError::new(format!("{} is no scan technique of scanlab", option.escape_debug()), hint)

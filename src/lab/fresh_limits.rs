@@ -91,9 +91,6 @@ impl Spent {
         for record in observation.log.iter().chain(&observation.followup) {
             *self.lines.entry(record.prefix.clone()).or_default() += 1;
         }
-        for decoy in &observation.decoys {
-            self.book(probe, &decoy.observation);
-        }
     }
 }
 

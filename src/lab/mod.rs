@@ -6,7 +6,7 @@
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
 //! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
-//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart, and decoys are `company`), and
+//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up, `icmp_watch` notices errors that
 //! the host could not send. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `sessions` are worked over while rules are
 //! loaded. `relay` puts a real `tool` on the other end of the link, in a
@@ -15,7 +15,6 @@
 mod askable;
 mod attribution;
 mod canaries;
-mod company;
 mod conntrack_watch;
 mod equipment;
 mod exchange;
@@ -95,7 +94,6 @@ pub use wide_limits::Limits;
 
 use self::attribution::Ports;
 use self::canaries::Canaries;
-use self::company::Crowd;
 use self::conntrack_watch::ConntrackWatch;
 use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
@@ -124,7 +122,6 @@ use crate::frame::Frame;
 use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
-use crate::phase::Decoys;
 use crate::probe::{Ends, Probe};
 
 /// The prober's MAC address: locally administered, so that it is nobody's.
@@ -178,7 +175,6 @@ pub struct Lab<'a> {
     conntrack: ConntrackWatch,
     icmp: IcmpWatch,
     flows: Flows,
-    decoys: Decoys,
     /// Who the host takes for neighbours.
     neighbours: BTreeSet<IpAddr>,
     spendings: BTreeMap<Family, Spending>,
@@ -286,7 +282,6 @@ impl<'a> Lab<'a> {
             conntrack: ConntrackWatch::new(),
             icmp: IcmpWatch::new(),
             flows: Flows::default(),
-            decoys: Decoys::default(),
             neighbours: families.iter().map(|family| blueprint.addresses.prober(*family)).collect(),
             families,
             spendings: BTreeMap::new(),
@@ -331,33 +326,26 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// From now on the probes have company, of which each [`Observation`] tells on its own. All of them must be on the link.
-    pub fn set_decoys(&mut self, decoys: Decoys) {
-        self.batch = (self.batch / (1 + decoys.before.len() + decoys.after.len())).max(1);
-        self.decoys = decoys;
-    }
-
     fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
-        let crowd = Crowd::of(probes, &self.decoys);
-        self.befriend(crowd.sources())?;
-        self.conntrack.make_room(&self.netlink, crowd.probes.len())?;
+        self.befriend(probes.iter().map(|probe| probe.flow.prober).collect())?;
+        self.conntrack.make_room(&self.netlink, probes.len())?;
         let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
         let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
-        let observed = exchange.observe(&crowd.probes);
+        let observed = exchange.observe(probes);
         if observed.is_err() {
             // A full table makes probes vanish, a full socket answers: that is the better explanation.
             self.conntrack.assert_no_loss()?;
             self.icmp.assert_no_loss()?;
         }
-        Ok(crowd.sort(observed?))
+        observed
     }
 
-    /// The host answers decoys and spoofed sources as it answers the prober: without asking who they are.
+    /// Makes every source a neighbour, so that the host answers a spoofed one without asking for its MAC address.
     fn befriend(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
         let strangers: Vec<IpAddr> = sources.difference(&self.neighbours).copied().collect();
         if let Some(far) = strangers.iter().find(|source| !self.blueprint.addresses.is_on_link(**source)) {
             let host = self.blueprint.addresses.host(Family::of(*far));
-            let hint = "decoys and spoofed sources are unicast addresses in the network of the host";
+            let hint = "a spoofed source is a unicast address in the network of the host";
             return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
         }
         if !strangers.is_empty() {

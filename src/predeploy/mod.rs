@@ -26,7 +26,7 @@ use crate::iptables_save::Listing;
 use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Opening, Service, Survival, Watch};
 use crate::live::Machine;
 use crate::net::{Family, Protocol};
-use crate::phase::{Decoys, Numbering, SEED};
+use crate::phase::{Numbering, SEED};
 use crate::port::{Port, PortSet};
 use crate::run::ScenarioReport;
 use crate::scan::Technique;
@@ -435,7 +435,6 @@ fn survey(subject: &Subject, watch: Watch, techniques: &[Technique], ports: impl
         services: host.listen.iter().map(|port| listener(*port)).collect(),
         rulesets: subject.rulesets.to_vec(),
         watch,
-        decoys: Decoys::default(),
         order: Order::SideBySide,
         phases: all.map(phase).collect(),
     }

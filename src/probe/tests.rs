@@ -1,6 +1,6 @@
 //! Every crafted frame read back by etherparse, which shares no code with pnet; and equality with captures of nmap 7.93.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
 use proptest::prelude::*;

@@ -25,17 +25,12 @@ pub struct Place {
     pub link: LinkMode,
 }
 
-/// The frames of a probe and of its decoys, in order.
+/// The frames of a probe, in order.
 pub fn of_probe<'a>(place: Place, probe: &Probe, observation: &'a Observation) -> Vec<CapturedFrame<'a>> {
-    let own = observation.frames.iter().scan(Lines::of(observation), |lines, frame| {
+    let frames = observation.frames.iter().scan(Lines::of(observation), |lines, frame| {
         Some(place.captured(frame, comment(place, probe, observation, frame, lines)))
     });
-    let decoys = observation.decoys.iter().flat_map(|decoy| {
-        let mut frames = of_probe(place, &probe.from_source(decoy.source), &decoy.observation);
-        frames.iter_mut().for_each(|frame| frame.comment.insert_str(0, "decoy: "));
-        frames
-    });
-    own.chain(decoys).collect()
+    frames.collect()
 }
 
 /// The frames of a packet row.

@@ -47,7 +47,7 @@ use crate::frame::Frame;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
-use crate::observation::{Connection, Decoy, LogRecord, Observation};
+use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::{Path, Step};
 use crate::port::{Port, PortSet};
 use crate::predeploy::Answers;
@@ -184,32 +184,9 @@ pub struct ProbeRecord {
     /// What the filter did with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
-    /// What the probes of decoys brought about; nothing above is of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub decoys: Vec<DecoyRecord>,
     /// Its frames, where they were recorded.
     #[serde(skip)]
     pub frames: Vec<Frame>,
-}
-
-/// What the probe of a decoy brought about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct DecoyRecord {
-    /// The address that it came from.
-    pub source: IpAddr,
-    /// What the host answered to the decoy.
-    pub reason: Reason,
-    /// Log lines that its probe caused.
-    pub log: Vec<LogRecord>,
-    /// Log lines of what had to follow.
-    pub followup: Vec<LogRecord>,
-    /// The rules and policies on its probe's way, in order.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
-    #[schemars(with = "Option<Vec<Step>>")]
-    pub path: Option<Arc<Path>>,
-    /// What the filter did with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<FilterVerdict>,
 }
 
 impl ProbeRecord {
@@ -408,12 +385,6 @@ fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
         answer_path: observation.answer_path.clone(),
         conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
         verdict: observation.filter,
-        decoys: observation.decoys.iter().map(decoy).collect(),
         frames: observation.frames.clone(),
     }
-}
-
-fn decoy(decoy: &Decoy) -> DecoyRecord {
-    let Observation { verdict, log, followup, path, filter, .. } = decoy.observation.clone();
-    DecoyRecord { source: decoy.source, reason: verdict.reason, log, followup, path, verdict: filter }
 }

@@ -4,7 +4,8 @@
 //! 1. What `scan` has under another name is renamed: `-oX FILE` to `--output-xml=FILE`.
 //! 2. What is so here anyway (no name resolution, no discovery that decides, ports in order) is left out.
 //! 3. What has no meaning here (timing, retries, ways to find a host) is left out, and named to the user.
-//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`) is refused.
+//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`, `-D`) is refused; where real nmap does it, the
+//!    hint names `scanlab exec`.
 //! 5. Everything else is left as it is.
 
 use std::collections::VecDeque;
@@ -61,24 +62,30 @@ const IDLE: [&str; 10] = [
 ];
 
 /// Options that are refused, and why.
-const REFUSED: [(&str, &str); 31] = [
+const REFUSED: [(&str, &str); 8] = [
+    ("--append-output", "a report is written whole: name another file"),
+    ("--exclude", ONE_HOST),
+    ("--excludefile", ONE_HOST),
+    ("--iflist", "the lab has one interface: --interface NAME"),
+    ("--proxies", ONE_HOST),
+    ("--proxy", ONE_HOST),
+    ("--resume", "a scan takes no longer than reading its report: run it again"),
+    ("--vv", "write -vv"),
+];
+
+/// Options that are refused, and why, although real nmap behind `scanlab exec` does what they ask for.
+const LEFT_TO_NMAP: [(&str, &str); 24] = [
     ("--adler32", NO_SCTP),
     ("--allports", NO_SERVICES),
-    ("--append-output", "a report is written whole: name another file"),
     ("--data", NO_PAYLOAD),
     ("--data-length", NO_PAYLOAD),
     ("--data-string", NO_PAYLOAD),
-    ("--exclude", ONE_HOST),
-    ("--excludefile", ONE_HOST),
+    ("--decoys", NO_DECOYS),
     ("--fuzzy", NO_SERVICES),
-    ("--iflist", "the lab has one interface: --interface NAME"),
     ("--ip-options", "probes carry no IP options"),
     ("--mtu", NO_FRAGMENTS),
     ("--osscan-guess", NO_SERVICES),
     ("--osscan-limit", NO_SERVICES),
-    ("--proxies", ONE_HOST),
-    ("--proxy", ONE_HOST),
-    ("--resume", "a scan takes no longer than reading its report: run it again"),
     ("--script", NO_SERVICES),
     ("--script-args", NO_SERVICES),
     ("--script-args-file", NO_SERVICES),
@@ -87,20 +94,25 @@ const REFUSED: [(&str, &str); 31] = [
     ("--script-trace", NO_SERVICES),
     ("--script-updatedb", NO_SERVICES),
     ("--spoof-mac", "the prober's MAC address is the lab's own; the host's is set with --mac"),
-    ("--traceroute", ONE_HOST),
+    ("--traceroute", "the host is the next hop"),
     ("--version-all", NO_SERVICES),
     ("--version-intensity", NO_SERVICES),
     ("--version-light", NO_SERVICES),
     ("--version-trace", NO_SERVICES),
-    ("--vv", "write -vv"),
 ];
 
 const NO_SERVICES: &str = "scanlab proves what a ruleset lets through: it asks no service and no system what it is";
 const NO_PAYLOAD: &str = "scan probes carry no payload, as nmap's own do not";
 const NO_FRAGMENTS: &str = "probes go out in one piece";
 const NO_SCTP: &str = "only TCP and UDP are scanned";
+const NO_DECOYS: &str = "all probes come from one address";
 const NO_THIRD_HOST: &str = "there is no third host on the lab's link";
 const ONE_HOST: &str = "probes go only to the lab's own host, see --host-addr";
+
+/// The hint of a refusal: the reason, and the command that does with real nmap what `option` asks for.
+pub fn left_to_nmap(option: &str, why: &str) -> String {
+    format!("{why}; real nmap: scanlab exec --rules FILE -- nmap {option} ...")
+}
 
 /// Translates the words that follow `scan`. `takes_value` tells which words of the command line have the next one as their
 /// value.
@@ -142,6 +154,9 @@ impl Translation {
         if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             return Err(refused(name, why));
         }
+        if let Some((_, why)) = LEFT_TO_NMAP.iter().find(|(refused, _)| *refused == name) {
+            return Err(refused_for_nmap(name, why));
+        }
         if KEPT.contains(&name) {
             return Ok(());
         }
@@ -182,16 +197,16 @@ impl Translation {
                 }
                 'g' => return self.renamed("-g", "--source-port", after, rest),
                 'S' => return self.renamed("-S", "--source-address", after, rest),
-                'D' => return self.renamed("-D", "--decoys", after, rest),
                 'T' => return self.timing(after, rest),
                 'e' | 'M' | 'm' => {
                     value(&format!("-{letter}"), after, rest)?;
                     self.leave_out(&format!("-{letter}"));
                     return Ok(());
                 }
-                'A' | 'O' => return Err(refused(&format!("-{letter}"), NO_SERVICES)),
+                'A' | 'O' => return Err(refused_for_nmap(&format!("-{letter}"), NO_SERVICES)),
+                'D' => return Err(refused_for_nmap("-D", NO_DECOYS)),
                 'b' => return Err(refused("-b", NO_THIRD_HOST)),
-                'f' => return Err(refused("-f", NO_FRAGMENTS)),
+                'f' => return Err(refused_for_nmap("-f", NO_FRAGMENTS)),
                 'i' => return Err(refused(&format!("-i{}", first_letter(after)), ONE_HOST)),
                 _ => {
                     self.words.push(format!("-{}", &letters[at..]).into());
@@ -287,6 +302,11 @@ fn next_word(option: &str, rest: &mut VecDeque<OsString>) -> Result<OsString, In
     rest.pop_front().ok_or_else(missing)
 }
 
+fn refused_for_nmap(option: &str, why: &str) -> InputError {
+    let nmaps = if option == "--decoys" { "-D" } else { option };
+    refused(option, &left_to_nmap(nmaps, why))
+}
+
 fn refused(option: &str, why: &str) -> InputError {
     InputError::new(format!("{option} is no option of scanlab"), why)
 }
@@ -319,10 +339,7 @@ mod tests {
             ("-T4 -T insane -T4 --max-retries 1 --min-rate=5", " | -T4 -Tinsane --max-retries --min-rate"),
             ("-nvv -v2 -d2 -r", "-v -v -v -v | -d2"),
             ("-6nF -PE -PS22,80 -e eth1", "-6 -F | -PE -PS -e"),
-            (
-                "-g 53 -S192.0.2.1 -D ME,192.0.2.2",
-                "--source-port=53 --source-address=192.0.2.1 --decoys=ME,192.0.2.2 | ",
-            ),
+            ("-g 53 -S192.0.2.1", "--source-port=53 --source-address=192.0.2.1 | "),
             ("--rules -oX --listen -100 -- -oX", "--rules -oX --listen -100 -- -oX | "),
             ("203.0.113.10 --ports -", "203.0.113.10 --ports - | "),
             ("--send-eth --privileged --packet-trace -R", " | --packet-trace -R"),
@@ -334,10 +351,23 @@ mod tests {
 
     #[test]
     fn what_would_promise_too_much_is_refused() {
-        for word in ["-A", "-O", "-iL", "-f", "-b", "--script=default", "--data", "--data-length", "--traceroute"] {
+        for word in [
+            "-A",
+            "-O",
+            "-D",
+            "--decoys",
+            "-iL",
+            "-f",
+            "-b",
+            "--script=default",
+            "--data",
+            "--data-length",
+            "--traceroute",
+        ] {
             let name = word.split('=').next().unwrap_or_default();
             assert_eq!(translated(word), format!("! {name} is no option of scanlab"));
         }
+        assert_eq!(translated("-nDRND:3"), "! -D is no option of scanlab");
         assert_eq!(translated("-oS x"), "! -oS is no output of scanlab");
         assert_eq!(translated("-T7"), "! `-T 7` is no timing template");
         assert_eq!(translated("-vv6"), "! `-vv6` is no verbosity");

@@ -114,7 +114,6 @@ fn probe(port: u16) -> ProbeRecord {
         answer_path: None,
         conntrack: None,
         verdict: None,
-        decoys: vec![],
         frames: vec![frame; 40],
     }
 }
