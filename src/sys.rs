@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod first_process;
+pub mod signals;
 
 use std::io;
 use std::mem;

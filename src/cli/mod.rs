@@ -10,6 +10,7 @@ pub mod doctor;
 mod equipment;
 pub mod exec;
 pub mod generate;
+mod interrupt;
 mod listen;
 mod manual;
 pub mod mutate;
@@ -31,17 +32,19 @@ mod whole_file;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::error::{Doing, Error, InputError, Result, Source};
+use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
 use crate::iptables_save::{Listing, foreign};
 use crate::lab::{Equipment, Lab, Weather};
 use crate::net::Family;
 use crate::report::Environment;
+use crate::sys::signals;
 use crate::visible::visible_lines;
 
 use self::generate::Existing;
@@ -128,19 +131,29 @@ pub enum Format {
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
+    // Without handlers a signal still ends the program, though with another status.
+    let _ = signals::install();
+    panic::catch_unwind(perform_the_words).unwrap_or_else(|panic| match signals::arrived() {
+        Some(signal) => report(&CannotMeasure::Interrupted(signal).into()),
+        None => panic::resume_unwind(panic),
+    })
+}
+
+fn perform_the_words() -> ExitCode {
     if std::env::args_os().len() == 1 {
         say(manual::START);
         return ExitCode::from(2);
     }
     let ended = words().map_err(Error::from).and_then(|words| perform(parse(words).command));
-    match ended {
-        Ok(status) => status,
-        Err(error) => {
-            let status = error.exit_status();
-            tell(&error);
-            ExitCode::from(status)
-        }
+    ended.unwrap_or_else(|error| report(&error))
+}
+
+/// Reports the error, once; its exit status.
+fn report(error: &Error) -> ExitCode {
+    if !matches!(error, Error::CannotMeasure(CannotMeasure::Interrupted(_))) || signals::is_first_report() {
+        tell(error);
     }
+    ExitCode::from(error.exit_status())
 }
 
 /// The command line's grammar, with everything that `--help` says.

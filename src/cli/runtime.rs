@@ -5,8 +5,8 @@ use std::sync::RwLock;
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::interrupt::Cancellable;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::lab;
 
@@ -34,18 +34,14 @@ pub fn interruptible_blocking_here<T: Send + 'static>(work: impl FnOnce() -> Res
 
 fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = start()?;
+    let cancellable = Cancellable::begin()?;
     let found = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).doing("watch for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).doing("watch for SIGTERM")?;
-        let mut hang_up = signal(SignalKind::hangup()).doing("watch for SIGHUP")?;
         tokio::select! {
             found = work => found,
-            _ = interrupt.recv() => Err(CannotMeasure::Interrupted("SIGINT").into()),
-            _ = terminate.recv() => Err(CannotMeasure::Interrupted("SIGTERM").into()),
-            _ = hang_up.recv() => Err(CannotMeasure::Interrupted("SIGHUP").into()),
+            signal = cancellable.cancelled() => Err(CannotMeasure::Interrupted(signal).into()),
         }
     });
-    // Waits for the labs that still stand.
+    // Waits for the labs that still stand; after a signal, until the process ends itself.
     drop(runtime);
     found
 }

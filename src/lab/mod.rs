@@ -83,7 +83,7 @@ pub use fault::{Fault, Sabotage};
 pub use interface::DEVICE as TUN_DEVICE;
 pub use iptables::{Backend, Flavour, Iptables};
 pub use neighbours::Neighbourhood;
-pub use nf_log_netns::NfLogAllNetns;
+pub use nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
 pub use own_table::Watch;
 pub use services::Service;
 pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};

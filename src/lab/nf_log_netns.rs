@@ -14,6 +14,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -25,10 +26,13 @@ const PATH: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
 /// "On", and ours: `scanlab` on a telephone's keys, to four digits.
 const OURS: i64 = 7226;
 
+/// The locks of this process, one for each lab; one is as good as another.
+static HELD: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
+
 /// Keeps LOG rules printing in every namespace, as long as it lives.
 #[derive(Debug)]
 pub struct NfLogAllNetns {
-    lock: Option<Flock<File>>,
+    is_held: bool,
 }
 
 impl NfLogAllNetns {
@@ -40,12 +44,14 @@ impl NfLogAllNetns {
     /// Turns it on, if it is not. Waits while somebody is just turning it off.
     pub fn enable() -> Result<NfLogAllNetns> {
         let file = open()?;
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lock =
             Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).doing(format!("lock {PATH}"))?;
         if read(&mut lock)? == 0 {
             write(&mut lock, OURS)?;
         }
-        Ok(NfLogAllNetns { lock: Some(lock) })
+        held.push(lock);
+        Ok(NfLogAllNetns { is_held: true })
     }
 
     /// Gives it back, and says so when that fails. Dropping does the same in silence.
@@ -54,14 +60,11 @@ impl NfLogAllNetns {
     }
 
     fn release(&mut self) -> Result<()> {
-        let Some(mut lock) = self.lock.take() else { return Ok(()) };
-        // Not atomic: the shared lock is gone before the exclusive one is asked for (flock(2), NOTES). So of two that
-        // leave at once the later one finds no lock but its own, and restores.
-        match lock.relock(FlockArg::LockExclusiveNonblock) {
-            Ok(()) if read(&mut lock)? == OURS => write(&mut lock, 0),
-            Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),
-            Err(error) => Err(error).doing(format!("lock {PATH}")),
+        if !std::mem::take(&mut self.is_held) {
+            return Ok(());
         }
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.pop().map_or(Ok(()), unlock)
     }
 }
 
@@ -69,6 +72,26 @@ impl Drop for NfLogAllNetns {
     fn drop(&mut self) {
         // The value is healed by the next run; there is nobody to tell.
         let _ = self.release();
+    }
+}
+
+/// Gives back what every lab of this process holds, since the process ends now. No lab can turn it on afterwards. Where a
+/// lab waits for the lock just now, nothing is done: the next run heals it.
+pub fn give_back() {
+    if let Ok(mut held) = HELD.try_lock() {
+        held.drain(..).for_each(|lock| drop(unlock(lock)));
+        std::mem::forget(held);
+    }
+}
+
+/// The last one out restores.
+fn unlock(mut lock: Flock<File>) -> Result<()> {
+    // Not atomic: the shared lock is gone before the exclusive one is asked for (flock(2), NOTES). So of two that
+    // leave at once the later one finds no lock but its own, and restores.
+    match lock.relock(FlockArg::LockExclusiveNonblock) {
+        Ok(()) if read(&mut lock)? == OURS => write(&mut lock, 0),
+        Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),
+        Err(error) => Err(error).doing(format!("lock {PATH}")),
     }
 }
 

@@ -1,0 +1,64 @@
+//! The end by a signal. A command that has no lab ends in the signal handler. One that has labs is cancelled, and has until
+//! [`DEADLINE`] to remove them; what is left then goes with the process, which ends itself.
+
+use std::panic;
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::{Doing, Result};
+use crate::lab;
+use crate::sys::signals::{self, Watch};
+
+/// Every command ends within a second. The rest of it is for the end of the process, which waits until the kernel has
+/// removed its interfaces (`rtnl_lock`).
+const DEADLINE: Duration = Duration::from_millis(500);
+
+static CANCELLED: LazyLock<watch::Sender<Option<&'static str>>> = LazyLock::new(|| watch::Sender::new(None));
+
+/// The time in which a signal cancels the work, instead of ending the process.
+pub struct Cancellable(());
+
+impl Cancellable {
+    /// Starts the thread that waits for the signal, unless it runs already.
+    pub fn begin() -> Result<Cancellable> {
+        static IS_STARTED: Mutex<bool> = Mutex::new(false);
+        let mut is_started = IS_STARTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if !*is_started {
+            let watch = Watch::open().doing("watch for signals")?;
+            let thread = thread::Builder::new().name("signals".to_owned());
+            thread.spawn(move || end_in_time(watch)).doing("start the thread that waits for signals")?;
+            *is_started = true;
+        }
+        signals::leave_to_watch(true);
+        Ok(Cancellable(()))
+    }
+
+    /// Waits for a signal; its name.
+    pub async fn cancelled(&self) -> &'static str {
+        let mut receiver = CANCELLED.subscribe();
+        match receiver.wait_for(Option::is_some).await.map(|name| *name) {
+            Ok(Some(name)) => name,
+            // The sender is static: it is never dropped.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Cancellable {
+    fn drop(&mut self) {
+        signals::leave_to_watch(false);
+    }
+}
+
+fn end_in_time(mut watch: Watch) {
+    let name = watch.wait();
+    // A thread whose counterpart was cancelled may panic; that is part of the interruption, which is reported once.
+    panic::set_hook(Box::new(|_| {}));
+    CANCELLED.send_replace(Some(name));
+    thread::sleep(DEADLINE);
+    lab::give_back_the_settings();
+    signals::end()
+}
