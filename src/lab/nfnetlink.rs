@@ -5,6 +5,7 @@ use std::io;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::namespace::Isolated;
 use crate::error::{Doing, Result};
@@ -35,6 +36,8 @@ pub const UNSPECIFIED: u8 = 0;
 /// A netfilter socket of the lab's namespace.
 pub struct Nfnetlink {
     socket: Socket,
+    /// How many bytes may be sent at once.
+    most: usize,
 }
 
 /// What a transaction does with the objects that it names.
@@ -64,7 +67,22 @@ impl Nfnetlink {
         isolated.assert("opening a netfilter socket")?;
         let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a netfilter socket")?;
         socket.bind_auto().doing("bind a netfilter socket")?;
-        Ok(Nfnetlink { socket })
+        let most = room_to_send(&socket);
+        let netlink = Nfnetlink { socket, most };
+        netlink.make_room_for_dumps().doing("ask netfilter for an acknowledgment")?;
+        Ok(netlink)
+    }
+
+    /// The kernel lists into buffers of the size that was last read with, 32 KiB at most, and of 3.8 KiB at first; an item
+    /// that is larger ends the list without an error (`netlink_dump` and `netlink_recvmsg` in net/netlink/af_netlink.c).
+    fn make_room_for_dumps(&self) -> io::Result<()> {
+        const NOOP: u16 = 1;
+        let mut bytes = Vec::new();
+        write_header(&mut bytes, NOOP, NLM_F_REQUEST | NLM_F_ACK, 1, UNSPECIFIED, 0, &[]);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        let mut answer = Vec::with_capacity(64 << 10);
+        self.socket.recv_from(&mut answer, 0)?;
+        acknowledge(&answer)
     }
 
     /// Sends one request and waits for its acknowledgment.
@@ -105,16 +123,13 @@ impl Nfnetlink {
         }
     }
 
-    /// Sends nf_tables requests as one transaction, and waits until it is committed.
+    /// Sends nf_tables requests, and waits until they are committed: in one transaction, or in as many as there have to be
+    /// because the kernel takes no more bytes at once (EMSGSIZE).
+    ///
+    /// Only the last request of a transaction asks for an acknowledgment, since a failure is reported in any case
+    /// (`nfnetlink_rcv_batch`): hundreds of them do not fit into the receive buffer (ENOBUFS).
     pub fn transaction(&self, requests: Vec<Request>, mode: Mode) -> io::Result<()> {
-        let count = requests.len();
-        let mut bytes = Vec::new();
-        write_batch_marker(&mut bytes, BATCH_BEGIN);
-        for request in requests {
-            write_message(&mut bytes, request, NLM_F_ACK | mode as u16, 1);
-        }
-        write_batch_marker(&mut bytes, BATCH_END);
-        self.exchange(&bytes, count)
+        transactions(requests, mode, self.most).iter().try_for_each(|bytes| self.exchange(bytes, 1))
     }
 
     /// The kernel answers within send(2); every request is acknowledged, or the first failure tells why none was done.
@@ -131,6 +146,46 @@ impl Nfnetlink {
         }
         Ok(())
     }
+}
+
+/// Asks for room, which only `CAP_NET_ADMIN` of the machine gets beyond `net.core.wmem_max`; how many bytes there are.
+fn room_to_send(socket: &Socket) -> usize {
+    const WANTED: usize = 4 << 20;
+    /// What the kernel keeps of it for itself (`netlink_sendmsg`), and more.
+    const KEPT: usize = 4 << 10;
+    let _ = setsockopt(socket, sockopt::SndBufForce, &WANTED);
+    getsockopt(socket, sockopt::SndBuf).unwrap_or_default().saturating_sub(KEPT)
+}
+
+/// The bytes of each transaction: `most` of them, or a single request.
+fn transactions(requests: Vec<Request>, mode: Mode, most: usize) -> Vec<Vec<u8>> {
+    const MARKER: usize = NLMSG_HEADER + 4;
+    let mut batches: Vec<Vec<Request>> = Vec::new();
+    let mut room = 0;
+    for request in requests {
+        let length = align(MARKER + request.attributes.0.len());
+        match batches.last_mut().filter(|_| length <= room) {
+            Some(batch) => batch.push(request),
+            None => {
+                batches.push(vec![request]);
+                room = most.saturating_sub(2 * MARKER);
+            }
+        }
+        room = room.saturating_sub(length);
+    }
+    batches.into_iter().map(|batch| transaction(batch, mode)).collect()
+}
+
+fn transaction(requests: Vec<Request>, mode: Mode) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_batch_marker(&mut bytes, BATCH_BEGIN);
+    let last = requests.len().saturating_sub(1);
+    for (index, request) in requests.into_iter().enumerate() {
+        let acknowledge = if index == last { NLM_F_ACK } else { 0 };
+        write_message(&mut bytes, request, acknowledge | mode as u16, 1);
+    }
+    write_batch_marker(&mut bytes, BATCH_END);
+    bytes
 }
 
 fn acknowledged(payload: &[u8]) -> io::Result<()> {
@@ -293,6 +348,26 @@ mod tests {
         let outer: Vec<_> = attributes(&read[0].1).collect();
         assert_eq!(outer[0], (1, &7u32.to_be_bytes()[..]));
         assert_eq!(attributes(outer[1].1).collect::<Vec<_>>(), [(3, &b"INPUT\0"[..])]);
+    }
+
+    #[test]
+    fn requests_that_are_too_long_for_one_transaction_make_several() {
+        let request = |length| Request {
+            subsystem: 10,
+            kind: 6,
+            family: 2,
+            attributes: Attributes::new().bytes(1, &vec![0; length]),
+        };
+        let requests = || vec![request(100), request(200), request(5000), request(8), request(300)];
+        let sizes = |most| -> Vec<usize> {
+            transactions(requests(), Mode::Replace, most).iter().map(|bytes| messages(bytes).count() - 2).collect()
+        };
+        assert_eq!([sizes(1 << 20), sizes(600), sizes(0)], [vec![5], vec![2, 1, 2], vec![1; 5]]);
+        assert!(
+            transactions(requests(), Mode::Replace, 1000)
+                .iter()
+                .all(|bytes| bytes.len() <= 1000 || messages(bytes).count() == 3)
+        );
     }
 
     #[test]
