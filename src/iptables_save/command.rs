@@ -1,6 +1,6 @@
 //! The commands of a line, and how they are carried out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::base::Base;
 use super::{Chain, Policy, Rule, Table};
@@ -10,7 +10,10 @@ use super::{Chain, Policy, Rule, Table};
 pub(super) struct OpenTable {
     pub name: String,
     pub line: usize,
-    chains: Vec<OpenChain>,
+    /// In the order in which they were made, each by its number.
+    chains: BTreeMap<usize, OpenChain>,
+    numbers: HashMap<String, usize>,
+    made: usize,
 }
 
 /// A chain to which lines still add; long lists are often written with `-I`, hence a queue with two ends.
@@ -23,9 +26,9 @@ struct OpenChain {
 }
 
 impl From<OpenTable> for Table {
-    fn from(OpenTable { name, line, chains }: OpenTable) -> Self {
+    fn from(OpenTable { name, line, chains, .. }: OpenTable) -> Self {
         let chain = |OpenChain { name, line, policy, rules }| Chain { name, line, policy, rules: rules.into() };
-        Table { name, line, chains: chains.into_iter().map(chain).collect() }
+        Table { name, line, chains: chains.into_values().map(chain).collect() }
     }
 }
 
@@ -78,10 +81,10 @@ impl Command {
             Command::Replace(chain, number) => replace(table.chain_mut(&chain), number, rules),
             Command::Delete(chain, Some(number)) => delete(table.chain_mut(&chain), number),
             Command::Delete(chain, None) => rules.iter().for_each(|rule| delete_equal(table.chain_mut(&chain), rule)),
-            Command::Flush(chain) => table.named(chain).for_each(|chain| chain.rules.clear()),
+            Command::Flush(chain) => table.flush(chain.as_deref()),
             Command::NewChain(chain) => table.declare(&chain, line, None),
             Command::DeleteChain(chain) => table.delete_chains(chain.as_deref()),
-            Command::RenameChain(old, new) => table.chain_mut(&old).name = new,
+            Command::RenameChain(old, new) => table.rename(&old, new),
             Command::Policy(chain, policy) => table.chain_mut(&chain).policy = Some(policy),
         }
     }
@@ -118,21 +121,39 @@ fn delete_equal(chain: &mut OpenChain, rule: &Rule) {
 impl OpenTable {
     /// A table without chains.
     pub fn new(name: String, line: usize) -> OpenTable {
-        OpenTable { name, line, chains: Vec::new() }
+        OpenTable { name, line, chains: BTreeMap::new(), numbers: HashMap::new(), made: 0 }
     }
 
     /// The chain `name`, which is made if it is not there.
     fn chain_mut(&mut self, name: &str) -> &mut OpenChain {
-        let at = self.chains.iter().position(|chain| chain.name == name).unwrap_or_else(|| {
-            self.chains.push(OpenChain { name: name.to_owned(), line: None, policy: None, rules: VecDeque::new() });
-            self.chains.len() - 1
-        });
-        &mut self.chains[at]
+        let number = self.numbers.get(name).copied().unwrap_or(self.made);
+        if number == self.made {
+            self.made += 1;
+            self.numbers.insert(name.to_owned(), number);
+        }
+        let made = || OpenChain { name: name.to_owned(), line: None, policy: None, rules: VecDeque::new() };
+        self.chains.entry(number).or_insert_with(made)
     }
 
     /// One chain, or all of them.
-    fn named(&mut self, name: Option<String>) -> impl Iterator<Item = &mut OpenChain> {
-        self.chains.iter_mut().filter(move |chain| name.as_ref().is_none_or(|name| *name == chain.name))
+    fn flush(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => self.numbered(name).map(|chain| chain.rules.clear()).unwrap_or_default(),
+            None => self.chains.values_mut().for_each(|chain| chain.rules.clear()),
+        }
+    }
+
+    fn numbered(&mut self, name: &str) -> Option<&mut OpenChain> {
+        self.chains.get_mut(self.numbers.get(name)?)
+    }
+
+    /// iptables refuses a name that is taken: nothing happens here then.
+    fn rename(&mut self, old: &str, new: String) {
+        if self.numbers.contains_key(&new) {
+            return;
+        }
+        self.chain_mut(old).name.clone_from(&new);
+        self.numbers.remove(old).map(|number| self.numbers.insert(new, number));
     }
 
     /// `:CHAIN POLICY`. A chain of one's own that is declared again loses its rules, a built-in chain keeps them
@@ -148,10 +169,13 @@ impl OpenTable {
 
     /// One chain, or all of one's own that hold no rules. Built-in chains are told by their capital letters.
     fn delete_chains(&mut self, name: Option<&str>) {
-        self.chains.retain(|chain| match name {
-            Some(name) => chain.name != name,
-            None => is_built_in(&chain.name) || !chain.rules.is_empty(),
-        });
+        match name {
+            Some(name) => drop(self.numbers.remove(name).map(|number| self.chains.remove(&number))),
+            None => {
+                self.chains.retain(|_, chain| is_built_in(&chain.name) || !chain.rules.is_empty());
+                self.numbers.retain(|_, number| self.chains.contains_key(number));
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads a whole ruleset, line by line, and carries out what the lines say.
 
+use std::collections::HashMap;
+
 use super::command::OpenTable;
 use super::line::Line;
 use super::words::without_counters;
@@ -13,13 +15,18 @@ impl Listing {
     ///
     /// A table that comes a second time starts anew, rules, chains and policies; iptables-legacy keeps the policies.
     pub fn parse(family: Family, source: &Source) -> Listing {
-        let mut reader = Reader { family, tables: Vec::new(), in_table: false, spare: MOST_FROM_LISTS };
+        let mut reader =
+            Reader { family, tables: Vec::new(), numbers: HashMap::new(), in_table: false, spare: MOST_FROM_LISTS };
         let mut start = 0;
         for (number, line) in source.text.split_inclusive('\n').enumerate() {
             reader.line(number + 1, start, line.trim_end_matches([' ', '\t', '\n']));
             start += line.len();
         }
-        Listing { family, source: source.clone(), tables: reader.tables.into_iter().map(Into::into).collect() }
+        Listing {
+            family,
+            source: source.clone(),
+            tables: reader.tables.into_iter().flatten().map(Into::into).collect(),
+        }
     }
 }
 
@@ -32,7 +39,9 @@ const RULE_SIZE: usize = 1 << 10;
 
 struct Reader {
     family: Family,
-    tables: Vec<OpenTable>,
+    /// In the order of the text; none for one that comes again.
+    tables: Vec<Option<OpenTable>>,
+    numbers: HashMap<String, usize>,
     /// Between `*table` and COMMIT: the last table.
     in_table: bool,
     spare: usize,
@@ -53,13 +62,15 @@ impl Reader {
 
     fn start_table(&mut self, line: usize, text: &str) {
         let name = blank_separated(text).next().unwrap_or_default().to_owned();
-        self.tables.retain(|table| table.name != name);
-        self.tables.push(OpenTable::new(name, line));
+        if let Some(earlier) = self.numbers.insert(name.clone(), self.tables.len()) {
+            self.tables[earlier] = None;
+        }
+        self.tables.push(Some(OpenTable::new(name, line)));
         self.in_table = true;
     }
 
     fn table(&mut self) -> Option<&mut OpenTable> {
-        self.tables.last_mut().filter(|_| self.in_table)
+        self.tables.last_mut().filter(|_| self.in_table)?.as_mut()
     }
 
     fn declare_chain(&mut self, line: usize, text: &str) {
