@@ -32,7 +32,7 @@
 //! Expectations ([`expect`]) come from the sensor alone and never see the ruleset, or both would share one bug.
 //!
 //! [`findings`] need no expectations: [`sweep`] makes every packet that a ruleset tells apart, the lab sends them all, and
-//! a rule that none of them matches is dead, or not provable where the sweep cannot vary what the rule asks for.
+//! a rule that none of them matches is dead if [`space`] proves it for all other packets, too; else it is not provable.
 //!
 //! # Rooms
 //!
@@ -44,7 +44,7 @@
 //! | 5 | [`run`], [`survey`], [`predeploy`], [`mutate`], [`record`], [`diff`], [`lesson`], [`selftest`], [`report`] | the steps of a run; whole scans; what the person at the machine asks; mutants tried; what a ruleset does, written down; two rulesets, told apart; a technique played with the firewall and without; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`space`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`visible`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -139,6 +139,7 @@ pub mod selftest;
 pub mod sensor;
 pub mod services_file;
 pub mod side_by_side;
+pub mod space;
 pub mod survey;
 pub mod sweep;
 mod sys;

@@ -6,6 +6,7 @@
 
 mod ask;
 mod base;
+mod canonical;
 mod command;
 mod edit;
 mod extension;

@@ -1,0 +1,31 @@
+//! The packets that rules ask for, as sets: what is left of a rule's packets after the rules before it, and the packets
+//! that two rulesets treat differently. A claim that something *never* happens ("dead", "no difference", "equivalent",
+//! "nothing else is let in") needs every packet, and a sweep sends some; so each such claim is made only if no sweep
+//! contradicts it and the sets prove it.
+//!
+//! The sets hold more packets than there are (a match that is not understood may say yes or no, independent of all
+//! others), so that a proof holds for the real ones. Matches with a memory, or whose answer may change on the way, prove
+//! nothing. Nothing here decides a verdict: a set from which no proof follows names a packet, and the lab sends it.
+
+mod asked;
+mod compare;
+mod describe;
+mod region;
+mod universe;
+mod values;
+mod walk;
+mod witness;
+
+pub use compare::{Gap, compare};
+pub use region::{Field, Region};
+pub use universe::{HOOKS, Space};
+pub use values::Values;
+pub use walk::{Leaf, arrivals, leaves};
+pub use witness::{Witness, witnesses};
+
+/// Sets that split into more parts than are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+#[cfg(test)]
+mod tests;

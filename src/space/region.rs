@@ -1,0 +1,111 @@
+//! A set of packets: one set of values for each thing that rules look at, and an answer for each match that is not
+//! understood.
+
+use std::collections::BTreeMap;
+
+use super::values::Values;
+
+/// What rules look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// The protocol's number.
+    Protocol,
+    /// The source address, as a number.
+    Source,
+    /// The destination address, as a number.
+    Destination,
+    /// The place of the incoming interface among the names.
+    In,
+    /// The place of the outgoing interface among the names.
+    Out,
+    /// The source port.
+    SourcePort,
+    /// The destination port.
+    DestinationPort,
+    /// The six TCP flags.
+    Flags,
+    /// The place of the state in `ConntrackState::ALL`.
+    State,
+    /// The ICMP type times 256, and the code.
+    Message,
+    /// 0 for a later fragment, which has no ports; 1 for a whole packet.
+    Whole,
+}
+
+/// How many fields there are.
+pub const FIELDS: usize = 11;
+
+/// Packets: those whose every field is in its set and to which every match of `answers` gives that answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    sets: [Values; FIELDS],
+    answers: BTreeMap<String, bool>,
+}
+
+impl Region {
+    /// The packets with these values.
+    pub fn of(sets: [Values; FIELDS]) -> Region {
+        Region { sets, answers: BTreeMap::new() }
+    }
+
+    /// The values of a field.
+    pub fn values(&self, field: Field) -> &Values {
+        &self.sets[field as usize]
+    }
+
+    /// The matches that are not understood, with their answers.
+    pub fn answers(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.answers.iter().map(|(key, answer)| (key.as_str(), *answer))
+    }
+
+    /// Those with a value of `values` in `field`.
+    pub fn with(&self, field: Field, values: &Values) -> Option<Region> {
+        let kept = self.values(field).intersection(values);
+        let mut region = self.clone();
+        region.sets[field as usize] = kept;
+        (!region.values(field).is_empty()).then_some(region)
+    }
+
+    /// Those to which the match `key` gives this answer.
+    pub fn answered(&self, key: &str, answer: bool) -> Option<Region> {
+        let mut region = self.clone();
+        let known = *region.answers.entry(key.to_owned()).or_insert(answer);
+        (known == answer).then_some(region)
+    }
+
+    /// Those that are in `other`, too.
+    pub fn intersection(&self, other: &Region) -> Option<Region> {
+        let mut region = self.clone();
+        for (own, others) in region.sets.iter_mut().zip(&other.sets) {
+            *own = own.intersection(others);
+        }
+        let both = other.answers.iter().try_fold(region, |region, (key, answer)| region.answered(key, *answer))?;
+        both.sets.iter().all(|values| !values.is_empty()).then_some(both)
+    }
+
+    /// Those that are not in `other`, as regions that have nothing in common.
+    pub fn difference(&self, other: &Region) -> Vec<Region> {
+        let mut outside = Vec::new();
+        let mut left = self.clone();
+        for field in 0..FIELDS {
+            let apart = left.sets[field].difference(&other.sets[field]);
+            if !apart.is_empty() {
+                let mut region = left.clone();
+                region.sets[field] = apart;
+                outside.push(region);
+            }
+            left.sets[field] = left.sets[field].intersection(&other.sets[field]);
+            if left.sets[field].is_empty() {
+                return outside;
+            }
+        }
+        for (key, answer) in &other.answers {
+            outside.extend(left.answered(key, !answer));
+            match left.answered(key, *answer) {
+                Some(region) => left = region,
+                None => return outside,
+            }
+        }
+        outside
+    }
+}
