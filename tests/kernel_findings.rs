@@ -143,7 +143,7 @@ fn a_port_behind_a_drop_of_all_tcp() {
 #[test]
 fn the_union_of_two_ranges() {
     insta::assert_snapshot!(told(&filter(&[
-        "-A INPUT -p tcp --dport 1:1024 -j DROP",
+        "-A INPUT -p tcp --dport 0:1024 -j DROP",
         "-A INPUT -p tcp --dport 1025:65535 -j ACCEPT",
         "-A INPUT -p tcp --tcp-flags ALL SYN -j LOG --log-prefix \"SYN scan: \"",
     ])));

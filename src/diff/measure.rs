@@ -58,7 +58,7 @@ impl Over<'_> {
             let later = self.both(compared, |lab| lab.sweep(&more, &strangers, Limits::Wide))?;
             self.note(compared, &plan, &more, &later, Limits::Wide);
         }
-        if self.listings.iter().any(guards_a_verdict) {
+        if self.listings.iter().any(Listing::limits_more_than_lines) {
             let dry = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, Limits::Dry))?;
             self.note(compared, &plan, &stimuli, &dry, Limits::Dry);
         }
@@ -183,9 +183,4 @@ impl Over<'_> {
             Ok((found, lab.weather.clone()))
         })
     }
-}
-
-/// Behind a limit that guards a verdict stands what it has no room for.
-fn guards_a_verdict(listing: &Listing) -> bool {
-    listing.rules().any(|(.., rule)| rule.limit().is_some() && (rule.is_terminal() || rule.is_jump()))
 }

@@ -9,6 +9,7 @@ use crate::frame::Direction;
 use crate::iptables_save::{Listing, Packet};
 use crate::net::InterfaceName;
 use crate::path::Path;
+use crate::space::Space;
 use crate::sweep::{Journey, Response};
 
 /// What was seen of one ruleset.
@@ -18,6 +19,8 @@ pub struct Evidence<'a> {
     pub listing: &'a Listing,
     /// Whether everything was sent that the ruleset tells apart.
     pub is_complete: bool,
+    /// What its rules tell apart.
+    pub space: Space,
     pub(super) packets: Vec<Witnessed>,
     matched: HashSet<(String, String, usize)>,
     known: HashSet<(Direction, String, Journey)>,
@@ -33,11 +36,12 @@ pub(super) struct Witnessed {
 }
 
 impl<'a> Evidence<'a> {
-    /// Nothing was seen yet.
-    pub fn new(listing: &'a Listing) -> Evidence<'a> {
+    /// Nothing was seen yet, on a host whose link is `interface`.
+    pub fn new(listing: &'a Listing, interface: &InterfaceName) -> Evidence<'a> {
         Evidence {
             listing,
             is_complete: true,
+            space: Space::of(&[listing], interface),
             packets: Vec::new(),
             matched: HashSet::new(),
             known: HashSet::new(),

@@ -89,14 +89,21 @@ impl<'a> Court<'a> {
     }
 
     /// In this order: (1) it was reached, (2) the chain cannot be, (3) the sweep does not say all, (4) the packets that it
-    /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first.
+    /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first. What follows
+    /// from the packets that were sent is said only if it is proved for all others, too.
     fn conclude(&self, at: At<'a>, depth: usize) -> Conclusion {
         if self.evidence.has_matched(at.table, at.chain, at.number) {
             return Conclusion::Reached;
         }
         let conclusion = self.by_chain(at, depth);
         let conclusion = conclusion.or_else(|| self.by_completeness()).or_else(|| self.by_clauses(at));
-        conclusion.unwrap_or_else(|| self.by_packets(at))
+        match conclusion.unwrap_or_else(|| self.by_packets(at)) {
+            Conclusion::Dead { in_front, reason } => match self.evidence.unproved(at, &reason) {
+                Some(why) => not_provable(why),
+                None => Conclusion::Dead { in_front, reason },
+            },
+            conclusion => conclusion,
+        }
     }
 
     /// A chain is as dead as all rules that jump there.

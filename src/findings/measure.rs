@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::evidence::Evidence;
 use super::{Findings, NotTried, Swept, parity};
 use crate::error::{Result, Source};
-use crate::iptables_save::{Listing, Match, Rule};
+use crate::iptables_save::{Listing, Match};
 use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::sweep::Plan;
@@ -31,11 +31,13 @@ pub fn measure(subject: &Subject) -> Result<Findings> {
     let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
         subject.rulesets.iter().copied().partition(|(family, _)| families.contains(family));
     let listings: Vec<Listing> = here.into_iter().map(|(family, source)| Listing::parse(family, source)).collect();
-    let mut evidence: Vec<Evidence> = listings.iter().map(Evidence::new).collect();
+    let mut evidence: Vec<Evidence> =
+        listings.iter().map(|listing| Evidence::new(listing, subject.interface)).collect();
     let mut sweeps = Vec::new();
     for interface in interfaces(subject.interface, &listings) {
         sweeps.extend(sweep(subject, &interface, &mut evidence)?);
     }
+    evidence.iter_mut().try_for_each(|one| one.is_tried(subject))?;
     let parity = parity::compare(subject, &listings)?;
     let not_tried = |(family, source): (Family, &Source)| NotTried { family, file: source.name.display().to_string() };
     let not_tried = missing.into_iter().map(not_tried).collect();
@@ -48,16 +50,7 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
     let services: Vec<Service> =
         ports.into_iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let blueprint = Blueprint {
-        equipment: subject.equipment,
-        interface,
-        mac: subject.mac,
-        addresses: subject.addresses,
-        services: &services,
-        rulesets: subject.rulesets,
-        watch: Watch::Paths,
-        fault: None,
-    };
+    let blueprint = blueprint(subject, interface, &services);
     let mut swept = Vec::new();
     for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
         let host = subject.addresses.host(evidence.listing.family);
@@ -74,14 +67,27 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
     Ok(swept)
 }
 
-/// Behind a limit that guards a verdict stands what it has no room for.
-fn limits(listing: &Listing) -> &'static [Limits] {
-    let guards_a_verdict = |rule: &Rule| rule.limit().is_some() && (rule.is_terminal() || rule.is_jump());
-    if listing.rules().any(|(.., rule)| guards_a_verdict(rule)) {
-        &[Limits::Wide, Limits::Dry]
-    } else {
-        &[Limits::Wide]
+/// A lab of the rulesets, over `interface`.
+pub(super) fn blueprint<'a>(
+    subject: &Subject<'a>,
+    interface: &'a InterfaceName,
+    services: &'a [Service],
+) -> Blueprint<'a> {
+    Blueprint {
+        equipment: subject.equipment,
+        interface,
+        mac: subject.mac,
+        addresses: subject.addresses,
+        services,
+        rulesets: subject.rulesets,
+        watch: Watch::Paths,
+        fault: None,
     }
+}
+
+/// A packet for which a limit has no room goes on to the rules after it.
+pub(super) fn limits(listing: &Listing) -> &'static [Limits] {
+    if listing.limits_more_than_lines() { &[Limits::Wide, Limits::Dry] } else { &[Limits::Wide] }
 }
 
 /// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.

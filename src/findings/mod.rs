@@ -1,14 +1,16 @@
 //! Findings without any expectation: the rules that no packet of an exhaustive sweep can reach, each with the rules that
 //! stand in front of it and with the reason. A LOG rule that can never fire comes first: it is a blind spot.
 //!
-//! That a rule is never reached is measured. That nothing else could reach it rests on the sweep, so a rule is called dead
-//! only if packets that fulfil all it asks for were sent, or if no packet can fulfil it; else it is *not provable*.
+//! That a rule is never reached is measured. That nothing else could reach it is proved by sets ([`crate::space`]): a rule
+//! is called dead only if the rules before it take every packet that it asks for; else it is *not provable*, after a packet
+//! of what they leave was sent, if the lab can send one.
 
 mod evidence;
 mod judge;
 mod measure;
 mod parity;
 mod reason;
+mod tried;
 
 use std::borrow::Cow;
 

@@ -76,8 +76,12 @@ pub(super) fn through(jump: &Rule, why: &str) -> String {
 /// A rule in front depends on what is not swept.
 pub(super) fn depends_on(rule: &Rule) -> String {
     let others: Vec<String> = rule.clauses.iter().filter(|clause| is_other(clause)).map(|c| asked(rule, c)).collect();
-    let first = others.first().map(String::as_str).unwrap_or_default();
-    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {first}", rule.line)
+    depends_on_match(rule, others.first().map(String::as_str).unwrap_or_default())
+}
+
+/// Likewise, and the match is known.
+pub(super) fn depends_on_match(rule: &Rule, asked: &str) -> String {
+    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {asked}", rule.line)
 }
 
 /// Nothing that was sent fulfils one clause.

@@ -16,6 +16,13 @@ impl Listing {
         !self.tables.iter().any(|table| table.chains.iter().any(denies))
     }
 
+    /// Whether a rule with a rate limit does more than log or count: what it has no room for fares differently.
+    pub fn limits_more_than_lines(&self) -> bool {
+        let logs =
+            |rule: &Rule| rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
+        self.rules().any(|(.., rule)| rule.limit().is_some() && !logs(rule))
+    }
+
     /// The chain `name` of `table`.
     pub fn chain(&self, table: &str, name: &str) -> Option<&Chain> {
         let table = self.tables.iter().find(|one| one.name == table)?;

@@ -185,7 +185,7 @@ impl Trial<'_> {
             let mutant = self.sweep(Limits::Wide).these(lab, more, &their_strangers)?;
             questions.push(Question { limits: Limits::Wide, strangers: their_strangers, mutant });
         }
-        if guards_a_verdict(&self.listing) || guards_a_verdict(&self.swept.listing) {
+        if self.listing.limits_more_than_lines() || self.swept.listing.limits_more_than_lines() {
             let mutant = self.sweep(Limits::Dry).these(lab, stimuli, &strangers)?;
             questions.push(Question { limits: Limits::Dry, strangers, mutant });
         }
@@ -304,11 +304,6 @@ impl Trial<'_> {
         };
         (!same).then_some(check)
     }
-}
-
-/// Behind a limit that guards a verdict stands what it has no room for.
-fn guards_a_verdict(listing: &Listing) -> bool {
-    listing.rules().any(|(.., rule)| rule.limit().is_some() && rule.log_prefix().is_none())
 }
 
 fn verdict_word(effect: &Effect) -> &'static str {
