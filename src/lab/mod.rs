@@ -231,7 +231,7 @@ impl<'a> Lab<'a> {
             Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
         };
         let mut log = LogSource::open(isolated, copies.as_ref(), blueprint.fault.as_ref())?;
-        weather::pin(isolated)?;
+        let mut weather = weather::pin(isolated)?;
         let mode = blueprint.equipment.link;
         let interface = Interface::create(isolated, blueprint.interface, mode)?;
         let setup = LinkSetup {
@@ -255,8 +255,8 @@ impl<'a> Lab<'a> {
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
         loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?;
-        // Once more: some sysctls appear only when a rule asks for conntrack.
-        let weather = weather::pin(isolated)?;
+        // They appear only when a rule asks for conntrack.
+        weather::pin_conntrack(isolated, &mut weather)?;
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
@@ -159,6 +159,10 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
         let link = LinkUnspec::new_with_index(index).address(setup.host.0.to_vec()).build();
         handle.link().set(link).execute().await.map_err(|error| failed("set the MAC address", error))?;
     }
+    if setup.families.contains(&Family::Ipv6) {
+        let link = LinkUnspec::new_with_index(index).append_extra_attribute(no_address_of_its_own()).build();
+        handle.link().set(link).execute().await.map_err(|error| failed("keep link-local addresses away", error))?;
+    }
     let link = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(link).execute().await.map_err(|error| failed("bring up the interface", error))?;
 
@@ -167,6 +171,12 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
         add_neighbour(handle, index, setup.addresses.prober(*family), setup).await?;
     }
     Ok(())
+}
+
+/// `addr_gen_mode` (ip-sysctl.rst): nothing but what the lab sends shall be on the link.
+fn no_address_of_its_own() -> LinkAttribute {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
 }
 
 async fn index_of(handle: &Handle, name: &str) -> Result<u32> {

@@ -16,9 +16,11 @@ use crate::error::{CannotMeasure, Doing, Result};
 /// The sysctls as they were read back.
 pub type Weather = BTreeMap<String, String>;
 
-/// What is pinned before the interface comes up. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
+/// What is pinned before the interface comes up. `addr_gen_mode` is missing on purpose: even to read it, the kernel starts
+/// the call over and over until a lock is free that all namespaces share (`rtnl_trylock` in addrconf_sysctl_addr_gen_mode,
+/// net/ipv6/addrconf.c), and a hundred labs that do leave no time to anybody; `netcfg` sets it over netlink. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
 /// documentation.
-const PINNED: [(&str, &str); 17] = [
+const PINNED: [(&str, &str); 16] = [
     // A spoofed or unroutable source is the ruleset's business here.
     ("net.ipv4.conf.all.rp_filter", "0"),
     ("net.ipv4.conf.default.rp_filter", "0"),
@@ -38,8 +40,6 @@ const PINNED: [(&str, &str); 17] = [
     // An address that is still being checked for duplicates answers nobody.
     ("net.ipv6.conf.default.accept_dad", "0"),
     ("net.ipv6.conf.default.dad_transmits", "0"),
-    // No link-local address: nothing but what the lab sends shall be on the link.
-    ("net.ipv6.conf.default.addr_gen_mode", "1"),
     // Nobody is there to answer.
     ("net.ipv6.conf.default.router_solicitations", "0"),
     ("net.ipv6.conf.default.accept_ra", "0"),
@@ -56,12 +56,21 @@ const TCP_LOOSE: (&str, &str) = ("net.netfilter.nf_conntrack_tcp_loose", "1");
 pub fn pin(isolated: &Isolated) -> Result<Weather> {
     isolated.assert("pinning sysctls")?;
     let mut weather = Weather::new();
-    for (name, value) in PINNED.into_iter().chain([TCP_LOOSE]) {
-        if let Some(pinned) = write(name, value)? {
-            weather.insert(name.to_owned(), pinned);
-        }
-    }
+    PINNED.into_iter().try_for_each(|(name, value)| pin_one(&mut weather, name, value))?;
     Ok(weather)
+}
+
+/// Pins what is there once rules are loaded.
+pub fn pin_conntrack(isolated: &Isolated, weather: &mut Weather) -> Result<()> {
+    isolated.assert("pinning sysctls")?;
+    pin_one(weather, TCP_LOOSE.0, TCP_LOOSE.1)
+}
+
+fn pin_one(weather: &mut Weather, name: &str, value: &'static str) -> Result<()> {
+    if let Some(pinned) = write(name, value)? {
+        weather.insert(name.to_owned(), pinned);
+    }
+    Ok(())
 }
 
 /// Whether this machine speaks IPv6 at all. `ipv6.disable=1` on the kernel's command line takes it away, with all its
@@ -82,9 +91,7 @@ fn write(name: &str, value: &'static str) -> Result<Option<String>> {
 }
 
 /// Writes, and reads back what the kernel made of it. None when there is no such sysctl here: then it has, in a fresh
-/// namespace, the kernel's own default. One that says what is wanted is left alone: some writes are tried over and over
-/// until a lock is free that all namespaces share (`rtnl_trylock` in addrconf_sysctl_addr_gen_mode, net/ipv6/addrconf.c).
-/// One that may not be written must say what is wanted already, or nothing can be measured.
+/// namespace, the kernel's own default. One that says what is wanted is left alone. One that may not be written must say what is wanted already, or nothing can be measured.
 fn write_path(path: &Path, name: &str, wanted: &'static str) -> Result<Option<String>> {
     match read(path)? {
         Some(value) if !is_the_same(&value, wanted) => {}
