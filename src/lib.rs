@@ -84,8 +84,8 @@
 //!
 //! Nothing is named or pinned: the namespace lives by its file descriptors, so that `kill -9` leaves nothing. What changes
 //! rules, links or sysctls asks for the proof that its thread is not in the host's namespace. The one exception, and only
-//! where the kernel's own log is read, is `nf_log_all_netns`, without which LOG rules print in the first namespace only: it is counted by a lock, restored by the
-//! last one out, and healed by the next run or `scanlab doctor`.
+//! where the kernel's own log is read, is `nf_log_all_netns`, without which LOG rules print in the first namespace only: it is counted by a lock that only root may open, restored by the
+//! last one out, and healed by the next run or `scanlab doctor`. Locks are files in a folder that the last run removes.
 //!
 //! Labs share the kernel's log with the whole machine: they take turns, and a line is a probe's own only if it carries
 //! that probe's addresses, ports and number.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use binary::{Ended, HARDENED, ended, share_the_machine};
+use binary::{Ended, HARDENED, ended, have_the_machine_alone, share_the_machine};
 
 /// scanlab, by way of `before`, a command that runs what is behind it.
 fn by_way_of(before: &[&str], arguments: &[&str]) -> Ended {
@@ -37,12 +37,12 @@ fn too_few_files_are_an_error_that_tells_what_to_do() {
     }
 }
 
-/// Another /dev/kmsg, of a mount namespace, so that no other lab waits for it; its lock is held by a process that is
+/// Another /run, of a mount namespace, so that no other lab waits for its lock, which is held by a process that is
 /// stopped.
 const STOPPED_HOLDER: &str = r#"
-mount -t tmpfs none /mnt && mknod /mnt/kmsg c 1 11 && mount --bind /mnt/kmsg /dev/kmsg || exit 9
-flock --no-fork /dev/kmsg sleep 600 &
-until ! flock --nonblock /dev/kmsg true; do :; done
+mount -t tmpfs -o mode=755 none /run && mkdir -m 700 /run/scanlab || exit 9
+flock --shared --no-fork /run/scanlab flock --no-fork /run/scanlab/kernel-log sleep 600 &
+until [ -e /run/scanlab/kernel-log ] && ! flock --nonblock /run/scanlab/kernel-log true; do :; done
 kill -STOP $!
 echo "holder $!"
 "$@"
@@ -54,7 +54,7 @@ exit $status
 /// Found in review: the error said that somebody held the turn, and not who.
 #[test]
 fn a_stopped_process_that_holds_the_kernel_log_is_named() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     let arguments = ["run", HARDENED, "--capture", "kmsg"];
     let ended = by_way_of(&["unshare", "--mount", "sh", "-c", STOPPED_HOLDER, "sh"], &arguments);
     assert_eq!(ended.status, Some(3), "{}", ended.stderr);
@@ -63,18 +63,18 @@ fn a_stopped_process_that_holds_the_kernel_log_is_named() {
     assert!(ended.stderr.contains(&named), "{}", ended.stderr);
 }
 
-/// Again another /dev/kmsg; its lock is held for longer than a lab waits in silence, by somebody who is heard.
+/// Again another /run; the lock is held for longer than a lab waits in silence, by somebody who is heard.
 const SPEAKING_HOLDER: &str = r#"
-mount -t tmpfs none /mnt && mknod /mnt/kmsg c 1 11 && mount --bind /mnt/kmsg /dev/kmsg || exit 9
-flock --no-fork /dev/kmsg sh -c 'for second in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "<7>turn" >/dev/kmsg; sleep 1; done' &
-until ! flock --nonblock /dev/kmsg true; do :; done
+mount -t tmpfs -o mode=755 none /run && mkdir -m 700 /run/scanlab || exit 9
+flock --shared --no-fork /run/scanlab flock --no-fork /run/scanlab/kernel-log sh -c 'for second in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "<7>turn" >/dev/kmsg; sleep 1; done' &
+until [ -e /run/scanlab/kernel-log ] && ! flock --nonblock /run/scanlab/kernel-log true; do :; done
 exec "$@"
 "#;
 
 /// Found here: of forty runs at once the last ones gave up, although each of them only had to wait for its turn.
 #[test]
 fn a_lab_that_gets_on_is_waited_for() {
-    let _machine = share_the_machine();
+    let _machine = have_the_machine_alone();
     // It does not wait for the other labs of the machine, so their addresses must not be its own.
     let addresses = ["--host-addr", "198.51.100.10/24", "--prober-addr", "198.51.100.66"];
     let scan = ["scan", "-4", "--rules", "scenarios/own-ruleset.v4", "-p", "1-100", "-sX", "--capture", "kmsg"];
@@ -83,6 +83,9 @@ fn a_lab_that_gets_on_is_waited_for() {
     let ended = by_way_of(&["unshare", "--mount", "sh", "-c", SPEAKING_HOLDER, "sh"], &arguments);
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     assert!(start.elapsed() > Duration::from_secs(10), "nobody was waited for");
+    let notices: Vec<&str> =
+        ended.stderr.lines().filter(|line| line.starts_with("waiting for the kernel log: ")).collect();
+    assert!(matches!(notices[..], [notice] if notice.contains("held by sh with PID ")), "{}", ended.stderr);
 }
 
 /// A disk of a mount namespace that is full of a file that was there. Then its names.

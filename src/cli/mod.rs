@@ -41,7 +41,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
 use crate::iptables_save::{Listing, foreign};
-use crate::lab::{Equipment, Lab, Weather};
+use crate::lab::{self, Equipment, Lab, Weather};
 use crate::net::Family;
 use crate::report::Environment;
 use crate::sys::signals;
@@ -143,6 +143,10 @@ fn perform_the_words() -> ExitCode {
     if std::env::args_os().len() == 1 {
         say(manual::START);
         return ExitCode::from(2);
+    }
+    lab::pass_notices_to(say);
+    if let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR") {
+        lab::use_runtime_folder(folder.into());
     }
     let ended = words().map_err(Error::from).and_then(|words| perform(parse(words).command));
     ended.unwrap_or_else(|error| report(&error))

@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,17 @@ use nix::libc::O_NONBLOCK;
 use nix::sys::stat::{major, minor};
 use nix::unistd::{Whence, lseek};
 
+use super::lock_folder::LockFolder;
 use super::lock_holder::Holder;
+use super::notice;
 use super::queue::{Place, Queue};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::log_line::kmsg::KmsgRecord;
 
 const PATH: &str = "/dev/kmsg";
+
+/// The lock file of the turn; `/dev/kmsg` itself is a file that other users may open, and so lock, on many machines.
+const LOCK: &str = "kernel-log";
 
 /// The longest record that the kernel hands out (`PRINTKRB_RECORD_MAX` and its prefix), in bytes, with room to spare.
 const RECORD_MAX: usize = 16 << 10;
@@ -31,6 +37,7 @@ const RECORD_MAX: usize = 16 << 10;
 pub struct KernelLog {
     records: File,
     turns: Option<File>,
+    _folder: Arc<LockFolder>,
     buffer: Vec<u8>,
 }
 
@@ -44,14 +51,15 @@ pub struct Turn<'a> {
 impl KernelLog {
     /// Whether this user may open it, and it is the kernel's log: in a container it may be anything.
     pub fn is_readable() -> bool {
-        open(O_NONBLOCK).is_ok()
+        open().is_ok()
     }
 
     /// Opens the log. What was logged before is not read.
     pub fn open() -> Result<KernelLog> {
-        let records = open(O_NONBLOCK)?;
+        let records = open()?;
         lseek(&records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
-        Ok(KernelLog { records, turns: Some(open(0)?), buffer: vec![0; RECORD_MAX] })
+        let folder = LockFolder::of_the_machine()?;
+        Ok(KernelLog { records, turns: Some(folder.file(LOCK)?), _folder: folder, buffer: vec![0; RECORD_MAX] })
     }
 
     /// Reads one record. True when the kernel says that the one which was due is overwritten.
@@ -78,16 +86,22 @@ impl KernelLog {
     /// enough to leave the processors to those who speak.
     fn lock(&mut self, mut file: File, place: &Place) -> Result<Flock<File>> {
         let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
+        let start = Instant::now();
         loop {
             file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
                 Err((file, Errno::EWOULDBLOCK)) => file,
-                Err((_, error)) => return Err(error).doing(format!("lock {PATH}")),
+                Err((_, error)) => return Err(error).doing(format!("lock {LOCK}")),
             };
             match silence.is_broken(&file, &mut self.records, &mut self.buffer) {
                 true => place.give_hope(),
                 false if silence.since.elapsed() >= PATIENCE => return Err(too_late(Some(&file))),
                 false => {}
+            }
+            if start.elapsed() >= NOTICE
+                && let Some(holder) = Holder::of(&file)
+            {
+                notice::say_once(|| format!("waiting for the kernel log: held by {holder}"));
             }
             thread::sleep(pause);
             pause = (pause + pause / 16).min(Duration::from_millis(2));
@@ -98,6 +112,9 @@ impl KernelLog {
 /// How long one lab may keep silent in its turn; a turn is a few milliseconds, so it is stopped or dead. However many
 /// labs speak one after the other, each of them gets its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a lab waits in silence.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// The labs of this process stand in line, and only the first of them asks for the lock: a hundred threads that ask again
 /// and again leave no time to the one that speaks.
@@ -191,8 +208,8 @@ fn cannot_read(error: std::io::Error) -> Error {
     CannotMeasure::System { operation: format!("read {PATH}"), source: error }.into()
 }
 
-fn open(flags: i32) -> Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(PATH);
+fn open() -> Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(PATH);
     let file = file.map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => {
             CannotMeasure::NoPrivilege { what: "read the kernel log", capability: "CAP_SYSLOG".to_owned() }

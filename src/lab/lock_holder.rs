@@ -1,10 +1,10 @@
 //! Who holds a flock(2): `/proc/locks` tells it by process and file (proc_locks(5)).
 
 use std::fmt;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
+use std::os::fd::AsFd;
 
-use nix::sys::stat::{major, minor};
+use nix::sys::stat::{fstat, major, minor};
 
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Holder {
 impl Holder {
     /// The holder of the lock on `file`; none when nobody holds it, or when it is in a container that cannot be seen from
     /// here.
-    pub fn of(file: &File) -> Option<Holder> {
-        let metadata = file.metadata().ok()?;
-        let (device, inode) = (metadata.dev(), metadata.ino());
+    pub fn of(file: impl AsFd) -> Option<Holder> {
+        let found = fstat(file).ok()?;
+        let (device, inode) = (found.st_dev, found.st_ino);
         let name = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
         let process = find(&fs::read_to_string("/proc/locks").ok()?, &name)?;
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -54,6 +54,8 @@ impl fmt::Display for Holder {
 mod tests {
     use super::*;
 
+    use std::fs::File;
+
     use nix::fcntl::{Flock, FlockArg};
 
     #[test]
@@ -70,7 +72,7 @@ mod tests {
         let file = File::create(folder.path().join("lock")).unwrap();
         assert_eq!(Holder::of(&file), None);
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
-        let holder = Holder::of(&lock).unwrap();
+        let holder = Holder::of(&*lock).unwrap();
         assert_eq!((holder.process, holder.is_stopped), (std::process::id(), false));
     }
 }

@@ -1,7 +1,8 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
 //! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
-//! A `user_namespace` lets ordinary users have a lab. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
+//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`; what
+//! a run waits for is said by a `notice`. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
 //! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
@@ -30,6 +31,7 @@ mod iptables;
 mod kernel_log;
 mod link;
 mod loading;
+mod lock_folder;
 mod lock_holder;
 mod log_source;
 mod namespace;
@@ -41,6 +43,7 @@ mod nflog_copy;
 mod nflog_lines;
 mod nfnetlink;
 mod nft_rules;
+mod notice;
 mod own_table;
 mod paths;
 mod private_lock;
@@ -82,8 +85,10 @@ pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
 pub use interface::DEVICE as TUN_DEVICE;
 pub use iptables::{Backend, Flavour, Iptables};
+pub use lock_folder::use_runtime_folder;
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
+pub use notice::pass_notices_to;
 pub use own_table::Watch;
 pub use services::Service;
 pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};

@@ -1,30 +1,36 @@
 //! `net.netfilter.nf_log_all_netns`: unless it is on, a LOG rule in any namespace but the first prints nothing. It is
 //! the one setting of the machine that the lab has to touch, so it is counted, restored, and healed.
 //!
-//! The sysctl itself carries the state, so that there is no file to leave behind:
+//! The sysctl's value and a lock file carry the state:
 //!
 //! 1. 0 means off; the lab writes [`OURS`], which the kernel reads as "on" and which nobody else would write.
-//! 2. Whoever uses it holds a shared flock(2) on the sysctl's file; the last one out can make that lock exclusive, and
-//!    writes 0 again. The kernel drops the locks of a process that is killed.
+//! 2. Every lab that uses it holds a shared lock on a file of root's [`LockFolder`], which nobody else may open. The lab
+//!    that leaves last can make that lock exclusive, and writes 0 again. The kernel drops the locks of a process that is
+//!    killed. A lock on the sysctl's own file, which everybody may read, has no effect.
 //! 3. [`OURS`] without a lock is what `kill -9` leaves. The next lab, or `scanlab doctor`, restores 0 as it leaves.
 //! 4. Any other number was there before, is somebody else's, and stays.
 //!
-//! The flock counts the users of one mount of `/proc`; a container that mounts its own has no access to this sysctl
-//! (it exists in the first network namespace only), unless it was given the machine's network.
+//! A container has no access to this sysctl (it exists in the first network namespace only), unless it was given the
+//! machine's network. One that was, and has a `/run` of its own, should use NFLOG: its labs are not counted with those of
+//! the machine, and the canaries of a lab whose setting another one took away say that it is blind.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::lock_folder::{self, LockFolder};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 
 const PATH: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
 
 /// "On", and ours: `scanlab` on a telephone's keys, to four digits.
 const OURS: i64 = 7226;
+
+/// The lock file's name.
+const LOCK: &str = "nf_log_all_netns";
 
 /// The locks of this process, one for each lab; one is as good as another.
 static HELD: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
@@ -33,25 +39,27 @@ static HELD: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub struct NfLogAllNetns {
     is_held: bool,
+    _folder: Arc<LockFolder>,
 }
 
 impl NfLogAllNetns {
     /// Whether this user may turn it on.
     pub fn is_writable() -> bool {
-        open().is_ok()
+        LockFolder::is_the_machines() && open().is_ok()
     }
 
-    /// Turns it on, if it is not. Waits while somebody is just turning it off.
+    /// Turns it on, if it is not. Waits while another run is just turning it off.
     pub fn enable() -> Result<NfLogAllNetns> {
-        let file = open()?;
+        let mut sysctl = open()?;
+        let folder = LockFolder::of_the_machine()?;
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lock =
-            Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).doing(format!("lock {PATH}"))?;
-        if read(&mut lock)? == 0 {
-            write(&mut lock, OURS)?;
+        let lock = folder.share(LOCK)?;
+        if read(&mut sysctl)? == 0 {
+            write(&mut sysctl, OURS)?;
         }
         held.push(lock);
-        Ok(NfLogAllNetns { is_held: true })
+        drop(held);
+        Ok(NfLogAllNetns { is_held: true, _folder: folder })
     }
 
     /// Gives it back, and says so when that fails. Dropping does the same in silence.
@@ -81,17 +89,19 @@ pub fn give_back() {
     if let Ok(mut held) = HELD.try_lock() {
         held.drain(..).for_each(|lock| drop(unlock(lock)));
         std::mem::forget(held);
+        lock_folder::leave_for_good();
     }
 }
 
 /// The last one out restores.
-fn unlock(mut lock: Flock<File>) -> Result<()> {
+fn unlock(lock: Flock<File>) -> Result<()> {
+    let mut sysctl = open()?;
     // Not atomic: the shared lock is gone before the exclusive one is asked for (flock(2), NOTES). So of two that
     // leave at once the later one finds no lock but its own, and restores.
     match lock.relock(FlockArg::LockExclusiveNonblock) {
-        Ok(()) if read(&mut lock)? == OURS => write(&mut lock, 0),
+        Ok(()) if read(&mut sysctl)? == OURS => write(&mut sysctl, 0),
         Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),
-        Err(error) => Err(error).doing(format!("lock {PATH}")),
+        Err(error) => Err(error).doing(format!("lock {LOCK}")),
     }
 }
 

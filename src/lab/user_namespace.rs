@@ -44,7 +44,7 @@ pub fn enter_if_needed() -> Result<Standing> {
 }
 
 /// Whether somebody else than root is root here: the user namespace maps its root to another user.
-fn is_rootless() -> bool {
+pub fn is_rootless() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     geteuid().is_root() && maps_root_to_another(&map)
 }
