@@ -14,7 +14,7 @@ use super::spared::{files_of, spare};
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, Watch};
+use crate::lab::{Capture, Token, Watch};
 use crate::report::{self, Report};
 use crate::run::{Settings, Until};
 use crate::scenario::{Scenario, discover};
@@ -59,10 +59,9 @@ pub struct Options {
     oui_file: Option<PathBuf>,
 }
 
-/// iptables-restore waits for an RCU grace period; other labs can use the processors meanwhile.
+/// As many as the whole machine has.
 pub fn default_jobs() -> u16 {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    (processors * 8).min(64) as u16
+    Token::count() as u16
 }
 
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.

@@ -1,7 +1,8 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
 //! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
 //!
-//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`; what
+//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`, which also holds the `tokens` of which
+//! the machine has so many; what
 //! a run waits for is said by a `notice`. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
 //! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
@@ -61,6 +62,7 @@ mod sighting;
 mod sweep;
 mod sweep_log;
 mod tape;
+mod tokens;
 mod told_by_conntrack;
 mod tool;
 mod tool_side;
@@ -92,6 +94,7 @@ pub use notice::pass_notices_to;
 pub use own_table::Watch;
 pub use services::Service;
 pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};
+pub use tokens::Token;
 pub use tool::{Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;

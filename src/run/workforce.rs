@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use super::job::{Found, Job};
 use crate::error::Result;
+use crate::lab::Token;
 
-/// So many labs stand at a time, and no more.
+/// At most so many labs stand at a time, and fewer where the other runs of the machine have the rest.
 pub struct Workforce {
     permits: Arc<Semaphore>,
 }
@@ -37,7 +38,11 @@ impl Workforce {
             let (work, permits) = (Arc::clone(&work), Arc::clone(&self.permits));
             labs.spawn(async move {
                 let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-                let done = tokio::task::spawn_blocking(move || work(item));
+                let token = Token::take().await;
+                let done = tokio::task::spawn_blocking(move || {
+                    let _token = token;
+                    work(item)
+                });
                 (number, done.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic())))
             });
         }
