@@ -1,6 +1,7 @@
 //! All `unsafe` of the program: calls that no well-kept crate wraps.
 #![allow(unsafe_code)]
 
+pub mod confinement;
 pub mod first_process;
 pub mod signals;
 

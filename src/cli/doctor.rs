@@ -28,6 +28,7 @@ fn examine(standing: Result<Standing>) -> Result<ExitCode> {
     let rootless = matches!(standing, Ok(Standing::Rootless));
     let mut able = tell(&mut text, "privilege", standing.and_then(privilege));
     able &= tell(&mut text, "TUN device", tun());
+    tell(&mut text, "confinement of iptables", Ok(lab::Walls::here().to_string()));
     if rootless {
         tell(&mut text, "log capture", Ok(NFLOG.to_owned()));
     }

@@ -2,17 +2,16 @@
 //! into the lab's namespace, and nowhere else.
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
+use super::confined::Confined;
 use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
+use super::x_tables_module;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
 use crate::iptables_save::foreign;
 use crate::net::Family;
@@ -53,9 +52,6 @@ pub struct Iptables {
 /// Folders that an ordinary user's PATH lacks.
 const SYSTEM_FOLDERS: &str = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin";
 
-/// A ruleset is loaded in milliseconds; one that takes this long never ends.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 impl Iptables {
     /// Finds the programs along `path`, the value of PATH, and asks for their version.
     pub fn find(flavour: Flavour, path: &str) -> Result<Iptables> {
@@ -66,8 +62,7 @@ impl Iptables {
         };
         let v4 = program(&format!("iptables{infix}-restore"), path)?;
         let v6 = program(&format!("ip6tables{infix}-restore"), path)?;
-        let output = std::process::Command::new(&v4).arg("--version").env_clear().output();
-        let output = output.doing(format!("run {} --version", v4.display()))?;
+        let output = Confined::new(&v4).arg("--version").output_blocking()?;
         let (version, backend) = read_version(&String::from_utf8_lossy(&output.stdout));
         Ok(Iptables { v4, v6, backend, version })
     }
@@ -78,6 +73,10 @@ impl Iptables {
             hostile::refuse(ruleset)?;
         }
         isolated.assert("iptables-restore")?;
+        if self.backend == Backend::Legacy {
+            let families = rulesets.iter().map(|(family, _)| *family);
+            futures_util::future::join_all(families.map(x_tables_module::load)).await;
+        }
         let loads = rulesets.iter().map(|(family, ruleset)| self.load_one(*family, ruleset));
         futures_util::future::try_join_all(loads).await.map(drop)
     }
@@ -100,8 +99,7 @@ impl Iptables {
         let restore = self.program(family);
         let name = restore.file_name().unwrap_or_default().to_string_lossy().replace("-restore", "-save");
         let program = restore.with_file_name(name);
-        let output = std::process::Command::new(&program).env_clear().env("PATH", SYSTEM_FOLDERS).output();
-        let output = output.doing(format!("run {}", program.display()))?;
+        let output = Confined::new(&program).output_blocking()?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -128,31 +126,7 @@ impl Iptables {
     }
 
     async fn restore(&self, family: Family, ruleset: &str) -> Result<Output> {
-        let program = self.program(family);
-        let lock = PrivateLock::new()?;
-        let run = async {
-            let mut child = Command::new(program)
-                .env_clear()
-                .env("PATH", SYSTEM_FOLDERS)
-                .env("XTABLES_LOCKFILE", lock.path())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()?;
-            let mut stdin = child.stdin.take().expect("stdin is piped");
-            // A program that gave up does not read on; its exit status tells why.
-            let feed = async move {
-                let _ = stdin.write_all(ruleset.as_bytes()).await;
-            };
-            let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-            output
-        };
-        let finished = tokio::time::timeout(PATIENCE, run).await;
-        let what = || format!("the end of {}", program.display());
-        finished
-            .map_err(|_| Error::from(CannotMeasure::Deadline { what: what(), seconds: PATIENCE.as_secs() }))?
-            .doing(format!("run {}", program.display()))
+        Confined::new(self.program(family)).lock(PrivateLock::new()?).output(ruleset).await
     }
 
     /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule that is to blame is the first
@@ -249,7 +223,61 @@ fn read_version(text: &str) -> (String, Backend) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    use tokio::runtime::Builder;
+
+    use super::super::namespace::in_fresh_namespace;
     use super::*;
+
+    /// Hides from this thread's children that x_tables is there: iptables-legacy then runs `--modprobe`
+    /// (`xtables_load_ko` of libxtables/xtables.c).
+    fn hide_x_tables() {
+        unshare(CloneFlags::CLONE_NEWNS).expect("root may");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("root may");
+        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), Some("subset=pid")).expect("root may");
+    }
+
+    /// A program that leaves a mark, and a ruleset that has iptables run it.
+    fn planted(folder: &Path) -> (String, PathBuf) {
+        let (program, mark) = (folder.join("program"), folder.join("mark"));
+        fs::write(&program, format!("#!/bin/sh\n: > {}\n", mark.display())).expect("write it");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("make it a program");
+        let option = format!("--modprobe={}", program.display());
+        (format!("*filter\n-A INPUT {option} -p tcp -m tcp --dport 1 -j DROP\nCOMMIT\n"), mark)
+    }
+
+    /// Past the refusal of the option: the confinement alone is in the way.
+    #[test]
+    #[ignore = "needs root and iptables: cargo test -- --ignored"]
+    fn a_ruleset_that_names_a_program_does_not_run_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (ruleset, mark) = planted(folder.path());
+        let has_run = |flavour, is_confined: bool| {
+            let _ = fs::remove_file(&mark);
+            let iptables = Iptables::find(flavour, "").expect("iptables is there");
+            let load = |_: &Isolated| {
+                hide_x_tables();
+                if is_confined {
+                    let runtime = Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
+                    return runtime.block_on(iptables.restore(Family::Ipv4, &ruleset)).map(drop);
+                }
+                let file = folder.path().join("rules");
+                fs::write(&file, &ruleset).expect("write the rules");
+                Command::new(&iptables.v4).arg(file).output().map(drop).doing("run iptables")
+            };
+            in_fresh_namespace(load).expect("it ends");
+            mark.exists()
+        };
+        assert!(has_run(Flavour::Legacy, false), "the planted ruleset harms nobody");
+        for flavour in [Flavour::Nft, Flavour::Legacy] {
+            assert!(!has_run(flavour, true), "{flavour:?}");
+        }
+    }
 
     #[test]
     fn a_table_whose_module_is_not_loaded_is_not_the_rulesets_fault() {

@@ -6,7 +6,8 @@
 //! a run waits for is said by a `notice`. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
 //! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
-//! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given, and
+//! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given (a program
+//! that is `confined` to just that), and
 //! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
 //! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up, `icmp_watch` notices errors that
@@ -17,6 +18,7 @@
 mod askable;
 mod attribution;
 mod canaries;
+mod confined;
 mod conntrack_watch;
 mod equipment;
 mod exchange;
@@ -73,6 +75,7 @@ mod weather;
 mod wide_limits;
 mod witnesses;
 mod x_tables;
+mod x_tables_module;
 mod x_trace;
 
 use std::cell::OnceCell;
@@ -83,6 +86,7 @@ use std::sync::Arc;
 
 use tokio::runtime::{self, Runtime};
 
+pub use confined::Walls;
 pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
 pub use interface::DEVICE as TUN_DEVICE;

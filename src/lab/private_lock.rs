@@ -4,15 +4,15 @@
 //! iptables/xshared.c); an ordinary user may not open that, and a lab must not make it. In a namespace of its own there is
 //! nobody to lock out. A file that everybody may open, such as `/dev/null`, will not do: whoever locks it stops the lab.
 
-use std::ffi::c_int;
+use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::{Doing, Result};
 
 /// A file in memory, see memfd_create(2).
+#[derive(Debug)]
 pub struct PrivateLock {
     file: OwnedFd,
 }
@@ -24,10 +24,14 @@ impl PrivateLock {
         Ok(PrivateLock { file })
     }
 
-    /// Where a child finds it, as long as this lives.
-    pub fn path(&self) -> PathBuf {
-        let (process, file): (u32, c_int) = (std::process::id(), self.file.as_raw_fd());
-        format!("/proc/{process}/fd/{file}").into()
+    /// The variable that names it to a child that inherits it.
+    pub fn variable(&self) -> OsString {
+        format!("XTABLES_LOCKFILE=/proc/self/fd/{}", self.file.as_raw_fd()).into()
+    }
+
+    /// The file itself.
+    pub fn into_file(self) -> OwnedFd {
+        self.file
     }
 }
 
@@ -42,7 +46,10 @@ mod tests {
     #[test]
     fn every_lock_is_a_lock_of_its_own() {
         let locks = [PrivateLock::new().unwrap(), PrivateLock::new().unwrap()];
-        let open = |lock: &PrivateLock| OpenOptions::new().read(true).open(lock.path()).unwrap();
+        let open = |lock: &PrivateLock| {
+            let variable = lock.variable().into_string().unwrap();
+            OpenOptions::new().read(true).open(variable.strip_prefix("XTABLES_LOCKFILE=").unwrap()).unwrap()
+        };
         let take = |file| Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
         let held = locks.each_ref().map(|lock| take(open(lock)).expect("nobody else has it"));
         assert!(take(open(&locks[0])).is_err(), "it is a lock");

@@ -1,0 +1,186 @@
+//! The last steps of a child before it becomes another program: what it gives up, in the order in which it can.
+
+use std::ffi::{CString, c_char, c_int, c_ulong};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+
+use nix::libc;
+use seccompiler::BpfProgram;
+
+/// Address of the program's name in the child, the only one that a filter lets execve(2) have. Nothing of a new image is
+/// there: programs are linked at 2 MiB or above, or anywhere far above, and a filter is to refuse a mapping below
+/// [`LOWEST_MAPPING`].
+pub const NAME_ADDRESS: usize = 0x10_0000;
+
+/// No mmap(2) with an address below this one is to be allowed.
+pub const LOWEST_MAPPING: usize = 0x20_0000;
+
+/// Address space that a confined program may have, on a machine with 64 bits: far less than it takes to leave the kernel
+/// no other place for a mapping than [`NAME_ADDRESS`].
+#[cfg(target_pointer_width = "64")]
+const MOST_MEMORY: Option<libc::rlim_t> = Some(8 << 30);
+/// There is no filter either, see `lab::confined`.
+#[cfg(not(target_pointer_width = "64"))]
+const MOST_MEMORY: Option<libc::rlim_t> = None;
+
+/// What a child becomes, and what it may do.
+pub struct Confinement {
+    /// The program, its arguments beginning with its own name, and its whole environment: no more than [`MOST_WORDS`] each.
+    pub program: CString,
+    /// See `program`.
+    pub arguments: Vec<CString>,
+    /// See `program`.
+    pub environment: Vec<CString>,
+    /// Bits of the capabilities that it keeps, of those that there are: capabilities(7), the first 32.
+    pub capabilities: u32,
+    /// A Landlock ruleset, see landlock_restrict_self(2).
+    pub landlock: Option<OwnedFd>,
+    /// A seccomp filter, see seccomp(2).
+    pub filter: Option<&'static BpfProgram>,
+    /// The only file descriptor above 2 that it gets.
+    pub lock: Option<OwnedFd>,
+}
+
+/// The longest list of arguments, and of variables.
+pub const MOST_WORDS: usize = 15;
+
+/// Lets `command` become the program of `confinement`, whatever program it was made with.
+pub fn confine(command: &mut Command, confinement: Confinement) {
+    let parent = std::process::id();
+    let enter = move || Err(enter(&confinement, parent).err().unwrap_or_else(io::Error::last_os_error));
+    // SAFETY: between fork(2) and execve(2) `enter` makes bare system calls only; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Does not return when all went well.
+fn enter(confinement: &Confinement, parent: u32) -> io::Result<()> {
+    die_with_parent(parent)?;
+    // Whatever was opened without O_CLOEXEC. Linux before 5.11 knows no such flag.
+    // SAFETY: plain integers; see close_range(2).
+    unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if let Some(lock) = &confinement.lock {
+        inherit(lock.as_raw_fd())?;
+    }
+    limit_resources()?;
+    let name = place_name(&confinement.program)?;
+    // SAFETY: plain integers; see prctl(2).
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) })?;
+    keep_capabilities(confinement.capabilities)?;
+    if let Some(landlock) = &confinement.landlock {
+        // SAFETY: a file descriptor and no flags; see landlock_restrict_self(2).
+        check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, landlock.as_raw_fd(), 0) } as c_int)?;
+    }
+    let (arguments, environment) = (pointers(&confinement.arguments), pointers(&confinement.environment));
+    if let Some(filter) = confinement.filter {
+        seccompiler::apply_filter(filter).map_err(|_| io::Error::last_os_error())?;
+    }
+    // SAFETY: a name and two lists that end with a null pointer, which live until the image is replaced; see execve(2).
+    unsafe { libc::execve(name, arguments.as_ptr(), environment.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
+
+/// The kernel kills this process when the thread that started it ends, however that comes: PR_SET_PDEATHSIG(2const).
+fn die_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: plain integers; see prctl(2).
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong) })?;
+    // SAFETY: takes nothing, and cannot fail; see getppid(2).
+    let now = unsafe { libc::getppid() };
+    // It ended before it could be watched.
+    if now.cast_unsigned() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
+fn inherit(file: RawFd) -> io::Result<()> {
+    // SAFETY: an open file descriptor and plain integers; see F_SETFD(2const).
+    check(unsafe { libc::fcntl(file, libc::F_SETFD, 0) }).map(drop)
+}
+
+/// No file grows, no core is dumped, and memory has an end.
+fn limit_resources() -> io::Result<()> {
+    let limits = [(libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)];
+    let memory = MOST_MEMORY.map(|most| (libc::RLIMIT_AS, most));
+    for (resource, most) in limits.into_iter().chain(memory) {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // A lower limit that is there already cannot be raised, and need not be.
+        // SAFETY: one valid `rlimit` of this frame; see setrlimit(2).
+        let set = check(unsafe { libc::setrlimit(resource, &raw const limit) });
+        set.map(drop)
+            .or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })?;
+    }
+    Ok(())
+}
+
+/// Puts the name of the program at [`NAME_ADDRESS`].
+fn place_name(program: &CString) -> io::Result<*const c_char> {
+    const PAGE: usize = 0x1_0000;
+    let bytes = program.as_bytes_with_nul();
+    if bytes.len() > PAGE {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    let (writable, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE);
+    let address = ptr::without_provenance_mut(NAME_ADDRESS);
+    // SAFETY: a new mapping, which replaces none (MAP_FIXED_NOREPLACE); see mmap(2).
+    let page = unsafe { libc::mmap(address, PAGE, writable, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // Linux before 4.17 takes the address for a mere wish.
+    if page != address {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    // SAFETY: the page was mapped above, is writable, nobody else knows it, and the bytes fit in.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), page.cast(), bytes.len()) };
+    Ok(page.cast())
+}
+
+/// The pointers of execve(2), null after the last.
+fn pointers(words: &[CString]) -> [*const c_char; MOST_WORDS + 1] {
+    let mut pointers = [ptr::null(); MOST_WORDS + 1];
+    for (pointer, word) in pointers.iter_mut().zip(words.iter().take(MOST_WORDS)) {
+        *pointer = word.as_ptr();
+    }
+    pointers
+}
+
+/// `struct __user_cap_header_struct` of linux/capability.h.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    process: c_int,
+}
+
+/// `struct __user_cap_data_struct`.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct CapabilitySets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Keeps `wanted`, of the capabilities that there are, over the execve(2) to come, whoever the user is. With no_new_privs
+/// root gets no others back there (capabilities(7), and `cap_bprm_creds_from_file` of security/commoncap.c).
+fn keep_capabilities(wanted: u32) -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = CapabilityHeader { version: VERSION_3, process: 0 };
+    let mut sets = [CapabilitySets::default(); 2];
+    // SAFETY: a header and the two sets that its version asks for, which live until this returns; see capget(2).
+    check(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) } as c_int)?;
+    let kept = sets[0].permitted & wanted;
+    let sets = [CapabilitySets { effective: kept, permitted: kept, inheritable: kept }, CapabilitySets::default()];
+    // SAFETY: as above; see capset(2).
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) } as c_int)?;
+    for capability in (0..u32::BITS).filter(|bit| kept & (1 << bit) != 0) {
+        let (raise, capability) = (libc::PR_CAP_AMBIENT_RAISE as c_ulong, c_ulong::from(capability));
+        // SAFETY: plain integers; see PR_CAP_AMBIENT(2const).
+        check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0 as c_ulong, 0 as c_ulong) })?;
+    }
+    Ok(())
+}
+
+fn check(returned: c_int) -> io::Result<c_int> {
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
