@@ -1,9 +1,9 @@
 //! `scanlab generate`: the files of a sensor, printed or written.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::sticky::make_folders;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result};
 use crate::ruleset::{DeployFile, files};
@@ -70,15 +70,16 @@ fn draft(file: &DeployFile, path: &Path) -> Result<WholeFile> {
     const HINT: &str = "name a folder that you may write to";
     let folder = path.parent().unwrap_or(Path::new(""));
     let unwritable = |error: io::Error| InputError::new(format!("cannot write {}: {error}", path.display()), HINT);
-    fs::create_dir_all(folder).map_err(unwritable)?;
+    make_folders(folder).map_err(unwritable)?;
     let mut draft = WholeFile::begin(path, HINT)?;
     draft.write(&file.text)?;
-    draft.allow(if file.executable { 0o755 } else { 0o644 })?;
+    draft.allow(if file.executable { 0o755 } else { 0o644 });
     Ok(draft)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 

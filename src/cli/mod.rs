@@ -25,6 +25,7 @@ mod selftest;
 mod services;
 mod shard;
 mod spared;
+mod sticky;
 mod syslog;
 mod teach;
 pub mod vendor;

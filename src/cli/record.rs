@@ -78,7 +78,7 @@ pub fn record(options: Options) -> Result<ExitCode> {
         None => super::print(&text)?,
         Some(mut draft) => {
             draft.write(&text)?;
-            draft.allow(0o644)?;
+            draft.allow(0o644);
             draft.keep()?;
         }
     }

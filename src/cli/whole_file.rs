@@ -1,19 +1,29 @@
 //! A file that is there as a whole or not at all, known to be writable before a lab is built. What was there before stays
-//! until then, and a scanlab that is killed leaves nothing of it.
+//! until then, and the file that replaces it keeps its mode and owner. The path is walked by [`Spot`], which refuses what
+//! other users put into folders that are open to everybody.
 //!
-//! A device, a pipe, and what has its name from `/dev` (`/dev/stdout` may lead to a file that somebody else has open) are
-//! written to as they are, since a rename would replace them.
+//! Until the file is whole it has no name (`O_TMPFILE`, open(2)), so a scanlab that is killed leaves nothing. Two cases need a
+//! second name, a *draft*: a file that is replaced, between linkat(2) and rename(2), since no system call replaces a
+//! name by a file without one; and a file system that has no files without a name, until the file is whole. A draft is locked
+//! (flock(2)) as long as its writer lives; the next scanlab that writes to the folder removes those that are not.
+//!
+//! A device, a pipe, and what a process has open (`/dev/stdout` leads through procfs, perhaps to a file of another
+//! process) are written to as they are, since a rename would replace them.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::libc::O_TMPFILE;
-use nix::unistd::linkat;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
+use super::sticky::{Found, Missing, Spot};
 use crate::error::{Doing, InputError, Result};
 
 /// A file that is being written.
@@ -21,16 +31,18 @@ use crate::error::{Doing, InputError, Result};
 pub struct WholeFile {
     file: File,
     path: PathBuf,
+    spot: Spot,
     until_whole: UntilWhole,
+    mode: Option<u32>,
 }
 
 /// Where the bytes are until the file is whole.
 #[derive(Debug)]
 enum UntilWhole {
-    /// In a file without a name, which goes with its process (`O_TMPFILE`, open(2)).
+    /// In a file without a name.
     Unnamed,
-    /// In a file with a name of its own: not every file system has files without.
-    Named(PathBuf),
+    /// In a draft.
+    Named(OsString),
     /// In the file itself.
     InPlace,
 }
@@ -38,11 +50,9 @@ enum UntilWhole {
 impl WholeFile {
     /// Begins the file; one that cannot be written is an input error with this `hint`.
     pub fn begin(path: &Path, hint: &'static str) -> Result<WholeFile> {
-        // A link stays, and what it leads to is replaced.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let (file, until_whole) = open(path, &target)
-            .map_err(|error| InputError::new(format!("cannot write {}: {error}", path.display()), hint))?;
-        Ok(WholeFile { file, path: target, until_whole })
+        let begun =
+            open(path).map_err(|error| InputError::new(format!("cannot write {}: {error}", path.display()), hint))?;
+        Ok(begun)
     }
 
     /// Adds text.
@@ -50,10 +60,9 @@ impl WholeFile {
         self.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
     }
 
-    /// Says who may read, write and run it.
-    pub fn allow(&self, mode: u32) -> Result<()> {
-        let allowed = self.file.set_permissions(Permissions::from_mode(mode));
-        allowed.doing(format!("set the mode of {}", self.path.display()))
+    /// Says who may read, write and run it. One that replaces another keeps the other's mode, but may be run if it should.
+    pub fn allow(&mut self, mode: u32) {
+        self.mode = Some(mode);
     }
 
     /// Gives the file its name.
@@ -62,23 +71,51 @@ impl WholeFile {
             return Ok(());
         }
         let operation = format!("write {}", self.path.display());
+        if let Some(mode) = self.mode {
+            self.file.set_permissions(Permissions::from_mode(mode)).doing(&operation)?;
+        }
         self.file.sync_all().doing(&operation)?;
         self.name().doing(&operation)
     }
 
     fn name(&mut self) -> io::Result<()> {
-        if matches!(self.until_whole, UntilWhole::Unnamed) {
-            // linkat(2) does not replace what is there; rename(2) does.
-            let (unnamed, name) = (format!("/proc/self/fd/{}", self.file.as_raw_fd()), draft_of(&self.path));
-            linkat(AT_FDCWD, &*unnamed, AT_FDCWD, &name, AtFlags::AT_SYMLINK_FOLLOW)?;
-            self.until_whole = UntilWhole::Named(name);
+        let Spot { folder, name } = &self.spot;
+        match self.spot.look()? {
+            Found::InPlace(_) => return Err(Errno::EEXIST.into()),
+            Found::File(old) => self.resemble(&old)?,
+            Found::Nothing if matches!(self.until_whole, UntilWhole::Unnamed) => {
+                match link(&self.file, &self.spot, name) {
+                    // Another run has written the same file meanwhile.
+                    Err(Errno::EEXIST) => return self.name(),
+                    linked => return Ok(linked?),
+                }
+            }
+            Found::Nothing => {}
         }
-        if let UntilWhole::Named(name) = &self.until_whole {
-            fs::rename(name, &self.path)?;
+        if matches!(self.until_whole, UntilWhole::Unnamed) {
+            let draft = claim(&self.spot, |draft| link(&self.file, &self.spot, draft))?;
+            self.until_whole = UntilWhole::Named(draft);
+        }
+        if let UntilWhole::Named(draft) = &self.until_whole {
+            renameat(folder, &**draft, folder, &**name)?;
         }
         self.until_whole = UntilWhole::InPlace;
         Ok(())
     }
+
+    /// Takes the owner and the mode of the file that it replaces.
+    fn resemble(&self, old: &FileStat) -> io::Result<()> {
+        let own = self.file.metadata()?;
+        if (own.uid(), own.gid()) != (old.st_uid, old.st_gid) {
+            fchown(&self.file, Some(old.st_uid), Some(old.st_gid)).map_err(keeps_its_owner)?;
+        }
+        let may_be_run = self.mode.unwrap_or_default() & 0o111;
+        self.file.set_permissions(Permissions::from_mode(old.st_mode & 0o777 | may_be_run))
+    }
+}
+
+fn keeps_its_owner(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the file that is there has another owner, whom it cannot keep: {error}"))
 }
 
 impl Write for WholeFile {
@@ -91,37 +128,101 @@ impl Write for WholeFile {
     }
 }
 
-fn open(path: &Path, target: &Path) -> io::Result<(File, UntilWhole)> {
-    let is_device = path.starts_with("/dev") || path.starts_with("/proc");
-    if fs::metadata(target).is_ok_and(|found| is_device || !found.is_file()) {
-        return Ok((OpenOptions::new().append(true).open(target)?, UntilWhole::InPlace));
-    }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match OpenOptions::new().write(true).custom_flags(O_TMPFILE).open(folder) {
-        Ok(file) => Ok((file, UntilWhole::Unnamed)),
-        // The file system has none (open(2), ERRORS); or whatever is wrong is wrong with the other way, too.
-        Err(_) => {
-            let name = draft_of(target);
-            Ok((File::create_new(&name)?, UntilWhole::Named(name)))
+fn open(path: &Path) -> io::Result<WholeFile> {
+    let spot = Spot::of(path, Missing::IsAnError)?;
+    let (file, until_whole) = match spot.look()? {
+        Found::InPlace(follow) => {
+            let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | follow;
+            (File::from(openat(&spot.folder, &*spot.name, flags, Mode::empty())?), UntilWhole::InPlace)
         }
-    }
+        Found::File(_) | Found::Nothing => without_a_name(&spot)?,
+    };
+    Ok(WholeFile { file, path: path.to_owned(), spot, until_whole, mode: None })
+}
+
+fn without_a_name(spot: &Spot) -> io::Result<(File, UntilWhole)> {
+    remove_stale(spot);
+    let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let (file, until_whole) = match openat(&spot.folder, ".", flags, USUAL) {
+        Ok(file) => (File::from(file), UntilWhole::Unnamed),
+        // The file system has none (open(2), ERRORS); or whatever is wrong is wrong with the other way, too.
+        Err(_) => named(spot)?,
+    };
+    // Nobody else has it, so the lock is free; where the file system has no locks, drafts are never taken for stale.
+    let _ = file.try_lock();
+    Ok((file, until_whole))
+}
+
+fn named(spot: &Spot) -> io::Result<(File, UntilWhole)> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = None;
+    let draft = claim(spot, |draft| {
+        file = Some(openat(&spot.folder, draft, flags, USUAL)?);
+        Ok(())
+    })?;
+    Ok((File::from(file.expect("a draft that was claimed is open")), UntilWhole::Named(draft)))
+}
+
+/// What the umask leaves of it.
+const USUAL: Mode = Mode::from_bits_truncate(0o666);
+
+fn link(file: &File, spot: &Spot, name: &OsStr) -> nix::Result<()> {
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(AT_FDCWD, &*unnamed, &spot.folder, name, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
 impl Drop for WholeFile {
     fn drop(&mut self) {
-        if let UntilWhole::Named(name) = &self.until_whole {
-            let _ = fs::remove_file(name);
+        if let UntilWhole::Named(draft) = &self.until_whole {
+            let _ = unlinkat(&self.spot.folder, &**draft, UnlinkatFlags::NoRemoveDir);
         }
     }
 }
 
-fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
+/// Names of drafts in a folder, by which the next scanlab finds what one that was killed has left.
+const DRAFTS: u32 = 8;
+
+fn draft(number: u32) -> OsString {
+    format!(".scanlab-draft-{number}").into()
+}
+
+/// A draft's name that is free. Where another user holds all of those that are looked for, there is one that nobody guesses.
+fn claim(spot: &Spot, mut make: impl FnMut(&OsStr) -> nix::Result<()>) -> io::Result<OsString> {
+    remove_stale(spot);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let unusual = format!(".scanlab-draft-{}-{now}", std::process::id()).into();
+    for name in (0..DRAFTS).map(draft).chain([unusual]) {
+        match make(&name) {
+            Err(Errno::EEXIST) => {}
+            made => return Ok(made.map(|()| name)?),
+        }
+    }
+    Err(Errno::EEXIST.into())
+}
+
+/// Removes this user's drafts that no process has locked.
+fn remove_stale(spot: &Spot) {
+    for name in (0..DRAFTS).map(draft) {
+        let _ = remove_if_stale(spot, &name);
+    }
+}
+
+fn remove_if_stale(spot: &Spot, name: &OsString) -> nix::Result<()> {
+    let found = fstatat(&spot.folder, &**name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if found.st_uid != geteuid().as_raw() {
+        return Ok(());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = File::from(openat(&spot.folder, &**name, flags, Mode::empty())?);
+    match file.try_lock() {
+        Ok(()) => unlinkat(&spot.folder, &**name, UnlinkatFlags::NoRemoveDir),
+        Err(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -155,15 +256,41 @@ mod tests {
     #[test]
     fn without_unnamed_files_it_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let named = |path: &Path| {
-            let draft = draft_of(path);
-            let file = File::create_new(&draft).unwrap();
-            WholeFile { file, path: path.to_owned(), until_whole: UntilWhole::Named(draft) }
+        let path = folder.path().join("a");
+        let begin = || {
+            let spot = Spot::of(&path, Missing::IsAnError).unwrap();
+            let (file, until_whole) = named(&spot).unwrap();
+            WholeFile { file, path: path.clone(), spot, until_whole, mode: None }
         };
-        drop(named(&folder.path().join("a")));
+        drop(begin());
         assert!(names(folder.path()).is_empty());
-        named(&folder.path().join("a")).keep().unwrap();
+        begin().keep().unwrap();
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for (old, wanted, new) in [(0o600, None, 0o600), (0o640, Some(0o644), 0o640), (0o644, Some(0o755), 0o755)] {
+            fs::write(&path, "old").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(old)).unwrap();
+            let mut draft = WholeFile::begin(&path, "").unwrap();
+            wanted.into_iter().for_each(|mode| draft.allow(mode));
+            draft.keep().unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, new, "{old:o} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_nobody_writes_is_removed_and_one_that_is_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [stale, alive] = [0, 1].map(|number| folder.path().join(draft(number)));
+        fs::write(&stale, "").unwrap();
+        let writer = File::create(&alive).unwrap();
+        writer.try_lock().unwrap();
+        drop(WholeFile::begin(&folder.path().join("a"), "").unwrap());
+        assert!(!stale.exists() && alive.exists());
     }
 
     #[test]

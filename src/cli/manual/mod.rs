@@ -13,6 +13,7 @@ use clap_complete::Shell;
 
 use self::chapters::CHAPTERS;
 use self::pages::{Page, pages};
+use super::sticky::make_folders;
 use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result};
 
@@ -85,11 +86,11 @@ fn page<'a>(pages: &'a [Page], command: Option<&str>) -> Result<&'a Page> {
 fn write(pages: &[Page], folder: &Path) -> Result<()> {
     const HINT: &str = "name a folder that you may write to";
     let unwritable = |error| InputError::new(format!("cannot make {}: {error}", folder.display()), HINT);
-    std::fs::create_dir_all(folder).map_err(unwritable)?;
+    make_folders(folder).map_err(unwritable)?;
     for page in pages {
         let mut file = WholeFile::begin(&folder.join(&page.file), HINT)?;
         file.write(&String::from_utf8_lossy(&page.text))?;
-        file.allow(0o644)?;
+        file.allow(0o644);
         file.keep()?;
     }
     Ok(())
