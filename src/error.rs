@@ -5,6 +5,7 @@
 //! A variant holds facts; the words are all here.
 
 mod obstacle;
+mod quoting;
 
 use std::fmt;
 use std::io;
@@ -12,11 +13,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use nix::errno::Errno;
 
 use crate::net::Family;
 use crate::visible::{quotable, visible, visible_lines};
+
+use self::quoting::{WITHHELD, is_quotable, without_words_of};
 
 pub use obstacle::Obstacle;
 
@@ -100,12 +103,13 @@ impl Source {
     }
 
     /// An input error at `span`.
+    ///
+    /// Words of lines that may not be quoted are left out of it.
     pub fn error(&self, span: Range<usize>, problem: impl fmt::Display, hint: impl fmt::Display) -> InputError {
-        InputError {
-            place: Some(Place { source: self.clone(), span }),
-            problem: problem.to_string(),
-            hint: Some(hint.to_string()).filter(|hint| !hint.is_empty()),
-        }
+        let place = Place { source: self.clone(), span };
+        let shown = |text: String| place.withheld_lines().fold(text, |text, line| without_words_of(line, text));
+        let (problem, hint) = (shown(problem.to_string()), shown(hint.to_string()));
+        InputError { place: Some(place), problem, hint: Some(hint).filter(|hint| !hint.is_empty()) }
     }
 }
 
@@ -141,6 +145,32 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
+impl Place {
+    /// The lines that it touches, and that no message may quote.
+    fn withheld_lines(&self) -> impl Iterator<Item = &str> {
+        self.lines().filter(|line| !is_quotable(line))
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let text = self.source.text.as_bytes();
+        let (start, end) = (self.span.start.min(text.len()), self.span.end.min(text.len()));
+        let first = text[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end = end.max(first);
+        let last = text[end..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| end + at);
+        // Line ends are boundaries of characters.
+        self.source.text[first..last].lines()
+    }
+
+    /// Line and column, from 1.
+    fn line_and_column(&self) -> (usize, usize) {
+        let line = self.source.line_of(self.span.start);
+        let before = &self.source.text.as_bytes()[..self.span.start.min(self.source.text.len())];
+        let column =
+            before.iter().rev().take_while(|byte| **byte != b'\n').filter(|byte| **byte & 0xc0 != 0x80).count();
+        (line, column + 1)
+    }
+}
+
 /// Input that cannot be used: what is wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
@@ -165,7 +195,13 @@ impl InputError {
         let title = Level::ERROR.primary_title(problem.as_str());
         let name = self.place.as_ref().map(|place| visible(&place.source.name.display().to_string()));
         let quoted = self.place.as_ref().map(|place| quotable(&place.source.text, &place.span));
+        let withheld = self.place.as_ref().filter(|place| place.withheld_lines().next().is_some());
         let mut group = match &quoted {
+            Some(_) if let Some(place) = withheld => {
+                let (line, column) = place.line_and_column();
+                let origin = Origin::path(name.unwrap_or_default()).line(line).char_column(column);
+                title.element(origin).element(Level::NOTE.message(WITHHELD))
+            }
             Some((text, span)) => {
                 let snippet = Snippet::source(text.as_str()).path(name);
                 title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))

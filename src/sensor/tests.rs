@@ -610,12 +610,9 @@ fn complaints_about_the_rest_of_the_sensor() {
       |
       = help: did you mean `watched`? known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     error: unknown key `colour`
-     --> sensor.toml:3:1
-      |
-    3 | colour = 1
-      | ^^^^^^
-      |
-      = help: known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
+    --> sensor.toml:3:1
+     = note: line not shown: it does not look like a rule
+     = help: known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
     "#);
 }
 
