@@ -5,6 +5,7 @@
 mod binary;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -101,5 +102,142 @@ fn the_folder_of_locks_is_closed_to_others_and_gone_after_the_last_run() {
     while folder.exists() {
         assert!(Instant::now() < deadline, "{} is still there", folder.display());
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `scan -oN PATH`, which writes one file.
+fn scan_to(path: &Path) -> binary::Ended {
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+    scan.args(["scan", "--rules", "scenarios/own-ruleset.v4", "-p", "1", "--capture", "nflog", "-oN"]).arg(path);
+    ended(scan.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("scanlab starts"))
+}
+
+/// A folder like /tmp.
+fn sticky_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o1777)).expect("a mode");
+    folder
+}
+
+/// The kernel refuses the same where `fs.protected_symlinks` and `fs.protected_regular` are on.
+#[test]
+fn what_another_user_has_put_into_a_shared_folder_is_not_written_to() {
+    let folder = sticky_folder();
+    let private = tempfile::tempdir().expect("a folder");
+    let victim = private.path().join("victim");
+    let planted = ["link", "linked/victim", "file", "new"].map(|name| folder.path().join(name));
+    fs::write(&victim, "mine").expect("a file");
+    symlink(&victim, &planted[0]).expect("a link");
+    symlink(private.path(), folder.path().join("linked")).expect("a link");
+    fs::write(&planted[2], "theirs").expect("a file");
+    symlink(private.path().join("new"), &planted[3]).expect("a link");
+    for name in ["link", "linked", "file", "new"] {
+        lchown(folder.path().join(name), Some(SECOND_USER), Some(SECOND_USER)).expect("an owner");
+    }
+    for path in &planted {
+        let ended = scan_to(path);
+        assert_eq!(ended.status, Some(2), "{}: {}", path.display(), ended.stderr);
+        assert!(ended.stderr.contains("of another user in a folder that others may write to"), "{}", ended.stderr);
+    }
+    assert_eq!(fs::read_to_string(&victim).expect("a file"), "mine");
+    assert_eq!(fs::read_to_string(&planted[2]).expect("a file"), "theirs");
+    assert!(!private.path().join("new").exists());
+}
+
+#[test]
+fn a_link_of_ones_own_stays_and_what_it_leads_to_keeps_owner_and_mode() {
+    let folder = sticky_folder();
+    let private = tempfile::tempdir().expect("a folder");
+    let (link, file) = (folder.path().join("link"), private.path().join("file"));
+    fs::write(&file, "old").expect("a file");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).expect("a mode");
+    lchown(&file, Some(SECOND_USER), Some(SECOND_USER)).expect("an owner");
+    symlink(&file, &link).expect("a link");
+    let ended = scan_to(&link);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+    let found = fs::metadata(&file).expect("a file");
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (SECOND_USER, SECOND_USER, 0o640));
+    assert!(fs::read_to_string(&file).expect("a file").contains("1/tcp"));
+}
+
+/// Found in an audit: everything under /dev was taken for a device.
+#[test]
+fn a_file_in_dev_shm_is_a_file() {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let file = folder.path().join("report");
+    fs::write(&file, "old").expect("a file");
+    assert_eq!(scan_to(&file).status, Some(0));
+    let text = fs::read_to_string(&file).expect("a file");
+    assert!(text.contains("1/tcp") && !text.contains("old"), "{text}");
+}
+
+/// A run that is killed while it replaces a file leaves the old one or the new one, and the next run leaves nothing else.
+#[test]
+fn kills_at_any_moment_leave_no_draft_after_the_next_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sensor = folder.path().join("sensor.toml");
+    fs::write(&sensor, "[sensor]\nssh = 32232\n").expect("a file");
+    let generate = || {
+        let mut generate = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+        generate.args(["generate", "--force"]).arg(&sensor).arg("-o").arg(folder.path().join("out"));
+        generate.spawn().expect("scanlab starts")
+    };
+    for moment in 0..60 {
+        let mut killed = generate();
+        thread::sleep(Duration::from_micros(moment * 400));
+        killed.kill().expect("a child");
+        killed.wait().expect("it ends");
+    }
+    assert!(generate().wait().expect("it ends").success());
+    let drafts =
+        Command::new("find").arg(folder.path()).args(["-mindepth", "1", "-name", ".*"]).output().expect("find");
+    assert_eq!(String::from_utf8_lossy(&drafts.stdout), "");
+}
+
+/// As root, a scenario can name any file.
+#[test]
+fn a_file_that_is_no_ruleset_is_not_quoted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secrets = [
+        ("shadow", "root:$6$salt$hunter2:19000:0:99999:7:::\n"),
+        ("id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2hunter2hunter2\n-----END OPENSSH PRIVATE KEY-----\n"),
+        ("env", "PASSWORD=\"hunter2\"\n"),
+        ("ini", "[client]\npassword=hunter2\n"),
+        ("rules", "*filter\nhunter2 hunter2\nCOMMIT\n"),
+    ];
+    let assert_silent = |what: &str, words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_scanlab")).args(words).current_dir(&folder).output().expect("scanlab");
+        let ended = ended(output);
+        assert!(matches!(ended.status, Some(2 | 3)), "{what}: {words:?}: {}{}", ended.stdout, ended.stderr);
+        let said = ended.stdout + &ended.stderr;
+        assert!(!said.contains("hunter2"), "{what}: {words:?}: {said}");
+    };
+    for (name, text) in secrets {
+        fs::write(folder.path().join(name), text).expect("a file");
+        let scenario = format!(
+            "title = \"t\"\n[ruleset]\nv4 = \"{name}\"\n[[expect]]\nscan = \"syn\"\nports = 1\nstate = \"open\"\n"
+        );
+        fs::write(folder.path().join("s.toml"), scenario).expect("a file");
+        fs::write(
+            folder.path().join("sensor.toml"),
+            format!("[sensor]\nssh = \"auto\"\n[host]\nsshd_config = \"{name}\"\n"),
+        )
+        .expect("a file");
+        for flavour in ["nft", "legacy"] {
+            assert_silent(name, &["run", "s.toml", "--iptables", flavour]);
+            assert_silent(name, &["run", "s.toml", "--iptables", flavour, "--format", "json"]);
+        }
+        let report = folder.path().join("report");
+        for format in ["sarif", "junit", "html"] {
+            assert_silent(name, &["run", "s.toml", "--report", &format!("{format}={}", report.display())]);
+            let report = fs::read_to_string(&report).unwrap_or_default();
+            assert!(!report.contains("hunter2"), "{name}: {format}: {report}");
+        }
+        assert_silent(name, &["run", name]);
+        assert_silent(name, &["generate", name]);
+        assert_silent(name, &["generate", "sensor.toml"]);
+        assert_silent(name, &["vendor", "b8:27:eb:12:34:56", "--oui-file", name]);
     }
 }
