@@ -277,10 +277,16 @@ pub enum CannotMeasure {
         /// What it is.
         value: String,
         /// What it must be.
-        wanted: &'static str,
+        wanted: String,
         /// Why it cannot be written.
         #[source]
         source: io::Error,
+    },
+    /// A sysctl that the user set does not exist in the lab.
+    #[error("this kernel has no sysctl {name} in a network namespace (hint: check its name and its interface)")]
+    NoSysctl {
+        /// Its name.
+        name: String,
     },
     /// A call to the kernel failed.
     #[error("failed to {operation}: {source}{hint}", hint = files_hint(source))]

@@ -7,6 +7,8 @@ mod binary;
 mod claims;
 #[path = "cases/link_file.rs"]
 mod link_file;
+#[path = "cases/sysctls.rs"]
+mod sysctls;
 
 use std::path::Path;
 use std::process::Command;

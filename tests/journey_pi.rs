@@ -402,6 +402,7 @@ ip -6 address add 2001:db8:5::ba27:ebff:fe12:3456/64 dev eth0 nodad
 ip route add default via 192.0.2.1
 iptables-nft-restore < live.v4
 ip6tables-nft-restore < live.v6
+if [ -e strict ]; then echo 0 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose; fi
 if [ -e legacy.v4 ]; then iptables-legacy-restore < legacy.v4; fi
 state() {
     (iptables-nft-save; ip6tables-nft-save) | sed '/^#/d; s, \[.*,,'; nft -s list ruleset
@@ -456,6 +457,13 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
         assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
     }
     assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
+
+    // A sysctl of the machine is one of the lab.
+    desk.write("strict", "");
+    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
+    let set = "net.netfilter.nf_conntrack_tcp_loose = 0 (this machine; otherwise 1), decides";
+    assert!(found.words().contains(set), "{}{}", found.stdout, found.stderr);
+    fs::remove_file(desk.path("strict")).expect("a file");
 
     // Another .link file of the machine comes first, and matches.
     fs::create_dir(desk.path("network")).expect("a folder");

@@ -19,7 +19,7 @@ use crate::lint::{self, Finding};
 use crate::live::Machine;
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
 use crate::predeploy::{self, Answers, Ports};
-use crate::report::{self, Deployment, Report};
+use crate::report::{self, Deployment, Environment, Report};
 use crate::run::{self, Settings, Until};
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
@@ -126,17 +126,20 @@ fn all_answers(reports: &[Report]) -> Answers {
 
 /// The report of one flavour: the checks of a run, and beside them what only a deployment asks.
 fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<VendorDb>) -> Result<Report> {
+    let equipment = equipment.over(&case.scenario.host.sysctls);
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(&case.scenario);
     let lint = Some(lint(&rulesets));
     let case = Arc::new(CaseOfFlavour { equipment, case: case.clone(), rulesets, vendors: Arc::clone(vendors) });
-    let (mut found, asked, findings) = super::interruptible(async {
+    let (mut found, set_sysctls, asked, findings) = super::interruptible(async {
         let asking = Arc::clone(&case);
         let asked = tokio::task::spawn_blocking(move || Ok((predeploy::ask(&asking.subject())?, asking.findings()?)));
-        let found = run::run(vec![case.case.scenario.clone()], settings, Until::TheEnd).await?;
+        let scenarios = vec![case.case.scenario.clone()];
+        let found = run::run(scenarios.clone(), settings.clone(), Until::TheEnd).await?;
+        let set = run::decided(&scenarios, &settings, &found, settings.equipment.sysctls.unusual()).await?;
         let asked = asked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        asked.map(|(asked, findings)| (found, asked, findings))
+        asked.map(|(asked, findings)| (found, set, asked, findings))
     })?;
     if case.case.machine.is_some() {
         // Nobody comes in over a family that the machine itself does not have.
@@ -144,6 +147,7 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
         missing.for_each(|family| found.scenarios[0].leave_out(family));
     }
     let environment = super::environment(&case.equipment, found.weather.clone());
+    let environment = Environment { set_sysctls, ..environment };
     let answers = asked.answers(&case.subject(), &found.scenarios[0]);
     Ok(Report { findings, lint, answers: Some(answers), ..Report::of_run(&found, environment) })
 }
@@ -200,6 +204,7 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
         host.interface = machine.interface.clone();
         host.addresses = addresses_of(machine);
         host.mac = machine.mac.or(host.mac);
+        host.sysctls = host.sysctls.with(&machine.sysctls);
         machine.warnings.iter().for_each(|warning| super::say(&format!("warning: {warning}")));
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
@@ -283,8 +288,12 @@ fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Sou
 
 fn text(report: &Report) -> String {
     let width = super::width();
-    let parts =
-        [report::answers_text(report, width), report::flavours_block(report, width), report::deploy_verdict(report)];
+    let parts = [
+        report::answers_text(report, width),
+        report::flavours_block(report, width),
+        report::set_sysctls(&report.environment, width),
+        report::deploy_verdict(report),
+    ];
     parts.concat()
 }
 

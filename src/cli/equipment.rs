@@ -4,9 +4,10 @@ use clap::{Args, ValueEnum};
 
 use crate::error::{InputError, Result};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
+use crate::sysctl::Sysctls;
 
 /// What labs are made with.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct EquipmentArguments {
     /// Which of the installed iptables to use
     #[arg(long, value_enum, default_value_t = FlavourArgument::Auto)]
@@ -14,6 +15,9 @@ pub struct EquipmentArguments {
     /// How log lines are read: from the kernel's own log, or through NFLOG
     #[arg(long, value_enum, default_value_t = CaptureArgument::Auto)]
     pub capture: CaptureArgument,
+    /// Set a sysctl of the lab, such as net.ipv4.conf.all.rp_filter=1; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub sysctl: Vec<String>,
 }
 
 /// Which of the installed iptables to use.
@@ -80,7 +84,17 @@ impl EquipmentArguments {
             CaptureArgument::Kmsg => Capture::Kmsg,
             CaptureArgument::Nflog => Capture::Nflog,
         };
-        Ok(Equipment { link, capture, ..usual(flavour)? })
+        Ok(Equipment { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? })
+    }
+
+    fn sysctls(&self) -> Result<Sysctls> {
+        let mut sysctls = Sysctls::default();
+        for text in &self.sysctl {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            let set = sysctls.set(name.trim(), value.trim(), "--sysctl");
+            set.map_err(|(problem, hint)| InputError::new(format!("--sysctl: {problem}"), hint))?;
+        }
+        Ok(sysctls)
     }
 }
 

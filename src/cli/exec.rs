@@ -28,6 +28,7 @@ use crate::report::{self, CaptureInterface, Exec, Host};
 use crate::run;
 use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::{Lines, SensorFile};
+use crate::sysctl::Sysctls;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\
@@ -104,6 +105,7 @@ struct Target {
     addresses: Addresses,
     services: Vec<Service>,
     rulesets: Vec<(Family, Source)>,
+    sysctls: Sysctls,
 }
 
 /// Runs the tool, and reports what became of its frames.
@@ -119,7 +121,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     }
     super::warn_of_missing_families(target.rulesets.iter().map(|(family, source)| (*family, source)));
     let vendors = super::run::vendors(options.oui_file.as_deref())?;
-    let equipment = options.equipment.find(options.link.into())?;
+    let equipment = options.equipment.find(options.link.into())?.over(&target.sysctls);
     let read = target.rulesets.iter().map(|(_, source)| source.name.as_path()).chain(options.sensor.as_deref());
     spare(read, options.pcap.iter().chain(&options.output))?;
     let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
@@ -214,7 +216,7 @@ fn target(options: &Options) -> Result<Target> {
         None => scenario.host.listen.iter().map(service).collect(),
     };
     let interface = options.interface.clone().unwrap_or_else(|| scenario.host.interface.clone());
-    Ok(Target { interface, mac, addresses, services, rulesets })
+    Ok(Target { interface, mac, addresses, services, rulesets, sysctls: scenario.host.sysctls })
 }
 
 /// The sensor and the rulesets as a scenario without expectations.

@@ -284,5 +284,6 @@ fn environment(equipment: &Equipment, weather: Weather) -> Environment {
         capture: equipment.capture,
         link: equipment.link,
         sysctls: weather,
+        set_sysctls: equipment.sysctls.unusual(),
     }
 }

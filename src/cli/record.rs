@@ -62,9 +62,10 @@ the same. `scanlab mutate` tells which mistakes it would not notice; --thorough 
 
 /// Records, and writes the scenario: as a whole or not at all.
 pub fn record(options: Options) -> Result<ExitCode> {
-    let recording = recording(&options)?;
+    let mut recording = recording(&options)?;
     recording.check()?;
-    let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?;
+    let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?.over(&recording.host.sysctls);
+    recording.host.sysctls = equipment.sysctls.clone();
     let output = options.output.as_deref().filter(|path| path.as_os_str() != "-");
     spare(options.rules.iter().chain(&options.rules6).chain(&options.sensor).map(PathBuf::as_path), output)?;
     let draft = output.map(|path| draft(path, options.force)).transpose()?;

@@ -14,10 +14,11 @@ use super::spared::{files_of, spare};
 use super::syslog::SyslogFile;
 use crate::check::Outcome;
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, Token, Watch};
-use crate::report::{self, Report};
+use crate::lab::{Capture, Equipment, Token, Watch};
+use crate::report::{self, Environment, Report};
 use crate::run::{Settings, Until};
 use crate::scenario::{Scenario, discover};
+use crate::sysctl::SetSysctl;
 use crate::vendor::VendorDb;
 use crate::{built_in, run};
 
@@ -81,12 +82,18 @@ pub fn run(options: Options) -> Result<ExitCode> {
             jobs: usize::from(options.jobs),
             vendors: Arc::clone(&vendors),
         };
-        let found = super::interruptible(run::run(scenarios.clone(), settings, options.until()))?;
+        let set = set_sysctls(&equipment, &scenarios);
+        let (found, set) = super::interruptible(async {
+            let found = run::run(scenarios.clone(), settings.clone(), options.until()).await?;
+            let set = run::decided(&scenarios, &settings, &found, set).await?;
+            Ok((found, set))
+        })?;
         let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
         // Of two flavours the lines and frames of the first.
         syslog.take().map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
         pcap.take().map_or(Ok(()), |file| file.keep_run(&found, equipment.link))?;
-        Ok(Report::of_run(&found, super::environment(&equipment, found.weather.clone())))
+        let environment = super::environment(&equipment, found.weather.clone());
+        Ok(Report::of_run(&found, Environment { set_sysctls: set, ..environment }))
     });
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
     let wanted = options.min_coverage.filter(|_| !is_empty_shard(&options, &scenarios));
@@ -105,6 +112,15 @@ impl Options {
     fn until(&self) -> Until {
         if self.fail_fast { Until::FirstFailure } else { Until::TheEnd }
     }
+}
+
+/// The sysctls that were set for any of the scenarios.
+fn set_sysctls(equipment: &Equipment, scenarios: &[Scenario]) -> Vec<SetSysctl> {
+    let of = |scenario: &Scenario| equipment.clone().over(&scenario.host.sysctls).sysctls.unusual();
+    let mut set: Vec<SetSysctl> = scenarios.iter().flat_map(of).collect();
+    set.sort_by(|one, other| (&one.name, &one.value, &one.source).cmp(&(&other.name, &other.value, &other.source)));
+    set.dedup();
+    set
 }
 
 /// A matrix with more jobs than scenarios: the others run them all, and this one has nothing to say.

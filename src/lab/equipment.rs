@@ -8,6 +8,7 @@ use super::kernel_log::KernelLog;
 use super::nf_log_netns::NfLogAllNetns;
 use crate::error::Result;
 use crate::probe::ETHERNET_HEADER;
+use crate::sysctl::Sysctls;
 
 /// The means of a lab: chosen once on the command line, and the same for every lab of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Equipment {
     pub link: LinkMode,
     /// How log lines are read.
     pub capture: Capture,
+    /// Sysctls that the user set.
+    pub sysctls: Sysctls,
 }
 
 /// What lies between prober and host (Documentation/networking/tuntap.rst).
@@ -69,7 +72,12 @@ impl Equipment {
     /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
     pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
         let iptables = Iptables::find(flavour, path)?;
-        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual() })
+        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual(), sysctls: Sysctls::default() })
+    }
+
+    /// The same, with these sysctls under its own.
+    pub fn over(self, sysctls: &Sysctls) -> Equipment {
+        Equipment { sysctls: sysctls.clone().with(&self.sysctls), ..self }
     }
 
     /// Which kernel interface the rules are written to.

@@ -243,7 +243,8 @@ impl<'a> Lab<'a> {
             Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
         };
         let mut log = LogSource::open(isolated, copies.as_ref(), blueprint.fault.as_ref())?;
-        let mut weather = weather::pin(isolated)?;
+        let sysctls = &blueprint.equipment.sysctls;
+        let mut weather = weather::pin(isolated, sysctls)?;
         let mode = blueprint.equipment.link;
         let interface = Interface::create(isolated, blueprint.interface, mode)?;
         let setup = LinkSetup {
@@ -267,8 +268,7 @@ impl<'a> Lab<'a> {
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
         loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?;
-        // They appear only when a rule asks for conntrack.
-        weather::pin_conntrack(isolated, &mut weather)?;
+        weather::pin_late(isolated, sysctls, &mut weather)?;
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }

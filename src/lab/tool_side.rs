@@ -17,6 +17,7 @@ use super::tool::{Tool, ToolCommand};
 use super::weather;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Subnet};
+use crate::sysctl::Sysctls;
 
 /// What the tool has, and what the relay works with.
 pub struct ToolEnd {
@@ -54,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Makes the tool's end, starts the tool, hands both over, and stays until the relay is `done`: the tool dies with this
 /// thread. Fails when a frame of the tool did not fit into the queue.
 pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, done: Receiver<()>) -> Result<()> {
-    weather::pin(isolated)?;
+    weather::pin(isolated, &Sysctls::default())?;
     let tap = Arc::new(Interface::create(isolated, setup.interface, LinkMode::Tap)?);
     configure(isolated, setup)?;
     forget_what_came_first(&tap)?;

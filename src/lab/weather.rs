@@ -12,6 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::namespace::Isolated;
 use crate::error::{CannotMeasure, Doing, Result};
+use crate::sysctl::Sysctls;
 
 /// The sysctls as they were read back.
 pub type Weather = BTreeMap<String, String>;
@@ -53,20 +54,28 @@ const PINNED: [(&str, &str); 16] = [
 const TCP_LOOSE: (&str, &str) = ("net.netfilter.nf_conntrack_tcp_loose", "1");
 
 /// Pins the weather, and says what it is now. What this kernel does not have is left out.
-pub fn pin(isolated: &Isolated) -> Result<Weather> {
+pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<Weather> {
     isolated.assert("pinning sysctls")?;
     let mut weather = Weather::new();
-    PINNED.into_iter().try_for_each(|(name, value)| pin_one(&mut weather, name, value))?;
+    let pinned = PINNED.into_iter().filter(|(name, _)| sysctls.get(name).is_none());
+    pinned.chain(sysctls.iter()).try_for_each(|(name, value)| pin_one(&mut weather, name, value))?;
     Ok(weather)
 }
 
-/// Pins what is there once rules are loaded.
-pub fn pin_conntrack(isolated: &Isolated, weather: &mut Weather) -> Result<()> {
+/// Pins the sysctls that exist only once there is the interface, or a rule that uses conntrack. Fails if one that the user
+/// set is still not there; without conntrack, its sysctls decide nothing.
+pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut Weather) -> Result<()> {
     isolated.assert("pinning sysctls")?;
-    pin_one(weather, TCP_LOOSE.0, TCP_LOOSE.1)
+    let usual = [TCP_LOOSE].into_iter().filter(|(name, _)| sysctls.get(name).is_none());
+    for (name, value) in usual.chain(sysctls.iter()) {
+        pin_one(weather, name, value)?;
+    }
+    let is_missing = |name: &str| !weather.contains_key(name) && !name.starts_with("net.netfilter.nf_conntrack_");
+    let missing = sysctls.iter().find(|(name, _)| is_missing(name));
+    missing.map_or(Ok(()), |(name, _)| Err(CannotMeasure::NoSysctl { name: name.to_owned() }.into()))
 }
 
-fn pin_one(weather: &mut Weather, name: &str, value: &'static str) -> Result<()> {
+fn pin_one(weather: &mut Weather, name: &str, value: &str) -> Result<()> {
     if let Some(pinned) = write(name, value)? {
         weather.insert(name.to_owned(), pinned);
     }
@@ -86,13 +95,14 @@ fn has_sockets() -> bool {
     !matches!(opened, Err(Errno::EAFNOSUPPORT))
 }
 
-fn write(name: &str, value: &'static str) -> Result<Option<String>> {
+fn write(name: &str, value: &str) -> Result<Option<String>> {
     write_path(&Path::new("/proc/sys").join(name.replace('.', "/")), name, value)
 }
 
 /// Writes, and reads back what the kernel made of it. None when there is no such sysctl here: then it has, in a fresh
-/// namespace, the kernel's own default. One that says what is wanted is left alone. One that may not be written must say what is wanted already, or nothing can be measured.
-fn write_path(path: &Path, name: &str, wanted: &'static str) -> Result<Option<String>> {
+/// namespace, the kernel's own default. One that says what is wanted is left alone. One that may not be written must say
+/// what is wanted already, or nothing can be measured.
+fn write_path(path: &Path, name: &str, wanted: &str) -> Result<Option<String>> {
     match read(path)? {
         Some(value) if !is_the_same(&value, wanted) => {}
         found => return Ok(found),
@@ -106,6 +116,7 @@ fn write_path(path: &Path, name: &str, wanted: &'static str) -> Result<Option<St
     let value = read(path)?;
     match (refused, value) {
         (Some(source), Some(value)) => {
+            let wanted = wanted.to_owned();
             Err(CannotMeasure::NotPinned { name: name.to_owned(), value, wanted, source }.into())
         }
         (_, value) => Ok(value),

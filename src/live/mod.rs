@@ -16,6 +16,7 @@ use crate::error::{Doing, Result, Source};
 use crate::lab::{Backend, Iptables};
 use crate::net::{Family, InterfaceName, Mac};
 use crate::sensor::SshServer;
+use crate::sysctl::Sysctls;
 
 pub use self::udev::Device;
 
@@ -41,6 +42,8 @@ pub struct Machine {
     pub device: Device,
     /// The `.link` files of systemd in the order in which they are tried.
     pub link_files: Vec<Source>,
+    /// Its sysctls that differ from a lab's usual ones and decide on single packets.
+    pub sysctls: Sysctls,
     /// Its addresses; those that can be reached through a router come first.
     pub addresses: Vec<IpAddr>,
     /// Bits of the network part of the first address of each family.
@@ -66,6 +69,7 @@ impl Machine {
             warnings,
             ssh,
             device: Device::read(&found.name),
+            sysctls: Sysctls::of_machine(found.name.as_str(), sysctl),
             link_files: udev::link_files()?,
             interface: found.name,
             mac: found.mac,
@@ -80,6 +84,12 @@ impl Machine {
     pub fn address(&self, family: Family) -> Option<(IpAddr, u8)> {
         self.prefixes.iter().copied().find(|(address, _)| Family::of(*address) == family && is_usable(*address))
     }
+}
+
+/// The value of a sysctl; `None` if the machine does not have it.
+fn sysctl(name: &str) -> Option<String> {
+    let value = fs::read_to_string(Path::new("/proc/sys").join(name.replace('.', "/"))).ok()?;
+    Some(value.trim().to_owned())
 }
 
 /// A link-local address would need a scope.

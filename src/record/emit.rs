@@ -88,6 +88,11 @@ impl Text<'_> {
             self.line(&format!("addresses = {{ {hosts} }}"));
             self.line(&format!("prober = {{ v4 = \"{}\", v6 = \"{}\" }}", v4.prober, v6.prober));
         }
+        if !host.sysctls.is_empty() {
+            let sysctls: Vec<String> =
+                host.sysctls.iter().map(|(name, value)| format!("\"{name}\" = {value}")).collect();
+            self.line(&format!("sysctls = {{ {} }}", sysctls.join(", ")));
+        }
         self
     }
 

@@ -55,6 +55,7 @@ use crate::probe::Probe;
 pub use crate::run::Host;
 use crate::run::{RunReport, ScenarioReport};
 use crate::scan::{FilterVerdict, PortState, Reason, Technique};
+use crate::sysctl::SetSysctl;
 
 pub use answers::{answers_text, deploy_verdict};
 pub use diff::{DiffReport, diff_text};
@@ -76,7 +77,7 @@ pub use sarif::sarif;
 pub use schema::{result_schema, scenario_schema, sensor_schema};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
-pub use table::{red_table, run_table, scan_table};
+pub use table::{red_table, run_table, scan_table, set_sysctls};
 pub use tap::tap;
 
 /// The version of the JSON report; changes are additive within one.
@@ -133,6 +134,9 @@ pub struct Environment {
     pub link: LinkMode,
     /// The lab's weather.
     pub sysctls: Weather,
+    /// Sysctls that were set to another value than a lab's usual one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_sysctls: Vec<SetSysctl>,
 }
 
 /// One probe, or several that are equal but for their port.

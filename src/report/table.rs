@@ -34,7 +34,7 @@ pub fn run_table(report: &Report, width: u16) -> String {
     if let Some(line) = report.not_applicable {
         let _ = writeln!(text, "{line}");
     }
-    text.push_str(&capture_note(&report.environment, width));
+    text.push_str(&environment_notes(&report.environment, width));
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
     }
@@ -58,6 +58,21 @@ fn block(scenario: &Scenario, width: u16) -> String {
 }
 
 /// What was not tested where log lines come through NFLOG; nothing where the kernel itself printed them.
+fn environment_notes(environment: &Environment, width: u16) -> String {
+    set_sysctls(environment, width) + &capture_note(environment, width)
+}
+
+/// The sysctls that were set to another value than the lab's usual one; empty if there are none.
+pub fn set_sysctls(environment: &Environment, width: u16) -> String {
+    if environment.set_sysctls.is_empty() {
+        return String::new();
+    }
+    let mut table = new_table(width);
+    let shown: Vec<String> = environment.set_sysctls.iter().map(|one| visible(&one.to_string())).collect();
+    table.add_row([format!("sysctls that were set: {}", shown.join("; "))]);
+    format!("{}\n\n", table.trim_fmt())
+}
+
 fn capture_note(environment: &Environment, width: u16) -> String {
     if environment.capture == Capture::Kmsg {
         return String::new();
@@ -253,7 +268,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         table.add_row(cells.map(|cell| lines_apart(&visible(&cell))));
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
-    text + &paths::blocks(&report.probes) + &capture_note(&report.environment, width)
+    text + &paths::blocks(&report.probes) + &environment_notes(&report.environment, width)
 }
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.

@@ -93,7 +93,8 @@ impl Job {
         let services = services
             .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
             .collect();
-        let (equipment, vendors) = (settings.equipment.clone(), Arc::clone(&settings.vendors));
+        let equipment = settings.equipment.clone().over(&scenario.host.sysctls);
+        let vendors = Arc::clone(&settings.vendors);
         Ok(Job { scenario, plan, rulesets, services, equipment, watch: settings.watch, vendors })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod checks;
 pub(crate) mod job;
 mod patches;
+mod sysctls;
 pub(crate) mod workforce;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::sweep::Response;
 use crate::vendor::VendorDb;
 
 pub use self::job::rulesets;
+pub use self::sysctls::decided;
 
 use self::job::Job;
 use self::workforce::Workforce;

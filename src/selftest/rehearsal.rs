@@ -121,6 +121,7 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
         | CannotMeasure::NoTun(_)
         | CannotMeasure::NoTable { .. }
         | CannotMeasure::NotPinned { .. }
+        | CannotMeasure::NoSysctl { .. }
         | CannotMeasure::NoProgram { .. }
         | CannotMeasure::System { .. }
         | CannotMeasure::NotIsolated { .. }

@@ -10,6 +10,7 @@ use super::{Host, Sensor};
 use crate::error::{Result, Source};
 use crate::net::{Addresses, InterfaceName, Mac, Subnet};
 use crate::port::Port;
+use crate::sysctl::Sysctls;
 
 /// How the files that a scenario names are read; those that are compiled in have no folder.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Source>;
@@ -22,8 +23,9 @@ pub fn read_host(table: Option<Table<'_>>, sensor: Option<&Sensor>, read: ReadFi
     let listen = table.take("listen").map_or(Ok(served(sensor)), read_listen)?;
     let interface = table.take("interface").map_or(Ok(InterfaceName::default()), |value| read_interface(&value))?;
     let addresses = read_addresses(&mut table)?;
+    let sysctls = read_sysctls(&mut table)?;
     table.finish()?;
-    Ok(Host { mac, link, vendor, listen, interface, addresses })
+    Ok(Host { mac, link, vendor, listen, interface, addresses, sysctls })
 }
 
 fn served(sensor: Option<&Sensor>) -> Vec<Port> {
@@ -81,6 +83,29 @@ fn read_listen(value: Value<'_>) -> Result<Vec<Port>> {
 fn read_interface(value: &Value<'_>) -> Result<InterfaceName> {
     let hint = "name it as the rules do, like \"eth0\"";
     Ok(value.text()?.parse().map_err(|error| value.error(error, hint))?)
+}
+
+/// `"net.ipv4.tcp_ecn" = 0`, or without quotes, which TOML reads as a table in a table.
+fn read_sysctls(table: &mut Table<'_>) -> Result<Sysctls> {
+    let mut sysctls = Sysctls::default();
+    if let Some(table) = table.take_table("sysctls")? {
+        let source = format!("[host.sysctls] of {}", table.source.name.display());
+        read_sysctls_below("", table, &source, &mut sysctls)?;
+    }
+    Ok(sysctls)
+}
+
+fn read_sysctls_below(above: &str, table: Table<'_>, source: &str, sysctls: &mut Sysctls) -> Result<()> {
+    for value in table.into_entries() {
+        let name = format!("{above}{}", value.key.name);
+        if value.is_table() {
+            read_sysctls_below(&format!("{name}."), value.into_table()?, source, sysctls)?;
+            continue;
+        }
+        let number = value.number()?.to_string();
+        sysctls.set(&name, &number, source).map_err(|(problem, hint)| value.error(problem, hint))?;
+    }
+    Ok(())
 }
 
 fn read_addresses(table: &mut Table<'_>) -> Result<Addresses> {

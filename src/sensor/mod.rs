@@ -18,6 +18,7 @@ use std::fmt;
 use crate::net::{Addresses, InterfaceName, Mac};
 use crate::port::Port;
 use crate::scan::Technique;
+use crate::sysctl::Sysctls;
 
 pub use host::{ReadFile, read_host};
 pub use limit::read_limit;
@@ -143,6 +144,8 @@ pub struct Host {
     pub interface: InterfaceName,
     /// Both ends of the link.
     pub addresses: Addresses,
+    /// Sysctls of the host.
+    pub sysctls: Sysctls,
 }
 
 impl Sensor {

@@ -186,6 +186,19 @@ pub struct HostShape {
     /// The addresses that probes come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     prober: Option<AddressesShape>,
+    /// Sysctls that decide on packets, with their values on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sysctls: Option<BTreeMap<String, SysctlShape>>,
+}
+
+/// A value; or, for a name without quotes, the rest of the name.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename = "Sysctl")]
+pub enum SysctlShape {
+    /// The value.
+    Value(i64),
+    /// The names below.
+    Below(BTreeMap<String, SysctlShape>),
 }
 
 /// An address of each family.

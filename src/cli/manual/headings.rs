@@ -34,7 +34,10 @@ const OPTIONS: [(&str, &[&str]); 5] = [
     ),
     (PROBES, &["scanflags", "badsum", "source_port", "ttl", "source_address"]),
     (HOST, &["interface", "host_addr", "prober_addr", "mac", "link_file", "admin"]),
-    (LAB, &["iptables", "capture", "link", "jobs", "timeout", "whole_sweeps", "shard", "fail_fast", "thorough"]),
+    (
+        LAB,
+        &["iptables", "capture", "sysctl", "link", "jobs", "timeout", "whole_sweeps", "shard", "fail_fast", "thorough"],
+    ),
     (
         REPORT,
         &[

@@ -34,6 +34,7 @@ fn large() -> Report {
         capture: Capture::Kmsg,
         link: LinkMode::Tun,
         sysctls: Weather::default(),
+        set_sysctls: Vec::new(),
     };
     let rules: Vec<RuleHits> = (1..=RULES).map(rule).collect();
     let text: String = rules.iter().map(|rule| format!("{}\n", rule.text)).collect();

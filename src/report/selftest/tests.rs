@@ -9,6 +9,7 @@ fn report(rows: Vec<Row>) -> SelfTestReport {
         capture: Capture::Kmsg,
         link: LinkMode::Tap,
         sysctls: Weather::default(),
+        set_sysctls: Vec::new(),
     };
     SelfTestReport::new(&SelfTest { rows, weather: Weather::default() }, environment)
 }

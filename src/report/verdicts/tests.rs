@@ -112,6 +112,7 @@ fn report() -> Report {
         capture: Capture::Kmsg,
         link: LinkMode::Tap,
         sysctls: Weather::default(),
+        set_sysctls: Vec::new(),
     };
     let flavour = |backend| Flavour { backend, iptables: "1.8.9".to_owned() };
     let difference = Difference {

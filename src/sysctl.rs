@@ -1,0 +1,239 @@
+//! Sysctls that a user may set in a lab: which ones, what they are there otherwise, and who set them.
+//!
+//! A lab pins the sysctls that would let the machine, and not the ruleset, decide the fate of a probe. Those of a real
+//! machine may differ, and then decide. Only sysctls of a network namespace that decide on packets are on the list: a
+//! sysctl of the whole machine, one that writes into its log (`log_martians`, `nf_conntrack_log_invalid`) and one that
+//! the lab itself rests on (`accept_dad`, `tcp_synack_retries`) are refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Sysctls by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sysctls(BTreeMap<String, Set>);
+
+/// A sysctl that somebody set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set {
+    value: String,
+    source: String,
+}
+
+/// A sysctl that somebody set, as reports show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SetSysctl {
+    /// Its name: `net.ipv4.conf.all.rp_filter`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The value that the lab has otherwise.
+    pub usual: &'static str,
+    /// Who set it: `--sysctl`, a place in a file, or `this machine`.
+    pub source: String,
+    /// The checks that observe something else with the usual value; `None` if that was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decides: Option<Vec<String>>,
+}
+
+/// One that may be set. In a name, `*` is `all`, `default`, or an interface.
+struct Known {
+    name: &'static str,
+    /// Its value in a lab: pinned, or the kernel's own default in a new namespace.
+    usual: &'static str,
+    /// Whether `check --live` takes the machine's value. A limit on the number of packets a second is not taken, since a
+    /// lab sends faster than any scanner.
+    from_machine: bool,
+}
+
+const fn known(name: &'static str, usual: &'static str) -> Known {
+    Known { name, usual, from_machine: true }
+}
+
+const fn rate(name: &'static str, usual: &'static str) -> Known {
+    Known { name, usual, from_machine: false }
+}
+
+/// From ip-sysctl.rst and nf_conntrack-sysctl.rst of the kernel's documentation.
+const KNOWN: [Known; 29] = [
+    known("net.ipv4.conf.*.rp_filter", "0"),
+    known("net.ipv4.conf.*.accept_local", "0"),
+    known("net.ipv4.conf.*.route_localnet", "0"),
+    known("net.ipv4.conf.*.src_valid_mark", "0"),
+    known("net.ipv4.conf.*.arp_ignore", "0"),
+    known("net.ipv4.conf.*.arp_filter", "0"),
+    known("net.ipv4.icmp_echo_ignore_all", "0"),
+    known("net.ipv4.icmp_echo_ignore_broadcasts", "1"),
+    known("net.ipv4.ip_default_ttl", "64"),
+    known("net.ipv4.tcp_syncookies", "1"),
+    known("net.ipv4.tcp_timestamps", "1"),
+    known("net.ipv4.tcp_window_scaling", "1"),
+    known("net.ipv4.tcp_sack", "1"),
+    known("net.ipv4.tcp_ecn", "2"),
+    known("net.ipv4.tcp_rfc1337", "0"),
+    known("net.ipv6.conf.*.hop_limit", "64"),
+    known("net.ipv6.icmp.echo_ignore_all", "0"),
+    known("net.ipv6.icmp.echo_ignore_multicast", "0"),
+    known("net.ipv6.icmp.echo_ignore_anycast", "0"),
+    known("net.netfilter.nf_conntrack_tcp_loose", "1"),
+    known("net.netfilter.nf_conntrack_tcp_be_liberal", "0"),
+    known("net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", "0"),
+    known("net.netfilter.nf_conntrack_checksum", "1"),
+    rate("net.ipv4.icmp_ratelimit", "0"),
+    rate("net.ipv4.icmp_ratemask", "0"),
+    rate("net.ipv4.icmp_msgs_per_sec", "1000000000"),
+    rate("net.ipv4.icmp_msgs_burst", "1000000000"),
+    rate("net.ipv6.icmp.ratelimit", "0"),
+    rate("net.ipv6.icmp.ratemask", "128"),
+];
+
+/// Digits of a value, more than any of these sysctls takes.
+const LONGEST: usize = 20;
+
+impl Sysctls {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets `name`, on a host whose interface is `interface`.
+    ///
+    /// # Errors
+    /// A sysctl that is not on the list, and a value that is no number: what is wrong, and a hint.
+    pub fn set(&mut self, name: &str, value: &str, source: &str) -> Result<(), (String, String)> {
+        let name = name.replace('/', ".");
+        if find(&name).is_none() {
+            let shown = name.escape_debug();
+            let hint = format!("these can be set: {}", KNOWN.map(|known| known.name).join(", "));
+            return Err((format!("the sysctl `{shown}` cannot be set in a lab"), hint));
+        }
+        let digits = value.strip_prefix('-').unwrap_or(value);
+        if digits.is_empty() || digits.len() > LONGEST || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err((format!("`{}` is no value of {name}", value.escape_debug()), "write a number".to_owned()));
+        }
+        self.0.insert(name, Set { value: value.to_owned(), source: source.to_owned() });
+        Ok(())
+    }
+
+    /// These, and `others` over them.
+    pub fn with(mut self, others: &Sysctls) -> Sysctls {
+        self.0.extend(others.0.iter().map(|(name, set)| (name.clone(), set.clone())));
+        self
+    }
+
+    /// The value of `name`, if it is set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|set| set.value.as_str())
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, set)| (name.as_str(), set.value.as_str()))
+    }
+
+    /// Those whose value is not the lab's usual one.
+    pub fn unusual(&self) -> Vec<SetSysctl> {
+        let shown = self.0.iter().map(|(name, set)| SetSysctl {
+            name: name.clone(),
+            value: set.value.clone(),
+            usual: find(name).map_or("", |known| known.usual),
+            source: set.source.clone(),
+            decides: None,
+        });
+        shown.filter(|one| one.value != one.usual).collect()
+    }
+
+    /// The sysctls of a machine that decide on single packets, for `interface`; `read` returns `None` for one that the
+    /// machine does not have.
+    pub fn of_machine(interface: &str, read: impl Fn(&str) -> Option<String>) -> Sysctls {
+        let mut found = Sysctls::default();
+        for known in KNOWN.iter().filter(|known| known.from_machine) {
+            for part in ["all", "default", interface] {
+                let name = known.name.replace('*', part);
+                if let Some(value) = read(&name).filter(|value| value != known.usual) {
+                    // One with a value that is no number is not on the list.
+                    let _ = found.set(&name, value.trim(), "this machine");
+                }
+            }
+        }
+        found
+    }
+}
+
+fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| match known.name.split_once('*') {
+        None => known.name == name,
+        Some((start, end)) => name
+            .strip_prefix(start)
+            .and_then(|rest| rest.strip_suffix(end))
+            .is_some_and(|part| !part.is_empty() && !part.contains(['.', '/'])),
+    })
+}
+
+impl fmt::Display for SetSysctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SetSysctl { name, value, usual, source, decides } = self;
+        write!(f, "{name} = {value} ({source}; otherwise {usual})")?;
+        match decides.as_deref() {
+            None => Ok(()),
+            Some([]) => f.write_str(", decides no check"),
+            Some([only]) => write!(f, ", decides the check {only}"),
+            Some([first, rest @ ..]) => write!(f, ", decides {} checks, starting with {first}", 1 + rest.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, value: &str) -> Result<(), (String, String)> {
+        Sysctls::default().set(name, value, "--sysctl")
+    }
+
+    #[test]
+    fn a_sysctl_of_the_machine_or_of_the_lab_itself_is_refused() {
+        for name in [
+            "net.netfilter.nf_log_all_netns",
+            "net.netfilter.nf_conntrack_log_invalid",
+            "net.ipv4.conf.all.log_martians",
+            "net.ipv4.tcp_synack_retries",
+            "net.ipv4.ip_forward",
+            "kernel.panic",
+            "net.ipv4.conf.../../kernel.rp_filter",
+            "net.ipv4.conf..rp_filter",
+        ] {
+            assert!(set(name, "1").is_err(), "{name}");
+        }
+        assert!(set("net/ipv4/conf/eth0/rp_filter", "1").is_ok());
+        for value in ["", "-", "x", "1\n2", "123456789012345678901"] {
+            assert!(set("net.ipv4.icmp_ratelimit", value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_gives_what_differs_and_decides_on_single_packets() {
+        let read = |name: &str| match name {
+            "net.ipv4.conf.eth0.rp_filter" => Some("2".to_owned()),
+            "net.ipv4.conf.all.rp_filter" => Some("0".to_owned()),
+            "net.ipv4.icmp_ratelimit" => Some("1000".to_owned()),
+            _ => None,
+        };
+        let shown = Sysctls::of_machine("eth0", read).unusual();
+        let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["net.ipv4.conf.eth0.rp_filter = 2 (this machine; otherwise 0)"]);
+    }
+
+    #[test]
+    fn later_values_replace_earlier_ones() {
+        let of = |value: &str| {
+            let mut sysctls = Sysctls::default();
+            sysctls.set("net.ipv4.tcp_ecn", value, "a").unwrap();
+            sysctls
+        };
+        assert_eq!(of("0").with(&of("1")).get("net.ipv4.tcp_ecn"), Some("1"));
+        assert!(of("2").unusual().is_empty());
+    }
+}
