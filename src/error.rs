@@ -266,6 +266,16 @@ pub enum CannotMeasure {
         /// Its name.
         program: String,
     },
+    /// A program did not do what it was run for, for a reason of its own: nothing is known of the ruleset.
+    #[error(
+        "{program} failed, whatever the ruleset says: {problem} (hint: does it work by itself, and has the machine memory left?)"
+    )]
+    ProgramFailed {
+        /// Its name.
+        program: String,
+        /// How it failed.
+        problem: String,
+    },
     /// A sysctl that decides what a probe sees has another value than the lab needs, and may not be written here.
     #[error(
         "{name} is {value}, must be {wanted}, and may not be written here: {source} (hint: run as root; in a container, \

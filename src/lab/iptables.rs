@@ -1,9 +1,11 @@
 //! The `iptables-restore` and `ip6tables-restore` of this machine, and how a ruleset is loaded with them: as given,
 //! into the lab's namespace, and nowhere else.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{ExitStatus, Output};
 
+use nix::sys::signal::Signal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -63,7 +65,10 @@ impl Iptables {
         let v4 = program(&format!("iptables{infix}-restore"), path)?;
         let v6 = program(&format!("ip6tables{infix}-restore"), path)?;
         let output = Confined::new(&v4).arg("--version").output_blocking()?;
-        let (version, backend) = read_version(&String::from_utf8_lossy(&output.stdout));
+        let found = Some(String::from_utf8_lossy(&output.stdout)).filter(|_| output.status.success());
+        let (version, backend) = found
+            .and_then(|text| read_version(&text))
+            .ok_or_else(|| failed(&v4, format!("--version ended with {}, and names no version", output.status)))?;
         Ok(Iptables { v4, v6, backend, version })
     }
 
@@ -113,7 +118,7 @@ impl Iptables {
         if output.status.success() {
             return Ok(());
         }
-        let complaint = Complaint::read(&output, &ruleset.text);
+        let complaint = self.complaint(family, &output, &ruleset.text)?;
         if self.backend == Backend::Legacy {
             no_table(family, &complaint.message)?;
         }
@@ -129,6 +134,12 @@ impl Iptables {
         Confined::new(self.program(family)).lock(PrivateLock::new()?).output(ruleset).await
     }
 
+    /// Why the program refuses a ruleset. An error if it failed for a reason of its own.
+    fn complaint(&self, family: Family, output: &Output, ruleset: &str) -> Result<Complaint> {
+        let said = String::from_utf8_lossy(&output.stderr);
+        Complaint::read(output.status, &said, ruleset).map_err(|problem| failed(self.program(family), problem))
+    }
+
     /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule that is to blame is the first
     /// one that is refused on its own.
     async fn culprit(&self, family: Family, ruleset: &str, reported: usize) -> Result<usize> {
@@ -141,7 +152,9 @@ impl Iptables {
         let frame: Vec<&str> = table.iter().copied().filter(|line| line.starts_with(['*', ':'])).collect();
         for (offset, rule) in table.iter().enumerate().filter(|(_, line)| line.starts_with(['-', '['])) {
             let alone = format!("{}\n{rule}\nCOMMIT\n", frame.join("\n"));
-            if !self.restore(family, &alone).await?.status.success() {
+            let output = self.restore(family, &alone).await?;
+            if !output.status.success() {
+                self.complaint(family, &output, &alone)?;
                 return Ok(start + offset + 1);
             }
         }
@@ -183,13 +196,44 @@ struct Complaint {
 }
 
 impl Complaint {
-    fn read(output: &Output, ruleset: &str) -> Complaint {
-        let text = String::from_utf8_lossy(&output.stderr);
+    /// Every refusal names a line. What does not is the program's own failure: it was killed, could not lock, or is no
+    /// iptables.
+    fn read(status: ExitStatus, text: &str, ruleset: &str) -> std::result::Result<Complaint, String> {
+        if let Some(signal) = status.signal() {
+            let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
+            return Err(format!("it was killed by {name}"));
+        }
         let said: Vec<&str> = text.lines().map(str::trim).filter(|line| !is_boilerplate(line)).collect();
-        let message = if said.is_empty() { output.status.to_string() } else { said.join("; ") };
-        let line = text.lines().find_map(line_number).unwrap_or_else(|| ruleset.lines().count().max(1));
-        Complaint { message, line }
+        let message = if said.is_empty() { status.to_string() } else { said.join("; ") };
+        // A missing COMMIT is reported one line after the last.
+        let line = text.lines().find_map(line_number).filter(|line| (1..=ruleset.lines().count() + 1).contains(line));
+        match line {
+            Some(line) if !said.iter().any(|line| lacks_memory(line)) => Ok(Complaint { message, line }),
+            _ => Err(format!("{message} ({status})")),
+        }
     }
+}
+
+/// `line 2: RULE_APPEND failed (Cannot allocate memory): rule in chain INPUT`, `iptables-restore: line 2 failed: Memory
+/// allocation problem.` Words of the ruleset come after the reason only.
+fn lacks_memory(said: &str) -> bool {
+    const REASONS: [&str; 6] = [
+        "(Cannot allocate memory)",
+        "(No buffer space available)",
+        "(Message too long)",
+        "(Too many open files in system)",
+        ": Memory allocation problem.",
+        ": Cannot allocate memory.",
+    ];
+    let Some((before, after)) = said.split_once(" failed") else { return false };
+    let is_own = before.split_whitespace().count() <= 3 && line_number(before).is_some();
+    is_own && REASONS.iter().any(|reason| after.trim_start().starts_with(reason))
+}
+
+/// A program that failed for a reason of its own.
+fn failed(program: &Path, problem: String) -> Error {
+    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    CannotMeasure::ProgramFailed { program, problem }.into()
 }
 
 /// Lines that say nothing about this ruleset: `iptables-restore v1.8.9 (nf_tables):` before the message, and `Try
@@ -214,11 +258,18 @@ fn program(name: &str, path: &str) -> Result<PathBuf> {
     found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned() }.into())
 }
 
-/// `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis.
-fn read_version(text: &str) -> (String, Backend) {
-    let version = text.split_whitespace().find_map(|word| word.strip_prefix('v')).unwrap_or("unknown");
-    let backend = if text.contains("nf_tables") { Backend::Nft } else { Backend::Legacy };
-    (version.to_owned(), backend)
+/// `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis. `None` if it says anything
+/// else.
+fn read_version(text: &str) -> Option<(String, Backend)> {
+    let mut words = text.split_whitespace();
+    let is_iptables = words.next().is_some_and(|name| name.contains("tables"));
+    let version = words.next()?.strip_prefix('v').filter(|_| is_iptables)?;
+    let backend = match words.next() {
+        Some("(nf_tables)") => Backend::Nft,
+        Some("(legacy)") | None => Backend::Legacy,
+        Some(_) => return None,
+    };
+    version.starts_with(|first: char| first.is_ascii_digit()).then(|| (version.to_owned(), backend))
 }
 
 #[cfg(test)]
@@ -294,6 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn lack_of_memory_is_not_the_rulesets_fault() {
+        let read = |text: &str| Complaint::read(ExitStatus::from_raw(4 << 8), text, "*filter\n-A INPUT\nCOMMIT\n");
+        for text in [
+            "iptables-restore v1.8.9 (nf_tables): \nline 3: RULE_APPEND failed (Cannot allocate memory): rule in chain INPUT",
+            "line 3: RULE_APPEND failed (No buffer space available): rule in chain INPUT",
+            "iptables-restore: line 3 failed: Memory allocation problem.",
+            "Fatal: can't open lock file /x: No such file or directory",
+            "Another app is currently holding the xtables lock.",
+            "line 99 is garbage",
+            "",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for text in [
+            "line 3: RULE_APPEND failed (Invalid argument): rule in chain INPUT",
+            "line 3: CHAIN_ADD failed (File exists): chain (Cannot allocate memory)",
+            "iptables-restore v1.8.9 (legacy): Bad argument ` failed (Cannot allocate memory)'\nError occurred at line: 2",
+            "iptables-restore: COMMIT expected at line 4",
+        ] {
+            assert!(read(text).is_ok(), "{text}");
+        }
+        assert!(
+            Complaint::read(ExitStatus::from_raw(9), "line 2 failed", "*filter\n")
+                .is_err_and(|why| why.contains("SIGKILL"))
+        );
+    }
+
+    #[test]
     fn the_line_is_found_in_every_wording() {
         for (text, line) in [
             ("Error occurred at line: 9", 9),
@@ -307,8 +386,13 @@ mod tests {
 
     #[test]
     fn the_flavour_is_told_by_the_version() {
-        assert_eq!(read_version("iptables-restore v1.8.9 (nf_tables)\n"), ("1.8.9".to_owned(), Backend::Nft));
-        assert_eq!(read_version("iptables-restore v1.8.9 (legacy)\n"), ("1.8.9".to_owned(), Backend::Legacy));
-        assert_eq!(read_version("iptables-restore v1.6.0\n"), ("1.6.0".to_owned(), Backend::Legacy));
+        assert_eq!(read_version("iptables-restore v1.8.9 (nf_tables)\n"), Some(("1.8.9".to_owned(), Backend::Nft)));
+        assert_eq!(read_version("iptables-restore v1.8.9 (legacy)\n"), Some(("1.8.9".to_owned(), Backend::Legacy)));
+        assert_eq!(read_version("iptables-restore v1.6.0\n"), Some(("1.6.0".to_owned(), Backend::Legacy)));
+        for text in
+            ["", "usage: x", "iptables-restore", "iptables-restore vx", "nft v1.0.6 (Lester)", "iptables v1.8 (x)"]
+        {
+            assert_eq!(read_version(text), None, "{text}");
+        }
     }
 }

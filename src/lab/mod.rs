@@ -529,17 +529,29 @@ fn watch_paths(
     listings: &[Listing],
 ) -> Result<(Option<Paths>, OnceCell<Vec<Rules>>)> {
     match (blueprint.watch, blueprint.equipment.backend()) {
-        (Watch::Replies, _) => Ok((None, OnceCell::new())),
+        (Watch::Replies, Backend::Nft) => {
+            let listed = nft_rules::list_all(netlink, families)?;
+            Rulebook::assert_loaded(listings, &nft_rules::all_known(&listed)?)?;
+            Ok((None, listed.into()))
+        }
+        (Watch::Replies, Backend::Legacy) => {
+            Rulebook::assert_loaded(listings, &x_tables::all_known(&Table::list(isolated, listings)?))?;
+            Ok((None, OnceCell::new()))
+        }
         (Watch::Paths | Watch::Frames, Backend::Nft) => {
             let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
             let listed = nft_rules::list_all(netlink, families)?;
-            let book = Rulebook::compile(listings, nft_rules::all_known(&listed)?)?;
+            let known = nft_rules::all_known(&listed)?;
+            Rulebook::assert_loaded(listings, &known)?;
+            let book = Rulebook::compile(listings, known)?;
             Ok((Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings))), listed.into()))
         }
         (Watch::Paths | Watch::Frames, Backend::Legacy) => {
             forged_trace::check(listings)?;
             let tables = Table::list(isolated, listings)?;
-            let book = Rulebook::compile(listings, x_tables::all_known(&tables))?;
+            let known = x_tables::all_known(&tables);
+            Rulebook::assert_loaded(listings, &known)?;
+            let book = Rulebook::compile(listings, known)?;
             let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
             let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright());
             Ok((Some(paths), OnceCell::new()))

@@ -52,6 +52,24 @@ impl Rulebook {
         Ok(book)
     }
 
+    /// Proves that each chain that has rules in the files has some in the kernel: a program that ends without an error may
+    /// have loaded nothing.
+    pub fn assert_loaded(listings: &[Listing], kernel: &[(Family, Vec<Known>)]) -> Result<()> {
+        let all =
+            kernel.iter().flat_map(|(family, rules)| rules.iter().map(move |rule| (*family, rule.table, rule.chain)));
+        let there: HashSet<_> = all.collect();
+        let mut rules = listings.iter().flat_map(|listing| listing.rules().map(move |rule| (listing.family, rule)));
+        let missing = rules.find(|(family, (table, chain, ..))| {
+            !there.contains(&(*family, table.name.as_bytes(), chain.name.as_bytes()))
+        });
+        let Some((family, (table, chain, ..))) = missing else { return Ok(()) };
+        let problem = format!(
+            "it ended without an error, and the kernel has no rule in chain {} of table {} ({family})",
+            chain.name, table.name
+        );
+        Err(CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem }.into())
+    }
+
     /// What an event says, in the words of the file; none for the end of a chain, which is no step.
     ///
     /// # Errors

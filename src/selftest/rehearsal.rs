@@ -123,6 +123,7 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
         | CannotMeasure::NotPinned { .. }
         | CannotMeasure::NoSysctl { .. }
         | CannotMeasure::NoProgram { .. }
+        | CannotMeasure::ProgramFailed { .. }
         | CannotMeasure::System { .. }
         | CannotMeasure::NotIsolated { .. }
         | CannotMeasure::NoPaths { .. }
