@@ -3,6 +3,7 @@
 
 mod asked;
 mod packets;
+mod rates;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,6 @@ use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
-use crate::rate::Rate;
 use crate::scan::Technique;
 use crate::scenario::{ExpectRow, KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
@@ -56,20 +56,26 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());
     let lines = observations.iter().flat_map(|observation| &observation.log);
     let lines = lines.filter(|record| !burst.besides.contains(&record.prefix));
+    let rate = rates::of_line(observations, burst.expected.log.as_deref());
     let observed = Findings {
         state,
         log: Some(each_once(lines.clone().map(|record| &record.prefix))),
         lines: Some(lines.count() as u32),
-        rate: observations.iter().find_map(|observation| rate(observation, burst.expected.log.as_deref())),
+        rate: rate.known(),
         ..Findings::default()
     };
     // Where no paths are known, a rate shows in its burst only.
     let told = observations.iter().any(|observation| observation.path.is_some());
-    let expected = Findings { rate: burst.expected.rate.filter(|_| told), ..burst.expected.clone() };
+    let unread = rate.unread(observed.lines.unwrap_or_default(), burst);
+    let expected =
+        Findings { rate: burst.expected.rate.filter(|_| told && unread.is_none()), ..burst.expected.clone() };
     let observed = observed.only(&expected);
-    let subject = Subject::Scan(burst.technique);
-    let check = check(subject, Some(burst.family), expected, observed).at(burst.port);
-    Check { burst_of: Some(u32::from(burst.probes)), ..check }
+    let (subject, family) = (Subject::Scan(burst.technique), Some(burst.family));
+    let check = match unread {
+        Some(why) if expected == observed => not_run(subject, family, burst.expected.clone(), why),
+        _ => check(subject, family, expected, observed),
+    };
+    Check { burst_of: Some(u32::from(burst.probes)), ..check.at(burst.port) }
 }
 
 fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
@@ -80,13 +86,6 @@ fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
         }
     }
     found
-}
-
-/// The rate at which the rule that logs with one of `prefixes`, or any rule that logs, does so.
-fn rate(observation: &Observation, prefixes: Option<&[String]>) -> Option<Rate> {
-    let wanted = |prefix: &String| prefixes.is_none_or(|prefixes| prefixes.contains(prefix));
-    let mut steps = observation.path.iter().flat_map(|path| &path.steps);
-    steps.find(|step| step.log_prefix.as_ref().is_some_and(wanted))?.rate
 }
 
 /// A burst that is too long to be sent.

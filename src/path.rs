@@ -45,6 +45,9 @@ pub struct Step {
     /// The rate of its limit, as the kernel has it.
     #[serde(skip)]
     pub rate: Option<Rate>,
+    /// The matches that remember earlier packets and whose rate is not known, such as `recent`.
+    #[serde(skip)]
+    pub unread: Vec<String>,
 }
 
 /// What a rule made of a packet.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::check::Findings;
 use crate::error::{Error, Result, Source};
 use crate::expect::{self, expectations, rate_expectations};
+use crate::iptables_save::Listing;
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
@@ -316,7 +317,8 @@ fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
     rounds
 }
 
-/// Whether it keeps lists of what it saw (xt_recent, xt_hashlimit), so that what it does depends on what came before.
+/// Whether it keeps lists of what it saw (xt_recent, xt_hashlimit), so that what it does depends on what came before. These
+/// matches have the same names in both families.
 pub fn keeps_lists(ruleset: &Source) -> bool {
-    ["-m recent", "-m hashlimit"].iter().any(|name| ruleset.text.contains(name))
+    Listing::parse(Family::Ipv4, ruleset).keeps_lists()
 }

@@ -7,6 +7,8 @@ mod binary;
 mod claims;
 #[path = "cases/link_file.rs"]
 mod link_file;
+#[path = "cases/rates.rs"]
+mod rates;
 #[path = "cases/sysctls.rs"]
 mod sysctls;
 

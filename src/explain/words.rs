@@ -221,6 +221,17 @@ impl Speaker<'_> {
         limit.map(limit_in_words).unwrap_or_default()
     }
 
+    /// The limit of the rule that logs; what else counts packets is named.
+    fn limit_or_none(&self) -> String {
+        let Some(meant) = self.finding.meant else { return String::new() };
+        let others: Vec<String> = meant.rule.remembers_unread().map(|name| format!("`-m {name}`")).collect();
+        match (meant.rule.limit().or(meant.rule.hash_limit()), others.as_slice()) {
+            (Some(limit), _) => format!("its limit is {}", limit_in_words(limit)),
+            (None, []) => "it has no limit of its own".to_owned(),
+            (None, _) => format!("it counts with {}", others.join(" and ")),
+        }
+    }
+
     fn left(&self) -> String {
         match &self.finding.goal {
             Goal::Lines { expected, observed, .. } => format!(", and {observed} of {expected} lines were left"),
@@ -230,10 +241,7 @@ impl Speaker<'_> {
 
     fn rate(&self) -> String {
         let Goal::Lines { expected, observed, rate, .. } = &self.finding.goal else { return String::new() };
-        let limit = match self.limit() {
-            none if none.is_empty() => "it has no limit".to_owned(),
-            limit => format!("its limit is {limit}"),
-        };
+        let limit = self.limit_or_none();
         match rate {
             Some(rate) if expected == observed => format!("{} was meant to log at {rate}: {limit}", self.meant()),
             _ => format!("{} logs {observed} of the burst, and {expected} were meant: {limit}", self.meant()),

@@ -73,7 +73,7 @@ fn state(text: &str) -> Option<ConntrackState> {
 }
 
 /// `5/min`, `5/minute`, `5/m`, `300/hour`; a bare number is a second's (`parse_rate` in libxt_limit.c).
-fn limit(text: &str) -> Option<Match> {
+pub(super) fn limit(text: &str) -> Option<Match> {
     let (count, unit) = text.split_once('/').unwrap_or((text, "second"));
     let count = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse().ok())??;
     let begins = |(name, _): &&(&str, u32)| {

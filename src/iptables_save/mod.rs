@@ -16,6 +16,7 @@ mod icmp_type;
 mod judge;
 mod line;
 mod listing;
+mod memory;
 mod nflog;
 mod number;
 mod parse;

@@ -132,7 +132,9 @@ impl Rulebook {
             .into());
         }
         for (index, (rule, known)) in rules.iter().zip(handles).enumerate() {
-            let step = Step { rate: known.rate, ..rule_step(&table, &chain, index + 1, rule) };
+            // A packet has to pass every limit of a rule, so the slowest one decides.
+            let rate = known.rate.into_iter().chain(rule.hash_rate()).max();
+            let step = Step { rate, ..rule_step(&table, &chain, index + 1, rule) };
             self.rules.insert((family, at.0.to_vec(), known.handle), step);
         }
         Ok(())
@@ -160,6 +162,7 @@ fn rule_step(table: &str, chain: &str, number: usize, rule: &Rule) -> Step {
         verdict: if rejects { StepVerdict::Reject } else { StepVerdict::Continue },
         log_prefix: rule.log_prefix(),
         rate: None,
+        unread: rule.remembers_unread().map(str::to_owned).collect(),
     }
 }
 
@@ -177,6 +180,7 @@ fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) ->
         verdict: StepVerdict::Continue,
         log_prefix: None,
         rate: None,
+        unread: Vec::new(),
     }
 }
 

@@ -101,6 +101,7 @@ mod tests {
     fn response(prefixes: &[&str]) -> Response {
         let step = |prefix: &&str| Step {
             rate: None,
+            unread: Vec::new(),
             table: "filter".to_owned(),
             chain: "INPUT".to_owned(),
             rule: Some(1),

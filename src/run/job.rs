@@ -111,7 +111,7 @@ impl Job {
     /// What is to be done, each in a lab of its own.
     pub fn tasks(&self) -> Vec<Task> {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
-        let bursts = (0..self.plan.sent().len().div_ceil(BURSTS)).map(Task::Bursts);
+        let bursts = (0..self.plan.sent().len().div_ceil(self.bursts_in_a_lab())).map(Task::Bursts);
         let in_a_row = self.plan.bursts.iter().any(|burst| burst.own_limit).then_some(Task::BurstsInARow);
         let packets = (0..self.plan.packets.len()).map(Task::Packets);
         rounds.chain(bursts).chain(in_a_row).chain(packets).collect()
@@ -192,10 +192,15 @@ impl Job {
         Ok(probes.into_iter().zip(observations).collect())
     }
 
+    /// Lists of a ruleset outlive the renewal of its limits: then each burst needs a lab of its own.
+    fn bursts_in_a_lab(&self) -> usize {
+        if self.plan.keeps_lists { 1 } else { BURSTS }
+    }
+
     /// The two families of a burst have limits of their own, so that one renewal serves both.
     fn bursts_afresh(&self, lab: &mut Lab, number: usize) -> Result<Vec<(Probe, Observation)>> {
         let bursts = self.plan.sent();
-        let bursts = bursts.chunks(BURSTS).nth(number).unwrap_or_default();
+        let bursts = bursts.chunks(self.bursts_in_a_lab()).nth(number).unwrap_or_default();
         let mut phases = Phases::new(&self.scenario);
         let mut found = Vec::new();
         for pair in bursts.chunk_by(|one, other| one.family < other.family) {

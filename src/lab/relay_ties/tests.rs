@@ -23,6 +23,7 @@ fn frame() -> Frame {
 fn traced(prefixes: &[&str], direction: Direction, fate: Fate) -> Traced {
     let step = |prefix: &&str| Step {
         rate: None,
+        unread: Vec::new(),
         table: "filter".to_owned(),
         chain: "INPUT".to_owned(),
         rule: Some(1),

@@ -36,6 +36,7 @@ fn step(table: &str, prefix: Option<&str>, verdict: StepVerdict) -> Step {
         verdict,
         log_prefix: prefix.map(str::to_owned),
         rate: None,
+        unread: Vec::new(),
     }
 }
 

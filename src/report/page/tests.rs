@@ -94,6 +94,7 @@ fn probe(port: u16) -> ProbeRecord {
         verdict: StepVerdict::Drop,
         log_prefix: None,
         rate: None,
+        unread: Vec::new(),
     };
     let path = Arc::new(Path { steps: vec![step], conntrack: None, fate: Fate::Dropped });
     let frame = Frame { at: Duration::ZERO, direction: Direction::In, bytes: vec![0x45; 60], part: FramePart::Probe };
