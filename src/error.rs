@@ -4,6 +4,7 @@
 //!
 //! A variant holds facts; the words are all here.
 
+mod input_file;
 mod obstacle;
 mod quoting;
 
@@ -19,6 +20,7 @@ use nix::errno::Errno;
 use crate::net::Family;
 use crate::visible::{quotable, visible, visible_lines};
 
+use self::input_file::{NamedBy, Refusal};
 use self::quoting::{WITHHELD, is_quotable, without_words_of};
 
 pub use obstacle::Obstacle;
@@ -66,19 +68,24 @@ impl Source {
     /// No file that scanlab reads has a reason to be larger (bytes).
     pub const LIMIT: u64 = 8 << 20;
 
-    /// Reads `path`; a missing file, a folder, a file over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
+    /// Reads `path`, which the command line names; a missing file, a folder, a device, a file of the kernel, a file over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
     pub fn read(path: &Path) -> Result<Source> {
-        let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-        Source::read_from(path, file)
+        Source::read_named_by(NamedBy::CommandLine, path)
     }
 
     /// Reads a file that another file names. Refuses a pipe or a device as well: nobody may ever write to it.
     pub fn read_regular(path: &Path) -> Result<Source> {
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-            let problem = format!("cannot read {}: it is a pipe or a device", path.display());
-            return Err(InputError::new(problem, "name a file").into());
-        }
-        Source::read(path)
+        Source::read_named_by(NamedBy::File, path)
+    }
+
+    fn read_named_by(named_by: NamedBy, path: &Path) -> Result<Source> {
+        let file = input_file::open(path, named_by).map_err(|refusal| match refusal {
+            Refusal::Kind(kind) => {
+                InputError::new(format!("cannot read {}: it is {kind}", path.display()), "name a file")
+            }
+            Refusal::Os(error) => unreadable(path, &error),
+        })?;
+        Source::read_from(path, file)
     }
 
     /// Reads `file` to its end, as what `name` names; refuses the same.
