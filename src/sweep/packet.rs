@@ -109,8 +109,17 @@ fn payload(headers: &Headers, numbers: Numbers, quoted: Option<&[u8]>) -> Vec<u8
             [source.0, destination.0, LENGTH, 0].into_iter().flat_map(u16::to_be_bytes).collect()
         }
         Content::Icmp { kind, code } => icmp(headers, (kind, code), numbers.echo, quoted),
-        Content::Other => vec![0; 8],
+        Content::Other => vec![0; smallest_header(headers.protocol)],
     }
+}
+
+/// A match that cannot read its header drops the packet (`hotdrop` of xt_sctp, xt_dccp and ipt_ah): the header has to be
+/// there, with a chunk of SCTP and the longer sequence number of DCCP.
+fn smallest_header(protocol: u8) -> usize {
+    const DCCP: u8 = 33;
+    const AH: u8 = 51;
+    const SCTP: u8 = 132;
+    if [DCCP, AH, SCTP].contains(&protocol) { 16 } else { 8 }
 }
 
 /// Type, code, checksum; the rest is what it quotes, or identifier and sequence number, or enough zeros for a message of
