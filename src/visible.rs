@@ -33,6 +33,12 @@ pub fn quotable(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
     ([before, inside, behind].concat(), span)
 }
 
+/// Texts in a list, as a scenario writes it: `["a", "b"]`.
+pub fn listed<T: AsRef<str>>(texts: &[T]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{:?}", text.as_ref())).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
 /// The block of control pictures begins at U+2400; for other characters there is U+FFFD.
 fn pictured(c: char) -> char {
     match c {

@@ -118,8 +118,10 @@ fn all_answers(reports: &[Report]) -> Answers {
     let of = |report: &Report| report.answers.clone().expect("every flavour has its answers");
     let mut answers = of(&reports[0]);
     for report in &reports[1..] {
-        answers
-            .add_of(&format!("iptables {} {:?}", report.environment.iptables, report.environment.backend), &of(report));
+        answers.add_of(
+            &format!("iptables {} {}", report.environment.iptables, report::backend_name(report.environment.backend)),
+            &of(report),
+        );
     }
     answers
 }

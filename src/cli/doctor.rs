@@ -13,6 +13,7 @@ use crate::observation::Observation;
 use crate::phase::Numbering;
 use crate::port::Port;
 use crate::scan::Technique;
+use crate::visible::listed;
 use crate::visible::visible_lines;
 
 /// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
@@ -151,7 +152,9 @@ fn logs(equipment: &Equipment, family: Family, matches: &str) -> Result<String> 
     match observed.as_slice() {
         [Observation { log, .. }] if log.len() == 1 && log[0].prefix == PREFIX => Ok("logged and answered".to_owned()),
         other => {
-            let evidence = format!("the LOG rule left {:?}", other.first().map(|observation| &observation.log));
+            let records = other.iter().flat_map(|observation| &observation.log);
+            let lines: Vec<&str> = records.map(|record| record.line.as_str()).collect();
+            let evidence = format!("the LOG rule left the lines {}", listed(&lines));
             Err(CannotMeasure::Blind { instrument: "LOG target", evidence }.into())
         }
     }

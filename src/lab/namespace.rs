@@ -50,7 +50,7 @@ impl Isolated {
         let own = NamespaceId::of_this_thread()?;
         let isolated = Isolated { own, _this_thread_only: std::marker::PhantomData };
         if own == before {
-            return Err(isolated.refuse("the new namespace", format!("{own:?} is where it came from")));
+            return Err(isolated.refuse("the new namespace", format!("{own} is where it came from")));
         }
         isolated.assert("the new namespace")?;
         Ok(isolated)
@@ -62,11 +62,11 @@ impl Isolated {
     pub fn assert(&self, operation: &'static str) -> Result<()> {
         let here = NamespaceId::of_this_thread()?;
         if here != self.own {
-            return Err(self.refuse(operation, format!("{here:?} is not its own {:?}", self.own)));
+            return Err(self.refuse(operation, format!("{here} is not its own {}", self.own)));
         }
         for other in ["/proc/self/ns/net", "/proc/1/ns/net"] {
             match NamespaceId::of(Path::new(other)) {
-                Ok(id) if id == here => return Err(self.refuse(operation, format!("{here:?} is also {other}"))),
+                Ok(id) if id == here => return Err(self.refuse(operation, format!("{here} is also {other}"))),
                 Ok(_) | Err(_) => {}
             }
         }
@@ -83,6 +83,12 @@ impl Isolated {
 struct NamespaceId {
     device: u64,
     inode: u64,
+}
+
+impl std::fmt::Display for NamespaceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "namespace {} of device {}", self.inode, self.device)
+    }
 }
 
 impl NamespaceId {

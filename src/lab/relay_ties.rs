@@ -18,6 +18,7 @@ use crate::observation::LogRecord;
 use crate::path::{Fate, Path};
 use crate::relayed::{Frame, HeldBack};
 use crate::scan::FilterVerdict;
+use crate::visible::listed;
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]
@@ -194,9 +195,10 @@ fn agree(place: usize, frame: &Frame) -> Result<()> {
         return Ok(());
     }
     let logged: Vec<&str> = frame.log.iter().map(|record| record.prefix.as_str()).collect();
+    let (traced, logged) = (listed(&traced), listed(&logged));
     let kind = Glance::at(&frame.bytes).kind;
     let what = format!(
-        "frame {} ({kind}): the trace shows LOG rules with the prefixes {traced:?}, the log has {logged:?}",
+        "frame {} ({kind}): the trace shows LOG rules with the prefixes {traced}, the log has {logged}",
         place + 1
     );
     Err(CannotMeasure::Disagreement(what).into())

@@ -429,7 +429,7 @@ impl<'a> Book<'a> {
     fn close(self) -> Result<Vec<Response>> {
         let untraced = |(_, response): &(&Stimulus, &Response)| response.own.is_empty();
         match self.stimuli.iter().zip(&self.responses).find(untraced) {
-            Some((stimulus, _)) => Err(lost(format!("{stimulus:?} was not traced"))),
+            Some((stimulus, _)) => Err(lost(format!("{stimulus} was not traced"))),
             None => Ok(self.responses),
         }
     }

@@ -7,6 +7,7 @@ use crate::iptables_save::Content;
 use crate::log_line::{LogLine, Network, Transport};
 use crate::port::Port;
 use crate::sweep::{Response, Stimulus};
+use crate::visible::listed;
 
 /// Who is asked of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,8 @@ fn same_lines(lines: &[(LogLine, String)], stimulus: &Stimulus, response: &Respo
     if traced.len() == logged.len() && traced.iter().zip(&logged).all(is_of) {
         return Ok(());
     }
-    let what = format!("{stimulus:?}: the trace shows LOG rules with the prefixes {traced:?}, the log has {logged:?}");
+    let (traced, logged) = (listed(&traced), listed(&logged));
+    let what = format!("{stimulus}: the trace shows LOG rules with the prefixes {traced}, the log has {logged}");
     Err(CannotMeasure::Disagreement(what).into())
 }
 

@@ -6,6 +6,7 @@ use crate::error::{CannotMeasure, Error, Result};
 use crate::observation::{LogRecord, Observation};
 use crate::path::{Fate, Path};
 use crate::probe::Probe;
+use crate::visible::listed;
 
 /// Compares what the witnesses say of `probe`, and tells where it ended; `answered` tells whether any reply to it came.
 ///
@@ -64,7 +65,8 @@ fn is_of(prefix: &str, record: &LogRecord) -> bool {
 
 fn other_lines(probe: &Probe, traced: &[&str], logged: &[LogRecord]) -> Error {
     let logged: Vec<&str> = logged.iter().map(|record| record.prefix.as_str()).collect();
-    disagree(probe, &format!("the trace shows LOG rules with the prefixes {traced:?}, the log has {logged:?}"))
+    let (traced, logged) = (listed(traced), listed(&logged));
+    disagree(probe, &format!("the trace shows LOG rules with the prefixes {traced}, the log has {logged}"))
 }
 
 fn disagree(probe: &Probe, how: &str) -> Error {

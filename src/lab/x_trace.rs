@@ -170,7 +170,8 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
 fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, logged: &Logged) -> Result<()> {
     let Some((chain, number)) = read_line(logged.prefix) else { return Ok(()) };
     let unknown = || {
-        let words = format!("the trace names {:?}, which the lab did not load", String::from_utf8_lossy(logged.prefix));
+        let prefix = String::from_utf8_lossy(logged.prefix);
+        let words = format!("the trace names {prefix:?}, which the lab did not load");
         Error::from(CannotMeasure::Disagreement(words))
     };
     let place = *places.get(&(logged.family, chain.to_vec())).ok_or_else(unknown)?;
@@ -360,8 +361,7 @@ impl Telling<'_> {
 
     /// The packet, for errors.
     fn name(&self) -> String {
-        let headers = self.packet.sighting.headers;
-        format!("a packet from {} to {} ({:?})", headers.source, headers.destination, headers.content)
+        self.packet.sighting.headers.to_string()
     }
 
     /// What came through has met every table of its hooks, but for nat, which sees the first packet of a connection only.

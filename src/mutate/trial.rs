@@ -24,6 +24,7 @@ use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
 use crate::scenario::{quoted, quoted_log};
 use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus};
+use crate::visible::listed;
 
 /// What a lab with the mutant has shown.
 enum Shown {
@@ -246,7 +247,7 @@ impl Trial<'_> {
     fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {
         let Difference { stimulus, original, mutant } = difference;
         let packet = self.swept.plan.packet(stimulus, &self.job.scenario.host.addresses);
-        let packet = packet.map_or_else(|_| format!("{stimulus:?}"), |packet| packet.to_string());
+        let packet = packet.map_or_else(|_| stimulus.to_string(), |packet| packet.to_string());
         let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
             let differs = format!("`{packet}`{when} is answered or limited in another way");
@@ -257,7 +258,8 @@ impl Trial<'_> {
         }
         let (then, now) = (verdict_word(original), verdict_word(mutant));
         let (lines, other_lines) = (original.lines(), mutant.lines());
-        let differs = format!("`{packet}`{when}: {then} with {lines:?} becomes {now} with {other_lines:?}");
+        let differs =
+            format!("`{packet}`{when}: {then} with {} becomes {now} with {}", listed(&lines), listed(&other_lines));
         let row = format!(
             "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {}\n",
             self.mutant.family,

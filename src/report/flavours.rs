@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::explained::wrapped;
 use super::{ProbeRecord, Report};
 use crate::lab::Backend;
+use crate::observation::Connection;
 use crate::path::Path;
 use crate::visible::visible;
 
@@ -71,7 +72,7 @@ impl Report {
 /// What was compared, and every difference; nothing where there was one flavour only.
 pub fn flavours_block(report: &Report, width: u16) -> String {
     let Some(Flavours { compared, differences }) = &report.flavours else { return String::new() };
-    let names = compared.each_ref().map(|flavour| format!("{} {}", name(flavour.backend), flavour.iptables));
+    let names = compared.each_ref().map(|flavour| format!("{} {}", backend_name(flavour.backend), flavour.iptables));
     let mut text = String::from("Flavours\n");
     let count = match differences.len() {
         0 => "no difference".to_owned(),
@@ -84,7 +85,7 @@ pub fn flavours_block(report: &Report, width: u16) -> String {
         let _ = writeln!(text, " {}: {}{scenario}", visible(&one.subject), one.fact);
         for (flavour, value) in compared.iter().zip([&one.first, &one.second]) {
             let value = value.as_ref().map_or_else(|| "nothing".into(), |value| visible(value));
-            let words = format!("{:<7} {value}", name(flavour.backend));
+            let words = format!("{:<7} {value}", backend_name(flavour.backend));
             wrapped(&words, usize::from(width).saturating_sub(3)).iter().for_each(|line| {
                 let _ = writeln!(text, "   {line}");
             });
@@ -93,7 +94,8 @@ pub fn flavours_block(report: &Report, width: u16) -> String {
     text
 }
 
-fn name(backend: Backend) -> &'static str {
+/// The name that `--iptables` has for it.
+pub fn backend_name(backend: Backend) -> &'static str {
     match backend {
         Backend::Nft => "nft",
         Backend::Legacy => "legacy",
@@ -163,7 +165,7 @@ fn add_probe(facts: &mut Facts, probe: &ProbeRecord) {
         ("verdict", probe.verdict.map(|verdict| verdict.to_string())),
         ("log", Some(prefixes(&probe.log))),
         ("log of what followed", Some(prefixes(&probe.followup))),
-        ("connection", probe.connection.as_ref().map(|connection| format!("{connection:?}"))),
+        ("connection", probe.connection.as_ref().map(connection_words)),
         ("path", probe.path.as_deref().map(way)),
         ("path of the answer", probe.answer_path.as_deref().map(way)),
         ("conntrack", probe.conntrack.map(|state| state.to_string())),
@@ -185,4 +187,10 @@ fn way(path: &Path) -> String {
         format!("{place}: {}{rate}", step.verdict)
     };
     path.steps.iter().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the service got the connection, and what it said.
+fn connection_words(connection: &Connection) -> String {
+    let end = if connection.accepted { "accepted" } else { "not accepted" };
+    format!("{end}, greeting {:?}", connection.greeting)
 }

@@ -63,7 +63,7 @@ pub use exec::{Exec, Group, Way};
 pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use exercise_text::{exercise_answer, exercise_menu, exercise_question};
 pub use findings::findings_table;
-pub use flavours::{Difference, Flavour, Flavours, flavours_block};
+pub use flavours::{Difference, Flavour, Flavours, backend_name, flavours_block};
 pub use github::github;
 pub use json::to_json;
 pub use junit::junit;

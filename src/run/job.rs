@@ -282,7 +282,7 @@ fn in_time(burst: &Burst, took: Duration) -> Result<()> {
     if took < *refill {
         return Ok(());
     }
-    let what = format!("a burst of {probes} probes within the {refill:?} in which a limit recovers");
+    let what = format!("a burst of {probes} probes within the {} s in which a limit recovers", refill.as_secs_f64());
     Err(CannotMeasure::Deadline { what, seconds: refill.as_secs() }.into())
 }
 

@@ -10,6 +10,7 @@ mod plan;
 mod points;
 mod text;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -36,6 +37,29 @@ pub struct Headers {
     pub protocol: u8,
     /// What it carries.
     pub content: Content,
+}
+
+impl fmt::Display for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Headers { source, destination, protocol, content } = self;
+        write!(f, "a packet from {source} to {destination} (")?;
+        match content {
+            Content::Tcp { source, destination, flags } => {
+                let flags = iptables_save::tcp_flag_names(*flags).join(",");
+                write!(f, "TCP, port {source} to {destination}, flags {flags}")
+            }
+            Content::Udp { source, destination } => write!(f, "UDP, port {source} to {destination}"),
+            Content::Icmp { kind, code } => write!(f, "ICMP, type {kind}, code {code}"),
+            Content::Other => write!(f, "protocol {protocol}"),
+        }?;
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Stimulus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headers.fmt(f)
+    }
 }
 
 /// One packet to be sent, and what is to happen before it.

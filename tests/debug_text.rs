@@ -1,0 +1,68 @@
+//! No Rust debug text reaches a user: `{:?}` stands in tests, in internal keys, and around a text or a character that it puts
+//! in quotes; nowhere else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// File, and what is formatted in it: a text or a character, which is shown in quotes, unless a reason is given.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("sensor/prefix.rs", &["{c:?}"]),
+    ("report/slots.rs", &["{prefix:?}"]),
+    ("report/exec_text.rs", &["{prefix:?}"]),
+    // Keys by which equal cases are grouped; they are not shown.
+    ("report/verdicts.rs", &["{} {:?} {}", "{:?} {}\\n{}"]),
+    ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
+    ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
+    ("report/table.rs", &["\"{:?}\", line.prefix"]),
+    ("lab/x_trace.rs", &["{prefix:?}"]),
+    ("explain/mend/wording.rs", &["{prefix:?}"]),
+    ("explain/words.rs", &["{prefix:?}", "{instead:?}", "{first:?}", "{whole:?}", "{found:?}", "{wanted:?}"]),
+    ("predeploy/lines.rs", &["{prefix:?}"]),
+    ("predeploy/disguise.rs", &["{wanted:?}"]),
+    ("check.rs", &["{prefix:?}"]),
+    ("visible.rs", &["\"{:?}\", text.as_ref()"]),
+];
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+}
+
+/// The lines that are not tests: unit tests end a file.
+fn program(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().take_while(|line| !line.contains("#[cfg(test)]") || line.starts_with(' ')).enumerate()
+}
+
+fn is_debug(line: &str) -> bool {
+    line.contains(":?}") || line.contains(":#?}")
+}
+
+/// `line` without what is allowed in `file`.
+fn is_allowed(file: &Path, line: &str) -> bool {
+    let allowed = ALLOWED.iter().filter(|(name, _)| file.ends_with(Path::new("src").join(name)));
+    let rest = allowed.flat_map(|(_, texts)| texts.iter()).fold(line.to_owned(), |rest, text| rest.replace(text, ""));
+    !is_debug(&rest)
+}
+
+#[test]
+fn debug_text_is_in_tests_and_around_quoted_texts_only() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for file in rust_files(&source).iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(file).expect("a source file");
+        let is_test_only = file.ends_with("with_iptables.rs");
+        for (number, line) in program(&text).filter(|(_, line)| is_debug(line) && !is_test_only) {
+            let is_comment = line.trim_start().starts_with("//");
+            if !is_comment && !is_allowed(file, line) {
+                found.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "write the text in words, see `visible::listed`:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_planted_debug_text_is_found() {
+    let line = "            Some(stimulus) => Err(lost(format!(\"{stimulus:?} was not traced\"))),";
+    assert!(is_debug(line) && !is_allowed(Path::new("src/lab/sweep.rs"), line));
+}
