@@ -22,8 +22,11 @@ pub use packets::{packet, packet_of_no_family};
 
 /// One probe.
 pub fn cell(cell: &Cell, observation: &Observation) -> Check {
-    let observed = findings(observation).only(&cell.expected);
     let subject = Subject::Scan(cell.technique);
+    if let Some(left) = observation.verdict.left() {
+        return not_run(subject, Some(cell.family), cell.expected.clone(), left.to_string()).at(cell.port);
+    }
+    let observed = findings(observation).only(&cell.expected);
     check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port)
 }
 
@@ -51,6 +54,11 @@ pub fn is_of_burst_in_a_row(check: &Check) -> bool {
 /// The state is the one that every probe found, or the first that differs; the prefixes are told once each, in the order
 /// in which they came. Lines that a probe leaves besides the one whose rate is asked do not count.
 fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
+    if let Some(left) = observations.iter().find_map(|observation| observation.verdict.left()) {
+        let subject = Subject::Scan(burst.technique);
+        let check = not_run(subject, Some(burst.family), burst.expected.clone(), left.to_string()).at(burst.port);
+        return Check { burst_of: Some(u32::from(burst.probes)), ..check };
+    }
     let states = observations.iter().map(|observation| observation.verdict.state);
     let expected = burst.expected.state;
     let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());

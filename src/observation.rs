@@ -56,6 +56,12 @@ impl Observation {
         self.path.iter().chain(&self.answer_path).chain(&self.followup_paths).map(AsRef::as_ref)
     }
 
+    /// Takes out what only a lab that watches paths tells.
+    pub fn without_paths(&mut self) {
+        (self.path, self.answer_path, self.filter) = (None, None, None);
+        self.followup_paths.clear();
+    }
+
     /// What is known of a probe before anything has come of it.
     pub fn silence(technique: Technique) -> Observation {
         Observation {

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::conntrack::ConntrackState;
+use crate::left_the_world::LeftTheWorld;
 use crate::rate::Rate;
 
 /// The way of one packet.
@@ -114,8 +115,7 @@ impl Serialize for StepVerdict {
 }
 
 /// Where a packet's way ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// It passed every chain of its last hook.
     Accepted,
@@ -127,6 +127,49 @@ pub enum Fate {
     Stolen,
     /// It left the rules between two hooks: the kernel found no way to go on with it (routing, source validation).
     Vanished,
+    /// It left the modelled world: what became of it was not seen.
+    Left(LeftTheWorld),
+}
+
+impl Fate {
+    /// Where it went, if it left the modelled world.
+    pub const fn left(self) -> Option<LeftTheWorld> {
+        match self {
+            Fate::Left(left) => Some(left),
+            Fate::Accepted | Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished => None,
+        }
+    }
+
+    /// The word in the report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fate::Accepted => "accepted",
+            Fate::Dropped => "dropped",
+            Fate::Rejected => "rejected",
+            Fate::Stolen => "stolen",
+            Fate::Vanished => "vanished",
+            Fate::Left(LeftTheWorld::Forwarded { .. }) => "forwarded",
+            Fate::Left(LeftTheWorld::Queued { .. }) => "queued",
+            Fate::Left(LeftTheWorld::Proxied { .. }) => "tproxy",
+        }
+    }
+}
+
+impl JsonSchema for Fate {
+    fn schema_name() -> Cow<'static, str> {
+        "Fate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = ["accepted", "dropped", "rejected", "stolen", "vanished", "forwarded", "queued", "tproxy"];
+        json_schema!({ "description": "Where a packet's way ended.", "enum": words })
+    }
+}
+
+impl Serialize for Fate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl Path {

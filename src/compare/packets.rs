@@ -16,7 +16,11 @@ use crate::sweep::Response;
 /// One packet. Over loopback it is seen twice: the last that is seen of it counts.
 pub fn packet(cell: &PacketCell, response: &Response) -> Check {
     let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
-    let verdict = response.own.last().map(|own| verdict(own.path.fate));
+    let last = response.own.last().map(|own| own.path.fate);
+    if let Some(left) = last.and_then(Fate::left) {
+        return not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), left.to_string());
+    }
+    let verdict = last.and_then(FilterVerdict::of);
     let observed = Findings { verdict, log: Some(log), ..Findings::default() }.only(&cell.expected);
     let check = check(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), observed);
     match check.outcome {
@@ -34,14 +38,6 @@ fn was_answered(response: &Response) -> bool {
     const SYN_ACK: u8 = 18;
     let mut out = response.others.iter().filter(|other| other.direction == Direction::Out);
     out.any(|other| matches!(other.headers.content, Content::Tcp { flags: SYN_ACK, .. }))
-}
-
-fn verdict(fate: Fate) -> FilterVerdict {
-    match fate {
-        Fate::Accepted => FilterVerdict::Accept,
-        Fate::Rejected => FilterVerdict::Reject,
-        Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
-    }
 }
 
 /// A packet of a family that this machine does not have.

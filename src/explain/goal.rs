@@ -139,6 +139,10 @@ fn conversation(expected: &Findings, observed: &Findings) -> Option<Goal> {
 fn is_silence(state: PortState) -> bool {
     match state {
         PortState::Filtered | PortState::OpenFiltered => true,
-        PortState::Open | PortState::Closed | PortState::Unfiltered | PortState::ClosedFiltered => false,
+        PortState::Open
+        | PortState::Closed
+        | PortState::Unfiltered
+        | PortState::ClosedFiltered
+        | PortState::Unknown => false,
     }
 }

@@ -183,7 +183,7 @@ fn decision(response: &Response, source: Option<&Source>) -> (Entry, Decision) {
     let path = received.map(|journey| &journey.path);
     let entry = match path.map(|path| path.fate) {
         Some(Fate::Accepted) => Entry::LetIn,
-        Some(Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished) | None => Entry::KeptOut,
+        Some(Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished | Fate::Left(_)) | None => Entry::KeptOut,
     };
     let step: Option<&Step> = path.and_then(|path| path.steps.last());
     let line = step.and_then(|step| step.line);

@@ -149,11 +149,10 @@ impl<'a> Ledger<'a> {
     fn judge(&mut self) -> Result<()> {
         for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
             let fate = witnesses::agree(probe, observation, self.answered.contains(&index))?;
-            observation.filter = Some(match fate {
-                Fate::Accepted => FilterVerdict::Accept,
-                Fate::Rejected => FilterVerdict::Reject,
-                Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
-            });
+            observation.filter = FilterVerdict::of(fate);
+            if let Fate::Left(left) = fate {
+                observation.verdict = scan::left(left);
+            }
         }
         Ok(())
     }

@@ -132,6 +132,7 @@ use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::frame::Frame;
 use crate::iptables_save::Listing;
+use crate::left_the_world::LeftTheWorld;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
 use crate::probe::{Ends, Probe};
@@ -273,7 +274,7 @@ impl<'a> Lab<'a> {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
-        let (paths, rules) = watch_paths(isolated, blueprint, &netlink, &families, &listings)?;
+        let (paths, rules) = watch_paths(isolated, blueprint, &netlink, &families, &listings, is_traced(blueprint, &listings))?;
         let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         let batch = batch(&rulesets, ports, log.lines_at_once()).min(at_once);
         Ok(Lab {
@@ -349,7 +350,11 @@ impl<'a> Lab<'a> {
             self.conntrack.assert_no_loss()?;
             self.icmp.assert_no_loss()?;
         }
-        observed
+        let mut observed = observed?;
+        if self.blueprint.watch == Watch::Replies {
+            observed.iter_mut().for_each(Observation::without_paths);
+        }
+        Ok(observed)
     }
 
     /// Makes every source a neighbour, so that the host answers a spoofed one without asking for its MAC address.
@@ -512,12 +517,19 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
     }
 }
 
+/// Whether packets are traced: where paths are watched, and where only a path tells a packet that left the lab from one
+/// that was dropped.
+fn is_traced(blueprint: &Blueprint, listings: &[Listing]) -> bool {
+    blueprint.watch != Watch::Replies || LeftTheWorld::is_possible(listings)
+}
+
 /// How the paths of a family's packets are to be told; none when nobody watches them.
 fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
-    let has_conntrack = of_family.flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
-    let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack };
-    (blueprint.watch != Watch::Replies).then_some(tracing)
+    let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
+    let has_nat = of_family.flat_map(|listing| &listing.tables).any(|table| table.name == "nat");
+    let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack, has_nat };
+    is_traced(blueprint, listings).then_some(tracing)
 }
 
 /// Who tells the paths of packets through the rules that are there now, and those rules where they had to be asked for.
@@ -527,33 +539,36 @@ fn watch_paths(
     netlink: &Nfnetlink,
     families: &[Family],
     listings: &[Listing],
+    traced: bool,
 ) -> Result<(Option<Paths>, OnceCell<Vec<Rules>>)> {
-    match (blueprint.watch, blueprint.equipment.backend()) {
-        (Watch::Replies, Backend::Nft) => {
+    match (traced, blueprint.equipment.backend()) {
+        (false, Backend::Nft) => {
             let listed = nft_rules::list_all(netlink, families)?;
             Rulebook::assert_loaded(listings, &nft_rules::all_known(&listed)?)?;
             Ok((None, listed.into()))
         }
-        (Watch::Replies, Backend::Legacy) => {
+        (false, Backend::Legacy) => {
             Rulebook::assert_loaded(listings, &x_tables::all_known(&Table::list(isolated, listings)?))?;
             Ok((None, OnceCell::new()))
         }
-        (Watch::Paths | Watch::Frames, Backend::Nft) => {
+        (true, Backend::Nft) => {
             let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
             let listed = nft_rules::list_all(netlink, families)?;
             let known = nft_rules::all_known(&listed)?;
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
-            Ok((Some(Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings))), listed.into()))
+            let paths =
+                Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings), *blueprint.addresses);
+            Ok((Some(paths), listed.into()))
         }
-        (Watch::Paths | Watch::Frames, Backend::Legacy) => {
+        (true, Backend::Legacy) => {
             forged_trace::check(listings)?;
             let tables = Table::list(isolated, listings)?;
             let known = x_tables::all_known(&tables);
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
             let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
-            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright());
+            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright(), *blueprint.addresses);
             Ok((Some(paths), OnceCell::new()))
         }
     }

@@ -36,6 +36,9 @@ const PREROUTING: Place = Place { chain: "prerouting", hook: 0, priority: -450 }
 /// Before all that the host sends.
 const OUTPUT: Place = Place { chain: "output", hook: 3, priority: -450 };
 
+/// After the last chain of PREROUTING: shows the destination that routing sees.
+const ROUTED_PLACE: Place = Place { chain: ROUTED, hook: 0, priority: i32::MAX - 1 };
+
 /// Behind all chains of the ruleset; only conntrack's confirmation is later.
 const INPUT: Place = Place { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
@@ -56,6 +59,9 @@ pub const OUT: &str = OUTPUT.chain;
 
 /// The chain whose policy is the last event of a packet that was let in.
 pub const LET_IN: &str = INPUT.chain;
+
+/// The chain that shows a packet as routing sees it, after DNAT.
+pub const ROUTED: &str = "routed";
 
 /// The chain that catches fences. What comes over `lo` is traced here already, since it was when it went out.
 pub const FENCES: &str = FENCE.chain;
@@ -88,6 +94,8 @@ pub enum Mark {
     Begins(Direction),
     /// What conntrack makes of it.
     Tracked(ConntrackState),
+    /// Routing is about to see it.
+    Routed,
     /// It is behind all chains of the ruleset.
     CameThrough,
 }
@@ -96,7 +104,7 @@ impl Mark {
     /// The mark with this prefix.
     pub fn read(prefix: &[u8]) -> Option<Mark> {
         let states = ConntrackState::ALL.map(Mark::Tracked);
-        let others = [Mark::Begins(Direction::In), Mark::Begins(Direction::Out), Mark::CameThrough];
+        let others = [Mark::Begins(Direction::In), Mark::Begins(Direction::Out), Mark::Routed, Mark::CameThrough];
         others.into_iter().chain(states).find(|mark| mark.prefix().as_bytes() == prefix)
     }
 
@@ -105,6 +113,7 @@ impl Mark {
             Mark::Begins(Direction::In) => "comes in",
             Mark::Begins(Direction::Out) => "goes out",
             Mark::Tracked(state) => state.as_str(),
+            Mark::Routed => "is routed",
             Mark::CameThrough => "came through",
         }
     }
@@ -117,6 +126,8 @@ pub struct Tracing {
     pub backend: Backend,
     /// Whether the ruleset makes the kernel track connections: this table must not be the one that does.
     pub has_conntrack: bool,
+    /// Whether a nat table can give a packet another destination.
+    pub has_nat: bool,
 }
 
 /// Who is told by the table's own rules.
@@ -161,6 +172,11 @@ fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Re
                 requests.extend(ConntrackState::ALL.map(|state| state_rule(family, place, state)));
             }
         }
+    }
+    if let Some(tracing) = tracing.filter(|tracing| tracing.has_nat) {
+        requests.push(chain(family, &ROUTED_PLACE));
+        requests
+            .extend((tracing.backend == Backend::Legacy).then(|| rule(family, &ROUTED_PLACE, [tell(Mark::Routed)])));
     }
     requests.push(canary_rule(family, logger, tracing));
     requests

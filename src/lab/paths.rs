@@ -2,11 +2,12 @@
 //! may have again; so a packet begins with the event of the lab's own chain, which is before all others.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::own_table;
 use super::rulebook::Rulebook;
-use super::seen::Seen;
+use super::seen::{Seen, SeenPorts};
 use super::sighting::Sighting;
 use super::told_by_conntrack::ToldByConntrack;
 use super::trace::{Code, Event, Tracer, lost};
@@ -14,7 +15,10 @@ use super::x_trace::XTracer;
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::frame::Direction;
+use crate::left_the_world::{LeftTheWorld, is_foreign};
+use crate::net::{Addresses, Protocol};
 use crate::path::{Fate, Path, Step, StepVerdict};
+use crate::port::Port;
 
 /// Who tells what the rules do.
 pub enum Witness {
@@ -43,6 +47,8 @@ pub struct Paths {
     steps: Vec<Step>,
     paths: HashMap<Packet, Arc<Path>>,
     scratch: Vec<u8>,
+    /// The ends of the link: what goes elsewhere leaves the modelled world.
+    addresses: Addresses,
 }
 
 /// A packet, and its way through the rules.
@@ -68,13 +74,18 @@ struct Packet {
     steps: Vec<usize>,
     conntrack: Option<ConntrackState>,
     let_in: bool,
+    /// Its destination, if that is another machine.
+    gone_to: Option<Destination>,
 }
+
+/// An address, and a port for protocols that have ports.
+type Destination = (IpAddr, Option<Port>);
 
 impl Paths {
     /// Reads the traces of `witness`, in the words of `book`.
-    pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack) -> Paths {
+    pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack, addresses: Addresses) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
-        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new() }
+        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new(), addresses }
     }
 
     /// How many probes may be sent before their paths are read.
@@ -121,7 +132,8 @@ impl Paths {
 
     /// Every packet of a reading, in the order in which they began.
     pub fn close(&mut self, reading: Reading) -> Vec<Traced> {
-        reading.close(|packet| self.path(packet))
+        let addresses = self.addresses;
+        reading.close(&addresses, |packet| self.path(packet))
     }
 
     /// Reads and forgets; tells how many events there were.
@@ -151,8 +163,23 @@ fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
     })
 }
 
+/// Where a packet that was not let in left the modelled world; `None` if it did not. What routing drops because the lab
+/// does not forward counts as forwarded: whether the machine forwards is not written in the rules.
+fn left(packet: &Packet, last: Option<&Step>) -> Option<LeftTheWorld> {
+    if let Some(left) = last.filter(|_| !packet.let_in).and_then(LeftTheWorld::by) {
+        return Some(left).filter(|_| !last.is_some_and(passes_unread));
+    }
+    let is_kept =
+        last.is_some_and(|step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen));
+    let (to, port) = packet.gone_to.filter(|_| !packet.let_in && !is_kept)?;
+    Some(LeftTheWorld::Forwarded { to, port })
+}
+
 /// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
 fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
+    if let Some(left) = left(packet, last) {
+        return Fate::Left(left);
+    }
     match last.map(|step| &step.verdict) {
         Some(StepVerdict::Drop) => Fate::Dropped,
         Some(StepVerdict::Reject) => Fate::Rejected,
@@ -187,6 +214,15 @@ impl Reading {
             packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
         }
+        if event.chain == own_table::ROUTED.as_bytes() {
+            let headers = event.network.zip(event.transport);
+            let routed = headers.and_then(|(network, transport)| Seen::from_headers(network, transport));
+            let Some(packet) = self.packet(event) else { return Ok(()) };
+            packet.conntrack = conntrack.or(packet.conntrack);
+            // The last event of a chain comes without headers.
+            packet.gone_to = routed.as_ref().map(destination).or(packet.gone_to);
+            return Ok(());
+        }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
         let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
         let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
@@ -194,7 +230,7 @@ impl Reading {
             seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
         let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
-        let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false };
+        let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false, gone_to: None };
         self.packets.push((seen, sighting, during, packet));
         Ok(())
     }
@@ -212,16 +248,21 @@ impl Reading {
         self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
     }
 
-    fn close(self, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
-        let traced = |(seen, sighting, during, packet): (Seen, Sighting, Option<usize>, Packet)| Traced {
-            direction: packet.direction,
-            seen,
-            sighting,
-            during,
-            path: path(packet),
+    fn close(self, addresses: &Addresses, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
+        let traced = |(seen, sighting, during, mut packet): (Seen, Sighting, Option<usize>, Packet)| {
+            let gone_to = packet.gone_to.unwrap_or_else(|| destination(&seen));
+            let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
+            packet.gone_to = is_gone.then_some(gone_to);
+            Traced { direction: packet.direction, seen, sighting, during, path: path(packet) }
         };
         self.packets.into_iter().map(traced).collect()
     }
+}
+
+/// Where a packet goes.
+fn destination(seen: &Seen) -> Destination {
+    let has_port = |ports: &SeenPorts| ports.protocol != Protocol::Icmp;
+    (seen.destination, seen.ports.as_ref().filter(|ports| has_port(ports)).map(|ports| ports.destination))
 }
 
 /// What an event says, as bytes; two events that say the same have the same bytes.

@@ -76,11 +76,9 @@ fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<T
         frame_of.extend(number.map(|number| (number, place)));
         frame.path = number.map(|number| traced[number].path.clone());
         frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
-            Fate::Accepted => Some(FilterVerdict::Accept),
-            Fate::Rejected => Some(FilterVerdict::Reject),
             // It waits for the rest of its packet.
             Fate::Vanished if is_fragment(&frame.bytes) => None,
-            Fate::Dropped | Fate::Stolen | Fate::Vanished => Some(FilterVerdict::Drop),
+            fate => FilterVerdict::of(fate),
         });
     }
     let is_left =

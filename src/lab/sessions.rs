@@ -15,7 +15,7 @@ use super::neighbours::{self, Neighbourhood};
 use super::nflog_copy::NflogCopies;
 use super::paths::Traced;
 use super::services::Services;
-use super::{Capture, Lab, loading, watch_paths};
+use super::{Capture, Lab, Watch, loading, watch_paths};
 use crate::error::{CannotMeasure, Doing, Result, Source};
 use crate::frame::Direction;
 use crate::iptables_save::Listing;
@@ -301,8 +301,10 @@ impl Lab<'_> {
         // A family that has no new rules keeps those that it has.
         self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
         self.listings.extend(here.iter().map(|(family, source)| Listing::parse(*family, source)));
+        // The lab's own table was made for the rules that were there before.
+        let traced = self.blueprint.watch != Watch::Replies;
         (self.paths, self.rules) =
-            watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings)?;
+            watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
         Ok(())
     }
 }

@@ -44,7 +44,9 @@ impl ToldByConntrack {
 /// lab's own chains that begin a trace, and the raw table at -300; all other tables of iptables are behind.
 fn is_behind_conntrack(event: &Event) -> bool {
     match event.table {
-        table if table == own_table::NAME.as_bytes() => event.chain == own_table::LET_IN.as_bytes(),
+        table if table == own_table::NAME.as_bytes() => {
+            [own_table::LET_IN, own_table::ROUTED].iter().any(|chain| event.chain == chain.as_bytes())
+        }
         table => table != b"raw",
     }
 }

@@ -59,6 +59,8 @@ struct Packet {
     sighting: Sighting,
     conntrack: Option<ConntrackState>,
     records: Vec<Record>,
+    /// Its bytes as routing saw them, where a nat table can change them.
+    routed: Option<Vec<u8>>,
     /// It came out behind all chains of the ruleset.
     came_through: bool,
 }
@@ -153,6 +155,7 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
             sighting: sighting(logged)?,
             conntrack: None,
             records: Vec::new(),
+            routed: None,
             came_through: false,
         });
         return Ok(());
@@ -161,6 +164,7 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
     match mark {
         Mark::Begins(_) => {}
         Mark::Tracked(state) => packet.conntrack = Some(state),
+        Mark::Routed => packet.routed = Some(logged.packet.to_vec()),
         Mark::CameThrough => packet.came_through = true,
     }
     Ok(())
@@ -241,6 +245,10 @@ impl Telling<'_> {
             if let Some(event) = self.event(index)? {
                 each(&event)?;
             }
+        }
+        if let Some(routed) = &self.packet.routed {
+            let (network, transport) = split(routed);
+            each(&Event { network: Some(network), transport: Some(transport), ..self.own(own_table::ROUTED) })?;
         }
         if self.packet.came_through {
             self.met_every_table()?;

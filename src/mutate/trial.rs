@@ -312,6 +312,6 @@ fn verdict_word(effect: &Effect) -> &'static str {
     match effect.fate() {
         Some(path::Fate::Accepted) => "accept",
         Some(path::Fate::Rejected) => "reject",
-        Some(path::Fate::Dropped | path::Fate::Stolen | path::Fate::Vanished) | None => "drop",
+        Some(path::Fate::Dropped | path::Fate::Stolen | path::Fate::Vanished | path::Fate::Left(_)) | None => "drop",
     }
 }

@@ -5,6 +5,7 @@
 
 mod admins;
 mod attacker;
+mod beyond;
 mod callers;
 mod disguise;
 mod lines;

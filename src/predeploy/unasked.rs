@@ -1,7 +1,7 @@
 //! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
 
 use super::other_protocols::OtherProtocol;
-use super::{Answer, Fact, Measured, Question, Subject, Tone, callers, intended, told_once};
+use super::{Answer, Fact, Measured, Question, Subject, Tone, beyond, callers, intended, told_once};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -16,6 +16,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     for (families, ports) in told_once(open.collect()) {
         facts.push(of_tcp(subject, measured, &families, &ports));
     }
+    facts.extend(beyond::facts(subject, measured));
     facts.extend(callers::strangers(subject, &measured.callers));
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
     for (families, ports) in told_once(udp.collect()) {

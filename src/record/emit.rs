@@ -25,7 +25,14 @@ pub fn scenario(recorded: &Recorded) -> String {
     let Recorded { rulesets, host, facts, known, left_out, gap } = recorded;
     let families: Vec<Family> = rulesets.iter().map(|ruleset| ruleset.family).collect();
     let text = Text { rulesets, families: &families, text: String::new() };
-    text.head(*gap).host(host).scans(facts).rates(facts).packets(facts).known(known).left_out(left_out)
+    text.head(*gap)
+        .host(host)
+        .scans(facts)
+        .rates(facts)
+        .packets(facts)
+        .known(known)
+        .beyond(&facts.beyond)
+        .left_out(left_out)
 }
 
 struct Text<'a> {
@@ -143,6 +150,14 @@ impl Text<'_> {
         for scan in known {
             let because = "it was so when this was recorded";
             self.line(&format!("\n[[known]]\nscan    = \"{scan}\"\nbecause = \"{because}\""));
+        }
+        self
+    }
+
+    fn beyond(mut self, beyond: &BTreeSet<String>) -> Self {
+        self.section("Not recorded: what leaves the lab", !beyond.is_empty());
+        for one in beyond {
+            self.line(&format!("# {}", visible(one)));
         }
         self
     }

@@ -6,7 +6,7 @@ use super::rates::{Limits, Rates, Unsayable};
 use crate::iptables_save::{Limit, Listing};
 use crate::net::Family;
 use crate::observation::Observation;
-use crate::path::{Fate, Path, Step};
+use crate::path::{Path, Step};
 use crate::port::Port;
 use crate::run::job::Found;
 use crate::scan::{FilterVerdict, PortState, Technique};
@@ -40,6 +40,8 @@ pub struct Facts {
     pub rates: Rates,
     /// Limits that no row can speak of, with the reason.
     pub unsayable: Unsayable,
+    /// What left the modelled world, with where it went: no row can expect anything of it.
+    pub beyond: BTreeSet<String>,
 }
 
 /// How often a rule logs.
@@ -63,6 +65,10 @@ impl Facts {
         probes.sort_by_key(|(probe, _)| (probe.technique, probe.flow.port, probe.family()));
         for (probe, observation) in &probes {
             let (family, key) = (probe.family(), (probe.technique, probe.family(), probe.flow.port));
+            if let Some(left) = observation.verdict.left() {
+                facts.beyond.insert(format!("{family} {} {}: {left}", probe.technique, probe.flow.port));
+                continue;
+            }
             let effect = effect_of_probe(probe.technique, observation);
             let doings = observation.path.iter().flat_map(|path| doings(path)).collect();
             if let Some(listing) = listings.iter().find(|listing| listing.family == family) {
@@ -71,6 +77,10 @@ impl Facts {
             facts.cells.insert(key, (effect, doings));
         }
         for (cell, response) in packets.iter().flatten() {
+            if let Some(left) = response.own.last().and_then(|own| own.path.fate.left()) {
+                facts.beyond.insert(format!("{} {}: {left}", cell.family, cell.packet));
+                continue;
+            }
             let doings = response.own.iter().flat_map(|own| doings(&own.path)).collect();
             facts.packets.insert((cell.family, cell.packet), (effect_of_packet(response), doings));
         }
@@ -89,11 +99,7 @@ fn effect_of_probe(technique: Technique, observation: &Observation) -> Effect {
 }
 
 fn effect_of_packet(response: &Response) -> Effect {
-    let verdict = response.own.last().map(|own| match own.path.fate {
-        Fate::Accepted => FilterVerdict::Accept,
-        Fate::Rejected => FilterVerdict::Reject,
-        Fate::Dropped | Fate::Stolen | Fate::Vanished => FilterVerdict::Drop,
-    });
+    let verdict = response.own.last().and_then(|own| FilterVerdict::of(own.path.fate));
     let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
     Effect { verdict, state: None, log }
 }

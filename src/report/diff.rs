@@ -1,5 +1,6 @@
 //! The report of a comparison of two rulesets.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use schemars::JsonSchema;
@@ -126,13 +127,14 @@ fn fate_by(one: &Behaviour) -> String {
     format!("{}{with}{by}", fate(one.fate))
 }
 
-fn fate(fate: Fate) -> &'static str {
+fn fate(fate: Fate) -> Cow<'static, str> {
     match fate {
-        Fate::Accepted => "accepted",
-        Fate::Dropped => "dropped",
-        Fate::Rejected => "rejected",
-        Fate::Stolen => "kept",
-        Fate::Vanished => "lost",
+        Fate::Accepted => "accepted".into(),
+        Fate::Dropped => "dropped".into(),
+        Fate::Rejected => "rejected".into(),
+        Fate::Stolen => "kept".into(),
+        Fate::Vanished => "lost".into(),
+        Fate::Left(left) => left.to_string().into(),
     }
 }
 

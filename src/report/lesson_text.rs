@@ -212,6 +212,7 @@ fn end_of(lesson: &Lesson, seen: &Seen) -> &'static str {
         (Some(Fate::Rejected), _) => "It is rejected: nothing behind the firewall sees it, and the sender is told.",
         (Some(Fate::Stolen), _) => "A target keeps it.",
         (Some(Fate::Vanished), _) => "It is gone between two hooks: routing had no way for it.",
+        (Some(Fate::Left(_)), _) => "It leaves the lab: what becomes of it is not seen here.",
         (None, _) => "",
     }
 }
@@ -377,6 +378,7 @@ fn because(scene: &Scene, seen: &Seen) -> &'static str {
     };
     match seen.verdict.reason {
         Reason::NoResponse => silent,
+        Reason::Left(_) => "The probe left the lab: whether somebody answers is not known here.",
         _ if seen.fate == Some(Fate::Rejected) => "The firewall rejected the probe, and told the sender so.",
         Reason::Reset | Reason::ConnRefused => "A RST came back: the probe got through, and the kernel answered it.",
         Reason::SynAck => "A SYN/ACK came back: the probe got through, and a service listens.",

@@ -43,10 +43,18 @@ pub fn ended(fate: Fate, last: Option<&Step>) -> String {
         Fate::Rejected => "rejected",
         Fate::Stolen => "kept",
         Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
+        Fate::Left(left) => return gone(&left.to_string(), last),
     };
     let Some(Step { line, text, .. }) = last else { return format!("{word}, no rule matched") };
     let line = line.map(|line| format!("line {line}  ")).unwrap_or_default();
     format!("{word} by {line}{text}")
+}
+
+/// `forwarded to 172.17.0.2:80 after line 12  -A PREROUTING ...`
+fn gone(whereto: &str, last: Option<&Step>) -> String {
+    let Some(Step { line, text, .. }) = last else { return whereto.to_owned() };
+    let line = line.map(|line| format!("line {line}  ")).unwrap_or_default();
+    format!("{whereto} after {line}{text}")
 }
 
 /// `filter INPUT 12, line 18: continue  -A INPUT ...`

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::path::Fate;
+
 /// The filter's last word on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +23,16 @@ pub enum FilterVerdict {
 impl FilterVerdict {
     /// All three.
     pub const ALL: [FilterVerdict; 3] = [FilterVerdict::Accept, FilterVerdict::Drop, FilterVerdict::Reject];
+
+    /// The verdict on a packet whose way ended so; `None` if it left the modelled world.
+    pub const fn of(fate: Fate) -> Option<FilterVerdict> {
+        match fate {
+            Fate::Accepted => Some(FilterVerdict::Accept),
+            Fate::Rejected => Some(FilterVerdict::Reject),
+            Fate::Dropped | Fate::Stolen | Fate::Vanished => Some(FilterVerdict::Drop),
+            Fate::Left(_) => None,
+        }
+    }
 
     /// The word that names it everywhere.
     pub const fn as_str(self) -> &'static str {

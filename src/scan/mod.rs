@@ -21,5 +21,5 @@ mod technique;
 
 pub use filter_verdict::{FilterVerdict, FilterVerdictError};
 pub use flags::{TcpFlagsError, TcpFlagsOctet};
-pub use state::{PortState, Reason, Verdict, interpret, no_response};
+pub use state::{PortState, Reason, Verdict, interpret, left, no_response};
 pub use technique::{Profile, Reset, Sender, Technique};

@@ -1,15 +1,17 @@
 //! From an answer to a port state and its reason, by nmap's rules: nmap reference guide, "Port scanning techniques",
 //! and the measured tables for nmap 7.93.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use pnet_packet::tcp::TcpFlags;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Technique;
+use crate::left_the_world::LeftTheWorld;
 use crate::net::{Family, Protocol};
 use crate::reply::{Body, Reply, Segment, Unreachable};
 
@@ -34,17 +36,21 @@ pub enum PortState {
     /// Closed or filtered (idle scan, `--defeat-icmp-ratelimit`).
     #[serde(rename = "closed|filtered")]
     ClosedFiltered,
+    /// Not measured: the probe left the modelled world.
+    #[serde(rename = "unknown")]
+    Unknown,
 }
 
 impl PortState {
-    /// All six.
-    pub const ALL: [PortState; 6] = [
+    /// All of them.
+    pub const ALL: [PortState; 7] = [
         PortState::Open,
         PortState::Closed,
         PortState::Filtered,
         PortState::Unfiltered,
         PortState::OpenFiltered,
         PortState::ClosedFiltered,
+        PortState::Unknown,
     ];
 
     /// nmap's word.
@@ -56,6 +62,7 @@ impl PortState {
             PortState::Unfiltered => "unfiltered",
             PortState::OpenFiltered => "open|filtered",
             PortState::ClosedFiltered => "closed|filtered",
+            PortState::Unknown => "unknown",
         }
     }
 }
@@ -75,14 +82,14 @@ impl FromStr for PortState {
     type Err = PortStateError;
 
     fn from_str(text: &str) -> Result<Self, PortStateError> {
-        let named = |state: &PortState| state.as_str() == text;
+        // What was not measured is nothing to expect.
+        let named = |state: &PortState| state.as_str() == text && *state != PortState::Unknown;
         PortState::ALL.into_iter().find(named).ok_or_else(|| PortStateError(text.to_owned()))
     }
 }
 
 /// Why a port has its state, in nmap's words (`--reason`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A SYN/ACK.
     SynAck,
@@ -122,11 +129,20 @@ pub enum Reason {
     UdpResponse,
     /// An ICMP or ICMPv6 echo reply.
     EchoReply,
+    /// The probe left the modelled world: `forwarded to 172.17.0.2:80`.
+    Left(LeftTheWorld),
 }
 
 impl Reason {
-    /// nmap's word.
-    pub const fn as_str(self) -> &'static str {
+    /// nmap's word; of a probe that left the modelled world where it went, for which nmap has no word.
+    pub fn as_str(self) -> Cow<'static, str> {
+        match self {
+            Reason::Left(left) => left.to_string().into(),
+            known => known.word().into(),
+        }
+    }
+
+    const fn word(self) -> &'static str {
         match self {
             Reason::UdpResponse => "udp-response",
             Reason::EchoReply => "echo-reply",
@@ -147,13 +163,34 @@ impl Reason {
             Reason::BeyondScope => "beyond-scope",
             Reason::RejectRoute => "reject-route",
             Reason::ParamProblem => "param-problem",
+            Reason::Left(_) => "left-the-lab",
         }
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.pad(&self.as_str())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.as_str())
+    }
+}
+
+impl JsonSchema for Reason {
+    fn schema_name() -> Cow<'static, str> {
+        "Reason".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Why a port has its state: nmap's word (`--reason`), or where a probe went that left the \
+                            modelled world, as in `forwarded to 172.17.0.2:80`.",
+            "type": "string"
+        })
     }
 }
 
@@ -172,6 +209,16 @@ pub struct Verdict {
     pub reason_ip: Option<IpAddr>,
 }
 
+impl Verdict {
+    /// Where the probe went, if it left the modelled world.
+    pub const fn left(&self) -> Option<LeftTheWorld> {
+        match self.reason {
+            Reason::Left(left) => Some(left),
+            _ => None,
+        }
+    }
+}
+
 /// `open (syn-ack ttl 64)`
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,6 +232,11 @@ impl fmt::Display for Verdict {
 /// The verdict of silence.
 pub fn no_response(technique: Technique) -> Verdict {
     Verdict { state: technique.profile().silence, reason: Reason::NoResponse, reason_ttl: None, reason_ip: None }
+}
+
+/// The verdict of a probe that left the modelled world.
+pub fn left(left: LeftTheWorld) -> Verdict {
+    Verdict { state: PortState::Unknown, reason: Reason::Left(left), reason_ttl: None, reason_ip: None }
 }
 
 /// The verdict of one reply to a probe of `host`, or none when nmap would take no notice of it. The caller has

@@ -94,6 +94,7 @@ fn rank_of_state(state: PortState) -> u8 {
         PortState::Unfiltered => 3,
         PortState::OpenFiltered => 4,
         PortState::ClosedFiltered => 5,
+        PortState::Unknown => 6,
     }
 }
 
@@ -120,5 +121,6 @@ fn rank_of_reason(reason: Reason) -> u8 {
         Reason::SynAck => 16,
         Reason::ConnRefused => 17,
         Reason::Reset => 18,
+        Reason::Left(_) => 19,
     }
 }

@@ -192,5 +192,7 @@ pub fn may_be_open(state: PortState) -> bool {
     match state {
         PortState::Open | PortState::OpenFiltered | PortState::Unfiltered => true,
         PortState::Closed | PortState::Filtered | PortState::ClosedFiltered => false,
+        // It may be open for all that was seen.
+        PortState::Unknown => true,
     }
 }

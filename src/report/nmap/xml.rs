@@ -136,9 +136,8 @@ impl Document {
         self.start("extraports", &[("state", ignored.state.as_str()), ("count", &count)])?.line()?;
         for group in &ignored.groups {
             let (count, ports) = (group.ports.len().to_string(), group.ports.to_string());
-            let protocol = group.protocol.to_string();
-            let attributes =
-                [("reason", group.reason.as_str()), ("count", &*count), ("proto", &*protocol), ("ports", &*ports)];
+            let (protocol, reason) = (group.protocol.to_string(), group.reason.as_str());
+            let attributes = [("reason", &*reason), ("count", &*count), ("proto", &*protocol), ("ports", &*ports)];
             self.empty("extrareasons", &attributes)?.line()?;
         }
         self.end("extraports")?.line()
@@ -147,8 +146,8 @@ impl Document {
     fn port(&mut self, row: &PortRow) -> io::Result<()> {
         self.start("port", &[("protocol", &row.protocol.to_string()), ("portid", &row.port.to_string())])?;
         let (ttl, from) = (row.ttl.unwrap_or_default().to_string(), row.from.map(|address| address.to_string()));
-        let mut attributes =
-            vec![("state", row.state.as_str()), ("reason", row.reason.as_str()), ("reason_ttl", &*ttl)];
+        let reason = row.reason.as_str();
+        let mut attributes = vec![("state", row.state.as_str()), ("reason", &*reason), ("reason_ttl", &*ttl)];
         attributes.extend(from.as_deref().map(|from| ("reason_ip", from)));
         self.empty("state", &attributes)?;
         if let Some(service) = row.service.as_deref().map(visible) {

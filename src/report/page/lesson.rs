@@ -97,6 +97,7 @@ impl LessonPage<'_> {
             Some(Fate::Rejected) => "It is thrown away, and the sender is told",
             Some(Fate::Stolen) => "A target keeps it",
             Some(Fate::Vanished) => "It is gone between two hooks",
+            Some(Fate::Left(_)) => "It leaves the lab",
         }
     }
 

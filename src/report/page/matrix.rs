@@ -222,6 +222,7 @@ pub fn look(state: Option<PortState>) -> &'static str {
         Some(PortState::Unfiltered) => "unfiltered",
         Some(PortState::OpenFiltered) => "open-filtered",
         Some(PortState::ClosedFiltered) => "closed-filtered",
+        Some(PortState::Unknown) => "unknown",
     }
 }
 
@@ -235,5 +236,6 @@ pub fn letters(state: Option<PortState>) -> &'static str {
         Some(PortState::Unfiltered) => "U",
         Some(PortState::OpenFiltered) => "O|F",
         Some(PortState::ClosedFiltered) => "C|F",
+        Some(PortState::Unknown) => "?",
     }
 }

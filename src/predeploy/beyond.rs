@@ -1,0 +1,40 @@
+//! What leaves the modelled world: a published port, a queue, a transparent proxy. Nobody knows from the rules of this
+//! machine alone what answers there, so it is never taken for shut.
+
+use super::{Fact, Measured, Subject, Tone, intended, told_once};
+use crate::lab::Lab;
+use crate::left_the_world::LeftTheWorld;
+use crate::net::Family;
+use crate::port::PortSet;
+use crate::scan::Technique;
+
+/// A fact for each place that probes left for. It is a reason against a deployment where the sensor does not serve the
+/// port, and unknown where it does.
+pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let served: PortSet = intended(subject.sensor).into_iter().collect();
+    let mut facts = Vec::new();
+    for technique in [Technique::Syn, Technique::Udp] {
+        let of = Lab::families().into_iter().map(|family| (family, gone(measured, technique, family)));
+        for (families, gone) in told_once(of.collect()) {
+            facts.extend(gone.iter().map(|(left, ports)| fact(technique, &families, *left, ports, &served)));
+        }
+    }
+    facts
+}
+
+/// Where probes of `technique` went, and to which ports they had been sent.
+fn gone(measured: &Measured, technique: Technique, family: Family) -> Vec<(LeftTheWorld, PortSet)> {
+    let groups = measured.doors.groups.iter();
+    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
+    of.filter_map(|group| Some((group.observation.verdict.left()?, group.ports().ranges().collect()))).collect()
+}
+
+fn fact(technique: Technique, families: &str, left: LeftTheWorld, ports: &PortSet, served: &PortSet) -> Fact {
+    let is_served = technique == Technique::Syn && ports.difference(served).is_empty();
+    let protocol = technique.protocol().to_string().to_uppercase();
+    let what = format!("{protocol} port {ports} over {families}: {left}");
+    match is_served {
+        true => Fact::new(Tone::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
+        false => Fact::new(Tone::Bad, format!("{what}, and the sensor serves nothing there")),
+    }
+}
