@@ -11,6 +11,8 @@ mod link_file;
 mod rates;
 #[path = "cases/sysctls.rs"]
 mod sysctls;
+#[path = "cases/world.rs"]
+mod world;
 
 use std::path::Path;
 use std::process::Command;

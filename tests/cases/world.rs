@@ -1,0 +1,94 @@
+//! Packets that leave what the lab models: what became of them was not seen, so no command concludes anything from it.
+
+use serde_json::Value;
+
+use super::{facts, scanlab};
+
+const LABS: [&[&str]; 3] = [&[], &["--iptables", "legacy"], &["--trace"]];
+
+/// `PORT STATE REASON` of each probe.
+fn scanned(arguments: &[&str]) -> Vec<String> {
+    let report = scanlab("world", &[&["scan", "--format", "json", "--listen", "22"], arguments].concat()).report();
+    let probes = report["probes"].as_array().expect("probes").iter();
+    probes.map(|probe| format!("{} {} {}", probe["port"], word(&probe["state"]), word(&probe["reason"]))).collect()
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().expect("a word")
+}
+
+fn outcomes(scenario: &str) -> (Option<i32>, Vec<(String, String)>) {
+    let ended = scanlab("world", &["run", "--format", "json", scenario]);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("the report is JSON");
+    let checks = report["scenarios"][0]["checks"].as_array().expect("checks").iter();
+    let of_port = checks.filter(|check| check["port"].is_u64() || check["packet"].is_string());
+    let outcome = |check: &Value| (word(&check["outcome"]).to_owned(), word(&check["why"]).to_owned());
+    (ended.status, of_port.map(outcome).collect())
+}
+
+#[test]
+fn a_scan_names_where_each_packet_went() {
+    let wanted = [
+        "22 open syn-ack",
+        "81 unknown tproxy to port 3129",
+        "82 unknown queued to NFQUEUE 5",
+        "83 closed reset",
+        "84 open syn-ack",
+        "85 filtered no-response",
+        "86 unknown forwarded to 203.0.113.77:86",
+        "88 open syn-ack",
+    ];
+    for lab in LABS {
+        let ports = &["--rules", "targets.v4", "-p", "22,81-86,88", "-sS"];
+        assert_eq!(scanned(&[lab, ports].concat()), wanted, "{lab:?}");
+    }
+}
+
+#[test]
+fn udp_and_ipv6_leave_as_well() {
+    for lab in LABS {
+        let udp = scanned(&[lab, &["--rules", "targets.v4", "-p", "87", "-sU"]].concat());
+        assert_eq!(udp, ["87 unknown forwarded to 198.51.100.3:53"], "{lab:?}");
+        let ipv6 = scanned(&[lab, &["-6", "--rules6", "targets.v6", "-p", "82,86", "-sS"]].concat());
+        let wanted = ["82 unknown queued to NFQUEUE 2:5", "86 unknown forwarded to [2001:db8:9::1]:80"];
+        assert_eq!(ipv6, wanted, "{lab:?}");
+    }
+}
+
+#[test]
+fn nmap_formats_have_nmaps_word_for_it() {
+    let of = |format: &str| scanlab("world", &["scan", "--rules", "rules.v4", "-p", "8080", "-sS", format, "-"]).stdout;
+    assert!(of("-oG").contains("8080/unknown/tcp//"), "{}", of("-oG"));
+    assert!(of("-oX").contains("state=\"unknown\" reason=\"forwarded to 172.17.0.2:80\""), "{}", of("-oX"));
+    assert!(of("-oN").contains("8080/tcp unknown"), "{}", of("-oN"));
+}
+
+#[test]
+fn what_a_scenario_expects_of_it_is_not_run() {
+    let (code, checks) = outcomes("want.toml");
+    let forwarded = ("not-run".to_owned(), "forwarded to 172.17.0.2:80".to_owned());
+    assert_eq!((code, checks), (Some(3), vec![forwarded.clone(), forwarded]));
+    for scenario in ["router.toml", "foreign.toml"] {
+        let (code, checks) = outcomes(scenario);
+        let forwarded = ("not-run".to_owned(), "forwarded to 192.168.2.3:80".to_owned());
+        assert_eq!((code, checks), (Some(3), vec![forwarded]), "{scenario}");
+    }
+}
+
+#[test]
+fn a_published_port_is_a_reason_against_unless_the_sensor_serves_it() {
+    let about_8080 = |sensor: &str| {
+        let arguments =
+            ["check", "--sensor", sensor, "--rules", "rules.v4", "--rules6", "rules.v6", "--format", "json"];
+        let report: Value = serde_json::from_str(&scanlab("world", &arguments).stdout).expect("the report is JSON");
+        facts(&report, "unasked").into_iter().filter(|fact| fact.contains("172.17.0.2:80")).collect::<Vec<_>>()
+    };
+    assert!(matches!(about_8080("sensor.toml").as_slice(), [fact] if fact.starts_with("bad: TCP port 8080")));
+    assert!(matches!(about_8080("served.toml").as_slice(), [fact] if fact.starts_with("unknown: TCP port 8080")));
+}
+
+#[test]
+fn a_recording_names_what_it_leaves_out() {
+    let text = scanlab("world", &["record", "--rules", "router.v4", "-o", "-"]).stdout;
+    assert!(text.contains("# ipv4 syn 80: forwarded to 192.168.2.3:80"), "{text}");
+}
