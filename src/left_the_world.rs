@@ -47,7 +47,7 @@ impl LeftTheWorld {
         };
         match after(&["-j", "--jump", "-g", "--goto"])? {
             "NFQUEUE" if step.verdict == StepVerdict::Stolen => {
-                let number = after(&["--queue-num"]).and_then(|number| Some((number, number)));
+                let number = after(&["--queue-num"]).map(|number| (number, number));
                 let range = || after(&["--queue-balance"])?.split_once(':');
                 let (first, last) = number.or_else(range).unwrap_or(("0", "0"));
                 Some(LeftTheWorld::Queued { first: first.parse().ok()?, last: last.parse().ok()? })
