@@ -299,7 +299,7 @@ fn an_echo_request_finds_the_host_up_where_nmap_does() {
             let probes = probes(&case, family, PORTS);
             let [observed] = observe(family, &rules, &probes).try_into().expect("one");
             let is_up = (observed.verdict.state == PortState::Unfiltered).then(|| observed.verdict.reason.as_str());
-            assert_eq!(up, is_up, "nmap on the left: {family} {target}");
+            assert_eq!(up, is_up.as_deref(), "nmap on the left: {family} {target}");
             assert_same_frames(&case, &frames, &probes);
             assert_eq!(observed.log.len(), usize::from(target == "LOG"), "{family} {target}");
         }
