@@ -274,7 +274,8 @@ impl<'a> Lab<'a> {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
-        let (paths, rules) = watch_paths(isolated, blueprint, &netlink, &families, &listings, is_traced(blueprint, &listings))?;
+        let (paths, rules) =
+            watch_paths(isolated, blueprint, &netlink, &families, &listings, is_traced(blueprint, &listings))?;
         let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         let batch = batch(&rulesets, ports, log.lines_at_once()).min(at_once);
         Ok(Lab {
