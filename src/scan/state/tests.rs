@@ -250,7 +250,9 @@ fn a_router_that_decides_is_named_and_connect_sees_none() {
 #[test]
 fn states_and_verdicts_are_read_as_they_are_written() {
     for state in PortState::ALL {
-        assert_eq!(state.to_string().parse(), Ok(state));
+        // An unknown state is reported, and cannot be expected.
+        let read = Some(state).filter(|state| *state != PortState::Unknown);
+        assert_eq!(state.to_string().parse::<PortState>().ok(), read);
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
     }
     for verdict in super::super::FilterVerdict::ALL {
