@@ -14,7 +14,7 @@ use crate::net::{Family, Mac};
 use crate::observation::Observation;
 use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
-use crate::scan::Technique;
+use crate::scan::{PortState, Technique};
 use crate::scenario::{ExpectRow, KnownRow, Scenario, Subject};
 use crate::vendor::VendorDb;
 
@@ -237,14 +237,25 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
         (expected.log != observed.log, log_difference(expected, observed)),
         (expected.lines != observed.lines, "the number of log lines differs"),
         (expected.rate != observed.rate, "the limit recovers at another rate"),
-        (expected.accepted != observed.accepted, "the handshake completes, but the service never gets the connection"),
-        (expected.greeting != observed.greeting, "the service's greeting does not reach the client"),
+        (
+            expected.accepted != observed.accepted && is_answered(observed),
+            "the SYN is answered, but the service never gets the connection",
+        ),
+        (
+            expected.greeting != observed.greeting && is_answered(observed),
+            "the service's greeting does not reach the client",
+        ),
         (expected.macs != observed.macs, "the MAC address differs"),
         (expected.vendor != observed.vendor, "the vendor differs"),
         (expected.resolves != observed.resolves, "the host cannot resolve its neighbours"),
     ];
     let words: Vec<&str> = differs.iter().filter(|(differs, _)| *differs).map(|(_, words)| *words).collect();
     words.join("; ")
+}
+
+/// Whether the SYN of a connect got its SYN/ACK, where its state is asked.
+fn is_answered(observed: &Findings) -> bool {
+    observed.state.is_none_or(|state| state == PortState::Open)
 }
 
 /// The order counts: where two rules have changed places, it is all that tells.

@@ -3,6 +3,8 @@
 
 #[path = "support/binary.rs"]
 mod binary;
+#[path = "cases/blame.rs"]
+mod blame;
 #[path = "cases/claims.rs"]
 mod claims;
 #[path = "cases/link_file.rs"]

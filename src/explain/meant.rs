@@ -2,49 +2,53 @@
 //! that fits the packet best.
 
 use super::goal::Goal;
-use super::{Scene, Stand, stands};
+use super::{Scene, Sight, Stand, stands};
 use crate::iptables_save::{Answer, Content, LOG_PREFIX, Match, Packet, Rule};
-use crate::path::Path;
+use crate::path::{Path, Step};
 use crate::port::Port;
 
-/// The rule that was meant.
-pub fn find<'a>(goal: &Goal, packet: &Packet, path: &Path, scene: Scene<'a>) -> Option<Stand<'a>> {
+/// The rule that was meant, among those that the packet can meet. `decider` is what decided about it.
+pub fn find<'a>(goal: &Goal, sight: &Sight<'a>, path: &Path, decider: Option<&Step>) -> Option<Stand<'a>> {
     match goal {
         // One that did log is not the one that did not.
-        Goal::Line { prefix, .. } => by_prefix(prefix, packet, scene, |stand| !stand.is_on(path)),
+        Goal::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
         Goal::Lines { prefix, .. } | Goal::OneLine(prefix) | Goal::Order { first: prefix, .. } => {
-            by_prefix(prefix, packet, scene, |_| true)
+            by_prefix(prefix, sight, |_| true)
         }
-        Goal::LetIn(_) => by_target(&["ACCEPT"], packet, scene),
-        Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], packet, scene),
+        // An ACCEPT of another table could not have saved it.
+        Goal::LetIn(_) => by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table)),
+        Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], sight, |_| true),
         Goal::NoLine(_) | Goal::Conversation => None,
     }
 }
 
-fn by_prefix<'a>(
-    prefix: &str,
-    packet: &Packet,
-    scene: Scene<'a>,
-    wanted: impl Fn(&Stand) -> bool,
-) -> Option<Stand<'a>> {
-    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
-    stands(scene.listing).filter(logs).min_by_key(|stand| refusals(stand, packet))
+/// A rule that logs as was meant, where the packet never comes.
+pub fn elsewhere<'a>(goal: &Goal, sight: &Sight<'a>, scene: Scene<'a>) -> Option<Stand<'a>> {
+    let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = goal else { return None };
+    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
+    stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(logs)
 }
 
-/// A rule that speaks of the packet's port, or of one that looks like it, or one that nothing of it refuses. A rule that
-/// two clauses refuse was meant for something else.
-fn by_target<'a>(targets: &[&str], packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+fn by_prefix<'a>(prefix: &str, sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
+    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
+    sight.stands().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
+}
+
+/// A rule for the packet's port, or for one that looks like it, or one that nothing of it refuses. A rule that two clauses
+/// refuse was meant for something else.
+fn by_target<'a>(targets: &[&str], sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
     let has_target = |stand: &Stand| {
         let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
-        name.is_some_and(|name| targets.contains(&name)) && !stand.chain.starts_with("OUTPUT")
+        name.is_some_and(|name| targets.contains(&name)) && wanted(stand)
     };
-    let fits = |stand: &Stand| match refusals(stand, packet) {
+    let names = |stand: &Stand| names_port(stand, sight.packet(stand)) || names_port(stand, sight.sent());
+    let fits = |stand: &Stand| match refusals(stand, sight.packet(stand)) {
         0 => true,
-        1 => names_port(stand, packet) || names_similar_port(stand, packet),
+        1 => names(stand) || names_similar_port(stand, sight.packet(stand)),
         _ => false,
     };
-    let fitting = stands(scene.listing).filter(has_target).filter(fits);
-    fitting.min_by_key(|stand| (refusals(stand, packet), !names_port(stand, packet)))
+    let fitting = sight.stands().filter(has_target).filter(fits);
+    fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
 }
 
 /// How many clauses of the rule refuse the packet.
@@ -80,13 +84,14 @@ fn are_similar_ports(one: Port, other: Port) -> bool {
 
 /// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
 /// one letter changed. Rules that met the packet come first. The rule of another line that is expected is none of them.
-pub fn misspelt<'a>(prefix: &str, others: &[String], packet: &Packet, scene: Scene<'a>) -> Option<Stand<'a>> {
+pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &Sight<'a>) -> Option<Stand<'a>> {
     let similar = |stand: &Stand| {
         stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
             || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
     };
     let is_right = |stand: &Stand| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
-    stands(scene.listing).filter(|stand| similar(stand) && !is_right(stand)).min_by_key(|stand| refusals(stand, packet))
+    let found = sight.stands().filter(|stand| similar(stand) && !is_right(stand));
+    found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 
 /// What a LOG rule asks for, where it is more than LOG keeps.

@@ -7,6 +7,7 @@
 mod goal;
 mod meant;
 pub mod mend;
+mod sight;
 mod why;
 mod words;
 
@@ -20,6 +21,7 @@ use crate::path::{Path, Step};
 use crate::probe::Probe;
 
 use self::goal::Goal;
+use self::sight::{Change, Sight};
 
 /// Where the packets met the rules.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +56,14 @@ pub struct Finding<'a> {
     jump: Option<Stand<'a>>,
     /// The clause that does not fit, of the jump if there is one, else of the rule that was meant; by its place.
     clause: Option<usize>,
-    /// The packet.
+    /// The packet, as the rule that was meant meets it, or else the one that took it.
     packet: Packet,
+    /// What NAT had changed of it before.
+    change: Option<Change>,
+    /// The rule that answered the packet in the place of the host.
+    answered: Option<&'a Step>,
+    /// A rule that does what was meant, in a hook that the packet does not pass.
+    elsewhere: Option<Stand<'a>>,
     /// What it was meant to do.
     goal: Goal,
 }

@@ -2,7 +2,7 @@
 //! and which clause of the rule refuses the packet.
 
 use super::goal::Goal;
-use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
+use super::{Finding, Scene, Sight, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
 use crate::iptables_save::{Answer, Clause, Match, Packet, Rule};
@@ -20,13 +20,24 @@ pub fn find<'a>(
     scene: Scene<'a>,
 ) -> Finding<'a> {
     let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
-    let case = Case { packet: &packet, path, observation, probes, scene };
+    let sight = Sight::of(&packet, path, scene);
+    let case = Case { sight: &sight, path, observation, probes, scene };
     let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
-    Finding { cause, took, meant, jump, clause, packet, goal }
+    let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
+    let (table, chain) =
+        met.or(took.map(|step| (step.table.as_str(), step.chain.as_str()))).unwrap_or((FILTER, "INPUT"));
+    let elsewhere = if meant.is_none() { meant::elsewhere(&goal, &sight, scene) } else { None };
+    let (packet, change) = (sight.packet_in(table, chain).clone(), sight.change(table, chain));
+    let answered = path.last().filter(|_| path.fate == Fate::Stolen);
+    Finding { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
 }
 
+/// The table whose chains decide what gets in. Those of nat and security never let anything in that filter keeps out, and
+/// an accept of raw or mangle ends nothing but their own chain.
+const FILTER: &str = "filter";
+
 struct Case<'a, 'p> {
-    packet: &'p Packet,
+    sight: &'p Sight<'a>,
     path: &'a Path,
     observation: &'a Observation,
     probes: &'a [(Probe, Observation)],
@@ -56,11 +67,11 @@ impl<'a> Case<'a, '_> {
     }
 
     fn meant(&self, goal: &Goal) -> Option<Stand<'a>> {
-        meant::find(goal, self.packet, self.path, self.scene)
+        meant::find(goal, self.sight, self.path, self.decider(FILTER))
     }
 
     fn line(&self, goal: &Goal, prefix: &str, others: &[String]) -> Judgement<'a> {
-        let misspelt = meant::misspelt(prefix, others, self.packet, self.scene);
+        let misspelt = meant::misspelt(prefix, others, self.sight);
         match (self.meant(goal), misspelt) {
             (meant, Some(misspelt)) if misspelt.is_on(self.path) && !meant.is_some_and(|meant| self.fits(meant)) => {
                 let took = self.path.steps.iter().find(|step| misspelt.is(step));
@@ -73,7 +84,7 @@ impl<'a> Case<'a, '_> {
 
     /// Whether no clause of it refuses the packet.
     fn fits(&self, stand: Stand<'a>) -> bool {
-        stand.rule.answer(self.packet) != Answer::No
+        stand.rule.answer(self.sight.packet(&stand)) != Answer::No
     }
 
     fn no_line(&self, prefix: &str) -> Judgement<'a> {
@@ -131,7 +142,7 @@ impl<'a> Case<'a, '_> {
 
     /// Nothing was meant to let it in: a rule of the port's own keeps it out, or one for all that no rule lets in.
     fn unforeseen(&self) -> Cause {
-        let taker = self.path.last().and_then(|step| stand_of(step, self.scene.listing));
+        let taker = self.decider(FILTER).and_then(|step| stand_of(step, self.scene.listing));
         if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
     }
 
@@ -170,20 +181,22 @@ impl<'a> Case<'a, '_> {
 
     /// Why `meant` is not on the path.
     fn why_not(&self, meant: Stand<'a>) -> Judgement<'a> {
-        let refuses = |clause: &Clause| clause.answer(self.packet) == Answer::No;
-        let clause = meant.rule.clauses.iter().position(refuses);
+        let refuses = |stand: Stand| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
+        let clause = refuses(meant);
         if let Some(jump) = self.refusing_jump(meant) {
-            let clause = jump.rule.clauses.iter().position(refuses);
-            return Judgement { jump: Some(jump), clause, ..self.judgement(Cause::ChainNotReached).meant(meant) };
+            let clause = refuses(jump);
+            return Judgement { jump: Some(jump), clause, ..self.missed(Cause::ChainNotReached, meant) };
         }
         let cause = match clause.map(|index| &meant.rule.clauses[index].ask) {
-            _ if meant.table == "nat" && self.packet.conntrack == Some(ConntrackState::Invalid) => Cause::NatTable,
+            _ if meant.table == "nat" && self.sight.sent().conntrack == Some(ConntrackState::Invalid) => {
+                Cause::NatTable
+            }
             Some(Match::State(_)) => Cause::ConntrackState,
             Some(Match::TcpFlags { .. }) => Cause::TcpFlags,
             Some(_) => Cause::OtherMatch,
             None => self.not_reached(meant),
         };
-        Judgement { clause, ..self.judgement(cause).meant(meant) }
+        Judgement { clause, ..self.missed(cause, meant) }
     }
 
     /// No clause refuses the packet: it never came so far, or its limit is used up.
@@ -195,10 +208,10 @@ impl<'a> Case<'a, '_> {
                 (None, _) => Cause::OtherMatch,
             };
         }
-        if self.is_user_chain(meant) && self.jumps_to(meant.chain).next().is_none() {
+        if self.is_user_chain(meant) && self.jumps_to(meant).next().is_none() {
             return Cause::ChainNotReached;
         }
-        let taker = self.path.last().and_then(|step| stand_of(step, self.scene.listing));
+        let taker = self.decider(meant.table).and_then(|step| stand_of(step, self.scene.listing));
         match taker {
             Some(taker) if asks_alike(taker.rule, meant.rule) => Cause::LogBehindVerdict,
             Some(_) => Cause::EarlierRule,
@@ -220,34 +233,55 @@ impl<'a> Case<'a, '_> {
 
     /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
     fn refusing_jump(&self, meant: Stand<'a>) -> Option<Stand<'a>> {
-        let refuses = |stand: &Stand| stand.rule.answer(self.packet) == Answer::No;
-        let is_reached = self.entered(meant.chain) || self.jumps_to(meant.chain).any(|jump| !refuses(&jump));
-        self.jumps_to(meant.chain).next().filter(|_| !is_reached && !refuses(&meant))
+        let is_reached = self.entered(meant) || self.jumps_to(meant).any(|jump| self.fits(jump));
+        self.jumps_to(meant).next().filter(|_| !is_reached && self.fits(meant))
     }
 
-    fn entered(&self, chain: &str) -> bool {
+    fn refuses(&self, stand: &Stand, clause: &Clause) -> bool {
+        clause.answer(self.sight.packet(stand)) == Answer::No
+    }
+
+    fn entered(&self, meant: Stand) -> bool {
         let enters = |step: &Step| match &step.verdict {
-            StepVerdict::Jump(to) | StepVerdict::Goto(to) => to == chain,
+            StepVerdict::Jump(to) | StepVerdict::Goto(to) => {
+                (step.table.as_str(), to.as_str()) == (meant.table, meant.chain)
+            }
             _ => false,
         };
         self.path.steps.iter().any(enters)
     }
 
-    fn jumps_to(&self, chain: &'a str) -> impl Iterator<Item = Stand<'a>> {
-        let jumps = move |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == chain);
-        stands(self.scene.listing).filter(jumps)
+    /// The jumps to the chain of `meant` that the packet can meet.
+    fn jumps_to(&self, meant: Stand<'a>) -> impl Iterator<Item = Stand<'a>> {
+        let leads = move |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
+        self.sight.stands().filter(move |stand| stand.table == meant.table && leads(stand))
     }
 
     /// `by_rule`, unless a policy had the last word.
     fn taker(&self, by_rule: Cause) -> Cause {
-        match self.path.last() {
+        match self.decider(FILTER) {
             Some(step) if step.rule.is_some() => by_rule,
             _ => Cause::Policy,
         }
     }
 
+    /// `meant` was not met, or did not match, since something else decided first in its table.
+    fn missed(&self, cause: Cause, meant: Stand<'a>) -> Judgement<'a> {
+        let took = self.decider(meant.table).or(self.decider(FILTER));
+        Judgement { took, ..self.judgement(cause).meant(meant) }
+    }
+
     fn judgement(&self, cause: Cause) -> Judgement<'a> {
-        Judgement { cause, took: self.path.last(), meant: None, jump: None, clause: None }
+        Judgement { cause, took: self.decider(FILTER), meant: None, jump: None, clause: None }
+    }
+
+    /// What decided about the packet: the rule or policy that ended its way, or else the one that had `table` accept it.
+    fn decider(&self, table: &str) -> Option<&'a Step> {
+        let accepts = |step: &&Step| step.table == table && step.verdict == StepVerdict::Accept;
+        match self.path.fate {
+            Fate::Accepted => self.path.steps.iter().rfind(accepts),
+            _ => self.path.last(),
+        }
     }
 }
 

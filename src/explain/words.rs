@@ -21,6 +21,19 @@ struct Speaker<'a> {
 
 impl Speaker<'_> {
     fn sentences(&self) -> String {
+        format!("{}{}", self.changed(), self.reason())
+    }
+
+    /// What NAT did before a rule looked at the packet.
+    fn changed(&self) -> String {
+        let change = self.finding.change.map(|change| {
+            let line = line_of(self.scene.listing, change.line);
+            format!("{line} changed the port from {} to {}; ", change.from, change.to)
+        });
+        change.unwrap_or_default()
+    }
+
+    fn reason(&self) -> String {
         let (took, meant) = (self.took(), self.meant());
         match self.finding.cause {
             Cause::EarlierRule => {
@@ -107,8 +120,8 @@ impl Speaker<'_> {
     fn name(&self, step: &Step) -> String {
         match (step.rule, step.line) {
             (Some(_), Some(line)) => line_of(self.scene.listing, line),
-            (_, Some(line)) => format!("the policy of {} ({})", step.chain, line_of(self.scene.listing, line)),
-            _ => format!("the policy of {}", step.chain),
+            (_, Some(line)) => format!("the policy of {} ({})", chain_of(step), line_of(self.scene.listing, line)),
+            _ => format!("the policy of {}", chain_of(step)),
         }
     }
 
@@ -133,12 +146,16 @@ impl Speaker<'_> {
     fn because(&self) -> String {
         let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
         match taker {
-            Some(taker) if asks_state(taker, ConntrackState::Invalid) => {
+            Some(taker) if self.is_invalid() && asks_state(taker, ConntrackState::Invalid) => {
                 format!(", since it takes whatever is INVALID to conntrack, as every {} is", self.packet())
             }
             Some(taker) if asks_for_port_alone(taker) => ", since all it asks for is the port".to_owned(),
             _ => String::new(),
         }
+    }
+
+    fn is_invalid(&self) -> bool {
+        self.finding.packet.conntrack == Some(ConntrackState::Invalid)
     }
 
     fn state(&self) -> String {
@@ -193,7 +210,19 @@ impl Speaker<'_> {
             Some(stand) => format!("before {} can see it", self.place(stand)),
             None => "and no rule accepts what is ESTABLISHED".to_owned(),
         };
-        format!("the {} is let in, but {} what follows in the conversation, {carry_on}", self.packet(), self.took())
+        format!(
+            "the {} {}, but {} what follows in the conversation, {carry_on}",
+            self.packet(),
+            self.answered(),
+            self.took()
+        )
+    }
+
+    /// SYNPROXY keeps the SYN, and answers in the place of the host.
+    fn answered(&self) -> String {
+        self.finding
+            .answered
+            .map_or_else(|| "is let in".to_owned(), |step| format!("is answered by {}", self.name(step)))
     }
 
     fn too_broad(&self) -> String {
@@ -262,11 +291,18 @@ impl Speaker<'_> {
         };
         let twin = self.scene.twin.and_then(|twin| Some((twin, logs(twin, prefix)?)));
         let elsewhere = twin.map(|(twin, rule)| format!("; {} does, for {}", line_of(twin, rule.line), family(twin)));
+        let elsewhere = self.other_hook().or(elsewhere);
         let file = self.scene.listing.source.name.display();
         let elsewhere = elsewhere.unwrap_or_default();
         let is_second = matches!(&self.finding.goal, Goal::Line { others, .. } if others.contains(prefix));
         let no_rule = if is_second { "no second rule" } else { "no rule" };
         format!("{no_rule} of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
+    }
+
+    /// A rule that would log, had the packet come to it.
+    fn other_hook(&self) -> Option<String> {
+        let stand = self.finding.elsewhere?;
+        Some(format!("; {} does, but no such packet passes {}", self.place(stand), stand.chain))
     }
 
     fn prefix(&self) -> String {
@@ -276,6 +312,14 @@ impl Speaker<'_> {
         let cut = whole
             .map(|whole| format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len()));
         format!("{} logs with {found:?}{}, and {wanted:?} was meant", self.meant(), cut.unwrap_or_default())
+    }
+}
+
+/// `INPUT`, `INPUT of nat`
+fn chain_of(step: &Step) -> String {
+    match step.table.as_str() {
+        "filter" => step.chain.clone(),
+        table => format!("{} of {table}", step.chain),
     }
 }
 

@@ -4,12 +4,14 @@ use super::super::goal::Goal;
 use super::super::{Stand, stands};
 use super::{Candidate, Smith, group_behind, lines, names_one_port, opens_wide};
 use crate::iptables_save::Edit;
-use crate::path::Step;
+use crate::path::{Step, StepVerdict};
 
 impl<'a> Smith<'a> {
     /// Of the rules that keep something out only one for the port that is to get in: for all else there must be a better way.
     pub(super) fn delete_taker(&self) -> Vec<Candidate> {
-        let Some(taker) = self.taker() else { return Vec::new() };
+        // SYNPROXY and the queues are there on purpose: without them there is less protection than before.
+        let keeps = self.finding.took.is_some_and(|step| step.verdict == StepVerdict::Stolen);
+        let Some(taker) = self.taker().filter(|_| !keeps) else { return Vec::new() };
         let is_to_get_in = matches!(self.finding.goal, Goal::LetIn(_));
         if taker.rule.denies() && !(is_to_get_in && names_one_port(taker.rule)) {
             return Vec::new();
@@ -28,7 +30,8 @@ impl<'a> Smith<'a> {
 
     /// What no rule takes is kept out, as far as it is TCP and comes from the wire; else by the policy.
     pub(super) fn default_deny(&self) -> Vec<Candidate> {
-        let (Goal::KeepOut(_), Some(step)) = (&self.finding.goal, self.finding.took) else { return Vec::new() };
+        let took = self.finding.took.filter(|step| step.table == "filter");
+        let (Goal::KeepOut(_), Some(step)) = (&self.finding.goal, took) else { return Vec::new() };
         let rule = format!("-A {} -i {} -p tcp -j DROP", step.chain, self.scene.interface);
         [self.added(step, rule), self.policy("DROP")].concat()
     }
@@ -83,9 +86,13 @@ impl<'a> Smith<'a> {
         if is_output { self.policy("ACCEPT") } else { Vec::new() }
     }
 
+    /// The policies of other tables are no place to filter: nat sees the first packet of a connection only.
     fn policy(&self, policy: &str) -> Vec<Candidate> {
-        let Some((step, line)) =
-            self.finding.took.filter(|step| step.rule.is_none()).and_then(|step| Some((step, step.line?)))
+        let Some((step, line)) = self
+            .finding
+            .took
+            .filter(|step| step.rule.is_none() && step.table == "filter")
+            .and_then(|step| Some((step, step.line?)))
         else {
             return Vec::new();
         };

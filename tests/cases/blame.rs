@@ -1,0 +1,101 @@
+//! Which rule or policy is blamed for a mismatch, and what is said of the packet.
+
+use serde_json::Value;
+
+use super::scanlab;
+
+/// The first check of `scan` at `port` that is not as expected.
+fn mismatch(scenario: &str, scan: &str, port: u16) -> Value {
+    let report = scanlab("blame", &["run", &format!("{scenario}.toml"), "--format", "json"]).report();
+    let checks = report["scenarios"][0]["checks"].as_array().expect("checks").clone();
+    let is_it = |check: &Value| check["scan"] == scan && (port == 0 || check["port"] == port);
+    let found = checks.into_iter().find(|check| is_it(check) && check["outcome"] == "mismatched");
+    found.unwrap_or_else(|| panic!("{scan} {port} of {scenario} is as expected"))
+}
+
+/// Cause, table and line of what took the packet, and the line of the rule that was meant.
+fn blamed(check: &Value) -> (&str, &str, u64, Option<u64>) {
+    let told = &check["explanation"];
+    let word = |value: &'static str| move |told: &Value| told[value].clone();
+    let took = word("took")(told);
+    let table = match took["table"].as_str() {
+        Some("filter") => "filter",
+        Some("nat") => "nat",
+        _ => "another",
+    };
+    (
+        told["cause"].as_str().expect("a cause"),
+        table,
+        took["line"].as_u64().unwrap_or_default(),
+        told["meant"]["line"].as_u64(),
+    )
+}
+
+/// What the patch takes away and adds.
+fn changes(check: &Value) -> Vec<&str> {
+    let diff = check["explanation"]["patch"]["diff"].as_str().unwrap_or_default();
+    let is_change = |line: &&str| line.starts_with(['-', '+']) && !line.starts_with("---") && !line.starts_with("+++");
+    diff.lines().filter(is_change).collect()
+}
+
+fn words(check: &Value) -> &str {
+    check["explanation"]["words"].as_str().expect("words")
+}
+
+#[test]
+fn the_rule_of_filter_that_accepted_is_blamed_and_no_policy_of_nat() {
+    for port in [22, 2222] {
+        let check = mismatch("other-table", "syn", port);
+        assert_eq!(blamed(&check), ("too-broad", "filter", 12, None), "{check:#}");
+        assert_eq!(changes(&check), ["--A INPUT -p tcp -m tcp --dport 2222 -j ACCEPT"], "{check:#}");
+    }
+}
+
+#[test]
+fn the_policy_of_filter_accepts_whatever_other_tables_say() {
+    let check = mismatch("policy", "syn", 139);
+    assert_eq!(blamed(&check), ("policy", "filter", 6, None), "{check:#}");
+    assert!(changes(&check).iter().all(|line| !line.contains(":INPUT DROP") || line.starts_with('+')), "{check:#}");
+}
+
+#[test]
+fn a_rule_of_another_hook_is_not_shadowed() {
+    let check = mismatch("other-hook", "packet", 0);
+    assert_eq!(blamed(&check), ("no-rule", "filter", 6, None), "{check:#}");
+    assert!(words(&check).contains("other-hook.v4:5"), "{check:#}");
+}
+
+#[test]
+fn a_chain_of_the_same_name_in_another_table_is_another_chain() {
+    let check = mismatch("same-name", "syn", 22);
+    assert_eq!(blamed(&check), ("chain-not-reached", "filter", 8, Some(11)), "{check:#}");
+}
+
+#[test]
+fn a_port_that_nat_changed_is_part_of_the_explanation() {
+    for (name, port) in [("redirect", 2222), ("dnat", 8022)] {
+        let check = mismatch(name, "syn", 22);
+        assert_eq!(blamed(&check), ("other-match", "filter", 6, Some(7)), "{check:#}");
+        let said = format!("{name}.v4:3 changed the port from 22 to {port}");
+        assert!(words(&check).contains(&said), "{check:#}");
+        let added = format!("+-A INPUT -p tcp -m tcp --dport {port} -j ACCEPT");
+        assert_eq!(changes(&check), ["--A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", &added], "{check:#}");
+    }
+}
+
+#[test]
+fn a_syn_that_was_dropped_has_no_handshake() {
+    let check = mismatch("syn-dropped", "connect", 22);
+    assert_eq!(check["why"], "the port state differs");
+}
+
+#[test]
+fn what_is_untracked_is_not_invalid_and_synproxy_is_not_deleted() {
+    let check = mismatch("synproxy", "syn", 8080);
+    assert!(!words(&check).contains("INVALID"), "{check:#}");
+    assert!(!changes(&check).iter().any(|line| line.contains("SYNPROXY")), "{check:#}");
+    // The kernel's own third segment is dropped, and it is the path of that one which is shown.
+    let check = mismatch("synproxy", "connect", 22);
+    assert_eq!(blamed(&check), ("followup-taken", "filter", 13, Some(14)), "{check:#}");
+    assert!(!check["why"].as_str().expect("why").contains("handshake completes"), "{check:#}");
+}
