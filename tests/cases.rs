@@ -7,12 +7,16 @@ mod binary;
 mod blame;
 #[path = "cases/claims.rs"]
 mod claims;
+#[path = "cases/icmp.rs"]
+mod icmp;
 #[path = "cases/link_file.rs"]
 mod link_file;
 #[path = "cases/rates.rs"]
 mod rates;
 #[path = "cases/sysctls.rs"]
 mod sysctls;
+#[path = "cases/text.rs"]
+mod text;
 #[path = "cases/world.rs"]
 mod world;
 

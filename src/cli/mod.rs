@@ -43,6 +43,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
 use crate::iptables_save::{Listing, foreign};
 use crate::lab::{self, Equipment, Lab, Weather};
+use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::Environment;
 use crate::sys::signals;
@@ -235,10 +236,18 @@ fn say(text: &str) {
 /// A ruleset without a rule and without a policy of DROP lets everything through: it may be the wrong file.
 fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets {
+        warn_of_repeats(family, source);
         if Listing::parse(family, source).lets_everything_through() && foreign::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
             say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
         }
+    }
+}
+
+/// The rules in a file that declares a table or a chain twice are not all loaded.
+fn warn_of_repeats(family: Family, source: &Source) {
+    for Finding { line, message, .. } in lint::repeated(&Listing::parse(family, source)) {
+        say(&visible_lines(&format!("warning: {}:{line}: {message}", source.name.display())));
     }
 }
 

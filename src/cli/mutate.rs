@@ -15,6 +15,7 @@ use crate::lab::Watch;
 use crate::mutate::{self, Progress, Sweeps};
 use crate::report::{self, Mutation};
 use crate::run::Settings;
+use crate::run::rulesets;
 use crate::scenario::discover;
 
 /// The options of `scanlab mutate`.
@@ -53,6 +54,9 @@ The score is the share of the killed among the killed and the survived.";
 /// Tries every mutant and reports. The status is 1 when the score is lower than was asked for.
 pub fn mutate(options: Options) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
+    for (family, source) in scenarios.iter().flat_map(rulesets) {
+        super::warn_of_repeats(family, &source);
+    }
     let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let sweeps = if options.whole_sweeps { Sweeps::Whole } else { Sweeps::Telling };

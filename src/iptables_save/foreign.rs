@@ -9,6 +9,10 @@ pub fn hint(text: &str) -> Option<&'static str> {
         .or_else(|| of(text.contains("\r\n"), LINE_ENDS))
         .or_else(|| of(any(is_of_nft), NFT))
         .or_else(|| of(any(is_of_list), LIST))
+        .or_else(|| of(any(is_of_ufw), UFW))
+        .or_else(|| of(any(is_of_dash_s) && !text.lines().any(|line| line.starts_with('*')), DASH_S))
+        .or_else(|| of(is_without_commit(text), NO_COMMIT))
+        .or_else(|| of(is_outside(text), OUTSIDE))
         .or_else(|| of(any(is_of_shell), SHELL))
 }
 
@@ -18,6 +22,12 @@ const NFT: &str = "this is a ruleset of nft(8), and what is read here is what ip
                    made can be had from `iptables-save`, others cannot be tried";
 const LIST: &str =
     "this is what `iptables -L` prints, which leaves out half of a rule; `iptables-save` prints all of it";
+const UFW: &str = "this is what `ufw status` prints, which leaves out how ufw does it; `iptables-save` and `ip6tables-save` \
+                   print the rules that ufw loaded";
+const DASH_S: &str = "this is what `iptables -S` prints, which names no table; `iptables-save` prints all tables, each from \
+                      `*filter` to COMMIT";
+const NO_COMMIT: &str = "every table ends with a line COMMIT, before the next one begins and at the end of the file";
+const OUTSIDE: &str = "a rule belongs between the `*filter` of its table and COMMIT";
 const SHELL: &str = "this is a shell script, and what is read here is what iptables-save(8) prints: \
                      `unshare --net sh -c 'sh FILE; iptables-save' > rules.v4` has it do so in a namespace of its own";
 
@@ -35,6 +45,38 @@ fn is_of_nft(words: &[&str]) -> bool {
 /// `Chain INPUT (policy DROP)`.
 fn is_of_list(words: &[&str]) -> bool {
     matches!(words, ["Chain", _, reason, ..] if reason.starts_with('('))
+}
+
+/// `-A INPUT -j DROP` with no table around it.
+fn is_of_dash_s(words: &[&str]) -> bool {
+    matches!(words, ["-P" | "-N" | "-A", _, ..])
+}
+
+/// `Status: active`, `ufw allow 22/tcp`.
+fn is_of_ufw(words: &[&str]) -> bool {
+    matches!(words, ["Status:", "active" | "inactive", ..] | ["To", "Action", "From"])
+        || matches!(words, ["ufw", "allow" | "deny" | "limit" | "reject" | "default" | "enable", ..])
+}
+
+/// Whether a table begins while another is open, or is open at the end.
+fn is_without_commit(text: &str) -> bool {
+    let mut open = false;
+    let clashes = text.lines().any(|line| {
+        let begins = line.starts_with('*');
+        let clash = begins && open;
+        open = (open || begins) && line != "COMMIT";
+        clash
+    });
+    clashes || open
+}
+
+/// Whether a rule or a chain is in no table, in a file that has tables.
+fn is_outside(text: &str) -> bool {
+    let mut open = false;
+    text.lines().any(|line| {
+        open = (open || line.starts_with('*')) && line != "COMMIT";
+        !open && line.starts_with(['-', ':', '['])
+    })
 }
 
 /// `sudo iptables -A INPUT -j DROP`.
@@ -61,8 +103,18 @@ mod tests {
             ("Chain INPUT (policy DROP)\ntarget     prot opt source\n", Some(LIST)),
             ("#!/bin/sh\niptables -P INPUT DROP\n", Some(SHELL)),
             ("sudo /sbin/ip6tables -A INPUT -j DROP\n", Some(SHELL)),
+            ("-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n", Some(DASH_S)),
+            ("-N scans\n", Some(DASH_S)),
+            ("Status: active\n\nTo                         Action      From\n", Some(UFW)),
+            ("Status: inactive\n", Some(UFW)),
+            ("*filter\n-A INPUT -j DROP\n", Some(NO_COMMIT)),
+            ("*filter\n*nat\nCOMMIT\n", Some(NO_COMMIT)),
+            ("*filter\nCOMMIT\n-A INPUT -j DROP\n", Some(OUTSIDE)),
             ("", None),
-            ("# table ip\n*filter\n:INPUT DROP [0:0]\n-A INPUT -m comment --comment \"table ip\" -j DROP\n", None),
+            (
+                "# table ip\n*filter\n:INPUT DROP [0:0]\n-A INPUT -m comment --comment \"table ip\" -j DROP\nCOMMIT\n",
+                None,
+            ),
         ] {
             assert_eq!(hint(text), expected, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use super::Lab;
 use crate::error::{CannotMeasure, InputError, Result, Source};
-use crate::iptables_save::Listing;
+use crate::iptables_save::{Listing, foreign};
 use crate::net::Family;
 
 impl Lab<'_> {
@@ -14,7 +14,9 @@ impl Lab<'_> {
         if Listing::parse(family, source).tables.is_empty() {
             let problem = format!("{} holds no ruleset", source.name.display());
             let program = if family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" };
-            return Err(InputError::new(problem, format!("name what `{program}` wrote: it begins with *filter")).into());
+            let hint = foreign::hint(&source.text).map(str::to_owned);
+            let hint = hint.unwrap_or_else(|| format!("name what `{program}` wrote: it begins with *filter"));
+            return Err(InputError::new(problem, hint).into());
         }
         Lab::must_have(family)
     }

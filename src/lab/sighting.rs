@@ -27,18 +27,20 @@ impl Sighting {
             6 => (ipv6(network, 8)?, ipv6(network, 24)?, be16(network, 2)?, *network.get(6)?),
             _ => return None,
         };
-        let content = content(protocol, transport);
+        let content = content(source.is_ipv4(), protocol, transport);
         let seq = if matches!(content, Content::Tcp { .. }) { be32(transport, 4) } else { None };
         Some(Sighting { headers: Headers { source, destination, protocol, content }, tag, seq })
     }
 }
 
 /// What is cut short is a packet without anything that rules look at.
-fn content(protocol: u8, transport: &[u8]) -> Content {
+/// Protocol 1 is ICMP in IPv4 only, and 58 in IPv6 only.
+fn content(is_ipv4: bool, protocol: u8, transport: &[u8]) -> Content {
     match protocol {
         6 => tcp(transport),
         17 => udp(transport),
-        1 | 58 => icmp(transport),
+        1 if is_ipv4 => icmp(transport),
+        58 if !is_ipv4 => icmp(transport),
         _ => None,
     }
     .unwrap_or(Content::Other)

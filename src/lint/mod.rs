@@ -7,10 +7,12 @@
 mod conntrack;
 mod default_deny;
 mod flags;
+mod icmp;
 mod limit;
 mod log_order;
 mod moment;
 mod prefix;
+mod repeated;
 mod twin;
 mod typography;
 mod walk;
@@ -66,6 +68,12 @@ pub enum FindingKind {
     LogBehindVerdict,
     /// A rule that applies at one moment, and not at another.
     OfTheMoment,
+    /// ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.
+    OtherFamilysIcmp,
+    /// A table that is declared a second time, which deletes the rules of the first.
+    TableTwice,
+    /// A chain that is declared a second time in its table.
+    ChainTwice,
     /// The host cannot talk to itself.
     NoLoopback,
     /// Answers to the host, and the rest of every connection, are denied.
@@ -95,7 +103,7 @@ pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
     findings
 }
 
-const CHECKS: [fn(&Listing) -> Vec<Finding>; 9] = [
+const CHECKS: [fn(&Listing) -> Vec<Finding>; 11] = [
     prefix::check,
     typography::check,
     limit::check,
@@ -103,9 +111,16 @@ const CHECKS: [fn(&Listing) -> Vec<Finding>; 9] = [
     conntrack::check,
     log_order::check,
     moment::check,
+    icmp::check,
+    repeated::check,
     default_deny::check,
     typography::check_interfaces,
 ];
+
+/// What a second declaration of a table or chain does to the first: the rules in the file are not those that are loaded.
+pub fn repeated(listing: &Listing) -> Vec<Finding> {
+    repeated::check(listing)
+}
 
 fn lint_one(listing: &Listing) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check(listing)).collect()
