@@ -3,6 +3,8 @@
 
 pub mod confinement;
 pub mod first_process;
+pub mod mounts;
+pub mod sandbox;
 pub mod signals;
 
 use std::io;

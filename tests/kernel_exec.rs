@@ -257,13 +257,13 @@ fn a_scan_at_full_speed_loses_nothing() {
     assert_eq!(observed.count("tcp syn"), 20_000);
 }
 
-/// The fault is planted by the tool, which is root in its own namespace.
+/// The fault is planted by the tool, which is root in its own namespace when it is not confined.
 #[test]
 fn a_frame_that_does_not_fit_is_a_loss() {
     let _machine = share_the_machine();
     let script =
         "ip link set eth0 txqueuelen 2; exec nmap -n -Pn -sS --min-rate 100000 --max-retries 0 -p 1-20000 203.0.113.10";
-    let observed = Bench::hardened().exec_with(&[], &["sh", "-c", script]);
+    let observed = Bench::hardened().exec_with(&["--unconfined"], &["sh", "-c", script]);
     assert_eq!(observed.status, Some(3), "{}", observed.stderr);
     assert!(observed.stderr.contains("the relay lost records"), "{}", observed.stderr);
 }
@@ -303,9 +303,9 @@ fn a_tool_may_take_its_link_down() {
     let _machine = share_the_machine();
     let scan = "nmap -n -Pn -sS --max-retries 0 --initial-rtt-timeout 5s --max-rtt-timeout 5s -p 22 203.0.113.10";
     let script = format!("ip link set eth0 down; sleep 0.3; ip link set eth0 up; {scan}");
-    let observed = Bench::hardened().exec(&["sh", "-c", &script]);
+    let observed = Bench::hardened().exec_with(&["--unconfined"], &["sh", "-c", &script]);
     assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
-    let deleted = Bench::hardened().exec_with(&[], &["ip", "link", "delete", "eth0"]);
+    let deleted = Bench::hardened().exec_with(&["--unconfined"], &["ip", "link", "delete", "eth0"]);
     assert_eq!(deleted.status, Some(3), "{}", deleted.stderr);
     assert!(deleted.stderr.contains("it is gone: a program in its namespace has deleted it"), "{}", deleted.stderr);
 }
@@ -469,6 +469,144 @@ fn the_tool_reaches_nothing_of_the_machine() {
     assert!(listener.accept().is_err(), "the machine was reached");
 }
 
+/// Each attempt prints `done NAME` if it succeeds. `FOLDER` and `PROCESS` are of the machine, and outside of /tmp.
+const HOSTILE: &str = r#"
+import ctypes, os, signal, socket, subprocess, sys
+folder, process = sys.argv[1], int(sys.argv[2])
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(name, action):
+    try:
+        if action() not in (False, -1):
+            print("done", name)
+    except (OSError, subprocess.SubprocessError):
+        pass
+def write(path):
+    return lambda: open(path, "a").close()
+def connect(kind, address):
+    return lambda: socket.socket(socket.AF_UNIX, kind).connect(address)
+def reconnect():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].connect(folder + "/datagrams")
+attempt("write", write(folder + "/file"))
+attempt("write /etc", write("/etc/scanlab-hostile"))
+attempt("write /root", write(os.path.expanduser("~") + "/scanlab-hostile"))
+attempt("write /usr", write("/usr/bin/scanlab-hostile"))
+attempt("sysctl", write("/proc/sys/kernel/core_pattern"))
+attempt("uevent", write("/sys/kernel/uevent_helper"))
+attempt("connect", connect(socket.SOCK_STREAM, folder + "/stream"))
+attempt("reconnect", reconnect)
+attempt("docker", lambda: os.stat("/run/docker.sock"))
+attempt("vsock", lambda: socket.socket(40, socket.SOCK_STREAM))
+attempt("see process", lambda: os.stat(f"/proc/{process}/status"))
+attempt("kill", lambda: os.kill(process, 0))
+attempt("ptrace", lambda: libc.ptrace(16, 1, 0, 0))
+attempt("memory of the first process", lambda: open("/proc/1/mem", "rb").close())
+attempt("root of the first process", lambda: os.listdir("/proc/1/root"))
+attempt("namespaces of the first process", lambda: os.readlink("/proc/1/ns/net"))
+attempt("setns", lambda: libc.setns(os.open("/proc/self/ns/net", 0), 0))
+attempt("unshare", lambda: libc.unshare(0x10000000))
+attempt("clone", lambda: libc.syscall({"x86_64": 56}.get(os.uname().machine, 220), 0x10000000 | 17, 0, 0, 0, 0))
+attempt("mount", lambda: libc.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None))
+attempt("remount", lambda: libc.mount(None, b"/", None, 32 | 4096, None))
+attempt("unmount", lambda: libc.umount2(b"/proc", 2))
+attempt("module", lambda: libc.syscall({"x86_64": 175}.get(os.uname().machine, 105), 0, 0, b""))
+attempt("device", lambda: os.mknod("/tmp/sda", 0o60600, os.makedev(8, 0)))
+attempt("disk", lambda: open("/dev/sda", "rb").close())
+attempt("kernel log", lambda: libc.klogctl(3, ctypes.create_string_buffer(64), 64))
+attempt("inherited file", lambda: os.fstat(9))
+attempt("host name", lambda: libc.sethostname(b"hostile", 7))
+attempt("owner", lambda: (write("/tmp/own")(), os.chown("/tmp/own", 12345, 12345)))
+attempt("link", lambda: subprocess.run(["ip", "link", "set", "eth0", "down"], check=True, stderr=subprocess.DEVNULL))
+capabilities = [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")]
+print("capabilities", *capabilities)
+subprocess.Popen(["setsid", "sleep", "4711"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print("can write", os.access("/tmp", os.W_OK), os.listdir(".") != [])
+"#;
+
+/// What [`HOSTILE`] achieves. A folder of the machine holds a file and two sockets, a descriptor of it is inherited.
+fn attempts(options: &[&str]) -> BTreeSet<String> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let path = folder.path().to_str().expect("UTF-8");
+    fs::write(folder.path().join("file"), "").expect("a file");
+    let _stream = std::os::unix::net::UnixListener::bind(folder.path().join("stream")).expect("a socket");
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(folder.path().join("datagrams")).expect("a socket");
+    let mut sleep = Command::new("sleep").arg("1000").spawn().expect("a process of the machine");
+    let bench = Bench::hardened();
+    let hostile = ["/usr/bin/python3", "-c", HOSTILE, path, &sleep.id().to_string()].map(str::to_owned);
+    let scanlab = bench.command(options, &hostile.each_ref().map(String::as_str));
+    // An open file of whoever starts scanlab.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" 9< /etc/passwd", "sh"]).arg(scanlab.get_program()).args(scanlab.get_args());
+    let output = shell.output().expect("scanlab starts");
+    sleep.kill().and_then(|()| sleep.wait()).expect("the process is still there");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().take_while(|line| !line.contains("python3 -c")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_hostile_tool_achieves_nothing() {
+    let _machine = share_the_machine();
+    let raw = "0000000000002000";
+    let expected = [format!("capabilities {raw} {raw} {raw} {raw} 0000000000000000"), "can write True True".to_owned()];
+    assert_eq!(attempts(&[]), BTreeSet::from(expected));
+    let running = Command::new("pgrep").args(["-f", "^sleep 4711$"]).output().expect("pgrep");
+    assert_eq!(String::from_utf8_lossy(&running.stdout), "", "a daemon is left");
+}
+
+/// A tool that is not confined succeeds where it can do no harm: the attempts above are real.
+#[test]
+fn an_unconfined_tool_has_the_rights_of_its_user() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let _stream = std::os::unix::net::UnixListener::bind(folder.path().join("stream")).expect("a socket");
+    let script = r#"
+import socket, sys
+folder = sys.argv[1]
+open(folder + "/file", "w").close()
+socket.socket(socket.AF_UNIX).connect(folder + "/stream")
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")][0])
+"#;
+    let path = folder.path().to_str().expect("UTF-8");
+    let observed = Bench::hardened().exec_with(&["--unconfined"], &["/usr/bin/python3", "-c", script, path]);
+    assert_eq!(observed.report["tool_status"]["exit"], 0, "{}", observed.stderr);
+    assert!(
+        folder.path().join("file").exists() && !observed.stdout.contains("0000000000002000"),
+        "{}",
+        observed.stdout
+    );
+}
+
+#[test]
+fn a_confined_tool_writes_where_it_is_allowed_to() {
+    let _machine = share_the_machine();
+    let bench = Bench::hardened();
+    for base in [std::env::temp_dir(), env!("CARGO_TARGET_TMPDIR").into()] {
+        let folder = tempfile::tempdir_in(base).expect("a folder");
+        let file = folder.path().join("scan.nmap");
+        let (path, name) = (folder.path().to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+        let scan = ["nmap", "-n", "-Pn", "-p", "22", "-oN", name, "203.0.113.10"];
+        let refused = bench.exec_with(&[], &scan);
+        assert_ne!(refused.report["tool_status"]["exit"], 0, "{}", refused.stdout);
+        assert!(refused.stderr.contains("--writable DIR"), "{}", refused.stderr);
+        assert!(!file.exists());
+        let allowed = bench.exec_with(&["--writable", path], &scan);
+        assert_eq!(allowed.report["tool_status"]["exit"], 0, "{}", allowed.stderr);
+        assert!(fs::read_to_string(&file).expect("nmap's report").contains("22/tcp open"));
+    }
+    for folder in ["/", "/proc", "/dev/shm", "/no/such/folder", "/etc/passwd"] {
+        let refused = bench.exec_with(&["--writable", folder], &["true"]);
+        assert_eq!(refused.status, Some(2), "{folder}: {}", refused.stderr);
+    }
+}
+
+/// A connect binds its source port in the kernel.
+#[test]
+fn a_confined_tool_may_bind_a_low_port() {
+    let _machine = share_the_machine();
+    let observed = Bench::hardened().exec(&["nc", "-z", "-w", "5", "-p", "53", "203.0.113.10", "22"]);
+    assert_eq!(observed.report["tool_status"]["exit"], 0, "{}", observed.stderr);
+}
+
 /// The namespaces that processes of the machine are in.
 fn namespaces() -> BTreeSet<String> {
     let processes = fs::read_dir("/proc").expect("procfs").flatten();
@@ -482,7 +620,8 @@ fn killing_scanlab_leaves_nothing() {
     let bench = Bench::hardened();
     let told = bench.file("told");
     let script = "setsid sleep 1000 & readlink /proc/self/ns/net /proc/self/ns/pid > $0; sleep 1000";
-    let mut scanlab = bench.command(&[], &["sh", "-c", script, &told]).spawn().expect("scanlab starts");
+    let mut scanlab =
+        bench.command(&["--writable", &bench.file("")], &["sh", "-c", script, &told]).spawn().expect("scanlab starts");
     let own = loop_until("the tool to run", || {
         let text = fs::read_to_string(&told).unwrap_or_default();
         (text.lines().count() == 2).then(|| text.lines().map(str::to_owned).collect::<BTreeSet<_>>())
@@ -499,7 +638,8 @@ fn a_signal_ends_the_tool_with_scanlab() {
     let bench = Bench::hardened();
     let told = bench.file("told");
     let script = "readlink /proc/self/ns/pid > $0; sleep 1000";
-    let scanlab = bench.command(&[], &["sh", "-c", script, &told]).spawn().expect("scanlab starts");
+    let scanlab =
+        bench.command(&["--writable", &bench.file("")], &["sh", "-c", script, &told]).spawn().expect("scanlab starts");
     let own = loop_until("the tool to run", || fs::read_to_string(&told).ok().filter(|text| text.ends_with('\n')));
     let id = nix::unistd::Pid::from_raw(scanlab.id().try_into().expect("a process id"));
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).expect("SIGINT");

@@ -96,6 +96,19 @@ fn a_scan_sees_what_root_sees() {
     same_as_root(&home(), &[&scan[..], &["nft", "--trace"]].concat(), 0);
 }
 
+/// A confined tool of an ordinary user scans as one of root does, and leaves the user's files alone.
+#[test]
+fn a_tool_is_confined_for_an_ordinary_user() {
+    let home = home();
+    let script = "nmap -n -Pn -sS -p 22 203.0.113.10; echo > s.toml; cat s.toml; grep ^CapEff /proc/self/status";
+    let words = ["exec", "--rules", "rules.v4", "--listen", "22", "--", "sh", "-c", script];
+    let ended = run(home.as_user(Tun::ForEverybody, &words));
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("22/tcp open"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("[[expect]]") && ended.stdout.contains("0000000000002000"), "{}", ended.stdout);
+    assert_eq!(ended.stderr.matches("Read-only file system").count(), 1, "{}", ended.stderr);
+}
+
 #[test]
 fn a_check_finds_what_root_finds() {
     let _machine = share_the_machine();

@@ -17,13 +17,13 @@ use super::spared::spare;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
 use crate::lab::{
-    Blueprint, Equipment, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
+    Blueprint, Equipment, Fence, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
 };
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::plan;
 use crate::port::Port;
 use crate::port_selection::PortSelection;
-use crate::relayed::Relayed;
+use crate::relayed::{Relayed, ToolStatus};
 use crate::report::{self, CaptureInterface, Exec, Host};
 use crate::run;
 use crate::scenario::{RulesetFiles, Scenario};
@@ -32,10 +32,17 @@ use crate::sysctl::Sysctls;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\
-The tool runs as root in a network namespace of its own, in which there is \
-nothing but the host under test: no route leads anywhere else. Whatever it \
-starts ends with it, and it ends with scanlab. One that runs until it is \
-stopped needs --timeout: a signal ends scanlab without a report.
+The tool runs in a network namespace of its own, in which there is nothing \
+but the host under test: no route leads anywhere else. Whatever it starts ends \
+with it, and it ends with scanlab. One that runs until it is stopped needs \
+--timeout: a signal ends scanlab without a report.
+
+The tool may open raw sockets, read files and write to its own empty /tmp. \
+--writable DIR gives it a folder to write to, as nmap -oN asks for. \
+--unconfined lets it do all that you may do, which as root is everything: it \
+is for tools that configure their link, and no sandbox against a hostile one. \
+Confined or not, a tool shares the kernel with you, and may read what you may \
+read: run one that you do not trust as an ordinary user.
 
 Its input, output and errors are scanlab's own; the report comes behind them. \
 With --format json and no --output, what it prints goes to standard error, so \
@@ -77,6 +84,12 @@ pub struct Options {
     /// What lies between tool and host
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
+    /// A folder in which the tool may write [default: only /tmp, which is its own and ends with it]
+    #[arg(long, value_name = "DIR", conflicts_with = "unconfined")]
+    writable: Vec<PathBuf>,
+    /// Run the tool with all rights of this user, in network and PID namespaces of its own
+    #[arg(long)]
+    unconfined: bool,
     /// Kill the tool after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
@@ -124,6 +137,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?.over(&target.sysctls);
     let read = target.rulesets.iter().map(|(_, source)| source.name.as_path()).chain(options.sensor.as_deref());
     spare(read, options.pcap.iter().chain(&options.output))?;
+    let fence = fence(&options)?;
     let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let output = begin(options.output.as_deref())?;
     let stop = Stop::default();
@@ -135,6 +149,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
             ToolOutput::Stdout
         },
         timeout: options.timeout.map(Duration::from_secs),
+        fence,
         stop: stop.clone(),
     };
     let host = Host {
@@ -168,7 +183,34 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         }
         None => super::print(&text)?,
     }
+    if !options.unconfined && relayed.status != ToolStatus::Exited(0) {
+        super::say(
+            "note: the tool could write to /tmp only; --writable DIR names another folder, --unconfined ends all limits",
+        );
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn fence(options: &Options) -> Result<Fence> {
+    if options.unconfined {
+        return Ok(Fence::Unconfined);
+    }
+    Ok(Fence::Confined { writable: options.writable.iter().map(|folder| writable(folder)).collect::<Result<_>>()? })
+}
+
+/// The folder without links. What the tool has of its own cannot be had from the machine.
+fn writable(folder: &Path) -> Result<PathBuf> {
+    let refused = |why: &str| {
+        let problem = format!("the tool cannot write to {}: {why}", folder.display());
+        InputError::new(problem, "name a folder of yours, or use --unconfined")
+    };
+    let path = folder.canonicalize().map_err(|error| refused(&error.to_string()))?;
+    let is_system = path == Path::new("/") || ["/dev", "/proc", "/run", "/sys"].iter().any(|own| path.starts_with(own));
+    match (path.is_dir(), is_system) {
+        (false, _) => Err(refused("it is no folder").into()),
+        (true, true) => Err(refused("it is the system's").into()),
+        (true, false) => Ok(path),
+    }
 }
 
 fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Result<(Relayed, Weather)> {

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 
 use super::namespace::Isolated;
+use super::sandbox;
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result};
 use crate::relayed::ToolStatus;
 use crate::sys::first_process;
@@ -25,8 +27,22 @@ pub struct ToolCommand {
     pub output: ToolOutput,
     /// When it is killed.
     pub timeout: Option<Duration>,
+    /// What it may do on the machine.
+    pub fence: Fence,
     /// Tells that nobody waits for it any more.
     pub stop: Stop,
+}
+
+/// What a tool may do on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fence {
+    /// Use raw sockets in its own network namespace, read files, and write below these folders: see [`sandbox`].
+    Confined {
+        /// Absolute, and without links.
+        writable: Vec<PathBuf>,
+    },
+    /// Whatever scanlab may do, outside of its own network and PID namespaces.
+    Unconfined,
 }
 
 /// Where a tool's standard output goes.
@@ -59,6 +75,9 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Bytes of a wait status.
+const STATUS: usize = 4;
+
 /// A tool that runs; killed with all that it has started when dropped.
 pub struct Tool {
     first_process: Child,
@@ -71,6 +90,13 @@ impl Tool {
     /// (unshare(2), CLONE_NEWPID). An input error when there is no such program.
     pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<Tool> {
         isolated.assert("starting the tool")?;
+        let filters = match &command.fence {
+            Fence::Confined { writable } => {
+                sandbox::enclose(isolated, writable)?;
+                Some(sandbox::filters())
+            }
+            Fence::Unconfined => None,
+        };
         unshare(CloneFlags::CLONE_NEWPID).doing("make a PID namespace")?;
         let (program, arguments) = command.words.split_first().expect("a command has at least one word");
         let mut child = Command::new(program);
@@ -79,8 +105,14 @@ impl Tool {
             let stderr = io::stderr().as_fd().try_clone_to_owned().doing("give the tool our standard error")?;
             child.stdout(Stdio::from(stderr));
         }
-        let ended = first_process::run_beneath(&mut child).doing("make a pipe")?;
-        let first_process = child.spawn().map_err(|error| cannot_run(program, error))?;
+        let ended = first_process::run_beneath(&mut child, filters).doing("make a pipe")?;
+        let spawned = child.spawn();
+        // The pipe's other end.
+        drop(child);
+        let first_process = match spawned {
+            Ok(first_process) => first_process,
+            Err(error) => return Err(cannot_start(program, ended, error)),
+        };
         Ok(Tool { first_process, ended, started: Instant::now() })
     }
 
@@ -91,7 +123,7 @@ impl Tool {
 
     /// How it ended; to be asked when its file descriptor is readable, else it waits.
     pub fn status(&mut self) -> Result<ToolStatus> {
-        let mut status = [0; 4];
+        let mut status = [0; STATUS];
         self.ended.read_exact(&mut status).doing("learn how the tool ended")?;
         Ok(ToolStatus::from_wait(i32::from_ne_bytes(status)))
     }
@@ -117,10 +149,25 @@ impl Drop for Tool {
     }
 }
 
+/// A step of the confinement failed, or there is no such program.
+fn cannot_start(program: &OsString, mut ended: PipeReader, error: io::Error) -> Error {
+    let mut step = String::new();
+    match ended.read_to_string(&mut step) {
+        // A program that is not there ends with a wait status in the pipe.
+        Ok(length) if length > STATUS => {
+            let operation = format!("confine the tool ({step}); --unconfined runs it without");
+            CannotMeasure::System { operation, source: error }.into()
+        }
+        _ => cannot_run(program, error),
+    }
+}
+
 fn cannot_run(program: &OsString, error: io::Error) -> Error {
     let name = program.display();
     let hint = match error.kind() {
-        ErrorKind::NotFound => "check its name; it is looked for along PATH",
+        ErrorKind::NotFound => {
+            "check its name; it is looked for along PATH, and of /tmp and /run it sees the working directory only"
+        }
         ErrorKind::PermissionDenied => "is it a program, and may it be run?",
         _ => {
             let operation = format!("run {name}");

@@ -2,6 +2,7 @@
 //! nothing else. What the tool sends can go nowhere but into the relay.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
@@ -58,6 +59,7 @@ pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd
     weather::pin(isolated, &Sysctls::default())?;
     let tap = Arc::new(Interface::create(isolated, setup.interface, LinkMode::Tap)?);
     configure(isolated, setup)?;
+    open_low_ports(isolated)?;
     forget_what_came_first(&tap)?;
     let tool = Tool::start(isolated, setup.command)?;
     // Without a relay there is nothing to stand by.
@@ -124,6 +126,16 @@ fn wait_for_addresses() -> Result<()> {
             return Err(CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into());
         }
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// `nmap -sT -g 53` binds a low port, which takes a capability that the tool does not have: ip_unprivileged_port_start of
+/// ip(7), which each network namespace has for itself since Linux 4.11.
+fn open_low_ports(isolated: &Isolated) -> Result<()> {
+    isolated.assert("the tool's sysctls")?;
+    match fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        written => written.doing("let the tool bind low ports"),
     }
 }
 

@@ -7,24 +7,30 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::libc;
+use seccompiler::BpfProgram;
+
+use super::sandbox;
 
 /// Lets `command` run beneath a first process, and gives the pipe on which that tells the command's wait status (four
 /// bytes, native) when it has ended; nothing but the end of the file when it was killed. To be spawned, once, by a
 /// thread that has unshared its PID namespace; the command is to be dropped then, since it holds the pipe's other end.
 ///
+/// With `filters` both processes are confined first, see [`sandbox::enter`]. If that fails, `Command::spawn` does, and the
+/// pipe holds the name of the step.
+///
 /// The first process dies with the *thread* that spawned it (`PR_SET_PDEATHSIG`).
-pub fn run_beneath(command: &mut Command) -> io::Result<PipeReader> {
+pub fn run_beneath(command: &mut Command, filters: Option<Vec<BpfProgram>>) -> io::Result<PipeReader> {
     let (reader, writer) = io::pipe()?;
     let read_end = reader.as_raw_fd();
-    let split = move || split(read_end, &writer);
-    // SAFETY: between fork(2) and execve(2) `split` calls what signal-safety(7) lists, and prctl(2), close_range(2) and
-    // poll(2), which are bare system calls; it allocates nothing and takes no lock.
+    let split = move || split(read_end, &writer, filters.as_deref());
+    // SAFETY: between fork(2) and execve(2) `split` calls what signal-safety(7) lists, and prctl(2), close_range(2),
+    // poll(2) and those of `sandbox`, which are bare system calls; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(split) };
     Ok(reader)
 }
 
 /// Becomes two: the one that returns goes on to be the command, the other is the first process and never returns.
-fn split(read_end: RawFd, writer: &PipeWriter) -> io::Result<()> {
+fn split(read_end: RawFd, mut writer: &PipeWriter, filters: Option<&[BpfProgram]>) -> io::Result<()> {
     // SAFETY: plain integers; see prctl(2).
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
     // SAFETY: this process's own copy of the descriptor, which nothing here uses again. Now the parent has the only one.
@@ -32,6 +38,13 @@ fn split(read_end: RawFd, writer: &PipeWriter) -> io::Result<()> {
     if nobody_reads(writer) {
         // The parent was gone before it could be watched.
         return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    if let Some(filters) = filters {
+        sandbox::enter(filters).map_err(|(step, error)| {
+            // Without the name of the step, the error is still there.
+            let _ = writer.write(step.as_bytes());
+            error
+        })?;
     }
     // SAFETY: this process has one thread; see fork(2).
     match check(unsafe { libc::fork() })? {
@@ -50,6 +63,7 @@ fn nobody_reads(writer: &PipeWriter) -> bool {
 
 /// Waits for the command and whatever it leaves behind; ends with it.
 fn be_first(child: libc::pid_t, mut writer: &PipeWriter) -> ! {
+    sandbox::hide_memory();
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the default action, which the kernel does not take for a first process; see signal(2).
         unsafe { libc::signal(signal, libc::SIG_DFL) };

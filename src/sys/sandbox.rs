@@ -1,0 +1,108 @@
+//! The last steps of a child before it becomes a tool that nobody trusts: what it gives up. Bare system calls only, since
+//! they are made between fork(2) and execve(2).
+
+use std::ffi::{c_int, c_ulong};
+use std::io;
+
+use nix::libc;
+use seccompiler::BpfProgram;
+
+/// `CAP_NET_RAW` of capabilities(7).
+const NET_RAW: u32 = 13;
+
+/// Gives up everything but raw sockets. An error comes with the step that failed.
+pub fn enter(filters: &[BpfProgram]) -> Result<(), (&'static str, io::Error)> {
+    let step = |name: &'static str| move |error| (name, error);
+    mount_proc().map_err(step("mount its own /proc"))?;
+    close_on_exec();
+    drop_capabilities().map_err(step("give up capabilities"))?;
+    // SAFETY: plain integers; see PR_SET_NO_NEW_PRIVS(2const).
+    let no_new_privs = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, ZERO, ZERO, ZERO) };
+    check(no_new_privs).map_err(step("set no_new_privs"))?;
+    for filter in filters {
+        let applied = seccompiler::apply_filter(filter);
+        applied.map_err(|_| io::Error::last_os_error()).map_err(step("load a seccomp filter"))?;
+    }
+    Ok(())
+}
+
+/// Keeps other processes of the same user from reading this one's memory.
+pub fn hide_memory() {
+    // SAFETY: plain integers; see PR_SET_DUMPABLE(2const).
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, ZERO, ZERO, ZERO, ZERO) };
+}
+
+const ZERO: c_ulong = 0;
+
+/// Only a process of the PID namespace itself can mount its /proc, and it does so in a mount namespace of its own, since
+/// the thread that started it still needs the other one.
+fn mount_proc() -> io::Result<()> {
+    // SAFETY: plain integers; see unshare(2).
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let (name, place) = (c"proc".as_ptr(), c"/proc".as_ptr());
+    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // SAFETY: constant texts that end with NUL, and no data; see mount(2).
+    check(unsafe { libc::mount(name, place, name, flags, std::ptr::null()) }).map(drop)
+}
+
+/// No file descriptor above 2 gets into the tool, whoever opened it.
+fn close_on_exec() {
+    const FIRST: libc::c_uint = 3;
+    /// Linux before 5.11 has to be asked for each of them. This is where a program of common limits has its last one.
+    const LAST: c_int = 1 << 16;
+    // SAFETY: plain integers; see close_range(2).
+    let all = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if all == -1 {
+        for fd in FIRST as c_int..LAST {
+            // SAFETY: plain integers; one that is not open is an error without effect. See F_SETFD(2const).
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// `struct __user_cap_header_struct` of linux/capability.h.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    process: c_int,
+}
+
+/// `struct __user_cap_data_struct`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct CapabilitySets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Leaves [`NET_RAW`] in each set, and nothing in any other one. Root gets it again at execve(2) as the bounding set allows;
+/// another user gets it by the ambient set.
+fn drop_capabilities() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const MOST: u32 = 64;
+    for capability in (0..MOST).filter(|capability| *capability != NET_RAW) {
+        // SAFETY: plain integers; a capability that the kernel does not have is an error without effect.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, c_ulong::from(capability), ZERO, ZERO, ZERO) };
+    }
+    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
+    // SAFETY: plain integers; see PR_CAP_AMBIENT(2const).
+    check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, ZERO, ZERO, ZERO) })?;
+    let kept = 1 << NET_RAW;
+    let none = CapabilitySets { effective: 0, permitted: 0, inheritable: 0 };
+    let sets = [CapabilitySets { effective: kept, permitted: kept, inheritable: kept }, none];
+    let mut header = CapabilityHeader { version: VERSION_3, process: 0 };
+    // SAFETY: a header and the two sets that its version asks for, which live until this returns; see capset(2).
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) } as c_int)?;
+    // SAFETY: takes nothing, and cannot fail; see geteuid(2).
+    if unsafe { libc::geteuid() } != 0 {
+        let raise = libc::PR_CAP_AMBIENT_RAISE as c_ulong;
+        // SAFETY: plain integers; see PR_CAP_AMBIENT(2const).
+        check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, c_ulong::from(NET_RAW), ZERO, ZERO) })?;
+    }
+    Ok(())
+}
+
+fn check(returned: c_int) -> io::Result<c_int> {
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
