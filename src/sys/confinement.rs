@@ -163,7 +163,7 @@ struct CapabilitySets {
 
 /// Keeps `wanted`, of the capabilities that there are, over the execve(2) to come, whoever the user is. With no_new_privs
 /// root gets no others back there (capabilities(7), and `cap_bprm_creds_from_file` of security/commoncap.c).
-fn keep_capabilities(wanted: u32) -> io::Result<()> {
+pub(super) fn keep_capabilities(wanted: u32) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let mut header = CapabilityHeader { version: VERSION_3, process: 0 };
     let mut sets = [CapabilitySets::default(); 2];
@@ -181,6 +181,7 @@ fn keep_capabilities(wanted: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn check(returned: c_int) -> io::Result<c_int> {
+/// The error of a system call that returned -1.
+pub(super) fn check(returned: c_int) -> io::Result<c_int> {
     if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }

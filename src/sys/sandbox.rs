@@ -7,6 +7,8 @@ use std::io;
 use nix::libc;
 use seccompiler::BpfProgram;
 
+use super::confinement::{check, keep_capabilities};
+
 /// `CAP_NET_RAW` of capabilities(7).
 const NET_RAW: u32 = 13;
 
@@ -60,26 +62,8 @@ fn close_on_exec() {
     }
 }
 
-/// `struct __user_cap_header_struct` of linux/capability.h.
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    process: c_int,
-}
-
-/// `struct __user_cap_data_struct`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct CapabilitySets {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-/// Leaves [`NET_RAW`] in each set, and nothing in any other one. Root gets it again at execve(2) as the bounding set allows;
-/// another user gets it by the ambient set.
+/// Leaves [`NET_RAW`] in each set, and nothing in any other one. What is not in the bounding set never comes back.
 fn drop_capabilities() -> io::Result<()> {
-    const VERSION_3: u32 = 0x2008_0522;
     const MOST: u32 = 64;
     for capability in (0..MOST).filter(|capability| *capability != NET_RAW) {
         // SAFETY: plain integers; a capability that the kernel does not have is an error without effect.
@@ -88,21 +72,5 @@ fn drop_capabilities() -> io::Result<()> {
     let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
     // SAFETY: plain integers; see PR_CAP_AMBIENT(2const).
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, ZERO, ZERO, ZERO) })?;
-    let kept = 1 << NET_RAW;
-    let none = CapabilitySets { effective: 0, permitted: 0, inheritable: 0 };
-    let sets = [CapabilitySets { effective: kept, permitted: kept, inheritable: kept }, none];
-    let mut header = CapabilityHeader { version: VERSION_3, process: 0 };
-    // SAFETY: a header and the two sets that its version asks for, which live until this returns; see capset(2).
-    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) } as c_int)?;
-    // SAFETY: takes nothing, and cannot fail; see geteuid(2).
-    if unsafe { libc::geteuid() } != 0 {
-        let raise = libc::PR_CAP_AMBIENT_RAISE as c_ulong;
-        // SAFETY: plain integers; see PR_CAP_AMBIENT(2const).
-        check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, c_ulong::from(NET_RAW), ZERO, ZERO) })?;
-    }
-    Ok(())
-}
-
-fn check(returned: c_int) -> io::Result<c_int> {
-    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+    keep_capabilities(1 << NET_RAW)
 }
