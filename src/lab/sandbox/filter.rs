@@ -68,7 +68,7 @@ fn rules() -> BTreeMap<c_long, Vec<SeccompRule>> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(|flag| all(vec![has(0, *flag)])).collect());
     // Both put words into the input of the terminal from which scanlab was started.
-    let to_terminal = [libc::TIOCSTI as u64, TIOCLINUX].map(|request| all(vec![number(1, Eq, request)]));
+    let to_terminal = [TIOCSTI, TIOCLINUX].map(|request| all(vec![number(1, Eq, request)]));
     rules.insert(libc::SYS_ioctl, to_terminal.into());
     rules.insert(libc::SYS_socket, vec![all(SOCKETS.iter().map(|domain| number(0, Ne, *domain as u64)).collect())]);
     // A pair of stream sockets is connected for good, one of datagrams can be connected again.
@@ -77,6 +77,8 @@ fn rules() -> BTreeMap<c_long, Vec<SeccompRule>> {
     rules
 }
 
+/// See TIOCSTI(2const); its type in libc differs between C libraries.
+const TIOCSTI: u64 = 0x5412;
 /// Of ioctl_console(2).
 const TIOCLINUX: u64 = 0x541c;
 
