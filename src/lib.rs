@@ -45,7 +45,7 @@
 //! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`probe`], [`discovery`], [`sweep`], [`space`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`left_the_world`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
-//! | 1 | [`port`], [`rate`], [`net`], [`sysctl`], [`visible`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
+//! | 1 | [`port`], [`rate`], [`net`], [`sysctl`], [`visible`], [`inert`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
 //!
@@ -109,6 +109,7 @@ mod field;
 pub mod findings;
 pub mod frame;
 pub mod glance;
+pub mod inert;
 pub mod iptables_save;
 pub mod lab;
 pub mod left_the_world;
