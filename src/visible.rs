@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::inert::inert_json;
+
 /// The text in one line: each character that steers is shown as its escape.
 pub fn visible(text: &str) -> String {
     escaped(text, steers)
@@ -15,10 +17,11 @@ pub fn visible_lines(text: &str) -> String {
     escaped(text, |c| steers(c) && c != '\n' && c != '\t')
 }
 
-/// JSON that says the same: what steers can stand in strings only, where it has an escape (RFC 8259, section 7).
+/// JSON that says the same: what steers, and what a CI system obeys ([`crate::inert`]), can stand in strings only, where it
+/// has an escape (RFC 8259, section 7).
 pub fn visible_json(json: &str) -> String {
     let escape = |c: char| if steers(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    json.chars().map(escape).collect()
+    inert_json(&json.chars().map(escape).collect::<String>()).into_owned()
 }
 
 /// A text to quote from, and where `span` of the original now is. Every character that steers becomes one picture of it, so

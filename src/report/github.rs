@@ -5,6 +5,7 @@
 use super::Report;
 use super::verdicts::{Case, Suite, is_a_file, messages, suites};
 use crate::check::Outcome;
+use crate::inert::inert;
 use crate::visible::visible_lines;
 
 /// The report as workflow commands; nothing where all is as expected.
@@ -28,7 +29,8 @@ fn annotation(suite: &Suite, cases: &[&Case]) -> String {
     let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };
     let message = format!("{}\n{}", messages(cases), first.details());
     let title = property(&format!("{kind}: {}", suite.name));
-    format!("::error {place}title={title}::{}\n", data(message.trim_end()))
+    let command = format!("error {place}title={title}::{}", data(message.trim_end()));
+    format!("::{}\n", inert(&command))
 }
 
 fn data(text: &str) -> String {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
 use crate::check::Outcome;
+use crate::inert::inert;
 use crate::visible::{steers, visible, visible_json};
 
 /// The report as TAP.
@@ -57,9 +58,9 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
 }
 
 /// The text as a literal block (YAML 1.2, section 8.1.2), line for line; none where it has characters that a block cannot
-/// hold.
+/// hold, or a command that has to be escaped.
 fn block(text: &str) -> Option<String> {
-    let printable = text.chars().all(|character| character == '\n' || !steers(character));
+    let printable = text.chars().all(|character| character == '\n' || !steers(character)) && inert(text) == text;
     let lines = text.lines().map(|line| format!("\n    {line}"));
     (printable && text.starts_with("---") && text.ends_with('\n')).then(|| format!("|{}", lines.collect::<String>()))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::inert::inert_json;
 use crate::visible::steers;
 
 /// A basic string (TOML v1.0.0, "String"): what could end it, or steer the reader's terminal, is escaped.
@@ -16,7 +17,7 @@ pub fn quoted(text: &str) -> String {
         }
     }
     quoted.push('"');
-    quoted
+    inert_json(&quoted).into_owned()
 }
 
 /// The value of `log` for lines with these prefixes: a text as long as one can say it, else a list.

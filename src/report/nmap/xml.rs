@@ -9,6 +9,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::collapse::{Collapsed, Ignored, collapse};
 use super::{NmapReport, PortRow, SPOKEN, Scan, ScannedHost};
+use crate::inert::inert_markup;
 use crate::net::Family;
 use crate::scan::Technique;
 use crate::visible::visible;
@@ -20,7 +21,8 @@ const OUTPUT_VERSION: &str = "1.05";
 pub fn xml(report: &NmapReport) -> String {
     let mut document = Document(Writer::new(Vec::new()));
     document.write(report).expect("writing to memory does not fail");
-    String::from_utf8(document.0.into_inner()).expect("what is written is UTF-8")
+    let text = String::from_utf8(document.0.into_inner()).expect("what is written is UTF-8");
+    inert_markup(&text).into_owned()
 }
 
 struct Document(Writer<Vec<u8>>);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::inert::inert_json;
 use crate::visible::visible;
 
 /// As JSON, to stand in a `<script type="application/json">`: what steers is shown as its escape in every text, and `<`,
@@ -10,7 +11,8 @@ use crate::visible::visible;
 pub fn json(data: &impl Serialize) -> String {
     let mut value = serde_json::to_value(data).unwrap_or_else(|error| unreachable!("facts are JSON: {error}"));
     make_visible(&mut value);
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    let json = inert_json(&value.to_string()).into_owned();
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn make_visible(value: &mut Value) {

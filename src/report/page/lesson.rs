@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{SCRIPT, STYLE, matrix, policy, story};
 use crate::dissect::Layer;
+use crate::inert::inert_markup;
 use crate::lesson::{Lesson, Met, Scene, Seen, Shown};
 use crate::net::Family;
 use crate::path::Fate;
@@ -17,7 +18,8 @@ pub fn lesson_page(lessons: &[Lesson]) -> String {
     };
     let tool = concat!("scanlab ", env!("CARGO_PKG_VERSION"));
     let page = LessonPage { style: STYLE, script: SCRIPT, policy: policy(), title, tool, lessons, data: "{}" };
-    page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"))
+    let html = page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"));
+    inert_markup(&html).into_owned()
 }
 
 #[derive(Template)]

@@ -32,6 +32,7 @@ use self::rules::Ruleset;
 use self::story::Stories;
 use super::{Difference, Environment, Report, Scenario, Summary};
 use crate::check::Outcome;
+use crate::inert::inert_markup;
 use crate::lab::{Backend, Capture};
 use crate::predeploy::{Answer, Tone};
 use crate::visible::steers;
@@ -53,7 +54,8 @@ pub fn page(report: &Report) -> String {
         data: embedded::json(&stories.told()),
     };
     // A template writes to memory, and what it calls does not fail.
-    page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"))
+    let html = page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"));
+    inert_markup(&html).into_owned()
 }
 
 const STYLE: &str = include_str!("style.css");
