@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result};
+use crate::inert::Inert;
 
 /// A file and its format.
 #[derive(Debug, Clone)]
@@ -48,10 +49,10 @@ impl<F: Copy> Drafts<F> {
     }
 
     /// Writes every file.
-    pub fn write(self, text: impl Fn(F) -> String) -> Result<()> {
+    pub fn write(self, text: impl Fn(F) -> Inert) -> Result<()> {
         for (format, mut file) in self.0 {
             // Colours are for terminals.
-            file.write(&anstream::adapter::strip_str(&text(format)).to_string())?;
+            file.write(&anstream::adapter::strip_str(text(format).as_str()).to_string())?;
             file.keep()?;
         }
         Ok(())

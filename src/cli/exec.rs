@@ -16,6 +16,7 @@ use super::equipment::{EquipmentArguments, LinkArgument};
 use super::spared::spare;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
+use crate::inert::Inert;
 use crate::lab::{
     Blueprint, Equipment, Fence, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
 };
@@ -178,7 +179,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     };
     match output {
         Some(mut file) => {
-            file.write(&text)?;
+            file.write(Inert::of(&text).as_str())?;
             file.keep()?;
         }
         None => super::print(&text)?,

@@ -41,6 +41,7 @@ use annotate_snippets::Renderer;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
+use crate::inert::{Inert, inert};
 use crate::iptables_save::{Listing, foreign};
 use crate::lab::{self, Equipment, Lab, Weather};
 use crate::lint::{self, Finding};
@@ -168,8 +169,19 @@ fn program() -> clap::Command {
 }
 
 fn parse(words: Vec<OsString>) -> Cli {
-    let matches = program().get_matches_from(words);
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = program().try_get_matches_from(words);
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|answer| end_with(&answer))
+}
+
+/// Ends with the parser's help, version or error, as [`clap::Error::exit`] does.
+fn end_with(answer: &clap::Error) -> ! {
+    let text = answer.render().ansi().to_string();
+    if answer.use_stderr() {
+        say(text.trim_end_matches('\n'));
+    } else {
+        let _ = print(&text);
+    }
+    std::process::exit(answer.exit_code())
 }
 
 /// The command line; after `scan` it may be in nmap's words.
@@ -224,13 +236,12 @@ fn tell(error: &Error) {
         Error::Input(input) => input.render(&Renderer::styled()),
         Error::CannotMeasure(why) => visible_lines(&format!("error: could not measure: {why}")),
     };
-    // Without stderr there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{text}");
+    say(&text);
 }
 
-/// A word to the user that is no error.
+/// Writes a line to stderr, in which a CI system finds no command; without stderr nobody reads it.
 fn say(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{}", inert(text));
 }
 
 /// A ruleset without a rule and without a policy of DROP lets everything through: it may be the wrong file.
@@ -259,10 +270,15 @@ fn warn_of_missing_families<'a>(rulesets: impl Iterator<Item = (Family, &'a Sour
     }
 }
 
-/// stdout is the result. A reader that has seen enough (`| head`) is no error.
+/// stdout is the result, in which a CI system finds no command.
 fn print(text: &str) -> Result<()> {
+    print_inert(&Inert::of(text))
+}
+
+/// As [`print`]. A reader that has seen enough (`| head`) is no error.
+fn print_inert(text: &Inert) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_str().as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.doing("write to standard output"),
     }

@@ -11,6 +11,7 @@ use super::equipment::EquipmentArguments;
 use super::spared::spare;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
+use crate::inert::Inert;
 use crate::lab::{Capture, LinkMode, Watch};
 use crate::mutate::Progress;
 use crate::net::{Family, InterfaceName, Protocol};
@@ -78,7 +79,7 @@ pub fn record(options: Options) -> Result<ExitCode> {
     match draft {
         None => super::print(&text)?,
         Some(mut draft) => {
-            draft.write(&text)?;
+            draft.write(Inert::of(&text).as_str())?;
             draft.allow(0o644);
             draft.keep()?;
         }

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::destination::{Destination, Drafts, destination};
 use crate::error::Result;
+use crate::inert::Inert;
 use crate::lab::Watch;
 use crate::report::{self, Report};
 
@@ -83,20 +84,20 @@ impl ReportFiles {
             (true, _) if status == 0 => Ok(()),
             (true, RunFormat::Table) => super::print(&report::red_table(report, super::width())),
             // A part of a document is none.
-            (true | false, format) => super::print(&text(report, format, &table)),
+            (true | false, format) => super::print_inert(&text(report, format, &table)),
         }
     }
 }
 
-fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -> String {
-    match format {
+fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -> Inert {
+    Inert::of(&match format {
         RunFormat::Table => table(report),
         RunFormat::Json => report::to_json(report),
         RunFormat::Junit => report::junit(report),
         RunFormat::Tap => report::tap(report),
-        RunFormat::Github => report::github(report),
+        RunFormat::Github => return Inert::commands(report::github(report)),
         RunFormat::Markdown => report::markdown(report),
         RunFormat::Sarif => report::sarif(report),
         RunFormat::Html => report::page(report),
-    }
+    })
 }

@@ -29,6 +29,7 @@ use super::spared::spare;
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
+use crate::inert::Inert;
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::phase::{Numbering, Phase, SEED};
@@ -197,8 +198,8 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     }
     let report = Report::of_flavours(reports);
     let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
-    plan.outputs.write(in_words_of_nmap)?;
-    plan.files.write(|format| in_file(&report, format))?;
+    plan.outputs.write(|format| Inert::of(&in_words_of_nmap(format)))?;
+    plan.files.write(|format| Inert::of(&in_file(&report, format)))?;
     super::print(&match plan.format {
         StandardOutput::Nmap(format) => in_words_of_nmap(format),
         StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::whole_file::WholeFile;
 use crate::error::{InputError, Result};
+use crate::inert::Inert;
 
 /// nmap's formats, in the order in which nmap's manual has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +100,9 @@ impl Outputs {
     }
 
     /// Writes every file, then gives all of them their names.
-    pub fn write(mut self, text: impl Fn(NmapFormat) -> String) -> Result<()> {
+    pub fn write(mut self, text: impl Fn(NmapFormat) -> Inert) -> Result<()> {
         for (format, draft) in &mut self.drafts {
-            draft.write(&text(*format))?;
+            draft.write(text(*format).as_str())?;
         }
         self.drafts.into_iter().try_for_each(|(_, draft)| draft.keep())
     }
