@@ -1,0 +1,145 @@
+//! The attacks, by kind.
+
+use crate::witness::PATH;
+
+/// Text that no attack may bring into the machine's log.
+pub const MARK: &str = "scanlab-hostile-mark ";
+
+/// Files and a command line.
+pub struct Attack {
+    pub name: &'static str,
+    pub files: Vec<(&'static str, String)>,
+    pub arguments: Vec<&'static str>,
+    /// The command takes `--iptables`.
+    pub loads_rules: bool,
+    /// The exit statuses that are right.
+    pub status: &'static [i32],
+    /// Texts that the user has to see.
+    pub says: Vec<&'static str>,
+    /// Texts that nobody may see.
+    pub never: Vec<&'static str>,
+}
+
+const SCAN: [&str; 5] = ["scan", "--rules", "rules.v4", "-p", "22,80"];
+
+pub fn all() -> Vec<Attack> {
+    let kinds = [programs(), resources(), shared_state(), files(), output()];
+    kinds.into_iter().flatten().collect()
+}
+
+/// A scan of this ruleset, which is refused with `says`.
+fn refused(name: &'static str, rules: String, says: &'static str) -> Attack {
+    let says = vec![says, "rules.v4:"];
+    Attack { status: &[2], says, ..scanned(name, rules) }
+}
+
+fn scanned(name: &'static str, rules: String) -> Attack {
+    Attack {
+        name,
+        files: vec![("rules.v4", rules)],
+        arguments: SCAN.to_vec(),
+        loads_rules: true,
+        status: &[0],
+        says: Vec::new(),
+        never: vec!["panicked"],
+    }
+}
+
+fn filter(rules: &str) -> String {
+    format!("*filter\n:INPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n")
+}
+
+/// iptables runs a program that the ruleset names.
+fn programs() -> Vec<Attack> {
+    let spellings = [
+        ("modprobe after counters", format!("[0:0]--modprobe={PATH} -A INPUT -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe after a quote", format!("-A INPUT -i \"eth0\"--modprobe={PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe as an option", format!("-A INPUT --modprobe={PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe in two words", format!("-A INPUT --modprobe {PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe by its letter", format!("-A INPUT -M {PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe by its letter, glued", format!("-A INPUT -M{PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe abbreviated", format!("-A INPUT --modp {PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe in quotes", format!("-A INPUT \"--modprobe={PATH}\" -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe after tabs", format!("-A INPUT\t\t--modprobe={PATH} -p tcp --dport 22 -j ACCEPT")),
+        ("modprobe after counters and a quote", format!("[0:0]\"-A\"\"INPUT\"--modprobe={PATH} -j ACCEPT")),
+    ];
+    spellings.into_iter().map(|(name, rule)| refused(name, filter(&rule), "modprobe")).collect()
+}
+
+/// A ruleset asks for the machine's time or memory.
+fn resources() -> Vec<Attack> {
+    let mut nested = String::from("*filter\n:INPUT ACCEPT [0:0]\n");
+    let chains = 13;
+    (0..chains).for_each(|number| nested.push_str(&format!(":c{number} - [0:0]\n")));
+    for number in 0..chains - 1 {
+        (0..4).for_each(|_| nested.push_str(&format!("-A c{number} -j c{}\n", number + 1)));
+    }
+    nested.push_str("-A INPUT -j c0\nCOMMIT\n");
+    let hash = |number: u32| {
+        format!(
+            "-A INPUT -m hashlimit --hashlimit-upto 5/min --hashlimit-mode srcip --hashlimit-name h{number} \
+             --hashlimit-htable-size 1048576 -j ACCEPT"
+        )
+    };
+    let hashes: Vec<String> = (0..100).map(hash).collect();
+    let mut chains = String::from("*filter\n:INPUT ACCEPT [0:0]\n");
+    (0..100_000).for_each(|number| chains.push_str(&format!(":chain{number} - [0:0]\n")));
+    chains.push_str("COMMIT\n");
+    let rules = "-A INPUT -j ACCEPT\n".repeat(350_000);
+    vec![
+        refused("nested jumps", nested, "--allow-large"),
+        refused("large hash tables", filter(&hashes.join("\n")), "--allow-large"),
+        Attack { status: &[0, 2], ..scanned("100,000 chains", chains) },
+        Attack { status: &[0, 2], ..scanned("350,000 rules", filter(&rules)) },
+    ]
+}
+
+/// State that all network namespaces share.
+fn shared_state() -> Vec<Attack> {
+    vec![
+        refused("IDLETIMER", filter("-A INPUT -j IDLETIMER --timeout 10 --label hostile"), "IDLETIMER"),
+        refused("LED", filter("-A INPUT -j LED --led-trigger-id hostile"), "LED"),
+        refused(
+            "CT --timeout",
+            format!("*raw\n-A PREROUTING -p tcp -j CT --timeout \"{MARK}\"\nCOMMIT\n"),
+            "--timeout",
+        ),
+        refused("a host's name", filter("-A INPUT -s host.invalid -j ACCEPT"), "host.invalid"),
+    ]
+}
+
+/// Files that are none, and files that the user must not read.
+fn files() -> Vec<Attack> {
+    let scenario = |ruleset: &str| {
+        format!(
+            "title = \"t\"\n[ruleset]\nv4 = \"{ruleset}\"\n[[expect]]\nscan = \"syn\"\nports = 22\nstate = \"open\"\n"
+        )
+    };
+    let named = |name: &'static str, file: &str| Attack {
+        name,
+        files: vec![("s.toml", scenario(file))],
+        arguments: vec!["run", "s.toml"],
+        loads_rules: true,
+        status: &[2],
+        says: Vec::new(),
+        never: vec!["panicked", "root:", "daemon:"],
+    };
+    let listed = |name, file| Attack { arguments: vec!["scan", "--rules", file], ..named(name, "rules.v4") };
+    vec![
+        named("a scenario names /etc/shadow", "/etc/shadow"),
+        named("a scenario names /etc/passwd", "/etc/passwd"),
+        named("a scenario names the kernel's log", "/proc/kmsg"),
+        named("a scenario names a device without an end", "/dev/zero"),
+        named("a scenario names a terminal", "/dev/tty"),
+        named("a scenario names a folder", "/etc"),
+        listed("the command line names the kernel's log", "/proc/kmsg"),
+        listed("the command line names a device", "/dev/zero"),
+        listed("the command line names a folder", "/etc"),
+    ]
+}
+
+/// Text that steers what reads the output.
+fn output() -> Vec<Attack> {
+    let prefix = filter("-A INPUT -p tcp --dport 80 -j LOG --log-prefix \"::error::forged \"");
+    vec![Attack { never: vec!["\n::error", "panicked"], ..scanned("a prefix that GitHub would obey", prefix) }]
+}
