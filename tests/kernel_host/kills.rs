@@ -29,7 +29,7 @@ const SPARED: usize = 5;
 const MOMENTS: u64 = 500;
 
 /// Far more than the kills take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 const RULES: &str = "\
 *filter
@@ -90,7 +90,7 @@ enum Who {
     AnOrdinaryUser,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 13] = [
     root("run h.toml --format json --syslog lines.log"),
     root("run h.toml --format json --capture nflog"),
     root("run h.toml --format json --iptables legacy"),
@@ -101,6 +101,10 @@ const KINDS: [Kind; 9] = [
         "exec --rules rules.v4 --listen 22 --output exec.txt --pcap exec.pcapng -- nmap -n -Pn -sS -p 22 -oG - 203.0.113.10",
     ),
     root("mutate s.toml --format json"),
+    root("diff rules.v4 rules.v4 --format json"),
+    root("record --rules rules.v4 --listen 22"),
+    root("teach xmas"),
+    root("generate sensor.toml"),
     Kind { who: Who::AnOrdinaryUser, words: "run s.toml --format json" },
 ];
 
@@ -150,6 +154,7 @@ fn by_two_hundred_that_are_killed_while_eight_run() {
     let home = Home::new(KILLED, &[&FILES[..], &[("h.toml", &hardened)]].concat());
     // The same moments every time, and others in `.ci/soak`; its seed is told where the test fails.
     let seed = env::var("SCANLAB_SEED").map_or(1, |text| text.parse().expect("SCANLAB_SEED is a number"));
+    let kills = env::var("SCANLAB_KILLS").map_or(KILLS, |text| text.parse().expect("SCANLAB_KILLS is a number"));
     println!("seed {seed}");
     untouched_by(|private| {
         let alone: Vec<String> =
@@ -158,7 +163,7 @@ fn by_two_hundred_that_are_killed_while_eight_run() {
         let (killed, survived) = (AtomicUsize::new(0), KINDS.each_ref().map(|_| AtomicUsize::new(0)));
         let start = Instant::now();
         let lane = || {
-            while killed.load(Ordering::Relaxed) < KILLS {
+            while killed.load(Ordering::Relaxed) < kills {
                 assert!(start.elapsed() < PATIENCE, "only {killed:?} were killed");
                 let number = started.fetch_add(1, Ordering::Relaxed);
                 let which = number % KINDS.len();
