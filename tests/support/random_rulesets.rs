@@ -343,9 +343,25 @@ impl Draft<'_> {
     }
 
     fn redirect(&mut self, protocol: &str) -> String {
+        if self.random.once_in(4) {
+            return self.forward(protocol);
+        }
         match protocol {
             "tcp" | "udp" => format!("-j REDIRECT --to-ports {}", self.port()),
             _ => "-j REDIRECT".to_owned(),
+        }
+    }
+
+    /// To a machine that is not there, or to the host's own address.
+    fn forward(&mut self, protocol: &str) -> String {
+        let to = match self.family {
+            Family::Ipv4 => self.random.one_of(&["198.51.100.7", "203.0.113.10"]),
+            Family::Ipv6 => self.random.one_of(&["2001:db8:9::7", "2001:db8:113::10"]),
+        };
+        match (protocol, self.family) {
+            ("tcp" | "udp", Family::Ipv4) => format!("-j DNAT --to-destination {to}:{}", self.port()),
+            ("tcp" | "udp", Family::Ipv6) => format!("-j DNAT --to-destination [{to}]:{}", self.port()),
+            _ => format!("-j DNAT --to-destination {to}"),
         }
     }
 
