@@ -10,6 +10,7 @@ fn step(text: &str, verdict: StepVerdict) -> Step {
         verdict,
         log_prefix: None,
         rate: None,
+        unread: Vec::new(),
     }
 }
 
