@@ -1,8 +1,9 @@
 //! The commands of a line, and how they are carried out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::base::Base;
+use super::open_rules::OpenRules;
 use super::{Chain, Policy, Rule, Table};
 
 /// A table while its lines are carried out.
@@ -14,15 +15,19 @@ pub(super) struct OpenTable {
     chains: BTreeMap<usize, OpenChain>,
     numbers: HashMap<String, usize>,
     made: usize,
+    /// The chains that hold rules: a bare `-F` visits no other.
+    filled: BTreeSet<usize>,
+    /// The chains of one's own that hold none: a bare `-X` visits no other.
+    empty: BTreeSet<usize>,
 }
 
-/// A chain to which lines still add; long lists are often written with `-I`, hence a queue with two ends.
+/// A chain to which lines still add.
 #[derive(Debug)]
 struct OpenChain {
     name: String,
     line: Option<usize>,
     policy: Option<Policy>,
-    rules: VecDeque<Rule>,
+    rules: OpenRules,
 }
 
 impl From<OpenTable> for Table {
@@ -76,18 +81,24 @@ impl Command {
     /// Carries it out in `table`, with the rules that its line (number `line`) makes.
     pub fn carry_out(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
         match self {
-            Command::Append(chain) => table.chain_mut(&chain).rules.extend(rules),
-            Command::Insert(chain, number) => insert(table.chain_mut(&chain), number, rules),
-            Command::Replace(chain, number) => replace(table.chain_mut(&chain), number, rules),
-            Command::Delete(chain, Some(number)) => delete(table.chain_mut(&chain), number),
-            Command::Delete(chain, None) => rules.iter().for_each(|rule| delete_equal(table.chain_mut(&chain), rule)),
+            Command::Append(chain) => table.change(&chain, |chain| append(chain, rules)),
+            Command::Insert(chain, number) => table.change(&chain, |chain| insert(chain, number, rules)),
+            Command::Replace(chain, number) => table.change(&chain, |chain| replace(chain, number, rules)),
+            Command::Delete(chain, Some(number)) => table.change(&chain, |chain| delete(chain, number)),
+            Command::Delete(chain, None) => {
+                table.change(&chain, |chain| rules.iter().for_each(|rule| delete_equal(chain, rule)));
+            }
             Command::Flush(chain) => table.flush(chain.as_deref()),
             Command::NewChain(chain) => table.declare(&chain, line, None),
             Command::DeleteChain(chain) => table.delete_chains(chain.as_deref()),
             Command::RenameChain(old, new) => table.rename(&old, new),
-            Command::Policy(chain, policy) => table.chain_mut(&chain).policy = Some(policy),
+            Command::Policy(chain, policy) => table.change(&chain, |chain| chain.policy = Some(policy)),
         }
     }
+}
+
+fn append(chain: &mut OpenChain, rules: Vec<Rule>) {
+    rules.into_iter().for_each(|rule| chain.rules.push(rule));
 }
 
 /// iptables 1.8.9 inserts the rules of a list of addresses one after the other at the same place, so that they stand
@@ -99,9 +110,11 @@ fn insert(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
 
 /// iptables 1.8.9 refuses a replacement with several addresses: nothing happens here then.
 fn replace(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
-    let place = number.checked_sub(1).and_then(|at| chain.rules.get_mut(at));
-    if let (Some(place), [rule]) = (place, rules.as_slice()) {
-        *place = rule.clone();
+    if let [rule] = rules.as_slice()
+        && (1..=chain.rules.len()).contains(&number)
+    {
+        chain.rules.remove(number - 1);
+        chain.rules.insert(number - 1, rule.clone());
     }
 }
 
@@ -113,7 +126,7 @@ fn delete(chain: &mut OpenChain, number: usize) {
 
 /// Deletes the first rule that says the same.
 fn delete_equal(chain: &mut OpenChain, rule: &Rule) {
-    if let Some(at) = chain.rules.iter().position(|other| other.says_the_same(rule)) {
+    if let Some(at) = chain.rules.position(rule) {
         chain.rules.remove(at);
     }
 }
@@ -121,30 +134,43 @@ fn delete_equal(chain: &mut OpenChain, rule: &Rule) {
 impl OpenTable {
     /// A table without chains.
     pub fn new(name: String, line: usize) -> OpenTable {
-        OpenTable { name, line, chains: BTreeMap::new(), numbers: HashMap::new(), made: 0 }
+        let (chains, numbers) = (BTreeMap::new(), HashMap::new());
+        OpenTable { name, line, chains, numbers, made: 0, filled: BTreeSet::new(), empty: BTreeSet::new() }
     }
 
-    /// The chain `name`, which is made if it is not there.
-    fn chain_mut(&mut self, name: &str) -> &mut OpenChain {
+    /// Changes the chain `name`, which is made if it is not there.
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut OpenChain)) {
         let number = self.numbers.get(name).copied().unwrap_or(self.made);
         if number == self.made {
             self.made += 1;
             self.numbers.insert(name.to_owned(), number);
         }
-        let made = || OpenChain { name: name.to_owned(), line: None, policy: None, rules: VecDeque::new() };
-        self.chains.entry(number).or_insert_with(made)
+        let made = || OpenChain { name: name.to_owned(), line: None, policy: None, rules: OpenRules::default() };
+        change(self.chains.entry(number).or_insert_with(made));
+        self.note(number);
+    }
+
+    /// Keeps `filled` and `empty` true of a chain that has changed.
+    fn note(&mut self, number: usize) {
+        self.filled.remove(&number);
+        self.empty.remove(&number);
+        match self.chains.get(&number) {
+            Some(chain) if !chain.rules.is_empty() => drop(self.filled.insert(number)),
+            Some(chain) if !is_built_in(&chain.name) => drop(self.empty.insert(number)),
+            _ => {}
+        }
     }
 
     /// One chain, or all of them.
     fn flush(&mut self, name: Option<&str>) {
-        match name {
-            Some(name) => self.numbered(name).map(|chain| chain.rules.clear()).unwrap_or_default(),
-            None => self.chains.values_mut().for_each(|chain| chain.rules.clear()),
+        let flushed = match name {
+            Some(name) => self.numbers.get(name).copied().into_iter().collect(),
+            None => self.filled.clone(),
+        };
+        for number in flushed {
+            self.chains.get_mut(&number).map(|chain| chain.rules.clear()).unwrap_or_default();
+            self.note(number);
         }
-    }
-
-    fn numbered(&mut self, name: &str) -> Option<&mut OpenChain> {
-        self.chains.get_mut(self.numbers.get(name)?)
     }
 
     /// iptables refuses a name that is taken: nothing happens here then.
@@ -152,29 +178,31 @@ impl OpenTable {
         if self.numbers.contains_key(&new) {
             return;
         }
-        self.chain_mut(old).name.clone_from(&new);
+        self.change(old, |chain| chain.name.clone_from(&new));
         self.numbers.remove(old).map(|number| self.numbers.insert(new, number));
     }
 
     /// `:CHAIN POLICY`. A chain of one's own that is declared again loses its rules, a built-in chain keeps them
     /// (iptables-nft 1.8.9; legacy refuses the former).
     pub fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
-        let chain = self.chain_mut(name);
-        if policy.is_none() && chain.line.is_some() {
-            chain.rules.clear();
-        }
-        chain.line = Some(line);
-        chain.policy = policy.or(chain.policy);
+        self.change(name, |chain| {
+            if policy.is_none() && chain.line.is_some() {
+                chain.rules.clear();
+            }
+            chain.line = Some(line);
+            chain.policy = policy.or(chain.policy);
+        });
     }
 
     /// One chain, or all of one's own that hold no rules. Built-in chains are told by their capital letters.
     fn delete_chains(&mut self, name: Option<&str>) {
-        match name {
-            Some(name) => drop(self.numbers.remove(name).map(|number| self.chains.remove(&number))),
-            None => {
-                self.chains.retain(|_, chain| is_built_in(&chain.name) || !chain.rules.is_empty());
-                self.numbers.retain(|_, number| self.chains.contains_key(number));
-            }
+        let deleted = match name {
+            Some(name) => self.numbers.get(name).copied().into_iter().collect(),
+            None => self.empty.clone(),
+        };
+        for number in deleted {
+            self.chains.remove(&number).map(|chain| self.numbers.remove(&chain.name)).unwrap_or_default();
+            self.note(number);
         }
     }
 }

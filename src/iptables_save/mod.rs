@@ -19,6 +19,7 @@ mod listing;
 mod memory;
 mod nflog;
 mod number;
+mod open_rules;
 mod parse;
 mod ports;
 mod prefix;
@@ -130,7 +131,7 @@ pub struct Clause {
 }
 
 /// What a clause asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Match {
     /// `-p tcp`: the protocol's number (IANA); 0 is `all`.
     Protocol(u8),
@@ -173,7 +174,7 @@ pub enum Match {
 }
 
 /// An address with its mask: `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Prefix {
     /// The address.
     pub address: IpAddr,

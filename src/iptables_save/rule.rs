@@ -102,7 +102,7 @@ impl Rule {
     }
 
     /// The clauses that narrow the rule.
-    fn asked(&self) -> impl Iterator<Item = &Clause> {
+    pub(super) fn asked(&self) -> impl Iterator<Item = &Clause> {
         self.clauses.iter().filter(|clause| !clause.asks_nothing())
     }
 }

@@ -479,3 +479,39 @@ fn turning_a_clause_around_twice_changes_nothing() {
         }
     }
 }
+
+/// How long reading `count` lines of each kind takes; the kinds are those that were quadratic.
+#[test]
+fn commands_that_change_many_chains_or_rules_are_read_in_seconds() {
+    let chains = |count: usize| (0..count).map(|at| format!("-N c{at}\n-A c{at}\n")).collect::<String>();
+    let rule = |verb: &str, at: usize| format!("-{verb} INPUT -s 10.{}.{}.1\n", at >> 8, at & 255);
+    let rules = |verb: &str, count: usize| (0..count).map(|at| rule(verb, at)).collect::<String>();
+    for (name, lines) in [
+        ("-F", format!("{}{}", chains(10_000), "-F\n".repeat(10_000))),
+        ("-X", format!("{}{}", chains(10_000), "-X\n".repeat(10_000))),
+        ("-F with a rule", format!("{}{}", chains(10_000), "-A INPUT\n-F\n".repeat(10_000))),
+        ("-D RULE", format!("{}{}", rules("A", 10_000), (0..10_000).rev().map(|at| rule("D", at)).collect::<String>())),
+        ("-D of no rule", format!("{}{}", rules("A", 10_000), "-D INPUT -s 192.0.2.1\n".repeat(10_000))),
+        ("-I in the middle", format!("{}{}", rules("A", 10_000), "-I INPUT 5000 -s 192.0.2.1\n".repeat(10_000))),
+    ] {
+        let source = Source { name: "rules.v4".into(), text: format!("*filter\n{lines}COMMIT\n").into() };
+        let start = std::time::Instant::now();
+        let listing = Listing::parse(Family::Ipv4, &source);
+        assert!(start.elapsed().as_secs() < 10, "{name}: {:?}", start.elapsed());
+        let left = listing.rules().count();
+        let expected = match name {
+            "-X" | "-D of no rule" => 10_000,
+            "-I in the middle" => 20_000,
+            _ => 0,
+        };
+        assert_eq!(left, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_bare_x_deletes_the_empty_chains_of_ones_own_only() {
+    let text = "*filter\n:INPUT ACCEPT\n-N a\n-N b\n-N c\n-A b\n-E c d\n-A INPUT\n-F INPUT\n-X\n-N a\nCOMMIT\n";
+    let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
+    let names: Vec<&str> = listing.tables[0].chains.iter().map(|chain| chain.name.as_str()).collect();
+    assert_eq!(names, ["INPUT", "b", "a"]);
+}

@@ -11,7 +11,8 @@ pub fn flip(listing: &Listing, table: &Table, chain: &Chain) -> Option<Draft> {
         Policy::Accept => ("ACCEPT", "DROP"),
         Policy::Drop => ("DROP", "ACCEPT"),
     };
-    let line = chain.line.filter(|_| legal::filters(table))?;
+    // No other chain has a policy; and they are few, so that lines are counted a few times only.
+    let line = chain.line.filter(|_| legal::filters(table) && chain.is_built_in())?;
     let text = declared(listing, line, chain)?.replacen(was, becomes, 1);
     let what = format!("the policy of {} becomes {becomes}", chain.name);
     let edit = Edit::Replace { line, text: format!(":{}{text}", chain.name) };
