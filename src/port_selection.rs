@@ -48,6 +48,9 @@ pub enum PortSelectionError {
     /// Ports of something else.
     #[error("`{}:` is no protocol that scanlab scans: use T: for TCP and U: for UDP", .0.escape_debug())]
     Protocol(char),
+    /// Each is looked up in the whole services file.
+    #[error("more than {MOST_LOOKUPS} names and ranges in brackets")]
+    TooManyLookups,
     /// A bracket has no partner.
     #[error("`{}` has a bracket without its partner: write [1-1024]", .0.escape_debug())]
     Bracket(String),
@@ -73,6 +76,9 @@ impl FromStr for PortSelection {
             bracketed = in_brackets && !closes;
         }
         match () {
+            () if parts.iter().filter(|part| part.is_looked_up()).count() > MOST_LOOKUPS => {
+                Err(PortSelectionError::TooManyLookups)
+            }
             () if bracketed => Err(PortSelectionError::Bracket(text.to_owned())),
             () if parts.is_empty() => Err(PortError::Empty.into()),
             () => Ok(PortSelection(parts)),
@@ -119,7 +125,7 @@ impl PortSelection {
 
     /// Whether names have to be looked up.
     pub fn needs_names(&self) -> bool {
-        self.0.iter().any(|part| part.bracketed || matches!(part.what, What::Named(_)))
+        self.0.iter().any(Part::is_looked_up)
     }
 
     /// The ports that are meant.
@@ -146,7 +152,14 @@ impl PortSelection {
     }
 }
 
+/// So many parts of one `-p` are looked up at most.
+const MOST_LOOKUPS: usize = 1_000;
+
 impl Part {
+    fn is_looked_up(&self) -> bool {
+        self.bracketed || matches!(self.what, What::Named(_))
+    }
+
     fn ports(&self, protocol: Protocol, services: &ServicesFile) -> PortSet {
         match &self.what {
             What::Named(pattern) => services.ports_named(protocol, pattern),
@@ -207,6 +220,12 @@ mod tests {
         ] {
             assert_eq!(selected(text), ports, "{text}");
         }
+    }
+
+    #[test]
+    fn a_thousand_lookups_are_the_most() {
+        assert_eq!(selected(&"ssh,".repeat(1_000)), "T:22 U:");
+        assert_eq!(selected(&"ssh,".repeat(1_001)), "! more than 1000 names and ranges in brackets");
     }
 
     #[test]
