@@ -7,6 +7,7 @@ use crate::lab::Service;
 use crate::net::Protocol;
 use crate::port::Port;
 use crate::port_selection::PortSelection;
+use crate::sensor::MOST_PORTS;
 
 /// What a UDP service says to whoever writes to it: without an answer it could not be told from a port behind a DROP (nmap
 /// reference guide, `-sU`: "Occasionally, a service will respond with a UDP packet, proving that it is open").
@@ -24,6 +25,11 @@ pub fn services(selection: &PortSelection, greeting: impl Fn(Port) -> Option<&'s
     if ports.tcp.contains(Port(0)) || ports.udp.contains(Port(0)) {
         // bind(2) takes 0 as "any free port", so that something would listen, and nobody would know where.
         return Err(InputError::new("nothing can listen on port 0", "name ports from 1 to 65535").into());
+    }
+    let count = ports.tcp.len() + ports.udp.len();
+    if count > MOST_PORTS {
+        let problem = format!("--listen names {count} ports, and a lab listens on at most {MOST_PORTS}");
+        return Err(InputError::new(problem, "each takes an open file: name the ports that are probed").into());
     }
     let tcp = ports.tcp.iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: greeting(port) });
     let udp = ports.udp.iter().map(|port| Service { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
@@ -47,6 +53,12 @@ mod tests {
     fn services_are_read_as_nmap_reads_ports() {
         assert_eq!(listening("T:22,U:53,T:80-81"), "tcp 22, tcp 80, tcp 81, udp 53");
         assert_eq!(listening("22,22"), "tcp 22");
+    }
+
+    #[test]
+    fn more_ports_than_a_lab_has_files_for_are_refused() {
+        assert!(listening("1-1000").starts_with("tcp 1, "));
+        assert!(listening("1-900,U:1-101").contains("--listen names 1001 ports, and a lab listens on at most 1000"));
     }
 
     #[test]

@@ -76,12 +76,29 @@ impl Scenario {
         let expect = row::read_rows(file.take("expect"), row::read_expect)?;
         let known = row::read_rows(file.take("known"), row::read_known)?;
         file.finish()?;
+        bounded(&source, &expect)?;
         if sensor.is_none() && ruleset.is_none() {
             return Err(nothing_to_test(&source).into());
         }
         let lines = Lines::of(&source);
         Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
     }
+}
+
+/// So many probes and packets the rows of a scenario ask for at most: one technique at every port in both families.
+const MOST_PROBES: usize = 2 * 65_535;
+
+fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {
+    let mut asked: usize = 0;
+    for row in rows {
+        asked = asked.saturating_add(row.select.count());
+        if asked > MOST_PROBES {
+            let problem = format!("with this row the scenario asks for more than {MOST_PROBES} probes");
+            let hint = "name fewer ports, or write several scenarios; `scanlab scan` sweeps all ports faster";
+            return Err(source.error(source.span_of_line(row.line), problem, hint).into());
+        }
+    }
+    Ok(())
 }
 
 fn read_title(file: &mut Table<'_>) -> Result<String> {

@@ -11,9 +11,14 @@ use crate::sweep::PacketError;
 pub fn read_packets(row: &mut Table<'_>, value: Value<'_>) -> Result<Selection> {
     let family = row.take("family");
     let stated = family.as_ref().map(read_family).transpose()?;
-    let empty = value.error("`packet` names nothing", "write packet = \"tcp SYN to 80\", or a list of such texts");
+    let spot = value.spot();
+    let listed = value.into_one_or_many();
+    if listed.len() > MOST_IN_A_ROW {
+        let problem = format!("a row has at most {MOST_IN_A_ROW} packets, and this one has {}", listed.len());
+        return Err(spot.error(problem, "keep the packets that rules tell apart").into());
+    }
     let mut subjects = Vec::new();
-    for value in value.into_one_or_many() {
+    for value in listed {
         let packet = read_packet(&value)?;
         check_family(&value, packet, stated.as_deref())?;
         if subjects.contains(&Subject::Packet(packet)) {
@@ -25,8 +30,15 @@ pub fn read_packets(row: &mut Table<'_>, value: Value<'_>) -> Result<Selection> 
     refuse(row, "state", "a packet has no port state", "expect what the filter does: `verdict`, `log` or both")?;
     refuse(row, "rate", "a packet has no rate", "write a row with `scan` and `ports` for it")?;
     let families = stated.unwrap_or(Family::BOTH.to_vec());
-    if subjects.is_empty() { Err(empty.into()) } else { Ok(Selection { subjects, ports: None, families }) }
+    if subjects.is_empty() {
+        let hint = "write packet = \"tcp SYN to 80\", or a list of such texts";
+        return Err(spot.error("`packet` names nothing", hint).into());
+    }
+    Ok(Selection { subjects, ports: None, families })
 }
+
+/// Every check is compared with every packet of a row.
+const MOST_IN_A_ROW: usize = 2_000;
 
 fn read_packet(value: &Value<'_>) -> Result<Packet> {
     let unreadable = |error: PacketError| value.error(&error, error.hint()).into();

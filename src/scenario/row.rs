@@ -63,13 +63,22 @@ pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(Table<'_>, usize) -> Resul
             .into());
     }
     let mut lines = LinesInOrder { at: 0, line: 1 };
+    let spot = rows.spot();
+    let rows = rows.into_list()?;
+    if rows.len() > MOST_ROWS {
+        let problem = format!("a scenario has at most {MOST_ROWS} rows of [[{name}]], and this one has {}", rows.len());
+        return Err(spot.error(problem, "let a row speak of several ports, or write several scenarios").into());
+    }
     let row = |row: Value<'_>| {
         let row = row.into_table()?;
         let line = lines.line_of(row.source, row.span.start);
         read(row, line)
     };
-    rows.into_list()?.into_iter().map(row).collect()
+    rows.into_iter().map(row).collect()
 }
+
+/// Every check is compared with every row.
+pub const MOST_ROWS: usize = 5_000;
 
 /// Numbers the lines of places that come in their order: no byte is looked at twice, however many rows there are.
 struct LinesInOrder {
@@ -95,16 +104,16 @@ pub fn read_expect(mut row: Table<'_>, line: usize) -> Result<ExpectRow> {
     let rate = rate.map(read_limit).transpose()?;
     let is_of_packets = select.subjects.iter().all(|subject| subject.packet().is_some());
     let facts = if is_of_packets { "`verdict`, `log` or both" } else { "`state`, `log`, `verdict` or `rate`" };
-    let asks_nothing = row.error("the row asks nothing", format!("add {facts}"));
-    let not_a_scan = row.error("only a verdict can be expected of what is not a scan", not_a_scan_hint(&select));
+    let spot = row.spot();
     row.finish()?;
     if state.is_none() && log.is_none() && verdict.is_none() && rate.is_none() {
-        return Err(asks_nothing.into());
+        return Err(spot.error("the row asks nothing", format!("add {facts}")).into());
     }
     let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
     let is_of_scans = select.subjects.iter().all(|subject| subject.technique().is_some());
     if !is_of_scans && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
-        return Err(not_a_scan.into());
+        let problem = "only a verdict can be expected of what is not a scan";
+        return Err(spot.error(problem, not_a_scan_hint(&select)).into());
     }
     Ok(ExpectRow { select, state, log, verdict, rate, line })
 }
@@ -157,9 +166,9 @@ fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
 fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     let Some(value) = value else { return Ok(None) };
     let hint = "name the prefix of that line alone; what else the probe leaves is said in a row without `rate`";
-    let not_one = value.error("a rate is that of one line", hint);
+    let spot = value.spot();
     let prefixes = read_prefixes(value)?;
-    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(not_one.into()) }
+    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(spot.error("a rate is that of one line", hint).into()) }
 }
 
 fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
@@ -186,13 +195,13 @@ mod tests {
     #[test]
     fn many_rows_take_no_longer_than_their_bytes() {
         let rows: String =
-            (1..=50_000).map(|row| format!("[[known]]\nscan = \"syn\"\nports = {row}\nbecause = \"x\"\n")).collect();
+            (1..=MOST_ROWS).map(|row| format!("[[known]]\nscan = \"syn\"\nports = {row}\nbecause = \"x\"\n")).collect();
         let source =
             Source { name: "s.toml".into(), text: format!("title = \"t\"\n[sensor]\nssh = 22\n{rows}").into() };
         let started = std::time::Instant::now();
         let scenario = super::super::Scenario::parse(source).unwrap();
-        assert_eq!(scenario.known.last().map(|row| row.line), Some(4 + 4 * 49_999));
-        // Counted anew for every row, they took minutes.
+        assert_eq!(scenario.known.last().map(|row| row.line), Some(4 + 4 * (MOST_ROWS - 1)));
+        // Counted anew for every row, 50,000 took minutes.
         assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
     }
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
 use crate::scan::Technique;
-use crate::sensor::{Table, Value};
+use crate::sensor::{Spot, Table, Value};
 
 /// The checks that a row speaks of: each subject × port × family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +20,20 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// How many probes or packets the row asks for.
+    pub fn count(&self) -> usize {
+        let ports = self.ports.as_ref().map_or(1, PortSet::len);
+        self.subjects.len().saturating_mul(ports).saturating_mul(self.families.len())
+    }
+
     /// Whether the row speaks of this check; `port` is none for what is not a scan.
     pub fn covers(&self, subject: Subject, port: Option<Port>, family: Family) -> bool {
-        let port_matches = match (&self.ports, port) {
+        let port_matches = || match (&self.ports, port) {
             (Some(ports), Some(port)) => ports.contains(port),
             (None, None) => true,
             _ => false,
         };
-        port_matches && self.subjects.contains(&subject) && self.families.contains(&family)
+        self.families.contains(&family) && self.subjects.contains(&subject) && port_matches()
     }
 }
 
@@ -73,7 +79,7 @@ fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
     if value.as_text() == Some("all") {
         return Ok(Technique::DERIVED.map(Subject::Scan).to_vec());
     }
-    let empty = value.error("`scan` names nothing", format!("use {}", names()));
+    let spot = value.spot();
     let mut subjects = Vec::new();
     for value in value.into_one_or_many() {
         let subject = value.text()?.parse().map_err(|error| value.error(error, format!("use {}", names())))?;
@@ -82,25 +88,28 @@ fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
         }
         subjects.push(subject);
     }
-    if subjects.is_empty() { Err(empty.into()) } else { Ok(subjects) }
+    if subjects.is_empty() {
+        return Err(spot.error("`scan` names nothing", format!("use {}", names())).into());
+    }
+    Ok(subjects)
 }
 
 fn read_ports(value: Value<'_>) -> Result<PortSet> {
-    let bad = |value: &Value<'_>, problem: String| {
-        value.error(problem, "ports are 1 to 65535: 80, [80, 443] or \"1-1024,8080\"")
+    let bad = |spot: &Spot<'_>, problem: String| {
+        spot.error(problem, "ports are 1 to 65535: 80, [80, 443] or \"1-1024,8080\"")
     };
+    let spot = value.spot();
     if let Some(text) = value.as_text() {
-        let ports: PortSet = text.parse().map_err(|error| bad(&value, format!("{error}")))?;
+        let ports: PortSet = text.parse().map_err(|error| bad(&spot, format!("{error}")))?;
         let zero = ports.contains(Port(0));
-        return if zero { Err(bad(&value, "port 0 is no service's".to_owned()).into()) } else { Ok(ports) };
+        return if zero { Err(bad(&spot, "port 0 is no service's".to_owned()).into()) } else { Ok(ports) };
     }
-    let empty = bad(&value, "no port is named".to_owned());
     let port = |value: Value<'_>| {
-        let out_of_range = || bad(&value, format!("port {} is out of range", value.written()));
+        let out_of_range = || bad(&value.spot(), format!("port {} is out of range", value.written()));
         Port::service(value.number()?).map_err(|_| out_of_range().into())
     };
     let ports: PortSet = value.into_one_or_many().into_iter().map(port).collect::<Result<_>>()?;
-    if ports.is_empty() { Err(empty.into()) } else { Ok(ports) }
+    if ports.is_empty() { Err(bad(&spot, "no port is named".to_owned()).into()) } else { Ok(ports) }
 }
 
 fn read_families(row: &mut Table<'_>) -> Result<Vec<Family>> {

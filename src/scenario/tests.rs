@@ -471,3 +471,17 @@ fn a_folder_is_read_in_the_order_of_its_names_without_its_sensor_files() {
       = help: begin the file with what it proves: title = "the sensor logs every scan"
     "#);
 }
+
+#[test]
+fn rows_ask_for_a_bounded_number_of_probes_and_packets() {
+    let full = "[[expect]]\nscan = \"syn\"\nports = \"-\"\nstate = \"closed\"\n";
+    assert!(parse(&format!("{SENSOR}{full}")).is_ok());
+    let error = complaint(&format!("{SENSOR}{full}[[expect]]\nscan = \"ack\"\nports = 1\nstate = \"closed\"\n"));
+    assert!(error.contains("asks for more than 131070 probes") && error.contains("scenario.toml:8:"), "{error:.300}");
+    let rows = "[[known]]\nscan = \"syn\"\nports = 80\nbecause = \"x\"\n".repeat(row::MOST_ROWS + 1);
+    let error = complaint(&format!("{SENSOR}{rows}"));
+    assert!(error.contains("at most 5000 rows of [[known]], and this one has 5001"), "{error:.300}");
+    let packets: Vec<String> = (1..=60_000).map(|port| format!("\"tcp SYN to {port}\"")).collect();
+    let error = complaint(&format!("{SENSOR}[[expect]]\npacket = [{}]\nverdict = \"drop\"\n", packets.join(",")));
+    assert!(error.contains("at most 2000 packets, and this one has 60000"), "{error:.300}");
+}

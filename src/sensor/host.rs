@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::link_file::LinkFile;
-use super::service::{beside, read_port};
+use super::service::{MOST_PORTS, beside, read_port};
 use super::table::{Table, Value};
 use super::{Host, Sensor};
 use crate::error::{Result, Source};
@@ -77,7 +77,13 @@ fn read_vendor(table: &mut Table<'_>) -> Result<Option<String>> {
 }
 
 fn read_listen(value: Value<'_>) -> Result<Vec<Port>> {
-    value.into_one_or_many().iter().map(read_port).collect::<Result<_>>().map(ascending)
+    let spot = value.spot();
+    let ports = ascending(value.into_one_or_many().iter().map(read_port).collect::<Result<_>>()?);
+    if ports.len() > MOST_PORTS {
+        let problem = format!("`listen` names {} ports, and a lab listens on at most {MOST_PORTS}", ports.len());
+        return Err(spot.error(problem, "each takes an open file: keep the ports that are probed").into());
+    }
+    Ok(ports)
 }
 
 fn read_interface(value: &Value<'_>) -> Result<InterfaceName> {

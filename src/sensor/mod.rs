@@ -27,10 +27,10 @@ pub use link_file::{Conditions, LinkFile, Setting};
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
-pub use service::beside;
+pub use service::{MOST_PORTS, beside};
 pub use ssh_from::SshFrom;
 pub use sshd_config::{SshServer, ports_of_sshd};
-pub use table::{Key, Table, Value, distance};
+pub use table::{Key, Spot, Table, Value, distance};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,9 @@ use crate::port::Port;
 /// Where sshd looks, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 
+/// So many ports a sensor names at most, and a host listens on: each has rules, probes and bursts of its own.
+pub const MOST_PORTS: usize = 1_000;
+
 /// Who has claimed which port and which name so far.
 #[derive(Default)]
 pub struct Claims {
@@ -23,6 +26,12 @@ pub struct Claims {
 
 impl Claims {
     fn claim(&mut self, value: &Value<'_>, port: Port, owner: &str) -> Result<()> {
+        if self.ports.len() >= MOST_PORTS && !self.ports.contains_key(&port) {
+            let problem = format!("the sensor names more than {MOST_PORTS} ports");
+            return Err(value
+                .error(problem, "each port is probed by itself: keep those that stand for the others")
+                .into());
+        }
         match self.ports.insert(port, owner.to_owned()) {
             None => Ok(()),
             Some(first) if first == owner => {
@@ -84,9 +93,12 @@ fn read_service(source: &Source, value: Value<'_>, prefix: &str, claims: &mut Cl
     if !claims.names.insert(name.clone()) {
         return Err(same_prefix(source, &value).into());
     }
-    let empty = value.error(format!("{name} has no port"), "name its port, or remove it");
+    let spot = value.spot();
     let ports = claimed_ports(value, &name, claims)?;
-    if ports.is_empty() { Err(empty.into()) } else { Ok(Service { name, ports }) }
+    if ports.is_empty() {
+        return Err(spot.error(format!("{name} has no port"), "name its port, or remove it").into());
+    }
+    Ok(Service { name, ports })
 }
 
 fn same_prefix(source: &Source, value: &Value<'_>) -> InputError {

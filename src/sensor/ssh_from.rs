@@ -56,18 +56,31 @@ pub fn read_ssh_from(table: &mut Table<'_>, ssh: &[Port]) -> Result<SshFrom> {
         let hint = "name the port of the management server in `ssh`, or remove `ssh_from`";
         return Err(value.error("`ssh_from` says whence, and the sensor serves no SSH", hint).into());
     }
-    let nobody = value.error(
-        "`ssh_from` names nobody: you would be locked out",
-        "name the network that you log in from; without `ssh_from` SSH is let in from everywhere",
-    );
+    let spot = value.spot();
+    let listed = value.into_one_or_many();
+    if listed.len().saturating_mul(ssh.len()) > MOST_RULES {
+        let problem = format!(
+            "SSH has {} networks for each of {} ports, which takes more than {MOST_RULES} rules",
+            listed.len(),
+            ssh.len()
+        );
+        return Err(spot.error(problem, "name wider networks, or fewer ports in `ssh`").into());
+    }
     let mut networks = Vec::new();
-    for value in value.into_one_or_many() {
+    for value in listed {
         let network = read_network(&value)?;
         apart(&value, network, &networks)?;
         networks.push(network);
     }
-    if networks.is_empty() { Err(nobody.into()) } else { Ok(SshFrom::Networks(networks)) }
+    if networks.is_empty() {
+        let hint = "name the network that you log in from; without `ssh_from` SSH is let in from everywhere";
+        return Err(spot.error("`ssh_from` names nobody: you would be locked out", hint).into());
+    }
+    Ok(SshFrom::Networks(networks))
 }
+
+/// Each network has a rule for each port of `ssh`, and clients that are tried.
+const MOST_RULES: usize = 1_000;
 
 fn read_network(value: &Value<'_>) -> Result<Network> {
     if value.as_text().is_none() {

@@ -29,6 +29,19 @@ pub struct Value<'a> {
     value: DeValue<'a>,
 }
 
+/// A place in a file. An error costs the length of its lines: it is made where there is one, and only the place is kept before.
+pub struct Spot<'a> {
+    source: &'a Source,
+    span: Range<usize>,
+}
+
+impl Spot<'_> {
+    /// An error at this place.
+    pub fn error(&self, problem: impl std::fmt::Display, hint: impl std::fmt::Display) -> InputError {
+        self.source.error(self.span.clone(), problem, hint)
+    }
+}
+
 /// A key, with its place.
 #[derive(Debug, Clone)]
 pub struct Key {
@@ -83,6 +96,11 @@ impl<'a> Table<'a> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
+    /// Where the table stands.
+    pub fn spot(&self) -> Spot<'a> {
+        Spot { source: self.source, span: self.span.clone() }
+    }
+
     /// An error of the table as a whole.
     pub fn error(&self, problem: impl std::fmt::Display, hint: impl std::fmt::Display) -> InputError {
         self.source.error(self.span.clone(), problem, hint)
@@ -133,6 +151,11 @@ impl<'a> Value<'a> {
     /// Where the value stands.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// Where the value stands, for an error once the value is used up.
+    pub fn spot(&self) -> Spot<'a> {
+        Spot { source: self.source, span: self.span.clone() }
     }
 
     /// An error of this value.

@@ -1083,3 +1083,42 @@ proptest! {
         prop_assert!(parse(&text).is_err());
     }
 }
+
+fn listed(ports: impl IntoIterator<Item = usize>) -> String {
+    ports.into_iter().map(|port| port.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_sensor_of_more_than_a_thousand_ports_is_refused_at_the_first_that_is_too_many() {
+    let sensor = |ports: &str| parse(&format!("[sensor]\nssh = 22\nwatched = {{ ALL = [\n{ports}\n] }}\n"));
+    assert!(sensor(&listed(1_001..2_000)).is_ok());
+    let error = sensor(&listed(1_001..6_001)).unwrap_err().to_string();
+    for part in ["the sensor names more than 1000 ports", "sensor.toml:4:", "each port is probed by itself"] {
+        assert!(error.contains(part), "{error:.300}");
+    }
+    let start = std::time::Instant::now();
+    assert!(
+        sensor(&listed(std::iter::repeat_n(80, 200_000))).unwrap_err().to_string().contains("port 80 is listed twice")
+    );
+    let names: Vec<String> = (1_001..6_001).map(|port| format!("P{port} = {port}")).collect();
+    let many = parse(&format!("[sensor]\nssh = 22\nwatched = {{ {} }}\n", names.join(", ")));
+    assert!(many.unwrap_err().to_string().contains("the sensor names more than 1000 ports"));
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+#[test]
+fn ports_that_listen_and_networks_of_ssh_are_bounded() {
+    let host = |count: usize| parse(&format!("[sensor]\nssh = 22\n[host]\nlisten = [{}]\n", listed(1..count + 1)));
+    assert!(host(1_000).is_ok());
+    let error = host(60_000).unwrap_err().to_string();
+    assert!(error.contains("`listen` names 60000 ports, and a lab listens on at most 1000"), "{error:.300}");
+    let from = |ports: usize, count: usize| {
+        let networks: Vec<String> = (0..count).map(|at| format!("\"10.{}.{}.1\"", at >> 8 & 255, at & 255)).collect();
+        parse(&format!("[sensor]\nssh = [{}]\nssh_from = [{}]\n", listed(1..ports + 1), networks.join(",")))
+    };
+    assert!(from(2, 500).is_ok());
+    for (ports, count) in [(2, 501), (1, 50_000)] {
+        let error = from(ports, count).unwrap_err().to_string();
+        assert!(error.contains(&format!("SSH has {count} networks for each of {ports} ports")), "{error:.300}");
+    }
+}
