@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
+use scanlab::iptables_save::Listing;
 use scanlab::lab::{Blueprint, Capture, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::phase::Numbering;
@@ -44,7 +45,32 @@ fn main() -> Result<()> {
     compare("syn, legacy, the sensor's ruleset", Technique::Syn, &rules, Watch::Replies, &legacy)?;
     compare("syn, legacy, its rules, path", Technique::Syn, &rules, Watch::Paths, &legacy)?;
     default_run(link);
+    growth();
     Ok(())
+}
+
+/// The time for each line of rulesets that grow tenfold: the ratio to the smallest stays near 1 where reading is linear.
+fn growth() {
+    println!("{:<34} {:>12} {:>12} {:>7}", "reading", "lines", "ns/line", "ratio");
+    for (name, line) in [
+        (
+            "rules",
+            (|at: usize| format!("-A INPUT -s 10.{}.{}.1 -j DROP\n", at >> 8 & 255, at & 255)) as fn(usize) -> String,
+        ),
+        ("chains", |at: usize| format!(":c{at} - [0:0]\n")),
+        ("rules at the top", |_: usize| "-I INPUT -p tcp --dport 22 -j DROP\n".to_owned()),
+    ] {
+        let mut smallest = None;
+        for count in [1_000, 10_000, 100_000] {
+            let lines: String = (0..count).map(line).collect();
+            let source = Source { name: "rules.v4".into(), text: format!("*filter\n{lines}COMMIT\n").into() };
+            let start = Instant::now();
+            std::hint::black_box(Listing::parse(Family::Ipv4, &source));
+            let each = start.elapsed().as_secs_f64() / count as f64;
+            let ratio = each / *smallest.get_or_insert(each);
+            println!("{name:<34} {count:>12} {:>12.0} {ratio:>7.2}", each * 1e9);
+        }
+    }
 }
 
 fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, equipment: &Equipment) -> Result<()> {
