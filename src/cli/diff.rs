@@ -43,7 +43,7 @@ const HELP: &str =
     "Both get every packet that either of them tells apart, and nmap's techniques at every port that either names.
 A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.";
 
-/// Compares, and reports. The status is 1 when something is different.
+/// Compares, and reports. The status is 1 when something is different, and 3 when something may be and was not tried.
 pub fn diff(options: Options) -> Result<ExitCode> {
     let sides = sides(&options)?;
     for (family, source) in sides.iter().flat_map(|side| &side.rulesets) {
@@ -58,7 +58,11 @@ pub fn diff(options: Options) -> Result<ExitCode> {
         addresses: Addresses::default(),
     };
     let found = super::interruptible_blocking(move || compare(&comparison))?;
-    let status = if found.is_same() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    let status = match (found.is_same(), found.is_proved()) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(3),
+        (false, _) => ExitCode::from(1),
+    };
     let report = DiffReport::of(found, |weather| super::environment(&equipment, weather));
     super::print(&match options.format {
         Format::Table => report::diff_text(&report),

@@ -48,10 +48,13 @@ pub struct Options {
 const HELP: &str = "A mutant is the ruleset with one mistake in it. It is
   killed      if a check of the scenario does not find what it found before,
   survived    if none does: the row that would have noticed is printed, ready to be pasted into the scenario,
-  equivalent  if no packet of an exhaustive sweep can tell it from the original: it does not count.
-The score is the share of the killed among the killed and the survived.";
+  equivalent  if no packet can tell it from the original: none of a sweep does, and the rules prove it for all others,
+  not judged  if none of a sweep does, and nothing proves it for all others.
+The score is the share of the killed among the killed and the survived. The status is 3 if mutants were not judged; with
+--min-score only if the score would be too low with all of them as survivors.";
 
-/// Tries every mutant and reports. The status is 1 when the score is lower than was asked for.
+/// Tries every mutant and reports. The status is 1 when the score is lower than was asked for, and 3 when mutants
+/// that were not judged leave that open.
 pub fn mutate(options: Options) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
     for (family, source) in scenarios.iter().flat_map(rulesets) {
@@ -80,13 +83,22 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
 }
 
 fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
-    let score = report.summary.score;
-    match wanted.filter(|wanted| score < *wanted) {
-        None => ExitCode::SUCCESS,
-        Some(wanted) => {
+    let (score, lowest) = (report.summary.score, report.summary.lowest_score());
+    match wanted {
+        Some(wanted) if score < wanted => {
             super::say(&format!("the score is {score:.1} %, and --min-score asks for {wanted} %"));
             ExitCode::from(1)
         }
+        Some(wanted) if lowest < wanted => {
+            let not_judged = report.summary.not_judged;
+            super::say(&format!(
+                "the score is {lowest:.1} % if a packet can tell all {not_judged} mutants that were not judged, and \
+                 --min-score asks for {wanted} %"
+            ));
+            ExitCode::from(3)
+        }
+        None if report.summary.not_judged > 0 => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Line {
     /// How often: `5/min burst 5`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
+    /// Its level and what else it shows, where that is not the default: `--log-level 7 --log-uid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<String>,
     /// The rule.
     pub by: Option<Place>,
 }
@@ -101,7 +104,7 @@ impl Behaviour {
     /// The same, whatever becomes of the answer.
     pub fn is_like_alone(&self, other: &Behaviour) -> bool {
         let lines = |one: &Behaviour| -> Vec<_> {
-            one.log.iter().map(|line| (line.prefix.clone(), line.limit.clone())).collect()
+            one.log.iter().map(|line| (line.prefix.clone(), line.limit.clone(), line.style.clone())).collect()
         };
         let limits = |one: &Behaviour| -> Vec<_> { one.limits.iter().map(|guard| guard.limit.clone()).collect() };
         self.fate == other.fate
@@ -122,15 +125,15 @@ fn place(step: &Step, listing: &Listing) -> Option<Place> {
 
 fn words(step: &Step, listing: &Listing) -> Option<String> {
     let target = rule(step, listing)?.target.as_ref()?;
-    // iptables-extensions(8), REJECT: the default is port-unreachable.
-    Some(target.option("--reject-with").unwrap_or("port-unreachable").to_owned())
+    Some(target.reject_with(listing.family).to_owned())
 }
 
 /// As the file has it: in a sweep the kernel's limits are others.
 fn line(step: &Step, listing: &Listing) -> Option<Line> {
     let prefix = step.log_prefix.clone()?;
     let limit = rule(step, listing).and_then(Rule::limit).map(in_words);
-    Some(Line { prefix, limit, by: place(step, listing) })
+    let style = rule(step, listing).and_then(|rule| rule.target.as_ref()?.log_style());
+    Some(Line { prefix, limit, style, by: place(step, listing) })
 }
 
 fn guard(step: &Step, listing: &Listing) -> Option<Guard> {

@@ -1,9 +1,11 @@
 //! Both sides, sent the same: in a lab each, first what comes out of the blue, then what goes on in connections that one of
 //! them let in.
 
+use std::net::IpAddr;
+
 use super::behaviour::Behaviour;
 use super::told::{Difference, SeenByScans, Sight};
-use super::{Compared, Comparison, Side};
+use super::{Compared, Comparison, Side, untried};
 use crate::error::{Result, Source};
 use crate::findings::interfaces;
 use crate::iptables_save::Listing;
@@ -14,7 +16,7 @@ use crate::phase::{Numbering, SEED};
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
 use crate::scan::Technique;
-use crate::sweep::{Packet, Plan, Response, Stimulus};
+use crate::sweep::{Packet, Plan, Response, Sender, Stimulus};
 
 /// What tells the two sides apart in `family` is added to `compared`.
 pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) -> Result<()> {
@@ -26,7 +28,7 @@ pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) 
             over.scans(compared)?;
         }
     }
-    Ok(())
+    untried::family(comparison, family, &listings, compared)
 }
 
 /// A side without a ruleset lets everything through.
@@ -40,11 +42,11 @@ fn listing(side: &Side, family: Family) -> Listing {
 const LISTENERS: usize = 400;
 
 /// One family over one interface.
-struct Over<'a> {
-    comparison: &'a Comparison,
-    family: Family,
-    interface: &'a InterfaceName,
-    listings: &'a [Listing; 2],
+pub(super) struct Over<'a> {
+    pub comparison: &'a Comparison,
+    pub family: Family,
+    pub interface: &'a InterfaceName,
+    pub listings: &'a [Listing; 2],
 }
 
 impl Over<'_> {
@@ -64,6 +66,22 @@ impl Over<'_> {
         }
         compared.complete &= plan.is_complete;
         Ok(())
+    }
+
+    /// Sends these to both sides, and notes what differs.
+    pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
+        let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let strangers: Vec<_> = stimuli.iter().filter(|one| one.sender == Sender::Host).collect();
+        let strangers: Vec<_> = strangers.iter().map(|one| one.headers.destination).collect();
+        let strangers: Vec<_> = strangers.into_iter().filter(|address| !self.is_end(*address)).collect();
+        let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, Limits::Wide))?;
+        self.note(compared, &plan, stimuli, &found, Limits::Wide);
+        Ok(())
+    }
+
+    fn is_end(&self, address: IpAddr) -> bool {
+        let addresses = &self.comparison.addresses;
+        address.is_loopback() || [addresses.host(self.family), addresses.prober(self.family)].contains(&address)
     }
 
     /// What both together tell apart; where that is too much, what each does.

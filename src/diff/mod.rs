@@ -8,6 +8,7 @@
 mod behaviour;
 mod measure;
 mod told;
+mod untried;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::plan::keeps_lists;
 
 pub use behaviour::{Behaviour, Line, Place};
 pub use told::{Difference, SeenByScans, Sight};
+pub use untried::NotTried;
 
 /// One of the two.
 #[derive(Debug, Clone)]
@@ -53,6 +55,9 @@ pub struct Compared {
     pub differences: Vec<Difference>,
     /// Ports that look different to a scan.
     pub scans: Vec<SeenByScans>,
+    /// Packets that the two may treat differently, and that were not tried, or showed nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_tried: Vec<NotTried>,
     /// How many packets were sent to either side.
     pub sent: usize,
     /// Whether everything was sent that the rulesets tell apart.
@@ -63,9 +68,14 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Whether nothing tells the two apart.
+    /// Whether no packet that was sent tells the two apart.
     pub fn is_same(&self) -> bool {
         self.differences.is_empty() && self.scans.is_empty()
+    }
+
+    /// Whether sets prove that no other packet does, either.
+    pub fn is_proved(&self) -> bool {
+        self.not_tried.is_empty()
     }
 }
 
@@ -79,6 +89,7 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
         sides: comparison.sides.clone().map(|side| side.name),
         differences: Vec::new(),
         scans: Vec::new(),
+        not_tried: Vec::new(),
         sent: 0,
         complete: true,
         weather: Weather::default(),

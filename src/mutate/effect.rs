@@ -30,6 +30,8 @@ struct Way {
     direction: Direction,
     fate: Fate,
     lines: Vec<(String, Option<Limit>)>,
+    /// What the lines show besides, where that is not the default.
+    styles: Vec<Option<String>>,
     /// How a REJECT puts it.
     words: Option<String>,
 }
@@ -72,7 +74,8 @@ impl Sweep<'_> {
     fn way(&self, journey: &Journey) -> Way {
         let path: &Path = &journey.path;
         let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
-        Way { direction: journey.direction, fate: path.fate, lines: logs.collect(), words: self.words(path) }
+        let styles = path.steps.iter().filter(|step| step.log_prefix.is_some()).map(|step| self.style(step)).collect();
+        Way { direction: journey.direction, fate: path.fate, lines: logs.collect(), styles, words: self.words(path) }
     }
 
     /// As the file has it: in a sweep the kernel's limits are others.
@@ -80,10 +83,15 @@ impl Sweep<'_> {
         self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?.limit()
     }
 
+    fn style(&self, step: &Step) -> Option<String> {
+        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
+        rule.target.as_ref()?.log_style()
+    }
+
     fn words(&self, path: &Path) -> Option<String> {
         let step = path.steps.last().filter(|_| path.fate == Fate::Rejected)?;
         let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
-        Some(rule.target.as_ref()?.option("--reject-with").unwrap_or_default().to_owned())
+        Some(rule.target.as_ref()?.reject_with(self.listing.family).to_owned())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Mutation testing: would the scenario notice if the ruleset were broken? The ruleset is broken in every way that matters
 //! (`mutant` has the operators), and the scenario is played against each mutant on the real kernel, until a check of it
 //! is not as it was. A mutant that no check notices has *survived*: the scenario has a gap, and the packet that would have
-//! told is named. If no packet of an exhaustive sweep can tell it from the original, it is *equivalent*, and does not count.
+//! told is named. If none of a sweep does, and sets of packets prove that no other can ([`crate::space`]), it is *equivalent*
+//! and does not count; without a proof it is *not judged*, and counted apart.
 
 mod baseline;
 mod effect;
@@ -79,6 +80,11 @@ pub enum Fate {
         /// How that is known.
         because: String,
     },
+    /// No packet that was sent tells it from the original, and nothing proves that no other does.
+    NotJudged {
+        /// What was not tried.
+        because: String,
+    },
     /// iptables refuses it: nobody could ever run it.
     Refused,
 }
@@ -90,6 +96,7 @@ impl Fate {
             Fate::Killed { .. } => "killed",
             Fate::Survived { .. } => "survived",
             Fate::Equivalent { .. } => "equivalent",
+            Fate::NotJudged { .. } => "not-judged",
             Fate::Refused => "refused",
         }
     }
@@ -110,7 +117,7 @@ impl Serialize for Fate {
         let (by, row, differs, because) = match self {
             Fate::Killed { by } => (Some(by), None, None, None),
             Fate::Survived { row, differs } => (None, row.as_ref(), Some(differs), None),
-            Fate::Equivalent { because } => (None, None, None, Some(because)),
+            Fate::Equivalent { because } | Fate::NotJudged { because } => (None, None, None, Some(because)),
             Fate::Refused => (None, None, None, None),
         };
         FateRecord { fate: self.as_str(), by, row, differs, because }.serialize(serializer)
@@ -119,8 +126,8 @@ impl Serialize for Fate {
 
 #[derive(Serialize, JsonSchema)]
 struct FateRecord<'a> {
-    /// killed, survived, equivalent or refused
-    #[schemars(extend("enum" = ["killed", "survived", "equivalent", "refused"]))]
+    /// killed, survived, equivalent, not-judged or refused
+    #[schemars(extend("enum" = ["killed", "survived", "equivalent", "not-judged", "refused"]))]
     fate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a String>,
@@ -144,6 +151,8 @@ pub struct Summary {
     pub survived: usize,
     /// Not to be told from the original.
     pub equivalent: usize,
+    /// Neither noticed nor proved to make no difference; in no score.
+    pub not_judged: usize,
     /// Refused by iptables.
     pub refused: usize,
     /// The killed ones among the killed and the survived, in percent; 100 when there are neither.
@@ -157,7 +166,14 @@ impl Summary {
         let (killed, survived) = (count("killed"), count("survived"));
         let score = if killed + survived == 0 { 100.0 } else { 100.0 * killed as f64 / (killed + survived) as f64 };
         let (equivalent, refused) = (count("equivalent"), count("refused"));
-        Summary { mutants: tried.clone().count(), killed, survived, equivalent, refused, score }
+        let not_judged = count("not-judged");
+        Summary { mutants: tried.clone().count(), killed, survived, equivalent, not_judged, refused, score }
+    }
+
+    /// The score if a packet could tell every mutant that was not judged.
+    pub fn lowest_score(&self) -> f64 {
+        let all = self.killed + self.survived + self.not_judged;
+        if all == 0 { 100.0 } else { 100.0 * self.killed as f64 / all as f64 }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::run::checks::Evidence;
 use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
 use crate::scenario::{quoted, quoted_log};
+use crate::space::{Gap, Space, TooMany, compare, witnesses};
 use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus};
 use crate::visible::listed;
 
@@ -47,7 +48,7 @@ pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Re
         return Ok(Fate::Equivalent { because: because.to_owned() });
     }
     let (Some(original), Some(swept)) = (job.ruleset(mutant.family), baseline.sweeps.get(&mutant.family)) else {
-        return Ok(Fate::Equivalent { because: "this machine does not have the family".to_owned() });
+        return Ok(Fate::NotJudged { because: "this machine does not have the family".to_owned() });
     };
     let source = mutant.apply(original);
     let listing = Listing::parse(mutant.family, &source);
@@ -165,8 +166,11 @@ impl Trial<'_> {
         Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
             Some(killer) => Fate::Killed { by: killer.name() },
             None => {
-                let differs = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
-                Fate::Survived { row: None, differs }
+                let lists = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
+                match self.gaps() {
+                    Ok(gaps) if gaps.is_empty() => Fate::Equivalent { because: PROVED.to_owned() },
+                    _ => Fate::NotJudged { because: lists },
+                }
             }
         })
     }
@@ -204,8 +208,42 @@ impl Trial<'_> {
                 return Ok(self.told_by(&difference, limits));
             }
         }
-        let all = self.swept.effects.stimuli().len();
-        Ok(Fate::Equivalent { because: format!("none of {all} packets is dealt with in another way") })
+        self.proved(source)
+    }
+
+    fn space(&self) -> Space {
+        Space::of(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
+    }
+
+    fn gaps(&self) -> std::result::Result<Vec<Gap>, TooMany> {
+        compare(&self.space(), [&self.swept.listing, &self.listing])
+    }
+
+    /// No packet of the sweeps tells: sets prove that no other does, or name some that may, of which the lab sends what it
+    /// can.
+    fn proved(&self, source: &Source) -> Result<Fate> {
+        let Ok(gaps) = self.gaps() else {
+            let because = "the rules divide packets into more kinds than are looked at".to_owned();
+            return Ok(Fate::NotJudged { because });
+        };
+        let Some(first) = gaps.first() else { return Ok(Fate::Equivalent { because: PROVED.to_owned() }) };
+        let space = self.space();
+        let host = &self.job.scenario.host;
+        let found = gaps.iter().flat_map(|gap| witnesses(&space, &gap.region, gap.hook, &host.addresses));
+        let here = found.filter(|witness| witness.interface == host.interface.as_str());
+        let stimuli: Vec<Stimulus> = here.map(|witness| witness.stimulus).collect::<HashSet<_>>().into_iter().collect();
+        if !stimuli.is_empty() {
+            let send = |listing, source: &Source| {
+                let sweep = Sweep { listing, limits: Limits::Wide };
+                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &[]))
+            };
+            let original = send(&self.swept.listing, source)?;
+            let mutant = send(&self.listing, &self.mutant.apply(source))?;
+            if let Some(difference) = original.difference(&mutant) {
+                return Ok(self.told_by(&difference, Limits::Wide));
+            }
+        }
+        Ok(Fate::NotJudged { because: not_tried(&space, first) })
     }
 
     /// The stimuli of the original's sweep that may tell, by their places.
@@ -305,6 +343,17 @@ impl Trial<'_> {
             Outcome::Matched | Outcome::Mismatched | Outcome::NotRun => check.outcome == Outcome::Matched,
         };
         (!same).then_some(check)
+    }
+}
+
+const PROVED: &str = "no packet that can come to these rules is dealt with in another way";
+
+fn not_tried(space: &Space, gap: &Gap) -> String {
+    let what = space.describe(&gap.region);
+    match (space.opaque(&gap.region), gap.hook) {
+        (Some(asked), _) => format!("not tried in {}: {what}: no sweep varies {asked}", gap.hook),
+        (None, "FORWARD") => format!("not tried in FORWARD: {what}: nothing is forwarded in the lab"),
+        (None, hook) => format!("not tried in {hook}: {what}: the lab sends no such packet"),
     }
 }
 

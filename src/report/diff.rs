@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, SCHEMA};
-use crate::diff::{Behaviour, Compared, Difference, Line, Place, SeenByScans, Sight};
+use crate::diff::{Behaviour, Compared, Difference, Line, NotTried, Place, SeenByScans, Sight};
 use crate::lab::Weather;
 use crate::path::Fate;
 use crate::sweep::Packet;
@@ -53,13 +53,26 @@ pub fn diff_text(report: &DiffReport) -> String {
         compared.scans.iter().for_each(|one| seen_by_scans(&mut text, one));
         text.push('\n');
     }
+    compared.not_tried.iter().for_each(|one| not_tried(&mut text, one));
     let _ = writeln!(text, "{}", visible(&summary(compared)));
     text
 }
 
+fn not_tried(text: &mut String, one: &NotTried) {
+    let NotTried { family, table, chain, places, what, because } = one;
+    let places = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
+    let words = format!("not tried: {what} ({family} {table} {chain}){places}: {because}");
+    let _ = writeln!(text, "{}", visible(&words));
+}
+
 fn summary(compared: &Compared) -> String {
-    let incomplete = match compared.complete {
-        true => "",
+    let untried = match compared.not_tried.len() {
+        0 => String::new(),
+        1 => "; 1 kind of packet was not tried".to_owned(),
+        count => format!("; {count} kinds of packets were not tried"),
+    };
+    let incomplete = match compared.complete || compared.is_proved() {
+        true => untried.as_str(),
         false => "; the rulesets tell more apart than can be sent, so there may be other differences",
     };
     if compared.is_same() {
@@ -118,7 +131,8 @@ fn log_change(before: &[Line], after: &[Line]) -> Option<String> {
 
 fn line(line: &Line) -> String {
     let limit = line.limit.as_ref().map(|limit| format!(" at {limit}")).unwrap_or_default();
-    format!("{:?}{limit}", line.prefix)
+    let style = line.style.as_ref().map(|style| format!(" with {style}")).unwrap_or_default();
+    format!("{:?}{limit}{style}", line.prefix)
 }
 
 fn fate_by(one: &Behaviour) -> String {

@@ -59,12 +59,12 @@ pub fn mutation_table(report: &Mutation, width: u16) -> String {
 }
 
 fn operators(mutants: &[Tried], width: u16) -> Table {
-    let mut counts: BTreeMap<Operator, [usize; 4]> = BTreeMap::new();
+    let mut counts: BTreeMap<Operator, [usize; 5]> = BTreeMap::new();
     for mutant in mutants {
         counts.entry(mutant.operator).or_default()[column(&mutant.fate)] += 1;
     }
     let mut table = new_table(width);
-    table.set_header(["operator", "killed", "survived", "equivalent", "refused"]);
+    table.set_header(["operator", "killed", "survived", "equivalent", "not judged", "refused"]);
     for (operator, counts) in counts {
         table.add_row([vec![operator.to_string()], counts.map(|count| count.to_string()).to_vec()].concat());
     }
@@ -76,24 +76,29 @@ fn column(fate: &Fate) -> usize {
         Fate::Killed { .. } => 0,
         Fate::Survived { .. } => 1,
         Fate::Equivalent { .. } => 2,
-        Fate::Refused => 3,
+        Fate::NotJudged { .. } => 3,
+        Fate::Refused => 4,
     }
 }
 
 fn write_survivor(text: &mut String, mutant: &Tried) {
-    let Fate::Survived { row, differs } = &mutant.fate else { return };
+    let (word, row, why) = match &mutant.fate {
+        Fate::Survived { row, differs } => ("survived  ", row.as_ref(), differs),
+        Fate::NotJudged { because } => ("not judged  ", None, because),
+        Fate::Killed { .. } | Fate::Equivalent { .. } | Fate::Refused => return,
+    };
     let place = format!("{}:{}", mutant.file.display(), mutant.line);
-    let _ = writeln!(text, "survived  {} {}: {}", visible(&place), mutant.operator, visible(&mutant.description));
-    let _ = writeln!(text, "          {}", visible(differs));
+    let _ = writeln!(text, "{word}{} {}: {}", visible(&place), mutant.operator, visible(&mutant.description));
+    let _ = writeln!(text, "          {}", visible(why));
     for line in row.iter().flat_map(|row| row.lines()) {
         let _ = writeln!(text, "          {}", visible(line));
     }
 }
 
 fn summary_line(summary: &Summary) -> String {
-    let Summary { mutants, killed, survived, equivalent, refused, score } = summary;
+    let Summary { mutants, killed, survived, equivalent, not_judged, refused, score } = summary;
     format!(
-        "{mutants} mutants: {killed} killed, {survived} survived, {equivalent} equivalent, {refused} refused; \
+        "{mutants} mutants: {killed} killed, {survived} survived, {equivalent} equivalent, {not_judged} not judged, {refused} refused; \
          score {score:.1} %"
     )
 }

@@ -85,7 +85,11 @@ impl Different {
         for start in everything.iter().chain(&self.rules) {
             for part in space.universe(table, hook).iter().filter_map(|part| part.intersection(start)) {
                 let apart = told_apart(space, sides, (table, hook), &part)?;
-                let gap = |region| Gap { region, table: table.to_owned(), hook, lines: self.lines.clone() };
+                let gap = |(region, ends): Apart| {
+                    let lines =
+                        ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
+                    Gap { region, table: table.to_owned(), hook, lines }
+                };
                 gaps.extend(apart.into_iter().map(gap));
                 if gaps.len() >= GAPS {
                     return Ok(gaps);
@@ -100,23 +104,52 @@ fn chain_of<'t>(table: &'t Table, name: &str) -> Option<&'t Chain> {
     table.chains.iter().find(|chain| chain.name == name)
 }
 
+/// Packets, and where their ways end on either side if they do not end alike.
+type Apart = (Region, Option<[Option<usize>; 2]>);
+
 /// The packets of `start` that meet something else on the second side.
 fn told_apart(
     space: &Space,
     [one, other]: [&Listing; 2],
     place: (&str, &str),
     start: &Region,
-) -> Result<Vec<Region>, TooMany> {
-    let same = |one: &Leaf, other: &Leaf| one.trail == other.trail && one.end == other.end;
+) -> Result<Vec<Apart>, TooMany> {
+    let shared = |step: &&String| !is_private(step, one, other, place.0);
+    let same = |one: &Leaf, other: &Leaf| {
+        one.end == other.end && one.trail.iter().filter(shared).eq(other.trail.iter().filter(shared))
+    };
     let mut apart = Vec::new();
     for leaf in leaves(space, one, place, start)? {
         let others = leaves(space, other, place, &leaf.region)?;
-        apart.extend(others.into_iter().filter(|other| !same(&leaf, other)).map(|other| other.region));
+        let ends = |other: &Leaf| (leaf.end != other.end).then_some([leaf.line, other.line]);
+        apart.extend(others.into_iter().filter(|other| !same(&leaf, other)).map(|other| {
+            let ends = ends(&other);
+            (other.region, ends)
+        }));
         if apart.len() >= GAPS {
             break;
         }
     }
     Ok(apart)
+}
+
+/// Whether a step of a trail asks a limit that only one of the two has. Its bucket is no other rule's, so that it makes no
+/// difference as such: what becomes of the packets is compared for both of its answers.
+fn is_private(step: &str, one: &Listing, other: &Listing, table: &str) -> bool {
+    let Some((memory, rest)) = step.strip_prefix("asks ").and_then(|asked| asked.split_once(" [")) else {
+        return false;
+    };
+    let is_alone = memory.starts_with("-m limit ") && !memory[1..].contains(" -m ");
+    let count = |side: &Listing| {
+        let rules =
+            side.rules().filter(|(of, chain, ..)| of.name == table && rest.starts_with(&format!("{} ", chain.name)));
+        rules.filter(|(.., rule)| rule.limit().is_some() && rest.contains(&target(rule, side.family))).count()
+    };
+    is_alone && count(one).min(count(other)) == 0
+}
+
+fn target(rule: &Rule, family: crate::net::Family) -> String {
+    rule.target.as_ref().map(|target| target.canonical(family)).unwrap_or_default()
 }
 
 /// The rules of `one` without those with which both begin, and those with which both end.

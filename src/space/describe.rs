@@ -6,6 +6,11 @@ use super::witness::address;
 use crate::conntrack::ConntrackState;
 
 impl Space {
+    /// The first match on the way of `region` that is not understood, as it is written.
+    pub fn opaque<'r>(&self, region: &'r Region) -> Option<&'r str> {
+        region.answers().next().map(|(key, _)| key.split(" [").next().unwrap_or(key))
+    }
+
     /// `tcp from port 0 to port 80, over other0, NEW`
     pub fn describe(&self, region: &Region) -> String {
         let all = self.everything();

@@ -18,6 +18,7 @@ mod witness;
 
 pub use compare::{Gap, compare};
 pub use region::{Field, Region};
+pub use universe::state_places;
 pub use universe::{HOOKS, Space};
 pub use values::Values;
 pub use walk::{Leaf, arrivals, leaves};

@@ -77,6 +77,11 @@ fn a_rule_that_changes_nothing_may_go() {
     assert!(is_same(&["-A INPUT -j REJECT"], &["-A INPUT -j REJECT --reject-with port-unreach"]));
     assert!(is_same(&["-A INPUT -p tcp --dport 22 -j ACCEPT"], &["-A INPUT -p 6 -m tcp --dport ssh -j ACCEPT"]));
     let limited = "-A INPUT -m limit --limit 1/s -j LOG";
+    assert!(
+        is_same(&["-A INPUT -p udp -j DROP", ssh], &["-A INPUT -p udp -m limit -j DROP", ssh]),
+        "the policy drops the rest"
+    );
+    assert!(!is_same(&["-A INPUT -p tcp -j DROP", ssh], &["-A INPUT -p tcp -m limit -j DROP", ssh]));
     assert!(is_same(&[limited, ssh, "-A INPUT -p udp -j DROP"], &[limited, ssh]));
 }
 

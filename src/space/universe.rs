@@ -65,7 +65,7 @@ impl Space {
 
     /// Every packet that can come to the chain `hook` of `table`, in parts. Conntrack puts fragments together before any
     /// rule (priority -400), and calls a segment whose flags make no sense INVALID (`tcp_valid_flags`).
-    pub(super) fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
+    pub fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
         let all = self.everything();
         let whole = if self.tracks { all.with(Field::Whole, &Values::these([1])) } else { Some(all) };
         let of_table = whole.and_then(|all| match table {
@@ -117,6 +117,10 @@ impl Space {
 }
 
 /// The places of states.
+pub fn state_places(wanted: &[ConntrackState]) -> Values {
+    states(wanted)
+}
+
 pub(super) fn states(wanted: &[ConntrackState]) -> Values {
     let places = (0..).zip(ConntrackState::ALL).filter(|(_, state)| wanted.contains(state)).map(|(place, _)| place);
     Values::these(places)

@@ -153,11 +153,17 @@ impl<'a> Walk<'a> {
     }
 
     /// A match with a memory may say yes or no; the packets to which it says no go on, and those to which it says yes are
-    /// returned. It is known by its chain and its place among those that are written like it.
+    /// returned. It is known by its chain, its target and its place among those that are written like it.
     fn remembered(&mut self, here: Here<'a>, memory: &str, (chain, index): (&'a str, usize)) -> Option<Here<'a>> {
-        let alike = (0..index).filter(|before| self.asked[&(chain, *before)].memory == memory).count();
+        let rules = self.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
+        let does =
+            |rule: &Rule| rule.target.as_ref().map(|target| target.canonical(self.space.family)).unwrap_or_default();
+        let does_here = does(&rules[index]);
+        let is_alike =
+            |before: &usize| self.asked[&(chain, *before)].memory == memory && does(&rules[*before]) == does_here;
+        let alike = (0..index).filter(is_alike).count();
         let times = here.trail.iter().filter(|one| one.starts_with("asks ")).count();
-        let key = format!("{memory} [{chain} {alike} {times}]");
+        let key = format!("{memory} [{chain} {does_here} {alike} {times}]");
         let trail = [here.trail.clone(), vec![format!("asks {key}")]].concat();
         if let Some(region) = here.region.answered(&key, false) {
             self.go(Here { region, trail: trail.clone(), ..here.clone() });

@@ -64,3 +64,78 @@ fn dead_is_withdrawn_where_a_rule_before_asks_for_what_no_sweep_varies() {
         assert!(reasons.contains(&format!("-m {module}")) && reasons.contains("line 3"), "{asked}: {reasons}");
     }
 }
+
+const HEAD: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:LAN - [0:0]\n";
+
+/// The exit status of `diff` of two rulesets with these rules.
+fn diff(before: &str, after: &str) -> Option<i32> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, rules: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("{HEAD}{rules}\nCOMMIT\n")).expect("write the rules");
+        path.to_str().expect("a name").to_owned()
+    };
+    scanlab(&["diff", &file("a.v4", before), &file("b.v4", after)]).status
+}
+
+#[test]
+fn rulesets_that_a_packet_tells_apart_are_never_called_the_same() {
+    let _machine = share_the_machine();
+    let (high, web) = ("-A INPUT -p tcp --sport 1024:65535 -j ACCEPT\n", "-A INPUT -p tcp --dport 80 -j ACCEPT");
+    for (before, after, status) in [
+        ("-A INPUT -p icmp --icmp-type 8 -j ACCEPT", "-A INPUT -p icmp -j ACCEPT", 1),
+        (&*format!("{high}{web}"), high, 1),
+        ("-A INPUT -i eth0 -p tcp -j ACCEPT", "-A INPUT ! -i lo -p tcp -j ACCEPT", 1),
+        ("-A INPUT -j LOG", "-A INPUT -j LOG --log-level debug", 1),
+        (
+            "-A INPUT -m ttl --ttl-lt 10 -j DROP\n-A INPUT -j ACCEPT",
+            "-A INPUT -m ttl --ttl-lt 30 -j DROP\n-A INPUT -j ACCEPT",
+            3,
+        ),
+        ("-A INPUT -m length --length 100:200 -j LOG", "-A INPUT -m length --length 100:300 -j LOG", 3),
+        ("-A INPUT -m iprange --src-range 10.0.0.1-10.0.0.9 -j ACCEPT", "", 3),
+        (
+            "-A INPUT -m string --algo bm --string \"no such words\" -j ACCEPT",
+            "-A INPUT -m string --algo bm --string \"other words\" -j ACCEPT",
+            3,
+        ),
+        ("-A FORWARD -p tcp -j ACCEPT", "", 3),
+    ] {
+        assert_eq!(diff(before, after), Some(status), "{before} | {after}");
+    }
+}
+
+#[test]
+fn rulesets_that_do_the_same_are_the_same() {
+    let _machine = share_the_machine();
+    for (before, after) in [
+        ("-A INPUT -j REJECT", "-A INPUT -j REJECT --reject-with port-unreach"),
+        ("-A INPUT -p tcp -j REJECT --reject-with tcp-rst", "-A INPUT -p tcp -j REJECT --reject-with tcp-reset"),
+        ("-A INPUT -p udp -j DROP", ""),
+        ("-A INPUT -m ttl --ttl-lt 10 -j DROP", "-A INPUT -m ttl --ttl-lt 10 -j DROP"),
+    ] {
+        assert_eq!(diff(before, after), Some(0), "{before} | {after}");
+    }
+}
+
+/// What no check notices and nothing proves is counted apart.
+#[test]
+fn mutants_that_no_packet_of_the_lab_can_tell_are_not_judged() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = format!("{HEAD}-A INPUT -m ttl --ttl-eq 77 -j ACCEPT\nCOMMIT\n");
+    fs::write(folder.path().join("rules.v4"), rules).expect("write the rules");
+    let scenario = "title = \"drops\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\n\
+                    family = \"ipv4\"\nstate = \"filtered\"\nlog = \"\"\n";
+    fs::write(folder.path().join("s.toml"), scenario).expect("write the scenario");
+    let ended = scanlab(&["mutate", folder.path().join("s.toml").to_str().expect("a name"), "--format", "json"]);
+    assert_eq!(ended.status, Some(3), "{}", ended.stderr);
+    let report = ended.report();
+    let fates = report["mutations"][0]["mutants"].as_array().expect("mutants").iter();
+    let of = |place: &str| -> Vec<&str> {
+        let here = fates.clone().filter(|one| one["description"].as_str().is_some_and(|text| text.contains(place)));
+        here.filter_map(|one| one["fate"].as_str()).collect()
+    };
+    assert!(of("line 3").iter().all(|fate| *fate == "not-judged"), "{report:#}");
+    assert!(of("line 6").contains(&"not-judged"), "{report:#}");
+}
