@@ -89,8 +89,8 @@ enum Depth {
     Everything,
 }
 
-/// Checks, and reports. The status is that of a run, and 1 where an answer is a reason not to deploy; findings do not change
-/// it. What could not be looked at is no such reason.
+/// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
+/// not known; findings do not change it.
 pub fn check(options: Options) -> Result<ExitCode> {
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
@@ -105,9 +105,10 @@ pub fn check(options: Options) -> Result<ExitCode> {
     }
     let answers = all_answers(&reports);
     let report = Report { answers: Some(answers), ..Report::of_flavours(reports) };
-    let status = match report.deployment() {
-        Deployment::Unsafe { .. } => 1,
-        Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown => super::run::status(&report),
+    let status = match (report.deployment(), super::run::status(&report)) {
+        (Deployment::Unsafe { .. }, _) => 1,
+        (Deployment::Unknown, 0) => 3,
+        (Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown, status) => status,
     };
     files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
     Ok(ExitCode::from(status))

@@ -8,6 +8,7 @@ mod attacker;
 mod beyond;
 mod callers;
 mod disguise;
+mod holes;
 mod lines;
 mod link_file;
 mod lockout;
@@ -39,6 +40,7 @@ use crate::sweep::Plan;
 use crate::vendor::VendorDb;
 
 use self::callers::Caller;
+use self::holes::Hole;
 use self::other_protocols::OtherProtocol;
 
 /// What is about to be deployed, and where.
@@ -103,6 +105,8 @@ struct Measured {
     other: Vec<(Family, Vec<OtherProtocol>)>,
     /// Who is let in over SSH, where somebody may not be.
     callers: Vec<Caller>,
+    /// What the rules let in besides, as sets of packets.
+    holes: Vec<Hole>,
 }
 
 /// All questions with their answers, worst first.
@@ -307,6 +311,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
         let scan = side_by_side::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
         let doors = side_by_side::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
         let other = side_by_side::begin(scope, || other_protocols::let_in(subject))?;
+        let holes = side_by_side::begin(scope, || holes::measure(subject))?;
         let callers = callers::measure(subject)?;
         Ok(Measured {
             sessions: sessions.into_iter().map(side_by_side::end).collect::<Result<_>>()?,
@@ -315,6 +320,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
             tried: tried.clone(),
             other: side_by_side::end(other)?,
             callers,
+            holes: side_by_side::end(holes)?,
         })
     })
 }

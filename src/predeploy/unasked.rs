@@ -1,5 +1,6 @@
 //! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
 
+use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
 use super::{Answer, Fact, Measured, Question, Subject, Tone, beyond, callers, intended, told_once};
 use crate::lab::Lab;
@@ -14,10 +15,14 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let mut facts = Vec::new();
     let open = families.iter().map(|family| (*family, let_in(measured, Technique::Syn, *family).difference(&wanted)));
     for (families, ports) in told_once(open.collect()) {
-        facts.push(of_tcp(subject, measured, &families, &ports));
+        let fact = of_tcp(subject, measured, &families, &ports);
+        let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family.title()));
+        facts.extend(Some(fact).filter(|fact| fact.tone != Tone::Good || !is_contradicted));
     }
     facts.extend(beyond::facts(subject, measured));
-    facts.extend(callers::strangers(subject, &measured.callers));
+    let strangers = callers::strangers(subject, &measured.callers);
+    facts.extend(strangers.into_iter().filter(|fact| fact.tone != Tone::Good || measured.holes.is_empty()));
+    facts.extend(measured.holes.iter().filter(|hole| !is_told(measured, hole, &wanted)).map(Hole::fact));
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
     for (families, ports) in told_once(udp.collect()) {
         facts.extend(of_udp(subject, &families, &ports));
@@ -25,7 +30,15 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
         facts.push(other_fact(subject, &families, &let_in, &kept_out));
     }
-    Answer::new(Question::Unasked, facts, ["Yes.", "No."])
+    let is_known = !facts.iter().any(|fact| fact.tone == Tone::Unknown);
+    Answer::new(Question::Unasked, facts, ["Yes.", if is_known { "No." } else { "Not known." }])
+}
+
+/// Whether its packets go to ports that every scanner finds open.
+fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
+    let syn = let_in(measured, Technique::Syn, hole.family).difference(wanted);
+    let udp = let_in(measured, Technique::Udp, hole.family);
+    hole.has_port(if hole.is_udp() { &udp } else { &syn })
 }
 
 fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {

@@ -118,6 +118,46 @@ fn rulesets_that_do_the_same_are_the_same() {
     }
 }
 
+/// One rule is planted among those that a sensor generates.
+#[test]
+fn a_hole_in_the_rules_of_a_sensor_is_never_called_safe() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
+    let (sensor, rules) = (path("s.toml"), path("rules.v4"));
+    let check = |ssh_from: &str, planted: &str| {
+        fs::write(&sensor, format!("[sensor]\nssh = 32232\n{ssh_from}")).expect("write the sensor");
+        let generated = scanlab(&["generate", &sensor, "-o", &path("out"), "--force"]);
+        assert_eq!(generated.status, Some(0), "{}", generated.stderr);
+        let text = fs::read_to_string(path("out/rules.v4")).expect("rules");
+        let lo = "-A INPUT -i lo -j ACCEPT\n";
+        assert!(text.contains(lo), "{text}");
+        fs::write(&rules, text.replacen(lo, &format!("{lo}{planted}"), 1)).expect("write the rules");
+        let (rules, rules6) = (["--rules", &rules], ["--rules6", &path("out/rules.v6")]);
+        let ended = scanlab(&[["check", "--format=json"], ["--sensor", &sensor], rules, rules6].concat());
+        (ended.status, ended.stdout)
+    };
+    let (plain, named) = ("", "ssh_from = [\"192.0.2.0/24\"]\n");
+    for ssh_from in [plain, named] {
+        let (status, text) = check(ssh_from, "");
+        assert_eq!(status, Some(0), "{text}");
+    }
+    for (ssh_from, planted, status) in [
+        (plain, "-A INPUT -p tcp --sport 20 -j ACCEPT\n", 1),
+        (plain, "-A INPUT -s 198.51.100.0/24 -j ACCEPT\n", 1),
+        (plain, "-A INPUT -i wlan0 -p tcp -j ACCEPT\n", 1),
+        (plain, "-A INPUT -p tcp -m ttl --ttl-eq 77 -j ACCEPT\n", 3),
+        (plain, "-A INPUT -p tcp --syn --dport 443 -m length --length 60 -j ACCEPT\n", 3),
+        (named, "-A INPUT -s 198.51.100.128/25 -p tcp --dport 32232 -j ACCEPT\n", 1),
+        (named, "-A INPUT -s 198.51.100.7 -p tcp --dport 32232 -j ACCEPT\n", 1),
+        (named, "-A INPUT -p tcp --sport 1:1023 -j ACCEPT\n", 1),
+    ] {
+        let (found, text) = check(ssh_from, planted);
+        assert_eq!(found, Some(status), "{ssh_from}{planted}{text}");
+        assert!(text.contains(planted.trim()), "the rule is named: {text}");
+    }
+}
+
 /// What no check notices and nothing proves is counted apart.
 #[test]
 fn mutants_that_no_packet_of_the_lab_can_tell_are_not_judged() {

@@ -1,0 +1,172 @@
+//! New connections that the rules let in and the sensor does not mean, whatever their source, ports, interface or other
+//! fields: found as sets of packets, tried with one packet of each, and said to be unknown where the lab cannot send one.
+
+use std::net::IpAddr;
+
+use super::{Fact, Subject, Tone, intended};
+use crate::conntrack::ConntrackState;
+use crate::error::{Result, Source};
+use crate::iptables_save::Listing;
+use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Watch};
+use crate::net::{Family, InterfaceName};
+use crate::path::Fate;
+use crate::sensor::Deny;
+use crate::space::{Field, Leaf, Region, Space, Values, Witness, leaves, state_places, witnesses};
+
+/// Packets that a rule lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// Their family.
+    pub family: Family,
+    /// The rule or the policy, as `FILE:LINE: TEXT`.
+    place: String,
+    /// What they are.
+    what: String,
+    /// The match on their way that the lab cannot fulfil.
+    asked: Option<String>,
+    /// The packets, and whether one of them was let in.
+    region: Region,
+    is_let_in: bool,
+}
+
+/// All holes in the rules of `subject`.
+pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
+    let mut holes = Vec::new();
+    for (family, source) in subject.rulesets.iter().filter(|(family, _)| Lab::families().contains(family)) {
+        holes.extend(of_family(subject, *family, source)?);
+    }
+    Ok(holes)
+}
+
+fn of_family(subject: &Subject, family: Family, source: &Source) -> Result<Vec<Hole>> {
+    let listing = Listing::parse(family, source);
+    let space = Space::of(&[&listing], &subject.scenario.host.interface);
+    let mut holes: Vec<Hole> = Vec::new();
+    for unmeant in space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
+        let Ok(leaves) = leaves(&space, &listing, ("filter", "INPUT"), &unmeant) else {
+            let what = "packets of more kinds than are looked at".to_owned();
+            let place = source.name.display().to_string();
+            return Ok(vec![Hole { family, place, what, asked: None, region: unmeant, is_let_in: false }]);
+        };
+        for leaf in leaves.into_iter().filter(|leaf| leaf.end == "ACCEPT") {
+            let hole = hole(subject, &space, &listing, leaf)?;
+            match holes.iter_mut().find(|known| known.place == hole.place) {
+                Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
+                Some(_) => {}
+                None => holes.push(hole),
+            }
+        }
+    }
+    Ok(holes)
+}
+
+/// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
+/// SSH from whom `ssh_from` does not name.
+fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
+    let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
+    let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
+    let ssh = ports(&mut subject.sensor.ssh.iter().map(|port| port.0));
+    let over_link = all.values(Field::In).difference(&Values::these([1]));
+    let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
+    let begin = all.with(Field::In, &over_link).and_then(|all| all.with(Field::State, &fresh));
+    let of = |protocol: u128| begin.as_ref().and_then(|all| all.with(Field::Protocol, &Values::these([protocol])));
+    let syn = of(6).and_then(|all| all.with(Field::Flags, &Values::these([2])));
+    let syn = syn.and_then(|all| all.with(Field::Whole, &Values::these([1])));
+    let except = |region: Region, field: Field, values: &Values| {
+        let rest = region.values(field).difference(values);
+        region.with(field, &rest)
+    };
+    let other = syn.clone().and_then(|syn| except(syn, Field::DestinationPort, &served));
+    let strangers = syn.filter(|_| subject.sensor.ssh_from.is_said()).and_then(|syn| {
+        let syn = syn.with(Field::DestinationPort, &ssh)?;
+        except(syn, Field::Source, &meant(subject, family))
+    });
+    let datagrams = of(17).filter(|_| subject.sensor.deny == Deny::All);
+    [other, strangers, datagrams].into_iter().flatten().collect()
+}
+
+/// The addresses that `ssh_from` names.
+fn meant(subject: &Subject, family: Family) -> Values {
+    let range = |text: String| {
+        let (address, length) = text.split_once('/')?;
+        let (number, width) = match address.parse().ok()? {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        let free: u32 = width - length.parse::<u32>().ok()?;
+        let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
+        Some(number & !rest..=number | rest)
+    };
+    Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
+}
+
+fn hole(subject: &Subject, space: &Space, listing: &Listing, leaf: Leaf) -> Result<Hole> {
+    let file = listing.source.name.display();
+    let text = leaf.line.and_then(|line| listing.rules().find(|(.., rule)| rule.line == line));
+    let text = text.map_or_else(|| "the policy of INPUT".to_owned(), |(.., rule)| rule.text.clone());
+    let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
+    let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
+    let is_let_in = found.first().map(|witness| try_out(subject, witness)).transpose()?.unwrap_or(false);
+    Ok(Hole {
+        family: space.family,
+        place: format!("{file}{line}: {text}"),
+        what: space.describe(&leaf.region),
+        asked: space.opaque(&leaf.region).map(str::to_owned),
+        region: leaf.region,
+        is_let_in,
+    })
+}
+
+/// Whether the filter lets in the packet.
+fn try_out(subject: &Subject, witness: &Witness) -> Result<bool> {
+    let Ok(interface) = witness.interface.parse::<InterfaceName>() else { return Ok(false) };
+    let host = &subject.scenario.host;
+    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let blueprint = Blueprint {
+        equipment: subject.equipment,
+        interface: &interface,
+        mac: host.mac.unwrap_or(HOST_MAC),
+        addresses: &host.addresses,
+        services: &[],
+        rulesets: &rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    };
+    let responses = Lab::run(&blueprint, |lab| lab.sweep(&[witness.stimulus], &[], Limits::Wide))?;
+    let own = responses.first().and_then(|response| response.own.last());
+    Ok(own.is_some_and(|journey| journey.path.fate == Fate::Accepted))
+}
+
+impl Hole {
+    /// What it means for a deployment.
+    pub fn fact(&self) -> Fact {
+        let Hole { family, place, what, .. } = self;
+        let family = family.title();
+        match (self.is_let_in, &self.asked) {
+            (true, _) => Fact::new(
+                Tone::Bad,
+                format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
+            ),
+            (false, Some(asked)) => Fact::new(
+                Tone::Unknown,
+                format!(
+                    "{what} may be let in over {family}, which was not tried, since no probe varies {asked}: {place}"
+                ),
+            ),
+            (false, None) => {
+                Fact::new(Tone::Unknown, format!("{what} may be let in over {family}, which was not tried: {place}"))
+            }
+        }
+    }
+
+    /// Whether its packets are datagrams; else they are SYNs.
+    pub fn is_udp(&self) -> bool {
+        self.region.values(Field::Protocol).contains(17)
+    }
+
+    /// Whether it has a packet to one of these ports from anybody over any link.
+    pub fn has_port(&self, ports: &crate::port::PortSet) -> bool {
+        let ports = Values::of(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));
+        !self.region.values(Field::DestinationPort).intersection(&ports).is_empty()
+    }
+}
