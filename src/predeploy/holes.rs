@@ -86,7 +86,7 @@ fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
 }
 
 /// The addresses that `ssh_from` names.
-fn meant(subject: &Subject, family: Family) -> Values {
+pub(super) fn meant(subject: &Subject, family: Family) -> Values {
     let range = |text: String| {
         let (address, length) = text.split_once('/')?;
         let (number, width) = match address.parse().ok()? {
@@ -101,15 +101,11 @@ fn meant(subject: &Subject, family: Family) -> Values {
 }
 
 fn hole(subject: &Subject, space: &Space, listing: &Listing, leaf: Leaf) -> Result<Hole> {
-    let file = listing.source.name.display();
-    let text = leaf.line.and_then(|line| listing.rules().find(|(.., rule)| rule.line == line));
-    let text = text.map_or_else(|| "the policy of INPUT".to_owned(), |(.., rule)| rule.text.clone());
-    let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
     let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
     let is_let_in = found.first().map(|witness| try_out(subject, witness)).transpose()?.unwrap_or(false);
     Ok(Hole {
         family: space.family,
-        place: format!("{file}{line}: {text}"),
+        place: place(listing, &leaf, "INPUT"),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         region: leaf.region,
@@ -117,8 +113,17 @@ fn hole(subject: &Subject, space: &Space, listing: &Listing, leaf: Leaf) -> Resu
     })
 }
 
+/// The rule that ends the way of `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
+pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
+    let file = listing.source.name.display();
+    let rule = leaf.line.and_then(|line| listing.rules().find(|(.., rule)| rule.line == line));
+    let text = rule.map_or_else(|| format!("the policy of {hook}"), |(.., rule)| rule.text.clone());
+    let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{file}{line}: {text}")
+}
+
 /// Whether the filter lets in the packet.
-fn try_out(subject: &Subject, witness: &Witness) -> Result<bool> {
+pub(super) fn try_out(subject: &Subject, witness: &Witness) -> Result<bool> {
     let Ok(interface) = witness.interface.parse::<InterfaceName>() else { return Ok(false) };
     let host = &subject.scenario.host;
     let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();

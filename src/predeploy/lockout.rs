@@ -3,6 +3,7 @@
 use std::iter;
 use std::net::IpAddr;
 
+use super::kept_out::KeptOut;
 use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, told_once};
 use crate::lab::{First, Lab, Opening, Row, Session, SpentBy, Survival};
 use crate::live::Machine;
@@ -15,6 +16,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let mut facts = admins::meant(subject);
     facts.extend(openings(subject, measured));
     facts.extend(rows(subject, measured));
+    facts.extend(measured.kept_out.iter().map(KeptOut::fact));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
         let unseen = found.neighbourhood.is_some_and(|found| found.advertised.is_none() || !found.resolves);
@@ -34,8 +36,12 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
             once.push(fact)
         }
     });
-    let has_caveat = once.iter().any(|fact| fact.tone == Tone::Note);
-    Answer::new(Question::LockedOut, once, ["Yes.", if has_caveat { "No, but see the note." } else { "No." }])
+    let good = match once.iter().map(|fact| fact.tone).min() {
+        Some(Tone::Unknown) => "Not known.",
+        Some(Tone::Note) => "No, but see the note.",
+        _ => "No.",
+    };
+    Answer::new(Question::LockedOut, once, ["Yes.", good])
 }
 
 /// The same under whatever rules were there before; the worst counts.

@@ -9,6 +9,7 @@ mod beyond;
 mod callers;
 mod disguise;
 mod holes;
+mod kept_out;
 mod lines;
 mod link_file;
 mod lockout;
@@ -41,6 +42,7 @@ use crate::vendor::VendorDb;
 
 use self::callers::Caller;
 use self::holes::Hole;
+use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
 
 /// What is about to be deployed, and where.
@@ -107,6 +109,8 @@ struct Measured {
     callers: Vec<Caller>,
     /// What the rules let in besides, as sets of packets.
     holes: Vec<Hole>,
+    /// Clients of SSH that the sensor means and the rules keep out.
+    kept_out: Vec<KeptOut>,
 }
 
 /// All questions with their answers, worst first.
@@ -312,6 +316,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
         let doors = side_by_side::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
         let other = side_by_side::begin(scope, || other_protocols::let_in(subject))?;
         let holes = side_by_side::begin(scope, || holes::measure(subject))?;
+        let kept_out = side_by_side::begin(scope, || kept_out::measure(subject))?;
         let callers = callers::measure(subject)?;
         Ok(Measured {
             sessions: sessions.into_iter().map(side_by_side::end).collect::<Result<_>>()?,
@@ -321,6 +326,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
             other: side_by_side::end(other)?,
             callers,
             holes: side_by_side::end(holes)?,
+            kept_out: side_by_side::end(kept_out)?,
         })
     })
 }

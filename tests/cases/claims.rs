@@ -151,6 +151,14 @@ fn a_hole_in_the_rules_of_a_sensor_is_never_called_safe() {
         (named, "-A INPUT -s 198.51.100.128/25 -p tcp --dport 32232 -j ACCEPT\n", 1),
         (named, "-A INPUT -s 198.51.100.7 -p tcp --dport 32232 -j ACCEPT\n", 1),
         (named, "-A INPUT -p tcp --sport 1:1023 -j ACCEPT\n", 1),
+        (plain, "-A INPUT -s 0.0.0.0/1 -p tcp -m tcp --dport 32232 -j DROP\n", 1),
+        (plain, "-A INPUT -s 10.0.0.0/8 -j REJECT\n", 1),
+        (plain, "-A INPUT -p tcp --syn --sport 1024:39999 --dport 32232 -j DROP\n", 1),
+        (named, "-A INPUT -s 192.0.2.0/24 -p tcp --sport 1024:39999 -j DROP\n", 1),
+        (plain, "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP\n", 3),
+        (plain, "-A INPUT -p tcp --dport 32232 -m tos ! --tos 0 -j DROP\n", 3),
+        // One machine is something to know.
+        (plain, "-A INPUT -s 10.1.2.3 -p tcp --dport 32232 -j DROP\n", 0),
     ] {
         let (found, text) = check(ssh_from, planted);
         assert_eq!(found, Some(status), "{ssh_from}{planted}{text}");
