@@ -121,13 +121,30 @@ fn a_known_mismatch_is_known_as_long_as_it_happens() {
     assert_eq!(status(&known("drop")), Some(2));
 }
 
+/// The row would match: the rules accept every ACK. No client gets so far.
 #[test]
-fn a_connection_that_nobody_answers_is_no_connection() {
+fn a_packet_whose_connection_does_not_open_is_not_run() {
     let _machine = share_the_machine();
-    let rules = "*filter\n:INPUT DROP [0:0]\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n";
-    let ended = run_rows(rules, &row("tcp ACK to 23 established", "accept", ""));
-    let why = check(&ended.report(), "tcp ACK to 23 established")["why"].to_string();
-    assert!(why.contains("nothing answered the SYN that was to open its connection"), "{why}");
+    let rules = "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 22 --syn -j DROP\n\
+                 -A INPUT -p tcp -j ACCEPT\n-A OUTPUT -p tcp --dport 443 -j DROP\n-A OUTPUT -p tcp --sport 24 -j DROP\n\
+                 COMMIT\n";
+    for (packet, reason) in [
+        ("tcp ACK to 22 established", "the packet that opens its connection was dropped by line 4: "),
+        ("tcp ACK to 23 established", "the SYN/ACK that opens its connection was not sent"),
+        ("tcp SYN,ACK from 443 to 40000 answer", "the packet that opens its connection was dropped by line 6: "),
+    ] {
+        let ended = run_rows(rules, &row(packet, "accept", ""));
+        let report = ended.report();
+        let check = check(&report, packet);
+        assert_eq!((ended.status, &check["outcome"]), (Some(3), &json!("not-run")), "{check:#}");
+        assert!(check["why"].as_str().is_some_and(|why| why.starts_with(reason)), "{check:#}");
+    }
+    let open = rules.replace("--syn -j DROP", "--syn -j ACCEPT");
+    assert_eq!(run_rows(&open, &row("tcp ACK to 22 established", "accept", "")).status, Some(0));
+    let deaf = open.replace("--sport 24", "--sport 22");
+    let ended = run_rows(&deaf, &row("tcp ACK to 22 established", "accept", ""));
+    let why = check(&ended.report(), "tcp ACK to 22 established")["why"].to_string();
+    assert!(why.contains("the SYN/ACK that opens its connection was dropped by line 7"), "{why}");
 }
 
 /// A list outlives its rule's renewal: each packet gets a lab of its own.

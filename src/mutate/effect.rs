@@ -22,6 +22,8 @@ pub struct Effects {
 pub struct Effect {
     own: Vec<Way>,
     answer: Option<Way>,
+    /// Whether what had to come before the packet came through: a row can ask about it then.
+    is_led: bool,
 }
 
 /// What it did on one way through the rules.
@@ -60,12 +62,14 @@ impl Sweep<'_> {
     }
 
     fn effects(&self, stimuli: Vec<Stimulus>, responses: &[Response]) -> Effects {
-        let effects = responses.iter().map(|response| self.effect(response)).collect();
+        let both = stimuli.iter().zip(responses);
+        let effects = both.map(|(stimulus, response)| self.effect(stimulus, response)).collect();
         Effects { stimuli, effects }
     }
 
-    fn effect(&self, response: &Response) -> Effect {
+    fn effect(&self, stimulus: &Stimulus, response: &Response) -> Effect {
         Effect {
+            is_led: response.failed_lead(stimulus.lead).is_none(),
             own: response.own.iter().map(|journey| self.way(journey)).collect(),
             answer: response.answer.as_ref().map(|journey| self.way(journey)),
         }
@@ -119,14 +123,16 @@ impl Effects {
         }
     }
 
-    /// The first packet of which the two make something else; where one of them was sent more, what both were sent counts.
+    /// The first packet of which the two make something else, one that a row can ask about if there is one; where one of
+    /// them was sent more, what both were sent counts.
     pub fn difference(&self, mutant: &Effects) -> Option<Difference> {
         let original = self.stimuli.iter().zip(&self.effects);
         let differs = |((stimulus, original), (other, mutant)): &((&Stimulus, &Effect), (&Stimulus, &Effect))| {
-            stimulus == other && original != mutant
+            stimulus == other && (&original.own, &original.answer) != (&mutant.own, &mutant.answer)
         };
-        let found = original.zip(mutant.stimuli.iter().zip(&mutant.effects)).find(differs)?;
-        let ((stimulus, original), (_, mutant)) = found;
+        let mut all = original.zip(mutant.stimuli.iter().zip(&mutant.effects)).filter(differs).peekable();
+        let first = all.peek().copied()?;
+        let ((stimulus, original), (_, mutant)) = all.find(|((_, original), _)| original.is_led).unwrap_or(first);
         Some(Difference { stimulus: *stimulus, original: original.clone(), mutant: mutant.clone() })
     }
 }
@@ -145,6 +151,11 @@ impl Effect {
     /// The lines that have a limit, and which.
     pub fn limited_lines(&self) -> impl Iterator<Item = (&str, Limit)> {
         self.own.iter().flat_map(|way| &way.lines).filter_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
+    }
+
+    /// Whether a row can ask about it.
+    pub fn is_led(&self) -> bool {
+        self.is_led
     }
 
     /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.

@@ -291,6 +291,7 @@ impl Trial<'_> {
             let differs = format!("`{packet}`{when} is answered or limited in another way");
             let is_other = |limited: &(&str, Limit)| !mutant.limited_lines().any(|other| other == *limited);
             let limited = original.limited_lines().find(is_other);
+            let limited = limited.filter(|_| original.is_led());
             let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, &original.lines(), prefix, limit));
             return Fate::Survived { row, differs };
         }
@@ -303,8 +304,8 @@ impl Trial<'_> {
             self.mutant.family,
             quoted_log(&lines)
         );
-        // A row asks of limits that are not used up.
-        Fate::Survived { row: Some(row).filter(|_| limits == Limits::Wide), differs }
+        // A row asks about limits that are not used up, and about connections that open.
+        Fate::Survived { row: Some(row).filter(|_| limits == Limits::Wide && original.is_led()), differs }
     }
 
     /// A rate is asked about with a burst of scan probes, and what else each of them leaves has a row of its own.

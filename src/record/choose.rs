@@ -84,12 +84,13 @@ fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
     journey.packet(scanned.interface, scanned.addresses.host(journey.headers.family()))
 }
 
-/// Those that a scenario can name, the plain ones first, each once.
+/// Those that a scenario can name and whose connection opens, the plain ones first, each once.
 fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = swept
         .stimuli
         .iter()
         .zip(&swept.responses)
+        .filter(|(stimulus, response)| response.failed_lead(stimulus.lead).is_none())
         .filter_map(|(stimulus, response)| {
             let packet = swept.plan.packet(stimulus, scanned.addresses).ok()?;
             let packet = swept.plan.stood_in_for(packet, scanned.stand_in);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::frame::{Direction, Frame};
 use crate::iptables_save::{self, Content};
 use crate::net::Family;
-use crate::path::Path;
+use crate::path::{Fate, Path};
 use crate::port::Port;
 
 pub use octets::Octets;
@@ -25,6 +25,9 @@ pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan};
 pub use points::is_usable;
 pub use text::{Packet, PacketError, Way, What};
+
+const SYN: u8 = 2;
+const SYN_ACK: u8 = 18;
 
 /// Of a packet, what rules look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,7 +184,6 @@ impl Headers {
 impl Stimulus {
     /// What has to come first, and who sends it; none for what comes out of the blue.
     pub fn opener(&self) -> Option<(Sender, Headers)> {
-        const SYN: u8 = 2;
         let other_end = if self.sender == Sender::Prober || self.is_loopback() { Sender::Host } else { Sender::Prober };
         match (self.lead, self.sender) {
             (Lead::None, _) => None,
@@ -194,7 +196,6 @@ impl Stimulus {
 
     /// The prober's answer to the opener, where the stimulus comes behind it.
     pub fn handshake(&self) -> Option<Headers> {
-        const SYN_ACK: u8 = 18;
         let of_prober = if self.sender == Sender::Host { self.headers.reversed() } else { self.headers };
         (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
     }
@@ -227,6 +228,40 @@ impl Journey {
 }
 
 impl Response {
+    /// Why what had to come before the stimulus did not come through, where `lead` is its lead; `None` if it did. Without
+    /// it there is no connection that the stimulus could belong to.
+    pub fn failed_lead(&self, lead: Lead) -> Option<String> {
+        let own = self.own.first()?;
+        let sender = if own.direction == Direction::Out { Sender::Host } else { Sender::Prober };
+        let stimulus = Stimulus { sender, lead, headers: own.headers };
+        let (_, opener) = stimulus.opener()?;
+        let alike = |headers: Headers| move |other: &&Journey| other.headers == headers;
+        let opened = self.failed("the packet that opens its connection", alike(opener));
+        let shook =
+            stimulus.handshake().and_then(|answer| self.failed("the answer that opens its connection", alike(answer)));
+        let is_syn_ack = |other: &&Journey| {
+            let is_sent = other.direction == Direction::Out;
+            is_sent && matches!(other.headers.content, Content::Tcp { flags: SYN_ACK, .. })
+        };
+        let answered =
+            (lead == Lead::Forward).then(|| self.failed("the SYN/ACK that opens its connection", is_syn_ack));
+        opened.or(shook).or(answered.flatten())
+    }
+
+    /// Why no packet that is `wanted` came through; `what` it is.
+    fn failed(&self, what: &str, wanted: impl Fn(&&Journey) -> bool) -> Option<String> {
+        let mut found = self.others.iter().filter(wanted).peekable();
+        if found.peek().is_none() {
+            return Some(format!("{what} was not sent"));
+        }
+        let stopped = found.find(|journey| journey.path.fate != Fate::Accepted)?;
+        let by = stopped.path.steps.last().map(|step| match step.line {
+            Some(line) => format!(" by line {line}: {}", step.text),
+            None => format!(" by {}", step.text),
+        });
+        Some(format!("{what} was dropped{}", by.unwrap_or_default()))
+    }
+
     /// All that is known to have been under way.
     pub fn journeys(&self) -> impl Iterator<Item = &Journey> {
         self.own.iter().chain(&self.answer).chain(&self.others)
