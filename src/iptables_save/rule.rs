@@ -70,10 +70,11 @@ impl Rule {
     }
 
     /// Whether it makes the kernel track connections: the hooks of conntrack are registered for as long as such a rule
-    /// is there (`nf_ct_netns_get`).
+    /// is there (`nf_ct_netns_get`). An exemption alone does not (`xt_ct_tg_check` in net/netfilter/xt_CT.c).
     pub fn uses_conntrack(&self) -> bool {
         let module = self.modules.iter().any(|module| CONNTRACK_MATCHES.contains(&module.name.as_str()));
-        module || self.target.as_ref().is_some_and(|target| CONNTRACK_TARGETS.contains(&target.name.as_str()))
+        let tracks = |target: &Target| CONNTRACK_TARGETS.contains(&target.name.as_str()) && !target.exempts();
+        module || self.target.as_ref().is_some_and(tracks)
     }
 
     /// The matches by which the same packet may be taken at one moment, and not at another ([`OF_THE_MOMENT`]). A rate
@@ -132,6 +133,11 @@ impl Target {
     pub fn option(&self, option: &str) -> Option<&str> {
         self.options.iter().find(|(name, _)| name == option).map(|(_, argument)| argument.as_str())
     }
+
+    /// Whether it exempts packets from tracking.
+    pub fn exempts(&self) -> bool {
+        self.name == "NOTRACK" || self.option("--notrack").is_some()
+    }
 }
 
 /// iptables-extensions(8): by the clock (`time`), as long as so many bytes have not passed (`quota`), by chance or every so
@@ -159,4 +165,4 @@ const CONNTRACK_MATCHES: &[&str] =
 
 /// Likewise; the nat targets do it through the nat table.
 const CONNTRACK_TARGETS: &[&str] =
-    &["CT", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "NOTRACK", "SYNPROXY"];
+    &["CT", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY"];

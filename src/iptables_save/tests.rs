@@ -328,7 +328,9 @@ fn a_rule_ends_goes_on_or_jumps() {
     }
     assert_eq!(facts("-m state --state NEW -j ACCEPT"), (true, false, true));
     assert_eq!(facts("-m conntrack --ctstate NEW"), (false, false, true));
-    assert_eq!(facts("-j CT --notrack"), (false, false, true));
+    assert_eq!(facts("-j CT --notrack"), (false, false, false));
+    assert_eq!(facts("-j NOTRACK"), (false, false, false));
+    assert_eq!(facts("-j CT --zone 1"), (false, false, true));
 }
 
 fn check_spans(listing: &Listing) {

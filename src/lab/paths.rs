@@ -150,7 +150,8 @@ impl Paths {
         }
         let steps: Vec<Step> = packet.steps.iter().map(|place| self.steps[*place].clone()).collect();
         let fate = fate(&packet, steps.last());
-        let path = Arc::new(Path { steps, conntrack: packet.conntrack, fate });
+        let conntrack = packet.conntrack.or(steps.iter().any(exempts).then_some(ConntrackState::Untracked));
+        let path = Arc::new(Path { steps, conntrack, fate });
         self.paths.insert(packet, Arc::clone(&path));
         path
     }
@@ -193,6 +194,12 @@ fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
 /// (iptables-extensions(8)).
 fn passes_unread(step: &Step) -> bool {
     step.text.split(' ').any(|word| word == "--queue-bypass")
+}
+
+/// `-j CT --notrack`, `-j NOTRACK`: where no other rule makes the kernel track connections, no event has a state.
+fn exempts(step: &Step) -> bool {
+    let has = |wanted: &str| step.text.split(' ').any(|word| word == wanted);
+    step.table == "raw" && (has("--notrack") || has("NOTRACK"))
 }
 
 /// The packets of one reading.

@@ -7,7 +7,7 @@ use crate::iptables_save::{Chain, Clause, Listing, Match, Rule, Target};
 /// Rules for NULL, FIN, Xmas and other impossible packets: in another state, or behind a rule that takes INVALID.
 /// Silent where a rule exempts packets from tracking: these are UNTRACKED.
 pub(super) fn check(listing: &Listing) -> Vec<Finding> {
-    if listing.rules().any(|(_, _, _, rule)| exempts(rule)) {
+    if listing.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(Target::exempts)) {
         return Vec::new();
     }
     listing.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| check_chain(listing, chain)).collect()
@@ -23,11 +23,6 @@ fn check_chain(listing: &Listing, chain: &Chain) -> Vec<Finding> {
             .or_else(|| behind_invalid(listing, rule, before.find(|taker| takes_invalid(taker, rule, mask))?))
     };
     numbered().filter_map(finding).collect()
-}
-
-fn exempts(rule: &Rule) -> bool {
-    let notrack = |target: &Target| target.name == "NOTRACK" || target.option("--notrack").is_some();
-    rule.target.as_ref().is_some_and(notrack)
 }
 
 /// `tcp_valid_flags` of net/netfilter/nf_conntrack_proto_tcp.c, which looks at no PSH: SYN, SYN+URG, SYN+ACK, RST,

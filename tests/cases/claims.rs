@@ -187,3 +187,20 @@ fn mutants_that_no_packet_of_the_lab_can_tell_are_not_judged() {
     assert!(of("line 3").iter().all(|fate| *fate == "not-judged"), "{report:#}");
     assert!(of("line 6").contains(&"not-judged"), "{report:#}");
 }
+
+#[test]
+fn an_exemption_alone_makes_packets_untracked_with_both_flavours() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.v4");
+    let raw = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 22 -j CT --notrack\nCOMMIT\n";
+    fs::write(&rules, format!("{raw}{HEAD}-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n")).expect("write the rules");
+    let rules = rules.to_str().expect("a name");
+    for flavour in ["nft", "legacy"] {
+        let words = ["scan", "--rules", rules, "-sS", "-p", "22,23", "--trace", "--format=json", "--iptables", flavour];
+        let report = scanlab(&words).report();
+        let states: Vec<&Value> =
+            report["probes"].as_array().expect("probes").iter().map(|one| &one["conntrack"]).collect();
+        assert_eq!(states, [&Value::from("UNTRACKED"), &Value::Null], "{flavour}: {report:#}");
+    }
+}
