@@ -24,6 +24,7 @@ mod pcapng;
 mod sarif;
 mod schema;
 mod selftest;
+mod sequence;
 mod slots;
 mod syslog;
 mod table;
@@ -168,8 +169,12 @@ pub struct ProbeRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ip: Option<IpAddr>,
     /// Log lines that the probe itself caused.
+    #[serde(serialize_with = "sequence::of_answer")]
+    #[schemars(with = "Vec<LogRecord>")]
     pub log: Vec<LogRecord>,
     /// Log lines of what had to follow.
+    #[serde(serialize_with = "sequence::of_followup")]
+    #[schemars(with = "Vec<LogRecord>")]
     pub followup: Vec<LogRecord>,
     /// How far a connect came.
     #[serde(skip_serializing_if = "Option::is_none")]

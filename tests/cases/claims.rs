@@ -204,3 +204,21 @@ fn an_exemption_alone_makes_packets_untracked_with_both_flavours() {
         assert_eq!(states, [&Value::from("UNTRACKED"), &Value::Null], "{flavour}: {report:#}");
     }
 }
+
+/// What the host chooses by chance is not in a report that has to be the same each time.
+#[test]
+fn sequence_numbers_of_the_host_are_masked_in_json() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.v4");
+    let log = "-j LOG --log-tcp-sequence --log-prefix";
+    let text =
+        format!("{HEAD}-A INPUT -p tcp {log} \"in: \"\n-A INPUT -p tcp -j ACCEPT\n-A OUTPUT {log} \"out: \"\nCOMMIT\n");
+    fs::write(&rules, text).expect("write the rules");
+    let rules = rules.to_str().expect("a name");
+    let scan =
+        || scanlab(&["scan", "--rules", rules, "-sST", "-p", "22,23", "--listen", "22", "--format", "json"]).stdout;
+    let once = scan();
+    assert!(once.contains(" SEQ=* ") && once.contains(" ACK=* "), "{once}");
+    (0..3).for_each(|_| assert_eq!(scan(), once));
+}
