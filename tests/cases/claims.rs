@@ -222,3 +222,61 @@ fn sequence_numbers_of_the_host_are_masked_in_json() {
     assert!(once.contains(" SEQ=* ") && once.contains(" ACK=* "), "{once}");
     (0..3).for_each(|_| assert_eq!(scan(), once));
 }
+
+/// More packets than a sweep has: 16 networks, 30 ports and a few octets of flags.
+fn more_than_a_sweep_has() -> String {
+    let ports = |first: u16| (0..15).map(|step| (first + 10 * step).to_string()).collect::<Vec<_>>().join(",");
+    let networks =
+        (1..=16).map(|net| format!("-A INPUT -s 10.{net}.0.0/16 -p tcp --syn -j ACCEPT\n")).collect::<String>();
+    format!(
+        "{HEAD}-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n{networks}\
+         -A INPUT -p tcp -m multiport --dports {} -j ACCEPT\n-A INPUT -p tcp -m multiport --sports {} -j ACCEPT\n\
+         -A INPUT -m ttl --ttl-lt 10 -j DROP\n-A INPUT -p 47 -j DROP\n-A INPUT -p 47 -j LOG\n\
+         -A INPUT -p udp -j LOG\nCOMMIT\n",
+        ports(1000),
+        ports(3000),
+    )
+}
+
+/// What was not sent is no result: a proof by sets, a packet that the sets name, or "not judged".
+#[test]
+fn an_incomplete_sweep_is_never_a_result() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = more_than_a_sweep_has();
+    let line = |text: &str| rules.lines().position(|line| line.contains(text)).expect("a line") as u64 + 1;
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("write the file");
+        path.to_str().expect("a name").to_owned()
+    };
+    let original = write("rules.v4", &rules);
+    let without = |text: &str| {
+        rules.lines().filter(|line| !line.contains(text)).map(|line| format!("{line}\n")).collect::<String>()
+    };
+
+    let findings = findings(Path::new(&original));
+    assert_eq!(findings["sweeps"][0]["complete"], Value::Bool(false), "{:#}", findings["sweeps"]);
+    assert_eq!(dead(&findings), [line("-p 47 -j LOG")], "proved by sets alone: {findings:#}");
+
+    let diff = |changed: &str| scanlab(&["diff", &original, &write("changed.v4", changed)]).status;
+    assert_eq!(diff(&rules), Some(0), "proved by sets alone");
+    assert_eq!(diff(&without("ESTABLISHED")), Some(1), "sets name a packet, and it is sent");
+    assert_eq!(diff(&rules.replace("--ttl-lt 10", "--ttl-lt 30")), Some(3), "sets name a packet that cannot be sent");
+
+    let scenario = "title = \"drops\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\n\
+                    family = \"ipv4\"\nstate = \"filtered\"\nlog = \"\"\n";
+    let ended = scanlab(&["mutate", &write("s.toml", scenario), "--format", "json"]);
+    assert_eq!(ended.status, Some(3), "{}", ended.stderr);
+    let report = ended.report();
+    let mutants = report["mutations"][0]["mutants"].as_array().expect("mutants");
+    let deleted = |line: u64| {
+        let wanted = format!("line {line}: the rule is deleted");
+        let one = mutants.iter().find(|one| one["description"] == *wanted).unwrap_or_else(|| panic!("no {wanted}"));
+        one["fate"].as_str().expect("a fate")
+    };
+    assert_eq!(deleted(line("ESTABLISHED")), "survived", "a packet that the sets name tells");
+    assert_eq!(deleted(line("-s 10.3.0.0/16")), "survived");
+    assert_eq!(deleted(line("--ttl-lt")), "not-judged");
+    assert_eq!(deleted(line("-p 47 -j LOG")), "equivalent", "proved by sets alone");
+}
