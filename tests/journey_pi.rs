@@ -400,6 +400,11 @@ ip link set lo up; ip link set cable up; ip link set eth0 up
 ip address add 192.0.2.10/24 dev eth0
 ip -6 address add 2001:db8:5::ba27:ebff:fe12:3456/64 dev eth0 nodad
 ip route add default via 192.0.2.1
+if [ -e disguised ]; then
+    ip link set eth0 address 00:0c:29:4f:8e:35
+    ip -6 address flush dev eth0 scope global; ip -6 address add 2001:db8:5::10/64 dev eth0 nodad
+fi
+if [ -e native.nft ]; then nft -f native.nft; fi
 iptables-nft-restore < live.v4
 ip6tables-nft-restore < live.v6
 if [ -e strict ]; then echo 0 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose; fi
@@ -411,8 +416,10 @@ state() {
     find /proc/sys/net -type f ! -name '*count*' ! -name netdev_rss_key -exec grep -H . {} + 2>/dev/null | sort
 }
 state > before
+if [ -e unreadable ]; then mount --bind /bin/false "$(command -v nft)"; fi
 status=0
 "$@" > said 2> talk || status=$?
+if [ -e unreadable ]; then umount "$(command -v nft)"; fi
 state > after
 exit $status
 "#;
@@ -486,14 +493,13 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     for fact in [
         "the SSH server is set up for port 2222 too, which the sensor does not name",
         "the SSH server listens at 192.0.2.10, and not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
-        "this machine has legacy tables for ipv4 besides those of iptables-save: both filter",
+        "another firewall filters on this machine: IPv4 has legacy tables (filter) beside those of nf_tables",
         "stays open (IPv4 and IPv6): what you type arrives once the machine has printed something",
         "wlan.link:2: OriginalName=wlan* does not match eth0 of this machine, so the file is not applied to it",
     ] {
         assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
     }
     assert_eq!((found.status, found.red()), (Some(1), vec![DISGUISE.to_owned()]), "{}", found.stdout);
-    assert!(found.stderr.contains("warning: this machine has legacy tables"), "{}", found.stderr);
 
     // Nobody gets in over IPv6, so it does not matter that the server does not listen there; and who asks is kept out.
     desk.write("far.toml", &SENSOR.replace("32232\n", "32232\nssh_from = \"198.51.100.0/24\"\n"));
@@ -510,4 +516,59 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     let elsewhere = "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another";
     assert!(found.words().contains(elsewhere), "{}{}", found.stdout, found.stderr);
     assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
+}
+
+/// A ruleset of its own beside that of iptables, as nftables.service loads it.
+const NATIVE: &str = r#"
+flush ruleset
+table inet filter {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state invalid drop
+    iif "lo" accept
+    ct state established,related accept
+    ip saddr 192.168.7.0/24 tcp dport 22 accept
+    counter log prefix "nft-input-drop: "
+  }
+}
+"#;
+
+#[test]
+fn a_machine_with_another_firewall_is_never_called_safe() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    fs::create_dir(desk.path("ssh")).expect("a folder");
+    desk.write("ssh/sshd_config", "Port 32232\n");
+    desk.write("disguised", "");
+    fs::copy(desk.path("rules.v4"), desk.path("live.v4")).expect("a copy");
+    fs::copy(desk.path("rules.v6"), desk.path("live.v6")).expect("a copy");
+    let check = || on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "--iptables", "nft"]);
+    let cannot_tell = |found: &Said, why: &str| {
+        assert_eq!(found.status, Some(3), "{}{}", found.stdout, found.stderr);
+        assert!(found.verdict().starts_with("CANNOT TELL"), "{}", found.stdout);
+        assert!(found.words().contains(why), "{}", found.stdout);
+        for question in [LOCKED_OUT, UNASKED] {
+            assert!(found.words().contains(&format!("{question}? Not known.")), "{}", found.stdout);
+        }
+    };
+
+    let alone = check();
+    assert_eq!((alone.status, alone.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", alone.stdout, alone.stderr);
+
+    desk.write("native.nft", "table inet t { chain c { type filter hook input priority 0; policy accept; }; }\n");
+    let idle = check();
+    assert_eq!((idle.status, idle.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", idle.stdout, idle.stderr);
+    assert!(idle.words().contains("is not of iptables, and has no rule"), "{}", idle.stdout);
+
+    desk.write("native.nft", NATIVE);
+    let names = "the chain `input` in table `inet filter` of nf_tables (hook input, priority 0, policy drop)";
+    cannot_tell(&check(), names);
+
+    fs::remove_file(desk.path("native.nft")).expect("a file");
+    desk.write("legacy.v4", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n");
+    cannot_tell(&check(), "IPv4 has legacy tables (filter) beside those of nf_tables");
+
+    fs::remove_file(desk.path("legacy.v4")).expect("a file");
+    desk.write("unreadable", "");
+    cannot_tell(&check(), "other tables of nf_tables were not read");
 }

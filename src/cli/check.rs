@@ -208,7 +208,6 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
         host.addresses = addresses_of(machine);
         host.mac = machine.mac.or(host.mac);
         host.sysctls = host.sysctls.with(&machine.sysctls);
-        machine.warnings.iter().for_each(|warning| super::say(&format!("warning: {warning}")));
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
     if options.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {

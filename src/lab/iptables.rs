@@ -62,8 +62,8 @@ impl Iptables {
             Flavour::Nft => "-nft",
             Flavour::Legacy => "-legacy",
         };
-        let v4 = program(&format!("iptables{infix}-restore"), path)?;
-        let v6 = program(&format!("ip6tables{infix}-restore"), path)?;
+        let v4 = find_program(&format!("iptables{infix}-restore"), path)?;
+        let v6 = find_program(&format!("ip6tables{infix}-restore"), path)?;
         let output = Confined::new(&v4).arg("--version").output_blocking()?;
         let found = Some(String::from_utf8_lossy(&output.stdout)).filter(|_| output.status.success());
         let (version, backend) = found
@@ -72,7 +72,8 @@ impl Iptables {
         Ok(Iptables { v4, v6, backend, version })
     }
 
-    /// Loads the rulesets, both families at once. What iptables refuses is an input error at the line it names.
+    /// Loads the rulesets, IPv4 before IPv6, as machines do: both share the tables of `-m recent`, and the one that comes
+    /// first makes them. What iptables refuses is an input error at the line it names.
     pub async fn load(&self, isolated: &Isolated, rulesets: &[(Family, &Source)]) -> Result<()> {
         for (_, ruleset) in rulesets {
             hostile::refuse(ruleset)?;
@@ -82,8 +83,12 @@ impl Iptables {
             let families = rulesets.iter().map(|(family, _)| *family);
             futures_util::future::join_all(families.map(x_tables_module::load)).await;
         }
-        let loads = rulesets.iter().map(|(family, ruleset)| self.load_one(*family, ruleset));
-        futures_util::future::try_join_all(loads).await.map(drop)
+        let mut in_order = rulesets.to_vec();
+        in_order.sort_by_key(|(family, _)| *family);
+        for (family, ruleset) in in_order {
+            self.load_one(family, ruleset).await?;
+        }
+        Ok(())
     }
 
     /// Puts copies in the place of rulesets that were loaded as given. What iptables took then and refuses now is no fault
@@ -103,14 +108,7 @@ impl Iptables {
     pub fn save(&self, family: Family) -> Result<String> {
         let restore = self.program(family);
         let name = restore.file_name().unwrap_or_default().to_string_lossy().replace("-restore", "-save");
-        let program = restore.with_file_name(name);
-        let output = Confined::new(&program).output_blocking()?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let said = std::io::Error::other(format!("{said} (hint: only root may read the rules of a machine)"));
-        Err(said).doing(format!("read the rules of this machine with {}", program.display()))
+        listed(&restore.with_file_name(name), &[])
     }
 
     async fn load_one(&self, family: Family, ruleset: &Source) -> Result<()> {
@@ -167,6 +165,22 @@ impl Iptables {
             Family::Ipv6 => &self.v6,
         }
     }
+}
+
+/// The output of `program`, one that prints rules of this thread's namespace, as [`Iptables::save`] runs it.
+pub fn list_rules(program: &str, arguments: &[&str]) -> Result<String> {
+    listed(&find_program(program, "")?, arguments)
+}
+
+fn listed(program: &Path, arguments: &[&str]) -> Result<String> {
+    let confined = arguments.iter().fold(Confined::new(program), |confined, argument| confined.arg(argument));
+    let output = confined.output_blocking()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = std::io::Error::other(format!("{said} (hint: only root may read the rules of a machine)"));
+    Err(said).doing(format!("read the rules of this machine with {}", program.display()))
 }
 
 /// x_tables' own tables; any other name is a slip of the ruleset.
@@ -252,7 +266,7 @@ fn line_number(text: &str) -> Option<usize> {
     words.windows(2).find(|pair| pair[0] == "line").and_then(|pair| pair[1].parse().ok())
 }
 
-fn program(name: &str, path: &str) -> Result<PathBuf> {
+fn find_program(name: &str, path: &str) -> Result<PathBuf> {
     let folders = path.split(':').chain(SYSTEM_FOLDERS.split(':')).filter(|folder| folder.starts_with('/'));
     let found = folders.map(|folder| Path::new(folder).join(name)).find(|candidate| candidate.is_file());
     found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned() }.into())

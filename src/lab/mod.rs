@@ -91,7 +91,7 @@ pub use confined::Walls;
 pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
 pub use interface::DEVICE as TUN_DEVICE;
-pub use iptables::{Backend, Flavour, Iptables};
+pub use iptables::{Backend, Flavour, Iptables, list_rules};
 pub use lock_folder::use_runtime_folder;
 pub use neighbours::Neighbourhood;
 pub use nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};

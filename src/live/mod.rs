@@ -1,10 +1,11 @@
 //! This machine as it stands: its rules, the ports of its SSH server, its interface and addresses. Everything is read, and
-//! nothing changed: netlink dumps, files, and the two programs that print the rules.
+//! nothing changed: netlink dumps, files, and the programs that print rules.
 //!
 //! One thing cannot be helped: where nobody has used nf_tables yet, `iptables-save` (nft) makes the kernel load the modules
 //! that it asks. The one for x_tables asks for tables that exist only, and is not even begun where there are none.
 
 mod interface;
+mod others;
 mod rules;
 mod udev;
 
@@ -13,11 +14,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::error::{Doing, Result, Source};
-use crate::lab::{Backend, Iptables};
+use crate::lab::Iptables;
 use crate::net::{Family, InterfaceName, Mac};
 use crate::sensor::SshServer;
 use crate::sysctl::Sysctls;
 
+pub use self::others::Other;
 pub use self::udev::Device;
 
 /// Where sshd looks, see sshd(8).
@@ -28,8 +30,8 @@ const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 pub struct Machine {
     /// The rules of each family, as `iptables-save` prints them.
     pub rulesets: Vec<(Family, Source)>,
-    /// What there is to know of the rules: that there are some of the other kind as well.
-    pub warnings: Vec<String>,
+    /// What filters here beside these rules.
+    pub others: Vec<Other>,
     /// Where its SSH server listens by its configuration; none where it has none.
     pub ssh: Option<SshServer>,
     /// The interface that was asked for, or the one of the default route.
@@ -59,14 +61,14 @@ impl Machine {
     /// When something cannot be read: nothing is guessed.
     pub fn read(iptables: &Iptables, interface: Option<&InterfaceName>) -> Result<Machine> {
         let found = interface::read(interface)?;
-        let (rulesets, warnings) = rules::read(iptables)?;
+        let rulesets = rules::read(iptables)?;
         let config = Path::new(SSHD_CONFIG);
         let ssh = if config.exists() { Some(SshServer::read(config)?) } else { None };
         let host_name = fs::read_to_string("/proc/sys/kernel/hostname").doing("read the name of this machine")?;
         let prefixes = found.addresses.clone();
         Ok(Machine {
+            others: others::read(iptables.backend, &rulesets),
             rulesets,
-            warnings,
             ssh,
             device: Device::read(&found.name),
             sysctls: Sysctls::of_machine(found.name.as_str(), sysctl),
@@ -97,13 +99,5 @@ fn is_usable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback(),
         IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
-    }
-}
-
-/// What the other backend is called.
-fn other(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Nft => "legacy",
-        Backend::Legacy => "nft",
     }
 }

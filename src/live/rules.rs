@@ -2,39 +2,26 @@
 
 use std::fs;
 
-use super::other;
 use crate::error::{Result, Source};
 use crate::lab::{Backend, Iptables, Lab};
 use crate::net::Family;
 
 /// The rules of each family.
-type Rulesets = Vec<(Family, Source)>;
-
-/// The rules of both families, and what there is to know about them.
-pub fn read(iptables: &Iptables) -> Result<(Rulesets, Vec<String>)> {
-    let (mut rulesets, mut warnings) = (Vec::new(), Vec::new());
-    for family in Lab::families() {
-        let saver = format!("{}-save", program(family));
+pub fn read(iptables: &Iptables) -> Result<Vec<(Family, Source)>> {
+    let ruleset = |family: Family| {
         let saved = match (iptables.backend, has_tables(family)) {
             // Begun without a table, it would have nothing to print.
             (Backend::Legacy, false) => String::new(),
             _ => iptables.save(family)?,
         };
-        rulesets.push((family, Source { name: format!("<live>/{saver}").into(), text: saved.into() }));
-        if iptables.backend == Backend::Nft && has_tables(family) {
-            warnings.push(format!(
-                "this machine has {} tables for {} besides those of {saver}: both filter, and only the latter were \
-                 looked at (see them with {}-legacy-save)",
-                other(iptables.backend),
-                family,
-                program(family),
-            ));
-        }
-    }
-    Ok((rulesets, warnings))
+        let name = format!("<live>/{}-save", program(family));
+        Ok((family, Source { name: name.into(), text: saved.into() }))
+    };
+    Lab::families().into_iter().map(ruleset).collect()
 }
 
-fn program(family: Family) -> &'static str {
+/// The name that the programs of a family begin with.
+pub fn program(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "iptables",
         Family::Ipv6 => "ip6tables",

@@ -1,4 +1,4 @@
-//! What leaves the modelled world: a published port, a queue, a transparent proxy. Nobody knows from the rules of this
+//! What is outside of the modelled world: a published port, a queue, a transparent proxy, another firewall. Nobody knows from the rules of this
 //! machine alone what answers there, so it is never taken for shut.
 
 use super::{Fact, Measured, Subject, Tone, intended, told_once};
@@ -20,6 +20,13 @@ pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
         }
     }
     facts
+}
+
+/// A fact for each firewall of this machine that the lab does not have. What one of them does is unknown.
+pub fn other_firewalls(subject: &Subject) -> Vec<Fact> {
+    let others = subject.machine.into_iter().flat_map(|machine| &machine.others);
+    let tone = |is_idle: bool| if is_idle { Tone::Note } else { Tone::Unknown };
+    others.map(|other| Fact::new(tone(other.is_idle), other.text.clone())).collect()
 }
 
 /// Where probes of `technique` went, and to which ports they had been sent.

@@ -8,11 +8,12 @@ use crate::port::PortSet;
 use crate::scan::Technique;
 
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
-    let mut facts = Vec::new();
+    let (mut facts, mut all) = (Vec::new(), Vec::new());
     for technique in Technique::LOGGED {
         let of_families = Lab::families().into_iter().map(|family| (family, lines(measured, technique, family)));
         for (families, found) in told_once(of_families.collect()) {
             facts.push(fact(subject, technique, &families, &found));
+            all.push(found);
         }
     }
     if let Some(line) = example(measured) {
@@ -23,7 +24,16 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         Tone::Good,
         format!("of {SCAN} ports at full speed; a slow scan leaves more, as limits recover{}", how_read(subject)),
     ));
-    Answer::new(Question::LogLines, facts, ["Not every scan.", "Yes."])
+    Answer::new(Question::LogLines, facts, headlines(&all))
+}
+
+/// For what these techniques leave: with fewer lines than the sensor wants, and with no fewer.
+fn headlines(found: &[Lines]) -> [&'static str; 2] {
+    match found.iter().filter(|lines| lines.count > 0).count() {
+        0 => ["No.", "No, as the sensor wants."],
+        some if some < found.len() => ["Not every scan.", "Not every scan, as the sensor wants."],
+        _ => ["Not every scan.", "Yes."],
+    }
 }
 
 /// What was not tried has to be said.
@@ -87,4 +97,18 @@ fn example(measured: &Measured) -> Option<(Technique, String)> {
         groups.flat_map(|group| &group.observation.log).map(|record| record.line.clone()).next()
     };
     wanted.into_iter().find_map(|technique| Some((technique, line(technique)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_is_said_only_where_every_technique_leaves_a_line() {
+        let lines = |count| Lines { count, prefixes: Vec::new() };
+        let good = |counts: &[usize]| headlines(&counts.iter().map(|count| lines(*count)).collect::<Vec<_>>())[1];
+        assert_eq!(good(&[5, 1]), "Yes.");
+        assert_eq!(good(&[5, 0]), "Not every scan, as the sensor wants.");
+        assert_eq!(good(&[0, 0, 0, 0, 0]), "No, as the sensor wants.");
+    }
 }

@@ -4,7 +4,7 @@ use std::iter;
 use std::net::IpAddr;
 
 use super::kept_out::KeptOut;
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, told_once};
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, told_once};
 use crate::lab::{First, Lab, Opening, Row, Session, SpentBy, Survival};
 use crate::live::Machine;
 use crate::net::Family;
@@ -28,8 +28,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         }
     }
     facts.extend(server(subject));
-    let warnings = subject.machine.into_iter().flat_map(|machine| &machine.warnings);
-    facts.extend(warnings.map(|warning| Fact::new(Tone::Note, warning.clone())));
+    facts.extend(beyond::other_firewalls(subject));
     let mut once: Vec<Fact> = Vec::new();
     facts.into_iter().for_each(|fact| {
         if !once.contains(&fact) {

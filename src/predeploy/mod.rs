@@ -186,13 +186,34 @@ impl Fact {
     }
 }
 
+/// The answer where a fact is unknown and none is a reason not to deploy.
+const NOT_KNOWN: &str = "Not known.";
+
 impl Answer {
+    /// The worst of the facts decides between `words`, for a reason not to deploy and for none, and [`NOT_KNOWN`].
     fn new(question: Question, mut facts: Vec<Fact>, words: [&'static str; 2]) -> Answer {
         facts.sort_by_key(|fact| fact.tone);
         let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Tone::Good);
         let [bad, good] = words;
-        let answer = if tone == Tone::Bad { bad } else { good };
+        let answer = match tone {
+            Tone::Bad => bad,
+            Tone::Unknown => NOT_KNOWN,
+            Tone::Note | Tone::Good => good,
+        };
         Answer { question, asks: question.asks(), tone, answer, line: None, facts }
+    }
+
+    /// Adds those facts of `other` that speak against a deployment, or are unknown, and are no facts here.
+    fn add_of(&mut self, when: &str, other: &Answer) {
+        let is_news = |fact: &&Fact| fact.tone <= Tone::Unknown && !self.facts.contains(fact);
+        let news = other.facts.iter().filter(is_news);
+        let news: Vec<Fact> =
+            news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
+        if other.tone < self.tone && !news.is_empty() {
+            (self.tone, self.answer) = (other.tone, other.answer);
+        }
+        self.facts.splice(0..0, news);
+        self.facts.sort_by_key(|fact| fact.tone);
     }
 
     /// Shown at the entry of the sensor that it is about.
@@ -238,19 +259,13 @@ impl Answers {
         self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Unknown).count()
     }
 
-    /// Adds what is a reason not to deploy with another flavour of iptables, or at another moment, and is none here.
+    /// Adds what is a reason not to deploy, or unknown, with another flavour of iptables or at another moment, and is not
+    /// so here.
     pub fn add_of(&mut self, when: &str, other: &Answers) {
         for others in &other.0 {
-            let Some(own) = self.0.iter_mut().find(|own| own.question == others.question) else {
-                self.0.push(others.clone());
-                continue;
-            };
-            let news = others.facts.iter().filter(|fact| fact.tone == Tone::Bad && !own.facts.contains(fact));
-            let news: Vec<Fact> =
-                news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
-            if !news.is_empty() {
-                (own.tone, own.answer) = (Tone::Bad, others.answer);
-                own.facts.splice(0..0, news);
+            match self.0.iter_mut().find(|own| own.question == others.question) {
+                Some(own) => own.add_of(when, others),
+                None => self.0.push(others.clone()),
             }
         }
         self.sort();
@@ -349,9 +364,7 @@ fn others(subject: &Subject, callers: &[Caller], report: &ScenarioReport) -> Opt
         facts.extend(callers::way_out(subject, callers));
     }
     facts.extend(unknown(&with(Outcome::NotRun)));
-    let is_known = !facts.iter().any(|fact| fact.tone == Tone::Unknown);
-    let good = if is_known { "No." } else { "Nobody knows." };
-    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", good]))
+    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", "No."]))
 }
 
 /// The checks that did not run, by the reason why: the rules are not to blame for it, and are not cleared by it.
@@ -503,3 +516,6 @@ fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
     };
     told.into_iter().map(|(families, what)| (names(families), what)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         facts.extend(Some(fact).filter(|fact| fact.tone != Tone::Good || !is_contradicted));
     }
     facts.extend(beyond::facts(subject, measured));
+    facts.extend(beyond::other_firewalls(subject).into_iter().filter(|fact| fact.tone == Tone::Unknown));
     let strangers = callers::strangers(subject, &measured.callers);
     facts.extend(strangers.into_iter().filter(|fact| fact.tone != Tone::Good || measured.holes.is_empty()));
     facts.extend(measured.holes.iter().filter(|hole| !is_told(measured, hole, &wanted)).map(Hole::fact));
@@ -30,8 +31,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
         facts.push(other_fact(subject, &families, &let_in, &kept_out));
     }
-    let is_known = !facts.iter().any(|fact| fact.tone == Tone::Unknown);
-    Answer::new(Question::Unasked, facts, ["Yes.", if is_known { "No." } else { "Not known." }])
+    Answer::new(Question::Unasked, facts, ["Yes.", "No."])
 }
 
 /// Whether its packets go to ports that every scanner finds open.

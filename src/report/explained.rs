@@ -21,8 +21,8 @@ pub fn blocks(checks: &[Check], width: u16) -> String {
         let families = families.collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "  why  {} ({families})", visible(&whereabouts(&block.checks())));
         text.push_str(&block.body(usize::from(width), &shown));
-        if let Some(likewise) = &likewise {
-            let file = likewise.file().unwrap_or_default();
+        // Without a rule there is no file to name, and the families are named above.
+        if let Some(file) = likewise.as_ref().and_then(Block::file) {
             let _ = writeln!(text, "{INDENT}and so it is in {}, line for line", visible(&file));
         }
         shown.extend([Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::diff));
@@ -73,8 +73,9 @@ impl<'a> Block<'a> {
     /// Told of another file, and the same but for its name.
     fn is_likewise(&self, other: &Block) -> bool {
         let anonymous = |block: &Block| {
-            let name = block.file().unwrap_or_default();
-            (whereabouts(&block.checks()), block.body(usize::MAX, &[]).replace(&name, "the file"))
+            let body = block.body(usize::MAX, &[]);
+            let body = block.file().map_or(body.clone(), |name| body.replace(&name, "the file"));
+            (whereabouts(&block.checks()), body)
         };
         self.family() != other.family() && anonymous(self) == anonymous(other)
     }
@@ -90,7 +91,7 @@ impl<'a> Block<'a> {
     fn file(&self) -> Option<String> {
         let (_, told) = self.told[0];
         let place = told.took.as_ref().or(told.meant.as_ref())?;
-        Some(place.file.display().to_string())
+        Some(place.file.display().to_string()).filter(|name| !name.is_empty())
     }
 
     fn diff(&self) -> Option<&'a str> {
