@@ -71,7 +71,8 @@ pub fn of(technique: Technique, family: Family) -> Doctrine {
             conclusion: SILENT_LIKE_A_FILTER,
         },
         Technique::Null => Doctrine {
-            idea: "A segment without any flag. No connection ever sends one: every segment after the first has ACK.",
+            idea: "A segment without any flag. No connection ever sends one: the first segment has SYN, the later ones have \
+                   ACK, and a RST, which may lack ACK, has RST.",
             open: SILENCE,
             closed: RESET,
             conclusion: SILENT_LIKE_A_FILTER,

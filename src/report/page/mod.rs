@@ -47,9 +47,9 @@ pub fn page(report: &Report) -> String {
         script: SCRIPT,
         policy: policy(),
         title: format!("{}: {}", verdict.words, subject(report)),
-        verdict,
         report,
-        bar: report.summary.as_ref().map(bar).unwrap_or_default(),
+        bar: report.summary.as_ref().map(bar).filter(|bar| shows(bar, &verdict)).unwrap_or_default(),
+        verdict,
         parts,
         data: embedded::json(&stories.told()),
     };
@@ -184,7 +184,17 @@ fn bar(summary: &Summary) -> Vec<Slice> {
     slices
 }
 
+/// Whether the worst slice has the look of the verdict: no bar is green beneath a verdict that is red for another reason.
+fn shows(bar: &[Slice], verdict: &Verdict) -> bool {
+    bar.first().is_some_and(|worst| worst.outcome.to_string() == verdict.look)
+}
+
 impl Page<'_> {
+    /// `131070 probes`: a record may be of many ports.
+    fn probes(&self) -> String {
+        counted(self.report.probes.iter().map(|probe| probe.ports().len().max(1)).sum(), "probe", "probes")
+    }
+
     fn backend(&self) -> &'static str {
         match self.report.environment.backend {
             Backend::Nft => "nf_tables",

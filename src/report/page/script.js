@@ -22,8 +22,10 @@
   const fates = {
     accepted: "It passes: on to the host", dropped: "It is thrown away, in silence",
     rejected: "It is thrown away, and the sender is told", stolen: "A target keeps it",
-    vanished: "It is gone between two hooks",
+    vanished: "It is gone between two hooks", forwarded: "It is forwarded, out of the lab",
+    queued: "It is queued to a program that the lab does not have", tproxy: "It goes to a proxy, which is not in the lab",
   };
+  const fatesOfReplies = { ...fates, accepted: "It leaves for the prober" };
   const parts = { probe: "Probe", answer: "Answer", followup: "Follow-up" };
 
   /* Light, dark, or what the system has. */
@@ -161,11 +163,11 @@
     const track = make("ol", "way");
     const first = story.frames.find((frame) => frame.part === "probe");
     track.append(stop(make("div", "packet", `${first ? first.glance : story.technique} arrives`)));
-    lanes(track, told.ways[story.way], story);
+    lanes(track, told.ways[story.way], story, fates);
     if (story.answer !== null && told.ways[story.answer]) {
       const reply = story.frames.find((frame) => frame.part === "answer");
-      track.append(stop(make("div", "packet", `the answer leaves${reply ? `: ${reply.glance}` : ""}`)));
-      lanes(track, told.ways[story.answer], story);
+      track.append(stop(make("div", "packet", `the host replies${reply ? `: ${reply.glance}` : ""}`)));
+      lanes(track, told.ways[story.answer], story, fatesOfReplies);
     }
     parts.push(stepper(track), track);
     return parts;
@@ -175,7 +177,7 @@
     return make("li", "stop", ...children);
   }
 
-  function lanes(track, path, story) {
+  function lanes(track, path, story, ends) {
     let lane = null;
     let last = 0;
     for (const step of path.steps) {
@@ -189,7 +191,7 @@
       last = step.rule || 0;
       lane.list.append(stop(rule(step)));
     }
-    const end = stop(make("div", "packet", path.steps.length ? fates[path.fate] : `No rule takes it. ${fates[path.fate]}`));
+    const end = stop(make("div", "packet", path.steps.length ? ends[path.fate] : `No rule takes it. ${ends[path.fate]}`));
     end.classList.add("end");
     track.append(end);
   }

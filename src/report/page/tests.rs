@@ -16,6 +16,7 @@ use crate::net::{Family, Protocol};
 use crate::observation::LogRecord;
 use crate::path::{Fate, Path, Step, StepVerdict};
 use crate::port::Port;
+use crate::predeploy::{Answers, Fact, Question};
 use crate::report::{Host, ProbeRecord};
 use crate::scan::{PortState, Reason, Technique};
 use crate::scenario::Subject;
@@ -239,6 +240,42 @@ fn a_row_of_many_ports_has_a_short_name() {
     let page = page(&report);
     assert!(page.contains("<th scope=\"row\">2, 4, 6, ") && page.contains("48, and 4976 more</th>"), "the row");
     assert!(page.len() < 64 << 10, "{} bytes", page.len());
+}
+
+#[test]
+fn a_scan_whose_records_are_of_many_ports_counts_probes() {
+    let mut report = large();
+    (report.scenarios, report.summary) = (None, None);
+    report.probes = vec![probe(1), ProbeRecord { port: None, ports: Some("2-11".to_owned()), ..probe(2) }];
+    assert!(page(&report).contains("Nothing was expected of it: 11 probes,"));
+}
+
+#[test]
+fn a_red_verdict_has_no_green_bar() {
+    let mut report = large();
+    report.scenarios.as_mut().expect("scenarios")[0]
+        .checks
+        .iter_mut()
+        .for_each(|check| check.outcome = Outcome::Matched);
+    report.summary = report.scenarios.as_deref().map(Summary::of);
+    assert!(page(&report).contains("<svg class=\"bar\""), "the verdict is green as well");
+    let fact = Fact { tone: Tone::Bad, text: "SSH is not let in".to_owned(), line: None };
+    let question = Question::LockedOut;
+    let asks = question.asks();
+    let answer = Answer { question, asks, tone: Tone::Bad, answer: "Yes.", line: None, facts: vec![fact] };
+    report.answers = Some(Answers(vec![answer]));
+    let page = page(&report);
+    assert!(page.contains("<section class=\"hero v-mismatched\">") && !page.contains("<svg class=\"bar\""));
+}
+
+/// The words of [`Fate::as_str`], for probes and for replies.
+#[test]
+fn every_fate_has_words_in_the_script() {
+    let fates = ["accepted", "dropped", "rejected", "stolen", "vanished", "forwarded", "queued", "tproxy"];
+    for fate in fates {
+        assert!(SCRIPT.contains(&format!("{fate}: \"")), "{fate}");
+    }
+    assert!(SCRIPT.contains("told.ways[story.answer], story, fatesOfReplies)"));
 }
 
 #[test]
