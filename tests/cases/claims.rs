@@ -265,20 +265,4 @@ fn an_incomplete_sweep_is_never_a_result() {
     assert_eq!(diff(&rules), Some(0), "proved by sets alone");
     assert_eq!(diff(&without("ESTABLISHED")), Some(1), "sets name a packet, and it is sent");
     assert_eq!(diff(&rules.replace("--ttl-lt 10", "--ttl-lt 30")), Some(3), "sets name a packet that cannot be sent");
-
-    let scenario = "title = \"drops\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\n\
-                    family = \"ipv4\"\nstate = \"filtered\"\nlog = \"\"\n";
-    let ended = scanlab(&["mutate", &write("s.toml", scenario), "--format", "json"]);
-    assert_eq!(ended.status, Some(3), "{}", ended.stderr);
-    let report = ended.report();
-    let mutants = report["mutations"][0]["mutants"].as_array().expect("mutants");
-    let deleted = |line: u64| {
-        let wanted = format!("line {line}: the rule is deleted");
-        let one = mutants.iter().find(|one| one["description"] == *wanted).unwrap_or_else(|| panic!("no {wanted}"));
-        one["fate"].as_str().expect("a fate")
-    };
-    assert_eq!(deleted(line("ESTABLISHED")), "survived", "a packet that the sets name tells");
-    assert_eq!(deleted(line("-s 10.3.0.0/16")), "survived");
-    assert_eq!(deleted(line("--ttl-lt")), "not-judged");
-    assert_eq!(deleted(line("-p 47 -j LOG")), "equivalent", "proved by sets alone");
 }
