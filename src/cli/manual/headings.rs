@@ -36,7 +36,20 @@ const OPTIONS: [(&str, &[&str]); 5] = [
     (HOST, &["interface", "host_addr", "prober_addr", "mac", "link_file", "admin"]),
     (
         LAB,
-        &["iptables", "capture", "sysctl", "link", "jobs", "timeout", "whole_sweeps", "shard", "fail_fast", "thorough"],
+        &[
+            "iptables",
+            "capture",
+            "sysctl",
+            "link",
+            "jobs",
+            "timeout",
+            "whole_sweeps",
+            "shard",
+            "fail_fast",
+            "thorough",
+            "writable",
+            "unconfined",
+        ],
     ),
     (
         REPORT,
