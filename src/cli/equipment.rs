@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::admission::Limits;
 use crate::error::{InputError, Result};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
 use crate::sysctl::Sysctls;
@@ -18,6 +19,9 @@ pub struct EquipmentArguments {
     /// Set a sysctl of the lab, such as net.ipv4.conf.all.rp_filter=1; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub sysctl: Vec<String>,
+    /// Load rulesets that take more memory, or more time for a packet, than usual
+    #[arg(long)]
+    pub allow_large: bool,
 }
 
 /// Which of the installed iptables to use.
@@ -84,7 +88,11 @@ impl EquipmentArguments {
             CaptureArgument::Kmsg => Capture::Kmsg,
             CaptureArgument::Nflog => Capture::Nflog,
         };
-        Ok(Equipment { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? })
+        let mut equipment = Equipment { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? };
+        if self.allow_large {
+            equipment.iptables.terms.limits = Limits::LARGE;
+        }
+        Ok(equipment)
     }
 
     fn sysctls(&self) -> Result<Sysctls> {

@@ -14,6 +14,7 @@ use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
 use super::x_tables_module;
+use crate::admission::Terms;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
 use crate::iptables_save::foreign;
 use crate::net::Family;
@@ -49,6 +50,8 @@ pub struct Iptables {
     pub backend: Backend,
     /// Such as `1.8.9`.
     pub version: String,
+    /// What a ruleset may ask for.
+    pub terms: Terms,
 }
 
 /// Folders that an ordinary user's PATH lacks.
@@ -69,14 +72,15 @@ impl Iptables {
         let (version, backend) = found
             .and_then(|text| read_version(&text))
             .ok_or_else(|| failed(&v4, format!("--version ended with {}, and names no version", output.status)))?;
-        Ok(Iptables { v4, v6, backend, version })
+        Ok(Iptables { v4, v6, backend, version, terms: Terms::of_this_machine() })
     }
 
     /// Loads the rulesets, IPv4 before IPv6, as machines do: both share the tables of `-m recent`, and the one that comes
     /// first makes them. What iptables refuses is an input error at the line it names.
     pub async fn load(&self, isolated: &Isolated, rulesets: &[(Family, &Source)]) -> Result<()> {
-        for (_, ruleset) in rulesets {
+        for (family, ruleset) in rulesets {
             hostile::refuse(ruleset)?;
+            self.terms.admit(*family, ruleset)?;
         }
         isolated.assert("iptables-restore")?;
         if self.backend == Backend::Legacy {

@@ -1,0 +1,22 @@
+//! How much a ruleset may ask for.
+
+/// How much a ruleset may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Rules, and chains.
+    pub rules: usize,
+    /// Nanoseconds that one packet and its answer may spend in the rules, in the worst case.
+    pub nanoseconds: u64,
+    /// Bytes of kernel memory.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// What rulesets for one machine need, blocklists of 50,000 addresses included. A sweep of all 65,535 ports stays
+    /// within minutes even where every probe takes the longest path.
+    pub const USUAL: Limits = Limits { rules: 100_000, nanoseconds: 5_000_000, bytes: 128 << 20 };
+
+    /// Those of `--allow-large`. A packet holds a processor for a tenth of a second at most, far from the 20 seconds of
+    /// the kernel's watchdog.
+    pub const LARGE: Limits = Limits { rules: 1_000_000, nanoseconds: 100_000_000, bytes: 1 << 30 };
+}

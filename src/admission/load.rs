@@ -1,0 +1,190 @@
+//! The lines that iptables would carry out, and how many rules they make.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::naming::argument;
+use super::{Limits, RAISE};
+use crate::error::{InputError, Source};
+use crate::iptables_save::{Listing, Word, without_counters, words};
+use crate::net::Family;
+
+/// A line with a command.
+pub struct Line<'a> {
+    /// The whole ruleset.
+    pub ruleset: &'a Source,
+    /// Its number (1 is the first).
+    pub number: usize,
+    /// The chains that its table declares, before the line or after it.
+    pub chains: Rc<HashSet<String>>,
+    /// Where its words begin in the ruleset.
+    start: usize,
+    /// Its words.
+    pub words: Vec<Word>,
+    /// How many rules it makes: lists of addresses multiply.
+    pub rules: usize,
+}
+
+impl Line<'_> {
+    /// An input error at `span` of the line.
+    pub fn error(&self, span: Range<usize>, problem: String, hint: &str) -> InputError {
+        self.ruleset.error(self.start + span.start..self.start + span.end, problem, hint)
+    }
+
+    /// All of it.
+    pub fn span(&self) -> Range<usize> {
+        0..self.words.last().map_or(0, |word| word.span.end)
+    }
+
+    /// The word that is the option, if there is one.
+    fn command(&self, letter: char, long: &str, shortest: usize) -> Option<&Word> {
+        self.words.iter().find(|word| argument(&word.text, letter, long, shortest).is_some())
+    }
+
+    fn adds(&self) -> bool {
+        self.command('A', "append", 1).or(self.command('I', "insert", 2)).is_some()
+    }
+
+    /// `-D`, `-F`, `-X`
+    fn deletion(&self) -> Option<&Word> {
+        self.command('D', "delete-chain", 1).or(self.command('F', "flush", 1)).or(self.command('X', "delete-chain", 1))
+    }
+
+    /// The option `--long`, which may be abbreviated to `shortest` letters.
+    pub fn option(&self, long: &str, shortest: usize) -> Option<&Word> {
+        self.words.iter().find(|word| argument(&word.text, '\0', long, shortest).is_some())
+    }
+
+    /// The argument of the option, as a number.
+    pub fn number(&self, long: &str, shortest: usize) -> Option<u64> {
+        let at = self.words.iter().position(|word| argument(&word.text, '\0', long, shortest).is_some())?;
+        let glued = argument(&self.words[at].text, '\0', long, shortest)?;
+        number(glued.or(self.words.get(at + 1).map(|next| next.text.as_str()))?)
+    }
+}
+
+/// strtoul(3) with base 0; what is no number counts as the largest one.
+fn number(text: &str) -> Option<u64> {
+    let (digits, radix) = match text {
+        hex if hex.starts_with("0x") || hex.starts_with("0X") => (&hex[2..], 16),
+        octal if octal.len() > 1 && octal.starts_with('0') => (&octal[1..], 8),
+        decimal => (decimal, 10),
+    };
+    Some(u64::from_str_radix(digits, radix).unwrap_or(u64::MAX))
+}
+
+/// All lines with a command.
+pub fn lines(ruleset: &Source) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    let mut table: Vec<Line<'_>> = Vec::new();
+    let mut chains = HashSet::new();
+    let mut start = 0;
+    for (at, line) in ruleset.text.split_inclusive('\n').enumerate() {
+        let text = line.trim_end_matches([' ', '\t', '\n']);
+        match text.as_bytes().first() {
+            None | Some(b'#') => {}
+            Some(b'*') => close(&mut lines, &mut table, &mut chains),
+            Some(b':') => chains.extend(text[1..].split([' ', '\t']).find(|word| !word.is_empty()).map(str::to_owned)),
+            Some(_) => {
+                let rule = without_counters(text);
+                let words = words(rule);
+                chains.extend(new_chain(&words));
+                let rules = rules(&words);
+                let start = start + text.len() - rule.len();
+                table.push(Line { ruleset, number: at + 1, chains: Rc::default(), start, words, rules });
+            }
+        }
+        start += line.len();
+    }
+    close(&mut lines, &mut table, &mut chains);
+    lines
+}
+
+fn close<'a>(lines: &mut Vec<Line<'a>>, table: &mut Vec<Line<'a>>, chains: &mut HashSet<String>) {
+    let chains = Rc::new(std::mem::take(chains));
+    lines.extend(table.drain(..).map(|line| Line { chains: Rc::clone(&chains), ..line }));
+}
+
+fn new_chain(words: &[Word]) -> Option<String> {
+    let at = words.iter().position(|word| argument(&word.text, 'N', "new-chain", 2).is_some())?;
+    let glued = argument(&words[at].text, 'N', "new-chain", 2)?;
+    glued.or(words.get(at + 1).map(|word| word.text.as_str())).map(str::to_owned)
+}
+
+/// At least as many as iptables makes: any word with a comma after `-s` or `-d` may be a list.
+fn rules(words: &[Word]) -> usize {
+    let is_address = |word: &str| {
+        ["source", "src"].iter().any(|long| argument(word, 's', long, 1).is_some())
+            || ["destination", "dst"].iter().any(|long| argument(word, 'd', long, 1).is_some())
+    };
+    let list = |at: usize| words.get(at).map_or(1, |word| 1 + word.text.matches(',').count());
+    let lists = words.iter().enumerate().filter(|(_, word)| is_address(&word.text));
+    lists
+        .map(|(at, _)| list(at).max(list(at + 1)).max(list(at + 2).min(list_after_not(words, at))))
+        .fold(1, usize::saturating_mul)
+}
+
+/// The list after `-s !`, which old versions of iptables read.
+fn list_after_not(words: &[Word], at: usize) -> usize {
+    let is_not = words.get(at + 1).is_some_and(|word| word.text == "!");
+    if is_not { usize::MAX } else { 1 }
+}
+
+/// Refuses too many rules, and commands after which the text does not show which rules there are.
+pub fn admit(limits: Limits, ruleset: &Source, lines: &[Line<'_>]) -> Result<(), InputError> {
+    let mut rules = 0_usize;
+    for line in lines {
+        rules = rules.saturating_add(line.rules);
+        unclear(line)?;
+        if rules > limits.rules {
+            let problem = format!("this ruleset makes more than {} rules", limits.rules);
+            return Err(line.error(line.span(), problem, RAISE));
+        }
+    }
+    too_many_chains(limits, ruleset).and_then(|()| each_table_once(ruleset))
+}
+
+fn unclear(line: &Line<'_>) -> Result<(), InputError> {
+    let renames = line.command('E', "rename-chain", 3).or(line.command('R', "replace", 3));
+    let Some(word) = renames.or(line.deletion().filter(|_| line.adds())) else { return Ok(()) };
+    let problem = format!("{} is refused here: the text would not show which rules are loaded", word.text);
+    Err(line.error(word.span.clone(), problem, "write the rules as they are to be, as iptables-save does"))
+}
+
+/// The rules that are there before anything is deleted: which of two rules `-D` takes, iptables alone knows. Also, how many
+/// rules each line makes beyond those that are listed.
+pub fn listing<'a>(family: Family, ruleset: &'a Source, lines: &[Line<'a>]) -> (Listing, HashMap<usize, usize>) {
+    let mut text = ruleset.text.as_bytes().to_vec();
+    let deletions = lines.iter().filter(|line| line.deletion().is_some());
+    deletions.for_each(|line| text[line.start..line.start + line.span().end].fill(b' '));
+    let text = String::from_utf8(text).expect("whole lines of text became blanks");
+    let mut listing = Listing::parse(family, &Source { name: ruleset.name.clone(), text: text.into() });
+    listing.source = ruleset.clone();
+    let mut listed = HashMap::<usize, usize>::new();
+    listing.rules().for_each(|(_, _, _, rule)| *listed.entry(rule.line).or_default() += 1);
+    let repeats = lines.iter().filter_map(|line| Some((line.number, line.rules.div_ceil(*listed.get(&line.number)?))));
+    let repeats = repeats.filter(|(_, times)| *times > 1).collect();
+    (listing, repeats)
+}
+
+fn too_many_chains(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
+    let mut declared = ruleset.text.lines().enumerate().filter(|(_, line)| line.starts_with(':'));
+    let Some((line, _)) = declared.nth(limits.rules) else { return Ok(()) };
+    let problem = format!("this ruleset declares more than {} chains", limits.rules);
+    Err(ruleset.error(ruleset.span_of_line(line + 1), problem, RAISE))
+}
+
+/// iptables-restore empties a table that comes again, so what is read last is not all that was loaded.
+fn each_table_once(ruleset: &Source) -> Result<(), InputError> {
+    let mut seen = HashSet::new();
+    for (number, line) in ruleset.text.lines().enumerate() {
+        let Some(name) = line.strip_prefix('*').and_then(|name| name.split_ascii_whitespace().next()) else { continue };
+        if !seen.insert(name) {
+            let problem = format!("the table {name} comes twice, and iptables-restore empties it the second time");
+            let hint = "put all its rules between one `*table` and its COMMIT";
+            return Err(ruleset.error(ruleset.span_of_line(number + 1), problem, hint));
+        }
+    }
+    Ok(())
+}

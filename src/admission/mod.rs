@@ -1,0 +1,57 @@
+//! What a ruleset may ask of the machine that loads it.
+//!
+//! A lab loads rules as root into the kernel of the machine. The kernel charges neither the time of a packet nor the
+//! memory of a rule to anybody, and some extensions keep state that all network namespaces share. So a ruleset is read
+//! before it is loaded, and refused if it is over a limit ([`Limits`]) or names an extension that is not proved local
+//! ([`extension`]). docs/limits.md lists what was measured.
+
+mod address;
+pub mod extension;
+mod limits;
+mod load;
+mod memory;
+mod naming;
+mod time;
+
+use crate::error::{InputError, Source};
+use crate::net::Family;
+
+pub use limits::Limits;
+
+/// How a limit is raised.
+const RAISE: &str = "if the ruleset is trusted, --allow-large raises this limit";
+
+/// What a ruleset is admitted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// How much it may ask for.
+    pub limits: Limits,
+    /// Whether the kernel of this machine already filters bridged packets. If it does not, `-m physdev` would load
+    /// br_netfilter, which makes the rules of the machine see them.
+    pub bridge_filter: bool,
+}
+
+impl Terms {
+    /// The usual ones, on the machine that runs this.
+    pub fn of_this_machine() -> Terms {
+        // The file is there as soon as br_netfilter is loaded, in every network namespace.
+        let bridge_filter = std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists();
+        Terms { limits: Limits::USUAL, bridge_filter }
+    }
+
+    /// Refuses a ruleset that asks for too much, or for state outside of its network namespace.
+    pub fn admit(self, family: Family, ruleset: &Source) -> Result<(), InputError> {
+        let lines = load::lines(ruleset);
+        for line in &lines {
+            extension::admit(self, line)?;
+            address::admit(family, line)?;
+        }
+        load::admit(self.limits, ruleset, &lines)?;
+        memory::admit(self.limits, ruleset, &lines)?;
+        let (listing, repeats) = load::listing(family, ruleset, &lines);
+        time::admit(self.limits, &listing, &repeats)
+    }
+}
+
+#[cfg(test)]
+mod tests;
