@@ -8,8 +8,8 @@ use super::load::Line;
 use super::naming::{By, Named, named};
 use crate::error::InputError;
 
-/// Matches whose state is that of the network namespace, or that have none. `icmpv6`, `ipv6-icmp`, `ipv6-mh` and
-/// `mobility-header` are other names of icmp6 and mh.
+/// Matches whose state is that of the network namespace, or that have none. `icmpv6` and `ipv6-icmp` are other names of
+/// icmp6.
 pub const MATCHES: &[&str] = &[
     "addrtype",
     "ah",
@@ -41,14 +41,12 @@ pub const MATCHES: &[&str] = &[
     "ipcomp",
     "iprange",
     "ipv6-icmp",
-    "ipv6-mh",
     "ipv6header",
     "length",
     "limit",
     "mac",
     "mark",
     "mh",
-    "mobility-header",
     "multiport",
     "owner",
     "physdev",
