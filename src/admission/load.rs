@@ -142,7 +142,7 @@ pub fn admit(limits: Limits, ruleset: &Source, lines: &[Line<'_>]) -> Result<(),
             return Err(line.error(line.span(), problem, RAISE));
         }
     }
-    too_many_chains(limits, ruleset).and_then(|()| each_table_once(ruleset))
+    too_many_chains(limits, ruleset).and_then(|()| too_many_tables(ruleset))
 }
 
 fn unclear(line: &Line<'_>) -> Result<(), InputError> {
@@ -152,20 +152,78 @@ fn unclear(line: &Line<'_>) -> Result<(), InputError> {
     Err(line.error(word.span.clone(), problem, "write the rules as they are to be, as iptables-save does"))
 }
 
-/// The rules that are there before anything is deleted: which of two rules `-D` takes, iptables alone knows. Also, how many
-/// rules each line makes beyond those that are listed.
-pub fn listing<'a>(family: Family, ruleset: &'a Source, lines: &[Line<'a>]) -> (Listing, HashMap<usize, usize>) {
+/// A table up to the next one, read by itself: iptables-restore empties a table that comes again, but what was loaded first
+/// is there for a moment.
+pub struct Section<'a> {
+    ruleset: &'a Source,
+    /// Where it begins in the ruleset.
+    start: usize,
+    /// How many lines are before it.
+    before: usize,
+    /// Its rules before anything is deleted: which of two rules `-D` deletes, only iptables knows.
+    pub listing: Listing,
+    /// How many rules a line makes for each that is listed, where that is more than one.
+    pub repeats: HashMap<usize, usize>,
+}
+
+impl Section<'_> {
+    /// An input error at `span` of the section.
+    pub fn error(&self, span: Range<usize>, problem: String, hint: &str) -> InputError {
+        self.ruleset.error(self.start + span.start..self.start + span.end, problem, hint)
+    }
+
+    /// An input error at a line of the section.
+    pub fn error_at_line(&self, line: usize, problem: String, hint: &str) -> InputError {
+        self.ruleset.error(self.ruleset.span_of_line(self.before + line), problem, hint)
+    }
+}
+
+/// The sections in the order of the text, each read when it is asked for: lists of addresses may be large.
+pub fn sections<'a>(
+    family: Family,
+    ruleset: &'a Source,
+    lines: &'a [Line<'a>],
+) -> impl Iterator<Item = Section<'a>> + 'a {
+    let text = without_deletions(ruleset, lines);
+    let starts = table_starts(&text);
+    (0..starts.len()).map(move |at| {
+        let (start, before) = starts[at];
+        let (end, after) = starts.get(at + 1).copied().unwrap_or((text.len(), usize::MAX));
+        let source = Source { name: ruleset.name.clone(), text: text[start..end].into() };
+        let listing = Listing::parse(family, &source);
+        let first = lines.partition_point(|line| line.number <= before);
+        let own = lines[first..].iter().take_while(|line| line.number <= after);
+        let repeats = repeats(&listing, own, before);
+        Section { ruleset, start, before, listing, repeats }
+    })
+}
+
+fn without_deletions(ruleset: &Source, lines: &[Line<'_>]) -> String {
     let mut text = ruleset.text.as_bytes().to_vec();
     let deletions = lines.iter().filter(|line| line.deletion().is_some());
     deletions.for_each(|line| text[line.start..line.start + line.span().end].fill(b' '));
-    let text = String::from_utf8(text).expect("whole lines of text became blanks");
-    let mut listing = Listing::parse(family, &Source { name: ruleset.name.clone(), text: text.into() });
-    listing.source = ruleset.clone();
+    String::from_utf8(text).expect("whole words of text became blanks")
+}
+
+/// Where tables begin, and how many lines are before them.
+fn table_starts(text: &str) -> Vec<(usize, usize)> {
+    let mut start = 0;
+    let mut starts = Vec::new();
+    for (before, line) in text.split_inclusive('\n').enumerate() {
+        if line.starts_with('*') {
+            starts.push((start, before));
+        }
+        start += line.len();
+    }
+    starts
+}
+
+fn repeats<'a>(listing: &Listing, lines: impl Iterator<Item = &'a Line<'a>>, before: usize) -> HashMap<usize, usize> {
     let mut listed = HashMap::<usize, usize>::new();
     listing.rules().for_each(|(_, _, _, rule)| *listed.entry(rule.line).or_default() += 1);
-    let repeats = lines.iter().filter_map(|line| Some((line.number, line.rules.div_ceil(*listed.get(&line.number)?))));
-    let repeats = repeats.filter(|(_, times)| *times > 1).collect();
-    (listing, repeats)
+    let times =
+        |line: &Line<'_>| Some((line.number - before, line.rules.div_ceil(*listed.get(&(line.number - before))?)));
+    lines.filter_map(times).filter(|(_, times)| *times > 1).collect()
 }
 
 fn too_many_chains(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
@@ -175,16 +233,14 @@ fn too_many_chains(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
     Err(ruleset.error(ruleset.span_of_line(line + 1), problem, RAISE))
 }
 
-/// iptables-restore empties a table that comes again, so what is read last is not all that was loaded.
-fn each_table_once(ruleset: &Source) -> Result<(), InputError> {
-    let mut seen = HashSet::new();
-    for (number, line) in ruleset.text.lines().enumerate() {
-        let Some(name) = line.strip_prefix('*').and_then(|name| name.split_ascii_whitespace().next()) else { continue };
-        if !seen.insert(name) {
-            let problem = format!("the table {name} comes twice, and iptables-restore empties it the second time");
-            let hint = "put all its rules between one `*table` and its COMMIT";
-            return Err(ruleset.error(ruleset.span_of_line(number + 1), problem, hint));
-        }
-    }
-    Ok(())
+/// Five tables are all that there are; one may come again.
+const MOST_TABLES: usize = 100;
+
+/// Each COMMIT keeps the kernel busy for milliseconds, however little it loads.
+fn too_many_tables(ruleset: &Source) -> Result<(), InputError> {
+    let mut tables = ruleset.text.lines().enumerate().filter(|(_, line)| line.starts_with('*'));
+    let Some((line, _)) = tables.nth(MOST_TABLES) else { return Ok(()) };
+    let problem = format!("this ruleset loads more than {MOST_TABLES} tables");
+    let hint = "put all rules of a table between one `*table` and its COMMIT";
+    Err(ruleset.error(ruleset.span_of_line(line + 1), problem, hint))
 }

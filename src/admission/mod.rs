@@ -6,6 +6,7 @@
 //! ([`extension`]). docs/limits.md lists what was measured.
 
 mod address;
+mod admitted;
 pub mod extension;
 mod limits;
 mod load;
@@ -41,6 +42,10 @@ impl Terms {
 
     /// Refuses a ruleset that asks for too much, or for state outside of its network namespace.
     pub fn admit(self, family: Family, ruleset: &Source) -> Result<(), InputError> {
+        admitted::once(self, family, &ruleset.text, || self.admit_new(family, ruleset))
+    }
+
+    fn admit_new(self, family: Family, ruleset: &Source) -> Result<(), InputError> {
         let lines = load::lines(ruleset);
         for line in &lines {
             extension::admit(self, line)?;
@@ -48,8 +53,7 @@ impl Terms {
         }
         load::admit(self.limits, ruleset, &lines)?;
         memory::admit(self.limits, ruleset, &lines)?;
-        let (listing, repeats) = load::listing(family, ruleset, &lines);
-        time::admit(self.limits, &listing, &repeats)
+        time::admit(self.limits, family, ruleset, &lines)
     }
 }
 

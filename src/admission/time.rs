@@ -2,70 +2,82 @@
 
 use std::collections::HashMap;
 
+use super::load::{Line, Section, sections};
+use super::naming::{By, named};
 use super::{Limits, RAISE};
-use crate::error::InputError;
-use crate::iptables_save::{Chain, Listing, Rule, Table};
+use crate::error::{InputError, Source};
+use crate::iptables_save::{Chain, Match, Rule, Table};
+use crate::net::Family;
 
 /// Refuses a ruleset in which one packet and its answer may spend more than `limits.nanoseconds`, and jumps in a circle,
 /// which iptables would refuse after it has followed them.
 ///
 /// Every rule counts as one that may match or not. A packet passes each hook once, so the built-in chains of all tables are
 /// summed.
-pub fn admit(limits: Limits, listing: &Listing, repeats: &Repeats) -> Result<(), InputError> {
-    let once = total(listing, repeats, Prices::of(listing, 0))?;
+pub fn admit(limits: Limits, family: Family, ruleset: &Source, lines: &[Line<'_>]) -> Result<(), InputError> {
+    let total = |copy| total(|| sections(family, ruleset, lines), Prices::of(lines, copy));
+    let once = total(0)?;
     // A copy that TEE makes passes OUTPUT and POSTROUTING, where TEE does nothing more (`nf_skb_duplicated`).
-    let total = if names(listing, "TEE") { total(listing, repeats, Prices::of(listing, once))? } else { once };
-    if total <= limits.nanoseconds { Ok(()) } else { Err(too_long(listing, repeats, limits, total)) }
+    let spent = if names(lines, "TEE") { total(once)? } else { once };
+    if spent <= limits.nanoseconds {
+        return Ok(());
+    }
+    Err(too_long(sections(family, ruleset, lines), limits, spent))
 }
 
-/// How many rules a line makes for each that is listed, where that is more than one.
-pub type Repeats = HashMap<usize, usize>;
+fn total<'a, S: Iterator<Item = Section<'a>>>(sections: impl Fn() -> S, prices: Prices) -> Result<u64, InputError> {
+    sections().try_fold(0, |total, section| Ok(spent_in(&section, prices)?.saturating_add(total)))
+}
 
-fn total(listing: &Listing, repeats: &Repeats, prices: Prices) -> Result<u64, InputError> {
+fn spent_in(section: &Section<'_>, prices: Prices) -> Result<u64, InputError> {
     let mut total = 0_u64;
-    for table in &listing.tables {
-        let mut graph = Graph::new(table, repeats, prices);
-        graph.walk().map_err(|rule| circle(listing, rule))?;
+    for table in &section.listing.tables {
+        let mut graph = Graph::new(table, &section.repeats, prices);
+        graph.walk().map_err(|rule| circle(section, rule))?;
         let built_in = table.chains.iter().zip(&graph.spent).filter(|(chain, _)| chain.is_built_in());
         total = built_in.map(|(_, spent)| spent.map_or(0, |spent| spent.all)).fold(total, u64::saturating_add);
     }
     Ok(total)
 }
 
-/// Nanoseconds that a rule takes, measured on a packet of 400 bytes with 2,000 rules on Linux 6.18: 2 to 30 for most, 100
-/// for recent, addrtype and u32, 500 for string; more is taken for packets of 1,500 bytes and slower machines. A line of
-/// LOG takes some microseconds, but it counts less: thousands of ports with a LOG rule each exclude one another.
+/// Nanoseconds that a rule takes, measured on a packet of 400 bytes with 2,000 rules on Linux 6.18: 2 to 40 for most, 100
+/// for recent, addrtype and u32, 500 for string, some microseconds for a line of LOG.
 #[derive(Clone, Copy)]
 struct Prices {
     rule: u64,
     copy: u64,
 }
 
+const PLAIN_RULE: u64 = 16;
+
 impl Prices {
-    fn of(listing: &Listing, copy: u64) -> Prices {
+    fn of(lines: &[Line<'_>], copy: u64) -> Prices {
         // With TRACE, each rule that a packet meets sends a message.
-        Prices { rule: if names(listing, "TRACE") { 2_000 } else { 25 }, copy: copy.saturating_add(2_000) }
+        Prices { rule: if names(lines, "TRACE") { 2_000 } else { PLAIN_RULE }, copy: copy.saturating_add(2_000) }
     }
 
     fn of_rule(self, rule: &Rule) -> u64 {
         let of_match = |name: &str| match name {
-            "string" => 2_000,
+            "string" => 1_000,
             "bpf" | "u32" => 200,
             "recent" | "addrtype" | "hashlimit" | "connlimit" | "socket" | "rpfilter" => 100,
-            _ => 15,
+            _ => 12,
         };
-        let matches = rule.modules.iter().map(|module| of_match(&module.name)).fold(self.rule, u64::saturating_add);
-        let target = match rule.target.as_ref().map_or("", |target| target.name.as_str()) {
-            "LOG" | "NFLOG" => 500,
+        rule.modules.iter().map(|module| of_match(&module.name)).fold(self.rule, u64::saturating_add)
+    }
+
+    /// What the target takes of a packet that matches, and goes on.
+    fn of_target(self, rule: &Rule) -> u64 {
+        match target(rule) {
+            "LOG" | "NFLOG" => 2_000,
             "TEE" => self.copy,
             _ => 0,
-        };
-        matches.saturating_add(target)
+        }
     }
 }
 
-fn names(listing: &Listing, target: &str) -> bool {
-    listing.rules().any(|(_, _, _, rule)| rule.target.as_ref().is_some_and(|named| named.name == target))
+fn names(lines: &[Line<'_>], target: &str) -> bool {
+    lines.iter().flat_map(|line| named(&line.words)).any(|named| named.by == By::Jump && named.name == target)
 }
 
 /// What a packet that enters a chain may spend there, in nanoseconds.
@@ -79,7 +91,7 @@ struct Spent {
 
 struct Graph<'a> {
     table: &'a Table,
-    repeats: &'a Repeats,
+    repeats: &'a HashMap<usize, usize>,
     prices: Prices,
     by_name: HashMap<&'a str, usize>,
     /// Of each chain, once it is known.
@@ -91,7 +103,7 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(table: &'a Table, repeats: &'a Repeats, prices: Prices) -> Graph<'a> {
+    fn new(table: &'a Table, repeats: &'a HashMap<usize, usize>, prices: Prices) -> Graph<'a> {
         let by_name = table.chains.iter().enumerate().map(|(at, chain)| (chain.name.as_str(), at)).collect();
         let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
         let is_plain = rules.all(|rule| rule.text.starts_with("-A "));
@@ -130,35 +142,43 @@ impl<'a> Graph<'a> {
     }
 
     fn spent(&self, rules: &[Rule]) -> Spent {
-        let end = Spent { all: 0, back: Some(0) };
-        let repeated = |after, rule| (0..self.times(rule)).fold(after, |after, _| self.with(rule, after));
-        rules.iter().rev().fold(end, repeated)
+        let mut by_port = HashMap::<u16, u64>::new();
+        let mut spent = Spent { all: 0, back: Some(0) };
+        for rule in rules.iter().rev() {
+            let ports = ports(rule);
+            for _ in 0..self.times(rule) {
+                let (with, once) = self.with(rule, spent, ports.is_empty());
+                spent = with;
+                ports.iter().for_each(|port| add(by_port.entry(*port).or_default(), once));
+            }
+        }
+        let most = by_port.into_values().max().unwrap_or(0);
+        Spent { all: spent.all.saturating_add(most), back: spent.back.map(|back| back.saturating_add(most)) }
     }
 
     fn times(&self, rule: &Rule) -> usize {
         self.repeats.get(&rule.line).copied().unwrap_or(1)
     }
 
-    /// What a packet spends from `rule` on, if it spends `after` from the next one on.
-    fn with(&self, rule: &Rule, after: Spent) -> Spent {
-        let price = self.prices.of_rule(rule);
+    /// What a packet spends from `rule` on, if it spends `after` from the next one on. What it spends in the rule's target
+    /// before it goes on is part of it if the rule `is_any`; otherwise it is returned apart.
+    fn with(&self, rule: &Rule, after: Spent, is_any: bool) -> (Spent, u64) {
         let goto = rule.target.as_ref().is_some_and(|target| target.goto);
-        let taken = match (self.jump(rule).and_then(|to| self.spent[to]), target(rule)) {
-            (Some(to), _) if goto => to,
-            (Some(to), _) => {
-                let back = to
-                    .back
-                    .map(|back| (back.saturating_add(after.all), after.back.map(|rest| rest.saturating_add(back))));
-                Spent { all: back.map_or(to.all, |(all, _)| all.max(to.all)), back: back.and_then(|(_, back)| back) }
-            }
-            (None, "ACCEPT" | "DROP" | "REJECT") => Spent { all: 0, back: None },
-            (None, "RETURN") => Spent { all: 0, back: Some(0) },
-            (None, _) => after,
+        let (taken, once) = match (self.jump(rule).and_then(|to| self.spent[to]), target(rule)) {
+            (Some(to), _) if goto => (to, 0),
+            (Some(to), _) => match to.back {
+                Some(back) => (Spent { all: after.all.max(to.all.saturating_sub(back)), back: after.back }, back),
+                None => (to, 0),
+            },
+            (None, "ACCEPT" | "DROP" | "REJECT") => (Spent { all: 0, back: None }, 0),
+            (None, "RETURN") => (Spent { all: 0, back: Some(0) }, 0),
+            (None, _) => (after, self.prices.of_target(rule)),
         };
         let always = self.is_plain && rule.clauses.is_empty() && rule.modules.is_empty();
         let all = if always { taken.all } else { taken.all.max(after.all) };
         let back = if always { taken.back } else { taken.back.max(after.back) };
-        Spent { all: price.saturating_add(all), back: back.map(|back| price.saturating_add(back)) }
+        let price = self.prices.of_rule(rule).saturating_add(if is_any { once } else { 0 });
+        (Spent { all: price.saturating_add(all), back: back.map(|back| price.saturating_add(back)) }, once)
     }
 
     /// How often one packet may enter each chain.
@@ -180,28 +200,48 @@ fn target(rule: &Rule) -> &str {
     rule.target.as_ref().map_or("", |target| target.name.as_str())
 }
 
-fn circle(listing: &Listing, rule: &Rule) -> InputError {
+/// The ports of a rule for a few ports, as many as multiport has: a packet has one of them, so of rules for different ports
+/// it matches only some. Empty for any other rule.
+fn ports(rule: &Rule) -> Vec<u16> {
+    let of_clause = rule.clauses.iter().find_map(|clause| match &clause.ask {
+        Match::DestinationPorts(ports) if !clause.negated && ports.len() <= 15 => Some(ports),
+        _ => None,
+    });
+    of_clause.map_or_else(Vec::new, |ports| ports.iter().map(|port| port.0).collect())
+}
+
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
+fn circle(section: &Section<'_>, rule: &Rule) -> InputError {
     let problem = format!("this jump leads back to its own chain: {} is entered again and again", target(rule));
-    listing.source.error(rule.span.clone(), problem, "chains may not jump in a circle")
+    section.error(rule.span.clone(), problem, "chains may not jump in a circle")
 }
 
 /// Points at the chain that is entered most often, or else at the one that takes longest.
-fn too_long(listing: &Listing, repeats: &Repeats, limits: Limits, total: u64) -> InputError {
-    let mut worst: Option<(u64, u64, &Table, &Chain)> = None;
-    for table in &listing.tables {
-        let mut graph = Graph::new(table, repeats, Prices::of(listing, 0));
+fn too_long<'a>(sections: impl Iterator<Item = Section<'a>>, limits: Limits, total: u64) -> InputError {
+    let (total, most) = (total.div_ceil(1_000), limits.nanoseconds / 1_000);
+    let spent = format!("{total} µs in these rules, more than {most} µs");
+    let worst = sections.filter_map(|section| worst_of(&section, &spent)).max_by_key(|(share, _)| *share);
+    worst.map_or_else(|| InputError::new(format!("one packet may spend {spent}"), RAISE), |(_, error)| error)
+}
+
+/// Entries and time of the worst chain of a section, and the error that names it.
+fn worst_of(section: &Section<'_>, spent: &str) -> Option<((u64, u64), InputError)> {
+    let mut chains = Vec::new();
+    for table in &section.listing.tables {
+        let mut graph = Graph::new(table, &section.repeats, Prices { rule: PLAIN_RULE, copy: 0 });
         let _ = graph.walk();
-        let times = table.chains.iter().zip(graph.entries()).zip(&graph.spent);
-        for ((chain, entries), spent) in times {
-            let share = (entries, spent.map_or(0, |spent| spent.all), table, chain);
-            worst = worst.filter(|worst| (worst.0, worst.1) >= (share.0, share.1)).or(Some(share));
-        }
+        let times =
+            graph.entries().into_iter().zip(&graph.spent).map(|(entries, own)| (entries, own.map_or(0, |own| own.all)));
+        chains.extend(times.zip(&table.chains).map(|(share, chain)| (share, table, chain)));
     }
-    let most = limits.nanoseconds / 1_000_000;
-    let spent = format!("{} ms in these rules, more than {most} ms", total / 1_000_000);
-    let Some((entries, _, table, chain)) = worst else {
-        return InputError::new(format!("one packet may spend {spent}"), RAISE);
-    };
+    let (share, table, chain) = chains.into_iter().max_by_key(|(share, ..)| *share)?;
+    Some((share, blame(section, table, chain, share.0, spent)))
+}
+
+fn blame(section: &Section<'_>, table: &Table, chain: &Chain, entries: u64, spent: &str) -> InputError {
     let problem = match entries {
         0 | 1 => format!("one packet may spend {spent}; chain {} of {} takes most", chain.name, table.name),
         entries => format!(
@@ -210,5 +250,5 @@ fn too_long(listing: &Listing, repeats: &Repeats, limits: Limits, total: u64) ->
         ),
     };
     let line = chain.line.or(chain.rules.first().map(|rule| rule.line)).unwrap_or(table.line);
-    listing.source.error(listing.source.span_of_line(line), problem, RAISE)
+    section.error_at_line(line, problem, RAISE)
 }

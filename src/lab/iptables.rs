@@ -13,6 +13,7 @@ use super::confined::Confined;
 use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
+use super::weather;
 use super::x_tables_module;
 use crate::admission::Terms;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
@@ -83,6 +84,9 @@ impl Iptables {
             self.terms.admit(*family, ruleset)?;
         }
         isolated.assert("iptables-restore")?;
+        if rulesets.iter().any(|(_, ruleset)| ruleset.text.contains("connbytes")) {
+            weather::count_packets(isolated)?;
+        }
         if self.backend == Backend::Legacy {
             let families = rulesets.iter().map(|(family, _)| *family);
             futures_util::future::join_all(families.map(x_tables_module::load)).await;

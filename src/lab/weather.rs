@@ -53,6 +53,12 @@ const PINNED: [(&str, &str); 16] = [
 /// Exists once conntrack watches the namespace. 1 is the kernel's default: an ACK out of the blue starts a connection.
 const TCP_LOOSE: (&str, &str) = ("net.netfilter.nf_conntrack_tcp_loose", "1");
 
+/// Has conntrack count packets. The first rule with `-m connbytes` would switch this on, with a line in the machine's log.
+pub fn count_packets(isolated: &Isolated) -> Result<()> {
+    isolated.assert("setting nf_conntrack_acct")?;
+    write("net.netfilter.nf_conntrack_acct", "1").map(drop)
+}
+
 /// Pins the weather, and says what it is now. What this kernel does not have is left out.
 pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<Weather> {
     isolated.assert("pinning sysctls")?;
