@@ -40,6 +40,7 @@ const OPTIONS: [(&str, &[&str]); 5] = [
             "iptables",
             "capture",
             "sysctl",
+            "allow_large",
             "link",
             "jobs",
             "timeout",
