@@ -157,9 +157,10 @@ impl Serialize for Mac {
     }
 }
 
-/// The name of a network interface, as the kernel accepts it (`dev_valid_name`): 1 to 15 bytes, no `/`, `:` or
-/// white space, not `.` or `..`. Only printable ASCII is let in, and `%` (a pattern to the kernel) and the names
-/// that mean something else there (`lo`, `all`, `default`) are kept out.
+/// The name of a network interface: one that the kernel accepts (`dev_valid_name` of net/core/dev.c: 1 to 15 bytes, no `/`,
+/// `:` or white space, not `.` or `..`), and that nothing else reads in another way. ASCII letters, digits and `_-.@` mean
+/// the same to a shell, to systemd.link(5) and to a log line. `%` and `+` are patterns to the kernel and to iptables, a
+/// dash at the start is an option, and `lo`, `all` and `default` name something else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct InterfaceName(String);
@@ -186,7 +187,10 @@ impl fmt::Display for InterfaceName {
 
 /// The text cannot name the lab's interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` cannot name an interface: use 1 to 15 letters, digits, dots, dashes or underscores, and not lo, all or default", .0.escape_debug())]
+#[error(
+    "`{}` cannot name an interface: use 1 to 15 of the letters a to z and A to Z, digits and `_-.@`, with no dash at the start, and not lo, all or default",
+    .0.escape_debug()
+)]
 pub struct InterfaceNameError(pub String);
 
 impl FromStr for InterfaceName {
@@ -194,8 +198,8 @@ impl FromStr for InterfaceName {
 
     fn from_str(text: &str) -> Result<Self, InterfaceNameError> {
         let reserved = ["lo", "all", "default", ".", ".."].contains(&text);
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%\"'`$\\".contains(&byte));
-        if text.is_empty() || text.len() > 15 || reserved || !printable {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte));
+        if text.is_empty() || text.len() > 15 || reserved || text.starts_with('-') || !is_plain {
             return Err(InterfaceNameError(text.to_owned()));
         }
         Ok(InterfaceName(text.to_owned()))
@@ -348,14 +352,28 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_name_cannot_be_a_path_or_a_pattern() {
-        for text in
-            ["", "lo", "all", "default", "..", "a/b", "eth%d", "eth 0", "eth0\n", "sixteen-bytes-xx", "wl\u{e4}n"]
-        {
+    fn an_interface_name_that_the_kernel_or_a_shell_reads_otherwise_is_refused() {
+        let by_the_kernel =
+            ["", ".", "..", "a/b", "a:1", "eth 0", "eth0\n", "eth%d", "sixteen-bytes-xx", "lo", "all", "default"];
+        let by_others = ["-A", "eth+", "e+h", "wl\u{e4}n", "a\0", "a\u{7f}", "OriginalName=a"];
+        for text in by_the_kernel.into_iter().chain(by_others) {
             assert!(text.parse::<InterfaceName>().is_err(), "{text:?}");
         }
-        for text in ["eth0", "wlan0", "br-lan.7", "enx001122334455"] {
+        for special in "|&;<>()$`\\\"'*?[]#~=%!{}^,".chars() {
+            for text in [format!("{special}eth0"), format!("e{special}h"), format!("eth0{special}")] {
+                assert!(text.parse::<InterfaceName>().is_err(), "{text:?}");
+            }
+        }
+        for text in ["eth0", "wlan0", "br-lan.7", "enx001122334455", "veth_a@if3", "x", "fifteen-bytes-x"] {
             assert!(text.parse::<InterfaceName>().is_ok(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_interface_name_has_no_character_that_a_shell_reads() {
+        let accepted = |c: &char| format!("e{c}0").parse::<InterfaceName>().is_ok();
+        let all: String = ('\0'..='\u{ff}').filter(accepted).collect();
+        let shell = std::process::Command::new("sh").args(["-c", &format!("printf %s {all}")]).output().unwrap();
+        assert_eq!((String::from_utf8(shell.stdout).unwrap(), all.len()), (all, 26 + 26 + 10 + 4));
     }
 }

@@ -164,6 +164,26 @@ fn options_that_are_wrong() {
     insta::assert_snapshot!(input.said);
 }
 
+/// Everywhere that an interface is named; the hint says what is allowed.
+#[test]
+fn an_interface_that_a_shell_would_read_is_refused() {
+    let sensor = "[sensor]\nssh = 22\n[host]\ninterface = \"eth0;id\"\n";
+    let scenario = "title = \"t\"\n[ruleset]\nv4 = \"rules.v4\"\n[host]\ninterface = \"$(id)\"\n\
+                    [[expect]]\nscan = \"syn\"\nports = 22\nfamily = \"ipv4\"\nstate = \"open\"\nlog = \"\"\n";
+    let mut input =
+        Input::new(&[("rules.v4", EMPTY_TABLE), ("sensor.toml", sensor.as_bytes()), ("s.toml", scenario.as_bytes())]);
+    let rules = ["--rules", "rules.v4"];
+    for command in ["scan", "check", "record", "exec"] {
+        let tool: &[&str] = if command == "exec" { &["--", "true"] } else { &[] };
+        input.run(&[&[command, "--interface", "eth0 &"], &rules[..], tool].concat());
+    }
+    input.run(&["diff", "rules.v4", "rules.v4", "--interface=-A"]);
+    input.run(&["check", "--live", "--interface", "eth+"]);
+    input.run(&["generate", "sensor.toml"]).run(&["check", "--sensor", "sensor.toml"]).run(&["run", "s.toml"]);
+    let refused = input.said.matches("cannot name an interface: use 1 to 15").count();
+    assert_eq!((refused, input.said.matches("status: 2").count()), (9, 9), "{}", input.said);
+}
+
 #[test]
 fn what_is_not_there() {
     let mut input = Input::new(&[]);

@@ -206,6 +206,35 @@ fn doctor_tells_an_ordinary_user_what_is_missing() {
     ]}, { insta::assert_snapshot!(said) });
 }
 
+/// What `doctor` reports as missing decides its exit status if the default needs it. The machine's /usr/sbin stays as it
+/// is: root has copies of the programs in a mount namespace.
+#[test]
+fn doctor_ends_with_3_where_it_names_something_missing_that_the_default_needs() {
+    let _machine = share_the_machine();
+    let home = home();
+    let hide = |program: &str| {
+        format!("cp -a /usr/sbin/*tables* sbin && rm sbin/{program} && mount --bind sbin /usr/sbin && exec \"$@\"")
+    };
+    let drop = |capability: &str| format!("exec setpriv --bounding-set=-{capability} --inh-caps=-{capability} \"$@\"");
+    for (what, set_up, status) in [
+        ("iptables (default)", hide("iptables-restore"), 3),
+        ("iptables (default)", hide("ip6tables-restore"), 3),
+        ("iptables-legacy", hide("iptables-legacy-restore"), 0),
+        ("TUN device", "mount -t tmpfs none /dev/net && exec \"$@\"".to_owned(), 3),
+        ("privilege", drop("net_admin"), 3),
+        ("privilege", drop("net_raw"), 3),
+    ] {
+        let mut command = Command::new("unshare");
+        let script = format!("rm -rf sbin && mkdir sbin && {set_up}");
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(home.program()).arg("doctor");
+        let ended = run(home.at_home(command));
+        assert_eq!((ended.status, &*ended.stderr), (Some(status), ""), "{what}: {}", ended.stdout);
+        let is_missing =
+            |line: &str| line.strip_prefix(what).is_some_and(|rest| rest.trim_start().starts_with("missing"));
+        assert!(ended.stdout.lines().any(is_missing), "{what}: {}", ended.stdout);
+    }
+}
+
 /// Another user's lock on a file that everybody may open would stop the lab.
 #[test]
 fn nobody_else_can_lock_a_legacy_lab_out() {

@@ -735,7 +735,7 @@ fn complaints_about_the_host() {
       |           ^
       |
       = help: ports are 1 to 65535
-    error: `lo` cannot name an interface: use 1 to 15 letters, digits, dots, dashes or underscores, and not lo, all or default
+    error: `lo` cannot name an interface: use 1 to 15 of the letters a to z and A to Z, digits and `_-.@`, with no dash at the start, and not lo, all or default
      --> sensor.toml:4:13
       |
     4 | interface = "lo"
