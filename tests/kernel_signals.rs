@@ -4,9 +4,9 @@
 #[path = "support/binary.rs"]
 mod binary;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{PipeReader, Read, pipe};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
-use binary::share_the_machine;
+use binary::{have_the_machine_alone, share_the_machine};
 
 /// The promise.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -197,12 +197,27 @@ fn a_tool_that_ignores_signals_does_not_keep_exec() {
     }
 }
 
+/// Holds the lock of the kernel log, and keeps its folder from being removed by a run that ends.
+fn hold_the_kernel_log() -> [Flock<File>; 2] {
+    let folder = Path::new("/run/scanlab");
+    let lock = |file: File, how| Flock::lock(file, how).map_err(|(_, error)| error).expect("a lock");
+    loop {
+        let _ = DirBuilder::new().mode(0o700).create(folder);
+        let Ok(file) = File::open(folder) else { continue };
+        let kept = lock(file, FlockArg::LockShared);
+        let name = folder.join("kernel-log");
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&name);
+        // The folder was removed before it was locked.
+        let Ok(log) = opened else { continue };
+        return [kept, lock(log, FlockArg::LockExclusive)];
+    }
+}
+
 #[test]
 fn the_turn_of_the_kernel_log_is_not_waited_for() {
     let _shared = share_the_machine();
     let home = Home::new();
-    let log = OpenOptions::new().read(true).open("/dev/kmsg").expect("the kernel's log");
-    let turn = Flock::lock(log, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("a turn");
+    let turn = hold_the_kernel_log();
     interrupted(&mut home.command("scan --rules rules.v4 --capture kmsg"), 800, Signal::SIGTERM);
     drop(turn);
 }
@@ -287,10 +302,9 @@ fn a_signal_that_comes_twice_at_once_is_one() {
 /// The deadline of the process restores what its labs could not.
 #[test]
 fn a_lab_that_does_not_end_gives_back_the_setting() {
-    let _shared = share_the_machine();
+    let _shared = have_the_machine_alone();
     let home = Home::new();
-    let log = OpenOptions::new().read(true).open("/dev/kmsg").expect("the kernel's log");
-    let turn = Flock::lock(log, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("a turn");
+    let turn = hold_the_kernel_log();
     let running = Running::start(&mut home.command("scan --rules rules.v4 --capture kmsg"));
     thread::sleep(Duration::from_millis(800));
     assert_ne!(fs::read_to_string("/proc/sys/net/netfilter/nf_log_all_netns").expect("it is there").trim(), "0");

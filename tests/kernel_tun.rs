@@ -187,7 +187,7 @@ const HOSTILE: [(&str, PortState); 12] = [
         PortState::Filtered,
     ),
     // Nobody takes what is queued.
-    ("*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j NFQUEUE --queue-num 0\nCOMMIT\n", PortState::Filtered),
+    ("*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j NFQUEUE --queue-num 0\nCOMMIT\n", PortState::Unknown),
     ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n", PortState::Open),
 ];
 
