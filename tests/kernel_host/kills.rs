@@ -100,7 +100,7 @@ const KINDS: [Kind; 13] = [
     root(
         "exec --rules rules.v4 --listen 22 --output exec.txt --pcap exec.pcapng -- nmap -n -Pn -sS -p 22 -oG - 203.0.113.10",
     ),
-    root("mutate s.toml --format json"),
+    root("mutate s.toml --min-score 50 --format json"),
     root("diff rules.v4 rules.v4 --format json"),
     root("record --rules rules.v4 --listen 22"),
     root("teach xmas"),
