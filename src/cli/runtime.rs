@@ -1,6 +1,5 @@
 //! The runtime of a command that builds labs, and how a signal ends its work.
 
-use std::fs::File;
 use std::sync::RwLock;
 use std::thread;
 
@@ -47,17 +46,9 @@ fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn start() -> Result<Runtime> {
-    assert_room_for_files()?;
+    lab::assert_room_for_files()?;
     assert_room_for_threads()?;
     Builder::new_multi_thread().worker_threads(2).enable_all().build().doing("start the runtime")
-}
-
-/// Fewer than a single lab takes, and more than the runtime: without its own files, tokio panics instead of failing.
-const FILES: usize = 16;
-
-fn assert_room_for_files() -> Result<()> {
-    let open = |_| File::open("/dev/null").doing("open the files that the runtime takes");
-    (0..FILES).map(open).collect::<Result<Vec<File>>>().map(drop)
 }
 
 /// The runtime's two, one for what blocks, and a lab's: without them tokio panics, or waits for ever.

@@ -30,6 +30,7 @@ use caps::Capability;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
+use super::files::assert_room_for_files;
 use super::private_lock::PrivateLock;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::sys::confinement::{Confinement, confine};
@@ -80,6 +81,7 @@ impl Confined {
 
     /// Runs it without input, from a thread that may or may not be the runtime's.
     pub fn output_blocking(self) -> Result<Output> {
+        assert_room_for_files()?;
         thread::scope(|scope| {
             let run = || {
                 let runtime = Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
