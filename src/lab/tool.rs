@@ -36,7 +36,7 @@ pub struct ToolCommand {
 /// What a tool may do on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fence {
-    /// Use raw sockets in its own network namespace, read files, and write below these folders: see [`sandbox`].
+    /// Use raw sockets in its own network namespace, read files, and write below these folders.
     Confined {
         /// Absolute, and without links.
         writable: Vec<PathBuf>,
