@@ -67,9 +67,24 @@ struct Walk<'a> {
     asked: HashMap<(&'a str, usize), Asked>,
     wanted: Option<(&'a str, usize)>,
     left: usize,
+    /// What is still to be followed, the next at the end. Rulesets are longer than a stack of calls is deep.
+    pending: Vec<Step<'a>>,
     arrivals: Vec<Region>,
     leaves: Vec<Leaf>,
 }
+
+/// Packets that are followed from here on.
+enum Step<'a> {
+    /// They are at a rule.
+    At(Here<'a>),
+    /// They have what this rule asks for, but for its memory.
+    Matched(Here<'a>, Place<'a>),
+    /// The rule matches them.
+    Acted(Here<'a>, Place<'a>),
+}
+
+/// A chain, and the index of a rule in it.
+type Place<'a> = (&'a str, usize);
 
 /// Packets at a rule.
 #[derive(Clone)]
@@ -90,7 +105,16 @@ impl<'a> Walk<'a> {
             rules.map(move |(index, rule)| ((chain.name.as_str(), index), space.asked(rule)))
         });
         let asked = rules.collect();
-        Some(Walk { space, table, asked, wanted: None, left: STEPS, arrivals: Vec::new(), leaves: Vec::new() })
+        Some(Walk {
+            space,
+            table,
+            asked,
+            wanted: None,
+            left: STEPS,
+            pending: Vec::new(),
+            arrivals: Vec::new(),
+            leaves: Vec::new(),
+        })
     }
 
     fn done(self) -> Result<Walk<'a>, TooMany> {
@@ -107,14 +131,30 @@ impl<'a> Walk<'a> {
             self.leaves.push(Leaf { region, trail: Vec::new(), end: "ACCEPT".to_owned(), line: None });
             return;
         };
-        self.go(Here { region, hook: name, chain, index: 0, callers: Vec::new(), trail: Vec::new() });
+        self.pending.push(Step::At(Here {
+            region,
+            hook: name,
+            chain,
+            index: 0,
+            callers: Vec::new(),
+            trail: Vec::new(),
+        }));
+        while let Some(step) = self.pending.pop() {
+            match step {
+                Step::At(here) => self.go(here),
+                Step::Matched(here, place) => self.matched(here, place),
+                Step::Acted(here, place) => self.act(here, place),
+            }
+        }
     }
 
+    /// To the first rule that asks for any of them.
     fn go(&mut self, mut here: Here<'a>) {
         loop {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 || here.callers.len() > 32 {
                 self.left = 0;
+                self.pending.clear();
                 return;
             }
             let Some(rule) = here.chain.rules.get(here.index) else {
@@ -137,24 +177,23 @@ impl<'a> Walk<'a> {
             if self.wanted.is_some() && !rule.is_terminal() && !rule.is_jump() {
                 continue;
             }
-            for outside in asked.region.iter().flat_map(|asked| here.region.difference(asked)) {
-                self.go(Here { region: outside, ..here.clone() });
-            }
-            here.region = inside;
-            if !asked.memory.is_empty() {
-                let Some(matched) = self.remembered(here, &asked.memory, place) else { return };
-                here = matched;
-            }
-            match self.act(here, rule) {
-                Some(next) => here = next,
-                None => return,
-            }
+            let outside: Vec<Region> = asked.region.iter().flat_map(|asked| here.region.difference(asked)).collect();
+            self.pending.push(Step::Matched(Here { region: inside, ..here.clone() }, place));
+            let at = |region| Step::At(Here { region, ..here.clone() });
+            self.pending.extend(outside.into_iter().rev().map(at));
+            return;
         }
     }
 
-    /// A match with a memory may say yes or no; the packets to which it says no go on, and those to which it says yes are
-    /// returned. It is known by its chain, its target and its place among those that are written like it.
-    fn remembered(&mut self, here: Here<'a>, memory: &str, (chain, index): (&'a str, usize)) -> Option<Here<'a>> {
+    /// A match with a memory may say yes or no: the packets to which it says no go on. It is known by its chain, its target
+    /// and its place among those that are written like it.
+    fn matched(&mut self, here: Here<'a>, place: Place<'a>) {
+        let (chain, index) = place;
+        let memory = self.asked[&place].memory.clone();
+        if memory.is_empty() {
+            self.pending.push(Step::Acted(here, place));
+            return;
+        }
         let rules = self.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
         let does =
             |rule: &Rule| rule.target.as_ref().map(|target| target.canonical(self.space.family)).unwrap_or_default();
@@ -165,32 +204,34 @@ impl<'a> Walk<'a> {
         let times = here.trail.iter().filter(|one| one.starts_with("asks ")).count();
         let key = format!("{memory} [{chain} {does_here} {alike} {times}]");
         let trail = [here.trail.clone(), vec![format!("asks {key}")]].concat();
-        if let Some(region) = here.region.answered(&key, false) {
-            self.go(Here { region, trail: trail.clone(), ..here.clone() });
-        }
-        let region = here.region.answered(&key, true)?;
-        Some(Here { region, trail, ..here })
+        let answered = |answer| here.region.answered(&key, answer);
+        let with = |region| Here { region, trail: trail.clone(), ..here.clone() };
+        let yes = answered(true).map(|region| Step::Acted(with(region), place));
+        let no = answered(false).map(|region| Step::At(with(region)));
+        self.pending.extend(yes.into_iter().chain(no));
     }
 
-    /// What the target of a rule does; `None` if the way ends there.
-    fn act(&mut self, mut here: Here<'a>, rule: &Rule) -> Option<Here<'a>> {
-        let Some(target) = &rule.target else { return Some(here) };
+    /// What the target of the rule does.
+    fn act(&mut self, mut here: Here<'a>, (chain, index): Place<'a>) {
+        let Some(rule) = self.chain(chain).and_then(|chain| chain.rules.get(index)) else { return };
+        let Some(target) = &rule.target else { return self.pending.push(Step::At(here)) };
         if target.name == "RETURN" {
-            return self.back(here);
+            let caller = self.back(here);
+            self.pending.extend(caller.map(Step::At));
+            return;
         }
         if let Some(chain) = self.chain(&target.name) {
             if !target.goto {
                 here.callers.push((here.chain, here.index));
             }
-            return Some(Here { chain, index: 0, ..here });
+            return self.pending.push(Step::At(Here { chain, index: 0, ..here }));
         }
         let text = target.canonical(self.space.family);
         if rule.is_terminal() {
-            self.end(here, text, Some(rule.line));
-            return None;
+            return self.end(here, text, Some(rule.line));
         }
         here.trail.push(text);
-        Some(here)
+        self.pending.push(Step::At(here));
     }
 
     /// To the rule after the jump; from a chain of the kernel's own, to its policy.
