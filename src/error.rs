@@ -126,8 +126,12 @@ fn read_text(path: &Path, file: impl io::Read) -> std::result::Result<String, In
     file.take(Source::LIMIT + 1).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     if text.len() as u64 > Source::LIMIT {
         return Err(InputError::new(
-            format!("{} is larger than {} MiB", path.display(), Source::LIMIT >> 20),
-            "is it the right file?",
+            format!(
+                "{} is larger than {} MiB, the most that scanlab reads of a file",
+                path.display(),
+                Source::LIMIT >> 20
+            ),
+            "is it the right file? no option raises this limit",
         ));
     }
     Ok(text)

@@ -53,6 +53,16 @@ fn every_attack_as_root_and_as_a_user_changes_nothing() {
     assert_eq!(log.lines_with(attacks::MARK), [""; 0], "lines in the machine's log");
 }
 
+#[test]
+fn every_command_with_too_many_rules_refuses_them_before_it_reads_them() {
+    let _machine = have_the_machine_alone();
+    let failures: Vec<String> = attacks::too_many_rules()
+        .iter()
+        .filter_map(|attack| Some(format!("- {}: {}", attack.name, attempt(attack, "root", "nft").err()?)))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 /// Every way in which the attack succeeded, with every runner.
 fn failures(attack: &Attack) -> Vec<String> {
     RUNNERS

@@ -1,5 +1,8 @@
 //! How much a ruleset may ask for.
 
+use super::size;
+use crate::error::{InputError, Source};
+
 /// How much a ruleset may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
@@ -19,4 +22,10 @@ impl Limits {
     /// Those of `--allow-large`. A packet holds a processor for a tenth of a second at most, far from the 20 seconds of
     /// the kernel's watchdog.
     pub const LARGE: Limits = Limits { rules: 1_000_000, nanoseconds: 100_000_000, bytes: 1 << 30 };
+
+    /// Refuses a ruleset with too many lines, and reads none of them: the first step with a ruleset, before
+    /// [`Listing::parse`](crate::iptables_save::Listing::parse).
+    pub fn admit_size(self, ruleset: &Source) -> Result<(), InputError> {
+        size::admit(self, ruleset)
+    }
 }

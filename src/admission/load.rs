@@ -132,7 +132,7 @@ fn list_after_not(words: &[Word], at: usize) -> usize {
 }
 
 /// Refuses too many rules, and commands after which the text does not show which rules there are.
-pub fn admit(limits: Limits, ruleset: &Source, lines: &[Line<'_>]) -> Result<(), InputError> {
+pub fn admit(limits: Limits, lines: &[Line<'_>]) -> Result<(), InputError> {
     let mut rules = 0_usize;
     for line in lines {
         rules = rules.saturating_add(line.rules);
@@ -142,7 +142,7 @@ pub fn admit(limits: Limits, ruleset: &Source, lines: &[Line<'_>]) -> Result<(),
             return Err(line.error(line.span(), problem, RAISE));
         }
     }
-    too_many_chains(limits, ruleset).and_then(|()| too_many_tables(ruleset))
+    Ok(())
 }
 
 fn unclear(line: &Line<'_>) -> Result<(), InputError> {
@@ -224,23 +224,4 @@ fn repeats<'a>(listing: &Listing, lines: impl Iterator<Item = &'a Line<'a>>, bef
     let times =
         |line: &Line<'_>| Some((line.number - before, line.rules.div_ceil(*listed.get(&(line.number - before))?)));
     lines.filter_map(times).filter(|(_, times)| *times > 1).collect()
-}
-
-fn too_many_chains(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
-    let mut declared = ruleset.text.lines().enumerate().filter(|(_, line)| line.starts_with(':'));
-    let Some((line, _)) = declared.nth(limits.rules) else { return Ok(()) };
-    let problem = format!("this ruleset declares more than {} chains", limits.rules);
-    Err(ruleset.error(ruleset.span_of_line(line + 1), problem, RAISE))
-}
-
-/// Five tables are all that there are; one may come again.
-const MOST_TABLES: usize = 100;
-
-/// Each COMMIT keeps the kernel busy for milliseconds, however little it loads.
-fn too_many_tables(ruleset: &Source) -> Result<(), InputError> {
-    let mut tables = ruleset.text.lines().enumerate().filter(|(_, line)| line.starts_with('*'));
-    let Some((line, _)) = tables.nth(MOST_TABLES) else { return Ok(()) };
-    let problem = format!("this ruleset loads more than {MOST_TABLES} tables");
-    let hint = "put all rules of a table between one `*table` and its COMMIT";
-    Err(ruleset.error(ruleset.span_of_line(line + 1), problem, hint))
 }

@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod memory;
 mod naming;
+mod size;
 mod time;
 
 use crate::error::{InputError, Source};
@@ -46,12 +47,13 @@ impl Terms {
     }
 
     fn admit_new(self, family: Family, ruleset: &Source) -> Result<(), InputError> {
+        size::admit(self.limits, ruleset)?;
         let lines = load::lines(ruleset);
         for line in &lines {
             extension::admit(self, line)?;
             address::admit(family, line)?;
         }
-        load::admit(self.limits, ruleset, &lines)?;
+        load::admit(self.limits, &lines)?;
         memory::admit(self.limits, ruleset, &lines)?;
         time::admit(self.limits, family, ruleset, &lines)
     }

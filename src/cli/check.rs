@@ -215,6 +215,8 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
     }
     let admins = admins(options, &sensor.ssh_from, &host.addresses)?;
     let ruleset = rulesets(options, machine.as_ref())?;
+    let named = ruleset.iter().flat_map(|files| files.v4.iter().chain(&files.v6));
+    options.equipment.admit_sizes(named)?;
     let title = "the ruleset does what the sensor means".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
     let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };

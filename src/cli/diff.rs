@@ -46,7 +46,9 @@ A file is for IPv4, unless its name ends in .v6. Packets are named as in a scena
 /// Compares, and reports. The status is 1 when something is different, and 3 when something may be and was not tried.
 pub fn diff(options: Options) -> Result<ExitCode> {
     let sides = sides(&options)?;
-    for (family, source) in sides.iter().flat_map(|side| &side.rulesets) {
+    let rulesets = || sides.iter().flat_map(|side| &side.rulesets);
+    options.equipment.admit_sizes(rulesets().map(|(_, source)| source))?;
+    for (family, source) in rulesets() {
         super::warn_of_repeats(*family, source);
     }
     let equipment = options.equipment.find_with(options.link.into(), || Capture::Nflog)?;

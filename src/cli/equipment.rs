@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::admission::Limits;
-use crate::error::{InputError, Result};
+use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
 use crate::sysctl::Sysctls;
 
@@ -89,10 +89,17 @@ impl EquipmentArguments {
             CaptureArgument::Nflog => Capture::Nflog,
         };
         let mut equipment = Equipment { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? };
-        if self.allow_large {
-            equipment.iptables.terms.limits = Limits::LARGE;
-        }
+        equipment.iptables.terms.limits = self.limits();
         Ok(equipment)
+    }
+
+    const fn limits(&self) -> Limits {
+        if self.allow_large { Limits::LARGE } else { Limits::USUAL }
+    }
+
+    /// Refuses rulesets with too many lines. Every command does so before anything else reads a ruleset.
+    pub fn admit_sizes<'a>(&self, mut rulesets: impl Iterator<Item = &'a Source>) -> Result<()> {
+        Ok(rulesets.try_for_each(|ruleset| self.limits().admit_size(ruleset))?)
     }
 
     fn sysctls(&self) -> Result<Sysctls> {

@@ -129,6 +129,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         return Err(InputError::new("exec needs a TAP", hint).into());
     }
     let target = target(&options)?;
+    options.equipment.admit_sizes(target.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(target.rulesets.iter().map(|(family, source)| (*family, source)));
     if let [(only, _)] = target.rulesets.as_slice() {
         Lab::must_have(*only)?;

@@ -57,8 +57,10 @@ The score is the share of the killed among the killed and the survived. The stat
 /// that were not judged leave that open.
 pub fn mutate(options: Options) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
-    for (family, source) in scenarios.iter().flat_map(rulesets) {
-        super::warn_of_repeats(family, &source);
+    let rulesets: Vec<_> = scenarios.iter().flat_map(rulesets).collect();
+    options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
+    for (family, source) in &rulesets {
+        super::warn_of_repeats(*family, source);
     }
     let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(super::run::vendors(None)?);

@@ -64,6 +64,7 @@ the same. `scanlab mutate` tells which mistakes it would not notice; --thorough 
 /// Records, and writes the scenario: as a whole or not at all.
 pub fn record(options: Options) -> Result<ExitCode> {
     let mut recording = recording(&options)?;
+    options.equipment.admit_sizes(recording.rulesets.iter().map(|ruleset| &ruleset.source))?;
     recording.check()?;
     let equipment = options.equipment.find_with(LinkMode::Tap, || Capture::Nflog)?.over(&recording.host.sysctls);
     recording.host.sysctls = equipment.sysctls.clone();

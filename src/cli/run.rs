@@ -68,8 +68,10 @@ pub fn default_jobs() -> u16 {
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
 pub fn run(options: Options) -> Result<ExitCode> {
     let scenarios = select(&options)?;
-    for (family, source) in scenarios.iter().flat_map(run::rulesets) {
-        super::warn_of_repeats(family, &source);
+    let rulesets: Vec<_> = scenarios.iter().flat_map(run::rulesets).collect();
+    options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
+    for (family, source) in &rulesets {
+        super::warn_of_repeats(*family, source);
     }
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;

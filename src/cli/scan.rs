@@ -158,6 +158,7 @@ enum ScanFormat {
 /// Scans, and reports what was seen.
 pub fn scan(options: Options) -> Result<ExitCode> {
     let plan = Plan::of(&options)?;
+    options.equipment.admit_sizes(plan.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     super::warn_of_missing_families(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     options.evasion.say_what_a_connect_leaves_out(&plan.techniques);

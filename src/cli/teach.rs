@@ -132,6 +132,7 @@ fn setting(options: &Options, family: Family) -> Result<Setting> {
     } else {
         own
     };
+    options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
     if !rulesets.iter().any(|(of, _)| *of == family) {
         let hint = "--rules is for IPv4, --rules6 and -6 are for IPv6";
         return Err(InputError::new(format!("no {family} ruleset is named"), hint).into());

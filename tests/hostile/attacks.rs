@@ -85,13 +85,40 @@ fn resources() -> Vec<Attack> {
     let mut chains = String::from("*filter\n:INPUT ACCEPT [0:0]\n");
     (0..100_000).for_each(|number| chains.push_str(&format!(":chain{number} - [0:0]\n")));
     chains.push_str("COMMIT\n");
-    let rules = "-A INPUT -j ACCEPT\n".repeat(100_000);
+    let rules = filter(&"-A INPUT -j ACCEPT\n".repeat(350_000));
+    let million = filter(&"-A INPUT -j ACCEPT\n".repeat(1_000_000));
     vec![
         refused("nested jumps", nested, "--allow-large"),
         refused("large hash tables", filter(&hashes.join("\n")), "--allow-large"),
         Attack { status: &[0, 2], ..scanned("100,000 chains", chains) },
-        Attack { status: &[0, 2], ..scanned("100,000 rules", filter(&rules)) },
+        refused("350,000 rules", rules, "more than 100000 rules"),
+        Attack { says: vec!["rules.v4 is larger than 8 MiB", "no option"], ..refused("1,000,000 rules", million, "") },
     ]
+}
+
+/// A ruleset of too many rules, for every command that reads one.
+pub fn too_many_rules() -> Vec<Attack> {
+    let rules = filter(&"-A INPUT -j ACCEPT\n".repeat(350_000));
+    let scenario =
+        "title = \"t\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\nstate = \"open\"\n";
+    let sensor = "[sensor]\nssh = 22\n";
+    let commands: [(&str, &[&str]); 8] = [
+        ("scan", &["scan", "--rules", "rules.v4"]),
+        ("run", &["run", "s.toml"]),
+        ("mutate", &["mutate", "s.toml"]),
+        ("check", &["check", "--sensor", "sensor.toml", "--rules", "rules.v4"]),
+        ("diff", &["diff", "rules.v4", "rules.v4"]),
+        ("record", &["record", "--rules", "rules.v4", "-o", "-"]),
+        ("exec", &["exec", "--rules", "rules.v4", "--", "true"]),
+        ("teach", &["teach", "xmas", "--rules", "rules.v4"]),
+    ];
+    let attack = |(name, arguments): (&'static str, &[&'static str])| Attack {
+        files: vec![("rules.v4", rules.clone()), ("s.toml", scenario.to_owned()), ("sensor.toml", sensor.to_owned())],
+        arguments: arguments.to_vec(),
+        loads_rules: false,
+        ..refused(name, String::new(), "more than 100000 rules")
+    };
+    commands.into_iter().map(attack).collect()
 }
 
 /// State that all network namespaces share.
