@@ -2,6 +2,7 @@
 //! there are processors for it. Probes are made as they are sent and told as they are answered, so that a scan of the
 //! whole range needs no more memory than one of a few ports.
 
+use std::collections::VecDeque;
 use std::thread;
 
 use crate::alike::{Alike, Gathering};
@@ -11,6 +12,7 @@ use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
 use crate::phase::Phase;
+use crate::plan::keeps_lists;
 use crate::port::PortSet;
 use crate::probe::Probe;
 use crate::side_by_side;
@@ -34,6 +36,8 @@ pub struct Survey {
     pub watch: Watch,
     /// When a family's lab begins.
     pub order: Order,
+    /// Which probes meet limits that have not seen a packet yet.
+    pub fresh: Fresh,
     /// The phases, in the order of the report, each with its ports.
     pub phases: Vec<(Phase, PortSet)>,
 }
@@ -45,6 +49,17 @@ pub enum Order {
     SideBySide,
     /// When the one before it is done: all probes come in their order then.
     InTurn,
+}
+
+/// Which probes meet limits that have not seen a packet yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fresh {
+    /// The first one only: a scan is what nmap does.
+    First,
+    /// The first one of each phase.
+    EachPhase,
+    /// Every one.
+    EachProbe,
 }
 
 /// What a scan found.
@@ -124,24 +139,51 @@ impl Survey {
     }
 
     fn perform_in(&self, family: Family, audience: &impl Audience) -> Result<OfFamily> {
-        let rulesets: Vec<(Family, &Source)> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-        let blueprint = Blueprint {
+        let mut found = OfFamily::default_of(family);
+        for phases in self.labs(family) {
+            let (of_lab, last_frames) = Lab::run_recorded(&self.blueprint(&self.sources()), |lab| {
+                let of_phases = phases.iter().enumerate().map(|(number, (place, phase, ports))| {
+                    if number != 0 && self.fresh != Fresh::First {
+                        lab.renew_limits()?;
+                    }
+                    Ok((*place, self.perform_phase(lab, phase.clone(), ports, audience)?))
+                });
+                Ok((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()))
+            })?;
+            audience.frames(family, last_frames)?;
+            found.add(of_lab);
+        }
+        Ok(found)
+    }
+
+    /// The phases of a family that share a lab, each with its place. Lists of a ruleset outlive the renewal of its limits:
+    /// where they have to be empty, each phase or each probe has a lab of its own.
+    fn labs(&self, family: Family) -> Vec<Vec<Piece>> {
+        let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family).enumerate();
+        let whole = phases.map(|(place, (phase, ports))| (place, phase.clone(), ports.clone()));
+        let keeps_lists = self.rulesets.iter().any(|(of, source)| *of == family && keeps_lists(source));
+        match self.fresh {
+            Fresh::EachPhase if keeps_lists => whole.map(|piece| vec![piece]).collect(),
+            Fresh::EachProbe if keeps_lists => whole.flat_map(by_port).map(|piece| vec![piece]).collect(),
+            _ => vec![whole.collect()],
+        }
+    }
+
+    fn sources(&self) -> Vec<(Family, &Source)> {
+        self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
+    }
+
+    fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> Blueprint<'a> {
+        Blueprint {
             equipment: &self.equipment,
             interface: &self.interface,
             mac: self.mac,
             addresses: &self.addresses,
             services: &self.services,
-            rulesets: &rulesets,
+            rulesets,
             watch: self.watch,
             fault: None,
-        };
-        let (found, last_frames) = Lab::run_recorded(&blueprint, |lab| {
-            let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family);
-            let phases = phases.map(|(phase, ports)| self.perform_phase(lab, phase.clone(), ports, audience));
-            Ok(OfFamily { family, phases: phases.collect::<Result<_>>()?, weather: lab.weather.clone() })
-        })?;
-        audience.frames(family, last_frames)?;
-        Ok(found)
+        }
     }
 
     fn perform_phase(
@@ -154,7 +196,7 @@ impl Survey {
         let singly = self.probes() <= SINGLY;
         let (mut gathering, mut single) = (Gathering::default(), Vec::new());
         let family = phase.family();
-        let each = |probe: &Probe, observation: Observation| {
+        let mut each = |probe: &Probe, observation: Observation| {
             audience.probe(probe, &observation)?;
             match singly {
                 true => single.push(Alike::alone(*probe, observation)),
@@ -162,14 +204,47 @@ impl Survey {
             }
             Ok(())
         };
-        lab.scan(phase.probes(ports), each, |frames| audience.frames(family, frames))?;
+        match self.fresh {
+            Fresh::EachProbe => {
+                let probes: Vec<Probe> = phase.probes(ports).collect();
+                let found = lab.send_each_afresh(&probes)?;
+                probes.iter().zip(found).try_for_each(|(probe, observation)| each(probe, observation))?;
+            }
+            Fresh::First | Fresh::EachPhase => {
+                lab.scan(phase.probes(ports), each, |frames| audience.frames(family, frames))?;
+            }
+        }
         Ok(if singly { single } else { gathering.into_groups() })
     }
 }
 
-/// What one lab found.
+/// A phase with its place among those of its family, and its ports or some of them.
+type Piece = (usize, Phase, PortSet);
+
+fn by_port((place, phase, ports): Piece) -> Vec<Piece> {
+    ports.iter().map(|port| (place, phase.clone(), [port].into_iter().collect())).collect()
+}
+
+/// What the labs of a family found.
 struct OfFamily {
     family: Family,
-    phases: std::collections::VecDeque<Vec<Alike>>,
+    phases: VecDeque<Vec<Alike>>,
     weather: Weather,
+}
+
+impl OfFamily {
+    fn default_of(family: Family) -> OfFamily {
+        OfFamily { family, phases: VecDeque::new(), weather: Weather::default() }
+    }
+
+    /// Adds what one lab found, phases by their places.
+    fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<Alike>)>, Weather)) {
+        for (place, groups) in of_lab {
+            if self.phases.len() <= place {
+                self.phases.resize_with(place + 1, Vec::new);
+            }
+            self.phases[place].extend(groups);
+        }
+        self.weather = weather;
+    }
 }

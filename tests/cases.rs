@@ -13,6 +13,8 @@ mod icmp;
 mod link_file;
 #[path = "cases/rates.rs"]
 mod rates;
+#[path = "cases/shared_bucket.rs"]
+mod shared_bucket;
 #[path = "cases/sysctls.rs"]
 mod sysctls;
 #[path = "cases/text.rs"]

@@ -39,7 +39,7 @@ use crate::probe::Craft;
 use crate::report::nmap::{self, Addressee, Moment, NmapReport};
 use crate::report::{self, Host, Report};
 use crate::scan::Technique;
-use crate::survey::{Order, Survey, Surveyed};
+use crate::survey::{Fresh, Order, Survey, Surveyed};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]
@@ -302,6 +302,7 @@ impl Plan {
                 _ => Watch::Replies,
             },
             order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
+            fresh: Fresh::First,
             phases: self.phases(),
         }
     }

@@ -36,7 +36,7 @@ use crate::scan::Technique;
 use crate::scenario::Scenario;
 use crate::sensor::{Entry, Lines, LinkFile, Sensor};
 use crate::side_by_side;
-use crate::survey::{Nobody, Order, Survey, Surveyed};
+use crate::survey::{Fresh, Nobody, Order, Survey, Surveyed};
 use crate::sweep::Plan;
 use crate::vendor::VendorDb;
 
@@ -433,7 +433,7 @@ fn listener(port: Port) -> Service {
 fn scan(subject: &Subject, tried: &PortSet) -> Survey {
     let thousand: PortSet = [1..=SCAN].into_iter().collect();
     let with_named: PortSet = thousand.ranges().chain(tried.ranges()).collect();
-    survey(subject, Watch::Replies, &Technique::LOGGED, |technique| match technique {
+    survey(subject, Watch::Replies, Fresh::EachPhase, &Technique::LOGGED, |technique| match technique {
         Technique::Syn => with_named.clone(),
         _ => thousand.clone(),
     })
@@ -441,13 +441,23 @@ fn scan(subject: &Subject, tried: &PortSet) -> Survey {
 
 fn doors(subject: &Subject, tried: &PortSet) -> Survey {
     let udp: Vec<Port> = UDP.into_iter().map(Port).chain(boundaries(subject)).collect();
-    survey(subject, Watch::Paths, &[Technique::Syn, Technique::Udp], |technique| match technique {
+    let fresh = if tried.len() > SINGLY { Fresh::EachPhase } else { Fresh::EachProbe };
+    survey(subject, Watch::Paths, fresh, &[Technique::Syn, Technique::Udp], |technique| match technique {
         Technique::Udp => udp.iter().copied().collect(),
         _ => tried.clone(),
     })
 }
 
-fn survey(subject: &Subject, watch: Watch, techniques: &[Technique], ports: impl Fn(Technique) -> PortSet) -> Survey {
+/// Above so many ports, probes of one technique share their limits: each renewal waits for the kernel.
+const SINGLY: usize = 256;
+
+fn survey(
+    subject: &Subject,
+    watch: Watch,
+    fresh: Fresh,
+    techniques: &[Technique],
+    ports: impl Fn(Technique) -> PortSet,
+) -> Survey {
     let host = &subject.scenario.host;
     let mut numbering = Numbering::new(SEED);
     let families = Lab::families();
@@ -462,6 +472,7 @@ fn survey(subject: &Subject, watch: Watch, techniques: &[Technique], ports: impl
         rulesets: subject.rulesets.to_vec(),
         watch,
         order: Order::SideBySide,
+        fresh,
         phases: all.map(phase).collect(),
     }
 }

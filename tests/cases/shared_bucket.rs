@@ -1,0 +1,45 @@
+//! One limit that many packets share: each question of `check` meets it fresh, and every list empty.
+
+use super::{facts, scanlab};
+
+#[track_caller]
+fn assert_says(rules: &str, flavours: &[&str], question: &str, starts: &[&str]) {
+    for flavour in flavours {
+        let arguments =
+            ["check", "--sensor", "sensor.toml", "--rules", rules, "--iptables", flavour, "--format", "json"];
+        let facts = facts(&scanlab("shared-bucket", &arguments).report(), question);
+        for start in starts {
+            assert!(facts.iter().any(|fact| fact.starts_with(start)), "{rules}, {flavour}: {start}: {facts:#?}");
+        }
+    }
+}
+
+const TEN_LINES_EACH: [&str; 5] = [
+    "good: Xmas scan: 10 lines, ",
+    "good: Null scan: 10 lines, ",
+    "good: FIN scan: 10 lines, ",
+    "good: SYN scan: 10 lines, ",
+    "good: ACK scan: 10 lines, ",
+];
+
+#[test]
+fn each_scan_leaves_the_burst_of_a_shared_limit() {
+    assert_says("rules.v4", &["nft", "legacy"], "log-lines", &TEN_LINES_EACH);
+}
+
+#[test]
+fn each_scan_leaves_the_burst_of_a_shared_hashlimit() {
+    assert_says("hashlimit.v4", &["nft"], "log-lines", &TEN_LINES_EACH);
+}
+
+const OPEN: [&str; 2] = ["bad: TCP ports 80, 443 over IPv4", "bad: UDP ports 1, 53, 68, 79-81, 123, 161, 442-444, "];
+
+#[test]
+fn each_port_that_a_shared_limit_lets_in_is_found() {
+    assert_says("open.v4", &["nft", "legacy"], "unasked", &OPEN);
+}
+
+#[test]
+fn each_port_that_lists_let_in_once_is_found() {
+    assert_says("open-listed.v4", &["nft"], "unasked", &OPEN);
+}
