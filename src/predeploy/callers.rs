@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Fact, Subject, Tone};
+use super::{Fact, Subject, Tone, fresh};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Listing, Match};
 use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
@@ -70,7 +70,7 @@ fn call(subject: &Subject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>
         fault: None,
     };
     let (callers, stimuli): (Vec<Caller>, Vec<Stimulus>) = calls.into_iter().unzip();
-    let responses = Lab::run(&blueprint, |lab| lab.send_packets(&stimuli, &[]))?;
+    let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_packets(some, &[]))?;
     let is_let_in =
         |response: &Response| response.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted);
     let answered = callers.into_iter().zip(&responses);

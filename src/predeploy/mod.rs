@@ -8,6 +8,7 @@ mod attacker;
 mod beyond;
 mod callers;
 mod disguise;
+mod fresh;
 mod holes;
 mod kept_out;
 mod lines;

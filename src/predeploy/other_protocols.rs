@@ -1,13 +1,13 @@
 //! Packets of neither TCP nor UDP, one of each kind that a ruleset may forget. What IPv6 and path MTU discovery live on
 //! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
 
-use super::Subject;
+use super::{Subject, fresh};
 use crate::error::{Result, Source};
 use crate::iptables_save::Content;
 use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
 use crate::net::Family;
 use crate::path::Fate;
-use crate::sweep::{Headers, Lead, Sender, Stimulus};
+use crate::sweep::{Headers, Lead, Response, Sender, Stimulus};
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,17 +77,18 @@ pub fn let_in(subject: &Subject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
         watch: Watch::Paths,
         fault: None,
     };
-    Lab::run(&blueprint, |lab| {
-        let of_family = |family: Family| {
-            let kinds = OtherProtocol::of(family);
-            let stimuli: Vec<Stimulus> = kinds.iter().map(|other| stimulus(family, *other)).collect();
-            let responses = lab.send_any(&stimuli)?;
-            let is_let_in = |path: &crate::sweep::Response| {
-                path.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted)
-            };
-            let open = kinds.into_iter().zip(&responses).filter(|(_, response)| is_let_in(response));
-            Ok((family, open.map(|(other, _)| other).collect()))
-        };
-        Lab::families().into_iter().map(of_family).collect()
-    })
+    let families = Lab::families();
+    let asked: Vec<(Family, OtherProtocol)> = families
+        .iter()
+        .flat_map(|family| OtherProtocol::of(*family).into_iter().map(|other| (*family, other)))
+        .collect();
+    let stimuli: Vec<Stimulus> = asked.iter().map(|(family, other)| stimulus(*family, *other)).collect();
+    let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_any(some))?;
+    let is_let_in =
+        |response: &Response| response.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted);
+    let open = |family: Family| {
+        let answered = asked.iter().zip(&responses).filter(|((of, _), _)| *of == family);
+        answered.filter(|(_, response)| is_let_in(response)).map(|((_, other), _)| *other).collect()
+    };
+    Ok(families.into_iter().map(|family| (family, open(family))).collect())
 }

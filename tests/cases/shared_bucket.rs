@@ -4,9 +4,9 @@ use super::{facts, scanlab};
 
 #[track_caller]
 fn assert_says(rules: &str, flavours: &[&str], question: &str, starts: &[&str]) {
+    let sensor = if rules == "strangers.v4" { "strangers.toml" } else { "sensor.toml" };
     for flavour in flavours {
-        let arguments =
-            ["check", "--sensor", "sensor.toml", "--rules", rules, "--iptables", flavour, "--format", "json"];
+        let arguments = ["check", "--sensor", sensor, "--rules", rules, "--iptables", flavour, "--format", "json"];
         let facts = facts(&scanlab("shared-bucket", &arguments).report(), question);
         for start in starts {
             assert!(facts.iter().any(|fact| fact.starts_with(start)), "{rules}, {flavour}: {start}: {facts:#?}");
@@ -42,4 +42,16 @@ fn each_port_that_a_shared_limit_lets_in_is_found() {
 #[test]
 fn each_port_that_lists_let_in_once_is_found() {
     assert_says("open-listed.v4", &["nft"], "unasked", &OPEN);
+}
+
+#[test]
+fn each_other_protocol_that_a_shared_limit_lets_in_is_found() {
+    let start = "bad: other protocols over IPv4 and IPv6: ping, GRE, ESP let in";
+    assert_says("open.v4", &["nft", "legacy"], "unasked", &[start]);
+}
+
+#[test]
+fn each_stranger_whom_a_shared_hashlimit_lets_in_is_found() {
+    let start = "bad: SSH (port 2222) lets in 192.0.1.254, 192.0.2.16, 198.51.100.77, 203.0.113.66, ";
+    assert_says("strangers.v4", &["nft"], "unasked", &[start]);
 }
