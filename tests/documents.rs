@@ -17,7 +17,7 @@ use std::thread;
 #[path = "support/binary.rs"]
 mod binary;
 
-use binary::{have_the_machine_alone, share_the_machine};
+use binary::{ended, have_the_machine_alone, share_the_machine};
 use scanlab::net::Protocol;
 use scanlab::scan::Technique;
 
@@ -109,8 +109,9 @@ impl Session<'_> {
             .env("COLUMNS", "100")
             .output()
             .expect("run a shell");
-        self.status = output.status.code().expect("an exit status");
-        String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+        let ended = ended(output);
+        self.status = ended.status.expect("an exit status");
+        ended.stdout + &ended.stderr
     }
 }
 

@@ -22,7 +22,10 @@ pub const NF_LOG_ALL_NETNS: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
 pub struct Ended {
     pub status: Option<i32>,
     pub stdout: String,
+    /// Without the notices.
     pub stderr: String,
+    /// The lines of a wait for the labs of other tests, which differ from run to run.
+    pub notices: Vec<String>,
 }
 
 impl Ended {
@@ -78,7 +81,11 @@ pub fn run<S: AsRef<str>>(arguments: &[S]) -> Ended {
 
 pub fn ended(output: std::process::Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let said = text(output.stderr);
+    let (notices, lines): (Vec<&str>, Vec<&str>) =
+        said.split_inclusive('\n').partition(|line| line.starts_with("waiting for the kernel log: "));
+    let notices = notices.into_iter().map(str::to_owned).collect();
+    Ended { status: output.status.code(), stdout: text(output.stdout), stderr: lines.concat(), notices }
 }
 
 /// Runs a scenario that consists of these files, the first of which is the scenario.
