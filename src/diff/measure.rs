@@ -1,6 +1,7 @@
 //! Both sides, sent the same: in a lab each, first what comes out of the blue, then what goes on in connections that one of
 //! them let in.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::behaviour::Behaviour;
@@ -89,12 +90,9 @@ impl Over<'_> {
         if plan.is_complete {
             return plan.stimuli();
         }
-        let mut stimuli = Vec::new();
-        for listing in self.listings {
-            let own = Plan::of(listing, &self.comparison.addresses).stimuli();
-            stimuli.extend(own.into_iter().filter(|stimulus| !stimuli.contains(stimulus)).collect::<Vec<_>>());
-        }
-        stimuli
+        let all = self.listings.iter().flat_map(|listing| Plan::of(listing, &self.comparison.addresses).stimuli());
+        let mut known = HashSet::new();
+        all.filter(|stimulus| known.insert(*stimulus)).collect()
     }
 
     fn note(

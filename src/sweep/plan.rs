@@ -183,11 +183,17 @@ impl Plan {
     /// One octet of each kind where all are too many; nothing at all where those are.
     fn thin_out(&mut self) {
         self.is_complete = self.destination_ports.points.len() <= LISTENERS;
-        if self.stimuli().len() > LIMIT {
+        if self.is_too_much() {
             self.octets = self.few_octets.clone();
             self.which_octets = Octets::Distinguished;
-            self.is_complete = self.stimuli().len() <= LIMIT;
+            self.is_complete = !self.is_too_much();
         }
+    }
+
+    /// The packets of the prober are counted first: all combinations of a large ruleset may be millions.
+    fn is_too_much(&self) -> bool {
+        let of_each = self.octets.len() * self.tcp.len() + self.udp.len() + self.messages.len() + self.protocols.len();
+        self.is_complete && ((1 + self.strangers.len()) * of_each > LIMIT || self.stimuli().len() > LIMIT)
     }
 
     fn add_prober(&self, stimuli: &mut Vec<Stimulus>) {
