@@ -75,12 +75,14 @@ impl Region {
 
     /// Those that are in `other`, too.
     pub fn intersection(&self, other: &Region) -> Option<Region> {
+        if self.sets.iter().zip(&other.sets).any(|(own, others)| own.is_disjoint(others)) {
+            return None;
+        }
         let mut region = self.clone();
         for (own, others) in region.sets.iter_mut().zip(&other.sets) {
             *own = own.intersection(others);
         }
-        let both = other.answers.iter().try_fold(region, |region, (key, answer)| region.answered(key, *answer))?;
-        both.sets.iter().all(|values| !values.is_empty()).then_some(both)
+        other.answers.iter().try_fold(region, |region, (key, answer)| region.answered(key, *answer))
     }
 
     /// Those that are not in `other`, as regions that have nothing in common.

@@ -1,10 +1,11 @@
 //! A set of whole numbers, as ranges.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-/// Ranges that are sorted and do not touch.
+/// Ranges that are sorted and do not touch. A copy shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Values(Vec<(u128, u128)>);
+pub struct Values(Arc<[(u128, u128)]>);
 
 impl Values {
     /// The numbers of these ranges.
@@ -18,7 +19,7 @@ impl Values {
                 None => merged.push((first, last)),
             }
         }
-        Values(merged)
+        Values(merged.into())
     }
 
     /// These numbers.
@@ -28,18 +29,44 @@ impl Values {
 
     /// What both have.
     pub fn intersection(&self, other: &Values) -> Values {
-        let cut = |(first, last): (u128, u128), with: &(u128, u128)| (first.max(with.0), last.min(with.1));
-        let pairs = self.0.iter().flat_map(|one| other.0.iter().map(move |with| cut(*one, with)));
-        Values(pairs.filter(|(first, last)| first <= last).collect())
+        if Arc::ptr_eq(&self.0, &other.0) { self.clone() } else { Values(self.common(other).collect()) }
+    }
+
+    /// Whether both have nothing in common.
+    pub fn is_disjoint(&self, other: &Values) -> bool {
+        self.common(other).next().is_none()
     }
 
     /// What only this one has.
     pub fn difference(&self, other: &Values) -> Values {
-        let mut left = self.0.clone();
-        for (first, last) in &other.0 {
-            left = left.into_iter().flat_map(|range| outside(range, (*first, *last))).collect();
-        }
-        Values(left)
+        Values(self.common(&other.others()).collect())
+    }
+
+    /// All numbers that it does not have.
+    fn others(&self) -> Values {
+        let starts = std::iter::once(Some(0)).chain(self.0.iter().map(|(_, last)| last.checked_add(1)));
+        let ends = self.0.iter().map(|(first, _)| first.checked_sub(1)).chain([Some(u128::MAX)]);
+        let ranges = starts.zip(ends).filter_map(|(start, end)| Some((start?, end?)));
+        Values(ranges.filter(|(start, end)| start <= end).collect())
+    }
+
+    /// One step for each pair of ranges that may overlap: both are sorted.
+    fn common<'v>(&'v self, other: &'v Values) -> impl Iterator<Item = (u128, u128)> + 'v {
+        let (mut one, mut two) = (self.0.iter().peekable(), other.0.iter().peekable());
+        std::iter::from_fn(move || {
+            while let (Some((first, last)), Some((start, end))) = (one.peek(), two.peek()) {
+                let both = (*first.max(start), *last.min(end));
+                if last <= end {
+                    one.next();
+                } else {
+                    two.next();
+                }
+                if both.0 <= both.1 {
+                    return Some(both);
+                }
+            }
+            None
+        })
     }
 
     /// Whether it has nothing.
@@ -58,15 +85,6 @@ impl Values {
     }
 }
 
-fn outside((first, last): (u128, u128), (start, end): (u128, u128)) -> Vec<(u128, u128)> {
-    if end < first || last < start {
-        return vec![(first, last)];
-    }
-    let before = (first < start).then(|| (first, start - 1));
-    let behind = (end < last).then(|| (end + 1, last));
-    before.into_iter().chain(behind).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +101,16 @@ mod tests {
             Values::of([0..=u128::MAX]).difference(&Values::these([u128::MAX])),
             Values::of([0..=u128::MAX - 1])
         );
+    }
+
+    /// Every set of numbers below 6, against arithmetic with bits.
+    #[test]
+    fn sets_of_small_numbers_agree_with_bits() {
+        let set = |bits: u32| Values::these((0..6).filter(|number| bits >> number & 1 == 1));
+        for (one, other) in (0..64).flat_map(|one| (0..64).map(move |other| (one, other))) {
+            assert_eq!(set(one).intersection(&set(other)), set(one & other));
+            assert_eq!(set(one).difference(&set(other)), set(one & !other));
+            assert_eq!(set(one).is_disjoint(&set(other)), one & other == 0);
+        }
     }
 }
