@@ -9,7 +9,7 @@ use crate::frame::Direction;
 use crate::iptables_save::{Listing, Packet};
 use crate::net::InterfaceName;
 use crate::path::Path;
-use crate::space::Space;
+use crate::space::{Sets, Space};
 use crate::sweep::{Journey, Response};
 
 /// What was seen of one ruleset.
@@ -19,8 +19,8 @@ pub struct Evidence<'a> {
     pub listing: &'a Listing,
     /// Whether everything was sent that the ruleset tells apart.
     pub is_complete: bool,
-    /// What its rules tell apart.
-    pub space: Space,
+    /// The packets that its rules ask for.
+    pub sets: Sets<'a>,
     pub(super) packets: Vec<Witnessed>,
     matched: HashSet<(String, String, usize)>,
     known: HashSet<(Direction, String, Journey)>,
@@ -41,7 +41,7 @@ impl<'a> Evidence<'a> {
         Evidence {
             listing,
             is_complete: true,
-            space: Space::of(&[listing], interface),
+            sets: Sets::of(Space::of(&[listing], interface), listing),
             packets: Vec::new(),
             matched: HashSet::new(),
             known: HashSet::new(),

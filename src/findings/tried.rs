@@ -1,7 +1,7 @@
 //! What the rules before a rule leave of its packets: one of them is sent, and the rest keeps the rule from being called
 //! dead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::evidence::Evidence;
 use super::judge::At;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::iptables_save::Listing;
 use crate::lab::Lab;
 use crate::net::InterfaceName;
-use crate::space::{HOOKS, Region, Space, TooMany, Witness, arrivals, witnesses};
+use crate::space::{Region, Space, Witness, witnesses};
 use crate::sweep::Stimulus;
 
 /// So many sets of one rule are tried.
@@ -35,21 +35,16 @@ impl Evidence<'_> {
     /// The packets to send over each interface.
     fn untried(&self, subject: &Subject) -> BTreeMap<String, Vec<Stimulus>> {
         let mut all: BTreeMap<String, Vec<Stimulus>> = BTreeMap::new();
+        let mut known = HashSet::new();
         for (table, chain, number, _) in self.listing.rules() {
             if self.has_matched(&table.name, &chain.name, number) {
                 continue;
             }
-            let of_hook = |hook: &str| {
-                let left = arrivals(&self.space, self.listing, (&table.name, hook), (&chain.name, number));
-                let left = left.unwrap_or_default();
-                let found =
-                    left.iter().take(TRIED).flat_map(|one| witnesses(&self.space, one, hook, subject.addresses));
-                found.collect::<Vec<Witness>>()
-            };
-            for Witness { interface, stimulus } in HOOKS.into_iter().flat_map(of_hook) {
-                let stimuli = all.entry(interface).or_default();
-                if !stimuli.contains(&stimulus) {
-                    stimuli.push(stimulus);
+            let left = self.sets.arrivals(&table.name, &chain.name, number);
+            let witnesses = |(hook, one): &(&str, Region)| witnesses(&self.sets.space, one, hook, subject.addresses);
+            for Witness { interface, stimulus } in left.found.iter().take(TRIED).flat_map(witnesses) {
+                if known.insert((interface.clone(), stimulus)) {
+                    all.entry(interface).or_default().push(stimulus);
                 }
             }
         }
@@ -58,18 +53,12 @@ impl Evidence<'_> {
 
     /// Why it is not proved that no packet comes to a rule, to which none came because of `reason`; `None` if it is.
     pub(super) fn unproved(&self, at: At, reason: &str) -> Option<String> {
-        for hook in HOOKS {
-            match arrivals(&self.space, self.listing, (at.table, hook), (at.chain, at.number)) {
-                Err(TooMany) => {
-                    return Some("the rules before it divide packets into more kinds than are tried".to_owned());
-                }
-                Ok(left) => match left.first() {
-                    Some(region) => return Some(why(&self.space, self.listing, region, reason)),
-                    None => continue,
-                },
-            }
+        let arrivals = self.sets.arrivals(at.table, at.chain, at.number);
+        match arrivals.found.first() {
+            Some((_, region)) => Some(why(&self.sets.space, self.listing, region, reason)),
+            None if arrivals.is_all => None,
+            None => Some("the rules before it divide packets into more kinds than are tried".to_owned()),
         }
-        None
     }
 }
 

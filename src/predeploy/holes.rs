@@ -11,7 +11,7 @@ use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Watch};
 use crate::net::{Family, InterfaceName};
 use crate::path::Fate;
 use crate::sensor::Deny;
-use crate::space::{Field, Leaf, Region, Space, Values, Witness, leaves, state_places, witnesses};
+use crate::space::{Field, Leaf, Region, Sets, Space, Values, Witness, state_places, witnesses};
 
 /// Packets that a rule lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +41,15 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
 fn of_family(subject: &Subject, family: Family, source: &Source) -> Result<Vec<Hole>> {
     let listing = Listing::parse(family, source);
     let space = Space::of(&[&listing], &subject.scenario.host.interface);
+    let sets = Sets::of(space.clone(), &listing);
     let mut holes: Vec<Hole> = Vec::new();
     for unmeant in space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
-        let Ok(leaves) = leaves(&space, &listing, ("filter", "INPUT"), &unmeant) else {
+        let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else {
             let what = "packets of more kinds than are looked at".to_owned();
             let place = source.name.display().to_string();
             return Ok(vec![Hole { family, place, what, asked: None, region: unmeant, is_let_in: false }]);
         };
-        for leaf in leaves.into_iter().filter(|leaf| leaf.end == "ACCEPT") {
+        for leaf in leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT") {
             let hole = hole(subject, &space, &listing, leaf)?;
             match holes.iter_mut().find(|known| known.place == hole.place) {
                 Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,

@@ -7,7 +7,7 @@ use crate::error::{Result, Source};
 use crate::iptables_save::Listing;
 use crate::lab::Lab;
 use crate::net::Family;
-use crate::space::{Field, Leaf, Region, Space, Values, leaves, state_places, witnesses};
+use crate::space::{Field, Leaf, Region, Sets, Space, Values, state_places, witnesses};
 
 /// Clients that a rule keeps out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +43,12 @@ pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
 fn of_family(subject: &Subject, family: Family, source: &Source) -> Result<Vec<KeptOut>> {
     let listing = Listing::parse(family, source);
     let space = Space::of(&[&listing], &subject.scenario.host.interface);
+    let sets = Sets::of(space.clone(), &listing);
     let mut all: Vec<KeptOut> = Vec::new();
     for (table, hook) in PASSED {
         for meant in space.universe(table, hook).iter().filter_map(|all| meant(subject, family, all, table)) {
             // What divides into too many kinds is reported by `holes`.
-            let found = leaves(&space, &listing, (table, hook), &meant).unwrap_or_default();
+            let found = sets.leaves((table, hook), &meant).unwrap_or_default();
             for leaf in found.into_iter().filter(is_kept_out) {
                 let one = kept_out(subject, &space, &listing, (&leaf, hook))?;
                 match all.iter_mut().find(|known| known.place == one.place) {

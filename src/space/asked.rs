@@ -62,7 +62,7 @@ impl Space {
     /// What `rule` asks for.
     pub(super) fn asked(&self, rule: &Rule) -> Asked {
         let understood =
-            rule.clauses.iter().try_fold(self.everything(), |region, clause| self.narrowed(region, clause));
+            rule.clauses.iter().try_fold(self.everything.clone(), |region, clause| self.narrowed(region, clause));
         let mut region = understood;
         let mut memory = String::new();
         for (module, key) in opaque(rule) {
@@ -77,7 +77,7 @@ impl Space {
 
     fn narrowed(&self, region: Region, clause: &Clause) -> Option<Region> {
         let field = |field: Field, values: Values| {
-            let all = self.everything();
+            let all = &self.everything;
             let values = if clause.negated { all.values(field).difference(&values) } else { values };
             region.with(field, &values)
         };

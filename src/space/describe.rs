@@ -13,7 +13,7 @@ impl Space {
 
     /// `tcp from port 0 to port 80, over other0, NEW`
     pub fn describe(&self, region: &Region) -> String {
-        let all = self.everything();
+        let all = &self.everything;
         let first = |field: Field| {
             let values = region.values(field);
             let is_any = values == all.values(field);

@@ -7,21 +7,25 @@
 //! others), so that a proof holds for the real ones. Matches with a memory, or whose answer may change on the way, prove
 //! nothing. Nothing here decides a verdict: a set from which no proof follows names a packet, and the lab sends it.
 
+mod arrivals;
 mod asked;
 mod compare;
 mod describe;
 mod region;
+mod sets;
 mod universe;
 mod values;
 mod walk;
 mod witness;
 
+pub use arrivals::Arrivals;
 pub use compare::{Gap, compare};
 pub use region::{Field, Region};
+pub use sets::Sets;
 pub use universe::state_places;
 pub use universe::{HOOKS, Space};
 pub use values::Values;
-pub use walk::{Leaf, arrivals, leaves};
+pub use walk::Leaf;
 pub use witness::{Witness, witnesses};
 
 /// Sets that split into more parts than are looked at.

@@ -13,7 +13,9 @@ fn is_dead(rules: &[&str]) -> bool {
     let listing = listing(rules);
     let space = Space::of(&[&listing], &InterfaceName::default());
     let number = listing.chain("filter", "INPUT").expect("INPUT").rules.len();
-    arrivals(&space, &listing, ("filter", "INPUT"), ("INPUT", number)).is_ok_and(|arrivals| arrivals.is_empty())
+    let sets = Sets::of(space, &listing);
+    let arrivals = sets.arrivals("filter", "INPUT", number);
+    arrivals.is_all && arrivals.found.is_empty()
 }
 
 fn is_same(one: &[&str], other: &[&str]) -> bool {
@@ -129,4 +131,50 @@ fn more_parts_than_are_looked_at_prove_nothing() {
         .collect();
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     assert!(!is_dead(&rules));
+}
+
+/// Each rule drops the packets from one address, and the last one is the first again.
+fn many(count: usize) -> Listing {
+    let drop = |number: usize| format!("-A INPUT -s 10.0.{}.{} -p tcp -j DROP", number / 256, number % 256);
+    let rules: Vec<String> = (0..count).chain([0]).map(drop).collect();
+    listing(&rules.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn three_thousand_rules_need_less_than_all_steps() {
+    let listing = many(3_000);
+    let sets = Sets::of(Space::of(&[&listing], &InterfaceName::default()), &listing);
+    let is_dead = |number: &usize| {
+        let arrivals = sets.arrivals("filter", "INPUT", *number);
+        assert!(arrivals.is_all, "rule {number}");
+        arrivals.found.is_empty()
+    };
+    assert_eq!((1..=3_001).filter(is_dead).collect::<Vec<_>>(), [3_001]);
+}
+
+#[test]
+fn a_difference_among_three_thousand_rules_is_found() {
+    let (one, other) = (many(3_000), many(2_999));
+    let space = Space::of(&[&one, &other], &InterfaceName::default());
+    assert!(compare(&space, [&one, &one]).is_ok_and(|gaps| gaps.is_empty()));
+    let gaps = compare(&space, [&one, &other]).expect("few parts");
+    assert_eq!(gaps.len(), 0, "the policy drops the packets, too");
+    let accepts = Listing::parse(
+        Family::Ipv4,
+        &Source { text: other.source.text.replace("INPUT DROP", "INPUT ACCEPT").into(), ..other.source.clone() },
+    );
+    assert!(compare(&space, [&one, &accepts]).is_ok_and(|gaps| !gaps.is_empty()));
+}
+
+/// Planted: no steps are left, and a rule that is dead is not proved to be.
+#[test]
+fn without_steps_nothing_is_proved() {
+    let listing = many(20);
+    let sets = Sets::of(Space::of(&[&listing], &InterfaceName::default()), &listing);
+    let start = sets.space.universe("filter", "INPUT").remove(0);
+    assert!(sets.leaves(("filter", "INPUT"), &start).is_ok());
+    sets.left.set(30);
+    assert!(sets.leaves(("filter", "INPUT"), &start).is_err());
+    let arrivals = sets.arrivals("filter", "INPUT", 21);
+    assert!(!arrivals.is_all && arrivals.found.is_empty());
 }

@@ -22,6 +22,8 @@ pub struct Space {
     pub(super) exempts: bool,
     /// Whether a rule changes packets, or what is kept of them.
     pub(super) rewrites: bool,
+    /// Every packet.
+    pub(super) everything: Region,
 }
 
 const TCP: u128 = 6;
@@ -37,36 +39,22 @@ impl Space {
             let target = rule.target.as_ref().map_or("", |target| target.name.as_str());
             !rule.is_jump() && !matches!(target, "" | "ACCEPT" | "DROP" | "REJECT" | "LOG" | "NFLOG" | "RETURN")
         };
+        let family = listings.first().map_or(Family::Ipv4, |listing| listing.family);
+        let names = names(&rules, interface);
         Space {
-            family: listings.first().map_or(Family::Ipv4, |listing| listing.family),
-            names: names(&rules, interface),
+            family,
+            everything: everything(family, names.len()),
+            names,
             tracks: rules.iter().any(|rule| rule.uses_conntrack()),
             exempts: has_target(&["CT", "NOTRACK"]),
             rewrites: rules.iter().any(changes),
         }
     }
 
-    /// Every packet.
-    pub(super) fn everything(&self) -> Region {
-        let last = if self.family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
-        let names = self.names.len() as u128 - 1;
-        let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::of([0..=65_535]));
-        let mut set = |field: Field, last: u128| sets[field as usize] = Values::of([0..=last]);
-        set(Field::Protocol, 255);
-        set(Field::Source, last);
-        set(Field::Destination, last);
-        set(Field::In, names);
-        set(Field::Out, names);
-        set(Field::Flags, 63);
-        set(Field::State, ConntrackState::ALL.len() as u128 - 1);
-        set(Field::Whole, 1);
-        Region::of(sets)
-    }
-
     /// Every packet that can come to the chain `hook` of `table`, in parts. Conntrack puts fragments together before any
     /// rule (priority -400), and calls a segment whose flags make no sense INVALID (`tcp_valid_flags`).
     pub fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
-        let all = self.everything();
+        let all = self.everything.clone();
         let whole = if self.tracks { all.with(Field::Whole, &Values::these([1])) } else { Some(all) };
         let of_table = whole.and_then(|all| match table {
             // nat sees the packets that begin a connection (`nf_nat_inet_fn` in net/netfilter/nf_nat_core.c).
@@ -114,6 +102,23 @@ impl Space {
     pub(super) fn meant(&self, pattern: &str) -> Values {
         Values::these((0..).zip(&self.names).filter(|(_, name)| means(pattern, name)).map(|(place, _)| place))
     }
+}
+
+/// Every packet, with so many names of interfaces.
+fn everything(family: Family, names: usize) -> Region {
+    let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
+    let names = names as u128 - 1;
+    let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::of([0..=65_535]));
+    let mut set = |field: Field, last: u128| sets[field as usize] = Values::of([0..=last]);
+    set(Field::Protocol, 255);
+    set(Field::Source, last);
+    set(Field::Destination, last);
+    set(Field::In, names);
+    set(Field::Out, names);
+    set(Field::Flags, 63);
+    set(Field::State, ConntrackState::ALL.len() as u128 - 1);
+    set(Field::Whole, 1);
+    Region::of(sets)
 }
 
 /// The places of states.

@@ -1,0 +1,53 @@
+//! The packets with which a rule is reached.
+
+use std::rc::Rc;
+
+use super::region::Region;
+use super::sets::Sets;
+use super::walk::Walk;
+
+/// The packets that a rule asks for and that the rules before it leave.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// The packets, each with the chain at which its way begins.
+    pub found: Vec<(&'static str, Region)>,
+    /// Whether these are all: the sets did not split into too many parts.
+    pub is_all: bool,
+}
+
+impl Sets<'_> {
+    /// The packets with which rule `number` of `chain` is reached.
+    pub fn arrivals(&self, table: &str, chain: &str, number: usize) -> Rc<Arrivals> {
+        let key = self.key(table, chain, number);
+        let known = key.and_then(|key| self.arrivals.borrow().get(&key).map(Rc::clone));
+        known.unwrap_or_else(|| {
+            let found = Rc::new(self.find(table, chain, number));
+            key.and_then(|key| self.arrivals.borrow_mut().insert(key, Rc::clone(&found)));
+            found
+        })
+    }
+
+    fn key(&self, table: &str, chain: &str, number: usize) -> Option<[usize; 3]> {
+        let place = self.listing.tables.iter().position(|one| one.name == table)?;
+        let chains = &self.listing.tables[place].chains;
+        Some([place, chains.iter().position(|one| one.name == chain)?, number])
+    }
+
+    fn find(&self, name: &str, chain: &str, number: usize) -> Arrivals {
+        let mut arrivals = Arrivals { found: Vec::new(), is_all: true };
+        let Some(table) = self.table(name) else { return arrivals };
+        let Some(place) = table.chains.iter().position(|one| one.name == chain) else { return arrivals };
+        let Some(own) = table.chains[place].rules.get(number - 1).and_then(|rule| rule.region.as_ref()) else {
+            return arrivals;
+        };
+        for hook in table.hooks_of(place) {
+            let mut walk = Walk::new(self, table);
+            walk.wanted = Some((place, number - 1));
+            let parts = self.space.universe(name, hook);
+            parts.iter().filter_map(|part| part.intersection(own)).for_each(|part| walk.begin(hook, part));
+            arrivals.is_all &= walk.is_done();
+            arrivals.found.extend(walk.arrivals.into_iter().map(|region| (hook, region)));
+        }
+        arrivals
+    }
+}
