@@ -1,10 +1,10 @@
 //! The packets that two rulesets may treat differently.
 
-use super::TooMany;
 use super::region::Region;
 use super::sets::{Chain, Rule, Sets};
 use super::universe::{HOOKS, Space};
 use super::walk::{Deed, Leaf};
+use super::{GAPS, TooMany};
 use crate::iptables_save::Listing;
 
 /// Packets of which the two may make something else.
@@ -19,9 +19,6 @@ pub struct Gap {
     /// The lines of the rules in which the two differ there, on either side.
     pub lines: [Vec<usize>; 2],
 }
-
-/// So many gaps are named; more say no more.
-const GAPS: usize = 64;
 
 /// The packets that `sides` may treat differently; none if no packet can tell them apart.
 ///
@@ -47,14 +44,14 @@ pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<Gap>, TooMany>
 }
 
 /// Where the two differ in one table.
-struct Different {
+pub(super) struct Different {
     rules: Vec<Region>,
     lines: [Vec<usize>; 2],
     policies: Vec<String>,
 }
 
 impl Different {
-    fn of([one, other]: &[Sets; 2], name: &str) -> Different {
+    pub(super) fn of([one, other]: &[Sets; 2], name: &str) -> Different {
         let mut different = Different { rules: Vec::new(), lines: [Vec::new(), Vec::new()], policies: Vec::new() };
         let tables = [one, other].map(|side| side.table(name));
         for (side, (own, others)) in [(tables[0], tables[1]), (tables[1], tables[0])].into_iter().enumerate() {
@@ -80,22 +77,25 @@ impl Different {
         self.rules.is_empty() && self.policies.is_empty()
     }
 
-    fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<Gap>, TooMany> {
-        let space = &sides[0].space;
+    /// The packets at `hook` that the differing rules and policies ask for.
+    pub(super) fn starts(&self, space: &Space, table: &str, hook: &str) -> Vec<Region> {
         let everything = self.policies.iter().any(|policy| policy == hook).then(|| space.everything.clone());
+        let asked = everything.iter().chain(&self.rules);
+        let parts = space.universe(table, hook);
+        asked.flat_map(|start| parts.iter().filter_map(|part| part.intersection(start))).collect()
+    }
+
+    fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<Gap>, TooMany> {
         let mut gaps = Vec::new();
-        for start in everything.iter().chain(&self.rules) {
-            for part in space.universe(table, hook).iter().filter_map(|part| part.intersection(start)) {
-                let apart = told_apart(sides, (table, hook), &part)?;
-                let gap = |(region, ends): Apart| {
-                    let lines =
-                        ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
-                    Gap { region, table: table.to_owned(), hook, lines }
-                };
-                gaps.extend(apart.into_iter().map(gap));
-                if gaps.len() >= GAPS {
-                    return Ok(gaps);
-                }
+        for part in self.starts(&sides[0].space, table, hook) {
+            let apart = told_apart(sides, (table, hook), &part)?;
+            let gap = |(region, ends): Apart| {
+                let lines = ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
+                Gap { region, table: table.to_owned(), hook, lines }
+            };
+            gaps.extend(apart.into_iter().map(gap));
+            if gaps.len() >= GAPS {
+                return Ok(gaps);
             }
         }
         Ok(gaps)

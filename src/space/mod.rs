@@ -13,6 +13,7 @@ mod compare;
 mod describe;
 mod region;
 mod sets;
+mod turned;
 mod universe;
 mod values;
 mod walk;
@@ -22,11 +23,15 @@ pub use arrivals::Arrivals;
 pub use compare::{Gap, compare};
 pub use region::{Field, Region};
 pub use sets::Sets;
+pub use turned::{Turned, turned};
 pub use universe::state_places;
 pub use universe::{HOOKS, Space};
 pub use values::Values;
 pub use walk::Leaf;
 pub use witness::{Witness, witnesses};
+
+/// So many gaps are named; more say no more.
+const GAPS: usize = 64;
 
 /// Sets that split into more parts than are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,11 +19,11 @@ pub struct Space {
     /// Whether conntrack sees the packets.
     pub(super) tracks: bool,
     /// Whether a rule exempts packets from tracking.
-    pub(super) exempts: bool,
+    pub exempts: bool,
     /// Whether a rule changes packets, or what is kept of them.
     pub(super) rewrites: bool,
     /// Every packet.
-    pub(super) everything: Region,
+    pub everything: Region,
 }
 
 const TCP: u128 = 6;
@@ -99,7 +99,7 @@ impl Space {
     }
 
     /// The places of the names that `pattern` means.
-    pub(super) fn meant(&self, pattern: &str) -> Values {
+    pub fn meant(&self, pattern: &str) -> Values {
         Values::these((0..).zip(&self.names).filter(|(_, name)| means(pattern, name)).map(|(place, _)| place))
     }
 }

@@ -37,6 +37,11 @@ impl Values {
         self.common(other).next().is_none()
     }
 
+    /// What either has.
+    pub fn union(&self, other: &Values) -> Values {
+        Values::of(self.ranges().chain(other.ranges()))
+    }
+
     /// What only this one has.
     pub fn difference(&self, other: &Values) -> Values {
         Values(self.common(&other.others()).collect())

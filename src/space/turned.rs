@@ -1,0 +1,71 @@
+//! The packets that one ruleset lets pass and another does not.
+
+use super::compare::Different;
+use super::region::Region;
+use super::sets::Sets;
+use super::universe::HOOKS;
+use super::{GAPS, TooMany};
+
+/// Packets that pass a chain with only one of two rulesets.
+#[derive(Debug, Clone)]
+pub struct Turned {
+    /// The packets.
+    pub region: Region,
+    /// The chain at which they begin.
+    pub hook: &'static str,
+    /// Whether the second ruleset lets them pass, and not the first.
+    pub is_opened: bool,
+}
+
+/// The packets that pass with only one of `sides`. Two targets that let a packet pass in different ways count as the
+/// same, except in nat, where such a packet is both closed and opened.
+///
+/// # Errors
+/// Sets that split into too many parts, and differences too many to be listed: nothing follows from part of them.
+pub fn turned(sides: &[Sets; 2]) -> Result<Vec<Turned>, TooMany> {
+    let mut names: Vec<&str> =
+        sides.iter().flat_map(|side| side.listing.tables.iter().map(|table| table.name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut found = Vec::new();
+    for table in names {
+        let different = Different::of(sides, table);
+        for hook in HOOKS {
+            for start in different.starts(&sides[0].space, table, hook) {
+                of_start(sides, (table, hook), &start, &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn of_start(
+    [one, other]: &[Sets; 2],
+    (table, hook): (&str, &'static str),
+    start: &Region,
+    found: &mut Vec<Turned>,
+) -> Result<(), TooMany> {
+    for before in one.leaves((table, hook), start)? {
+        for after in other.leaves((table, hook), &before.region)? {
+            let is_other_nat = table == "nat" && before.end != after.end;
+            let mut add = |is_opened| found.push(Turned { region: after.region.clone(), hook, is_opened });
+            match (passes(&before.end), passes(&after.end)) {
+                (false, true) => add(true),
+                (true, false) => add(false),
+                (true, true) if is_other_nat => [true, false].into_iter().for_each(add),
+                _ => {}
+            }
+            if found.len() > GAPS * 16 {
+                return Err(TooMany);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the target lets the packet go on to the next table.
+fn passes(end: &str) -> bool {
+    let target = end.trim_start_matches("-j ");
+    let stops = ["DROP", "REJECT", "NFQUEUE", "QUEUE", "SYNPROXY", "TARPIT", "STEAL"];
+    !stops.iter().any(|stop| target.split(' ').next() == Some(stop))
+}
