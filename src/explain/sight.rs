@@ -33,6 +33,8 @@ pub struct Change {
     pub from: Port,
     /// The port that it has from there on.
     pub to: Port,
+    /// The first and the last of the ports among which the kernel chooses.
+    pub range: (Port, Port),
 }
 
 impl<'a> Sight<'a> {
@@ -135,30 +137,22 @@ fn hooks_by_chain(listing: &Listing) -> BTreeMap<(String, String), BTreeSet<&'st
 
 /// The packet with the port that a rule on its path gave it, if the rule names one.
 fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, Change)> {
-    let steps = path.steps.iter().filter(|step| step.table == "nat");
-    let (stand, to) =
-        steps.filter_map(|step| stand_of(step, listing)).find_map(|stand| Some((stand, new_port(&stand)?)))?;
-    let (content, from) = match packet.content {
-        Content::Tcp { source, destination, flags } => (Content::Tcp { source, destination: to, flags }, destination),
-        Content::Udp { source, destination } => (Content::Udp { source, destination: to }, destination),
+    let from = match packet.content {
+        Content::Tcp { destination, .. } | Content::Udp { destination, .. } => destination,
         Content::Icmp { .. } | Content::Other => return None,
     };
-    Some((Packet { content, ..packet.clone() }, Change { line: stand.rule.line, from, to })).filter(|_| from != to)
-}
-
-/// `--to-ports 2222`, `--to-destination 192.0.2.1:2222`, `--to-destination [2001:db8::1]:2222`. The kernel chooses within
-/// a range.
-fn new_port(stand: &Stand) -> Option<Port> {
-    let target = stand.rule.target.as_ref()?;
-    let text = match target.name.as_str() {
-        "REDIRECT" => target.option("--to-ports")?,
-        "DNAT" => port_of(target.option("--to-destination")?)?,
-        _ => return None,
+    let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| stand_of(step, listing));
+    let change = stands.filter_map(|stand| change_by(&stand, from)).next().filter(|change| change.to != from)?;
+    let content = match packet.content {
+        Content::Tcp { source, flags, .. } => Content::Tcp { source, destination: change.to, flags },
+        Content::Udp { source, .. } => Content::Udp { source, destination: change.to },
+        other => other,
     };
-    text.parse().ok().map(Port)
+    Some((Packet { content, ..packet.clone() }, change))
 }
 
-fn port_of(destination: &str) -> Option<&str> {
-    let is_v6_alone = !destination.starts_with('[') && destination.matches(':').count() > 1;
-    destination.rsplit_once(':').map(|(_, port)| port).filter(|_| !is_v6_alone)
+fn change_by(stand: &Stand, from: Port) -> Option<Change> {
+    let target = stand.rule.target.as_ref()?;
+    let (to, range) = (target.new_port(from)?, target.new_ports()?);
+    Some(Change { line: stand.rule.line, from, to, range: (*range.start(), *range.end()) })
 }

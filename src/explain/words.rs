@@ -28,7 +28,11 @@ impl Speaker<'_> {
     fn changed(&self) -> String {
         let change = self.finding.change.map(|change| {
             let line = line_of(self.scene.listing, change.line);
-            format!("{line} changed the port from {} to {}; ", change.from, change.to)
+            let range = match change.range {
+                (first, last) if first < last => format!(" (of {first}-{last})"),
+                _ => String::new(),
+            };
+            format!("{line} changed the port from {} to {}{range}; ", change.from, change.to)
         });
         change.unwrap_or_default()
     }

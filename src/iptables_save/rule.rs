@@ -1,6 +1,9 @@
 //! What can be asked about a rule that has been read.
 
+use std::ops::RangeInclusive;
+
 use super::{Clause, Match, Module, Rule, Target};
+use crate::port::Port;
 
 /// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +137,46 @@ impl Target {
         self.options.iter().find(|(name, _)| name == option).map(|(_, argument)| argument.as_str())
     }
 
+    /// The destination ports that REDIRECT or DNAT may give to a packet (libxt_NAT.c): `--to-ports 2000-2010`,
+    /// `--to-destination 192.0.2.1:80-90`, `--to-destination [2001:db8::1]:80`.
+    pub fn new_ports(&self) -> Option<RangeInclusive<Port>> {
+        let range = self.new_ports_text()?.split('/').next()?;
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(Port(first.parse().ok()?)..=Port(last.parse().ok()?))
+    }
+
+    /// The one that the first packet to port `from` gets (`get_unique_tuple` in net/netfilter/nf_nat_core.c): its own if
+    /// that is in the range, else the first of the range; with `2000-2010/80` as far after 2000 as `from` is after 80.
+    pub fn new_port(&self, from: Port) -> Option<Port> {
+        let range = self.new_ports()?;
+        match self.new_ports_text()?.split_once('/') {
+            Some((_, base)) => {
+                let after =
+                    from.0.wrapping_sub(base.parse().ok()?) % (range.end().0 - range.start().0).saturating_add(1);
+                Some(Port(range.start().0 + after))
+            }
+            None if range.contains(&from) => Some(from),
+            None => Some(*range.start()),
+        }
+    }
+
+    fn new_ports_text(&self) -> Option<&str> {
+        match self.name.as_str() {
+            "REDIRECT" => self.option("--to-ports"),
+            "DNAT" => port_of(self.option("--to-destination")?),
+            _ => None,
+        }
+    }
+
     /// Whether it exempts packets from tracking.
     pub fn exempts(&self) -> bool {
         self.name == "NOTRACK" || self.option("--notrack").is_some()
     }
+}
+
+fn port_of(destination: &str) -> Option<&str> {
+    let is_v6_alone = !destination.starts_with('[') && destination.matches(':').count() > 1;
+    destination.rsplit_once(':').map(|(_, port)| port).filter(|port| !is_v6_alone && !port.contains(']'))
 }
 
 /// iptables-extensions(8): by the clock (`time`), as long as so many bytes have not passed (`quota`), by chance or every so
