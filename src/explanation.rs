@@ -18,7 +18,7 @@ pub struct Explanation {
     pub meant: Option<Place>,
     /// The whole of it, in plain words.
     pub words: String,
-    /// A change of the ruleset that has been tried, and mends it.
+    /// A change of the ruleset that has been tried, and fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<Patch>,
 }
@@ -96,13 +96,24 @@ pub struct Place {
     pub text: String,
 }
 
-/// A change of the ruleset that mends a mismatch, and changes nothing else: it was loaded, and every check was done again.
+/// A change of the ruleset that resolves a mismatch: it was loaded, and every check of the scenario was done again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Patch {
     /// What it does, in words.
     pub words: String,
     /// How many mismatches are gone with it.
     pub mends: usize,
+    /// How many checks of the scenario were done again with it.
+    pub checked: usize,
     /// A unified diff.
     pub diff: String,
+}
+
+impl Patch {
+    /// `checked: 12 checks of this scenario; resolves 2 mismatches`
+    pub fn tried(&self) -> String {
+        let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+        let checks = count(self.checked, "check", "checks");
+        format!("checked: {checks} of this scenario; resolves {}", count(self.mends, "mismatch", "mismatches"))
+    }
 }

@@ -105,8 +105,8 @@ impl<'a> Block<'a> {
             let _ = writeln!(text, "{INDENT}{line}");
         }
         let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
-        took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "took", place));
-        meant.iter().for_each(|place| write_place(&mut text, "meant", place));
+        took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "matched", place));
+        meant.iter().for_each(|place| write_place(&mut text, "intended", place));
         told.patch.iter().for_each(|patch| write_patch(&mut text, patch, width, shown));
         text
     }
@@ -130,24 +130,20 @@ impl<'a> Block<'a> {
 }
 
 fn write_place(text: &mut String, word: &str, place: &Place) {
-    let _ = writeln!(text, "{INDENT}{word:<5}  {}", visible(&quoted(place)));
+    let _ = writeln!(text, "{INDENT}{word:<8} {}", visible(&quoted(place)));
 }
 
 fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
-    let mends = match patch.mends {
-        1 => "this mismatch is gone".to_owned(),
-        mends => format!("{mends} mismatches are gone"),
-    };
     let is_shown = shown.contains(&patch.diff.as_str());
     let words = match is_shown {
         true => format!("as above: {}", patch.words),
-        false => format!("{} (tried: {mends}, and nothing else changes)", patch.words),
+        false => format!("{} ({})", patch.words, patch.tried()),
     };
-    for (number, line) in wrapped(&visible(&words), width.saturating_sub(INDENT.len() + 7)).iter().enumerate() {
-        let _ = writeln!(text, "{INDENT}{:<5}  {line}", if number == 0 { "mend" } else { "" });
+    for (number, line) in wrapped(&visible(&words), width.saturating_sub(INDENT.len() + 9)).iter().enumerate() {
+        let _ = writeln!(text, "{INDENT}{:<8} {line}", if number == 0 { "fix" } else { "" });
     }
     for line in patch.diff.lines().filter(|_| !is_shown) {
-        let _ = writeln!(text, "{INDENT}       {}", visible(line));
+        let _ = writeln!(text, "{INDENT}         {}", visible(line));
     }
 }
 

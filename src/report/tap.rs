@@ -51,7 +51,7 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
         let _ = writeln!(text, "  why: {}", quoted(case.why));
     }
     if let Some(patch) = case.patch {
-        let _ = writeln!(text, "  mend: {}", quoted(&format!("{} (tried)", patch.words)));
+        let _ = writeln!(text, "  fix: {}", quoted(&format!("{} ({})", patch.words, patch.tried())));
         let _ = writeln!(text, "  patch: {}", block(&patch.diff).unwrap_or_else(|| quoted(&patch.diff)));
     }
     text.push_str("  ...\n");

@@ -1,6 +1,7 @@
 //! `scanlab run`: the steps of a run, in the order in which they happen.
 
 pub(crate) mod checks;
+mod harm;
 pub(crate) mod job;
 mod patches;
 mod sysctls;

@@ -1,11 +1,12 @@
-//! Patches that have been tried: a change of one rule is loaded, every check is done again, and only if the mismatch is
-//! gone and nothing else has changed is anybody told of it.
+//! Patches that have been tried: a change of one rule is loaded, every check is done again, and it is reported only if the
+//! mismatch is gone, no other check has changed, and the change does no harm (see `harm`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ScenarioReport;
 use super::checks::Evidence;
+use super::harm::is_harmless;
 use super::job::Job;
 use super::workforce::Workforce;
 use crate::check::{Check, Outcome};
@@ -38,6 +39,11 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
         let (family, ..) = ailment;
         let candidates = job.candidates(&report.checks[index], evidence);
         if let Some(cure) = cure(job, family, &report.checks, index, candidates, workforce).await? {
+            let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| is_ill(check)).count();
+            if resolves_all {
+                cure.hand_out_to_all(&mut report.checks);
+                break;
+            }
             cure.hand_out(&mut report.checks, &ailment);
         }
     }
@@ -62,6 +68,15 @@ struct Cure {
 }
 
 impl Cure {
+    /// One fix that resolves everything is the only one that is shown.
+    fn hand_out_to_all(&self, checks: &mut [Check]) {
+        for check in checks.iter_mut().filter(|check| is_ill(check)) {
+            if let Some(explanation) = &mut check.explanation {
+                explanation.patch = Some(self.patch.clone());
+            }
+        }
+    }
+
     /// To every check of the same family and cause that is well with it, whichever rule took its packets.
     fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &Ailment) {
         for (check, well) in checks.iter_mut().zip(&self.well) {
@@ -85,11 +100,14 @@ async fn cure(
 ) -> Result<Option<Cure>> {
     let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
     for candidate in candidates {
-        let Some(after) = try_out(job, family, &apply(ruleset, &candidate.edits), workforce).await? else { continue };
-        if let Some(well) = mends(before, &after, index) {
-            let mends = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).count();
-            let patch = Patch { words: candidate.words, mends, diff: unified(ruleset, &candidate.edits) };
-            return Ok(Some(Cure { patch, well }));
+        let patched = apply(ruleset, &candidate.edits);
+        let Some(after) = try_out(job, family, &patched, workforce).await? else { continue };
+        let Some(well) = mends(before, &after, index) else { continue };
+        let resolved = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).map(|(check, _)| check);
+        let resolved: Vec<&Check> = resolved.collect();
+        if is_harmless(&job.scenario, family, [ruleset, &patched], &resolved) {
+            let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
+            return Ok(Some(Cure { patch: Patch { words: candidate.words, mends, checked, diff }, well }));
         }
     }
     Ok(None)

@@ -46,6 +46,7 @@ fn a_listing_is_refused_with_the_command_that_helps() {
             &["record", "--rules", file],
             &["diff", file, "two.v4"],
             &["exec", "--rules", file, "--", "true"],
+            &["check", "--sensor", "sensor.toml", "--rules", file],
         ] {
             let ended = scanlab("text", arguments);
             assert_eq!(ended.status, Some(2), "{arguments:?}: {}{}", ended.stdout, ended.stderr);

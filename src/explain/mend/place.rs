@@ -77,10 +77,10 @@ impl<'a> Smith<'a> {
 
 fn moved(group: &[Stand], before: usize) -> Candidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before });
-    Candidate { words: format!("move {} in front of line {before}", lines(group)), edits: edits.collect() }
+    Candidate { words: format!("move {} before line {before}", lines(group)), edits: edits.collect() }
 }
 
 fn moved_behind(group: &[Stand], line: usize) -> Candidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before: line + 1 });
-    Candidate { words: format!("move {} behind line {line}", lines(group)), edits: edits.collect() }
+    Candidate { words: format!("move {} after line {line}", lines(group)), edits: edits.collect() }
 }

@@ -25,9 +25,10 @@ impl<'a> Smith<'a> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
         let names_port = matches!(clause.ask, Match::DestinationPorts(_));
         let opens = stand.rule.accepts() && (names_port || !names_one_port(stand.rule));
+        let names_source = matches!(clause.ask, Match::Source(_)) && (stand.rule.accepts() || stand.rule.is_jump());
         let leads_to_one_that_opens =
             stand.rule.is_jump() && self.finding.meant.is_some_and(|meant| meant.rule.accepts());
-        if opens || leads_to_one_that_opens {
+        if opens || names_source || leads_to_one_that_opens {
             return Vec::new();
         }
         let words = format!("take `{}` out of line {}", text_of(stand.rule, clause), stand.rule.line);
@@ -61,7 +62,10 @@ impl<'a> Smith<'a> {
 
     /// The flags of the probe itself, all six looked at.
     pub(super) fn right_flags(&self) -> Vec<Candidate> {
-        let Some((meant, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Some((meant, clause)) = self.finding.refusal().filter(|(rule, clause)| may_get_other_flags(rule, clause))
+        else {
+            return Vec::new();
+        };
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
         // In the words of the rule: iptables-save writes all six.
         let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
@@ -144,6 +148,12 @@ impl<'a> Smith<'a> {
         let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
         vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
     }
+}
+
+/// A rule that accepts, and one for the begin of connections (`--syn`), keep the flags that they ask for.
+fn may_get_other_flags(stand: &Stand, clause: &Clause) -> bool {
+    const SYN: u8 = 0x02;
+    !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
 }
 
 fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
