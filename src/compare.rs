@@ -6,9 +6,11 @@ mod packets;
 mod rates;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::check::{Check, Findings, Outcome};
 use crate::error::{Error, Result};
+use crate::hidden::Hidden;
 use crate::lab::{LinkMode, Neighbourhood};
 use crate::net::{Family, Mac};
 use crate::observation::Observation;
@@ -131,6 +133,23 @@ pub fn neighbours(
         checks.push(vendor(scenario, mac, seen.collect(), vendors));
     }
     checks
+}
+
+/// Makes every scan over IPv6 not-run: no neighbour finds the host, so what the probes met says nothing of what one sees. The
+/// check of NDP names the rule.
+pub fn hide(checks: &mut [Check], hidden: &Hidden, file: Option<&Path>) {
+    let reason = hidden.reason(file);
+    for check in checks.iter_mut().filter(|check| check.family == Some(Family::Ipv6)) {
+        match check.subject {
+            Subject::Scan(_) => {
+                check.outcome = Outcome::NotRun;
+                check.observed = None;
+                check.why = format!("no neighbour finds the host: {reason}");
+            }
+            Subject::Ndp => check.why = format!("{}; {reason}", check.why),
+            Subject::Packet(_) | Subject::Arp | Subject::Vendor => {}
+        }
+    }
 }
 
 fn arp(mac: Mac, found: &Neighbourhood) -> Check {

@@ -110,6 +110,7 @@ mod field;
 pub mod findings;
 pub mod frame;
 pub mod glance;
+pub mod hidden;
 pub mod inert;
 pub mod iptables_save;
 pub mod lab;

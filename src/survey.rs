@@ -3,11 +3,13 @@
 //! whole range needs no more memory than one of a few ports.
 
 use std::collections::VecDeque;
+use std::net::Ipv6Addr;
 use std::thread;
 
 use crate::alike::{Alike, Gathering};
 use crate::error::{Result, Source};
 use crate::frame::Frame;
+use crate::hidden::Hidden;
 use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
@@ -38,8 +40,28 @@ pub struct Survey {
     pub order: Order,
     /// Which probes meet limits that have not seen a packet yet.
     pub fresh: Fresh,
+    /// How the host is looked for before it is scanned over IPv6; `None` if its MAC address is known already.
+    pub discovery: Option<Discovery>,
     /// The phases, in the order of the report, each with its ports.
     pub phases: Vec<(Phase, PortSet)>,
+}
+
+/// A neighbour solicitation before a scan over IPv6, as nmap sends it to a host on its own link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discovery {
+    /// The address that asks.
+    pub source: Ipv6Addr,
+    /// What becomes of the probes if the host does not answer.
+    pub unanswered: Unanswered,
+}
+
+/// What becomes of the probes to a host that does not answer a neighbour solicitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The host is down, and not scanned.
+    NotScanned,
+    /// They cannot leave the prober, which has no MAC address to send them to: none of them is answered or logged.
+    Silent,
 }
 
 /// When the lab of each family begins.
@@ -67,6 +89,8 @@ pub enum Fresh {
 pub struct Surveyed {
     /// What was found, in the order of the phases.
     pub groups: Vec<Alike>,
+    /// What hides the host from its neighbours over IPv6; `None` if it was found, or not looked for.
+    pub hidden: Option<Hidden>,
     /// The sysctls that were pinned.
     pub weather: Weather,
 }
@@ -120,11 +144,12 @@ impl Survey {
             })?,
         };
         let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();
+        let hidden = found.iter_mut().find_map(|found| found.hidden.take());
         let of_phases = self.phases.iter().map(|(phase, _)| {
             let of_family = found.iter_mut().find(|found| found.family == phase.family());
             of_family.and_then(|found| found.phases.pop_front()).unwrap_or_default()
         });
-        Ok(Surveyed { groups: of_phases.flatten().collect(), weather })
+        Ok(Surveyed { groups: of_phases.flatten().collect(), hidden, weather })
     }
 
     /// Those that are scanned, in the order in which they are named first.
@@ -141,17 +166,24 @@ impl Survey {
     fn perform_in(&self, family: Family, audience: &impl Audience) -> Result<OfFamily> {
         let mut found = OfFamily::default_of(family);
         for phases in self.labs(family) {
-            let (of_lab, last_frames) = Lab::run_recorded(&self.blueprint(&self.sources()), |lab| {
+            let sources = self.sources();
+            let ((of_lab, hidden), last_frames) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
+                let hidden = self.hidden(lab, family)?;
                 let of_phases = phases.iter().enumerate().map(|(number, (place, phase, ports))| {
                     if number != 0 && self.fresh != Fresh::First {
                         lab.renew_limits()?;
                     }
-                    Ok((*place, self.perform_phase(lab, phase.clone(), ports, audience)?))
+                    let groups = match &hidden {
+                        None => self.perform_phase(lab, phase.clone(), ports, audience)?,
+                        Some(_) => self.without_answers(phase.clone(), ports, audience)?,
+                    };
+                    Ok((*place, groups))
                 });
-                Ok((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()))
+                Ok(((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()), hidden))
             })?;
             audience.frames(family, last_frames)?;
             found.add(of_lab);
+            found.hidden = hidden.map(|hidden| self.blamed(hidden, &sources)).transpose()?;
         }
         Ok(found)
     }
@@ -184,6 +216,34 @@ impl Survey {
             watch: self.watch,
             fault: None,
         }
+    }
+
+    fn hidden(&self, lab: &mut Lab, family: Family) -> Result<Option<Hidden>> {
+        match self.discovery.filter(|_| family == Family::Ipv6) {
+            Some(Discovery { source, .. }) => lab.hidden_from(source),
+            None => Ok(None),
+        }
+    }
+
+    /// The same with the rule or policy that drops the message, which only a lab that watches paths tells.
+    fn blamed(&self, hidden: Hidden, sources: &[(Family, &Source)]) -> Result<Hidden> {
+        let Some(Discovery { source, .. }) = self.discovery.filter(|_| hidden.by.is_none()) else { return Ok(hidden) };
+        let blueprint = Blueprint { watch: Watch::Paths, ..self.blueprint(sources) };
+        Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
+    }
+
+    /// What comes of a phase whose probes cannot be sent, since the host is hidden.
+    fn without_answers(&self, mut phase: Phase, ports: &PortSet, audience: &impl Audience) -> Result<Vec<Alike>> {
+        if self.discovery.is_none_or(|discovery| discovery.unanswered == Unanswered::NotScanned) {
+            return Ok(Vec::new());
+        }
+        let mut gathering = Gathering::default();
+        for probe in phase.probes(ports) {
+            let silence = Observation::silence(probe.technique);
+            audience.probe(&probe, &silence)?;
+            gathering.take(&probe, silence);
+        }
+        Ok(gathering.into_groups())
     }
 
     fn perform_phase(
@@ -229,12 +289,13 @@ fn by_port((place, phase, ports): Piece) -> Vec<Piece> {
 struct OfFamily {
     family: Family,
     phases: VecDeque<Vec<Alike>>,
+    hidden: Option<Hidden>,
     weather: Weather,
 }
 
 impl OfFamily {
     fn default_of(family: Family) -> OfFamily {
-        OfFamily { family, phases: VecDeque::new(), weather: Weather::default() }
+        OfFamily { family, phases: VecDeque::new(), hidden: None, weather: Weather::default() }
     }
 
     /// Adds what one lab found, phases by their places.

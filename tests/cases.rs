@@ -11,6 +11,8 @@ mod claims;
 mod icmp;
 #[path = "cases/link_file.rs"]
 mod link_file;
+#[path = "cases/neighbours.rs"]
+mod neighbours;
 #[path = "cases/rates.rs"]
 mod rates;
 #[path = "cases/shared_bucket.rs"]

@@ -172,10 +172,11 @@ fn subjects() -> Vec<Subject> {
     ]
 }
 
-const SCAN: [&str; 13] = [
+const SCAN: [&str; 14] = [
     "scan",
     "-4",
     "-6",
+    "--static-neighbour",
     "--scan",
     "syn,connect,null,fin,xmas,ack,maimon,window,udp,echo",
     "-p",

@@ -88,6 +88,8 @@ impl Case {
         options.extend(["--link", random.one_of(&["tap", "tun"])]);
         let captures: &[&str] = if is_root { &["kmsg", "nflog"] } else { &["nflog"] };
         options.extend(["--capture", random.one_of(captures)]);
+        // Both ends of the cable have permanent entries for each other.
+        options.push("--static-neighbour");
         if random.once_in(2) {
             options.push("--trace");
         }
@@ -387,6 +389,25 @@ fn a_difference_is_found_and_made_small() {
 
 /// A drawn ruleset whose IPv6 half holds back neighbour discovery, so that a tool finds nobody there.
 const WITHOUT_NDP: u64 = 223_493_809_331_325;
+
+/// nmap that asks no neighbour leaves it to its kernel: rules that drop neighbour discovery silence every port.
+#[test]
+fn a_host_that_nobody_finds_is_silent_for_nmap_and_scanlab() {
+    let _machine = share_the_machine();
+    let home = Home::new(USER, &[]);
+    let options = ["--iptables", "nft", "--link", "tap", "-Pn", "--send-ip"];
+    let hiding = Ruleset::of_rules(&["-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j DROP"]);
+    let open = Ruleset::of_rules(&["-A INPUT -p tcp --dport 23 -j DROP"]);
+    for (ruleset, is_found) in [(open, true), (hiding, false)] {
+        let rulesets = [Ruleset::of_rules(&[]), ruleset];
+        let case = Case { options: options.to_vec(), is_root: true, rulesets, ..Case::draw(FIXED) };
+        let scan = Scan { family: Family::Ipv6, name: "syn", nmap: "-sS", flags: None };
+        let (nmap, seen) = (case.nmap_among_strangers(&scan), case.scanlab(&home, &[scan]));
+        let ours = seen.unwrap_or_else(|why| panic!("{why}")).remove(&scan).expect("a scan");
+        assert_eq!(nmap.values().any(|(_, reason, _)| reason != "no-response"), is_found, "{case}");
+        assert_eq!(table(&nmap), table(&ours), "{case}");
+    }
+}
 
 /// The relay of `scanlab exec` is as good as a cable.
 #[test]

@@ -29,6 +29,7 @@ use super::spared::spare;
 use super::syslog::SyslogFile;
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings, Subject};
+use crate::hidden::Hidden;
 use crate::inert::Inert;
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -37,9 +38,9 @@ use crate::port::PortSet;
 use crate::port_selection::{PortSelection, SelectedPorts};
 use crate::probe::Craft;
 use crate::report::nmap::{self, Addressee, Moment, NmapReport};
-use crate::report::{self, Host, Report};
+use crate::report::{self, HiddenHost, Host, HostStatus, Report};
 use crate::scan::Technique;
-use crate::survey::{Fresh, Order, Survey, Surveyed};
+use crate::survey::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]
@@ -126,6 +127,12 @@ pub struct Options {
     /// The same
     #[arg(long, hide_short_help = true)]
     send_ip: bool,
+    /// Scan with the host's MAC address known, as a router that the host has talked to: nobody looks for the host
+    #[arg(long)]
+    static_neighbour: bool,
+    /// As nmap's -Pn: the host is taken to be up
+    #[arg(long, hide = true)]
+    no_ping: bool,
     #[command(flatten)]
     evasion: EvasionArguments,
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
@@ -134,6 +141,13 @@ pub struct Options {
     /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether nmap itself would not ask its neighbours.
+    fn leaves_it_to_the_kernel(&self) -> bool {
+        self.disable_arp_ping || self.send_ip
+    }
 }
 
 /// How to report a scan.
@@ -186,10 +200,12 @@ pub fn scan(options: Options) -> Result<ExitCode> {
             link,
             host: &host,
             groups: &found.groups,
+            hidden: found.hidden.is_some(),
             start,
             end: Moment(clock::now()?),
         };
         if plan.speaks_nmap() {
+            found.hidden.iter().for_each(|hidden| say_who_hides(hidden, &survey));
             nmap.get_or_insert_with(|| nmap_report(&facts));
         }
         if options.open {
@@ -217,7 +233,28 @@ fn report(survey: &Survey, found: Surveyed, host: &Host, trace: bool) -> Result<
     let findings = if trace { Some(findings(survey)?) } else { None };
     let lint = trace.then(|| super::check::lint(&survey.rulesets));
     let environment = super::environment(&survey.equipment, found.weather);
-    Ok(Report { findings, lint, ..Report::of_scan(host.clone(), &found.groups, environment) })
+    let hidden = found.hidden.map(|hidden| hidden_host(hidden, survey));
+    Ok(Report { findings, lint, hidden, ..Report::of_scan(host.clone(), &found.groups, environment) })
+}
+
+fn hidden_host(hidden: Hidden, survey: &Survey) -> HiddenHost {
+    let scanned = survey.discovery.is_some_and(|discovery| discovery.unanswered == Unanswered::Silent);
+    HiddenHost {
+        address: survey.addresses.v6.host.into(),
+        status: if scanned { HostStatus::Up } else { HostStatus::Down },
+        why: who_hides(&hidden, survey),
+        hidden,
+    }
+}
+
+fn who_hides(hidden: &Hidden, survey: &Survey) -> String {
+    let source = survey.rulesets.iter().find(|(family, _)| *family == Family::Ipv6).map(|(_, source)| source);
+    hidden.reason(source.map(|source| source.name.as_path()))
+}
+
+/// nmap's formats have no place for the rule.
+fn say_who_hides(hidden: &Hidden, survey: &Survey) {
+    super::say(&format!("note: {} is hidden: {}", survey.addresses.v6.host, who_hides(hidden, survey)));
 }
 
 /// What is to be done, once it is known that it can be.
@@ -303,8 +340,23 @@ impl Plan {
             },
             order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
             fresh: Fresh::First,
+            discovery: self.discovery(options),
             phases: self.phases(),
         }
+    }
+
+    /// As nmap: the address that probes come from asks, and -Pn alone changes nothing on a link. Without that question
+    /// (`--send-ip`) nmap's kernel asks the same, and no probe leaves it without an answer.
+    fn discovery(&self, options: &Options) -> Option<Discovery> {
+        let source = match self.craft.source {
+            Some(IpAddr::V6(source)) => source,
+            _ => self.addresses.v6.prober,
+        };
+        let unanswered = match options.leaves_it_to_the_kernel() && options.no_ping {
+            true => Unanswered::Silent,
+            false => Unanswered::NotScanned,
+        };
+        (!options.static_neighbour).then_some(Discovery { source, unanswered })
     }
 
     /// Every technique in every family.

@@ -82,7 +82,7 @@ mod x_trace;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -134,6 +134,7 @@ use self::x_tables::Table;
 use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::frame::Frame;
+use crate::hidden::Hidden;
 use crate::iptables_save::Listing;
 use crate::left_the_world::LeftTheWorld;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -500,7 +501,17 @@ impl<'a> Lab<'a> {
 
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
-        neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families)
+        neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)
+    }
+
+    /// What hides the host from a neighbour with the IPv6 address `source`; `None` if it answers, or on a link without
+    /// neighbours. Which rule it is only a lab that watches paths can tell.
+    pub fn hidden_from(&mut self, source: Ipv6Addr) -> Result<Option<Hidden>> {
+        if !self.blueprint.equipment.link.has_macs() {
+            return Ok(None);
+        }
+        let host = self.blueprint.addresses.v6.host;
+        Ok(neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?.1)
     }
 
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {

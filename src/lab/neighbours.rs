@@ -3,27 +3,39 @@
 //!
 //! The probes themselves rely on permanent neighbours, which would hide a ruleset that kills NDP: hence this check.
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::link::Link;
+use super::paths::{Paths, Traced};
 use crate::discovery;
 use crate::error::{Doing, Result};
+use crate::frame::Direction;
+use crate::hidden::{Hidden, Message};
+use crate::iptables_save::Content;
 use crate::net::{Addresses, Family, Mac};
+use crate::path::{Fate, Step, StepVerdict};
 use crate::reply::{Body, Reply};
 
 /// What was found out about the host's neighbourhood.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Neighbourhood {
     /// The MAC address in the ARP reply; none when there was no reply.
     pub arp: Option<Mac>,
     /// The MAC address in the neighbour advertisement; none when the solicitation stayed unanswered.
     pub advertised: Option<Mac>,
+    /// What keeps the advertisement from the neighbour; `None` if it arrived.
+    pub hidden: Option<Hidden>,
     /// Whether the host's own solicitation went out, its answer came in, and a packet followed.
     pub resolves: bool,
 }
 
 /// Asks, in every family.
-pub fn explore(link: &mut Link, addresses: &Addresses, families: &[Family]) -> Result<Neighbourhood> {
+pub fn explore(
+    link: &mut Link,
+    paths: Option<&mut Paths>,
+    addresses: &Addresses,
+    families: &[Family],
+) -> Result<Neighbourhood> {
     let mut found = Neighbourhood::default();
     if families.contains(&Family::Ipv4) {
         let (prober, host) = (addresses.v4.prober, addresses.v4.host);
@@ -31,12 +43,49 @@ pub fn explore(link: &mut Link, addresses: &Addresses, families: &[Family]) -> R
         found.arp = claim(link, &request, host.into())?;
     }
     if families.contains(&Family::Ipv6) {
-        let (prober, host) = (addresses.v6.prober, addresses.v6.host);
-        let solicitation = discovery::neighbour_solicitation(link.ends.prober, prober, host);
-        found.advertised = claim(link, &solicitation, host.into())?;
+        (found.advertised, found.hidden) = solicit(link, paths, addresses.v6.prober, addresses.v6.host)?;
         found.resolves = resolves(link, addresses)?;
     }
     Ok(found)
+}
+
+/// So many solicitations nmap sends to a host that does not answer (measured with 7.93).
+const TRIES: usize = 2;
+
+/// Asks for `host` as nmap does, from `source`: the MAC address that it advertises, or what hides it.
+pub fn solicit(
+    link: &mut Link,
+    mut paths: Option<&mut Paths>,
+    source: Ipv6Addr,
+    host: Ipv6Addr,
+) -> Result<(Option<Mac>, Option<Hidden>)> {
+    paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))?;
+    let question = discovery::neighbour_solicitation(link.ends.prober, source, host);
+    for _ in 0..TRIES {
+        if let Some(mac) = claim(link, &question, host.into())? {
+            return Ok((Some(mac), None));
+        }
+    }
+    let traced = paths.map(Paths::read).transpose()?.unwrap_or_default();
+    Ok((None, Some(hidden(&traced, source.into(), host.into()))))
+}
+
+/// Of the last solicitation and its answer, the one that did not come through.
+fn hidden(traced: &[Traced], source: IpAddr, host: IpAddr) -> Hidden {
+    let stopped = |message: Message, direction: Direction, sender: IpAddr| {
+        let is_it = |packet: &&Traced| {
+            let headers = packet.sighting.headers;
+            let is_message = matches!(headers.content, Content::Icmp { kind, .. } if kind == message.kind());
+            packet.direction == direction && headers.source == sender && is_message
+        };
+        let path = traced.iter().rev().find(is_it).filter(|packet| packet.path.fate != Fate::Accepted)?;
+        let denies =
+            |step: &&Step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen);
+        Some(Hidden { message, by: path.path.last().filter(denies).cloned() })
+    };
+    stopped(Message::Solicitation, Direction::In, source)
+        .or_else(|| stopped(Message::Advertisement, Direction::Out, host))
+        .unwrap_or_default()
 }
 
 /// Sends `question` and takes the MAC address of whoever claims `address`.

@@ -200,7 +200,7 @@ impl Lab<'_> {
         }
         let has_macs = self.blueprint.equipment.link.has_macs();
         let neighbourhood = has_macs
-            .then(|| neighbours::explore(&mut self.link, self.blueprint.addresses, &self.families))
+            .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families))
             .transpose()?;
         // Strangers become neighbours that nobody has to look for.
         let mut rows = Vec::new();

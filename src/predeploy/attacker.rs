@@ -9,12 +9,17 @@ use crate::port::PortSet;
 use crate::scan::{PortState, Technique};
 
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
-    let of_families = Lab::families().into_iter().map(|family| (family, states(measured, family)));
-    let told = told_once(of_families.collect());
+    let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
+    let told = told_once(seen.map(|family| (family, states(measured, family))).collect());
     let mut facts: Vec<Fact> = told
         .into_iter()
         .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
         .collect();
+    facts.extend(measured.hidden().map(|hidden| {
+        let file = subject.rulesets.iter().find(|(family, _)| *family == Family::Ipv6);
+        let reason = hidden.reason(file.map(|(_, source)| source.name.as_path()));
+        Fact::new(Tone::Note, format!("over IPv6: a host that is down, since no neighbour finds it: {reason}"))
+    }));
     facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
         let name = family.title();
         let text = match subject.machine {

@@ -10,7 +10,8 @@ use crate::scan::Technique;
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let (mut facts, mut all) = (Vec::new(), Vec::new());
     for technique in Technique::LOGGED {
-        let of_families = Lab::families().into_iter().map(|family| (family, lines(measured, technique, family)));
+        let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
+        let of_families = seen.map(|family| (family, lines(measured, technique, family)));
         for (families, found) in told_once(of_families.collect()) {
             facts.push(fact(subject, technique, &families, &found));
             all.push(found);

@@ -2,10 +2,11 @@
 
 use std::iter;
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::kept_out::KeptOut;
 use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, told_once};
-use crate::lab::{First, Lab, Opening, Row, Session, SpentBy, Survival};
+use crate::lab::{First, Lab, Neighbourhood, Opening, Row, Session, SpentBy, Survival};
 use crate::live::Machine;
 use crate::net::Family;
 use crate::path::Step;
@@ -19,13 +20,10 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     facts.extend(measured.kept_out.iter().map(KeptOut::fact));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
-        let unseen = found.neighbourhood.is_some_and(|found| found.advertised.is_none() || !found.resolves);
+        let unseen = found.neighbourhood.as_ref().filter(|found| found.advertised.is_none() || !found.resolves);
         let is_there = Lab::families().contains(&Family::Ipv6);
-        if is_there && unseen && subject.admins.iter().any(|admin| admin.is_ipv6()) {
-            let text = "over IPv6 nobody on the same network finds the machine any more: neighbour discovery (ICMPv6 \
-                        types 135 and 136) is dropped";
-            facts.push(Fact::new(Tone::Bad, text));
-        }
+        let unseen = unseen.filter(|_| is_there && subject.admins.iter().any(|admin| admin.is_ipv6()));
+        facts.extend(unseen.map(|unseen| unseen_fact(subject, unseen)));
     }
     facts.extend(server(subject));
     facts.extend(beyond::other_firewalls(subject));
@@ -43,10 +41,25 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     Answer::new(Question::LockedOut, once, ["Yes.", good])
 }
 
-/// The same under whatever rules were there before; the worst counts.
+fn unseen_fact(subject: &Subject, unseen: &Neighbourhood) -> Fact {
+    let why = match &unseen.hidden {
+        Some(hidden) => hidden.reason(file(subject, Family::Ipv6)),
+        None => "neighbour discovery (ICMPv6 types 135 and 136) is dropped".to_owned(),
+    };
+    Fact::new(Tone::Bad, format!("over IPv6 nobody on the same network finds the machine any more: {why}"))
+}
+
+fn file<'a>(subject: &Subject<'a>, family: Family) -> Option<&'a Path> {
+    subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.as_path())
+}
+
+/// The same under whatever rules were there before; the worst counts. What opens for a client that knows the host's MAC
+/// address is not said to open where no neighbour finds the host.
 fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
     let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
-    for attempt in measured.sessions.iter().flat_map(|(_, found)| &found.openings) {
+    let hidden = measured.is_hidden();
+    let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
+    for attempt in found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)) {
         let (key, opening) = ((attempt.family, attempt.port), attempt.opening);
         let blame = blame(subject, attempt.family, &attempt.took).filter(|_| opening != Opening::Opens);
         match worst.iter_mut().find(|(known, ..)| *known == key) {

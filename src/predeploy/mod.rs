@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::check::{Check, Outcome};
 use crate::error::{Result, Source};
+use crate::hidden::Hidden;
 use crate::iptables_save::Listing;
 use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Opening, Service, Survival, Watch};
 use crate::live::Machine;
@@ -112,6 +113,17 @@ struct Measured {
     holes: Vec<Hole>,
     /// Clients of SSH that the sensor means and the rules keep out.
     kept_out: Vec<KeptOut>,
+}
+
+impl Measured {
+    /// What hides the host from its neighbours over IPv6.
+    fn hidden(&self) -> Option<&Hidden> {
+        self.sessions.iter().find_map(|(_, found)| found.neighbourhood.as_ref()?.hidden.as_ref())
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.hidden().is_some()
+    }
 }
 
 /// All questions with their answers, worst first.
@@ -395,7 +407,9 @@ const TRACKING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OU
 /// and the new ones do not speak of stays, and no file has its rules) what was found stands without the rule's name.
 fn explained_sessions(subject: &Subject, before: Before) -> Result<AfterLoad> {
     let found = sessions(subject, before, Watch::Replies)?;
-    let is_fine = found.sessions.iter().all(|session| session.survival != Survival::Dead)
+    let is_seen = found.neighbourhood.as_ref().is_none_or(|found| found.hidden.is_none());
+    let is_fine = is_seen
+        && found.sessions.iter().all(|session| session.survival != Survival::Dead)
         && found.openings.iter().all(|attempt| attempt.opening == Opening::Opens)
         && found.rows.iter().all(|row| row.opened.is_none());
     if is_fine { Ok(found) } else { sessions(subject, before, Watch::Paths).or(Ok(found)) }
@@ -474,6 +488,7 @@ fn survey(
         watch,
         order: Order::SideBySide,
         fresh,
+        discovery: None,
         phases: all.map(phase).collect(),
     }
 }

@@ -155,7 +155,7 @@ impl Text<'_> {
     }
 
     fn beyond(mut self, beyond: &BTreeSet<String>) -> Self {
-        self.section("Not recorded: what leaves the lab", !beyond.is_empty());
+        self.section("Not recorded: what leaves the lab, or cannot reach the host", !beyond.is_empty());
         for one in beyond {
             self.line(&format!("# {}", visible(one)));
         }

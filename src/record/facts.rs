@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rates::{Limits, Rates, Unsayable};
+use crate::hidden::Hidden;
 use crate::iptables_save::{Limit, Listing};
 use crate::net::Family;
 use crate::observation::Observation;
@@ -59,12 +60,17 @@ impl Facts {
     /// What `found` says of rulesets that read as `listings`.
     pub fn of(found: Found, listings: &[Listing]) -> Facts {
         let mut facts = Facts::default();
+        let hidden = found.0.values().find_map(|of| of.neighbourhood.as_ref()?.hidden.clone());
+        facts.beyond.extend(hidden.as_ref().map(|hidden| without_scans(hidden, listings)));
         let mut limits = Limits::default();
         let (probes, packets): (Vec<_>, Vec<_>) = found.0.into_values().map(|of| (of.probes, of.packets)).unzip();
         let mut probes: Vec<_> = probes.into_iter().flatten().collect();
         probes.sort_by_key(|(probe, _)| (probe.technique, probe.flow.port, probe.family()));
         for (probe, observation) in &probes {
             let (family, key) = (probe.family(), (probe.technique, probe.family(), probe.flow.port));
+            if hidden.is_some() && family == Family::Ipv6 {
+                continue;
+            }
             if let Some(left) = observation.verdict.left() {
                 facts.beyond.insert(format!("{family} {} {}: {left}", probe.technique, probe.flow.port));
                 continue;
@@ -87,6 +93,13 @@ impl Facts {
         (facts.rates, facts.unsayable) = limits.into_rates();
         facts
     }
+}
+
+/// Why there is no scan over IPv6.
+fn without_scans(hidden: &Hidden, listings: &[Listing]) -> String {
+    let listing = listings.iter().find(|listing| listing.family == Family::Ipv6);
+    let reason = hidden.reason(listing.map(|listing| listing.source.name.as_path()));
+    format!("ipv6 scans: no neighbour finds the host: {reason}")
 }
 
 fn effect_of_probe(technique: Technique, observation: &Observation) -> Effect {

@@ -149,6 +149,9 @@ fn facts(report: &Report) -> Facts {
         let subject = format!("{}:{} {}", one.place.file, one.place.line, one.place.text);
         facts.insert((None, subject, "finding"), format!("not provable: {}", one.reason));
     }
+    if let Some(hidden) = &report.hidden {
+        facts.insert((None, hidden.address.to_string(), "hidden"), hidden.why.clone());
+    }
     facts
 }
 

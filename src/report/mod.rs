@@ -45,6 +45,7 @@ use crate::coverage::{self, Coverage};
 use crate::error::Source;
 use crate::findings::Findings;
 use crate::frame::Frame;
+use crate::hidden::Hidden;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
@@ -97,6 +98,9 @@ pub struct Report {
     pub host: Option<Host>,
     /// Every probe.
     pub probes: Vec<ProbeRecord>,
+    /// The host, if it is hidden from its neighbours: it does not answer a neighbour solicitation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenHost>,
     /// The scenarios of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenarios: Option<Vec<Scenario>>,
@@ -138,6 +142,30 @@ pub struct Environment {
     /// Sysctls that were set to another value than a lab's usual one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set_sysctls: Vec<SetSysctl>,
+}
+
+/// A host that no neighbour finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HiddenHost {
+    /// Its address.
+    pub address: IpAddr,
+    /// As nmap has it.
+    pub status: HostStatus,
+    /// Which rule drops which message, in words.
+    pub why: String,
+    /// The same.
+    #[serde(flatten)]
+    pub hidden: Hidden,
+}
+
+/// Whether nmap takes a host to be up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostStatus {
+    /// It does: nobody asked for the host.
+    Up,
+    /// It does not, and scans no port.
+    Down,
 }
 
 /// One probe, or several that are equal but for their port.
@@ -317,6 +345,7 @@ impl Report {
             environment,
             host,
             probes,
+            hidden: None,
             scenarios,
             not_applicable,
             summary,

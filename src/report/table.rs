@@ -6,7 +6,10 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::whereabouts::{scan, whereabouts};
-use super::{Environment, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block, paths};
+use super::{
+    Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block,
+    paths,
+};
 use crate::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::Family;
@@ -254,6 +257,12 @@ pub fn scan_table(report: &Report, width: u16) -> String {
             None => writeln!(text, "MAC Address: none on a TUN link\n"),
         };
     }
+    if let Some(hidden) = &report.hidden {
+        text.push_str(&hidden_host(hidden, width));
+    }
+    if report.probes.is_empty() {
+        return text + &environment_notes(&report.environment, width);
+    }
     let mut table = new_table(width);
     table.set_header(["scan", "family", "ports", "state", "reason", "log"]);
     for (ports, record) in alike(&report.probes) {
@@ -269,6 +278,18 @@ pub fn scan_table(report: &Report, width: u16) -> String {
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
     text + &paths::blocks(&report.probes) + &environment_notes(&report.environment, width)
+}
+
+/// `2001:db8::10 is down: rules.v6:12 drops ...`
+fn hidden_host(hidden: &HiddenHost, width: u16) -> String {
+    let (what, then) = match hidden.status {
+        HostStatus::Down => ("is down", "no neighbour finds it, and nmap scans no port of it"),
+        HostStatus::Up => ("is hidden", "no neighbour finds it, and no probe reaches it"),
+    };
+    let mut table = new_table(width);
+    let words = format!("{} {what}: {}; {then}", hidden.address, hidden.why);
+    table.add_row([visible(&words)]);
+    format!("{}\n\n", table.trim_fmt())
 }
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.

@@ -40,7 +40,7 @@ impl Evidence {
             bursts: Vec::new(),
             in_a_row: Vec::new(),
             packets: Vec::new(),
-            neighbourhood: found.0.values().find_map(|found| found.neighbourhood),
+            neighbourhood: found.0.values().find_map(|found| found.neighbourhood.clone()),
         };
         for (task, found) in found.0 {
             match task {
@@ -182,6 +182,9 @@ impl Job {
             checks.extend(compare::neighbours(&self.scenario, mac, &families, found, &in_log, &self.vendors));
             if !families.contains(&Family::Ipv6) && self.asks_about(Family::Ipv6) {
                 checks.push(compare::no_neighbours_over_ipv6(mac));
+            }
+            if let Some(hidden) = &found.hidden {
+                compare::hide(&mut checks, hidden, self.ruleset(Family::Ipv6).map(|source| source.name.as_path()));
             }
         }
         compare::apply_known(&self.scenario, self.link(), &mut checks)?;

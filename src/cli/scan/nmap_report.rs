@@ -10,7 +10,9 @@ use crate::net::Protocol;
 use crate::observation::Observation;
 use crate::probe::Probe;
 use crate::report::Host;
-use crate::report::nmap::{HostReason, Moment, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown};
+use crate::report::nmap::{
+    Advice, HostReason, Moment, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown,
+};
 use crate::scan::{Reason, Technique};
 
 /// What a report is made of.
@@ -20,6 +22,8 @@ pub struct Facts<'a> {
     pub link: LinkMode,
     pub host: &'a Host,
     pub groups: &'a [Alike],
+    /// Whether the host did not answer a neighbour solicitation.
+    pub hidden: bool,
     pub start: Moment,
     pub end: Moment,
 }
@@ -68,6 +72,7 @@ pub fn nmap_report(facts: &Facts) -> NmapReport {
         host: scanned_host(facts),
         ports: facts.groups.iter().flat_map(|group| rows(group, &plan.services)).collect(),
         presentation: Presentation {
+            advice: if options.no_ping { Advice::None } else { Advice::TryPn },
             verbosity: options.verbosity,
             reasons: if options.reason { Reasons::Shown } else { Reasons::Hidden },
             shown: if options.open { Shown::Open } else { Shown::All },
@@ -91,6 +96,7 @@ fn scanned_host(facts: &Facts) -> ScannedHost {
     let reason = host_reason(facts);
     let shows_mac = match (facts.link, reason) {
         (LinkMode::Tun, _) => false,
+        (LinkMode::Tap, HostReason::NoResponse) => false,
         (LinkMode::Tap, HostReason::UserSet) => {
             facts.groups.iter().any(|group| shows_mac(&group.first, &group.observation))
         }
@@ -104,12 +110,16 @@ fn scanned_host(facts: &Facts) -> ScannedHost {
     }
 }
 
-/// Neighbour discovery is what the lab's fence asks for, at the end of every batch. As with nmap, `-Pn` alone does not
-/// keep it from being asked.
+/// No rule of iptables filters ARP, so over IPv4 the host answers. As with nmap, `-Pn` alone does not keep neighbours from
+/// being asked.
 fn host_reason(facts: &Facts) -> HostReason {
+    let options = facts.options;
     match (facts.link, facts.plan.families[0]) {
         (LinkMode::Tun, _) => HostReason::UserSet,
-        (LinkMode::Tap, _) if facts.options.disable_arp_ping || facts.options.send_ip => HostReason::UserSet,
+        (LinkMode::Tap, _) if facts.hidden && !(options.leaves_it_to_the_kernel() && options.no_ping) => {
+            HostReason::NoResponse
+        }
+        (LinkMode::Tap, _) if options.leaves_it_to_the_kernel() || options.static_neighbour => HostReason::UserSet,
         (LinkMode::Tap, Family::Ipv4) => HostReason::ArpResponse,
         (LinkMode::Tap, Family::Ipv6) => HostReason::NeighbourResponse,
     }

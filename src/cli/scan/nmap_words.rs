@@ -236,7 +236,12 @@ impl Translation {
     /// `-Pn`, and the older ways to write it; every other letter says how a host is to be found.
     fn ping(&mut self, after: &str) -> Result<(), InputError> {
         match after.chars().next() {
-            Some('n' | 'N' | '0' | 'D') => {}
+            Some('n' | 'N' | '0' | 'D') => {
+                let word = OsString::from("--no-ping");
+                if !self.words.contains(&word) {
+                    self.words.push(word);
+                }
+            }
             _ => self.leave_out(&format!("-P{}", first_letter(after))),
         }
         Ok(())
@@ -330,7 +335,7 @@ mod tests {
     #[test]
     fn nmaps_words_are_translated() {
         for (line, translation) in [
-            ("-sX -p- -6 --reason --open -n -Pn", "-s X -p - -6 --reason --open | "),
+            ("-sX -p- -6 --reason --open -n -Pn", "-s X -p - -6 --reason --open --no-ping | "),
             (
                 "-oN - -oXa.xml -oG b -oA c",
                 "--output-normal=- --output-xml=a.xml --output-grepable=b --output-all=c | ",

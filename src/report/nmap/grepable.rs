@@ -14,7 +14,9 @@ pub fn grepable(report: &NmapReport) -> String {
     if report.presentation.verbosity > 0 {
         let _ = writeln!(text, "# Ports scanned: {}", ports_scanned(report));
     }
-    if report.shows_host() {
+    if report.shows_host() && !report.host.reason.is_up() {
+        let _ = writeln!(text, "Host: {} ()\tStatus: Down", report.host.address);
+    } else if report.shows_host() {
         let address = report.host.address;
         let _ = writeln!(text, "Host: {address} ()\tStatus: Up");
         let _ = writeln!(text, "Host: {address} ()\t{}", ports(report));

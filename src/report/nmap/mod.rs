@@ -88,15 +88,23 @@ pub enum HostReason {
     NeighbourResponse,
     /// Nobody asked.
     UserSet,
+    /// It answered no neighbour solicitation: it counts as down.
+    NoResponse,
 }
 
 impl HostReason {
+    /// Whether the host counts as up.
+    pub const fn is_up(self) -> bool {
+        !matches!(self, HostReason::NoResponse)
+    }
+
     /// nmap's word.
     pub const fn as_str(self) -> &'static str {
         match self {
             HostReason::ArpResponse => "arp-response",
             HostReason::NeighbourResponse => "nd-response",
             HostReason::UserSet => "user-set",
+            HostReason::NoResponse => "no-response",
         }
     }
 }
@@ -123,12 +131,24 @@ pub struct PortRow {
 /// How a report is to be shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presentation {
+    /// What is said of a host that is down.
+    pub advice: Advice,
     /// `-v`, counted.
     pub verbosity: u8,
     /// `--reason`.
     pub reasons: Reasons,
     /// `--open`.
     pub shown: Shown,
+}
+
+/// What nmap's terminal output says of a host that is down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Advice {
+    /// To try -Pn.
+    #[default]
+    TryPn,
+    /// Nothing: -Pn was tried.
+    None,
 }
 
 /// Whether reasons are shown.
@@ -159,9 +179,10 @@ impl NmapReport {
         rows
     }
 
-    /// With `--open` a host without a port that may be open is left out.
+    /// With `--open` a host without a port that may be open is left out, and without `-v` one that is down.
     fn shows_host(&self) -> bool {
-        self.presentation.shown == Shown::All || self.ports.iter().any(|row| may_be_open(row.state))
+        let is_worth_it = self.host.reason.is_up() || self.presentation.verbosity > 0;
+        is_worth_it && (self.presentation.shown == Shown::All || self.ports.iter().any(|row| may_be_open(row.state)))
     }
 
     fn shows_reasons(&self) -> bool {
@@ -179,7 +200,8 @@ impl NmapReport {
 
     /// `1 IP address (1 host up) scanned in 0.12 seconds`.
     fn summary(&self) -> String {
-        format!("1 IP address (1 host up) scanned in {} seconds", self.elapsed())
+        let up = if self.host.reason.is_up() { "1 host up" } else { "0 hosts up" };
+        format!("1 IP address ({up}) scanned in {} seconds", self.elapsed())
     }
 
     fn elapsed(&self) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::collapse::{Collapsed, Ignored, collapse};
-use super::{HostReason, NmapReport, PortRow, SPOKEN};
+use super::{Advice, HostReason, NmapReport, PortRow, SPOKEN};
 use crate::visible::visible;
 
 /// Who reads it.
@@ -21,12 +21,16 @@ pub fn normal(report: &NmapReport, addressee: Addressee) -> String {
         Addressee::Terminal => first_line(report),
         Addressee::File => format!("# {}\n", report.initiated()),
     };
-    if report.shows_host() {
-        text.push_str(&host(report));
-        text.push('\n');
+    match report.host.reason.is_up() {
+        true if report.shows_host() => text.push_str(&(host(report) + "\n")),
+        false if report.shows_host() => text.push_str(&host_down(report)),
+        _ => {}
     }
     if let (Some(folder), 1..) = (&report.data_files, report.presentation.verbosity) {
         let _ = writeln!(text, "Read data files from: {}", visible(folder));
+    }
+    if addressee == Addressee::Terminal && !report.host.reason.is_up() && report.presentation.advice == Advice::TryPn {
+        text.push_str("Note: Host seems down. If it is really up, but blocking our ping probes, try -Pn\n");
     }
     let _ = match addressee {
         Addressee::Terminal => writeln!(text, "Nmap done: {}", report.summary()),
@@ -59,6 +63,10 @@ fn host(report: &NmapReport) -> String {
     }
     text.push_str(&mac_line(report));
     text
+}
+
+fn host_down(report: &NmapReport) -> String {
+    format!("Nmap scan report for {} [host down{}]\n", report.host.address, received(report))
 }
 
 fn received(report: &NmapReport) -> String {
@@ -114,7 +122,7 @@ impl HostReason {
     pub(super) fn by_neighbour_discovery(self) -> Option<&'static str> {
         match self {
             HostReason::ArpResponse => Some("ARP Ping Scan"),
-            HostReason::NeighbourResponse => Some("ND Ping Scan"),
+            HostReason::NeighbourResponse | HostReason::NoResponse => Some("ND Ping Scan"),
             HostReason::UserSet => None,
         }
     }

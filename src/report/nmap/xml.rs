@@ -43,8 +43,10 @@ impl Document {
         self.empty("debugging", &[("level", "0")])?.line()?;
         self.discovery(report)?;
         self.tasks(report)?;
-        if report.shows_host() {
-            self.host(report)?;
+        match report.host.reason.is_up() {
+            true if report.shows_host() => self.host(report)?,
+            false if report.shows_host() => self.host_down(&report.host)?,
+            _ => {}
         }
         self.statistics(report)?;
         self.end("nmaprun")?.line()
@@ -84,8 +86,10 @@ impl Document {
         if is_told {
             self.empty("taskbegin", &[("task", task), ("time", &time)])?.line()?;
         }
-        self.start("hosthint", &[])?.host_head(&report.host)?;
-        self.end("hosthint")?.line()?;
+        if report.host.reason.is_up() {
+            self.start("hosthint", &[])?.host_head(&report.host)?;
+            self.end("hosthint")?.line()?;
+        }
         if is_told {
             self.empty("taskend", &[("task", task), ("time", &time), ("extrainfo", "1 total hosts")])?.line()?;
         }
@@ -93,7 +97,8 @@ impl Document {
     }
 
     fn tasks(&mut self, report: &NmapReport) -> io::Result<()> {
-        let told = report.scans.iter().filter(|_| report.presentation.verbosity > 0);
+        let is_told = report.presentation.verbosity > 0 && report.host.reason.is_up();
+        let told = report.scans.iter().filter(|_| is_told);
         let (begin, end) = (report.start.seconds().to_string(), report.end.seconds().to_string());
         for scan in told {
             let (task, extra) = (task(scan.technique), format!("{} total ports", scan.ports.len()));
@@ -118,11 +123,21 @@ impl Document {
         self.end("host")?.line()
     }
 
-    fn host_head(&mut self, host: &ScannedHost) -> io::Result<()> {
-        let status = [("state", "up"), ("reason", host.reason.as_str()), ("reason_ttl", "0")];
+    fn host_down(&mut self, host: &ScannedHost) -> io::Result<()> {
+        self.start("host", &[])?.status(host)?;
+        self.end("host")?.line()
+    }
+
+    fn status(&mut self, host: &ScannedHost) -> io::Result<()> {
+        let state = if host.reason.is_up() { "up" } else { "down" };
+        let status = [("state", state), ("reason", host.reason.as_str()), ("reason_ttl", "0")];
         self.empty("status", &status)?.line()?;
         let family = Family::of(host.address).to_string();
-        self.empty("address", &[("addr", &host.address.to_string()), ("addrtype", &family)])?.line()?;
+        self.empty("address", &[("addr", &host.address.to_string()), ("addrtype", &family)])?.line()
+    }
+
+    fn host_head(&mut self, host: &ScannedHost) -> io::Result<()> {
+        self.status(host)?;
         if let Some(mac) = host.mac {
             let (mac, vendor) = (mac.to_string().to_uppercase(), host.vendor.as_deref().map(visible));
             let mut attributes = vec![("addr", &*mac), ("addrtype", "mac")];
@@ -171,7 +186,8 @@ impl Document {
                 ("exit", "success"),
             ],
         )?;
-        self.empty("hosts", &[("up", "1"), ("down", "0"), ("total", "1")])?.line()?;
+        let (up, down) = if report.host.reason.is_up() { ("1", "0") } else { ("0", "1") };
+        self.empty("hosts", &[("up", up), ("down", down), ("total", "1")])?.line()?;
         self.end("runstats")?.line()
     }
 

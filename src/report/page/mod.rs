@@ -132,6 +132,7 @@ fn verdict(report: &Report) -> Verdict {
             let (look, words) = answered::verdict(report);
             of(look, words)
         }
+        None if report.hidden.is_some() => of("mismatched", "No neighbour finds the host over IPv6".to_owned()),
         None => of("scan", "What a scanner sees".to_owned()),
         Some(summary) if summary.mismatched > 0 => {
             of("mismatched", counted(summary.mismatched, "mismatch", "mismatches"))
