@@ -52,7 +52,16 @@ pub fn inert_markup(markup: &str) -> Cow<'_, str> {
     escaped(markup, |c| format!("&#{};", u32::from(c)))
 }
 
+/// One pass can end in the middle of a command: matches do not overlap, and a colour has a bracket as well.
 fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
+    let mut escaped = escaped_once(text, &escape);
+    while COMMAND.is_match(&escaped) {
+        escaped = escaped_once(&escaped, &escape).into_owned().into();
+    }
+    escaped
+}
+
+fn escaped_once(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     COMMAND.replace_all(text, |command: &Captures| {
         let whole = command.get_match();
         // One group for each kind of command, of which one took part.
@@ -104,6 +113,13 @@ mod tests {
             ["", "a::b", "-s ::1/128", "::\n".trim_start_matches(':'), "# [x]", "## x [y]", ": :", "#[x]", "# #[x]"]
         {
             assert_eq!(inert(text), text);
+        }
+    }
+
+    #[test]
+    fn a_command_that_begins_within_another_match_is_none_after_it() {
+        for text in ["##\u{1b}[0m#[error]", "##\u{1b}[0m#\u{1b}[0m"] {
+            assert!(!COMMAND.is_match(&inert(text)), "{:?}", inert(text));
         }
     }
 
