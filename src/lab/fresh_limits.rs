@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use pnet_packet::tcp::TcpFlags;
 
-use super::nfnetlink::{Nfnetlink, attributes};
+use super::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
 use super::nft_rules::{self, Rule, Rules, Words, expression_parts};
 use crate::error::Result;
+use crate::net::Family;
 use crate::observation::Observation;
 use crate::probe::Probe;
 
@@ -21,12 +22,18 @@ use crate::probe::Probe;
 /// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
 /// when there was nothing to renew.
 pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>> {
-    let counting = before.iter().flat_map(|rules| rules.replacements(counts)).collect();
+    if !before.iter().flat_map(Rules::iter).any(counts) {
+        return Ok(None);
+    }
+    let families: Vec<Family> = before.iter().map(|rules| rules.family).collect();
+    let now = nft_rules::list_all(netlink, &families)?;
+    let spent =
+        now.iter().flat_map(|rules| rules.changed(may_be_spent, |_, list| with_counters_at_zero(list))).collect();
     let words = Words {
         operation: "renew the limits (nf_tables)",
         disagreement: "a rule that was replaced by itself is not what it was before",
     };
-    nft_rules::replace(netlink, before, counting, Rules::same_but_handles, words)
+    nft_rules::replace(netlink, before, spent, Rules::same_but_handles, words)
 }
 
 /// What uses up the limits of a ruleset.
@@ -107,6 +114,43 @@ fn packets(probe: &Probe) -> u32 {
 /// limit` to the former), and xtables' matches that do.
 fn counts(rule: &Rule) -> bool {
     rule.expressions().into_iter().any(is_counting)
+}
+
+/// Whether the rule has seen a packet since its limit was fresh. A fresh limit lets a packet pass, which the counter of the
+/// rule then counts if nothing else can stop it.
+fn may_be_spent(rule: &Rule) -> bool {
+    let expressions = rule.expressions();
+    let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else { return false };
+    let after = &expressions[first + 1..];
+    let is_counted = || is_limit(expressions[first]) && after.iter().copied().all(is_log);
+    let is_untouched = || after.iter().any(|expression| counted(expression) == Some(0));
+    !(is_untouched() && is_counted())
+}
+
+/// nft's own limit, which a packet passes if it is within the rate (enum nft_limit_attributes).
+fn is_limit(expression: &[u8]) -> bool {
+    const FLAGS: u16 = 5;
+    let (name, data) = expression_parts(expression);
+    let is_inverted = || attributes(data).any(|(kind, value)| kind == FLAGS && value.iter().any(|byte| *byte != 0));
+    name == b"limit\0" && !is_inverted()
+}
+
+/// The packets that a `counter` has counted (enum nft_counter_attributes).
+fn counted(expression: &[u8]) -> Option<u64> {
+    const PACKETS: u16 = 2;
+    let (name, data) = expression_parts(expression);
+    let (_, value) = attributes(data).find(|(kind, _)| *kind == PACKETS).filter(|_| name == b"counter\0")?;
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// The expressions of a rule; its counter starts anew.
+fn with_counters_at_zero(list: &[u8]) -> Attributes {
+    const LIST_ELEMENT: u16 = 1;
+    const NAME: u16 = 1;
+    attributes(list).fold(Attributes::new(), |all, (_, expression)| match expression_parts(expression).0 {
+        b"counter\0" => all.nested(LIST_ELEMENT, Attributes::new().bytes(NAME, b"counter\0")),
+        _ => all.bytes(LIST_ELEMENT | NLA_F_NESTED, expression),
+    })
 }
 
 fn spending(rule: &Rule) -> Spending {

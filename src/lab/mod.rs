@@ -406,20 +406,30 @@ impl<'a> Lab<'a> {
         mut each: impl FnMut(usize, &Observation) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
-        for (index, probe) in probes.iter().enumerate() {
-            let spending = self.spending(probe.family())?;
-            if spent.entry(probe.family()).or_default().is_too_much(spending, probe) {
+        let at_once = if self.counts_packets(probes)? { 1 } else { BATCH };
+        for (batch, index) in probes.chunks(at_once).zip((0..).step_by(at_once)) {
+            let (family, first) = (batch[0].family(), &batch[0]);
+            if spent.entry(family).or_default().is_too_much(self.spending(family)?, first) {
                 self.renew_limits()?;
                 spent.clear();
             }
-            let observed = self.send(std::slice::from_ref(probe))?;
-            let spent = spent.entry(probe.family()).or_default();
-            observed.iter().for_each(|observation| spent.book(probe, observation));
-            if observed.iter().any(|observation| each(index, observation).is_break()) {
-                return Ok(());
+            let observed = self.send(batch)?;
+            let spent = spent.entry(family).or_default();
+            for ((index, probe), observation) in (index..).zip(batch).zip(&observed) {
+                spent.book(probe, observation);
+                if each(index, observation).is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a rule that such a probe may meet counts packets: then each is sent by itself.
+    fn counts_packets(&mut self, probes: &[Probe]) -> Result<bool> {
+        let families: BTreeSet<Family> = probes.iter().map(Probe::family).collect();
+        let spendings = families.into_iter().map(|family| self.spending(family)).collect::<Result<Vec<_>>>()?;
+        Ok(spendings.iter().any(|spending| *spending != Spending::Never))
     }
 
     /// The yardstick of the benchmark: frames out, replies and traces read and thrown away, nothing else. Tells how many
@@ -474,8 +484,14 @@ impl<'a> Lab<'a> {
     }
 
     fn renew_rules(&mut self) -> Result<()> {
-        let rules = fresh_limits::renew(&self.netlink, self.rules()?)?;
-        self.rules_changed(rules)
+        let before = self.rules()?;
+        let Some(after) = fresh_limits::renew(&self.netlink, before)? else { return Ok(()) };
+        let renamed = nft_rules::renamed(before, &after);
+        if let Some(paths) = &mut self.paths {
+            paths.rename(&renamed);
+        }
+        self.rules = after.into();
+        Ok(())
     }
 
     /// The rules as the kernel listed them last; nobody but the lab changes them.

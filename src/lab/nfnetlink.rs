@@ -263,11 +263,6 @@ impl Attributes {
         Attributes::default()
     }
 
-    /// Attributes as they were received.
-    pub fn from_bytes(bytes: Vec<u8>) -> Attributes {
-        Attributes(bytes)
-    }
-
     /// Adds bytes.
     pub fn bytes(mut self, kind: u16, value: &[u8]) -> Attributes {
         self.0.extend((4 + value.len() as u16).to_ne_bytes());
@@ -301,8 +296,9 @@ impl Attributes {
 /// The attributes in `bytes`: type, without the flags for nesting and byte order, and value.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
+        let [low, high, kind_low, kind_high] = *bytes.first_chunk()?;
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let kind = u16::from_ne_bytes([kind_low, kind_high]);
         let value = bytes.get(4..length)?;
         bytes = bytes.get(align(length)..).unwrap_or_default();
         Some((kind & 0x3fff, value))

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
-use super::rulebook::Known;
+use super::rulebook::{Known, Renamed};
 use super::trace::lost;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::Family;
@@ -75,11 +75,6 @@ impl Rules {
         rules.collect()
     }
 
-    /// Every rule that is `wanted`, to be put in its own place.
-    pub fn replacements(&self, wanted: impl Fn(&Rule) -> bool) -> impl Iterator<Item = Request> {
-        self.rules.iter().filter(move |rule| wanted(rule)).map(|rule| rule.as_replacement(self.family))
-    }
-
     /// Every rule that is `wanted`, with other expressions, to be put in its own place; `change` is given the rule and the
     /// list of its expressions.
     pub fn changed(
@@ -94,21 +89,31 @@ impl Rules {
     /// Whether both are the same rules in the same order, as far as `told` tells of their expressions.
     pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let told = |list: &[u8]| told(&without_counters(list));
-        let same = |(one, other): (&Rule, &Rule)| one.compared_by(&told).eq(other.compared_by(&told));
+        let same = |(one, other): (&Rule, &Rule)| one.is_same(other, told);
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 
     /// Whether both are the same rules in the same order. Replacing gives a rule a new handle.
     pub fn same_but_handles(&self, other: &Rules) -> bool {
-        let same =
-            |(one, other): (&Rule, &Rule)| one.compared_by(without_counters).eq(other.compared_by(without_counters));
-        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
+        self.same_but(other, <[u8]>::to_vec)
     }
 }
 
 /// All of them, in terms of the rulebook.
 pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<Known<'_>>)>> {
     rules.iter().map(|rules| Ok((rules.family, rules.known()?))).collect()
+}
+
+/// Those that have another handle now; both lists are in the same order.
+pub fn renamed(before: &[Rules], after: &[Rules]) -> Vec<Renamed> {
+    let of = |family, before: &Rule, after: &Rule| {
+        let (before, table, after) = (before.handle()?, before.table().to_vec(), after.handle()?);
+        (before != after).then_some(Renamed { family, table, before, after })
+    };
+    let pairs = before.iter().zip(after).flat_map(|(before, after)| {
+        before.rules.iter().zip(&after.rules).filter_map(|(one, other)| of(before.family, one, other))
+    });
+    pairs.collect()
 }
 
 /// The rules of all `families`.
@@ -180,14 +185,9 @@ impl Rule {
         lists.flat_map(|(_, list)| attributes(list)).map(|(_, expression)| expression).collect()
     }
 
-    /// Everything but where it stands, which its handle tells. The kernel lists no `NFTA_RULE_COMPAT`, without which a
-    /// match of x_tables that is for one protocol only (multiport, tcp) is refused; iptables-nft says it with such rules
-    /// (`add_compat`), so it is said here again.
-    fn as_replacement(&self, family: Family) -> Request {
-        self.as_changed(family, |list| Attributes::from_bytes(list.to_vec()))
-    }
-
-    /// The same, with other expressions.
+    /// Everything but where it stands, which its handle tells, with other expressions. The kernel lists no
+    /// `NFTA_RULE_COMPAT`, without which a match of x_tables that is for one protocol only (multiport, tcp) is refused;
+    /// iptables-nft says it with such rules (`add_compat`), so it is said here again.
     fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
         const NEWRULE: u8 = 6;
         let copied = self.0.iter().filter(|(kind, _)| !matches!(*kind, POSITION | COMPAT));
@@ -202,13 +202,18 @@ impl Rule {
         Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
     }
 
-    /// Replacing gives a rule a new handle, and the rule after it a new position. Of expressions, what `told` tells.
-    fn compared_by(&self, told: impl Fn(&[u8]) -> Vec<u8>) -> impl Iterator<Item = (u16, Vec<u8>)> {
-        let compared = self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION));
-        compared.map(move |(kind, value)| match *kind {
-            EXPRESSIONS => (*kind, told(value)),
-            kind => (kind, value.clone()),
-        })
+    /// Replacing gives a rule a new handle, and the rule after it a new position. Expressions that differ are compared by
+    /// what `told` keeps of them.
+    fn is_same(&self, other: &Rule, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let same = |(kind, value): &(u16, Vec<u8>), (other_kind, other): &(u16, Vec<u8>)| {
+            kind == other_kind && (value == other || *kind == EXPRESSIONS && told(value) == told(other))
+        };
+        let (one, other): (Vec<_>, Vec<_>) = (self.compared().collect(), other.compared().collect());
+        one.len() == other.len() && one.into_iter().zip(other).all(|(one, other)| same(one, other))
+    }
+
+    fn compared(&self) -> impl Iterator<Item = &(u16, Vec<u8>)> {
+        self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION))
     }
 
     fn has_compat(&self) -> bool {

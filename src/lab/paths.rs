@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::own_table;
-use super::rulebook::Rulebook;
+use super::rulebook::{Renamed, Rulebook};
 use super::seen::{Seen, SeenPorts};
 use super::sighting::Sighting;
 use super::told_by_conntrack::ToldByConntrack;
@@ -96,7 +96,13 @@ impl Paths {
         }
     }
 
-    /// The rules have new handles.
+    /// Some rules have new handles, and say the same as before.
+    pub fn rename(&mut self, renamed: &[Renamed]) {
+        self.book.rename(renamed);
+        self.known.clear();
+    }
+
+    /// The rules are others.
     pub fn renew(&mut self, book: Rulebook) {
         self.book = book;
         self.known.clear();

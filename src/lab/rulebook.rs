@@ -34,6 +34,19 @@ pub struct Known<'a> {
     pub rate: Option<Rate>,
 }
 
+/// A rule that has a new handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// Its family.
+    pub family: Family,
+    /// The name of its table.
+    pub table: Vec<u8>,
+    /// The handle that it had.
+    pub before: u64,
+    /// The handle that it has.
+    pub after: u64,
+}
+
 impl Rulebook {
     /// Puts the kernel's rules and those of the files side by side.
     ///
@@ -68,6 +81,15 @@ impl Rulebook {
             chain.name, table.name
         );
         Err(CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem }.into())
+    }
+
+    /// Knows rules by their new handles, and no longer by the old ones.
+    pub fn rename(&mut self, renamed: &[Renamed]) {
+        for Renamed { family, table, before, after } in renamed {
+            if let Some(step) = self.rules.remove(&(*family, table.clone(), *before)) {
+                self.rules.insert((*family, table.clone(), *after), step);
+            }
+        }
     }
 
     /// What an event says, in the words of the file; none for the end of a chain, which is no step.

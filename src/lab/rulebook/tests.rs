@@ -114,3 +114,16 @@ fn a_handle_that_nobody_loaded_is_a_disagreement() {
     disagreement(book.step(&Event { table: b"mangle", ..event("INPUT", Some(7), Code::Accept) }));
     disagreement(book.step(&Event { family: Family::Ipv6, ..event("INPUT", Some(7), Code::Accept) }));
 }
+
+#[test]
+fn a_rule_with_a_new_handle_is_known_by_it_and_no_longer_by_the_old_one() {
+    let (before, after) = ([kernel(&[7, 9, 4])], [kernel(&[7, 12, 4])]);
+    let renamed = nft_rules::renamed(&before, &after);
+    let ids: Vec<(u64, u64)> = renamed.iter().map(|one| (one.before, one.after)).collect();
+    assert_eq!(ids, [(9, 12)]);
+    let mut book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
+    book.rename(&renamed);
+    let of = |handle| book.step(&event("INPUT", Some(handle), Code::Accept));
+    assert_eq!(of(12).expect("a known rule").and_then(|step| step.rule), Some(2));
+    assert!(of(9).is_err());
+}
