@@ -300,7 +300,10 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
 /// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
 const ROUND: usize = 80;
 
-/// Rounds of about [`ROUND`] cells, or of one. There is a round without a cell as well: the first one also asks who is
+/// Labs for one kind of work. More of them would load the ruleset more often, and are never in use at the same time.
+pub const MOST_LABS: usize = 32;
+
+/// Rounds of about [`ROUND`] cells, [`MOST_LABS`] of them at most; or of one cell each. There is a round without a cell as well: the first one also asks who is
 /// there.
 fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
     if keeps_lists && !cells.is_empty() {
@@ -309,7 +312,7 @@ fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
     let mut cells = cells;
     // The families take turns, since their limits are renewed together.
     cells.sort_by_key(|cell| (cell.technique, cell.port, cell.family));
-    let count = cells.len().div_ceil(ROUND).max(1);
+    let count = cells.len().div_ceil(ROUND).clamp(1, MOST_LABS);
     let mut rounds = vec![Round::new(); count];
     for (number, pair) in cells.chunk_by(|one, other| one.family < other.family).enumerate() {
         rounds[number % count].extend_from_slice(pair);

@@ -13,7 +13,7 @@ use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, S
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
-use crate::plan::{Burst, Cell, PacketCell, Plan, Round, greeting};
+use crate::plan::{Burst, Cell, MOST_LABS, PacketCell, Plan, Round, greeting};
 use crate::probe::Probe;
 use crate::ruleset;
 use crate::scan::Technique;
@@ -46,7 +46,7 @@ pub enum Task {
     Packets(usize),
 }
 
-/// Bursts that share a lab: each pair of families waits for the kernel to renew the limits.
+/// Bursts that share a lab, at least: each pair of families waits for the kernel to renew the limits.
 const BURSTS: usize = 12;
 
 /// What the lab is for.
@@ -194,7 +194,10 @@ impl Job {
 
     /// Lists of a ruleset outlive the renewal of its limits: then each burst needs a lab of its own.
     fn bursts_in_a_lab(&self) -> usize {
-        if self.plan.keeps_lists { 1 } else { BURSTS }
+        match self.plan.keeps_lists {
+            true => 1,
+            false => self.plan.sent().len().div_ceil(MOST_LABS).max(BURSTS),
+        }
     }
 
     /// The two families of a burst have limits of their own, so that one renewal serves both.
