@@ -92,8 +92,34 @@ fn resources() -> Vec<Attack> {
         refused("large hash tables", filter(&hashes.join("\n")), "--allow-large"),
         Attack { status: &[0, 2], ..scanned("100,000 chains", chains) },
         refused("350,000 rules", rules, "more than 100000 rules"),
+        many_ports("every port in a row of a scenario", "[ruleset]\nv4 = \"rules.v4\"", "\"-\""),
+        many_ports("a sensor that watches 50 ports", &watching(50), "1000"),
         Attack { says: vec!["rules.v4 is larger than 8 MiB", "no option"], ..refused("1,000,000 rules", million, "") },
     ]
+}
+
+/// A scenario over IPv4 with many probes. The largest one that is accepted ends in time.
+fn many_ports(name: &'static str, tested: &str, ports: &str) -> Attack {
+    let expected = format!("[[expect]]\nscan = \"syn\"\nfamily = \"ipv4\"\nports = {ports}\nstate = \"filtered\"\n");
+    let files = vec![
+        ("rules.v4", "*filter\n:INPUT DROP [0:0]\nCOMMIT\n".to_owned()),
+        ("s.toml", format!("title = \"t\"\n{tested}\n{expected}")),
+    ];
+    let arguments = vec!["run", "s.toml"];
+    Attack {
+        name,
+        files,
+        arguments,
+        loads_rules: true,
+        status: &[0],
+        says: vec!["0 mismatched"],
+        never: vec!["panicked"],
+    }
+}
+
+fn watching(count: usize) -> String {
+    let ports: Vec<String> = (1000..1000 + count).map(|port| port.to_string()).collect();
+    format!("[sensor]\nssh = 22\nwatched = {{ A = [{}] }}\ndeny = \"tcp\"\n", ports.join(", "))
 }
 
 /// A ruleset of too many rules, for every command that reads one.

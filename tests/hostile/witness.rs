@@ -5,6 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use nix::libc::O_NONBLOCK;
 
@@ -47,29 +50,49 @@ impl Drop for Planted {
     }
 }
 
-/// The machine's log, from now on.
-pub struct KernelLog(File);
+/// The machine's log, from now on. It is read all the time, since the kernel overwrites the oldest lines (EPIPE).
+pub struct KernelLog(Arc<Mutex<Reader>>);
+
+struct Reader {
+    file: File,
+    lines: Vec<String>,
+}
 
 impl KernelLog {
     pub fn open() -> KernelLog {
         let mut file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").expect("/dev/kmsg");
         file.seek(SeekFrom::End(0)).expect("seek to the end");
-        KernelLog(file)
+        let log = KernelLog(Arc::new(Mutex::new(Reader { file, lines: Vec::new() })));
+        let reader = Arc::downgrade(&log.0);
+        thread::spawn(move || {
+            while let Some(reader) = reader.upgrade() {
+                reader.lock().expect("a reader that does not panic").read();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        log
     }
 
     /// The lines since the last call that have `mark` in them.
     pub fn lines_with(&mut self, mark: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut reader = self.0.lock().expect("a reader that does not panic");
+        reader.read();
+        let mut lines = std::mem::take(&mut reader.lines);
+        lines.retain(|line| line.contains(mark));
+        lines
+    }
+}
+
+impl Reader {
+    fn read(&mut self) {
         let mut record = [0; 8192];
         loop {
-            match self.0.read(&mut record) {
-                Ok(length) => found.push(String::from_utf8_lossy(&record[..length]).into_owned()),
+            match self.file.read(&mut record) {
+                Ok(length) => self.lines.push(String::from_utf8_lossy(&record[..length]).into_owned()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("the machine's log: {error}"),
             }
         }
-        found.retain(|line| line.contains(mark));
-        found
     }
 }
 
