@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use binary::share_the_machine;
 use ordinary::{Home, Tun, USER};
-use random_rulesets::{LISTEN, PORTS, Random, Ruleset};
+use random_rulesets::{LISTEN, LISTEN_BEHIND, MACHINE, PORTS, Random, Ruleset};
 use scanlab::net::Family;
 use scanlab::port::PortSet;
 use serde_json::Value;
@@ -65,6 +65,8 @@ struct Case {
     is_root: bool,
     /// A technique with odd flags.
     crafted: ((&'static str, &'static str), u8),
+    /// Whether a verdict depends on the packets before.
+    counts: bool,
 }
 
 /// One scan of one family: all ports with one technique.
@@ -82,7 +84,7 @@ type Answers = BTreeMap<u16, (String, String, u64)>;
 impl Case {
     fn draw(seed: u64) -> Case {
         let mut random = Random(seed);
-        let rulesets = Family::BOTH.map(|family| Ruleset::draw(&mut random, family));
+        let mut rulesets = Family::BOTH.map(|family| Ruleset::draw(&mut random, family));
         let is_root = !random.once_in(3);
         let mut options = vec!["--iptables", random.one_of(&["nft", "legacy"])];
         options.extend(["--link", random.one_of(&["tap", "tun"])]);
@@ -90,11 +92,18 @@ impl Case {
         options.extend(["--capture", random.one_of(captures)]);
         // Both ends of the cable have permanent entries for each other.
         options.push("--static-neighbour");
-        if random.once_in(2) {
-            options.push("--trace");
-        }
+        let traces = random.once_in(2);
         let technique = random.one_of(&[TECHNIQUES[0], TECHNIQUES[4], TECHNIQUES[5], TECHNIQUES[7]]);
-        Case { seed, rulesets, options, is_root, crafted: (technique, random.next() as u8) }
+        let crafted = (technique, random.next() as u8);
+        let counts = random.once_in(3);
+        // What nothing reaches is asked for in every run: once is enough, and rules that count need a run for each scan.
+        options.extend((traces && !counts).then_some("--trace"));
+        if counts {
+            for (family, ruleset) in Family::BOTH.into_iter().zip(&mut rulesets) {
+                ruleset.add_rules_that_count(&mut random, family);
+            }
+        }
+        Case { seed, rulesets, options, is_root, crafted, counts }
     }
 
     fn scans(&self) -> Vec<Scan> {
@@ -103,7 +112,8 @@ impl Case {
         let plain = TECHNIQUES
             .iter()
             .flat_map(|(name, nmap)| Family::BOTH.map(|family| Scan { family, name, nmap, flags: None }));
-        plain.chain(crafted).collect()
+        // The kernel of a connect sends its SYN again.
+        plain.chain(crafted).filter(|scan| !self.counts || scan.name != "connect").collect()
     }
 
     /// The programs that load rules as the lab does; the lock is waited for.
@@ -120,7 +130,7 @@ impl Case {
         let mut texts = [String::new(), String::new()];
         let number = usize::from(family == Family::Ipv6);
         texts[number] = self.rulesets[number].to_string();
-        Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN)
+        Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN).with_machine_behind(MACHINE, &LISTEN_BEHIND)
     }
 
     /// As `exec` has it: nobody knows anybody's MAC address.
@@ -132,7 +142,9 @@ impl Case {
 
     fn nmap(&self, scan: &Scan) -> Answers {
         let flags = scan.flags.map(|flags| format!("{flags:#04x}"));
-        let options: Vec<&str> = flags.iter().flat_map(|flags| ["--scanflags", flags]).collect();
+        let mut options: Vec<&str> = flags.iter().flat_map(|flags| ["--scanflags", flags]).collect();
+        // In the order of the ports, and each of them once.
+        options.extend(if self.counts { &["-r", "--max-retries", "0"][..] } else { &[] });
         let (xml, _) = self.hosts(scan.family).nmap_on_the_wire(scan.nmap, &options, scan.family, &ports());
         read_nmap(&xml)
     }
@@ -144,12 +156,11 @@ impl Case {
         }
         let files = files.map(|file| file.to_str().expect("UTF-8").to_owned());
         let mut seen = BTreeMap::new();
-        for flags in [None, Some(self.crafted.1)] {
-            let of_run: Vec<&Scan> = scans.iter().filter(|scan| scan.flags == flags).collect();
-            if of_run.is_empty() {
-                continue;
-            }
-            let arguments = self.arguments(&files, &of_run);
+        // Rules that count meet one scan, as they do at nmap's host.
+        let alike = |one: &&Scan, other: &&Scan| !self.counts && one.flags == other.flags;
+        let scans: Vec<&Scan> = scans.iter().collect();
+        for of_run in scans.chunk_by(alike) {
+            let arguments = self.arguments(&files, of_run);
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let report = report(if self.is_root {
                 home.as_root(&arguments)
@@ -157,7 +168,7 @@ impl Case {
                 home.as_user(Tun::ForEverybody, &arguments)
             })
             .map_err(|why| format!("scanlab {}\n{why}", arguments.join(" ")))?;
-            seen.extend(of_run.into_iter().map(|scan| (*scan, read_json(&report, scan))));
+            seen.extend(of_run.iter().map(|scan| (**scan, read_json(&report, scan))));
         }
         Ok(seen)
     }
@@ -166,7 +177,9 @@ impl Case {
         let mut names: Vec<&str> = scans.iter().map(|scan| scan.name).collect();
         names.dedup();
         let (names, ports, listen) = (names.join(","), ports(), LISTEN.map(|port| port.to_string()).join(","));
-        let mut words = vec!["scan", "--rules", v4, "--rules6", v6, "-4", "-6", "--format", "json"];
+        let mut words = vec!["scan", "--rules", v4, "--rules6", v6, "--format", "json"];
+        let families: BTreeSet<Family> = scans.iter().map(|scan| scan.family).collect();
+        words.extend(families.iter().map(|family| if *family == Family::Ipv4 { "-4" } else { "-6" }));
         words.extend(["--scan", &names, "-p", &ports, "--listen", &listen]);
         words.extend(&self.options);
         let flags = scans[0].flags.map(|flags| format!("{flags:#04x}"));
@@ -263,8 +276,8 @@ fn is_of_the_second_syn(case: &Case, scan: &Scan, nmap: &Answers, ours: &Answers
     scan.name == "connect" && asks_conntrack && takes_answers && silent.all(|is_silent| is_silent)
 }
 
-/// Whether each port has nmap's answer, or none where a rule sends packets to another machine: there scanlab says so, and
-/// nmap's host has no such machine.
+/// Whether each port has nmap's answer, or none where a rule sends packets to the machine behind nmap's host: scanlab has
+/// none there, and has to say so.
 fn is_right(case: &Case, ours: &Answers, nmap: &Answers) -> bool {
     let forwards = case.rulesets.iter().any(|rules| rules.to_string().contains("DNAT --to-destination"));
     let is_not_tried = |answer: &(String, String, u64)| answer.0 == "unknown" && answer.1.starts_with("forwarded to ");

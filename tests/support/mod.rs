@@ -24,8 +24,16 @@ use scanlab::probe::Ends;
 
 const TARGET_MAC: &str = "02:00:5e:10:00:10";
 const SCANNER_MAC: &str = "02:00:5e:10:00:66";
-const TARGET: (&str, &str) = ("203.0.113.10", "2001:db8:113::10");
-const SCANNER: (&str, &str) = ("203.0.113.66", "2001:db8:113::66");
+const TARGET: Addresses = ("203.0.113.10", "2001:db8:113::10");
+const SCANNER: Addresses = ("203.0.113.66", "2001:db8:113::66");
+
+/// The target's end of the cable to a machine behind it.
+const ROUTER_MAC: &str = "02:00:5e:10:01:01";
+const ROUTER: Addresses = ("198.51.100.1", "2001:db8:9::1");
+const MACHINE_MAC: &str = "02:00:5e:10:01:07";
+
+/// IPv4 and IPv6.
+type Addresses = (&'static str, &'static str);
 
 /// Else the target's ICMP limiter, and not the ruleset, decides between filtered and open|filtered.
 const UNLIMITED: [(&str, &str); 5] = [
@@ -58,6 +66,7 @@ pub struct Hosts {
     target: Namespace,
     scanner: Namespace,
     _listeners: Vec<TcpListener>,
+    behind: Option<(Namespace, Vec<TcpListener>)>,
 }
 
 impl Hosts {
@@ -75,11 +84,33 @@ impl Hosts {
             for (program, ruleset) in programs.iter().zip(&rulesets).filter(|(_, ruleset)| !ruleset.is_empty()) {
                 run(&words(program, &[]), &silent(ruleset));
             }
-            // The kernel shakes hands by itself: nobody has to accept.
-            let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen on the target");
-            listen.iter().map(bind).collect::<Vec<_>>()
+            listen_on(&listen)
         });
-        Hosts { target, scanner, _listeners: listeners }
+        Hosts { target, scanner, _listeners: listeners, behind: None }
+    }
+
+    /// Makes the target a router, with a machine behind it that has these addresses and listens on these ports.
+    pub fn with_machine_behind(mut self, addresses: Addresses, listen: &[u16]) -> Hosts {
+        let machine = Namespace::start();
+        let peer = machine.thread_id.clone();
+        self.target.run(move || {
+            run(&words("ip link add eth1 type veth peer name eth0 netns", &[&peer]), "");
+            bring_up("eth1", ROUTER_MAC);
+            for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+                fs::write(format!("/proc/sys/{name}"), "1").expect("a router");
+            }
+        });
+        machine.run(|| bring_up("eth0", MACHINE_MAC));
+        self.target.run(move || configure("eth1", ROUTER, MACHINE_MAC, addresses));
+        let listen = listen.to_vec();
+        let listeners = machine.run(move || {
+            configure("eth0", addresses, ROUTER_MAC, ROUTER);
+            run(&words("ip -4 route add default via", &[ROUTER.0]), "");
+            run(&words("ip -6 route add default via", &[ROUTER.1]), "");
+            listen_on(&listen)
+        });
+        self.behind = Some((machine, listeners));
+        self
     }
 
     /// Both ends have to find each other, by ARP and by NDP, as far as the rules let them.
@@ -220,28 +251,34 @@ fn join(target: &Namespace, scanner: &Namespace) {
     let peer = scanner.thread_id.clone();
     target.run(move || {
         run(&words("ip link add eth0 type veth peer name eth0 netns", &[&peer]), "");
-        bring_up(TARGET_MAC);
+        bring_up("eth0", TARGET_MAC);
     });
     // Addresses come last, when both ends are up: an IPv6 address without a carrier is not in use yet.
-    scanner.run(|| bring_up(SCANNER_MAC));
-    target.run(|| configure(TARGET, SCANNER_MAC, SCANNER));
-    scanner.run(|| configure(SCANNER, TARGET_MAC, TARGET));
+    scanner.run(|| bring_up("eth0", SCANNER_MAC));
+    target.run(|| configure("eth0", TARGET, SCANNER_MAC, SCANNER));
+    scanner.run(|| configure("eth0", SCANNER, TARGET_MAC, TARGET));
 }
 
-fn bring_up(mac: &str) {
+fn bring_up(link: &str, mac: &str) {
     run(&words("ip link set lo up", &[]), "");
-    run(&words("ip link set eth0 up address", &[mac]), "");
+    run(&words("ip link set up", &[link, "address", mac]), "");
 }
 
-fn configure((v4, v6): (&str, &str), peer_mac: &str, (peer_v4, peer_v6): (&str, &str)) {
-    run(&words("ip address add dev eth0", &[&format!("{v4}/24")]), "");
-    run(&words("ip address add", &[&format!("{v6}/64"), "dev", "eth0", "nodad"]), "");
+fn configure(link: &str, (v4, v6): Addresses, peer_mac: &str, (peer_v4, peer_v6): Addresses) {
+    run(&words("ip address add dev", &[link, &format!("{v4}/24")]), "");
+    run(&words("ip address add dev", &[link, &format!("{v6}/64"), "nodad"]), "");
     for peer in [peer_v4, peer_v6] {
-        run(&words("ip neighbour replace dev eth0 nud permanent lladdr", &[peer_mac, "to", peer]), "");
+        run(&words("ip neighbour replace nud permanent dev", &[link, "lladdr", peer_mac, "to", peer]), "");
     }
 }
 
-fn forget((v4, v6): (&str, &str)) {
+/// The kernel shakes hands by itself: nobody has to accept.
+fn listen_on(ports: &[u16]) -> Vec<TcpListener> {
+    let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen");
+    ports.iter().map(bind).collect()
+}
+
+fn forget((v4, v6): Addresses) {
     for peer in [v4, v6] {
         run(&words("ip neighbour del dev eth0 to", &[peer]), "");
     }

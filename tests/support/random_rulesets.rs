@@ -1,8 +1,8 @@
 //! Rulesets at random: whatever iptables offers that a prober can see. The same seed gives the same ruleset.
 //!
-//! Left out is what a second try of nmap's would see differently (`limit` in front of a verdict, `recent`, `statistic`),
-//! and what the two probers do not send alike: the TTL and the source port are drawn anew, and the options of a connect
-//! are those of its kernel (`length`, `--tcp-option 8`).
+//! Left out is `statistic`, and what the two probers do not send alike: the TTL and the source port are drawn anew, and the
+//! options of a connect are those of its kernel (`length`, `--tcp-option 8`). Rules that count packets are drawn apart
+//! ([`Ruleset::add_rules_that_count`]), since nmap must not send anything twice to them.
 
 // Every test crate uses a part of this.
 #![allow(dead_code)]
@@ -15,6 +15,9 @@ use scanlab::net::Family;
 pub const PORTS: [u16; 7] = [22, 23, 24, 80, 81, 1001, 1002];
 /// Those on which somebody listens.
 pub const LISTEN: [u16; 3] = [22, 80, 1001];
+/// The addresses of a machine that is reached through the host, and the ports on which it listens.
+pub const MACHINE: (&str, &str) = ("198.51.100.7", "2001:db8:9::7");
+pub const LISTEN_BEHIND: [u16; 3] = [23, 80, 1002];
 
 /// SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
 #[derive(Debug, Clone)]
@@ -97,6 +100,26 @@ impl Ruleset {
         Ruleset { tables }
     }
 
+    /// Adds rules whose verdict depends on the packets before: `limit`, `hashlimit`, `recent`, `quota`. None of them counts
+    /// an RST: nmap's kernel resets a half-open connection when it likes, before or after the next probe.
+    pub fn add_rules_that_count(&mut self, random: &mut Random, family: Family) {
+        for number in 0..=random.below(3) {
+            let tables: Vec<&mut Table> = self.tables.iter_mut().filter(|table| table.name != "nat").collect();
+            let at = random.below(tables.len());
+            let table = tables.into_iter().nth(at).expect("the table filter is always there");
+            // Most in the first one, which sees the probes.
+            let chains: Vec<&str> = table.chains.iter().map(|chain| chain.name.as_str()).collect();
+            let chain = if random.once_in(3) { random.one_of(&chains) } else { chains[0] };
+            let protocol = random.one_of(&["-p tcp ! --tcp-flags RST RST", "-p tcp ! --tcp-flags RST RST", "-p udp"]);
+            let matched = rule_match_that_counts(random, &format!("{family}{number}"));
+            let target = random.one_of(&["-j DROP", "-j ACCEPT", "-j ACCEPT", ""]);
+            // REJECT is for the table filter alone.
+            let target = if table.name == "filter" && random.once_in(4) { "-j REJECT" } else { target };
+            let place = random.below(table.rules.len() + 1);
+            table.rules.insert(place, format!("-A {chain} {protocol} {matched} {target}").trim_end().to_owned());
+        }
+    }
+
     /// These rules of the table filter, and no others.
     pub fn of_rules(rules: &[&str]) -> Ruleset {
         let chain = |name: &str| Chain { name: name.to_owned(), policy: Some("ACCEPT") };
@@ -129,6 +152,32 @@ impl Ruleset {
             }
         }
         all
+    }
+}
+
+/// A match that depends on the packets before. No rate lets another packet through during a scan.
+fn rule_match_that_counts(random: &mut Random, name: &str) -> String {
+    let few = 1 + random.below(6);
+    match random.below(4) {
+        0 => format!("-m limit --limit 1/hour --limit-burst {few}"),
+        1 => {
+            let sense = random.one_of(&["upto", "above"]);
+            let mode = random.one_of(&["srcip", "dstport", "srcip,dstport", "srcip,srcport", "dstip"]);
+            let rate = format!("--hashlimit-{sense} 1/hour --hashlimit-burst {few} --hashlimit-mode {mode}");
+            format!("-m hashlimit {rate} --hashlimit-name hash{name}")
+        }
+        2 => {
+            // All of a family's rules share one table.
+            let name = &name[..name.len() - 1];
+            let within = random.one_of(&["", "--seconds 600", "--rttl"]);
+            let hits = format!("{within} --hitcount {few} --name recent{name}");
+            match random.below(4) {
+                0 | 1 => format!("-m recent --set --name recent{name}"),
+                2 => format!("-m recent --rcheck {hits}"),
+                _ => format!("-m recent {}--update {hits}", random.one_of(&["", "! "])),
+            }
+        }
+        _ => format!("-m quota --quota {}", 60 * few),
     }
 }
 
@@ -352,11 +401,11 @@ impl Draft<'_> {
         }
     }
 
-    /// To a machine that is not there, or to the host's own address.
+    /// To the machine behind the host, or to the host's own address.
     fn forward(&mut self, protocol: &str) -> String {
         let to = match self.family {
-            Family::Ipv4 => self.random.one_of(&["198.51.100.7", "203.0.113.10"]),
-            Family::Ipv6 => self.random.one_of(&["2001:db8:9::7", "2001:db8:113::10"]),
+            Family::Ipv4 => self.random.one_of(&[MACHINE.0, "203.0.113.10"]),
+            Family::Ipv6 => self.random.one_of(&[MACHINE.1, "2001:db8:113::10"]),
         };
         match (protocol, self.family) {
             ("tcp" | "udp", Family::Ipv4) => format!("-j DNAT --to-destination {to}:{}", self.port()),
