@@ -15,7 +15,7 @@ use crate::check::Check;
 use crate::conntrack::ConntrackState;
 use crate::explanation::{Cause, Explanation, Place};
 use crate::iptables_save::{Clause, Content, Listing, Match, Packet, Rule};
-use crate::net::InterfaceName;
+use crate::net::{Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::path::{Path, Step};
 use crate::probe::Probe;
@@ -177,6 +177,7 @@ fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackS
     const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK
     let tracked = listing.rules().any(|(.., rule)| rule.uses_conntrack());
     let first = match probe.flags() & COUNTED {
+        _ if probe.flow.protocol != Protocol::Tcp => ConntrackState::New,
         0x02 | 0x10 => ConntrackState::New,
         _ => ConntrackState::Invalid,
     };
@@ -185,15 +186,26 @@ fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackS
 
 /// The probe, as a rule sees it when it comes in.
 fn packet(probe: &Probe, path: &Path, scene: Scene) -> Packet {
-    const TCP: u8 = 6;
+    let (protocol, content) = content(probe);
     Packet {
         family: probe.family(),
         in_interface: Some(scene.interface.to_string()),
         out_interface: None,
         source: probe.flow.prober,
         destination: probe.flow.host,
-        protocol: TCP,
-        content: Content::Tcp { source: probe.flow.prober_port, destination: probe.flow.port, flags: probe.flags() },
+        protocol,
+        content,
         conntrack: conntrack(probe, path, scene.listing),
+    }
+}
+
+/// The protocol's number (IANA), and what rules look at behind the IP header.
+fn content(probe: &Probe) -> (u8, Content) {
+    let (source, destination) = (probe.flow.prober_port, probe.flow.port);
+    match (probe.flow.protocol, probe.family()) {
+        (Protocol::Tcp, _) => (6, Content::Tcp { source, destination, flags: probe.flags() }),
+        (Protocol::Udp, _) => (17, Content::Udp { source, destination }),
+        (Protocol::Icmp, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
+        (Protocol::Icmp, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
     }
 }

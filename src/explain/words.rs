@@ -141,7 +141,9 @@ impl Speaker<'_> {
     fn packet(&self) -> String {
         match self.finding.packet.content {
             Content::Tcp { flags, .. } => format!("{} probe", scan_name(flags)),
-            Content::Udp { .. } | Content::Icmp { .. } | Content::Other => "probe".to_owned(),
+            Content::Udp { .. } => "UDP probe".to_owned(),
+            Content::Icmp { .. } => "ICMP probe".to_owned(),
+            Content::Other => "probe".to_owned(),
         }
     }
 
@@ -187,15 +189,36 @@ impl Speaker<'_> {
                 let text = stand.rule.text.get(clause.span.clone()).unwrap_or_default();
                 format!("`{text}` of {} does not fit this {}{}", self.place(stand), self.packet(), self.but(clause))
             }
-            None => format!("a match of {} that cannot be read here does not fit this {}", self.meant(), self.packet()),
+            None => format!("{} of {} does not fit this {}", self.unread(), self.meant(), self.packet()),
         }
+    }
+
+    /// The matches of the rule that are not understood; one of them refuses the packet.
+    fn unread(&self) -> String {
+        let Some(rule) = self.finding.meant.map(|stand| stand.rule) else { return "a match".to_owned() };
+        let of = |name: &str| {
+            let clauses = rule.clauses.iter().filter(|clause| clause.module.as_deref() == Some(name));
+            let options: Vec<&str> = clauses.filter_map(|clause| rule.text.get(clause.span.clone())).collect();
+            format!("`-m {name} {}`", options.join(" "))
+        };
+        let is_unread = |name: &&str| {
+            let mut clauses = rule.clauses.iter().filter(|clause| clause.module.as_deref() == Some(*name));
+            clauses.any(|clause| matches!(clause.ask, Match::Other(_)))
+        };
+        let names = rule.modules.iter().map(|module| module.name.as_str()).filter(is_unread);
+        let unread: Vec<String> = names.map(of).collect();
+        if unread.is_empty() { "a match".to_owned() } else { unread.join(" or ") }
     }
 
     /// What the packet has instead, where the rule does not tell it already.
     fn but(&self, clause: &Clause) -> String {
         match (&clause.ask, self.finding.packet.content) {
             (Match::InInterface(_), _) => format!(", which comes in on {}", self.scene.interface),
-            (Match::DestinationPorts(_), Content::Tcp { destination, .. }) => format!(" of port {destination}"),
+            (Match::Source(_), _) => format!(", which comes from {}", self.finding.packet.source),
+            (Match::Destination(_), _) => format!(", which goes to {}", self.finding.packet.destination),
+            (Match::DestinationPorts(_), Content::Tcp { destination, .. } | Content::Udp { destination, .. }) => {
+                format!(" of port {destination}")
+            }
             _ => String::new(),
         }
     }
@@ -284,14 +307,15 @@ impl Speaker<'_> {
     fn policy(&self) -> String {
         let meant = match self.finding.meant {
             Some(stand) => format!("; {} never sees it", self.place(stand)),
-            None => String::new(),
+            None => self.other_hook().unwrap_or_default(),
         };
         format!("no rule takes the {}: {} it{meant}", self.packet(), self.took())
     }
 
     fn no_rule(&self) -> String {
         let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = &self.finding.goal else {
-            return format!("no rule lets the {} in: {} it", self.packet(), self.took());
+            let other_hook = self.other_hook().unwrap_or_default();
+            return format!("no rule lets the {} in: {} it{other_hook}", self.packet(), self.took());
         };
         let twin = self.scene.twin.and_then(|twin| Some((twin, logs(twin, prefix)?)));
         let elsewhere = twin.map(|(twin, rule)| format!("; {} does, for {}", line_of(twin, rule.line), family(twin)));
@@ -303,10 +327,11 @@ impl Speaker<'_> {
         format!("{no_rule} of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
     }
 
-    /// A rule that would log, had the packet come to it.
+    /// A rule that would log or accept, had the packet come to it.
     fn other_hook(&self) -> Option<String> {
         let stand = self.finding.elsewhere?;
-        Some(format!("; {} does, but no such packet passes {}", self.place(stand), stand.chain))
+        let does = if matches!(self.finding.goal, Goal::LetIn(_)) { "would accept it" } else { "does" };
+        Some(format!("; {} {does}, but no such packet passes {}", self.place(stand), stand.chain))
     }
 
     fn prefix(&self) -> String {
