@@ -22,11 +22,17 @@ pub fn find<'a>(goal: &Goal, sight: &Sight<'a>, path: &Path, decider: Option<&St
     }
 }
 
-/// A rule that logs as was meant, where the packet never comes.
+/// A rule that logs or accepts as was meant, where the packet never comes.
 pub fn elsewhere<'a>(goal: &Goal, sight: &Sight<'a>, scene: Scene<'a>) -> Option<Stand<'a>> {
-    let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = goal else { return None };
-    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
-    stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(logs)
+    let fits = |stand: &Stand| match goal {
+        Goal::Line { prefix, .. } | Goal::Lines { prefix, .. } => stand.rule.log_prefix().as_deref() == Some(prefix),
+        Goal::LetIn(_) => {
+            let packet = sight.packet(stand);
+            stand.rule.accepts() && names_port(stand, packet) && refusals(stand, packet) == 0
+        }
+        _ => false,
+    };
+    stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
 }
 
 fn by_prefix<'a>(prefix: &str, sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
@@ -61,25 +67,34 @@ fn names_port(stand: &Stand, packet: &Packet) -> bool {
     stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == Answer::Yes)
 }
 
-/// A rule for port 2222 may have been meant for port 22.
+/// A rule for port 2222 may have been meant for port 22, and one for 23:80 for 22:80.
 fn names_similar_port(stand: &Stand, packet: &Packet) -> bool {
-    let Content::Tcp { destination, .. } = packet.content else { return false };
+    let (Content::Tcp { destination, .. } | Content::Udp { destination, .. }) = packet.content else { return false };
     let looks_like = |ask: &Match| match ask {
-        Match::DestinationPorts(ports) => {
-            let mut named = ports.iter();
-            let only = named.next().filter(|_| named.next().is_none());
-            only.is_some_and(|only| are_similar_ports(only, destination))
-        }
+        Match::DestinationPorts(ports) => ports.ranges().any(|range| match range.start() == range.end() {
+            true => are_similar_ports(Port(*range.start()), destination),
+            false => [range.start(), range.end()].iter().any(|end| end.abs_diff(destination.0) == 1),
+        }),
         _ => false,
     };
     stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
 }
 
-/// One is next to the other, or begins or ends the other (22 and 2222), or one digit is another, or is missing.
-fn are_similar_ports(one: Port, other: Port) -> bool {
+/// One is next to the other, or begins or ends the other (22 and 2222), or one digit is another, or is missing, or two
+/// digits have changed places.
+pub(super) fn are_similar_ports(one: Port, other: Port) -> bool {
     let (low, high) = (one.min(other).to_string(), one.max(other).to_string());
     let is_part = high.starts_with(&low) || high.ends_with(&low);
-    one.0.abs_diff(other.0) == 1 || is_part || differ_in_one(&low, &high)
+    one.0.abs_diff(other.0) == 1 || is_part || differ_in_one(&low, &high) || are_transposed(&low, &high)
+}
+
+fn are_transposed(one: &str, other: &str) -> bool {
+    let swapped = |at: usize| {
+        let mut digits = one.as_bytes().to_vec();
+        digits.swap(at, at + 1);
+        digits == other.as_bytes()
+    };
+    one != other && (1..one.len()).any(|at| swapped(at - 1))
 }
 
 /// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
@@ -127,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_port_is_recognised_when_it_is_written_like_another() {
-        for (one, other) in [(22, 2222), (2222, 22), (22, 23), (32232, 32233), (443, 8443), (8080, 808)] {
+        for (one, other) in [(22, 2222), (2222, 22), (22, 23), (32232, 32233), (443, 8443), (8080, 808), (8080, 8008)] {
             assert!(are_similar_ports(Port(one), Port(other)), "{one} {other}");
         }
         for (one, other) in [(22, 80), (443, 139), (22, 3389), (22, 32232)] {

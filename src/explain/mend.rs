@@ -27,14 +27,17 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
     let smith = Smith { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
-            [smith.move_taker_down(), smith.move_up(), smith.delete_taker(), smith.let_in()].concat()
+            let moves = [smith.move_taker_down(), smith.move_up(), smith.move_denial_down()].concat();
+            [moves, smith.out_of_list(), smith.delete_taker(), smith.let_in()].concat()
         }
         Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
         Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
         Cause::OtherMatch => {
-            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.let_in()].concat()
+            let edits =
+                [smith.right_port(), smith.right_new_port(), smith.right_interface(), smith.unnegated()].concat();
+            [edits, smith.drop_clause(), smith.let_in()].concat()
         }
-        Cause::TooBroad => [smith.only_new(), smith.delete_taker()].concat(),
+        Cause::TooBroad => [smith.only_new(), smith.out_of_list(), smith.delete_taker()].concat(),
         Cause::LoggedTwice => smith.delete_taker(),
         Cause::OtherOrder => smith.log_before(),
         Cause::Reject => smith.silence(),
@@ -42,9 +45,7 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
         Cause::LimitOnVerdict => smith.no_limit(),
         Cause::OtherRate => smith.right_burst(),
         Cause::OtherPrefix => smith.right_prefix(),
-        Cause::AnswerTaken | Cause::FollowupTaken => {
-            [smith.move_up(), smith.carry_on(), smith.delete_taker(), smith.open_output()].concat()
-        }
+        Cause::AnswerTaken | Cause::FollowupTaken => [smith.move_up(), smith.delete_taker(), smith.carry_on()].concat(),
         Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
         Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
         Cause::NatTable => smith.log_where_it_is_taken(),
@@ -63,9 +64,14 @@ struct Smith<'a> {
 impl<'a> Smith<'a> {
     fn port(&self) -> Option<Port> {
         match self.finding.packet.content {
-            Content::Tcp { destination, .. } => Some(destination),
-            Content::Udp { .. } | Content::Icmp { .. } | Content::Other => None,
+            Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
+            Content::Icmp { .. } | Content::Other => None,
         }
+    }
+
+    /// The word of iptables for the protocol of a packet that has ports.
+    fn protocol(&self) -> &'static str {
+        if matches!(self.finding.packet.content, Content::Udp { .. }) { "udp" } else { "tcp" }
     }
 
     /// Where a new rule would see what `step` takes now; behind all rules of the chain when it is the policy.
@@ -120,6 +126,12 @@ fn opens_wide(rule: &Rule) -> bool {
 
 fn names_one_port(rule: &Rule) -> bool {
     let only = |ask: &Match| matches!(ask, Match::DestinationPorts(ports) if ports.iter().count() == 1);
+    rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
+}
+
+/// Whether it asks for one source port, as the host's answers have it.
+fn names_one_source_port(rule: &Rule) -> bool {
+    let only = |ask: &Match| matches!(ask, Match::SourcePorts(ports) if ports.iter().count() == 1);
     rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
 }
 

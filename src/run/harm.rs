@@ -131,23 +131,24 @@ impl Change<'_> {
     fn is_restricted(&self, region: &Region) -> bool {
         let link = Values::these([0]);
         let links = self.space.everything.values(Field::In).difference(&Values::these([LOOPBACK]));
-        let over_link = self.connections(region, &link);
-        let Some(open) = self.let_in(&over_link) else { return true };
+        let Some(open) = self.let_in(&self.connections(region, &link)) else { return true };
         let Some(open_over_any) = self.let_in(&self.connections(region, &links)) else { return true };
         let asks_more = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
         let is_asked_more = open.iter().flat_map(Region::answers).any(|(key, answer)| answer && asks_more(key));
-        let has_other_sources =
-            !open.is_empty() && !all(&over_link, Field::Source).difference(&all(&open, Field::Source)).is_empty();
-        let is_of_interfaces =
-            !open_over_any.is_empty() && !links.difference(&all(&open_over_any, Field::In)).is_empty();
-        has_other_sources || is_asked_more || is_of_interfaces && !is_within(region, Field::In, &link)
+        let has_more = |field, open: &[Region], besides: &Values| {
+            !open.is_empty() && !is_within(region, field, &all(open, field).union(besides))
+        };
+        let none = Values::of([]);
+        let has_other_addresses =
+            [Field::Source, Field::Destination].iter().any(|field| has_more(*field, &open, &none));
+        has_other_addresses || is_asked_more || has_more(Field::In, &open_over_any, &Values::these([0, LOOPBACK]))
     }
 
-    /// What begins a TCP connection to the ports of `region` over `links`.
+    /// What begins a connection to the ports of `region` over `links`.
     fn connections(&self, region: &Region, links: &Values) -> Vec<Region> {
         let begin = |part: Region| {
             part.with(Field::In, links)?
-                .with(Field::Protocol, &Values::these([6]))?
+                .with(Field::Protocol, region.values(Field::Protocol))?
                 .with(Field::Flags, &Values::these([SYN]))?
                 .with(Field::State, &state_places(&[New]))?
                 .with(Field::DestinationPort, region.values(Field::DestinationPort))
@@ -198,7 +199,9 @@ impl Change<'_> {
         const FEW: u128 = 16;
         let ports = region.values(Field::DestinationPort).difference(&self.asked.kept_out);
         let count: u128 = ports.ranges().map(|range| range.end() - range.start() + 1).sum();
-        is_within(region, Field::Protocol, &Values::these([6])) && count <= FEW && !self.is_served(region)
+        let has_ports = is_within(region, Field::Protocol, &Values::these([6, 17]));
+        let is_served = meets(region, Field::Protocol, &Values::these([6])) && self.is_served(region);
+        has_ports && count <= FEW && !is_served
     }
 
     /// An interface that was in the changed rule alone: neither the host's nor one that another rule names.

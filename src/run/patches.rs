@@ -15,12 +15,16 @@ use crate::explain::mend::Candidate;
 use crate::explanation::{Cause, Explanation, Patch, Place};
 use crate::iptables_save::{apply, unified};
 use crate::net::Family;
+use crate::port::Port;
 
-/// Mismatches of one cause are mended by one patch.
-type Ailment = (Family, Cause, Option<usize>, Option<usize>);
+/// Mismatches of one cause are fixed by one patch. Where no rule was intended, each port needs a rule of its own.
+type Ailment = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);
 
-/// A ruleset that is wrong all over is not mended rule by rule.
+/// A ruleset that is wrong all over is not fixed rule by rule.
 const AILMENTS: usize = 24;
+
+/// So many changes are tried in search of one that resolves more than the first that resolves something.
+const SEARCH: usize = 40;
 
 /// Proposes a patch for every mismatch that one change of the ruleset mends.
 pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence, workforce: &Workforce) -> Result<()> {
@@ -30,7 +34,7 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
             ailments.entry(ailment).or_insert(index);
         }
     }
-    let mut tries = 0;
+    let (mut tries, mut search) = (0, SEARCH);
     for (ailment, index) in ailments {
         if tries == AILMENTS || is_cured(&report.checks[index]) {
             continue;
@@ -38,7 +42,8 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
         tries += 1;
         let (family, ..) = ailment;
         let candidates = job.candidates(&report.checks[index], evidence);
-        if let Some(cure) = cure(job, family, &report.checks, index, candidates, workforce).await? {
+        let trial = Trial { job, family, before: &report.checks, index, workforce };
+        if let Some(cure) = trial.best(candidates, &mut search).await? {
             let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| is_ill(check)).count();
             if resolves_all {
                 cure.hand_out_to_all(&mut report.checks);
@@ -53,7 +58,8 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
 fn ailment(check: &Check) -> Option<Ailment> {
     let explanation = check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)?;
     let line = |place: &Option<Place>| place.as_ref().and_then(|place| place.line);
-    Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant)))
+    let port = check.destination().filter(|_| explanation.meant.is_none());
+    Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant), port))
 }
 
 /// A patch for a check of the same cause mends this one, too.
@@ -89,28 +95,47 @@ impl Cure {
     }
 }
 
-/// The first candidate that mends check number `index`.
-async fn cure(
-    job: &Job,
+/// The search for a fix of check number `index`.
+struct Trial<'a> {
+    job: &'a Job,
     family: Family,
-    before: &[Check],
+    before: &'a [Check],
     index: usize,
-    candidates: Vec<Candidate>,
-    workforce: &Workforce,
-) -> Result<Option<Cure>> {
-    let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
-    for candidate in candidates {
+    workforce: &'a Workforce,
+}
+
+impl Trial<'_> {
+    /// The first candidate that resolves everything of the family, or else the one that resolves most.
+    async fn best(&self, candidates: Vec<Candidate>, search: &mut usize) -> Result<Option<Cure>> {
+        let ill = self.before.iter().filter(|check| is_ill(check) && check.family == Some(self.family)).count();
+        let mut best: Option<Cure> = None;
+        for candidate in candidates {
+            let resolved = best.as_ref().map_or(0, |cure| cure.patch.mends);
+            if resolved == ill || (best.is_some() && *search == 0) {
+                break;
+            }
+            *search -= usize::from(best.is_some());
+            let found = self.cure(candidate).await?;
+            best = found.filter(|cure| cure.patch.mends > resolved).or(best);
+        }
+        Ok(best)
+    }
+
+    /// The candidate, if it resolves the check and does no harm.
+    async fn cure(&self, candidate: Candidate) -> Result<Option<Cure>> {
+        let (job, family, before) = (self.job, self.family, self.before);
+        let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
         let patched = apply(ruleset, &candidate.edits);
-        let Some(after) = try_out(job, family, &patched, workforce).await? else { continue };
-        let Some(well) = mends(before, &after, index) else { continue };
+        let Some(after) = try_out(job, family, &patched, self.workforce).await? else { return Ok(None) };
+        let Some(well) = mends(before, &after, self.index) else { return Ok(None) };
         let resolved = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).map(|(check, _)| check);
         let resolved: Vec<&Check> = resolved.collect();
-        if is_harmless(&job.scenario, family, [ruleset, &patched], &resolved) {
-            let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
-            return Ok(Some(Cure { patch: Patch { words: candidate.words, mends, checked, diff }, well }));
+        if !is_harmless(&job.scenario, family, [ruleset, &patched], &resolved) {
+            return Ok(None);
         }
+        let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
+        Ok(Some(Cure { patch: Patch { words: candidate.words, mends, checked, diff }, well }))
     }
-    Ok(None)
 }
 
 /// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.

@@ -50,6 +50,20 @@ impl<'a> Smith<'a> {
         vec![moved_behind(&group, last.rule.line)]
     }
 
+    /// A denial of everything belongs after all rules that let something in: that resolves what every one of them misses.
+    pub(super) fn move_denial_down(&self) -> Vec<Candidate> {
+        let is_denial = |taker: &Stand| taker.rule.denies() && !names_a_port(taker.rule);
+        let Some(taker) = self.taker_in_chain().filter(is_denial) else { return Vec::new() };
+        let lets_in = |stand: &Stand| {
+            let is_later = (stand.table, stand.chain) == (taker.table, taker.chain) && stand.number > taker.number;
+            is_later && stand.rule.accepts()
+        };
+        let Some(last) = stands(self.scene.listing).filter(lets_in).last() else { return Vec::new() };
+        let first = self.first_of_group(taker);
+        let group = if first == taker { vec![taker] } else { vec![first, taker] };
+        vec![moved_behind(&group, last.rule.line)]
+    }
+
     /// The first rule of the chain that is not about loopback or what is ESTABLISHED: those belong to the front.
     fn early_in_chain_of(&self, taker: Stand) -> Option<usize> {
         let is_loopback = |clause: &Clause| matches!(&clause.ask, Match::InInterface(name) if name == "lo");

@@ -2,7 +2,8 @@
 
 use super::super::goal::Goal;
 use super::super::{Stand, stands};
-use super::{Candidate, Smith, group_behind, lines, names_one_port, opens_wide};
+use super::{Candidate, Smith, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
+use crate::explanation::Cause;
 use crate::iptables_save::Edit;
 use crate::path::{Step, StepVerdict};
 
@@ -13,7 +14,8 @@ impl<'a> Smith<'a> {
         let keeps = self.finding.took.is_some_and(|step| step.verdict == StepVerdict::Stolen);
         let Some(taker) = self.taker().filter(|_| !keeps) else { return Vec::new() };
         let is_to_get_in = matches!(self.finding.goal, Goal::LetIn(_));
-        if taker.rule.denies() && !(is_to_get_in && names_one_port(taker.rule)) {
+        let is_of_answers = self.finding.cause == Cause::AnswerTaken && names_one_source_port(taker.rule);
+        if taker.rule.denies() && !(is_to_get_in && (names_one_port(taker.rule) || is_of_answers)) {
             return Vec::new();
         }
         let line = taker.rule.line;
@@ -25,14 +27,19 @@ impl<'a> Smith<'a> {
         let (Goal::LetIn(_), Some(port), Some(step)) = (&self.finding.goal, self.port(), self.finding.took) else {
             return Vec::new();
         };
-        self.added(step, format!("-A {} -p tcp --dport {port} -j ACCEPT", step.chain))
+        let protocol = self.protocol();
+        let rule = |interface: &str| format!("-A {}{interface} -p {protocol} --dport {port} -j ACCEPT", step.chain);
+        // Where the port is open over other interfaces, it is to be opened over this one alone.
+        let over = format!(" -i {}", self.scene.interface);
+        let interfaces = if step.chain == "OUTPUT" { vec![""] } else { vec!["", over.as_str()] };
+        interfaces.into_iter().flat_map(|interface| self.added(step, rule(interface))).collect()
     }
 
-    /// What no rule takes is kept out, as far as it is TCP and comes from the wire; else by the policy.
+    /// What no rule takes is kept out, as far as it is of that protocol and comes from the wire; else by the policy.
     pub(super) fn default_deny(&self) -> Vec<Candidate> {
         let took = self.finding.took.filter(|step| step.table == "filter");
         let (Goal::KeepOut(_), Some(step)) = (&self.finding.goal, took) else { return Vec::new() };
-        let rule = format!("-A {} -i {} -p tcp -j DROP", step.chain, self.scene.interface);
+        let rule = format!("-A {} -i {} -p {} -j DROP", step.chain, self.scene.interface, self.protocol());
         [self.added(step, rule), self.policy("DROP")].concat()
     }
 
@@ -78,12 +85,6 @@ impl<'a> Smith<'a> {
 
     fn added(&self, step: &Step, rule: String) -> Vec<Candidate> {
         self.line_before(step).map(|line| inserted(line, rule)).into_iter().collect()
-    }
-
-    /// Only the way out: what comes in by a policy of ACCEPT is more than anybody asked for.
-    pub(super) fn open_output(&self) -> Vec<Candidate> {
-        let is_output = self.finding.took.is_some_and(|step| step.chain == "OUTPUT");
-        if is_output { self.policy("ACCEPT") } else { Vec::new() }
     }
 
     /// The policies of other tables are no place to filter: nat sees the first packet of a connection only.

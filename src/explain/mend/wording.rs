@@ -1,9 +1,11 @@
 //! A rule in other words.
 
-use super::super::Stand;
 use super::super::goal::Goal;
+use super::super::meant::are_similar_ports;
+use super::super::{Stand, stands};
 use super::{Candidate, Smith, names_one_port, replaced, text_of};
 use crate::iptables_save::{Clause, Content, Edit, Match, Rule, tcp_flag_names};
+use crate::port::Port;
 use crate::rate::Rate;
 
 impl<'a> Smith<'a> {
@@ -38,14 +40,62 @@ impl<'a> Smith<'a> {
     /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
     pub(super) fn right_port(&self) -> Vec<Candidate> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
-        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
+        if !matches!(clause.ask, Match::DestinationPorts(_)) {
+            return Vec::new();
+        }
         let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
-        let text = match ports.iter().count() {
-            1 => format!("--dport {port}"),
-            _ if clause.module.as_deref() == Some("multiport") => format!("{},{port}", text_of(stand.rule, clause)),
-            _ => return Vec::new(),
+        let Some((option, list)) = text_of(stand.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let is_list = clause.module.as_deref() == Some("multiport");
+        let corrected = corrected_list(list, port, !is_list);
+        let longer = is_list.then(|| format!("{list},{port}"));
+        let lists = corrected.into_iter().chain(longer);
+        lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
+    }
+
+    /// A list of ports that are kept out, without the one that is to get in.
+    pub(super) fn out_of_list(&self) -> Vec<Candidate> {
+        let (Goal::LetIn(_), Some(port), Some(taker)) = (&self.finding.goal, self.port(), self.taker()) else {
+            return Vec::new();
         };
-        vec![self.rewritten(stand, clause, &text)]
+        let lists = |clause: &&Clause| matches!(&clause.ask, Match::DestinationPorts(_)) && !clause.negated;
+        let clause = taker.rule.clauses.iter().find(lists).filter(|_| taker.rule.denies());
+        let Some(clause) = clause else { return Vec::new() };
+        let Some((option, list)) = text_of(taker.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let others: Vec<&str> = list.split(',').filter(|item| *item != port.to_string()).collect();
+        if others.is_empty() || others.len() == list.split(',').count() {
+            return Vec::new();
+        }
+        let words = format!("take port {port} out of the list of line {}", taker.rule.line);
+        let text = taker.rule.with(clause, &format!("{option} {}", others.join(",")));
+        vec![replaced(taker.rule, text, words)]
+    }
+
+    /// The port that filter lets in, where a rule of the nat table names one that looks like it.
+    pub(super) fn right_new_port(&self) -> Vec<Candidate> {
+        let Some(change) = self.finding.change.filter(|change| change.range.0 == change.range.1) else {
+            return Vec::new();
+        };
+        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else { return Vec::new() };
+        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
+        let is_meant = |port: &Port| *port != change.from && are_similar_ports(*port, change.to);
+        let Some(port) = ports.iter().find(is_meant) else { return Vec::new() };
+        let Some(nat) = stands(self.scene.listing).find(|stand| stand.rule.line == change.line) else {
+            return Vec::new();
+        };
+        let Some(target) = &nat.rule.target else { return Vec::new() };
+        let text = nat.rule.text.get(target.span.clone()).unwrap_or_default();
+        let Some(start) = text.strip_suffix(&change.to.to_string()) else { return Vec::new() };
+        let words = format!("write port {port} in line {}", nat.rule.line);
+        vec![replaced(nat.rule, nat.rule.with_target(&format!("{start}{port}")), words)]
+    }
+
+    /// The rule without the `!` before the match that refuses the packet.
+    pub(super) fn unnegated(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
+            return Vec::new();
+        };
+        let words = format!("take the `!` out of line {}", stand.rule.line);
+        vec![replaced(stand.rule, stand.rule.negating(clause), words)]
     }
 
     pub(super) fn right_interface(&self) -> Vec<Candidate> {
@@ -154,6 +204,25 @@ impl<'a> Smith<'a> {
 fn may_get_other_flags(stand: &Stand, clause: &Clause) -> bool {
     const SYN: u8 = 0x02;
     !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
+}
+
+/// The list of ports with `port` in the place of one that looks like it, or with a range that reaches to it. A list of one
+/// port is that port in any case.
+fn corrected_list(list: &str, port: Port, is_one: bool) -> Option<String> {
+    let corrected = |item: &str| {
+        let (first, last) = item.split_once(':').unwrap_or((item, item));
+        let (low, high) = (first.parse().ok()?, last.parse().ok()?);
+        match (first == last, port.0.abs_diff(low), port.0.abs_diff(high)) {
+            (true, ..) if is_one || are_similar_ports(Port(low), port) => Some(port.to_string()),
+            (false, 1, _) => Some(format!("{port}:{last}")),
+            (false, _, 1) => Some(format!("{first}:{port}")),
+            _ => None,
+        }
+    };
+    let items: Vec<&str> = list.split(',').collect();
+    let place = items.iter().position(|item| corrected(item).is_some())?;
+    let right = |(at, item): (usize, &&str)| if at == place { corrected(item) } else { Some((*item).to_owned()) };
+    items.iter().enumerate().map(right).collect::<Option<Vec<_>>>().map(|items| items.join(","))
 }
 
 fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
