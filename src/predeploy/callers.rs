@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fact, Subject, Tone, fresh};
-use crate::error::{Result, Source};
+use crate::error::Result;
 use crate::iptables_save::{Listing, Match};
-use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
+use crate::lab::Lab;
 use crate::net::{Family, Network};
 use crate::path::Fate;
 use crate::port::Port;
@@ -57,18 +57,8 @@ fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
 
 /// Limits are out of the way: it is asked whether somebody gets in, not how often.
 fn call(subject: &Subject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
-    let host = &subject.scenario.host;
-    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = Blueprint {
-        equipment: subject.equipment,
-        interface: &host.interface,
-        mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: &host.addresses,
-        services: &[],
-        rulesets: &rulesets,
-        watch: Watch::Paths,
-        fault: None,
-    };
+    let rulesets = subject.rules();
+    let blueprint = subject.blueprint(&rulesets);
     let (callers, stimuli): (Vec<Caller>, Vec<Stimulus>) = calls.into_iter().unzip();
     let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_packets(some, &[]))?;
     let is_let_in =

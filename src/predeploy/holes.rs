@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use super::{Fact, Subject, Tone, intended};
 use crate::conntrack::ConntrackState;
-use crate::error::{Result, Source};
+use crate::error::Result;
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Watch};
+use crate::lab::{Blueprint, Lab, Limits};
 use crate::net::{Family, InterfaceName};
 use crate::path::Fate;
 use crate::sensor::Deny;
-use crate::space::{Field, Leaf, Region, Sets, Space, Values, Witness, state_places, witnesses};
+use crate::space::{Field, Leaf, Region, Sets, Values, Witness, state_places, witnesses};
 
 /// Packets that a rule lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,26 +31,20 @@ pub struct Hole {
 
 /// All holes in the rules of `subject`.
 pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
-    let mut holes = Vec::new();
-    for (family, source) in subject.rulesets.iter().filter(|(family, _)| Lab::families().contains(family)) {
-        holes.extend(of_family(subject, *family, source)?);
-    }
-    Ok(holes)
+    subject.of_each_family(|sets| of_family(subject, sets))
 }
 
-fn of_family(subject: &Subject, family: Family, source: &Source) -> Result<Vec<Hole>> {
-    let listing = Listing::parse(family, source);
-    let space = Space::of(&[&listing], &subject.scenario.host.interface);
-    let sets = Sets::of(space.clone(), &listing);
+fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
+    let family = sets.space.family;
     let mut holes: Vec<Hole> = Vec::new();
-    for unmeant in space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
+    for unmeant in sets.space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
         let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else {
             let what = "packets of more kinds than are looked at".to_owned();
-            let place = source.name.display().to_string();
+            let place = sets.listing.source.name.display().to_string();
             return Ok(vec![Hole { family, place, what, asked: None, region: unmeant, is_let_in: false }]);
         };
         for leaf in leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT") {
-            let hole = hole(subject, &space, &listing, leaf)?;
+            let hole = hole(subject, sets, leaf)?;
             match holes.iter_mut().find(|known| known.place == hole.place) {
                 Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
                 Some(_) => {}
@@ -101,12 +95,13 @@ pub(super) fn meant(subject: &Subject, family: Family) -> Values {
     Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
 }
 
-fn hole(subject: &Subject, space: &Space, listing: &Listing, leaf: Leaf) -> Result<Hole> {
+fn hole(subject: &Subject, sets: &Sets, leaf: Leaf) -> Result<Hole> {
+    let space = &sets.space;
     let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
     let is_let_in = found.first().map(|witness| try_out(subject, witness)).transpose()?.unwrap_or(false);
     Ok(Hole {
         family: space.family,
-        place: place(listing, &leaf, "INPUT"),
+        place: place(sets.listing, &leaf, "INPUT"),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         region: leaf.region,
@@ -126,18 +121,8 @@ pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
 /// Whether the filter lets in the packet.
 pub(super) fn try_out(subject: &Subject, witness: &Witness) -> Result<bool> {
     let Ok(interface) = witness.interface.parse::<InterfaceName>() else { return Ok(false) };
-    let host = &subject.scenario.host;
-    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = Blueprint {
-        equipment: subject.equipment,
-        interface: &interface,
-        mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: &host.addresses,
-        services: &[],
-        rulesets: &rulesets,
-        watch: Watch::Paths,
-        fault: None,
-    };
+    let rulesets = subject.rules();
+    let blueprint = Blueprint { interface: &interface, ..subject.blueprint(&rulesets) };
     let responses = Lab::run(&blueprint, |lab| lab.sweep(&[witness.stimulus], &[], Limits::Wide))?;
     let own = responses.first().and_then(|response| response.own.last());
     Ok(own.is_some_and(|journey| journey.path.fate == Fate::Accepted))

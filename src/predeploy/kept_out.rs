@@ -3,11 +3,9 @@
 
 use super::{Fact, Subject, Tone, holes};
 use crate::conntrack::ConntrackState;
-use crate::error::{Result, Source};
-use crate::iptables_save::Listing;
-use crate::lab::Lab;
+use crate::error::Result;
 use crate::net::Family;
-use crate::space::{Field, Leaf, Region, Sets, Space, Values, state_places, witnesses};
+use crate::space::{Field, Leaf, Region, Sets, Values, state_places, witnesses};
 
 /// Clients that a rule keeps out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,24 +31,18 @@ const PASSED: [(&str, &str); 4] =
 
 /// All clients that the rules of `subject` keep out.
 pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
-    let mut all = Vec::new();
-    for (family, source) in subject.rulesets.iter().filter(|(family, _)| Lab::families().contains(family)) {
-        all.extend(of_family(subject, *family, source)?);
-    }
-    Ok(all)
+    subject.of_each_family(|sets| of_family(subject, sets))
 }
 
-fn of_family(subject: &Subject, family: Family, source: &Source) -> Result<Vec<KeptOut>> {
-    let listing = Listing::parse(family, source);
-    let space = Space::of(&[&listing], &subject.scenario.host.interface);
-    let sets = Sets::of(space.clone(), &listing);
+fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<KeptOut>> {
+    let family = sets.space.family;
     let mut all: Vec<KeptOut> = Vec::new();
     for (table, hook) in PASSED {
-        for meant in space.universe(table, hook).iter().filter_map(|all| meant(subject, family, all, table)) {
+        for meant in sets.space.universe(table, hook).iter().filter_map(|all| meant(subject, family, all, table)) {
             // What divides into too many kinds is reported by `holes`.
             let found = sets.leaves((table, hook), &meant).unwrap_or_default();
             for leaf in found.into_iter().filter(is_kept_out) {
-                let one = kept_out(subject, &space, &listing, (&leaf, hook))?;
+                let one = kept_out(subject, sets, (&leaf, hook))?;
                 match all.iter_mut().find(|known| known.place == one.place) {
                     Some(known) => known.add(one),
                     None => all.push(one),
@@ -117,13 +109,14 @@ fn is_kept_out(leaf: &Leaf) -> bool {
 
 const COUNTING: [&str; 5] = ["limit", "hashlimit", "recent", "connlimit", "quota"];
 
-fn kept_out(subject: &Subject, space: &Space, listing: &Listing, (leaf, hook): (&Leaf, &str)) -> Result<KeptOut> {
+fn kept_out(subject: &Subject, sets: &Sets, (leaf, hook): (&Leaf, &str)) -> Result<KeptOut> {
+    let space = &sets.space;
     // The packet is sent as it is received, whichever chain drops it.
     let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
     let is_let_in = found.first().map(|witness| holes::try_out(subject, witness)).transpose()?;
     Ok(KeptOut {
         family: space.family,
-        place: holes::place(listing, leaf, hook),
+        place: holes::place(sets.listing, leaf, hook),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         addresses: size(leaf.region.values(Field::Source)),

@@ -11,6 +11,7 @@ mod disguise;
 mod fresh;
 mod holes;
 mod kept_out;
+mod labs;
 mod lines;
 mod link_file;
 mod lockout;
@@ -424,19 +425,9 @@ fn sessions(subject: &Subject, before: Before, watch: Watch) -> Result<AfterLoad
             machine.rulesets.iter().map(|(family, source)| (*family, source)).collect()
         }
     };
-    let new: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let new = subject.rules();
     let services: Vec<Service> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
-    let host = &subject.scenario.host;
-    let blueprint = Blueprint {
-        equipment: subject.equipment,
-        interface: &host.interface,
-        mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: &host.addresses,
-        services: &services,
-        rulesets: &old,
-        watch,
-        fault: None,
-    };
+    let blueprint = Blueprint { services: &services, watch, ..subject.blueprint(&old) };
     Lab::run(&blueprint, |lab| lab.load_under_sessions(subject.admins, &subject.sensor.ssh, &new))
 }
 

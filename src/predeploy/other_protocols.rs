@@ -2,9 +2,9 @@
 //! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
 
 use super::{Subject, fresh};
-use crate::error::{Result, Source};
+use crate::error::Result;
 use crate::iptables_save::Content;
-use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
+use crate::lab::Lab;
 use crate::net::Family;
 use crate::path::Fate;
 use crate::sweep::{Headers, Lead, Response, Sender, Stimulus};
@@ -66,17 +66,8 @@ pub fn let_in(subject: &Subject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
             headers: Headers { source, destination, protocol, content },
         }
     };
-    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = Blueprint {
-        equipment: subject.equipment,
-        interface: &host.interface,
-        mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: &host.addresses,
-        services: &[],
-        rulesets: &rulesets,
-        watch: Watch::Paths,
-        fault: None,
-    };
+    let rulesets = subject.rules();
+    let blueprint = subject.blueprint(&rulesets);
     let families = Lab::families();
     let asked: Vec<(Family, OtherProtocol)> = families
         .iter()
