@@ -2,7 +2,6 @@
 //! them let in.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use super::behaviour::Behaviour;
 use super::told::{Difference, SeenByScans, Sight};
@@ -17,7 +16,7 @@ use crate::phase::{Numbering, SEED};
 use crate::port::{Port, PortSet};
 use crate::probe::Probe;
 use crate::scan::Technique;
-use crate::sweep::{Packet, Plan, Response, Sender, Stimulus};
+use crate::sweep::{Packet, Plan, Response, Stimulus, strangers};
 
 /// What tells the two sides apart in `family` is added to `compared`.
 pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) -> Result<()> {
@@ -72,17 +71,10 @@ impl Over<'_> {
     /// Sends these to both sides, and notes what differs.
     pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
         let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
-        let strangers: Vec<_> = stimuli.iter().filter(|one| one.sender == Sender::Host).collect();
-        let strangers: Vec<_> = strangers.iter().map(|one| one.headers.destination).collect();
-        let strangers: Vec<_> = strangers.into_iter().filter(|address| !self.is_end(*address)).collect();
+        let strangers = strangers(stimuli, &self.comparison.addresses);
         let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, Limits::Wide))?;
         self.note(compared, &plan, stimuli, &found, Limits::Wide);
         Ok(())
-    }
-
-    fn is_end(&self, address: IpAddr) -> bool {
-        let addresses = &self.comparison.addresses;
-        address.is_loopback() || [addresses.host(self.family), addresses.prober(self.family)].contains(&address)
     }
 
     /// What both together tell apart; where that is too much, what each does.

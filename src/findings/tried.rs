@@ -12,7 +12,7 @@ use crate::iptables_save::Listing;
 use crate::lab::Lab;
 use crate::net::InterfaceName;
 use crate::space::{Region, Space, Witness, witnesses};
-use crate::sweep::Stimulus;
+use crate::sweep::{Stimulus, strangers};
 
 /// So many sets of one rule are tried.
 const TRIED: usize = 8;
@@ -24,7 +24,7 @@ impl Evidence<'_> {
             let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
             let host = subject.addresses.host(self.listing.family);
             for limits in limits(self.listing).iter().copied() {
-                let send = |lab: &mut Lab| lab.sweep(&stimuli, &[], limits);
+                let send = |lab: &mut Lab| lab.sweep(&stimuli, &strangers(&stimuli, subject.addresses), limits);
                 let responses = Lab::run(&blueprint(subject, &interface, &[]), send)?;
                 self.add(&responses, &interface, host);
             }

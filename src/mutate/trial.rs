@@ -24,7 +24,7 @@ use crate::run::job::{Job, Phases, send_burst};
 use crate::scan::Technique;
 use crate::scenario::{quoted, quoted_log};
 use crate::space::{Gap, Space, TooMany, compare, witnesses};
-use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus};
+use crate::sweep::{Journey, Lead, Plan, Sender, Stimulus, strangers};
 use crate::visible::listed;
 
 /// What a lab with the mutant has shown.
@@ -233,9 +233,10 @@ impl Trial<'_> {
         let here = found.filter(|witness| witness.interface == host.interface.as_str());
         let stimuli: Vec<Stimulus> = here.map(|witness| witness.stimulus).collect::<HashSet<_>>().into_iter().collect();
         if !stimuli.is_empty() {
+            let strangers = strangers(&stimuli, &host.addresses);
             let send = |listing, source: &Source| {
                 let sweep = Sweep { listing, limits: Limits::Wide };
-                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &[]))
+                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &strangers))
             };
             let original = send(&self.swept.listing, source)?;
             let mutant = send(&self.listing, &self.mutant.apply(source))?;

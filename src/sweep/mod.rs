@@ -22,7 +22,7 @@ use crate::port::Port;
 
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
-pub use plan::{LIMIT, Plan};
+pub use plan::{LIMIT, Plan, strangers};
 pub use points::is_usable;
 pub use text::{Packet, PacketError, Way, What};
 

@@ -284,6 +284,20 @@ impl Plan {
     }
 }
 
+/// Foreign addresses to which the host sends one of `stimuli`, or an answer to it.
+pub fn strangers(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
+    let other_end = |stimulus: &Stimulus| match stimulus.sender {
+        Sender::Prober => stimulus.headers.source,
+        Sender::Host => stimulus.headers.destination,
+    };
+    let is_end = |address: &IpAddr| {
+        let family = Family::of(*address);
+        address.is_loopback() || [addresses.host(family), addresses.prober(family)].contains(address)
+    };
+    let found = stimuli.iter().map(other_end).filter(|address| !is_end(address) && can_be_reached(*address));
+    found.collect::<BTreeSet<IpAddr>>().into_iter().collect()
+}
+
 const UNNAMED: (Choice, Choice) = (Choice::Unnamed, Choice::Unnamed);
 
 /// Whether the host can send there without being told through which interface.
