@@ -7,8 +7,7 @@ use super::{Fact, Subject, Tone, intended};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, Lab, Limits};
-use crate::net::{Family, InterfaceName};
+use crate::net::Family;
 use crate::path::Fate;
 use crate::sensor::Deny;
 use crate::space::{Field, Leaf, Region, Sets, Values, Witness, state_places, witnesses};
@@ -36,23 +35,30 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
 
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
     let family = sets.space.family;
-    let mut holes: Vec<Hole> = Vec::new();
+    let (mut open, mut holes): (Vec<Leaf>, Vec<Hole>) = (Vec::new(), Vec::new());
     for unmeant in sets.space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
         let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else {
             let what = "packets of more kinds than are looked at".to_owned();
             let place = sets.listing.source.name.display().to_string();
             return Ok(vec![Hole { family, place, what, asked: None, region: unmeant, is_let_in: false }]);
         };
-        for leaf in leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT") {
-            let hole = hole(subject, sets, leaf)?;
-            match holes.iter_mut().find(|known| known.place == hole.place) {
-                Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
-                Some(_) => {}
-                None => holes.push(hole),
-            }
+        open.extend(leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT"));
+    }
+    let witness = |leaf: &Leaf| witness(sets, &leaf.region, subject);
+    let fates = subject.fates(&open.iter().map(witness).collect::<Vec<_>>())?;
+    for (leaf, fate) in open.into_iter().zip(fates) {
+        let hole = hole(sets, leaf, fate == Some(Fate::Accepted));
+        match holes.iter_mut().find(|known| known.place == hole.place) {
+            Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
+            Some(_) => {}
+            None => holes.push(hole),
         }
     }
     Ok(holes)
+}
+
+fn witness(sets: &Sets, region: &Region, subject: &Subject) -> Option<Witness> {
+    witnesses(&sets.space, region, "INPUT", &subject.scenario.host.addresses).into_iter().next()
 }
 
 /// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
@@ -84,10 +90,8 @@ fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
 pub(super) fn meant(subject: &Subject, family: Family) -> Values {
     let range = |text: String| {
         let (address, length) = text.split_once('/')?;
-        let (number, width) = match address.parse().ok()? {
-            IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
-            IpAddr::V6(address) => (address.to_bits(), 128),
-        };
+        let address: IpAddr = address.parse().ok()?;
+        let (number, width) = (number(address), if address.is_ipv4() { 32u32 } else { 128 });
         let free: u32 = width - length.parse::<u32>().ok()?;
         let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
         Some(number & !rest..=number | rest)
@@ -95,18 +99,23 @@ pub(super) fn meant(subject: &Subject, family: Family) -> Values {
     Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
 }
 
-fn hole(subject: &Subject, sets: &Sets, leaf: Leaf) -> Result<Hole> {
+pub(super) fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn hole(sets: &Sets, leaf: Leaf, is_let_in: bool) -> Hole {
     let space = &sets.space;
-    let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
-    let is_let_in = found.first().map(|witness| try_out(subject, witness)).transpose()?.unwrap_or(false);
-    Ok(Hole {
+    Hole {
         family: space.family,
         place: place(sets.listing, &leaf, "INPUT"),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         region: leaf.region,
         is_let_in,
-    })
+    }
 }
 
 /// The rule that ends the way of `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
@@ -116,16 +125,6 @@ pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
     let text = rule.map_or_else(|| format!("the policy of {hook}"), |(.., rule)| rule.text.clone());
     let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{file}{line}: {text}")
-}
-
-/// Whether the filter lets in the packet.
-pub(super) fn try_out(subject: &Subject, witness: &Witness) -> Result<bool> {
-    let Ok(interface) = witness.interface.parse::<InterfaceName>() else { return Ok(false) };
-    let rulesets = subject.rules();
-    let blueprint = Blueprint { interface: &interface, ..subject.blueprint(&rulesets) };
-    let responses = Lab::run(&blueprint, |lab| lab.sweep(&[witness.stimulus], &[], Limits::Wide))?;
-    let own = responses.first().and_then(|response| response.own.last());
-    Ok(own.is_some_and(|journey| journey.path.fate == Fate::Accepted))
 }
 
 impl Hole {

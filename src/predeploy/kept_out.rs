@@ -1,33 +1,58 @@
-//! New SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client: found
-//! as sets of packets, and tried with one packet of each.
+//! Packets of SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client:
+//! the SYN, and what either side sends after it. Found as sets of packets, and tried with one packet of each.
 
 use super::{Fact, Subject, Tone, holes};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::net::Family;
-use crate::space::{Field, Leaf, Region, Sets, Values, state_places, witnesses};
+use crate::path::Fate;
+use crate::space::{Field, Leaf, Region, Sets, TooMany, Values, Witness, state_places, witnesses};
+use crate::sweep::{Lead, Stimulus};
 
 /// Clients that a rule keeps out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptOut {
     family: Family,
+    segment: Segment,
     /// The rule or the policy, as `FILE:LINE: TEXT`.
     place: String,
     /// The packets in words.
     what: String,
     /// The match on their way that the lab cannot fulfil.
     asked: Option<String>,
-    /// How many addresses are kept out.
+    /// How many addresses are kept out, and from how many ports.
     addresses: u128,
-    /// How many are few among those that the sensor means.
+    ports: u128,
+    /// How many addresses are few among those that the sensor means.
     few: u128,
     /// Whether one of the packets was sent and kept out.
     is_kept_out: bool,
 }
 
+/// The segments of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    /// The client's first.
+    Syn,
+    /// What the client sends then.
+    OfClient,
+    /// What the host sends.
+    OfHost,
+}
+
 /// Chains that a received packet passes, in the order in which it does.
-const PASSED: [(&str, &str); 4] =
-    [("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("filter", "INPUT")];
+const RECEIVED: [(&str, &str); 6] = [
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    ("nat", "PREROUTING"),
+    ("mangle", "INPUT"),
+    ("filter", "INPUT"),
+    ("security", "INPUT"),
+];
+
+/// Chains that a packet of the host passes.
+const SENT: [(&str, &str); 5] =
+    [("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"), ("mangle", "POSTROUTING")];
 
 /// All clients that the rules of `subject` keep out.
 pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
@@ -35,48 +60,135 @@ pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
 }
 
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<KeptOut>> {
-    let family = sets.space.family;
+    let segments = [Segment::Syn, Segment::OfClient, Segment::OfHost].into_iter();
+    let places = segments.flat_map(|segment| segment.chains().iter().map(move |place| (segment, *place)));
+    let (found, packets): (Vec<KeptOut>, Vec<Option<Witness>>) =
+        places.flat_map(|(segment, place)| at(subject, sets, segment, place)).unzip();
+    let fates = subject.fates(&packets)?;
     let mut all: Vec<KeptOut> = Vec::new();
-    for (table, hook) in PASSED {
-        for meant in sets.space.universe(table, hook).iter().filter_map(|all| meant(subject, family, all, table)) {
-            // What divides into too many kinds is reported by `holes`.
-            let found = sets.leaves((table, hook), &meant).unwrap_or_default();
-            for leaf in found.into_iter().filter(is_kept_out) {
-                let one = kept_out(subject, sets, (&leaf, hook))?;
-                match all.iter_mut().find(|known| known.place == one.place) {
-                    Some(known) => known.add(one),
-                    None => all.push(one),
-                }
-            }
+    for (one, fate) in found.into_iter().zip(fates) {
+        let one = KeptOut { is_kept_out: matches!(fate, Some(Fate::Dropped | Fate::Rejected)), ..one };
+        match all.iter_mut().find(|known| known.place == one.place && known.segment == one.segment) {
+            Some(known) => known.add(one),
+            None => all.push(one),
         }
     }
-    Ok(all)
+    let is_news = |(number, one): &(usize, &KeptOut)| !all[..*number].iter().any(|before| before.says(one));
+    Ok(all.iter().enumerate().filter(is_news).map(|(_, one)| one.clone()).collect())
 }
 
-/// The SYNs to SSH over the link, from where the sensor lets somebody in, and from a port that clients use (RFC 6056,
-/// section 3.2).
-fn meant(subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
-    let host = match subject.scenario.host.addresses.host(family) {
-        std::net::IpAddr::V4(address) => u128::from(address.to_bits()),
-        std::net::IpAddr::V6(address) => address.to_bits(),
-    };
-    let ports = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
-    // In raw, conntrack has not seen the packet.
-    let fresh = state_places(&[ConntrackState::New]);
-    let states = if table == "raw" { all.values(Field::State).clone() } else { fresh };
-    let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
-    let wanted = [
-        (Field::In, Values::these([0])),
-        (Field::State, states),
-        (Field::Protocol, Values::these([6])),
-        (Field::Flags, Values::these([2])),
-        (Field::Whole, Values::these([1])),
-        (Field::Destination, Values::these([host])),
-        (Field::DestinationPort, ports),
-        (Field::SourcePort, Values::of([1024..=65_535])),
-        (Field::Source, clients),
-    ];
-    wanted.iter().try_fold(all.clone(), |region, (field, values)| region.with(*field, values))
+/// Who may be kept out there, each with a packet to try it.
+fn at(
+    subject: &Subject,
+    sets: &Sets,
+    segment: Segment,
+    (table, hook): (&str, &str),
+) -> Vec<(KeptOut, Option<Witness>)> {
+    let universe = sets.space.universe(table, hook);
+    let meant = universe.iter().filter_map(|all| segment.meant(subject, sets.space.family, all, table));
+    let found = meant.flat_map(|meant| match sets.leaves((table, hook), &meant) {
+        Err(TooMany) => vec![(too_many(subject, sets, segment), None)],
+        Ok(leaves) => {
+            let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(leaf));
+            leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook))).collect()
+        }
+    });
+    found.collect()
+}
+
+const SYN: u128 = 2;
+const SYN_ACK: u128 = 18;
+/// ACK, alone and with PSH, FIN or both.
+const LATER: [u128; 4] = [16, 24, 17, 25];
+
+impl Segment {
+    const fn chains(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Segment::Syn | Segment::OfClient => &RECEIVED,
+            Segment::OfHost => &SENT,
+        }
+    }
+
+    /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
+    /// 3.2).
+    fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
+        let host = holes::number(subject.scenario.host.addresses.host(family));
+        let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
+        let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
+        let (host, ports, link) = (Values::these([host]), Values::of([1024..=65_535]), Values::these([0]));
+        let ends = match self {
+            Segment::Syn | Segment::OfClient => [
+                (Field::In, link),
+                (Field::Source, clients),
+                (Field::SourcePort, ports),
+                (Field::Destination, host),
+                (Field::DestinationPort, ssh),
+            ],
+            Segment::OfHost => [
+                (Field::Out, link),
+                (Field::Source, host),
+                (Field::SourcePort, ssh),
+                (Field::Destination, clients),
+                (Field::DestinationPort, ports),
+            ],
+        };
+        let wanted = [
+            (Field::State, self.states(all, table)),
+            (Field::Protocol, Values::these([6])),
+            (Field::Flags, self.flags()),
+            (Field::Whole, Values::these([1])),
+        ];
+        let both = ends.iter().chain(&wanted);
+        both.cloned().try_fold(all.clone(), |region, (field, values)| region.with(field, &values))
+    }
+
+    fn flags(self) -> Values {
+        match self {
+            Segment::Syn => Values::these([SYN]),
+            Segment::OfClient => Values::these(LATER),
+            Segment::OfHost => Values::these(LATER.into_iter().chain([SYN_ACK])),
+        }
+    }
+
+    /// In raw, conntrack has not seen a received packet.
+    fn states(self, all: &Region, table: &str) -> Values {
+        match self {
+            _ if table == "raw" => all.values(Field::State).clone(),
+            Segment::Syn => state_places(&[ConntrackState::New]),
+            Segment::OfClient | Segment::OfHost => state_places(&[ConntrackState::Established]),
+        }
+    }
+
+    /// Whether the matches on the way can give these answers: what the host receives is for its own address, and for its
+    /// own MAC address.
+    fn can_be(self, leaf: &Leaf) -> bool {
+        let is_received = self != Segment::OfHost;
+        !leaf.region.answers().any(|(key, answer)| is_received && of_unicast(key) == Some(!answer))
+    }
+
+    /// What comes before it, and the chain at which it begins, whichever drops it.
+    const fn sent(self) -> (Lead, &'static str) {
+        match self {
+            Segment::Syn => (Lead::None, "INPUT"),
+            Segment::OfClient => (Lead::Forward, "INPUT"),
+            Segment::OfHost => (Lead::Backward, "OUTPUT"),
+        }
+    }
+
+    const fn clients(self) -> (Field, Field) {
+        match self {
+            Segment::Syn | Segment::OfClient => (Field::Source, Field::SourcePort),
+            Segment::OfHost => (Field::Destination, Field::DestinationPort),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Segment::Syn => "a new SSH connection that the sensor means is kept out",
+            Segment::OfClient => "what the client of an SSH connection sends is kept out",
+            Segment::OfHost => "what the host sends in an SSH connection is held back",
+        }
+    }
 }
 
 /// Addresses of machines (RFC 6890): not this network, loopback, link-local, benchmarks, multicast and above.
@@ -100,57 +212,107 @@ fn clients(family: Family) -> Values {
     }
 }
 
-/// Limits are measured by connections in a row (`lockout`).
+/// What a match on the kind of an address or a frame says to a packet for the host alone; `None` for other matches.
+fn of_unicast(key: &str) -> Option<bool> {
+    let key = key.to_lowercase();
+    let words: Vec<&str> = key.split(' ').collect();
+    let (words, negated) = match words.as_slice() {
+        [load, module, "!", rest @ ..] => ([&[*load, *module], rest].concat(), true),
+        _ => (words, false),
+    };
+    let matches = match words.as_slice() {
+        ["-m", "pkttype", "--pkt-type", kind] => matches!(*kind, "host" | "unicast"),
+        ["-m", "addrtype", "--dst-type", kinds] => kinds.split(',').any(|kind| kind == "local"),
+        _ => return None,
+    };
+    Some(matches != negated)
+}
+
+/// Whatever ends the way of a packet but ACCEPT keeps it from the SSH server, a change of its destination included. Limits
+/// are measured by connections in a row (`lockout`).
 fn is_kept_out(leaf: &Leaf) -> bool {
     let counts = |key: &str| COUNTING.iter().any(|name| key.contains(&format!("-m {name}")));
-    let target = leaf.end.split(' ').next();
-    matches!(target, Some("DROP" | "REJECT")) && !leaf.region.answers().any(|(key, _)| counts(key))
+    &*leaf.end != "ACCEPT" && !leaf.region.answers().any(|(key, _)| counts(key))
 }
 
 const COUNTING: [&str; 5] = ["limit", "hashlimit", "recent", "connlimit", "quota"];
 
-fn kept_out(subject: &Subject, sets: &Sets, (leaf, hook): (&Leaf, &str)) -> Result<KeptOut> {
+fn kept_out(
+    subject: &Subject,
+    sets: &Sets,
+    segment: Segment,
+    (leaf, hook): (&Leaf, &str),
+) -> (KeptOut, Option<Witness>) {
     let space = &sets.space;
-    // The packet is sent as it is received, whichever chain drops it.
-    let found = witnesses(space, &leaf.region, "INPUT", &subject.scenario.host.addresses);
-    let is_let_in = found.first().map(|witness| holes::try_out(subject, witness)).transpose()?;
-    Ok(KeptOut {
+    let (lead, begins) = segment.sent();
+    let found = witnesses(space, &leaf.region, begins, &subject.scenario.host.addresses).into_iter().next();
+    let packet = found.map(|found| Witness { stimulus: Stimulus { lead, ..found.stimulus }, ..found });
+    let (address, port) = segment.clients();
+    let kept_out = KeptOut {
         family: space.family,
+        segment,
         place: holes::place(sets.listing, leaf, hook),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
-        addresses: size(leaf.region.values(Field::Source)),
+        addresses: size(leaf.region.values(address)),
+        ports: size(leaf.region.values(port)),
         few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
-        is_kept_out: is_let_in == Some(false),
-    })
+        is_kept_out: false,
+    };
+    (kept_out, packet)
 }
+
+fn too_many(subject: &Subject, sets: &Sets, segment: Segment) -> KeptOut {
+    let space = &sets.space;
+    KeptOut {
+        family: space.family,
+        segment,
+        place: sets.listing.source.name.display().to_string(),
+        what: "SSH packets of more kinds than are looked at".to_owned(),
+        asked: None,
+        addresses: size(&holes::meant(subject, space.family)),
+        ports: u128::from(u16::MAX),
+        few: few(space.family),
+        is_kept_out: false,
+    }
+}
+
+/// From so few source ports a client tries another one.
+const FEW_PORTS: u128 = 1024;
 
 impl KeptOut {
     fn add(&mut self, other: KeptOut) {
         let addresses = self.addresses.saturating_add(other.addresses);
+        let ports = self.ports.max(other.ports);
         if !self.is_kept_out && other.is_kept_out {
             *self = other;
         }
-        self.addresses = addresses;
+        (self.addresses, self.ports) = (addresses, ports);
     }
 
-    /// What it means for a deployment. A list of single machines or small networks (fail2ban) is something to know.
+    /// Whether `later` says nothing more: who cannot open a connection sends nothing in it.
+    fn says(&self, later: &KeptOut) -> bool {
+        self.place == later.place && self.addresses >= later.addresses && self.tone() <= later.tone()
+    }
+
+    /// A list of single machines or small networks (fail2ban) is something to know.
+    fn tone(&self) -> Tone {
+        match self.is_kept_out {
+            false => Tone::Unknown,
+            true if self.addresses <= self.few || self.ports <= FEW_PORTS => Tone::Note,
+            true => Tone::Bad,
+        }
+    }
+
+    /// What it means for a deployment.
     pub fn fact(&self) -> Fact {
         let KeptOut { family, place, what, .. } = self;
         let family = family.title();
-        let is_list = self.addresses <= self.few;
-        match (self.is_kept_out, &self.asked) {
-            (true, _) => Fact::new(
-                if is_list { Tone::Note } else { Tone::Bad },
-                format!("a new SSH connection that the sensor means is kept out over {family}: {what}: {place}"),
-            ),
-            (false, asked) => {
-                let because =
-                    asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
-                let text = format!("{what} may be kept out over {family}, which was not tried{because}: {place}");
-                Fact::new(Tone::Unknown, text)
-            }
+        if self.is_kept_out {
+            return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
         }
+        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
+        Fact::new(self.tone(), format!("{what} may be kept out over {family}, which was not tried{because}: {place}"))
     }
 }
 
@@ -165,4 +327,25 @@ fn few(family: Family) -> u128 {
 fn size(values: &Values) -> u128 {
     let each = values.ranges().map(|range| (range.end() - range.start()).saturating_add(1));
     each.fold(0, u128::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_addresses_and_frames_are_known_of_a_packet_for_the_host() {
+        for (key, answer) in [
+            ("-m addrtype --dst-type LOCAL", Some(true)),
+            ("-m addrtype --dst-type MULTICAST,BROADCAST", Some(false)),
+            ("-m addrtype ! --dst-type LOCAL", Some(false)),
+            ("-m pkttype --pkt-type multicast", Some(false)),
+            ("-m pkttype ! --pkt-type host", Some(false)),
+            ("-m addrtype --src-type LOCAL", None),
+            ("-m addrtype --dst-type LOCAL --limit-iface-in", None),
+            ("-m length --length 60", None),
+        ] {
+            assert_eq!(of_unicast(key), answer, "{key}");
+        }
+    }
 }

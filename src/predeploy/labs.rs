@@ -1,11 +1,15 @@
 //! The rules that are about to be loaded, in a lab and as sets of packets.
 
-use super::Subject;
+use std::collections::BTreeMap;
+
+use super::{Subject, fresh, listener};
 use crate::error::{Result, Source};
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, HOST_MAC, Lab, Watch};
-use crate::net::Family;
-use crate::space::{Sets, Space};
+use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Service, Watch};
+use crate::net::{Family, InterfaceName};
+use crate::path::Fate;
+use crate::space::{Sets, Space, Witness};
+use crate::sweep::{Response, Stimulus, strangers};
 
 impl Subject<'_> {
     /// The rules, as a lab loads them.
@@ -26,6 +30,31 @@ impl Subject<'_> {
             watch: Watch::Paths,
             fault: None,
         }
+    }
+
+    /// What becomes of each packet, if there is one, with SSH listening and limits out of the way.
+    pub(super) fn fates(&self, packets: &[Option<Witness>]) -> Result<Vec<Option<Fate>>> {
+        let mut fates = vec![None; packets.len()];
+        let known = packets.iter().enumerate().filter_map(|(place, packet)| Some((place, packet.as_ref()?)));
+        let mut over: BTreeMap<&str, Vec<(usize, Stimulus)>> = BTreeMap::new();
+        known.for_each(|(place, packet)| over.entry(&packet.interface).or_default().push((place, packet.stimulus)));
+        for (interface, packets) in over {
+            let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
+            let (places, stimuli): (Vec<usize>, Vec<Stimulus>) = packets.into_iter().unzip();
+            let found = self.sent_over(&interface, &stimuli)?;
+            let fate = |response: &Response| response.own.last().map(|journey| journey.path.fate);
+            places.iter().zip(&found).for_each(|(place, response)| fates[*place] = fate(response));
+        }
+        Ok(fates)
+    }
+
+    fn sent_over(&self, interface: &InterfaceName, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
+        let (rulesets, addresses) = (self.rules(), &self.scenario.host.addresses);
+        let services: Vec<Service> = self.sensor.ssh.iter().map(|port| listener(*port)).collect();
+        let blueprint = Blueprint { interface, services: &services, ..self.blueprint(&rulesets) };
+        fresh::answers(self, &blueprint, stimuli, |lab, some| {
+            lab.sweep(some, &strangers(some, addresses), Limits::Wide)
+        })
     }
 
     /// What `find` finds in the rules of each family that this machine has.

@@ -118,52 +118,98 @@ fn rulesets_that_do_the_same_are_the_same() {
     }
 }
 
-/// One rule is planted among those that a sensor generates.
+/// Rules are planted among those that a sensor generates, and each is named by a fact of this tone.
 #[test]
-fn a_hole_in_the_rules_of_a_sensor_is_never_called_safe() {
+fn a_planted_rule_is_never_called_safe() {
     let _machine = share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
-    let (sensor, rules) = (path("s.toml"), path("rules.v4"));
-    let check = |ssh_from: &str, planted: &str| {
+    let (sensor, rules, rules6) = (path("s.toml"), path("rules.v4"), path("rules.v6"));
+    let check = |ssh_from: &str, planted: [&[(&str, &str)]; 2]| {
         fs::write(&sensor, format!("[sensor]\nssh = 32232\n{ssh_from}")).expect("write the sensor");
         let generated = scanlab(&["generate", &sensor, "-o", &path("out"), "--force"]);
         assert_eq!(generated.status, Some(0), "{}", generated.stderr);
-        let text = fs::read_to_string(path("out/rules.v4")).expect("rules");
-        let lo = "-A INPUT -i lo -j ACCEPT\n";
-        assert!(text.contains(lo), "{text}");
-        fs::write(&rules, text.replacen(lo, &format!("{lo}{planted}"), 1)).expect("write the rules");
-        let (rules, rules6) = (["--rules", &rules], ["--rules6", &path("out/rules.v6")]);
-        let ended = scanlab(&[["check", "--format=json"], ["--sensor", &sensor], rules, rules6].concat());
-        (ended.status, ended.stdout)
+        for (file, planted) in [(&rules, planted[0]), (&rules6, planted[1])] {
+            let name = Path::new(file).file_name().expect("a name");
+            let text = fs::read_to_string(folder.path().join("out").join(name)).expect("rules");
+            let lo = "-A INPUT -i lo -j ACCEPT\n";
+            assert!(text.contains(lo), "{text}");
+            let planted: String = planted.iter().map(|(_, rule)| format!("{rule}\n")).collect();
+            fs::write(file, text.replacen(lo, &format!("{lo}{planted}"), 1)).expect("write the rules");
+        }
+        let files = ["--sensor", &sensor, "--rules", &rules, "--rules6", &rules6];
+        let ended = scanlab(&[&["check", "--format=json"], &files[..]].concat());
+        for (tone, rule) in planted.concat() {
+            let report = ended.report();
+            let answers = report["answers"].as_array().expect("answers").iter();
+            let facts = answers.flat_map(|answer| answer["facts"].as_array().expect("facts"));
+            let named = facts.filter(|fact| fact["text"].as_str().is_some_and(|text| text.contains(rule)));
+            let tones: Vec<&str> = named.map(|fact| fact["tone"].as_str().expect("a tone")).collect();
+            let is_so = tones.contains(&tone) || tone == "good" && tones.is_empty();
+            assert!(is_so, "{tone} {rule}: {tones:?} {}", ended.stdout);
+        }
+        ended.status
     };
-    let (plain, named) = ("", "ssh_from = [\"192.0.2.0/24\"]\n");
-    for ssh_from in [plain, named] {
-        let (status, text) = check(ssh_from, "");
-        assert_eq!(status, Some(0), "{text}");
-    }
-    for (ssh_from, planted, status) in [
-        (plain, "-A INPUT -p tcp --sport 20 -j ACCEPT\n", 1),
-        (plain, "-A INPUT -s 198.51.100.0/24 -j ACCEPT\n", 1),
-        (plain, "-A INPUT -i wlan0 -p tcp -j ACCEPT\n", 1),
-        (plain, "-A INPUT -p tcp -m ttl --ttl-eq 77 -j ACCEPT\n", 3),
-        (plain, "-A INPUT -p tcp --syn --dport 443 -m length --length 60 -j ACCEPT\n", 3),
-        (named, "-A INPUT -s 198.51.100.128/25 -p tcp --dport 32232 -j ACCEPT\n", 1),
-        (named, "-A INPUT -s 198.51.100.7 -p tcp --dport 32232 -j ACCEPT\n", 1),
-        (named, "-A INPUT -p tcp --sport 1:1023 -j ACCEPT\n", 1),
-        (plain, "-A INPUT -s 0.0.0.0/1 -p tcp -m tcp --dport 32232 -j DROP\n", 1),
-        (plain, "-A INPUT -s 10.0.0.0/8 -j REJECT\n", 1),
-        (plain, "-A INPUT -p tcp --syn --sport 1024:39999 --dport 32232 -j DROP\n", 1),
-        (named, "-A INPUT -s 192.0.2.0/24 -p tcp --sport 1024:39999 -j DROP\n", 1),
-        (plain, "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP\n", 3),
-        (plain, "-A INPUT -p tcp --dport 32232 -m tos ! --tos 0 -j DROP\n", 3),
-        // One machine is something to know.
-        (plain, "-A INPUT -s 10.1.2.3 -p tcp --dport 32232 -j DROP\n", 0),
-    ] {
-        let (found, text) = check(ssh_from, planted);
-        assert_eq!(found, Some(status), "{ssh_from}{planted}{text}");
-        assert!(text.contains(planted.trim()), "the rule is named: {text}");
-    }
+    let (everybody, some) = ("", "ssh_from = [\"192.0.2.0/24\"]\n");
+    assert_eq!([everybody, some].map(|ssh_from| check(ssh_from, [&[], &[]])), [Some(0); 2]);
+    // What is let in.
+    let open = [
+        ("bad", "-A INPUT -p tcp -m tcp --sport 20 -j ACCEPT"),
+        ("bad", "-A INPUT -s 198.51.100.0/24 -j ACCEPT"),
+        ("bad", "-A INPUT -i wlan0 -p tcp -j ACCEPT"),
+        ("unknown", "-A INPUT -p tcp -m ttl --ttl-eq 77 -j ACCEPT"),
+        ("unknown", "-A INPUT -p tcp --syn --dport 443 -m length --length 60 -j ACCEPT"),
+        ("unknown", "-A INPUT -p tcp -m dscp --dscp 10 -j ACCEPT"),
+        ("unknown", "-A INPUT -p tcp -m string --algo bm --string knock -j ACCEPT"),
+    ];
+    let open6 = [
+        ("bad", "-A INPUT -p tcp -m tcp --sport 20 -j ACCEPT"),
+        ("bad", "-A INPUT -s 2001:db8:ff::/48 -p tcp -j ACCEPT"),
+        ("unknown", "-A INPUT -p tcp -m hl --hl-eq 77 -j ACCEPT"),
+    ];
+    assert_eq!(check(everybody, [&open, &open6]), Some(1));
+    assert_eq!(check(everybody, [&open[3..], &open6[2..]]), Some(3));
+    let strangers = [
+        ("bad", "-A INPUT -s 198.51.100.7 -p tcp --dport 32232 -j ACCEPT"),
+        ("bad", "-A INPUT -s 198.51.100.128/25 -p tcp --dport 32232 -j ACCEPT"),
+        ("bad", "-A INPUT -p tcp --sport 1:1023 -j ACCEPT"),
+        ("bad", "-A INPUT -s 192.0.2.0/24 -p tcp --sport 1024:39999 -j DROP"),
+    ];
+    assert_eq!(check(some, [&strangers, &[]]), Some(1));
+    // What is kept out: the SYN, what the client sends then, and what the host sends.
+    let unknown = [
+        ("unknown", "-A INPUT -p tcp --syn --tcp-option 8 -j DROP"),
+        ("unknown", "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP"),
+        ("unknown", "-A INPUT -p tcp --dport 32232 -m tos ! --tos 0 -j DROP"),
+        ("unknown", "-A INPUT -p tcp --dport 32232 -m length --length 1000: -j DROP"),
+        ("unknown", "-A INPUT -p tcp --dport 32232 -m string --algo bm --string \"SSH-2.0\" -j DROP"),
+        ("unknown", "-A OUTPUT -m length --length 1000: -j DROP"),
+        ("unknown", "-A OUTPUT -m tos ! --tos 0 -j DROP"),
+        ("unknown", "-A OUTPUT -p tcp --tcp-flags SYN,ACK SYN,ACK --tcp-option 8 -j DROP"),
+    ];
+    assert_eq!(check(everybody, [&unknown, &unknown[..6]]), Some(3));
+    let kept_out = [
+        ("bad", "-A INPUT -s 10.0.0.0/8 -j REJECT"),
+        ("bad", "-A INPUT -s 0.0.0.0/1 -p tcp -m tcp --dport 32232 -j DROP"),
+        ("bad", "-A INPUT -p tcp --syn --sport 1024:39999 --dport 32232 -j DROP"),
+        ("bad", "-A INPUT -p tcp ! --syn --sport 50000:65535 --dport 32232 -j DROP"),
+        ("bad", "-A OUTPUT -p tcp -m tcp --sport 32232 --dport 1024:39999 -j DROP"),
+        ("bad", "-A OUTPUT -d 128.0.0.0/2 -j DROP"),
+    ];
+    let kept_out6 = [
+        ("bad", "-A INPUT -p tcp --syn --sport 1024:39999 --dport 32232 -j DROP"),
+        ("bad", "-A OUTPUT -p tcp -m tcp --sport 32232 --dport 40000:50000 -j DROP"),
+        ("bad", "-A OUTPUT -d 2000::/4 -j DROP"),
+    ];
+    assert_eq!(check(everybody, [&kept_out, &kept_out6]), Some(1));
+    // One machine or a few ports are something to know; what is for the host alone is no broadcast.
+    let fine = [
+        ("note", "-A INPUT -s 10.1.2.3 -p tcp --dport 32232 -j DROP"),
+        ("note", "-A OUTPUT -p tcp --dport 6000:6063 -j DROP"),
+        ("good", "-A INPUT -m addrtype --dst-type BROADCAST -j DROP"),
+        ("good", "-A INPUT -m pkttype --pkt-type multicast -j DROP"),
+    ];
+    assert_eq!(check(everybody, [&fine, &fine[1..2]]), Some(0));
 }
 
 /// What no check notices and nothing proves is counted apart.
