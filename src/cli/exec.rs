@@ -18,7 +18,7 @@ use super::whole_file::WholeFile;
 use crate::error::{InputError, Result, Source};
 use crate::inert::Inert;
 use crate::lab::{
-    Blueprint, Equipment, Fence, HOST_MAC, Lab, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
+    Blueprint, Equipment, HOST_MAC, Lab, Privileges, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
 };
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::plan;
@@ -139,7 +139,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?.over(&target.sysctls);
     let read = target.rulesets.iter().map(|(_, source)| source.name.as_path()).chain(options.sensor.as_deref());
     spare(read, options.pcap.iter().chain(&options.output))?;
-    let fence = fence(&options)?;
+    let privileges = privileges(&options)?;
     let pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let output = begin(options.output.as_deref())?;
     let stop = Stop::default();
@@ -151,7 +151,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
             ToolOutput::Stdout
         },
         timeout: options.timeout.map(Duration::from_secs),
-        fence,
+        privileges,
         stop: stop.clone(),
     };
     let host = Host {
@@ -193,11 +193,13 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fence(options: &Options) -> Result<Fence> {
+fn privileges(options: &Options) -> Result<Privileges> {
     if options.unconfined {
-        return Ok(Fence::Unconfined);
+        return Ok(Privileges::Unconfined);
     }
-    Ok(Fence::Confined { writable: options.writable.iter().map(|folder| writable(folder)).collect::<Result<_>>()? })
+    Ok(Privileges::Confined {
+        writable: options.writable.iter().map(|folder| writable(folder)).collect::<Result<_>>()?,
+    })
 }
 
 /// The folder without links. What the tool has of its own cannot be had from the machine.

@@ -102,7 +102,7 @@ pub use own_table::Watch;
 pub use services::Service;
 pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};
 pub use tokens::Token;
-pub use tool::{Fence, Stop, StopOnDrop, ToolCommand, ToolOutput};
+pub use tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
 pub use weather::Weather;
 pub use wide_limits::Limits;

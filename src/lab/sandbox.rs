@@ -1,4 +1,4 @@
-//! The fence around a tool that nobody trusts: it may use raw sockets in its own network namespace, and read files.
+//! The confinement of a tool that is not trusted: it may use raw sockets in its own network namespace, and read files.
 //!
 //! 1. Namespaces of its own for mounts, IPC, host name, cgroups, processes and network.
 //! 2. A file system that is read-only, without set-user-ID programs and devices. `/tmp`, `/var/tmp`, `/run` and `/dev/shm`

@@ -28,14 +28,14 @@ pub struct ToolCommand {
     /// When it is killed.
     pub timeout: Option<Duration>,
     /// What it may do on the machine.
-    pub fence: Fence,
+    pub privileges: Privileges,
     /// Tells that nobody waits for it any more.
     pub stop: Stop,
 }
 
 /// What a tool may do on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fence {
+pub enum Privileges {
     /// Use raw sockets in its own network namespace, read files, and write below these folders.
     Confined {
         /// Absolute, and without links.
@@ -90,12 +90,12 @@ impl Tool {
     /// (unshare(2), CLONE_NEWPID). An input error when there is no such program.
     pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<Tool> {
         isolated.assert("starting the tool")?;
-        let filters = match &command.fence {
-            Fence::Confined { writable } => {
+        let filters = match &command.privileges {
+            Privileges::Confined { writable } => {
                 sandbox::enclose(isolated, writable)?;
                 Some(sandbox::filters())
             }
-            Fence::Unconfined => None,
+            Privileges::Unconfined => None,
         };
         unshare(CloneFlags::CLONE_NEWPID).doing("make a PID namespace")?;
         let (program, arguments) = command.words.split_first().expect("a command has at least one word");
