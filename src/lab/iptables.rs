@@ -4,12 +4,13 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::confined::Confined;
+use super::confined::{Confined, PATIENCE};
 use super::namespace::Isolated;
 use super::nflog_copy::INSTRUMENT;
 use super::private_lock::PrivateLock;
@@ -122,7 +123,7 @@ impl Iptables {
     async fn load_one(&self, family: Family, ruleset: &Source) -> Result<()> {
         let output = self.restore(family, &ruleset.text).await?;
         if output.status.success() {
-            return Ok(());
+            return self.assert_read_to_the_end(family, ruleset, &output).await;
         }
         let complaint = self.complaint(family, &output, &ruleset.text)?;
         if self.backend == Backend::Legacy {
@@ -146,25 +147,60 @@ impl Iptables {
         Complaint::read(output.status, &said, ruleset).map_err(|problem| failed(self.program(family), problem))
     }
 
-    /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule that is to blame is the first
-    /// one that is refused on its own.
+    /// `-h` and `-V` in a rule print help or version, and end the program without an error; nothing of the table is loaded.
+    async fn assert_read_to_the_end(&self, family: Family, ruleset: &Source, output: &Output) -> Result<()> {
+        if !names_itself(output) {
+            return Ok(());
+        }
+        let lines: Vec<&str> = ruleset.text.lines().collect();
+        let fewest = self.fewest(family, PATIENCE, &lines, |output, _| Ok(names_itself(output))).await?;
+        // Without a line that does it, it is the program itself, and the missing rules are noticed.
+        let Some(line) = fewest.filter(|line| *line > 0) else { return Ok(()) };
+        let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
+        let problem = format!("{name} {} prints its help or version at this line, and loads nothing", self.version);
+        let hint = "remove -h, --help, -V or --version: a ruleset has rules only";
+        Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
+    }
+
+    /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule to blame is the one with which the
+    /// rules before it are refused for the first time.
     async fn culprit(&self, family: Family, ruleset: &str, reported: usize) -> Result<usize> {
         let lines: Vec<&str> = ruleset.lines().collect();
         if lines.get(reported.saturating_sub(1)).is_none_or(|line| line.trim() != "COMMIT") {
             return Ok(reported);
         }
         let start = lines[..reported - 1].iter().rposition(|line| line.starts_with('*')).unwrap_or(0);
-        let table = &lines[start..reported - 1];
-        let frame: Vec<&str> = table.iter().copied().filter(|line| line.starts_with(['*', ':'])).collect();
-        for (offset, rule) in table.iter().enumerate().filter(|(_, line)| line.starts_with(['-', '['])) {
-            let alone = format!("{}\n{rule}\nCOMMIT\n", frame.join("\n"));
-            let output = self.restore(family, &alone).await?;
-            if !output.status.success() {
-                self.complaint(family, &output, &alone)?;
-                return Ok(start + offset + 1);
+        let is_refused = |output: &Output, ruleset: &str| match output.status.success() {
+            true => Ok(false),
+            false => self.complaint(family, output, ruleset).map(|_| true),
+        };
+        let fewest = self.fewest(family, PATIENCE, &lines[start..reported - 1], is_refused).await?;
+        Ok(fewest.filter(|lines| *lines > 1).map_or(reported, |lines| start + lines))
+    }
+
+    /// How many of `lines`, from the first on, make a ruleset that `fits`. All of them do, and so do more lines than are
+    /// needed. The chains of all lines are always declared. `None` if it is not found in time.
+    async fn fewest(
+        &self,
+        family: Family,
+        time: Duration,
+        lines: &[&str],
+        fits: impl Fn(&Output, &str) -> Result<bool>,
+    ) -> Result<Option<usize>> {
+        let search = async {
+            let (mut low, mut high) = (0, lines.len());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let (kept, rest) = lines.split_at(middle);
+                let declared = rest.iter().filter(|line| line.starts_with(':'));
+                let text: Vec<&str> = kept.iter().chain(declared).copied().chain(["COMMIT\n"]).collect();
+                let text = text.join("\n");
+                let output = self.restore(family, &text).await?;
+                if fits(&output, &text)? { high = middle } else { low = middle + 1 }
             }
-        }
-        Ok(reported)
+            Ok(high)
+        };
+        tokio::time::timeout(time, search).await.ok().transpose()
     }
 
     fn program(&self, family: Family) -> &Path {
@@ -252,6 +288,11 @@ fn lacks_memory(said: &str) -> bool {
     is_own && REASONS.iter().any(|reason| after.trim_start().starts_with(reason))
 }
 
+/// Whether it printed its version, as `-V` and `-h` make it do.
+fn names_itself(output: &Output) -> bool {
+    String::from_utf8_lossy(&output.stdout).lines().any(|line| read_version(line).is_some())
+}
+
 /// A program that failed for a reason of its own.
 fn failed(program: &Path, problem: String) -> Error {
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -299,6 +340,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
+    use std::time::Instant;
 
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
@@ -350,6 +392,33 @@ mod tests {
         for flavour in [Flavour::Nft, Flavour::Legacy] {
             assert!(!has_run(flavour, true), "{flavour:?}");
         }
+    }
+
+    /// A program in the place of both restore programs.
+    fn fake(folder: &Path, body: &str) -> Iptables {
+        let program = folder.join("restore");
+        fs::write(&program, format!("#!/bin/sh\n{body}\n")).expect("write it");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("make it a program");
+        let (version, terms) = ("1.8.9".to_owned(), Terms::of_this_machine());
+        Iptables { v4: program.clone(), v6: program, backend: Backend::Nft, version, terms }
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo test -- --ignored"]
+    fn the_search_for_a_line_finds_the_first_one_and_ends_in_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lines = ["*filter", "-A INPUT -j good", "-A INPUT -j bad", "-A INPUT -j good", "-A INPUT -j bad"];
+        let search = |body: &str, time| {
+            let iptables = fake(folder.path(), body);
+            let is_refused = |output: &Output, _: &str| Ok(!output.status.success());
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(iptables.fewest(Family::Ipv4, time, &lines, is_refused)).expect("it runs")
+        };
+        let refuses_bad = "while read line; do case $line in *bad) exit 1;; esac; done";
+        assert_eq!(search(refuses_bad, PATIENCE), Some(3));
+        let start = Instant::now();
+        assert_eq!(search("while :; do :; done", Duration::from_millis(200)), None);
+        assert!(start.elapsed() < Duration::from_secs(2));
     }
 
     #[test]

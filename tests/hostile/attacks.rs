@@ -23,7 +23,7 @@ pub struct Attack {
 const SCAN: [&str; 5] = ["scan", "--rules", "rules.v4", "-p", "22,80"];
 
 pub fn all() -> Vec<Attack> {
-    let kinds = [programs(), resources(), shared_state(), files(), output()];
+    let kinds = [programs(), early_ends(), resources(), shared_state(), files(), output()];
     kinds.into_iter().flatten().collect()
 }
 
@@ -64,6 +64,20 @@ fn programs() -> Vec<Attack> {
         ("modprobe after counters and a quote", format!("[0:0]\"-A\"\"INPUT\"--modprobe={PATH} -j ACCEPT")),
     ];
     spellings.into_iter().map(|(name, rule)| refused(name, filter(&rule), "modprobe")).collect()
+}
+
+/// iptables ends before it loads anything.
+fn early_ends() -> Vec<Attack> {
+    let spellings = [
+        ("help in a rule", "-A INPUT -p tcp -h -j ACCEPT"),
+        ("help in a bundle", "-A INPUT -p tcp -vh -j ACCEPT"),
+        ("version in a rule", "-A INPUT -V -j ACCEPT"),
+        ("version abbreviated", "-A INPUT --vers -j ACCEPT"),
+    ];
+    let rules = |rule| filter(&format!("-A INPUT -p tcp --dport 1 -j DROP\n{rule}\n-A INPUT -j DROP"));
+    let attack =
+        |(name, rule)| Attack { says: vec!["help or version", "rules.v4:4:"], ..refused(name, rules(rule), "") };
+    spellings.map(attack).into()
 }
 
 /// A ruleset asks for the machine's time or memory.
