@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::conntrack::ConntrackState;
+use crate::iptables_save::{Word, words};
 use crate::left_the_world::LeftTheWorld;
 use crate::rate::Rate;
 
@@ -49,6 +50,19 @@ pub struct Step {
     /// The matches that remember earlier packets and whose rate is not known, such as `recent`.
     #[serde(skip)]
     pub unread: Vec<String>,
+}
+
+impl Step {
+    /// Whether a match of the rule dropped the packet, which it could not read or had no room to remember (`hotdrop` of
+    /// `struct xt_action_param`, linux/netfilter/x_tables.h): nf_tables traces that as the rule's own drop.
+    pub fn is_dropped_by_match(&self) -> bool {
+        const DROP_NOTHING: [&str; 8] = ["ACCEPT", "RETURN", "LOG", "NFLOG", "MARK", "CONNMARK", "SET", "AUDIT"];
+        let words = words(&self.text);
+        let is_option = |word: &Word| ["-j", "--jump", "-g", "--goto"].contains(&word.text.as_str());
+        let target = words.iter().position(is_option).and_then(|at| words.get(at + 1));
+        let drops_nothing = target.is_none_or(|target| DROP_NOTHING.contains(&target.text.as_str()));
+        self.verdict == StepVerdict::Drop && self.rule.is_some() && drops_nothing
+    }
 }
 
 /// What a rule made of a packet.

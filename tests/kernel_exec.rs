@@ -419,6 +419,24 @@ fn fragments_are_told_with_what_became_of_their_packet() {
     assert_eq!(dropped[0]["log"][0], "<IPT> HTTP port: ");
 }
 
+/// A TCP header of 12 bytes: `-m tcp` drops what it cannot read, and the target of its rule has no part in that.
+#[test]
+fn a_packet_that_a_match_cannot_read_is_not_dropped_by_the_target() {
+    let _machine = share_the_machine();
+    let rules =
+        filter("ACCEPT", "-A INPUT -p tcp -m tcp --tcp-option 8 -j ACCEPT\n-A INPUT -p tcp --dport 23 -j DROP\n");
+    let bench = Bench::new(&rules, &filter("ACCEPT", ""), "22");
+    let ended = |arguments: &[&str]| {
+        let tool = [&["hping3", "-S", "-c", "1", "203.0.113.10"], arguments].concat();
+        let output = bench.command(&["--iptables", "nft"], &tool).output().expect("scanlab starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let unread = ended(&["-p", "22", "-O", "3"]);
+    assert!(unread.contains("dropped by a match that cannot read it, line "), "{unread}");
+    let dropped = ended(&["-p", "23"]);
+    assert!(dropped.contains("dropped by line "), "{dropped}");
+}
+
 /// x_tables tells no paths; what was let in leaves the lab's own line.
 #[test]
 fn with_x_tables_verdicts_are_known() {

@@ -112,7 +112,10 @@ impl Speaker<'_> {
             StepVerdict::Stolen => "keeps",
             StepVerdict::Continue | StepVerdict::Jump(_) | StepVerdict::Goto(_) | StepVerdict::Return => "logs",
         };
-        format!("{} {verb}", self.name(step))
+        match step.is_dropped_by_match() {
+            true => format!("a match of {} that cannot read it drops", self.name(step)),
+            false => format!("{} {verb}", self.name(step)),
+        }
     }
 
     /// `rules.v4:12`

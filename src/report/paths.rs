@@ -45,9 +45,10 @@ pub fn ended(fate: Fate, last: Option<&Step>) -> String {
         Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
         Fate::Left(left) => return gone(&left.to_string(), last),
     };
-    let Some(Step { line, text, .. }) = last else { return format!("{word}, no rule matched") };
-    let line = line.map(|line| format!("line {line}  ")).unwrap_or_default();
-    format!("{word} by {line}{text}")
+    let Some(step) = last else { return format!("{word}, no rule matched") };
+    let line = step.line.map(|line| format!("line {line}  ")).unwrap_or_default();
+    let by = if step.is_dropped_by_match() { "a match that cannot read it, " } else { "" };
+    format!("{word} by {by}{line}{}", step.text)
 }
 
 /// `forwarded to 172.17.0.2:80 after line 12  -A PREROUTING ...`
@@ -60,9 +61,10 @@ fn gone(whereto: &str, last: Option<&Step>) -> String {
 /// `filter INPUT 12, line 18: continue  -A INPUT ...`
 pub fn in_words(step: &Step) -> String {
     let Step { table, chain, rule, line, text, verdict, .. } = step;
+    let by = if step.is_dropped_by_match() { " (by a match that cannot read it)" } else { "" };
     let number = rule.map(|rule| format!(" {rule}")).unwrap_or_default();
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    format!("{table} {chain}{number}{line}: {verdict}  {text}")
+    format!("{table} {chain}{number}{line}: {verdict}{by}  {text}")
 }
 
 /// Probes of one technique and family that went the same way, with their ports.
