@@ -69,6 +69,12 @@ impl<'a> Smith<'a> {
         }
     }
 
+    /// The ports that the packet may have here, as iptables writes them: NAT chooses within a range.
+    fn ports(&self) -> Option<String> {
+        let range = self.finding.change.map(|change| change.range).filter(|(first, last)| first < last);
+        self.port().map(|port| range.map_or(port.to_string(), |(first, last)| format!("{first}:{last}")))
+    }
+
     /// The word of iptables for the protocol of a packet that has ports.
     fn protocol(&self) -> &'static str {
         if matches!(self.finding.packet.content, Content::Udp { .. }) { "udp" } else { "tcp" }

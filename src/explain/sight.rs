@@ -154,5 +154,6 @@ fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, C
 fn change_by(stand: &Stand, from: Port) -> Option<Change> {
     let target = stand.rule.target.as_ref()?;
     let (to, range) = (target.new_port(from)?, target.new_ports()?);
-    Some(Change { line: stand.rule.line, from, to, range: (*range.start(), *range.end()) })
+    let range = if target.shifts_ports() { (to, to) } else { (*range.start(), *range.end()) };
+    Some(Change { line: stand.rule.line, from, to, range })
 }

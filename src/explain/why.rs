@@ -27,7 +27,11 @@ pub fn find<'a>(
     let (table, chain) =
         met.or(took.map(|step| (step.table.as_str(), step.chain.as_str()))).unwrap_or((FILTER, "INPUT"));
     let elsewhere = if meant.is_none() { meant::elsewhere(&goal, &sight, scene) } else { None };
-    let (packet, change) = (sight.packet_in(table, chain).clone(), sight.change(table, chain));
+    let (mut packet, change) = (sight.packet_in(table, chain).clone(), sight.change(table, chain));
+    if cause == Cause::FollowupTaken {
+        let is_it = |path: &&std::sync::Arc<Path>| path.last() == took;
+        packet.conntrack = observation.followup_paths.iter().find(is_it).and_then(|path| path.conntrack);
+    }
     let answered = path.last().filter(|_| path.fate == Fate::Stolen);
     Finding { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
 }
@@ -293,9 +297,10 @@ impl<'a> Judgement<'a> {
 
 /// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
 fn carries_on(stand: &Stand, path: &Path) -> bool {
+    let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
     let same_chain =
         path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
-    same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
+    is_tracked && same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
 }
 
 /// Whether the limit stands in front of a clause that tells packets apart.

@@ -238,6 +238,9 @@ impl Speaker<'_> {
     fn followup(&self) -> String {
         let carry_on = match self.finding.meant {
             Some(stand) => format!("before {} can see it", self.place(stand)),
+            None if self.finding.packet.conntrack == Some(ConntrackState::Untracked) => {
+                "which is UNTRACKED, and never ESTABLISHED".to_owned()
+            }
             None => "and no rule accepts what is ESTABLISHED".to_owned(),
         };
         format!(

@@ -160,6 +160,11 @@ impl Target {
         }
     }
 
+    /// Whether each port gets one of its own in the range: `2000-2010/80`.
+    pub fn shifts_ports(&self) -> bool {
+        self.new_ports_text().is_some_and(|text| text.contains('/'))
+    }
+
     fn new_ports_text(&self) -> Option<&str> {
         match self.name.as_str() {
             "REDIRECT" => self.option("--to-ports"),

@@ -83,6 +83,37 @@ fn a_port_that_nat_changed_is_part_of_the_explanation() {
     }
 }
 
+/// The kernel takes the first port of a range; `2000-2009/20` gives each port one of its own.
+#[test]
+fn a_range_of_ports_that_nat_chooses_from_is_part_of_the_explanation_and_the_fix() {
+    for (name, said, fix) in [
+        ("natrange", "changed the port from 22 to 2000 (of 2000-2010); ", "--dport 2000:2010"),
+        ("dnatrange", "changed the port from 22 to 80 (of 80-90); ", "--dport 80:90"),
+        ("shift", "changed the port from 22 to 2002; ", "--dport 2002"),
+    ] {
+        let check = mismatch(name, "syn", 22);
+        assert_eq!(blamed(&check), ("other-match", "filter", 6, Some(11)), "{check:#}");
+        assert!(words(&check).contains(said), "{check:#}");
+        assert!(changes(&check)[1].contains(fix), "{check:#}");
+    }
+}
+
+#[test]
+fn a_policy_of_nat_or_security_that_drops_is_blamed_and_stays() {
+    for (name, table, line) in [("natpol", "nat", 2), ("secpol", "another", 2)] {
+        let check = mismatch(name, "connect", 22);
+        assert_eq!(blamed(&check), ("policy", table, line, None), "{check:#}");
+        assert!(changes(&check).iter().all(|line| !line.starts_with("-")), "{check:#}");
+    }
+}
+
+#[test]
+fn what_follows_an_untracked_syn_is_not_established() {
+    let check = mismatch("untracked-est", "connect", 22);
+    assert_eq!(blamed(&check), ("followup-taken", "filter", 6, None), "{check:#}");
+    assert!(words(&check).contains("UNTRACKED, and never ESTABLISHED"), "{check:#}");
+}
+
 #[test]
 fn a_syn_that_was_dropped_has_no_handshake() {
     let check = mismatch("syn-dropped", "connect", 22);

@@ -24,11 +24,11 @@ impl<'a> Smith<'a> {
 
     /// A rule for the port alone, in front of the one that keeps it out.
     pub(super) fn let_in(&self) -> Vec<Candidate> {
-        let (Goal::LetIn(_), Some(port), Some(step)) = (&self.finding.goal, self.port(), self.finding.took) else {
+        let (Goal::LetIn(_), Some(ports), Some(step)) = (&self.finding.goal, self.ports(), self.finding.took) else {
             return Vec::new();
         };
         let protocol = self.protocol();
-        let rule = |interface: &str| format!("-A {}{interface} -p {protocol} --dport {port} -j ACCEPT", step.chain);
+        let rule = |interface: &str| format!("-A {}{interface} -p {protocol} --dport {ports} -j ACCEPT", step.chain);
         // Where the port is open over other interfaces, it is to be opened over this one alone.
         let over = format!(" -i {}", self.scene.interface);
         let interfaces = if step.chain == "OUTPUT" { vec![""] } else { vec!["", over.as_str()] };

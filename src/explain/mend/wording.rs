@@ -46,7 +46,8 @@ impl<'a> Smith<'a> {
         let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
         let Some((option, list)) = text_of(stand.rule, clause).rsplit_once(' ') else { return Vec::new() };
         let is_list = clause.module.as_deref() == Some("multiport");
-        let corrected = corrected_list(list, port, !is_list);
+        let behind_nat = self.ports().filter(|ports| !is_list && ports.contains(':'));
+        let corrected = behind_nat.or_else(|| corrected_list(list, port, !is_list));
         let longer = is_list.then(|| format!("{list},{port}"));
         let lists = corrected.into_iter().chain(longer);
         lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
