@@ -31,6 +31,9 @@ Answers five questions, what is wrong first: Will I be locked out? Will a scan
 leave a line in the log? What does an attacker see? Does it still look like a
 Raspberry Pi? Is anything open that nobody asked for?
 
+The last line is the verdict: SAFE TO DEPLOY, DO NOT DEPLOY with the number of
+reasons, or CANNOT TELL if not everything could be checked.
+
 Nothing is loaded on this machine, and nothing of the check is left in its log.";
 
 /// The options of `scanlab check`.

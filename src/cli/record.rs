@@ -52,7 +52,7 @@ pub struct Options {
     thorough: bool,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// Labs at a time; most of a lab's time is spent waiting for the kernel
+    /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
     #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 }

@@ -32,7 +32,7 @@ pub struct Options {
     /// Run only scenarios whose title or file has this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Labs at a time; most of a lab's time is spent waiting for the kernel
+    /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
     #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     /// Stop behind the first scenario that is mismatched or did not run; what was not started is reported as not run

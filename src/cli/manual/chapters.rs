@@ -52,7 +52,7 @@ pub const CHAPTERS: [Chapter; 16] = [
             ("0", "safe to deploy"),
             ("1", "do not deploy: at least one reason"),
             ("2", "bad input: usage, sensor, .link file, or a ruleset that iptables refuses"),
-            NOT_MEASURED,
+            ("3", "cannot tell: nothing is wrong, but not everything could be checked; or could not measure"),
         ],
         files: LAB,
         see_also: NETFILTER,
