@@ -15,11 +15,14 @@ impl Rule {
     pub fn hash_limit(&self) -> Option<Limit> {
         let upto = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| !clause.negated);
         let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| clause.negated);
-        let Match::Limit { count, seconds } = super::ask::limit(upto.or(above)?.1)? else { return None };
-        let burst = self
-            .hash_option(&["--hashlimit-burst"])
-            .map_or(Some(Limit::DEFAULT.burst), |(_, argument)| super::number::parse(argument))?;
-        Some(Limit { count, seconds, burst })
+        self.bucket_of(upto.or(above)?.1)
+    }
+
+    /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches what is over it.
+    pub fn hash_above(&self) -> Option<Limit> {
+        let inverse = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| clause.negated);
+        let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| !clause.negated);
+        self.bucket_of(above.or(inverse)?.1)
     }
 
     /// The rate of [`Rule::hash_limit`].
@@ -39,8 +42,26 @@ impl Rule {
         self.remembers().filter(move |name| *name != "limit" && !(*name == "hashlimit" && reads_hash))
     }
 
+    /// The argument of an option (with its dashes) of the match `module`, if it is not read otherwise.
+    pub fn argument(&self, module: &str, option: &str) -> Option<&str> {
+        self.option(module, &[option]).map(|(_, argument)| argument)
+    }
+
+    fn bucket_of(&self, rate: &str) -> Option<Limit> {
+        let Match::Limit { count, seconds } = super::ask::limit(rate)? else { return None };
+        let burst = match self.argument("hashlimit", "--hashlimit-burst") {
+            Some(burst) => super::number::parse(burst)?,
+            None => Limit::DEFAULT.burst,
+        };
+        Some(Limit { count, seconds, burst })
+    }
+
     fn hash_option(&self, names: &[&str]) -> Option<(&Clause, &str)> {
-        let of_module = |clause: &&Clause| clause.module.as_deref() == Some("hashlimit");
+        self.option("hashlimit", names)
+    }
+
+    fn option(&self, module: &str, names: &[&str]) -> Option<(&Clause, &str)> {
+        let of_module = |clause: &&Clause| clause.module.as_deref() == Some(module);
         self.clauses.iter().filter(of_module).find_map(|clause| {
             let words = self.text.get(clause.span.clone())?.trim_start_matches('!').trim_start();
             let (name, argument) = words.split_once([' ', '=', '\t'])?;
