@@ -115,6 +115,11 @@ impl Probe {
         Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }.frame(ends)
     }
 
+    /// What the client of an open connection sends to close it. With a window of 0, the host could not close it, too.
+    pub fn closing(&self, seq: u32, ack: u32, ends: &Ends) -> Vec<u8> {
+        self.kernel_segment(seq, ack, TcpFlags::FIN | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
+    }
+
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
         let content = Content::Segment { seq, ack, flags, window, options: &[], payload: &[] };
         Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }
