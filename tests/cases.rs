@@ -15,6 +15,8 @@ mod link_file;
 mod neighbours;
 #[path = "cases/rates.rs"]
 mod rates;
+#[path = "cases/sessions.rs"]
+mod sessions;
 #[path = "cases/shared_bucket.rs"]
 mod shared_bucket;
 #[path = "cases/sysctls.rs"]

@@ -277,7 +277,7 @@ fn every_planted_fault_turns_its_answer_red() {
     assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
     assert!(hashlimit.words().contains("No, but see the note."), "{}", hashlimit.stdout);
     let each =
-        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself)";
+        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself; ";
     assert!(hashlimit.words().contains(each), "{}", hashlimit.stdout);
 
     let words = redirected.words();

@@ -100,7 +100,9 @@ pub use nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
 pub use notice::pass_notices_to;
 pub use own_table::Watch;
 pub use services::Service;
-pub use sessions::{AfterLoad, Attempt, First, Opening, Row, Session, SpentBy, Survival};
+pub use sessions::{
+    AfterLoad, Attempt, Cut, Endurance, First, Halt, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival, Which,
+};
 pub use tokens::Token;
 pub use tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};

@@ -5,8 +5,12 @@
 //! conntrack that has not seen the connection yet (a machine without rules has none), its next segment is the first one,
 //! and as `nf_conntrack_tcp_loose` has it, NEW. So each connection is tried both ways.
 
+mod endurance;
+mod row;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
 
 use pnet_packet::tcp::TcpFlags;
 
@@ -25,6 +29,9 @@ use crate::port::Port;
 use crate::probe::{Craft, Probe};
 use crate::reply::{Body, Flow, Segment};
 use crate::scan::Technique;
+
+pub use endurance::{Cut, Endurance, Halt, ROUNDS, Which};
+pub use row::{IN_A_ROW, Row, SpentBy};
 
 /// Who says something first, once the new rules are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,35 +70,6 @@ pub struct Attempt {
     pub took: Vec<Step>,
 }
 
-/// Many connections in a row, to a port to which a first one opened: what a limit makes of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Their family.
-    pub family: Family,
-    /// The port that they go to.
-    pub port: Port,
-    /// How many the client opened, when the next one did not open.
-    pub opened: Option<usize>,
-    /// Whose connections count.
-    pub spent_by: SpentBy,
-    /// The rules that took packets of the one that did not open, where paths are watched.
-    pub took: Vec<Step>,
-}
-
-/// Whose connections a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpentBy {
-    /// Each address has its own.
-    Each,
-    /// Not known: no stranger came through even before.
-    Unknown,
-    /// Those of all addresses together.
-    Everybody,
-}
-
-/// How often somebody tries in a row.
-const KNOCKS: usize = 10;
-
 /// What became of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
@@ -127,11 +105,13 @@ pub struct AfterLoad {
     pub sessions: Vec<Session>,
     /// What came of a new connection to each port, in each family.
     pub openings: Vec<Attempt>,
-    /// What came of many.
-    pub rows: Vec<Row>,
     /// Who answers for the host's addresses.
     pub neighbourhood: Option<Neighbourhood>,
 }
+
+/// Before the next connection: within one tick of its clock the kernel still counts connections that are closed, and within
+/// two those that were dropped (`last_gc` and `find_or_evict` in net/netfilter/nf_conncount.c). A tick is 10 ms at most.
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// Above the ports that nmap's numbering uses in the phases of a scan; the lab has no other probes.
 const FIRST_PORT: u16 = 50_001;
@@ -202,12 +182,7 @@ impl Lab<'_> {
         let neighbourhood = has_macs
             .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families))
             .transpose()?;
-        // Strangers become neighbours that nobody has to look for.
-        let mut rows = Vec::new();
-        for ((client, _), first) in asked.iter().zip(&openings).filter(|(_, first)| first.opening == Opening::Opens) {
-            rows.push(self.knock(*client, first, &mut probe)?);
-        }
-        Ok(AfterLoad { sessions, openings, rows, neighbourhood })
+        Ok(AfterLoad { sessions, openings, neighbourhood })
     }
 
     fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
@@ -220,41 +195,6 @@ impl Lab<'_> {
         };
         let took = self.takers(&probe)?;
         Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
-    }
-
-    /// The client opens one after the other, until one does not open. Then a limit is spent; whether by everybody or by
-    /// each on his own a stranger tells, who came through before, and another one, who never came before.
-    fn knock(&mut self, client: IpAddr, first: &Attempt, probe: &mut impl FnMut(IpAddr, Port) -> Probe) -> Result<Row> {
-        let (family, port) = (first.family, first.port);
-        let strangers = self.strangers(client);
-        self.reach(&strangers)?;
-        let before = match strangers.first() {
-            Some(stranger) => self.attempt(probe(*stranger, port))?.opening == Opening::Opens,
-            None => false,
-        };
-        let mut row = Row { family, port, opened: None, spent_by: SpentBy::Unknown, took: Vec::new() };
-        for opened in 1..KNOCKS {
-            let attempt = self.attempt(probe(client, port))?;
-            if attempt.opening != Opening::Opens {
-                (row.opened, row.took) = (Some(opened), attempt.took);
-                break;
-            }
-        }
-        if let (true, Some(_), Some(other)) = (before, row.opened, strangers.get(1)) {
-            let after = self.attempt(probe(*other, port))?.opening == Opening::Opens;
-            row.spent_by = if after { SpentBy::Each } else { SpentBy::Everybody };
-        }
-        Ok(row)
-    }
-
-    /// Others on the link.
-    fn strangers(&self, client: IpAddr) -> Vec<IpAddr> {
-        let near = |step: u8| match self.blueprint.addresses.prober(Family::of(client)) {
-            IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
-            IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
-        };
-        let is_somebody = |address: &IpAddr| *address != client && self.blueprint.addresses.is_on_link(*address);
-        (1..8).map(near).filter(is_somebody).take(2).collect()
     }
 
     /// The rules that took packets of a connection since the last look; if none did, the one that led it somewhere else.
@@ -437,7 +377,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; 256];
+        let mut bytes = vec![0; 4096];
         match self.stream.read(&mut bytes) {
             Ok(length) => bytes.truncate(length),
             // Nothing has come, or the connection was reset.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::kept_out::KeptOut;
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, told_once};
-use crate::lab::{First, Lab, Neighbourhood, Opening, Row, Session, SpentBy, Survival};
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, endurance, told_once};
+use crate::lab::{First, Lab, Neighbourhood, Opening, Session, Survival};
 use crate::live::Machine;
 use crate::net::Family;
 use crate::path::Step;
@@ -16,7 +16,10 @@ use crate::sensor::SshServer;
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let mut facts = admins::meant(subject);
     facts.extend(openings(subject, measured));
-    facts.extend(rows(subject, measured));
+    // The lab's client knows the MAC address of the host, which nobody else finds.
+    let endured = if measured.is_hidden() { measured.endured.without(Family::Ipv6) } else { measured.endured.clone() };
+    facts.extend(endurance::rows(subject, &endured));
+    facts.extend(endurance::sessions(subject, &endured));
     facts.extend(measured.kept_out.iter().map(KeptOut::fact));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
@@ -96,45 +99,8 @@ fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
     facts
 }
 
-/// What a limit makes of many connections in a row: it keeps out whoever has spent it, and that may be anybody.
-fn rows(subject: &Subject, measured: &Measured) -> Vec<Fact> {
-    let of_last = measured.sessions.last().into_iter().flat_map(|(_, found)| &found.rows);
-    let told = of_last.filter_map(|row: &Row| {
-        let blame = blame(subject, row.family, &row.took);
-        Some((row.family, (row.port, row.opened?, row.spent_by, blame)))
-    });
-    let fact = |(families, (port, opened, spent_by, blame)): (String, Limited)| {
-        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
-        let in_a_row = match opened {
-            1 => "one right after another does not open".to_owned(),
-            _ => format!("after {opened} in a row the next does not open"),
-        };
-        let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
-        match spent_by {
-            SpentBy::Each => {
-                Fact::new(Tone::Note, format!("{limited}, and you have to wait (each address by itself){blame}"))
-            }
-            SpentBy::Unknown => {
-                let text = format!("{limited}, and you have to wait; others may use up the limit, too{blame}");
-                Fact::new(Tone::Note, text)
-            }
-            SpentBy::Everybody => {
-                let text = format!(
-                    "{limited}, and everybody's count: a stranger who keeps knocking keeps you out; `-m hashlimit \
-                     --hashlimit-mode srcip` counts each address by itself{blame}"
-                );
-                Fact::new(Tone::Bad, text)
-            }
-        }
-    };
-    told_once(told.collect()).into_iter().map(fact).collect()
-}
-
-/// Port, how many opened, whose connections count, and the rules that are to blame.
-type Limited = (Port, usize, SpentBy, Option<String>);
-
 /// The rules in words: `the rule is rules.v4:7: -A INPUT ...`.
-fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<String> {
+pub(super) fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<String> {
     let file = subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.display())?;
     let place = |step: &Step| {
         let line = step.line.map(|line| format!(":{line}")).unwrap_or_default();

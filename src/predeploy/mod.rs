@@ -7,7 +7,9 @@ mod admins;
 mod attacker;
 mod beyond;
 mod callers;
+mod counted;
 mod disguise;
+mod endurance;
 mod fresh;
 mod holes;
 mod kept_out;
@@ -44,6 +46,7 @@ use crate::sweep::Plan;
 use crate::vendor::VendorDb;
 
 use self::callers::Caller;
+use self::endurance::Endured;
 use self::holes::Hole;
 use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
@@ -99,6 +102,8 @@ enum Before {
 #[derive(Debug, Clone)]
 struct Measured {
     sessions: Vec<(Before, AfterLoad)>,
+    /// Sessions with much traffic, and connections in a row.
+    endured: Endured,
     /// What a scanner sees, and the lines that he leaves.
     scan: Surveyed,
     /// What the filter makes of a SYN, or a datagram, to ports that rules tell apart: with the path of each, since a rule
@@ -341,6 +346,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
             .into_iter()
             .map(|before| side_by_side::begin(scope, move || Ok((before, explained_sessions(subject, before)?))));
         let sessions: Vec<_> = sessions.collect::<Result<_>>()?;
+        let endured = side_by_side::begin(scope, || endurance::measure(subject))?;
         let scan = side_by_side::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
         let doors = side_by_side::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
         let other = side_by_side::begin(scope, || other_protocols::let_in(subject))?;
@@ -349,6 +355,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
         let callers = callers::measure(subject)?;
         Ok(Measured {
             sessions: sessions.into_iter().map(side_by_side::end).collect::<Result<_>>()?,
+            endured: side_by_side::end(endured)?,
             scan: side_by_side::end(scan)?,
             doors: side_by_side::end(doors)?,
             tried: tried.clone(),
@@ -411,8 +418,7 @@ fn explained_sessions(subject: &Subject, before: Before) -> Result<AfterLoad> {
     let is_seen = found.neighbourhood.as_ref().is_none_or(|found| found.hidden.is_none());
     let is_fine = is_seen
         && found.sessions.iter().all(|session| session.survival != Survival::Dead)
-        && found.openings.iter().all(|attempt| attempt.opening == Opening::Opens)
-        && found.rows.iter().all(|row| row.opened.is_none());
+        && found.openings.iter().all(|attempt| attempt.opening == Opening::Opens);
     if is_fine { Ok(found) } else { sessions(subject, before, Watch::Paths).or(Ok(found)) }
 }
 

@@ -1,0 +1,106 @@
+//! What cuts an SSH session after so many packets, and what shuts the port after so many connections.
+
+use std::path::Path;
+
+use super::{facts, scanlab};
+
+/// The facts of "Will I be locked out?", as `tone: text`.
+fn locked_out(rules: &str, flavour: &str) -> Vec<String> {
+    let (v4, v6) = (format!("{rules}.v4"), format!("{rules}.v6"));
+    let mut arguments =
+        vec!["check", "--sensor", "sensor.toml", "--iptables", flavour, "--format", "json", "--rules", &v4];
+    if Path::new("tests/cases/sessions").join(&v6).exists() {
+        arguments.extend(["--rules6", &v6]);
+    }
+    facts(&scanlab("sessions", &arguments).report(), "locked-out")
+}
+
+fn has(facts: &[String], start: &str, part: &str) -> bool {
+    facts.iter().any(|fact| fact.starts_with(start) && fact.contains(part))
+}
+
+/// The number of packets after which a session freezes, and that the rule in `place` is named for it.
+#[track_caller]
+fn assert_freezes(rules: &str, flavour: &str, packets: std::ops::RangeInclusive<usize>, place: &str) {
+    let facts = locked_out(rules, flavour);
+    let start = "bad: an SSH session to port 22 freezes after ";
+    let of_rule = |fact: &&String| fact.starts_with(start) && fact.contains(&format!("{rules}.{place}: "));
+    let fact = facts.iter().find(of_rule).unwrap_or_else(|| panic!("{rules}, {flavour}: {facts:#?}"));
+    let number = fact[start.len()..].split(' ').next().and_then(|word| word.parse().ok()).expect("a number");
+    assert!(packets.contains(&number), "{rules}, {flavour}: {fact}");
+}
+
+#[test]
+fn a_session_that_nothing_cuts_gets_through() {
+    let facts = locked_out("healthy", "nft");
+    assert!(has(&facts, "good: an SSH session of 200 segments each way", "get through port 22"), "{facts:#?}");
+    assert!(has(&facts, "good: 64 new connections to port 22 in a row open", ""), "{facts:#?}");
+    assert!(facts.iter().all(|fact| fact.starts_with("good: ")), "{facts:#?}");
+}
+
+#[test]
+fn a_rule_that_counts_the_packets_of_a_session_cuts_it() {
+    assert_freezes("recent", "nft", 15..=20, "v4:6");
+    assert_freezes("recent", "legacy", 15..=20, "v6:7");
+    assert_freezes("connbytes", "legacy", 20..=40, "v4:6");
+}
+
+#[test]
+fn a_rule_that_counts_what_the_host_sends_cuts_a_session() {
+    // The host sends a segment and up to one acknowledgment for two packets of the client.
+    assert_freezes("hashlimit-out", "nft", 140..=305, "v4:6");
+}
+
+#[test]
+fn a_limit_on_established_packets_is_used_up() {
+    assert_freezes("established-limit", "nft", 995..=1005, "v4:2");
+}
+
+#[test]
+fn a_limit_that_no_session_uses_up_is_not_called_safe() {
+    let facts = locked_out("established-huge", "nft");
+    let start = "unknown: a longer SSH session to port 22 may be cut over IPv4: ";
+    assert!(has(&facts, start, "established-huge.v4:6: "), "{facts:#?}");
+}
+
+#[test]
+fn a_session_that_loses_segment_after_segment_is_no_session() {
+    let facts = locked_out("established-slow", "legacy");
+    assert!(
+        has(&facts, "bad: an SSH session to port 22 loses so many segments", "established-slow.v4:2"),
+        "{facts:#?}"
+    );
+}
+
+#[test]
+fn a_quota_cuts_a_session_by_its_bytes() {
+    assert_freezes("quota", "nft", 10..=60, "v4:2");
+}
+
+#[test]
+fn a_rule_against_long_segments_or_the_banner_cuts_a_session() {
+    assert_freezes("length", "nft", 2..=6, "v4:6");
+    assert_freezes("length-out", "legacy", 2..=6, "v4:6");
+    assert_freezes("banner", "nft", 2..=2, "v4:6");
+}
+
+#[test]
+fn a_second_session_that_does_not_open_is_found_and_closed_ones_do_not_count() {
+    let facts = locked_out("connlimit", "nft");
+    assert!(has(&facts, "bad: a second SSH session to port 22 does not open", "connlimit.v4:6: "), "{facts:#?}");
+    assert!(has(&facts, "good: 64 new connections to port 22 in a row open", ""), "{facts:#?}");
+    assert!(!has(&facts, "bad: after an SSH session", ""), "{facts:#?}");
+}
+
+#[test]
+fn new_connections_in_a_row_are_counted_from_fresh_limits() {
+    let limit = locked_out("limit-new", "nft");
+    assert!(has(&limit, "bad: new connections to port 22", "after 12 in a row the next does not open"), "{limit:#?}");
+    assert!(has(&limit, "bad: ", "lets in 1/hour"), "{limit:#?}");
+    let hitcount = locked_out("hitcount-new", "legacy");
+    assert!(has(&hitcount, "note: new connections to port 22", "after 15 in a row"), "{hitcount:#?}");
+    assert!(has(&hitcount, "note: ", "60 seconds, and each try begins them anew"), "{hitcount:#?}");
+    let hashlimit = locked_out("hashlimit-new", "nft");
+    assert!(has(&hashlimit, "note: new connections to port 22", "after 100 in a row"), "{hashlimit:#?}");
+    assert!(has(&hashlimit, "note: ", "lets in 6/min"), "{hashlimit:#?}");
+}
