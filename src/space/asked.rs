@@ -170,8 +170,11 @@ pub(super) fn opaque(rule: &Rule) -> Vec<(Option<String>, String)> {
     found
 }
 
-/// A limit in one way, whatever the way in which it is written.
+/// A limit in one way, whatever the way in which it is written; several of one rule as they are written.
 fn limit(rule: &Rule, module: &str) -> String {
+    if rule.modules.iter().filter(|one| one.name == "limit").count() > 1 {
+        return format!(" {}", rule.text);
+    }
     let limit = rule.limit().filter(|_| module == "limit");
     limit.map(|limit| format!(" {}/{} s burst {}", limit.count, limit.seconds, limit.burst)).unwrap_or_default()
 }

@@ -101,6 +101,10 @@ fn a_change_that_one_packet_shows_is_a_difference() {
         (&["-A INPUT -m ttl --ttl-lt 10 -j ACCEPT"], &["-A INPUT -m ttl --ttl-lt 30 -j ACCEPT"]),
         (&["-A INPUT -j LOG"], &["-A INPUT -j LOG --log-level debug"]),
         (&["-A INPUT -m limit --limit 1/s -j LOG"], &["-A INPUT -m limit --limit 2/s -j LOG"]),
+        (
+            &["-A INPUT -m limit --limit 1/h -m limit --limit 5/s -j ACCEPT"],
+            &["-A INPUT -m limit --limit 5/s -j ACCEPT"],
+        ),
         (&["-A FORWARD -p tcp -j ACCEPT"], &[]),
         (
             &[
