@@ -231,7 +231,9 @@ impl Trial<'_> {
         let host = &self.job.scenario.host;
         let found = gaps.iter().flat_map(|gap| witnesses(&space, &gap.region, gap.hook, &host.addresses));
         let here = found.filter(|witness| witness.interface == host.interface.as_str());
-        let stimuli: Vec<Stimulus> = here.map(|witness| witness.stimulus).collect::<HashSet<_>>().into_iter().collect();
+        let mut known = HashSet::new();
+        let stimuli = here.map(|witness| witness.stimulus).filter(|stimulus| known.insert(*stimulus));
+        let stimuli: Vec<Stimulus> = stimuli.collect();
         if !stimuli.is_empty() {
             let strangers = strangers(&stimuli, &host.addresses);
             let send = |listing, source: &Source| {
