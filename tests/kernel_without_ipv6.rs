@@ -75,6 +75,9 @@ fn what_asks_about_ipv4_only_is_whole() {
     assert!(scanned.stderr.contains("this machine has no IPv6: rules is not tried"), "{}", scanned.stderr);
     assert!(scanned.stdout.contains("every rule that was tried is reached"), "{}", scanned.stdout);
     assert!(scanned.stdout.contains("not tried rules: this machine has no IPv6"), "{}", scanned.stdout);
+    let words = ["scan", "--rules", "rules", "--rules6", "rules", "-p", "22", "--trace", "--format", "sarif"];
+    let sarif = desk.scanlab(&words).stdout;
+    assert!(sarif.contains("finding/not-provable") && sarif.contains("not tried: this machine has no IPv6"), "{sarif}");
 }
 
 /// Found on a kernel with `ipv6.disable=1`: `scan -6` failed to add a neighbour, and `mutate` blamed the scenario (2).

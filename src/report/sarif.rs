@@ -89,6 +89,10 @@ impl Results {
             let words = format!("not provable: {}\n{}", one.place.text, one.reason);
             self.in_ruleset(Kind::NotProvable, &one.place.file, one.place.line, words);
         }
+        for one in &findings.not_tried {
+            let words = format!("not tried: this machine has no {}", one.family.title());
+            self.in_ruleset(Kind::NotProvable, &one.file, 1, words);
+        }
         findings.parity.iter().for_each(|one| self.of_disparity(one));
     }
 
