@@ -71,9 +71,12 @@ fn summary(compared: &Compared) -> String {
         1 => "; 1 kind of packet was not tried".to_owned(),
         count => format!("; {count} kinds of packets were not tried"),
     };
-    let incomplete = match compared.complete || compared.is_proved() {
-        true => untried.as_str(),
-        false => "; the rulesets tell more apart than can be sent, so there may be other differences",
+    let incomplete = match (compared.complete, compared.is_proved()) {
+        (false, true) if compared.is_same() => {
+            "; the rulesets tell more apart than can be sent, and sets of packets prove that the rest is treated alike"
+        }
+        (true, _) | (_, true) => untried.as_str(),
+        (false, false) => "; the rulesets tell more apart than can be sent, so there may be other differences",
     };
     if compared.is_same() {
         return format!("no packet of {} sent tells them apart{incomplete}", compared.sent);

@@ -312,3 +312,150 @@ fn an_incomplete_sweep_is_never_a_result() {
     assert_eq!(diff(&without("ESTABLISHED")), Some(1), "sets name a packet, and it is sent");
     assert_eq!(diff(&rules.replace("--ttl-lt 10", "--ttl-lt 30")), Some(3), "sets name a packet that cannot be sent");
 }
+
+fn head_and(rules: &str) -> String {
+    format!("{HEAD}{rules}COMMIT\n")
+}
+
+/// 60 addresses with 3 ports each, and a rule for what the host sends: twice as many packets as a sweep has.
+#[test]
+fn sixty_addresses_with_three_ports_are_judged_by_sets() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("write the file");
+        path.to_str().expect("a name").to_owned()
+    };
+    let pairs = (0..60).flat_map(|net| [22, 80, 443].map(|port| (net, port)));
+    let accept = |(net, port)| format!("-A INPUT -s 10.{net}.0.0/16 -p tcp -m tcp --dport {port} -j ACCEPT\n");
+    let rules = format!(
+        "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n{}-A INPUT -s 10.7.8.9 -p tcp -m tcp --dport 443 -j LOG\n\
+         -A OUTPUT -p tcp -m tcp --dport 25 -j DROP\n",
+        pairs.map(accept).collect::<String>()
+    );
+    let (rules, without) =
+        (head_and(&rules), head_and(&rules.replace("-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n", "")));
+    let line = |text: &str| rules.lines().position(|line| line.contains(text)).expect("a line") as u64 + 1;
+    let (original, changed) = (write("rules.v4", &rules), write("changed.v4", &without));
+
+    let findings = findings(Path::new(&original));
+    assert_eq!(findings["sweeps"][0]["complete"], Value::Bool(false), "{:#}", findings["sweeps"]);
+    assert_eq!(dead(&findings), [0; 0], "the sweep is too short to say why it is dead: {findings:#}");
+    assert_eq!(findings["not_provable"][0]["line"], line("-j LOG"), "{findings:#}");
+    let diff = |one: &str, other: &str| scanlab(&["diff", one, other, "--format", "json"]);
+    let same = diff(&original, &write("same.v4", &rules));
+    assert_eq!((same.status, &same.report()["diff"]["complete"]), (Some(0), &Value::Bool(false)), "proved by sets");
+    assert_eq!(diff(&original, &changed).status, Some(1), "a packet that sets name is sent");
+    let told = scanlab(&["diff", &original, &original]).stdout;
+    assert!(told.contains("sets of packets prove that the rest is treated alike"), "{told}");
+}
+
+/// A rule of more port pairs than a sweep has.
+#[test]
+fn mutants_above_a_sweep_are_never_equivalent_for_want_of_packets() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let ports = |first: u16| (0..10).map(|step| (first + 10 * step).to_string()).collect::<Vec<_>>().join(",");
+    let rules = head_and(&format!(
+        "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n-A INPUT -s 10.1.0.0/16 -p tcp -m multiport --sports {} \
+         -m multiport --dports {} -j ACCEPT\n-A INPUT -m ttl --ttl-lt 10 -j ACCEPT\n",
+        ports(3000),
+        ports(1000)
+    ));
+    fs::write(folder.path().join("rules.v4"), rules).expect("write the rules");
+    let scenario = "title = \"drops\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\n\
+                    family = \"ipv4\"\nstate = \"filtered\"\nlog = \"\"\n";
+    let scenario = (folder.path().join("s.toml"), scenario);
+    fs::write(&scenario.0, scenario.1).expect("write the scenario");
+    let mutate = || scanlab(&["mutate", scenario.0.to_str().expect("a name"), "--format", "json"]);
+    let ended = mutate();
+    assert_eq!(ended.status, Some(3), "{}", ended.stderr);
+    let report = ended.report();
+    let mutants = report["mutations"][0]["mutants"].as_array().expect("mutants");
+    let with = |fate: &str| mutants.iter().filter(|one| one["fate"] == fate).count() as f64;
+    let of = |line: u64, what: &str| {
+        let is_it = |one: &&Value| one["line"] == line && one["description"].as_str().expect("words").contains(what);
+        mutants.iter().find(is_it).expect("the mutant")["fate"].as_str().expect("a word")
+    };
+    assert_eq!(of(6, "is deleted"), "survived", "ESTABLISHED");
+    assert_eq!(of(7, "the rule is deleted"), "survived");
+    assert_eq!([of(8, "the rule is deleted"), of(8, "becomes -j DROP")], ["not-judged"; 2]);
+    let (killed, survived) = (with("killed"), with("survived"));
+    let summary = &report["summary"];
+    assert_eq!(summary["score"].as_f64(), Some(100.0 * killed / (killed + survived)), "{summary}");
+    assert_eq!(summary["not_judged"].as_f64(), Some(with("not-judged")), "{summary}");
+    for one in mutants.iter().filter(|one| one["fate"] == "equivalent") {
+        assert!(!one["because"].as_str().expect("a reason").contains("packets"), "no count of packets: {one}");
+    }
+    assert_eq!(mutate().stdout, ended.stdout, "the same packets tell each time");
+}
+
+/// The same rules in a text, in JSON and in SARIF.
+#[test]
+fn what_is_not_provable_is_in_every_format() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.v4");
+    let text = "-A INPUT -p tcp -m ttl --ttl-gt 10 -j DROP\n-A INPUT -p tcp -j LOG\n-A INPUT -p udp -j DROP\n\
+                -A INPUT -p udp -j LOG\n-A FORWARD -j LOG\n";
+    fs::write(&rules, head_and(text)).expect("write the rules");
+    let rules = rules.to_str().expect("a name");
+    let words = ["scan", "--rules", rules, "-sS", "-p", "22", "--trace", "--format"];
+    let scan = |format: &'static str| scanlab(&[&words[..], &[format]].concat());
+    let json = scan("json").report()["findings"].clone();
+    let of_json = |kind: &str| -> Vec<u64> {
+        json[kind].as_array().expect("a list").iter().filter_map(|one| one["line"].as_u64()).collect()
+    };
+    let mut expected = [of_json("not_provable"), of_json("unreachable")];
+    expected.iter_mut().for_each(|lines| lines.sort_unstable());
+    assert_eq!(expected, [vec![7, 10], vec![9]], "{json:#}");
+
+    let table = scan("table").stdout;
+    let of_table = |words: &str| {
+        let start = format!(" {words} {rules}:");
+        let lines = table.lines().filter_map(|line| line.strip_prefix(&start)?.split(' ').next()?.parse().ok());
+        let mut lines: Vec<u64> = lines.collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!([of_table("not provable"), of_table("dead LOG")], expected, "{table}");
+
+    let sarif: Value = serde_json::from_str(&scan("sarif").stdout).expect("JSON");
+    let of_sarif = |rule: &str| {
+        let results = sarif["runs"][0]["results"].as_array().expect("results").iter();
+        let own = results.filter(|one| one["ruleId"].as_str().is_some_and(|id| id == rule));
+        let line = |one: &Value| one["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64();
+        let mut lines: Vec<u64> = own.filter_map(line).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!([of_sarif("finding/not-provable"), of_sarif("finding/dead-log")], expected, "{sarif:#}");
+}
+
+/// Planted: the rule before one that changes nothing gets a match that no sweep varies, and no mutant of the second is
+/// called equivalent that was not so by its words.
+#[test]
+fn equivalent_is_withdrawn_where_a_rule_before_asks_for_what_no_sweep_varies() {
+    let _machine = share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = "title = \"drops\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\n\
+                    family = \"ipv4\"\nstate = \"filtered\"\nlog = \"\"\n";
+    let path = folder.path().join("s.toml");
+    fs::write(&path, scenario).expect("write the scenario");
+    let deleted = |asked: &str| {
+        let rules = format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j DROP\n-A INPUT -p udp {asked}-j DROP\n\
+             -A INPUT -p udp -m udp --dport 53 -j DROP\nCOMMIT\n"
+        );
+        fs::write(folder.path().join("rules.v4"), rules).expect("write the rules");
+        let report = scanlab(&["mutate", path.to_str().expect("a name"), "--format", "json"]).report();
+        let mutants = report["mutations"][0]["mutants"].as_array().expect("mutants").clone();
+        let is_it = |one: &Value| one["line"] == 5 && one["description"] == "line 5: the rule is deleted";
+        mutants.into_iter().find(is_it).expect("the mutant")["fate"].clone()
+    };
+    assert_eq!(deleted(""), "equivalent");
+    for asked in ["-m ttl --ttl-gt 10 ", "-m length --length 0:200 ", "-m iprange --src-range 0.0.0.1-9.0.0.0 "] {
+        assert_ne!(deleted(asked), "equivalent", "{asked}");
+    }
+}
