@@ -2,6 +2,7 @@
 //! the `[[known]]` rows have their say.
 
 mod asked;
+mod nflog;
 mod packets;
 mod rates;
 
@@ -11,9 +12,10 @@ use std::path::Path;
 use crate::check::{Check, Findings, Outcome};
 use crate::error::{Error, Result};
 use crate::hidden::Hidden;
+use crate::iptables_save::NFLOG_NAME;
 use crate::lab::{LinkMode, Neighbourhood};
 use crate::net::{Family, Mac};
-use crate::observation::Observation;
+use crate::observation::{LogRecord, Observation};
 use crate::plan::{BURST_MAX, Burst, Cell};
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
@@ -28,8 +30,9 @@ pub fn cell(cell: &Cell, observation: &Observation) -> Check {
     if let Some(left) = observation.verdict.left() {
         return not_run(subject, Some(cell.family), cell.expected.clone(), left.to_string()).at(cell.port);
     }
-    let observed = findings(observation).only(&cell.expected);
-    check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port)
+    let mut observed = findings(observation).only(&cell.expected);
+    let aside = nflog::set_aside(&cell.expected, &mut observed);
+    nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port), &aside)
 }
 
 /// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
@@ -65,7 +68,9 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let expected = burst.expected.state;
     let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());
     let lines = observations.iter().flat_map(|observation| &observation.log);
-    let lines = lines.filter(|record| !burst.besides.contains(&record.prefix));
+    let asks_nflog = burst.expected.log.iter().flatten().any(|prefix| prefix.starts_with(NFLOG_NAME));
+    let is_compared = |record: &&LogRecord| asks_nflog || !record.prefix.starts_with(NFLOG_NAME);
+    let lines = lines.filter(|record| !burst.besides.contains(&record.prefix)).filter(is_compared);
     let rate = rates::of_line(observations, burst.expected.log.as_deref());
     let observed = Findings {
         state,

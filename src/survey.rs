@@ -8,9 +8,8 @@ use std::thread;
 
 use crate::alike::{Alike, Gathering};
 use crate::error::{Result, Source};
-use crate::frame::Frame;
 use crate::hidden::Hidden;
-use crate::lab::{Blueprint, Capture, Equipment, Lab, Service, Watch, Weather};
+use crate::lab::{Blueprint, Capture, Equipment, Lab, Rest, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
 use crate::phase::Phase;
@@ -100,8 +99,8 @@ pub trait Audience: Sync {
     /// A probe was answered. Probes of one family come in their order.
     fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()>;
 
-    /// Frames of the lab's own, and what the host sent by itself; of [`Watch::Frames`].
-    fn frames(&self, family: Family, frames: Vec<Frame>) -> Result<()>;
+    /// Frames of the lab's own, and what the host sent by itself, of [`Watch::Frames`]; and every line of the log.
+    fn rest(&self, family: Family, rest: Rest) -> Result<()>;
 }
 
 /// Nobody listens: what was found is enough.
@@ -112,7 +111,7 @@ impl Audience for Nobody {
         Ok(())
     }
 
-    fn frames(&self, _: Family, _: Vec<Frame>) -> Result<()> {
+    fn rest(&self, _: Family, _: Rest) -> Result<()> {
         Ok(())
     }
 }
@@ -167,7 +166,7 @@ impl Survey {
         let mut found = OfFamily::default_of(family);
         for phases in self.labs(family) {
             let sources = self.sources();
-            let ((of_lab, hidden), last_frames) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
+            let ((of_lab, hidden), rest) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
                 let hidden = self.hidden(lab, family)?;
                 let of_phases = phases.iter().enumerate().map(|(number, (place, phase, ports))| {
                     if number != 0 && self.fresh != Fresh::First {
@@ -181,7 +180,7 @@ impl Survey {
                 });
                 Ok(((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()), hidden))
             })?;
-            audience.frames(family, last_frames)?;
+            audience.rest(family, rest)?;
             found.add(of_lab);
             found.hidden = hidden.map(|hidden| self.blamed(hidden, &sources)).transpose()?;
         }
@@ -271,7 +270,7 @@ impl Survey {
                 probes.iter().zip(found).try_for_each(|(probe, observation)| each(probe, observation))?;
             }
             Fresh::First | Fresh::EachPhase => {
-                lab.scan(phase.probes(ports), each, |frames| audience.frames(family, frames))?;
+                lab.scan(phase.probes(ports), each, |rest| audience.rest(family, rest))?;
             }
         }
         Ok(if singly { single } else { gathering.into_groups() })

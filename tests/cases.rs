@@ -23,6 +23,8 @@ mod shared_bucket;
 mod sysctls;
 #[path = "cases/text.rs"]
 mod text;
+#[path = "cases/whole_log.rs"]
+mod whole_log;
 #[path = "cases/world.rs"]
 mod world;
 

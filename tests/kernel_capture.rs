@@ -539,15 +539,18 @@ fn a_deaf_reader_and_a_socket_too_small_are_noticed() {
     }
 }
 
-/// What the ruleset itself logs to groups is nobody's line, wherever the lab would like to have its own.
+/// What the ruleset itself logs to a group is no line of LOG, wherever the lab would like to have its own groups.
 #[test]
-fn the_rulesets_own_groups_are_not_heard() {
+fn the_rulesets_own_groups_are_told_from_log() {
     let _machine = share_the_machine();
     let ruleset = "*filter\n-A INPUT -j NFLOG --nflog-group 65408 --nflog-prefix \"mine: \"\n-A INPUT -j LOG --log-prefix \"ours: \"\nCOMMIT\n";
     let lines =
         in_a_lab(&equipment(Flavour::Auto, Capture::Nflog), ruleset, None, |lab| lab.lines_of(&probes()[..1], &[]));
     let lines = lines.expect("a lab");
-    assert!(lines.iter().all(|line| line.starts_with("ours: ")) && !lines.is_empty(), "{lines:?}");
+    let is_of_log = |line: &&String| line.starts_with("ours: ");
+    let (ours, mine): (Vec<&String>, Vec<&String>) = lines.iter().partition(is_of_log);
+    assert!(!ours.is_empty() && ours.len() == mine.len(), "{lines:?}");
+    assert!(mine.iter().all(|line| line.starts_with("nflog:65408 mine: IN=")), "{lines:?}");
 }
 
 /// What iptables refuses is refused where the user wrote it, before there is any copy.

@@ -93,9 +93,9 @@ pub fn run(options: Options) -> Result<ExitCode> {
             let set = run::decided(&scenarios, &settings, &found, set).await?;
             Ok((found, set))
         })?;
-        let probes = found.scenarios.iter().flat_map(|scenario| &scenario.probes);
         // Of two flavours the lines and frames of the first.
-        syslog.take().map_or(Ok(()), |file| file.keep(probes.map(|(_, observation)| observation)))?;
+        let lines = found.scenarios.iter().map(|scenario| scenario.lines.as_slice());
+        syslog.take().map_or(Ok(()), |file| file.keep(lines))?;
         pcap.take().map_or(Ok(()), |file| file.keep_run(&found, equipment.link))?;
         let environment = super::environment(&equipment, found.weather.clone());
         Ok(Report::of_run(&found, Environment { set_sysctls: set, ..environment }))

@@ -7,7 +7,6 @@ use std::{fs, io};
 use super::clock;
 use super::whole_file::WholeFile;
 use crate::error::{Doing, Result};
-use crate::observation::Observation;
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
 
@@ -25,15 +24,15 @@ impl SyslogFile {
         Ok(SyslogFile { file: WholeFile::begin(path, "name a file that you may write to")?, stamp })
     }
 
-    /// Writes the lines of these observations, and puts the file in its place.
-    pub fn keep<'a>(mut self, observations: impl IntoIterator<Item = &'a Observation>) -> Result<()> {
-        observations.into_iter().try_for_each(|observation| self.add(observation))?;
+    /// Writes these lines, and puts the file in its place.
+    pub fn keep<'a>(mut self, lines: impl IntoIterator<Item = &'a [String]>) -> Result<()> {
+        lines.into_iter().try_for_each(|lines| self.add(lines))?;
         self.finish()
     }
 
-    /// Writes the lines of one more observation.
-    pub fn add(&mut self, observation: &Observation) -> Result<()> {
-        self.file.write(&report::syslog([observation], &self.stamp))
+    /// Writes some more lines.
+    pub fn add(&mut self, lines: &[String]) -> Result<()> {
+        self.file.write(&report::syslog(lines, &self.stamp))
     }
 
     /// Puts the file in its place.
@@ -66,19 +65,12 @@ fn uptime() -> Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::LogRecord;
-    use crate::scan::Technique;
-
-    fn observation() -> Observation {
-        let record = LogRecord { prefix: "x: ".to_owned(), line: "x: IN=eth0 OUT= ".to_owned() };
-        Observation { log: vec![record], ..Observation::silence(Technique::Syn) }
-    }
 
     #[test]
     fn the_lines_are_in_the_file_when_it_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kern.log");
-        SyslogFile::open(&path).unwrap().keep([&observation()]).unwrap();
+        SyslogFile::open(&path).unwrap().keep([["x: IN=eth0 OUT= ".to_owned()].as_slice()]).unwrap();
         assert!(fs::read_to_string(&path).unwrap().ends_with("] x: IN=eth0 OUT= \n"));
     }
 }

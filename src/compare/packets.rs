@@ -3,7 +3,7 @@
 //! Two witnesses are asked, the rule trace and the kernel's log; the lab has compared them. There is no third: what the
 //! host would answer to such packets, nmap's table of states does not say.
 
-use super::{check, missing, not_run};
+use super::{check, missing, nflog, not_run};
 use crate::check::{Check, Findings};
 use crate::path::Fate;
 use crate::plan::PacketCell;
@@ -24,8 +24,9 @@ pub fn packet(cell: &PacketCell, response: &Response) -> Check {
         return not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), left.to_string());
     }
     let verdict = last.and_then(FilterVerdict::of);
-    let observed = Findings { verdict, log: Some(log), ..Findings::default() }.only(&cell.expected);
-    check(subject, Some(cell.family), cell.expected.clone(), observed)
+    let mut observed = Findings { verdict, log: Some(log), ..Findings::default() }.only(&cell.expected);
+    let aside = nflog::set_aside(&cell.expected, &mut observed);
+    nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed), &aside)
 }
 
 /// A packet of a family that this machine does not have.

@@ -41,7 +41,7 @@ use crate::port::PortSet;
 
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
-pub use nflog::{Copy as NflogCopy, Groups};
+pub use nflog::{Copy as NflogCopy, Groups, NFLOG_NAME, is_of_the_lab, nflog_name};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
 pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;

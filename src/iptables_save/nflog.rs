@@ -58,6 +58,19 @@ impl Groups {
     }
 }
 
+/// What the lines of NFLOG rules begin with.
+pub const NFLOG_NAME: &str = "nflog:";
+
+/// What a line of an NFLOG rule begins with, before the rule's own prefix: `nflog:2 `.
+pub fn nflog_name(group: u16) -> String {
+    format!("{NFLOG_NAME}{group} ")
+}
+
+/// Whether the group is in the block of the lab's own.
+pub fn is_of_the_lab(group: u16) -> bool {
+    group.to_be_bytes()[0] == OF_THE_LAB
+}
+
 impl Copy {
     /// Copies `source`, a ruleset that iptables takes.
     pub fn of(family: Family, source: &Source, groups: &Groups) -> Copy {

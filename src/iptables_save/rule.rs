@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Clause, Match, Module, Rule, Target};
+use super::{Clause, Match, Module, Rule, Target, is_of_the_lab, nflog_name};
 use crate::port::Port;
 
 /// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.
@@ -29,7 +29,12 @@ impl Rule {
     ///
     /// The kernel keeps 29 bytes ([`LOG_PREFIX`]); both backends of iptables 1.8.9 cut without a word, and in the midst of
     /// a character if need be, whose bytes then are as broken in the log. Such a rest shows as U+FFFD here.
+    ///
+    /// Of an NFLOG rule: its group and its prefix, as [`nflog_name`] begins. Groups of the lab's own block are not read.
     pub fn log_prefix(&self) -> Option<String> {
+        if let Some((group, prefix)) = self.nflog().filter(|(group, _)| !is_of_the_lab(*group)) {
+            return Some(nflog_name(group) + prefix);
+        }
         let log = self.target.as_ref().filter(|target| target.name == "LOG")?;
         let prefix = log.option("--log-prefix").unwrap_or_default().as_bytes();
         Some(String::from_utf8_lossy(&prefix[..prefix.len().min(LOG_PREFIX)]).into_owned())

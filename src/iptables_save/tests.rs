@@ -299,7 +299,8 @@ fn a_prefix_is_cut_to_what_the_kernel_keeps() {
     assert_eq!(prefix("12345678901234567890123456789X").as_deref(), Some("12345678901234567890123456789"));
     assert_eq!(prefix("1234567890123456789012345678é").as_deref(), Some("1234567890123456789012345678\u{fffd}"));
     assert_eq!(input("-A INPUT -j LOG")[0].log_prefix().as_deref(), Some(""));
-    assert_eq!(input("-A INPUT -j NFLOG --nflog-prefix x")[0].log_prefix(), None);
+    assert_eq!(input("-A INPUT -j NFLOG --nflog-prefix x")[0].log_prefix().as_deref(), Some("nflog:0 x"));
+    assert_eq!(input("-A INPUT -j NFLOG --nflog-group 65101")[0].log_prefix(), None, "the lab's own block");
 }
 
 #[test]

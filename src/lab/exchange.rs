@@ -87,7 +87,11 @@ impl<'a> Exchange<'a> {
         }
         self.turn.drain(|line| ledger.book_line(line))?;
         match &mut self.paths {
-            Some(paths) => ledger.book_paths(paths.read()?),
+            Some(paths) => {
+                ledger.book_paths(paths.read()?)?;
+                paths.take_lines().into_iter().for_each(|line| ledger.book_line(line));
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -148,6 +152,7 @@ impl<'a> Ledger<'a> {
     /// Path, reply and log line are three witnesses; the path tells the verdict, once the others agree with it.
     fn judge(&mut self) -> Result<()> {
         for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
+            witnesses::put_in_order(observation);
             let fate = witnesses::agree(probe, observation, self.answered.contains(&index))?;
             observation.filter = FilterVerdict::of(fate);
             if let Fate::Left(left) = fate {

@@ -5,23 +5,27 @@
 //! logged before. [`Turn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
 //! kernel's log belongs to the whole machine, so there labs wait for each other; a socket is a lab's own.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fault::Sabotage;
 use super::kernel_log::{self, KernelLog};
 use super::namespace::Isolated;
 use super::nflog_copy::{self, NflogCopies};
-use super::nflog_lines::NflogLines;
+use super::nflog_lines::{Line, NflogLines};
 use crate::error::Result;
 
 /// A source of log lines.
 pub struct LogSource {
     kind: Kind,
     deaf: Option<Arc<Sabotage>>,
+    journal: RefCell<Vec<String>>,
 }
 
 enum Kind {
-    Kmsg(KernelLog),
+    /// What the ruleset's NFLOG rules log comes by a socket, if there are any.
+    Kmsg(KernelLog, Option<NflogLines>),
     Nflog(NflogLines),
 }
 
@@ -29,22 +33,36 @@ enum Kind {
 pub struct Turn<'a> {
     kind: KindOfTurn<'a>,
     deaf: Option<&'a Sabotage>,
+    journal: &'a RefCell<Vec<String>>,
 }
 
 enum KindOfTurn<'a> {
-    Kmsg(kernel_log::Turn<'a>),
+    Kmsg(kernel_log::Turn<'a>, Option<&'a mut NflogLines>),
     Nflog(&'a mut NflogLines),
 }
 
 impl LogSource {
-    /// Opens the source: a socket where the lab has `copies` of its rulesets that log to it, else the kernel's log. What
-    /// was logged before is not read.
-    pub fn open(isolated: &Isolated, copies: Option<&NflogCopies>, fault: Option<&Arc<Sabotage>>) -> Result<LogSource> {
+    /// Opens the source: a socket where the lab has `copies` of its rulesets that log to it, else the kernel's log; and a
+    /// socket for `own`, the groups of the ruleset's NFLOG rules. What was logged before is not read.
+    pub fn open(
+        isolated: &Isolated,
+        copies: Option<&NflogCopies>,
+        own: &BTreeSet<u16>,
+        fault: Option<&Arc<Sabotage>>,
+    ) -> Result<LogSource> {
+        let lines = || NflogLines::open(isolated, copies, own, fault);
         let kind = match copies {
-            None => Kind::Kmsg(KernelLog::open()?),
-            Some(copies) => Kind::Nflog(NflogLines::open(isolated, copies, fault)?),
+            None if own.is_empty() => Kind::Kmsg(KernelLog::open()?, None),
+            None => Kind::Kmsg(KernelLog::open()?, Some(lines()?)),
+            Some(_) => Kind::Nflog(lines()?),
         };
-        Ok(LogSource { kind, deaf: None })
+        Ok(LogSource { kind, deaf: None, journal: RefCell::default() })
+    }
+
+    /// Takes every line that LOG rules have written since the last call and that was read in a turn, in the order of the
+    /// log; in the kernel's log those of others as well.
+    pub fn take_journal(&self) -> Vec<String> {
+        self.journal.take()
     }
 
     /// How many lines it holds between two readings, with room to spare.
@@ -52,7 +70,7 @@ impl LogSource {
         /// The kernel's log holds about 600 (`CONFIG_LOG_BUF_SHIFT=17`).
         const OF_THE_KERNEL: usize = 256;
         match &self.kind {
-            Kind::Kmsg(_) => OF_THE_KERNEL,
+            Kind::Kmsg(..) => OF_THE_KERNEL,
             Kind::Nflog(lines) => lines.lines_at_once(),
         }
     }
@@ -66,13 +84,16 @@ impl LogSource {
     /// Waits for its turn, and forgets what was logged until then.
     pub fn take_turn(&mut self) -> Result<Turn<'_>> {
         let kind = match &mut self.kind {
-            Kind::Kmsg(log) => KindOfTurn::Kmsg(log.take_turn()?),
+            Kind::Kmsg(log, lines) => {
+                lines.iter_mut().try_for_each(NflogLines::forget)?;
+                KindOfTurn::Kmsg(log.take_turn()?, lines.as_mut())
+            }
             Kind::Nflog(lines) => {
                 lines.forget()?;
                 KindOfTurn::Nflog(lines)
             }
         };
-        Ok(Turn { kind, deaf: self.deaf.as_deref() })
+        Ok(Turn { kind, deaf: self.deaf.as_deref(), journal: &self.journal })
     }
 }
 
@@ -82,13 +103,20 @@ impl Turn<'_> {
     /// # Errors
     /// When lines were lost.
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
-        let deaf = self.deaf;
-        let heard = |line: String| match deaf {
-            None => each(line),
-            Some(sabotage) => sabotage.meet(),
+        let (deaf, journal) = (self.deaf, self.journal);
+        let mut heard = |line: Line| match (deaf, line) {
+            (Some(sabotage), _) => sabotage.meet(),
+            (None, Line::OfNflog(line)) => each(line),
+            (None, Line::OfLog(line)) => {
+                journal.borrow_mut().push(line.clone());
+                each(line);
+            }
         };
         match &mut self.kind {
-            KindOfTurn::Kmsg(turn) => turn.drain(heard),
+            KindOfTurn::Kmsg(turn, lines) => {
+                turn.drain(|line| heard(Line::OfLog(line)))?;
+                lines.iter_mut().try_for_each(|lines| lines.drain(&mut heard))
+            }
             KindOfTurn::Nflog(lines) => lines.drain(heard),
         }
     }
@@ -96,7 +124,7 @@ impl Turn<'_> {
     /// What the instrument is called in errors.
     pub fn instrument(&self) -> &'static str {
         match self.kind {
-            KindOfTurn::Kmsg(_) => "kernel log",
+            KindOfTurn::Kmsg(..) => "kernel log",
             KindOfTurn::Nflog(_) => nflog_copy::INSTRUMENT,
         }
     }

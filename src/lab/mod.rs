@@ -32,6 +32,7 @@ mod host_socket;
 mod icmp_watch;
 mod interface;
 mod iptables;
+mod journal;
 mod kernel_log;
 mod link;
 mod loading;
@@ -137,7 +138,7 @@ use self::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::frame::Frame;
 use crate::hidden::Hidden;
-use crate::iptables_save::Listing;
+use crate::iptables_save::{Listing, is_of_the_lab};
 use crate::left_the_world::LeftTheWorld;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::observation::Observation;
@@ -168,6 +169,16 @@ pub struct Blueprint<'a> {
     pub watch: Watch,
     /// A fault planted on purpose, to see that the lab notices it; see [`Fault`].
     pub fault: Option<Arc<Sabotage>>,
+}
+
+/// What a lab records besides observations.
+#[derive(Debug, Default)]
+pub struct Rest {
+    /// The frames that belong to no [`Observation`]: the lab's own, and what the host sent by itself. None unless the lab
+    /// watches [`Watch::Frames`].
+    pub frames: Vec<Frame>,
+    /// Every line that LOG rules have written, in the order of the log, those of observations as well.
+    pub lines: Vec<String>,
 }
 
 /// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
@@ -208,12 +219,11 @@ impl<'a> Lab<'a> {
         Lab::run_recorded(blueprint, work).map(|(found, _)| found)
     }
 
-    /// The same, with the frames that belong to no [`Observation`]: the lab's own, and what the host sent by itself. None
-    /// unless it is to watch [`Watch::Frames`].
+    /// The same, with what belongs to no [`Observation`].
     pub fn run_recorded<T: Send>(
         blueprint: &Blueprint,
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
-    ) -> Result<(T, Vec<Frame>)> {
+    ) -> Result<(T, Rest)> {
         let printing = match blueprint.equipment.capture {
             Capture::Kmsg => Some(NfLogAllNetns::enable()?),
             Capture::Nflog => None,
@@ -227,7 +237,7 @@ impl<'a> Lab<'a> {
             lab.link.assert_no_overrun()?;
             lab.conntrack.assert_no_loss()?;
             lab.icmp.assert_no_loss()?;
-            Ok((found, lab.link.tape.take_rest()))
+            Ok((found, lab.take_rest()))
         });
         let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
         let found = found?;
@@ -249,7 +259,9 @@ impl<'a> Lab<'a> {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
         };
-        let mut log = LogSource::open(isolated, copies.as_ref(), blueprint.fault.as_ref())?;
+        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
+        let own_groups = own_groups(blueprint, &listings);
+        let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, blueprint.fault.as_ref())?;
         let sysctls = &blueprint.equipment.sysctls;
         let mut weather = weather::pin(isolated, sysctls)?;
         let mode = blueprint.equipment.link;
@@ -270,7 +282,6 @@ impl<'a> Lab<'a> {
             link.tape.start();
         }
         readiness::wait(&mut link, blueprint.addresses, &families)?;
-        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
@@ -327,12 +338,12 @@ impl<'a> Lab<'a> {
     }
 
     /// As [`Lab::send`], for more probes than anybody wants to keep: each is made when it is sent, and handed to `each`
-    /// when it is answered. `rest` takes the frames of [`Lab::run_recorded`] as they come.
+    /// when it is answered. `rest` takes that of [`Lab::run_recorded`] as it comes.
     pub fn scan(
         &mut self,
         probes: impl Iterator<Item = Probe>,
         mut each: impl FnMut(&Probe, Observation) -> Result<()>,
-        mut rest: impl FnMut(Vec<Frame>) -> Result<()>,
+        mut rest: impl FnMut(Rest) -> Result<()>,
     ) -> Result<()> {
         let mut probes = probes.peekable();
         let mut batch = Vec::with_capacity(self.batch);
@@ -341,9 +352,16 @@ impl<'a> Lab<'a> {
             batch.extend(probes.by_ref().take(self.batch));
             let observed = self.send(&batch)?;
             batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
-            rest(self.link.tape.take_rest())?;
+            rest(self.take_rest())?;
         }
         Ok(())
+    }
+
+    fn take_rest(&mut self) -> Rest {
+        let Blueprint { addresses, interface, .. } = self.blueprint;
+        let mut lines = self.log.take_journal();
+        lines.retain(|line| journal::is_of_ruleset(line, addresses, interface));
+        Rest { frames: self.link.tape.take_rest(), lines }
     }
 
     fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
@@ -519,7 +537,10 @@ impl<'a> Lab<'a> {
 
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
-        neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)
+        let mut turn = self.log.take_turn()?;
+        let found = neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
+        turn.drain(drop)?;
+        Ok(found)
     }
 
     /// What hides the host from a neighbour with the IPv6 address `source`; `None` if it answers, or on a link without
@@ -529,7 +550,10 @@ impl<'a> Lab<'a> {
             return Ok(None);
         }
         let host = self.blueprint.addresses.v6.host;
-        Ok(neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?.1)
+        let mut turn = self.log.take_turn()?;
+        let found = neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?;
+        turn.drain(drop)?;
+        Ok(found.1)
     }
 
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
@@ -550,10 +574,23 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
     }
 }
 
-/// Whether packets are traced: where paths are watched, and where only a path tells a packet that left the lab from one
-/// that was dropped.
+/// Whether packets are traced: where paths are watched, where only a path tells a packet that left the lab from one that was
+/// dropped, and where lines come from two sources, whose order only a path tells.
 fn is_traced(blueprint: &Blueprint, listings: &[Listing]) -> bool {
-    blueprint.watch != Watch::Replies || LeftTheWorld::is_possible(listings)
+    let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
+    blueprint.watch != Watch::Replies || has_two_sources || LeftTheWorld::is_possible(listings)
+}
+
+/// The groups of the NFLOG rules, but for those in the lab's own block.
+fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
+    let rules = listings.iter().flat_map(Listing::rules);
+    rules.filter_map(|(.., rule)| rule.nflog()).map(|(group, _)| group).filter(|group| !is_of_the_lab(*group))
+}
+
+/// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
+fn own_groups(blueprint: &Blueprint, listings: &[Listing]) -> BTreeSet<u16> {
+    let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
+    nflog_groups(listings).filter(|group| !has_x_trace || *group != x_trace::TRACE_GROUP).collect()
 }
 
 /// How the paths of a family's packets are to be told; none when nobody watches them.

@@ -1,8 +1,9 @@
-//! The lines of LOG rules without the kernel's log: packets that the copied rules hand over through NFLOG, each rendered as
-//! the kernel would print it. The socket is the lab's own, so nobody has to take turns.
+//! What arrives through NFLOG, each packet rendered as the kernel would print it: the lines of LOG rules without the kernel's
+//! log, by way of the copied rules, and those of the ruleset's own NFLOG rules. The socket is the lab's own, so nobody has to
+//! take turns.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use super::namespace::Isolated;
 use super::nflog::{Logged, Nflog};
 use super::nflog_copy::{INSTRUMENT, NflogCopies};
 use crate::error::{CannotMeasure, Doing, Result};
-use crate::iptables_save::{Groups, LOG_PREFIX};
-use crate::log_line::{AccurateEcn, LoggedPacket, Owner};
+use crate::iptables_save::{Groups, LOG_PREFIX, nflog_name};
+use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner};
 
 /// An open source of lines.
 pub struct NflogLines {
@@ -24,23 +25,38 @@ pub struct NflogLines {
     renderer: Renderer,
 }
 
+/// A line, and what wrote it.
+pub enum Line {
+    /// A copy of a LOG rule: the kernel would print this.
+    OfLog(String),
+    /// An NFLOG rule of the ruleset: `nflog:GROUP PREFIX` comes before `IN=`.
+    OfNflog(String),
+}
+
 /// What it takes to make a line of a packet.
-struct Renderer {
-    groups: Groups,
+pub struct Renderer {
+    /// The groups that stand for LOG; `None` if the kernel's log is read.
+    groups: Option<Groups>,
     accurate_ecn: AccurateEcn,
     /// Interfaces of the lab's namespace that packets have named so far.
     interfaces: BTreeMap<u32, String>,
 }
 
 impl NflogLines {
-    /// Listens to what the copies log, in the lab's namespace. `fault` may make the socket too small.
-    pub fn open(isolated: &Isolated, copies: &NflogCopies, fault: Option<&Arc<Sabotage>>) -> Result<NflogLines> {
-        let mut socket = Nflog::open(isolated, copies.listened_to(), INSTRUMENT)?;
+    /// Listens to what the copies log, and to `own`, the groups of the ruleset's NFLOG rules, in the lab's namespace. `fault`
+    /// may make the socket too small.
+    pub fn open(
+        isolated: &Isolated,
+        copies: Option<&NflogCopies>,
+        own: &BTreeSet<u16>,
+        fault: Option<&Arc<Sabotage>>,
+    ) -> Result<NflogLines> {
+        let copied = copies.map(NflogCopies::listened_to).unwrap_or_default();
+        let mut socket = Nflog::open(isolated, copied.union(own).copied(), INSTRUMENT)?;
         if let Some(sabotage) = fault.filter(|sabotage| sabotage.fault == Fault::LogOverrun) {
             socket.starve(sabotage.clone())?;
         }
-        let (groups, accurate_ecn) = (copies.groups, accurate_ecn(&kernel_release()?));
-        Ok(NflogLines { socket, renderer: Renderer { groups, accurate_ecn, interfaces: BTreeMap::new() } })
+        Ok(NflogLines { socket, renderer: Renderer::new(copies.map(|copies| copies.groups))? })
     }
 
     /// How many lines the socket holds between two readings.
@@ -54,24 +70,40 @@ impl NflogLines {
     }
 
     /// Hands every line since the last call to `each`.
-    pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
+    pub fn drain(&mut self, mut each: impl FnMut(Line)) -> Result<()> {
         let renderer = &mut self.renderer;
         self.socket.drain(|logged| {
-            if let Some(line) = renderer.line(logged)? {
-                each(line);
-            }
+            each(renderer.line(logged)?);
             Ok(())
         })
     }
 }
 
 impl Renderer {
-    /// The line; none for a packet of somebody else's group.
-    fn line(&mut self, logged: &Logged) -> Result<Option<String>> {
-        let Some(flags) = self.groups.flags(logged.group) else { return Ok(None) };
+    /// A renderer of packets that were logged to `groups` in the place of LOG, and to others.
+    pub fn new(groups: Option<Groups>) -> Result<Renderer> {
+        Ok(Renderer { groups, accurate_ecn: accurate_ecn(&kernel_release()?), interfaces: BTreeMap::new() })
+    }
+
+    /// The line.
+    pub fn line(&mut self, logged: &Logged) -> Result<Line> {
+        let flags = self.groups.and_then(|groups| groups.flags(logged.group));
+        match flags {
+            Some(flags) => {
+                let prefix = &logged.prefix[..logged.prefix.len().min(LOG_PREFIX)];
+                Ok(Line::OfLog(self.rendered(logged, prefix, flags)?))
+            }
+            None => {
+                let prefix = [nflog_name(logged.group).as_bytes(), logged.prefix].concat();
+                Ok(Line::OfNflog(self.rendered(logged, &prefix, LogFlags::NONE)?))
+            }
+        }
+    }
+
+    fn rendered(&mut self, logged: &Logged, prefix: &[u8], flags: LogFlags) -> Result<String> {
         let (input, output) = (self.interface(logged.input)?, self.interface(logged.output)?);
         let packet = LoggedPacket {
-            prefix: &logged.prefix[..logged.prefix.len().min(LOG_PREFIX)],
+            prefix,
             in_interface: input.as_deref(),
             out_interface: output.as_deref(),
             link_header: logged.link_header,
@@ -81,7 +113,7 @@ impl Renderer {
             family: logged.family,
             packet: logged.packet,
         };
-        Ok(Some(packet.line(flags, self.accurate_ecn)))
+        Ok(packet.line(flags, self.accurate_ecn))
     }
 
     /// The name of an interface of this thread's namespace, which is the lab's.

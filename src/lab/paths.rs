@@ -142,6 +142,14 @@ impl Paths {
         reading.close(&addresses, |packet| self.path(packet))
     }
 
+    /// Takes the lines of NFLOG rules that came with the trace since the last call.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        match &mut self.witness {
+            Witness::NfTables(_) => Vec::new(),
+            Witness::XTables(tracer) => tracer.take_lines(),
+        }
+    }
+
     /// Reads and forgets; tells how many events there were.
     pub fn discard(&mut self) -> Result<usize> {
         match &mut self.witness {

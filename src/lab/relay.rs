@@ -248,7 +248,13 @@ impl<'a> Relay<'a> {
 
     fn read_trace(&mut self) -> Result<()> {
         match &mut self.paths {
-            Some(paths) => paths.read_on(&mut self.record.reading),
+            Some(paths) => {
+                let Record { frames, lines, reading } = &mut self.record;
+                paths.read_on(reading)?;
+                let line = |text: String| Some(Line { line: LogLine::parse(&text)?, text, during: 0..frames.len() });
+                lines.extend(paths.take_lines().into_iter().filter_map(line));
+                Ok(())
+            }
             None => Ok(()),
         }
     }

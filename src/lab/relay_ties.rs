@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::paths::Traced;
 use super::sighting::Sighting;
 use super::sweep_log::carries;
+use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
 use crate::frame::Direction;
 use crate::glance::{Glance, Kind};
@@ -43,7 +44,10 @@ pub fn tie(
     let mut unsent = tie_paths(&mut frames, &sightings, traced.unwrap_or_default());
     tie_lines(&mut frames, &sightings, &mut unsent, lines);
     if paths_are_known {
-        frames.iter().enumerate().try_for_each(|(place, frame)| agree(place, frame))?;
+        for (place, frame) in frames.iter_mut().enumerate() {
+            put_in_order(frame);
+            agree(place, frame)?;
+        }
     } else {
         judge_by_answers(&mut frames, &sightings);
     }
@@ -175,6 +179,12 @@ fn judge_by_answers(frames: &mut [Frame], sightings: &[Option<Sighting>]) {
             frame.verdict = Some(if is_answered { FilterVerdict::Reject } else { FilterVerdict::Drop });
         }
     }
+}
+
+fn put_in_order(frame: &mut Frame) {
+    let Some(path) = &frame.path else { return };
+    let traced: Vec<&str> = path.log_prefixes().collect();
+    frame.log = in_order_of(&traced, std::mem::take(&mut frame.log), |record| &record.line);
 }
 
 /// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which

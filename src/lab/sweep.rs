@@ -91,15 +91,17 @@ impl Lab<'_> {
             self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
             responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
             tags = next_tags(tags);
-            self.hang_up()?;
+            self.hang_up(witnesses)?;
         }
         Ok(responses)
     }
 
-    /// What was opened is closed, and what that brings about is nobody's.
-    fn hang_up(&mut self) -> Result<()> {
+    /// What was opened is closed. What that brings about belongs to no stimulus, but is part of the log.
+    fn hang_up(&mut self, witnesses: Witnesses) -> Result<()> {
+        let mut ear = Ear::new(self.log.take_turn()?, witnesses);
         self.services.hang_up()?;
         self.link.fence(|_, _| Ok(()))?;
+        ear.listen()?;
         self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
     }
 
@@ -285,6 +287,7 @@ impl Batch<'_> {
         self.link.fence(|_, _| Ok(()))?;
         self.ear.listen()?;
         self.book.enter(self.paths.read()?);
+        self.ear.add(self.paths.take_lines());
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! order, and no other line of that stimulus may be there.
 
 use super::log_source::Turn;
+use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
 use crate::iptables_save::Content;
 use crate::log_line::{LogLine, Network, Transport};
@@ -35,6 +36,12 @@ impl<'a> Ear<'a> {
     pub fn listen(&mut self) -> Result<()> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
         self.turn.drain(|text| lines.extend(LogLine::parse(&text).map(|line| (line, text))))
+    }
+
+    /// Adds lines that came with the trace.
+    pub fn add(&mut self, more: Vec<String>) {
+        let Some(lines) = &mut self.lines else { return };
+        lines.extend(more.into_iter().filter_map(|text| Some((LogLine::parse(&text)?, text))));
     }
 
     /// Compares what was heard with the paths of the stimuli, each of which has a tag of its own.
@@ -73,8 +80,8 @@ pub(super) fn carries(transport: Option<&Transport>, content: &Content) -> bool 
 
 fn same_lines(lines: &[(LogLine, String)], stimulus: &Stimulus, response: &Response, tag: u16) -> Result<()> {
     let own = lines.iter().filter(|(line, _)| is_line_of(line, stimulus, tag));
-    let logged: Vec<&str> = own.map(|(_, text)| text.as_str()).collect();
     let traced: Vec<&str> = response.own.iter().flat_map(|own| own.path.log_prefixes()).collect();
+    let logged = in_order_of(&traced, own.map(|(_, text)| text.as_str()).collect(), |text| text);
     let is_of = |(prefix, text): (&&str, &&str)| text.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with("IN="));
     if traced.len() == logged.len() && traced.iter().zip(&logged).all(is_of) {
         return Ok(());

@@ -1,8 +1,11 @@
 //! Three witnesses of one probe: the rule trace, the log and the replies. Each is read on its own; where two of them
 //! contradict each other, nothing is known, and the run ends.
 
+use std::collections::VecDeque;
+
 use super::trace::lost;
 use crate::error::{CannotMeasure, Error, Result};
+use crate::iptables_save::NFLOG_NAME;
 use crate::observation::{LogRecord, Observation};
 use crate::path::{Fate, Path};
 use crate::probe::Probe;
@@ -35,6 +38,26 @@ pub fn agree(probe: &Probe, observation: &Observation, answered: bool) -> Result
         (true, true, Fate::Dropped) => Err(disagree(probe, "the trace shows it dropped, but it was answered")),
         (_, _, fate) => Ok(fate),
     }
+}
+
+/// Puts the lines of a probe into the order of its trace.
+pub fn put_in_order(observation: &mut Observation) {
+    let own: Vec<&Path> =
+        [&observation.path, &observation.answer_path].into_iter().flatten().map(AsRef::as_ref).collect();
+    let logged = std::mem::take(&mut observation.log);
+    observation.log = in_order_of(&prefixes(&own), logged, |record| &record.line);
+}
+
+/// Puts what LOG rules and NFLOG rules have logged into the order of the trace: they may come from two sources, each of which
+/// keeps its own order. What the trace does not show stays at the end.
+pub fn in_order_of<T>(traced: &[&str], logged: Vec<T>, text: impl Fn(&T) -> &str) -> Vec<T> {
+    let is_of_nflog = |text: &str| text.starts_with(NFLOG_NAME);
+    let (nflog, log): (VecDeque<T>, VecDeque<T>) = logged.into_iter().partition(|one| is_of_nflog(text(one)));
+    let mut queues = [log, nflog];
+    let mut ordered: Vec<T> =
+        traced.iter().filter_map(|prefix| queues[usize::from(is_of_nflog(prefix))].pop_front()).collect();
+    ordered.extend(queues.into_iter().flatten());
+    ordered
 }
 
 /// What the LOG rules on the paths log, in order.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::fault::{Fault, Sabotage};
 use super::namespace::Isolated;
 use super::nflog::{Logged, Nflog};
+use super::nflog_lines::{Line, Renderer};
 use super::own_table::{self, Mark};
 use super::seen::split;
 use super::sighting::Sighting;
@@ -41,6 +42,9 @@ pub struct XTracer {
     packets: Vec<Packet>,
     /// The number of the next packet.
     next: u32,
+    renderer: Renderer,
+    /// What rules of the ruleset have logged to the group of the trace.
+    strays: Vec<String>,
 }
 
 /// Where a chain is in `tables`, and the number of the rule before its first.
@@ -85,7 +89,8 @@ impl XTracer {
         }
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
-        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0 })
+        let renderer = Renderer::new(None)?;
+        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0, renderer, strays: Vec::new() })
     }
 
     /// How many probes may be sent before their traces are read.
@@ -96,9 +101,14 @@ impl XTracer {
     /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         self.packets.clear();
-        let XTracer { nflog, packets, places, .. } = self;
+        let XTracer { nflog, packets, places, renderer, strays, .. } = self;
         nflog.drain(|logged| match logged.group {
             own_table::LOG_GROUP => mark(packets, logged),
+            _ if read_line(logged.prefix).is_none() => {
+                let (Line::OfLog(line) | Line::OfNflog(line)) = renderer.line(logged)?;
+                strays.push(line);
+                Ok(())
+            }
             _ => record(packets, places, logged),
         })?;
         for packet in &self.packets {
@@ -110,7 +120,13 @@ impl XTracer {
 
     /// Reads and forgets what there is; tells how many messages there were.
     pub fn discard(&mut self) -> Result<usize> {
+        self.strays.clear();
         self.nflog.discard()
+    }
+
+    /// Takes the lines of NFLOG rules that have the group of the trace.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.strays)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
 
 use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use crate::iptables_save::NFLOG_NAME;
 use crate::lab::{Capture, Lab};
 use crate::net::Family;
 use crate::observation::LogRecord;
@@ -81,8 +82,10 @@ fn lines(measured: &Measured, technique: Technique, family: Family) -> Lines {
         if probes == 0 {
             continue;
         }
-        count += probes * group.observation.log.len();
-        for LogRecord { prefix, .. } in &group.observation.log {
+        let is_of_log = |record: &&LogRecord| !record.prefix.starts_with(NFLOG_NAME);
+        let records: Vec<&LogRecord> = group.observation.log.iter().filter(is_of_log).collect();
+        count += probes * records.len();
+        for LogRecord { prefix, .. } in records {
             if !prefixes.contains(prefix) {
                 prefixes.push(prefix.clone());
             }
@@ -95,7 +98,8 @@ fn example(measured: &Measured) -> Option<(Technique, String)> {
     let wanted = [Technique::Xmas, Technique::Null, Technique::Fin, Technique::Ack, Technique::Syn];
     let line = |technique: Technique| {
         let groups = measured.scan.groups.iter().filter(move |group| group.first.technique == technique);
-        groups.flat_map(|group| &group.observation.log).map(|record| record.line.clone()).next()
+        let mut records = groups.flat_map(|group| &group.observation.log);
+        records.find(|record| !record.prefix.starts_with(NFLOG_NAME)).map(|record| record.line.clone())
     };
     wanted.into_iter().find_map(|technique| Some((technique, line(technique)?)))
 }

@@ -12,7 +12,6 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::observation::{LogRecord, Observation};
 use crate::sys::CalendarTime;
 
 /// What stands in front of every line: when and where it was logged.
@@ -26,19 +25,18 @@ pub struct SyslogStamp {
     pub uptime: Duration,
 }
 
-/// The lines of all probes, each followed by those of what had to follow it, in the order of the probes.
-pub fn syslog<'a>(observations: impl IntoIterator<Item = &'a Observation>, stamp: &SyslogStamp) -> String {
-    let records = observations.into_iter().flat_map(|observation| observation.log.iter().chain(&observation.followup));
-    records.fold(String::new(), |mut text, record| {
-        emit(&mut text, record, stamp);
+/// These lines.
+pub fn syslog(lines: &[String], stamp: &SyslogStamp) -> String {
+    lines.iter().fold(String::new(), |mut text, line| {
+        emit(&mut text, line, stamp);
         text
     })
 }
 
 /// The kernel repeats its own time stamp in front of every line of a text (`record_print_text` in
 /// `kernel/printk/printk.c`), so a line end within a prefix cannot forge a line of another program.
-fn emit(text: &mut String, record: &LogRecord, stamp: &SyslogStamp) {
-    for line in record.line.split('\n') {
+fn emit(text: &mut String, record: &str, stamp: &SyslogStamp) {
+    for line in record.split('\n') {
         let _ = writeln!(text, "{stamp}{line}");
     }
 }
@@ -58,7 +56,6 @@ impl fmt::Display for SyslogStamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::Technique;
 
     fn stamp() -> SyslogStamp {
         SyslogStamp {
@@ -68,19 +65,10 @@ mod tests {
         }
     }
 
-    fn record(line: &str) -> LogRecord {
-        LogRecord { prefix: String::new(), line: line.to_owned() }
-    }
-
     #[test]
-    fn the_lines_of_a_probe_come_before_those_of_what_followed_it() {
-        let silence = || Observation::silence(Technique::Syn);
-        let probes = [
-            Observation { log: vec![record("a: IN=eth0 OUT= ")], followup: vec![record("b: ")], ..silence() },
-            silence(),
-            Observation { log: vec![record("c: ")], ..silence() },
-        ];
-        insta::assert_snapshot!(syslog(&probes, &stamp()).replace(" \n", "~\n"), @r"
+    fn lines_stay_in_the_order_of_the_log() {
+        let lines = ["a: IN=eth0 OUT= ", "b: ", "c: "].map(str::to_owned);
+        insta::assert_snapshot!(syslog(&lines, &stamp()).replace(" \n", "~\n"), @r"
         Nov  3 06:01:30 sensor kernel: [  123.456789] a: IN=eth0 OUT=~
         Nov  3 06:01:30 sensor kernel: [  123.456789] b:~
         Nov  3 06:01:30 sensor kernel: [  123.456789] c:~
@@ -90,8 +78,7 @@ mod tests {
     #[test]
     fn a_line_end_in_a_prefix_forges_no_line_of_another_program() {
         let forged = "x\nNov  3 06:01:30 sensor sshd[1]: Accepted";
-        let log = vec![record(forged)];
-        let text = syslog(&[Observation { log, ..Observation::silence(Technique::Null) }], &stamp());
+        let text = syslog(&[forged.to_owned()], &stamp());
         assert!(text.lines().all(|line| line.starts_with("Nov  3 06:01:30 sensor kernel: [  123.456789] ")), "{text}");
     }
 

@@ -128,6 +128,7 @@ impl Job {
     /// The report of what was found.
     pub fn report(&self, found: Found) -> Result<(ScenarioReport, Evidence)> {
         let recordings = self.recordings(&found);
+        let lines = found.0.values().flat_map(|of| of.lines.iter().cloned()).collect();
         let evidence = Evidence::of(found);
         let mut checks = self.checks(&evidence)?;
         self.explain(&mut checks, &evidence);
@@ -138,6 +139,7 @@ impl Job {
             rulesets: self.rulesets.clone(),
             outcome: compare::worst(&checks),
             recordings,
+            lines,
             checks,
             coverage: self.coverage(&evidence),
             probes: evidence.cells.clone(),
@@ -167,6 +169,7 @@ impl Job {
             coverage: Vec::new(),
             probes: Vec::new(),
             recordings: Vec::new(),
+            lines: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Recording, Settings};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::frame::Frame;
-use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Service, Watch, Weather};
+use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Rest, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, Phase, SEED};
@@ -69,6 +69,8 @@ pub struct OfTask {
     pub neighbourhood: Option<Neighbourhood>,
     /// Frames of the lab's own, and what the host sent by itself; none unless frames are watched.
     pub frames: Vec<Frame>,
+    /// Every line that LOG rules have written, in the order of the log.
+    pub lines: Vec<String>,
     pub weather: Weather,
 }
 
@@ -120,7 +122,7 @@ impl Job {
     /// Does the task in a lab of its own.
     pub fn perform(&self, task: Task) -> Result<OfTask> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-        let (mut found, frames) = self.in_recorded_lab(&rulesets, |lab| {
+        let (mut found, rest) = self.in_recorded_lab(&rulesets, |lab| {
             let mut found = OfTask { weather: lab.weather.clone(), ..OfTask::default() };
             match task {
                 Task::Round(number) => found.probes = self.cells(lab, &self.plan.rounds[number])?,
@@ -132,7 +134,7 @@ impl Job {
             found.neighbourhood = if explores { Some(lab.neighbourhood()?) } else { None };
             Ok(found)
         })?;
-        found.frames = frames;
+        (found.frames, found.lines) = (rest.frames, rest.lines);
         Ok(found)
     }
 
@@ -159,12 +161,12 @@ impl Job {
         self.in_recorded_lab(rulesets, work).map(|(found, _)| found)
     }
 
-    /// The same, with the frames that belong to no probe.
+    /// The same, with what belongs to no probe.
     fn in_recorded_lab<T: Send>(
         &self,
         rulesets: &[(Family, &Source)],
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
-    ) -> Result<(T, Vec<Frame>)> {
+    ) -> Result<(T, Rest)> {
         let blueprint = Blueprint {
             equipment: &self.equipment,
             interface: &self.scenario.host.interface,

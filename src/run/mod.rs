@@ -84,6 +84,8 @@ pub struct ScenarioReport {
     pub probes: Vec<(Probe, Observation)>,
     /// All that was on the links of its labs; none unless [`Settings::watch`] says so.
     pub recordings: Vec<Recording>,
+    /// Every line that LOG rules have written in its labs, lab by lab, in the order of the log.
+    pub lines: Vec<String>,
     /// The worst outcome.
     pub outcome: Outcome,
 }

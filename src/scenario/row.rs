@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::Subject;
 use super::selection::{Selection, read_selection};
 use crate::error::{Result, Source};
+use crate::iptables_save::NFLOG_NAME;
 use crate::scan::{FilterVerdict, PortState};
 use crate::sensor::{Limit, Table, Value, check_whole_prefix, read_limit};
 
@@ -174,7 +175,10 @@ fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
 fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
     let read = |value: Value<'_>| {
         check_whole_prefix(&value)?;
-        Ok(value.text()?.to_owned())
+        let text = value.text()?;
+        // The rule has no prefix of its own.
+        let is_group_alone = text.starts_with(NFLOG_NAME) && !text.contains(' ');
+        Ok(if is_group_alone { format!("{text} ") } else { text.to_owned() })
     };
     value.into_one_or_many().into_iter().map(read).collect()
 }

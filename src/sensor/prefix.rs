@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::table::{Key, Value};
 use crate::error::{InputError, Result, Source};
+use crate::iptables_save::{NFLOG_NAME, is_of_the_lab};
 use crate::scan::Technique;
 
 /// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, one of them the final NUL. Both
@@ -49,9 +50,34 @@ pub fn check_whole_prefix(value: &Value<'_>) -> Result<()> {
         let hint = "no such prefix can be logged: write it as the rule has it";
         return Err(value.error(format!("a log prefix cannot hold {c:?}"), hint).into());
     }
+    if let Some(line) = text.strip_prefix(NFLOG_NAME) {
+        return check_nflog(line).map_err(|(problem, hint)| value.error(problem, hint).into());
+    }
     // What is left of a character that LOG has cut shows as U+FFFD, for a byte each.
     fits(&text.replace(char::REPLACEMENT_CHARACTER, "?")).map_err(|(problem, hint)| value.error(problem, hint).into())
 }
+
+/// Checks what follows `nflog:`, the group and the prefix of an NFLOG rule.
+fn check_nflog(line: &str) -> std::result::Result<(), (String, String)> {
+    const HINT: &str = "write `nflog:GROUP PREFIX`, with the group in decimal and one space before the rule's prefix";
+    let (group, prefix) = line.split_once(' ').unwrap_or((line, ""));
+    let Some(number) = group.parse::<u16>().ok().filter(|number| number.to_string() == group) else {
+        return Err((format!("`{}` is no NFLOG group", group.escape_debug()), HINT.to_owned()));
+    };
+    if is_of_the_lab(number) {
+        let problem = format!("NFLOG group {number} is the lab's own, and what a rule logs to it is not read");
+        return Err((problem, "choose a group outside 65024 to 65279".to_owned()));
+    }
+    match prefix.len().saturating_sub(NFLOG_PREFIX) {
+        0 => Ok(()),
+        over => {
+            Err((format!("the NFLOG prefix is {over} bytes too long"), format!("iptables takes {NFLOG_PREFIX} bytes")))
+        }
+    }
+}
+
+/// `char prefix[64]` of `struct xt_nflog_info`, less its NUL.
+const NFLOG_PREFIX: usize = 63;
 
 /// Checks the name of a service, and that its prefix fits.
 pub fn check_service_name(source: &Source, key: &Key, prefix: &str) -> Result<()> {

@@ -6,8 +6,7 @@ use crate::cli::bar::Steps;
 use crate::cli::capture_file::{CaptureFile, OpenCapture};
 use crate::cli::syslog::SyslogFile;
 use crate::error::Result;
-use crate::frame::Frame;
-use crate::lab::LinkMode;
+use crate::lab::{LinkMode, Rest};
 use crate::net::Family;
 use crate::observation::Observation;
 use crate::probe::Probe;
@@ -52,9 +51,6 @@ impl Listener {
 impl Audience for Listener {
     fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()> {
         self.steps.take();
-        if let Some(syslog) = &self.syslog {
-            syslog.lock().unwrap_or_else(PoisonError::into_inner).add(observation)?;
-        }
         if let Some(capture) = &self.capture {
             let frames = captured::of_probe(self.place(probe.family()), probe, observation);
             capture.lock().unwrap_or_else(PoisonError::into_inner).add(frames)?;
@@ -62,7 +58,10 @@ impl Audience for Listener {
         Ok(())
     }
 
-    fn frames(&self, family: Family, frames: Vec<Frame>) -> Result<()> {
+    fn rest(&self, family: Family, Rest { frames, lines }: Rest) -> Result<()> {
+        if let Some(syslog) = &self.syslog {
+            syslog.lock().unwrap_or_else(PoisonError::into_inner).add(&lines)?;
+        }
         let Some(capture) = &self.capture else { return Ok(()) };
         let place = self.place(family);
         let frames = frames.iter().map(|frame| captured::of_lab(place, frame));

@@ -4,7 +4,7 @@ use super::super::goal::Goal;
 use super::super::meant::are_similar_ports;
 use super::super::{Stand, stands};
 use super::{Candidate, Smith, names_one_port, replaced, text_of};
-use crate::iptables_save::{Clause, Content, Edit, Match, Rule, tcp_flag_names};
+use crate::iptables_save::{Clause, Content, Edit, Match, NFLOG_NAME, Rule, tcp_flag_names};
 use crate::port::Port;
 use crate::rate::Rate;
 
@@ -194,6 +194,9 @@ impl<'a> Smith<'a> {
             return Vec::new();
         };
         let Some(target) = &meant.rule.target else { return Vec::new() };
+        if target.name == "NFLOG" || prefix.starts_with(NFLOG_NAME) {
+            return Vec::new();
+        }
         let others = target.options.iter().filter(|(name, _)| name != "--log-prefix");
         let others: String = others.map(|(name, value)| format!(" {name} {value}").trim_end().to_owned()).collect();
         let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
