@@ -97,8 +97,11 @@ fn few_rules() -> String {
 
 #[test]
 fn both_families_are_recorded_and_a_change_of_one_is_noticed() {
+    // Without neighbours nothing of a scan over IPv6 is recorded.
+    let found = "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT\nCOMMIT";
+    let rules_v6 = few_rules().replace("COMMIT", found);
     is_played_and_notices(
-        &[("rules.v4", &few_rules()), ("rules.v6", &few_rules()), ("sub/empty", "")],
+        &[("rules.v4", &few_rules()), ("rules.v6", &rules_v6), ("sub/empty", "")],
         &["--rules", "rules.v4", "--rules6", "rules.v6", "--listen", "22"],
         ("rules.v6", "--dports 80,443", "--dports 80,444"),
     );
