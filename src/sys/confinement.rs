@@ -16,6 +16,7 @@ use seccompiler::BpfProgram;
 pub const NAME_ADDRESS: usize = 0x10_0000;
 
 /// No mmap(2) with an address below this one is to be allowed.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 pub const LOWEST_MAPPING: usize = 0x20_0000;
 
 /// Address space that a confined program may have, on a machine with 64 bits: far less than it takes to leave the kernel
