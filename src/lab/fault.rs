@@ -19,6 +19,8 @@ pub use saboteur::{Moment, Saboteur};
 /// A fault of the instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// The restore program ends without an error, and no rule is loaded.
+    NothingLoaded,
     /// The reader of the kernel's log tells nothing.
     BlindLog,
     /// Before the answer to a probe comes one to an earlier probe of the same ports: a SYN/ACK for another number.
@@ -40,7 +42,8 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: [Fault; 9] = [
+        Fault::NothingLoaded,
         Fault::BlindLog,
         Fault::LostTrace,
         Fault::StaleReply,
@@ -54,6 +57,7 @@ impl Fault {
     /// Its name in a report.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Fault::NothingLoaded => "nothing loaded",
             Fault::BlindLog => "blind log",
             Fault::LostTrace => "lost trace",
             Fault::StaleReply => "stale reply",

@@ -285,7 +285,10 @@ impl<'a> Lab<'a> {
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
         own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
         let iptables = &blueprint.equipment.iptables;
-        loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?;
+        match blueprint.fault.as_ref().filter(|sabotage| sabotage.fault == Fault::NothingLoaded) {
+            None => loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?,
+            Some(sabotage) => sabotage.plant(1),
+        }
         weather::pin_late(isolated, sysctls, &mut weather)?;
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
@@ -657,6 +660,8 @@ fn plant(
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open`.
         Fault::LostTrace => {}
+        // The rules that are missing are listed next.
+        Fault::NothingLoaded => sabotage.meet(),
         Fault::StaleReply
         | Fault::WrongFence
         | Fault::ResetOfAStranger

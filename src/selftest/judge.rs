@@ -10,6 +10,8 @@ use crate::lab::{Fault, Sabotage};
 pub enum Ending {
     /// The lab says that an instrument is blind.
     Blind,
+    /// The lab says that the program which loads rules has failed.
+    NotLoaded,
     /// The lab says that something was lost.
     Loss,
     /// Nothing of it is believed: every verdict is right.
@@ -21,6 +23,7 @@ impl Ending {
     pub fn of(fault: Fault) -> Ending {
         match fault {
             Fault::BlindLog => Ending::Blind,
+            Fault::NothingLoaded => Ending::NotLoaded,
             Fault::LostTrace | Fault::LogOverrun | Fault::FullConntrack => Ending::Loss,
             Fault::StaleReply | Fault::WrongFence | Fault::ResetOfAStranger | Fault::ResetOutOfWindow => Ending::Right,
         }
@@ -57,10 +60,11 @@ pub fn verdicts(mistakes: &[Mistake]) -> (Outcome, String) {
 fn ended(ending: Ending, found: &Result<Vec<Mistake>, CannotMeasure>) -> (Outcome, String) {
     match (ending, found) {
         (Ending::Blind, Err(error @ CannotMeasure::Blind { .. }))
+        | (Ending::NotLoaded, Err(error @ CannotMeasure::ProgramFailed { .. }))
         | (Ending::Loss, Err(error @ CannotMeasure::Loss { .. })) => (Outcome::Caught, without_hint(error)),
         (_, Err(error)) => (Outcome::Fooled, format!("another error: {}", without_hint(error))),
         (Ending::Right, Ok(mistakes)) => verdicts(mistakes),
-        (Ending::Blind | Ending::Loss, Ok(mistakes)) => {
+        (Ending::Blind | Ending::NotLoaded | Ending::Loss, Ok(mistakes)) => {
             (Outcome::Fooled, format!("nobody noticed; {}", verdicts(mistakes).1))
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
+use crate::lab::{Blueprint, Equipment, Fault, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
@@ -105,9 +105,15 @@ pub fn with(
 ) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
     match measure(equipment, Some(sabotage.clone())) {
         Ok((mistakes, _)) => Ok(Ok(mistakes)),
-        Err(Error::CannotMeasure(error)) if is_about_instruments(&error) => Ok(Err(error)),
+        Err(Error::CannotMeasure(error)) if is_about(sabotage.fault, &error) => Ok(Err(error)),
         Err(error) => Err(error),
     }
+}
+
+/// A restore program that fails is no matter of the instrument, unless that is the fault.
+fn is_about(fault: Fault, error: &CannotMeasure) -> bool {
+    let is_planted = fault == Fault::NothingLoaded && matches!(error, CannotMeasure::ProgramFailed { .. });
+    is_planted || is_about_instruments(error)
 }
 
 fn is_about_instruments(error: &CannotMeasure) -> bool {

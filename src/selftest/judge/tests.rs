@@ -24,6 +24,10 @@ fn blind() -> CannotMeasure {
     CannotMeasure::Blind { instrument: "kernel log", evidence: "a canary left no line".to_owned() }
 }
 
+fn not_loaded() -> CannotMeasure {
+    CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem: "no rule in INPUT".to_owned() }
+}
+
 fn loss() -> CannotMeasure {
     CannotMeasure::Loss { instrument: "kernel log", evidence: "EPIPE".to_owned() }
 }
@@ -33,6 +37,7 @@ fn each_fault_has_an_ending_that_is_right() {
     for fault in Fault::ALL {
         let (found, right) = match Ending::of(fault) {
             Ending::Blind => (Err(blind()), Outcome::Caught),
+            Ending::NotLoaded => (Err(not_loaded()), Outcome::Caught),
             Ending::Loss => (Err(loss()), Outcome::Caught),
             Ending::Right => (Ok(Vec::new()), Outcome::Right),
         };
