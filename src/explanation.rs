@@ -1,4 +1,4 @@
-//! Why a check is not as expected: facts, between `explain` that finds them and the reports that tell them.
+//! Why a check is not as expected: facts, between `explain` that finds them and the reports that show them.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use serde::Serialize;
 pub struct Explanation {
     /// The kind of mistake.
     pub cause: Cause,
-    /// The rule or policy that took the packet.
+    /// The rule or policy that matched the packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took: Option<Place>,
-    /// The rule that was meant to.
+    /// The intended rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meant: Option<Place>,
-    /// The whole of it, in plain words.
+    /// The explanation in plain words.
     pub words: String,
     /// A change of the ruleset that has been tried, and fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,57 +27,57 @@ pub struct Explanation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// A rule in front of the one that was meant takes the packet.
+    /// A rule before the intended one matches the packet.
     EarlierRule,
-    /// The LOG stands behind the rule that takes what it would log.
+    /// The LOG comes after the rule that decides about what it would log.
     LogBehindVerdict,
     /// Conntrack calls the packet INVALID, or anything else than what the rule asks for.
     ConntrackState,
-    /// The rule stands in the nat table, which never sees what is INVALID, nor any but the first packet of a flow.
+    /// The rule is in the nat table, which never sees what is INVALID, nor any but the first packet of a flow.
     NatTable,
     /// The rule looks for other TCP flags.
     TcpFlags,
     /// Another match of the rule does not fit: port, protocol, interface, address.
     OtherMatch,
-    /// A rule takes the packet on purpose, and should not.
+    /// A rule matches a packet that it should not.
     TooBroad,
     /// Two rules log the packet with the same prefix.
     LoggedTwice,
-    /// Two rules log the packet as was meant, in the other order.
+    /// Two rules log the packet, not in the expected order.
     OtherOrder,
-    /// The packet is kept out by a REJECT, and its answer tells the scanner more than silence would.
+    /// The packet is kept out by a REJECT, which answers where no answer was expected.
     Reject,
     /// The rule's limit is used up.
     LimitSpent,
     /// The limit is asked before the rule's other matches, so that any packet uses it up.
     LimitFirst,
-    /// The rule that drops carries a limit: what is more falls through.
+    /// The rule that drops has a limit: packets above it go on to the next rule.
     LimitOnVerdict,
     /// The rate of the rule is another, or it has none.
     OtherRate,
-    /// No rule takes the packet: the policy does.
+    /// No rule matches the packet: the policy decides.
     Policy,
     /// There is no ruleset for the family at all.
     NoRuleset,
-    /// There is no rule that was meant to.
+    /// There is no rule for the packet.
     NoRule,
     /// The rule logs with another prefix.
     OtherPrefix,
     /// Nothing jumps to the chain of the rule.
     ChainNotReached,
-    /// The host's answer is taken on its way out.
+    /// The host's answer is dropped on its way out.
     AnswerTaken,
-    /// A packet that follows in the conversation is taken.
+    /// A later packet of the connection is dropped.
     FollowupTaken,
     /// The ruleset lets it in, and nothing listens.
     NotListening,
     /// The ruleset lets it in, and something listens.
     Listening,
-    /// The packet is gone between two hooks, and no rule took it.
+    /// The kernel discarded the packet between two hooks; no rule did.
     Vanished,
 }
 
-/// Where a rule or a policy stands.
+/// The place of a rule or a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Place {
     /// The ruleset's file.

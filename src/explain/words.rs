@@ -45,13 +45,13 @@ impl Speaker<'_> {
             }
             Cause::LogBehindVerdict => {
                 format!(
-                    "{meant} stands behind the rule that takes what it would log: {took} the {} first",
+                    "{meant} comes after a rule that decides about the same packets: {took} the {} first",
                     self.packet()
                 )
             }
             Cause::ConntrackState => format!("{}; {took} it instead", self.state()),
             Cause::NatTable => format!(
-                "{meant} stands in the nat table, which sees the first packet of a connection only, and never one that is \
+                "{meant} is in the nat table, which sees the first packet of a connection only, and never one that is \
                  INVALID to conntrack, as this {} is; {took} it",
                 self.packet()
             ),
@@ -62,7 +62,7 @@ impl Speaker<'_> {
             Cause::LoggedTwice => format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.taker()),
             Cause::Reject => {
                 format!(
-                    "{took} the {}: it does not get in, but the scanner is told so, and silence was meant",
+                    "{took} the {}: it does not get in, but the sender gets an answer, and none was expected",
                     self.packet()
                 )
             }
@@ -70,14 +70,14 @@ impl Speaker<'_> {
                 format!("{meant} fits, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
             }
             Cause::LimitFirst => format!(
-                "{meant} asks for its limit ({}) before its other matches: every packet that comes so far uses it up, \
-                 whether the rule is meant for it or not{}",
+                "{meant} asks for its limit ({}) before its other matches: every packet that reaches the rule uses it up, \
+                 whether the other matches fit or not{}",
                 self.limit(),
                 self.left()
             ),
             Cause::LimitOnVerdict => {
                 format!(
-                    "{meant} drops within its limit only ({}): what is beyond it goes on, and {took} it",
+                    "{meant} drops within its limit only ({}): packets above the limit go on to the next rule, and {took} them",
                     self.limit()
                 )
             }
@@ -97,14 +97,17 @@ impl Speaker<'_> {
                 format!("{took} the {}, and something listens on the port in the lab", self.packet())
             }
             Cause::Vanished => {
-                format!("the {} left the rules between two hooks: routing had no way for it", self.packet())
+                format!(
+                    "the {} was discarded by the kernel between two hooks: there was no route for it",
+                    self.packet()
+                )
             }
         }
     }
 
     /// `rules.v4:12 drops`
     fn took(&self) -> String {
-        let Some(step) = self.finding.took else { return "nothing takes".to_owned() };
+        let Some(step) = self.finding.took else { return "no rule matches".to_owned() };
         let verb = match &step.verdict {
             StepVerdict::Accept => "accepts",
             StepVerdict::Drop => "drops",
@@ -133,7 +136,7 @@ impl Speaker<'_> {
     }
 
     fn meant(&self) -> String {
-        self.finding.meant.map_or_else(|| "the rule that was meant".to_owned(), |stand| self.place(stand))
+        self.finding.meant.map_or_else(|| "the intended rule".to_owned(), |stand| self.place(stand))
     }
 
     fn place(&self, stand: Stand) -> String {
@@ -156,9 +159,9 @@ impl Speaker<'_> {
         let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
         match taker {
             Some(taker) if self.is_invalid() && asks_state(taker, ConntrackState::Invalid) => {
-                format!(", since it takes whatever is INVALID to conntrack, as every {} is", self.packet())
+                format!(", since it matches every packet that conntrack calls INVALID, such as every {}", self.packet())
             }
-            Some(taker) if asks_for_port_alone(taker) => ", since all it asks for is the port".to_owned(),
+            Some(taker) if asks_for_port_alone(taker) => ", since the port is all that it asks for".to_owned(),
             _ => String::new(),
         }
     }
@@ -174,7 +177,7 @@ impl Speaker<'_> {
             Some(ConntrackState::Invalid) => ", since it cannot begin a connection",
             _ => "",
         };
-        format!("conntrack calls this {} {state}{always}, and {} asks for {asked}", self.packet(), self.meant())
+        format!("conntrack calls this {} {state}{always}, and {} needs {asked}", self.packet(), self.meant())
     }
 
     fn flags(&self) -> String {
@@ -183,7 +186,7 @@ impl Speaker<'_> {
             return self.clause();
         };
         let Match::TcpFlags { mask, comp } = clause.ask else { return self.clause() };
-        format!("{} wants {}; this {} has {}", self.meant(), wanted_flags(mask, comp), self.packet(), flag_names(flags))
+        format!("{} needs {}; this {} has {}", self.meant(), wanted_flags(mask, comp), self.packet(), flag_names(flags))
     }
 
     fn clause(&self) -> String {
@@ -232,7 +235,7 @@ impl Speaker<'_> {
             Some(_) => self.clause(),
             None => "no rule jumps there".to_owned(),
         };
-        format!("{} stands in chain {chain}, and {why}; {} it", self.meant(), self.took())
+        format!("{} is in chain {chain}, and {why}; {} it", self.meant(), self.took())
     }
 
     fn followup(&self) -> String {
@@ -262,10 +265,10 @@ impl Speaker<'_> {
         let packet = self.packet();
         match &self.finding.goal {
             Goal::NoLine(prefix) | Goal::OneLine(prefix) => {
-                format!("{} logs the {packet} with {prefix:?}, and no such line was meant", self.taker())
+                format!("{} logs the {packet} with {prefix:?}, and no such line was expected", self.taker())
             }
-            Goal::KeepOut(_) => format!("{} the {packet}, and no rule is there to keep it out", self.took()),
-            _ => format!("{} the {packet}, which was meant to get in", self.took()),
+            Goal::KeepOut(_) => format!("{} the {packet}, and no rule drops it", self.took()),
+            _ => format!("{} the {packet}, which should get in", self.took()),
         }
     }
 
@@ -273,7 +276,7 @@ impl Speaker<'_> {
         let Goal::Order { first, instead } = &self.finding.goal else { return String::new() };
         let (taker, meant) = (self.taker(), self.meant());
         format!(
-            "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was meant",
+            "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was expected",
             self.packet()
         )
     }
@@ -305,8 +308,10 @@ impl Speaker<'_> {
         let Goal::Lines { expected, observed, rate, .. } = &self.finding.goal else { return String::new() };
         let limit = self.limit_or_none();
         match rate {
-            Some(rate) if expected == observed => format!("{} was meant to log at {rate}: {limit}", self.meant()),
-            _ => format!("{} logs {observed} of the burst, and {expected} were meant: {limit}", self.meant()),
+            Some(rate) if expected == observed => format!("{} should log at {rate}: {limit}", self.meant()),
+            _ => {
+                format!("{} logs {observed} packets of the burst, and {expected} were expected: {limit}", self.meant())
+            }
         }
     }
 
@@ -315,7 +320,7 @@ impl Speaker<'_> {
             Some(stand) => format!("; {} never sees it", self.place(stand)),
             None => self.other_hook().unwrap_or_default(),
         };
-        format!("no rule takes the {}: {} it{meant}", self.packet(), self.took())
+        format!("no rule matches the {}: {} it{meant}", self.packet(), self.took())
     }
 
     fn no_rule(&self) -> String {
@@ -344,9 +349,10 @@ impl Speaker<'_> {
         let Goal::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
         let whole = self.finding.meant.and_then(|stand| meant::whole_prefix(stand.rule));
-        let cut = whole
-            .map(|whole| format!(" (it asks for {whole:?}, of which LOG keeps {LOG_PREFIX} of {} bytes)", whole.len()));
-        format!("{} logs with {found:?}{}, and {wanted:?} was meant", self.meant(), cut.unwrap_or_default())
+        let cut = whole.map(|whole| {
+            format!(" (it is {whole:?} in the file; LOG keeps {LOG_PREFIX} of its {} bytes)", whole.len())
+        });
+        format!("{} logs with {found:?}{}, and {wanted:?} was expected", self.meant(), cut.unwrap_or_default())
     }
 }
 

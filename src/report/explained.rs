@@ -23,7 +23,7 @@ pub fn blocks(checks: &[Check], width: u16) -> String {
         text.push_str(&block.body(usize::from(width), &shown));
         // Without a rule there is no file to name, and the families are named above.
         if let Some(file) = likewise.as_ref().and_then(Block::file) {
-            let _ = writeln!(text, "{INDENT}and so it is in {}, line for line", visible(&file));
+            let _ = writeln!(text, "{INDENT}{} has the same problem on the same line", visible(&file));
         }
         shown.extend([Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::diff));
     }

@@ -33,7 +33,7 @@ impl<'a> Smith<'a> {
         if opens || names_source || leads_to_one_that_opens {
             return Vec::new();
         }
-        let words = format!("take `{}` out of line {}", text_of(stand.rule, clause), stand.rule.line);
+        let words = format!("remove `{}` from line {}", text_of(stand.rule, clause), stand.rule.line);
         vec![replaced(stand.rule, stand.rule.without(clause), words)]
     }
 
@@ -66,7 +66,7 @@ impl<'a> Smith<'a> {
         if others.is_empty() || others.len() == list.split(',').count() {
             return Vec::new();
         }
-        let words = format!("take port {port} out of the list of line {}", taker.rule.line);
+        let words = format!("remove port {port} from the list in line {}", taker.rule.line);
         let text = taker.rule.with(clause, &format!("{option} {}", others.join(",")));
         vec![replaced(taker.rule, text, words)]
     }
@@ -95,7 +95,7 @@ impl<'a> Smith<'a> {
         let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
             return Vec::new();
         };
-        let words = format!("take the `!` out of line {}", stand.rule.line);
+        let words = format!("remove the `!` from line {}", stand.rule.line);
         vec![replaced(stand.rule, stand.rule.negating(clause), words)]
     }
 
@@ -148,7 +148,7 @@ impl<'a> Smith<'a> {
     pub(super) fn limit_last(&self) -> Vec<Candidate> {
         let Some(meant) = self.finding.meant else { return Vec::new() };
         let Some(text) = with_limit_last(meant.rule) else { return Vec::new() };
-        vec![replaced(meant.rule, text, format!("put the limit of line {} behind its other matches", meant.rule.line))]
+        vec![replaced(meant.rule, text, format!("put the limit of line {} after its other matches", meant.rule.line))]
     }
 
     pub(super) fn no_limit(&self) -> Vec<Candidate> {
@@ -156,7 +156,7 @@ impl<'a> Smith<'a> {
         let Some(limit) = meant.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. })) else {
             return Vec::new();
         };
-        vec![replaced(meant.rule, meant.rule.without(limit), format!("take the limit out of line {}", meant.rule.line))]
+        vec![replaced(meant.rule, meant.rule.without(limit), format!("remove the limit from line {}", meant.rule.line))]
     }
 
     pub(super) fn right_burst(&self) -> Vec<Candidate> {

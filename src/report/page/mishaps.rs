@@ -103,7 +103,7 @@ fn mishap<'a>(checks: &[&'a Check]) -> Mishap<'a> {
 
 fn places(explanation: &Explanation) -> Vec<(&'static str, &Place)> {
     let took = explanation.took.as_ref().filter(|took| Some(*took) != explanation.meant.as_ref());
-    let places = [("took it", took), ("was meant to", explanation.meant.as_ref())];
+    let places = [("matched", took), ("intended", explanation.meant.as_ref())];
     places.into_iter().filter_map(|(word, place)| Some((word, place?))).collect()
 }
 

@@ -88,11 +88,11 @@ impl Kind {
                 "Give the family a ruleset: without one the kernel accepts everything."
             }
             Kind::Mismatch(_) => {
-                "The message names the rule that took the packet and the one that was meant to. Where a patch has been tried, \
+                "The message names the rule that matched the packet and the intended rule. Where a patch has been tried, \
                  it is the fix of this result. If the ruleset is right, change the expectation in the scenario."
             }
             Kind::Known => {
-                "The reason stands in the [[known]] row of the scenario. Remove the row when the ruleset is mended."
+                "The reason stands in the [[known]] row of the scenario. Remove the row when the ruleset is fixed."
             }
             Kind::NotRun => {
                 "What was not checked may be wrong: run it where it can be measured (`scanlab doctor` tells how)."
@@ -113,30 +113,30 @@ impl Kind {
 
 fn of_cause(cause: Cause) -> &'static str {
     match cause {
-        Cause::EarlierRule => "A rule in front of the one that was meant takes the packet.",
-        Cause::LogBehindVerdict => "The LOG stands behind the rule that takes what it would log.",
+        Cause::EarlierRule => "A rule before the intended one matches the packet.",
+        Cause::LogBehindVerdict => "The LOG comes after the rule that decides about what it would log.",
         Cause::ConntrackState => "Conntrack calls the packet something else than the rule asks for.",
-        Cause::NatTable => "The rule stands in the nat table, which sees only the first packet of a flow.",
+        Cause::NatTable => "The rule is in the nat table, which sees only the first packet of a flow.",
         Cause::TcpFlags => "The rule looks for other TCP flags.",
         Cause::OtherMatch => "Another match of the rule does not fit: port, protocol, interface or address.",
-        Cause::TooBroad => "A rule takes a packet that it should not.",
-        Cause::OtherOrder => "Two rules log the packet in the other order than was meant.",
+        Cause::TooBroad => "A rule matches a packet that it should not.",
+        Cause::OtherOrder => "Two rules log the packet, not in the expected order.",
         Cause::LoggedTwice => "Two rules log the packet with the same prefix.",
-        Cause::Reject => "A REJECT tells the scanner more than silence would.",
+        Cause::Reject => "A REJECT answers where no answer was expected.",
         Cause::LimitSpent => "The limit of the rule is used up.",
         Cause::LimitFirst => "The limit is asked before the other matches of the rule, so that any packet uses it up.",
-        Cause::LimitOnVerdict => "The rule that drops carries a limit: what is more falls through.",
+        Cause::LimitOnVerdict => "The rule that drops has a limit: packets above it go on to the next rule.",
         Cause::OtherRate => "The rule has another rate, or none.",
-        Cause::Policy => "No rule takes the packet: the policy does.",
+        Cause::Policy => "No rule matches the packet: the policy decides.",
         Cause::NoRuleset => "There is no ruleset for the family.",
-        Cause::NoRule => "There is no rule that was meant to take the packet.",
+        Cause::NoRule => "There is no rule for the packet.",
         Cause::OtherPrefix => "The rule logs with another prefix.",
         Cause::ChainNotReached => "Nothing jumps to the chain of the rule.",
-        Cause::AnswerTaken => "The host's answer is taken on its way out.",
-        Cause::FollowupTaken => "A packet that follows in the conversation is taken.",
+        Cause::AnswerTaken => "The host's answer is dropped on its way out.",
+        Cause::FollowupTaken => "A later packet of the connection is dropped.",
         Cause::NotListening => "The ruleset lets the packet in, and nothing listens.",
         Cause::Listening => "The ruleset lets the packet in, and something listens.",
-        Cause::Vanished => "The packet is gone between two hooks, and no rule took it.",
+        Cause::Vanished => "The kernel discarded the packet between two hooks; no rule did.",
     }
 }
 
