@@ -87,6 +87,22 @@ fn a_change_that_breaks_another_check_is_not_proposed() {
     assert_eq!(after.mismatched, BTreeSet::from(["ipv4 xmas 22".to_owned()]));
 }
 
+/// iptables-nft loads such a file; iptables-legacy does not.
+#[test]
+fn a_patch_of_the_second_file_applies_without_a_newline_at_its_end() {
+    let _machine = share_the_machine();
+    let case = Case::copied("v6-twin-mistyped");
+    let rules = case.folder.path().join("v6-twin-mistyped.v6");
+    let text = fs::read_to_string(&rules).expect("the rules");
+    fs::write(&rules, text.trim_end()).expect("write the rules");
+    let options = ["--iptables", "nft", "--format", "json"];
+    let patches = Checks::of(&case.run(&options)).patches;
+    assert_eq!(patches.len(), 1);
+    patches.keys().for_each(|diff| case.patch(diff));
+    assert!(Checks::of(&case.run(&options)).mismatched.is_empty());
+    assert!(!fs::read_to_string(&rules).expect("the rules").ends_with('\n'));
+}
+
 /// A scenario's files, in a folder of their own.
 struct Case {
     folder: TempDir,
