@@ -7,6 +7,8 @@ mod binary;
 mod blame;
 #[path = "cases/claims.rs"]
 mod claims;
+#[path = "cases/families.rs"]
+mod families;
 #[path = "cases/icmp.rs"]
 mod icmp;
 #[path = "cases/link_file.rs"]

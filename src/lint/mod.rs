@@ -12,6 +12,7 @@ mod limit;
 mod log_order;
 mod moment;
 mod prefix;
+mod recent_table;
 mod repeated;
 mod twin;
 mod typography;
@@ -80,6 +81,8 @@ pub enum FindingKind {
     NoEstablished,
     /// Neighbour discovery is denied: nothing reaches the host over IPv6.
     NoNeighbours,
+    /// A table of xt_recent that rules of both families name.
+    RecentShared,
     /// There are no rules for IPv6.
     NoIpv6,
     /// A rule for IPv4 that IPv6 lacks.
@@ -97,6 +100,7 @@ impl fmt::Display for FindingKind {
 pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
     findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
+    findings.extend(v4.zip(v6).into_iter().flat_map(|(v4, v6)| recent_table::check(v4, v6)));
     findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     // A line with a list of addresses makes several rules.
     findings.dedup();

@@ -158,6 +158,7 @@ fn of_lint(kind: FindingKind) -> &'static str {
         FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
         FindingKind::LogBehindVerdict => "A LOG stands behind a rule that lets none of its packets through.",
         FindingKind::OfTheMoment => "A rule applies at one moment and not at another.",
+        FindingKind::RecentShared => "Rules of both families name one table of xt_recent, which has one mask.",
         FindingKind::OtherFamilysIcmp => "ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.",
         FindingKind::TableTwice => "A table is declared a second time, which deletes the rules of the first.",
         FindingKind::ChainTwice => "A chain is declared a second time in its table.",
