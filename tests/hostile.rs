@@ -3,6 +3,21 @@
 //! Each [`Attack`] is a folder of files and a command line. It is run by root with both flavours of iptables, and by an
 //! ordinary user: it ends within [`DEADLINE`], no process of it grows beyond [`MEMORY`], its exit status and its message
 //! are the expected ones, and the machine is the same before and after.
+//!
+//! What takes more than files and a command line is in test programs of its own:
+//!
+//! | input | program |
+//! | --- | --- |
+//! | words of rules that iptables reads in another way | `kernel_words` (random lines), `fuzz` |
+//! | a program that iptables would run, past the refusal of the option | the tests of `lab::iptables` and `lab::confined` |
+//! | extensions with state of the whole machine | `kernel_admission` (each one that is admitted) |
+//! | signals, streams without an end, programs that hang | `kernel_signals`, `kernel_iptables_fails` |
+//! | iptables that fails, lies or loads nothing; more than 124 limits; SCTP and DCCP | `kernel_iptables_fails`, `kernel_selftest`, `kernel_large` |
+//! | Rust debug text | `debug_text` |
+//! | a second user: locks, links in sticky folders, reports that are replaced | `kernel_second_user` |
+//! | forty runs at once, kills at random moments | `kernel_many`, `kernel_host` |
+//! | tools of `exec` | `kernel_exec` |
+//! | text that steers a terminal or a CI system | `kernel_hostile_text`, `ci_formats`, and here |
 
 #[path = "hostile/attacks.rs"]
 mod attacks;
