@@ -27,7 +27,8 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
 /// Measured with 1.8.9: the second `*filter` deletes what the first one loaded; policies too with iptables-nft-restore.
 fn table(listing: &Listing, line: usize, first: usize, name: &str) -> Finding {
     let message = format!(
-        "table {name} is declared a second time: iptables-restore deletes the rules of the first, from line {first} on"
+        "table {name} is declared a second time: iptables-restore deletes the rules of the first, from line {first} on; \
+         iptables-legacy keeps its policies, and iptables-nft makes them ACCEPT"
     );
     Finding::new(FindingKind::TableTwice, listing, line, message).fix(format!("one `*{name}` with all its rules"))
 }

@@ -7,7 +7,12 @@ fn scan(file: &str) -> super::Ended {
 }
 
 fn states(file: &str) -> Vec<String> {
-    let report = scan(file).report();
+    states_with(file, "nft")
+}
+
+fn states_with(file: &str, flavour: &str) -> Vec<String> {
+    let words = ["scan", "-p", "22,80", "--format", "json", "--iptables", flavour, "--rules", file];
+    let report = scanlab("text", &words).report();
     let probes = report["probes"].as_array().expect("probes").iter();
     probes.map(|probe| probe["state"].as_str().expect("a state").to_owned()).collect()
 }
@@ -20,6 +25,8 @@ fn a_second_declaration_is_reported_with_its_line_and_judged_as_it_is_loaded() {
         assert!(said.contains(&format!("warning: {file}:{line}: ")), "{said}");
         assert_eq!(states(file), expected, "{file}");
     }
+    // iptables-legacy-restore keeps the policy of the first block.
+    assert_eq!(states_with("two.v4", "legacy"), ["filtered", "closed"]);
     let said = scanlab("text", &["diff", "two.v4", "chain.v4"]).stderr;
     assert!(said.contains("warning: two.v4:5: ") && said.contains("warning: chain.v4:5: "), "{said}");
 }
