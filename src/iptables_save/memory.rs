@@ -47,6 +47,11 @@ impl Rule {
         self.option(module, &[option]).map(|(_, argument)| argument)
     }
 
+    /// The clause of the first of these options (with their dashes) of `hashlimit`.
+    pub fn hash_clause(&self, names: &[&str]) -> Option<&Clause> {
+        self.hash_option(names).map(|(clause, _)| clause)
+    }
+
     fn bucket_of(&self, rate: &str) -> Option<Limit> {
         let Match::Limit { count, seconds } = super::ask::limit(rate)? else { return None };
         let burst = match self.argument("hashlimit", "--hashlimit-burst") {

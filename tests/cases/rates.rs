@@ -52,3 +52,13 @@ fn what_limits_lines_by_other_means_did_not_run() {
 fn a_log_rule_without_any_limit_is_a_mismatch() {
     assert_all("none.toml", 1, "mismatched");
 }
+
+#[test]
+fn a_hashlimit_of_another_burst_gets_the_right_burst_and_no_second_limit() {
+    let ended = scanlab("rates", &["run", "hashlimit-other-burst.toml"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stdout);
+    let right = "+-A INPUT -m hashlimit --hashlimit-name scan --hashlimit-mode srcip --hashlimit-upto 5/min \
+                 --hashlimit-burst 5 -j LOG";
+    assert!(ended.stdout.contains(right), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("-m limit"), "{}", ended.stdout);
+}

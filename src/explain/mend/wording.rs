@@ -164,8 +164,12 @@ impl<'a> Smith<'a> {
         else {
             return Vec::new();
         };
-        if let (Some(rate), true) = (rate, expected == observed) {
-            return right_rate(meant.rule, *rate).into_iter().collect();
+        let right_rate = rate.filter(|_| expected == observed);
+        if meant.rule.hash_limit().is_some() {
+            return right_hashlimit(meant.rule, *expected, right_rate).into_iter().collect();
+        }
+        if let Some(rate) = right_rate {
+            return self::right_rate(meant.rule, rate).into_iter().collect();
         }
         let burst = format!("--limit-burst {expected}");
         let find = |wanted: fn(&Match) -> bool| meant.rule.clauses.iter().find(|clause| wanted(&clause.ask));
@@ -256,6 +260,18 @@ fn flags_of_iptables(flags: u8) -> String {
 }
 
 /// The same limit, recovering as fast as was meant.
+/// The rate of the rule's `hashlimit`, or else its burst: a `limit` beside it would count all sources together.
+fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<Candidate> {
+    let limit = rule.hash_clause(&["--hashlimit-upto", "--hashlimit", "--hashlimit-above"])?;
+    let burst = format!("--hashlimit-burst {burst}");
+    let (clause, text) = match (rate, rule.hash_clause(&["--hashlimit-burst"])) {
+        (Some(rate), _) => (limit, format!("{} {rate}", text_of(rule, limit).rsplit_once([' ', '=', '\t'])?.0)),
+        (None, Some(clause)) => (clause, burst),
+        (None, None) => (limit, format!("{} {burst}", text_of(rule, limit))),
+    };
+    Some(replaced(rule, rule.with(clause, &text), format!("write `{text}` in line {}", rule.line)))
+}
+
 fn right_rate(rule: &Rule, rate: Rate) -> Option<Candidate> {
     let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
     let words = format!("write `--limit {rate}` in line {}", rule.line);
