@@ -16,8 +16,10 @@ mod recent_table;
 mod repeated;
 mod twin;
 mod typography;
+mod unlimited_log;
 mod walk;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -57,6 +59,8 @@ pub enum FindingKind {
     LimitOnDeny,
     /// A rate limit that is asked before the other matches.
     LimitBeforeMatch,
+    /// A LOG that nothing limits.
+    UnlimitedLog,
     /// `--tcp-flags ALL ALL`, which is not what nmap calls Xmas.
     XmasAllFlags,
     /// A rule against SYN scans before the rules that accept connections.
@@ -89,6 +93,14 @@ pub enum FindingKind {
     NoIpv6Twin,
 }
 
+impl FindingKind {
+    /// Whether it says that the rule never matches.
+    const fn is_idle(self) -> bool {
+        use FindingKind::{LogBehindVerdict, ScanBehindInvalid, ScanInOtherState};
+        matches!(self, LogBehindVerdict | ScanBehindInvalid | ScanInOtherState)
+    }
+}
+
 impl fmt::Display for FindingKind {
     /// The name that is also in JSON: `prefix-too-long`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,16 +113,25 @@ pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
     findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
     findings.extend(v4.zip(v6).into_iter().flat_map(|(v4, v6)| recent_table::check(v4, v6)));
+    let idle: HashSet<(PathBuf, usize)> = findings
+        .iter()
+        .filter(|finding| finding.rule.is_idle())
+        .map(|finding| (finding.file.clone(), finding.line))
+        .collect();
+    findings.retain(|finding| {
+        finding.rule != FindingKind::UnlimitedLog || !idle.contains(&(finding.file.clone(), finding.line))
+    });
     findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     // A line with a list of addresses makes several rules.
     findings.dedup();
     findings
 }
 
-const CHECKS: [fn(&Listing) -> Vec<Finding>; 11] = [
+const CHECKS: [fn(&Listing) -> Vec<Finding>; 12] = [
     prefix::check,
     typography::check,
     limit::check,
+    unlimited_log::check,
     flags::check,
     conntrack::check,
     log_order::check,

@@ -19,7 +19,20 @@ fn shown(findings: &[Finding]) -> String {
 fn v4(rules: &str) -> String {
     let v4 = listing(Family::Ipv4, rules);
     let mut findings = lint(Some(&v4), None);
-    findings.retain(|finding| finding.rule != FindingKind::NoIpv6);
+    findings.retain(|finding| finding.rule != FindingKind::NoIpv6 && finding.rule != FindingKind::UnlimitedLog);
+    shown(&findings)
+}
+
+/// Findings, but for LOG rules that nothing limits.
+fn with_limits(mut findings: Vec<Finding>) -> String {
+    findings.retain(|finding| finding.rule != FindingKind::UnlimitedLog);
+    shown(&findings)
+}
+
+/// The LOG rules that nothing limits in IPv4 rules.
+fn unlimited(rules: &str) -> String {
+    let mut findings = lint(Some(&listing(Family::Ipv4, rules)), None);
+    findings.retain(|finding| finding.rule == FindingKind::UnlimitedLog);
     shown(&findings)
 }
 
@@ -203,7 +216,7 @@ fn each_rule_has_its_twin() {
         "-A INPUT -p tcp --dport 80 -j ACCEPT\n-A INPUT -p icmp --icmp-type 8 -j ACCEPT\n-A INPUT -s 10/8 -j ACCEPT";
     let v4 = listing(Family::Ipv4, &format!(":INPUT DROP\n{accept}\n{more}\n-A INPUT -j LOG --log-prefix \"all: \""));
     let v6 = |rules: &str| listing(Family::Ipv6, rules);
-    insta::assert_snapshot!(shown(&lint(Some(&v4), Some(&v6(accept)))), @r#"
+    insta::assert_snapshot!(with_limits(lint(Some(&v4), Some(&v6(accept)))), @r#"
     rules.v4:2: no-ipv6-twin: the policy of INPUT is DROP here, and IPv6 has no default deny there
       = :INPUT DROP [0:0], in the ruleset for IPv6
     rules.v4:6: no-ipv6-twin: IPv6 has no such rule
@@ -216,7 +229,7 @@ fn each_rule_has_its_twin() {
     let wider = v6(&format!(
         "{accept}\n-A INPUT -p tcp -m multiport --dports 80 -j ACCEPT\n-A INPUT -p ipv6-icmp -j ACCEPT\n-A INPUT -j LOG --log-prefix \"v6: \"\n-A INPUT -j DROP"
     ));
-    assert_eq!(shown(&lint(Some(&v4), Some(&wider))), "");
+    assert_eq!(with_limits(lint(Some(&v4), Some(&wider))), "");
 }
 
 /// The rulesets of `scenarios/sensor-hardened.toml` with another default deny and another order.
@@ -261,7 +274,7 @@ fn a_ruleset_that_works_is_clean() {
 fn a_finding_has_one_name_in_text_and_in_json() {
     let v4 = listing(Family::Ipv4, "-A INPUT -j LOG --log-prefix x");
     let findings = lint(Some(&v4), None);
-    insta::assert_json_snapshot!(findings.last().unwrap(), @r#"
+    insta::assert_json_snapshot!(findings.iter().rfind(|finding| finding.rule == FindingKind::PrefixWithoutBlank).unwrap(), @r#"
     {
       "rule": "prefix-without-blank",
       "file": "rules.v4",
@@ -287,5 +300,35 @@ proptest::proptest! {
     ) {
         let (v4, v6) = (listing(Family::Ipv4, &text), listing(Family::Ipv6, &text));
         let _ = shown(&lint(Some(&v4), Some(&v6)));
+    }
+}
+
+#[test]
+fn a_log_that_nothing_limits_is_found() {
+    insta::assert_snapshot!(unlimited("-A INPUT -p tcp --dport 22 -m limit --limit 5/min -j LOG --log-prefix \"SSH: \"\n-A INPUT -p tcp -j LOGS\n-A INPUT -j LOG --log-prefix \"all: \"\n:LOGS -\n-A LOGS -p tcp --dport 80 -j LOG --log-prefix \"web: \""), @r#"
+    rules.v4:4: unlimited-log: nothing limits these lines: one scan of 1,000 ports writes 1,000 lines
+      = -A INPUT -m limit --limit 5/min --limit-burst 5 -j LOG --log-prefix "all: "
+    rules.v4:6: unlimited-log: nothing limits these lines: whoever sends 1,000 packets to these ports writes 1,000 lines
+      = -A LOGS -p tcp --dport 80 -m limit --limit 5/min --limit-burst 5 -j LOG --log-prefix "web: "
+    "#);
+    for rules in [
+        // A jump, or a rule before it, limits the lines.
+        ":own -\n-A INPUT -m limit --limit 5/min -j own\n-A own -j LOG",
+        "-A INPUT -m recent --name x --update --seconds 60 -j DROP\n-A INPUT -m recent --name x --set -j LOG",
+        "-A INPUT -m hashlimit --hashlimit-name x --hashlimit-above 5/min -j DROP\n-A INPUT -j LOG",
+        // No scan sets it off.
+        "-A INPUT -m state --state INVALID -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j LOG",
+        "-A OUTPUT -j LOG",
+        "-A INPUT -i lo -j LOG",
+        ":own -\n-A own -j LOG",
+    ] {
+        assert_eq!(unlimited(rules), "", "{rules}");
+    }
+    for rules in [
+        // What is limited is another port.
+        "-A INPUT -p tcp --dport 22 -m limit --limit 5/min -j ACCEPT\n-A INPUT -j LOG",
+        ":own -\n-A INPUT -m limit --limit 5/min -j own\n-A INPUT -p tcp -j own\n-A own -j LOG",
+    ] {
+        assert_ne!(unlimited(rules), "", "{rules}");
     }
 }

@@ -150,6 +150,7 @@ fn of_lint(kind: FindingKind) -> &'static str {
         FindingKind::LimitBeforeMatch => {
             "A rate limit that is asked before the other matches is used up by any packet."
         }
+        FindingKind::UnlimitedLog => "A LOG that nothing limits writes as many lines as a scan has probes.",
         FindingKind::XmasAllFlags => "All flags are not what nmap calls Xmas: FIN, PSH and URG.",
         FindingKind::SynBeforeAccept => "A rule against SYN scans stands before the rules that accept connections.",
         FindingKind::ScanBehindInvalid => {
