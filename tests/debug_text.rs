@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("predeploy/lines.rs", &["{prefix:?}"]),
     ("predeploy/disguise.rs", &["{wanted:?}"]),
     ("check.rs", &["{prefix:?}"]),
+    ("compare/nflog.rs", &["{prefix:?}"]),
     ("iptables_save/canonical.rs", &["{prefix:?}"]),
     ("visible.rs", &["\"{:?}\", text.as_ref()"]),
 ];
