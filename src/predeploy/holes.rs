@@ -33,21 +33,24 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
     subject.of_each_family(|sets| of_family(subject, sets))
 }
 
+/// Where a packet is let in.
+const PASSED: [(&str, &str); 1] = [("filter", "INPUT")];
+
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
-    let family = sets.space.family;
-    let (mut open, mut holes): (Vec<Leaf>, Vec<Hole>) = (Vec::new(), Vec::new());
-    for unmeant in sets.space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, family, all)) {
-        let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else {
-            let what = "packets of more kinds than are looked at".to_owned();
-            let place = sets.listing.source.name.display().to_string();
-            return Ok(vec![Hole { family, place, what, asked: None, region: unmeant, is_let_in: false }]);
-        };
-        open.extend(leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT"));
+    let mut open: Vec<(&str, Leaf)> = Vec::new();
+    for (table, hook) in PASSED {
+        let universe = sets.space.universe(table, hook);
+        for unmeant in universe.iter().flat_map(|all| unmeant(subject, sets.space.family, all)) {
+            let Ok(leaves) = sets.leaves((table, hook), &unmeant) else { return Ok(vec![too_many(sets, unmeant)]) };
+            let is_open = |leaf: &Leaf| &*leaf.end == "ACCEPT";
+            open.extend(leaves.into_iter().filter(is_open).map(|leaf| (hook, leaf)));
+        }
     }
-    let witness = |leaf: &Leaf| witness(sets, &leaf.region, subject);
+    let witness = |(_, leaf): &(&str, Leaf)| witness(sets, &leaf.region, subject);
     let fates = subject.fates(&open.iter().map(witness).collect::<Vec<_>>())?;
-    for (leaf, fate) in open.into_iter().zip(fates) {
-        let hole = hole(sets, leaf, fate == Some(Fate::Accepted));
+    let mut holes: Vec<Hole> = Vec::new();
+    for ((hook, leaf), fate) in open.into_iter().zip(fates) {
+        let hole = hole(sets, (leaf, hook), fate == Some(Fate::Accepted));
         match holes.iter_mut().find(|known| known.place == hole.place) {
             Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
             Some(_) => {}
@@ -57,9 +60,18 @@ fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
     Ok(holes)
 }
 
+fn too_many(sets: &Sets, region: Region) -> Hole {
+    let what = "packets of more kinds than are looked at".to_owned();
+    let place = sets.listing.source.name.display().to_string();
+    Hole { family: sets.space.family, place, what, asked: None, region, is_let_in: false }
+}
+
 fn witness(sets: &Sets, region: &Region, subject: &Subject) -> Option<Witness> {
     witnesses(&sets.space, region, "INPUT", &subject.scenario.host.addresses).into_iter().next()
 }
+
+/// SYN, alone and with PSH, URG or both: what listens takes no notice of these (`tcp_rcv_state_process` in net/ipv4/tcp_input.c).
+const OPENING: [u128; 4] = [2, 10, 34, 42];
 
 /// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
 /// SSH from whom `ssh_from` does not name.
@@ -71,7 +83,7 @@ fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
     let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
     let begin = all.with(Field::In, &over_link).and_then(|all| all.with(Field::State, &fresh));
     let of = |protocol: u128| begin.as_ref().and_then(|all| all.with(Field::Protocol, &Values::these([protocol])));
-    let syn = of(6).and_then(|all| all.with(Field::Flags, &Values::these([2])));
+    let syn = of(6).and_then(|all| all.with(Field::Flags, &Values::these(OPENING)));
     let syn = syn.and_then(|all| all.with(Field::Whole, &Values::these([1])));
     let except = |region: Region, field: Field, values: &Values| {
         let rest = region.values(field).difference(values);
@@ -106,11 +118,11 @@ pub(super) fn number(address: IpAddr) -> u128 {
     }
 }
 
-fn hole(sets: &Sets, leaf: Leaf, is_let_in: bool) -> Hole {
+fn hole(sets: &Sets, (leaf, hook): (Leaf, &str), is_let_in: bool) -> Hole {
     let space = &sets.space;
     Hole {
         family: space.family,
-        place: place(sets.listing, &leaf, "INPUT"),
+        place: place(sets.listing, &leaf, hook),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         region: leaf.region,

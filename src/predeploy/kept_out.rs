@@ -89,8 +89,12 @@ fn at(
     let found = meant.flat_map(|meant| match sets.leaves((table, hook), &meant) {
         Err(TooMany) => vec![(too_many(subject, sets, segment), None)],
         Ok(leaves) => {
+            // Conntrack sees a part of the connections only: which of their packets are NEW or ESTABLISHED is not known.
+            let is_partly = leaves.iter().any(Leaf::is_exempted) && !leaves.iter().all(Leaf::is_exempted);
+            let exempted = leaves.iter().filter(|leaf| is_partly && leaf.is_exempted());
+            let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (leaf, hook)).0, None));
             let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(leaf));
-            leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook))).collect()
+            exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook)))).collect()
         }
     });
     found.collect()

@@ -48,6 +48,12 @@ impl<'a> Sets<'a> {
 }
 
 impl Leaf<'_> {
+    /// Whether a rule on the way keeps conntrack from seeing the packets, or gives them a zone of their own.
+    pub fn is_exempted(&self) -> bool {
+        let exempts = |deed: &Deed| matches!(deed, Deed::Does(does) if does.starts_with("CT ") || &**does == "NOTRACK");
+        self.trail.iter().any(exempts)
+    }
+
     fn untouched(region: Region) -> Self {
         Leaf { region, trail: Vec::new(), end: "ACCEPT".into(), line: None }
     }

@@ -134,8 +134,14 @@ fn a_planted_rule_is_never_called_safe() {
             let text = fs::read_to_string(folder.path().join("out").join(name)).expect("rules");
             let lo = "-A INPUT -i lo -j ACCEPT\n";
             assert!(text.contains(lo), "{text}");
-            let planted: String = planted.iter().map(|(_, rule)| format!("{rule}\n")).collect();
-            fs::write(file, text.replacen(lo, &format!("{lo}{planted}"), 1)).expect("write the rules");
+            let (before, filter): (Vec<_>, Vec<_>) =
+                planted.iter().partition(|(_, rule)| rule.contains(" PREROUTING "));
+            let lines =
+                |rules: Vec<(&str, &str)>| rules.iter().map(|(_, rule)| format!("{rule}\n")).collect::<String>();
+            let table = if before.iter().any(|(_, rule)| rule.contains("-j CT")) { "raw" } else { "nat" };
+            let before = format!("*{table}\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n", lines(before));
+            let text = text.replacen(lo, &format!("{lo}{}", lines(filter)), 1);
+            fs::write(file, format!("{before}{text}")).expect("write the rules");
         }
         let files = ["--sensor", &sensor, "--rules", &rules, "--rules6", &rules6];
         let ended = scanlab(&[&["check", "--format=json"], &files[..]].concat());
@@ -162,6 +168,14 @@ fn a_planted_rule_is_never_called_safe() {
         ("unknown", "-A INPUT -p tcp -m dscp --dscp 10 -j ACCEPT"),
         ("unknown", "-A INPUT -p tcp -m string --algo bm --string knock -j ACCEPT"),
     ];
+    // Which packets are NEW depends on what conntrack sees; the fact names the chain.
+    let exempted = [("good", "-A PREROUTING -s 10.0.0.0/8 -p tcp -m tcp --dport 32232 -j CT --notrack")];
+    assert_ne!(check(everybody, [&exempted, &[]]), Some(0));
+    let opening = [
+        ("bad", "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG SYN,PSH -j ACCEPT"),
+        ("bad", "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG SYN,URG -j ACCEPT"),
+    ];
+    assert_eq!(check(everybody, [&opening, &opening]), Some(1));
     let open6 = [
         ("bad", "-A INPUT -p tcp -m tcp --sport 20 -j ACCEPT"),
         ("bad", "-A INPUT -s 2001:db8:ff::/48 -p tcp -j ACCEPT"),
