@@ -99,7 +99,9 @@ fn syslog_holds_the_lines_of_every_packet_in_the_order_of_the_log() {
             }
         }
         // Of an open port the SYN, the SYN/ACK and the RST; of a closed one the SYN and the RST; and a neighbour asks.
-        let told = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+        // What a timer of the kernel sends in between (MLD, RFC 3810) comes when it likes.
+        let probed = lines.iter().filter(|line| !line.contains("TYPE=143"));
+        let told = |part: &str| probed.clone().filter(|line| line.contains(part)).count();
         assert_eq!((told("in: IN=eth0"), told("out: IN= OUT=eth0")), (7, 5), "{lab:?}\n{log}");
         assert_eq!((told("TYPE=135"), told("TYPE=136")), (1, 1), "{lab:?}\n{log}");
         let place = |part: &str| lines.iter().position(|line| line.contains(part)).expect("the line");
