@@ -238,5 +238,15 @@ fn there_is_no_ruleset_for_ipv6() {
 
 #[test]
 fn neighbour_discovery_is_cut_off() {
-    assert_caught(|rules| prepend(&mut rules.v6, "-A INPUT -p ipv6-icmp -j DROP"), ["ipv6 ndp".to_owned()]);
+    let _machine = share_the_machine();
+    let mut rules = Rules::generated();
+    prepend(&mut rules.v6, "-A INPUT -p ipv6-icmp -j DROP");
+    let ended = run_rules(&rules, &[]);
+    let not_run = ended.not_run();
+    let mismatched: BTreeSet<String> = ended.not_matched().difference(&not_run).cloned().collect();
+    assert_eq!(mismatched, BTreeSet::from(["ipv6 ndp".to_owned()]), "{}", ended.stderr);
+    // No neighbour finds the host, so nothing is claimed of its ports.
+    assert!(ALL.iter().all(|port| not_run.contains(&format!("ipv6 syn {port}"))), "{not_run:?}");
+    assert!(not_run.iter().all(|name| name.starts_with("ipv6 ")), "{not_run:?}");
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
 }
