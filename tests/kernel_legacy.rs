@@ -289,16 +289,18 @@ fn a_rule_that_logs_to_the_labs_group_disturbs_nothing() {
     assert_eq!(scanned.status, Some(0), "{}", scanned.stderr);
 }
 
-/// In the group of the kernel's own trace a line that looks like one would be taken for one.
+/// In the group of the kernel's own trace a line that looks like one would be taken for one. With x_tables that group is
+/// read wherever an NFLOG rule writes to it.
 #[test]
 fn a_forged_trace_is_refused() {
     let _machine = share_the_machine();
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n\
         -A INPUT -p tcp --dport 22 -j NFLOG --nflog-prefix \"TRACE: filter:INPUT:rule:1 \"\nCOMMIT\n";
-    let refused = scan(rules, rules, &["--trace", "--iptables", "legacy"]);
-    assert_eq!(refused.status, Some(2), "{}", refused.stdout);
-    assert!(refused.stderr.contains("rules.v4:3") && refused.stderr.contains("--nflog-prefix"), "{}", refused.stderr);
-    for options in [&["--iptables", "legacy"][..], &["--trace", "--iptables", "nft"]] {
-        assert_eq!(scan(rules, rules, options).status, Some(0), "{options:?}");
+    for options in [&["--iptables", "legacy"][..], &["--trace", "--iptables", "legacy"]] {
+        let refused = scan(rules, rules, options);
+        assert_eq!(refused.status, Some(2), "{}", refused.stdout);
+        let words = ["rules.v4:3", "--nflog-prefix"];
+        assert!(words.iter().all(|word| refused.stderr.contains(word)), "{}", refused.stderr);
     }
+    assert_eq!(scan(rules, rules, &["--trace", "--iptables", "nft"]).status, Some(0));
 }
