@@ -23,7 +23,7 @@ use super::{Capture, Lab, Watch, loading, watch_paths};
 use crate::error::{CannotMeasure, Doing, Result, Source};
 use crate::frame::Direction;
 use crate::iptables_save::Listing;
-use crate::net::{Family, Protocol};
+use crate::net::{Addresses, Family, Protocol};
 use crate::path::{Fate, Path, Step};
 use crate::port::Port;
 use crate::probe::{Craft, Probe};
@@ -128,21 +128,13 @@ impl Lab<'_> {
         ports: &[Port],
         rulesets: &[(Family, &Source)],
     ) -> Result<AfterLoad> {
-        let clients: Vec<IpAddr> =
-            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
-        self.reach(&clients)?;
+        let clients = self.reachable(clients)?;
         let asked: Vec<(IpAddr, Port)> =
             clients.iter().flat_map(|client| ports.iter().map(move |port| (*client, *port))).collect();
-        let mut next = FIRST_PORT..;
+        let mut next = 0..;
         let mut probe = |client: IpAddr, port: Port| {
-            let own = next.next().expect("no lab has so many connections");
-            opener(Flow {
-                protocol: Protocol::Tcp,
-                prober: client,
-                prober_port: Port(own),
-                host: self.blueprint.addresses.host(Family::of(client)),
-                port,
-            })
+            let number = next.next().expect("no lab has so many connections");
+            opener(self.blueprint.addresses, client, port, number)
         };
         let plans: Vec<(Probe, First)> = asked
             .iter()
@@ -183,6 +175,14 @@ impl Lab<'_> {
             .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families))
             .transpose()?;
         Ok(AfterLoad { sessions, openings, neighbourhood })
+    }
+
+    /// Those of `clients` whose family the lab has; the host finds them from now on.
+    fn reachable(&mut self, clients: &[IpAddr]) -> Result<Vec<IpAddr>> {
+        let clients: Vec<IpAddr> =
+            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
+        self.reach(&clients)?;
+        Ok(clients)
     }
 
     fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
@@ -249,12 +249,14 @@ impl Lab<'_> {
     }
 }
 
-fn opener(flow: Flow) -> Probe {
-    let Port(number) = flow.prober_port;
-    let seq = 1_000_000 + u32::from(number);
+/// The SYN of a client's connection; each `number` has a port of its own.
+fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Probe {
+    let own = FIRST_PORT + number;
+    let host = addresses.host(Family::of(client));
+    let seq = 1_000_000 + u32::from(own);
     Probe {
         technique: Technique::Connect,
-        flow,
+        flow: Flow { protocol: Protocol::Tcp, prober: client, prober_port: Port(own), host, port },
         seq,
         ack: 0,
         ttl: 64,

@@ -33,24 +33,19 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
     subject.of_each_family(|sets| of_family(subject, sets))
 }
 
-/// Where a packet is let in.
-const PASSED: [(&str, &str); 1] = [("filter", "INPUT")];
-
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
-    let mut open: Vec<(&str, Leaf)> = Vec::new();
-    for (table, hook) in PASSED {
-        let universe = sets.space.universe(table, hook);
-        for unmeant in universe.iter().flat_map(|all| unmeant(subject, sets.space.family, all)) {
-            let Ok(leaves) = sets.leaves((table, hook), &unmeant) else { return Ok(vec![too_many(sets, unmeant)]) };
-            let is_open = |leaf: &Leaf| &*leaf.end == "ACCEPT";
-            open.extend(leaves.into_iter().filter(is_open).map(|leaf| (hook, leaf)));
-        }
+    let mut open: Vec<Leaf> = Vec::new();
+    for unmeant in
+        sets.space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, sets.space.family, all))
+    {
+        let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else { return Ok(vec![too_many(sets, unmeant)]) };
+        open.extend(leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT"));
     }
-    let witness = |(_, leaf): &(&str, Leaf)| witness(sets, &leaf.region, subject);
+    let witness = |leaf: &Leaf| witness(sets, &leaf.region, subject);
     let fates = subject.fates(&open.iter().map(witness).collect::<Vec<_>>())?;
     let mut holes: Vec<Hole> = Vec::new();
-    for ((hook, leaf), fate) in open.into_iter().zip(fates) {
-        let hole = hole(sets, (leaf, hook), fate == Some(Fate::Accepted));
+    for (leaf, fate) in open.into_iter().zip(fates) {
+        let hole = hole(sets, leaf, fate == Some(Fate::Accepted));
         match holes.iter_mut().find(|known| known.place == hole.place) {
             Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
             Some(_) => {}
@@ -118,11 +113,11 @@ pub(super) fn number(address: IpAddr) -> u128 {
     }
 }
 
-fn hole(sets: &Sets, (leaf, hook): (Leaf, &str), is_let_in: bool) -> Hole {
+fn hole(sets: &Sets, leaf: Leaf, is_let_in: bool) -> Hole {
     let space = &sets.space;
     Hole {
         family: space.family,
-        place: place(sets.listing, &leaf, hook),
+        place: place(sets.listing, &leaf, "INPUT"),
         what: space.describe(&leaf.region),
         asked: space.opaque(&leaf.region).map(str::to_owned),
         region: leaf.region,

@@ -6,15 +6,14 @@ use std::net::{IpAddr, Shutdown};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, FIRST_PORT, PAUSE, opener};
+use super::{Connection, PAUSE, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::lab::link::Link;
-use crate::net::{Family, Protocol};
+use crate::net::Family;
 use crate::path::Step;
 use crate::port::Port;
 use crate::probe::Probe;
-use crate::reply::Flow;
 
 /// Rounds of a session. In each, the client sends a segment and an acknowledgment, and the host sends a segment.
 pub const ROUNDS: usize = 200;
@@ -85,9 +84,7 @@ impl Lab<'_> {
     /// Works over connections from `clients` to `port`, under the rules of the lab: one session of `rounds`, another one
     /// beside it, and one after both are closed. A client whose first connection does not open is left out.
     pub fn endure(&mut self, clients: &[IpAddr], port: Port, rounds: usize) -> Result<Vec<Endurance>> {
-        let clients: Vec<IpAddr> =
-            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
-        self.reach(&clients)?;
+        let clients = self.reachable(clients)?;
         let mut found = Vec::new();
         for client in clients {
             let Some(mut first) = self.open(client, port, Which::Session)? else { continue };
@@ -133,9 +130,7 @@ impl Lab<'_> {
     }
 
     fn session_probe(&self, client: IpAddr, port: Port, which: Which) -> Probe {
-        let host = self.blueprint.addresses.host(Family::of(client));
-        let prober_port = Port(FIRST_PORT + which as u16);
-        opener(Flow { protocol: Protocol::Tcp, prober: client, prober_port, host, port })
+        opener(self.blueprint.addresses, client, port, which as u16)
     }
 
     /// Both ends send in turn, until something does not arrive.

@@ -4,14 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
-use super::{Connection, FIRST_PORT, First, PAUSE, Survival, opener};
+use super::{Connection, First, PAUSE, Survival, opener};
 use crate::error::Result;
 use crate::lab::Lab;
-use crate::net::{Family, Protocol};
+use crate::net::Family;
 use crate::path::Step;
 use crate::port::Port;
-use crate::probe::Probe;
-use crate::reply::Flow;
 
 /// How many connections are tried in a row, if no rule counts more.
 pub const IN_A_ROW: u16 = 64;
@@ -48,9 +46,7 @@ impl Lab<'_> {
     /// Each of `clients` opens up to `tries` connections to `port`, one after the other, until one does not open; then a
     /// stranger tries. A client whose first connection does not open is left out.
     pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<Row>> {
-        let clients: Vec<IpAddr> =
-            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
-        self.reach(&clients)?;
+        let clients = self.reachable(clients)?;
         let mut rows = Vec::new();
         for client in clients {
             rows.extend(self.row(client, port, tries)?);
@@ -91,7 +87,7 @@ impl Lab<'_> {
 
     /// Opens a connection, has both ends say something, and closes it. The rules that took packets of it if that fails.
     fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
-        let probe = self.visitor(client, port, number);
+        let probe = opener(self.blueprint.addresses, client, port, number);
         let opened = match Connection::open(probe, &mut self.link, &self.services)? {
             Ok(mut connection) => {
                 let lives = connection.talk(First::Host, &mut self.link)? == Survival::Alive;
@@ -102,12 +98,6 @@ impl Lab<'_> {
         };
         let took = self.takers(&probe)?;
         Ok((!opened).then_some(took))
-    }
-
-    fn visitor(&self, client: IpAddr, port: Port, number: u16) -> Probe {
-        let host = self.blueprint.addresses.host(Family::of(client));
-        let prober_port = Port(FIRST_PORT + number);
-        opener(Flow { protocol: Protocol::Tcp, prober: client, prober_port, host, port })
     }
 
     fn counts_connections(&self) -> bool {
