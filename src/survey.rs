@@ -231,7 +231,7 @@ impl Survey {
         Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
     }
 
-    /// What comes of a phase whose probes cannot be sent, since the host is hidden.
+    /// The results of a phase whose probes cannot be sent, since the host is hidden.
     fn without_answers(&self, mut phase: Phase, ports: &PortSet, audience: &impl Audience) -> Result<Vec<Alike>> {
         if self.discovery.is_none_or(|discovery| discovery.unanswered == Unanswered::NotScanned) {
             return Ok(Vec::new());

@@ -48,7 +48,7 @@ fn a_bound_on_time_holds_for_every_way_to_write_a_jump() {
     let list = vec!["10.0.0.1"; 1_000].join(",");
     let lists = format!(":a - [0:0]\n:b - [0:0]\n-A INPUT -s {list} -j a\n-A a -s {list} -j b\n-A b -s {list}");
     assert!(problem(&lists).contains("chain b of filter is entered up to 1000000 times"), "{}", problem(&lists));
-    // What is deleted again is counted: which of two rules `-D` takes is not known.
+    // A deleted rule is counted: which of two rules `-D` deletes is not known.
     assert!(problem(&format!("{repeated}\n-D INPUT 1")).contains("entered up to"));
     assert!(problem(&format!("{repeated}\n-F INPUT")).contains("entered up to"));
     assert!(problem("-N a\n-E a b").contains("-E is refused"));

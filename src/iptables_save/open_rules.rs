@@ -41,7 +41,7 @@ impl OpenRules {
 
     /// Inserts `rule` in front of the one at `at`.
     pub fn insert(&mut self, at: usize, rule: Rule) {
-        // Without room the next `-D RULE` starts anew.
+        // Without room the next `-D RULE` starts again.
         self.meanings = self.meanings.take().and_then(|meanings| meanings.with(at, meaning(&rule)));
         self.rules.insert(at, Box::new(rule));
     }

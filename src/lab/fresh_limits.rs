@@ -143,7 +143,7 @@ fn counted(expression: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// The expressions of a rule; its counter starts anew.
+/// The expressions of a rule; its counter starts at zero.
 fn with_counters_at_zero(list: &[u8]) -> Attributes {
     const LIST_ELEMENT: u16 = 1;
     const NAME: u16 = 1;

@@ -96,7 +96,7 @@ impl Lab<'_> {
         Ok(responses)
     }
 
-    /// What was opened is closed. What that brings about belongs to no stimulus, but is part of the log.
+    /// Open connections are closed. Their last packets belong to no stimulus, but are part of the log.
     fn hang_up(&mut self, witnesses: Witnesses) -> Result<()> {
         let mut ear = Ear::new(self.log.take_turn()?, witnesses);
         self.services.hang_up()?;

@@ -325,7 +325,7 @@ fn a_log_that_nothing_limits_is_found() {
         assert_eq!(unlimited(rules), "", "{rules}");
     }
     for rules in [
-        // What is limited is another port.
+        // The limit is on another port.
         "-A INPUT -p tcp --dport 22 -m limit --limit 5/min -j ACCEPT\n-A INPUT -j LOG",
         ":own -\n-A INPUT -m limit --limit 5/min -j own\n-A INPUT -p tcp -j own\n-A own -j LOG",
     ] {

@@ -12,7 +12,7 @@ use crate::net::Family;
 use crate::port::Port;
 use crate::rate::Rate;
 
-/// What was measured, each in labs whose rules had seen no packet before.
+/// Measurements, each in labs whose rules had seen no packet before.
 #[derive(Debug, Clone, Default)]
 pub struct Endured {
     sessions: Vec<Endurance>,
@@ -132,7 +132,7 @@ fn all_sent(rounds: usize) -> String {
     format!("an SSH session of {rounds} segments each way, a second one beside it and a reconnect")
 }
 
-/// What was not tried for each rule that lets pass more than was sent.
+/// Packets that were not tried, for each rule that lets pass more than was sent.
 fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)) -> Vec<Fact> {
     let fact = |counter: &Counter| {
         let why = match counter.limit {

@@ -34,9 +34,9 @@ pub struct KeptOut {
 enum Segment {
     /// The client's first.
     Syn,
-    /// What the client sends then.
+    /// A later one of the client.
     OfClient,
-    /// What the host sends.
+    /// One of the host.
     OfHost,
 }
 
@@ -170,7 +170,7 @@ impl Segment {
         !leaf.region.answers().any(|(key, answer)| is_received && of_unicast(key) == Some(!answer))
     }
 
-    /// What comes before it, and the chain at which it begins, whichever drops it.
+    /// The packets before it, and the chain at which it begins, whichever drops it.
     const fn sent(self) -> (Lead, &'static str) {
         match self {
             Segment::Syn => (Lead::None, "INPUT"),

@@ -1,6 +1,6 @@
 //! Rulesets at random: whatever iptables offers that a prober can see. The same seed gives the same ruleset.
 //!
-//! Left out is `statistic`, and what the two probers do not send alike: the TTL and the source port are drawn anew, and the
+//! Left out is `statistic`, and what the two probers do not send alike: the TTL and the source port are drawn again, and the
 //! options of a connect are those of its kernel (`length`, `--tcp-option 8`). Rules that count packets are drawn apart
 //! ([`Ruleset::add_rules_that_count`]), since nmap must not send anything twice to them.
 

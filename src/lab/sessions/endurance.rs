@@ -30,7 +30,7 @@ const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(
 /// After so many segments that had to be sent again, a session is given up: each costs a person 200 ms or more.
 const LOST: usize = 8;
 
-/// What a client tried over one port.
+/// The connections of a client to one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endurance {
     /// The family.
@@ -41,7 +41,7 @@ pub struct Endurance {
     pub rounds: usize,
     /// How long the first session was.
     pub lasted: Duration,
-    /// What was cut; `None` if everything got through.
+    /// The connection that was cut; `None` if everything got through.
     pub cut: Option<Cut>,
 }
 
@@ -50,7 +50,7 @@ pub struct Endurance {
 pub struct Cut {
     /// Which connection.
     pub attempt: Which,
-    /// What became of it.
+    /// How it ended.
     pub halt: Halt,
     /// Packets of the client that got through on this connection before.
     pub packets: usize,
@@ -58,7 +58,7 @@ pub struct Cut {
     pub took: Vec<Step>,
 }
 
-/// What became of a connection that did not get through.
+/// How a connection that did not get through ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Halt {
     /// It did not open.

@@ -131,7 +131,7 @@ pub struct PortRow {
 /// How a report is to be shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presentation {
-    /// What is said of a host that is down.
+    /// The lines for a host that is down.
     pub advice: Advice,
     /// `-v`, counted.
     pub verbosity: u8,
