@@ -353,6 +353,20 @@ pub enum CannotMeasure {
     /// Two instruments disagree on one probe.
     #[error("the instruments disagree: {0}")]
     Disagreement(String),
+    /// A rule logs so little of a packet that no probe is recognised in it.
+    #[error(
+        "an NFLOG rule of group {group} with the prefix `{}` logs only {bytes} bytes of a packet, too few to recognise \
+         the probe (hint: raise its --nflog-size to 128, or remove it)",
+        prefix.escape_debug()
+    )]
+    CutShort {
+        /// The rule's group.
+        group: u16,
+        /// Its prefix.
+        prefix: String,
+        /// How much of the packet it logs.
+        bytes: usize,
+    },
     /// The paths of packets are not to be had here.
     #[error("no path of a packet is known here: {why} (hint: use --iptables nft)")]
     NoPaths {

@@ -15,7 +15,9 @@ use super::fault::{Fault, Sabotage};
 use super::namespace::Isolated;
 use super::nflog::{Logged, Nflog};
 use super::nflog_copy::{INSTRUMENT, NflogCopies};
-use crate::error::{CannotMeasure, Doing, Result};
+use super::seen::split;
+use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::field::be16;
 use crate::iptables_save::{Groups, LOG_PREFIX, nflog_name};
 use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner};
 
@@ -93,6 +95,7 @@ impl Renderer {
                 let prefix = &logged.prefix[..logged.prefix.len().min(LOG_PREFIX)];
                 Ok(Line::OfLog(self.rendered(logged, prefix, flags)?))
             }
+            None if is_cut_short(logged.packet) => Err(cut_short(logged)),
             None => {
                 let prefix = [nflog_name(logged.group).as_bytes(), logged.prefix].concat();
                 Ok(Line::OfNflog(self.rendered(logged, &prefix, LogFlags::NONE)?))
@@ -127,6 +130,33 @@ impl Renderer {
     }
 }
 
+/// Whether `--nflog-size` has left too little of a packet to recognise the probe: what a probe carries is in the headers,
+/// or in those that an ICMP error quotes.
+fn is_cut_short(packet: &[u8]) -> bool {
+    let (network, transport) = split(packet);
+    let (has_header, length, protocol) = match network.first().map(|byte| byte >> 4) {
+        Some(4) => (network.len() >= 20, be16(network, 2), network.get(9)),
+        Some(6) => (network.len() >= 40, be16(network, 4).map(|payload| payload.saturating_add(40)), network.get(6)),
+        _ => return true,
+    };
+    let needed = match (protocol, transport.first()) {
+        (Some(6), _) => 20,
+        (Some(17), _) => 8,
+        (Some(1), Some(3..=5 | 11 | 12)) => 8 + 20 + 20,
+        (Some(58), Some(0..128)) => 8 + 40 + 20,
+        (Some(1 | 58), _) => 8,
+        _ => 0,
+    };
+    // What was sent short is all there.
+    let sent = length.map_or(usize::MAX, usize::from).saturating_sub(network.len());
+    !has_header || transport.len() < sent.min(needed)
+}
+
+fn cut_short(logged: &Logged) -> Error {
+    let prefix = String::from_utf8_lossy(logged.prefix).into_owned();
+    CannotMeasure::CutShort { group: logged.group, prefix, bytes: logged.packet.len() }.into()
+}
+
 fn name(index: u32) -> Result<String> {
     match if_indextoname(index).map(CString::into_string) {
         Ok(Ok(name)) => Ok(name),
@@ -153,6 +183,23 @@ fn accurate_ecn(release: &str) -> AccurateEcn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packet_is_cut_short_if_headers_that_were_sent_are_missing() {
+        // A UDP datagram of 28 bytes in all; a segment of 44; an ICMP error of 76 that quotes one.
+        let ipv4 = |length: u8, protocol: u8, rest: &[u8]| {
+            let mut packet = vec![0x45, 0, 0, length, 0, 1, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+            packet.extend(rest);
+            packet.resize(usize::from(length), 0);
+            packet
+        };
+        for (packet, enough) in [(ipv4(28, 17, &[]), 28), (ipv4(44, 6, &[]), 40), (ipv4(76, 1, &[3, 3]), 68)] {
+            for length in 0..=packet.len() {
+                assert_eq!(is_cut_short(&packet[..length]), length < enough, "{length} bytes of {packet:?}");
+            }
+        }
+        assert!(!is_cut_short(&ipv4(22, 6, &[])), "a segment of two bytes was sent so");
+    }
 
     #[test]
     fn the_release_tells_what_the_kernel_calls_the_bit() {

@@ -133,6 +133,7 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
         | CannotMeasure::System { .. }
         | CannotMeasure::NotIsolated { .. }
         | CannotMeasure::NoPaths { .. }
+        | CannotMeasure::CutShort { .. }
         | CannotMeasure::NoFamily { .. }
         | CannotMeasure::Interrupted(_) => false,
     }

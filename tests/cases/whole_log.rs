@@ -67,6 +67,32 @@ fn a_scenario_expects_lines_of_nflog_rules() {
 }
 
 #[test]
+fn an_nflog_rule_that_logs_too_little_of_a_packet_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.v4");
+    let rule = "-A INPUT -p tcp --dport 22 -j NFLOG --nflog-prefix \"short: \"";
+    for (option, is_enough) in [
+        ("--nflog-group 2 --nflog-size 0", false),
+        ("--nflog-group 65535 --nflog-size 20", false),
+        ("--nflog-group 0 --nflog-size 28", false),
+        ("--nflog-group 65535 --nflog-size 40", true),
+        ("--nflog-group 0 --nflog-size 64 --nflog-threshold 10", true),
+        ("--nflog-group 2 --nflog-range 20", true),
+    ] {
+        fs::write(&path, format!("*filter\n{rule} {option}\nCOMMIT\n")).expect("write the ruleset");
+        for lab in LABS {
+            let words = ["scan", "-p", "22,23", "--format", "json", "--rules", path.to_str().expect("UTF-8")];
+            let ended = scanlab("whole-log", &[&words[..], &lab].concat());
+            assert_eq!(ended.status, Some(if is_enough { 0 } else { 3 }), "{option} {lab:?}: {}", ended.stderr);
+            match is_enough {
+                true => assert!(ended.stdout.contains("short: IN=eth0"), "{option} {lab:?}: {}", ended.stdout),
+                false => assert!(ended.stderr.contains("--nflog-size"), "{option} {lab:?}: {}", ended.stderr),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_line_that_no_nflog_rule_can_leave_is_an_error_at_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     for (log, hint) in [("nflog: x", "nflog:GROUP PREFIX"), ("nflog:02 x", "decimal"), ("nflog:65101 x", "lab's own")] {
