@@ -4,10 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::field::{self, be16};
-use crate::iptables_save::tcp_flag_names;
 use crate::net::Family;
 use crate::port::Port;
-use crate::scan::Technique;
+use crate::scan::{Technique, tcp_flag_names};
 
 /// A frame at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,9 +4,10 @@ use super::goal::Goal;
 use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
-use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule, tcp_flag_names};
+use crate::iptables_save::{Clause, Content, LOG_PREFIX, Limit, Listing, Match, Rule};
 use crate::net::Family;
 use crate::path::{Step, StepVerdict};
+use crate::scan::tcp_flag_names;
 
 /// What happened, why, and what was meant.
 pub fn of(finding: &Finding, scene: Scene) -> String {

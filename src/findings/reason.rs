@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::evidence::Witnessed;
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Clause, Match, Rule, tcp_flag_names};
+use crate::iptables_save::{Clause, Match, Rule};
 use crate::path::{Step, StepVerdict};
+use crate::scan::tcp_flag_names;
 
 const ALL_FLAGS: u8 = 63;
 

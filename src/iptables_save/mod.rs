@@ -26,7 +26,6 @@ mod prefix;
 mod protocol;
 mod rewrite;
 mod rule;
-mod tcp_flags;
 mod unified;
 mod words;
 
@@ -43,7 +42,6 @@ pub use edit::{Edit, apply};
 pub use judge::{Answer, Content, Packet};
 pub use nflog::{Copy as NflogCopy, Groups, NFLOG_NAME, is_of_the_lab, nflog_name};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
-pub use tcp_flags::{TCP_FLAGS, tcp_flag_names};
 pub use unified::unified;
 pub use words::{Word, has_odd_counters, without_counters, words};
 

@@ -4,10 +4,11 @@
 use serde::Serialize;
 
 use crate::frame::Direction;
-use crate::iptables_save::{Answer, Clause, Content, Listing, Match, Packet, Rule, tcp_flag_names};
+use crate::iptables_save::{Answer, Clause, Content, Listing, Match, Packet, Rule};
 use crate::net::Protocol;
 use crate::path::{Path, Step};
 use crate::probe::Probe;
+use crate::scan::tcp_flag_names;
 
 /// A rule or a policy that a packet met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

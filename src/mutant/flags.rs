@@ -1,7 +1,8 @@
 //! TCP flags: which are looked at, and which must be set.
 
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Clause, Match, tcp_flag_names};
+use crate::iptables_save::{Clause, Match};
+use crate::scan::tcp_flag_names;
 
 use super::draft::Draft;
 use super::legal;

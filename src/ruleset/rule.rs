@@ -1,9 +1,8 @@
 //! Single rules, in the words of iptables-save.
 
-use crate::iptables_save::tcp_flag_names;
 use crate::net::Network;
 use crate::port::Port;
-use crate::scan::Technique;
+use crate::scan::{Technique, tcp_flag_names};
 use crate::sensor::Limit;
 
 /// The default of the limit match, which iptables-save does not print.

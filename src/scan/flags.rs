@@ -1,5 +1,5 @@
-//! The TCP flags octet as nmap's `--scanflags` writes it. nmap reference guide, "--scanflags", and the `scanflags`
-//! attribute that nmap 7.93 was seen to print.
+//! The TCP flags octet: as rules name its flags, and as nmap's `--scanflags` writes it. Sources: nmap reference guide,
+//! "--scanflags", and the `scanflags` attribute that nmap 7.93 was seen to print.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +10,14 @@ const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"
 /// The flags octet of a TCP header, of any value. Prints as nmap's XML does: `FINPSHURG`, and nothing for no flag.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TcpFlagsOctet(pub u8);
+
+/// The six flags that rules look at, the lowest bit first (RFC 9293, section 3.1); iptables-save prints them in this order.
+pub const TCP_FLAGS: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
+
+/// The names of the flags that are set in `octet`, the lowest bit first. CWR and ECE have none: no rule looks at them.
+pub fn tcp_flag_names(octet: u8) -> Vec<&'static str> {
+    (0u8..).zip(TCP_FLAGS).filter(|(bit, _)| octet >> bit & 1 == 1).map(|(_, name)| name).collect()
+}
 
 impl fmt::Display for TcpFlagsOctet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

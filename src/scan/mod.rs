@@ -20,6 +20,6 @@ mod state;
 mod technique;
 
 pub use filter_verdict::{FilterVerdict, FilterVerdictError};
-pub use flags::{TcpFlagsError, TcpFlagsOctet};
+pub use flags::{TCP_FLAGS, TcpFlagsError, TcpFlagsOctet, tcp_flag_names};
 pub use state::{PortState, Reason, Verdict, interpret, left, no_response};
 pub use technique::{Profile, Reset, Sender, Technique};

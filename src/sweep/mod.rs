@@ -19,6 +19,7 @@ use crate::iptables_save::{self, Content};
 use crate::net::Family;
 use crate::path::{Fate, Path};
 use crate::port::Port;
+use crate::scan::tcp_flag_names;
 
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
@@ -48,7 +49,7 @@ impl fmt::Display for Headers {
         write!(f, "a packet from {source} to {destination} (")?;
         match content {
             Content::Tcp { source, destination, flags } => {
-                let flags = iptables_save::tcp_flag_names(*flags).join(",");
+                let flags = tcp_flag_names(*flags).join(",");
                 write!(f, "TCP, port {source} to {destination}, flags {flags}")
             }
             Content::Udp { source, destination } => write!(f, "UDP, port {source} to {destination}"),

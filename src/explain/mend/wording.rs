@@ -4,9 +4,10 @@ use super::super::goal::Goal;
 use super::super::meant::are_similar_ports;
 use super::super::{Stand, stands};
 use super::{Candidate, Smith, names_one_port, replaced, text_of};
-use crate::iptables_save::{Clause, Content, Edit, Match, NFLOG_NAME, Rule, tcp_flag_names};
+use crate::iptables_save::{Clause, Content, Edit, Match, NFLOG_NAME, Rule};
 use crate::port::Port;
 use crate::rate::Rate;
+use crate::scan::tcp_flag_names;
 
 impl<'a> Smith<'a> {
     /// A LOG for a port that is to see connections begin, and scans not.

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{Packet, Way, What};
-use crate::iptables_save::tcp_flag_names;
 use crate::net::Family;
 use crate::port::Port;
+use crate::scan::tcp_flag_names;
 use crate::sweep::Lead;
 
 impl fmt::Display for Packet {

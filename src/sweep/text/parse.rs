@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 
 use super::{Packet, PacketError, Way, What};
-use crate::iptables_save::TCP_FLAGS;
 use crate::net::Family;
 use crate::port::Port;
+use crate::scan::TCP_FLAGS;
 use crate::sweep::Lead;
 
 type Words<'a> = Peekable<SplitWhitespace<'a>>;
