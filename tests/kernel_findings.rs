@@ -9,14 +9,15 @@ use std::fmt::Write;
 use scanlab::conntrack::ConntrackState;
 use scanlab::error::Source;
 use scanlab::findings::{Findings, Subject, measure};
-use scanlab::iptables_save::{Content, Edit, Listing, apply};
+use scanlab::headers::{Content, Headers};
+use scanlab::iptables_save::{Edit, Listing, apply};
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Limits, Service, Watch};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::path::{Fate, Path};
 use scanlab::port::Port;
 use scanlab::ruleset;
 use scanlab::scenario::Scenario;
-use scanlab::sweep::{Headers, Lead, Plan, Response, Sender, Stimulus};
+use scanlab::sweep::{Lead, Plan, Response, Sender, Stimulus};
 
 fn filter(rules: &[&str]) -> Source {
     let head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";

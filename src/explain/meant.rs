@@ -3,7 +3,8 @@
 
 use super::goal::Goal;
 use super::{Scene, Sight, Stand, stands};
-use crate::iptables_save::{Answer, Content, LOG_PREFIX, Match, Packet, Rule};
+use crate::headers::Content;
+use crate::iptables_save::{Answer, LOG_PREFIX, Match, Packet, Rule};
 use crate::path::{Path, Step};
 use crate::port::Port;
 

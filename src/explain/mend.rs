@@ -9,7 +9,8 @@ use super::why::asks_alike;
 use super::{Finding, Scene, Stand, asks_state, stand_of, stands};
 use crate::conntrack::ConntrackState;
 use crate::explanation::Cause;
-use crate::iptables_save::{Clause, Content, Edit, Match, Rule};
+use crate::headers::Content;
+use crate::iptables_save::{Clause, Edit, Match, Rule};
 use crate::path::Step;
 use crate::port::Port;
 

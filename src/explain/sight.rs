@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Scene, Stand, stand_of, stands};
-use crate::iptables_save::{Content, Listing, Packet};
+use crate::headers::Content;
+use crate::iptables_save::{Listing, Packet};
 use crate::path::Path;
 use crate::port::Port;
 

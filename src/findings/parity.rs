@@ -13,13 +13,14 @@ use serde::Serialize;
 use super::measure::Subject;
 use crate::error::{Result, Source};
 use crate::frame::Direction;
-use crate::iptables_save::{Content, Listing};
+use crate::headers::{Content, Headers};
+use crate::iptables_save::Listing;
 use crate::lab::{Blueprint, Lab, Limits, Watch};
 use crate::net::{Addresses, Family};
 use crate::path::{Fate, Step};
 use crate::port::{Port, PortSet};
 use crate::scan::Technique;
-use crate::sweep::{Headers, Lead, Plan, Response, Sender, Stimulus};
+use crate::sweep::{Lead, Plan, Response, Sender, Stimulus};
 
 /// Packets that one family lets in and the other keeps out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

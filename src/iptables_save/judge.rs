@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::{Clause, Match, Rule};
 use crate::conntrack::ConntrackState;
+use crate::headers::Content;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
 
@@ -27,36 +28,6 @@ pub struct Packet {
     pub content: Content,
     /// What conntrack makes of it; none when that is not known, because nothing tracks connections here.
     pub conntrack: Option<ConntrackState>,
-}
-
-/// What a packet carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Content {
-    /// A TCP segment.
-    Tcp {
-        /// Its source port.
-        source: Port,
-        /// Its destination port.
-        destination: Port,
-        /// Its flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. What is above is not looked at by any rule.
-        flags: u8,
-    },
-    /// A UDP datagram.
-    Udp {
-        /// Its source port.
-        source: Port,
-        /// Its destination port.
-        destination: Port,
-    },
-    /// An ICMP or ICMPv6 message.
-    Icmp {
-        /// Its type.
-        kind: u8,
-        /// Its code.
-        code: u8,
-    },
-    /// Anything else.
-    Other,
 }
 
 /// Whether a packet fulfils a clause.
@@ -131,7 +102,7 @@ impl Clause {
     /// Whether the match can read the packet at all.
     fn is_of(&self, content: Content) -> Answer {
         let fits = match (&self.ask, content) {
-            (Match::SourcePorts(_) | Match::DestinationPorts(_), content) => return content.has_ports(),
+            (Match::SourcePorts(_) | Match::DestinationPorts(_), content) => return has_ports(content),
             (Match::TcpFlags { .. }, Content::Tcp { .. }) | (Match::IcmpType(_), Content::Icmp { .. }) => true,
             (Match::TcpFlags { .. } | Match::IcmpType(_), _) => false,
             _ => true,
@@ -140,28 +111,12 @@ impl Clause {
     }
 }
 
-impl Content {
-    fn source_port(self) -> Option<Port> {
-        match self {
-            Content::Tcp { source, .. } | Content::Udp { source, .. } => Some(source),
-            Content::Icmp { .. } | Content::Other => None,
-        }
-    }
-
-    fn destination_port(self) -> Option<Port> {
-        match self {
-            Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
-            Content::Icmp { .. } | Content::Other => None,
-        }
-    }
-
-    fn has_ports(self) -> Answer {
-        match self {
-            Content::Tcp { .. } | Content::Udp { .. } => Answer::Yes,
-            Content::Icmp { .. } => Answer::No,
-            // SCTP has ports, ESP has none.
-            Content::Other => Answer::Unknown,
-        }
+fn has_ports(content: Content) -> Answer {
+    match content {
+        Content::Tcp { .. } | Content::Udp { .. } => Answer::Yes,
+        Content::Icmp { .. } => Answer::No,
+        // SCTP has ports, ESP has none.
+        Content::Other => Answer::Unknown,
     }
 }
 

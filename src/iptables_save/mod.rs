@@ -39,7 +39,7 @@ use crate::net::Family;
 use crate::port::PortSet;
 
 pub use edit::{Edit, apply};
-pub use judge::{Answer, Content, Packet};
+pub use judge::{Answer, Packet};
 pub use nflog::{Copy as NflogCopy, Groups, NFLOG_NAME, is_of_the_lab, nflog_name};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
 pub use unified::unified;

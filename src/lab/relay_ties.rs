@@ -13,7 +13,7 @@ use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
 use crate::frame::Direction;
 use crate::glance::{Glance, Kind};
-use crate::iptables_save::Content;
+use crate::headers::Content;
 use crate::log_line::{LogLine, Network};
 use crate::observation::LogRecord;
 use crate::path::{Fate, Path};
@@ -110,7 +110,7 @@ fn tie_rewritten(frames: &mut [Frame], cause: Option<usize>, path: Arc<Path>) {
     }
 }
 
-type SightingKey = (Direction, crate::sweep::Headers, u16, Option<u32>);
+type SightingKey = (Direction, crate::headers::Headers, u16, Option<u32>);
 
 fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
     (direction, sighting.headers, sighting.tag, sighting.seq)

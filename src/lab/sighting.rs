@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use crate::field::{be16, be32, ipv4, ipv6};
-use crate::iptables_save::Content;
+use crate::headers::{Content, Headers};
 use crate::port::Port;
-use crate::sweep::Headers;
 
 /// What the first event of a packet's trace shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,11 +24,12 @@ use super::{Backend, Lab};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::frame::Direction;
 use crate::frame::Part;
-use crate::iptables_save::{Content, Listing};
+use crate::headers::{Content, Headers};
+use crate::iptables_save::Listing;
 use crate::net::Family;
 use crate::path::Fate;
 use crate::probe::Ends;
-use crate::sweep::{self, Headers, Journey, Numbers, Plan, Response, Sender, Stimulus};
+use crate::sweep::{self, Journey, Numbers, Plan, Response, Sender, Stimulus};
 
 impl Lab<'_> {
     /// Sends every stimulus, after what leads to it, and tells in their order what each met. Limits are as `limits` says

@@ -4,7 +4,7 @@
 use super::log_source::Turn;
 use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
-use crate::iptables_save::Content;
+use crate::headers::Content;
 use crate::log_line::{LogLine, Network, Transport};
 use crate::port::Port;
 use crate::sweep::{Response, Stimulus};

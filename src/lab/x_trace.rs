@@ -27,7 +27,7 @@ use super::x_tables::{Chain, Decision, HOOKS, Table};
 use crate::conntrack::ConntrackState;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::frame::Direction;
-use crate::iptables_save::Content;
+use crate::headers::Content;
 use crate::net::Family;
 
 /// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::frame::Direction;
-use crate::iptables_save::{Answer, Clause, Content, Listing, Match, Packet, Rule};
+use crate::headers::Content;
+use crate::iptables_save::{Answer, Clause, Listing, Match, Packet, Rule};
 use crate::net::Protocol;
 use crate::path::{Path, Step};
 use crate::probe::Probe;

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::walk::{Fate, walk};
 use super::{Finding, FindingKind};
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Content, Listing, Match, Packet, Prefix, Table};
+use crate::headers::Content;
+use crate::iptables_save::{Listing, Match, Packet, Prefix, Table};
 use crate::net::Family;
 use crate::port::Port;
 

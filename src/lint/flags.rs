@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Finding, FindingKind};
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Answer, Chain, Content, Listing, Match, Packet, Rule};
+use crate::headers::Content;
+use crate::iptables_save::{Answer, Chain, Listing, Match, Packet, Rule};
 use crate::net::Family;
 use crate::port::Port;
 

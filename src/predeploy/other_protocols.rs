@@ -3,11 +3,11 @@
 
 use super::{Subject, fresh};
 use crate::error::Result;
-use crate::iptables_save::Content;
+use crate::headers::{Content, Headers};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::path::Fate;
-use crate::sweep::{Headers, Lead, Response, Sender, Stimulus};
+use crate::sweep::{Lead, Response, Sender, Stimulus};
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

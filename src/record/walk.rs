@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::conntrack::ConntrackState;
     use crate::error::Source;
-    use crate::iptables_save::Content;
+    use crate::headers::Content;
     use crate::net::Family;
     use crate::port::Port;
 

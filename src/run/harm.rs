@@ -4,7 +4,8 @@
 use crate::check::Check;
 use crate::conntrack::ConntrackState::{self, Established, New, Related, Untracked};
 use crate::error::Source;
-use crate::iptables_save::{Content, Listing, Match};
+use crate::headers::Content;
+use crate::iptables_save::{Listing, Match};
 use crate::net::{Family, Protocol};
 use crate::port::Port;
 use crate::scan::{FilterVerdict, PortState};

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::region::{Field, Region};
 use super::universe::Space;
 use super::values::Values;
-use crate::iptables_save::Content;
+use crate::headers::{Content, Headers};
 use crate::net::{Addresses, Family};
 use crate::port::Port;
-use crate::sweep::{Headers, Lead, Sender, Stimulus, is_usable};
+use crate::sweep::{Lead, Sender, Stimulus, is_usable};
 
 /// A packet, and the interface over which it comes or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,7 @@ use pnet_packet::ipv6::MutableIpv6Packet;
 use pnet_packet::tcp::MutableTcpPacket;
 use pnet_packet::util;
 
-use super::Headers;
-use crate::iptables_save::Content;
+use crate::headers::{Content, Headers};
 use crate::net::Family;
 
 /// What tells one packet from all others, and where in its connection it stands.

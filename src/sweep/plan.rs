@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::octets::{self, Octets};
 use super::points::{self, PortPoints};
-use super::{Headers, Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
-use crate::iptables_save::{Content, Listing, Match, Rule};
+use super::{Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
+use crate::headers::{Content, Headers};
+use crate::iptables_save::{Listing, Match, Rule};
 use crate::net::{Addresses, Family};
 use crate::path::Fate;
 use crate::port::{Port, PortSet};

@@ -8,7 +8,7 @@ use super::points::{PortPoints, strangers};
 use super::*;
 use crate::error::Source;
 use crate::iptables_save::{Listing, Match};
-use crate::net::Addresses;
+use crate::net::{Addresses, Family};
 use crate::port::{Port, PortSet};
 
 fn listing(rules: &str) -> Listing {

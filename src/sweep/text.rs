@@ -25,8 +25,8 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::points::is_usable;
-use super::{Headers, Lead, Sender, Stimulus};
-use crate::iptables_save::Content;
+use super::{Lead, Sender, Stimulus};
+use crate::headers::{Content, Headers};
 use crate::net::{Addresses, Family};
 use crate::port::Port;
 
