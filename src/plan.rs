@@ -11,9 +11,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::check::Findings;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result};
 use crate::expect::{self, expectations, rate_expectations};
-use crate::iptables_save::Listing;
 use crate::net::Family;
 use crate::port::Port;
 use crate::scan::{PortState, Technique};
@@ -99,13 +98,12 @@ const BURST_OF: u32 = 20;
 pub const BURST_MAX: u32 = 120;
 
 impl Plan {
-    /// Plans `scenario`, whose ruleset is `rulesets`.
-    pub fn of(scenario: &Scenario, rulesets: &[&Source]) -> Result<Plan> {
+    /// Plans `scenario`; `keeps_lists` says whether its ruleset keeps lists of what it saw.
+    pub fn of(scenario: &Scenario, keeps_lists: bool) -> Result<Plan> {
         let cells = cells(scenario)?;
         let bursts = bursts(scenario, &cells)?.into_iter();
         let (bursts, too_long) = bursts.partition(|burst| u32::from(burst.probes) <= BURST_MAX);
         let bursts = seen_together(bursts);
-        let keeps_lists = rulesets.iter().any(|ruleset| keeps_lists(ruleset));
         let packets = packets::plan(scenario, keeps_lists)?;
         Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
@@ -318,10 +316,4 @@ fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
         rounds[number % count].extend_from_slice(pair);
     }
     rounds
-}
-
-/// Whether it keeps lists of what it saw (xt_recent, xt_hashlimit), so that what it does depends on what came before. These
-/// matches have the same names in both families.
-pub fn keeps_lists(ruleset: &Source) -> bool {
-    Listing::parse(Family::Ipv4, ruleset).keeps_lists()
 }

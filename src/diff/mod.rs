@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{InputError, Result, Source};
+use crate::iptables_save::keeps_lists;
 use crate::lab::{Equipment, Lab, Weather};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::plan::keeps_lists;
 
 pub use behaviour::{Behaviour, Line, Place};
 pub use told::{Difference, SeenByScans, Sight};

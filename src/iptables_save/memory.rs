@@ -1,6 +1,8 @@
 //! Matches that remember earlier packets, and the rates that can be read of them.
 
 use super::{Clause, Limit, Listing, Match, Rule};
+use crate::error::Source;
+use crate::net::Family;
 use crate::rate::Rate;
 
 /// iptables-extensions(8): matches whose answer depends on earlier packets, connections or the clock.
@@ -85,11 +87,15 @@ impl Listing {
     }
 }
 
+/// Whether `ruleset` keeps lists of what it saw, so that what it does depends on what came before. The matches that keep
+/// them have the same names in both families.
+pub fn keeps_lists(ruleset: &Source) -> bool {
+    Listing::parse(Family::Ipv4, ruleset).keeps_lists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Source;
-    use crate::net::Family;
 
     fn rule(matches: &str) -> Rule {
         let text = format!("*filter\n-A INPUT {matches} -j LOG\nCOMMIT\n");

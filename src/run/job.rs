@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Recording, Settings};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::frame::Frame;
+use crate::iptables_save::keeps_lists;
 use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Rest, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
@@ -89,8 +90,7 @@ impl Job {
     /// Plans the scenario.
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
-        let sources: Vec<&Source> = rulesets.iter().map(|(_, source)| source).collect();
-        let plan = Plan::of(&scenario, &sources)?;
+        let plan = Plan::of(&scenario, rulesets.iter().any(|(_, source)| keeps_lists(source)))?;
         let services = scenario.host.listen.iter();
         let services = services
             .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
