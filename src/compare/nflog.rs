@@ -2,7 +2,7 @@
 //! not compared is reported beside the check.
 
 use crate::check::{Check, Findings};
-use crate::iptables_save::NFLOG_NAME;
+use crate::log_line::NFLOG_NAME;
 
 /// Takes the lines of NFLOG rules out of `observed`, unless `expected` names one.
 pub fn set_aside(expected: &Findings, observed: &mut Findings) -> Vec<String> {

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use super::line::Line;
-use super::words::without_counters;
 use super::{LOG_PREFIX, Rule, Target};
 use crate::error::Source;
 use crate::log_line::LogFlags;
+use crate::log_line::is_of_the_lab;
 use crate::net::Family;
+use crate::words::without_counters;
 
 /// The NFLOG groups that stand for LOG: a block of 256, in which each level and each set of flags has its own. (The level
 /// is in no line; but two rules that differ in it only must not become equal, since `-D` deletes by what a rule says.)
@@ -18,9 +19,6 @@ use crate::net::Family;
 pub struct Groups {
     first: u16,
 }
-
-/// The block of the lab's own groups: its fences, its marks.
-const OF_THE_LAB: u8 = 0xfe;
 
 /// A ruleset with NFLOG in the place of LOG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +35,9 @@ impl Groups {
         let used =
             |(family, source): (Family, &'a Source)| lines(&source.text).filter_map(move |line| group(family, line));
         let used: BTreeSet<u8> = rulesets.into_iter().flat_map(used).map(|group| group.to_be_bytes()[0]).collect();
-        let free = (0..=u8::MAX).rev().find(|block| *block != OF_THE_LAB && !used.contains(block))?;
+        let free = (0..=u8::MAX)
+            .rev()
+            .find(|block| !is_of_the_lab(u16::from_be_bytes([*block, 0])) && !used.contains(block))?;
         Some(Groups { first: u16::from(free) << 8 })
     }
 
@@ -56,19 +56,6 @@ impl Groups {
         let flags = given.fold(LogFlags::NONE, |all, (_, flag)| all.and(flag));
         self.first + u16::from(level(log) * LogFlags::COUNT + flags.bits())
     }
-}
-
-/// What the lines of NFLOG rules begin with.
-pub const NFLOG_NAME: &str = "nflog:";
-
-/// What a line of an NFLOG rule begins with, before the rule's own prefix: `nflog:2 `.
-pub fn nflog_name(group: u16) -> String {
-    format!("{NFLOG_NAME}{group} ")
-}
-
-/// Whether the group is in the block of the lab's own.
-pub fn is_of_the_lab(group: u16) -> bool {
-    group.to_be_bytes()[0] == OF_THE_LAB
 }
 
 impl Copy {

@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Clause, Match, Module, Rule, Target, is_of_the_lab, nflog_name};
+use super::{Clause, Match, Module, Rule, Target};
+use crate::log_line::{is_of_the_lab, nflog_name};
 use crate::port::Port;
 
 /// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.

@@ -18,8 +18,8 @@ use super::nflog_copy::{INSTRUMENT, NflogCopies};
 use super::seen::split;
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::field::be16;
-use crate::iptables_save::{Groups, LOG_PREFIX, nflog_name};
-use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner};
+use crate::iptables_save::{Groups, LOG_PREFIX};
+use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner, nflog_name};
 
 /// An open source of lines.
 pub struct NflogLines {

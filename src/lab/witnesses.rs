@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::trace::lost;
 use crate::error::{CannotMeasure, Error, Result};
-use crate::iptables_save::NFLOG_NAME;
+use crate::log_line::NFLOG_NAME;
 use crate::observation::{LogRecord, Observation};
 use crate::path::{Fate, Path};
 use crate::probe::Probe;

@@ -1,8 +1,8 @@
 //! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
 
 use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
-use crate::iptables_save::NFLOG_NAME;
 use crate::lab::{Capture, Lab};
+use crate::log_line::NFLOG_NAME;
 use crate::net::Family;
 use crate::observation::LogRecord;
 use crate::port::PortSet;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Subject;
 use super::selection::{Selection, read_selection};
 use crate::error::{Result, Source};
-use crate::iptables_save::NFLOG_NAME;
+use crate::log_line::NFLOG_NAME;
 use crate::scan::{FilterVerdict, PortState};
 use crate::sensor::{Limit, Table, Value, check_whole_prefix, read_limit};
 

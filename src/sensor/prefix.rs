@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::table::{Key, Value};
 use crate::error::{InputError, Result, Source};
-use crate::iptables_save::{NFLOG_NAME, is_of_the_lab};
+use crate::log_line::{NFLOG_NAME, is_of_the_lab};
 use crate::scan::Technique;
 
 /// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, one of them the final NUL. Both
