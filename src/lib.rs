@@ -45,7 +45,7 @@
 //! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`admission`], [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
 //! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`headers`], [`probe`], [`discovery`], [`sweep`], [`space`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`left_the_world`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
-//! | 1 | [`port`], [`rate`], [`net`], [`sysctl`], [`visible`], [`inert`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
+//! | 1 | [`port`], [`rate`], [`net`], [`sysctl`], [`visible`], [`words`], [`inert`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
 //!
@@ -151,3 +151,4 @@ mod sys;
 pub mod sysctl;
 pub mod vendor;
 pub mod visible;
+pub mod words;

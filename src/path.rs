@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Word, words};
 use crate::left_the_world::LeftTheWorld;
 use crate::rate::Rate;
+use crate::words::{Word, words};
 
 /// The way of one packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

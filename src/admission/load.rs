@@ -7,8 +7,9 @@ use std::rc::Rc;
 use super::naming::argument;
 use super::{Limits, RAISE};
 use crate::error::{InputError, Source};
-use crate::iptables_save::{Listing, Word, without_counters, words};
+use crate::iptables_save::Listing;
 use crate::net::Family;
+use crate::words::{Word, without_counters, words};
 
 /// A line with a command.
 pub struct Line<'a> {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::iptables_save::Word;
+use crate::words::Word;
 
 /// A name after `-m`, `-j` or `-g`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -53,7 +53,7 @@ impl<'a> Evidence<'a> {
     pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
         let journeys = responses.iter().flat_map(Response::journeys);
         for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
-            let packet = journey.packet(interface.as_str(), host);
+            let packet = Packet::of(journey, interface.as_str(), host);
             let over = packet.in_interface.clone().or(packet.out_interface.clone()).unwrap_or_default();
             if self.paths.insert(Arc::as_ptr(&journey.path)) {
                 self.note_matches(&journey.path);

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 
 use super::{Clause, Match, Rule};
 use crate::conntrack::ConntrackState;
+use crate::frame::Direction;
 use crate::headers::Content;
 use crate::net::Family;
 use crate::port::{Port, PortSet};
+use crate::sweep::Journey;
 
 /// What is known of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,27 @@ pub struct Packet {
     pub content: Content,
     /// What conntrack makes of it; none when that is not known, because nothing tracks connections here.
     pub conntrack: Option<ConntrackState>,
+}
+
+impl Packet {
+    /// The packet of `journey` as rules see it. What `host` sends to itself goes over `lo`, anything else over
+    /// `interface`.
+    pub fn of(journey: &Journey, interface: &str, host: IpAddr) -> Packet {
+        let is_own = |address: IpAddr| address == host || address.is_loopback();
+        let headers = journey.headers;
+        let over = if is_own(headers.source) && is_own(headers.destination) { "lo" } else { interface };
+        let received = journey.direction == Direction::In;
+        Packet {
+            family: headers.family(),
+            in_interface: received.then(|| over.to_owned()),
+            out_interface: (!received).then(|| over.to_owned()),
+            source: headers.source,
+            destination: headers.destination,
+            protocol: headers.protocol,
+            content: headers.content,
+            conntrack: journey.path.conntrack,
+        }
+    }
 }
 
 /// Whether a packet fulfils a clause.

@@ -6,9 +6,9 @@ use super::base::Base;
 use super::command::Command;
 use super::extension::{known_match, known_target};
 use super::getopt::{AllLoaded, Found, Loaded, Owner};
-use super::words::{Word, words};
 use super::{Clause, Match, Module, Prefix, Target, ask, protocol};
 use crate::net::Family;
+use crate::words::{Word, words};
 
 /// What a line says.
 #[derive(Debug, Default)]

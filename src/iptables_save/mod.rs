@@ -27,7 +27,6 @@ mod protocol;
 mod rewrite;
 mod rule;
 mod unified;
-mod words;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -40,10 +39,10 @@ use crate::port::PortSet;
 
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Packet};
-pub use nflog::{Copy as NflogCopy, Groups, NFLOG_NAME, is_of_the_lab, nflog_name};
+pub use memory::keeps_lists;
+pub use nflog::{Copy as NflogCopy, Groups};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
 pub use unified::unified;
-pub use words::{Word, has_odd_counters, without_counters, words};
 
 /// A ruleset of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::command::OpenTable;
 use super::line::Line;
-use super::words::without_counters;
 use super::{Clause, Listing, Match, Policy, Prefix, Rule};
 use crate::error::Source;
 use crate::net::Family;
+use crate::words::without_counters;
 
 impl Listing {
     /// Reads `source` as iptables-restore would (iptables/iptables-restore.c, `iptables_restore_main`), but for what it

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::words::words;
 use super::{Clause, Match, Module, Rule};
+use crate::words::words;
 
 impl Rule {
     /// The rule's text without `clause`.

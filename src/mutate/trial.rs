@@ -256,7 +256,8 @@ impl Trial<'_> {
             return (0..self.swept.journeys.len()).collect();
         }
         let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
-        let may_tell = |journeys: &[Journey]| differences.concern(journeys.iter(), |one| one.packet(interface, host));
+        let may_tell =
+            |journeys: &[Journey]| differences.concern(journeys.iter(), |one| Packet::of(one, interface, host));
         let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));
         places.map(|(place, _)| place).collect()
     }
@@ -283,7 +284,7 @@ impl Trial<'_> {
         let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
         let direction = if stimulus.sender == Sender::Host { Direction::Out } else { Direction::In };
         let journey = Journey { headers: stimulus.headers, direction, path: path.into() };
-        journey.packet(self.job.scenario.host.interface.as_str(), self.host())
+        Packet::of(&journey, self.job.scenario.host.interface.as_str(), self.host())
     }
 
     fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {

@@ -81,7 +81,7 @@ impl Candidate {
 }
 
 fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
-    journey.packet(scanned.interface, scanned.addresses.host(journey.headers.family()))
+    iptables_save::Packet::of(journey, scanned.interface, scanned.addresses.host(journey.headers.family()))
 }
 
 /// Those that a scenario can name and whose connection opens, the plain ones first, each once.

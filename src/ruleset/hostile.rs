@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{InputError, Source};
-use crate::iptables_save::{has_odd_counters, without_counters, words};
+use crate::words::{has_odd_counters, without_counters, words};
 
 /// Refuses what makes iptables run a program, or what two readers could read differently:
 ///

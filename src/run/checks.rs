@@ -81,7 +81,7 @@ impl Evidence {
         let (cell, response) = self.packets.iter().find(is_it)?;
         let own = response.own.last()?;
         let host = &job.scenario.host;
-        let packet = own.packet(host.interface.as_str(), host.addresses.host(cell.family));
+        let packet = Packet::of(own, host.interface.as_str(), host.addresses.host(cell.family));
         let answer_path = response.answer.as_ref().map(|answer| Arc::clone(&answer.path));
         let seen = Observation::silence(Technique::Syn);
         Some((packet, Observation { path: Some(Arc::clone(&own.path)), answer_path, ..seen }))

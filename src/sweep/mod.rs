@@ -4,6 +4,7 @@
 //!
 //! Pure: this room says what is to be sent and holds what came of it. The lab sends, `findings` concludes.
 
+mod addresses;
 mod octets;
 mod packet;
 mod plan;
@@ -11,18 +12,16 @@ mod points;
 mod text;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::frame::{Direction, Frame};
 use crate::headers::{Content, Headers};
-use crate::iptables_save;
 use crate::path::{Fate, Path};
 
+pub use addresses::is_usable;
 pub use octets::Octets;
 pub use packet::{Numbers, bytes};
 pub use plan::{LIMIT, Plan, strangers};
-pub use points::is_usable;
 pub use text::{Packet, PacketError, Way, What};
 
 const SYN: u8 = 2;
@@ -116,27 +115,6 @@ impl Stimulus {
     /// Whether host and destination are one: then it goes over loopback.
     pub fn is_loopback(&self) -> bool {
         self.sender == Sender::Host && self.headers.source == self.headers.destination
-    }
-}
-
-impl Journey {
-    /// The packet as rules see it: where it came in or goes out, and what conntrack makes of it. What goes from `host` to
-    /// itself goes over `lo`.
-    pub fn packet(&self, interface: &str, host: IpAddr) -> iptables_save::Packet {
-        let is_own = |address: IpAddr| address == host || address.is_loopback();
-        let headers = self.headers;
-        let over = if is_own(headers.source) && is_own(headers.destination) { "lo" } else { interface };
-        let received = self.direction == Direction::In;
-        iptables_save::Packet {
-            family: headers.family(),
-            in_interface: received.then(|| over.to_owned()),
-            out_interface: (!received).then(|| over.to_owned()),
-            source: headers.source,
-            destination: headers.destination,
-            protocol: headers.protocol,
-            content: headers.content,
-            conntrack: self.path.conntrack,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::addresses::{can_be_reached, is_extension_header};
 use super::octets::{self, Octets};
 use super::points::{self, PortPoints};
 use super::{Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
@@ -301,11 +302,6 @@ pub fn strangers(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
 
 const UNNAMED: (Choice, Choice) = (Choice::Unnamed, Choice::Unnamed);
 
-/// Whether the host can send there without being told through which interface.
-pub(super) fn can_be_reached(address: IpAddr) -> bool {
-    !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
 fn asked<'a, T: 'a>(rules: &'a [&Rule], pick: impl Fn(&'a Match) -> Option<&'a T>) -> impl Iterator<Item = &'a T> {
     rules.iter().flat_map(|rule| &rule.clauses).filter_map(move |clause| pick(&clause.ask))
 }
@@ -377,11 +373,6 @@ fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
     let elsewhere = |protocol: u8| matches!((protocol, family), (0 | TCP | UDP, _) | (1, Family::Ipv4) | (58, _));
     let is_header = |protocol: u8| family == Family::Ipv6 && is_extension_header(protocol);
     named.copied().filter(|protocol| !elsewhere(*protocol) && !is_header(*protocol)).chain([253]).collect()
-}
-
-/// Whether IPv6 has an extension header with this number (RFC 7045, section 4), or nothing that follows (59).
-pub(super) fn is_extension_header(protocol: u8) -> bool {
-    matches!(protocol, 43 | 44 | 50 | 51 | 59 | 60 | 135)
 }
 
 /// Whether a rule looks at what the host sends.

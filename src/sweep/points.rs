@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use super::addresses::is_usable;
 use crate::iptables_save::Prefix;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -78,15 +79,4 @@ fn address(number: u128, family: Family) -> IpAddr {
         Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
         Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
     }
-}
-
-/// Whether a packet from there is let in by the kernel before any rule of the filter table (`ip_route_input_slow`: no
-/// martians), and one to there finds its way.
-pub fn is_usable(address: IpAddr) -> bool {
-    let plain = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
-    plain
-        && match address {
-            IpAddr::V4(address) => !matches!(address.octets()[0], 0 | 240..) && !matches!(address.octets()[3], 0 | 255),
-            IpAddr::V6(_) => true,
-        }
 }

@@ -1,6 +1,7 @@
 //! What is sent to a ruleset, and how it looks on the wire.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use etherparse::{SlicedPacket, TransportSlice};
 

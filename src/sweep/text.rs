@@ -24,7 +24,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::points::is_usable;
+use super::addresses::{can_be_reached, is_extension_header, is_usable};
 use super::{Lead, Sender, Stimulus};
 use crate::headers::{Content, Headers};
 use crate::net::{Addresses, Family};
@@ -195,7 +195,7 @@ impl Packet {
 
     /// The foreign address that the host has to find its way to, be it for an answer.
     pub fn reached_stranger(&self) -> Option<IpAddr> {
-        self.stranger().filter(|address| super::plan::can_be_reached(*address))
+        self.stranger().filter(|address| can_be_reached(*address))
     }
 
     /// Whether the packet belongs to a connection that its own sender opened, which takes something that listens.
@@ -236,7 +236,7 @@ impl Packet {
     fn check_way(&self) -> Result<(), PacketError> {
         let Some(address) = self.stranger() else { return Ok(()) };
         let reaches = matches!(self.way, Way::From(_)) && !matches!(self.lead, Lead::Backward | Lead::Handshake);
-        if !is_usable(address) || !(reaches || super::plan::can_be_reached(address)) {
+        if !is_usable(address) || !(reaches || can_be_reached(address)) {
             return Err(PacketError::Unusable(address));
         }
         match self.what.family() {
@@ -284,7 +284,7 @@ impl What {
         match self {
             What::Icmp { family, .. } => Some(family),
             What::Protocol(ICMP) => Some(Family::Ipv6),
-            What::Protocol(number) if super::plan::is_extension_header(number) => Some(Family::Ipv4),
+            What::Protocol(number) if is_extension_header(number) => Some(Family::Ipv4),
             What::Tcp { .. } | What::Udp { .. } | What::Protocol(_) => None,
         }
     }
