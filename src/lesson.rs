@@ -172,7 +172,7 @@ pub fn hold(setting: &Setting, techniques: &[Technique], family: Family) -> Resu
     let without = setting.observe(&bare, techniques, family)?;
     let listing = |rulesets: &[(Family, &Source)]| {
         let of_family = rulesets.iter().find(|(of, _)| *of == family);
-        of_family.map(|(family, source)| Listing::parse(*family, source))
+        of_family.map(|(family, source)| setting.equipment.listing(*family, source))
     };
     let (rules, no_rules) = (listing(&firewall), listing(&bare));
     let mut seen = with_firewall.into_iter().zip(without);

@@ -13,7 +13,6 @@ use super::report_files::ReportArguments;
 use super::spared::{files_of, spare};
 use crate::error::{InputError, Result, Source};
 use crate::findings::{self, Findings};
-use crate::iptables_save::Listing;
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Watch};
 use crate::lint::{self, Finding};
 use crate::live::Machine;
@@ -136,7 +135,7 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
     let rulesets = run::rulesets(&case.scenario);
-    let lint = Some(lint(&rulesets));
+    let lint = Some(lint(&equipment, &rulesets));
     let case = Arc::new(CaseOfFlavour { equipment, case: case.clone(), rulesets, vendors: Arc::clone(vendors) });
     let (mut found, set_sysctls, asked, findings) = super::interruptible(async {
         let asking = Arc::clone(&case);
@@ -190,10 +189,10 @@ impl CaseOfFlavour {
 }
 
 /// What is wrong with the text of these rulesets.
-pub fn lint(rulesets: &[(Family, Source)]) -> Vec<Finding> {
+pub fn lint(equipment: &Equipment, rulesets: &[(Family, Source)]) -> Vec<Finding> {
     let listing = |wanted: Family| {
         let ruleset = rulesets.iter().find(|(family, _)| *family == wanted);
-        ruleset.map(|(family, source)| Listing::parse(*family, source))
+        ruleset.map(|(family, source)| equipment.listing(*family, source))
     };
     lint::lint(listing(Family::Ipv4).as_ref(), listing(Family::Ipv6).as_ref())
 }

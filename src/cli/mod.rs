@@ -42,7 +42,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
 use crate::inert::{Inert, inert};
-use crate::iptables_save::{Listing, foreign};
+use crate::iptables_save::{Backend, Listing, foreign};
 use crate::lab::{self, Equipment, Lab, Weather};
 use crate::lint::{self, Finding};
 use crate::net::Family;
@@ -248,7 +248,8 @@ fn say(text: &str) {
 fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets {
         warn_of_repeats(family, source);
-        if Listing::parse(family, source).lets_everything_through() && foreign::hint(&source.text).is_none() {
+        let lets_through = |backend| Listing::parse_for(backend, family, source).lets_everything_through();
+        if [Backend::Nft, Backend::Legacy].into_iter().all(lets_through) && foreign::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
             say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
         }

@@ -231,7 +231,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
 /// The report of one flavour.
 fn report(survey: &Survey, found: Surveyed, host: &Host, trace: bool) -> Result<Report> {
     let findings = if trace { Some(findings(survey)?) } else { None };
-    let lint = trace.then(|| super::check::lint(&survey.rulesets));
+    let lint = trace.then(|| super::check::lint(&survey.equipment, &survey.rulesets));
     let environment = super::environment(&survey.equipment, found.weather);
     let hidden = found.hidden.map(|hidden| hidden_host(hidden, survey));
     Ok(Report { findings, lint, hidden, ..Report::of_scan(host.clone(), &found.groups, environment) })

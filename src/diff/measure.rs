@@ -9,7 +9,7 @@ use super::{Compared, Comparison, Side, untried};
 use crate::error::{Result, Source};
 use crate::findings::interfaces;
 use crate::iptables_save::Listing;
-use crate::lab::{Blueprint, Lab, Limits, Service, Watch, Weather};
+use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch, Weather};
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
@@ -20,7 +20,7 @@ use crate::sweep::{Packet, Plan, Response, Stimulus, strangers};
 
 /// What tells the two sides apart in `family` is added to `compared`.
 pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) -> Result<()> {
-    let listings = comparison.sides.each_ref().map(|side| listing(side, family));
+    let listings = comparison.sides.each_ref().map(|side| listing(&comparison.equipment, side, family));
     for (number, interface) in interfaces(&comparison.interface, &listings).iter().enumerate() {
         let over = Over { comparison, family, interface, listings: &listings };
         over.sweeps(compared)?;
@@ -32,10 +32,10 @@ pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) 
 }
 
 /// A side without a ruleset lets everything through.
-fn listing(side: &Side, family: Family) -> Listing {
+fn listing(equipment: &Equipment, side: &Side, family: Family) -> Listing {
     let source = side.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
     let nothing = || Source { name: format!("{} (no {family} ruleset)", side.name).into(), text: "".into() };
-    Listing::parse(family, &source.unwrap_or_else(nothing))
+    equipment.listing(family, &source.unwrap_or_else(nothing))
 }
 
 /// On how many ports something listens: a process has no end of files.

@@ -30,7 +30,8 @@ pub fn measure(subject: &Subject) -> Result<Findings> {
     let families = Lab::families();
     let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
         subject.rulesets.iter().copied().partition(|(family, _)| families.contains(family));
-    let listings: Vec<Listing> = here.into_iter().map(|(family, source)| Listing::parse(family, source)).collect();
+    let listings: Vec<Listing> =
+        here.into_iter().map(|(family, source)| subject.equipment.listing(family, source)).collect();
     let mut evidence: Vec<Evidence> =
         listings.iter().map(|listing| Evidence::new(listing, subject.interface)).collect();
     let mut sweeps = Vec::new();

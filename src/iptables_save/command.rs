@@ -138,6 +138,14 @@ impl OpenTable {
         OpenTable { name, line, chains, numbers, made: 0, filled: BTreeSet::new(), empty: BTreeSet::new() }
     }
 
+    /// Gives the built-in chains the policies that they have in `earlier`.
+    pub fn keep_policies(&mut self, earlier: OpenTable) {
+        let built_in = |chain: &OpenChain| chain.policy.is_some() && is_built_in(&chain.name);
+        for OpenChain { name, line, policy, .. } in earlier.chains.into_values().filter(built_in) {
+            self.change(&name, |chain| (chain.line, chain.policy) = (line, policy));
+        }
+    }
+
     /// Changes the chain `name`, which is made if it is not there.
     fn change(&mut self, name: &str, change: impl FnOnce(&mut OpenChain)) {
         let number = self.numbers.get(name).copied().unwrap_or(self.made);
@@ -182,15 +190,19 @@ impl OpenTable {
         self.numbers.remove(old).map(|number| self.numbers.insert(new, number));
     }
 
-    /// `:CHAIN POLICY`. A chain of one's own that is declared again loses its rules, a built-in chain keeps them
-    /// (iptables-nft 1.8.9; legacy refuses the former).
+    /// `:CHAIN POLICY`. A user-defined chain that is declared again loses its rules, a built-in chain keeps them. A
+    /// user-defined chain has no policy (iptables-nft 1.8.9 ignores it; legacy refuses both).
     pub fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
+        let is_built_in = is_built_in(name);
         self.change(name, |chain| {
-            if policy.is_none() && chain.line.is_some() {
+            if !is_built_in && chain.line.is_some() {
                 chain.rules.clear();
             }
-            chain.line = Some(line);
-            chain.policy = policy.or(chain.policy);
+            // `:INPUT -` leaves the policy alone, so the line that set it is the one to name.
+            if policy.is_some() || chain.policy.is_none() {
+                chain.line = Some(line);
+            }
+            chain.policy = policy.filter(|_| is_built_in).or(chain.policy);
         });
     }
 

@@ -5,6 +5,7 @@
 //! one to refuse a ruleset, and what is not understood here is kept as [`Match::Other`].
 
 mod ask;
+mod backend;
 mod base;
 mod canonical;
 mod command;
@@ -37,6 +38,7 @@ use crate::error::Source;
 use crate::net::Family;
 use crate::port::PortSet;
 
+pub use backend::Backend;
 pub use edit::{Edit, apply};
 pub use judge::{Answer, Packet};
 pub use memory::keeps_lists;
@@ -49,6 +51,8 @@ pub use unified::unified;
 pub struct Listing {
     /// The family.
     pub family: Family,
+    /// The flavour of the iptables-restore that loads the text.
+    pub backend: Backend,
     /// The text that was read.
     pub source: Source,
     /// Its tables, each once, in the order of the text.

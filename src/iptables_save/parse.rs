@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::command::OpenTable;
 use super::line::Line;
-use super::{Clause, Listing, Match, Policy, Prefix, Rule};
+use super::{Backend, Clause, Listing, Match, Policy, Prefix, Rule};
 use crate::error::Source;
 use crate::net::Family;
 use crate::words::without_counters;
@@ -13,10 +13,18 @@ impl Listing {
     /// Reads `source` as iptables-restore would (iptables/iptables-restore.c, `iptables_restore_main`), but for what it
     /// would refuse: a line that makes no sense changes nothing, and the end of the text stands for a COMMIT.
     ///
-    /// A table that comes a second time starts anew, rules, chains and policies; iptables-legacy keeps the policies.
+    /// A table that is declared a second time starts again without rules and chains. This reads policies as
+    /// iptables-nft-restore does; see [`Listing::parse_for`].
     pub fn parse(family: Family, source: &Source) -> Listing {
-        let mut reader =
-            Reader { family, tables: Vec::new(), numbers: HashMap::new(), in_table: false, spare: MOST_FROM_LISTS };
+        Listing::parse_for(Backend::Nft, family, source)
+    }
+
+    /// Reads `source` as the iptables-restore of a flavour would. For a table that is declared a second time,
+    /// iptables-legacy-restore keeps the policies of the earlier declaration, and iptables-nft-restore sets them to
+    /// ACCEPT (measured with 1.8.9).
+    pub fn parse_for(backend: Backend, family: Family, source: &Source) -> Listing {
+        let (tables, numbers) = (Vec::new(), HashMap::new());
+        let mut reader = Reader { family, backend, tables, numbers, in_table: false, spare: MOST_FROM_LISTS };
         let mut start = 0;
         for (number, line) in source.text.split_inclusive('\n').enumerate() {
             reader.line(number + 1, start, line.trim_end_matches([' ', '\t', '\n']));
@@ -24,6 +32,7 @@ impl Listing {
         }
         Listing {
             family,
+            backend,
             source: source.clone(),
             tables: reader.tables.into_iter().flatten().map(Into::into).collect(),
         }
@@ -39,6 +48,7 @@ const RULE_SIZE: usize = 1 << 10;
 
 struct Reader {
     family: Family,
+    backend: Backend,
     /// In the order of the text; none for one that comes again.
     tables: Vec<Option<OpenTable>>,
     numbers: HashMap<String, usize>,
@@ -62,10 +72,13 @@ impl Reader {
 
     fn start_table(&mut self, line: usize, text: &str) {
         let name = blank_separated(text).next().unwrap_or_default().to_owned();
-        if let Some(earlier) = self.numbers.insert(name.clone(), self.tables.len()) {
-            self.tables[earlier] = None;
+        let earlier = self.numbers.insert(name.clone(), self.tables.len());
+        let earlier = earlier.and_then(|number| self.tables[number].take());
+        let mut table = OpenTable::new(name, line);
+        if let (Some(earlier), Backend::Legacy) = (earlier, self.backend) {
+            table.keep_policies(earlier);
         }
-        self.tables.push(Some(OpenTable::new(name, line)));
+        self.tables.push(Some(table));
         self.in_table = true;
     }
 

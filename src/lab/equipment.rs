@@ -6,7 +6,9 @@ use serde::Serialize;
 use super::iptables::{Backend, Flavour, Iptables};
 use super::kernel_log::KernelLog;
 use super::nf_log_netns::NfLogAllNetns;
-use crate::error::Result;
+use crate::error::{Result, Source};
+use crate::iptables_save::Listing;
+use crate::net::Family;
 use crate::probe::ETHERNET_HEADER;
 use crate::sysctl::Sysctls;
 
@@ -78,6 +80,11 @@ impl Equipment {
     /// The same, with these sysctls under its own.
     pub fn over(self, sysctls: &Sysctls) -> Equipment {
         Equipment { sysctls: sysctls.clone().with(&self.sysctls), ..self }
+    }
+
+    /// The rules of `source`, read as the iptables-restore in use loads them.
+    pub fn listing(&self, family: Family, source: &Source) -> Listing {
+        Listing::parse_for(self.backend(), family, source)
     }
 
     /// Which kernel interface the rules are written to.

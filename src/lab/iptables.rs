@@ -7,8 +7,6 @@ use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::confined::{Confined, PATIENCE};
 use super::namespace::Isolated;
@@ -18,19 +16,10 @@ use super::weather;
 use super::x_tables_module;
 use crate::admission::Terms;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
+pub use crate::iptables_save::Backend;
 use crate::iptables_save::foreign;
 use crate::net::Family;
 use crate::ruleset::hostile;
-
-/// Which kernel interface iptables writes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// nf_tables.
-    Nft,
-    /// x_tables.
-    Legacy,
-}
 
 /// Which of the installed flavours to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -260,7 +260,8 @@ impl<'a> Lab<'a> {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
         };
-        let listings: Vec<Listing> = rulesets.iter().map(|(family, text)| Listing::parse(*family, text)).collect();
+        let listings: Vec<Listing> =
+            rulesets.iter().map(|(family, text)| blueprint.equipment.listing(*family, text)).collect();
         let own_groups = own_groups(blueprint, &listings);
         let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, blueprint.fault.as_ref())?;
         let sysctls = &blueprint.equipment.sysctls;

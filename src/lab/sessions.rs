@@ -22,7 +22,6 @@ use super::services::Services;
 use super::{Capture, Lab, Watch, loading, watch_paths};
 use crate::error::{CannotMeasure, Doing, Result, Source};
 use crate::frame::Direction;
-use crate::iptables_save::Listing;
 use crate::net::{Addresses, Family, Protocol};
 use crate::path::{Fate, Path, Step};
 use crate::port::Port;
@@ -240,7 +239,8 @@ impl Lab<'_> {
         loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
         // A family that has no new rules keeps those that it has.
         self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
-        self.listings.extend(here.iter().map(|(family, source)| Listing::parse(*family, source)));
+        let equipment = self.blueprint.equipment;
+        self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
         // The lab's own table was made for the rules that were there before.
         let traced = self.blueprint.watch != Watch::Replies;
         (self.paths, self.rules) =

@@ -85,7 +85,7 @@ fn met(observation: &Observation) -> impl Iterator<Item = usize> {
 
 fn sweep(job: &Job, family: Family) -> Result<Swept> {
     let source = job.ruleset(family).expect("the family has a ruleset");
-    let listing = Listing::parse(family, source);
+    let listing = job.listing(family, source);
     let mut plan = Plan::of(&listing, &job.scenario.host.addresses);
     let sweep = Sweep { listing: &listing, limits: Limits::Wide };
     let (effects, journeys) = job.in_lab(&[(family, source)], |lab| sweep.all(lab, &mut plan))?;

@@ -17,7 +17,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::error::{InputError, Result};
-use crate::iptables_save::Listing;
 use crate::lab::Weather;
 use crate::mutant::{Mutant, Operator, mutants};
 use crate::net::Family;
@@ -230,7 +229,7 @@ pub async fn mutate(
 }
 
 fn all_mutants(job: &Job) -> Vec<Mutant> {
-    job.rulesets.iter().flat_map(|(family, source)| mutants(&Listing::parse(*family, source))).collect()
+    job.rulesets.iter().flat_map(|(family, source)| mutants(&job.listing(*family, source))).collect()
 }
 
 fn tried(job: &Job, mutant: Mutant, fate: Fate) -> Tried {

@@ -52,7 +52,7 @@ pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Re
         return Ok(Fate::NotJudged { because: "this machine does not have the family".to_owned() });
     };
     let source = mutant.apply(original);
-    let listing = Listing::parse(mutant.family, &source);
+    let listing = job.listing(mutant.family, &source);
     let trial = Trial { job, baseline, mutant, swept, listing, sweeps };
     let shown = if job.plan.keeps_lists {
         trial.in_many_labs(&source).map(Shown::Fate)

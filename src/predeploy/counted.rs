@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::conntrack::ConntrackState;
-use crate::iptables_save::{Chain, Limit, Listing, Rule, Table};
+use crate::iptables_save::{Chain, Limit, Rule, Table};
 use crate::net::Family;
 use crate::port::Port;
 use crate::space::{Field, Region, Sets, Space, Values, state_places};
@@ -38,7 +38,7 @@ impl Counter {
 /// The rules that count `packets` of clients of `port`.
 pub fn counters(subject: &Subject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
-    let listing = Listing::parse(family, source);
+    let listing = subject.equipment.listing(family, source);
     let space = Space::of(&[&listing], &subject.scenario.host.interface);
     let sets = Sets::of(space, &listing);
     let is_met = |table: &Table, chain: &Chain, number: usize| {

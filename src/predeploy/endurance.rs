@@ -4,7 +4,7 @@
 use super::counted::{Counted, Counter, counters};
 use super::{Fact, Subject, Tone, listener, lockout, told_once};
 use crate::error::{Result, Source};
-use crate::iptables_save::{Listing, Match, Rule};
+use crate::iptables_save::{Match, Rule};
 use crate::lab::{
     Blueprint, Cut, Endurance, HOST_MAC, Halt, IN_A_ROW, Lab, ROUNDS, Row, Service, SpentBy, Watch, Which,
 };
@@ -232,7 +232,7 @@ fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Li
 fn wait(subject: &Subject, row: &Row) -> Option<String> {
     row.opened?;
     let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;
-    let listing = Listing::parse(row.family, source);
+    let listing = subject.equipment.listing(row.family, source);
     let is_took = |rule: &&Rule| row.took.iter().any(|step| step.line == Some(rule.line));
     let rules = || listing.rules().map(|(.., rule)| rule);
     let lets_in = |rule: &&Rule| rule.accepts() && names(rule, row.port);

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::error::Result;
-use crate::iptables_save::{Listing, Rule};
+use crate::iptables_save::Rule;
 use crate::lab::{Blueprint, Lab};
 
 /// The answers to `questions`, in their order. All of them are asked in one lab where no rule counts what it lets pass, and
@@ -23,7 +23,7 @@ pub fn answers<Q: Sync, A: Send>(
 
 /// Whether an answer of the rules may depend on the packets before.
 pub fn counts(subject: &Subject) -> bool {
-    let mut listings = subject.rulesets.iter().map(|(family, source)| Listing::parse(*family, source));
+    let mut listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     listings.any(|listing| listing.keeps_lists() || listing.rules().any(|(.., rule)| counts_what_passes(rule)))
 }
 

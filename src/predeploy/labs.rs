@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Subject, fresh, listener};
 use crate::error::{Result, Source};
-use crate::iptables_save::Listing;
 use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Service, Watch};
 use crate::net::{Family, InterfaceName};
 use crate::path::Fate;
@@ -61,7 +60,7 @@ impl Subject<'_> {
     pub(super) fn of_each_family<T>(&self, find: impl Fn(&Sets) -> Result<Vec<T>>) -> Result<Vec<T>> {
         let here = self.rulesets.iter().filter(|(family, _)| Lab::families().contains(family));
         let found = here.map(|(family, source)| {
-            let listing = Listing::parse(*family, source);
+            let listing = self.equipment.listing(*family, source);
             find(&Sets::of(Space::of(&[&listing], &self.scenario.host.interface), &listing))
         });
         Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

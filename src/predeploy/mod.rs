@@ -497,7 +497,7 @@ const UDP: [u16; 7] = [53, 68, 123, 161, 1900, 5353, 40_000];
 const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
 
 fn ports(subject: &Subject) -> PortSet {
-    let listings = || subject.rulesets.iter().map(|(family, source)| Listing::parse(*family, source));
+    let listings = || subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let is_opaque = |listing: Listing| {
         let mut modules = listing.rules().flat_map(|(.., rule)| rule.modules.iter().map(|module| module.name.clone()));
         modules.any(|name| OPAQUE.contains(&name.as_str()))
@@ -510,7 +510,7 @@ fn ports(subject: &Subject) -> PortSet {
 
 /// On either side of every boundary that the rules draw, whatever protocol they speak of.
 fn boundaries(subject: &Subject) -> Vec<Port> {
-    let listings = subject.rulesets.iter().map(|(family, source)| Listing::parse(*family, source));
+    let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let points = listings.flat_map(|listing| {
         let points = Plan::of(&listing, &subject.scenario.host.addresses).services();
         points.iter().collect::<Vec<_>>()

@@ -56,7 +56,7 @@ struct Which {
 }
 
 fn which(subject: &Subject) -> Option<Which> {
-    let listings = subject.rulesets.iter().map(|(family, source)| (source, Listing::parse(*family, source)));
+    let listings = subject.rulesets.iter().map(|(family, source)| (source, subject.equipment.listing(*family, source)));
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
     for (number, (source, listing)) in listings.enumerate() {

@@ -47,7 +47,8 @@ pub fn packets(swept: &Swept, scanned: &Scanned) -> Vec<Packet> {
         candidates.iter().partition(|candidate| is_of_a_scan(&candidate.packet, scanned.ports));
     let mut chosen = one_of_each(&others);
     for mutant in mutants(&swept.listing).iter().filter(|mutant| mutant.equivalent.is_none()) {
-        let broken = Listing::parse(swept.listing.family, &mutant.apply(&swept.listing.source));
+        let broken =
+            Listing::parse_for(swept.listing.backend, swept.listing.family, &mutant.apply(&swept.listing.source));
         let differences = Differences::between(&swept.listing, &broken);
         let tells = |candidate: &&&Candidate| candidate.tells(&differences, &broken, scanned);
         if free.iter().chain(&chosen).any(|candidate| tells(&candidate)) {

@@ -24,7 +24,7 @@ use self::facts::Facts;
 use crate::check::{Check, Outcome};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::iptables_save::Listing;
-use crate::lab::{Lab, Limits};
+use crate::lab::{Equipment, Lab, Limits};
 use crate::mutant::{Mutant, Operator, mutants};
 use crate::mutate::{Fate, Progress, Sweeps, mutate};
 use crate::net::{Addresses, Family};
@@ -143,8 +143,8 @@ impl Recording {
         self.rulesets.iter().map(|ruleset| ruleset.family).collect()
     }
 
-    fn listings(&self) -> Vec<Listing> {
-        self.rulesets.iter().map(|ruleset| Listing::parse(ruleset.family, &ruleset.source)).collect()
+    fn listings(&self, equipment: &Equipment) -> Vec<Listing> {
+        self.rulesets.iter().map(|ruleset| equipment.listing(ruleset.family, &ruleset.source)).collect()
     }
 
     /// A scenario of these rulesets that expects `expect`.
@@ -198,7 +198,7 @@ impl Recorder<'_> {
     /// The ports and the packets to ask about.
     async fn questions(&self) -> Result<Questions> {
         let host = &self.recording.host;
-        let listings = self.recording.listings();
+        let listings = self.recording.listings(&self.settings.equipment);
         let plans: Vec<Plan> = listings.iter().map(|listing| Plan::of(listing, &host.addresses)).collect();
         let ports = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>());
         let ports: PortSet = ports.chain(host.listen.iter().copied()).collect();
@@ -251,7 +251,7 @@ impl Recorder<'_> {
         let asked = self.recording.scenario(asked(&self.recording.families(), ports, packets));
         let job = Arc::new(Job::new(asked, self.settings)?);
         let found = self.workforce.perform(&[job]).await?.remove(0);
-        Ok(Facts::of(found, &self.recording.listings()))
+        Ok(Facts::of(found, &self.recording.listings(&self.settings.equipment)))
     }
 
     /// The checks that do not match when the recording is run.
@@ -265,7 +265,7 @@ impl Recorder<'_> {
 
 fn sweep(job: &Job, family: Family) -> Result<Swept> {
     let source = job.ruleset(family).expect("the family has a ruleset");
-    let listing = Listing::parse(family, source);
+    let listing = job.listing(family, source);
     let mut plan = plan_of(&listing, &job.scenario.host.addresses);
     let (stimuli, responses) = job.in_lab(&[(family, source)], |lab| lab.sweep_all(&mut plan, Limits::Wide))?;
     Ok(Swept { listing, plan, stimuli, responses })
@@ -279,7 +279,8 @@ fn plan_of(listing: &Listing, addresses: &Addresses) -> Plan {
         matches!(mutant.operator, NarrowAddress | Protocol | SshPort | WidenAddress)
     };
     let broken = mutants(listing).into_iter().filter(draws_a_boundary).map(|mutant| mutant.apply(&listing.source));
-    let broken: Vec<Listing> = broken.map(|source| Listing::parse(listing.family, &source)).collect();
+    let broken: Vec<Listing> =
+        broken.map(|source| Listing::parse_for(listing.backend, listing.family, &source)).collect();
     let all: Vec<&Listing> = [listing].into_iter().chain(&broken).collect();
     let plan = Plan::of_all(listing.family, &all, addresses);
     if plan.is_complete { plan } else { Plan::of(listing, addresses) }

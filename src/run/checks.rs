@@ -225,7 +225,7 @@ impl Job {
     }
 
     fn listings(&self) -> Vec<Listing> {
-        self.rulesets.iter().map(|(family, source)| Listing::parse(*family, source)).collect()
+        self.rulesets.iter().map(|(family, source)| self.listing(*family, source)).collect()
     }
 
     fn scene<'a>(&'a self, listings: &'a [Listing], check: &Check) -> Option<Scene<'a>> {

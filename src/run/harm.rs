@@ -1,6 +1,7 @@
 //! What a fix must not do: open more than the checks that it resolves ask for, or cut a session, SSH, loopback or
 //! neighbour discovery. This is proved on sets of packets; without a proof there is no fix.
 
+use super::job::Job;
 use crate::check::Check;
 use crate::conntrack::ConntrackState::{self, Established, New, Related, Untracked};
 use crate::error::Source;
@@ -13,8 +14,9 @@ use crate::scenario::{Scenario, Subject};
 use crate::space::{Field, Region, Sets, Space, Turned, Values, state_places, turned};
 
 /// Whether the ruleset `after` does no harm in the place of `before`; `resolved` are the checks that it resolves.
-pub fn is_harmless(scenario: &Scenario, family: Family, [before, after]: [&Source; 2], resolved: &[&Check]) -> bool {
-    let [before, after] = [before, after].map(|source| Listing::parse(family, source));
+pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &[&Check]) -> bool {
+    let scenario = &job.scenario;
+    let [before, after] = sources.map(|source| job.listing(family, source));
     let space = Space::of(&[&before, &after], &scenario.host.interface);
     let asked = Asked::of(scenario, family, resolved, &after);
     let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Recording, Settings};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::frame::Frame;
-use crate::iptables_save::keeps_lists;
+use crate::iptables_save::{Listing, keeps_lists};
 use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Rest, Service, Watch, Weather};
 use crate::net::{Family, Mac, Protocol};
 use crate::observation::Observation;
@@ -98,6 +98,11 @@ impl Job {
         let equipment = settings.equipment.clone().over(&scenario.host.sysctls);
         let vendors = Arc::clone(&settings.vendors);
         Ok(Job { scenario, plan, rulesets, services, equipment, watch: settings.watch, vendors })
+    }
+
+    /// The rules of `source`, read as the lab loads them.
+    pub fn listing(&self, family: Family, source: &Source) -> Listing {
+        self.equipment.listing(family, source)
     }
 
     /// What lies between prober and host.

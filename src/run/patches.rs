@@ -130,7 +130,7 @@ impl Trial<'_> {
         let Some(well) = mends(before, &after, self.index) else { return Ok(None) };
         let resolved = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).map(|(check, _)| check);
         let resolved: Vec<&Check> = resolved.collect();
-        if !is_harmless(&job.scenario, family, [ruleset, &patched], &resolved) {
+        if !is_harmless(job, family, [ruleset, &patched], &resolved) {
             return Ok(None);
         }
         let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));

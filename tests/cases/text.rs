@@ -31,6 +31,18 @@ fn a_second_declaration_is_reported_with_its_line_and_judged_as_it_is_loaded() {
     assert!(said.contains("warning: two.v4:5: ") && said.contains("warning: chain.v4:5: "), "{said}");
 }
 
+/// Without sets of packets, only what the sweep sends would be compared.
+#[test]
+fn a_proof_about_a_table_declared_twice_starts_from_the_policies_of_the_flavour() {
+    for (flavour, same, other) in [("legacy", "kept.v4", "anew.v4"), ("nft", "anew.v4", "kept.v4")] {
+        let diff = |file| scanlab("text", &["diff", "--iptables", flavour, "again.v4", file]);
+        let ended = diff(same);
+        assert_eq!(ended.status, Some(0), "{flavour}: {}{}", ended.stdout, ended.stderr);
+        let ended = diff(other);
+        assert_eq!(ended.status, Some(1), "{flavour}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
 #[test]
 fn a_file_without_commit_and_a_rule_behind_it_are_refused_at_their_line() {
     for (file, line, hint) in [
