@@ -7,10 +7,11 @@ use super::{Fact, Subject, Tone, intended};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::iptables_save::Listing;
+use crate::left_the_world::LeftTheWorld;
 use crate::net::Family;
 use crate::path::Fate;
 use crate::sensor::Deny;
-use crate::space::{Field, Leaf, Region, Sets, Values, Witness, state_places, witnesses};
+use crate::space::{Field, Leaf, Led, Region, Sets, TooMany, Values, Witness, number, state_places, witnesses};
 
 /// Packets that a rule lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +20,25 @@ pub struct Hole {
     pub family: Family,
     /// The rule or the policy, as `FILE:LINE: TEXT`.
     place: String,
+    /// The line of the rule of nat that leads them to another port or machine.
+    led_by: Option<usize>,
     /// What they are.
     what: String,
     /// The match on their way that the lab cannot fulfil.
     asked: Option<String>,
-    /// The packets, and whether one of them was let in.
+    /// The packets.
     region: Region,
-    is_let_in: bool,
+    /// What became of one of them; `None` if none was sent, or if the one that was sent did not get in.
+    passed: Option<Passed>,
+}
+
+/// What became of a packet that no rule stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    /// It was let in.
+    In,
+    /// It left the modelled world.
+    Out(LeftTheWorld),
 }
 
 /// All holes in the rules of `subject`.
@@ -34,20 +47,26 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
 }
 
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
-    let mut open: Vec<Leaf> = Vec::new();
-    for unmeant in
-        sets.space.universe("filter", "INPUT").iter().flat_map(|all| unmeant(subject, sets.space.family, all))
-    {
-        let Ok(leaves) = sets.leaves(("filter", "INPUT"), &unmeant) else { return Ok(vec![too_many(sets, unmeant)]) };
-        open.extend(leaves.into_iter().filter(|leaf| &*leaf.end == "ACCEPT"));
-    }
-    let witness = |leaf: &Leaf| witness(sets, &leaf.region, subject);
-    let fates = subject.fates(&open.iter().map(witness).collect::<Vec<_>>())?;
+    let found = match accepted(subject, sets).and_then(|accepted| Ok([accepted, led(subject, sets)?].concat())) {
+        Ok(found) => found,
+        Err(TooMany) => return Ok(vec![too_many(sets)]),
+    };
+    let witness = |hole: &Hole| witness(sets, &hole.region, subject);
+    let fates = subject.fates(&found.iter().map(witness).collect::<Vec<_>>())?;
     let mut holes: Vec<Hole> = Vec::new();
-    for (leaf, fate) in open.into_iter().zip(fates) {
-        let hole = hole(sets, leaf, fate == Some(Fate::Accepted));
+    for (hole, fate) in found.into_iter().zip(fates) {
+        // After nat, the kernel has found no way to another machine: it was asked with the address that the rule writes.
+        if hole.led_by.is_some() && fate == Some(Fate::Vanished) {
+            continue;
+        }
+        let passed = match fate {
+            Some(Fate::Accepted) => Some(Passed::In),
+            Some(Fate::Left(left)) if hole.led_by.is_some() => Some(Passed::Out(left)),
+            _ => None,
+        };
+        let hole = Hole { passed, ..hole };
         match holes.iter_mut().find(|known| known.place == hole.place) {
-            Some(known) if !known.is_let_in && hole.is_let_in => *known = hole,
+            Some(known) if known.passed.is_none() && hole.passed.is_some() => *known = hole,
             Some(_) => {}
             None => holes.push(hole),
         }
@@ -55,10 +74,43 @@ fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
     Ok(holes)
 }
 
-fn too_many(sets: &Sets, region: Region) -> Hole {
-    let what = "packets of more kinds than are looked at".to_owned();
-    let place = sets.listing.source.name.display().to_string();
-    Hole { family: sets.space.family, place, what, asked: None, region, is_let_in: false }
+/// What the filter accepts.
+fn accepted(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let mut found = Vec::new();
+    for start in starts(subject, sets, ("filter", "INPUT")) {
+        let leaves = sets.leaves(("filter", "INPUT"), &start)?;
+        found.extend(leaves.iter().filter(|leaf| &*leaf.end == "ACCEPT").map(|leaf| hole(sets, leaf, &leaf.region)));
+    }
+    Ok(found)
+}
+
+/// What nat leads to another port or machine: the filter sees other packets than those that are sent.
+fn led(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let host = subject.scenario.host.addresses.host(sets.space.family);
+    let mut found = Vec::new();
+    for start in starts(subject, sets, ("nat", "PREROUTING")) {
+        let of = |led: &Led| Hole { led_by: led.leaf.line, ..hole(sets, &led.leaf, &led.region) };
+        found.extend(sets.led(&start, host)?.iter().map(of));
+    }
+    Ok(found)
+}
+
+fn starts(subject: &Subject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
+    let all = sets.space.universe(table, hook);
+    all.iter().flat_map(|all| unmeant(subject, sets.space.family, all)).collect()
+}
+
+fn too_many(sets: &Sets) -> Hole {
+    let space = &sets.space;
+    Hole {
+        family: space.family,
+        place: sets.listing.source.name.display().to_string(),
+        led_by: None,
+        what: "packets of more kinds than are looked at".to_owned(),
+        asked: None,
+        region: space.everything.clone(),
+        passed: None,
+    }
 }
 
 fn witness(sets: &Sets, region: &Region, subject: &Subject) -> Option<Witness> {
@@ -106,22 +158,16 @@ pub(super) fn meant(subject: &Subject, family: Family) -> Values {
     Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
 }
 
-pub(super) fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-fn hole(sets: &Sets, leaf: Leaf, is_let_in: bool) -> Hole {
+fn hole(sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {
     let space = &sets.space;
     Hole {
         family: space.family,
-        place: place(sets.listing, &leaf, "INPUT"),
-        what: space.describe(&leaf.region),
-        asked: space.opaque(&leaf.region).map(str::to_owned),
-        region: leaf.region,
-        is_let_in,
+        place: place(sets.listing, leaf, "INPUT"),
+        led_by: None,
+        what: space.describe(region),
+        asked: space.opaque(region).map(str::to_owned),
+        region: region.clone(),
+        passed: None,
     }
 }
 
@@ -139,21 +185,25 @@ impl Hole {
     pub fn fact(&self) -> Fact {
         let Hole { family, place, what, .. } = self;
         let family = family.title();
-        match (self.is_let_in, &self.asked) {
-            (true, _) => Fact::new(
+        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
+        match self.passed {
+            Some(Passed::In) => Fact::new(
                 Tone::Bad,
                 format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
             ),
-            (false, Some(asked)) => Fact::new(
-                Tone::Unknown,
-                format!(
-                    "{what} may be let in over {family}, which was not tried, since no probe varies {asked}: {place}"
-                ),
-            ),
-            (false, None) => {
-                Fact::new(Tone::Unknown, format!("{what} may be let in over {family}, which was not tried: {place}"))
+            Some(Passed::Out(left)) => {
+                Fact::new(Tone::Bad, format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"))
             }
+            None => Fact::new(
+                Tone::Unknown,
+                format!("{what} may be let in over {family}, which was not tried{because}: {place}"),
+            ),
         }
+    }
+
+    /// The line of the rule of nat that leads them to another port or machine.
+    pub fn led_by(&self) -> Option<usize> {
+        self.led_by
     }
 
     /// Whether its packets are datagrams; else they are SYNs.

@@ -6,7 +6,7 @@ use crate::conntrack::ConntrackState;
 use crate::error::Result;
 use crate::net::Family;
 use crate::path::Fate;
-use crate::space::{Field, Leaf, Region, Sets, TooMany, Values, Witness, state_places, witnesses};
+use crate::space::{Field, Leaf, Region, Sets, TooMany, Values, Witness, number, of_unicast, state_places, witnesses};
 use crate::sweep::{Lead, Stimulus};
 
 /// Clients that a rule keeps out.
@@ -116,7 +116,7 @@ impl Segment {
     /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
     /// 3.2).
     fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
-        let host = holes::number(subject.scenario.host.addresses.host(family));
+        let host = number(subject.scenario.host.addresses.host(family));
         let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
         let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
         let (host, ports, link) = (Values::these([host]), Values::of([1024..=65_535]), Values::these([0]));
@@ -214,22 +214,6 @@ fn clients(family: Family) -> Values {
             Values::of([prefix(0x2000, 3), prefix(0xfc00, 7)])
         }
     }
-}
-
-/// What a match on the kind of an address or a frame says to a packet for the host alone; `None` for other matches.
-fn of_unicast(key: &str) -> Option<bool> {
-    let key = key.to_lowercase();
-    let words: Vec<&str> = key.split(' ').collect();
-    let (words, negated) = match words.as_slice() {
-        [load, module, "!", rest @ ..] => ([&[*load, *module], rest].concat(), true),
-        _ => (words, false),
-    };
-    let matches = match words.as_slice() {
-        ["-m", "pkttype", "--pkt-type", kind] => matches!(*kind, "host" | "unicast"),
-        ["-m", "addrtype", "--dst-type", kinds] => kinds.split(',').any(|kind| kind == "local"),
-        _ => return None,
-    };
-    Some(matches != negated)
 }
 
 /// Whatever ends the way of a packet but ACCEPT keeps it from the SSH server, a change of its destination included. Limits
@@ -331,25 +315,4 @@ fn few(family: Family) -> u128 {
 fn size(values: &Values) -> u128 {
     let each = values.ranges().map(|range| (range.end() - range.start()).saturating_add(1));
     each.fold(0, u128::saturating_add)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_of_addresses_and_frames_are_known_of_a_packet_for_the_host() {
-        for (key, answer) in [
-            ("-m addrtype --dst-type LOCAL", Some(true)),
-            ("-m addrtype --dst-type MULTICAST,BROADCAST", Some(false)),
-            ("-m addrtype ! --dst-type LOCAL", Some(false)),
-            ("-m pkttype --pkt-type multicast", Some(false)),
-            ("-m pkttype ! --pkt-type host", Some(false)),
-            ("-m addrtype --src-type LOCAL", None),
-            ("-m addrtype --dst-type LOCAL --limit-iface-in", None),
-            ("-m length --length 60", None),
-        ] {
-            assert_eq!(of_unicast(key), answer, "{key}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
 use super::{Answer, Fact, Measured, Question, Subject, Tone, beyond, callers, intended, told_once};
+use crate::alike::Alike;
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -34,11 +35,31 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     Answer::new(Question::Unasked, facts, ["Yes.", "No."])
 }
 
-/// Whether its packets go to ports that every scanner finds open.
+/// Whether its packets go to ports that every scanner finds open, or are led by a rule that a scanner meets.
 fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
+    if let Some(line) = hole.led_by() {
+        return is_met(measured, hole, line, wanted);
+    }
     let syn = let_in(measured, Technique::Syn, hole.family).difference(wanted);
     let udp = let_in(measured, Technique::Udp, hole.family);
     hole.has_port(if hole.is_udp() { &udp } else { &syn })
+}
+
+/// Whether the rule of nat in `line` lets in a probe to a port that is not wanted, or sends one elsewhere.
+fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
+    let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
+    let of = |group: &&Alike| group.first.technique == technique && group.first.family() == hole.family;
+    let is_through = |group: &&Alike| {
+        let seen = &group.observation;
+        seen.filter == Some(FilterVerdict::Accept) || seen.verdict.left().is_some()
+    };
+    let names = |group: &Alike| {
+        let steps = group.observation.path.iter().flat_map(|path| &path.steps);
+        steps.filter(|step| step.table == "nat").any(|step| step.line == Some(line))
+    };
+    let is_wanted = |group: &Alike| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
+    let mut groups = measured.doors.groups.iter().filter(of).filter(is_through);
+    groups.any(|group| names(group) && (hole.is_udp() || !is_wanted(group)))
 }
 
 fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {

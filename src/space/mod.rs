@@ -11,6 +11,7 @@ mod arrivals;
 mod asked;
 mod compare;
 mod describe;
+mod led;
 mod region;
 mod sets;
 mod turned;
@@ -21,6 +22,7 @@ mod witness;
 
 pub use arrivals::Arrivals;
 pub use compare::{Gap, compare};
+pub use led::Led;
 pub use region::{Field, Region};
 pub use sets::Sets;
 pub use turned::{Turned, turned};
@@ -28,7 +30,7 @@ pub use universe::state_places;
 pub use universe::{HOOKS, Space};
 pub use values::Values;
 pub use walk::Leaf;
-pub use witness::{Witness, witnesses};
+pub use witness::{Witness, number, of_unicast, witnesses};
 
 /// So many gaps are named; more say no more.
 const GAPS: usize = 64;

@@ -66,6 +66,13 @@ impl Region {
         (!region.values(field).is_empty()).then_some(region)
     }
 
+    /// The same packets with other values in `field`.
+    pub fn changed(&self, field: Field, values: &Values) -> Region {
+        let mut region = self.clone();
+        region.sets[field as usize] = values.clone();
+        region
+    }
+
     /// Those to which the match `key` gives this answer.
     pub fn answered(&self, key: &str, answer: bool) -> Option<Region> {
         let mut region = self.clone();

@@ -24,7 +24,9 @@ pub struct Witness {
 pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Vec<Witness> {
     let is_forwarded = hook == "FORWARD";
     let counts = |key: &str| key.contains(" [") && key.starts_with("-m limit");
-    if is_forwarded || region.answers().any(|(key, answer)| answer && !counts(key)) {
+    // A received packet is sent to the host alone.
+    let is_met = |key: &str| matches!(hook, "PREROUTING" | "INPUT") && of_unicast(key) == Some(true);
+    if is_forwarded || region.answers().any(|(key, answer)| answer && !counts(key) && !is_met(key)) {
         return Vec::new();
     }
     let Some((interface, sender, source, destination)) = ends(space, region, hook, addresses) else {
@@ -114,7 +116,8 @@ fn port(region: &Region, field: Field, usual: u128) -> Option<Port> {
     Some(Port(chosen as u16))
 }
 
-fn number(address: IpAddr) -> u128 {
+/// An address as a number.
+pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
@@ -125,5 +128,44 @@ pub(super) fn address(number: u128, family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
         Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
+    }
+}
+
+/// What a match on the kind of an address or a frame says to a packet for the host alone; `None` for other matches.
+pub fn of_unicast(key: &str) -> Option<bool> {
+    // A match that is asked anew after a packet was changed has its place in brackets.
+    let key = key.split(" [").next().unwrap_or(key).to_lowercase();
+    let words: Vec<&str> = key.split(' ').collect();
+    let (words, negated) = match words.as_slice() {
+        [load, module, "!", rest @ ..] => ([&[*load, *module], rest].concat(), true),
+        _ => (words, false),
+    };
+    let matches = match words.as_slice() {
+        ["-m", "pkttype", "--pkt-type", kind] => matches!(*kind, "host" | "unicast"),
+        ["-m", "addrtype", "--dst-type", kinds] => kinds.split(',').any(|kind| kind == "local"),
+        _ => return None,
+    };
+    Some(matches != negated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_addresses_and_frames_are_known_of_a_packet_for_the_host() {
+        for (key, answer) in [
+            ("-m addrtype --dst-type LOCAL", Some(true)),
+            ("-m addrtype --dst-type MULTICAST,BROADCAST", Some(false)),
+            ("-m addrtype ! --dst-type LOCAL", Some(false)),
+            ("-m pkttype --pkt-type multicast", Some(false)),
+            ("-m pkttype ! --pkt-type host", Some(false)),
+            ("-m addrtype --src-type LOCAL", None),
+            ("-m addrtype --dst-type LOCAL --limit-iface-in", None),
+            ("-m addrtype --dst-type LOCAL [PREROUTING DOCKER 1 0]", Some(true)),
+            ("-m length --length 60", None),
+        ] {
+            assert_eq!(of_unicast(key), answer, "{key}");
+        }
     }
 }

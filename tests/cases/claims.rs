@@ -134,12 +134,13 @@ fn a_planted_rule_is_never_called_safe() {
             let text = fs::read_to_string(folder.path().join("out").join(name)).expect("rules");
             let lo = "-A INPUT -i lo -j ACCEPT\n";
             assert!(text.contains(lo), "{text}");
-            let (before, filter): (Vec<_>, Vec<_>) =
-                planted.iter().partition(|(_, rule)| rule.contains(" PREROUTING "));
+            let (before, filter): (Vec<_>, Vec<_>) = planted
+                .iter()
+                .partition(|(_, rule)| [" PREROUTING ", " LEAD "].iter().any(|chain| rule.contains(chain)));
             let lines =
                 |rules: Vec<(&str, &str)>| rules.iter().map(|(_, rule)| format!("{rule}\n")).collect::<String>();
             let table = if before.iter().any(|(_, rule)| rule.contains("-j CT")) { "raw" } else { "nat" };
-            let before = format!("*{table}\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n", lines(before));
+            let before = format!("*{table}\n:PREROUTING ACCEPT [0:0]\n:LEAD - [0:0]\n{}COMMIT\n", lines(before));
             let text = text.replacen(lo, &format!("{lo}{}", lines(filter)), 1);
             fs::write(file, format!("{before}{text}")).expect("write the rules");
         }
@@ -167,7 +168,27 @@ fn a_planted_rule_is_never_called_safe() {
         ("unknown", "-A INPUT -p tcp --syn --dport 443 -m length --length 60 -j ACCEPT"),
         ("unknown", "-A INPUT -p tcp -m dscp --dscp 10 -j ACCEPT"),
         ("unknown", "-A INPUT -p tcp -m string --algo bm --string knock -j ACCEPT"),
+        ("unknown", "-A PREROUTING -m ttl --ttl-eq 77 -p tcp --dport 8080 -j REDIRECT --to-ports 32232"),
     ];
+    // What nat leads to a served port or to another machine from some sources only; the filter sees the packet after that.
+    let led = [
+        ("bad", "-A PREROUTING -p tcp -m tcp --sport 777 -j REDIRECT --to-ports 32232"),
+        ("bad", "-A PREROUTING -s 198.51.100.9/32 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 32232"),
+        ("bad", "-A PREROUTING -s 198.51.100.9/32 -p tcp --dport 8081 -j DNAT --to-destination 203.0.113.10:32232"),
+        ("bad", "-A PREROUTING -s 198.51.100.9/32 -p tcp --dport 8082 -j DNAT --to-destination 172.17.0.2:80"),
+        ("good", "-A PREROUTING -i wlan0 -j LEAD"),
+        ("bad", "-A PREROUTING -p tcp -m tcp --dport 8090 -j REDIRECT --to-ports 32231"),
+        ("bad", "-A INPUT -s 198.51.100.9 -p tcp --dport 32231 -j ACCEPT"),
+        ("bad", "-A LEAD -s 10.0.0.0/8 -m addrtype --dst-type LOCAL -j REDIRECT -p tcp --to-ports 32232"),
+    ];
+    let led6 = [
+        ("bad", "-A PREROUTING -p tcp -m tcp --sport 777 -j REDIRECT --to-ports 32232"),
+        (
+            "bad",
+            "-A PREROUTING -s 2001:db8:ff::/48 -p tcp --dport 81 -j DNAT --to-destination [2001:db8:113::10]:32232",
+        ),
+    ];
+    assert_eq!(check(everybody, [&led, &led6]), Some(1));
     // Which packets are NEW depends on what conntrack sees; the fact names the chain.
     let exempted = [("good", "-A PREROUTING -s 10.0.0.0/8 -p tcp -m tcp --dport 32232 -j CT --notrack")];
     assert_ne!(check(everybody, [&exempted, &[]]), Some(0));
@@ -225,6 +246,7 @@ fn a_planted_rule_is_never_called_safe() {
         ("note", "-A OUTPUT -p tcp --dport 6000:6063 -j DROP"),
         ("good", "-A INPUT -m addrtype --dst-type BROADCAST -j DROP"),
         ("good", "-A INPUT -m pkttype --pkt-type multicast -j DROP"),
+        ("good", "-A PREROUTING -s 198.51.100.9 -p tcp --dport 8080 -j REDIRECT --to-ports 23"),
     ];
     assert_eq!(check(everybody, [&fine, &fine[1..2]]), Some(0));
 }

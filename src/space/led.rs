@@ -1,0 +1,161 @@
+//! Packets that nat PREROUTING changes, as they are sent: those that the filter then accepts, and those for another machine.
+
+use std::net::IpAddr;
+
+use super::region::{Field, Region};
+use super::sets::Sets;
+use super::values::Values;
+use super::walk::Leaf;
+use super::{TooMany, witness};
+use crate::net::Family;
+
+/// Packets that one rule of nat sends to another port or address.
+#[derive(Debug, Clone)]
+pub struct Led<'a> {
+    /// The packets, as they are sent.
+    pub region: Region,
+    /// Their way through nat, which the rule ends.
+    pub leaf: Leaf<'a>,
+    /// Whether they stay on the host, whose filter accepts them; else they are for another machine.
+    pub is_for_host: bool,
+}
+
+impl<'a> Sets<'a> {
+    /// The packets of `start` that nat PREROUTING changes, and that are accepted by filter INPUT or sent elsewhere by a host
+    /// with the address `host`.
+    ///
+    /// # Errors
+    /// Sets that split into too many parts.
+    pub fn led(&self, start: &Region, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
+        let leaves = self.leaves(("nat", "PREROUTING"), start)?;
+        let changed = leaves.into_iter().filter(|leaf| &*leaf.end != "ACCEPT");
+        let led: Vec<Vec<Led>> = changed.map(|leaf| self.after(leaf, host)).collect::<Result<_, TooMany>>()?;
+        Ok(led.into_iter().flatten().collect())
+    }
+
+    /// What becomes of them after nat.
+    fn after(&self, leaf: Leaf<'a>, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
+        let (own, change) = (own(host), Change::of(&leaf.end, host));
+        let mut after = leaf.region.clone();
+        for (field, values) in change.fields() {
+            after = values.iter().fold(after, |after, values| after.changed(field, values));
+        }
+        let leaves = after.with(Field::Destination, &own).map(|after| self.leaves(("filter", "INPUT"), &after));
+        let accepted = leaves.transpose()?.into_iter().flatten().filter(|leaf| &*leaf.end == "ACCEPT");
+        let led = |region, is_for_host| Led { region, leaf: leaf.clone(), is_for_host };
+        let mut all: Vec<Led> =
+            accepted.map(|accepted| led(change.undone(&accepted.region, &leaf.region), true)).collect();
+        let is_for_others = !after.values(Field::Destination).difference(&own).is_empty();
+        all.extend((is_for_others && change.destination.is_some()).then(|| led(leaf.region.clone(), false)));
+        Ok(all)
+    }
+}
+
+/// The address of a host, and those of its loopback.
+fn own(host: IpAddr) -> Values {
+    let loopback = match Family::of(host) {
+        Family::Ipv4 => 0x7f00_0000..=0x7fff_ffff,
+        Family::Ipv6 => 1..=1,
+    };
+    Values::of([loopback]).union(&Values::these([witness::number(host)]))
+}
+
+/// What a target of nat writes into a packet; `None` where it leaves a field as it is.
+struct Change {
+    destination: Option<Values>,
+    ports: Option<Values>,
+}
+
+impl Change {
+    /// The change that `target` makes; any, if it is not understood.
+    fn of(target: &str, host: IpAddr) -> Change {
+        let family = Family::of(host);
+        let words: Vec<&str> = target.split([' ', '=']).collect();
+        let option = words.iter().position(|word| word.starts_with("--to"));
+        let argument = option.and_then(|place| words.get(place + 1).copied());
+        match (words[0], argument) {
+            // nf_nat_redirect: the address of the interface over which the packet came.
+            ("REDIRECT", to) => {
+                Change { destination: Some(Values::these([witness::number(host)])), ports: to.map(ports) }
+            }
+            ("DNAT", Some(to)) => {
+                let (address, port) = ends(to, family);
+                let destination = (!address.is_empty()).then(|| addresses(address, family));
+                Change { destination, ports: port.map(ports) }
+            }
+            _ => Change { destination: Some(every(family)), ports: Some(any_port()) },
+        }
+    }
+
+    fn fields(&self) -> [(Field, &Option<Values>); 2] {
+        [(Field::Destination, &self.destination), (Field::DestinationPort, &self.ports)]
+    }
+
+    /// The packets of `after` as they were in `before`.
+    fn undone(&self, after: &Region, before: &Region) -> Region {
+        let written = self.fields().into_iter().filter(|(_, values)| values.is_some());
+        written.fold(after.clone(), |region, (field, _)| region.changed(field, before.values(field)))
+    }
+}
+
+/// The address and the port of `--to-destination`.
+fn ends(text: &str, family: Family) -> (&str, Option<&str>) {
+    match (family, text.strip_prefix('[').and_then(|rest| rest.split_once(']'))) {
+        (_, Some((address, port))) => (address, port.strip_prefix(':')),
+        (Family::Ipv4, None) => text.split_once(':').map_or((text, None), |(address, port)| (address, Some(port))),
+        (Family::Ipv6, None) => (text, None),
+    }
+}
+
+fn addresses(text: &str, family: Family) -> Values {
+    let number = |text: &str| text.parse::<IpAddr>().ok().map(witness::number);
+    range(text, number).unwrap_or_else(|| every(family))
+}
+
+fn ports(text: &str) -> Values {
+    let number = |text: &str| text.parse::<u16>().ok().map(u128::from);
+    range(text, number).unwrap_or_else(any_port)
+}
+
+fn range(text: &str, number: impl Fn(&str) -> Option<u128>) -> Option<Values> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(Values::of([number(first)?..=number(last)?]))
+}
+
+fn any_port() -> Values {
+    Values::of([0..=u16::MAX.into()])
+}
+
+fn every(family: Family) -> Values {
+    Values::of([0..=if family == Family::Ipv4 { u32::MAX.into() } else { u128::MAX }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_of_nat_write_addresses_and_ports() {
+        let one = |number: u128| Some(Values::these([number]));
+        let (v4, v6): (IpAddr, IpAddr) = ([203, 0, 113, 10].into(), "2001:db8::10".parse().expect("an address"));
+        let host = one(witness::number(v4));
+        let docker = one(0xac11_0002);
+        for (target, destination, ports) in [
+            ("REDIRECT --to-ports 22", host.clone(), one(22)),
+            ("REDIRECT --random --to-ports 22-25", host.clone(), Some(Values::of([22..=25]))),
+            ("REDIRECT", host.clone(), None),
+            ("REDIRECT --to-port ssh", host.clone(), Some(any_port())),
+            ("DNAT --to-destination 172.17.0.2:80", docker.clone(), one(80)),
+            ("DNAT --to-destination 172.17.0.2", docker, None),
+            ("DNAT --to-destination :22", None, one(22)),
+            ("NETMAP --to 10.0.0.0/8", Some(every(Family::Ipv4)), Some(any_port())),
+        ] {
+            let change = Change::of(target, v4);
+            assert_eq!((change.destination, change.ports), (destination, ports), "{target}");
+        }
+        for (target, ports) in [("[2001:db8::10]:22", one(22)), ("2001:db8::10", None)] {
+            let change = Change::of(&format!("DNAT --to-destination {target}"), v6);
+            assert_eq!((change.destination, change.ports), (one(witness::number(v6)), ports), "{target}");
+        }
+    }
+}
