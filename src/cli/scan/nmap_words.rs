@@ -4,8 +4,8 @@
 //! 1. What `scan` has under another name is renamed: `-oX FILE` to `--output-xml=FILE`.
 //! 2. What is so here anyway (no name resolution, no discovery that decides, ports in order) is left out.
 //! 3. What has no meaning here (timing, retries, ways to find a host) is left out, and named to the user.
-//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`, `-D`) is refused; where real nmap does it, the
-//!    hint names `scanlab exec`.
+//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`, `-D`) is refused; the hint names
+//!    `scanlab exec`, where real nmap does it.
 //! 5. Everything else is left as it is.
 
 use std::collections::VecDeque;
@@ -48,12 +48,15 @@ const IDLE_WITH_VALUE: [&str; 18] = [
 const KEPT: [&str; 4] = ["--no-stylesheet", "--privileged", "--send-eth", "--noninteractive"];
 
 /// Options without a value that have no meaning here.
-const IDLE: [&str; 10] = [
+const IDLE: [&str; 13] = [
+    "--debug",
     "--defeat-icmp-ratelimit",
     "--defeat-rst-ratelimit",
+    "--discovery-ignore-rst",
     "--log-errors",
     "--packet-trace",
     "--randomize-hosts",
+    "--release-memory",
     "--resolve-all",
     "--system-dns",
     "--unique",
@@ -61,31 +64,28 @@ const IDLE: [&str; 10] = [
     "--webxml",
 ];
 
-/// Options that are refused, and why.
-const REFUSED: [(&str, &str); 8] = [
-    ("--append-output", "a report is written whole: name another file"),
-    ("--exclude", ONE_HOST),
-    ("--excludefile", ONE_HOST),
-    ("--iflist", "the lab has one interface: --interface NAME"),
-    ("--proxies", ONE_HOST),
-    ("--proxy", ONE_HOST),
-    ("--resume", "a scan takes no longer than reading its report: run it again"),
-    ("--vv", "write -vv"),
-];
-
-/// Options that are refused, and why, although real nmap behind `scanlab exec` does what they ask for.
-const LEFT_TO_NMAP: [(&str, &str); 24] = [
+/// Options that are refused, and why. Real nmap behind `scanlab exec` does what they ask for.
+const LEFT_TO_NMAP: [(&str, &str); 35] = [
     ("--adler32", NO_SCTP),
     ("--allports", NO_SERVICES),
+    ("--append-output", "a report is written whole: name another file"),
     ("--data", NO_PAYLOAD),
     ("--data-length", NO_PAYLOAD),
     ("--data-string", NO_PAYLOAD),
     ("--decoys", NO_DECOYS),
+    ("--exclude", ONE_HOST),
+    ("--excludefile", ONE_HOST),
     ("--fuzzy", NO_SERVICES),
     ("--ip-options", "probes carry no IP options"),
+    ("--iflist", "the lab has one interface: --interface NAME"),
+    ("--max-os-tries", NO_SERVICES),
     ("--mtu", NO_FRAGMENTS),
     ("--osscan-guess", NO_SERVICES),
     ("--osscan-limit", NO_SERVICES),
+    ("--port-ratio", "ports are chosen by number: --top-ports NUMBER"),
+    ("--proxies", ONE_HOST),
+    ("--proxy", ONE_HOST),
+    ("--resume", "a scan takes no longer than reading its report: run it again"),
     ("--script", NO_SERVICES),
     ("--script-args", NO_SERVICES),
     ("--script-args-file", NO_SERVICES),
@@ -93,12 +93,14 @@ const LEFT_TO_NMAP: [(&str, &str); 24] = [
     ("--script-timeout", NO_SERVICES),
     ("--script-trace", NO_SERVICES),
     ("--script-updatedb", NO_SERVICES),
+    ("--servicedb", NO_SERVICES),
     ("--spoof-mac", "the prober's MAC address is the lab's own; the host's is set with --mac"),
     ("--traceroute", "the host is the next hop"),
     ("--version-all", NO_SERVICES),
     ("--version-intensity", NO_SERVICES),
     ("--version-light", NO_SERVICES),
     ("--version-trace", NO_SERVICES),
+    ("--versiondb", NO_SERVICES),
 ];
 
 const NO_SERVICES: &str = "scanlab proves what a ruleset lets through: it asks no service and no system what it is";
@@ -151,14 +153,14 @@ impl Translation {
         takes_value: &impl Fn(&str) -> bool,
     ) -> Result<(), InputError> {
         let (name, attached) = text.split_once('=').map_or((text, false), |(name, _)| (name, true));
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-            return Err(refused(name, why));
-        }
         if let Some((_, why)) = LEFT_TO_NMAP.iter().find(|(refused, _)| *refused == name) {
             return Err(refused_for_nmap(name, why));
         }
-        if KEPT.contains(&name) {
-            return Ok(());
+        match name {
+            "--vv" => return Err(refused(name, "write -vv")),
+            "--verbose" => return self.verbosity(text.split_once('=').map_or("", |(_, level)| level)),
+            _ if KEPT.contains(&name) => return Ok(()),
+            _ => {}
         }
         if IDLE.contains(&name) {
             self.leave_out(name);
@@ -205,9 +207,9 @@ impl Translation {
                 }
                 'A' | 'O' => return Err(refused_for_nmap(&format!("-{letter}"), NO_SERVICES)),
                 'D' => return Err(refused_for_nmap("-D", NO_DECOYS)),
-                'b' => return Err(refused("-b", NO_THIRD_HOST)),
+                'b' => return Err(refused_for_nmap("-b", NO_THIRD_HOST)),
                 'f' => return Err(refused_for_nmap("-f", NO_FRAGMENTS)),
-                'i' => return Err(refused(&format!("-i{}", first_letter(after)), ONE_HOST)),
+                'i' => return Err(refused_for_nmap(&format!("-i{}", first_letter(after)), ONE_HOST)),
                 _ => {
                     self.words.push(format!("-{}", &letters[at..]).into());
                     return Ok(());
@@ -255,8 +257,12 @@ impl Translation {
             "G" => "--output-grepable",
             "A" => "--output-all",
             _ => {
+                let option = format!("-o{}", letter.escape_debug());
                 let hint = "use -oN, -oX, -oG or -oA; JSON comes with --format json";
-                return Err(InputError::new(format!("-o{} is no output of scanlab", letter.escape_debug()), hint));
+                // The others that nmap has.
+                let hint =
+                    if matches!(letter, "S" | "H" | "M") { left_to_nmap(&option, hint) } else { hint.to_owned() };
+                return Err(InputError::new(format!("{option} is no output of scanlab"), hint));
             }
         };
         self.renamed(&format!("-o{letter}"), option, attached, rest)
@@ -349,29 +355,26 @@ mod tests {
             ("203.0.113.10 --ports -", "203.0.113.10 --ports - | "),
             ("--send-eth --privileged --packet-trace -R", " | --packet-trace -R"),
             ("-z --no-such", "-z --no-such | "),
+            ("--verbose --verbose=2 --debug=3 --release-memory", "-v -v -v | --debug --release-memory"),
         ] {
             assert_eq!(translated(line), translation, "{line}");
         }
     }
 
     #[test]
-    fn what_would_promise_too_much_is_refused() {
-        for word in [
-            "-A",
-            "-O",
-            "-D",
-            "--decoys",
-            "-iL",
-            "-f",
-            "-b",
-            "--script=default",
-            "--data",
-            "--data-length",
-            "--traceroute",
-        ] {
-            let name = word.split('=').next().unwrap_or_default();
-            assert_eq!(translated(word), format!("! {name} is no option of scanlab"));
+    fn a_refusal_names_the_command_with_which_real_nmap_does_it() {
+        let short = ["-A", "-O", "-D", "-f", "-b", "-iL", "-iR", "-oS", "-oH", "-oM"];
+        for option in short.into_iter().chain(LEFT_TO_NMAP.map(|(option, _)| option)) {
+            let InputError { problem, hint, .. } = translate([option.into()], |_| false).expect_err(option);
+            assert!(problem.starts_with(&format!("{option} is no o")), "{problem}");
+            let nmaps = if option == "--decoys" { "-D" } else { option };
+            let hint = hint.unwrap_or_default();
+            assert!(hint.contains(&format!("scanlab exec --rules FILE -- nmap {nmaps} ...")), "{option}: {hint}");
         }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
         assert_eq!(translated("-nDRND:3"), "! -D is no option of scanlab");
         assert_eq!(translated("-oS x"), "! -oS is no output of scanlab");
         assert_eq!(translated("-T7"), "! `-T 7` is no timing template");
