@@ -35,7 +35,8 @@ pub enum Edit {
     },
 }
 
-/// The source with all `edits` made. New lines end like the ones that are there (CRLF, or a missing newline at the end).
+/// The source with all `edits` made. New lines end like the line that they replace or follow (LF or CRLF); if the last line
+/// has no end, it has none afterwards.
 ///
 /// Of several texts before one line the first edit's comes first. A line that is deleted is not moved.
 pub fn apply(source: &Source, edits: &[Edit]) -> Source {
@@ -116,20 +117,27 @@ fn lines(text: &str) -> Vec<&str> {
     text.strip_suffix('\n').unwrap_or(text).split('\n').collect()
 }
 
-/// Gives every new line an end: the one of the old text, and none to the last if the old text's last had none.
+/// Gives every new line the end of the old line that it replaces or follows, and none to the last if the old text's last
+/// had none.
 fn end_lines(steps: &mut [Step<'_>], text: &str) {
-    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let mut end = text.split_inclusive('\n').find_map(line_end).unwrap_or("\n");
     let open_end = !text.is_empty() && !text.ends_with('\n');
-    let mut new: Vec<&mut String> = steps.iter_mut().filter_map(|step| step.new.as_mut()).collect();
-    let last = new.len().wrapping_sub(1);
-    for (at, line) in new.iter_mut().enumerate() {
-        if at == last && open_end {
+    let last = steps.iter().rposition(|step| step.new.is_some());
+    for (at, step) in steps.iter_mut().enumerate() {
+        end = step.old.and_then(line_end).unwrap_or(end);
+        let Some(line) = &mut step.new else { continue };
+        if Some(at) == last && open_end {
             line.truncate(line.trim_end_matches(['\r', '\n']).len());
         } else if !line.ends_with('\n') {
             line.truncate(line.trim_end_matches('\r').len());
             line.push_str(end);
         }
     }
+}
+
+/// How a line ends; `None` if it is a last line without an end.
+fn line_end(line: &str) -> Option<&'static str> {
+    ["\r\n", "\n"].into_iter().find(|end| line.ends_with(end))
 }
 
 /// `name` as diff(1) writes it: C-quoted if it holds a quote, a backslash or a control character.

@@ -126,6 +126,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_in_a_text_with_both_ends_gets_that_of_its_neighbour() {
+        let mixed = "a\nb\r\nc\n";
+        assert_eq!(edited(mixed, &[replace(1, "x")]), "x\nb\r\nc\n");
+        assert_eq!(edited(mixed, &[replace(2, "x\ny")]), "a\nx\r\ny\r\nc\n");
+        assert_eq!(edited(mixed, &[insert(1, "x"), insert(3, "y"), insert(4, "z")]), "x\na\nb\r\ny\r\nc\nz\n");
+        assert_eq!(edited(mixed, &[shift(2, 4)]), "a\nc\nb\r\n");
+        assert_eq!(edited("a\r\nb", &[insert(3, "x")]), "a\r\nb\r\nx");
+    }
+
+    #[test]
     fn a_diff_has_three_lines_around_each_change() {
         let text = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n";
         insta::assert_snapshot!(unified(&source(text), &[replace(2, "two"), shift(11, 10)]), @r"
@@ -192,7 +202,8 @@ mod tests {
     fn patch_applies_it() {
         let numbered: String = (1..=30).map(|number| format!("line {number}\n")).collect();
         let many = [replace(3, "x"), delete(9), insert(17, "y\nz"), shift(30, 1), shift(2, 25), insert(31, "end")];
-        for text in [&*numbered, numbered.trim_end(), &numbered.replace('\n', "\r\n")] {
+        let (windows, mixed) = (numbered.replace('\n', "\r\n"), numbered.replace("7\n", "7\r\n"));
+        for text in [&*numbered, numbered.trim_end(), &windows, windows.trim_end(), &mixed] {
             for edits in many.iter().map(std::slice::from_ref).chain([&many[..], &many[2..4]]) {
                 let diff = unified(&source(text), edits);
                 if let Some(patched) = patched(text, &diff) {
