@@ -1,6 +1,8 @@
 //! Inputs of the kinds on which scanlab was once wrong, with the right answer of each. One module and one folder for each
 //! kind; a test compares the answer (exit status, state, outcome, the place of a rule), not the prose. Needs root.
 
+#[path = "cases/all_denied.rs"]
+mod all_denied;
 #[path = "support/binary.rs"]
 mod binary;
 #[path = "cases/blame.rs"]

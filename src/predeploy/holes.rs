@@ -141,8 +141,32 @@ fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
         let syn = syn.with(Field::DestinationPort, &ssh)?;
         except(syn, Field::Source, &meant(subject, family))
     });
-    let datagrams = of(17).filter(|_| subject.sensor.deny == Deny::All);
-    [other, strangers, datagrams].into_iter().flatten().collect()
+    let rest = begin.iter().filter(|_| subject.sensor.deny == Deny::All).flat_map(|all| but_tcp(all, family));
+    [other, strangers].into_iter().flatten().chain(rest).collect()
+}
+
+/// Datagrams, and packets of every other protocol but TCP: not the headers that IPv6 puts before another one
+/// (`ipv6_ext_hdr`), and no ICMP that a host needs.
+fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
+    let (icmp, headers): (u128, &[u128]) = match family {
+        Family::Ipv4 => (1, &[]),
+        Family::Ipv6 => (58, &[0, 43, 44, 51, 59, 60]),
+    };
+    let kept = |field: Field, values: &Values| all.with(field, &all.values(field).difference(values));
+    let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
+    let of = |protocol: u128| all.with(Field::Protocol, &Values::these([protocol]));
+    let messages = Values::of(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
+    let asked = of(icmp).and_then(|all| all.with(Field::Message, &all.values(Field::Message).difference(&messages)));
+    [of(17), asked, kept(Field::Protocol, &apart)].into_iter().flatten()
+}
+
+/// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and of IPv6 discovery of neighbours, routers and
+/// listeners, too (RFC 4890, section 4.4.1).
+const fn needed(family: Family) -> &'static [u128] {
+    match family {
+        Family::Ipv4 => &[3, 4, 11, 12],
+        Family::Ipv6 => &[1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143],
+    }
 }
 
 /// The addresses that `ssh_from` names.
@@ -206,9 +230,19 @@ impl Hole {
         self.led_by
     }
 
-    /// Whether its packets are datagrams; else they are SYNs.
+    /// Whether its packets are datagrams.
     pub fn is_udp(&self) -> bool {
-        self.region.values(Field::Protocol).contains(17)
+        self.has_protocol(17)
+    }
+
+    /// Whether it has a packet of this protocol, from anybody over any link.
+    pub fn has_protocol(&self, number: u8) -> bool {
+        self.region.values(Field::Protocol).contains(number.into())
+    }
+
+    /// Whether it has an ICMP message of this type.
+    pub fn has_message(&self, kind: u8) -> bool {
+        self.region.values(Field::Message).contains(u128::from(kind) * 256)
     }
 
     /// Whether it has a packet to one of these ports from anybody over any link.

@@ -1,6 +1,7 @@
 //! Packets of neither TCP nor UDP, one of each kind that a ruleset may forget. What IPv6 and path MTU discovery live on
 //! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
 
+use super::holes::Hole;
 use super::{Subject, fresh};
 use crate::error::Result;
 use crate::headers::{Content, Headers};
@@ -39,6 +40,14 @@ impl OtherProtocol {
             OtherProtocol::Igmp => "IGMP",
             OtherProtocol::Gre => "GRE",
             OtherProtocol::Esp => "ESP",
+        }
+    }
+
+    /// Whether `hole` has such packets.
+    pub fn is_in(self, hole: &Hole) -> bool {
+        match self.content(hole.family) {
+            (number, Content::Icmp { kind, .. }) => hole.has_protocol(number) && hole.has_message(kind),
+            (number, _) => hole.has_protocol(number),
         }
     }
 

@@ -35,10 +35,15 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     Answer::new(Question::Unasked, facts, ["Yes.", "No."])
 }
 
-/// Whether its packets go to ports that every scanner finds open, or are led by a rule that a scanner meets.
+/// Whether its packets go to ports that every scanner finds open, are led by a rule that a scanner meets, or are of a
+/// protocol that was found to be let in.
 fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     if let Some(line) = hole.led_by() {
         return is_met(measured, hole, line, wanted);
+    }
+    let open = measured.other.iter().filter(|(family, _)| *family == hole.family).flat_map(|(_, open)| open);
+    if open.into_iter().any(|other| other.is_in(hole)) {
+        return true;
     }
     let syn = let_in(measured, Technique::Syn, hole.family).difference(wanted);
     let udp = let_in(measured, Technique::Udp, hole.family);
