@@ -41,6 +41,20 @@ pub enum First {
     Client,
 }
 
+/// A connection that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// One that is open when the rules are loaded, and who speaks first then.
+    Before(First),
+    /// One that is opened after that.
+    After,
+}
+
+impl Timing {
+    /// All that are asked about a port.
+    pub const ALL: [Timing; 3] = [Timing::Before(First::Host), Timing::Before(First::Client), Timing::After];
+}
+
 /// One connection that was open when the rules were loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -108,6 +122,15 @@ pub struct AfterLoad {
     pub neighbourhood: Option<Neighbourhood>,
 }
 
+impl AfterLoad {
+    /// What was found in this lab and in another one of the same rules.
+    pub fn and(mut self, other: AfterLoad) -> AfterLoad {
+        self.sessions.extend(other.sessions);
+        self.openings.extend(other.openings);
+        AfterLoad { neighbourhood: self.neighbourhood.or(other.neighbourhood), ..self }
+    }
+}
+
 /// Before the next connection: within one tick of its clock the kernel still counts connections that are closed, and within
 /// two those that were dropped (`last_gc` and `find_or_evict` in net/netfilter/nf_conncount.c). A tick is 10 ms at most.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -116,29 +139,27 @@ const PAUSE: Duration = Duration::from_millis(30);
 const FIRST_PORT: u16 = 50_001;
 
 impl Lab<'_> {
-    /// Opens connections from `clients` (one address for each family that there is one in) to each of `ports`, loads
-    /// `rulesets` in the place of the lab's own, and works over them; then opens new ones.
+    /// Opens those of `questions` that are to be open from each of `clients` (one address for each family that there is one
+    /// in), loads `rulesets` in the place of the lab's own, and works over them; then opens the new ones.
     ///
     /// # Errors
     /// When the rulesets are refused, and everything that keeps a lab from measuring.
     pub fn load_under_sessions(
         &mut self,
         clients: &[IpAddr],
-        ports: &[Port],
+        questions: &[(Port, Timing)],
         rulesets: &[(Family, &Source)],
     ) -> Result<AfterLoad> {
         let clients = self.reachable(clients)?;
-        let asked: Vec<(IpAddr, Port)> =
-            clients.iter().flat_map(|client| ports.iter().map(move |port| (*client, *port))).collect();
-        let mut next = 0..;
-        let mut probe = |client: IpAddr, port: Port| {
-            let number = next.next().expect("no lab has so many connections");
-            opener(self.blueprint.addresses, client, port, number)
-        };
-        let plans: Vec<(Probe, First)> = asked
-            .iter()
-            .flat_map(|(client, port)| [First::Host, First::Client].map(|first| (probe(*client, *port), first)))
-            .collect();
+        let each =
+            clients.iter().flat_map(|client| questions.iter().map(move |(port, asked)| (*client, *port, *asked)));
+        let probe = |number, client, port| opener(self.blueprint.addresses, client, port, number);
+        let all: Vec<(Probe, Timing)> =
+            (0..).zip(each).map(|(number, (client, port, asked))| (probe(number, client, port), asked)).collect();
+        let plans = all.iter().filter_map(|(probe, asked)| match asked {
+            Timing::Before(first) => Some((*probe, *first)),
+            Timing::After => None,
+        });
 
         let mut open = Vec::new();
         for (probe, first) in plans {
@@ -166,8 +187,8 @@ impl Lab<'_> {
             sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival, took });
         }
         let mut openings = Vec::new();
-        for (client, port) in &asked {
-            openings.push(self.attempt(probe(*client, *port))?);
+        for (probe, _) in all.iter().filter(|(_, asked)| *asked == Timing::After) {
+            openings.push(self.attempt(*probe)?);
         }
         let has_macs = self.blueprint.equipment.link.has_macs();
         let neighbourhood = has_macs

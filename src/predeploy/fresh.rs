@@ -1,9 +1,10 @@
 //! Labs for questions that must not share limits and lists: the answer to one would depend on those before it.
 
 use super::Subject;
-use crate::error::Result;
+use crate::error::{Result, Source};
 use crate::iptables_save::Rule;
 use crate::lab::{Blueprint, Lab};
+use crate::net::Family;
 
 /// The answers to `questions`, in their order. All of them are asked in one lab where no rule counts what it lets pass, and
 /// each in its own lab otherwise.
@@ -16,14 +17,14 @@ pub fn answers<Q: Sync, A: Send>(
     questions: &[Q],
     ask: impl Fn(&mut Lab, &[Q]) -> Result<Vec<A>> + Sync,
 ) -> Result<Vec<A>> {
-    let size = if counts(subject) { 1 } else { questions.len().max(1) };
+    let size = if counts(subject, &subject.rules()) { 1 } else { questions.len().max(1) };
     let answers = questions.chunks(size).map(|some| Lab::run(blueprint, |lab| ask(lab, some)));
     Ok(answers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Whether an answer of the rules may depend on the packets before.
-pub fn counts(subject: &Subject) -> bool {
-    let mut listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
+/// Whether an answer of `rulesets` may depend on the packets before.
+pub fn counts(subject: &Subject, rulesets: &[(Family, &Source)]) -> bool {
+    let mut listings = rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     listings.any(|listing| listing.keeps_lists() || listing.rules().any(|(.., rule)| counts_what_passes(rule)))
 }
 

@@ -6,9 +6,12 @@ use super::{facts, scanlab};
 
 /// The facts of "Will I be locked out?", as `tone: text`.
 fn locked_out(rules: &str, flavour: &str) -> Vec<String> {
+    locked_out_of(rules, flavour, "sensor.toml")
+}
+
+fn locked_out_of(rules: &str, flavour: &str, sensor: &str) -> Vec<String> {
     let (v4, v6) = (format!("{rules}.v4"), format!("{rules}.v6"));
-    let mut arguments =
-        vec!["check", "--sensor", "sensor.toml", "--iptables", flavour, "--format", "json", "--rules", &v4];
+    let mut arguments = vec!["check", "--sensor", sensor, "--iptables", flavour, "--format", "json", "--rules", &v4];
     if Path::new("tests/cases/sessions").join(&v6).exists() {
         arguments.extend(["--rules6", &v6]);
     }
@@ -103,4 +106,19 @@ fn new_connections_in_a_row_are_counted_from_fresh_limits() {
     let hashlimit = locked_out("hashlimit-new", "nft");
     assert!(has(&hashlimit, "note: new connections to port 22", "after 100 in a row"), "{hashlimit:#?}");
     assert!(has(&hashlimit, "note: ", "lets in 6/min"), "{hashlimit:#?}");
+}
+
+#[test]
+fn each_new_connection_meets_fresh_limits_whatever_was_opened_before() {
+    for (rules, flavour, opened) in
+        [("hitcount-two-ports", "nft", "after 2 in a row"), ("limit-two-ports", "legacy", "one right after another")]
+    {
+        let facts = locked_out_of(rules, flavour, "two-ports.toml");
+        for port in [22, 2222] {
+            assert!(has(&facts, &format!("good: a new SSH connection to port {port} opens"), "IPv4"), "{facts:#?}");
+            let limited = format!("new connections to port {port} are limited over IPv4: {opened}");
+            assert!(has(&facts, "", &limited), "{limited}: {facts:#?}");
+        }
+        assert!(!facts.iter().any(|fact| fact.contains("machine has printed something")), "{facts:#?}");
+    }
 }
