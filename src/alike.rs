@@ -55,10 +55,12 @@ impl Alike {
 
 /// The same state for the same reason, the same ways through the rules, and lines of the same rules.
 fn are_alike(one: &Observation, other: &Observation) -> bool {
-    let Observation { verdict, log, followup, path, answer_path, followup_paths, filter, connection, frames: _ } = one;
+    let Observation { verdict, log, followup, path, answer_path, followup_paths, filter, connection, notes, frames: _ } =
+        one;
     *verdict == other.verdict
         && *filter == other.filter
         && *connection == other.connection
+        && *notes == other.notes
         && same_prefixes(log, &other.log)
         && same_prefixes(followup, &other.followup)
         && same_way(path.as_ref(), other.path.as_ref())

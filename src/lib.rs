@@ -44,7 +44,7 @@
 //! | 5 | [`run`], [`survey`], [`predeploy`], [`mutate`], [`record`], [`diff`], [`lesson`], [`selftest`], [`report`] | the steps of a run; whole scans; what the person at the machine asks; mutants tried; what a ruleset does, written down; two rulesets, told apart; a technique played with the firewall and without; faults planted in the lab itself; facts formatted for people and programs |
 //! | 4 | [`lab`], [`live`], [`plan`], [`compare`], [`check`], [`explain`], [`coverage`], [`findings`] | processes, sockets and files of a run live in `lab` only; `live` reads the machine, and changes nothing |
 //! | 3 | [`admission`], [`ruleset`], [`expect`], [`scenario`], [`built_in`], [`lint`], [`mutant`] | generator and oracle are siblings that never meet |
-//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`headers`], [`probe`], [`discovery`], [`sweep`], [`space`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`left_the_world`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
+//! | 2 | [`sensor`], [`scan`], [`phase`], [`frame`], [`headers`], [`probe`], [`discovery`], [`sweep`], [`space`], [`canary`], [`reply`], [`observation`], [`alike`], [`glance`], [`dissect`], [`relayed`], [`port_selection`], [`services_file`], [`conntrack`], [`path`], [`explanation`], [`left_the_world`], [`note`], [`iptables_save`], [`log_line`], [`vendor`] | pure |
 //! | 1 | [`port`], [`rate`], [`net`], [`sysctl`], [`visible`], [`words`], [`inert`], `field`, [`side_by_side`], [`error`], `sys` | `sys` holds all `unsafe` |
 //!
 //! # What one check may not do to the next
@@ -123,6 +123,7 @@ pub mod log_line;
 pub mod mutant;
 pub mod mutate;
 pub mod net;
+pub mod note;
 pub mod observation;
 pub mod path;
 pub mod phase;

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::frame::Frame;
+use crate::note::{self, Copied, Note};
 use crate::path::Path;
-use crate::scan::{self, FilterVerdict, Technique, Verdict};
+use crate::scan::{self, FilterVerdict, PortState, Technique, Verdict};
 
 /// What one probe brought to light.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Observation {
     pub filter: Option<FilterVerdict>,
     /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
     pub connection: Option<Connection>,
+    /// What the verdict does not say.
+    pub notes: Vec<Note>,
     /// The frames of the probe, of the answer and of what followed, in order; none unless the lab records them.
     pub frames: Vec<Frame>,
 }
@@ -56,6 +59,26 @@ impl Observation {
         self.path.iter().chain(&self.answer_path).chain(&self.followup_paths).map(AsRef::as_ref)
     }
 
+    /// Adds the notes that follow from the verdict and the paths: of two packets that one rule copies the first has one.
+    pub fn take_notes(&mut self) {
+        let of = |what: Copied, path: &Arc<Path>| note::copies(path).map(|copy| (what, copy)).collect::<Vec<_>>();
+        let mut copies: Vec<(Copied, note::Copy)> = Vec::new();
+        let probe = self.path.iter().flat_map(|path| of(Copied::Probe, path));
+        let answer = self.answer_path.iter().flat_map(|path| of(Copied::Answer, path));
+        let followup = self.followup_paths.iter().flat_map(|path| of(Copied::Followup, path));
+        for (what, copy) in probe.chain(answer).chain(followup) {
+            if !copies.iter().any(|(_, known)| *known == copy) {
+                copies.push((what, copy));
+            }
+        }
+        self.notes.extend(copies.into_iter().map(|(what, copy)| Note::Copied { what, copy }));
+        if self.verdict.state == PortState::Open {
+            self.notes.extend(self.path.as_deref().and_then(Note::of_proxy));
+            let is_half_open = self.connection.as_ref().is_some_and(|connection| !connection.accepted);
+            self.notes.extend(is_half_open.then_some(Note::HalfOpen));
+        }
+    }
+
     /// Takes out what only a lab that watches paths tells.
     pub fn without_paths(&mut self) {
         (self.path, self.answer_path, self.filter) = (None, None, None);
@@ -73,6 +96,7 @@ impl Observation {
             followup_paths: Vec::new(),
             filter: None,
             connection: None,
+            notes: Vec::new(),
             frames: Vec::new(),
         }
     }

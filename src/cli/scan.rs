@@ -214,6 +214,9 @@ pub fn scan(options: Options) -> Result<ExitCode> {
         reports.push(report(&survey, found, &host, options.trace)?);
     }
     let report = Report::of_flavours(reports);
+    if plan.speaks_nmap() {
+        report.notes().iter().for_each(|note| super::say(&format!("note: {note}")));
+    }
     let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
     plan.outputs.write(|format| Inert::of(&in_words_of_nmap(format)))?;
     plan.files.write(|format| Inert::of(&in_file(&report, format)))?;

@@ -1,9 +1,12 @@
 //! What a ruleset does with one packet, and which rules do it.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::iptables_save::{Limit, Listing, Rule};
+use crate::note;
 use crate::path::{Fate, Path, Step};
 use crate::rate::Rate;
 use crate::sweep::Response;
@@ -24,6 +27,9 @@ pub struct Behaviour {
     /// Limits of rules on its way that are not for a LOG: as long as they have room, this is what becomes of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Guard>,
+    /// The copies that rules send to another machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyAndRule>,
     /// What becomes of the host's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Box<Behaviour>>,
@@ -50,6 +56,15 @@ pub struct Line {
 pub struct Guard {
     /// How often: `5/min burst 5`.
     pub limit: String,
+    /// The rule.
+    pub by: Option<Place>,
+}
+
+/// A copy that a rule sends to another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CopyAndRule {
+    /// The next hop of the copy.
+    pub to: IpAddr,
     /// The rule.
     pub by: Option<Place>,
 }
@@ -88,6 +103,7 @@ impl Behaviour {
             by: by.and_then(|step| place(step, listing)),
             log: steps().filter_map(|step| line(step, listing)).collect(),
             limits: steps().filter_map(|step| guard(step, listing)).collect(),
+            copies: steps().filter_map(|step| copy(step, listing)).collect(),
             answer: None,
         }
     }
@@ -107,7 +123,9 @@ impl Behaviour {
             one.log.iter().map(|line| (line.prefix.clone(), line.limit.clone(), line.style.clone())).collect()
         };
         let limits = |one: &Behaviour| -> Vec<_> { one.limits.iter().map(|guard| guard.limit.clone()).collect() };
+        let copies = |one: &Behaviour| -> Vec<_> { one.copies.iter().map(|copy| copy.to).collect() };
         self.fate == other.fate
+            && copies(self) == copies(other)
             && self.reject_with == other.reject_with
             && lines(self) == lines(other)
             && limits(self) == limits(other)
@@ -139,6 +157,10 @@ fn line(step: &Step, listing: &Listing) -> Option<Line> {
 fn guard(step: &Step, listing: &Listing) -> Option<Guard> {
     let rule = rule(step, listing).filter(|rule| rule.is_terminal() || rule.is_jump())?;
     Some(Guard { limit: in_words(rule.limit()?), by: place(step, listing) })
+}
+
+fn copy(step: &Step, listing: &Listing) -> Option<CopyAndRule> {
+    Some(CopyAndRule { to: note::copy(step)?.to, by: place(step, listing) })
 }
 
 fn in_words(limit: Limit) -> String {

@@ -83,8 +83,9 @@ fn places(differences: &[Difference], family: Family) -> BTreeSet<String> {
     let of_side = |one: &Behaviour| {
         let logs = one.log.iter().map(|line| line.by.clone());
         let limits = one.limits.iter().map(|guard| guard.by.clone());
+        let copies = one.copies.iter().map(|copy| copy.by.clone());
         let answer = one.answer.as_ref().and_then(|answer| answer.by.clone());
-        let all = logs.chain(limits).chain([one.by.clone(), answer]).flatten();
+        let all = logs.chain(limits).chain(copies).chain([one.by.clone(), answer]).flatten();
         all.map(|place| format!("{}:{}", place.file, place.line)).collect::<Vec<_>>()
     };
     sides.flat_map(of_side).collect()

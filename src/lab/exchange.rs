@@ -65,6 +65,7 @@ impl<'a> Exchange<'a> {
         if self.paths.is_some() {
             ledger.judge()?;
         }
+        ledger.observed.iter_mut().for_each(Observation::take_notes);
         for (index, frame) in self.link.tape.take_claimed() {
             ledger.observed[index].frames.push(frame);
         }

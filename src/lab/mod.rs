@@ -143,6 +143,7 @@ use crate::iptables_save::Listing;
 use crate::left_the_world::LeftTheWorld;
 use crate::log_line::is_of_the_lab;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::note::Note;
 use crate::observation::Observation;
 use crate::probe::{Ends, Probe};
 
@@ -581,10 +582,13 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
 }
 
 /// Whether packets are traced: where paths are watched, where only a path tells a packet that left the lab from one that was
-/// dropped, and where lines come from two sources, whose order only a path tells.
+/// dropped or shows a copy of it, and where lines come from two sources, whose order only a path tells.
 fn is_traced(blueprint: &Blueprint, listings: &[Listing]) -> bool {
     let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
-    blueprint.watch != Watch::Replies || has_two_sources || LeftTheWorld::is_possible(listings)
+    blueprint.watch != Watch::Replies
+        || has_two_sources
+        || LeftTheWorld::is_possible(listings)
+        || Note::is_possible(listings)
 }
 
 /// The groups of the NFLOG rules, but for those in the lab's own block.

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::frame::Direction;
 use crate::iptables_save::{Limit, Listing};
 use crate::lab::{Lab, Limits};
+use crate::note;
 use crate::path::{Fate, Path, Step};
 use crate::sweep::{Journey, Plan, Response, Stimulus};
 
@@ -34,6 +35,8 @@ struct Way {
     lines: Vec<(String, Option<Limit>)>,
     /// What the lines show besides, where that is not the default.
     styles: Vec<Option<String>>,
+    /// Where copies go.
+    copies: Vec<IpAddr>,
     /// How a REJECT puts it.
     words: Option<String>,
 }
@@ -79,7 +82,9 @@ impl Sweep<'_> {
         let path: &Path = &journey.path;
         let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
         let styles = path.steps.iter().filter(|step| step.log_prefix.is_some()).map(|step| self.style(step)).collect();
-        Way { direction: journey.direction, fate: path.fate, lines: logs.collect(), styles, words: self.words(path) }
+        let copies = note::copies(path).map(|copy| copy.to).collect();
+        let (direction, fate, words) = (journey.direction, path.fate, self.words(path));
+        Way { direction, fate, lines: logs.collect(), styles, copies, words }
     }
 
     /// As the file has it: in a sweep the kernel's limits are others.
@@ -156,6 +161,13 @@ impl Effect {
     /// Whether a row can ask about it.
     pub fn is_led(&self) -> bool {
         self.is_led
+    }
+
+    /// Whether copies of the packet and of the answer go to the same machines as those of `other`.
+    pub fn same_copies(&self, other: &Effect) -> bool {
+        let copies =
+            |one: &Effect| one.own.iter().chain(&one.answer).flat_map(|way| way.copies.clone()).collect::<Vec<_>>();
+        copies(self) == copies(other)
     }
 
     /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.

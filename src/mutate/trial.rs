@@ -293,7 +293,8 @@ impl Trial<'_> {
         let packet = packet.map_or_else(|_| stimulus.to_string(), |packet| packet.to_string());
         let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
-            let differs = format!("`{packet}`{when} is answered or limited in another way");
+            let how = if original.same_copies(mutant) { "answered or limited" } else { "copied" };
+            let differs = format!("`{packet}`{when} is {how} in another way");
             let is_other = |limited: &(&str, Limit)| !mutant.limited_lines().any(|other| other == *limited);
             let limited = original.limited_lines().find(is_other);
             let limited = limited.filter(|_| original.is_led());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, callers, told_once};
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, beyond, callers, told_once};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::port::PortSet;
@@ -38,6 +38,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
     facts.push(Fact::new(Tone::Good, text));
+    facts.extend(beyond::proxies(measured));
     facts.extend(whence(subject, measured));
     Answer::new(Question::Attacker, facts, ["This.", "This."])
 }

@@ -1,10 +1,13 @@
 //! What is outside of the modelled world: a published port, a queue, a transparent proxy, another firewall. Nobody knows from the rules of this
 //! machine alone what answers there, so it is never taken for shut.
 
+use std::collections::BTreeMap;
+
 use super::{Fact, Measured, Subject, Tone, intended, told_once};
 use crate::lab::Lab;
 use crate::left_the_world::LeftTheWorld;
-use crate::net::Family;
+use crate::net::{Family, Protocol};
+use crate::note::Note;
 use crate::port::PortSet;
 use crate::scan::Technique;
 
@@ -19,7 +22,38 @@ pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
             facts.extend(gone.iter().map(|(left, ports)| fact(technique, &families, *left, ports, &served)));
         }
     }
+    let copies = Lab::families()
+        .into_iter()
+        .map(|family| (family, notes(measured, family, |note| matches!(note, Note::Copied { .. }))));
+    for (families, copies) in told_once(copies.collect()) {
+        facts.extend(copies.into_iter().map(|copy| Fact::new(Tone::Note, format!("over {families}: {copy}"))));
+    }
     facts
+}
+
+/// A fact for each rule that answers in the place of the host.
+pub fn proxies(measured: &Measured) -> Vec<Fact> {
+    let of = |family| notes(measured, family, |note| matches!(note, Note::SynProxy { .. }));
+    let told = told_once(Lab::families().into_iter().map(|family| (family, of(family))).collect());
+    let facts = told.into_iter().flat_map(|(families, proxies)| {
+        proxies.into_iter().map(move |proxy| Fact::new(Tone::Note, format!("over {families}: {proxy}")))
+    });
+    facts.collect()
+}
+
+/// The wanted notes of SYNs and datagrams, with their ports: `TCP port 22: a copy of the probe leaves to 203.0.113.66`.
+fn notes(measured: &Measured, family: Family, wanted: fn(&Note) -> bool) -> Vec<String> {
+    let mut ports: BTreeMap<(Protocol, &Note), PortSet> = BTreeMap::new();
+    for group in measured.doors.groups.iter().filter(|group| group.first.family() == family) {
+        for note in group.observation.notes.iter().filter(|note| wanted(note)) {
+            let of = ports.entry((group.first.flow.protocol, note)).or_default();
+            *of = of.ranges().chain(group.ports().ranges()).collect();
+        }
+    }
+    let words = |((protocol, note), ports): ((Protocol, &Note), PortSet)| {
+        format!("{} port {}: {note}", protocol.to_string().to_uppercase(), ports.to_string().replace(',', ", "))
+    };
+    ports.into_iter().map(words).collect()
 }
 
 /// A fact for each firewall of this machine that the lab does not have. What one of them does is unknown.

@@ -6,6 +6,7 @@ use super::rates::{Limits, Rates, Unsayable};
 use crate::hidden::Hidden;
 use crate::iptables_save::{Limit, Listing};
 use crate::net::Family;
+use crate::note::{Copied, Note, copies};
 use crate::observation::Observation;
 use crate::path::{Path, Step};
 use crate::port::Port;
@@ -75,6 +76,8 @@ impl Facts {
                 facts.beyond.insert(format!("{family} {} {}: {left}", probe.technique, probe.flow.port));
                 continue;
             }
+            let copied = observation.notes.iter().filter(|note| matches!(note, Note::Copied { .. }));
+            facts.beyond.extend(copied.map(|note| format!("{family} {} {}: {note}", probe.technique, probe.flow.port)));
             let effect = effect_of_probe(probe.technique, observation);
             let doings = observation.path.iter().flat_map(|path| doings(path)).collect();
             if let Some(listing) = listings.iter().find(|listing| listing.family == family) {
@@ -86,6 +89,10 @@ impl Facts {
             if let Some(left) = response.own.last().and_then(|own| own.path.fate.left()) {
                 facts.beyond.insert(format!("{} {}: {left}", cell.family, cell.packet));
                 continue;
+            }
+            for copy in response.own.iter().flat_map(|own| copies(&own.path)) {
+                let note = Note::Copied { what: Copied::Probe, copy };
+                facts.beyond.insert(format!("{} {}: {note}", cell.family, cell.packet));
             }
             let doings = response.own.iter().flat_map(|own| doings(&own.path)).collect();
             facts.packets.insert((cell.family, cell.packet), (effect_of_packet(response), doings));

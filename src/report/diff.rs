@@ -110,6 +110,11 @@ fn changes(before: &Behaviour, after: &Behaviour) -> Vec<String> {
         let words = |limits: Vec<String>| if limits.is_empty() { "none".to_owned() } else { limits.join(" and ") };
         changes.push(format!("limit on its way {} -> {}", words(limits(before)), words(limits(after))));
     }
+    let copies = |one: &Behaviour| one.copies.iter().map(|copy| copy.to.to_string()).collect::<Vec<_>>();
+    if copies(before) != copies(after) {
+        let words = |copies: Vec<String>| if copies.is_empty() { "none".to_owned() } else { copies.join(" and ") };
+        changes.push(format!("copies leave to {} -> {}", words(copies(before)), words(copies(after))));
+    }
     match (&before.answer, &after.answer) {
         (Some(before), Some(after)) if !before.is_like(after) => {
             changes.extend(self::changes(before, after).into_iter().map(|change| format!("its answer: {change}")));
@@ -169,9 +174,11 @@ fn packets(text: &mut String, packets: &[Packet]) {
 fn side(text: &mut String, name: &str, one: &Behaviour) {
     let logs = one.log.iter().map(|line| line.by.as_ref());
     let limits = one.limits.iter().map(|guard| guard.by.as_ref());
+    let copies = one.copies.iter().map(|copy| copy.by.as_ref());
     let answer =
         one.answer.iter().flat_map(|answer| answer.log.iter().map(|line| line.by.as_ref()).chain([answer.by.as_ref()]));
-    let mut places: Vec<&Place> = logs.chain(limits).chain([one.by.as_ref()]).chain(answer).flatten().collect();
+    let mut places: Vec<&Place> =
+        logs.chain(limits).chain(copies).chain([one.by.as_ref()]).chain(answer).flatten().collect();
     places.dedup();
     let mut name = name;
     if places.is_empty() {

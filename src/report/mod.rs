@@ -18,6 +18,7 @@ mod lint;
 mod markdown;
 mod mutation;
 pub mod nmap;
+mod notes;
 mod page;
 mod paths;
 mod pcapng;
@@ -49,6 +50,7 @@ use crate::hidden::Hidden;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::lint::Finding as Lint;
 use crate::net::{Family, Protocol};
+use crate::note::Note;
 use crate::observation::{Connection, LogRecord, Observation};
 use crate::path::{Path, Step};
 use crate::port::{Port, PortSet};
@@ -221,6 +223,10 @@ pub struct ProbeRecord {
     /// What the filter did with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
+    /// What its state does not say: a copy that leaves the lab, an answer that no service gave.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub notes: Vec<Note>,
     /// Its frames, where they were recorded.
     #[serde(skip)]
     pub frames: Vec<Frame>,
@@ -324,6 +330,11 @@ impl Report {
         Report { host: Some(host), probes, ..Report::empty(environment) }
     }
 
+    /// The notes of its probes, each with its scans and ports.
+    pub fn notes(&self) -> Vec<String> {
+        notes::in_words(&self.probes, &self.environment)
+    }
+
     /// What the answers before a deployment come to.
     pub fn deployment(&self) -> Deployment {
         let count = |of: fn(&Answers) -> usize| self.answers.as_ref().map_or(0, of);
@@ -423,6 +434,7 @@ fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
         answer_path: observation.answer_path.clone(),
         conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
         verdict: observation.filter,
+        notes: observation.notes.clone(),
         frames: observation.frames.clone(),
     }
 }

@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use super::whereabouts::{scan, whereabouts};
 use super::{
     Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block,
-    paths,
+    notes, paths,
 };
 use crate::check::{Check, Outcome};
 use crate::lab::Capture;
@@ -37,6 +37,7 @@ pub fn run_table(report: &Report, width: u16) -> String {
     if let Some(line) = report.not_applicable {
         let _ = writeln!(text, "{line}");
     }
+    text.push_str(&notes::block(&report.probes, &report.environment, width));
     text.push_str(&environment_notes(&report.environment, width));
     if let Some(summary) = report.summary {
         text.push_str(&summary_line(&summary));
@@ -277,6 +278,7 @@ pub fn scan_table(report: &Report, width: u16) -> String {
         table.add_row(cells.map(|cell| lines_apart(&visible(&cell))));
     }
     let _ = writeln!(text, "{}", table.trim_fmt());
+    text.push_str(&notes::block(&report.probes, &report.environment, width));
     text + &paths::blocks(&report.probes) + &environment_notes(&report.environment, width)
 }
 

@@ -92,3 +92,85 @@ fn a_recording_names_what_it_leaves_out() {
     let text = scanlab("world", &["record", "--rules", "router.v4", "-o", "-"]).stdout;
     assert!(text.contains("# ipv4 syn 80: forwarded to 192.168.2.3:80"), "{text}");
 }
+
+/// The notes of the probes of `scan` at `port`.
+fn notes(report: &Value, scan: &str, port: u64) -> Vec<String> {
+    let probes = report["probes"].as_array().expect("probes").iter();
+    let of_port = probes.filter(|probe| probe["scan"] == scan && probe["port"] == port);
+    let notes = of_port.flat_map(|probe| probe["notes"].as_array().cloned().unwrap_or_default());
+    notes.map(|note| word(&note).to_owned()).collect()
+}
+
+#[test]
+fn a_scan_names_where_copies_go() {
+    for lab in LABS {
+        let words =
+            ["scan", "-4", "-6", "--rules", "tee.v4", "--rules6", "tee.v6", "-p", "22,23", "-sS", "--format", "json"];
+        let report = scanlab("world", &[&words[..], lab].concat()).report();
+        let of = |to: &str| format!("a copy of the probe leaves to {to} (line 3)");
+        assert_eq!(notes(&report, "syn", 22), [of("203.0.113.66"), of("fd00::9")], "{lab:?}");
+        assert_eq!(notes(&report, "syn", 23), [""; 0], "{lab:?}");
+    }
+    let text = scanlab("world", &["scan", "--rules", "tee.v4", "-p", "22"]).stdout;
+    assert!(text.contains("note  syn at 22 (ipv4): a copy of the probe leaves to 203.0.113.66"), "{text}");
+    let nmap = scanlab("world", &["scan", "--rules", "tee.v4", "-p", "22", "-oG", "-"]);
+    assert!(nmap.stderr.contains("203.0.113.66"), "{}", nmap.stderr);
+}
+
+#[test]
+fn a_copy_is_named_before_a_deployment_and_in_a_recording_and_is_a_difference() {
+    let arguments = ["check", "--sensor", "sensor.toml", "--rules", "copied.v4", "--format", "json"];
+    let report: Value = serde_json::from_str(&scanlab("world", &arguments).stdout).expect("the report is JSON");
+    let is_said =
+        |fact: &String| fact.starts_with("note: ") && fact.contains("TCP port 22: a copy of the probe leaves to");
+    assert_eq!(facts(&report, "unasked").iter().filter(|fact| is_said(fact)).count(), 1, "{report:#}");
+    let text = scanlab("world", &["record", "--rules", "tee.v4", "-o", "-"]).stdout;
+    assert!(text.contains("# ipv4 syn 22: a copy of the probe leaves to 203.0.113.66 (line 3)"), "{text}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = folder.path().join("other.v4");
+    let rules = include_str!("world/tee.v4");
+    for (rules, status) in [
+        (rules.to_owned(), 0),
+        (rules.replace("113.66", "113.67"), 1),
+        (rules.replace("TEE --gateway 203.0.113.66", "MARK --set-mark 1"), 1),
+    ] {
+        std::fs::write(&other, rules).expect("write the ruleset");
+        let ended = scanlab("world", &["diff", "tee.v4", other.to_str().expect("UTF-8")]);
+        assert_eq!(ended.status, Some(status), "{}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn an_open_port_behind_synproxy_says_who_answers_and_which_sysctl_decides() {
+    for flavour in ["nft", "legacy"] {
+        for (loose, gets_it) in [("1", false), ("0", true)] {
+            let sysctl = format!("net.netfilter.nf_conntrack_tcp_loose={loose}");
+            let words = [
+                "scan",
+                "--rules",
+                "rules.v4",
+                "-sS",
+                "-sT",
+                "-p",
+                "22,80,81",
+                "--listen",
+                "22",
+                "--iptables",
+                flavour,
+            ];
+            let ended = scanlab("synproxy", &[&words[..], &["--sysctl", &sysctl]].concat());
+            let words: Vec<&str> = ended.stdout.split_whitespace().collect();
+            let text = words.join(" ");
+            assert!(
+                text.contains("note syn, connect at 22, 80 (ipv4): SYNPROXY (line 11) answers, not a service;"),
+                "{text}"
+            );
+            assert!(
+                text.contains(&format!("nf_conntrack_tcp_loose=0 (iptables-extensions(8)), here it is {loose}")),
+                "{text}"
+            );
+            let half_open = if gets_it { "80" } else { "22, 80" };
+            assert!(text.contains(&format!("connect at {half_open} (ipv4): no service gets the connection")), "{text}");
+        }
+    }
+}

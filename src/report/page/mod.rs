@@ -191,6 +191,10 @@ fn shows(bar: &[Slice], verdict: &Verdict) -> bool {
 }
 
 impl Page<'_> {
+    fn notes(&self) -> Vec<String> {
+        self.report.notes()
+    }
+
     /// `131070 probes`: a record may be of many ports.
     fn probes(&self) -> String {
         counted(self.report.probes.iter().map(|probe| probe.ports().len().max(1)).sum(), "probe", "probes")

@@ -117,6 +117,7 @@ fn probe(port: u16) -> ProbeRecord {
         answer_path: None,
         conntrack: None,
         verdict: None,
+        notes: vec![],
         frames: vec![frame; 40],
     }
 }
