@@ -7,6 +7,7 @@ use crate::net::Family;
 use crate::observation::LogRecord;
 use crate::port::PortSet;
 use crate::scan::Technique;
+use crate::sensor::Sensor;
 
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     let (mut facts, mut all) = (Vec::new(), Vec::new());
@@ -15,7 +16,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         let of_families = seen.map(|family| (family, lines(measured, technique, family)));
         for (families, found) in told_once(of_families.collect()) {
             facts.push(fact(subject, technique, &families, &found));
-            all.push(found);
+            all.push((wants(subject.sensor, technique, found.count), found.count));
         }
     }
     if let Some(line) = example(measured) {
@@ -29,13 +30,22 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     Answer::new(Question::LogLines, facts, headlines(&all))
 }
 
-/// For what these techniques leave: with fewer lines than the sensor wants, and with no fewer.
-fn headlines(found: &[Lines]) -> [&'static str; 2] {
-    match found.iter().filter(|lines| lines.count > 0).count() {
+/// For whether the sensor wants lines of a technique, and how many it leaves: if one that is wanted is missing, and if none
+/// is.
+fn headlines(found: &[(bool, usize)]) -> [&'static str; 2] {
+    let as_wanted = found.iter().all(|(is_wanted, count)| *is_wanted == (*count > 0));
+    match found.iter().filter(|(_, count)| *count > 0).count() {
         0 => ["No.", "No, as the sensor wants."],
-        some if some < found.len() => ["Not every scan.", "Not every scan, as the sensor wants."],
-        _ => ["Not every scan.", "Yes."],
+        some if some == found.len() => ["Not every scan.", "Yes."],
+        _ if as_wanted => ["Not every scan.", "Not every scan, as the sensor wants."],
+        _ => ["Not every scan."; 2],
     }
+}
+
+/// Whether so many lines of a technique are wanted. A SYN scan meets honeypots and watched ports, which log a SYN.
+fn wants(sensor: &Sensor, technique: Technique, count: usize) -> bool {
+    let ports_log = !sensor.honeypot.is_empty() || !sensor.watched.is_empty();
+    sensor.scans.contains(&technique) || technique == Technique::Syn && ports_log && count > 0
 }
 
 /// What was not tried has to be said.
@@ -60,12 +70,14 @@ fn fact(subject: &Subject, technique: Technique, families: &str, found: &Lines) 
     let more =
         if prefixes.len() > PREFIXES { format!(" and {} more", prefixes.len() - PREFIXES) } else { String::new() };
     let lines = if *count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
-    match (subject.sensor.scans.contains(&technique), count) {
+    let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
+    match (wants(subject.sensor, technique, *count), count) {
         (true, 0) => {
             Fact::new(Tone::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
         }
         (false, 0) => Fact::new(Tone::Note, format!("{name} scan: no line, and the sensor wants none ({families})")),
-        (..) => Fact::new(Tone::Good, format!("{name} scan: {lines}, {}{more} ({families})", few.join(", "))),
+        (false, _) => Fact::new(Tone::Note, format!("{lines}, and the sensor wants none ({families})")),
+        (true, _) => Fact::new(Tone::Good, format!("{lines} ({families})")),
     }
 }
 
@@ -109,11 +121,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yes_is_said_only_where_every_technique_leaves_a_line() {
-        let lines = |count| Lines { count, prefixes: Vec::new() };
-        let good = |counts: &[usize]| headlines(&counts.iter().map(|count| lines(*count)).collect::<Vec<_>>())[1];
-        assert_eq!(good(&[5, 1]), "Yes.");
-        assert_eq!(good(&[5, 0]), "Not every scan, as the sensor wants.");
-        assert_eq!(good(&[0, 0, 0, 0, 0]), "No, as the sensor wants.");
+    fn a_headline_says_as_the_sensor_wants_only_where_no_line_is_missing_or_more() {
+        assert_eq!(headlines(&[(true, 5), (true, 1)])[1], "Yes.");
+        assert_eq!(headlines(&[(true, 5), (false, 0)])[1], "Not every scan, as the sensor wants.");
+        assert_eq!(headlines(&[(true, 5), (false, 3), (false, 0)])[1], "Not every scan.");
+        assert_eq!(headlines(&[(false, 3), (false, 0)])[1], "Not every scan.");
+        assert_eq!(headlines(&[(false, 3), (false, 1)])[1], "Yes.");
+        assert_eq!(headlines(&[(true, 0), (true, 3)])[0], "Not every scan.");
+        assert_eq!(headlines(&[(false, 0); 5])[1], "No, as the sensor wants.");
     }
 }

@@ -15,11 +15,11 @@ fn assert_says(rules: &str, flavours: &[&str], question: &str, starts: &[&str]) 
 }
 
 const TEN_LINES_EACH: [&str; 5] = [
-    "good: Xmas scan: 10 lines, ",
-    "good: Null scan: 10 lines, ",
-    "good: FIN scan: 10 lines, ",
-    "good: SYN scan: 10 lines, ",
-    "good: ACK scan: 10 lines, ",
+    "note: Xmas scan: 10 lines, ",
+    "note: Null scan: 10 lines, ",
+    "note: FIN scan: 10 lines, ",
+    "note: SYN scan: 10 lines, ",
+    "note: ACK scan: 10 lines, ",
 ];
 
 #[test]
