@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::check::{Check, Outcome};
 use crate::error::{Result, Source};
 use crate::hidden::Hidden;
-use crate::iptables_save::Listing;
+use crate::iptables_save::{Clause, Match, Rule};
 use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Opening, Service, Survival, Timing, Watch};
 use crate::live::Machine;
 use crate::net::{Family, Protocol};
@@ -504,14 +504,22 @@ const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
 
 fn ports(subject: &Subject) -> PortSet {
     let listings = || subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
-    let is_opaque = |listing: Listing| {
-        let mut modules = listing.rules().flat_map(|(.., rule)| rule.modules.iter().map(|module| module.name.clone()));
-        modules.any(|name| OPAQUE.contains(&name.as_str()))
-    };
-    if subject.ports == Ports::All || listings().any(is_opaque) {
+    let mut opaque = listings().map(|listing| listing.rules().any(|(.., rule)| may_ask_for_any_port(rule)));
+    if subject.ports == Ports::All || opaque.any(|is_opaque| is_opaque) {
         return [1..=u16::MAX].into_iter().collect();
     }
     boundaries(subject).into_iter().chain(intended(subject.sensor)).collect()
+}
+
+/// Whether a rule may tell apart ports that are not next to a boundary that it draws.
+fn may_ask_for_any_port(rule: &Rule) -> bool {
+    let names_all = |clause: &Clause| match &clause.ask {
+        Match::DestinationPorts(ports) => {
+            !clause.negated && ports.ranges().all(|range| range.end() - range.start() <= 1)
+        }
+        _ => false,
+    };
+    rule.modules.iter().any(|module| OPAQUE.contains(&module.name.as_str())) && !rule.clauses.iter().any(names_all)
 }
 
 /// On either side of every boundary that the rules draw, whatever protocol they speak of.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::iptables_save::Listing;
 
 const QUESTIONS: [Question; 6] = [
     Question::LockedOut,
@@ -33,6 +34,25 @@ fn headline(facts: &[Fact]) -> &'static str {
 
 fn is_sorted(answer: &Answer) -> bool {
     answer.facts.is_sorted_by_key(|fact| fact.tone)
+}
+
+#[test]
+fn a_rule_that_names_its_ports_asks_for_no_other_port_whatever_it_looks_at() {
+    let asks = |rule: &str| {
+        let text = format!("*filter\n-A INPUT {rule} -j DROP\nCOMMIT\n");
+        let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
+        listing.rules().any(|(.., rule)| may_ask_for_any_port(rule))
+    };
+    let string = "-m string --algo bm --string x";
+    for ports in
+        ["", "-p tcp --sport 22", "-p tcp ! --dport 22", "-p tcp --dport 22:24", "-p tcp -m multiport --dports 1,5:9"]
+    {
+        assert!(asks(&format!("{ports} {string}")), "{ports}");
+    }
+    for ports in ["-p tcp --dport 22", "-p udp --dport 22:23", "-p tcp -m multiport --dports 22,80"] {
+        assert!(!asks(&format!("{ports} {string}")), "{ports}");
+    }
+    assert!(!asks("-p tcp --dport 22:24"));
 }
 
 proptest! {
