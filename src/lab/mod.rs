@@ -102,7 +102,7 @@ pub use notice::pass_notices_to;
 pub use own_table::Watch;
 pub use services::Service;
 pub use sessions::{
-    AfterLoad, Attempt, Cut, Endurance, First, Halt, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival,
+    AfterLoad, Attempt, Cut, Endurance, First, Halt, Held, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival,
     Timing, Which,
 };
 pub use tokens::Token;

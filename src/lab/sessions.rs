@@ -6,6 +6,7 @@
 //! and as `nf_conntrack_tcp_loose` has it, NEW. So each connection is tried both ways.
 
 mod endurance;
+mod held;
 mod row;
 
 use std::io::{ErrorKind, Read, Write};
@@ -30,6 +31,7 @@ use crate::reply::{Body, Flow, Segment};
 use crate::scan::Technique;
 
 pub use endurance::{Cut, Endurance, Halt, ROUNDS, Which};
+pub use held::Held;
 pub use row::{IN_A_ROW, Row, SpentBy};
 
 /// Who says something first, once the new rules are there.

@@ -6,7 +6,7 @@ use super::{Fact, Subject, Tone, listener, lockout, told_once};
 use crate::error::{Result, Source};
 use crate::iptables_save::{Match, Rule};
 use crate::lab::{
-    Blueprint, Cut, Endurance, HOST_MAC, Halt, IN_A_ROW, Lab, ROUNDS, Row, Service, SpentBy, Watch, Which,
+    Blueprint, Cut, Endurance, HOST_MAC, Halt, Held, IN_A_ROW, Lab, ROUNDS, Row, Service, SpentBy, Watch, Which,
 };
 use crate::net::Family;
 use crate::port::Port;
@@ -17,6 +17,8 @@ use crate::rate::Rate;
 pub struct Endured {
     sessions: Vec<Endurance>,
     rows: Vec<Row>,
+    /// Connections of a stranger that keep a client out.
+    held: Vec<Held>,
     /// Rules that more packets than were sent may set off.
     unspent: Vec<(Family, Port, usize, Vec<Counter>)>,
 }
@@ -41,8 +43,22 @@ pub fn measure(subject: &Subject) -> Result<Endured> {
         for row in explained(subject, |lab| lab.knock(subject.admins, *port, tries))? {
             found.rows.push(whose(subject, row)?);
         }
+        if let Some(most) = counted_connections(subject) {
+            found.held.extend(explained(subject, |lab| lab.hold(subject.admins, *port, most.min(MOST.1)))?);
+        }
     }
     Ok(found)
+}
+
+/// One connection more than any rule lets stand open at once; `None` if no rule counts them.
+fn counted_connections(subject: &Subject) -> Option<u16> {
+    let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
+    let most = |rule: &Rule| {
+        rule.modules.iter().find(|module| module.name == "connlimit")?;
+        let count = ["--connlimit-above", "--connlimit-upto"].iter().find_map(|one| rule.argument("connlimit", one));
+        Some(count.and_then(|count| count.parse().ok()).unwrap_or(u16::MAX - 1).saturating_add(1))
+    };
+    listings.filter_map(|listing| listing.rules().filter_map(|(.., rule)| most(rule)).max()).max()
 }
 
 /// How many packets are too many for each of the rules, and no fewer than `least`.
@@ -101,6 +117,7 @@ impl Endured {
         let mut rest = self.clone();
         rest.sessions.retain(|one| one.family != family);
         rest.rows.retain(|row| row.family != family);
+        rest.held.retain(|one| one.family != family);
         rest.unspent.retain(|(of, ..)| *of != family);
         rest
     }
@@ -190,6 +207,23 @@ pub fn rows(subject: &Subject, endured: &Endured) -> Vec<Fact> {
         (row.family, (row.port, row.tries, row.opened, row.spent_by, blame, wait(subject, row)))
     });
     told_once(told.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
+}
+
+/// Open connections of others that keep a client out.
+pub fn held(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+    let told = endured.held.iter().map(|one| {
+        let blame = lockout::blame(subject, one.family, &one.took);
+        (one.family, (one.port, one.count, blame))
+    });
+    let fact = |(families, (port, count, blame)): (String, (Port, usize, Option<String>))| {
+        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+        let text = format!(
+            "a stranger who holds {count} connections to port {port} open keeps you out, over {families}; with \
+             `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself{blame}"
+        );
+        Fact::new(Tone::Bad, text)
+    };
+    told_once(told.collect()).into_iter().map(fact).collect()
 }
 
 /// Port, how many were tried, how many opened, whose connections count, the rules that are to blame, and how long the port is shut.

@@ -19,6 +19,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     // The lab's client knows the MAC address of the host, which nobody else finds.
     let endured = if measured.is_hidden() { measured.endured.without(Family::Ipv6) } else { measured.endured.clone() };
     facts.extend(endurance::rows(subject, &endured));
+    facts.extend(endurance::held(subject, &endured));
     facts.extend(endurance::sessions(subject, &endured));
     facts.extend(measured.kept_out.iter().map(KeptOut::fact));
     facts.extend(sessions(subject, measured));

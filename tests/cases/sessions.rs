@@ -96,6 +96,33 @@ fn a_second_session_that_does_not_open_is_found_and_closed_ones_do_not_count() {
 }
 
 #[test]
+fn connections_that_a_stranger_holds_open_keep_out_whom_the_rule_counts_with_him() {
+    let held = "a stranger who holds 3 connections to port 22 open keeps you out, over IPv4";
+    for flavour in ["nft", "legacy"] {
+        let facts = locked_out("connlimit-all", flavour);
+        assert!(has(&facts, &format!("bad: {held}"), "connlimit-all.v4:2: "), "{flavour}: {facts:#?}");
+    }
+    let each = locked_out("connlimit-each", "nft");
+    assert!(!has(&each, "", "a stranger who holds"), "{each:#?}");
+}
+
+#[test]
+fn a_hashlimit_keeps_out_everybody_or_each_by_its_mode() {
+    for flavour in ["nft", "legacy"] {
+        let ports = locked_out("hashlimit-dstport", flavour);
+        assert!(
+            has(&ports, "bad: new connections to port 22", "after 3 in a row the next does not open"),
+            "{ports:#?}"
+        );
+        assert!(has(&ports, "bad: ", "lets in 3/min"), "{ports:#?}");
+        let each = locked_out("hashlimit-srcip-dstport", flavour);
+        assert!(has(&each, "note: new connections to port 22", "after 3 in a row the next does not open"), "{each:#?}");
+    }
+    let above = locked_out("hashlimit-dstport-above", "nft");
+    assert!(has(&above, "bad: new connections to port 22", "hashlimit-dstport-above.v4:7: "), "{above:#?}");
+}
+
+#[test]
 fn new_connections_in_a_row_are_counted_from_fresh_limits() {
     let limit = locked_out("limit-new", "nft");
     assert!(has(&limit, "bad: new connections to port 22", "after 12 in a row the next does not open"), "{limit:#?}");

@@ -86,7 +86,7 @@ impl Lab<'_> {
     }
 
     /// Opens a connection, has both ends say something, and closes it. The rules that took packets of it if that fails.
-    fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
+    pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
         let probe = opener(self.blueprint.addresses, client, port, number);
         let opened = match Connection::open(probe, &mut self.link, &self.services)? {
             Ok(mut connection) => {
@@ -106,7 +106,7 @@ impl Lab<'_> {
     }
 
     /// Another address on the link.
-    fn stranger(&self, client: IpAddr) -> Option<IpAddr> {
+    pub(super) fn stranger(&self, client: IpAddr) -> Option<IpAddr> {
         let near = |step: u8| match self.blueprint.addresses.prober(Family::of(client)) {
             IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
             IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
