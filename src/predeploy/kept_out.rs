@@ -90,14 +90,23 @@ fn at(
         Err(TooMany) => vec![(too_many(subject, sets, segment), None)],
         Ok(leaves) => {
             // Conntrack sees a part of the connections only: which of their packets are NEW or ESTABLISHED is not known.
-            let is_partly = leaves.iter().any(Leaf::is_exempted) && !leaves.iter().all(Leaf::is_exempted);
-            let exempted = leaves.iter().filter(|leaf| is_partly && leaf.is_exempted());
-            let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (leaf, hook)).0, None));
+            let is_partly = leaves.iter().any(is_exempted) && !leaves.iter().all(is_exempted);
+            let exempted = leaves.iter().filter(|leaf| is_partly && is_exempted(leaf));
+            // The rule is named that exempts, not the one that ends the way through the table.
+            let exempted = exempted.cloned().map(|mut leaf| {
+                leaf.line = leaf.exempted_by;
+                leaf
+            });
+            let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
             let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(leaf));
             exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook)))).collect()
         }
     });
     found.collect()
+}
+
+fn is_exempted(leaf: &Leaf) -> bool {
+    leaf.exempted_by.is_some()
 }
 
 const SYN: u128 = 2;

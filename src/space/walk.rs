@@ -17,6 +17,8 @@ pub struct Leaf<'a> {
     pub end: Arc<str>,
     /// The line of the rule or the policy that ends it, if the text has it.
     pub line: Option<usize>,
+    /// The line of the rule on the way that keeps conntrack from seeing the packets, or gives them a zone of their own.
+    pub exempted_by: Option<usize>,
 }
 
 /// What happens to packets on their way.
@@ -48,14 +50,8 @@ impl<'a> Sets<'a> {
 }
 
 impl Leaf<'_> {
-    /// Whether a rule on the way keeps conntrack from seeing the packets, or gives them a zone of their own.
-    pub fn is_exempted(&self) -> bool {
-        let exempts = |deed: &Deed| matches!(deed, Deed::Does(does) if does.starts_with("CT ") || &**does == "NOTRACK");
-        self.trail.iter().any(exempts)
-    }
-
     fn untouched(region: Region) -> Self {
-        Leaf { region, trail: Vec::new(), end: "ACCEPT".into(), line: None }
+        Leaf { region, trail: Vec::new(), end: "ACCEPT".into(), line: None, exempted_by: None }
     }
 }
 
@@ -95,6 +91,7 @@ struct Here<'a> {
     index: usize,
     callers: Vec<Place>,
     trail: Vec<Deed<'a>>,
+    exempted_by: Option<usize>,
 }
 
 impl<'s, 'a> Walk<'s, 'a> {
@@ -114,7 +111,15 @@ impl<'s, 'a> Walk<'s, 'a> {
             return self.leaves.push(Leaf::untouched(start));
         };
         let (callers, trail) = (Vec::new(), Vec::new());
-        self.pending.push(Step::At(Here { region: start, hook, chain: hook, index: 0, callers, trail }));
+        self.pending.push(Step::At(Here {
+            region: start,
+            hook,
+            chain: hook,
+            index: 0,
+            callers,
+            trail,
+            exempted_by: None,
+        }));
         while let Some(step) = self.pending.pop() {
             match step {
                 Step::At(here) => self.go(here),
@@ -210,6 +215,8 @@ impl<'s, 'a> Walk<'s, 'a> {
             }
             Act::Goes(chain) => Some(Here { chain, index: 0, ..here }),
             Act::GoesOn => {
+                let exempts = rule.does.starts_with("CT ") || &*rule.does == "NOTRACK";
+                here.exempted_by = here.exempted_by.or(exempts.then_some(rule.line));
                 here.trail.extend((!rule.does.is_empty()).then(|| Deed::Does(Arc::clone(&rule.does))));
                 Some(here)
             }
@@ -228,7 +235,8 @@ impl<'s, 'a> Walk<'s, 'a> {
     }
 
     fn end(&mut self, here: Here<'a>, end: Arc<str>, line: Option<usize>) {
-        self.leaves.push(Leaf { region: here.region, trail: here.trail, end, line });
+        let Here { region, trail, exempted_by, .. } = here;
+        self.leaves.push(Leaf { region, trail, end, line, exempted_by });
     }
 }
 
