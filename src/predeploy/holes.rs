@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::kept_out::RECEIVED;
 use super::{Fact, Subject, Tone, intended};
 use crate::conntrack::ConntrackState;
 use crate::error::Result;
@@ -20,7 +21,7 @@ pub struct Hole {
     pub family: Family,
     /// The rule or the policy, as `FILE:LINE: TEXT`.
     place: String,
-    /// The line of the rule of nat that leads them to another port or machine.
+    /// The line of the rule that leads them to another port or machine, or hands them to a program.
     led_by: Option<usize>,
     /// What they are.
     what: String,
@@ -47,8 +48,10 @@ pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
 }
 
 fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
-    let found = match accepted(subject, sets).and_then(|accepted| Ok([accepted, led(subject, sets)?].concat())) {
-        Ok(found) => found,
+    let found =
+        [accepted, led, handed].iter().map(|find| find(subject, sets)).collect::<std::result::Result<Vec<_>, _>>();
+    let found = match found {
+        Ok(found) => found.concat(),
         Err(TooMany) => return Ok(vec![too_many(sets)]),
     };
     let witness = |hole: &Hole| witness(sets, &hole.region, subject);
@@ -94,6 +97,26 @@ fn led(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany
     }
     Ok(found)
 }
+
+/// What a rule hands to a program that is not in the lab. A queue that may be passed by lets a packet go on to the filter.
+fn handed(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let mut found = Vec::new();
+    for place in RECEIVED {
+        let is_handed = |leaf: &&Leaf| {
+            let is_passed_by = leaf.end.contains("--queue-bypass") && place != ("filter", "INPUT");
+            PROGRAMS.iter().any(|target| leaf.end.split(' ').next() == Some(target)) && !is_passed_by
+        };
+        for start in starts(subject, sets, place) {
+            let leaves = sets.leaves(place, &start)?;
+            let of = |leaf: &Leaf| Hole { led_by: leaf.line, ..hole(sets, leaf, &leaf.region) };
+            found.extend(leaves.iter().filter(is_handed).map(of));
+        }
+    }
+    Ok(found)
+}
+
+/// The targets that hand a packet to a program.
+const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
 
 fn starts(subject: &Subject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
     let all = sets.space.universe(table, hook);
@@ -225,7 +248,7 @@ impl Hole {
         }
     }
 
-    /// The line of the rule of nat that leads them to another port or machine.
+    /// The line of the rule that leads them to another port or machine, or hands them to a program.
     pub fn led_by(&self) -> Option<usize> {
         self.led_by
     }

@@ -41,7 +41,7 @@ enum Segment {
 }
 
 /// Chains that a received packet passes, in the order in which it does.
-const RECEIVED: [(&str, &str); 6] = [
+pub(super) const RECEIVED: [(&str, &str); 6] = [
     ("raw", "PREROUTING"),
     ("mangle", "PREROUTING"),
     ("nat", "PREROUTING"),
@@ -176,7 +176,10 @@ impl Segment {
     /// own MAC address.
     fn can_be(self, leaf: &Leaf) -> bool {
         let is_received = self != Segment::OfHost;
-        !leaf.region.answers().any(|(key, answer)| is_received && of_unicast(key) == Some(!answer))
+        let cannot = |(key, answer): (&str, bool)| {
+            is_received && of_unicast(key) == Some(!answer) || of_plain(key) == Some(!answer)
+        };
+        !leaf.region.answers().any(cannot)
     }
 
     /// The packets before it, and the chain at which it begins, whichever drops it.
@@ -222,6 +225,17 @@ fn clients(family: Family) -> Values {
             let prefix = |first: u128, length: u32| first << 112..=(first << 112 | (u128::MAX >> length));
             Values::of([prefix(0x2000, 3), prefix(0xfc00, 7)])
         }
+    }
+}
+
+/// What a match on later fragments or on headers of IPv6 says to a packet that is whole and has none of them, as those of
+/// SSH are; `None` for other matches. Without its header, such a match says no, also with `!` before an option.
+fn of_plain(key: &str) -> Option<bool> {
+    let words: Vec<&str> = key.split(" [").next().unwrap_or(key).split(' ').collect();
+    match words.as_slice() {
+        ["-f" | "--fragment" | "--fragments"] | ["-m", "rt" | "hbh" | "dst" | "frag", ..] => Some(false),
+        ["!", "-f" | "--fragment" | "--fragments"] => Some(true),
+        _ => None,
     }
 }
 
@@ -324,4 +338,23 @@ fn few(family: Family) -> u128 {
 fn size(values: &Values) -> u128 {
     let each = values.ranges().map(|range| (range.end() - range.start()).saturating_add(1));
     each.fold(0, u128::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_packet_has_no_header_of_ipv6_and_is_no_fragment() {
+        for (key, answer) in [
+            ("-f", Some(false)),
+            ("! -f", Some(true)),
+            ("-m rt --rt-type 0", Some(false)),
+            ("-m rt ! --rt-type 0 [INPUT DROP 1 0]", Some(false)),
+            ("-m ipv6header --header none", None),
+            ("-m length --length 60", None),
+        ] {
+            assert_eq!(of_plain(key), answer, "{key}");
+        }
+    }
 }

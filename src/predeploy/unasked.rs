@@ -50,7 +50,7 @@ fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     hole.has_port(if hole.is_udp() { &udp } else { &syn })
 }
 
-/// Whether the rule of nat in `line` lets in a probe to a port that is not wanted, or sends one elsewhere.
+/// Whether the rule in `line` leads a probe in to a port that is not wanted, or sends one elsewhere.
 fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
     let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
     let of = |group: &&Alike| group.first.technique == technique && group.first.family() == hole.family;
@@ -60,7 +60,7 @@ fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bo
     };
     let names = |group: &Alike| {
         let steps = group.observation.path.iter().flat_map(|path| &path.steps);
-        steps.filter(|step| step.table == "nat").any(|step| step.line == Some(line))
+        steps.into_iter().any(|step| step.line == Some(line))
     };
     let is_wanted = |group: &Alike| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
     let mut groups = measured.doors.groups.iter().filter(of).filter(is_through);

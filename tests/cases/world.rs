@@ -174,3 +174,21 @@ fn an_open_port_behind_synproxy_says_who_answers_and_which_sysctl_decides() {
         }
     }
 }
+
+/// Of a part of the senders only, so that no scan of one prober meets the rules.
+#[test]
+fn what_is_handed_to_a_program_is_a_hole_and_what_passes_by_is_none() {
+    let check = |rules: &str| {
+        let words = ["check", "--sensor", "sensor.toml", "--rules", rules, "--rules6", "plain.v6", "--format", "json"];
+        let ended = scanlab("world", &words);
+        (ended.status, facts(&ended.report(), "unasked"))
+    };
+    let (status, found) = check("handed.v4");
+    assert_eq!(status, Some(1), "{found:#?}");
+    for (tone, port) in [("bad", 8083), ("bad", 8084), ("unknown", 8085), ("bad", 8086)] {
+        let is_it = |fact: &String| fact.starts_with(tone) && fact.contains(&format!("to port {port} "));
+        assert!(found.iter().any(is_it), "{tone} {port}: {found:#?}");
+    }
+    let (status, found) = check("passed-by.v4");
+    assert_eq!(status, Some(0), "{found:#?}");
+}
