@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::iptables_save::{Listing, Rule};
 use crate::net::Addresses;
 use crate::path::{Step, StepVerdict};
 use crate::port::Port;
@@ -61,12 +60,8 @@ impl LeftTheWorld {
         }
     }
 
-    /// Whether a rule of these can take a packet of a scan, which goes to an address of the host, out of the world.
-    pub fn is_possible(listings: &[Listing]) -> bool {
-        const TARGETS: [&str; 5] = ["DNAT", "NETMAP", "NFQUEUE", "QUEUE", "TPROXY"];
-        let takes = |rule: &Rule| rule.target.as_ref().is_some_and(|target| TARGETS.contains(&target.name.as_str()));
-        listings.iter().any(|listing| listing.rules().any(|(.., rule)| takes(rule)))
-    }
+    /// The targets that can take a packet of a scan, which goes to an address of the host, out of the world.
+    pub const TARGETS: [&str; 5] = ["DNAT", "NETMAP", "NFQUEUE", "QUEUE", "TPROXY"];
 }
 
 /// `forwarded to 172.17.0.2:5432`

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::iptables_save::{Listing, Rule};
 use crate::path::{Path, Step, StepVerdict};
 
 /// What the verdict of a probe does not say.
@@ -49,12 +48,8 @@ pub struct Copy {
 }
 
 impl Note {
-    /// Whether rules of these can leave a note that only the path of a packet shows.
-    pub fn is_possible(listings: &[Listing]) -> bool {
-        let leaves =
-            |rule: &Rule| rule.target.as_ref().is_some_and(|target| ["TEE", "SYNPROXY"].contains(&&*target.name));
-        listings.iter().any(|listing| listing.rules().any(|(.., rule)| leaves(rule)))
-    }
+    /// The targets that leave a note which only the path of a packet shows.
+    pub const TARGETS: [&str; 2] = ["TEE", "SYNPROXY"];
 
     /// The note of a probe whose path ends at SYNPROXY.
     pub fn of_proxy(path: &Path) -> Option<Note> {

@@ -3,6 +3,11 @@
 use super::{Chain, Listing, Policy, Rule, Table};
 
 impl Listing {
+    /// Whether a rule has one of these targets.
+    pub fn has_target(&self, names: &[&str]) -> bool {
+        self.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(|target| names.contains(&&*target.name)))
+    }
+
     /// Every rule with its table, its chain and its number there (1 is the first, as in `iptables -L --line-numbers`).
     pub fn rules(&self) -> impl Iterator<Item = (&Table, &Chain, usize, &Rule)> {
         let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));

@@ -585,10 +585,10 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
 /// dropped or shows a copy of it, and where lines come from two sources, whose order only a path tells.
 fn is_traced(blueprint: &Blueprint, listings: &[Listing]) -> bool {
     let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
+    let only_a_path_tells = [&LeftTheWorld::TARGETS[..], &Note::TARGETS].concat();
     blueprint.watch != Watch::Replies
         || has_two_sources
-        || LeftTheWorld::is_possible(listings)
-        || Note::is_possible(listings)
+        || listings.iter().any(|listing| listing.has_target(&only_a_path_tells))
 }
 
 /// The groups of the NFLOG rules, but for those in the lab's own block.
