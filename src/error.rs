@@ -207,17 +207,17 @@ impl InputError {
         let name = self.place.as_ref().map(|place| visible(&place.source.name.display().to_string()));
         let quoted = self.place.as_ref().map(|place| quotable(&place.source.text, &place.span));
         let withheld = self.place.as_ref().filter(|place| place.withheld_lines().next().is_some());
-        let mut group = match &quoted {
-            Some(_) if let Some(place) = withheld => {
+        let mut group = match (&quoted, withheld) {
+            (Some(_), Some(place)) => {
                 let (line, column) = place.line_and_column();
                 let origin = Origin::path(name.unwrap_or_default()).line(line).char_column(column);
                 title.element(origin).element(Level::NOTE.message(WITHHELD))
             }
-            Some((text, span)) => {
+            (Some((text, span)), None) => {
                 let snippet = Snippet::source(text.as_str()).path(name);
                 title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))
             }
-            None => Group::with_title(title),
+            (None, _) => Group::with_title(title),
         };
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(visible_lines(hint)));

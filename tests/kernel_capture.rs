@@ -471,7 +471,7 @@ fn the_hosts_log_gets_no_line_and_its_sysctl_is_not_written() {
     let mut log = Log::open();
     let (kmsg, written) = with_a_sysctl_of_its_own(&["run", "--capture", "kmsg", &scenario_file]);
     assert!(written, "with kmsg the sysctl is written: {}", kmsg.stderr);
-    let with_kmsg = run(&[&scenario_file, "--capture", "kmsg"]);
+    let with_kmsg = run(&[scenario_file.as_str(), "--capture", "kmsg"]);
     assert_eq!(with_kmsg.status, Some(0), "{}", with_kmsg.stderr);
     assert!(log.count(OWN_ADDRESS) > 0, "with kmsg there are lines");
     let (with_nflog, written) = with_a_sysctl_of_its_own(&["run", "--capture", "nflog", &scenario_file]);

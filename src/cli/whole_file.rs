@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
@@ -34,6 +34,8 @@ pub struct WholeFile {
     spot: Spot,
     until_whole: UntilWhole,
     mode: Option<u32>,
+    /// The lock of a draft, for as long as it is written.
+    _lock: Option<Flock<File>>,
 }
 
 /// Where the bytes are until the file is whole.
@@ -130,27 +132,34 @@ impl Write for WholeFile {
 
 fn open(path: &Path) -> io::Result<WholeFile> {
     let spot = Spot::of(path, Missing::IsAnError)?;
-    let (file, until_whole) = match spot.look()? {
+    let (file, until_whole, lock) = match spot.look()? {
         Found::InPlace(follow) => {
             let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | follow;
-            (File::from(openat(&spot.folder, &*spot.name, flags, Mode::empty())?), UntilWhole::InPlace)
+            (File::from(openat(&spot.folder, &*spot.name, flags, Mode::empty())?), UntilWhole::InPlace, None)
         }
-        Found::File(_) | Found::Nothing => without_a_name(&spot)?,
+        Found::File(_) | Found::Nothing => {
+            let (file, until_whole) = without_a_name(&spot)?;
+            // Nobody else has it, so the lock is free; where the file system has no locks, drafts are never taken for stale.
+            let lock = lock(file.try_clone()?);
+            (file, until_whole, lock)
+        }
     };
-    Ok(WholeFile { file, path: path.to_owned(), spot, until_whole, mode: None })
+    Ok(WholeFile { file, path: path.to_owned(), spot, until_whole, mode: None, _lock: lock })
 }
 
 fn without_a_name(spot: &Spot) -> io::Result<(File, UntilWhole)> {
     remove_stale(spot);
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    let (file, until_whole) = match openat(&spot.folder, ".", flags, USUAL) {
-        Ok(file) => (File::from(file), UntilWhole::Unnamed),
+    match openat(&spot.folder, ".", flags, USUAL) {
+        Ok(file) => Ok((File::from(file), UntilWhole::Unnamed)),
         // The file system has none (open(2), ERRORS); or whatever is wrong is wrong with the other way, too.
-        Err(_) => named(spot)?,
-    };
-    // Nobody else has it, so the lock is free; where the file system has no locks, drafts are never taken for stale.
-    let _ = file.try_lock();
-    Ok((file, until_whole))
+        Err(_) => named(spot),
+    }
+}
+
+/// The lock of a file that nobody else has locked.
+fn lock(file: File) -> Option<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
 
 fn named(spot: &Spot) -> io::Result<(File, UntilWhole)> {
@@ -214,9 +223,9 @@ fn remove_if_stale(spot: &Spot, name: &OsString) -> nix::Result<()> {
     }
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = File::from(openat(&spot.folder, &**name, flags, Mode::empty())?);
-    match file.try_lock() {
-        Ok(()) => unlinkat(&spot.folder, &**name, UnlinkatFlags::NoRemoveDir),
-        Err(_) => Ok(()),
+    match lock(file) {
+        Some(_lock) => unlinkat(&spot.folder, &**name, UnlinkatFlags::NoRemoveDir),
+        None => Ok(()),
     }
 }
 
@@ -260,7 +269,7 @@ mod tests {
         let begin = || {
             let spot = Spot::of(&path, Missing::IsAnError).unwrap();
             let (file, until_whole) = named(&spot).unwrap();
-            WholeFile { file, path: path.clone(), spot, until_whole, mode: None }
+            WholeFile { file, path: path.clone(), spot, until_whole, mode: None, _lock: None }
         };
         drop(begin());
         assert!(names(folder.path()).is_empty());
@@ -288,7 +297,7 @@ mod tests {
         let [stale, alive] = [0, 1].map(|number| folder.path().join(draft(number)));
         fs::write(&stale, "").unwrap();
         let writer = File::create(&alive).unwrap();
-        writer.try_lock().unwrap();
+        let _lock = lock(writer).unwrap();
         drop(WholeFile::begin(&folder.path().join("a"), "").unwrap());
         assert!(!stale.exists() && alive.exists());
     }

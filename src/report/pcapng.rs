@@ -140,7 +140,7 @@ fn push_text(body: &mut Vec<u8>, code: u16, text: &str) {
     if text.len() <= LONGEST {
         return push_option(body, code, text.as_bytes());
     }
-    let end = text.floor_char_boundary(LONGEST);
+    let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     push_option(body, code, format!("{}…", &text[..end]).as_bytes());
 }
 

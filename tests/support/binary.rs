@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 pub const HARDENED: &str = "scenarios/sensor-hardened.toml";
@@ -99,20 +100,17 @@ pub fn run_files(files: &[(&str, &str)], options: &[&str]) -> Ended {
 }
 
 /// The machine, shared with other tests; it is given back when the result is dropped.
-pub fn share_the_machine() -> File {
-    let file = lock_file();
-    file.lock_shared().expect("a shared lock");
-    file
+pub fn share_the_machine() -> Flock<File> {
+    lock(FlockArg::LockShared)
 }
 
 /// The machine alone: for tests that blind it, or that look at all of it.
-pub fn have_the_machine_alone() -> File {
-    let file = lock_file();
-    file.lock().expect("a lock");
-    file
+pub fn have_the_machine_alone() -> Flock<File> {
+    lock(FlockArg::LockExclusive)
 }
 
-/// The file that all test programs have in common.
-fn lock_file() -> File {
-    File::open(Path::new(env!("CARGO_BIN_EXE_scanlab"))).expect("the program")
+/// A lock of the file that all test programs have in common.
+fn lock(kind: FlockArg) -> Flock<File> {
+    let program = File::open(Path::new(env!("CARGO_BIN_EXE_scanlab"))).expect("the program");
+    Flock::lock(program, kind).map_err(|(_, error)| error).expect("a lock")
 }
