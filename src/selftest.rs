@@ -114,6 +114,7 @@ fn planted(sabotage: &Sabotage, equipment: &Equipment) -> String {
         Fault::BlindLog => "the reader of the kernel's log withholds every line".to_owned(),
         Fault::NothingLoaded => "an iptables-restore that ends without an error and loads nothing".to_owned(),
         Fault::LostTrace => "a socket for rule traces that is too small".to_owned(),
+        Fault::LostRouting => "a reader of rule traces that withholds where packets are routed".to_owned(),
         Fault::StaleReply => format!("{count} SYN/ACKs that answer earlier probes of the same ports"),
         Fault::WrongFence if link == LinkMode::Tun => format!("{count} fences with other numbers"),
         Fault::WrongFence => format!("{count} ARP answers to other fences"),

@@ -18,11 +18,12 @@ use scanlab::scan::Technique;
 use scanlab::selftest::{Outcome, judge};
 
 /// What each fault ends in, worked out by hand.
-const ENDINGS: [(&str, &str); 10] = [
+const ENDINGS: [(&str, &str); 11] = [
     ("none", "right"),
     ("nothing loaded", "caught"),
     ("blind log", "caught"),
     ("lost trace", "caught"),
+    ("lost routing", "caught"),
     ("stale reply", "right"),
     ("wrong fence", "right"),
     ("RST of a stranger", "right"),
@@ -66,7 +67,7 @@ fn the_table_fits_a_terminal_and_the_machine_is_as_before() {
     let before = conntrack_count();
     let ended = selftest(&[]);
     assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
-    let last = "9 faults: 5 caught, 4 right, 0 fooled, 0 not planted, 0 not run";
+    let last = "10 faults: 6 caught, 4 right, 0 fooled, 0 not planted, 0 not run";
     assert_eq!((ended.stdout.lines().last(), ended.status), (Some(last), Some(0)), "{}", ended.stderr);
     assert_eq!(conntrack_count(), before);
 }
@@ -76,7 +77,7 @@ fn conntrack_count() -> String {
     fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_else(|_| "0\n".to_owned())
 }
 
-/// What comes of these probes in a lab with this fault. Its only rule makes conntrack track.
+/// What comes of these probes in a lab with this fault. Port 24 leads to another machine; the rules make conntrack track.
 fn lab_with(
     (flavour, link): (Flavour, LinkMode),
     sabotage: &std::sync::Arc<Sabotage>,
@@ -85,7 +86,8 @@ fn lab_with(
     let usual = Equipment::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let equipment = Equipment { link, ..usual };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let tracking = "*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
+    let tracking = "*nat\n-A PREROUTING -p tcp --dport 24 -j DNAT --to-destination 198.51.100.9\nCOMMIT\n\
+                    *filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
     let blueprint = Blueprint {
         equipment: &equipment,
@@ -100,8 +102,8 @@ fn lab_with(
     Lab::run(&blueprint, |lab| lab.send(probes))
 }
 
-fn syn() -> Probe {
-    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(23), 0)
+fn syn(port: u16) -> Probe {
+    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(port), 0)
 }
 
 #[test]
@@ -112,7 +114,8 @@ fn each_fault_is_really_planted_and_met() {
     let of_legacy = [((Flavour::Legacy, LinkMode::Tap), Fault::LostTrace)];
     for (equipment, fault) in of_nft.into_iter().chain(of_legacy) {
         let sabotage = Sabotage::new(fault);
-        let found = lab_with(equipment, &sabotage, &[syn()]);
+        let port = if fault == Fault::LostRouting { 24 } else { 23 };
+        let found = lab_with(equipment, &sabotage, &[syn(port)]);
         assert!(sabotage.declined().is_none(), "{fault:?}: {:?}", sabotage.declined());
         assert!(sabotage.planted() > 0 && sabotage.met() > 0, "{fault:?}: {sabotage:?}, {found:?}");
         match fault {
@@ -123,7 +126,7 @@ fn each_fault_is_really_planted_and_met() {
             Fault::WrongFence => assert_eq!((sabotage.planted(), sabotage.met()), (2, 2)),
             Fault::NothingLoaded => assert_ends_in(&found, "iptables-restore failed"),
             Fault::BlindLog => assert_ends_in(&found, "the kernel log is blind"),
-            Fault::LostTrace => assert_ends_in(&found, "the rule trace lost records"),
+            Fault::LostRouting | Fault::LostTrace => assert_ends_in(&found, "the rule trace lost records"),
             Fault::LogOverrun => assert_ends_in(&found, "the kernel log lost records"),
             // A table that is full looks like a filter: without the error, the port would be called filtered.
             Fault::FullConntrack => assert_ends_in(&found, "the conntrack table lost records"),

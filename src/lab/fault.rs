@@ -36,16 +36,19 @@ pub enum Fault {
     LogOverrun,
     /// The namespace's conntrack table has no room for a new connection.
     FullConntrack,
+    /// The reader of rule traces does not report where routing sent a packet.
+    LostRouting,
     /// The socket for rule traces has room for two or three of them.
     LostTrace,
 }
 
 impl Fault {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Fault; 9] = [
+    pub const ALL: [Fault; 10] = [
         Fault::NothingLoaded,
         Fault::BlindLog,
         Fault::LostTrace,
+        Fault::LostRouting,
         Fault::StaleReply,
         Fault::WrongFence,
         Fault::ResetOfAStranger,
@@ -60,6 +63,7 @@ impl Fault {
             Fault::NothingLoaded => "nothing loaded",
             Fault::BlindLog => "blind log",
             Fault::LostTrace => "lost trace",
+            Fault::LostRouting => "lost routing",
             Fault::StaleReply => "stale reply",
             Fault::WrongFence => "wrong fence",
             Fault::ResetOfAStranger => "RST of a stranger",

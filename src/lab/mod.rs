@@ -638,7 +638,8 @@ fn watch_paths(
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
             let paths =
-                Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings), *blueprint.addresses);
+                Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings), *blueprint.addresses)
+                    .with(blueprint.fault.as_ref());
             Ok((Some(paths), listed.into()))
         }
         (true, Backend::Legacy) => {
@@ -648,7 +649,8 @@ fn watch_paths(
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
             let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
-            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright(), *blueprint.addresses);
+            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright(), *blueprint.addresses)
+                .with(blueprint.fault.as_ref());
             Ok((Some(paths), OnceCell::new()))
         }
     }
@@ -665,8 +667,8 @@ fn plant(
     match sabotage.fault {
         Fault::BlindLog => log.deafen(sabotage.clone()),
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
-        // The tracer's own, see `Tracer::open`.
-        Fault::LostTrace => {}
+        // The tracer's own, see `Tracer::open` and `Paths::read_on`.
+        Fault::LostTrace | Fault::LostRouting => {}
         // The rules that are missing are listed next.
         Fault::NothingLoaded => sabotage.meet(),
         Fault::StaleReply

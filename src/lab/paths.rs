@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::fault::{Fault, Sabotage};
 use super::own_table;
 use super::rulebook::{Renamed, Rulebook};
 use super::seen::{Seen, SeenPorts};
@@ -49,6 +50,8 @@ pub struct Paths {
     scratch: Vec<u8>,
     /// The ends of the link: what goes elsewhere leaves the modelled world.
     addresses: Addresses,
+    /// A fault that keeps back where packets are routed.
+    withheld: Option<Arc<Sabotage>>,
 }
 
 /// A packet, and its way through the rules.
@@ -74,6 +77,8 @@ struct Packet {
     steps: Vec<usize>,
     conntrack: Option<ConntrackState>,
     let_in: bool,
+    /// Whether it was seen where routing sees it.
+    routed: bool,
     /// Its destination, if that is another machine.
     gone_to: Option<Destination>,
 }
@@ -85,7 +90,23 @@ impl Paths {
     /// Reads the traces of `witness`, in the words of `book`.
     pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack, addresses: Addresses) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
-        Paths { witness, book, conntrack, known, steps: Vec::new(), paths, scratch: Vec::new(), addresses }
+        Paths {
+            witness,
+            book,
+            conntrack,
+            known,
+            steps: Vec::new(),
+            paths,
+            scratch: Vec::new(),
+            addresses,
+            withheld: None,
+        }
+    }
+
+    /// The same, with `fault` if it is one of this reader.
+    pub fn with(self, fault: Option<&Arc<Sabotage>>) -> Paths {
+        let withheld = fault.filter(|sabotage| sabotage.fault == Fault::LostRouting).cloned();
+        Paths { withheld, ..self }
     }
 
     /// How many probes may be sent before their paths are read.
@@ -113,13 +134,18 @@ impl Paths {
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
         self.read_on(&mut reading)?;
-        Ok(self.close(reading))
+        self.close(reading)
     }
 
     /// Adds what there is to a reading that is still open: packets may be on their way while it is read.
     pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
-        let Paths { witness, book, conntrack, known, steps, scratch, .. } = self;
+        let Paths { witness, book, conntrack, known, steps, scratch, withheld, .. } = self;
         witness.drain(|event| {
+            if let Some(sabotage) = withheld.as_ref().filter(|_| is_routed(event)) {
+                sabotage.plant(1);
+                sabotage.meet();
+                return Ok(());
+            }
             if event.table == own_table::NAME.as_bytes() {
                 return reading.own(event, conntrack.state(event));
             }
@@ -137,7 +163,10 @@ impl Paths {
     }
 
     /// Every packet of a reading, in the order in which they began.
-    pub fn close(&mut self, reading: Reading) -> Vec<Traced> {
+    ///
+    /// # Errors
+    /// A packet that a rule of nat may have led to another machine, if it was not seen where routing sees it.
+    pub fn close(&mut self, reading: Reading) -> Result<Vec<Traced>> {
         let addresses = self.addresses;
         reading.close(&addresses, |packet| self.path(packet))
     }
@@ -158,16 +187,19 @@ impl Paths {
         }
     }
 
-    fn path(&mut self, packet: Packet) -> Arc<Path> {
+    fn path(&mut self, packet: Packet) -> Result<Arc<Path>> {
         if let Some(path) = self.paths.get(&packet) {
-            return Arc::clone(path);
+            return Ok(Arc::clone(path));
         }
         let steps: Vec<Step> = packet.steps.iter().map(|place| self.steps[*place].clone()).collect();
+        if is_lost_before_routing(&packet, steps.last()) {
+            return Err(lost("a packet left nat PREROUTING, and was not seen where routing sees it".to_owned()));
+        }
         let fate = fate(&packet, steps.last());
         let conntrack = packet.conntrack.or(steps.iter().any(exempts).then_some(ConntrackState::Untracked));
         let path = Arc::new(Path { steps, conntrack, fate });
         self.paths.insert(packet, Arc::clone(&path));
-        path
+        Ok(path)
     }
 }
 
@@ -188,6 +220,17 @@ fn left(packet: &Packet, last: Option<&Step>) -> Option<LeftTheWorld> {
         last.is_some_and(|step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen));
     let (to, port) = packet.gone_to.filter(|_| !packet.let_in && !is_kept)?;
     Some(LeftTheWorld::Forwarded { to, port })
+}
+
+/// Whether an event says what routing sees.
+fn is_routed(event: &Event) -> bool {
+    event.table == own_table::NAME.as_bytes() && event.chain == own_table::ROUTED.as_bytes()
+}
+
+/// Whether a rule of nat had the last word on a packet that came in, and no event shows the destination after it.
+fn is_lost_before_routing(packet: &Packet, last: Option<&Step>) -> bool {
+    let is_at_nat = last.is_some_and(|step| step.table == "nat" && step.verdict != StepVerdict::Drop);
+    packet.direction == Direction::In && !packet.let_in && !packet.routed && is_at_nat
 }
 
 /// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
@@ -239,6 +282,7 @@ impl Reading {
             let headers = event.network.zip(event.transport);
             let routed = headers.and_then(|(network, transport)| Seen::from_headers(network, transport));
             let Some(packet) = self.packet(event) else { return Ok(()) };
+            packet.routed = true;
             packet.conntrack = conntrack.or(packet.conntrack);
             // The last event of a chain comes without headers.
             packet.gone_to = routed.as_ref().map(destination).or(packet.gone_to);
@@ -251,7 +295,8 @@ impl Reading {
             seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
         let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
-        let packet = Packet { direction, steps: Vec::new(), conntrack: None, let_in: false, gone_to: None };
+        let packet =
+            Packet { direction, steps: Vec::new(), conntrack: None, let_in: false, routed: false, gone_to: None };
         self.packets.push((seen, sighting, during, packet));
         Ok(())
     }
@@ -269,12 +314,12 @@ impl Reading {
         self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
     }
 
-    fn close(self, addresses: &Addresses, mut path: impl FnMut(Packet) -> Arc<Path>) -> Vec<Traced> {
+    fn close(self, addresses: &Addresses, mut path: impl FnMut(Packet) -> Result<Arc<Path>>) -> Result<Vec<Traced>> {
         let traced = |(seen, sighting, during, mut packet): (Seen, Sighting, Option<usize>, Packet)| {
             let gone_to = packet.gone_to.unwrap_or_else(|| destination(&seen));
             let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
             packet.gone_to = is_gone.then_some(gone_to);
-            Traced { direction: packet.direction, seen, sighting, during, path: path(packet) }
+            Ok(Traced { direction: packet.direction, seen, sighting, during, path: path(packet)? })
         };
         self.packets.into_iter().map(traced).collect()
     }

@@ -129,7 +129,7 @@ impl<'a> Relay<'a> {
         let hung_up = hang_up(connections, host);
         let ended = hung_up.and(ended);
         Some(ended.and_then(|(status, elapsed)| {
-            let traced = paths.map(|paths| paths.close(record.reading));
+            let traced = paths.map(|paths| paths.close(record.reading)).transpose()?;
             let (frames, held_back) = relay_ties::tie(record.frames, traced, record.lines)?;
             Ok(Relayed { frames, held_back, status, elapsed })
         }))

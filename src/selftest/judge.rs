@@ -24,7 +24,7 @@ impl Ending {
         match fault {
             Fault::BlindLog => Ending::Blind,
             Fault::NothingLoaded => Ending::NotLoaded,
-            Fault::LostTrace | Fault::LogOverrun | Fault::FullConntrack => Ending::Loss,
+            Fault::LostTrace | Fault::LostRouting | Fault::LogOverrun | Fault::FullConntrack => Ending::Loss,
             Fault::StaleReply | Fault::WrongFence | Fault::ResetOfAStranger | Fault::ResetOutOfWindow => Ending::Right,
         }
     }

@@ -1,10 +1,12 @@
 //! The lab that faults are planted in: a small ruleset and probes whose right verdicts are known.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
 use crate::lab::{Blueprint, Equipment, Fault, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
+use crate::left_the_world::LeftTheWorld;
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::observation::Observation;
 use crate::phase::{Numbering, SEED};
@@ -26,12 +28,53 @@ const RULESET: &str = "\
 COMMIT
 ";
 
+/// Whether a packet leaves the modelled world in a rehearsal. A nat table has its probes sent one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// None leaves.
+    Whole,
+    /// Port 81 goes to another machine.
+    Left,
+}
+
+impl World {
+    fn ruleset(self, family: Family) -> String {
+        match self {
+            World::Whole => RULESET.to_owned(),
+            World::Left => format!(
+                "{RULESET}*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 81 -j DNAT --to-destination \
+                 {}\nCOMMIT\n",
+                elsewhere(family)
+            ),
+        }
+    }
+
+    fn rows(self, family: Family) -> Vec<Row> {
+        let left = LeftTheWorld::Forwarded { to: elsewhere(family), port: Some(FORWARDED) };
+        let look = Look { state: PortState::Unknown, reason: Reason::Left(left), lines: 0 };
+        let more = [Technique::Syn, Technique::Connect].map(|technique| (technique, FORWARDED, look));
+        ROWS.into_iter().chain(more.into_iter().filter(|_| self == World::Left)).collect()
+    }
+}
+
 const OPEN: Port = Port(22);
 const CLOSED: Port = Port(23);
 const DROPPED: Port = Port(80);
+const FORWARDED: Port = Port(81);
+
+/// An address of another machine.
+fn elsewhere(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 7).into(),
+        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7).into(),
+    }
+}
+
+/// A technique, a port, and what is right.
+type Row = (Technique, Port, Look);
 
 /// What is right, in the order in which it is asked.
-const ROWS: [(Technique, Port, Look); 9] = [
+const ROWS: [Row; 9] = [
     (Technique::Syn, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
     (Technique::Syn, CLOSED, Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
     (Technique::Syn, DROPPED, FILTERED),
@@ -94,7 +137,9 @@ impl fmt::Display for Mistake {
 
 /// Without a fault: its mistakes, and the weather.
 pub fn control(equipment: &Equipment) -> Result<(Vec<Mistake>, Weather)> {
-    measure(equipment, None)
+    let (mut mistakes, weather) = measure(equipment, None, World::Whole)?;
+    mistakes.extend(measure(equipment, None, World::Left)?.0);
+    Ok((mistakes, weather))
 }
 
 /// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
@@ -103,7 +148,8 @@ pub fn with(
     equipment: &Equipment,
     sabotage: &Arc<Sabotage>,
 ) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
-    match measure(equipment, Some(sabotage.clone())) {
+    let world = if sabotage.fault == Fault::LostRouting { World::Left } else { World::Whole };
+    match measure(equipment, Some(sabotage.clone()), world) {
         Ok((mistakes, _)) => Ok(Ok(mistakes)),
         Err(Error::CannotMeasure(error)) if is_about(sabotage.fault, &error) => Ok(Err(error)),
         Err(error) => Err(error),
@@ -139,30 +185,31 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
     }
 }
 
-fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>) -> Result<(Vec<Mistake>, Weather)> {
-    let ruleset = Source { name: "<selftest>".into(), text: RULESET.into() };
+fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>, world: World) -> Result<(Vec<Mistake>, Weather)> {
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let families = Lab::families();
+    let source = |family: &Family| Source { name: "<selftest>".into(), text: world.ruleset(*family).into() };
+    let rulesets: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
     let blueprint = Blueprint {
         equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
-        rulesets: &families.iter().map(|family| (*family, &ruleset)).collect::<Vec<_>>(),
+        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
         watch: Watch::Paths,
         fault,
     };
-    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses).into_iter().unzip();
+    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses, world).into_iter().unzip();
     let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
     Ok((mistakes(&probes, &expected, &observed), weather))
 }
 
-fn probes(families: &[Family], addresses: Addresses) -> Vec<(Probe, Look)> {
+fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe, Look)> {
     let mut numbering = Numbering::new(SEED);
-    let cells = families.iter().flat_map(|family| ROWS.map(|(technique, port, look)| (*family, technique, port, look)));
+    let cells = families.iter().flat_map(|family| world.rows(*family).into_iter().map(|row| (*family, row)));
     cells
-        .map(|(family, technique, port, look)| (numbering.phase(technique, family, addresses).probe(port, 0), look))
+        .map(|(family, (technique, port, look))| (numbering.phase(technique, family, addresses).probe(port, 0), look))
         .collect()
 }
 

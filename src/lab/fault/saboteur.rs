@@ -69,9 +69,12 @@ impl Saboteur {
                 Capture::Nflog => log_flood::overfill(&self.sabotage, moment.host, moment.ends, send),
             },
             // Once is enough; and these are planted elsewhere.
-            Fault::LogOverrun | Fault::BlindLog | Fault::LostTrace | Fault::FullConntrack | Fault::NothingLoaded => {
-                Ok(())
-            }
+            Fault::LogOverrun
+            | Fault::BlindLog
+            | Fault::LostTrace
+            | Fault::LostRouting
+            | Fault::FullConntrack
+            | Fault::NothingLoaded => Ok(()),
         }
     }
 
