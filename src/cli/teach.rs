@@ -96,7 +96,7 @@ fn techniques(wanted: &str) -> Result<Vec<Technique>> {
 /// What it could have been comes first.
 fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
     let list = format!("use one of {}", names.join(", "));
-    let near = names.iter().map(|name| (crate::sensor::distance(&wanted.to_lowercase(), name), name)).min();
+    let near = names.iter().map(|name| (strsim::levenshtein(&wanted.to_lowercase(), name), name)).min();
     let hint = match near {
         Some((distance, name)) if distance <= 2 => format!("did you mean `{name}`? {list}"),
         _ => list,

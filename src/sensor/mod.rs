@@ -30,7 +30,7 @@ pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::{MOST_PORTS, beside};
 pub use ssh_from::SshFrom;
 pub use sshd_config::{SshServer, ports_of_sshd};
-pub use table::{Key, Spot, Table, Value, distance};
+pub use table::{Key, Spot, Table, Value};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]

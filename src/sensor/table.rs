@@ -126,25 +126,10 @@ fn syntax_error(source: &Source, error: &toml::de::Error) -> InputError {
 
 fn known(name: &str, keys: &[&'static str]) -> String {
     let list = format!("known here: {}", keys.join(", "));
-    match keys.iter().map(|key| (distance(name, key), key)).min() {
+    match keys.iter().map(|key| (strsim::levenshtein(name, key), key)).min() {
         Some((distance, key)) if distance <= 2 => format!("did you mean `{key}`? {list}"),
         _ => list,
     }
-}
-
-/// Levenshtein's edit distance.
-pub fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 impl<'a> Value<'a> {
