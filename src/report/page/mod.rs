@@ -6,7 +6,6 @@
 //! so that two pages of the same facts are the same.
 
 mod answered;
-mod digest;
 mod embedded;
 mod found;
 mod lesson;
@@ -61,6 +60,10 @@ pub fn page(report: &Report) -> String {
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// The digests of both, by which a Content Security Policy (level 3, section 2.3.1) allows them. A test compares them.
+const STYLE_DIGEST: &str = "sha256-lLneChefijzmVhyfs/HGyF+Ugkt8zcjyhXJdhNzMBiI=";
+const SCRIPT_DIGEST: &str = "sha256-RXE0bSU0A80zjF5R/E1asLqVzzn59jDAvVjM+jgzj+w=";
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -109,9 +112,9 @@ fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
 
 /// What a page may load: its own style and script, and nothing else.
 fn policy() -> String {
-    let (style, script) = (digest::source_expression(STYLE), digest::source_expression(SCRIPT));
     format!(
-        "default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; style-src '{STYLE_DIGEST}'; script-src '{SCRIPT_DIGEST}'; img-src data:; base-uri 'none'; \
+         form-action 'none'"
     )
 }
 

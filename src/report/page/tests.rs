@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::filters::Escaper;
+use data_encoding::BASE64;
 
 use super::*;
 use crate::check::{Check, Findings as Facts};
@@ -20,6 +21,12 @@ use crate::predeploy::{Answers, Fact, Question};
 use crate::report::{Host, ProbeRecord};
 use crate::scan::{PortState, Reason, Technique};
 use crate::scenario::Subject;
+
+#[test]
+fn digests_of_style_and_script_are_those_that_the_policy_names() {
+    let digest = |text: &str| format!("sha256-{}", BASE64.encode(&hmac_sha256::Hash::hash(text.as_bytes())));
+    assert_eq!([STYLE_DIGEST, SCRIPT_DIGEST], [STYLE, SCRIPT].map(digest), "(named, computed)");
+}
 
 /// As many as the longest scan has.
 const PROBES: u16 = 10_000;
