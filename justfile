@@ -2,9 +2,9 @@
 default:
     @just --list
 
-# Install the programs that the kernel tests run (needs root)
-setup:
-    .ci/setup
+# Install what scanlab needs, or with `tests` what its tests need, too (needs root)
+setup *ARGS:
+    .ci/setup {{ ARGS }}
 
 # Everything that must pass before a merge; CI runs the same
 ci:

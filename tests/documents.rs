@@ -181,8 +181,8 @@ fn the_two_commands_are_those_of_ci_and_of_the_justfile() {
         let (_, body) = justfile.split_once(&format!("\n{name}")).expect("the recipe");
         body.lines().nth(1).expect("its command").trim().trim_end_matches(" {{ ARGS }}").to_owned()
     };
-    assert_eq!([setup, demo, ci], [recipe("setup:"), recipe("demo *ARGS:"), recipe("ci:")]);
-    assert!(text(".ci/run").lines().any(|line| line == setup));
+    assert_eq!([setup, demo, ci], [recipe("setup *ARGS:"), recipe("demo *ARGS:"), recipe("ci:")]);
+    assert!(text(".ci/run").lines().any(|line| line == format!("{setup} tests")));
 }
 
 #[test]
