@@ -1,12 +1,17 @@
 //! What is handed out: the scripts that make static files and Debian packages. A package is made of the program under test and
 //! unpacked; that of a static file for every architecture takes too long here, see `docs/install.md` for how it was tried.
 //!
+//! And the crates that go into it: their licences, their versions and the Rust that they require. Advisories are not checked:
+//! their database is not in the registry.
+//!
 //! Needs bash and dpkg-deb.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use serde_json::Value;
 
 const SCANLAB: &str = env!("CARGO_BIN_EXE_scanlab");
 
@@ -87,4 +92,69 @@ fn bad_usage_of_the_scripts_is_status_2_and_makes_nothing() {
     for script in ["packaging/static", "packaging/deb"] {
         assert!(run("bash", &["-n", script]).status.success(), "{script}");
     }
+}
+
+/// The crates of the program and its tests on Linux, as cargo has locked them.
+fn crates() -> Vec<Value> {
+    let arguments = ["metadata", "--locked", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"];
+    let metadata: Value = serde_json::from_str(&printed(env!("CARGO"), &arguments)).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn text<'a>(package: &'a Value, key: &str) -> &'a str {
+    package[key].as_str().unwrap_or_default()
+}
+
+/// Licences under which a program under MIT or Apache-2.0 may be handed out with no duty but to name them.
+const PERMISSIVE: [&str; 3] = ["MIT", "Apache-2.0", "ISC"];
+
+/// Whether one of the licences to choose from is permissive, and each that comes with it.
+fn is_permissive(licence: &str) -> bool {
+    let choice = licence.strip_suffix(" AND Unicode-3.0").unwrap_or(licence).trim_matches(['(', ')']);
+    choice.split(" OR ").flat_map(|one| one.split('/')).any(|one| PERMISSIVE.contains(&one))
+}
+
+#[test]
+fn each_crate_has_a_licence_to_choose_that_is_permissive() {
+    for (licence, permissive) in [
+        ("MIT OR Apache-2.0 OR LGPL-2.1-or-later", true),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("GPL-3.0", false),
+        ("MIT AND GPL-3.0", false),
+        ("", false),
+    ] {
+        assert_eq!(is_permissive(licence), permissive, "{licence}");
+    }
+    let packages = crates();
+    let others = packages.iter().filter(|package| !is_permissive(text(package, "license")));
+    let others: Vec<String> = others.map(|package| format!("{} {}", package["name"], package["license"])).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+/// syn 3 is new, and not all procedural macros use it.
+const SEVERAL_VERSIONS: [&str; 1] = ["syn"];
+
+#[test]
+fn each_crate_is_in_the_tree_once_and_from_the_registry() {
+    let packages = crates();
+    let mut names: Vec<&str> = packages.iter().map(|package| text(package, "name")).collect();
+    names.sort_unstable();
+    let mut several: Vec<&str> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+    several.dedup();
+    assert_eq!(several, SEVERAL_VERSIONS);
+    let elsewhere = packages.iter().filter(|package| !text(package, "source").starts_with("registry+"));
+    assert_eq!(elsewhere.map(|package| text(package, "name")).collect::<Vec<_>>(), ["scanlab"]);
+}
+
+#[test]
+fn no_crate_requires_a_later_rust_than_scanlab() {
+    let minor = |package: &Value| {
+        let version = text(package, "rust_version").to_owned();
+        version.strip_prefix("1.").map_or(0, |rest| rest.split('.').next().expect("a part").parse().expect("a number"))
+    };
+    let packages = crates();
+    let own: u32 = packages.iter().find(|package| text(package, "name") == "scanlab").map(minor).expect("scanlab");
+    let later: Vec<&str> =
+        packages.iter().filter(|package| minor(package) > own).map(|package| text(package, "name")).collect();
+    assert!(later.is_empty(), "these require a later Rust than 1.{own}: {later:?}");
 }
