@@ -238,7 +238,8 @@ fn a_planted_rule_is_never_called_safe() {
         ("good", "-A INPUT -m pkttype --pkt-type multicast -j DROP"),
         ("good", "-A PREROUTING -s 198.51.100.9 -p tcp --dport 8080 -j REDIRECT --to-ports 23"),
     ];
-    let cases: [(&str, [&[(&str, &str)]; 2], &[i32]); 13] = [
+    type Edits<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, [Edits; 2], &[i32]); 13] = [
         (everybody, [&[], &[]], &[0]),
         (some, [&[], &[]], &[0]),
         (everybody, [&led, &led6], &[1]),
