@@ -6,14 +6,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::iptables_save::Listing;
 use scanlab::lab::{Blueprint, Capture, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
+use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::phase::Numbering;
-use scanlab::port::Port;
+use scanlab::probe::phase::Numbering;
+use scanlab::probe::scan::Technique;
 use scanlab::probe::{Ends, Probe};
-use scanlab::ruleset;
-use scanlab::scan::Technique;
+use scanlab::rules::iptables_save::Listing;
+use scanlab::rules::ruleset;
 use scanlab::sensor::SensorFile;
 
 const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\n\

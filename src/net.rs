@@ -1,6 +1,12 @@
 //! Families, addresses, networks, MAC addresses and interface names: the nouns of a link.
 
+pub mod conntrack;
 mod network;
+pub mod port;
+pub mod port_selection;
+pub mod rate;
+pub mod services_file;
+pub mod sysctl;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -3,8 +3,20 @@
 //!
 //! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
 
+pub mod alike;
 mod answer;
+pub mod canary;
 mod craft;
+pub mod glance;
+pub mod hidden;
+pub mod left_the_world;
+pub mod note;
+pub mod observation;
+pub mod packet;
+pub mod path;
+pub mod phase;
+pub mod relayed;
+pub mod scan;
 mod wire;
 
 use pnet_packet::tcp::TcpFlags;
@@ -13,8 +25,8 @@ pub use craft::Craft;
 
 use self::wire::{Checksum, Content, IpHeader, Packet};
 use crate::net::{Family, Mac, Protocol};
-use crate::reply::{Flow, Segment};
-use crate::scan::Technique;
+use crate::probe::scan::Technique;
+use crate::wire::reply::{Flow, Segment};
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET_HEADER: usize = 14;

@@ -14,15 +14,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
     ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
     ("report/table.rs", &["\"{:?}\", line.prefix"]),
-    ("lab/x_trace.rs", &["{prefix:?}"]),
-    ("explain/mend/wording.rs", &["{prefix:?}"]),
-    ("explain/words.rs", &["{prefix:?}", "{instead:?}", "{first:?}", "{whole:?}", "{found:?}", "{wanted:?}"]),
-    ("predeploy/lines.rs", &["{prefix:?}"]),
-    ("predeploy/disguise.rs", &["{wanted:?}"]),
-    ("check.rs", &["{prefix:?}"]),
-    ("compare/nflog.rs", &["{prefix:?}"]),
-    ("iptables_save/canonical.rs", &["{prefix:?}"]),
-    ("visible.rs", &["\"{:?}\", text.as_ref()"]),
+    ("lab/trace/x_trace.rs", &["{prefix:?}"]),
+    ("verdict/explain/mend/wording.rs", &["{prefix:?}"]),
+    ("verdict/explain/words.rs", &["{prefix:?}", "{instead:?}", "{first:?}", "{whole:?}", "{found:?}", "{wanted:?}"]),
+    ("commands/predeploy/lines.rs", &["{prefix:?}"]),
+    ("commands/predeploy/disguise.rs", &["{wanted:?}"]),
+    ("intent/check.rs", &["{prefix:?}"]),
+    ("verdict/compare/nflog.rs", &["{prefix:?}"]),
+    ("rules/iptables_save/canonical.rs", &["{prefix:?}"]),
+    ("text/visible.rs", &["\"{:?}\", text.as_ref()"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -66,5 +66,5 @@ fn debug_text_is_in_tests_and_around_quoted_texts_only() {
 #[test]
 fn a_planted_debug_text_is_found() {
     let line = "            Some(stimulus) => Err(lost(format!(\"{stimulus:?} was not traced\"))),";
-    assert!(is_debug(line) && !is_allowed(Path::new("src/lab/sweep.rs"), line));
+    assert!(is_debug(line) && !is_allowed(Path::new("src/lab/probing/sweep.rs"), line));
 }

@@ -19,7 +19,7 @@ mod binary;
 
 use binary::{ended, have_the_machine_alone, share_the_machine};
 use scanlab::net::Protocol;
-use scanlab::scan::Technique;
+use scanlab::probe::scan::Technique;
 
 /// A line of its own that stands for any number of lines, none included.
 const ELISION: &str = "...";

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use binary::{Ended, ended, have_the_machine_alone, share_the_machine};
-use scanlab::admission::extension::{MATCHES, REFUSED, REFUSED_OPTIONS, TARGETS};
+use scanlab::rules::admission::extension::{MATCHES, REFUSED, REFUSED_OPTIONS, TARGETS};
 
 /// A rule for each extension: families, flavours that have it on every machine (`-` for none), table, rule;
 /// `\n` parts rules.

@@ -12,8 +12,8 @@ use std::thread;
 
 use binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error};
+use scanlab::intent::scenario::Scenario;
 use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, Sabotage};
-use scanlab::scenario::Scenario;
 
 #[test]
 fn a_namespace_without_loggers_cannot_measure() {

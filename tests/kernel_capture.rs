@@ -17,11 +17,11 @@ use scanlab::lab::{
     Blueprint, Capture, Equipment, Fault, Flavour, HOST_MAC, Lab, PROBER_MAC, Sabotage, Service, Watch,
 };
 use scanlab::log_line::{LogFlags, LogLine};
+use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::phase::{Numbering, SEED};
-use scanlab::port::Port;
 use scanlab::probe::Ends;
-use scanlab::scan::Technique;
+use scanlab::probe::phase::{Numbering, SEED};
+use scanlab::probe::scan::Technique;
 use serde_json::Value;
 
 const OPEN: Port = Port(22);

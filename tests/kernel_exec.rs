@@ -14,9 +14,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
+use scanlab::rules::ruleset;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use binary::{Ended, HARDENED, run_files, share_the_machine};
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
+use scanlab::intent::scenario::Scenario;
+use scanlab::rules::ruleset;
 
 /// What the hardened scenario names, and what stands for the rest.
 const ALL: [u16; 13] = [1, 21, 22, 23, 80, 139, 443, 445, 5555, 32231, 32232, 32233, 65535];

@@ -6,18 +6,19 @@ mod binary;
 
 use std::fmt::Write;
 
-use scanlab::conntrack::ConntrackState;
 use scanlab::error::Source;
-use scanlab::findings::{Findings, Subject, measure};
-use scanlab::headers::{Content, Headers};
-use scanlab::iptables_save::{Edit, Listing, apply};
+use scanlab::intent::scenario::Scenario;
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Limits, Service, Watch};
+use scanlab::net::conntrack::ConntrackState;
+use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::path::{Fate, Path};
-use scanlab::port::Port;
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
-use scanlab::sweep::{Lead, Plan, Response, Sender, Stimulus};
+use scanlab::probe::packet::{Lead, Response, Sender, Stimulus};
+use scanlab::probe::path::{Fate, Path};
+use scanlab::rules::iptables_save::{Edit, Listing, apply};
+use scanlab::rules::ruleset;
+use scanlab::rules::sweep::Plan;
+use scanlab::verdict::findings::{Findings, Subject, measure};
+use scanlab::wire::headers::{Content, Headers};
 
 fn filter(rules: &[&str]) -> Source {
     let head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";

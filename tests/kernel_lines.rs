@@ -6,8 +6,8 @@ mod binary;
 use std::fs;
 
 use binary::{Ended, HARDENED, run_files, share_the_machine};
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
+use scanlab::intent::scenario::Scenario;
+use scanlab::rules::ruleset;
 use serde_json::{Value, json};
 
 const RULES: &str = "\

@@ -17,9 +17,9 @@ use std::thread;
 
 use binary::{HARDENED, ended, share_the_machine};
 use ordinary::{Home, Tun, USER};
+use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
+use scanlab::rules::ruleset;
 use serde_json::Value;
 
 /// All that a scan can be made with; the first is what the others are held against.

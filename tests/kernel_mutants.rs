@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use scanlab::error::Source;
-use scanlab::iptables_save::Listing;
-use scanlab::mutant::mutants;
+use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::ruleset::generate;
-use scanlab::scenario::Scenario;
+use scanlab::rules::iptables_save::Listing;
+use scanlab::rules::mutant::mutants;
+use scanlab::rules::ruleset::generate;
 
 /// What the rulesets of this project do not have: lists, ranges, addresses, chains, a nat table, bursts, odd options.
 const VARIED: &str = "*nat

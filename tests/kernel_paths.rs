@@ -14,8 +14,8 @@ use std::process::Command;
 use std::thread;
 
 use scanlab::net::Family;
-use scanlab::port::PortSet;
-use scanlab::scan::Technique;
+use scanlab::net::port::PortSet;
+use scanlab::probe::scan::Technique;
 use serde_json::Value;
 
 use support::{Hosts, silent};

@@ -12,10 +12,10 @@ use std::thread;
 
 use binary::{Ended, ended, share_the_machine};
 use scanlab::error::Source;
-use scanlab::iptables_save::Listing;
-use scanlab::mutant::{Mutant, Operator, mutants};
+use scanlab::intent::scenario::Packet;
 use scanlab::net::Family;
-use scanlab::scenario::Packet;
+use scanlab::rules::iptables_save::Listing;
+use scanlab::rules::mutant::{Mutant, Operator, mutants};
 use serde_json::Value;
 
 const RULES: &str = "\
@@ -74,7 +74,7 @@ fn is_played_and_notices(files: &[(&str, &str)], options: &[&str], change: (&str
     let recorded = record("sub/../recorded.toml");
     assert_eq!((recorded.status, &*recorded.stdout), (Some(0), ""), "{}", recorded.stderr);
     let text = fs::read_to_string(folder.path().join("recorded.toml")).expect("the recording");
-    assert!(!text.contains(|c: char| scanlab::visible::steers(c) && c != '\n'), "{text:?}");
+    assert!(!text.contains(|c: char| scanlab::text::visible::steers(c) && c != '\n'), "{text:?}");
 
     let played = scanlab(folder.path(), &["run", "recorded.toml"]);
     assert_eq!(played.status, Some(0), "{}{}\n{text}", played.stdout, played.stderr);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use binary::{HARDENED, command, ended, run, run_files, share_the_machine};
 use nix::sched::{CloneFlags, unshare};
-use scanlab::ruleset;
-use scanlab::scenario::Scenario;
+use scanlab::intent::scenario::Scenario;
+use scanlab::rules::ruleset;
 
 fn assert_green(arguments: &[&str]) {
     let ended = run(arguments);

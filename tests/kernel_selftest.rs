@@ -7,15 +7,15 @@ use std::fs;
 use std::process::Command;
 
 use binary::{Ended, ended, have_the_machine_alone};
+use scanlab::commands::selftest::{Outcome, judge};
 use scanlab::error::Error;
 use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, LinkMode, Sabotage, Watch};
+use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
-use scanlab::observation::Observation;
-use scanlab::phase::{Numbering, SEED};
-use scanlab::port::Port;
 use scanlab::probe::Probe;
-use scanlab::scan::Technique;
-use scanlab::selftest::{Outcome, judge};
+use scanlab::probe::observation::Observation;
+use scanlab::probe::phase::{Numbering, SEED};
+use scanlab::probe::scan::Technique;
 
 /// What each fault ends in, worked out by hand.
 const ENDINGS: [(&str, &str); 11] = [

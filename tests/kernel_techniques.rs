@@ -10,12 +10,12 @@ use std::thread;
 
 use scanlab::error::Source;
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Service, Watch};
+use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::observation::Observation;
-use scanlab::phase::{Numbering, SEED};
-use scanlab::port::{Port, PortSet};
+use scanlab::probe::observation::Observation;
+use scanlab::probe::phase::{Numbering, SEED};
+use scanlab::probe::scan::{FilterVerdict, PortState, Reason, Technique};
 use scanlab::probe::{Craft, Probe};
-use scanlab::scan::{FilterVerdict, PortState, Reason, Technique};
 
 use support::{Hosts, Seen, ends, read_xml};
 

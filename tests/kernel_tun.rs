@@ -7,16 +7,16 @@ use std::process::Command;
 
 use binary::{Ended, ended, run, run_files, share_the_machine};
 use scanlab::error::Source;
-use scanlab::findings::{Subject, measure};
 use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, LinkMode, Service, Watch};
 use scanlab::log_line::LogLine;
+use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
-use scanlab::observation::Observation;
-use scanlab::phase::{Numbering, SEED};
-use scanlab::port::Port;
 use scanlab::probe::Probe;
+use scanlab::probe::observation::Observation;
+use scanlab::probe::phase::{Numbering, SEED};
+use scanlab::probe::scan::{PortState, Technique};
 use scanlab::report::to_json;
-use scanlab::scan::{PortState, Technique};
+use scanlab::verdict::findings::{Subject, measure};
 use serde_json::Value;
 
 const NOT_APPLICABLE: &str = "vendor and neighbour checks: not applicable on a TUN link, which has no MAC addresses";

@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError};
 use scanlab::error::Source;
-use scanlab::ruleset::hostile;
-use scanlab::words::{Word, words};
+use scanlab::rules::hostile;
+use scanlab::text::words::{Word, words};
 
 const FLAVOURS: [&str; 2] = ["iptables-nft-restore", "iptables-legacy-restore"];
 

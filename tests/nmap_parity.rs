@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::port::PortSet;
-use scanlab::ruleset;
-use scanlab::scan::Technique;
-use scanlab::scenario::Scenario;
+use scanlab::net::port::PortSet;
+use scanlab::probe::scan::Technique;
+use scanlab::rules::ruleset;
 use serde_json::Value;
 
 use support::{Seen, nmap_scan};

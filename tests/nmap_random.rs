@@ -29,7 +29,7 @@ use binary::share_the_machine;
 use ordinary::{Home, Tun, USER};
 use random_rulesets::{LISTEN, LISTEN_BEHIND, MACHINE, PORTS, Random, Ruleset};
 use scanlab::net::Family;
-use scanlab::port::PortSet;
+use scanlab::net::port::PortSet;
 use serde_json::Value;
 use support::{Hosts, attribute, nmap_command};
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::{Error, Result, Source};
 use scanlab::net::{Mac, Protocol};
-use scanlab::port::Port;
+use scanlab::net::port::Port;
 use scanlab::sensor::{LinkFile, ports_of_sshd};
-use scanlab::services_file::ServicesFile;
-use scanlab::vendor::VendorDb;
-use scanlab::visible;
+use scanlab::net::services_file::ServicesFile;
+use scanlab::sensor::vendor::VendorDb;
+use scanlab::text::visible;
 
 /// A folder of this process alone.
 static FOLDER: LazyLock<String> = LazyLock::new(|| {

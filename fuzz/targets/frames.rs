@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scanlab::dissect::{LinkKind, dissect};
-use scanlab::reply::Reply;
+use scanlab::wire::dissect::{LinkKind, dissect};
+use scanlab::wire::reply::Reply;
 
 fuzz_target!(|frame: &[u8]| {
     if let Some(reply) = Reply::from_ethernet(frame) {

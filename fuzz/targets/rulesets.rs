@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::Source;
-use scanlab::iptables_save::{self, Listing};
+use scanlab::rules::iptables_save::{self, Listing};
 use scanlab::net::Family;
-use scanlab::{lint, mutant};
+use scanlab::rules::{lint, mutant};
 
 /// Mutants are many, and each holds the whole text.
 const SHORT: usize = 2000;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::{Error, Result, Source};
-use scanlab::iptables_save::Listing;
+use scanlab::rules::iptables_save::Listing;
 use scanlab::net::Family;
-use scanlab::scenario::Scenario;
+use scanlab::intent::scenario::Scenario;
 use scanlab::sensor::{Sensor, SensorFile};
-use scanlab::{expect, ruleset, visible};
+use scanlab::intent::expect;
+use scanlab::rules::ruleset;
+use scanlab::text::visible;
 
 fuzz_target!(|text: &str| {
     let source = Source { name: "scenario.toml".into(), text: Arc::from(text) };

@@ -7,11 +7,12 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::net::{InterfaceName, Mac};
-use scanlab::port::PortSet;
-use scanlab::port_selection::PortSelection;
-use scanlab::scan::{TcpFlagsOctet, Technique};
-use scanlab::scenario::Packet;
-use scanlab::services_file::ServicesFile;
+use scanlab::net::port::PortSet;
+use scanlab::net::port_selection::PortSelection;
+use scanlab::wire::flags::TcpFlagsOctet;
+use scanlab::probe::scan::Technique;
+use scanlab::intent::scenario::Packet;
+use scanlab::net::services_file::ServicesFile;
 
 fuzz_target!(|text: &str| {
     comes_back::<PortSet>(text);

@@ -4,11 +4,11 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::whole_file::WholeFile;
+use crate::commands::run::{Recording, RunReport, ScenarioReport};
 use crate::error::{Doing, Result};
 use crate::lab::LinkMode;
 use crate::report::captured::{self, Place};
 use crate::report::{CaptureInterface, CaptureWriter, CapturedFrame};
-use crate::run::{Recording, RunReport, ScenarioReport};
 
 /// A file that will hold frames.
 pub struct CaptureFile {

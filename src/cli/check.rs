@@ -11,18 +11,18 @@ use clap::Args;
 use super::equipment::EquipmentArguments;
 use super::report_files::ReportArguments;
 use super::spared::{files_of, spare};
+use crate::commands::live::Machine;
+use crate::commands::predeploy::{self, Answers, Ports};
+use crate::commands::run::{self, Settings, Until};
 use crate::error::{InputError, Result, Source};
-use crate::findings::{self, Findings};
+use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Watch};
-use crate::lint::{self, Finding};
-use crate::live::Machine;
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
-use crate::predeploy::{self, Answers, Ports};
 use crate::report::{self, Deployment, Environment, Report};
-use crate::run::{self, Settings, Until};
-use crate::scenario::{RulesetFiles, Scenario};
+use crate::rules::lint::{self, Finding};
+use crate::sensor::vendor::VendorDb;
 use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
-use crate::vendor::VendorDb;
+use crate::verdict::findings::{self, Findings};
 
 /// What `check --help` says after the options.
 pub const AFTER_HELP: &str = "\

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result};
-use crate::inert::Inert;
+use crate::text::inert::Inert;
 
 /// A file and its format.
 #[derive(Debug, Clone)]

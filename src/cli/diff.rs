@@ -7,12 +7,12 @@ use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use crate::diff::{Comparison, Side, compare};
+use crate::commands::diff::{Comparison, Side, compare};
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, HOST_MAC};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::report::{self, DiffReport};
-use crate::ruleset;
+use crate::rules::ruleset;
 use crate::sensor::SensorFile;
 
 /// The options of `scanlab diff`.

@@ -8,13 +8,13 @@ use super::equipment::FlavourArgument;
 use super::runtime::interruptible_blocking_here;
 use crate::error::{CannotMeasure, Error, Result, Source};
 use crate::lab::{self, Backend, Blueprint, Capture, Equipment, HOST_MAC, Lab, Standing, TUN_DEVICE, Watch};
+use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName};
-use crate::observation::Observation;
-use crate::phase::Numbering;
-use crate::port::Port;
-use crate::scan::Technique;
-use crate::visible::listed;
-use crate::visible::visible_lines;
+use crate::probe::observation::Observation;
+use crate::probe::phase::Numbering;
+use crate::probe::scan::Technique;
+use crate::text::visible::listed;
+use crate::text::visible::visible_lines;
 
 /// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
 pub fn doctor() -> Result<ExitCode> {

@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::admission::Limits;
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, Equipment, Flavour, LinkMode};
-use crate::sysctl::Sysctls;
+use crate::net::sysctl::Sysctls;
+use crate::rules::admission::Limits;
 
 /// What labs are made with.
 #[derive(Debug, Clone, Args)]

@@ -15,21 +15,21 @@ use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::spared::spare;
 use super::whole_file::WholeFile;
+use crate::commands::run;
 use crate::error::{InputError, Result, Source};
-use crate::inert::Inert;
+use crate::intent::plan;
+use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{
     Blueprint, Equipment, HOST_MAC, Lab, Privileges, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
 };
+use crate::net::port::Port;
+use crate::net::port_selection::PortSelection;
+use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
-use crate::plan;
-use crate::port::Port;
-use crate::port_selection::PortSelection;
-use crate::relayed::{Relayed, ToolStatus};
+use crate::probe::relayed::{Relayed, ToolStatus};
 use crate::report::{self, CaptureInterface, Exec, Host};
-use crate::run;
-use crate::scenario::{RulesetFiles, Scenario};
 use crate::sensor::{Lines, SensorFile};
-use crate::sysctl::Sysctls;
+use crate::text::inert::Inert;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\

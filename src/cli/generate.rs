@@ -6,7 +6,7 @@ use std::path::Path;
 use super::sticky::make_folders;
 use super::whole_file::WholeFile;
 use crate::error::{InputError, Result};
-use crate::ruleset::{DeployFile, files};
+use crate::rules::ruleset::{DeployFile, files};
 use crate::sensor::SensorFile;
 
 /// Whether files that are already there may be replaced.

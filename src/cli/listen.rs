@@ -5,8 +5,8 @@ use super::services::Services;
 use crate::error::{InputError, Result};
 use crate::lab::Service;
 use crate::net::Protocol;
-use crate::port::Port;
-use crate::port_selection::PortSelection;
+use crate::net::port::Port;
+use crate::net::port_selection::PortSelection;
 use crate::sensor::MOST_PORTS;
 
 /// What a UDP service says to whoever writes to it: without an answer it could not be told from a port behind a DROP (nmap

@@ -41,14 +41,14 @@ use annotate_snippets::Renderer;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
-use crate::inert::{Inert, inert};
-use crate::iptables_save::{Backend, Listing, foreign};
 use crate::lab::{self, Equipment, Lab, Weather};
-use crate::lint::{self, Finding};
 use crate::net::Family;
 use crate::report::Environment;
+use crate::rules::iptables_save::{Backend, Listing, foreign};
+use crate::rules::lint::{self, Finding};
 use crate::sys::signals;
-use crate::visible::visible_lines;
+use crate::text::inert::{Inert, inert};
+use crate::text::visible::visible_lines;
 
 use self::generate::Existing;
 use self::runtime::{interruptible, interruptible_blocking};

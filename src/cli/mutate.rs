@@ -10,13 +10,13 @@ use super::Format;
 use super::bar::Bar;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::run::percent;
+use crate::commands::mutate::{self, Progress, Sweeps};
+use crate::commands::run::Settings;
+use crate::commands::run::rulesets;
 use crate::error::Result;
+use crate::intent::scenario::discover;
 use crate::lab::Watch;
-use crate::mutate::{self, Progress, Sweeps};
 use crate::report::{self, Mutation};
-use crate::run::Settings;
-use crate::run::rulesets;
-use crate::scenario::discover;
 
 /// The options of `scanlab mutate`.
 #[derive(Debug, Args)]

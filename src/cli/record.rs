@@ -10,17 +10,17 @@ use super::bar::Bar;
 use super::equipment::EquipmentArguments;
 use super::spared::spare;
 use super::whole_file::WholeFile;
+use crate::commands::mutate::Progress;
+use crate::commands::record::{self, Depth, NamedRuleset, Recording};
+use crate::commands::run::Settings;
 use crate::error::{InputError, Result, Source};
-use crate::inert::Inert;
 use crate::lab::{Capture, LinkMode, Watch};
-use crate::mutate::Progress;
+use crate::net::port::Port;
+use crate::net::port_selection::PortSelection;
 use crate::net::{Family, InterfaceName, Protocol};
-use crate::port::Port;
-use crate::port_selection::PortSelection;
-use crate::record::{self, Depth, NamedRuleset, Recording};
-use crate::run::Settings;
 use crate::sensor::{Host, SensorFile};
-use crate::visible::visible;
+use crate::text::inert::Inert;
+use crate::text::visible::visible;
 
 /// The options of `scanlab record`.
 #[derive(Debug, Args)]

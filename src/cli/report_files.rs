@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::destination::{Destination, Drafts, destination};
 use crate::error::Result;
-use crate::inert::Inert;
 use crate::lab::Watch;
 use crate::report::{self, Report};
+use crate::text::inert::Inert;
 
 /// How to report, and where to.
 #[derive(Debug, Args)]

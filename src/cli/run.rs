@@ -12,15 +12,16 @@ use super::report_files::ReportArguments;
 use super::shard::Shard;
 use super::spared::{files_of, spare};
 use super::syslog::SyslogFile;
-use crate::check::Outcome;
+use crate::commands::run;
+use crate::commands::run::{Settings, Until};
 use crate::error::{InputError, Result, Source};
+use crate::intent::built_in;
+use crate::intent::check::Outcome;
+use crate::intent::scenario::{Scenario, discover};
 use crate::lab::{Capture, Equipment, Token, Watch};
+use crate::net::sysctl::SetSysctl;
 use crate::report::{self, Environment, Report};
-use crate::run::{Settings, Until};
-use crate::scenario::{Scenario, discover};
-use crate::sysctl::SetSysctl;
-use crate::vendor::VendorDb;
-use crate::{built_in, run};
+use crate::sensor::vendor::VendorDb;
 
 /// The options of `scanlab run`.
 #[derive(Debug, Args)]

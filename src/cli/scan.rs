@@ -27,20 +27,20 @@ use super::equipment::{EquipmentArguments, LinkArgument};
 use super::services::Services;
 use super::spared::spare;
 use super::syslog::SyslogFile;
+use crate::commands::survey::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
 use crate::error::{InputError, Result, Source};
-use crate::findings::{self, Findings, Subject};
-use crate::hidden::Hidden;
-use crate::inert::Inert;
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::net::port::PortSet;
+use crate::net::port_selection::{PortSelection, SelectedPorts};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::phase::{Numbering, Phase, SEED};
-use crate::port::PortSet;
-use crate::port_selection::{PortSelection, SelectedPorts};
 use crate::probe::Craft;
+use crate::probe::hidden::Hidden;
+use crate::probe::phase::{Numbering, Phase, SEED};
+use crate::probe::scan::Technique;
 use crate::report::nmap::{self, Addressee, Moment, NmapReport};
 use crate::report::{self, HiddenHost, Host, HostStatus, Report};
-use crate::scan::Technique;
-use crate::survey::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
+use crate::text::inert::Inert;
+use crate::verdict::findings::{self, Findings, Subject};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]

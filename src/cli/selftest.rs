@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Format;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use crate::commands::selftest::{self, Outcome};
 use crate::error::Result;
 use crate::report::{self, SelfTestReport};
-use crate::selftest::{self, Outcome};
 
 /// The options of `scanlab selftest`.
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::error::{InputError, Result, Source};
 use crate::net::Protocol;
-use crate::port_selection::SelectedPorts;
-use crate::services_file::ServicesFile;
+use crate::net::port_selection::SelectedPorts;
+use crate::net::services_file::ServicesFile;
 
 /// Where nmap has its files: as packages install it, and as `make install` does.
 const NMAP_FOLDERS: [&str; 2] = ["/usr/share/nmap", "/usr/local/share/nmap"];

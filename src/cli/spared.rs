@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{InputError, Result};
-use crate::scenario::Scenario;
+use crate::intent::scenario::Scenario;
 
 /// Refuses to write to what is read. A device or a pipe may be both.
 pub fn spare<'a>(

@@ -10,16 +10,17 @@ use clap::Args;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::screens::screens;
 use super::whole_file::WholeFile;
+use crate::commands::lesson::exercise::{self, Exercise};
+use crate::commands::lesson::{self, Setting};
+use crate::commands::run::{self, ScenarioReport, Settings, Until};
 use crate::error::{Doing, InputError, Result, Source};
+use crate::intent::built_in;
 use crate::lab::{Capture, Equipment, LinkMode, Watch};
-use crate::lesson::exercise::{self, Exercise};
-use crate::lesson::{self, Setting};
 use crate::net::Family;
+use crate::probe::scan::Technique;
 use crate::report;
-use crate::run::{self, ScenarioReport, Settings, Until};
-use crate::scan::Technique;
+use crate::rules::ruleset;
 use crate::sensor::SensorFile;
-use crate::{built_in, ruleset};
 
 /// The options of `scanlab teach`.
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::net::Mac;
-use crate::vendor::{Vendor, VendorDb};
-use crate::visible::visible;
+use crate::sensor::vendor::{Vendor, VendorDb};
+use crate::text::visible::visible;
 
 /// Prints one line for each MAC address, from the built-in table or from `oui_file`.
 ///

@@ -1,4 +1,4 @@
-//! Faults of the instrument, planted on purpose to see that the lab notices them: [`crate::selftest`] runs them all.
+//! Faults of the instrument, planted on purpose to see that the lab notices them: [`crate::commands::selftest`] runs them all.
 //!
 //! Each is planted at the instrument's boundary, and by the kernel itself wherever it can do it: forged frames leave
 //! through the host's interface, the kernel's log is overrun by lines that it printed, and conntrack's table is filled

@@ -15,71 +15,12 @@
 //! loaded. `relay` puts a real `tool` on the other end of the link, in a
 //! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
-mod askable;
-mod attribution;
-mod canaries;
-mod confined;
-mod conntrack_watch;
-mod equipment;
-mod exchange;
 mod fault;
-mod fence;
-mod files;
-mod flows;
-mod forged_trace;
-mod fresh_limits;
-mod host_socket;
-mod icmp_watch;
-mod interface;
-mod iptables;
-mod journal;
-mod kernel_log;
-mod link;
-mod loading;
-mod lock_folder;
-mod lock_holder;
-mod log_source;
-mod namespace;
-mod neighbours;
-mod netcfg;
-mod nf_log_netns;
-mod nflog;
-mod nflog_copy;
-mod nflog_lines;
-mod nfnetlink;
-mod nft_rules;
-mod notice;
-mod own_table;
-mod paths;
-mod private_lock;
-mod queue;
-mod raw_packets;
-mod readiness;
-mod receive_buffer;
-mod relay;
-mod relay_ties;
-mod rulebook;
-mod sandbox;
-mod seen;
-mod services;
-mod sessions;
-mod sighting;
-mod sweep;
-mod sweep_log;
-mod tape;
-mod tokens;
-mod told_by_conntrack;
+mod host;
+mod log;
+mod probing;
 mod tool;
-mod tool_side;
 mod trace;
-mod user_namespace;
-mod wait;
-mod weather;
-mod wide_limits;
-mod witnesses;
-mod x_tables;
-mod x_tables_module;
-mod x_trace;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,63 +30,63 @@ use std::sync::Arc;
 
 use tokio::runtime::{self, Runtime};
 
-pub use confined::Walls;
-pub use equipment::{Capture, Equipment, LinkMode};
 pub use fault::{Fault, Sabotage};
-pub use files::assert_room_for_files;
-pub use interface::DEVICE as TUN_DEVICE;
-pub use iptables::{Backend, Flavour, Iptables, list_rules};
-pub use lock_folder::use_runtime_folder;
-pub use neighbours::Neighbourhood;
-pub use nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
-pub use notice::pass_notices_to;
-pub use own_table::Watch;
-pub use services::Service;
-pub use sessions::{
+pub use host::confined::Walls;
+pub use host::equipment::{Capture, Equipment, LinkMode};
+pub use host::files::assert_room_for_files;
+pub use host::interface::DEVICE as TUN_DEVICE;
+pub use host::iptables::{Backend, Flavour, Iptables, list_rules};
+pub use host::lock_folder::use_runtime_folder;
+pub use host::neighbours::Neighbourhood;
+pub use host::notice::pass_notices_to;
+pub use host::services::Service;
+pub use host::user_namespace::{Standing, enter_if_needed as enter_user_namespace};
+pub use host::weather::Weather;
+pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
+pub use probing::sessions::{
     AfterLoad, Attempt, Cut, Endurance, First, Halt, Held, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival,
     Timing, Which,
 };
-pub use tokens::Token;
-pub use tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
-pub use user_namespace::{Standing, enter_if_needed as enter_user_namespace};
-pub use weather::Weather;
-pub use wide_limits::Limits;
+pub use probing::tokens::Token;
+pub use probing::wide_limits::Limits;
+pub use tool::tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
+pub use trace::own_table::Watch;
 
-use self::attribution::Ports;
-use self::canaries::Canaries;
-use self::conntrack_watch::ConntrackWatch;
-use self::exchange::{BATCH, Exchange};
 use self::fault::Saboteur;
-use self::flows::{Flows, Together};
-use self::fresh_limits::{Spending, Spent};
-use self::icmp_watch::IcmpWatch;
-use self::interface::Interface;
-use self::link::{Gate, Link};
-use self::log_source::LogSource;
-use self::namespace::{Isolated, in_fresh_namespace};
-use self::netcfg::LinkSetup;
-use self::nflog::Nflog;
-use self::nflog_copy::NflogCopies;
-use self::nfnetlink::Nfnetlink;
-use self::nft_rules::Rules;
-use self::own_table::{Logger, Tracing};
-use self::paths::{Paths, Witness};
-use self::rulebook::Rulebook;
-use self::services::Services;
-use self::told_by_conntrack::ToldByConntrack;
-use self::trace::Tracer;
-use self::x_tables::Table;
-use self::x_trace::XTracer;
+use self::host::conntrack_watch::ConntrackWatch;
+use self::host::icmp_watch::IcmpWatch;
+use self::host::interface::Interface;
+use self::host::link::{Gate, Link};
+use self::host::namespace::{Isolated, in_fresh_namespace};
+use self::host::netcfg::LinkSetup;
+use self::host::services::Services;
+use self::log::log_source::LogSource;
+use self::log::nflog::Nflog;
+use self::log::nflog_copy::NflogCopies;
+use self::probing::attribution::Ports;
+use self::probing::canaries::Canaries;
+use self::probing::exchange::{BATCH, Exchange};
+use self::probing::flows::{Flows, Together};
+use self::probing::fresh_limits::{Spending, Spent};
+use self::trace::nfnetlink::Nfnetlink;
+use self::trace::nft_rules::Rules;
+use self::trace::own_table::{Logger, Tracing};
+use self::trace::paths::{Paths, Witness};
+use self::trace::rulebook::Rulebook;
+use self::trace::told_by_conntrack::ToldByConntrack;
+use self::trace::trace::Tracer;
+use self::trace::x_tables::Table;
+use self::trace::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
-use crate::frame::Frame;
-use crate::hidden::Hidden;
-use crate::iptables_save::Listing;
-use crate::left_the_world::LeftTheWorld;
 use crate::log_line::is_of_the_lab;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::note::Note;
-use crate::observation::Observation;
+use crate::probe::hidden::Hidden;
+use crate::probe::left_the_world::LeftTheWorld;
+use crate::probe::note::Note;
+use crate::probe::observation::Observation;
 use crate::probe::{Ends, Probe};
+use crate::rules::iptables_save::Listing;
+use crate::wire::frame::Frame;
 
 /// The prober's MAC address: locally administered, so that it is nobody's.
 pub const PROBER_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x66]);
@@ -249,7 +190,7 @@ impl<'a> Lab<'a> {
 
     /// The families that this machine has, IPv4 first.
     pub fn families() -> Vec<Family> {
-        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || weather::has_ipv6()).collect()
+        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || host::weather::has_ipv6()).collect()
     }
 
     fn build(isolated: &'a Isolated, blueprint: &'a Blueprint) -> Result<Lab<'a>> {
@@ -267,7 +208,7 @@ impl<'a> Lab<'a> {
         let own_groups = own_groups(blueprint, &listings);
         let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, blueprint.fault.as_ref())?;
         let sysctls = &blueprint.equipment.sysctls;
-        let mut weather = weather::pin(isolated, sysctls)?;
+        let mut weather = host::weather::pin(isolated, sysctls)?;
         let mode = blueprint.equipment.link;
         let interface = Interface::create(isolated, blueprint.interface, mode)?;
         let setup = LinkSetup {
@@ -278,22 +219,24 @@ impl<'a> Lab<'a> {
             addresses: blueprint.addresses,
             families: &families,
         };
-        netcfg::set_up(isolated, &runtime, setup)?;
+        host::netcfg::set_up(isolated, &runtime, setup)?;
         let services = Services::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
         let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
         if blueprint.watch == Watch::Frames {
             link.tape.start();
         }
-        readiness::wait(&mut link, blueprint.addresses, &families)?;
+        host::readiness::wait(&mut link, blueprint.addresses, &families)?;
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
-        own_table::install(isolated, &netlink, &families, logger, |family| tracing(blueprint, &listings, family))?;
+        trace::own_table::install(isolated, &netlink, &families, logger, |family| {
+            tracing(blueprint, &listings, family)
+        })?;
         let iptables = &blueprint.equipment.iptables;
         match blueprint.fault.as_ref().filter(|sabotage| sabotage.fault == Fault::NothingLoaded) {
-            None => loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?,
+            None => host::loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?,
             Some(sabotage) => sabotage.plant(1),
         }
-        weather::pin_late(isolated, sysctls, &mut weather)?;
+        host::weather::pin_late(isolated, sysctls, &mut weather)?;
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
@@ -367,7 +310,7 @@ impl<'a> Lab<'a> {
     fn take_rest(&mut self) -> Rest {
         let Blueprint { addresses, interface, .. } = self.blueprint;
         let mut lines = self.log.take_journal();
-        lines.retain(|line| journal::is_of_ruleset(line, addresses, interface));
+        lines.retain(|line| log::journal::is_of_ruleset(line, addresses, interface));
         Rest { frames: self.link.tape.take_rest(), lines }
     }
 
@@ -398,7 +341,7 @@ impl<'a> Lab<'a> {
             return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
         }
         if !strangers.is_empty() {
-            netcfg::befriend(self.isolated, &self.runtime, self.link_setup(), &strangers)?;
+            host::netcfg::befriend(self.isolated, &self.runtime, self.link_setup(), &strangers)?;
             self.neighbours.extend(strangers);
         }
         Ok(())
@@ -507,13 +450,13 @@ impl<'a> Lab<'a> {
     /// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let iptables = &self.blueprint.equipment.iptables;
-        loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
+        host::loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
     }
 
     fn renew_rules(&mut self) -> Result<()> {
         let before = self.rules()?;
-        let Some(after) = fresh_limits::renew(&self.netlink, before)? else { return Ok(()) };
-        let renamed = nft_rules::renamed(before, &after);
+        let Some(after) = probing::fresh_limits::renew(&self.netlink, before)? else { return Ok(()) };
+        let renamed = trace::nft_rules::renamed(before, &after);
         if let Some(paths) = &mut self.paths {
             paths.rename(&renamed);
         }
@@ -526,7 +469,7 @@ impl<'a> Lab<'a> {
         match self.rules.get() {
             Some(rules) => Ok(rules),
             None => {
-                let rules = nft_rules::list_all(&self.netlink, &self.families)?;
+                let rules = trace::nft_rules::list_all(&self.netlink, &self.families)?;
                 Ok(self.rules.get_or_init(|| rules))
             }
         }
@@ -536,7 +479,7 @@ impl<'a> Lab<'a> {
     fn rules_changed(&mut self, rules: Option<Vec<Rules>>) -> Result<()> {
         let Some(rules) = rules else { return Ok(()) };
         if let Some(paths) = &mut self.paths {
-            paths.renew(Rulebook::compile(&self.listings, nft_rules::all_known(&rules)?)?);
+            paths.renew(Rulebook::compile(&self.listings, trace::nft_rules::all_known(&rules)?)?);
         }
         self.rules = rules.into();
         Ok(())
@@ -545,7 +488,8 @@ impl<'a> Lab<'a> {
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
         let mut turn = self.log.take_turn()?;
-        let found = neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
+        let found =
+            host::neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
         turn.drain(drop)?;
         Ok(found)
     }
@@ -558,7 +502,7 @@ impl<'a> Lab<'a> {
         }
         let host = self.blueprint.addresses.v6.host;
         let mut turn = self.log.take_turn()?;
-        let found = neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?;
+        let found = host::neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?;
         turn.drain(drop)?;
         Ok(found.1)
     }
@@ -574,8 +518,8 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate
     match mode {
         LinkMode::Tap => Ok(Gate::Arp),
         LinkMode::Tun => {
-            let log = Nflog::open(isolated, [fence::GROUP], "fence")?;
-            own_table::catch_fences(isolated, netlink)?;
+            let log = Nflog::open(isolated, [host::fence::GROUP], "fence")?;
+            trace::own_table::catch_fences(isolated, netlink)?;
             Ok(Gate::Log(log))
         }
     }
@@ -600,7 +544,7 @@ fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
 /// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
 fn own_groups(blueprint: &Blueprint, listings: &[Listing]) -> BTreeSet<u16> {
     let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
-    nflog_groups(listings).filter(|group| !has_x_trace || *group != x_trace::TRACE_GROUP).collect()
+    nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::x_trace::TRACE_GROUP).collect()
 }
 
 /// How the paths of a family's packets are to be told; none when nobody watches them.
@@ -623,18 +567,18 @@ fn watch_paths(
 ) -> Result<(Option<Paths>, OnceCell<Vec<Rules>>)> {
     match (traced, blueprint.equipment.backend()) {
         (false, Backend::Nft) => {
-            let listed = nft_rules::list_all(netlink, families)?;
-            Rulebook::assert_loaded(listings, &nft_rules::all_known(&listed)?)?;
+            let listed = trace::nft_rules::list_all(netlink, families)?;
+            Rulebook::assert_loaded(listings, &trace::nft_rules::all_known(&listed)?)?;
             Ok((None, listed.into()))
         }
         (false, Backend::Legacy) => {
-            Rulebook::assert_loaded(listings, &x_tables::all_known(&Table::list(isolated, listings)?))?;
+            Rulebook::assert_loaded(listings, &trace::x_tables::all_known(&Table::list(isolated, listings)?))?;
             Ok((None, OnceCell::new()))
         }
         (true, Backend::Nft) => {
             let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
-            let listed = nft_rules::list_all(netlink, families)?;
-            let known = nft_rules::all_known(&listed)?;
+            let listed = trace::nft_rules::list_all(netlink, families)?;
+            let known = trace::nft_rules::all_known(&listed)?;
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
             let paths =
@@ -643,9 +587,9 @@ fn watch_paths(
             Ok((Some(paths), listed.into()))
         }
         (true, Backend::Legacy) => {
-            forged_trace::check(listings)?;
+            trace::forged_trace::check(listings)?;
             let tables = Table::list(isolated, listings)?;
-            let known = x_tables::all_known(&tables);
+            let known = trace::x_tables::all_known(&tables);
             Rulebook::assert_loaded(listings, &known)?;
             let book = Rulebook::compile(listings, known)?;
             let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;

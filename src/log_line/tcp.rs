@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ipv4::emit_options;
 use super::reader::{Reader, fixed_hex};
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// A TCP header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::kmsg::KmsgRecord;
 use super::syslog::LoggedLine;
 use super::*;
+use crate::net::port::Port;
 use crate::net::{Family, Mac};
-use crate::port::Port;
 
 /// One record a line: crafted frames of every kind, logged by rules with every option of the LOG target.
 const CAPTURED: &str = include_str!("captured-6.18.kmsg");

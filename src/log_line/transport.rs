@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::reader::{Reader, canonical};
 use super::{Icmp, TcpHeader};
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// What a packet carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

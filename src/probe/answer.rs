@@ -3,7 +3,7 @@
 use pnet_packet::tcp::TcpFlags;
 
 use super::Probe;
-use crate::reply::{Body, Reply, Segment};
+use crate::wire::reply::{Body, Reply, Segment};
 
 impl Probe {
     /// Whether `reply` answers this probe: it belongs to the probe's flow by nmap's rules ([`Reply::answers`]), and a

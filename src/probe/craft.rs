@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// What is changed of nmap's own packets; by default nothing.
 ///

@@ -6,7 +6,7 @@ use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
 use proptest::prelude::*;
 
 use super::*;
-use crate::port::Port;
+use crate::net::port::Port;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([0, 0x0c, 0x29, 1, 2, 3]) };
 

@@ -12,9 +12,9 @@ use pnet_packet::udp::MutableUdpPacket;
 use pnet_packet::util;
 
 use super::{ETHERNET_HEADER, Ends};
+use crate::net::port::Port;
 use crate::net::{Family, Protocol};
-use crate::port::Port;
-use crate::reply::Flow;
+use crate::wire::reply::Flow;
 
 /// A packet, ready to be written.
 pub(super) struct Packet<'a> {

@@ -5,16 +5,16 @@ use std::fmt::Write;
 
 use super::paths::{ended, in_words};
 use super::pcapng::CapturedFrame;
-use crate::canary;
-use crate::frame::{Frame, Part};
-use crate::glance::{Glance, Kind};
+use crate::intent::plan::PacketCell;
 use crate::lab::LinkMode;
 use crate::net::Family;
-use crate::observation::{LogRecord, Observation};
-use crate::path::Path;
-use crate::plan::PacketCell;
 use crate::probe::Probe;
-use crate::sweep::Response;
+use crate::probe::canary;
+use crate::probe::glance::{Glance, Kind};
+use crate::probe::observation::{LogRecord, Observation};
+use crate::probe::packet::Response;
+use crate::probe::path::Path;
+use crate::wire::frame::{Frame, Part};
 
 /// The interface that frames were on: its place in the capture, and what they are.
 #[derive(Debug, Clone, Copy)]

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, SCHEMA};
-use crate::diff::{Behaviour, Compared, Difference, Line, NotTried, Place, SeenByScans, Sight};
+use crate::commands::diff::{Behaviour, Compared, Difference, Line, NotTried, Place, SeenByScans, Sight};
 use crate::lab::Weather;
-use crate::path::Fate;
-use crate::sweep::Packet;
-use crate::visible::visible;
+use crate::probe::packet::Packet;
+use crate::probe::path::Fate;
+use crate::text::visible::visible;
 
 /// A report of `diff`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

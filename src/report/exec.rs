@@ -8,15 +8,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, Host, SCHEMA};
-use crate::conntrack::ConntrackState;
-use crate::frame::Direction;
-use crate::glance::{Glance, Kind};
 use crate::net::Family;
-use crate::observation::LogRecord;
-use crate::path::{Fate, Path, Step};
-use crate::port::{Port, PortSet};
-use crate::relayed::{Frame, Relayed, ToolStatus};
-use crate::scan::FilterVerdict;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::{Port, PortSet};
+use crate::probe::glance::{Glance, Kind};
+use crate::probe::observation::LogRecord;
+use crate::probe::path::{Fate, Path, Step};
+use crate::probe::relayed::{Frame, Relayed, ToolStatus};
+use crate::probe::scan::FilterVerdict;
+use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 
 /// A report of `exec`, as the JSON shows it.

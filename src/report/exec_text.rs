@@ -7,9 +7,9 @@ use super::paths::{self, in_words};
 use super::pcapng::CapturedFrame;
 use crate::lab::Backend;
 use crate::net::Family;
-use crate::path::Fate;
-use crate::relayed::Relayed;
-use crate::visible::visible;
+use crate::probe::path::Fate;
+use crate::probe::relayed::Relayed;
+use crate::text::visible::visible;
 
 /// More log lines than this are counted; all of them are in the JSON.
 const LINES: usize = 20;

@@ -6,10 +6,10 @@ use anstyle::Style;
 
 use super::explained;
 use super::lesson_text::hanging;
-use crate::check::{Check, Findings, Outcome};
-use crate::lesson::exercise::{ALL, Broken, Exercise};
-use crate::run::ScenarioReport;
-use crate::visible::visible;
+use crate::commands::lesson::exercise::{ALL, Broken, Exercise};
+use crate::commands::run::ScenarioReport;
+use crate::intent::check::{Check, Findings, Outcome};
+use crate::text::visible::visible;
 
 /// All exercises, with their numbers.
 pub fn exercise_menu(width: u16) -> String {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::coverage::{Coverage, RuleHits};
-use crate::visible::visible;
+use crate::rules::coverage::{Coverage, RuleHits};
+use crate::text::visible::visible;
 
 /// One line for each ruleset, and one for each of its rules that no packet met; lines are cut at `width` columns.
 pub fn block(coverage: &[Coverage], width: u16) -> String {

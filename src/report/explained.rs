@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 use super::slots::Slots;
 use super::whereabouts::whereabouts;
-use crate::check::{Check, Outcome};
-use crate::explanation::{Explanation, Patch, Place};
-use crate::visible::visible;
+use crate::intent::check::{Check, Outcome};
+use crate::intent::explanation::{Explanation, Patch, Place};
+use crate::text::visible::visible;
 
 /// One block for each explanation of a mismatch, however many checks share it; prose is wrapped at `width` columns. What is
 /// known has its own reason already.

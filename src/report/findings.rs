@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::findings::{Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable};
 use crate::net::Family;
-use crate::visible::visible;
+use crate::text::visible::visible;
+use crate::verdict::findings::{
+    Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable,
+};
 
 /// The findings, at most `width` columns wide.
 pub fn findings_table(findings: &Findings, width: u16) -> String {
@@ -33,8 +35,8 @@ pub fn findings_table(findings: &Findings, width: u16) -> String {
 fn sent(sweeps: &[Swept]) -> String {
     let one = |swept: &Swept| {
         let octets = match swept.octets {
-            crate::sweep::Octets::All => "",
-            crate::sweep::Octets::Distinguished => ", of flag octets one of each kind",
+            crate::rules::sweep::Octets::All => "",
+            crate::rules::sweep::Octets::Distinguished => ", of flag octets one of each kind",
         };
         let part = if swept.complete { "" } else { ", too few to prove anything" };
         format!("{} over {} ({}){octets}{part}", swept.stimuli, swept.interface, swept.family)

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::explained::wrapped;
 use super::{ProbeRecord, Report};
 use crate::lab::Backend;
-use crate::observation::Connection;
-use crate::path::Path;
-use crate::visible::visible;
+use crate::probe::observation::Connection;
+use crate::probe::path::Path;
+use crate::text::visible::visible;
 
 /// What two flavours did, compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -157,7 +157,7 @@ fn facts(report: &Report) -> Facts {
 
 /// Of log lines the prefixes: the rest has numbers that the kernel chooses.
 fn add_probe(facts: &mut Facts, probe: &ProbeRecord) {
-    let prefixes = |records: &[crate::observation::LogRecord]| {
+    let prefixes = |records: &[crate::probe::observation::LogRecord]| {
         records.iter().map(|record| format!("{:?}", record.prefix)).collect::<Vec<_>>().join(" + ")
     };
     let reason = [probe.reason_ttl.map(|ttl| format!("ttl {ttl}")), probe.reason_ip.map(|ip| format!("from {ip}"))];
@@ -184,7 +184,7 @@ fn add_probe(facts: &mut Facts, probe: &ProbeRecord) {
 
 /// `line 7: jump scans, line 12: drop`; the rate of a limit, too, since nobody else tells it.
 fn way(path: &Path) -> String {
-    let step = |step: &crate::path::Step| {
+    let step = |step: &crate::probe::path::Step| {
         let place = step.line.map_or_else(|| format!("{} {}", step.table, step.chain), |line| format!("line {line}"));
         let rate = step.rate.map(|rate| format!(" (at {rate})")).unwrap_or_default();
         format!("{place}: {}{rate}", step.verdict)

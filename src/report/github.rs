@@ -4,9 +4,9 @@
 
 use super::Report;
 use super::verdicts::{Case, Suite, is_a_file, messages, suites};
-use crate::check::Outcome;
-use crate::inert::inert;
-use crate::visible::visible_lines;
+use crate::intent::check::Outcome;
+use crate::text::inert::inert;
+use crate::text::visible::visible_lines;
 
 /// The report as workflow commands; nothing where all is as expected.
 pub fn github(report: &Report) -> String {

@@ -10,9 +10,9 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
-use crate::check::Outcome;
-use crate::inert::inert_markup;
-use crate::visible::{visible, visible_lines};
+use crate::intent::check::Outcome;
+use crate::text::inert::inert_markup;
+use crate::text::visible::{visible, visible_lines};
 
 /// The report as JUnit's XML.
 pub fn junit(report: &Report) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::explained::wrapped;
-use crate::lint::Finding;
-use crate::visible::visible;
+use crate::rules::lint::Finding;
+use crate::text::visible::visible;
 
 /// One paragraph for each finding, in the order of the lines; at most `width` columns wide.
 pub fn lint_table(findings: &[Finding], width: u16) -> String {

@@ -7,9 +7,9 @@ use std::fmt::Write;
 use super::verdicts::{Case, Suite, suites};
 use super::whereabouts::whereabouts;
 use super::{Report, Summary};
-use crate::check::{Check, Outcome};
+use crate::intent::check::{Check, Outcome};
 use crate::net::Family;
-use crate::visible::{visible, visible_lines};
+use crate::text::visible::{visible, visible_lines};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {

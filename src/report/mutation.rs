@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::table::new_table;
 use super::{Environment, SCHEMA, not_applicable};
-use crate::mutant::Operator;
-use crate::mutate::{Fate, MutationReport, Summary, Tried};
-use crate::visible::visible;
+use crate::commands::mutate::{Fate, MutationReport, Summary, Tried};
+use crate::rules::mutant::Operator;
+use crate::text::visible::visible;
 
 /// A report of `mutate`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::ProbeRecord;
-use crate::path::{Fate, Path, Step};
-use crate::port::PortSet;
-use crate::visible::visible;
+use crate::net::port::PortSet;
+use crate::probe::path::{Fate, Path, Step};
+use crate::text::visible::visible;
 
 /// One block for each way that probes went, of those whose paths are known. Rules are not cut, since a rule that is not
 /// whole is of no use.

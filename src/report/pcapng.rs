@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::frame::Direction;
 use crate::lab::LinkMode;
+use crate::wire::frame::Direction;
 
 /// One frame.
 #[derive(Debug, Clone)]

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use super::verdicts::{About, Case, Suite, messages, suites};
 use super::{Report, to_json};
-use crate::check::Outcome;
-use crate::findings::{Disparity, Findings};
-use crate::lint::Finding as Lint;
+use crate::intent::check::Outcome;
+use crate::rules::lint::Finding as Lint;
+use crate::verdict::findings::{Disparity, Findings};
 
 use self::model::{
     ArtifactChange, ArtifactLocation, Driver, Finding, Fix, Location, Log, LogicalLocation, PhysicalLocation, Region,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{DiffReport, Exec, Mutation, Report, SelfTestReport};
-use crate::scenario::ScenarioShape;
+use crate::intent::scenario::ScenarioShape;
 use crate::sensor::SensorFileShape;
 
 /// Whatever scanlab prints as JSON. Changes are additive within one `schema`: what is not said here may come.

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::table::new_table;
 use super::{Environment, SCHEMA};
-use crate::selftest::{Outcome, Row, SelfTest};
-use crate::visible::visible;
+use crate::commands::selftest::{Outcome, Row, SelfTest};
+use crate::text::visible::visible;
 
 /// A self-test, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::observation::LogRecord;
+use crate::probe::observation::LogRecord;
 
 /// The lines of a probe and of the host's answer: a SYN/ACK is the only answer whose number is not that of the probe.
 pub fn of_answer<S: Serializer>(records: &[LogRecord], serializer: S) -> Result<S::Ok, S::Error> {

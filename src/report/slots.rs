@@ -2,8 +2,8 @@
 //! rule that was meant.
 //! Where explanations differ in nothing else, one sentence tells them all: "the NULL, FIN or Xmas probe".
 
-use crate::check::Check;
-use crate::explanation::Explanation;
+use crate::intent::check::Check;
+use crate::intent::explanation::Explanation;
 
 /// What one check puts into the sentence; empty where the sentence does not speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use super::{
     Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block,
     notes, paths,
 };
-use crate::check::{Check, Outcome};
+use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::Family;
-use crate::port::{Port, PortSet};
-use crate::scan::Technique;
-use crate::visible::visible;
+use crate::net::port::{Port, PortSet};
+use crate::probe::scan::Technique;
+use crate::text::visible::visible;
 
 /// Of a run only what is mismatched or did not run, and why; nothing where all is well.
 pub fn red_table(report: &Report, width: u16) -> String {

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
-use crate::check::Outcome;
-use crate::inert::inert;
-use crate::visible::{steers, visible, visible_json};
+use crate::intent::check::Outcome;
+use crate::text::inert::inert;
+use crate::text::visible::{steers, visible, visible_json};
 
 /// The report as TAP.
 pub fn tap(report: &Report) -> String {

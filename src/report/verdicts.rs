@@ -6,9 +6,9 @@ use std::path::Path;
 use super::flavours::{Difference, Flavours};
 use super::whereabouts::whereabouts;
 use super::{Report, Scenario};
-use crate::check::{Check, Outcome};
-use crate::explanation::{Patch, Place};
-use crate::predeploy::{Answer, Answers, Tone};
+use crate::commands::predeploy::{Answer, Answers, Tone};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::explanation::{Patch, Place};
 
 /// What the cases of a suite are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::Check;
-use crate::port::PortSet;
+use crate::intent::check::Check;
+use crate::net::port::PortSet;
 
 /// `null fin xmas at 80, 443`
 pub fn whereabouts(checks: &[&Check]) -> String {

@@ -8,9 +8,9 @@ use super::service::{MOST_PORTS, beside, read_port};
 use super::table::{Table, Value};
 use super::{Host, Sensor};
 use crate::error::{Result, Source};
+use crate::net::port::Port;
+use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, InterfaceName, Mac, Subnet};
-use crate::port::Port;
-use crate::sysctl::Sysctls;
 
 /// How the files that a scenario names are read; those that are compiled in have no folder.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Source>;

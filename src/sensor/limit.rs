@@ -4,7 +4,7 @@
 use super::table::Value;
 use super::{Limit, TimeUnit};
 use crate::error::Result;
-use crate::rate::{Rate, SCALE};
+use crate::net::rate::{Rate, SCALE};
 
 /// iptables-extensions(8), limit: "the default is 5".
 const DEFAULT_BURST: u32 = 5;

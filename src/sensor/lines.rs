@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::table::{Table, Value};
 use crate::error::Source;
-use crate::port::Port;
-use crate::scan::Technique;
+use crate::net::port::Port;
+use crate::probe::scan::Technique;
 
 /// A part of an intent that something can be expected because of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

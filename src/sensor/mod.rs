@@ -12,13 +12,14 @@ mod service;
 mod ssh_from;
 mod sshd_config;
 mod table;
+pub mod vendor;
 
 use std::fmt;
 
+use crate::net::port::Port;
+use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, InterfaceName, Mac};
-use crate::port::Port;
-use crate::scan::Technique;
-use crate::sysctl::Sysctls;
+use crate::probe::scan::Technique;
 
 pub use host::{ReadFile, read_host};
 pub use limit::read_limit;

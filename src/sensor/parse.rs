@@ -12,7 +12,7 @@ use super::ssh_from::read_ssh_from;
 use super::table::{Table, Value};
 use super::{Deny, Host, Limit, Order, Sensor};
 use crate::error::{Result, Source};
-use crate::scan::Technique;
+use crate::probe::scan::Technique;
 
 /// A file that holds a sensor, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]

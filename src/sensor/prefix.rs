@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::table::{Key, Value};
 use crate::error::{InputError, Result, Source};
 use crate::log_line::{NFLOG_NAME, is_of_the_lab};
-use crate::scan::Technique;
+use crate::probe::scan::Technique;
 
 /// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, one of them the final NUL. Both
 /// restores cut a longer one without a word.

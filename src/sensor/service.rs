@@ -9,7 +9,7 @@ use super::prefix::check_service_name;
 use super::sshd_config::ports_of_sshd;
 use super::table::{Table, Value};
 use crate::error::{InputError, Result, Source};
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// Where sshd looks, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";

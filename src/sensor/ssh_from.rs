@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::table::{Table, Value};
 use crate::error::Result;
+use crate::net::port::Port;
 use crate::net::{Addresses, Family, Network, NetworkError};
-use crate::port::Port;
 
 /// Whence SSH is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]

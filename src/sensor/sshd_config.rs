@@ -10,7 +10,7 @@ use glob::{Pattern, glob};
 
 use crate::error::{InputError, Result, Source};
 use crate::net::Family;
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// servconf.h: `SERVCONF_MAX_DEPTH`.
 const MAX_DEPTH: usize = 16;

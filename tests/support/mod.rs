@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
+use scanlab::net::port::PortSet;
 use scanlab::net::{Family, Mac};
-use scanlab::port::PortSet;
 use scanlab::probe::Ends;
 
 const TARGET_MAC: &str = "02:00:5e:10:00:10";

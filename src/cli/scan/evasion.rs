@@ -6,9 +6,10 @@ use clap::Args;
 
 use crate::error::{InputError, Result as Outcome};
 use crate::net::Family;
-use crate::port::Port;
+use crate::net::port::Port;
 use crate::probe::Craft;
-use crate::scan::{TcpFlagsOctet, Technique};
+use crate::probe::scan::Technique;
+use crate::wire::flags::TcpFlagsOctet;
 
 /// What a probe is to look like, where it is not the technique's own look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use crate::cli::bar::Steps;
 use crate::cli::capture_file::{CaptureFile, OpenCapture};
 use crate::cli::syslog::SyslogFile;
+use crate::commands::survey::{Audience, Survey, Surveyed};
 use crate::error::Result;
 use crate::lab::{LinkMode, Rest};
 use crate::net::Family;
-use crate::observation::Observation;
 use crate::probe::Probe;
+use crate::probe::observation::Observation;
 use crate::report::CaptureInterface;
 use crate::report::captured::{self, Place};
-use crate::survey::{Audience, Survey, Surveyed};
 
 /// Scans, and writes log lines and frames while they come.
 pub fn perform(survey: &Survey, syslog: Option<SyslogFile>, pcap: Option<CaptureFile>) -> Result<Surveyed> {

@@ -1,19 +1,19 @@
 //! From what was seen to a report in nmap's words.
 
 use super::{Options, Plan};
-use crate::alike::Alike;
 use crate::cli::services::Services;
 use crate::error::{InputError, Result};
 use crate::lab::LinkMode;
 use crate::net::Family;
 use crate::net::Protocol;
-use crate::observation::Observation;
 use crate::probe::Probe;
+use crate::probe::alike::Alike;
+use crate::probe::observation::Observation;
+use crate::probe::scan::{Reason, Technique};
 use crate::report::Host;
 use crate::report::nmap::{
     Advice, HostReason, Moment, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown,
 };
-use crate::scan::{Reason, Technique};
 
 /// What a report is made of.
 pub struct Facts<'a> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::whole_file::WholeFile;
 use crate::error::{InputError, Result};
-use crate::inert::Inert;
+use crate::text::inert::Inert;
 
 /// nmap's formats, in the order in which nmap's manual has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pnet_packet::tcp::TcpFlags;
 
-use crate::canary;
 use crate::net::Family;
+use crate::probe::canary;
+use crate::probe::scan::Technique;
 use crate::probe::{Craft, Ends, Probe};
-use crate::reply::{Body, Flow, Reply, Segment};
-use crate::scan::Technique;
+use crate::wire::reply::{Body, Flow, Reply, Segment};
 
 /// Addresses for documentation (RFC 5737, RFC 3849) that no lab probes.
 const STRANGER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);

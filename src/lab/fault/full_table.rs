@@ -11,8 +11,8 @@ use nix::errno::Errno;
 
 use super::Sabotage;
 use crate::error::Result;
-use crate::lab::namespace::Isolated;
-use crate::lab::nfnetlink::{Attributes, CTNETLINK, Nfnetlink, Request, protocol_family};
+use crate::lab::host::namespace::Isolated;
+use crate::lab::trace::nfnetlink::{Attributes, CTNETLINK, Nfnetlink, Request, protocol_family};
 use crate::net::Family;
 
 /// A table of this size is filled in a second or four; a larger one takes too long and too much memory (320 bytes each).

@@ -2,11 +2,11 @@
 //! socket has no room for more, and nobody reads.
 
 use super::Sabotage;
-use crate::canary;
 use crate::error::Result;
-use crate::lab::kernel_log::KernelLog;
+use crate::lab::log::kernel_log::KernelLog;
 use crate::net::Family;
 use crate::probe::Ends;
+use crate::probe::canary;
 
 /// Lines after which the ring is taken to be too large: it holds 600 lines by default, and 150,000 at the most that a
 /// kernel is configured for (`LOG_BUF_SHIFT` 25).

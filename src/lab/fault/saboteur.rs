@@ -8,7 +8,7 @@ use super::forgery::Asked;
 use super::wire::Wire;
 use super::{Fault, Sabotage, log_flood};
 use crate::error::Result;
-use crate::lab::namespace::Isolated;
+use crate::lab::host::namespace::Isolated;
 use crate::lab::{Capture, Equipment, LinkMode};
 use crate::net::InterfaceName;
 use crate::probe::Ends;

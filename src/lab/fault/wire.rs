@@ -7,7 +7,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, send, socket};
 
 use crate::error::{Doing, Result};
-use crate::lab::namespace::Isolated;
+use crate::lab::host::namespace::Isolated;
 use crate::net::InterfaceName;
 use crate::sys;
 

@@ -3,7 +3,7 @@
 use super::bytes::{Bytes, be16, be32};
 use super::{AccurateEcn, Asked, Told, say};
 use crate::log_line::{LogFlags, Protocol, Sequence, TcpHeader, Transport, UdpHeader};
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// Whether the transport header is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::net::port::Port;
 use crate::net::{Addresses, Family};
-use crate::phase::{Numbering, SEED};
-use crate::port::Port;
-use crate::scan::Technique;
+use crate::probe::phase::{Numbering, SEED};
+use crate::probe::scan::Technique;
 
 fn probe(technique: Technique) -> Probe {
     Numbering::new(SEED).phase(technique, Family::Ipv4, Addresses::default()).probe(Port(80), 0)

@@ -1,8 +1,8 @@
 //! What a reader of the findings sees, at 80 columns.
 
 use super::*;
-use crate::findings::NotTried;
-use crate::sweep::Octets;
+use crate::rules::sweep::Octets;
+use crate::verdict::findings::NotTried;
 
 fn rule(line: usize, text: &str) -> Place {
     let (file, table, chain) = ("rules.v4".to_owned(), "filter".to_owned(), "INPUT".to_owned());

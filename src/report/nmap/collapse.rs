@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use super::{NmapReport, PortRow, Shown, may_be_open};
 use crate::net::Protocol;
-use crate::port::PortSet;
-use crate::scan::{PortState, Reason};
+use crate::net::port::PortSet;
+use crate::probe::scan::{PortState, Reason};
 
 /// The ports of one state that are not shown one by one.
 pub(super) struct Ignored {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::collapse::{Collapsed, collapse};
 use super::{NmapReport, PortRow};
 use crate::net::Protocol;
-use crate::port::PortSet;
-use crate::visible::visible;
+use crate::net::port::PortSet;
+use crate::text::visible::visible;
 
 /// The report in nmap's grepable output.
 pub fn grepable(report: &NmapReport) -> String {

@@ -23,8 +23,9 @@ use std::net::IpAddr;
 
 use crate::net::Mac;
 use crate::net::Protocol;
-use crate::port::{Port, PortSet};
-use crate::scan::{PortState, Reason, TcpFlagsOctet, Technique};
+use crate::net::port::{Port, PortSet};
+use crate::probe::scan::{PortState, Reason, Technique};
+use crate::wire::flags::TcpFlagsOctet;
 
 pub use self::grepable::grepable;
 pub use self::moment::Moment;
@@ -190,7 +191,7 @@ impl NmapReport {
     }
 
     fn arguments(&self) -> String {
-        crate::visible::visible(&self.arguments.join(" "))
+        crate::text::visible::visible(&self.arguments.join(" "))
     }
 
     /// `scan initiated ... as: ...`, which begins every file.

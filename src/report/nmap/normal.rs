@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::collapse::{Collapsed, Ignored, collapse};
 use super::{Advice, HostReason, NmapReport, PortRow, SPOKEN};
-use crate::visible::visible;
+use crate::text::visible::visible;
 
 /// Who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::collapse::{Collapsed, Ignored, collapse};
 use super::{NmapReport, PortRow, SPOKEN, Scan, ScannedHost};
-use crate::inert::inert_markup;
 use crate::net::Family;
-use crate::scan::Technique;
-use crate::visible::visible;
+use crate::probe::scan::Technique;
+use crate::text::inert::inert_markup;
+use crate::text::visible::visible;
 
 /// The version of the DTD that nmap 7.93 writes.
 const OUTPUT_VERSION: &str = "1.05";

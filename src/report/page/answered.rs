@@ -1,7 +1,7 @@
 //! The answers before a deployment, and the verdict that they come to.
 
 use super::counted;
-use crate::predeploy::Tone;
+use crate::commands::predeploy::Tone;
 use crate::report::{Deployment, Report};
 
 /// The name of the look of the verdict, and its words.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::listed::{First, shortened};
-use crate::findings::{Disparity, Findings, InFront, NotProvable, Place, Unreachable};
-use crate::lint::{Finding, FindingKind};
+use crate::rules::lint::{Finding, FindingKind};
+use crate::verdict::findings::{Disparity, Findings, InFront, NotProvable, Place, Unreachable};
 
 /// No more of each than this.
 const RULES: usize = 200;

@@ -3,12 +3,12 @@
 use askama::Template;
 
 use super::{SCRIPT, STYLE, matrix, policy, story};
-use crate::dissect::Layer;
-use crate::inert::inert_markup;
-use crate::lesson::{Lesson, Met, Scene, Seen, Shown};
+use crate::commands::lesson::{Lesson, Met, Scene, Seen, Shown};
 use crate::net::Family;
-use crate::path::Fate;
-use crate::scan::PortState;
+use crate::probe::path::Fate;
+use crate::probe::scan::PortState;
+use crate::text::inert::inert_markup;
+use crate::wire::dissect::Layer;
 
 /// The lessons as a page.
 pub fn lesson_page(lessons: &[Lesson]) -> String {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::listed::shortened;
 use super::story::{Facts, Stories};
-use crate::check::{Check, Outcome};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::scenario::Subject;
 use crate::net::Family;
-use crate::port::{Port, PortSet};
+use crate::net::port::{Port, PortSet};
+use crate::probe::scan::{PortState, Technique};
 use crate::report::ProbeRecord;
-use crate::scan::{PortState, Technique};
-use crate::scenario::Subject;
 
 /// Rows are ports, columns are techniques in both families.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::listed::shortened;
 use super::story::family_name;
-use crate::check::{Check, Outcome};
-use crate::explanation::{Cause, Explanation, Patch, Place};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::explanation::{Cause, Explanation, Patch, Place};
 use crate::report::whereabouts::whereabouts;
 
 /// Checks that are not as expected for one reason.

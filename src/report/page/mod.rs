@@ -30,11 +30,11 @@ use self::others::Others;
 use self::rules::Ruleset;
 use self::story::Stories;
 use super::{Difference, Environment, Report, Scenario, Summary};
-use crate::check::Outcome;
-use crate::inert::inert_markup;
+use crate::commands::predeploy::{Answer, Tone};
+use crate::intent::check::Outcome;
 use crate::lab::{Backend, Capture};
-use crate::predeploy::{Answer, Tone};
-use crate::visible::steers;
+use crate::text::inert::inert_markup;
+use crate::text::visible::steers;
 
 /// The report as a page.
 pub fn page(report: &Report) -> String {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::story::family_name;
-use crate::check::{Check, Outcome};
-use crate::scenario::Subject;
+use crate::intent::check::{Check, Outcome};
+use crate::intent::scenario::Subject;
 
 /// A check, or two that differ in nothing but the family.
 pub struct Row {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::story::{Stories, family_name};
-use crate::coverage::{Coverage, RuleHits};
 use crate::error::Source;
-use crate::findings::Findings;
 use crate::net::Family;
 use crate::report::Scenario;
+use crate::rules::coverage::{Coverage, RuleHits};
+use crate::verdict::findings::Findings;
 
 /// A ruleset, line by line.
 pub struct Ruleset<'a> {

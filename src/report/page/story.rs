@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::check::{Check, Outcome};
-use crate::conntrack::ConntrackState;
-use crate::coverage::RuleHits;
-use crate::dissect::{Field, LinkKind, dissect};
 use crate::error::Source;
-use crate::frame::Direction;
-use crate::frame::{Frame, Part};
-use crate::glance::Glance;
+use crate::intent::check::{Check, Outcome};
 use crate::lab::LinkMode;
 use crate::net::Family;
-use crate::observation::LogRecord;
-use crate::path::{Fate, Path, Step};
-use crate::port::Port;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::probe::glance::Glance;
+use crate::probe::observation::LogRecord;
+use crate::probe::path::{Fate, Path, Step};
+use crate::probe::scan::{PortState, Technique};
 use crate::report::ProbeRecord;
-use crate::scan::{PortState, Technique};
+use crate::rules::coverage::RuleHits;
+use crate::wire::dissect::{Field, LinkKind, dissect};
+use crate::wire::frame::Direction;
+use crate::wire::frame::{Frame, Part};
 
 /// What is known of a cell.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,22 +5,22 @@ use askama::filters::Escaper;
 use data_encoding::BASE64;
 
 use super::*;
-use crate::check::{Check, Findings as Facts};
-use crate::coverage::{Coverage, RuleHits};
+use crate::commands::predeploy::{Answers, Fact, Question};
 use crate::error::Source;
-use crate::explanation::{Cause, Explanation};
-use crate::findings::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
-use crate::frame::{Direction, Frame, Part as FramePart};
+use crate::intent::check::{Check, Findings as Facts};
+use crate::intent::explanation::{Cause, Explanation};
+use crate::intent::scenario::Subject;
 use crate::lab::{LinkMode, Weather};
-use crate::lint::{Finding, FindingKind};
+use crate::net::port::Port;
 use crate::net::{Family, Protocol};
-use crate::observation::LogRecord;
-use crate::path::{Fate, Path, Step, StepVerdict};
-use crate::port::Port;
-use crate::predeploy::{Answers, Fact, Question};
+use crate::probe::observation::LogRecord;
+use crate::probe::path::{Fate, Path, Step, StepVerdict};
+use crate::probe::scan::{PortState, Reason, Technique};
 use crate::report::{Host, ProbeRecord};
-use crate::scan::{PortState, Reason, Technique};
-use crate::scenario::Subject;
+use crate::rules::coverage::{Coverage, RuleHits};
+use crate::rules::lint::{Finding, FindingKind};
+use crate::verdict::findings::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
+use crate::wire::frame::{Direction, Frame, Part as FramePart};
 
 #[test]
 fn digests_of_style_and_script_are_those_that_the_policy_names() {
@@ -201,8 +201,14 @@ fn endless() -> Report {
 
 fn blames(line: usize) -> Explanation {
     let RuleHits { table, chain, rule, text, .. } = rule(line - 1);
-    let place =
-        crate::explanation::Place { file: "large.v4".into(), line: Some(line), table, chain, rule: Some(rule), text };
+    let place = crate::intent::explanation::Place {
+        file: "large.v4".into(),
+        line: Some(line),
+        table,
+        chain,
+        rule: Some(rule),
+        text,
+    };
     Explanation { cause: Cause::TooBroad, took: Some(place), meant: None, words: "it does".to_owned(), patch: None }
 }
 

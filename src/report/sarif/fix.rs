@@ -61,7 +61,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::error::Source;
-    use crate::iptables_save::{Edit, apply, unified};
+    use crate::rules::iptables_save::{Edit, apply, unified};
 
     /// What a reader of SARIF does with replacements (section 3.57): the later ones first, so that lines keep their numbers.
     fn replaced(text: &str, replacements: &[Replacement]) -> String {

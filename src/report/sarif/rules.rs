@@ -1,9 +1,9 @@
 //! What can be found, as SARIF's rules: each kind of mismatch, of finding and of lint, with what it means and what to do.
 
 use super::model::{Configuration, Level, Rule};
-use crate::explanation::Cause;
-use crate::findings::Severity;
-use crate::lint::FindingKind;
+use crate::intent::explanation::Cause;
+use crate::rules::lint::FindingKind;
+use crate::verdict::findings::Severity;
 
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::check::Findings;
-use crate::explanation::{Cause, Explanation, Patch};
+use crate::commands::predeploy::{Fact, Question};
+use crate::intent::check::Findings;
+use crate::intent::explanation::{Cause, Explanation, Patch};
+use crate::intent::scenario::Subject;
 use crate::lab::{Backend, Capture, LinkMode, Weather};
 use crate::net::Family;
-use crate::port::Port;
-use crate::predeploy::{Fact, Question};
+use crate::net::port::Port;
+use crate::probe::scan::{PortState, Technique};
 use crate::report::{
     Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap, to_json,
 };
-use crate::scan::{PortState, Technique};
-use crate::scenario::Subject;
-use crate::visible::steers;
+use crate::text::visible::steers;
 
 fn check(port: u16, outcome: Outcome, why: &str) -> Check {
     let state = |state| Findings { state: Some(state), ..Findings::default() };

@@ -1,10 +1,10 @@
 //! A forgery that is not believed for a reason other than the one it was made for would prove nothing.
 
 use super::*;
+use crate::net::port::Port;
 use crate::net::{Addresses, Mac};
-use crate::phase::{Numbering, SEED};
-use crate::port::Port;
-use crate::reply::Reply;
+use crate::probe::phase::{Numbering, SEED};
+use crate::wire::reply::Reply;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };
 

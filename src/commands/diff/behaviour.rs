@@ -1,0 +1,170 @@
+//! What a ruleset does with one packet, and which rules do it.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::net::rate::Rate;
+use crate::probe::note;
+use crate::probe::packet::Response;
+use crate::probe::path::{Fate, Path, Step};
+use crate::rules::iptables_save::{Limit, Listing, Rule};
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Behaviour {
+    /// Where its way ends.
+    pub fate: Fate,
+    /// How a REJECT puts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reject_with: Option<String>,
+    /// The rule or policy that had the last word; none where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Place>,
+    /// The lines that it leaves.
+    pub log: Vec<Line>,
+    /// Limits of rules on its way that are not for a LOG: as long as they have room, this is what becomes of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Guard>,
+    /// The copies that rules send to another machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyAndRule>,
+    /// What becomes of the host's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<Behaviour>>,
+}
+
+/// A line in the log, and the rule that leaves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LineAndRule")]
+pub struct Line {
+    /// Its prefix.
+    pub prefix: String,
+    /// How often: `5/min burst 5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// Its level and what else it shows, where that is not the default: `--log-level 7 --log-uid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<String>,
+    /// The rule.
+    pub by: Option<Place>,
+}
+
+/// A rule that lets through so many packets and no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Guard {
+    /// How often: `5/min burst 5`.
+    pub limit: String,
+    /// The rule.
+    pub by: Option<Place>,
+}
+
+/// A copy that a rule sends to another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CopyAndRule {
+    /// The next hop of the copy.
+    pub to: IpAddr,
+    /// The rule.
+    pub by: Option<Place>,
+}
+
+/// A rule, or a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RuleOrPolicy")]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// Its line.
+    pub line: usize,
+    /// Its text.
+    pub text: String,
+}
+
+impl Behaviour {
+    /// What `response` tells of rules that read as `listing`.
+    pub fn of(response: &Response, listing: &Listing) -> Behaviour {
+        let own: Vec<&Path> = response.own.iter().map(|own| own.path.as_ref()).collect();
+        let answer =
+            response.answer.as_ref().map(|answer| Box::new(Behaviour::of_paths(&[answer.path.as_ref()], listing)));
+        Behaviour { answer, ..Behaviour::of_paths(&own, listing) }
+    }
+
+    /// Of a packet over loopback there are two ways.
+    pub fn of_paths(paths: &[&Path], listing: &Listing) -> Behaviour {
+        let steps = || paths.iter().flat_map(|path| &path.steps);
+        let last = paths.last();
+        let by = last.and_then(|path| path.last());
+        Behaviour {
+            fate: last.map_or(Fate::Vanished, |path| path.fate),
+            reject_with: by
+                .filter(|_| last.is_some_and(|path| path.fate == Fate::Rejected))
+                .and_then(|step| words(step, listing)),
+            by: by.and_then(|step| place(step, listing)),
+            log: steps().filter_map(|step| line(step, listing)).collect(),
+            limits: steps().filter_map(|step| guard(step, listing)).collect(),
+            copies: steps().filter_map(|step| copy(step, listing)).collect(),
+            answer: None,
+        }
+    }
+
+    /// Whether the same becomes of the packet, whichever rules do it.
+    pub fn is_like(&self, other: &Behaviour) -> bool {
+        self.is_like_alone(other)
+            && match (&self.answer, &other.answer) {
+                (Some(one), Some(other)) => one.is_like(other),
+                (one, other) => one.is_none() && other.is_none(),
+            }
+    }
+
+    /// The same, whatever becomes of the answer.
+    pub fn is_like_alone(&self, other: &Behaviour) -> bool {
+        let lines = |one: &Behaviour| -> Vec<_> {
+            one.log.iter().map(|line| (line.prefix.clone(), line.limit.clone(), line.style.clone())).collect()
+        };
+        let limits = |one: &Behaviour| -> Vec<_> { one.limits.iter().map(|guard| guard.limit.clone()).collect() };
+        let copies = |one: &Behaviour| -> Vec<_> { one.copies.iter().map(|copy| copy.to).collect() };
+        self.fate == other.fate
+            && copies(self) == copies(other)
+            && self.reject_with == other.reject_with
+            && lines(self) == lines(other)
+            && limits(self) == limits(other)
+    }
+}
+
+fn rule<'l>(step: &Step, listing: &'l Listing) -> Option<&'l Rule> {
+    listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)
+}
+
+fn place(step: &Step, listing: &Listing) -> Option<Place> {
+    let file = listing.source.name.display().to_string();
+    Some(Place { file, line: step.line?, text: step.text.clone() })
+}
+
+fn words(step: &Step, listing: &Listing) -> Option<String> {
+    let target = rule(step, listing)?.target.as_ref()?;
+    Some(target.reject_with(listing.family).to_owned())
+}
+
+/// As the file has it: in a sweep the kernel's limits are others.
+fn line(step: &Step, listing: &Listing) -> Option<Line> {
+    let prefix = step.log_prefix.clone()?;
+    let limit = rule(step, listing).and_then(Rule::limit).map(in_words);
+    let style = rule(step, listing).and_then(|rule| rule.target.as_ref()?.log_style());
+    Some(Line { prefix, limit, style, by: place(step, listing) })
+}
+
+fn guard(step: &Step, listing: &Listing) -> Option<Guard> {
+    let rule = rule(step, listing).filter(|rule| rule.is_terminal() || rule.is_jump())?;
+    Some(Guard { limit: in_words(rule.limit()?), by: place(step, listing) })
+}
+
+fn copy(step: &Step, listing: &Listing) -> Option<CopyAndRule> {
+    Some(CopyAndRule { to: note::copy(step)?.to, by: place(step, listing) })
+}
+
+fn in_words(limit: Limit) -> String {
+    let rate = Rate::of(limit.count.into(), limit.seconds.into());
+    let rate = rate.map_or_else(|| format!("{} in {} s", limit.count, limit.seconds), |rate| rate.to_string());
+    format!("{rate} burst {}", limit.burst)
+}

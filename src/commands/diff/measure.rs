@@ -1,0 +1,195 @@
+//! Both sides, sent the same: in a lab each, first what comes out of the blue, then what goes on in connections that one of
+//! them let in.
+
+use std::collections::HashSet;
+
+use super::behaviour::Behaviour;
+use super::told::{Difference, SeenByScans, Sight};
+use super::{Compared, Comparison, Side, untried};
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch, Weather};
+use crate::net::port::{Port, PortSet};
+use crate::net::{Family, InterfaceName, Protocol};
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+use crate::probe::packet::{Packet, Response, Stimulus};
+use crate::probe::phase::{Numbering, SEED};
+use crate::probe::scan::Technique;
+use crate::rules::iptables_save::Listing;
+use crate::rules::sweep::{Plan, strangers};
+use crate::verdict::findings::interfaces;
+
+/// What tells the two sides apart in `family` is added to `compared`.
+pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) -> Result<()> {
+    let listings = comparison.sides.each_ref().map(|side| listing(&comparison.equipment, side, family));
+    for (number, interface) in interfaces(&comparison.interface, &listings).iter().enumerate() {
+        let over = Over { comparison, family, interface, listings: &listings };
+        over.sweeps(compared)?;
+        if number == 0 {
+            over.scans(compared)?;
+        }
+    }
+    untried::family(comparison, family, &listings, compared)
+}
+
+/// A side without a ruleset lets everything through.
+fn listing(equipment: &Equipment, side: &Side, family: Family) -> Listing {
+    let source = side.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
+    let nothing = || Source { name: format!("{} (no {family} ruleset)", side.name).into(), text: "".into() };
+    equipment.listing(family, &source.unwrap_or_else(nothing))
+}
+
+/// On how many ports something listens: a process has no end of files.
+const LISTENERS: usize = 400;
+
+/// One family over one interface.
+pub(super) struct Over<'a> {
+    pub comparison: &'a Comparison,
+    pub family: Family,
+    pub interface: &'a InterfaceName,
+    pub listings: &'a [Listing; 2],
+}
+
+impl Over<'_> {
+    fn sweeps(&self, compared: &mut Compared) -> Result<()> {
+        let mut plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let (stimuli, strangers) = (self.stimuli(&plan), plan.strangers());
+        let fresh = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, Limits::Wide))?;
+        let more = plan.in_connections_of_any(&stimuli, &fresh.each_ref().map(Vec::as_slice));
+        self.note(compared, &plan, &stimuli, &fresh, Limits::Wide);
+        if !more.is_empty() {
+            let later = self.both(compared, |lab| lab.sweep(&more, &strangers, Limits::Wide))?;
+            self.note(compared, &plan, &more, &later, Limits::Wide);
+        }
+        if self.listings.iter().any(Listing::limits_more_than_lines) {
+            let dry = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, Limits::Dry))?;
+            self.note(compared, &plan, &stimuli, &dry, Limits::Dry);
+        }
+        compared.complete &= plan.is_complete;
+        Ok(())
+    }
+
+    /// Sends these to both sides, and notes what differs.
+    pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
+        let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let strangers = strangers(stimuli, &self.comparison.addresses);
+        let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, Limits::Wide))?;
+        self.note(compared, &plan, stimuli, &found, Limits::Wide);
+        Ok(())
+    }
+
+    /// What both together tell apart; where that is too much, what each does.
+    fn stimuli(&self, plan: &Plan) -> Vec<Stimulus> {
+        if plan.is_complete {
+            return plan.stimuli();
+        }
+        let all = self.listings.iter().flat_map(|listing| Plan::of(listing, &self.comparison.addresses).stimuli());
+        let mut known = HashSet::new();
+        all.filter(|stimulus| known.insert(*stimulus)).collect()
+    }
+
+    fn note(
+        &self,
+        compared: &mut Compared,
+        plan: &Plan,
+        stimuli: &[Stimulus],
+        found: &[Vec<Response>; 2],
+        limits: Limits,
+    ) {
+        compared.sent += stimuli.len();
+        let stand_in = Plan::stand_in([plan].into_iter(), &[]);
+        for (number, stimulus) in stimuli.iter().enumerate() {
+            let [before, after] = [0, 1].map(|side: usize| Behaviour::of(&found[side][number], &self.listings[side]));
+            if before.is_like(&after) {
+                continue;
+            }
+            // What becomes of the answer is of interest only where it is the only thing that differs.
+            let alone = |one: Behaviour, other: &Behaviour| {
+                if one.is_like_alone(other) { one } else { Behaviour { answer: None, ..one } }
+            };
+            let (before, after) = (alone(before.clone(), &after), alone(after, &before));
+            let packet = plan.packet(stimulus, &self.comparison.addresses).ok();
+            let packet: Option<Packet> = packet.map(|packet| plan.stood_in_for(packet, stand_in));
+            compared.differences.push(Difference {
+                family: self.family,
+                interface: self.interface.to_string(),
+                limits_used_up: limits == Limits::Dry,
+                packets: packet.into_iter().collect(),
+                stand_in,
+                before,
+                after,
+            });
+        }
+    }
+
+    fn scans(&self, compared: &mut Compared) -> Result<()> {
+        let mut numbering = Numbering::new(SEED);
+        let ports = self.ports();
+        let mut probes: Vec<Probe> = Vec::new();
+        for technique in Technique::ALL {
+            let mut phase = numbering.phase(technique, self.family, self.comparison.addresses);
+            probes.extend(phase.probes(&ports));
+        }
+        let [before, after] = self.both(compared, |lab| lab.send_each_afresh(&probes))?;
+        compared.sent += probes.len();
+        for ((probe, before), after) in probes.iter().zip(&before).zip(&after) {
+            let [before, after] = [(before, 0), (after, 1)].map(|(seen, side)| self.sight(seen, side));
+            if (before.state, &before.log) != (after.state, &after.log) {
+                let ports = [probe.flow.port].into_iter().filter(|_| probe.technique.has_ports()).collect();
+                compared.scans.push(SeenByScans {
+                    family: self.family,
+                    scans: vec![probe.technique],
+                    ports,
+                    before,
+                    after,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn sight(&self, observation: &Observation, side: usize) -> Sight {
+        let paths: Vec<_> = observation.path.iter().map(AsRef::as_ref).collect();
+        Sight {
+            state: observation.verdict.state,
+            log: observation.log.iter().map(|record| record.prefix.clone()).collect(),
+            by: Behaviour::of_paths(&paths, &self.listings[side]).by,
+        }
+    }
+
+    /// The ports that either side names, and their neighbours.
+    fn ports(&self) -> PortSet {
+        let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        plan.services().iter().take(LISTENERS).collect()
+    }
+
+    /// The same done in a lab of either side.
+    fn both<T: Send>(&self, compared: &mut Compared, work: impl Fn(&mut Lab) -> Result<T> + Sync) -> Result<[T; 2]> {
+        let [before, after] = &self.comparison.sides;
+        let (before, weather) = self.one(before, &work)?;
+        let (after, _) = self.one(after, &work)?;
+        compared.weather = weather;
+        Ok([before, after])
+    }
+
+    fn one<T: Send>(&self, side: &Side, work: &(impl Fn(&mut Lab) -> Result<T> + Sync)) -> Result<(T, Weather)> {
+        let services: Vec<Service> =
+            self.ports().iter().map(|port: Port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
+        let rulesets = side.rulesets.iter().filter(|(family, _)| *family == self.family);
+        let rulesets: Vec<(Family, &Source)> = rulesets.map(|(family, source)| (*family, source)).collect();
+        let blueprint = Blueprint {
+            equipment: &self.comparison.equipment,
+            interface: self.interface,
+            mac: self.comparison.mac,
+            addresses: &self.comparison.addresses,
+            services: &services,
+            rulesets: &rulesets,
+            watch: Watch::Paths,
+            fault: None,
+        };
+        Lab::run(&blueprint, |lab| {
+            let found = work(lab)?;
+            Ok((found, lab.weather.clone()))
+        })
+    }
+}

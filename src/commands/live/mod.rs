@@ -1,0 +1,103 @@
+//! This machine as it stands: its rules, the ports of its SSH server, its interface and addresses. Everything is read, and
+//! nothing changed: netlink dumps, files, and the programs that print rules.
+//!
+//! One thing cannot be helped: where nobody has used nf_tables yet, `iptables-save` (nft) makes the kernel load the modules
+//! that it asks. The one for x_tables asks for tables that exist only, and is not even begun where there are none.
+
+mod interface;
+mod others;
+mod rules;
+mod udev;
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::error::{Doing, Result, Source};
+use crate::lab::Iptables;
+use crate::net::sysctl::Sysctls;
+use crate::net::{Family, InterfaceName, Mac};
+use crate::sensor::SshServer;
+
+pub use self::others::Other;
+pub use self::udev::Device;
+
+/// Where sshd looks, see sshd(8).
+const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The rules of each family, as `iptables-save` prints them.
+    pub rulesets: Vec<(Family, Source)>,
+    /// What filters here beside these rules.
+    pub others: Vec<Other>,
+    /// Where its SSH server listens by its configuration; none where it has none.
+    pub ssh: Option<SshServer>,
+    /// The interface that was asked for, or the one of the default route.
+    pub interface: InterfaceName,
+    /// Its MAC address, if it has one.
+    pub mac: Option<Mac>,
+    /// The one in the hardware, where the kernel knows it.
+    pub permanent_mac: Option<Mac>,
+    /// Its device.
+    pub device: Device,
+    /// The `.link` files of systemd in the order in which they are tried.
+    pub link_files: Vec<Source>,
+    /// Its sysctls that differ from a lab's usual ones and decide on single packets.
+    pub sysctls: Sysctls,
+    /// Its addresses; those that can be reached through a router come first.
+    pub addresses: Vec<IpAddr>,
+    /// Bits of the network part of the first address of each family.
+    pub prefixes: Vec<(IpAddr, u8)>,
+    /// What it is called.
+    pub host_name: String,
+}
+
+impl Machine {
+    /// Reads. Without `interface` it is the one of the default route.
+    ///
+    /// # Errors
+    /// When something cannot be read: nothing is guessed.
+    pub fn read(iptables: &Iptables, interface: Option<&InterfaceName>) -> Result<Machine> {
+        let found = interface::read(interface)?;
+        let rulesets = rules::read(iptables)?;
+        let config = Path::new(SSHD_CONFIG);
+        let ssh = if config.exists() { Some(SshServer::read(config)?) } else { None };
+        let host_name = fs::read_to_string("/proc/sys/kernel/hostname").doing("read the name of this machine")?;
+        let prefixes = found.addresses.clone();
+        Ok(Machine {
+            others: others::read(iptables.backend, &rulesets),
+            rulesets,
+            ssh,
+            device: Device::read(&found.name),
+            sysctls: Sysctls::of_machine(found.name.as_str(), sysctl),
+            link_files: udev::link_files()?,
+            interface: found.name,
+            mac: found.mac,
+            permanent_mac: found.permanent_mac,
+            addresses: found.addresses.into_iter().map(|(address, _)| address).collect(),
+            prefixes,
+            host_name: host_name.trim().to_owned(),
+        })
+    }
+
+    /// Its first address of a family that a lab can have, with its prefix length.
+    pub fn address(&self, family: Family) -> Option<(IpAddr, u8)> {
+        self.prefixes.iter().copied().find(|(address, _)| Family::of(*address) == family && is_usable(*address))
+    }
+}
+
+/// The value of a sysctl; `None` if the machine does not have it.
+fn sysctl(name: &str) -> Option<String> {
+    let value = fs::read_to_string(Path::new("/proc/sys").join(name.replace('.', "/"))).ok()?;
+    Some(value.trim().to_owned())
+}
+
+/// A link-local address would need a scope.
+fn is_usable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    }
+}

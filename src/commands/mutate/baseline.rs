@@ -1,0 +1,94 @@
+//! The ruleset as it is: what every check finds, which probes meet which rule, and what it does to everything that a sweep
+//! sends. Mutants are compared with this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::effect::{Effects, Sweep};
+use crate::commands::run::checks::Evidence;
+use crate::commands::run::job::Job;
+use crate::commands::run::workforce::Workforce;
+use crate::error::{InputError, Result};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::plan::Key;
+use crate::lab::{Lab, Limits, Weather};
+use crate::net::Family;
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+use crate::probe::packet::Journey;
+use crate::rules::iptables_save::Listing;
+use crate::rules::sweep::Plan;
+
+/// What is known of the ruleset as it is.
+pub struct Baseline {
+    /// Every check: none is mismatched.
+    pub checks: Vec<Check>,
+    /// The lines of the rules that the probe of a cell, its answer and what followed met.
+    pub lines: BTreeMap<Key, BTreeSet<usize>>,
+    /// What each ruleset does to everything.
+    pub sweeps: BTreeMap<Family, Swept>,
+    /// The weather of its labs.
+    pub weather: Weather,
+}
+
+/// What one ruleset does to everything.
+pub struct Swept {
+    /// Its rules.
+    pub listing: Listing,
+    /// What is sent.
+    pub plan: Plan,
+    /// What it does, with limits that never run dry.
+    pub effects: Effects,
+    /// Every way that each stimulus brought about.
+    pub journeys: Vec<Vec<Journey>>,
+}
+
+/// Measures the ruleset as it is.
+///
+/// # Errors
+/// A check that is not as the scenario expects.
+pub async fn measure(job: &Arc<Job>, workforce: &Workforce) -> Result<Baseline> {
+    let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
+    let weather = found.weather().unwrap_or_default();
+    let evidence = Evidence::of(found);
+    let checks = job.checks(&evidence)?;
+    all_pass(job, &checks)?;
+    let families: Vec<Family> = job.rulesets.iter().map(|(family, _)| *family).collect();
+    let families = families.into_iter().filter(|family| Lab::families().contains(family)).collect();
+    let of_job = Arc::clone(job);
+    let sweeps = workforce.map(families, move |family| Ok((family, sweep(&of_job, family)?))).await?;
+    Ok(Baseline { checks, lines: lines(&evidence), sweeps: sweeps.into_iter().collect(), weather })
+}
+
+fn all_pass(job: &Job, checks: &[Check]) -> Result<()> {
+    let fails = |check: &&Check| matches!(check.outcome, Outcome::Mismatched | Outcome::NotRun);
+    let Some(check) = checks.iter().filter(fails).min_by_key(|check| check.outcome) else { return Ok(()) };
+    if let (Outcome::NotRun, Some(family)) = (check.outcome, check.family) {
+        Lab::must_have(family)?;
+    }
+    let file = job.scenario.source.name.display();
+    let problem = format!("{file} does not pass with its ruleset as it is: {} is {}", check.name(), check.outcome);
+    Err(InputError::new(problem, "see `scanlab run`; a scenario that fails anyway notices nothing").into())
+}
+
+fn lines(evidence: &Evidence) -> BTreeMap<Key, BTreeSet<usize>> {
+    let key = |probe: &Probe| (probe.family(), probe.technique, probe.flow.port);
+    let mut lines: BTreeMap<Key, BTreeSet<usize>> = BTreeMap::new();
+    for (probe, observation) in evidence.all() {
+        lines.entry(key(probe)).or_default().extend(met(observation));
+    }
+    lines
+}
+
+fn met(observation: &Observation) -> impl Iterator<Item = usize> {
+    observation.paths().flat_map(|path| &path.steps).filter_map(|step| step.line)
+}
+
+fn sweep(job: &Job, family: Family) -> Result<Swept> {
+    let source = job.ruleset(family).expect("the family has a ruleset");
+    let listing = job.listing(family, source);
+    let mut plan = Plan::of(&listing, &job.scenario.host.addresses);
+    let sweep = Sweep { listing: &listing, limits: Limits::Wide };
+    let (effects, journeys) = job.in_lab(&[(family, source)], |lab| sweep.all(lab, &mut plan))?;
+    Ok(Swept { listing, plan, effects, journeys })
+}

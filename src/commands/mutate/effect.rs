@@ -1,0 +1,178 @@
+//! What a ruleset does to everything that a sweep sends, so that two rulesets can be compared: the verdict, the lines, and
+//! what a REJECT says. Two rulesets that do the same to every packet are equivalent, whichever rule does it.
+
+use std::net::IpAddr;
+
+use crate::error::Result;
+use crate::lab::{Lab, Limits};
+use crate::probe::note;
+use crate::probe::packet::{Journey, Response, Stimulus};
+use crate::probe::path::{Fate, Path, Step};
+use crate::rules::iptables_save::{Limit, Listing};
+use crate::rules::sweep::Plan;
+use crate::wire::frame::Direction;
+
+/// What was sent, and what came of each.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    stimuli: Vec<Stimulus>,
+    effects: Vec<Effect>,
+}
+
+/// What a ruleset did to one packet, and to the host's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    own: Vec<Way>,
+    answer: Option<Way>,
+    /// Whether what had to come before the packet came through: a row can ask about it then.
+    is_led: bool,
+}
+
+/// What it did on one way through the rules.
+#[derive(Debug, Clone, PartialEq)]
+struct Way {
+    direction: Direction,
+    fate: Fate,
+    lines: Vec<(String, Option<Limit>)>,
+    /// What the lines show besides, where that is not the default.
+    styles: Vec<Option<String>>,
+    /// Where copies go.
+    copies: Vec<IpAddr>,
+    /// How a REJECT puts it.
+    words: Option<String>,
+}
+
+/// What can be sent, and with which limits.
+pub struct Sweep<'a> {
+    /// The rules that are loaded.
+    pub listing: &'a Listing,
+    /// How limits are set aside.
+    pub limits: Limits,
+}
+
+impl Sweep<'_> {
+    /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened. Tells also every
+    /// way that a stimulus brought about.
+    pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<(Effects, Vec<Vec<Journey>>)> {
+        let (stimuli, responses) = lab.sweep_all(plan, self.limits)?;
+        let journeys = responses.iter().map(|response| response.journeys().cloned().collect()).collect();
+        Ok((self.effects(stimuli, &responses), journeys))
+    }
+
+    /// Sends these.
+    pub fn these(&self, lab: &mut Lab, stimuli: Vec<Stimulus>, strangers: &[IpAddr]) -> Result<Effects> {
+        let responses = lab.sweep(&stimuli, strangers, self.limits)?;
+        Ok(self.effects(stimuli, &responses))
+    }
+
+    fn effects(&self, stimuli: Vec<Stimulus>, responses: &[Response]) -> Effects {
+        let both = stimuli.iter().zip(responses);
+        let effects = both.map(|(stimulus, response)| self.effect(stimulus, response)).collect();
+        Effects { stimuli, effects }
+    }
+
+    fn effect(&self, stimulus: &Stimulus, response: &Response) -> Effect {
+        Effect {
+            is_led: response.failed_lead(stimulus.lead).is_none(),
+            own: response.own.iter().map(|journey| self.way(journey)).collect(),
+            answer: response.answer.as_ref().map(|journey| self.way(journey)),
+        }
+    }
+
+    fn way(&self, journey: &Journey) -> Way {
+        let path: &Path = &journey.path;
+        let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
+        let styles = path.steps.iter().filter(|step| step.log_prefix.is_some()).map(|step| self.style(step)).collect();
+        let copies = note::copies(path).map(|copy| copy.to).collect();
+        let (direction, fate, words) = (journey.direction, path.fate, self.words(path));
+        Way { direction, fate, lines: logs.collect(), styles, copies, words }
+    }
+
+    /// As the file has it: in a sweep the kernel's limits are others.
+    fn limit(&self, step: &Step) -> Option<Limit> {
+        self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?.limit()
+    }
+
+    fn style(&self, step: &Step) -> Option<String> {
+        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
+        rule.target.as_ref()?.log_style()
+    }
+
+    fn words(&self, path: &Path) -> Option<String> {
+        let step = path.steps.last().filter(|_| path.fate == Fate::Rejected)?;
+        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
+        Some(rule.target.as_ref()?.reject_with(self.listing.family).to_owned())
+    }
+}
+
+/// Where two rulesets differ: the packet, what the first does to it, and what the second does.
+pub struct Difference {
+    /// The packet.
+    pub stimulus: Stimulus,
+    /// What the original does.
+    pub original: Effect,
+    /// What the mutant does.
+    pub mutant: Effect,
+}
+
+impl Effects {
+    /// The packets that were sent.
+    pub fn stimuli(&self) -> &[Stimulus] {
+        &self.stimuli
+    }
+
+    /// What came of those with these places.
+    pub fn only(&self, places: &[usize]) -> Effects {
+        Effects {
+            stimuli: places.iter().map(|place| self.stimuli[*place]).collect(),
+            effects: places.iter().map(|place| self.effects[*place].clone()).collect(),
+        }
+    }
+
+    /// The first packet of which the two make something else, one that a row can ask about if there is one; where one of
+    /// them was sent more, what both were sent counts.
+    pub fn difference(&self, mutant: &Effects) -> Option<Difference> {
+        let original = self.stimuli.iter().zip(&self.effects);
+        let differs = |((stimulus, original), (other, mutant)): &((&Stimulus, &Effect), (&Stimulus, &Effect))| {
+            stimulus == other && (&original.own, &original.answer) != (&mutant.own, &mutant.answer)
+        };
+        let mut all = original.zip(mutant.stimuli.iter().zip(&mutant.effects)).filter(differs).peekable();
+        let first = all.peek().copied()?;
+        let ((stimulus, original), (_, mutant)) = all.find(|((_, original), _)| original.is_led).unwrap_or(first);
+        Some(Difference { stimulus: *stimulus, original: original.clone(), mutant: mutant.clone() })
+    }
+}
+
+impl Effect {
+    /// The verdict of the last hook that the packet itself came to.
+    pub fn fate(&self) -> Option<Fate> {
+        self.own.last().map(|way| way.fate)
+    }
+
+    /// The prefixes of the lines that the packet itself leaves.
+    pub fn lines(&self) -> Vec<&str> {
+        self.own.iter().flat_map(|way| &way.lines).map(|(prefix, _)| prefix.as_str()).collect()
+    }
+
+    /// The lines that have a limit, and which.
+    pub fn limited_lines(&self) -> impl Iterator<Item = (&str, Limit)> {
+        self.own.iter().flat_map(|way| &way.lines).filter_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
+    }
+
+    /// Whether a row can ask about it.
+    pub fn is_led(&self) -> bool {
+        self.is_led
+    }
+
+    /// Whether copies of the packet and of the answer go to the same machines as those of `other`.
+    pub fn same_copies(&self, other: &Effect) -> bool {
+        let copies =
+            |one: &Effect| one.own.iter().chain(&one.answer).flat_map(|way| way.copies.clone()).collect::<Vec<_>>();
+        copies(self) == copies(other)
+    }
+
+    /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.
+    pub fn same_verdict_and_lines(&self, other: &Effect) -> bool {
+        self.fate() == other.fate() && self.lines() == other.lines()
+    }
+}

@@ -1,0 +1,80 @@
+//! Which packets can tell a mutant from the original? Only those that match a rule in which the two differ. For all
+//! others every rule that they meet is the same, so that sending them again would show nothing.
+//!
+//! A rule is read against a packet here (`iptables_save::judge`), and what is not surely refused counts as a match; a test
+//! compares the outcome with that of whole sweeps.
+
+use std::collections::BTreeSet;
+
+use crate::probe::packet::Journey;
+use crate::probe::path::{Path, Step};
+use crate::rules::iptables_save::{Answer, Chain, Listing, Packet, Rule};
+
+/// Where two rulesets differ.
+pub struct Differences<'a> {
+    rules: Vec<(&'a str, &'a Rule)>,
+    policies: BTreeSet<(&'a str, &'a str)>,
+    /// One of them tracks connections, the other does not: then every packet may be judged in another way.
+    everything: bool,
+}
+
+impl<'a> Differences<'a> {
+    /// The rules in which `original` and `mutant` differ, chain by chain; of a chain, all between the first and the last.
+    pub fn between(original: &'a Listing, mutant: &'a Listing) -> Differences<'a> {
+        let tracks = |listing: &Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
+        let mut differences = Differences {
+            rules: Vec::new(),
+            policies: BTreeSet::new(),
+            everything: tracks(original) != tracks(mutant),
+        };
+        for (one, other) in [(original, mutant), (mutant, original)] {
+            for table in &one.tables {
+                for chain in &table.chains {
+                    differences.add(&table.name, chain, other.chain(&table.name, &chain.name));
+                }
+            }
+        }
+        differences
+    }
+
+    fn add(&mut self, table: &'a str, chain: &'a Chain, other: Option<&Chain>) {
+        let others = other.map(|other| other.rules.as_slice()).unwrap_or_default();
+        self.rules.extend(differing(&chain.rules, others).iter().map(|rule| (table, rule)));
+        if other.is_none_or(|other| other.policy != chain.policy) {
+            self.policies.insert((table, &chain.name));
+        }
+    }
+
+    /// Whether one of `journeys` may tell.
+    pub fn concern<'j>(
+        &self,
+        mut journeys: impl Iterator<Item = &'j Journey>,
+        packet: impl Fn(&Journey) -> Packet,
+    ) -> bool {
+        self.everything || journeys.any(|journey| self.concerns(&packet(journey)) || self.decided(&journey.path))
+    }
+
+    /// Whether a rule may match the packet in one of the two rulesets only.
+    pub fn concerns(&self, packet: &Packet) -> bool {
+        // In the raw table conntrack has not seen the packet yet.
+        let unseen = Packet { conntrack: None, ..packet.clone() };
+        let seen_by = |table: &str| if table == "raw" { &unseen } else { packet };
+        self.everything || self.rules.iter().any(|(table, rule)| rule.answer(seen_by(table)) != Answer::No)
+    }
+
+    /// Whether a policy that differs had the last word.
+    fn decided(&self, path: &Path) -> bool {
+        let is_policy = |step: &&Step| step.rule.is_none();
+        let mut policies = path.steps.iter().filter(is_policy);
+        policies.any(|step| self.policies.contains(&(step.table.as_str(), step.chain.as_str())))
+    }
+}
+
+/// The rules of `one` without those that both begin with, and those that both end with.
+fn differing<'r>(one: &'r [Rule], other: &[Rule]) -> &'r [Rule] {
+    let same = |(one, other): &(&Rule, &Rule)| one.text == other.text;
+    let start = one.iter().zip(other).take_while(same).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();
+    &one[..one.len() - end]
+}

@@ -1,0 +1,374 @@
+//! One mutant, tried: it is loaded as any ruleset, and the checks of the scenario are done one by one, those first whose
+//! probes met the broken rule, until one is not as it was. If none is, everything is sent that a sweep has.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use super::baseline::{Baseline, Swept};
+use super::effect::{Difference, Effect, Effects, Sweep};
+use super::telling::Differences;
+use super::{Fate, Sweeps};
+use crate::commands::run::checks::Evidence;
+use crate::commands::run::job::{Job, Phases, send_burst};
+use crate::error::{Error, Result, Source};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::plan::{Burst, Cell, Key};
+use crate::intent::scenario::{quoted, quoted_log};
+use crate::lab::{Lab, Limits};
+use crate::net::rate::Rate;
+use crate::probe::packet::{Journey, Lead, Sender, Stimulus};
+use crate::probe::path;
+use crate::probe::scan::Technique;
+use crate::rules::iptables_save::{Limit, Listing, Packet};
+use crate::rules::mutant::Mutant;
+use crate::rules::space::{Gap, Space, TooMany, compare, witnesses};
+use crate::rules::sweep::{Plan, strangers};
+use crate::text::visible::listed;
+use crate::verdict::compare;
+use crate::wire::frame::Direction;
+use crate::wire::headers::Content;
+
+/// What a lab with the mutant has shown.
+enum Shown {
+    /// All there is to know.
+    Fate(Fate),
+    /// What the mutant does to packets that the original was not sent yet, or not in this way.
+    Ask(Vec<Question>),
+}
+
+/// What the original does to these packets is still to be seen, in a lab of its own.
+struct Question {
+    limits: Limits,
+    strangers: Vec<IpAddr>,
+    mutant: Effects,
+}
+
+/// What becomes of `mutant`.
+pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<Fate> {
+    if let Some(because) = mutant.equivalent {
+        return Ok(Fate::Equivalent { because: because.to_owned() });
+    }
+    let (Some(original), Some(swept)) = (job.ruleset(mutant.family), baseline.sweeps.get(&mutant.family)) else {
+        return Ok(Fate::NotJudged { because: "this machine does not have the family".to_owned() });
+    };
+    let source = mutant.apply(original);
+    let listing = job.listing(mutant.family, &source);
+    let trial = Trial { job, baseline, mutant, swept, listing, sweeps };
+    let shown = if job.plan.keeps_lists {
+        trial.in_many_labs(&source).map(Shown::Fate)
+    } else {
+        job.in_lab(&[(mutant.family, &source)], |lab| trial.run(lab))
+    };
+    match shown {
+        Ok(Shown::Fate(fate)) => Ok(fate),
+        Ok(Shown::Ask(questions)) => trial.ask_the_original(original, questions),
+        Err(Error::Input(_)) => Ok(Fate::Refused),
+        Err(error) => Err(error),
+    }
+}
+
+struct Trial<'a> {
+    job: &'a Job,
+    baseline: &'a Baseline,
+    mutant: &'a Mutant,
+    swept: &'a Swept,
+    listing: Listing,
+    sweeps: Sweeps,
+}
+
+impl Trial<'_> {
+    fn run(&self, lab: &mut Lab) -> Result<Shown> {
+        let killer = self.cells(lab)?;
+        let killer = killer.map_or_else(|| self.neighbours(lab), |killer| Ok(Some(killer)))?;
+        let killer = killer.map_or_else(|| self.bursts(lab), |killer| Ok(Some(killer)))?;
+        let killer = killer.map_or_else(|| self.packets(lab), |killer| Ok(Some(killer)))?;
+        match killer {
+            Some(killer) => Ok(Shown::Fate(Fate::Killed { by: killer.name() })),
+            None => self.survived(lab),
+        }
+    }
+
+    /// The cells of the mutant's family, those first whose probes met the broken line.
+    fn cells(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        let mut cells: Vec<&Cell> =
+            self.job.plan.rounds.iter().flatten().filter(|cell| self.is_here(cell.family)).collect();
+        cells.sort_by_key(|cell| !self.met_the_line(cell.key()));
+        let mut phases = Phases::new(&self.job.scenario);
+        let probes: Vec<_> =
+            cells.iter().map(|cell| phases.of(cell.technique, cell.family).probe(cell.port, 0)).collect();
+        let mut killer = None;
+        lab.send_each_afresh_while(&probes, |index, observation| {
+            killer = self.if_killed(compare::cell(cells[index], observation));
+            if killer.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(killer)
+    }
+
+    fn neighbours(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        if !self.job.link().has_macs() {
+            return Ok(None);
+        }
+        let found = lab.neighbourhood()?;
+        let families = [self.mutant.family];
+        let job = self.job;
+        let checks =
+            compare::neighbours(&job.scenario, job.mac(), &families, &found, &Default::default(), &job.vendors);
+        let of_family = |check: &Check| check.family == Some(self.mutant.family);
+        Ok(checks.into_iter().filter(of_family).find_map(|check| self.if_killed(check)))
+    }
+
+    /// Each burst with fresh limits; then all that are to have a limit of their own, one after the other.
+    fn bursts(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        let plan = &self.job.plan;
+        let mut bursts: Vec<&Burst> = plan.sent().into_iter().filter(|burst| self.is_here(burst.family)).collect();
+        bursts.sort_by_key(|burst| !self.met_the_line(burst.key()));
+        let mut phases = Phases::new(&self.job.scenario);
+        for burst in &bursts {
+            lab.renew_limits()?;
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |_| true)? {
+                return Ok(Some(killer));
+            }
+        }
+        lab.renew_limits()?;
+        for burst in plan.sent_in_a_row().into_iter().filter(|burst| self.is_here(burst.family)) {
+            if let Some(killer) = self.burst(lab, &mut phases, burst, |burst| burst.own_limit)? {
+                return Ok(Some(killer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends one burst, and asks for the rates of those that are seen in it and `wanted`.
+    fn burst(
+        &self,
+        lab: &mut Lab,
+        phases: &mut Phases,
+        burst: &Burst,
+        wanted: fn(&Burst) -> bool,
+    ) -> Result<Option<Check>> {
+        let observed: Vec<_> = send_burst(lab, phases, burst)?.into_iter().map(|(_, one)| one).collect();
+        let mut seen = self.job.plan.bursts.iter().filter(|other| other.key() == burst.key() && wanted(other));
+        Ok(seen.find_map(|burst| self.if_killed(compare::burst(burst, &observed, &[]))))
+    }
+
+    /// Limits are out of the way from here on.
+    fn packets(&self, lab: &mut Lab) -> Result<Option<Check>> {
+        let cells = self.job.plan.packets.iter().flatten().filter(|cell| self.is_here(cell.family)).cloned();
+        let found = self.job.packets(lab, &cells.collect::<Vec<_>>())?;
+        Ok(found.iter().find_map(|(cell, response)| self.if_killed(compare::packet(cell, response))))
+    }
+
+    /// Lists of what was seen outlive their rules: then every check has a lab of its own, as in a run, and no sweep can
+    /// tell.
+    fn in_many_labs(&self, source: &Source) -> Result<Fate> {
+        let job = self.job.with_ruleset(self.mutant.family, source);
+        let found = job.tasks().into_iter().map(|task| Ok((task, job.perform(task)?))).collect::<Result<_>>()?;
+        let checks = job.checks(&Evidence::of(crate::commands::run::job::Found(found)))?;
+        Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
+            Some(killer) => Fate::Killed { by: killer.name() },
+            None => {
+                let lists = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
+                match self.gaps() {
+                    Ok(gaps) if gaps.is_empty() => Fate::Equivalent { because: PROVED.to_owned() },
+                    _ => Fate::NotJudged { because: lists },
+                }
+            }
+        })
+    }
+
+    /// No check noticed: would any packet?
+    fn survived(&self, lab: &mut Lab) -> Result<Shown> {
+        let differences = Differences::between(&self.swept.listing, &self.listing);
+        let original = self.swept.effects.only(&self.telling(&differences));
+        let (stimuli, strangers) = (original.stimuli().to_vec(), self.swept.plan.strangers());
+        let mutant = self.sweep(Limits::Wide).these(lab, stimuli.clone(), &strangers)?;
+        if let Some(difference) = original.difference(&mutant) {
+            return Ok(Shown::Fate(self.told_by(&difference, Limits::Wide)));
+        }
+        let mut questions = Vec::new();
+        let (more, their_strangers) = self.beyond(&differences);
+        if !more.is_empty() {
+            let mutant = self.sweep(Limits::Wide).these(lab, more, &their_strangers)?;
+            questions.push(Question { limits: Limits::Wide, strangers: their_strangers, mutant });
+        }
+        if self.listing.limits_more_than_lines() || self.swept.listing.limits_more_than_lines() {
+            let mutant = self.sweep(Limits::Dry).these(lab, stimuli, &strangers)?;
+            questions.push(Question { limits: Limits::Dry, strangers, mutant });
+        }
+        Ok(Shown::Ask(questions))
+    }
+
+    /// Sends the original what the mutant was sent.
+    fn ask_the_original(&self, source: &Source, questions: Vec<Question>) -> Result<Fate> {
+        for Question { limits, strangers, mutant } in questions {
+            let sweep = Sweep { listing: &self.swept.listing, limits };
+            let stimuli = mutant.stimuli().to_vec();
+            let original =
+                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli, &strangers))?;
+            if let Some(difference) = original.difference(&mutant) {
+                return Ok(self.told_by(&difference, limits));
+            }
+        }
+        self.proved(source)
+    }
+
+    fn space(&self) -> Space {
+        Space::of(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
+    }
+
+    fn gaps(&self) -> std::result::Result<Vec<Gap>, TooMany> {
+        compare(&self.space(), [&self.swept.listing, &self.listing])
+    }
+
+    /// No packet of the sweeps tells: sets prove that no other does, or name some that may, of which the lab sends what it
+    /// can.
+    fn proved(&self, source: &Source) -> Result<Fate> {
+        let Ok(gaps) = self.gaps() else {
+            let because = "the rules divide packets into more kinds than are looked at".to_owned();
+            return Ok(Fate::NotJudged { because });
+        };
+        let Some(first) = gaps.first() else { return Ok(Fate::Equivalent { because: PROVED.to_owned() }) };
+        let space = self.space();
+        let host = &self.job.scenario.host;
+        let found = gaps.iter().flat_map(|gap| witnesses(&space, &gap.region, gap.hook, &host.addresses));
+        let here = found.filter(|witness| witness.interface == host.interface.as_str());
+        let mut known = HashSet::new();
+        let stimuli = here.map(|witness| witness.stimulus).filter(|stimulus| known.insert(*stimulus));
+        let stimuli: Vec<Stimulus> = stimuli.collect();
+        if !stimuli.is_empty() {
+            let strangers = strangers(&stimuli, &host.addresses);
+            let send = |listing, source: &Source| {
+                let sweep = Sweep { listing, limits: Limits::Wide };
+                self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &strangers))
+            };
+            let original = send(&self.swept.listing, source)?;
+            let mutant = send(&self.listing, &self.mutant.apply(source))?;
+            if let Some(difference) = original.difference(&mutant) {
+                return Ok(self.told_by(&difference, Limits::Wide));
+            }
+        }
+        Ok(Fate::NotJudged { because: not_tried(&space, first) })
+    }
+
+    /// The stimuli of the original's sweep that may tell, by their places.
+    fn telling(&self, differences: &Differences) -> Vec<usize> {
+        if self.sweeps == Sweeps::Whole {
+            return (0..self.swept.journeys.len()).collect();
+        }
+        let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
+        let may_tell =
+            |journeys: &[Journey]| differences.concern(journeys.iter(), |one| Packet::of(one, interface, host));
+        let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));
+        places.map(|(place, _)| place).collect()
+    }
+
+    /// The mutant draws boundaries of its own: what its own sweep has, the original's has not, and may tell.
+    fn beyond(&self, differences: &Differences) -> (Vec<Stimulus>, Vec<IpAddr>) {
+        let plan = Plan::of(&self.listing, &self.job.scenario.host.addresses);
+        let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
+        let may_tell = |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
+        let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_tell(stimulus));
+        (more.collect(), plan.strangers())
+    }
+
+    fn sweep(&self, limits: Limits) -> Sweep<'_> {
+        Sweep { listing: &self.listing, limits }
+    }
+
+    fn host(&self) -> IpAddr {
+        self.job.scenario.host.addresses.host(self.mutant.family)
+    }
+
+    /// What rules see of a stimulus when nothing is known of its connection.
+    fn fresh(&self, stimulus: &Stimulus) -> Packet {
+        let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
+        let direction = if stimulus.sender == Sender::Host { Direction::Out } else { Direction::In };
+        let journey = Journey { headers: stimulus.headers, direction, path: path.into() };
+        Packet::of(&journey, self.job.scenario.host.interface.as_str(), self.host())
+    }
+
+    fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {
+        let Difference { stimulus, original, mutant } = difference;
+        let packet = self.swept.plan.packet(stimulus, &self.job.scenario.host.addresses);
+        let packet = packet.map_or_else(|_| stimulus.to_string(), |packet| packet.to_string());
+        let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
+        if original.same_verdict_and_lines(mutant) {
+            let how = if original.same_copies(mutant) { "answered or limited" } else { "copied" };
+            let differs = format!("`{packet}`{when} is {how} in another way");
+            let is_other = |limited: &(&str, Limit)| !mutant.limited_lines().any(|other| other == *limited);
+            let limited = original.limited_lines().find(is_other);
+            let limited = limited.filter(|_| original.is_led());
+            let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, &original.lines(), prefix, limit));
+            return Fate::Survived { row, differs };
+        }
+        let (then, now) = (verdict_word(original), verdict_word(mutant));
+        let (lines, other_lines) = (original.lines(), mutant.lines());
+        let differs =
+            format!("`{packet}`{when}: {then} with {} becomes {now} with {}", listed(&lines), listed(&other_lines));
+        let row = format!(
+            "[[expect]]\npacket  = \"{packet}\"\nfamily  = \"{}\"\nverdict = \"{then}\"\nlog     = {}\n",
+            self.mutant.family,
+            quoted_log(&lines)
+        );
+        // A row asks about limits that are not used up, and about connections that open.
+        Fate::Survived { row: Some(row).filter(|_| limits == Limits::Wide && original.is_led()), differs }
+    }
+
+    /// A rate is asked about with a burst of scan probes, and what else each of them leaves has a row of its own.
+    fn rate_row(&self, stimulus: &Stimulus, lines: &[&str], prefix: &str, limit: Limit) -> Option<String> {
+        let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
+        let of_flags = |technique: &Technique| technique.profile().flags == flags;
+        let technique = Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
+        let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
+        if lines.iter().filter(|other| **other == prefix).count() > 1 {
+            return None;
+        }
+        let row = |log: &str| {
+            let family = self.mutant.family;
+            format!(
+                "[[expect]]\nscan   = \"{technique}\"\nports  = {destination}\nfamily = \"{family}\"\nlog    = {log}\n"
+            )
+        };
+        let besides = if lines.len() > 1 { row(&quoted_log(lines)) + "\n" } else { String::new() };
+        let rate = format!("rate   = {{ rate = \"{rate}\", burst = {} }}\n", limit.burst);
+        Some(format!("{besides}{}{rate}", row(&quoted(prefix))))
+    }
+
+    fn is_here(&self, family: crate::net::Family) -> bool {
+        family == self.mutant.family
+    }
+
+    fn met_the_line(&self, key: Key) -> bool {
+        self.baseline.lines.get(&key).is_some_and(|lines| lines.contains(&self.mutant.line))
+    }
+
+    /// A check that does not find what it found with the ruleset as it is.
+    fn if_killed(&self, check: Check) -> Option<Check> {
+        let before = self.baseline.checks.iter().find(|before| before.is_same_question(&check))?;
+        let same = match before.outcome {
+            Outcome::Known => before.observed == check.observed,
+            Outcome::Matched | Outcome::Mismatched | Outcome::NotRun => check.outcome == Outcome::Matched,
+        };
+        (!same).then_some(check)
+    }
+}
+
+const PROVED: &str = "no packet that can come to these rules is dealt with in another way";
+
+fn not_tried(space: &Space, gap: &Gap) -> String {
+    let what = space.describe(&gap.region);
+    match (space.opaque(&gap.region), gap.hook) {
+        (Some(asked), _) => format!("not tried in {}: {what}: no sweep varies {asked}", gap.hook),
+        (None, "FORWARD") => format!("not tried in FORWARD: {what}: nothing is forwarded in the lab"),
+        (None, hook) => format!("not tried in {hook}: {what}: the lab sends no such packet"),
+    }
+}
+
+fn verdict_word(effect: &Effect) -> &'static str {
+    match effect.fate() {
+        Some(path::Fate::Accepted) => "accept",
+        Some(path::Fate::Rejected) => "reject",
+        Some(path::Fate::Dropped | path::Fate::Stolen | path::Fate::Vanished | path::Fate::Left(_)) | None => "drop",
+    }
+}

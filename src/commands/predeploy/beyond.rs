@@ -1,0 +1,81 @@
+//! What is outside of the modelled world: a published port, a queue, a transparent proxy, another firewall. Nobody knows from the rules of this
+//! machine alone what answers there, so it is never taken for shut.
+
+use std::collections::BTreeMap;
+
+use super::{Fact, Measured, Subject, Tone, intended, told_once};
+use crate::lab::Lab;
+use crate::net::port::PortSet;
+use crate::net::{Family, Protocol};
+use crate::probe::left_the_world::LeftTheWorld;
+use crate::probe::note::Note;
+use crate::probe::scan::Technique;
+
+/// A fact for each place that probes left for. It is a reason against a deployment where the sensor does not serve the
+/// port, and unknown where it does.
+pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let served: PortSet = intended(subject.sensor).into_iter().collect();
+    let mut facts = Vec::new();
+    for technique in [Technique::Syn, Technique::Udp] {
+        let of = Lab::families().into_iter().map(|family| (family, gone(measured, technique, family)));
+        for (families, gone) in told_once(of.collect()) {
+            facts.extend(gone.iter().map(|(left, ports)| fact(technique, &families, *left, ports, &served)));
+        }
+    }
+    let copies = Lab::families()
+        .into_iter()
+        .map(|family| (family, notes(measured, family, |note| matches!(note, Note::Copied { .. }))));
+    for (families, copies) in told_once(copies.collect()) {
+        facts.extend(copies.into_iter().map(|copy| Fact::new(Tone::Note, format!("over {families}: {copy}"))));
+    }
+    facts
+}
+
+/// A fact for each rule that answers in the place of the host.
+pub fn proxies(measured: &Measured) -> Vec<Fact> {
+    let of = |family| notes(measured, family, |note| matches!(note, Note::SynProxy { .. }));
+    let told = told_once(Lab::families().into_iter().map(|family| (family, of(family))).collect());
+    let facts = told.into_iter().flat_map(|(families, proxies)| {
+        proxies.into_iter().map(move |proxy| Fact::new(Tone::Note, format!("over {families}: {proxy}")))
+    });
+    facts.collect()
+}
+
+/// The wanted notes of SYNs and datagrams, with their ports: `TCP port 22: a copy of the probe leaves to 203.0.113.66`.
+fn notes(measured: &Measured, family: Family, wanted: fn(&Note) -> bool) -> Vec<String> {
+    let mut ports: BTreeMap<(Protocol, &Note), PortSet> = BTreeMap::new();
+    for group in measured.doors.groups.iter().filter(|group| group.first.family() == family) {
+        for note in group.observation.notes.iter().filter(|note| wanted(note)) {
+            let of = ports.entry((group.first.flow.protocol, note)).or_default();
+            *of = of.ranges().chain(group.ports().ranges()).collect();
+        }
+    }
+    let words = |((protocol, note), ports): ((Protocol, &Note), PortSet)| {
+        format!("{} port {}: {note}", protocol.to_string().to_uppercase(), ports.to_string().replace(',', ", "))
+    };
+    ports.into_iter().map(words).collect()
+}
+
+/// A fact for each firewall of this machine that the lab does not have. What one of them does is unknown.
+pub fn other_firewalls(subject: &Subject) -> Vec<Fact> {
+    let others = subject.machine.into_iter().flat_map(|machine| &machine.others);
+    let tone = |is_idle: bool| if is_idle { Tone::Note } else { Tone::Unknown };
+    others.map(|other| Fact::new(tone(other.is_idle), other.text.clone())).collect()
+}
+
+/// Where probes of `technique` went, and to which ports they had been sent.
+fn gone(measured: &Measured, technique: Technique, family: Family) -> Vec<(LeftTheWorld, PortSet)> {
+    let groups = measured.doors.groups.iter();
+    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
+    of.filter_map(|group| Some((group.observation.verdict.left()?, group.ports().ranges().collect()))).collect()
+}
+
+fn fact(technique: Technique, families: &str, left: LeftTheWorld, ports: &PortSet, served: &PortSet) -> Fact {
+    let is_served = technique == Technique::Syn && ports.difference(served).is_empty();
+    let protocol = technique.protocol().to_string().to_uppercase();
+    let what = format!("{protocol} port {ports} over {families}: {left}");
+    match is_served {
+        true => Fact::new(Tone::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
+        false => Fact::new(Tone::Bad, format!("{what}, and the sensor serves nothing there")),
+    }
+}

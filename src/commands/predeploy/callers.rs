@@ -1,0 +1,201 @@
+//! Who gets in over SSH? One SYN to each of its ports from everybody who matters, and the path of each: somebody in each
+//! network that rules name, and somebody far away from all of them; or, where the sensor says `ssh_from`, those right beside
+//! its networks.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Fact, Subject, Tone, fresh};
+use crate::error::Result;
+use crate::lab::Lab;
+use crate::net::port::Port;
+use crate::net::{Family, Network};
+use crate::probe::packet::{Lead, Packet, Response, Stimulus, Way, What};
+use crate::probe::path::Fate;
+use crate::rules::iptables_save::{Listing, Match};
+use crate::sensor::SshFrom;
+
+/// Somebody who tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Whence.
+    address: IpAddr,
+    /// The network that a rule names, and that he stands for.
+    network: Option<Network>,
+    /// To which port.
+    port: Port,
+    /// Whether the filter let him in.
+    is_let_in: bool,
+}
+
+/// Everybody who was tried. Nobody, where neither the sensor nor a rule tells one address from another.
+pub fn measure(subject: &Subject) -> Result<Vec<Caller>> {
+    let tried: Vec<(IpAddr, Option<Network>)> = match &subject.sensor.ssh_from {
+        SshFrom::Networks(networks) => beside(subject, networks).into_iter().map(|address| (address, None)).collect(),
+        SshFrom::Everywhere => whom_rules_name(subject),
+    };
+    let families = Lab::families();
+    let ports = subject.sensor.ssh.iter();
+    let calls: Vec<(Caller, Stimulus)> = ports
+        .flat_map(|port| tried.iter().map(move |(address, network)| (*address, *network, *port)))
+        .filter(|(address, ..)| families.contains(&Family::of(*address)))
+        .enumerate()
+        .filter_map(|(number, (address, network, port))| {
+            let packet = syn(address, port)?;
+            let stimulus = packet.stimulus(Family::of(address), &subject.scenario.host.addresses, number);
+            Some((Caller { address, network, port, is_let_in: false }, stimulus))
+        })
+        .collect();
+    if calls.is_empty() { Ok(Vec::new()) } else { call(subject, calls) }
+}
+
+/// None where no packet comes from.
+fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
+    const SYN: u8 = 2;
+    Packet::new(What::Tcp { flags: SYN, source: None, destination }, Way::From(address), Lead::None).ok()
+}
+
+/// Limits are out of the way: it is asked whether somebody gets in, not how often.
+fn call(subject: &Subject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
+    let rulesets = subject.rules();
+    let blueprint = subject.blueprint(&rulesets);
+    let (callers, stimuli): (Vec<Caller>, Vec<Stimulus>) = calls.into_iter().unzip();
+    let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_packets(some, &[]))?;
+    let is_let_in =
+        |response: &Response| response.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted);
+    let answered = callers.into_iter().zip(&responses);
+    Ok(answered.map(|(caller, response)| Caller { is_let_in: is_let_in(response), ..caller }).collect())
+}
+
+/// The prober, those right before and behind each network, and somebody far away: whoever of them is in none of the networks.
+fn beside(subject: &Subject, networks: &[Network]) -> BTreeSet<IpAddr> {
+    let is_outside = |address: &IpAddr| !subject.sensor.ssh_from.contains(*address) && can_call(subject, *address);
+    let mut outside: BTreeSet<IpAddr> =
+        Family::BOTH.map(|family| subject.scenario.host.addresses.prober(family)).into();
+    outside.retain(is_outside);
+    for network in networks {
+        outside.extend(network.before().find(is_outside));
+        outside.extend(network.behind().find(is_outside));
+    }
+    outside.extend(Family::BOTH.into_iter().filter_map(|family| far(family).find(is_outside)));
+    outside
+}
+
+/// Somebody in each network that a rule names, the administrator, and in either family somebody who is in none of them.
+fn whom_rules_name(subject: &Subject) -> Vec<(IpAddr, Option<Network>)> {
+    let mut named: Vec<Network> = Family::BOTH.into_iter().flat_map(|family| named(subject, family)).collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let is_in = |named: &[Network], address: IpAddr| named.iter().any(|network| network.contains(address));
+    let alone = subject.admins.iter().filter(|admin| !is_in(&named, **admin));
+    let alone: Vec<Network> = alone.filter_map(|admin| admin.to_string().parse().ok()).collect();
+    named.extend(alone);
+    let of = |network: &Network| {
+        let somebody = network.first_machines().find(|address| can_call(subject, *address))?;
+        Some((somebody, Some(*network)))
+    };
+    let strangers = Family::BOTH.into_iter().filter_map(|family| far(family).find(|far| !is_in(&named, *far)));
+    named.iter().filter_map(of).chain(strangers.map(|stranger| (stranger, None))).collect()
+}
+
+/// More networks than these are not asked: who lets in so many keeps a list of those whom he keeps out, too.
+const ASKED: usize = 64;
+
+fn named(subject: &Subject, family: Family) -> Vec<Network> {
+    let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
+    let listing = Listing::parse(family, source);
+    let rules = listing.rules().filter(|(.., rule)| !rule.denies());
+    let clauses = rules.flat_map(|(.., rule)| rule.clauses.iter().filter(|clause| !clause.negated));
+    let networks = clauses.filter_map(|clause| match &clause.ask {
+        Match::Source(prefix) if !prefix.is_everything() => Network::of(prefix.address, prefix.prefix_len()?),
+        _ => None,
+    });
+    networks.collect::<BTreeSet<Network>>().into_iter().take(ASKED).collect()
+}
+
+fn can_call(subject: &Subject, address: IpAddr) -> bool {
+    syn(address, Port(1)).is_some() && subject.scenario.host.addresses.may_send(address)
+}
+
+/// Addresses far away, one of which no rule speaks of (RFC 5737, RFC 3849, RFC 6598, RFC 4193).
+fn far(family: Family) -> impl Iterator<Item = IpAddr> {
+    let v4 = [[198, 51, 100, 77], [192, 0, 2, 77], [203, 0, 113, 177], [100, 64, 0, 77], [10, 77, 77, 77]];
+    let v6 = [[0x2001, 0xdb8, 0xffff], [0x2001, 0xdb8, 0x7777], [0x2600, 0x77, 0x77], [0xfd00, 0x77, 0x77]];
+    let v4 = v4.into_iter().map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
+    let v6 = v6.into_iter().map(|[a, b, c]| IpAddr::from(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0x77)));
+    v4.chain(v6).filter(move |address| Family::of(*address) == family)
+}
+
+/// Whether nobody whom `ssh_from` does not name is let in over `family`.
+pub fn keeps_strangers_out(callers: &[Caller], family: Family) -> bool {
+    callers.iter().filter(|caller| Family::of(caller.address) == family).all(|caller| !caller.is_let_in)
+}
+
+/// Whom the rules let in although `ssh_from` does not name them; nothing where the sensor lets in everybody.
+pub fn strangers(subject: &Subject, callers: &[Caller]) -> Vec<Fact> {
+    if !subject.sensor.ssh_from.is_said() {
+        return Vec::new();
+    }
+    let of_port = |port: &Port| {
+        let tried: Vec<&Caller> = callers.iter().filter(|caller| caller.port == *port).collect();
+        let let_in: Vec<String> =
+            tried.iter().filter(|caller| caller.is_let_in).map(|caller| caller.address.to_string()).collect();
+        match let_in.is_empty() {
+            true => Fact::new(
+                Tone::Good,
+                format!("SSH (port {port}): only whom `ssh_from` names is let in; {} others were tried", tried.len()),
+            ),
+            false => Fact::new(
+                Tone::Bad,
+                format!("SSH (port {port}) lets in {}, whom `ssh_from` does not name", let_in.join(", ")),
+            ),
+        }
+    };
+    subject.sensor.ssh.iter().map(of_port).collect()
+}
+
+/// How to say in the sensor what the rules do, where they let in some and the sensor means everybody.
+pub fn way_out(subject: &Subject, callers: &[Caller]) -> Option<Fact> {
+    if subject.sensor.ssh_from.is_said() || callers.iter().all(|caller| caller.is_let_in) {
+        return None;
+    }
+    let let_in = |family: Family| {
+        let of_family = callers.iter().filter(move |caller| caller.is_let_in && Family::of(caller.address) == family);
+        of_family.map(move |caller| caller.network.unwrap_or(Network::everything(family)))
+    };
+    let networks: BTreeSet<Network> = Lab::families().into_iter().flat_map(let_in).collect();
+    let widest: Vec<String> = widest(&networks).iter().map(|network| format!("\"{network}\"")).collect();
+    let text = format!(
+        "over SSH the rules let in some, and the sensor means everybody: if the rules are right, say `ssh_from = [{}]` in \
+         the sensor",
+        widest.join(", ")
+    );
+    (!widest.is_empty()).then(|| Fact::new(Tone::Note, text))
+}
+
+/// Those that lie in no other, as `ssh_from` wants them.
+fn widest(networks: &BTreeSet<Network>) -> Vec<Network> {
+    let is_in_another = |one: &Network| networks.iter().any(|other| other != one && other.covers(one));
+    networks.iter().copied().filter(|one| !is_in_another(one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_proposed_can_be_said() {
+        let texts = ["10.1.0.0/16", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "2001:db8:aaaa::/48", "::/0"];
+        let networks = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let widest: Vec<String> = widest(&networks).iter().map(Network::to_string).collect();
+        assert_eq!(widest, ["10.0.0.0/8", "192.0.2.7/32", "::/0"]);
+    }
+
+    #[test]
+    fn somebody_is_far_away_in_either_family() {
+        for family in Family::BOTH {
+            assert!(far(family).count() >= 4 && far(family).all(|address| Family::of(address) == family));
+        }
+    }
+}

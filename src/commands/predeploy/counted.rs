@@ -1,0 +1,86 @@
+//! The rules that count the packets of SSH sessions, and how many packets each lets pass: so many have to be sent.
+
+use super::Subject;
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::rules::iptables_save::{Chain, Limit, Rule, Table};
+use crate::rules::space::{Field, Region, Sets, Space, Values, state_places};
+
+/// Packets that rules count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Those that open a connection.
+    Openings,
+    /// All others.
+    Session,
+}
+
+/// A rule that counts packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counter {
+    /// The rule, as `FILE:LINE: TEXT`.
+    pub place: String,
+    /// What it lets pass, or takes, before it does otherwise; `None` if its text does not say so in packets.
+    pub limit: Option<Limit>,
+}
+
+impl Counter {
+    /// Whether so many packets in so many seconds are too many for it; not where that is not known.
+    pub fn is_exceeded(&self, packets: usize, seconds: f64) -> bool {
+        self.limit.is_some_and(|limit| {
+            let refilled = f64::from(limit.count) / f64::from(limit.seconds.max(1)) * seconds;
+            packets as f64 > f64::from(limit.burst) + refilled
+        })
+    }
+}
+
+/// The rules that count `packets` of clients of `port`.
+pub fn counters(subject: &Subject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
+    let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
+    let listing = subject.equipment.listing(family, source);
+    let space = Space::of(&[&listing], &subject.scenario.host.interface);
+    let sets = Sets::of(space, &listing);
+    let is_met = |table: &Table, chain: &Chain, number: usize| {
+        let arrivals = sets.arrivals(&table.name, &chain.name, number);
+        // What divides into too many kinds may arrive.
+        !arrivals.is_all || arrivals.found.iter().any(|(hook, region)| is_of(region, hook, port, packets))
+    };
+    let counting = listing.rules().filter(|(table, _, _, rule)| table.name != "nat" && counts(rule));
+    let met = counting.filter(|(table, chain, number, _)| is_met(table, chain, *number));
+    let place = |rule: &Rule| format!("{}:{}: {}", source.name.display(), rule.line, rule.text);
+    met.map(|(.., rule)| Counter { place: place(rule), limit: limit(rule) }).collect()
+}
+
+fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {
+    const SYN: u128 = 2;
+    const ACK: u128 = 16;
+    let end = if ["OUTPUT", "POSTROUTING"].contains(&hook) { Field::SourcePort } else { Field::DestinationPort };
+    let (flags, state) = match packets {
+        Counted::Openings => (SYN, ConntrackState::New),
+        Counted::Session => (ACK, ConntrackState::Established),
+    };
+    let wanted = [
+        (Field::Protocol, Values::these([6])),
+        (Field::Whole, Values::these([1])),
+        (Field::Flags, Values::these([flags])),
+        (Field::State, state_places(&[state])),
+        (end, Values::these([port.0.into()])),
+    ];
+    wanted.iter().try_fold(region.clone(), |region, (field, values)| region.with(*field, values)).is_some()
+}
+
+/// Whether the rule does something else once it has counted enough. What the moment decides is asked both ways (`moment`);
+/// `connlimit` counts connections; a rule that logs, or writes a list, lets every packet go on.
+fn counts(rule: &Rule) -> bool {
+    let goes_on = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
+    !goes_on && rule.remembers().any(|name| ["limit", "hashlimit", "recent", "rateest", "nfacct"].contains(&name))
+}
+
+fn limit(rule: &Rule) -> Option<Limit> {
+    if rule.modules.iter().any(|module| module.name == "recent") {
+        let hits = rule.argument("recent", "--hitcount").map_or(Some(1), |hits| hits.parse().ok());
+        return hits.map(|burst| Limit { count: 0, seconds: 1, burst });
+    }
+    rule.limit().or_else(|| rule.hash_limit()).or_else(|| rule.hash_above())
+}

@@ -1,0 +1,289 @@
+//! Sessions with much traffic, and many connections in a row: what cuts an SSH session, and what shuts the port after how many
+//! connections and for how long.
+
+use super::counted::{Counted, Counter, counters};
+use super::{Fact, Subject, Tone, listener, lockout, told_once};
+use crate::error::{Result, Source};
+use crate::lab::{
+    Blueprint, Cut, Endurance, HOST_MAC, Halt, Held, IN_A_ROW, Lab, ROUNDS, Row, Service, SpentBy, Watch, Which,
+};
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::net::rate::Rate;
+use crate::rules::iptables_save::{Match, Rule};
+
+/// Measurements, each in labs whose rules had seen no packet before.
+#[derive(Debug, Clone, Default)]
+pub struct Endured {
+    sessions: Vec<Endurance>,
+    rows: Vec<Row>,
+    /// Connections of a stranger that keep a client out.
+    held: Vec<Held>,
+    /// Rules that more packets than were sent may set off.
+    unspent: Vec<(Family, Port, usize, Vec<Counter>)>,
+}
+
+/// More segments than these are not sent each way, and no more connections are opened in a row, whatever a rule lets pass.
+const MOST: (usize, u16) = (2_500, 256);
+
+/// Works over connections to each SSH port.
+pub fn measure(subject: &Subject) -> Result<Endured> {
+    let mut found = Endured::default();
+    for port in &subject.sensor.ssh {
+        let of = |packets| {
+            Lab::families().into_iter().map(move |family| (family, counters(subject, family, *port, packets)))
+        };
+        let session: Vec<(Family, Vec<Counter>)> = of(Counted::Session).collect();
+        let rounds = enough(&session, ROUNDS).min(MOST.0);
+        let sessions = explained(subject, |lab| lab.endure(subject.admins, *port, rounds))?;
+        found.unspent.extend(unspent(&session, &sessions));
+        found.sessions.extend(sessions);
+        let openings: Vec<(Family, Vec<Counter>)> = of(Counted::Openings).collect();
+        let tries = enough(&openings, IN_A_ROW.into()).min(MOST.1.into()) as u16;
+        for row in explained(subject, |lab| lab.knock(subject.admins, *port, tries))? {
+            found.rows.push(whose(subject, row)?);
+        }
+        if let Some(most) = counted_connections(subject) {
+            found.held.extend(explained(subject, |lab| lab.hold(subject.admins, *port, most.min(MOST.1)))?);
+        }
+    }
+    Ok(found)
+}
+
+/// One connection more than any rule lets stand open at once; `None` if no rule counts them.
+fn counted_connections(subject: &Subject) -> Option<u16> {
+    let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
+    let most = |rule: &Rule| {
+        rule.modules.iter().find(|module| module.name == "connlimit")?;
+        let count = ["--connlimit-above", "--connlimit-upto"].iter().find_map(|one| rule.argument("connlimit", one));
+        Some(count.and_then(|count| count.parse().ok()).unwrap_or(u16::MAX - 1).saturating_add(1))
+    };
+    listings.filter_map(|listing| listing.rules().filter_map(|(.., rule)| most(rule)).max()).max()
+}
+
+/// How many packets are too many for each of the rules, and no fewer than `least`.
+fn enough(counters: &[(Family, Vec<Counter>)], least: usize) -> usize {
+    let limits = counters.iter().flat_map(|(_, counters)| counters).filter_map(|counter| counter.limit);
+    // A tenth more, for what a limit recovers meanwhile.
+    let enough = limits.map(|limit| usize::try_from(limit.burst).unwrap_or(usize::MAX));
+    enough.map(|burst| burst.saturating_add(burst / 10 + 10)).max().unwrap_or(0).max(least)
+}
+
+/// The rules that did not see enough packets in sessions that nothing cut.
+fn unspent(counters: &[(Family, Vec<Counter>)], sessions: &[Endurance]) -> Vec<(Family, Port, usize, Vec<Counter>)> {
+    let uncut = sessions.iter().filter(|session| session.cut.is_none());
+    let of_session = |session: &Endurance| {
+        let (_, counters) = counters.iter().find(|(family, _)| *family == session.family)?;
+        let seconds = session.lasted.as_secs_f64();
+        let unspent = counters.iter().filter(|counter| !counter.is_exceeded(session.rounds, seconds));
+        Some((session.family, session.port, session.rounds, unspent.cloned().collect::<Vec<_>>()))
+    };
+    uncut.filter_map(of_session).filter(|(.., unspent)| !unspent.is_empty()).collect()
+}
+
+/// Where paths cannot be reported, what is found stands without the rule's name.
+fn explained<T: Send>(subject: &Subject, work: impl Fn(&mut Lab) -> Result<T> + Send + Sync) -> Result<T> {
+    in_lab(subject, Watch::Paths, &work).or_else(|_| in_lab(subject, Watch::Replies, &work))
+}
+
+/// If a stranger does not get in after a row, the limit is everybody's, unless he never gets in.
+fn whose(subject: &Subject, row: Row) -> Result<Row> {
+    let client = subject.admins.iter().find(|client| Family::of(**client) == row.family);
+    let (Some(client), Some(_), SpentBy::Unknown) = (client, row.opened, row.spent_by) else { return Ok(row) };
+    let gets_in = in_lab(subject, Watch::Replies, |lab| lab.lets_in_a_stranger(*client, row.port))?;
+    Ok(Row { spent_by: if gets_in { SpentBy::Everybody } else { SpentBy::Unknown }, ..row })
+}
+
+fn in_lab<T: Send>(subject: &Subject, watch: Watch, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let services: Vec<Service> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
+    let host = &subject.scenario.host;
+    let blueprint = Blueprint {
+        equipment: subject.equipment,
+        interface: &host.interface,
+        mac: host.mac.unwrap_or(HOST_MAC),
+        addresses: &host.addresses,
+        services: &services,
+        rulesets: &rulesets,
+        watch,
+        fault: None,
+    };
+    Lab::run(&blueprint, work)
+}
+
+impl Endured {
+    /// Without what was found over `family`.
+    pub fn without(&self, family: Family) -> Endured {
+        let mut rest = self.clone();
+        rest.sessions.retain(|one| one.family != family);
+        rest.rows.retain(|row| row.family != family);
+        rest.held.retain(|one| one.family != family);
+        rest.unspent.retain(|(of, ..)| *of != family);
+        rest
+    }
+}
+
+/// What becomes of long sessions.
+pub fn sessions(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+    let told = endured.sessions.iter().map(|one| {
+        let cut = one.cut.as_ref().map(|cut| {
+            let tone = if is_by_limit(endured, one, cut) { Tone::Note } else { Tone::Bad };
+            (tone, in_words(cut, one.port), lockout::blame(subject, one.family, &cut.took))
+        });
+        (one.family, (one.port, one.rounds, cut))
+    });
+    let fact = |(families, (port, rounds, cut)): (String, (Port, usize, Option<Told>))| match cut {
+        None => Fact::new(Tone::Good, format!("{} get through port {port}, over {families} ({HOW})", all_sent(rounds))),
+        Some((tone, what, blame)) => {
+            let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+            Fact::new(tone, format!("{what}, over {families}{blame}"))
+        }
+    };
+    told_once(told.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
+}
+
+/// The tone, what happened, and the rules that are to blame.
+type Told = (Tone, String, Option<String>);
+
+fn all_sent(rounds: usize) -> String {
+    format!("an SSH session of {rounds} segments each way, a second one beside it and a reconnect")
+}
+
+/// Packets that were not tried, for each rule that lets pass more than was sent.
+fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)) -> Vec<Fact> {
+    let fact = |counter: &Counter| {
+        let why = match counter.limit {
+            Some(_) => "did not use up this limit",
+            None => "may be fewer than this rule counts",
+        };
+        let text = format!(
+            "a longer SSH session to port {port} may be cut over {}: {rounds} segments each way {why}: {}",
+            family.title(),
+            counter.place
+        );
+        Fact::new(Tone::Unknown, text)
+    };
+    unspent.iter().map(fact).collect()
+}
+
+/// Rules can ask for what was not sent.
+const HOW: &str =
+    "segments of 3 to 1400 bytes, the first ones `SSH-2.0-..`, from ports above 50000; without TCP timestamps, TOS 0";
+
+fn in_words(cut: &Cut, port: Port) -> String {
+    let session = match cut.attempt {
+        Which::Session => format!("an SSH session to port {port}"),
+        Which::Second => format!("a second SSH session to port {port}"),
+        Which::Reconnect => format!("after an SSH session to port {port} a new one"),
+    };
+    let packets = cut.packets;
+    match (cut.halt, cut.attempt) {
+        (Halt::Shut, Which::Second) => {
+            format!("{session} does not open beside the first one: while one hangs, you cannot log in")
+        }
+        (Halt::Shut, _) => format!("{session} does not open"),
+        (Halt::Freezes, _) => format!("{session} freezes after {packets} packets from the client"),
+        (Halt::Crawls, _) => {
+            format!("{session} loses so many segments that it was given up after {packets} packets from the client")
+        }
+    }
+}
+
+/// Whether a limit on new connections, which is reported as such, explains that one did not open.
+fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
+    let connections = match cut.attempt {
+        Which::Session => return false,
+        Which::Second => 1,
+        Which::Reconnect => 2,
+    };
+    let row = endured.rows.iter().find(|row| (row.family, row.port) == (one.family, one.port));
+    cut.halt == Halt::Shut && row.and_then(|row| row.opened).is_some_and(|opened| opened <= connections)
+}
+
+/// What a limit makes of many connections in a row: it keeps out whoever has spent it, and that may be anybody.
+pub fn rows(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+    let told = endured.rows.iter().map(|row| {
+        let blame = lockout::blame(subject, row.family, &row.took);
+        (row.family, (row.port, row.tries, row.opened, row.spent_by, blame, wait(subject, row)))
+    });
+    told_once(told.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
+}
+
+/// Open connections of others that keep a client out.
+pub fn held(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+    let told = endured.held.iter().map(|one| {
+        let blame = lockout::blame(subject, one.family, &one.took);
+        (one.family, (one.port, one.count, blame))
+    });
+    let fact = |(families, (port, count, blame)): (String, (Port, usize, Option<String>))| {
+        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+        let text = format!(
+            "a stranger who holds {count} connections to port {port} open keeps you out, over {families}; with \
+             `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself{blame}"
+        );
+        Fact::new(Tone::Bad, text)
+    };
+    told_once(told.collect()).into_iter().map(fact).collect()
+}
+
+/// Port, how many were tried, how many opened, whose connections count, the rules that are to blame, and how long the port is shut.
+type Limited = (Port, u16, Option<usize>, SpentBy, Option<String>, Option<String>);
+
+fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Limited) -> Fact {
+    let in_a_row = match opened {
+        None => {
+            let text = format!("{tries} new connections to port {port} in a row open, over {families}");
+            return Fact::new(Tone::Good, text);
+        }
+        Some(1) => "one right after another does not open".to_owned(),
+        Some(opened) => format!("after {opened} in a row the next does not open"),
+    };
+    let wait = |before: &str| wait.map(|wait| format!("{before}{wait}")).unwrap_or_default();
+    let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+    let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
+    match spent_by {
+        SpentBy::Each => Fact::new(
+            Tone::Note,
+            format!("{limited}, and you have to wait (each address by itself{}){blame}", wait("; ")),
+        ),
+        SpentBy::Unknown => {
+            let text =
+                format!("{limited}, and you have to wait{}; others may use up the limit, too{blame}", wait(": "));
+            Fact::new(Tone::Note, text)
+        }
+        SpentBy::Everybody => {
+            let text = format!(
+                "{limited}, and everybody's count: a stranger who keeps knocking keeps you out{}; `-m hashlimit \
+                 --hashlimit-mode srcip` counts each address by itself{blame}",
+                wait(": ")
+            );
+            Fact::new(Tone::Bad, text)
+        }
+    }
+}
+
+/// How long the port is shut, if the rule that shut it says so, or else the limit of a rule that lets in.
+fn wait(subject: &Subject, row: &Row) -> Option<String> {
+    row.opened?;
+    let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;
+    let listing = subject.equipment.listing(row.family, source);
+    let is_took = |rule: &&Rule| row.took.iter().any(|step| step.line == Some(rule.line));
+    let rules = || listing.rules().map(|(.., rule)| rule);
+    let lets_in = |rule: &&Rule| rule.accepts() && names(rule, row.port);
+    rules().filter(is_took).find_map(shut_by).or_else(|| rules().filter(lets_in).find_map(shut_by))
+}
+
+fn names(rule: &Rule, port: Port) -> bool {
+    rule.clauses.iter().any(|clause| matches!(&clause.ask, Match::DestinationPorts(ports) if ports.contains(port)))
+}
+
+fn shut_by(rule: &Rule) -> Option<String> {
+    if let Some(seconds) = rule.argument("recent", "--seconds") {
+        let renewed = rule.text.contains("--update");
+        let more = if renewed { ", and each try begins them anew" } else { "" };
+        return Some(format!("{seconds} seconds{more}"));
+    }
+    let limit = rule.limit().or(rule.hash_limit()).or(rule.hash_above())?;
+    let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
+    Some(format!("the rule lets in {rate}"))
+}

@@ -1,0 +1,35 @@
+//! Labs for questions that must not share limits and lists: the answer to one would depend on those before it.
+
+use super::Subject;
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Lab};
+use crate::net::Family;
+use crate::rules::iptables_save::Rule;
+
+/// The answers to `questions`, in their order. All of them are asked in one lab where no rule counts what it lets pass, and
+/// each in its own lab otherwise.
+///
+/// # Errors
+/// Those of a lab, and of `ask`.
+pub fn answers<Q: Sync, A: Send>(
+    subject: &Subject,
+    blueprint: &Blueprint,
+    questions: &[Q],
+    ask: impl Fn(&mut Lab, &[Q]) -> Result<Vec<A>> + Sync,
+) -> Result<Vec<A>> {
+    let size = if counts(subject, &subject.rules()) { 1 } else { questions.len().max(1) };
+    let answers = questions.chunks(size).map(|some| Lab::run(blueprint, |lab| ask(lab, some)));
+    Ok(answers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Whether an answer of `rulesets` may depend on the packets before.
+pub fn counts(subject: &Subject, rulesets: &[(Family, &Source)]) -> bool {
+    let mut listings = rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
+    listings.any(|listing| listing.keeps_lists() || listing.rules().any(|(.., rule)| counts_what_passes(rule)))
+}
+
+/// A limit of a LOG rule changes the lines, and nothing that becomes of a packet.
+fn counts_what_passes(rule: &Rule) -> bool {
+    let is_log = rule.target.as_ref().is_some_and(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
+    !is_log && rule.remembers().next().is_some()
+}

@@ -1,0 +1,276 @@
+//! New connections that the rules let in and the sensor does not mean, whatever their source, ports, interface or other
+//! fields: found as sets of packets, tried with one packet of each, and said to be unknown where the lab cannot send one.
+
+use std::net::IpAddr;
+
+use super::kept_out::RECEIVED;
+use super::{Fact, Subject, Tone, intended};
+use crate::error::Result;
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::probe::left_the_world::LeftTheWorld;
+use crate::probe::path::Fate;
+use crate::rules::iptables_save::Listing;
+use crate::rules::space::{Field, Leaf, Led, Region, Sets, TooMany, Values, Witness, number, state_places, witnesses};
+use crate::sensor::Deny;
+
+/// Packets that a rule lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// Their family.
+    pub family: Family,
+    /// The rule or the policy, as `FILE:LINE: TEXT`.
+    place: String,
+    /// The line of the rule that leads them to another port or machine, or hands them to a program.
+    led_by: Option<usize>,
+    /// What they are.
+    what: String,
+    /// The match on their way that the lab cannot fulfil.
+    asked: Option<String>,
+    /// The packets.
+    region: Region,
+    /// What became of one of them; `None` if none was sent, or if the one that was sent did not get in.
+    passed: Option<Passed>,
+}
+
+/// What became of a packet that no rule stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    /// It was let in.
+    In,
+    /// It left the modelled world.
+    Out(LeftTheWorld),
+}
+
+/// All holes in the rules of `subject`.
+pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
+    subject.of_each_family(|sets| of_family(subject, sets))
+}
+
+fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
+    let found =
+        [accepted, led, handed].iter().map(|find| find(subject, sets)).collect::<std::result::Result<Vec<_>, _>>();
+    let found = match found {
+        Ok(found) => found.concat(),
+        Err(TooMany) => return Ok(vec![too_many(sets)]),
+    };
+    let witness = |hole: &Hole| witness(sets, &hole.region, subject);
+    let fates = subject.fates(&found.iter().map(witness).collect::<Vec<_>>())?;
+    let mut holes: Vec<Hole> = Vec::new();
+    for (hole, fate) in found.into_iter().zip(fates) {
+        // After nat, the kernel has found no way to another machine: it was asked with the address that the rule writes.
+        if hole.led_by.is_some() && fate == Some(Fate::Vanished) {
+            continue;
+        }
+        let passed = match fate {
+            Some(Fate::Accepted) => Some(Passed::In),
+            Some(Fate::Left(left)) if hole.led_by.is_some() => Some(Passed::Out(left)),
+            _ => None,
+        };
+        let hole = Hole { passed, ..hole };
+        match holes.iter_mut().find(|known| known.place == hole.place) {
+            Some(known) if known.passed.is_none() && hole.passed.is_some() => *known = hole,
+            Some(_) => {}
+            None => holes.push(hole),
+        }
+    }
+    Ok(holes)
+}
+
+/// What the filter accepts.
+fn accepted(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let mut found = Vec::new();
+    for start in starts(subject, sets, ("filter", "INPUT")) {
+        let leaves = sets.leaves(("filter", "INPUT"), &start)?;
+        found.extend(leaves.iter().filter(|leaf| &*leaf.end == "ACCEPT").map(|leaf| hole(sets, leaf, &leaf.region)));
+    }
+    Ok(found)
+}
+
+/// What nat leads to another port or machine: the filter sees other packets than those that are sent.
+fn led(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let host = subject.scenario.host.addresses.host(sets.space.family);
+    let mut found = Vec::new();
+    for start in starts(subject, sets, ("nat", "PREROUTING")) {
+        let of = |led: &Led| Hole { led_by: led.leaf.line, ..hole(sets, &led.leaf, &led.region) };
+        found.extend(sets.led(&start, host)?.iter().map(of));
+    }
+    Ok(found)
+}
+
+/// What a rule hands to a program that is not in the lab. A queue that may be passed by lets a packet go on to the filter.
+fn handed(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let mut found = Vec::new();
+    for place in RECEIVED {
+        let is_handed = |leaf: &&Leaf| {
+            let is_passed_by = leaf.end.contains("--queue-bypass") && place != ("filter", "INPUT");
+            PROGRAMS.iter().any(|target| leaf.end.split(' ').next() == Some(target)) && !is_passed_by
+        };
+        for start in starts(subject, sets, place) {
+            let leaves = sets.leaves(place, &start)?;
+            let of = |leaf: &Leaf| Hole { led_by: leaf.line, ..hole(sets, leaf, &leaf.region) };
+            found.extend(leaves.iter().filter(is_handed).map(of));
+        }
+    }
+    Ok(found)
+}
+
+/// The targets that hand a packet to a program.
+const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
+
+fn starts(subject: &Subject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
+    let all = sets.space.universe(table, hook);
+    all.iter().flat_map(|all| unmeant(subject, sets.space.family, all)).collect()
+}
+
+fn too_many(sets: &Sets) -> Hole {
+    let space = &sets.space;
+    Hole {
+        family: space.family,
+        place: sets.listing.source.name.display().to_string(),
+        led_by: None,
+        what: "packets of more kinds than are looked at".to_owned(),
+        asked: None,
+        region: space.everything.clone(),
+        passed: None,
+    }
+}
+
+fn witness(sets: &Sets, region: &Region, subject: &Subject) -> Option<Witness> {
+    witnesses(&sets.space, region, "INPUT", &subject.scenario.host.addresses).into_iter().next()
+}
+
+/// SYN, alone and with PSH, URG or both: what listens takes no notice of these (`tcp_rcv_state_process` in net/ipv4/tcp_input.c).
+const OPENING: [u128; 4] = [2, 10, 34, 42];
+
+/// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
+/// SSH from whom `ssh_from` does not name.
+fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
+    let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
+    let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
+    let ssh = ports(&mut subject.sensor.ssh.iter().map(|port| port.0));
+    let over_link = all.values(Field::In).difference(&Values::these([1]));
+    let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
+    let begin = all.with(Field::In, &over_link).and_then(|all| all.with(Field::State, &fresh));
+    let of = |protocol: u128| begin.as_ref().and_then(|all| all.with(Field::Protocol, &Values::these([protocol])));
+    let syn = of(6).and_then(|all| all.with(Field::Flags, &Values::these(OPENING)));
+    let syn = syn.and_then(|all| all.with(Field::Whole, &Values::these([1])));
+    let except = |region: Region, field: Field, values: &Values| {
+        let rest = region.values(field).difference(values);
+        region.with(field, &rest)
+    };
+    let other = syn.clone().and_then(|syn| except(syn, Field::DestinationPort, &served));
+    let strangers = syn.filter(|_| subject.sensor.ssh_from.is_said()).and_then(|syn| {
+        let syn = syn.with(Field::DestinationPort, &ssh)?;
+        except(syn, Field::Source, &meant(subject, family))
+    });
+    let rest = begin.iter().filter(|_| subject.sensor.deny == Deny::All).flat_map(|all| but_tcp(all, family));
+    [other, strangers].into_iter().flatten().chain(rest).collect()
+}
+
+/// Datagrams, and packets of every other protocol but TCP: not the headers that IPv6 puts before another one
+/// (`ipv6_ext_hdr`), and no ICMP that a host needs.
+fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
+    let (icmp, headers): (u128, &[u128]) = match family {
+        Family::Ipv4 => (1, &[]),
+        Family::Ipv6 => (58, &[0, 43, 44, 51, 59, 60]),
+    };
+    let kept = |field: Field, values: &Values| all.with(field, &all.values(field).difference(values));
+    let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
+    let of = |protocol: u128| all.with(Field::Protocol, &Values::these([protocol]));
+    let messages = Values::of(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
+    let asked = of(icmp).and_then(|all| all.with(Field::Message, &all.values(Field::Message).difference(&messages)));
+    [of(17), asked, kept(Field::Protocol, &apart)].into_iter().flatten()
+}
+
+/// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and of IPv6 discovery of neighbours, routers and
+/// listeners, too (RFC 4890, section 4.4.1).
+const fn needed(family: Family) -> &'static [u128] {
+    match family {
+        Family::Ipv4 => &[3, 4, 11, 12],
+        Family::Ipv6 => &[1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143],
+    }
+}
+
+/// The addresses that `ssh_from` names.
+pub(super) fn meant(subject: &Subject, family: Family) -> Values {
+    let range = |text: String| {
+        let (address, length) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let (number, width) = (number(address), if address.is_ipv4() { 32u32 } else { 128 });
+        let free: u32 = width - length.parse::<u32>().ok()?;
+        let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
+        Some(number & !rest..=number | rest)
+    };
+    Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
+}
+
+fn hole(sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {
+    let space = &sets.space;
+    Hole {
+        family: space.family,
+        place: place(sets.listing, leaf, "INPUT"),
+        led_by: None,
+        what: space.describe(region),
+        asked: space.opaque(region).map(str::to_owned),
+        region: region.clone(),
+        passed: None,
+    }
+}
+
+/// The rule that ends the way of `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
+pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
+    let file = listing.source.name.display();
+    let rule = leaf.line.and_then(|line| listing.rules().find(|(.., rule)| rule.line == line));
+    let text = rule.map_or_else(|| format!("the policy of {hook}"), |(.., rule)| rule.text.clone());
+    let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{file}{line}: {text}")
+}
+
+impl Hole {
+    /// What it means for a deployment.
+    pub fn fact(&self) -> Fact {
+        let Hole { family, place, what, .. } = self;
+        let family = family.title();
+        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
+        match self.passed {
+            Some(Passed::In) => Fact::new(
+                Tone::Bad,
+                format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
+            ),
+            Some(Passed::Out(left)) => {
+                Fact::new(Tone::Bad, format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"))
+            }
+            None => Fact::new(
+                Tone::Unknown,
+                format!("{what} may be let in over {family}, which was not tried{because}: {place}"),
+            ),
+        }
+    }
+
+    /// The line of the rule that leads them to another port or machine, or hands them to a program.
+    pub fn led_by(&self) -> Option<usize> {
+        self.led_by
+    }
+
+    /// Whether its packets are datagrams.
+    pub fn is_udp(&self) -> bool {
+        self.has_protocol(17)
+    }
+
+    /// Whether it has a packet of this protocol, from anybody over any link.
+    pub fn has_protocol(&self, number: u8) -> bool {
+        self.region.values(Field::Protocol).contains(number.into())
+    }
+
+    /// Whether it has an ICMP message of this type.
+    pub fn has_message(&self, kind: u8) -> bool {
+        self.region.values(Field::Message).contains(u128::from(kind) * 256)
+    }
+
+    /// Whether it has a packet to one of these ports from anybody over any link.
+    pub fn has_port(&self, ports: &crate::net::port::PortSet) -> bool {
+        let ports = Values::of(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));
+        !self.region.values(Field::DestinationPort).intersection(&ports).is_empty()
+    }
+}

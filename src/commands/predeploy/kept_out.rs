@@ -1,0 +1,362 @@
+//! Packets of SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client:
+//! the SYN, and what either side sends after it. Found as sets of packets, and tried with one packet of each.
+
+use super::{Fact, Subject, Tone, holes};
+use crate::error::Result;
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::probe::packet::{Lead, Stimulus};
+use crate::probe::path::Fate;
+use crate::rules::space::{
+    Field, Leaf, Region, Sets, TooMany, Values, Witness, number, of_unicast, state_places, witnesses,
+};
+
+/// Clients that a rule keeps out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOut {
+    family: Family,
+    segment: Segment,
+    /// The rule or the policy, as `FILE:LINE: TEXT`.
+    place: String,
+    /// The packets in words.
+    what: String,
+    /// The match on their way that the lab cannot fulfil.
+    asked: Option<String>,
+    /// How many addresses are kept out, and from how many ports.
+    addresses: u128,
+    ports: u128,
+    /// How many addresses are few among those that the sensor means.
+    few: u128,
+    /// Whether one of the packets was sent and kept out.
+    is_kept_out: bool,
+}
+
+/// The segments of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    /// The client's first.
+    Syn,
+    /// A later one of the client.
+    OfClient,
+    /// One of the host.
+    OfHost,
+}
+
+/// Chains that a received packet passes, in the order in which it does.
+pub(super) const RECEIVED: [(&str, &str); 6] = [
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    ("nat", "PREROUTING"),
+    ("mangle", "INPUT"),
+    ("filter", "INPUT"),
+    ("security", "INPUT"),
+];
+
+/// Chains that a packet of the host passes.
+const SENT: [(&str, &str); 5] =
+    [("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"), ("mangle", "POSTROUTING")];
+
+/// All clients that the rules of `subject` keep out.
+pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
+    subject.of_each_family(|sets| of_family(subject, sets))
+}
+
+fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<KeptOut>> {
+    let segments = [Segment::Syn, Segment::OfClient, Segment::OfHost].into_iter();
+    let places = segments.flat_map(|segment| segment.chains().iter().map(move |place| (segment, *place)));
+    let (found, packets): (Vec<KeptOut>, Vec<Option<Witness>>) =
+        places.flat_map(|(segment, place)| at(subject, sets, segment, place)).unzip();
+    let fates = subject.fates(&packets)?;
+    let mut all: Vec<KeptOut> = Vec::new();
+    for (one, fate) in found.into_iter().zip(fates) {
+        let one = KeptOut { is_kept_out: matches!(fate, Some(Fate::Dropped | Fate::Rejected)), ..one };
+        match all.iter_mut().find(|known| known.place == one.place && known.segment == one.segment) {
+            Some(known) => known.add(one),
+            None => all.push(one),
+        }
+    }
+    let is_news = |(number, one): &(usize, &KeptOut)| !all[..*number].iter().any(|before| before.says(one));
+    Ok(all.iter().enumerate().filter(is_news).map(|(_, one)| one.clone()).collect())
+}
+
+/// Who may be kept out there, each with a packet to try it.
+fn at(
+    subject: &Subject,
+    sets: &Sets,
+    segment: Segment,
+    (table, hook): (&str, &str),
+) -> Vec<(KeptOut, Option<Witness>)> {
+    let universe = sets.space.universe(table, hook);
+    let meant = universe.iter().filter_map(|all| segment.meant(subject, sets.space.family, all, table));
+    let found = meant.flat_map(|meant| match sets.leaves((table, hook), &meant) {
+        Err(TooMany) => vec![(too_many(subject, sets, segment), None)],
+        Ok(leaves) => {
+            // Conntrack sees a part of the connections only: which of their packets are NEW or ESTABLISHED is not known.
+            let is_partly = leaves.iter().any(is_exempted) && !leaves.iter().all(is_exempted);
+            let exempted = leaves.iter().filter(|leaf| is_partly && is_exempted(leaf));
+            // The rule is named that exempts, not the one that ends the way through the table.
+            let exempted = exempted.cloned().map(|mut leaf| {
+                leaf.line = leaf.exempted_by;
+                leaf
+            });
+            let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
+            let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(leaf));
+            exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook)))).collect()
+        }
+    });
+    found.collect()
+}
+
+fn is_exempted(leaf: &Leaf) -> bool {
+    leaf.exempted_by.is_some()
+}
+
+const SYN: u128 = 2;
+const SYN_ACK: u128 = 18;
+/// ACK, alone and with PSH, FIN or both.
+const LATER: [u128; 4] = [16, 24, 17, 25];
+
+impl Segment {
+    const fn chains(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Segment::Syn | Segment::OfClient => &RECEIVED,
+            Segment::OfHost => &SENT,
+        }
+    }
+
+    /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
+    /// 3.2).
+    fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
+        let host = number(subject.scenario.host.addresses.host(family));
+        let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
+        let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
+        let (host, ports, link) = (Values::these([host]), Values::of([1024..=65_535]), Values::these([0]));
+        let ends = match self {
+            Segment::Syn | Segment::OfClient => [
+                (Field::In, link),
+                (Field::Source, clients),
+                (Field::SourcePort, ports),
+                (Field::Destination, host),
+                (Field::DestinationPort, ssh),
+            ],
+            Segment::OfHost => [
+                (Field::Out, link),
+                (Field::Source, host),
+                (Field::SourcePort, ssh),
+                (Field::Destination, clients),
+                (Field::DestinationPort, ports),
+            ],
+        };
+        let wanted = [
+            (Field::State, self.states(all, table)),
+            (Field::Protocol, Values::these([6])),
+            (Field::Flags, self.flags()),
+            (Field::Whole, Values::these([1])),
+        ];
+        let both = ends.iter().chain(&wanted);
+        both.cloned().try_fold(all.clone(), |region, (field, values)| region.with(field, &values))
+    }
+
+    fn flags(self) -> Values {
+        match self {
+            Segment::Syn => Values::these([SYN]),
+            Segment::OfClient => Values::these(LATER),
+            Segment::OfHost => Values::these(LATER.into_iter().chain([SYN_ACK])),
+        }
+    }
+
+    /// In raw, conntrack has not seen a received packet.
+    fn states(self, all: &Region, table: &str) -> Values {
+        match self {
+            _ if table == "raw" => all.values(Field::State).clone(),
+            Segment::Syn => state_places(&[ConntrackState::New]),
+            Segment::OfClient | Segment::OfHost => state_places(&[ConntrackState::Established]),
+        }
+    }
+
+    /// Whether the matches on the way can give these answers: what the host receives is for its own address, and for its
+    /// own MAC address.
+    fn can_be(self, leaf: &Leaf) -> bool {
+        let is_received = self != Segment::OfHost;
+        let cannot = |(key, answer): (&str, bool)| {
+            is_received && of_unicast(key) == Some(!answer) || of_plain(key) == Some(!answer)
+        };
+        !leaf.region.answers().any(cannot)
+    }
+
+    /// The packets before it, and the chain at which it begins, whichever drops it.
+    const fn sent(self) -> (Lead, &'static str) {
+        match self {
+            Segment::Syn => (Lead::None, "INPUT"),
+            Segment::OfClient => (Lead::Forward, "INPUT"),
+            Segment::OfHost => (Lead::Backward, "OUTPUT"),
+        }
+    }
+
+    const fn clients(self) -> (Field, Field) {
+        match self {
+            Segment::Syn | Segment::OfClient => (Field::Source, Field::SourcePort),
+            Segment::OfHost => (Field::Destination, Field::DestinationPort),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Segment::Syn => "a new SSH connection that the sensor means is kept out",
+            Segment::OfClient => "what the client of an SSH connection sends is kept out",
+            Segment::OfHost => "what the host sends in an SSH connection is held back",
+        }
+    }
+}
+
+/// Addresses of machines (RFC 6890): not this network, loopback, link-local, benchmarks, multicast and above.
+fn clients(family: Family) -> Values {
+    match family {
+        Family::Ipv4 => {
+            let v4 = |[first, last]: [[u8; 4]; 2]| u32::from_be_bytes(first).into()..=u32::from_be_bytes(last).into();
+            let others = [
+                [[0, 0, 0, 0], [0, 255, 255, 255]],
+                [[127, 0, 0, 0], [127, 255, 255, 255]],
+                [[169, 254, 0, 0], [169, 254, 255, 255]],
+                [[198, 18, 0, 0], [198, 19, 255, 255]],
+                [[224, 0, 0, 0], [255, 255, 255, 255]],
+            ];
+            Values::of([0..=u128::from(u32::MAX)]).difference(&Values::of(others.map(v4)))
+        }
+        Family::Ipv6 => {
+            let prefix = |first: u128, length: u32| first << 112..=(first << 112 | (u128::MAX >> length));
+            Values::of([prefix(0x2000, 3), prefix(0xfc00, 7)])
+        }
+    }
+}
+
+/// What a match on later fragments or on headers of IPv6 says to a packet that is whole and has none of them, as those of
+/// SSH are; `None` for other matches. Without its header, such a match says no, also with `!` before an option.
+fn of_plain(key: &str) -> Option<bool> {
+    let words: Vec<&str> = key.split(" [").next().unwrap_or(key).split(' ').collect();
+    match words.as_slice() {
+        ["-f" | "--fragment" | "--fragments"] | ["-m", "rt" | "hbh" | "dst" | "frag", ..] => Some(false),
+        ["!", "-f" | "--fragment" | "--fragments"] => Some(true),
+        _ => None,
+    }
+}
+
+/// Whatever ends the way of a packet but ACCEPT keeps it from the SSH server, a change of its destination included. Limits
+/// are measured by connections in a row (`lockout`).
+fn is_kept_out(leaf: &Leaf) -> bool {
+    let counts = |key: &str| COUNTING.iter().any(|name| key.contains(&format!("-m {name}")));
+    &*leaf.end != "ACCEPT" && !leaf.region.answers().any(|(key, _)| counts(key))
+}
+
+const COUNTING: [&str; 5] = ["limit", "hashlimit", "recent", "connlimit", "quota"];
+
+fn kept_out(
+    subject: &Subject,
+    sets: &Sets,
+    segment: Segment,
+    (leaf, hook): (&Leaf, &str),
+) -> (KeptOut, Option<Witness>) {
+    let space = &sets.space;
+    let (lead, begins) = segment.sent();
+    let found = witnesses(space, &leaf.region, begins, &subject.scenario.host.addresses).into_iter().next();
+    let packet = found.map(|found| Witness { stimulus: Stimulus { lead, ..found.stimulus }, ..found });
+    let (address, port) = segment.clients();
+    let kept_out = KeptOut {
+        family: space.family,
+        segment,
+        place: holes::place(sets.listing, leaf, hook),
+        what: space.describe(&leaf.region),
+        asked: space.opaque(&leaf.region).map(str::to_owned),
+        addresses: size(leaf.region.values(address)),
+        ports: size(leaf.region.values(port)),
+        few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
+        is_kept_out: false,
+    };
+    (kept_out, packet)
+}
+
+fn too_many(subject: &Subject, sets: &Sets, segment: Segment) -> KeptOut {
+    let space = &sets.space;
+    KeptOut {
+        family: space.family,
+        segment,
+        place: sets.listing.source.name.display().to_string(),
+        what: "SSH packets of more kinds than are looked at".to_owned(),
+        asked: None,
+        addresses: size(&holes::meant(subject, space.family)),
+        ports: u128::from(u16::MAX),
+        few: few(space.family),
+        is_kept_out: false,
+    }
+}
+
+/// From so few source ports a client tries another one.
+const FEW_PORTS: u128 = 1024;
+
+impl KeptOut {
+    fn add(&mut self, other: KeptOut) {
+        let addresses = self.addresses.saturating_add(other.addresses);
+        let ports = self.ports.max(other.ports);
+        if !self.is_kept_out && other.is_kept_out {
+            *self = other;
+        }
+        (self.addresses, self.ports) = (addresses, ports);
+    }
+
+    /// Whether `later` says nothing more: who cannot open a connection sends nothing in it.
+    fn says(&self, later: &KeptOut) -> bool {
+        self.place == later.place && self.addresses >= later.addresses && self.tone() <= later.tone()
+    }
+
+    /// A list of single machines or small networks (fail2ban) is something to know.
+    fn tone(&self) -> Tone {
+        match self.is_kept_out {
+            false => Tone::Unknown,
+            true if self.addresses <= self.few || self.ports <= FEW_PORTS => Tone::Note,
+            true => Tone::Bad,
+        }
+    }
+
+    /// What it means for a deployment.
+    pub fn fact(&self) -> Fact {
+        let KeptOut { family, place, what, .. } = self;
+        let family = family.title();
+        if self.is_kept_out {
+            return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
+        }
+        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
+        Fact::new(self.tone(), format!("{what} may be kept out over {family}, which was not tried{because}: {place}"))
+    }
+}
+
+/// A network of IPv4, or a site of IPv6 (RFC 6177).
+fn few(family: Family) -> u128 {
+    match family {
+        Family::Ipv4 => 1 << 8,
+        Family::Ipv6 => 1 << 80,
+    }
+}
+
+fn size(values: &Values) -> u128 {
+    let each = values.ranges().map(|range| (range.end() - range.start()).saturating_add(1));
+    each.fold(0, u128::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_packet_has_no_header_of_ipv6_and_is_no_fragment() {
+        for (key, answer) in [
+            ("-f", Some(false)),
+            ("! -f", Some(true)),
+            ("-m rt --rt-type 0", Some(false)),
+            ("-m rt ! --rt-type 0 [INPUT DROP 1 0]", Some(false)),
+            ("-m ipv6header --header none", None),
+            ("-m length --length 60", None),
+        ] {
+            assert_eq!(of_plain(key), answer, "{key}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
+
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use crate::lab::{Capture, Lab};
+use crate::log_line::NFLOG_NAME;
+use crate::net::Family;
+use crate::net::port::PortSet;
+use crate::probe::observation::LogRecord;
+use crate::probe::scan::Technique;
+use crate::sensor::Sensor;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let (mut facts, mut all) = (Vec::new(), Vec::new());
+    for technique in Technique::LOGGED {
+        let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
+        let of_families = seen.map(|family| (family, lines(measured, technique, family)));
+        for (families, found) in told_once(of_families.collect()) {
+            facts.push(fact(subject, technique, &families, &found));
+            all.push((wants(subject.sensor, technique, found.count), found.count));
+        }
+    }
+    if let Some(line) = example(measured) {
+        let text = format!("one of the {} scan:", line.0.profile().title);
+        facts.push(Fact { line: Some(line.1), ..Fact::new(Tone::Good, text) });
+    }
+    facts.push(Fact::new(
+        Tone::Good,
+        format!("of {SCAN} ports at full speed; a slow scan leaves more, as limits recover{}", how_read(subject)),
+    ));
+    Answer::new(Question::LogLines, facts, headlines(&all))
+}
+
+/// For whether the sensor wants lines of a technique, and how many it leaves: if one that is wanted is missing, and if none
+/// is.
+fn headlines(found: &[(bool, usize)]) -> [&'static str; 2] {
+    let as_wanted = found.iter().all(|(is_wanted, count)| *is_wanted == (*count > 0));
+    match found.iter().filter(|(_, count)| *count > 0).count() {
+        0 => ["No.", "No, as the sensor wants."],
+        some if some == found.len() => ["Not every scan.", "Yes."],
+        _ if as_wanted => ["Not every scan.", "Not every scan, as the sensor wants."],
+        _ => ["Not every scan."; 2],
+    }
+}
+
+/// Whether so many lines of a technique are wanted. A SYN scan meets honeypots and watched ports, which log a SYN.
+fn wants(sensor: &Sensor, technique: Technique, count: usize) -> bool {
+    let ports_log = !sensor.honeypot.is_empty() || !sensor.watched.is_empty();
+    sensor.scans.contains(&technique) || technique == Technique::Syn && ports_log && count > 0
+}
+
+/// What was not tried has to be said.
+fn how_read(subject: &Subject) -> &'static str {
+    match subject.equipment.capture {
+        Capture::Kmsg => "",
+        Capture::Nflog => "; read with NFLOG in the place of LOG, so that none is in your log",
+    }
+}
+
+/// How many lines, and with which prefixes.
+#[derive(Debug, PartialEq, Eq)]
+struct Lines {
+    count: usize,
+    prefixes: Vec<String>,
+}
+
+fn fact(subject: &Subject, technique: Technique, families: &str, found: &Lines) -> Fact {
+    let name = technique.profile().title;
+    let Lines { count, prefixes } = found;
+    let few: Vec<String> = prefixes.iter().take(PREFIXES).map(|prefix| format!("{prefix:?}")).collect();
+    let more =
+        if prefixes.len() > PREFIXES { format!(" and {} more", prefixes.len() - PREFIXES) } else { String::new() };
+    let lines = if *count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+    let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
+    match (wants(subject.sensor, technique, *count), count) {
+        (true, 0) => {
+            Fact::new(Tone::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
+        }
+        (false, 0) => Fact::new(Tone::Note, format!("{name} scan: no line, and the sensor wants none ({families})")),
+        (false, _) => Fact::new(Tone::Note, format!("{lines}, and the sensor wants none ({families})")),
+        (true, _) => Fact::new(Tone::Good, format!("{lines} ({families})")),
+    }
+}
+
+/// More prefixes than this are counted.
+const PREFIXES: usize = 3;
+
+fn lines(measured: &Measured, technique: Technique, family: Family) -> Lines {
+    let thousand: PortSet = [1..=SCAN].into_iter().collect();
+    let mut prefixes: Vec<String> = Vec::new();
+    let mut count = 0;
+    let groups = measured.scan.groups.iter();
+    for group in groups.filter(|group| group.first.technique == technique && group.first.family() == family) {
+        let probes = group.ports().intersection(&thousand).len();
+        if probes == 0 {
+            continue;
+        }
+        let is_of_log = |record: &&LogRecord| !record.prefix.starts_with(NFLOG_NAME);
+        let records: Vec<&LogRecord> = group.observation.log.iter().filter(is_of_log).collect();
+        count += probes * records.len();
+        for LogRecord { prefix, .. } in records {
+            if !prefixes.contains(prefix) {
+                prefixes.push(prefix.clone());
+            }
+        }
+    }
+    Lines { count, prefixes }
+}
+
+fn example(measured: &Measured) -> Option<(Technique, String)> {
+    let wanted = [Technique::Xmas, Technique::Null, Technique::Fin, Technique::Ack, Technique::Syn];
+    let line = |technique: Technique| {
+        let groups = measured.scan.groups.iter().filter(move |group| group.first.technique == technique);
+        let mut records = groups.flat_map(|group| &group.observation.log);
+        records.find(|record| !record.prefix.starts_with(NFLOG_NAME)).map(|record| record.line.clone())
+    };
+    wanted.into_iter().find_map(|technique| Some((technique, line(technique)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headline_says_as_the_sensor_wants_only_where_no_line_is_missing_or_more() {
+        assert_eq!(headlines(&[(true, 5), (true, 1)])[1], "Yes.");
+        assert_eq!(headlines(&[(true, 5), (false, 0)])[1], "Not every scan, as the sensor wants.");
+        assert_eq!(headlines(&[(true, 5), (false, 3), (false, 0)])[1], "Not every scan.");
+        assert_eq!(headlines(&[(false, 3), (false, 0)])[1], "Not every scan.");
+        assert_eq!(headlines(&[(false, 3), (false, 1)])[1], "Yes.");
+        assert_eq!(headlines(&[(true, 0), (true, 3)])[0], "Not every scan.");
+        assert_eq!(headlines(&[(false, 0); 5])[1], "No, as the sensor wants.");
+    }
+}

@@ -1,0 +1,255 @@
+//! Will I be locked out? New connections of the administrator, and the one that the rules are loaded over.
+
+use std::iter;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::kept_out::KeptOut;
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, endurance, told_once};
+use crate::commands::live::Machine;
+use crate::lab::{First, Lab, Neighbourhood, Opening, Session, Survival};
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::probe::path::Step;
+use crate::sensor::SshServer;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let mut facts = admins::meant(subject);
+    facts.extend(openings(subject, measured));
+    // The lab's client knows the MAC address of the host, which nobody else finds.
+    let endured = if measured.is_hidden() { measured.endured.without(Family::Ipv6) } else { measured.endured.clone() };
+    facts.extend(endurance::rows(subject, &endured));
+    facts.extend(endurance::held(subject, &endured));
+    facts.extend(endurance::sessions(subject, &endured));
+    facts.extend(measured.kept_out.iter().map(KeptOut::fact));
+    facts.extend(sessions(subject, measured));
+    for (_, found) in &measured.sessions {
+        let unseen = found.neighbourhood.as_ref().filter(|found| found.advertised.is_none() || !found.resolves);
+        let is_there = Lab::families().contains(&Family::Ipv6);
+        let unseen = unseen.filter(|_| is_there && subject.admins.iter().any(|admin| admin.is_ipv6()));
+        facts.extend(unseen.map(|unseen| unseen_fact(subject, unseen)));
+    }
+    facts.extend(server(subject));
+    facts.extend(beyond::other_firewalls(subject));
+    let mut once: Vec<Fact> = Vec::new();
+    facts.into_iter().for_each(|fact| {
+        if !once.contains(&fact) {
+            once.push(fact)
+        }
+    });
+    let good = match once.iter().map(|fact| fact.tone).min() {
+        Some(Tone::Unknown) => "Not known.",
+        Some(Tone::Note) => "No, but see the note.",
+        _ => "No.",
+    };
+    Answer::new(Question::LockedOut, once, ["Yes.", good])
+}
+
+fn unseen_fact(subject: &Subject, unseen: &Neighbourhood) -> Fact {
+    let why = match &unseen.hidden {
+        Some(hidden) => hidden.reason(file(subject, Family::Ipv6)),
+        None => "neighbour discovery (ICMPv6 types 135 and 136) is dropped".to_owned(),
+    };
+    Fact::new(Tone::Bad, format!("over IPv6 nobody on the same network finds the machine any more: {why}"))
+}
+
+fn file<'a>(subject: &Subject<'a>, family: Family) -> Option<&'a Path> {
+    subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.as_path())
+}
+
+/// The same under whatever rules were there before; the worst counts. What opens for a client that knows the host's MAC
+/// address is not said to open where no neighbour finds the host.
+fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
+    let hidden = measured.is_hidden();
+    let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
+    for attempt in found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)) {
+        let (key, opening) = ((attempt.family, attempt.port), attempt.opening);
+        let blame = blame(subject, attempt.family, &attempt.took).filter(|_| opening != Opening::Opens);
+        match worst.iter_mut().find(|(known, ..)| *known == key) {
+            Some(known) if known.1 == Opening::Opens => *known = (key, opening, blame),
+            Some(_) => {}
+            None => worst.push((key, opening, blame)),
+        }
+    }
+    let told = worst.into_iter().map(|((family, port), opening, blame)| (family, (port, opening, blame)));
+    let admins = |families: &str| {
+        let is_of = |admin: &&IpAddr| families.contains(Family::of(**admin).title());
+        subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    };
+    let fact = |(families, (port, opening, blame)): (String, (Port, Opening, Option<String>))| {
+        let admins = admins(&families);
+        let what = match opening {
+            Opening::Opens => {
+                let text = format!("a new SSH connection to port {port} opens, over {families} (from {admins})");
+                return Fact::new(Tone::Good, text);
+            }
+            Opening::Silent => "gets no answer",
+            Opening::Refused => "is refused",
+            Opening::HalfOpen => "is not finished: the handshake breaks off",
+            Opening::Mute => "opens, and then nothing gets through",
+        };
+        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+        let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
+        Fact::new(Tone::Bad, text)
+    };
+    let mut facts: Vec<Fact> = told_once(told.collect()).into_iter().map(fact).collect();
+    if subject.sensor.ssh.is_empty() {
+        facts.push(Fact::new(Tone::Note, "the sensor serves no SSH: the machine is reached at its console only"));
+    }
+    facts
+}
+
+/// The rules in words: `the rule is rules.v4:7: -A INPUT ...`.
+pub(super) fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<String> {
+    let file = subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.display())?;
+    let place = |step: &Step| {
+        let line = step.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{file}{line}: {}", step.text)
+    };
+    match took {
+        [] => None,
+        [only] => Some(format!("the rule is {}", place(only))),
+        some => Some(format!("the rules are {}", some.iter().map(place).collect::<Vec<_>>().join(" and "))),
+    }
+}
+
+/// What is the same under whatever rules were there before, and in both families, is told once.
+fn sessions(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let mut told: Vec<(Told, Places)> = Vec::new();
+    for (before, found) in &measured.sessions {
+        for (family, port, fate, took) in fates(&found.sessions) {
+            let key = (port, fate, blame(subject, family, &took));
+            match told.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, places)) => places.push((*before, family)),
+                None => told.push((key, vec![(*before, family)])),
+            }
+        }
+    }
+    let fact = |((port, fate, blame), places): (Told, Places)| {
+        fate.fact(port, &where_it_is(measured, &places), blame.as_deref())
+    };
+    told.into_iter().map(fact).collect()
+}
+
+/// What became of a connection to a port, and the rules that are to blame.
+type Told = (Port, Fate, Option<String>);
+
+/// Under which rules a connection was opened, and in which family.
+type Places = Vec<(Before, Family)>;
+
+/// The rules are those that took packets of a connection that died.
+fn fates(found: &[Session]) -> Vec<(Family, Port, Fate, Vec<Step>)> {
+    let of = |first: First| found.iter().filter(move |session| session.first == first);
+    let fate = |(host, client): (&Session, &Session)| {
+        let fate = match (host.survival, client.survival) {
+            (Survival::NeverOpen, _) | (_, Survival::NeverOpen) => Fate::NeverOpen,
+            (Survival::Dead, _) | (_, Survival::Dead) => Fate::Dies,
+            (Survival::Stalls, _) => Fate::WaitsForYou,
+            (_, Survival::Stalls) => Fate::WaitsForHost,
+            (Survival::Alive, Survival::Alive) => Fate::Stays,
+        };
+        let dead = [host, client].into_iter().find(|session| session.survival == Survival::Dead);
+        let took = dead.filter(|_| fate == Fate::Dies).map(|dead| dead.took.clone()).unwrap_or_default();
+        (host.family, host.port, fate, took)
+    };
+    of(First::Host).zip(of(First::Client)).map(fate).collect()
+}
+
+/// `IPv4 and IPv6`, or `IPv4, on a machine without rules before`.
+fn where_it_is(measured: &Measured, places: &[(Before, Family)]) -> String {
+    let told = told_once(places.iter().map(|(_, family)| (*family, ())).collect());
+    let families = told.first().map(|(families, ())| families.clone()).unwrap_or_default();
+    let is_everywhere = measured.sessions.iter().all(|(before, _)| places.iter().any(|(other, _)| other == before));
+    match places.first().filter(|_| !is_everywhere) {
+        None => families,
+        Some((Before::NoRules, _)) => format!("{families}, on a machine that had no rules before"),
+        Some((Before::Tracking, _)) => format!("{families}, on a machine that had such rules before"),
+        Some((Before::ThisMachine, _)) => format!("{families}, on this machine"),
+    }
+}
+
+/// What becomes of the connection that the rules are loaded over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// It stands still until the machine says something, as a shell does with its prompt.
+    WaitsForHost,
+    /// It stands still until somebody types.
+    WaitsForYou,
+    Dies,
+    NeverOpen,
+}
+
+impl Fate {
+    fn fact(self, port: Port, places: &str, blame: Option<&str>) -> Fact {
+        let open = format!("a connection to port {port} that is open while the rules are loaded");
+        let (tone, text) = match self {
+            Fate::Stays => (Tone::Good, format!("{open} stays open ({places})")),
+            Fate::WaitsForHost => {
+                let but = "what you type arrives once the machine has printed something, such as a prompt";
+                (Tone::Good, format!("{open} stays open ({places}): {but}"))
+            }
+            Fate::WaitsForYou => {
+                (Tone::Note, format!("{open} stays open ({places}), and waits until you type something"))
+            }
+            Fate::Dies => {
+                let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
+                let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
+                              conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
+                (Tone::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
+            }
+            Fate::NeverOpen => (
+                Tone::Note,
+                format!("under the rules of now no connection to port {port} opens ({places}): none can be lost"),
+            ),
+        };
+        Fact::new(tone, text)
+    }
+}
+
+/// Whether the SSH server of this machine listens where the sensor lets it.
+fn server(subject: &Subject) -> Vec<Fact> {
+    let Some((machine, sshd)) = subject.machine.and_then(|machine| Some((machine, machine.ssh.as_ref()?))) else {
+        return Vec::new();
+    };
+    let listens = sshd.ports();
+    let missing: Vec<&Port> = listens.iter().filter(|port| !subject.sensor.ssh.contains(port)).collect();
+    let list = |ports: &[&Port]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let serves = listens.iter().any(|port| subject.sensor.ssh.contains(port));
+    let all = list(&listens.iter().collect::<Vec<_>>());
+    let ports = match (serves, missing.is_empty()) {
+        (true, true) => Fact::new(Tone::Good, format!("the SSH server is set up for port {all}, as in the sensor")),
+        (true, false) => Fact::new(
+            Tone::Note,
+            format!("the SSH server is set up for port {} too, which the sensor does not name", list(&missing)),
+        ),
+        (false, _) => {
+            let text = format!("the SSH server is set up for port {all} (sshd_config), and the sensor lets in another");
+            Fact::new(Tone::Bad, text)
+        }
+    };
+    iter::once(ports).chain(listen_addresses(subject, machine, sshd)).collect()
+}
+
+/// Where the server listens at some addresses only, the rules may let in what nobody answers.
+fn listen_addresses(subject: &Subject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
+    let is_used = |family: &Family| !subject.sensor.ssh_from.networks(*family).is_empty();
+    let used = Family::BOTH.into_iter().filter(is_used);
+    let own: Vec<IpAddr> = used.filter_map(|family| Some(machine.address(family)?.0)).collect();
+    let is_served = |address: &&IpAddr| sshd.listens_at(**address, &subject.sensor.ssh);
+    let (served, missed): (Vec<&IpAddr>, Vec<&IpAddr>) = own.iter().partition(is_served);
+    let list = |addresses: &[&IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let set = "as sshd_config has it (ListenAddress, AddressFamily)";
+    match (served.is_empty(), missed.is_empty()) {
+        (_, true) => None,
+        (true, false) => {
+            let text = format!("the SSH server does not listen at {}, {set}", list(&missed));
+            sshd.ports().iter().any(|port| subject.sensor.ssh.contains(port)).then(|| Fact::new(Tone::Bad, text))
+        }
+        (false, false) => {
+            let text = format!("the SSH server listens at {}, and not at {}, {set}", list(&served), list(&missed));
+            Some(Fact::new(Tone::Note, text))
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Which packets a recording asks about, besides scans: of everything that a sweep sends, one of each kind for each thing
+//! that becomes of it, and for each way in which a rule could be broken one that would show it.
+//!
+//! That a packet would show a mistake is read (`walk`) and not measured: no lab is built for a mutant here. A wrong guess
+//! makes a recording longer, or lets a mutant survive, and never makes it say what is not so.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::walk::{Outcome, walk};
+use crate::commands::mutate::telling::Differences;
+use crate::net::Addresses;
+use crate::net::port::{Port, PortSet};
+use crate::probe::packet::{Journey, Lead, Packet, Response, Stimulus, Way, What};
+use crate::probe::path::Fate;
+use crate::probe::scan::Technique;
+use crate::rules::iptables_save::{self, Listing, Match};
+use crate::rules::mutant::mutants;
+use crate::rules::sweep::Plan;
+
+/// What a sweep of one ruleset brought to light.
+pub struct Swept {
+    /// The rules.
+    pub listing: Listing,
+    /// What was to be sent.
+    pub plan: Plan,
+    /// What was sent.
+    pub stimuli: Vec<Stimulus>,
+    /// What came of each.
+    pub responses: Vec<Response>,
+}
+
+/// The host and its scans.
+pub struct Scanned<'a> {
+    /// Its name for the link.
+    pub interface: &'a str,
+    /// Both ends.
+    pub addresses: &'a Addresses,
+    /// The ports that are scanned: nothing more has to be asked about a scan's packets there.
+    pub ports: &'a PortSet,
+    /// A port that stands for all that no rule names, in every family.
+    pub stand_in: Option<Port>,
+}
+
+/// The packets that are worth a row, in the order in which they were found to be.
+pub fn packets(swept: &Swept, scanned: &Scanned) -> Vec<Packet> {
+    let candidates = candidates(swept, scanned);
+    let (free, others): (Vec<&Candidate>, Vec<&Candidate>) =
+        candidates.iter().partition(|candidate| is_of_a_scan(&candidate.packet, scanned.ports));
+    let mut chosen = one_of_each(&others);
+    for mutant in mutants(&swept.listing).iter().filter(|mutant| mutant.equivalent.is_none()) {
+        let broken =
+            Listing::parse_for(swept.listing.backend, swept.listing.family, &mutant.apply(&swept.listing.source));
+        let differences = Differences::between(&swept.listing, &broken);
+        let tells = |candidate: &&&Candidate| candidate.tells(&differences, &broken, scanned);
+        if free.iter().chain(&chosen).any(|candidate| tells(&candidate)) {
+            continue;
+        }
+        chosen.extend(others.iter().find(tells));
+    }
+    chosen.into_iter().map(|candidate| candidate.packet).collect()
+}
+
+/// A packet that can be asked about.
+struct Candidate {
+    packet: Packet,
+    own: Vec<Journey>,
+    /// What reading makes of each way, as far as it says what was measured.
+    read: Vec<Option<Outcome>>,
+}
+
+impl Candidate {
+    /// Whether the broken ruleset does something else with it.
+    fn tells(&self, differences: &Differences, broken: &Listing, scanned: &Scanned) -> bool {
+        let packet = |journey: &Journey| seen(journey, scanned);
+        if !differences.concern(self.own.iter(), packet) {
+            return false;
+        }
+        self.own.iter().zip(&self.read).any(|(journey, read)| {
+            let broken = walk(broken, &packet(journey), journey.direction);
+            matches!((read, broken), (Some(read), Some(broken)) if *read != broken)
+        })
+    }
+}
+
+fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
+    iptables_save::Packet::of(journey, scanned.interface, scanned.addresses.host(journey.headers.family()))
+}
+
+/// Those that a scenario can name and whose connection opens, the plain ones first, each once.
+fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = swept
+        .stimuli
+        .iter()
+        .zip(&swept.responses)
+        .filter(|(stimulus, response)| response.failed_lead(stimulus.lead).is_none())
+        .filter_map(|(stimulus, response)| {
+            let packet = swept.plan.packet(stimulus, scanned.addresses).ok()?;
+            let packet = swept.plan.stood_in_for(packet, scanned.stand_in);
+            let own = response.own.clone();
+            let read = own.iter().map(|journey| as_measured(&swept.listing, journey, scanned)).collect();
+            Some(Candidate { packet, own, read })
+        })
+        .collect();
+    candidates.sort_by_key(|candidate| candidate.packet.plainness(scanned.stand_in));
+    let mut seen = HashSet::new();
+    candidates.retain(|candidate| seen.insert(candidate.packet));
+    candidates
+}
+
+/// What reading says, where it says what was measured.
+fn as_measured(listing: &Listing, journey: &Journey, scanned: &Scanned) -> Option<Outcome> {
+    let read = walk(listing, &seen(journey, scanned), journey.direction)?;
+    let lines: Vec<&str> = journey.path.log_prefixes().collect();
+    (read.fate == journey.path.fate && read.lines == lines).then_some(read)
+}
+
+/// Where a packet comes from or goes to, as far as [`one_of_each`] cares: of other addresses those count of which
+/// something else becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Direct {
+    ToHost,
+    FromStranger,
+    FromHost,
+    Loopback,
+}
+
+impl Direct {
+    fn of(way: Way) -> Direct {
+        match way {
+            Way::ToHost => Direct::ToHost,
+            Way::From(_) => Direct::FromStranger,
+            Way::FromHost | Way::FromHostTo(_) => Direct::FromHost,
+            Way::OverLoopback | Way::HostToItself => Direct::Loopback,
+        }
+    }
+}
+
+/// The first of each kind for each thing that becomes of it.
+fn one_of_each<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Candidate> {
+    let mut seen = BTreeSet::new();
+    let kind = |packet: &Packet| match packet.what() {
+        What::Tcp { .. } => 0,
+        What::Udp { .. } => 1,
+        What::Icmp { .. } => 2,
+        What::Protocol(_) => 3,
+    };
+    let mut is_new = |candidate: &&&Candidate| {
+        let end = candidate.own.last().map(|own| own.path.fate).unwrap_or(Fate::Vanished);
+        let lines: Vec<String> =
+            candidate.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
+        seen.insert((Direct::of(candidate.packet.way()), candidate.packet.lead(), kind(&candidate.packet), end, lines))
+    };
+    // Over loopback an answer comes from a port that says nothing.
+    let says_something = |candidate: &&&Candidate| {
+        !(Direct::of(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
+            || candidate.packet.what().destination().is_none()
+    };
+    candidates.iter().filter(says_something).filter(|candidate| is_new(candidate)).copied().collect()
+}
+
+/// Whether a scan of these ports sends it.
+fn is_of_a_scan(packet: &Packet, ports: &PortSet) -> bool {
+    let is_scanned = |source: Option<Port>, port| source.is_none() && ports.contains(port);
+    let plain = (packet.way(), packet.lead()) == (Way::ToHost, Lead::None);
+    plain
+        && match packet.what() {
+            What::Tcp { flags, source, destination } => {
+                let sends = |technique: &Technique| technique.profile().flags == flags;
+                is_scanned(source, destination) && Technique::ALL.iter().filter(is_tcp).any(sends)
+            }
+            What::Udp { source, destination } => is_scanned(source, destination),
+            What::Icmp { kind, code, .. } => matches!((kind, code), (8 | 128, 0)),
+            What::Protocol(_) => false,
+        }
+}
+
+fn is_tcp(technique: &&Technique) -> bool {
+    technique.protocol() == crate::net::Protocol::Tcp
+}
+
+/// The interfaces that rules name, and that are not `interface`: what comes over them is not asked about.
+pub fn other_interfaces(listing: &Listing, interface: &str) -> BTreeSet<String> {
+    let named = listing.rules().flat_map(|(.., rule)| &rule.clauses).filter_map(|clause| match &clause.ask {
+        Match::InInterface(name) | Match::OutInterface(name) => Some(name.clone()),
+        _ => None,
+    });
+    let is_known = |name: &String| match name.strip_suffix('+') {
+        Some(start) => interface.starts_with(start) || "lo".starts_with(start),
+        None => name == interface || name == "lo",
+    };
+    named.filter(|name| !is_known(name)).collect()
+}

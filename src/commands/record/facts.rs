@@ -1,0 +1,136 @@
+//! What was measured, as a scenario can say it; and with whose doing it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rates::{Limits, Rates, Unsayable};
+use crate::commands::run::job::Found;
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::probe::hidden::Hidden;
+use crate::probe::note::{Copied, Note, copies};
+use crate::probe::observation::Observation;
+use crate::probe::packet::{Packet, Response};
+use crate::probe::path::{Path, Step};
+use crate::probe::scan::{FilterVerdict, PortState, Technique};
+use crate::rules::iptables_save::{Limit, Listing};
+
+/// What comes of a probe or a packet, as a row says it; what is none cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Effect {
+    /// What the filter does.
+    pub verdict: Option<FilterVerdict>,
+    /// The port state.
+    pub state: Option<PortState>,
+    /// The prefixes of the lines that it leaves.
+    pub log: Vec<String>,
+}
+
+/// What tells a probe.
+pub type ProbeKey = (Technique, Family, Port);
+
+/// A rule, as a comment names it: its line, and its text.
+pub type Doing = (usize, String);
+
+/// Whatever was measured.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Every probe of a scan.
+    pub cells: BTreeMap<ProbeKey, (Effect, BTreeSet<Doing>)>,
+    /// Every other packet.
+    pub packets: BTreeMap<(Family, Packet), (Effect, BTreeSet<Doing>)>,
+    /// A probe and a line of it for every limit of a rule that logs.
+    pub rates: Rates,
+    /// Limits that no row can speak of, with the reason.
+    pub unsayable: Unsayable,
+    /// What left the modelled world, with where it went: no row can expect anything of it.
+    pub beyond: BTreeSet<String>,
+}
+
+/// How often a rule logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateFact {
+    /// What one probe finds.
+    pub effect: Effect,
+    /// The limit, as the rule has it.
+    pub limit: Limit,
+    /// The rule.
+    pub rule: Doing,
+}
+
+impl Facts {
+    /// What `found` says of rulesets that read as `listings`.
+    pub fn of(found: Found, listings: &[Listing]) -> Facts {
+        let mut facts = Facts::default();
+        let hidden = found.0.values().find_map(|of| of.neighbourhood.as_ref()?.hidden.clone());
+        facts.beyond.extend(hidden.as_ref().map(|hidden| without_scans(hidden, listings)));
+        let mut limits = Limits::default();
+        let (probes, packets): (Vec<_>, Vec<_>) = found.0.into_values().map(|of| (of.probes, of.packets)).unzip();
+        let mut probes: Vec<_> = probes.into_iter().flatten().collect();
+        probes.sort_by_key(|(probe, _)| (probe.technique, probe.flow.port, probe.family()));
+        for (probe, observation) in &probes {
+            let (family, key) = (probe.family(), (probe.technique, probe.family(), probe.flow.port));
+            if hidden.is_some() && family == Family::Ipv6 {
+                continue;
+            }
+            if let Some(left) = observation.verdict.left() {
+                facts.beyond.insert(format!("{family} {} {}: {left}", probe.technique, probe.flow.port));
+                continue;
+            }
+            let copied = observation.notes.iter().filter(|note| matches!(note, Note::Copied { .. }));
+            facts.beyond.extend(copied.map(|note| format!("{family} {} {}: {note}", probe.technique, probe.flow.port)));
+            let effect = effect_of_probe(probe.technique, observation);
+            let doings = observation.path.iter().flat_map(|path| doings(path)).collect();
+            if let Some(listing) = listings.iter().find(|listing| listing.family == family) {
+                limits.meet(listing, key, &effect, observation);
+            }
+            facts.cells.insert(key, (effect, doings));
+        }
+        for (cell, response) in packets.iter().flatten() {
+            if let Some(left) = response.own.last().and_then(|own| own.path.fate.left()) {
+                facts.beyond.insert(format!("{} {}: {left}", cell.family, cell.packet));
+                continue;
+            }
+            for copy in response.own.iter().flat_map(|own| copies(&own.path)) {
+                let note = Note::Copied { what: Copied::Probe, copy };
+                facts.beyond.insert(format!("{} {}: {note}", cell.family, cell.packet));
+            }
+            let doings = response.own.iter().flat_map(|own| doings(&own.path)).collect();
+            facts.packets.insert((cell.family, cell.packet), (effect_of_packet(response), doings));
+        }
+        (facts.rates, facts.unsayable) = limits.into_rates();
+        facts
+    }
+}
+
+/// Why there is no scan over IPv6.
+fn without_scans(hidden: &Hidden, listings: &[Listing]) -> String {
+    let listing = listings.iter().find(|listing| listing.family == Family::Ipv6);
+    let reason = hidden.reason(listing.map(|listing| listing.source.name.as_path()));
+    format!("ipv6 scans: no neighbour finds the host: {reason}")
+}
+
+fn effect_of_probe(technique: Technique, observation: &Observation) -> Effect {
+    let heard = observation.connection.as_ref().is_some_and(|connection| connection.accepted);
+    let state = observation.verdict.state;
+    // A row that calls a connect *open* asks that the service gets the connection, too.
+    let is_half_open = technique == Technique::Connect && state == PortState::Open && !heard;
+    let log = observation.log.iter().map(|record| record.prefix.clone()).collect();
+    Effect { verdict: observation.filter, state: Some(state).filter(|_| !is_half_open), log }
+}
+
+fn effect_of_packet(response: &Response) -> Effect {
+    let verdict = response.own.last().and_then(|own| FilterVerdict::of(own.path.fate));
+    let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
+    Effect { verdict, state: None, log }
+}
+
+/// The rules that logged, and the one that had the last word.
+fn doings(path: &Path) -> impl Iterator<Item = Doing> {
+    let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
+    logged.chain(path.last()).filter_map(doing)
+}
+
+/// The rule of a step.
+pub fn doing(step: &Step) -> Option<Doing> {
+    Some((step.line?, step.text.clone()))
+}

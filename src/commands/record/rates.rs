@@ -1,0 +1,88 @@
+//! Which probe asks about which limit. A rate is that of one line, so that its prefix must be one that the probe leaves once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{Doing, Effect, ProbeKey, RateFact, doing};
+use crate::net::Family;
+use crate::net::rate::Rate;
+use crate::probe::observation::Observation;
+use crate::probe::path::Step;
+use crate::rules::iptables_save::{Limit, Listing};
+
+/// The limits that were met, by the lines of their rules.
+#[derive(Default)]
+pub struct Limits(BTreeMap<(Family, usize), Limited>);
+
+/// A rule that logs within a limit.
+struct Limited {
+    limit: Limit,
+    rule: Doing,
+    /// The first probe that can ask about it, the prefix, and what else it finds.
+    asker: Option<(RateKey, Effect)>,
+}
+
+/// A probe, and the prefix of its line.
+pub type RateKey = (ProbeKey, String);
+
+/// Rates that rows ask.
+pub type Rates = BTreeMap<RateKey, RateFact>;
+
+/// Limits that no row can speak of, with the reason.
+pub type Unsayable = BTreeSet<(Family, Doing, String)>;
+
+impl Limits {
+    /// Those of the rules that logged the probe of `key`.
+    pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &Effect, observation: &Observation) {
+        for step in observation.path.iter().flat_map(|path| &path.steps) {
+            let Some((prefix, rule, limit)) = limited(listing, step) else { continue };
+            let is_told = effect.log.iter().filter(|other| **other == prefix).count() == 1;
+            let none = Limited { limit, rule: rule.clone(), asker: None };
+            let of_rule = self.0.entry((listing.family, rule.0)).or_insert(none);
+            if of_rule.asker.is_none() && is_told {
+                let effect = Effect { log: vec![prefix.clone()], ..effect.clone() };
+                of_rule.asker = Some(((key, prefix), effect));
+            }
+        }
+    }
+
+    /// The rates that rows can ask, and those that none can.
+    pub fn into_rates(self) -> (Rates, Unsayable) {
+        let (mut rates, mut unsayable) = (Rates::new(), Unsayable::new());
+        for ((family, _), Limited { limit, rule, asker }) in self.0 {
+            match (why_unsayable(limit), asker) {
+                (None, Some((key, effect))) => drop(rates.insert(key, RateFact { effect, limit, rule })),
+                (Some(why), _) => drop(unsayable.insert((family, rule, why))),
+                (None, None) => drop(unsayable.insert((family, rule, TOLD_TWICE.to_owned()))),
+            }
+        }
+        (rates, unsayable)
+    }
+}
+
+const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix";
+
+/// What a step logged with, by which rule, and within which limit.
+fn limited(listing: &Listing, step: &Step) -> Option<(String, Doing, Limit)> {
+    let prefix = step.log_prefix.clone()?;
+    let rule = listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
+    Some((prefix, doing(step)?, rule.limit()?))
+}
+
+/// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.
+fn why_unsayable(limit: Limit) -> Option<String> {
+    const A_DAY: u64 = 86_400;
+    let Limit { count, seconds, burst } = limit;
+    let lasts = u64::from(burst) * u64::from(seconds) / u64::from(count.max(1));
+    if burst + 1 > crate::intent::plan::BURST_MAX {
+        Some(format!(
+            "a burst of {burst} is more than the {} probes that one check sends",
+            crate::intent::plan::BURST_MAX
+        ))
+    } else if count > seconds {
+        Some("it recovers while a burst is being sent".to_owned())
+    } else if lasts > A_DAY || Rate::of(count.into(), seconds.into()).is_none() {
+        Some("it is more than iptables-legacy can count".to_owned())
+    } else {
+        None
+    }
+}

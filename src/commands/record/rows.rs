@@ -1,0 +1,202 @@
+//! From facts to rows: what is alike is said once. Families that agree share a row without `family`, techniques that agree
+//! share one with a list, and ports that agree share one with ranges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{Doing, Effect, Facts, RateFact};
+use crate::net::Family;
+use crate::net::port::{Port, PortSet};
+use crate::probe::packet::{Lead, Packet, Way};
+use crate::probe::scan::Technique;
+use crate::rules::iptables_save::Limit;
+
+/// A row of scans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanRow {
+    /// The techniques.
+    pub techniques: Vec<Technique>,
+    /// The ports; empty for a technique that has none.
+    pub ports: PortSet,
+    /// In which families.
+    pub families: Vec<Family>,
+    /// What comes of it.
+    pub effect: Effect,
+    /// How often it logs, when that is what the row asks.
+    pub limit: Option<Limit>,
+    /// Whose doing it is.
+    pub doings: BTreeSet<(Family, Doing)>,
+}
+
+/// A row of packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketRow {
+    /// The packets.
+    pub packets: Vec<Packet>,
+    /// In which families.
+    pub families: Vec<Family>,
+    /// What comes of it.
+    pub effect: Effect,
+    /// Whose doing it is.
+    pub doings: BTreeSet<(Family, Doing)>,
+}
+
+/// What a section of packets is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Out of the blue, from the prober.
+    ToHost,
+    /// From other addresses.
+    Strangers,
+    /// Within a connection, or in answer.
+    Connections,
+    /// What the host sends.
+    FromHost,
+    /// What it sends to itself.
+    Loopback,
+}
+
+impl Topic {
+    /// All of them, in the order of the file.
+    pub const ALL: [Topic; 5] = [Topic::ToHost, Topic::Strangers, Topic::Connections, Topic::FromHost, Topic::Loopback];
+
+    fn of(packet: &Packet) -> Topic {
+        match (packet.way(), packet.lead()) {
+            (Way::OverLoopback | Way::HostToItself, _) => Topic::Loopback,
+            (Way::FromHost | Way::FromHostTo(_), _) => Topic::FromHost,
+            (Way::From(_), _) => Topic::Strangers,
+            (Way::ToHost, Lead::None) => Topic::ToHost,
+            (Way::ToHost, _) => Topic::Connections,
+        }
+    }
+}
+
+/// What has one effect, in each family: ports or packets, and whose doing it is.
+type ByFamily<'a, T> = BTreeMap<Family, BTreeMap<T, &'a BTreeSet<Doing>>>;
+
+/// The rows of scans: what is accepted first.
+pub fn of_scans(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
+    let mut of: BTreeMap<(Effect, Technique), ByFamily<Port>> = BTreeMap::new();
+    for ((technique, family, port), (effect, doings)) in &facts.cells {
+        of.entry((effect.clone(), *technique)).or_default().entry(*family).or_default().insert(*port, doings);
+    }
+    let mut rows: Vec<ScanRow> = Vec::new();
+    for ((effect, technique), cells) in of {
+        let ports: BTreeMap<Family, BTreeSet<Port>> =
+            cells.iter().map(|(family, ports)| (*family, ports.keys().copied().collect())).collect();
+        for (of, ports) in shared(&ports, families) {
+            let doings = of.iter().flat_map(|family| {
+                let cells = &cells[family];
+                ports.iter().flat_map(move |port| cells[port].iter().map(move |doing| (*family, doing.clone())))
+            });
+            let doings = doings.collect();
+            let ports: PortSet = ports.iter().copied().filter(|_| technique.has_ports()).collect();
+            let row = ScanRow {
+                techniques: vec![technique],
+                ports,
+                families: of,
+                effect: effect.clone(),
+                limit: None,
+                doings,
+            };
+            add_scan(&mut rows, row);
+        }
+    }
+    rows
+}
+
+/// Techniques that agree in everything are told together; one without ports stays alone.
+fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
+    let is_like = |other: &&mut ScanRow| {
+        let same = |row: &ScanRow| (row.ports.clone(), row.families.clone(), row.effect.clone(), row.limit);
+        !row.ports.is_empty() && same(other) == same(&row)
+    };
+    match rows.iter_mut().find(is_like) {
+        Some(other) => {
+            other.techniques.extend(row.techniques);
+            other.doings.extend(row.doings);
+        }
+        None => rows.push(row),
+    }
+}
+
+/// The rows of limits: one probe for each rule.
+pub fn of_rates(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
+    let mut rows: Vec<ScanRow> = Vec::new();
+    let keys: BTreeSet<(Technique, Port, &String)> =
+        facts.rates.keys().map(|((technique, _, port), prefix)| (*technique, *port, prefix)).collect();
+    for (technique, port, prefix) in keys {
+        for family in families {
+            let key = ((technique, *family, port), prefix.clone());
+            let Some(RateFact { effect, limit, rule }) = facts.rates.get(&key) else { continue };
+            let doings = BTreeSet::from([(*family, rule.clone())]);
+            let ports: PortSet = [port].into_iter().filter(|_| technique.has_ports()).collect();
+            let (effect, limit) = (effect.clone(), Some(*limit));
+            let row = ScanRow { techniques: vec![technique], ports, families: vec![*family], effect, limit, doings };
+            add_rate(&mut rows, row);
+        }
+    }
+    rows
+}
+
+/// Families that agree on a port are told together.
+fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
+    let same = |row: &ScanRow| (row.techniques.clone(), row.ports.clone(), row.effect.clone(), row.limit);
+    match rows.iter_mut().find(|other| same(other) == same(&row)) {
+        Some(other) => {
+            other.families.extend(row.families);
+            other.doings.extend(row.doings);
+        }
+        None => rows.push(row),
+    }
+}
+
+/// The rows of packets of one topic.
+pub fn of_packets(facts: &Facts, families: &[Family], topic: Topic) -> Vec<PacketRow> {
+    let mut of: BTreeMap<Effect, ByFamily<Packet>> = BTreeMap::new();
+    for ((family, packet), (effect, doings)) in &facts.packets {
+        if Topic::of(packet) == topic {
+            of.entry(effect.clone()).or_default().entry(*family).or_default().insert(*packet, doings);
+        }
+    }
+    let mut rows = Vec::new();
+    for (effect, cells) in of {
+        let packets: BTreeMap<Family, BTreeSet<Packet>> =
+            cells.iter().map(|(family, packets)| (*family, packets.keys().copied().collect())).collect();
+        for (of, packets) in together(&packets, families) {
+            let doings = of.iter().filter_map(|family| Some((family, cells.get(family)?)));
+            let doings = doings.flat_map(|(family, cells)| {
+                packets
+                    .iter()
+                    .filter_map(|packet| cells.get(packet))
+                    .flat_map(move |doings| doings.iter().map(move |doing| (*family, doing.clone())))
+            });
+            let doings = doings.collect();
+            let packets = packets.into_iter().collect();
+            rows.push(PacketRow { packets, families: of, effect: effect.clone(), doings });
+        }
+    }
+    rows
+}
+
+/// What all families have in common, and then what each has for itself.
+fn shared<T: Copy + Ord>(of: &BTreeMap<Family, BTreeSet<T>>, families: &[Family]) -> Vec<(Vec<Family>, BTreeSet<T>)> {
+    let nothing = BTreeSet::new();
+    let has = |family: &Family| of.get(family).unwrap_or(&nothing);
+    let Some(first) = families.first() else { return Vec::new() };
+    let common: BTreeSet<T> =
+        has(first).iter().filter(|one| families.iter().all(|family| has(family).contains(one))).copied().collect();
+    let own = families.iter().map(|family| (vec![*family], has(family).difference(&common).copied().collect()));
+    let own: Vec<(Vec<Family>, BTreeSet<T>)> = own.filter(|_| families.len() > 1).collect();
+    let all = [(families.to_vec(), common.clone())].into_iter().chain(own);
+    all.filter(|(_, some)| !some.is_empty()).collect()
+}
+
+/// As [`shared`]; a packet that is of one family only says so itself, and goes with those of all families.
+fn together(of: &BTreeMap<Family, BTreeSet<Packet>>, families: &[Family]) -> Vec<(Vec<Family>, BTreeSet<Packet>)> {
+    let mut of = of.clone();
+    let lone: BTreeSet<Packet> = of.values().flatten().filter(|packet| packet.family().is_some()).copied().collect();
+    for family in families {
+        of.entry(*family).or_default().extend(&lone);
+    }
+    shared(&of, families)
+}

@@ -1,0 +1,327 @@
+//! What a fix must not do: open more than the checks that it resolves ask for, or cut a session, SSH, loopback or
+//! neighbour discovery. This is proved on sets of packets; without a proof there is no fix.
+
+use super::job::Job;
+use crate::error::Source;
+use crate::intent::check::Check;
+use crate::intent::scenario::{Scenario, Subject};
+use crate::net::conntrack::ConntrackState::{self, Established, New, Related, Untracked};
+use crate::net::port::Port;
+use crate::net::{Family, Protocol};
+use crate::probe::scan::{FilterVerdict, PortState};
+use crate::rules::iptables_save::{Listing, Match};
+use crate::rules::space::{Field, Region, Sets, Space, Turned, Values, state_places, turned};
+use crate::wire::headers::Content;
+
+/// Whether the ruleset `after` does no harm in the place of `before`; `resolved` are the checks that it resolves.
+pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &[&Check]) -> bool {
+    let scenario = &job.scenario;
+    let [before, after] = sources.map(|source| job.listing(family, source));
+    let space = Space::of(&[&before, &after], &scenario.host.interface);
+    let asked = Asked::of(scenario, family, resolved, &after);
+    let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
+    Change { space: &space, sides: &sides, asked: &asked }.is_harmless()
+}
+
+/// What may change, as far as the checks ask for it.
+struct Asked {
+    protocols: Values,
+    ports: Values,
+    /// The ports that no connection is to get to.
+    kept_out: Values,
+    /// The ports on which the host listens.
+    served: Values,
+}
+
+impl Asked {
+    fn of(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> Asked {
+        let contents: Vec<(&Check, Content, u8)> =
+            checks.iter().filter_map(|check| content(scenario, family, check)).collect();
+        let behind_nat = ports_behind_nat(listing);
+        let ports = |wanted: fn(&Check, &Content) -> bool| {
+            let of_checks = contents.iter().filter(|(check, content, _)| wanted(check, content));
+            let ports: Vec<Values> = of_checks.filter_map(|(_, content, _)| port(content)).map(one).collect();
+            let beside = if ports.is_empty() { Values::of([]) } else { behind_nat.clone() };
+            ports.iter().fold(beside, |all, one| all.union(one))
+        };
+        Asked {
+            protocols: Values::these(contents.iter().map(|(.., protocol)| u128::from(*protocol))),
+            ports: ports(|_, _| true),
+            kept_out: ports(|check, content| begins(content) && is_kept_out(check)),
+            served: Values::these(scenario.host.listen.iter().map(|port| u128::from(port.0))),
+        }
+    }
+}
+
+/// What the packet of a check holds, and its protocol.
+fn content<'c>(scenario: &Scenario, family: Family, check: &&'c Check) -> Option<(&'c Check, Content, u8)> {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    match check.subject {
+        Subject::Scan(technique) if technique.has_ports() => {
+            let (source, destination, flags) = (Port(0), check.port?, technique.profile().flags);
+            match technique.profile().protocol {
+                Protocol::Udp => Some((check, Content::Udp { source, destination }, UDP)),
+                _ => Some((check, Content::Tcp { source, destination, flags }, TCP)),
+            }
+        }
+        Subject::Packet(packet) => {
+            let headers = packet.stimulus(family, &scenario.host.addresses, 0).headers;
+            Some((check, headers.content, headers.protocol))
+        }
+        _ => None,
+    }
+}
+
+fn port(content: &Content) -> Option<Port> {
+    match content {
+        Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(*destination),
+        Content::Icmp { .. } | Content::Other => None,
+    }
+}
+
+fn begins(content: &Content) -> bool {
+    matches!(content, Content::Tcp { flags, .. } if u128::from(*flags) == SYN)
+}
+
+fn is_kept_out(check: &Check) -> bool {
+    let is_dropped = matches!(check.expected.verdict, Some(FilterVerdict::Drop | FilterVerdict::Reject));
+    is_dropped || matches!(check.expected.state, Some(PortState::Filtered | PortState::Closed))
+}
+
+/// The ports that rules of the nat table give to packets: filter sees those.
+fn ports_behind_nat(listing: &Listing) -> Values {
+    let of_nat = listing.rules().filter(|(table, ..)| table.name == "nat");
+    let ranges = of_nat.filter_map(|(.., rule)| rule.target.as_ref()?.new_ports());
+    Values::of(ranges.map(|ports| u128::from(ports.start().0)..=u128::from(ports.end().0)))
+}
+
+fn one(port: Port) -> Values {
+    Values::these([u128::from(port.0)])
+}
+
+/// A ruleset in the place of another.
+struct Change<'a> {
+    space: &'a Space,
+    /// Before and after.
+    sides: &'a [Sets<'a>; 2],
+    asked: &'a Asked,
+}
+
+impl Change<'_> {
+    fn is_harmless(&self) -> bool {
+        let is_harm = |turned: &Turned| if turned.is_opened { self.opens_more(turned) } else { self.cuts(turned) };
+        turned(self.sides).is_ok_and(|turned| !turned.iter().any(is_harm))
+    }
+
+    /// What belongs to a connection may pass. What begins one may pass if the checks ask for it, and not from other sources
+    /// or over other interfaces than those to which a rule opens the port already.
+    fn opens_more(&self, turned: &Turned) -> bool {
+        let region = &turned.region;
+        let is_session = is_within(region, Field::State, &state_places(&[Established, Related]));
+        let is_asked_at = |field| {
+            is_within(region, Field::Protocol, &self.asked.protocols) && is_within(region, field, &self.asked.ports)
+        };
+        let is_asked = match turned.hook {
+            "FORWARD" => false,
+            "OUTPUT" | "POSTROUTING" => is_asked_at(Field::SourcePort),
+            _ => is_asked_at(Field::DestinationPort) && !self.is_restricted(region),
+        };
+        !is_session && !is_asked
+    }
+
+    /// Whether the ports of `region` are open to some sources only, or over some interfaces, and `region` has others.
+    fn is_restricted(&self, region: &Region) -> bool {
+        let link = Values::these([0]);
+        let links = self.space.everything.values(Field::In).difference(&Values::these([LOOPBACK]));
+        let Some(open) = self.let_in(&self.connections(region, &link)) else { return true };
+        let Some(open_over_any) = self.let_in(&self.connections(region, &links)) else { return true };
+        let asks_more = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
+        let is_asked_more = open.iter().flat_map(Region::answers).any(|(key, answer)| answer && asks_more(key));
+        let has_more = |field, open: &[Region], besides: &Values| {
+            !open.is_empty() && !is_within(region, field, &all(open, field).union(besides))
+        };
+        let none = Values::of([]);
+        let has_other_addresses =
+            [Field::Source, Field::Destination].iter().any(|field| has_more(*field, &open, &none));
+        has_other_addresses || is_asked_more || has_more(Field::In, &open_over_any, &Values::these([0, LOOPBACK]))
+    }
+
+    /// What begins a connection to the ports of `region` over `links`.
+    fn connections(&self, region: &Region, links: &Values) -> Vec<Region> {
+        let begin = |part: Region| {
+            part.with(Field::In, links)?
+                .with(Field::Protocol, region.values(Field::Protocol))?
+                .with(Field::Flags, &Values::these([SYN]))?
+                .with(Field::State, &state_places(&[New]))?
+                .with(Field::DestinationPort, region.values(Field::DestinationPort))
+        };
+        self.space.universe("filter", "INPUT").into_iter().filter_map(begin).collect()
+    }
+
+    /// What of `starts` filter lets in before the change; `None` if that is too much to work out.
+    fn let_in(&self, starts: &[Region]) -> Option<Vec<Region>> {
+        let leaves = starts.iter().map(|start| self.sides[0].leaves(("filter", "INPUT"), start));
+        let leaves = leaves.collect::<Result<Vec<_>, _>>().ok()?.concat();
+        let accepts = |end: &str| end.trim_start_matches("-j ") == "ACCEPT";
+        Some(leaves.into_iter().filter(|leaf| accepts(&leaf.end)).map(|leaf| leaf.region).collect())
+    }
+
+    fn cuts(&self, turned: &Turned) -> bool {
+        let region = &turned.region;
+        let goes_out = matches!(turned.hook, "OUTPUT" | "POSTROUTING");
+        let is_tcp = is_within(region, Field::Protocol, &Values::these([6]));
+        let flags = |flags: &[u128]| !is_tcp || meets(region, Field::Flags, &Values::these(flags.iter().copied()));
+        // ICMP errors are RELATED: path MTU discovery needs them.
+        let parts: &[ConntrackState] = if is_tcp { &[Established] } else { &[Established, Related] };
+        let is_session = meets(region, Field::State, &state_places(parts)) && flags(&SESSION);
+        let new: &[ConntrackState] = if self.space.exempts { &[New, Untracked] } else { &[New] };
+        let is_new = meets(region, Field::State, &state_places(new)) && flags(&[SYN]);
+        let is_loopback = meets(region, if goes_out { Field::Out } else { Field::In }, &Values::these([LOOPBACK]));
+        let is_needed = match turned.hook {
+            "FORWARD" => true,
+            "OUTPUT" | "POSTROUTING" => is_loopback || !is_within(region, Field::DestinationPort, &self.asked.ports),
+            _ => is_loopback || meets(region, Field::Protocol, &Values::these([6])) && self.is_served(region),
+        };
+        let is_spared = !goes_out && (self.is_of_few_ports(region) || self.is_of_no_interface(region));
+        self.is_neighbour_discovery(region) || !is_spared && (is_session || is_new && is_needed)
+    }
+
+    fn is_neighbour_discovery(&self, region: &Region) -> bool {
+        self.space.family == Family::Ipv6
+            && meets(region, Field::Protocol, &Values::these([58]))
+            && meets(region, Field::Message, &Values::of([133 * 256..=137 * 256 + 255]))
+    }
+
+    fn is_served(&self, region: &Region) -> bool {
+        meets(region, Field::DestinationPort, &self.asked.served.difference(&self.asked.kept_out))
+    }
+
+    /// Ports that are to be closed, or to which nothing listens, as a rule names them.
+    fn is_of_few_ports(&self, region: &Region) -> bool {
+        const FEW: u128 = 16;
+        let ports = region.values(Field::DestinationPort).difference(&self.asked.kept_out);
+        let count: u128 = ports.ranges().map(|range| range.end() - range.start() + 1).sum();
+        let has_ports = is_within(region, Field::Protocol, &Values::these([6, 17]));
+        let is_served = meets(region, Field::Protocol, &Values::these([6])) && self.is_served(region);
+        has_ports && count <= FEW && !is_served
+    }
+
+    /// An interface that was in the changed rule alone: neither the host's nor one that another rule names.
+    fn is_of_no_interface(&self, region: &Region) -> bool {
+        let named =
+            self.sides[1].listing.rules().flat_map(|(.., rule)| &rule.clauses).filter_map(|clause| match &clause.ask {
+                Match::InInterface(name) | Match::OutInterface(name) => Some(self.space.meant(name)),
+                _ => None,
+            });
+        let any_other = self.space.names.len() as u128 - 1;
+        let known = named.fold(Values::these([0, LOOPBACK, any_other]), |all, one| all.union(&one));
+        !meets(region, Field::In, &known)
+    }
+}
+
+fn all(regions: &[Region], field: Field) -> Values {
+    regions.iter().fold(Values::of([]), |all, one| all.union(one.values(field)))
+}
+
+/// The place of `lo` among the names of a space.
+const LOOPBACK: u128 = 1;
+const SYN: u128 = 0x02;
+/// ACK, PSH and ACK, FIN and ACK with and without PSH, RST, RST and ACK, SYN and ACK.
+const SESSION: [u128; 7] = [0x10, 0x18, 0x11, 0x19, 0x04, 0x14, 0x12];
+
+fn meets(region: &Region, field: Field, values: &Values) -> bool {
+    !region.values(field).intersection(values).is_empty()
+}
+
+fn is_within(region: &Region, field: Field, values: &Values) -> bool {
+    region.values(field).difference(values).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSH: &str = "-A INPUT -p tcp --dport 22 -j ACCEPT\n";
+    const CARRY_ON: &str = "-A INPUT -m state --state ESTABLISHED -j ACCEPT\n";
+    const DENY: &str = "-A INPUT -i eth0 -p tcp -j DROP\n";
+
+    /// Of a host that listens on 22 and 80, with a change that resolves a check of port `asked`.
+    fn is_harmless(family: Family, before: &str, after: &str, asked: u128) -> bool {
+        let listing = |rules: &str| {
+            let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n");
+            Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
+        };
+        let (before, after) = (listing(before), listing(after));
+        let space = Space::of(&[&before, &after], &"eth0".parse().expect("an interface"));
+        let asked = Asked {
+            protocols: Values::these([6]),
+            ports: Values::these([asked]),
+            kept_out: Values::these([asked]),
+            served: Values::these([22, 80]),
+        };
+        let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
+        Change { space: &space, sides: &sides, asked: &asked }.is_harmless()
+    }
+
+    #[test]
+    fn a_fix_that_opens_or_closes_the_port_that_is_asked_for_is_harmless() {
+        let web = "-A INPUT -p tcp --dport 80 -j ACCEPT\n";
+        let (before, after) = (format!("{CARRY_ON}{SSH}{DENY}"), format!("{CARRY_ON}{SSH}{web}{DENY}"));
+        assert!(is_harmless(Family::Ipv4, &before, &after, 80));
+        assert!(is_harmless(Family::Ipv4, &after, &before, 80));
+        assert!(!is_harmless(Family::Ipv4, &before, &after, 81), "another port is opened");
+        assert!(!is_harmless(Family::Ipv4, &after, &before, 81), "a port that is served is closed");
+    }
+
+    #[test]
+    fn a_fix_that_drops_flags_of_no_session_is_harmless() {
+        let xmas = "-A INPUT -p tcp --tcp-flags ALL FIN,PSH,URG -j DROP\n";
+        assert!(is_harmless(Family::Ipv4, SSH, &format!("{xmas}{SSH}"), 22));
+        let ack = "-A INPUT -p tcp --tcp-flags ALL ACK -j DROP\n";
+        assert!(!is_harmless(Family::Ipv4, SSH, &format!("{ack}{SSH}"), 22), "every session is cut");
+    }
+
+    #[test]
+    fn a_default_deny_before_the_rule_for_sessions_is_harm() {
+        let without = format!("{CARRY_ON}{SSH}");
+        assert!(is_harmless(Family::Ipv4, &without, &format!("{CARRY_ON}{SSH}{DENY}"), 80));
+        assert!(!is_harmless(Family::Ipv4, &without, &format!("{SSH}{DENY}{CARRY_ON}"), 80));
+    }
+
+    #[test]
+    fn a_source_restriction_that_is_removed_is_harm() {
+        let some = "-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT\n";
+        let (before, after) = (format!("{CARRY_ON}{some}{DENY}"), format!("{CARRY_ON}{SSH}{DENY}"));
+        assert!(!is_harmless(Family::Ipv4, &before, &after, 22));
+    }
+
+    #[test]
+    fn a_port_that_is_open_over_another_interface_is_opened_over_the_link_alone() {
+        let some = "-A INPUT -i wg0 -p tcp --dport 22 -j ACCEPT\n";
+        let policy = "-A INPUT -j DROP\n";
+        let with = |rule: &str| format!("{CARRY_ON}{some}{rule}{policy}");
+        assert!(!is_harmless(Family::Ipv4, &with(""), &with(SSH), 22));
+        assert!(is_harmless(Family::Ipv4, &with(""), &with("-A INPUT -i eth0 -p tcp --dport 22 -j ACCEPT\n"), 22));
+    }
+
+    #[test]
+    fn an_outgoing_port_that_is_not_asked_for_and_a_forwarded_one_are_not_opened() {
+        let out = "-A OUTPUT -p tcp --dport 25 -j DROP\n";
+        assert!(
+            !is_harmless(Family::Ipv4, &format!("{SSH}{out}"), SSH, 25),
+            "the port of a peer is not the host's own"
+        );
+        let own = "-A OUTPUT -p tcp --sport 22 -j DROP\n";
+        assert!(is_harmless(Family::Ipv4, &format!("{SSH}{own}"), SSH, 22));
+        let forward = "-A FORWARD -p tcp --dport 22 -j DROP\n";
+        assert!(!is_harmless(Family::Ipv4, &format!("{SSH}{forward}"), SSH, 22));
+    }
+
+    #[test]
+    fn a_drop_of_neighbour_discovery_or_of_loopback_is_harm() {
+        let invalid = "-A INPUT -p ipv6-icmp -m state --state UNTRACKED -j DROP\n";
+        assert!(!is_harmless(Family::Ipv6, SSH, &format!("{invalid}{SSH}"), 80));
+        assert!(!is_harmless(Family::Ipv4, CARRY_ON, &format!("{CARRY_ON}-A INPUT -p tcp -j DROP\n"), 80));
+    }
+}

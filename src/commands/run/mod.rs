@@ -1,0 +1,170 @@
+//! `scanlab run`: the steps of a run, in the order in which they happen.
+
+pub(crate) mod checks;
+mod harm;
+pub(crate) mod job;
+mod patches;
+mod sysctls;
+pub(crate) mod workforce;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error::{Result, Source};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::plan::PacketCell;
+use crate::intent::scenario::Scenario;
+use crate::lab::{Equipment, Watch, Weather};
+use crate::net::{Family, Mac};
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+use crate::probe::packet::Response;
+use crate::rules::coverage::Coverage;
+use crate::sensor::vendor::VendorDb;
+use crate::verdict::compare;
+use crate::wire::frame::Frame;
+
+pub use self::job::rulesets;
+pub use self::sysctls::decided;
+
+use self::job::Job;
+use self::workforce::Workforce;
+
+/// How a run is to be done.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the labs are made with.
+    pub equipment: Equipment,
+    /// What is watched: paths, or frames as well. Checks need paths.
+    pub watch: Watch,
+    /// Labs at a time.
+    pub jobs: usize,
+    /// Where vendors are looked up.
+    pub vendors: Arc<VendorDb>,
+}
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// All scenarios are run.
+    TheEnd,
+    /// None is begun behind the first that is mismatched or did not run. Scenarios are run one after the other, so that it
+    /// is the same one however many labs there are at a time.
+    FirstFailure,
+}
+
+/// What a run found.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// One for each scenario, in the order given.
+    pub scenarios: Vec<ScenarioReport>,
+    /// The sysctls that were pinned.
+    pub weather: Weather,
+}
+
+/// What was found of one scenario.
+#[derive(Debug, Clone)]
+pub struct ScenarioReport {
+    /// What the scenario proves.
+    pub title: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The host as it stood in the lab.
+    pub host: Host,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
+    /// Every check, in the order of the plan.
+    pub checks: Vec<Check>,
+    /// Which rules were exercised, for each of its rulesets; none where paths are not watched.
+    pub coverage: Vec<Coverage>,
+    /// Every single probe and what it brought to light.
+    pub probes: Vec<(Probe, Observation)>,
+    /// All that was on the links of its labs; none unless [`Settings::watch`] says so.
+    pub recordings: Vec<Recording>,
+    /// Every line that LOG rules have written in its labs, lab by lab, in the order of the log.
+    pub lines: Vec<String>,
+    /// The worst outcome.
+    pub outcome: Outcome,
+}
+
+impl ScenarioReport {
+    /// What is left when nobody asks about `family`.
+    pub fn leave_out(&mut self, family: Family) {
+        self.checks.retain(|check| check.family != Some(family));
+        self.coverage.retain(|coverage| coverage.family != family);
+        self.rulesets.retain(|(of, _)| *of != family);
+        self.outcome = compare::worst(&self.checks);
+    }
+}
+
+/// All that was on the link of one lab.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// What the lab was for.
+    pub lab: String,
+    /// Its probes.
+    pub probes: Vec<(Probe, Observation)>,
+    /// Its packets.
+    pub packets: Vec<(PacketCell, Response)>,
+    /// The lab's own frames, and what the host sent by itself.
+    pub rest: Vec<Frame>,
+}
+
+/// The host of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Host {
+    /// Its MAC address; none on a link without them.
+    pub mac: Option<Mac>,
+    /// The vendor, as nmap would print it.
+    pub vendor: Option<String>,
+    /// The interface.
+    pub interface: String,
+    /// `address/prefix length`, IPv4 first.
+    pub addresses: Vec<String>,
+}
+
+/// Runs the scenarios, several labs at a time. What was not begun is reported as not run.
+///
+/// # Errors
+/// Rulesets that are refused, and everything that keeps a lab from measuring. The first error ends the run: no report
+/// is made of half a run.
+pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: Until) -> Result<RunReport> {
+    let workforce = Workforce::new(settings.jobs);
+    let jobs: Vec<Arc<Job>> =
+        scenarios.into_iter().map(|scenario| Job::new(scenario, &settings).map(Arc::new)).collect::<Result<_>>()?;
+    match until {
+        Until::TheEnd => perform(&jobs, &workforce).await,
+        Until::FirstFailure => until_first_failure(&jobs, &workforce).await,
+    }
+}
+
+async fn perform(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
+    let found = workforce.perform(jobs).await?;
+    let weather = found.iter().find_map(|found| found.weather()).unwrap_or_default();
+    let mut scenarios = Vec::with_capacity(jobs.len());
+    for (job, found) in jobs.iter().zip(found) {
+        let (mut report, evidence) = job.report(found)?;
+        patches::propose(job, &mut report, &evidence, workforce).await?;
+        scenarios.push(report);
+    }
+    Ok(RunReport { scenarios, weather })
+}
+
+async fn until_first_failure(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
+    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), weather: Weather::default() };
+    let mut failed = false;
+    for job in jobs {
+        if failed {
+            whole.scenarios.push(job.not_started("not started: --fail-fast"));
+            continue;
+        }
+        let one = perform(std::slice::from_ref(job), workforce).await?;
+        failed = one.scenarios.iter().any(|scenario| scenario.outcome.is_red());
+        whole.scenarios.extend(one.scenarios);
+        whole.weather = one.weather;
+    }
+    Ok(whole)
+}

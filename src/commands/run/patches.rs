@@ -1,0 +1,162 @@
+//! Patches that have been tried: a change of one rule is loaded, every check is done again, and it is reported only if the
+//! mismatch is gone, no other check has changed, and the change does no harm (see `harm`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ScenarioReport;
+use super::checks::Evidence;
+use super::harm::is_harmless;
+use super::job::Job;
+use super::workforce::Workforce;
+use crate::error::{Error, Result, Source};
+use crate::intent::check::{Check, Outcome};
+use crate::intent::explanation::{Cause, Explanation, Patch, Place};
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::rules::iptables_save::{apply, unified};
+use crate::verdict::explain::mend::Candidate;
+
+/// Mismatches of one cause are fixed by one patch. Where no rule was intended, each port needs a rule of its own.
+type Ailment = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);
+
+/// A ruleset that is wrong all over is not fixed rule by rule.
+const AILMENTS: usize = 24;
+
+/// So many changes are tried in search of one that resolves more than the first that resolves something.
+const SEARCH: usize = 40;
+
+/// Proposes a patch for every mismatch that one change of the ruleset mends.
+pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence, workforce: &Workforce) -> Result<()> {
+    let mut ailments: BTreeMap<Ailment, usize> = BTreeMap::new();
+    for (index, check) in report.checks.iter().enumerate() {
+        if let Some(ailment) = ailment(check) {
+            ailments.entry(ailment).or_insert(index);
+        }
+    }
+    let (mut tries, mut search) = (0, SEARCH);
+    for (ailment, index) in ailments {
+        if tries == AILMENTS || is_cured(&report.checks[index]) {
+            continue;
+        }
+        tries += 1;
+        let (family, ..) = ailment;
+        let candidates = job.candidates(&report.checks[index], evidence);
+        let trial = Trial { job, family, before: &report.checks, index, workforce };
+        if let Some(cure) = trial.best(candidates, &mut search).await? {
+            let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| is_ill(check)).count();
+            if resolves_all {
+                cure.hand_out_to_all(&mut report.checks);
+                break;
+            }
+            cure.hand_out(&mut report.checks, &ailment);
+        }
+    }
+    Ok(())
+}
+
+fn ailment(check: &Check) -> Option<Ailment> {
+    let explanation = check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)?;
+    let line = |place: &Option<Place>| place.as_ref().and_then(|place| place.line);
+    let port = check.destination().filter(|_| explanation.meant.is_none());
+    Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant), port))
+}
+
+/// A patch for a check of the same cause mends this one, too.
+fn is_cured(check: &Check) -> bool {
+    check.explanation.as_ref().is_some_and(|explanation| explanation.patch.is_some())
+}
+
+/// A change that mends, and the checks that are well with it.
+struct Cure {
+    patch: Patch,
+    well: Vec<bool>,
+}
+
+impl Cure {
+    /// One fix that resolves everything is the only one that is shown.
+    fn hand_out_to_all(&self, checks: &mut [Check]) {
+        for check in checks.iter_mut().filter(|check| is_ill(check)) {
+            if let Some(explanation) = &mut check.explanation {
+                explanation.patch = Some(self.patch.clone());
+            }
+        }
+    }
+
+    /// To every check of the same family and cause that is well with it, whichever rule took its packets.
+    fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &Ailment) {
+        for (check, well) in checks.iter_mut().zip(&self.well) {
+            let same = ailment(check).is_some_and(|(of, by, ..)| (of, by) == (*family, *cause));
+            if *well && same && !is_cured(check) {
+                let explanation = check.explanation.take();
+                check.explanation = explanation.map(|found| Explanation { patch: Some(self.patch.clone()), ..found });
+            }
+        }
+    }
+}
+
+/// The search for a fix of check number `index`.
+struct Trial<'a> {
+    job: &'a Job,
+    family: Family,
+    before: &'a [Check],
+    index: usize,
+    workforce: &'a Workforce,
+}
+
+impl Trial<'_> {
+    /// The first candidate that resolves everything of the family, or else the one that resolves most.
+    async fn best(&self, candidates: Vec<Candidate>, search: &mut usize) -> Result<Option<Cure>> {
+        let ill = self.before.iter().filter(|check| is_ill(check) && check.family == Some(self.family)).count();
+        let mut best: Option<Cure> = None;
+        for candidate in candidates {
+            let resolved = best.as_ref().map_or(0, |cure| cure.patch.mends);
+            if resolved == ill || (best.is_some() && *search == 0) {
+                break;
+            }
+            *search -= usize::from(best.is_some());
+            let found = self.cure(candidate).await?;
+            best = found.filter(|cure| cure.patch.mends > resolved).or(best);
+        }
+        Ok(best)
+    }
+
+    /// The candidate, if it resolves the check and does no harm.
+    async fn cure(&self, candidate: Candidate) -> Result<Option<Cure>> {
+        let (job, family, before) = (self.job, self.family, self.before);
+        let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
+        let patched = apply(ruleset, &candidate.edits);
+        let Some(after) = try_out(job, family, &patched, self.workforce).await? else { return Ok(None) };
+        let Some(well) = mends(before, &after, self.index) else { return Ok(None) };
+        let resolved = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).map(|(check, _)| check);
+        let resolved: Vec<&Check> = resolved.collect();
+        if !is_harmless(job, family, [ruleset, &patched], &resolved) {
+            return Ok(None);
+        }
+        let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
+        Ok(Some(Cure { patch: Patch { words: candidate.words, mends, checked, diff }, well }))
+    }
+}
+
+/// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.
+async fn try_out(job: &Job, family: Family, patched: &Source, workforce: &Workforce) -> Result<Option<Vec<Check>>> {
+    let patched = Arc::new(job.with_ruleset(family, patched));
+    match workforce.perform(&[Arc::clone(&patched)]).await {
+        Ok(mut found) => patched.checks(&Evidence::of(found.remove(0))).map(Some),
+        Err(Error::Input(_) | Error::CannotMeasure(_)) => Ok(None),
+    }
+}
+
+/// Which checks are well with the change, if it mends number `index` and all others either are well too or observe what
+/// they did before.
+fn mends(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
+    let well: Vec<bool> = after.iter().map(|check| check.outcome == Outcome::Matched).collect();
+    let harmless = |(before, after): (&Check, &Check)| {
+        before.observed == after.observed || (is_ill(before) && after.outcome == Outcome::Matched)
+    };
+    (before.len() == after.len() && well[index] && before.iter().zip(after).all(harmless)).then_some(well)
+}
+
+fn is_ill(check: &Check) -> bool {
+    check.outcome == Outcome::Mismatched
+}

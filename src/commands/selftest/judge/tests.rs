@@ -1,0 +1,90 @@
+//! With a broken guard, the self-test fails: every guard of the lab that could break is one of these observations.
+
+use super::*;
+use crate::commands::selftest::rehearsal::Look;
+use crate::probe::scan::{PortState, Reason};
+
+/// A fault that was planted, and that the instrument met.
+fn met(fault: Fault) -> std::sync::Arc<Sabotage> {
+    let sabotage = Sabotage::new(fault);
+    sabotage.plant(1);
+    sabotage.meet();
+    sabotage
+}
+
+fn wrong_verdict() -> Mistake {
+    Mistake {
+        probe: "ipv4 syn 22".to_owned(),
+        expected: Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 },
+        observed: Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 },
+    }
+}
+
+fn blind() -> CannotMeasure {
+    CannotMeasure::Blind { instrument: "kernel log", evidence: "a canary left no line".to_owned() }
+}
+
+fn not_loaded() -> CannotMeasure {
+    CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem: "no rule in INPUT".to_owned() }
+}
+
+fn loss() -> CannotMeasure {
+    CannotMeasure::Loss { instrument: "kernel log", evidence: "EPIPE".to_owned() }
+}
+
+#[test]
+fn each_fault_has_an_ending_that_is_right() {
+    for fault in Fault::ALL {
+        let (found, right) = match Ending::of(fault) {
+            Ending::Blind => (Err(blind()), Outcome::Caught),
+            Ending::NotLoaded => (Err(not_loaded()), Outcome::Caught),
+            Ending::Loss => (Err(loss()), Outcome::Caught),
+            Ending::Right => (Ok(Vec::new()), Outcome::Right),
+        };
+        assert_eq!(judge(&met(fault), &found).0, right, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_wrong_verdict_is_never_right() {
+    for fault in Fault::ALL {
+        let (outcome, happened) = judge(&met(fault), &Ok(vec![wrong_verdict()]));
+        assert_eq!(outcome, Outcome::Fooled, "{fault:?}");
+        assert!(happened.contains("ipv4 syn 22: expected open syn-ack, observed closed reset"), "{happened}");
+    }
+}
+
+#[test]
+fn a_loss_that_nobody_notices_is_no_luck() {
+    for fault in [Fault::BlindLog, Fault::LogOverrun, Fault::FullConntrack] {
+        let (outcome, happened) = judge(&met(fault), &Ok(Vec::new()));
+        assert_eq!((outcome, &*happened), (Outcome::Fooled, "nobody noticed; every verdict is right"), "{fault:?}");
+    }
+}
+
+#[test]
+fn an_error_of_the_wrong_kind_is_no_catch() {
+    let deadline = || CannotMeasure::Deadline { what: "the answer".to_owned(), seconds: 10 };
+    for fault in Fault::ALL {
+        assert_eq!(judge(&met(fault), &Err(deadline())).0, Outcome::Fooled, "{fault:?}");
+    }
+    assert_eq!(judge(&met(Fault::BlindLog), &Err(loss())).0, Outcome::Fooled);
+    assert_eq!(judge(&met(Fault::LogOverrun), &Err(blind())).0, Outcome::Fooled);
+}
+
+#[test]
+fn what_was_never_met_proves_nothing() {
+    for fault in Fault::ALL {
+        let found = if Ending::of(fault) == Ending::Blind { Err(blind()) } else { Ok(Vec::new()) };
+        let outcome = judge(&Sabotage::new(fault), &found).0;
+        assert!(matches!(outcome, Outcome::NotPlanted | Outcome::Fooled), "{fault:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_the_machine_does_not_let_be_planted_did_not_run() {
+    let sabotage = Sabotage::new(Fault::FullConntrack);
+    sabotage.decline("nf_conntrack_max is 0".to_owned());
+    let judged = judge(&sabotage, &Ok(Vec::new()));
+    assert_eq!(judged, (Outcome::NotRun, "nf_conntrack_max is 0".to_owned()));
+}

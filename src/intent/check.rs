@@ -1,0 +1,212 @@
+//! A check: what was expected, what was observed, and what came of it. Facts only; `compare` makes them and `report`
+//! prints them.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+use crate::intent::explanation::Explanation;
+use crate::intent::scenario::Subject;
+use crate::net::port::Port;
+use crate::net::rate::Rate;
+use crate::net::{Family, Mac};
+use crate::probe::scan::{FilterVerdict, PortState};
+
+/// What came of a check, or of all checks of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Observed is not what was expected.
+    Mismatched,
+    /// It did not run: never green.
+    NotRun,
+    /// A mismatch that the scenario knows of.
+    Known,
+    /// Observed is what was expected.
+    Matched,
+}
+
+impl Outcome {
+    /// Whether it keeps a run from being green.
+    pub const fn is_red(self) -> bool {
+        match self {
+            Outcome::Mismatched | Outcome::NotRun => true,
+            Outcome::Known | Outcome::Matched => false,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Matched => "matched",
+            Outcome::Mismatched => "mismatched",
+            Outcome::Known => "known",
+            Outcome::NotRun => "not-run",
+        })
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Check {
+    /// What is checked: `scan`, a technique's name for a scan; and `packet`, the text of one.
+    #[serde(flatten, serialize_with = "by_name")]
+    #[schemars(with = "SubjectRecord")]
+    pub subject: Subject,
+    /// The probed port; none for what is not a scan.
+    pub port: Option<Port>,
+    /// The family; none for what has none.
+    pub family: Option<Family>,
+    /// How many probes in a burst, when it is the rate that is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst_of: Option<u32>,
+    /// What the intent says.
+    pub expected: Findings,
+    /// What the kernel did; the same facts as expected, and none when the check did not run.
+    pub observed: Option<Findings>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Where it is asked for in the scenario's file, or the sensor's: the line of the row that knows of it, or else of the row
+    /// that asks for it, or else of the entry of `[sensor]` or `[host]` that does; none where the file does not speak of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// What differs, in words; empty when there is nothing to say.
+    pub why: String,
+    /// Why it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+}
+
+fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
+    let packet = subject.packet().map(|packet| packet.to_string());
+    SubjectRecord { scan: subject.name(), packet }.serialize(serializer)
+}
+
+/// The subject of a check, as the JSON shows it.
+#[derive(Serialize, JsonSchema)]
+struct SubjectRecord {
+    scan: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<String>,
+}
+
+impl Check {
+    /// `ipv4 xmas 80`, `ipv6 20 x syn 22`, `arp`: what is checked, in one line.
+    pub fn name(&self) -> String {
+        let family = self.family.map(|family| family.to_string());
+        let burst = self.burst_of.map(|probes| format!("{probes} x"));
+        let words = [family, burst, Some(self.subject.to_string()), self.port.map(|port| port.to_string())];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The port that a scan probes, or a packet goes to.
+    pub fn destination(&self) -> Option<Port> {
+        self.port.or_else(|| self.subject.packet()?.what().destination())
+    }
+
+    /// Whether both ask the same, whatever they found.
+    pub fn is_same_question(&self, other: &Check) -> bool {
+        let question = |check: &Check| (check.subject, check.port, check.family, check.burst_of);
+        question(self) == question(other) && self.expected.log == other.expected.log
+    }
+}
+
+/// Facts of either side. What is none was not asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Facts")]
+pub struct Findings {
+    /// The port state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PortState>,
+    /// The prefixes of the log lines that the probe itself caused, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<Vec<String>>,
+    /// How many lines a burst of probes left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u32>,
+    /// How fast the limit of the rule that logs recovers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// The verdict of the filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<FilterVerdict>,
+    /// Whether the service got the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<bool>,
+    /// What the service said first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// The MAC addresses that the host gives away, each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs: Option<Vec<Mac>>,
+    /// The vendor that they tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Whether the host finds a neighbour that it has no entry for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolves: Option<bool>,
+}
+
+impl Findings {
+    /// The log when there is one line, or none.
+    pub fn one_line(prefix: Option<&str>) -> Option<Vec<String>> {
+        Some(prefix.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The facts of `self` that `asked` asks for.
+    pub fn only(&self, asked: &Findings) -> Findings {
+        Findings {
+            state: self.state.filter(|_| asked.state.is_some()),
+            log: self.log.clone().filter(|_| asked.log.is_some()),
+            lines: self.lines.filter(|_| asked.lines.is_some()),
+            rate: self.rate.filter(|_| asked.rate.is_some()),
+            verdict: self.verdict.filter(|_| asked.verdict.is_some()),
+            accepted: self.accepted.filter(|_| asked.accepted.is_some()),
+            greeting: self.greeting.clone().filter(|_| asked.greeting.is_some()),
+            macs: self.macs.clone().filter(|_| asked.macs.is_some()),
+            vendor: self.vendor.clone().filter(|_| asked.vendor.is_some()),
+            resolves: self.resolves.filter(|_| asked.resolves.is_some()),
+        }
+    }
+}
+
+/// One line for a table cell: `open|filtered, log "<IPT> Xmas scan: "`.
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.state.map(|state| state.to_string()),
+            self.verdict.map(|verdict| verdict.to_string()),
+            self.log.as_deref().map(log_in_words),
+            self.lines.map(|lines| format!("{lines} lines")),
+            self.rate.map(|rate| rate.to_string()),
+            self.accepted.filter(|accepted| !accepted).map(|_| "the service never got the connection".to_owned()),
+            self.greeting.as_deref().map(greeting_in_words),
+            self.macs.as_deref().map(macs_in_words),
+            self.vendor.clone(),
+            self.resolves
+                .map(|resolves| if resolves { "finds its neighbours" } else { "finds no neighbour" }.to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.pad(&parts.join(", "))
+    }
+}
+
+fn log_in_words(prefixes: &[String]) -> String {
+    match prefixes {
+        [] => "no line".to_owned(),
+        prefixes => prefixes.iter().map(|prefix| format!("{prefix:?}")).collect::<Vec<_>>().join(" + "),
+    }
+}
+
+fn greeting_in_words(greeting: &str) -> String {
+    if greeting.is_empty() { "no greeting".to_owned() } else { "greets".to_owned() }
+}
+
+fn macs_in_words(macs: &[Mac]) -> String {
+    match macs {
+        [] => "no answer".to_owned(),
+        macs => macs.iter().map(Mac::to_string).collect::<Vec<_>>().join(" and "),
+    }
+}

@@ -1,0 +1,301 @@
+//! What packets that are no scan must find, from the intent alone. Of a ruleset that somebody else wrote little is expected:
+//! rulesets that mean the same may differ in what they do with packets that the intent says nothing of. Of the sensor's own
+//! order more is, since it promises more.
+//!
+//! 1. The host talks to itself: over loopback everything gets through, and leaves no line. The article does not speak of
+//!    it, so its order promises it only where everything is denied, and loopback has to be kept alive.
+//! 2. Flags that are neither the opening of a connection nor one of the named scans are kept out without a line, as all
+//!    that nothing else speaks of. The article lets all TCP to a port find the rules of the port, and says so: it *permits
+//!    tcp packets coming to port 32232*, and to the others *will log packets destined for those ports*.
+//! 3. A SYN with PSH or URG opens a connection as any SYN does (RFC 9293, section 3.10.7.2, looks at neither), and one in
+//!    the midst of a connection opens none: it is no port's business, and a SYN scan by its flags. What is kept out is
+//!    dropped, not refused. The hardened order promises this of every port that it names, and of those beside it.
+//! 4. What belongs to a connection is accepted without a line: to what the host serves, and *the incoming part of web or
+//!    ssh connections initiated from* it.
+//! 5. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
+//!    host cannot do without: ICMP errors and neighbour discovery.
+//! 6. Where `ssh_from` says whence SSH is let in, it is asked at either end of each of its networks, and right beside them: a
+//!    prefix that is a bit too short or too long shows there. This is expected of every ruleset.
+//!
+//! None of it speaks of limits: it is asked whether there is a line, not how often.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Role, named_ports, neighbours, role, unnamed_ports};
+use crate::net::port::Port;
+use crate::net::{Family, Network};
+use crate::probe::packet::Packet;
+use crate::probe::scan::{FilterVerdict, Technique};
+use crate::sensor::{Deny, Host, Order, Sensor, SshFrom};
+
+/// A packet and what it must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketExpectation {
+    /// The packet.
+    pub packet: Packet,
+    /// Over IPv4 or IPv6.
+    pub family: Family,
+    /// What the filter makes of it.
+    pub verdict: FilterVerdict,
+    /// The prefix of the line that it leaves in the log, to the byte; none when it leaves none.
+    pub log: Option<String>,
+}
+
+/// Who wrote the ruleset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// The sensor: it keeps what its order promises.
+    Sensor,
+    /// Somebody else.
+    Other,
+}
+
+/// Of each kind of packet one, and two where a port has a name.
+pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<PacketExpectation> {
+    let mut list = List::default();
+    match author {
+        Author::Sensor => promised(sensor, host, &mut list),
+        Author::Other => in_connections(sensor, host, &mut list),
+    }
+    whence(sensor, host, &mut list);
+    list.0
+}
+
+fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
+    loopback(sensor, host, list);
+    odd_flags(sensor, host, list);
+    if sensor.order == Order::Hardened {
+        openings(sensor, host, list);
+        beside_named_ports(sensor, list);
+        scans(sensor, host, list);
+    }
+    from_each_network(sensor, host, list);
+    in_connections(sensor, host, list);
+    of_the_host(sensor, list);
+    other_protocols(sensor, list);
+}
+
+#[derive(Default)]
+struct List(Vec<PacketExpectation>);
+
+impl List {
+    fn add(&mut self, text: &str, verdict: FilterVerdict, log: Option<String>) {
+        for family in Family::BOTH {
+            self.add_of(family, text, verdict, log.clone());
+        }
+    }
+
+    /// Nothing, where the packet is never of this family.
+    fn add_of(&mut self, family: Family, text: &str, verdict: FilterVerdict, log: Option<String>) {
+        let packet: Packet = text.parse().expect("the oracle writes packets as they are read");
+        if packet.family().is_none_or(|only| only == family) {
+            self.0.push(PacketExpectation { packet, family, verdict, log });
+        }
+    }
+
+    fn accepted(&mut self, text: &str) {
+        self.add(text, FilterVerdict::Accept, None);
+    }
+
+    fn dropped(&mut self, text: &str) {
+        self.add(text, FilterVerdict::Drop, None);
+    }
+}
+
+/// The first port that is served for management, the first of the honeypot, and the first without a name.
+fn one_of_each(sensor: &Sensor, host: &Host) -> Vec<Port> {
+    let unnamed = unnamed_ports(sensor, host).into_iter().take(1);
+    served(sensor).into_iter().chain(unnamed).collect()
+}
+
+fn served(sensor: &Sensor) -> Vec<Port> {
+    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports).find(|port| !sensor.ssh.contains(port));
+    sensor.ssh.first().into_iter().chain(honeypot).copied().collect()
+}
+
+fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
+    if (sensor.order, sensor.deny) == (Order::Article, Deny::Tcp) {
+        return;
+    }
+    for port in one_of_each(sensor, host) {
+        list.accepted(&format!("tcp SYN to {port} over lo"));
+        // Not even what would be a scan from anybody else.
+        list.accepted(&format!("tcp NONE to {port} over lo"));
+    }
+}
+
+/// Some by which a scanner goes that is not nmap, some that a rule for a named scan would take if it looked at a flag
+/// less, and two that only a connection should have.
+const ODD: [&str; 10] =
+    ["URG", "RST", "FIN,SYN", "FIN,PSH", "FIN,URG", "PSH,URG", "SYN,ACK", "FIN,ACK", "PSH,ACK", "ALL"];
+
+fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in one_of_each(sensor, host) {
+        for (flags, family) in ODD.into_iter().flat_map(|flags| Family::BOTH.map(|family| (flags, family))) {
+            let (verdict, log) = match sensor.order {
+                Order::Hardened => (FilterVerdict::Drop, None),
+                Order::Article => of_port(sensor, role(sensor, host, (family, port))),
+            };
+            list.add_of(family, &format!("tcp {flags} to {port}"), verdict, log);
+        }
+    }
+}
+
+/// What becomes of what meets the rules of a port, and no other.
+fn of_port(sensor: &Sensor, role: Role) -> (FilterVerdict, Option<String>) {
+    match role {
+        Role::Ssh => (FilterVerdict::Accept, None),
+        Role::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
+        Role::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
+        Role::Unnamed => (FilterVerdict::Drop, None),
+    }
+}
+
+fn openings(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in named_ports(sensor) {
+        for family in Family::BOTH {
+            let (verdict, log) = of_port(sensor, role(sensor, host, (family, port)));
+            list.add_of(family, &format!("tcp SYN,PSH to {port}"), verdict, log);
+        }
+        list.add(&format!("tcp SYN to {port} established by host"), FilterVerdict::Drop, syn_scan(sensor));
+        list.dropped(&format!("tcp PSH,ACK to {port}"));
+    }
+}
+
+/// A range that is one port too long takes what is not its own.
+fn beside_named_ports(sensor: &Sensor, list: &mut List) {
+    let named = named_ports(sensor);
+    let beside: BTreeSet<Port> =
+        named.iter().flat_map(|port| neighbours(*port)).filter(|port| !named.contains(port)).collect();
+    for port in beside {
+        list.add(&format!("tcp SYN to {port}"), FilterVerdict::Drop, syn_scan(sensor));
+    }
+}
+
+/// A scanner must not be answered either.
+fn scans(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in unnamed_ports(sensor, host).into_iter().take(1) {
+        let prefix = sensor.scans.contains(&Technique::Ack).then(|| sensor.scan_prefix(Technique::Ack));
+        list.add(&format!("tcp ACK to {port}"), FilterVerdict::Drop, prefix);
+        // nmap's SYN scan has no flag but SYN.
+        list.dropped(&format!("tcp SYN,PSH to {port}"));
+    }
+}
+
+fn syn_scan(sensor: &Sensor) -> Option<String> {
+    sensor.scans.contains(&Technique::Syn).then(|| sensor.scan_prefix(Technique::Syn))
+}
+
+/// What goes on in a connection to what is served.
+fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
+    for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
+        for (flags, family) in
+            ["ACK", "PSH,ACK"].into_iter().flat_map(|flags| Family::BOTH.map(|family| (flags, family)))
+        {
+            let from = match sensor.ssh.contains(&port) {
+                true => client(sensor, host, family),
+                false => Some(String::new()),
+            };
+            if let Some(from) = from {
+                list.add_of(family, &format!("tcp {flags} to {port}{from} established"), FilterVerdict::Accept, None);
+            }
+        }
+    }
+}
+
+/// Who works over SSH, as a packet says it: the prober, about whom nothing is said, or somebody whom `ssh_from` names, and
+/// whom the host finds its way to.
+fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
+    let prober = host.addresses.prober(family);
+    let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_stranger().is_some());
+    let clients = sensor.ssh_from.clients(&host.addresses, family);
+    let client = clients.into_iter().find(|client| *client == prober || is_found(*client))?;
+    Some(if client == prober { String::new() } else { format!(" from {client}") })
+}
+
+/// Who lets in whom, where it is said.
+fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
+    let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
+    let somebody = |address: &IpAddr| is_somebody(*address, host);
+    let stranger = |address: &IpAddr| somebody(address) && !sensor.ssh_from.contains(*address);
+    let (mut insiders, mut outsiders) = (BTreeSet::new(), BTreeSet::new());
+    for network in networks {
+        insiders.extend(network.first_machines().find(somebody));
+        insiders.extend(network.last_machines().find(somebody));
+        outsiders.extend(network.before().find(stranger));
+        outsiders.extend(network.behind().find(stranger));
+    }
+    for port in &sensor.ssh {
+        for address in &insiders {
+            list.accepted(&format!("tcp SYN to {port} from {address}"));
+        }
+        for address in &outsiders {
+            list.add(&format!("tcp SYN to {port} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
+        }
+    }
+}
+
+/// Each network has a rule of its own, which is no wider than that for everybody would be.
+fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
+    let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
+    let insider = |network: &Network| network.first_machines().find(|address| is_somebody(*address, host));
+    let named = named_ports(sensor);
+    for (address, port) in
+        networks.iter().filter_map(insider).flat_map(|one| sensor.ssh.iter().map(move |port| (one, port)))
+    {
+        list.accepted(&format!("tcp SYN,PSH to {port} from {address}"));
+        let in_the_midst = match sensor.order {
+            Order::Hardened => FilterVerdict::Drop,
+            Order::Article => FilterVerdict::Accept,
+        };
+        list.add(&format!("tcp PSH,ACK to {port} from {address}"), in_the_midst, None);
+        for beside in neighbours(*port).filter(|beside| !named.contains(beside)) {
+            list.add(&format!("tcp SYN to {beside} from {address}"), FilterVerdict::Drop, syn_scan(sensor));
+        }
+    }
+}
+
+/// Whether a packet can come from there to the host: there are addresses that nobody has.
+fn is_somebody(address: IpAddr, host: &Host) -> bool {
+    syn_from(address).is_some() && host.addresses.may_send(address)
+}
+
+/// None where a row cannot speak of it.
+fn syn_from(address: IpAddr) -> Option<Packet> {
+    format!("tcp SYN to 1 from {address}").parse().ok()
+}
+
+/// What the host opens, and what comes back.
+fn of_the_host(sensor: &Sensor, list: &mut List) {
+    let own = own_port(sensor);
+    list.accepted("tcp SYN to 443 from host");
+    list.accepted(&format!("tcp SYN,ACK to {own} answer"));
+    list.accepted(&format!("tcp ACK to {own} established by host"));
+    list.accepted(&format!("udp from 53 to {own} answer"));
+    for message in
+        ["icmp 0/0", "icmp 3/3", "icmp 3/4", "icmp 11/0", "icmpv6 129/0", "icmpv6 1/4", "icmpv6 2/0", "icmpv6 3/0"]
+    {
+        list.accepted(&format!("{message} answer"));
+    }
+}
+
+/// A port from which the host opens connections: one without a name.
+fn own_port(sensor: &Sensor) -> Port {
+    let named = named_ports(sensor);
+    (40_000..=u16::MAX).map(Port).find(|port| !named.contains(port)).unwrap_or(Port(40_000))
+}
+
+fn other_protocols(sensor: &Sensor, list: &mut List) {
+    for text in ["udp to 53", "icmp 8/0", "icmpv6 128/0", "protocol 47"] {
+        match sensor.deny {
+            Deny::Tcp => list.accepted(text),
+            Deny::All => list.dropped(text),
+        }
+    }
+    // Neighbour discovery: router advertisement, neighbour solicitation and advertisement (RFC 4861). Of ICMP errors only
+    // those are asked for that answer something (above): one out of the blue may well be kept out.
+    for text in ["icmpv6 134/0", "icmpv6 135/0", "icmpv6 136/0"] {
+        list.accepted(text);
+    }
+}

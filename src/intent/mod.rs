@@ -1,0 +1,10 @@
+//! What is wanted: scenarios, the checks they ask for, and the oracle, which derives expectations from the sensor alone.
+//!
+//! This room and [`rules`](crate::rules) import nothing of each other: an oracle that sees the ruleset shares its bugs.
+
+pub mod built_in;
+pub mod check;
+pub mod expect;
+pub mod explanation;
+pub mod plan;
+pub mod scenario;

@@ -1,0 +1,75 @@
+//! Packets that are no scan: what must become of each, and which share a lab. Limits are out of the way there, so that it
+//! is asked *whether* a rule takes a packet; how often is the business of bursts.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::error::{Error, Result};
+use crate::intent::check::Findings;
+use crate::intent::expect::{Author, packet_expectations};
+use crate::intent::scenario::{ExpectRow, Packet, Scenario};
+use crate::net::Family;
+
+/// What one packet must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketCell {
+    /// The packet.
+    pub packet: Packet,
+    /// The family.
+    pub family: Family,
+    /// What must come of it.
+    pub expected: Findings,
+}
+
+/// The packets that share a lab: all of them; or each alone where the ruleset keeps lists of what it saw.
+pub fn plan(scenario: &Scenario, keeps_lists: bool) -> Result<Vec<Vec<PacketCell>>> {
+    let cells = cells(scenario)?;
+    let in_a_lab = if keeps_lists { 1 } else { cells.len().max(1) };
+    Ok(cells.chunks(in_a_lab).map(<[PacketCell]>::to_vec).collect())
+}
+
+fn cells(scenario: &Scenario) -> Result<Vec<PacketCell>> {
+    let mut cells: BTreeMap<(Family, Packet), Findings> = BTreeMap::new();
+    if let Some(sensor) = &scenario.sensor {
+        let author = if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor };
+        for expectation in packet_expectations(sensor, &scenario.host, author) {
+            let log = Findings::one_line(expectation.log.as_deref());
+            let expected = Findings { verdict: Some(expectation.verdict), log, ..Findings::default() };
+            cells.insert((expectation.family, expectation.packet), expected);
+        }
+    }
+    for row in &scenario.expect {
+        for (family, packet) in keys(row) {
+            can_be_sent(scenario, row, packet)?;
+            super::overlay(cells.entry((family, packet)).or_default(), row);
+        }
+    }
+    let cell = |((family, packet), expected)| PacketCell { packet, family, expected };
+    Ok(cells.into_iter().map(cell).collect())
+}
+
+/// The packets that a row speaks of, each in the families of the row that it can be of.
+fn keys(row: &ExpectRow) -> Vec<(Family, Packet)> {
+    let packets: Vec<Packet> = row.select.subjects.iter().filter_map(|subject| subject.packet()).collect();
+    let in_family = |family: &Family| {
+        let family = *family;
+        let is_of = move |packet: &&Packet| packet.family().is_none_or(|only| only == family);
+        packets.iter().filter(is_of).map(move |packet| (family, *packet)).collect::<Vec<_>>()
+    };
+    row.select.families.iter().flat_map(in_family).collect()
+}
+
+/// Nobody but the host has its address.
+fn can_be_sent(scenario: &Scenario, row: &ExpectRow, packet: Packet) -> Result<()> {
+    let host = |address: &IpAddr| scenario.host.addresses.host(Family::of(*address)) == *address;
+    match packet.stranger().filter(host) {
+        Some(address) => Err(own_address(scenario, row, address)),
+        None => Ok(()),
+    }
+}
+
+fn own_address(scenario: &Scenario, row: &ExpectRow, address: IpAddr) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let hint = "write `from host`, or `from host over lo` for what it sends to itself";
+    scenario.source.error(span, format!("{address} is the host's own address"), hint).into()
+}

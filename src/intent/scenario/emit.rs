@@ -1,0 +1,53 @@
+//! Text that goes into a scenario, as TOML writes it.
+
+use std::fmt::Write;
+
+use crate::text::inert::inert_json;
+use crate::text::visible::steers;
+
+/// A basic string (TOML v1.0.0, "String"): what could end it, or steer the reader's terminal, is escaped.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\t' => quoted.push_str("\\t"),
+            c if steers(c) => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    inert_json(&quoted).into_owned()
+}
+
+/// The value of `log` for lines with these prefixes: a text as long as one can say it, else a list.
+pub fn quoted_log<T: AsRef<str>>(prefixes: &[T]) -> String {
+    match prefixes {
+        [] => quoted(""),
+        [one] if !one.as_ref().is_empty() => quoted(one.as_ref()),
+        many => format!("[{}]", many.iter().map(|prefix| quoted(prefix.as_ref())).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_quoted_is_read_back() {
+        for text in ["", "<IPT> SSH: ", "\" = \\", "\u{1b}[31m\t\u{202e}é\u{9b}", "'''\"\"\"# no comment", "\u{fffd}"]
+        {
+            let table: toml::Table = toml::from_str(&format!("a = {}\n", quoted(text))).unwrap();
+            assert_eq!(table["a"].as_str(), Some(text));
+            assert!(!quoted(text).contains(steers));
+        }
+    }
+
+    #[test]
+    fn one_line_is_a_text_and_several_are_a_list() {
+        assert_eq!(quoted_log::<&str>(&[]), "\"\"");
+        assert_eq!(quoted_log(&["a: "]), "\"a: \"");
+        assert_eq!(quoted_log(&[""]), "[\"\"]");
+        assert_eq!(quoted_log(&["a: ", "\"", ""]), r#"["a: ", "\"", ""]"#);
+    }
+}

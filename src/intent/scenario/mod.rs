@@ -1,0 +1,144 @@
+//! A scenario: a file that states what it proves, names a sensor or a ruleset, and says what is to be expected.
+//!
+//! Reads and checks; runs nothing, and derives no expectations: `expect` does. Relative paths are taken from the
+//! folder of the scenario.
+
+mod discover;
+mod emit;
+mod packets;
+mod row;
+mod schema;
+mod selection;
+mod subject;
+
+use std::path::Path;
+
+use crate::error::{InputError, Result, Source};
+use crate::sensor::{Host, Lines, ReadFile, Sensor, Table, beside, read_host, read_sensor};
+
+pub use discover::discover;
+pub use emit::{quoted, quoted_log};
+pub use row::{ExpectRow, KnownRow};
+pub use schema::ScenarioShape;
+pub use selection::Selection;
+pub use subject::{Subject, SubjectError};
+
+pub use crate::probe::packet::Packet;
+
+/// One scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// The file.
+    pub source: Source,
+    /// What it proves.
+    pub title: String,
+    /// The intent, when it is stated: the expectations come from it, and so does the ruleset unless one is given.
+    pub sensor: Option<Sensor>,
+    /// The user's own ruleset.
+    pub ruleset: Option<RulesetFiles>,
+    /// The machine under test.
+    pub host: Host,
+    /// Where the entries of the sensor and of the host stand in the file.
+    pub lines: Lines,
+    /// Expectations that add to those of the sensor, or override them.
+    pub expect: Vec<ExpectRow>,
+    /// Mismatches that are known.
+    pub known: Vec<KnownRow>,
+}
+
+/// A ruleset in iptables-save form, at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesetFiles {
+    /// For iptables-restore.
+    pub v4: Option<Source>,
+    /// For ip6tables-restore.
+    pub v6: Option<Source>,
+}
+
+impl Scenario {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Scenario> {
+        Scenario::parse(Source::read(path)?)
+    }
+
+    /// Reads a scenario, and the files that it names.
+    pub fn parse(source: Source) -> Result<Scenario> {
+        Scenario::parse_with(source, &Source::read_regular)
+    }
+
+    /// Reads a scenario; `read` gets the files that it names, which for a built-in one are in no folder.
+    pub fn parse_with(source: Source, read: ReadFile<'_>) -> Result<Scenario> {
+        let mut file = Table::parse(&source)?;
+        let title = read_title(&mut file)?;
+        let sensor = file.take_table("sensor")?.map(read_sensor).transpose()?;
+        let ruleset = file.take_table("ruleset")?.map(|table| read_ruleset(table, read)).transpose()?;
+        let host = read_host(file.take_table("host")?, sensor.as_ref(), read)?;
+        let expect = row::read_rows(file.take("expect"), row::read_expect)?;
+        let known = row::read_rows(file.take("known"), row::read_known)?;
+        file.finish()?;
+        bounded(&source, &expect)?;
+        if sensor.is_none() && ruleset.is_none() {
+            return Err(nothing_to_test(&source).into());
+        }
+        let lines = Lines::of(&source);
+        Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
+    }
+}
+
+/// So many probes and packets the rows of a scenario ask for at most: one technique at every port in both families.
+const MOST_PROBES: usize = 2 * 65_535;
+
+fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {
+    let mut asked: usize = 0;
+    for row in rows {
+        asked = asked.saturating_add(row.select.count());
+        if asked > MOST_PROBES {
+            let problem = format!("with this row the scenario asks for more than {MOST_PROBES} probes");
+            let hint = "name fewer ports, or write several scenarios; `scanlab scan` sweeps all ports faster";
+            return Err(source.error(source.span_of_line(row.line), problem, hint).into());
+        }
+    }
+    Ok(())
+}
+
+fn read_title(file: &mut Table<'_>) -> Result<String> {
+    let hint = "begin the file with what it proves: title = \"the sensor logs every scan\"";
+    match file.take_text("title")? {
+        None => Err(file.source.error(0..0, "the scenario has no title", hint).into()),
+        Some((span, title)) if title.trim().is_empty() => {
+            Err(file.source.error(span, "the title is empty", hint).into())
+        }
+        Some((_, title)) => Ok(title.trim().to_owned()),
+    }
+}
+
+fn read_ruleset(mut table: Table<'_>, read: ReadFile<'_>) -> Result<RulesetFiles> {
+    let v4 = read_rules(&mut table, "v4", read)?;
+    let v6 = read_rules(&mut table, "v6", read)?;
+    if v4.is_none() && v6.is_none() {
+        let hint =
+            "name the files: v4 = \"rules.v4\", v6 = \"rules.v6\", as iptables-save and ip6tables-save wrote them";
+        return Err(table.error("[ruleset] names neither `v4` nor `v6`", hint).into());
+    }
+    table.finish()?;
+    Ok(RulesetFiles { v4, v6 })
+}
+
+fn read_rules(table: &mut Table<'_>, key: &'static str, read: ReadFile<'_>) -> Result<Option<Source>> {
+    let Some((span, path)) = table.take_text(key)? else { return Ok(None) };
+    let path = beside(table.source, Path::new(&path));
+    let absent = |error| table.source.error(span, error, "the path is taken from the folder of the scenario");
+    match read(&path) {
+        Err(crate::error::Error::Input(error)) if error.place.is_none() => Err(absent(error.problem).into()),
+        read => read.map(Some),
+    }
+}
+
+fn nothing_to_test(source: &Source) -> InputError {
+    let hint =
+        "add [sensor] to test a generated ruleset, [ruleset] to test yours, or both to test yours against the intent";
+    source.error(0..0, "the scenario has neither [sensor] nor [ruleset]", hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The rows of a scenario: what is expected, and which mismatches are known.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::Subject;
+use super::selection::{Selection, read_selection};
+use crate::error::{Result, Source};
+use crate::log_line::NFLOG_NAME;
+use crate::probe::scan::{FilterVerdict, PortState};
+use crate::sensor::{Limit, Table, Value, check_whole_prefix, read_limit};
+
+/// An `[[expect]]` row: what is said here is expected of every check that it selects; the rest stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectRow {
+    /// The checks.
+    pub select: Selection,
+    /// The port state.
+    pub state: Option<PortState>,
+    /// The exact prefixes of the lines that a probe leaves, in the order of the log; in a row with a rate that of its line.
+    pub log: Option<Vec<String>>,
+    /// What the filter does.
+    pub verdict: Option<FilterVerdict>,
+    /// How often it is logged.
+    pub rate: Option<Limit>,
+    /// The line on which the row begins.
+    pub line: usize,
+}
+
+impl ExpectRow {
+    /// Whether it asks something of single probes. A row with a rate asks for its lines of a burst.
+    pub fn asks_of_one_probe(&self) -> bool {
+        self.state.is_some() || self.verdict.is_some() || (self.log.is_some() && self.rate.is_none())
+    }
+}
+
+/// A `[[known]]` row: a mismatch that does not fail the run, and fails it once it no longer happens. The values are
+/// those that are *observed*; without any the row covers whatever mismatches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRow {
+    /// The checks.
+    pub select: Selection,
+    /// The port state.
+    pub state: Option<PortState>,
+    /// The exact prefixes of the lines, in the order of the log; of a burst each once, in that of their first lines.
+    pub log: Option<Vec<String>>,
+    /// What the filter does.
+    pub verdict: Option<FilterVerdict>,
+    /// Whether the row speaks of the check of the rate.
+    pub rate: bool,
+    /// Why it is so.
+    pub because: String,
+    /// The line on which the row begins.
+    pub line: usize,
+}
+
+/// Reads `[[expect]]` or `[[known]]`; `read` gets the line on which a row begins.
+pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(Table<'_>, usize) -> Result<T>) -> Result<Vec<T>> {
+    let Some(rows) = rows else { return Ok(Vec::new()) };
+    let name = rows.key.name.clone();
+    if rows.is_table() {
+        return Err(rows
+            .error(format!("[{name}] is one table"), format!("write [[{name}]]: there can be many"))
+            .into());
+    }
+    let mut lines = LinesInOrder { at: 0, line: 1 };
+    let spot = rows.spot();
+    let rows = rows.into_list()?;
+    if rows.len() > MOST_ROWS {
+        let problem = format!("a scenario has at most {MOST_ROWS} rows of [[{name}]], and this one has {}", rows.len());
+        return Err(spot.error(problem, "let a row speak of several ports, or write several scenarios").into());
+    }
+    let row = |row: Value<'_>| {
+        let row = row.into_table()?;
+        let line = lines.line_of(row.source, row.span.start);
+        read(row, line)
+    };
+    rows.into_iter().map(row).collect()
+}
+
+/// Every check is compared with every row.
+pub const MOST_ROWS: usize = 5_000;
+
+/// Numbers the lines of places that come in their order: no byte is looked at twice, however many rows there are.
+struct LinesInOrder {
+    at: usize,
+    line: usize,
+}
+
+impl LinesInOrder {
+    fn line_of(&mut self, source: &Source, offset: usize) -> usize {
+        let passed = source.text.as_bytes().get(self.at..offset).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.at = self.at.max(offset);
+        self.line
+    }
+}
+
+/// Reads one `[[expect]]`.
+pub fn read_expect(mut row: Table<'_>, line: usize) -> Result<ExpectRow> {
+    let select = read_selection(&mut row)?;
+    let state = read_word(row.take("state"))?;
+    let (log, verdict, rate) = (row.take("log"), read_word(row.take("verdict"))?, row.take("rate"));
+    let log = if rate.is_some() { read_log_of_rate(log)? } else { read_log(log)? };
+    let rate = rate.map(read_limit).transpose()?;
+    let is_of_packets = select.subjects.iter().all(|subject| subject.packet().is_some());
+    let facts = if is_of_packets { "`verdict`, `log` or both" } else { "`state`, `log`, `verdict` or `rate`" };
+    let spot = row.spot();
+    row.finish()?;
+    if state.is_none() && log.is_none() && verdict.is_none() && rate.is_none() {
+        return Err(spot.error("the row asks nothing", format!("add {facts}")).into());
+    }
+    let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
+    let is_of_scans = select.subjects.iter().all(|subject| subject.technique().is_some());
+    if !is_of_scans && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
+        let problem = "only a verdict can be expected of what is not a scan";
+        return Err(spot.error(problem, not_a_scan_hint(&select)).into());
+    }
+    Ok(ExpectRow { select, state, log, verdict, rate, line })
+}
+
+fn not_a_scan_hint(select: &Selection) -> &'static str {
+    match select.subjects.contains(&Subject::Vendor) {
+        true => "the vendor that is expected stands in [host]: vendor = \"VMware\"",
+        false => "write verdict = \"accept\" or \"drop\", and nothing else",
+    }
+}
+
+/// Reads one `[[known]]`.
+pub fn read_known(mut row: Table<'_>, line: usize) -> Result<KnownRow> {
+    let select = read_selection(&mut row)?;
+    let state = read_word(row.take("state"))?;
+    let log = read_log(row.take("log"))?;
+    let verdict = read_word(row.take("verdict"))?;
+    let rate = row.take("rate").map_or(Ok(false), |value| value.boolean())?;
+    let because = read_because(&mut row)?;
+    row.finish()?;
+    Ok(KnownRow { select, state, log, verdict, rate, because, line })
+}
+
+fn read_because(row: &mut Table<'_>) -> Result<String> {
+    let hint = "a known mismatch has a reason: because = \"...\"";
+    match row.take_text("because")? {
+        None => Err(row.error("the row has no `because`", hint).into()),
+        Some((span, because)) if because.trim().is_empty() => {
+            Err(row.source.error(span, "`because` is empty", hint).into())
+        }
+        Some((_, because)) => Ok(because.trim().to_owned()),
+    }
+}
+
+fn read_word<T: FromStr<Err: Display>>(value: Option<Value<'_>>) -> Result<Option<T>> {
+    let Some(value) = value else { return Ok(None) };
+    Ok(Some(value.text()?.parse().map_err(|error| value.error(error, ""))?))
+}
+
+/// A text is the prefix of the only line, and `""` says that there is none. A list has the prefix of every line, so that
+/// `""` in it is a line without one.
+fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
+    match value {
+        Some(value) if value.as_text() == Some("") => Ok(Some(Vec::new())),
+        value => value.map(read_prefixes).transpose(),
+    }
+}
+
+/// A rate is that of one line; `""` is one without a prefix, since none has no rate.
+fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
+    let Some(value) = value else { return Ok(None) };
+    let hint = "name the prefix of that line alone; what else the probe leaves is said in a row without `rate`";
+    let spot = value.spot();
+    let prefixes = read_prefixes(value)?;
+    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(spot.error("a rate is that of one line", hint).into()) }
+}
+
+fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
+    let read = |value: Value<'_>| {
+        check_whole_prefix(&value)?;
+        let text = value.text()?;
+        // The rule has no prefix of its own.
+        let is_group_alone = text.starts_with(NFLOG_NAME) && !text.contains(' ');
+        Ok(if is_group_alone { format!("{text} ") } else { text.to_owned() })
+    };
+    value.into_one_or_many().into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_order_have_the_lines_that_the_source_says() {
+        let source = Source { name: "s.toml".into(), text: "a\nb\r\n\nc\nd".into() };
+        let mut lines = LinesInOrder { at: 0, line: 1 };
+        for offset in [0, 2, 2, 5, 6, 8, 100] {
+            assert_eq!(lines.line_of(&source, offset), source.line_of(offset), "{offset}");
+        }
+    }
+
+    #[test]
+    fn many_rows_take_no_longer_than_their_bytes() {
+        let rows: String =
+            (1..=MOST_ROWS).map(|row| format!("[[known]]\nscan = \"syn\"\nports = {row}\nbecause = \"x\"\n")).collect();
+        let source =
+            Source { name: "s.toml".into(), text: format!("title = \"t\"\n[sensor]\nssh = 22\n{rows}").into() };
+        let started = std::time::Instant::now();
+        let scenario = super::super::Scenario::parse(source).unwrap();
+        assert_eq!(scenario.known.last().map(|row| row.line), Some(4 + 4 * (MOST_ROWS - 1)));
+        // Counted anew for every row, 50,000 took minutes.
+        assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    }
+}

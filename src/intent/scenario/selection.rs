@@ -1,0 +1,130 @@
+//! Which checks a row speaks of: `scan` and `ports`, or `packet`; and `family`.
+
+use super::{Subject, packets};
+use crate::error::Result;
+use crate::net::Family;
+use crate::net::port::{Port, PortSet};
+use crate::probe::scan::Technique;
+use crate::sensor::{Spot, Table, Value};
+
+/// The checks that a row speaks of: each subject × port × family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// What is checked.
+    pub subjects: Vec<Subject>,
+    /// On which ports: set for scans, none for what is not a scan, and for the echo request, which has no port. A packet
+    /// names its own.
+    pub ports: Option<PortSet>,
+    /// In which families.
+    pub families: Vec<Family>,
+}
+
+impl Selection {
+    /// How many probes or packets the row asks for.
+    pub fn count(&self) -> usize {
+        let ports = self.ports.as_ref().map_or(1, PortSet::len);
+        self.subjects.len().saturating_mul(ports).saturating_mul(self.families.len())
+    }
+
+    /// Whether the row speaks of this check; `port` is none for what is not a scan.
+    pub fn covers(&self, subject: Subject, port: Option<Port>, family: Family) -> bool {
+        let port_matches = || match (&self.ports, port) {
+            (Some(ports), Some(port)) => ports.contains(port),
+            (None, None) => true,
+            _ => false,
+        };
+        self.families.contains(&family) && self.subjects.contains(&subject) && port_matches()
+    }
+}
+
+/// Takes the keys of a selection from a row.
+pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
+    match (row.take("scan"), row.take("packet")) {
+        (Some(scan), None) => read_checks(row, scan),
+        (None, Some(packet)) => packets::read_packets(row, packet),
+        (Some(_), Some(packet)) => {
+            Err(packet.error("the row has both `scan` and `packet`", "write a row for each").into())
+        }
+        (None, None) => {
+            let hint = format!("name what it speaks of: packet = \"tcp SYN to 80\", or scan: {}", names());
+            Err(row.error("the row has neither `scan` nor `packet`", hint).into())
+        }
+    }
+}
+
+fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
+    let subjects = read_subjects(scan)?;
+    let scans = subjects.iter().filter(|subject| subject.technique().is_some_and(Technique::has_ports)).count();
+    let ports = match row.take("ports") {
+        Some(value) if scans == 0 => {
+            return Err(value.error(format!("{} has no ports", subjects[0]), "remove `ports`").into());
+        }
+        Some(value) => Some(read_ports(value)?),
+        None if scans == 0 => None,
+        None => return Err(row.error("the row names no ports", "add ports = 80, [80, 443] or \"1-1024,8080\"").into()),
+    };
+    if scans != 0 && scans != subjects.len() {
+        return Err(row.error("the row mixes scans with other checks", "write a row for each").into());
+    }
+    Ok(Selection { subjects, ports, families: read_families(row)? })
+}
+
+fn names() -> String {
+    let all = Technique::ALL.map(Subject::Scan).into_iter().chain(Subject::OTHERS);
+    let names: Vec<&str> = all.map(Subject::name).collect();
+    format!("{}, or all ({})", names.join(", "), Technique::DERIVED.map(Technique::name).join(", "))
+}
+
+fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
+    if value.as_text() == Some("all") {
+        return Ok(Technique::DERIVED.map(Subject::Scan).to_vec());
+    }
+    let spot = value.spot();
+    let mut subjects = Vec::new();
+    for value in value.into_one_or_many() {
+        let subject = value.text()?.parse().map_err(|error| value.error(error, format!("use {}", names())))?;
+        if subjects.contains(&subject) {
+            return Err(value.error(format!("{subject} is listed twice"), "name it once").into());
+        }
+        subjects.push(subject);
+    }
+    if subjects.is_empty() {
+        return Err(spot.error("`scan` names nothing", format!("use {}", names())).into());
+    }
+    Ok(subjects)
+}
+
+fn read_ports(value: Value<'_>) -> Result<PortSet> {
+    let bad = |spot: &Spot<'_>, problem: String| {
+        spot.error(problem, "ports are 1 to 65535: 80, [80, 443] or \"1-1024,8080\"")
+    };
+    let spot = value.spot();
+    if let Some(text) = value.as_text() {
+        let ports: PortSet = text.parse().map_err(|error| bad(&spot, format!("{error}")))?;
+        let zero = ports.contains(Port(0));
+        return if zero { Err(bad(&spot, "port 0 is no service's".to_owned()).into()) } else { Ok(ports) };
+    }
+    let port = |value: Value<'_>| {
+        let out_of_range = || bad(&value.spot(), format!("port {} is out of range", value.written()));
+        Port::service(value.number()?).map_err(|_| out_of_range().into())
+    };
+    let ports: PortSet = value.into_one_or_many().into_iter().map(port).collect::<Result<_>>()?;
+    if ports.is_empty() { Err(bad(&spot, "no port is named".to_owned()).into()) } else { Ok(ports) }
+}
+
+fn read_families(row: &mut Table<'_>) -> Result<Vec<Family>> {
+    row.take("family").map_or(Ok(Family::BOTH.to_vec()), |value| read_family(&value))
+}
+
+/// `ipv4`, `ipv6` or `both`.
+pub fn read_family(value: &Value<'_>) -> Result<Vec<Family>> {
+    match value.text()? {
+        "ipv4" => Ok(vec![Family::Ipv4]),
+        "ipv6" => Ok(vec![Family::Ipv6]),
+        "both" => Ok(Family::BOTH.to_vec()),
+        text => {
+            let problem = format!("`{}` is no family", text.escape_debug());
+            Err(value.error(problem, "use \"ipv4\", \"ipv6\" or \"both\"").into())
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a row of a scenario speaks of, one thing of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::probe::packet::Packet;
+use crate::probe::scan::Technique;
+
+/// What is checked: a scan, or one of the checks that are not scans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A scan of ports.
+    Scan(Technique),
+    /// The vendor that the MAC address gives away.
+    Vendor,
+    /// Whether the host answers ARP.
+    Arp,
+    /// Whether the host answers neighbour solicitations.
+    Ndp,
+    /// What becomes of one packet.
+    Packet(Packet),
+}
+
+impl Subject {
+    /// The checks that are neither scans nor packets.
+    pub const OTHERS: [Subject; 3] = [Subject::Vendor, Subject::Arp, Subject::Ndp];
+
+    /// The word that names it in a scenario.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Subject::Scan(technique) => technique.name(),
+            Subject::Vendor => "vendor",
+            Subject::Arp => "arp",
+            Subject::Ndp => "ndp",
+            Subject::Packet(_) => "packet",
+        }
+    }
+
+    /// The technique, when it is a scan.
+    pub const fn technique(self) -> Option<Technique> {
+        if let Subject::Scan(technique) = self { Some(technique) } else { None }
+    }
+
+    /// The packet, when it is one.
+    pub const fn packet(self) -> Option<Packet> {
+        if let Subject::Packet(packet) = self { Some(packet) } else { None }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Packet(packet) => packet.fmt(f),
+            subject => f.pad(subject.name()),
+        }
+    }
+}
+
+/// The text names nothing that is checked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is neither a scan nor another check", .0.escape_debug())]
+pub struct SubjectError(pub String);
+
+impl FromStr for Subject {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let scans = Technique::ALL.map(Subject::Scan);
+        let named = |subject: &Subject| subject.name() == text;
+        scans.into_iter().chain(Subject::OTHERS).find(named).ok_or_else(|| SubjectError(text.to_owned()))
+    }
+}

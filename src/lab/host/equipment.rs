@@ -1,0 +1,94 @@
+//! What a lab is made with, whatever stands in it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::iptables::{Backend, Flavour, Iptables};
+use crate::error::{Result, Source};
+use crate::lab::log::kernel_log::KernelLog;
+use crate::lab::log::nf_log_netns::NfLogAllNetns;
+use crate::net::Family;
+use crate::net::sysctl::Sysctls;
+use crate::probe::ETHERNET_HEADER;
+use crate::rules::iptables_save::Listing;
+
+/// The means of a lab: chosen once on the command line, and the same for every lab of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equipment {
+    /// The programs that load the ruleset.
+    pub iptables: Iptables,
+    /// What lies between prober and host.
+    pub link: LinkMode,
+    /// How log lines are read.
+    pub capture: Capture,
+    /// Sysctls that the user set.
+    pub sysctls: Sysctls,
+}
+
+/// What lies between prober and host (Documentation/networking/tuntap.rst).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkMode {
+    /// Ethernet frames: MAC addresses, ARP, neighbour discovery.
+    #[default]
+    Tap,
+    /// IP packets: none of these.
+    Tun,
+}
+
+impl LinkMode {
+    /// What of an Ethernet frame travels on the link: on a TUN, the packet alone.
+    pub fn carried(self, frame: &[u8]) -> &[u8] {
+        match self {
+            LinkMode::Tap => frame,
+            LinkMode::Tun => &frame[ETHERNET_HEADER..],
+        }
+    }
+
+    /// Whether the ends of the link have MAC addresses, by which they find each other.
+    pub fn has_macs(self) -> bool {
+        self == LinkMode::Tap
+    }
+}
+
+/// How the lines of LOG rules are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Capture {
+    /// As the kernel prints them, from `/dev/kmsg`.
+    #[default]
+    Kmsg,
+    /// From a copy of the ruleset with NFLOG in the place of LOG: each line is rendered as the kernel would.
+    Nflog,
+}
+
+impl Capture {
+    /// The kernel's own log where this user may read it and let LOG rules print, else NFLOG. Nothing is read or changed.
+    pub fn usual() -> Capture {
+        let may = KernelLog::is_readable() && NfLogAllNetns::is_writable();
+        if may { Capture::Kmsg } else { Capture::Nflog }
+    }
+}
+
+impl Equipment {
+    /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
+    pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
+        let iptables = Iptables::find(flavour, path)?;
+        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual(), sysctls: Sysctls::default() })
+    }
+
+    /// The same, with these sysctls under its own.
+    pub fn over(self, sysctls: &Sysctls) -> Equipment {
+        Equipment { sysctls: sysctls.clone().with(&self.sysctls), ..self }
+    }
+
+    /// The rules of `source`, read as the iptables-restore in use loads them.
+    pub fn listing(&self, family: Family, source: &Source) -> Listing {
+        Listing::parse_for(self.backend(), family, source)
+    }
+
+    /// Which kernel interface the rules are written to.
+    pub fn backend(&self) -> Backend {
+        self.iptables.backend
+    }
+}

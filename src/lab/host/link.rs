@@ -1,0 +1,255 @@
+//! The link as the prober sees it: frames out, replies in, and a *fence*: something whose answer no iptables rule can hold
+//! back. When the fence is answered, everything sent before it has been dealt with. On a TAP it is an ARP probe; on a TUN,
+//! which has no ARP, a packet that the lab's own table logs (see `fence`).
+//!
+//! On Linux the answer is there before `write()` returns, so a fence costs two system calls and waits for nothing. That
+//! is not promised by any manual (RPS, threaded NAPI and PREEMPT_RT can defer it), so the lab waits *for the fence*, with
+//! a deadline that is an error, never a verdict.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::fence;
+use super::interface::{FRAME_MAX, Interface};
+use super::tape::Tape;
+use crate::error::{CannotMeasure, Error, Result};
+use crate::lab::LinkMode;
+use crate::lab::fault::{Moment, Saboteur};
+use crate::lab::log::nflog::Nflog;
+use crate::net::Mac;
+use crate::probe::Ends;
+use crate::wire::discovery;
+use crate::wire::frame::Direction;
+use crate::wire::reply::{Body, Neighbour, Reply};
+
+/// How long a fence may take on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The prober's end of the link.
+pub struct Link {
+    interface: Interface,
+    gate: Gate,
+    /// Ethernet addresses of both ends; on a TUN they go nowhere.
+    pub ends: Ends,
+    host: Ipv4Addr,
+    buffer: Vec<u8>,
+    fences: u32,
+    saboteur: Option<Saboteur>,
+    /// What was on the link, if anybody wants to know.
+    pub tape: Tape,
+}
+
+/// Where fences are answered.
+pub enum Gate {
+    /// By ARP, on a TAP.
+    Arp,
+    /// By the lab's own table, which logs them to this socket; on a TUN.
+    Log(Nflog),
+}
+
+impl Gate {
+    fn mode(&self) -> LinkMode {
+        match self {
+            Gate::Arp => LinkMode::Tap,
+            Gate::Log(_) => LinkMode::Tun,
+        }
+    }
+}
+
+impl Link {
+    /// Takes the prober's end of `interface`; `host` is the IPv4 address that fences go to.
+    pub fn new(interface: Interface, gate: Gate, ends: Ends, host: Ipv4Addr) -> Link {
+        Link {
+            interface,
+            gate,
+            ends,
+            host,
+            buffer: vec![0; FRAME_MAX],
+            fences: 0,
+            saboteur: None,
+            tape: Tape::default(),
+        }
+    }
+
+    /// From now on, somebody plants a fault on the link.
+    pub fn sabotage(&mut self, saboteur: Saboteur) {
+        self.saboteur = Some(saboteur);
+    }
+
+    /// Puts an Ethernet frame on the link; on a TUN, the packet in it.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        if let Some(saboteur) = &self.saboteur {
+            let moment = Moment { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
+            saboteur.before(frame, &moment, |frame| self.put(frame), |packet| self.interface.send(packet))?;
+        }
+        self.put(frame)
+    }
+
+    fn put(&self, frame: &[u8]) -> Result<()> {
+        let carried = self.gate.mode().carried(frame);
+        self.tape.record(Direction::In, carried);
+        self.interface.send(carried)
+    }
+
+    /// Takes the next frame that is there, whatever it is.
+    pub fn receive_frame(&mut self) -> Result<Option<&[u8]>> {
+        let length = self.interface.receive(&mut self.buffer)?;
+        Ok(length.map(|length| &self.buffer[..length]))
+    }
+
+    /// Sends a fence and hands every frame that comes before its answer to `each`.
+    pub fn fence_frames(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.fences = self.fences.wrapping_add(1);
+        let mark = mark(self.fences);
+        self.send(&discovery::arp_probe(mark, self.host))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Some(frame) = self.receive_frame()? else {
+                if self.interface.wait(deadline)? {
+                    continue;
+                }
+                return Err(too_late("the answer to an ARP fence"));
+            };
+            if Reply::from_ethernet(frame).is_some_and(|reply| is_answer(&reply, mark)) {
+                return Ok(());
+            }
+            each(frame)?;
+        }
+    }
+
+    /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
+    pub fn receive(&mut self) -> Result<Option<Reply>> {
+        while let Some(length) = self.interface.receive(&mut self.buffer)? {
+            let frame = &self.buffer[..length];
+            self.tape.record(Direction::Out, frame);
+            if let Some(saboteur) = &self.saboteur {
+                saboteur.notice(frame);
+            }
+            let reply = match self.gate {
+                Gate::Arp => Reply::from_ethernet(frame),
+                Gate::Log(_) => Reply::from_ip(frame),
+            };
+            if reply.is_some() {
+                return Ok(reply);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a fence and hands every reply that comes before its answer to `each`.
+    pub fn fence(&mut self, each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        self.fences = self.fences.wrapping_add(1);
+        let deadline = Instant::now() + PATIENCE;
+        match self.gate {
+            Gate::Arp => self.arp_fence(deadline, each),
+            Gate::Log(_) => self.logged_fence(deadline, each),
+        }
+    }
+
+    fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        let mark = mark(self.fences);
+        self.send(&discovery::arp_probe(mark, self.host))?;
+        self.tape.mark_fence();
+        loop {
+            match self.receive()? {
+                Some(reply) if is_answer(&reply, mark) => {
+                    self.tape.mark_fence();
+                    return Ok(());
+                }
+                Some(reply) => each(self, reply)?,
+                None if self.interface.wait(deadline)? => {}
+                None => return Err(too_late("the answer to an ARP fence")),
+            }
+        }
+    }
+
+    /// Once the fence is logged, all answers to what came before it are in the interface's queue.
+    fn logged_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+        let packet = fence::packet(self.host, self.fences);
+        self.tape.record(Direction::In, &packet);
+        self.tape.mark_fence();
+        self.interface.send(&packet)?;
+        while !self.is_logged(&packet)? {
+            if !self.wait_for_log(deadline)? {
+                return Err(too_late("the log of a fence"));
+            }
+        }
+        while let Some(reply) = self.receive()? {
+            each(self, reply)?;
+        }
+        Ok(())
+    }
+
+    fn is_logged(&mut self, fence: &[u8]) -> Result<bool> {
+        let Gate::Log(log) = &mut self.gate else { return Ok(false) };
+        let mut is_logged = false;
+        log.drain(|logged| {
+            self.saboteur.iter().for_each(|saboteur| saboteur.notice(logged.packet));
+            is_logged |= logged.packet == fence;
+            Ok(())
+        })?;
+        Ok(is_logged)
+    }
+
+    fn wait_for_log(&self, deadline: Instant) -> Result<bool> {
+        match &self.gate {
+            Gate::Log(log) => log.wait(deadline),
+            Gate::Arp => Ok(false),
+        }
+    }
+
+    /// Sends the frames, and reads what comes back. Tells how many replies there were.
+    pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
+        let mut replies = 0;
+        for frame in frames {
+            self.put(frame)?;
+        }
+        while self.interface.receive(&mut self.buffer)?.is_some() {
+            replies += 1;
+        }
+        if let Gate::Log(log) = &mut self.gate {
+            log.discard()?;
+        }
+        Ok(replies)
+    }
+
+    /// Fails when the interface's queue had no room for a reply.
+    pub fn assert_no_overrun(&self) -> Result<()> {
+        match self.interface.overruns()? {
+            0 => Ok(()),
+            lost => {
+                let evidence = format!("{lost} frames did not fit into the interface's queue");
+                Err(CannotMeasure::Loss { instrument: "link", evidence }.into())
+            }
+        }
+    }
+
+    /// What would answer the fence before the last one, and one that is not sent yet.
+    fn other_fences(&self) -> [Vec<u8>; 2] {
+        [self.fences, self.fences.wrapping_add(2)].map(|number| match self.gate {
+            Gate::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
+            Gate::Log(_) => fence::packet(self.host, number).to_vec(),
+        })
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.interface.as_fd()
+    }
+}
+
+/// A locally administered sender address that no other fence has: the answer must come to this one.
+fn mark(fence: u32) -> Mac {
+    let [a, b, c, d] = fence.to_be_bytes();
+    Mac([0x02, 0xfe, a, b, c, d])
+}
+
+fn is_answer(reply: &Reply, mark: Mac) -> bool {
+    matches!(reply.body, Body::Neighbour(Neighbour { asker: Some(asker), .. }) if asker == mark)
+}
+
+fn too_late(what: &str) -> Error {
+    CannotMeasure::Deadline { what: what.to_owned(), seconds: PATIENCE.as_secs() }.into()
+}

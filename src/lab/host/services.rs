@@ -1,0 +1,139 @@
+//! What listens on the host: real sockets in the lab's namespace. The kernel shakes hands by itself; [`Services::serve`]
+//! then accepts what has come and sends the greeting, in the prober's own context. A UDP service is a bound socket;
+//! [`Services::answer`] sends what it has to say to everybody who wrote to it.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::namespace::Isolated;
+use super::weather;
+use crate::error::{Doing, Result};
+use crate::net::Protocol;
+use crate::net::port::Port;
+
+/// A service on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port that it listens on, on every address.
+    pub port: Port,
+    /// What it sends to whoever connects; or, of UDP, in answer to every datagram. Without it, it stays silent.
+    pub greeting: Option<&'static str>,
+}
+
+/// Listening sockets; they close when dropped.
+#[derive(Debug)]
+pub struct Services {
+    listeners: BTreeMap<Port, (TcpListener, Service)>,
+    sockets: Vec<(UdpSocket, Service)>,
+}
+
+impl Services {
+    /// Starts to listen, in both families where there are both.
+    pub fn start(isolated: &Isolated, services: &[Service]) -> Result<Services> {
+        isolated.assert("listening")?;
+        let of = |protocol| services.iter().filter(move |service| service.protocol == protocol);
+        let listeners = of(Protocol::Tcp).map(|service| Ok((service.port, (listen(service.port)?, service.clone()))));
+        let sockets = of(Protocol::Udp).map(|service| Ok((bind(service.port)?, service.clone())));
+        Ok(Services { listeners: listeners.collect::<Result<_>>()?, sockets: sockets.collect::<Result<_>>()? })
+    }
+
+    /// Reads every datagram that has come, and answers it where the service does.
+    pub fn answer(&self) -> Result<()> {
+        for (socket, service) in &self.sockets {
+            while let Some(sender) = read_one(socket, service.port)? {
+                if let Some(greeting) = service.greeting {
+                    // What the firewall does to the answer is its own verdict (EPERM), not an error.
+                    let _ = socket.send_to(greeting.as_bytes(), sender);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts every connection that waits on `port`, and greets. The connections close when the result is dropped;
+    /// none means that the kernel handed none over.
+    pub fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
+        let greeting = self.listeners.get(&port).and_then(|(_, service)| service.greeting);
+        let mut connections = self.accept(port)?;
+        for connection in &mut connections {
+            // A client that is gone already gets no greeting; that is its verdict, not an error.
+            let _ = greet(connection, greeting);
+        }
+        Ok(connections)
+    }
+
+    /// Accepts every connection that waits anywhere, and greets.
+    pub fn serve_all(&self) -> Result<Vec<TcpStream>> {
+        let served = self.listeners.keys().map(|port| self.serve(*port));
+        Ok(served.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    fn accept(&self, port: Port) -> Result<Vec<TcpStream>> {
+        let Some((listener, _)) = self.listeners.get(&port) else { return Ok(Vec::new()) };
+        let mut connections = Vec::new();
+        loop {
+            match listener.accept() {
+                Ok((connection, _)) => connections.push(connection),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
+                // The client reset before it was accepted (accept(2), "Error handling").
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error).doing(format!("accept a connection on port {port}")),
+            }
+        }
+    }
+}
+
+impl Services {
+    /// Accepts every connection that waits anywhere, and resets it, so that a queue of 128 places has room for the next:
+    /// from a full one no SYN is answered (`tcp_conn_request`).
+    pub fn hang_up(&self) -> Result<()> {
+        for (socket, service) in &self.sockets {
+            while read_one(socket, service.port)?.is_some() {}
+        }
+        for port in self.listeners.keys() {
+            for connection in self.accept(*port)? {
+                let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+                // A connection that is gone already needs no reset.
+                let _ = setsockopt(&connection, sockopt::Linger, &at_once);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn greet(connection: &mut TcpStream, greeting: Option<&str>) -> std::io::Result<()> {
+    greeting.map_or(Ok(()), |greeting| connection.write_all(format!("{greeting}\r\n").as_bytes()))
+}
+
+/// A socket bound to `::` takes both families; without IPv6 there is only `0.0.0.0`.
+fn listen(port: Port) -> Result<TcpListener> {
+    let listener = TcpListener::bind(everywhere(port)).doing(format!("listen on port {port}"))?;
+    listener.set_nonblocking(true).doing(format!("listen on port {port}"))?;
+    Ok(listener)
+}
+
+fn bind(port: Port) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(everywhere(port)).doing(format!("listen on UDP port {port}"))?;
+    socket.set_nonblocking(true).doing(format!("listen on UDP port {port}"))?;
+    Ok(socket)
+}
+
+fn everywhere(port: Port) -> SocketAddr {
+    let any = if weather::has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    SocketAddr::new(any, port.0)
+}
+
+/// Who sent the next datagram that waits, if one does. What it says is not looked at.
+fn read_one(socket: &UdpSocket, port: Port) -> Result<Option<SocketAddr>> {
+    match socket.recv_from(&mut [0; 64]) {
+        Ok((_, sender)) => Ok(Some(sender)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error).doing(format!("read a datagram on port {port}")),
+    }
+}

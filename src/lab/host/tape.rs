@@ -1,0 +1,96 @@
+//! Every frame on the link, recorded for those who asked for it, with the probe that each belongs to.
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+use crate::wire::frame::{Direction, Frame, Part};
+
+/// What is recorded; nothing until it was told to.
+#[derive(Default)]
+pub struct Tape(Option<RefCell<Vec<Taped>>>);
+
+/// A frame, and what it belongs to: the place of a probe in its batch.
+struct Taped {
+    frame: Frame,
+    owner: Option<usize>,
+}
+
+impl Tape {
+    /// From now on, everything is recorded.
+    pub fn start(&mut self) {
+        self.0 = Some(RefCell::default());
+    }
+
+    /// Records a frame that nobody has claimed yet.
+    pub fn record(&self, direction: Direction, bytes: &[u8]) {
+        let Some(taped) = &self.0 else { return };
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let frame = Frame { at, direction, bytes: bytes.to_vec(), part: Part::Other };
+        taped.borrow_mut().push(Taped { frame, owner: None });
+    }
+
+    /// The last frame belongs to the probe at this place.
+    pub fn claim(&self, owner: usize, part: Part) {
+        let Some(taped) = &self.0 else { return };
+        if let Some(last) = taped.borrow_mut().last_mut() {
+            last.frame.part = part;
+            last.owner = Some(owner);
+        }
+    }
+
+    /// The last frame is a fence's.
+    pub fn mark_fence(&self) {
+        let Some(taped) = &self.0 else { return };
+        if let Some(last) = taped.borrow_mut().last_mut() {
+            last.frame.part = Part::Fence;
+        }
+    }
+
+    /// Takes every claimed frame off the tape, in order, with the place of its probe.
+    pub fn take_claimed(&self) -> Vec<(usize, Frame)> {
+        let Some(taped) = &self.0 else { return Vec::new() };
+        let (claimed, left) = taped.take().into_iter().partition(|taped| taped.owner.is_some());
+        taped.replace(left);
+        let claimed: Vec<Taped> = claimed;
+        claimed.into_iter().filter_map(|taped| Some((taped.owner?, taped.frame))).collect()
+    }
+
+    /// Takes what is left: the lab's own frames, and what the host sent by itself.
+    pub fn take_rest(&self) -> Vec<Frame> {
+        let Some(taped) = &self.0 else { return Vec::new() };
+        taped.take().into_iter().map(|taped| taped.frame).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tape_that_was_not_started_holds_nothing() {
+        let tape = Tape::default();
+        tape.record(Direction::In, b"frame");
+        tape.claim(0, Part::Probe);
+        assert!(tape.take_claimed().is_empty() && tape.take_rest().is_empty());
+    }
+
+    #[test]
+    fn claimed_frames_go_to_their_probes_and_the_rest_stays() {
+        let mut tape = Tape::default();
+        tape.start();
+        tape.record(Direction::In, b"probe");
+        tape.claim(7, Part::Probe);
+        tape.record(Direction::In, b"fence");
+        tape.mark_fence();
+        tape.record(Direction::Out, b"answer");
+        tape.claim(7, Part::Answer);
+        let claimed: Vec<_> = tape.take_claimed().into_iter().map(|(owner, frame)| (owner, frame.part)).collect();
+        assert_eq!(claimed, [(7, Part::Probe), (7, Part::Answer)]);
+        let rest = tape.take_rest();
+        assert_eq!(
+            rest.iter().map(|frame| (&*frame.bytes, frame.part)).collect::<Vec<_>>(),
+            [(&b"fence"[..], Part::Fence)]
+        );
+        assert!(tape.take_rest().is_empty());
+    }
+}

@@ -1,0 +1,238 @@
+//! The kernel's log, read from `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg). A LOG rule prints in the context of
+//! the one who sent the packet, so the line is there when the fence has been answered.
+//!
+//! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::take_turn`] and the end of the
+//! [`Turn`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
+//! number is the probe's.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc::O_NONBLOCK;
+use nix::sys::stat::{major, minor};
+use nix::unistd::{Whence, lseek};
+
+use super::lock_holder::Holder;
+use super::queue::{Place, Queue};
+use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::lab::host::lock_folder::LockFolder;
+use crate::lab::host::notice;
+use crate::log_line::kmsg::KmsgRecord;
+
+const PATH: &str = "/dev/kmsg";
+
+/// The lock file of the turn; `/dev/kmsg` itself is a file that other users may open, and so lock, on many machines.
+const LOCK: &str = "kernel-log";
+
+/// The longest record that the kernel hands out (`PRINTKRB_RECORD_MAX` and its prefix), in bytes, with room to spare.
+const RECORD_MAX: usize = 16 << 10;
+
+/// An open kernel log.
+pub struct KernelLog {
+    records: File,
+    turns: Option<File>,
+    _folder: Arc<LockFolder>,
+    buffer: Vec<u8>,
+}
+
+/// The right to speak; held by one lab of the machine at a time.
+pub struct Turn<'a> {
+    log: &'a mut KernelLog,
+    lock: Option<Flock<File>>,
+    _place: Place<'static>,
+}
+
+impl KernelLog {
+    /// Whether this user may open it, and it is the kernel's log: in a container it may be anything.
+    pub fn is_readable() -> bool {
+        open().is_ok()
+    }
+
+    /// Opens the log. What was logged before is not read.
+    pub fn open() -> Result<KernelLog> {
+        let records = open()?;
+        lseek(&records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        let folder = LockFolder::of_the_machine()?;
+        Ok(KernelLog { records, turns: Some(folder.file(LOCK)?), _folder: folder, buffer: vec![0; RECORD_MAX] })
+    }
+
+    /// Reads one record. True when the kernel says that the one which was due is overwritten.
+    pub fn has_been_overrun(&mut self) -> Result<bool> {
+        match self.records.read(&mut self.buffer) {
+            Ok(0) => Err(at_its_end()),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+            Err(error) => Err(cannot_read(error)),
+        }
+    }
+
+    /// Waits for its turn, and forgets what was logged until then.
+    pub fn take_turn(&mut self) -> Result<Turn<'_>> {
+        let Some(place) = QUEUE.wait(PATIENCE) else { return Err(too_late(self.turns.as_ref())) };
+        let file = self.turns.take().expect("a turn gives back its file when it ends");
+        let lock = self.lock(file, &place)?;
+        lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        Ok(Turn { log: self, lock: Some(lock), _place: place })
+    }
+
+    /// flock(2) knows no deadline, so it is asked again and again: at once for the few milliseconds of a turn, then seldom
+    /// enough to leave the processors to those who speak.
+    fn lock(&mut self, mut file: File, place: &Place) -> Result<Flock<File>> {
+        let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
+        let start = Instant::now();
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((file, Errno::EWOULDBLOCK)) => file,
+                Err((_, error)) => return Err(error).doing(format!("lock {LOCK}")),
+            };
+            match silence.is_broken(&file, &mut self.records, &mut self.buffer) {
+                true => place.give_hope(),
+                false if silence.since.elapsed() >= PATIENCE => return Err(too_late(Some(&file))),
+                false => {}
+            }
+            if start.elapsed() >= NOTICE
+                && let Some(holder) = Holder::of(&file)
+            {
+                notice::say_once(|| format!("waiting for the kernel log: held by {holder}"));
+            }
+            thread::sleep(pause);
+            pause = (pause + pause / 16).min(Duration::from_millis(2));
+        }
+    }
+}
+
+/// How long one lab may keep silent in its turn; a turn is a few milliseconds, so it is stopped or dead. However many
+/// labs speak one after the other, each of them gets its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a lab waits in silence.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// The labs of this process stand in line, and only the first of them asks for the lock: a hundred threads that ask again
+/// and again leave no time to the one that speaks.
+static QUEUE: Queue = Queue::new();
+
+/// The time since other labs were last known to get on with their work.
+struct Silence {
+    since: Instant,
+    asked: Instant,
+    holder: Option<Holder>,
+}
+
+impl Silence {
+    /// How often the kernel is asked who holds the lock.
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn begins() -> Silence {
+        let now = Instant::now();
+        Silence { since: now, asked: now, holder: None }
+    }
+
+    /// Whoever gets on lets another have the lock, or is heard in the log; one that is stopped does not.
+    fn is_broken(&mut self, lock: &File, records: &mut File, buffer: &mut [u8]) -> bool {
+        if self.asked.elapsed() < Silence::INTERVAL {
+            return false;
+        }
+        self.asked = Instant::now();
+        let holder = Holder::of(lock);
+        let is_stopped = holder.as_ref().is_some_and(Holder::is_stopped);
+        let is_broken = !is_stopped && (holder != self.holder || is_heard(records, buffer));
+        if is_broken {
+            self.since = self.asked;
+        }
+        self.holder = holder;
+        is_broken
+    }
+}
+
+/// Whether there are new records; those that are overwritten were new as well.
+fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
+    let is_new = match records.read(buffer) {
+        Ok(length) => length > 0,
+        Err(error) => error.kind() == ErrorKind::BrokenPipe,
+    };
+    is_new && lseek(records, 0, Whence::SeekEnd).is_ok()
+}
+
+/// Whoever is first in this process's line asks for the lock, so the others wait for the same holder.
+fn too_late(file: Option<&File>) -> Error {
+    let holder =
+        file.and_then(Holder::of).map_or("another program holds it".to_owned(), |holder| format!("{holder} holds it"));
+    let what = format!("this lab's turn to use the kernel log ({holder})");
+    CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
+}
+
+impl Turn<'_> {
+    /// Hands the text of every kernel record since the last call to `each`; what a program wrote is passed over.
+    pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
+        loop {
+            let length = match self.log.records.read(&mut self.log.buffer) {
+                Ok(0) => return Err(at_its_end()),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(cannot_read(error)),
+            };
+            match KmsgRecord::parse(&self.log.buffer[..length]) {
+                Some(record) if record.is_from_kernel() => each(record.text),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let lock = self.lock.take().expect("the lock is taken once");
+        // Unlocking a file that is locked cannot fail; if it did, the file would still go when the lab goes.
+        self.log.turns = Some(lock.unlock().unwrap_or_else(|(lock, _)| {
+            drop(lock);
+            unreachable!("flock(LOCK_UN) on an open file")
+        }));
+    }
+}
+
+/// EPIPE: records were overwritten before they were read.
+fn cannot_read(error: std::io::Error) -> Error {
+    if error.kind() == ErrorKind::BrokenPipe {
+        let evidence = format!("{PATH} says that records were overwritten (EPIPE)");
+        return CannotMeasure::Loss { instrument: "kernel log", evidence }.into();
+    }
+    CannotMeasure::System { operation: format!("read {PATH}"), source: error }.into()
+}
+
+fn open() -> Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(PATH);
+    let file = file.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            CannotMeasure::NoPrivilege { what: "read the kernel log", capability: "CAP_SYSLOG".to_owned() }
+        }
+        _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error },
+    })?;
+    let metadata = file.metadata().doing(format!("look at {PATH}"))?;
+    if !metadata.file_type().is_char_device() || (major(metadata.rdev()), minor(metadata.rdev())) != KMSG {
+        return Err(blind("is something else than the kernel's log"));
+    }
+    Ok(file)
+}
+
+/// Major and minor number of the device (Documentation/admin-guide/devices.txt: `11 = /dev/kmsg`). Containers are given
+/// others in its place: `/dev/null` ends at once, `/dev/console` says what everybody writes, `/dev/zero` never ends.
+const KMSG: (u64, u64) = (1, 11);
+
+/// The kernel's log has no end: who is at its last record waits for the next (EAGAIN, where that is not wanted).
+fn at_its_end() -> Error {
+    blind("is at its end, which the kernel's log never is")
+}
+
+fn blind(what: &str) -> Error {
+    let evidence = format!("{PATH} {what}, as in a container; `--capture nflog` does without it");
+    CannotMeasure::Blind { instrument: "kernel log", evidence }.into()
+}

@@ -1,0 +1,64 @@
+//! The instruments prove themselves: a canary that must be logged, and traced where paths are watched, in each family,
+//! before and after every use. The one that must be answered is the fence.
+
+use super::attribution;
+use crate::error::{CannotMeasure, Result};
+use crate::lab::host::link::Link;
+use crate::lab::log::log_source::LogSource;
+use crate::lab::trace::paths::Paths;
+use crate::log_line::LogLine;
+use crate::net::{Addresses, Family};
+use crate::probe::canary;
+use crate::wire::reply::Flow;
+
+/// Numbers the canaries of a lab: no two are alike, so that an old one cannot stand in for a new one.
+pub struct Canaries {
+    last: u32,
+}
+
+impl Canaries {
+    /// No canary was sent yet.
+    pub fn new() -> Canaries {
+        Canaries { last: 0 }
+    }
+
+    /// Sends one canary in each family, and fails unless every one is logged, and traced.
+    pub fn prove(
+        &mut self,
+        link: &mut Link,
+        log: &mut LogSource,
+        paths: Option<&mut Paths>,
+        addresses: &Addresses,
+        families: &[Family],
+    ) -> Result<()> {
+        let mut turn = log.take_turn()?;
+        let mut sent = Vec::new();
+        for family in families {
+            self.last += 1;
+            let flow = canary::flow(*family, addresses.host(*family), self.last);
+            link.send(&canary::frame(flow, &link.ends))?;
+            sent.push((*family, flow));
+        }
+        link.fence(|_, _| Ok(()))?;
+        let mut logged = Vec::new();
+        turn.drain(|text| {
+            let line = LogLine::parse(&text).filter(|line| line.prefix == canary::PREFIX);
+            logged.extend(line.as_ref().and_then(attribution::flow_from_prober));
+        })?;
+        all_seen(&sent, &logged, turn.instrument(), "is logged before any rule", "left no line")?;
+        let Some(paths) = paths else { return Ok(()) };
+        let traced: Vec<Flow> =
+            paths.read()?.iter().filter_map(|packet| attribution::flow_of_prober(&packet.seen)).collect();
+        all_seen(&sent, &traced, "rule trace", "is traced before any rule", "left no trace")
+    }
+}
+
+fn all_seen(sent: &[(Family, Flow)], seen: &[Flow], instrument: &'static str, what: &str, not: &str) -> Result<()> {
+    match sent.iter().find(|(_, flow)| !seen.contains(flow)) {
+        None => Ok(()),
+        Some((family, _)) => {
+            let evidence = format!("a canary that {what} ({family}) {not}");
+            Err(CannotMeasure::Blind { instrument, evidence }.into())
+        }
+    }
+}

@@ -1,0 +1,39 @@
+use super::*;
+use crate::net::port::Port;
+use crate::net::{Addresses, Family};
+use crate::probe::Craft;
+use crate::probe::phase::{Numbering, SEED};
+use crate::probe::scan::Technique;
+
+fn probes(craft: Craft, techniques: &[Technique]) -> Vec<Probe> {
+    let mut numbering = Numbering::new(SEED);
+    let phases = techniques.iter().map(|of| numbering.phase(*of, Family::Ipv4, Addresses::default()).crafted(craft));
+    phases.flat_map(|mut phase| phase.probes(&"22-24".parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+/// How a list is cut: how many together, and whether conntrack forgets before.
+fn cuts(mut probes: &[Probe]) -> Vec<(usize, bool)> {
+    let mut flows = Flows::default();
+    let mut cuts = Vec::new();
+    while !probes.is_empty() {
+        let Together { count, meets_an_old_flow } = flows.together(probes);
+        cuts.push((count, meets_an_old_flow));
+        probes = &probes[count..];
+    }
+    cuts
+}
+
+#[test]
+fn techniques_that_share_a_source_port_are_sent_apart_and_conntrack_forgets_in_between() {
+    let from_53 = Craft { source_port: Some(Port(53)), ..Craft::default() };
+    let techniques = [Technique::Syn, Technique::Fin, Technique::Ack];
+    assert_eq!(cuts(&probes(from_53, &techniques)), [(3, false), (3, true), (3, true)]);
+    assert_eq!(cuts(&probes(Craft::default(), &techniques)), [(9, false)]);
+}
+
+/// Conntrack never takes a datagram for a segment.
+#[test]
+fn protocols_never_meet() {
+    let from_53 = Craft { source_port: Some(Port(53)), ..Craft::default() };
+    assert_eq!(cuts(&probes(from_53, &[Technique::Syn, Technique::Udp, Technique::Echo])), [(7, false)]);
+}

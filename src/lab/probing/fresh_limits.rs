@@ -1,0 +1,200 @@
+//! Fresh limits: a `limit` match remembers the packets before, so that a check would depend on the checks before it. The
+//! lab gives every probe limits that have not seen a packet yet.
+//!
+//! Loading the ruleset again would do, but iptables-nft-restore waits for an RCU grace period, 10 ms or more. So with
+//! nf_tables each rule that counts is *replaced by itself*: what the kernel dumps of it is sent back unchanged, all rules
+//! in one transaction (`NLM_F_REPLACE` in nf_tables_newrule, net/netfilter/nf_tables_api.c), and the ruleset is dumped
+//! again to prove that nothing but the handles has changed. With x_tables the ruleset is loaded again, which is quick
+//! there: a table is always replaced as a whole, and xt_limit starts anew (limit_mt_check in net/netfilter/xt_limit.c).
+
+use std::collections::BTreeMap;
+
+use pnet_packet::tcp::TcpFlags;
+
+use crate::error::Result;
+use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
+use crate::lab::trace::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::net::Family;
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+
+/// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
+/// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
+/// when there was nothing to renew.
+pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>> {
+    if !before.iter().flat_map(Rules::iter).any(counts) {
+        return Ok(None);
+    }
+    let families: Vec<Family> = before.iter().map(|rules| rules.family).collect();
+    let now = nft_rules::list_all(netlink, &families)?;
+    let spent =
+        now.iter().flat_map(|rules| rules.changed(may_be_spent, |_, list| with_counters_at_zero(list))).collect();
+    let words = Words {
+        operation: "renew the limits (nf_tables)",
+        disagreement: "a rule that was replaced by itself is not what it was before",
+    };
+    nft_rules::replace(netlink, before, spent, Rules::same_but_handles, words)
+}
+
+/// What uses up the limits of a ruleset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spending {
+    /// Nothing: no rule counts packets.
+    Never,
+    /// Log lines: every rule that counts is a LOG rule whose limit is its last match. As long as no prefix was seen
+    /// `burst` times, no limit is used up.
+    Lines {
+        /// The smallest burst.
+        burst: u32,
+    },
+    /// Packets: some limit is asked before the rule's other matches, or guards something else than a LOG.
+    Packets {
+        /// The smallest burst.
+        burst: u32,
+    },
+}
+
+impl Spending {
+    /// What uses up the limits of these rules, as the kernel has them.
+    pub fn of(rules: &Rules) -> Spending {
+        rules.iter().map(spending).fold(Spending::Never, Spending::and)
+    }
+
+    /// The more cautious of two.
+    pub fn and(self, other: Spending) -> Spending {
+        match (self, other) {
+            (Spending::Never, spending) | (spending, Spending::Never) => spending,
+            (Spending::Lines { burst: one }, Spending::Lines { burst: other }) => {
+                Spending::Lines { burst: one.min(other) }
+            }
+            (
+                Spending::Lines { burst: one } | Spending::Packets { burst: one },
+                Spending::Lines { burst: other } | Spending::Packets { burst: other },
+            ) => Spending::Packets { burst: one.min(other) },
+        }
+    }
+}
+
+/// What the limits of a family have been through since they were renewed.
+#[derive(Debug, Default)]
+pub struct Spent {
+    lines: BTreeMap<String, u32>,
+    packets: u32,
+}
+
+impl Spent {
+    /// Whether `probe` might meet a limit that is used up.
+    pub fn is_too_much(&self, spending: Spending, probe: &Probe) -> bool {
+        match spending {
+            Spending::Never => false,
+            Spending::Lines { burst } => self.lines.values().any(|lines| *lines >= burst),
+            Spending::Packets { burst } => self.packets != 0 && self.packets + packets(probe) > burst,
+        }
+    }
+
+    /// Books what a probe brought about.
+    pub fn book(&mut self, probe: &Probe, observation: &Observation) {
+        self.packets += packets(probe);
+        for record in observation.log.iter().chain(&observation.followup) {
+            *self.lines.entry(record.prefix.clone()).or_default() += 1;
+        }
+    }
+}
+
+/// How many packets a probe may bring about at one hook: itself, and what its conversation needs.
+fn packets(probe: &Probe) -> u32 {
+    match () {
+        () if probe.technique.is_conversation() => 4,
+        () if probe.flags() & TcpFlags::SYN != 0 => 2,
+        () => 1,
+    }
+}
+
+/// Whether an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m
+/// limit` to the former), and xtables' matches that do.
+fn counts(rule: &Rule) -> bool {
+    rule.expressions().into_iter().any(is_counting)
+}
+
+/// Whether the rule has seen a packet since its limit was fresh. A fresh limit lets a packet pass, which the counter of the
+/// rule then counts if nothing else can stop it.
+fn may_be_spent(rule: &Rule) -> bool {
+    let expressions = rule.expressions();
+    let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else { return false };
+    let after = &expressions[first + 1..];
+    let is_counted = || is_limit(expressions[first]) && after.iter().copied().all(is_log);
+    let is_untouched = || after.iter().any(|expression| counted(expression) == Some(0));
+    !(is_untouched() && is_counted())
+}
+
+/// nft's own limit, which a packet passes if it is within the rate (enum nft_limit_attributes).
+fn is_limit(expression: &[u8]) -> bool {
+    const FLAGS: u16 = 5;
+    let (name, data) = expression_parts(expression);
+    let is_inverted = || attributes(data).any(|(kind, value)| kind == FLAGS && value.iter().any(|byte| *byte != 0));
+    name == b"limit\0" && !is_inverted()
+}
+
+/// The packets that a `counter` has counted (enum nft_counter_attributes).
+fn counted(expression: &[u8]) -> Option<u64> {
+    const PACKETS: u16 = 2;
+    let (name, data) = expression_parts(expression);
+    let (_, value) = attributes(data).find(|(kind, _)| *kind == PACKETS).filter(|_| name == b"counter\0")?;
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// The expressions of a rule; its counter starts at zero.
+fn with_counters_at_zero(list: &[u8]) -> Attributes {
+    const LIST_ELEMENT: u16 = 1;
+    const NAME: u16 = 1;
+    attributes(list).fold(Attributes::new(), |all, (_, expression)| match expression_parts(expression).0 {
+        b"counter\0" => all.nested(LIST_ELEMENT, Attributes::new().bytes(NAME, b"counter\0")),
+        _ => all.bytes(LIST_ELEMENT | NLA_F_NESTED, expression),
+    })
+}
+
+fn spending(rule: &Rule) -> Spending {
+    let expressions = rule.expressions();
+    let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else {
+        return Spending::Never;
+    };
+    let burst = expressions[first..].iter().filter_map(|expression| burst(expression)).min();
+    let only_logs_after = expressions[first + 1..].iter().copied().all(is_log);
+    match burst {
+        Some(burst) if only_logs_after => Spending::Lines { burst },
+        burst => Spending::Packets { burst: burst.unwrap_or(1) },
+    }
+}
+
+/// The burst of nft's own limit (enum nft_limit_attributes).
+fn burst(expression: &[u8]) -> Option<u32> {
+    const BURST: u16 = 3;
+    let (name, data) = expression_parts(expression);
+    let (_, value) = attributes(data).find(|(kind, _)| *kind == BURST).filter(|_| name == b"limit\0")?;
+    Some(u32::from_be_bytes(value.try_into().ok()?))
+}
+
+/// Whether an expression only counts or logs: it lets every packet pass.
+pub fn is_log(expression: &[u8]) -> bool {
+    const TARGET_NAME: u16 = 1;
+    let (name, data) = expression_parts(expression);
+    let target = || attributes(data).find(|(kind, _)| *kind == TARGET_NAME).map(|(_, value)| value);
+    match name {
+        b"counter\0" | b"log\0" => true,
+        b"target\0" => matches!(target(), Some(b"LOG\0" | b"NFLOG\0")),
+        _ => false,
+    }
+}
+
+fn is_counting(expression: &[u8]) -> bool {
+    const MATCH_NAME: u16 = 1;
+    let (name, data) = expression_parts(expression);
+    match name {
+        b"limit\0" | b"quota\0" | b"connlimit\0" => true,
+        b"match\0" => {
+            let name = attributes(data).find(|(kind, _)| *kind == MATCH_NAME).map(|(_, value)| value);
+            matches!(name, Some(b"limit\0" | b"quota\0" | b"statistic\0" | b"connlimit\0"))
+        }
+        _ => false,
+    }
+}

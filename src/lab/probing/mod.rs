@@ -1,0 +1,13 @@
+//! Probes on the way: sent, answered, and each answer, line and path attributed to its probe.
+
+pub(super) mod attribution;
+pub(super) mod canaries;
+pub(super) mod exchange;
+pub(super) mod flows;
+pub(super) mod fresh_limits;
+pub(super) mod sessions;
+pub(super) mod sweep;
+pub(super) mod sweep_log;
+pub(super) mod tokens;
+pub(super) mod wide_limits;
+pub(super) mod witnesses;

@@ -1,0 +1,426 @@
+//! Connections that somebody works over while rules are loaded: does a new one open, and does the one that is open stay?
+//!
+//! Nothing is concluded from a rule: the connection is opened under the rules that are there, the new ones are loaded
+//! into the same namespace, beside the same conntrack, and then both ends say something. Who speaks first matters: to a
+//! conntrack that has not seen the connection yet (a machine without rules has none), its next segment is the first one,
+//! and as `nf_conntrack_tcp_loose` has it, NEW. So each connection is tried both ways.
+
+mod endurance;
+mod held;
+mod row;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
+
+use pnet_packet::tcp::TcpFlags;
+
+use crate::error::{CannotMeasure, Doing, Result, Source};
+use crate::lab::host::link::Link;
+use crate::lab::host::loading;
+use crate::lab::host::neighbours::{self, Neighbourhood};
+use crate::lab::host::services::Services;
+use crate::lab::log::nflog_copy::NflogCopies;
+use crate::lab::trace::paths::Traced;
+use crate::lab::{Capture, Lab, Watch, watch_paths};
+use crate::net::port::Port;
+use crate::net::{Addresses, Family, Protocol};
+use crate::probe::path::{Fate, Path, Step};
+use crate::probe::scan::Technique;
+use crate::probe::{Craft, Probe};
+use crate::wire::frame::Direction;
+use crate::wire::reply::{Body, Flow, Segment};
+
+pub use endurance::{Cut, Endurance, Halt, ROUNDS, Which};
+pub use held::Held;
+pub use row::{IN_A_ROW, Row, SpentBy};
+
+/// Who says something first, once the new rules are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum First {
+    /// The host: a shell prints its prompt when the load is done.
+    Host,
+    /// The client: somebody types.
+    Client,
+}
+
+/// A connection that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// One that is open when the rules are loaded, and who speaks first then.
+    Before(First),
+    /// One that is opened after that.
+    After,
+}
+
+impl Timing {
+    /// All that are asked about a port.
+    pub const ALL: [Timing; 3] = [Timing::Before(First::Host), Timing::Before(First::Client), Timing::After];
+}
+
+/// One connection that was open when the rules were loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its family.
+    pub family: Family,
+    /// The port that it goes to.
+    pub port: Port,
+    /// Who spoke first after the load.
+    pub first: First,
+    /// What became of it.
+    pub survival: Survival,
+    /// The rules that took packets of it, where paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// One connection that was to be opened when the rules were there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its family.
+    pub family: Family,
+    /// The port that it goes to.
+    pub port: Port,
+    /// What came of it.
+    pub opening: Opening,
+    /// The rules that took packets of it, or led it somewhere else, where paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// What became of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// It was never open: under the rules that were there before, it does not open.
+    NeverOpen,
+    /// Everything was delivered, both ways.
+    Alive,
+    /// What was said first did not arrive; as soon as the other end had spoken, everything did.
+    Stalls,
+    /// It is dead.
+    Dead,
+}
+
+/// What came of an attempt to open a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// It opens, and both ends hear each other.
+    Opens,
+    /// No answer.
+    Silent,
+    /// A RST, or an ICMP error.
+    Refused,
+    /// The handshake began, and was not finished.
+    HalfOpen,
+    /// It opens, and then what one end says does not reach the other.
+    Mute,
+}
+
+/// What was found once the rules were loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AfterLoad {
+    /// Every connection that was open before.
+    pub sessions: Vec<Session>,
+    /// What came of a new connection to each port, in each family.
+    pub openings: Vec<Attempt>,
+    /// Who answers for the host's addresses.
+    pub neighbourhood: Option<Neighbourhood>,
+}
+
+impl AfterLoad {
+    /// What was found in this lab and in another one of the same rules.
+    pub fn and(mut self, other: AfterLoad) -> AfterLoad {
+        self.sessions.extend(other.sessions);
+        self.openings.extend(other.openings);
+        AfterLoad { neighbourhood: self.neighbourhood.or(other.neighbourhood), ..self }
+    }
+}
+
+/// Before the next connection: within one tick of its clock the kernel still counts connections that are closed, and within
+/// two those that were dropped (`last_gc` and `find_or_evict` in net/netfilter/nf_conncount.c). A tick is 10 ms at most.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// Above the ports that nmap's numbering uses in the phases of a scan; the lab has no other probes.
+const FIRST_PORT: u16 = 50_001;
+
+impl Lab<'_> {
+    /// Opens those of `questions` that are to be open from each of `clients` (one address for each family that there is one
+    /// in), loads `rulesets` in the place of the lab's own, and works over them; then opens the new ones.
+    ///
+    /// # Errors
+    /// When the rulesets are refused, and everything that keeps a lab from measuring.
+    pub fn load_under_sessions(
+        &mut self,
+        clients: &[IpAddr],
+        questions: &[(Port, Timing)],
+        rulesets: &[(Family, &Source)],
+    ) -> Result<AfterLoad> {
+        let clients = self.reachable(clients)?;
+        let each =
+            clients.iter().flat_map(|client| questions.iter().map(move |(port, asked)| (*client, *port, *asked)));
+        let probe = |number, client, port| opener(self.blueprint.addresses, client, port, number);
+        let all: Vec<(Probe, Timing)> =
+            (0..).zip(each).map(|(number, (client, port, asked))| (probe(number, client, port), asked)).collect();
+        let plans = all.iter().filter_map(|(probe, asked)| match asked {
+            Timing::Before(first) => Some((*probe, *first)),
+            Timing::After => None,
+        });
+
+        let mut open = Vec::new();
+        for (probe, first) in plans {
+            let mut found = Connection::open(probe, &mut self.link, &self.services)?;
+            if let Ok(connection) = &mut found {
+                // Under the rules that were there before it must work, or nothing can be said of the new ones. The host
+                // speaks last: nothing is left to be acknowledged, which its kernel would do 40 ms later, while or after
+                // the rules are loaded, and thereby speak first.
+                let talk = connection.talk(First::Client, &mut self.link)?;
+                if talk != Survival::Alive {
+                    found = Err(Opening::Mute);
+                }
+            }
+            open.push((probe, first, found));
+        }
+        self.load_in_place(rulesets)?;
+
+        let mut sessions = Vec::new();
+        for (probe, first, mut found) in open {
+            let survival = match &mut found {
+                Ok(connection) => connection.talk(first, &mut self.link)?,
+                Err(_) => Survival::NeverOpen,
+            };
+            let took = self.takers(&probe)?;
+            sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival, took });
+        }
+        let mut openings = Vec::new();
+        for (probe, _) in all.iter().filter(|(_, asked)| *asked == Timing::After) {
+            openings.push(self.attempt(*probe)?);
+        }
+        let has_macs = self.blueprint.equipment.link.has_macs();
+        let neighbourhood = has_macs
+            .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families))
+            .transpose()?;
+        Ok(AfterLoad { sessions, openings, neighbourhood })
+    }
+
+    /// Those of `clients` whose family the lab has; the host finds them from now on.
+    fn reachable(&mut self, clients: &[IpAddr]) -> Result<Vec<IpAddr>> {
+        let clients: Vec<IpAddr> =
+            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
+        self.reach(&clients)?;
+        Ok(clients)
+    }
+
+    fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
+        let opening = match Connection::open(probe, &mut self.link, &self.services)? {
+            Ok(mut connection) => match connection.talk(First::Host, &mut self.link)? {
+                Survival::Alive => Opening::Opens,
+                Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
+            },
+            Err(opening) => opening,
+        };
+        let took = self.takers(&probe)?;
+        Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
+    }
+
+    /// The rules that took packets of a connection since the last look; if none did, the one that led it somewhere else.
+    /// Its ends are told by the client's: the host's port is another one where a rule of the nat table leads it there.
+    fn takers(&mut self, probe: &Probe) -> Result<Vec<Step>> {
+        let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
+        let flow = probe.flow;
+        let is_ours = |packet: &&Traced| {
+            let Some(ports) = packet.seen.ports else { return false };
+            let client = match packet.direction {
+                Direction::In => (packet.seen.source, ports.source),
+                Direction::Out => (packet.seen.destination, ports.destination),
+            };
+            client == (flow.prober, flow.prober_port)
+        };
+        let traced = paths.read()?;
+        let own: Vec<&Traced> = traced.iter().filter(is_ours).collect();
+        let is_taken = |path: &Path| matches!(path.fate, Fate::Dropped | Fate::Rejected | Fate::Stolen);
+        let mut took: Vec<Step> = Vec::new();
+        for step in own.iter().filter(|packet| is_taken(&packet.path)).filter_map(|packet| packet.path.last()) {
+            if !took.contains(step) {
+                took.push(step.clone());
+            }
+        }
+        if took.is_empty() {
+            let steps = own.iter().flat_map(|packet| &packet.path.steps);
+            took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
+        }
+        Ok(took)
+    }
+
+    /// Loads rules in the place of those that are there, as `iptables-restore` does on a machine that is at work. Paths are
+    /// told in their words from now on; nobody asks for limits after this.
+    fn load_in_place(&mut self, rulesets: &[(Family, &Source)]) -> Result<()> {
+        let here: Vec<(Family, &Source)> =
+            rulesets.iter().copied().filter(|(family, _)| self.families.contains(family)).collect();
+        let copies = match self.blueprint.equipment.capture {
+            Capture::Kmsg => None,
+            Capture::Nflog => Some(NflogCopies::of(&here)?),
+        };
+        // Who listens to a log group must leave it before somebody else can.
+        self.paths = None;
+        loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
+        // A family that has no new rules keeps those that it has.
+        self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
+        let equipment = self.blueprint.equipment;
+        self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
+        // The lab's own table was made for the rules that were there before.
+        let traced = self.blueprint.watch != Watch::Replies;
+        (self.paths, self.rules) =
+            watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
+        Ok(())
+    }
+}
+
+/// The SYN of a client's connection; each `number` has a port of its own.
+fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Probe {
+    let own = FIRST_PORT + number;
+    let host = addresses.host(Family::of(client));
+    let seq = 1_000_000 + u32::from(own);
+    Probe {
+        technique: Technique::Connect,
+        flow: Flow { protocol: Protocol::Tcp, prober: client, prober_port: Port(own), host, port },
+        seq,
+        ack: 0,
+        ttl: 64,
+        ip_id: number,
+        flow_label: 1,
+        craft: Craft::default(),
+    }
+}
+
+/// An open connection: the client's numbers, and the server's socket.
+struct Connection {
+    probe: Probe,
+    stream: TcpStream,
+    /// What the client sends next.
+    seq: u32,
+    /// What the client waits for.
+    ack: u32,
+    /// How many things were said.
+    said: u32,
+    /// What the client has said and nobody has acknowledged.
+    unheard: Vec<u8>,
+}
+
+impl Connection {
+    /// Opens one, or tells how far that came.
+    fn open(probe: Probe, link: &mut Link, services: &Services) -> Result<std::result::Result<Connection, Opening>> {
+        let mut answer = Err(Opening::Silent);
+        link.send(&probe.frame(&link.ends))?;
+        link.fence(|_, reply| {
+            if answer.is_err() && probe.is_answered_by(&reply) {
+                answer = syn_ack(reply.body).ok_or(Opening::Refused);
+            }
+            Ok(())
+        })?;
+        let syn_ack = match answer {
+            Ok(syn_ack) => syn_ack,
+            Err(opening) => return Ok(Err(opening)),
+        };
+        link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
+        link.fence(|_, _| Ok(()))?;
+        let Some(stream) = services.serve(probe.flow.port)?.pop() else { return Ok(Err(Opening::HalfOpen)) };
+        stream.set_nonblocking(true).doing("work over a connection")?;
+        let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
+        Ok(Ok(Connection { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
+    }
+
+    /// Both ends speak in turn, twice.
+    fn talk(&mut self, first: First, link: &mut Link) -> Result<Survival> {
+        let mut heard = Vec::new();
+        let mut turn = first;
+        for _ in 0..4 {
+            heard.push(match turn {
+                First::Host => self.host_says(link)?,
+                First::Client => self.client_says(link)?,
+            });
+            turn = match turn {
+                First::Host => First::Client,
+                First::Client => First::Host,
+            };
+        }
+        Ok(match heard.as_slice() {
+            [true, true, true, true] => Survival::Alive,
+            [_, _, true, true] => Survival::Stalls,
+            _ => Survival::Dead,
+        })
+    }
+
+    /// What nobody acknowledged is said again with it, as TCP does.
+    fn client_says(&mut self, link: &mut Link) -> Result<bool> {
+        let text = self.text();
+        self.unheard.extend(text.as_bytes());
+        let segment = self.probe.within_connection(self.seq, self.ack, &self.unheard, &link.ends);
+        link.send(&segment)?;
+        self.listen(link)?;
+        let arrived = self.read()?.ends_with(text.as_bytes());
+        if arrived {
+            self.seq = self.seq.wrapping_add(self.unheard.len() as u32);
+            self.unheard.clear();
+        }
+        Ok(arrived)
+    }
+
+    fn host_says(&mut self, link: &mut Link) -> Result<bool> {
+        let text = self.text();
+        // A connection that the host's kernel has given up takes nothing: then it is dead, and that is no error.
+        if self.stream.write_all(text.as_bytes()).is_err() {
+            return Ok(false);
+        }
+        let arrived = self.listen(link)?.iter().any(|payload| payload.ends_with(text.as_bytes()));
+        let acknowledgment = self.probe.within_connection(self.seq, self.ack, &[], &link.ends);
+        link.send(&acknowledgment)?;
+        self.listen(link)?;
+        Ok(arrived)
+    }
+
+    /// Every text is another one, so that what is sent again is not taken for what is new.
+    fn text(&mut self) -> String {
+        self.said += 1;
+        format!("[{}]", self.said)
+    }
+
+    /// What the host has sent meanwhile.
+    fn listen(&mut self, link: &mut Link) -> Result<Vec<Vec<u8>>> {
+        let (flow, mut heard, mut next) = (self.probe.flow, Vec::new(), self.ack);
+        link.fence(|_, reply| {
+            let is_ours = reply.flow() == Some(flow);
+            if let Body::Tcp(segment) = reply.body
+                && is_ours
+                && !segment.payload.is_empty()
+            {
+                if segment.seq == next {
+                    next = next.wrapping_add(segment.payload.len() as u32);
+                }
+                heard.push(segment.payload);
+            }
+            Ok(())
+        })?;
+        self.ack = next;
+        Ok(heard)
+    }
+
+    fn read(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; 4096];
+        match self.stream.read(&mut bytes) {
+            Ok(length) => bytes.truncate(length),
+            // Nothing has come, or the connection was reset.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => bytes.clear(),
+            Err(error) => {
+                let operation = "read from a connection".to_owned();
+                return Err(CannotMeasure::System { operation, source: error }.into());
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn syn_ack(body: Body) -> Option<Segment> {
+    const WANTED: u8 = TcpFlags::SYN | TcpFlags::ACK;
+    match body {
+        Body::Tcp(segment) if segment.flags & (WANTED | TcpFlags::RST) == WANTED => Some(segment),
+        _ => None,
+    }
+}

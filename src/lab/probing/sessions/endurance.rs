@@ -1,0 +1,218 @@
+//! A session's worth of traffic: what opens a connection may still cut it after so many packets. Nothing is read from the
+//! rules: both ends send, and what does not arrive is sent again after the waits of TCP's retransmission timer.
+
+use std::io::Write;
+use std::net::{IpAddr, Shutdown};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Connection, PAUSE, opener};
+use crate::error::Result;
+use crate::lab::Lab;
+use crate::lab::host::link::Link;
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::probe::Probe;
+use crate::probe::path::Step;
+
+/// Rounds of a session. In each, the client sends a segment and an acknowledgment, and the host sends a segment.
+pub const ROUNDS: usize = 200;
+
+/// What each end of an SSH connection sends first (RFC 4253, section 4.2): 21 bytes, with CR and LF.
+const BANNER: &str = "SSH-2.0-OpenSSH_9.2\r\n";
+
+/// Bytes of the longest segments, as a key exchange or a listing has them.
+const LONG: usize = 1_400;
+
+/// Waits before a segment is sent again (RFC 6298: the timer doubles).
+const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
+
+/// After so many segments that had to be sent again, a session is given up: each costs a person 200 ms or more.
+const LOST: usize = 8;
+
+/// The connections of a client to one port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endurance {
+    /// The family.
+    pub family: Family,
+    /// The port.
+    pub port: Port,
+    /// Segments that each end sent in the first session, if nothing was cut.
+    pub rounds: usize,
+    /// How long the first session was.
+    pub lasted: Duration,
+    /// The connection that was cut; `None` if everything got through.
+    pub cut: Option<Cut>,
+}
+
+/// A connection that did not get through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Which connection.
+    pub attempt: Which,
+    /// How it ended.
+    pub halt: Halt,
+    /// Packets of the client that got through on this connection before.
+    pub packets: usize,
+    /// The rules that took packets of it, if paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// How a connection that did not get through ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Halt {
+    /// It did not open.
+    Shut,
+    /// A segment did not arrive, however often it was sent.
+    Freezes,
+    /// Segments arrive that are sent again, and too many have to be.
+    Crawls,
+}
+
+/// A connection of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Which {
+    /// The first one.
+    Session,
+    /// One beside it.
+    Second,
+    /// One after both were closed.
+    Reconnect,
+}
+
+impl Lab<'_> {
+    /// Works over connections from `clients` to `port`, under the rules of the lab: one session of `rounds`, another one
+    /// beside it, and one after both are closed. A client whose first connection does not open is left out.
+    pub fn endure(&mut self, clients: &[IpAddr], port: Port, rounds: usize) -> Result<Vec<Endurance>> {
+        let clients = self.reachable(clients)?;
+        let mut found = Vec::new();
+        for client in clients {
+            let Some(mut first) = self.open(client, port, Which::Session)? else { continue };
+            let start = Instant::now();
+            let mut cut = self.work(&mut first, Which::Session, rounds)?;
+            let lasted = start.elapsed();
+            if cut.is_none() {
+                cut = self.cut_later(client, first, port)?;
+            }
+            found.push(Endurance { family: Family::of(client), port, rounds, lasted, cut });
+        }
+        Ok(found)
+    }
+
+    fn cut_later(&mut self, client: IpAddr, first: Connection, port: Port) -> Result<Option<Cut>> {
+        let mut shut = None;
+        match self.open(client, port, Which::Second)? {
+            None => shut = Some(self.shut(client, port, Which::Second)?),
+            Some(mut second) => {
+                if let Some(cut) = self.work(&mut second, Which::Second, ROUNDS)? {
+                    return Ok(Some(cut));
+                }
+                second.close(&mut self.link)?;
+            }
+        }
+        first.close(&mut self.link)?;
+        thread::sleep(PAUSE);
+        match self.open(client, port, Which::Reconnect)? {
+            Some(mut again) => Ok(self.work(&mut again, Which::Reconnect, ROUNDS)?.or(shut)),
+            None => self.shut(client, port, Which::Reconnect).map(Some),
+        }
+    }
+
+    fn open(&mut self, client: IpAddr, port: Port, which: Which) -> Result<Option<Connection>> {
+        let probe = self.session_probe(client, port, which);
+        Ok(Connection::open(probe, &mut self.link, &self.services)?.ok())
+    }
+
+    /// A connection that did not open.
+    fn shut(&mut self, client: IpAddr, port: Port, attempt: Which) -> Result<Cut> {
+        let took = self.takers(&self.session_probe(client, port, attempt))?;
+        Ok(Cut { attempt, halt: Halt::Shut, packets: 0, took })
+    }
+
+    fn session_probe(&self, client: IpAddr, port: Port, which: Which) -> Probe {
+        opener(self.blueprint.addresses, client, port, which as u16)
+    }
+
+    /// Both ends send in turn, until something does not arrive.
+    fn work(&mut self, connection: &mut Connection, attempt: Which, rounds: usize) -> Result<Option<Cut>> {
+        // The SYN and the ACK of the handshake.
+        let (mut packets, mut lost) = (2, 0);
+        for round in 0..rounds {
+            let text = said_in(round);
+            let heard = connection.client_repeats(&text, &mut self.link)?;
+            packets += usize::from(heard.is_some());
+            let answered = if heard.is_some() { connection.host_repeats(&text, &mut self.link)? } else { None };
+            packets += usize::from(answered.is_some());
+            // Read in every round, so that the trace of a long session finds room.
+            let took = self.takers(&connection.probe)?;
+            lost += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
+            let halt = match answered {
+                None => Halt::Freezes,
+                Some(_) if lost > LOST => Halt::Crawls,
+                Some(_) => continue,
+            };
+            return Ok(Some(Cut { attempt, halt, packets, took }));
+        }
+        Ok(None)
+    }
+}
+
+/// What an end sends in a round: its banner, then long and short segments, no two of them alike.
+fn said_in(round: usize) -> String {
+    match round {
+        0 => BANNER.to_owned(),
+        _ if round % 2 == 1 => format!("{round:>LONG$}"),
+        _ => format!("[{round}]"),
+    }
+}
+
+impl Connection {
+    /// The client sends a segment, again after each wait if it did not arrive. How often it was sent again; `None` if it
+    /// never arrived.
+    fn client_repeats(&mut self, text: &str, link: &mut Link) -> Result<Option<usize>> {
+        let segment = self.probe.within_connection(self.seq, self.ack, text.as_bytes(), &link.ends);
+        let mut heard: Vec<u8> = Vec::new();
+        for (again, wait) in [Duration::ZERO].into_iter().chain(WAITS).enumerate() {
+            thread::sleep(wait);
+            link.send(&segment)?;
+            self.listen(link)?;
+            heard.extend(self.read()?);
+            if heard.ends_with(text.as_bytes()) {
+                self.seq = self.seq.wrapping_add(text.len() as u32);
+                return Ok(Some(again));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The host sends a segment; its kernel sends it again by itself. Likewise.
+    fn host_repeats(&mut self, text: &str, link: &mut Link) -> Result<Option<usize>> {
+        if self.stream.write_all(text.as_bytes()).is_err() {
+            return Ok(None);
+        }
+        for (again, wait) in [Duration::ZERO].into_iter().chain(WAITS).enumerate() {
+            thread::sleep(wait);
+            let arrived = self.listen(link)?.iter().any(|payload| payload.ends_with(text.as_bytes()));
+            link.send(&self.probe.within_connection(self.seq, self.ack, &[], &link.ends))?;
+            self.listen(link)?;
+            if arrived {
+                return Ok(Some(again));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Closes it, as both ends do: FIN and ACK each way.
+    pub(super) fn close(self, link: &mut Link) -> Result<()> {
+        let Connection { probe, stream, seq, ack, .. } = self;
+        link.send(&probe.closing(seq, ack, &link.ends))?;
+        link.fence(|_, _| Ok(()))?;
+        // To close it would not do: a program that is being started by another thread has the socket, too, until its exec.
+        // An error says that the connection is gone already.
+        let _ = stream.shutdown(Shutdown::Both);
+        link.fence(|_, _| Ok(()))?;
+        let (seq, ack) = (seq.wrapping_add(1), ack.wrapping_add(1));
+        link.send(&probe.within_connection(seq, ack, &[], &link.ends))?;
+        link.fence(|_, _| Ok(()))
+    }
+}

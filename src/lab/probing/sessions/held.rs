@@ -1,0 +1,60 @@
+//! Connections that a stranger holds open, and whether others get in meanwhile: a limit may count those of everybody.
+
+use std::net::IpAddr;
+use std::thread;
+
+use super::{Connection, PAUSE, opener};
+use crate::error::Result;
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::probe::path::Step;
+
+/// Open connections of a stranger that keep a client out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Their family.
+    pub family: Family,
+    /// The port that they go to.
+    pub port: Port,
+    /// How many they are.
+    pub count: usize,
+    /// The rules that took packets of the client, if paths are watched.
+    pub took: Vec<Step>,
+}
+
+impl Lab<'_> {
+    /// A stranger opens up to `most` connections to `port`; then each of `clients` tries, and again after they are closed.
+    /// Clients that get in beside them, or do not get in after them either, are left out.
+    pub fn hold(&mut self, clients: &[IpAddr], port: Port, most: u16) -> Result<Vec<Held>> {
+        let clients = self.reachable(clients)?;
+        let mut found = Vec::new();
+        for client in clients {
+            if let Some(stranger) = self.stranger(client) {
+                self.reach(&[stranger])?;
+                found.extend(self.held_by(stranger, client, port, most)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn held_by(&mut self, stranger: IpAddr, client: IpAddr, port: Port, most: u16) -> Result<Option<Held>> {
+        let mut open = Vec::new();
+        for number in 0..most {
+            let probe = opener(self.blueprint.addresses, stranger, port, number);
+            let opened = Connection::open(probe, &mut self.link, &self.services)?;
+            // Read in every round, so that the trace of many connections finds room.
+            self.takers(&probe)?;
+            let Ok(connection) = opened else { break };
+            open.push(connection);
+        }
+        let (count, took) = (open.len(), self.visit(client, port, 0)?);
+        for connection in open {
+            connection.close(&mut self.link)?;
+        }
+        thread::sleep(PAUSE);
+        let gets_in = self.visit(client, port, 1)?.is_none();
+        let held = |took| Held { family: Family::of(client), port, count, took };
+        Ok(took.filter(|_| count > 0 && gets_in).map(held))
+    }
+}

@@ -1,0 +1,117 @@
+//! New connections in a row, each closed before the next: how many open before a limit shuts the port, and to which clients.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread;
+use std::time::Duration;
+
+use super::{Connection, First, PAUSE, Survival, opener};
+use crate::error::Result;
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::probe::path::Step;
+
+/// How many connections are tried in a row, if no rule counts more.
+pub const IN_A_ROW: u16 = 64;
+
+/// New connections in a row, under rules that had seen no packet before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Their family.
+    pub family: Family,
+    /// The port that they go to.
+    pub port: Port,
+    /// How many were tried at most.
+    pub tries: u16,
+    /// How many the client opened, if the next one did not open.
+    pub opened: Option<usize>,
+    /// Whose connections count.
+    pub spent_by: SpentBy,
+    /// The rules that took packets of the one that did not open, where paths are watched.
+    pub took: Vec<Step>,
+}
+
+/// Whose connections a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpentBy {
+    /// Each address has its own.
+    Each,
+    /// Not known: a stranger does not get in then.
+    Unknown,
+    /// Those of all addresses together.
+    Everybody,
+}
+
+impl Lab<'_> {
+    /// Each of `clients` opens up to `tries` connections to `port`, one after the other, until one does not open; then a
+    /// stranger tries. A client whose first connection does not open is left out.
+    pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<Row>> {
+        let clients = self.reachable(clients)?;
+        let mut rows = Vec::new();
+        for client in clients {
+            rows.extend(self.row(client, port, tries)?);
+        }
+        Ok(rows)
+    }
+
+    /// Whether a stranger gets in by the family of `client`.
+    pub fn lets_in_a_stranger(&mut self, client: IpAddr, port: Port) -> Result<bool> {
+        match self.stranger(client) {
+            Some(stranger) => {
+                self.reach(&[stranger])?;
+                Ok(self.visit(stranger, port, 0)?.is_none())
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn row(&mut self, client: IpAddr, port: Port, tries: u16) -> Result<Option<Row>> {
+        let mut row =
+            Row { family: Family::of(client), port, tries, opened: None, spent_by: SpentBy::Unknown, took: Vec::new() };
+        let pause = if self.counts_connections() { PAUSE } else { Duration::ZERO };
+        for number in 0..tries {
+            thread::sleep(pause);
+            if let Some(took) = self.visit(client, port, number)? {
+                (row.opened, row.took) = (Some(usize::from(number)), took);
+                break;
+            }
+        }
+        if row.opened == Some(0) {
+            return Ok(None);
+        }
+        if row.opened.is_some() && self.lets_in_a_stranger(client, port)? {
+            row.spent_by = SpentBy::Each;
+        }
+        Ok(Some(row))
+    }
+
+    /// Opens a connection, has both ends say something, and closes it. The rules that took packets of it if that fails.
+    pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
+        let probe = opener(self.blueprint.addresses, client, port, number);
+        let opened = match Connection::open(probe, &mut self.link, &self.services)? {
+            Ok(mut connection) => {
+                let lives = connection.talk(First::Host, &mut self.link)? == Survival::Alive;
+                connection.close(&mut self.link)?;
+                lives
+            }
+            Err(_) => false,
+        };
+        let took = self.takers(&probe)?;
+        Ok((!opened).then_some(took))
+    }
+
+    fn counts_connections(&self) -> bool {
+        let mut rules = self.listings.iter().flat_map(|listing| listing.rules());
+        rules.any(|(.., rule)| rule.modules.iter().any(|module| module.name == "connlimit"))
+    }
+
+    /// Another address on the link.
+    pub(super) fn stranger(&self, client: IpAddr) -> Option<IpAddr> {
+        let near = |step: u8| match self.blueprint.addresses.prober(Family::of(client)) {
+            IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
+            IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
+        };
+        let is_another = |address: &IpAddr| *address != client && self.blueprint.addresses.is_on_link(*address);
+        (1..8).map(near).find(is_another)
+    }
+}

@@ -1,0 +1,454 @@
+//! A sweep: packets of every kind, by the thousand, and the path of each. No verdict is asked for and no reply looked at;
+//! what counts is which rules matched.
+//!
+//! A packet is known by its headers and its tag (IP ID or flow label), what it draws by its flow. Flows of one batch never
+//! meet; before a flow comes a second time, conntrack is made to forget the first.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::exchange::BATCH;
+use super::sweep_log::{Ear, Witnesses};
+use super::wide_limits::{self, Limits};
+use crate::error::{CannotMeasure, Result, Source};
+use crate::lab::host::host_socket::HostSocket;
+use crate::lab::host::link::Link;
+use crate::lab::host::netcfg;
+use crate::lab::trace::paths::{Paths, Traced};
+use crate::lab::trace::rulebook::Rulebook;
+use crate::lab::trace::trace::lost;
+use crate::lab::trace::x_tables::{self, Table};
+use crate::lab::{Backend, Lab};
+use crate::net::Family;
+use crate::probe::Ends;
+use crate::probe::packet::{self, Journey, Numbers, Response, Sender, Stimulus};
+use crate::probe::path::Fate;
+use crate::rules::iptables_save::Listing;
+use crate::rules::sweep::Plan;
+use crate::wire::frame::Direction;
+use crate::wire::frame::Part;
+use crate::wire::headers::{Content, Headers};
+
+impl Lab<'_> {
+    /// Sends every stimulus, after what leads to it, and tells in their order what each met. Limits are as `limits` says
+    /// from now on: what comes after a sweep in the same lab meets a ruleset with other limits than the given one.
+    ///
+    /// # Errors
+    /// When paths are not watched, and when a stimulus left no trace.
+    pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
+        self.set_limits(limits)?;
+        self.sweep_before(stimuli, strangers, Witnesses::Trace)
+    }
+
+    /// Sends all that `plan` has: first everything fresh, then what goes on in the connections that it opened.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn sweep_all(&mut self, plan: &mut Plan, limits: Limits) -> Result<(Vec<Stimulus>, Vec<Response>)> {
+        let mut stimuli = plan.stimuli();
+        let mut responses = self.sweep(&stimuli, &plan.strangers(), limits)?;
+        let more = plan.in_connections(&stimuli, &responses);
+        responses.extend(self.sweep(&more, &[], limits)?);
+        stimuli.extend(more);
+        Ok((stimuli, responses))
+    }
+
+    /// The same for packets of which it is asked whether they are logged, with limits out of the way: what the trace says
+    /// of that, the kernel's log must say too.
+    ///
+    /// # Errors
+    /// Likewise, and when trace and log contradict each other.
+    pub fn send_packets(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr]) -> Result<Vec<Response>> {
+        self.set_limits(Limits::Wide)?;
+        self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
+    }
+
+    /// The same with limits as they are, and nothing else than the trace asked: a few packets of any protocol.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn send_any(&mut self, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
+        self.sweep_before(stimuli, &[], Witnesses::Trace)
+    }
+
+    fn sweep_before(
+        &mut self,
+        stimuli: &[Stimulus],
+        strangers: &[IpAddr],
+        witnesses: Witnesses,
+    ) -> Result<Vec<Response>> {
+        self.reach(strangers)?;
+        self.conntrack.forget(&self.netlink)?;
+        let host = HostSocket::open(self.isolated, &self.families)?;
+        let mut tags = 1;
+        let mut responses = Vec::with_capacity(stimuli.len());
+        let at_once = self.paths.as_ref().map_or(BATCH, Paths::probes_at_once).min(BATCH);
+        for batch in Batches::of(stimuli, at_once) {
+            if batch.meets_an_old_flow {
+                self.conntrack.forget(&self.netlink)?;
+            }
+            self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
+            responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
+            tags = next_tags(tags);
+            self.hang_up(witnesses)?;
+        }
+        Ok(responses)
+    }
+
+    /// Open connections are closed. Their last packets belong to no stimulus, but are part of the log.
+    fn hang_up(&mut self, witnesses: Witnesses) -> Result<()> {
+        let mut ear = Ear::new(self.log.take_turn()?, witnesses);
+        self.services.hang_up()?;
+        self.link.fence(|_, _| Ok(()))?;
+        ear.listen()?;
+        self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
+    }
+
+    /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
+    fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        if self.limits == Some(limits) {
+            return Ok(());
+        }
+        match self.blueprint.equipment.backend() {
+            Backend::Nft => {
+                let rules = wide_limits::set(&self.netlink, self.rules()?, limits)?;
+                self.rules_changed(rules)?;
+            }
+            Backend::Legacy => self.load_with(limits)?,
+        }
+        self.limits = Some(limits);
+        Ok(())
+    }
+
+    /// What the kernel has then must stand as the files do, as before.
+    fn load_with(&self, limits: Limits) -> Result<()> {
+        let has_limit = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.limit().is_some());
+        let other: Vec<(Family, Source)> = self
+            .listings
+            .iter()
+            .filter(has_limit)
+            .map(|listing| (listing.family, wide_limits::rewritten(listing, limits)))
+            .collect();
+        self.load(&other.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>())?;
+        let tables = Table::list(self.isolated, &self.listings)?;
+        Rulebook::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
+    }
+
+    /// Lets the host find its way to `strangers`, wherever they are.
+    pub(crate) fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        netcfg::reach(self.isolated, &self.runtime, self.link_setup(), strangers)
+    }
+
+    /// Opens what is to be opened, shakes hands where it is asked for, and sends the stimuli.
+    fn sweep_batch(
+        &mut self,
+        stimuli: &[Stimulus],
+        host: &HostSocket,
+        tags: u16,
+        witnesses: Witnesses,
+    ) -> Result<Vec<Response>> {
+        let nobody_watches = || CannotMeasure::Blind {
+            instrument: "rule trace",
+            evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
+        };
+        // LOG rules print: whoever reads the kernel's log must not be overrun by it.
+        let ear = Ear::new(self.log.take_turn()?, witnesses);
+        let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
+        let mut batch = Batch { link: &mut self.link, ear, paths, host, book: Book::of(stimuli, tags) };
+        batch.send(Role::Opener)?;
+        batch.send(Role::Handshake)?;
+        batch.send(Role::Stimulus)?;
+        batch.wait_for_loopback()?;
+        let mut responses = batch.book.close()?;
+        for (index, frame) in batch.link.tape.take_claimed() {
+            responses[index].frames.push(frame);
+        }
+        batch.ear.agree(stimuli, &responses, |index| tag(tags, index, Role::Stimulus))?;
+        Ok(responses)
+    }
+}
+
+/// Stimuli that can be sent together.
+struct Together<'a> {
+    stimuli: &'a [Stimulus],
+    meets_an_old_flow: bool,
+}
+
+/// Cuts a sweep into batches.
+struct Batches<'a> {
+    left: &'a [Stimulus],
+    at_once: usize,
+    used: HashSet<FlowKey>,
+}
+
+impl<'a> Batches<'a> {
+    fn of(stimuli: &'a [Stimulus], at_once: usize) -> Batches<'a> {
+        Batches { left: stimuli, at_once, used: HashSet::new() }
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Together<'a>;
+
+    fn next(&mut self) -> Option<Together<'a>> {
+        let first = FlowKey::of(&self.left.first()?.headers);
+        let meets_an_old_flow = self.used.contains(&first);
+        if meets_an_old_flow {
+            self.used.clear();
+        }
+        let used = &mut self.used;
+        let fresh =
+            self.left.iter().take(self.at_once).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
+        let (stimuli, left) = self.left.split_at(fresh);
+        self.left = left;
+        Some(Together { stimuli, meets_an_old_flow })
+    }
+}
+
+/// What conntrack tells connections apart by, the same both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FlowKey {
+    protocol: u8,
+    ends: [(IpAddr, u16); 2],
+}
+
+impl FlowKey {
+    fn of(headers: &Headers) -> FlowKey {
+        let (source, destination) = match headers.content {
+            Content::Tcp { source, destination, .. } | Content::Udp { source, destination } => {
+                (source.0, destination.0)
+            }
+            Content::Icmp { kind, code } => (u16::from_be_bytes([kind, code]), 0),
+            Content::Other => (0, 0),
+        };
+        let (one, other) = ((headers.source, source), (headers.destination, destination));
+        FlowKey { protocol: headers.protocol, ends: if one <= other { [one, other] } else { [other, one] } }
+    }
+}
+
+/// What a packet of the lab is to its stimulus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Stimulus,
+    Opener,
+    Handshake,
+}
+
+/// Every stimulus has a tag for each role.
+const ROLES: [Role; 3] = [Role::Stimulus, Role::Opener, Role::Handshake];
+
+/// The tag of a packet of the batch whose first tag is `tags`.
+fn tag(tags: u16, index: usize, role: Role) -> u16 {
+    tags + (index * ROLES.len()) as u16 + role as u16
+}
+
+/// The first tag of the batch after this one; 0 is no tag.
+fn next_tags(tags: u16) -> u16 {
+    let used = (BATCH * ROLES.len()) as u16;
+    tags.checked_add(2 * used).map_or(1, |_| tags + used)
+}
+
+/// Of the opener of every connection, and of the other end where nobody told.
+const OPENER_SEQ: u32 = 1_000;
+const OTHER_SEQ: u32 = 5_000;
+
+/// The instruments of a lab, for the time of a batch.
+struct Batch<'a> {
+    link: &'a mut Link,
+    ear: Ear<'a>,
+    paths: &'a mut Paths,
+    host: &'a HostSocket,
+    book: Book<'a>,
+}
+
+impl Batch<'_> {
+    /// Sends all packets of one role, waits until they have been dealt with, and books what was traced.
+    fn send(&mut self, role: Role) -> Result<()> {
+        let mut sent = false;
+        for index in 0..self.book.stimuli.len() {
+            let Some((sender, packet, destination)) = self.book.packet(index, role) else { continue };
+            sent = true;
+            match sender {
+                Sender::Prober => {
+                    self.link.send(&frame(&packet, &self.link.ends))?;
+                    self.link.tape.claim(index, part(role));
+                }
+                Sender::Host => self.host.send(&packet, destination)?,
+            }
+        }
+        if sent { self.settle() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.link.fence(|_, _| Ok(()))?;
+        self.ear.listen()?;
+        self.book.enter(self.paths.read()?);
+        self.ear.add(self.paths.take_lines());
+        Ok(())
+    }
+
+    /// What the host sends to itself arrives before the call that sent it returns, as on the link; no fence proves it here,
+    /// so the lab waits a while for what is missing. What never arrives was lost to the rules, or to routing.
+    fn wait_for_loopback(&mut self) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let deadline = Instant::now() + PATIENCE;
+        while self.book.is_something_on_loopback() && Instant::now() < deadline {
+            thread::yield_now();
+            self.settle()?;
+        }
+        Ok(())
+    }
+}
+
+fn part(role: Role) -> Part {
+    match role {
+        Role::Stimulus => Part::Probe,
+        Role::Opener | Role::Handshake => Part::Followup,
+    }
+}
+
+fn frame(packet: &[u8], ends: &Ends) -> Vec<u8> {
+    let ethertype: [u8; 2] =
+        if packet.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [0x08, 0x00] };
+    [&ends.host.0[..], &ends.prober.0[..], &ethertype[..], packet].concat()
+}
+
+/// What is known so far of the stimuli of a batch.
+struct Book<'a> {
+    stimuli: &'a [Stimulus],
+    /// The first tag.
+    tags: u16,
+    by_flow: HashMap<FlowKey, usize>,
+    responses: Vec<Response>,
+    /// The sequence number of the SYN/ACK to the opener.
+    answered: Vec<Option<u32>>,
+    /// The stimulus that the last packet belongs to.
+    last: usize,
+}
+
+impl<'a> Book<'a> {
+    fn of(stimuli: &'a [Stimulus], tags: u16) -> Book<'a> {
+        let flow = |(index, stimulus): (usize, &Stimulus)| (FlowKey::of(&stimulus.headers), index);
+        Book {
+            stimuli,
+            tags,
+            by_flow: stimuli.iter().enumerate().map(flow).collect(),
+            responses: vec![
+                Response { own: Vec::new(), answer: None, others: Vec::new(), frames: Vec::new() };
+                stimuli.len()
+            ],
+            answered: vec![None; stimuli.len()],
+            last: 0,
+        }
+    }
+
+    /// The packet of a stimulus in one role: who sends it, its bytes, and where to.
+    fn packet(&self, index: usize, role: Role) -> Option<(Sender, Vec<u8>, IpAddr)> {
+        let stimulus = &self.stimuli[index];
+        let (sender, headers) = of_role(stimulus, role)?;
+        let quoted = headers.is_icmp_error().then(|| self.packet(index, Role::Opener)).flatten();
+        let quoted = quoted.as_ref().map(|(_, packet, _)| packet.as_slice());
+        Some((sender, packet::bytes(&headers, self.numbers(index, role), quoted), headers.destination))
+    }
+
+    fn numbers(&self, index: usize, role: Role) -> Numbers {
+        let (echo, tag) = (tag(self.tags, index, Role::Stimulus), tag(self.tags, index, role));
+        let known = self.answered[index];
+        let stimulus = &self.stimuli[index];
+        let (seq, ack) = match (role, stimulus.lead) {
+            (Role::Opener, _) => (OPENER_SEQ, 0),
+            (Role::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
+            (Role::Stimulus, packet::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
+            (Role::Stimulus, packet::Lead::Forward) => (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1)),
+            (Role::Stimulus, packet::Lead::Handshake) if stimulus.sender == Sender::Host => {
+                (OPENER_SEQ + 1, OTHER_SEQ + 1)
+            }
+            (Role::Stimulus, packet::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
+            (Role::Stimulus, packet::Lead::Backward) => {
+                (known.map_or(OTHER_SEQ, |seq| seq.wrapping_add(1)), OPENER_SEQ + 1)
+            }
+        };
+        Numbers { tag, echo, seq, ack }
+    }
+
+    fn enter(&mut self, packets: Vec<Traced>) {
+        for packet in packets {
+            let headers = packet.sighting.headers;
+            let journey = Journey { headers, direction: packet.direction, path: Arc::clone(&packet.path) };
+            let own = self.by_tag(&packet);
+            // What is nobody's own belongs to whatever was sent last.
+            let index = own.map(|(index, _)| index).or_else(|| self.of_flow(&headers)).unwrap_or(self.last);
+            self.last = index;
+            let answers = own.is_none() && self.is_answer(index, &journey);
+            let response = &mut self.responses[index];
+            match own {
+                Some((_, Role::Stimulus)) => response.own.push(journey),
+                _ if answers => response.answer = Some(journey),
+                _ => response.others.push(journey),
+            }
+            if is_syn_ack(&headers) && own.is_none() {
+                self.answered[index] = packet.sighting.seq;
+            }
+        }
+    }
+
+    /// The stimulus in whose flow it is. ICMP has none: what the host answers to an echo request looks like the echo reply
+    /// that was another stimulus.
+    fn of_flow(&self, headers: &Headers) -> Option<usize> {
+        let has_flow = !matches!(headers.content, Content::Icmp { .. });
+        self.by_flow.get(&FlowKey::of(headers)).copied().filter(|_| has_flow)
+    }
+
+    /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
+    fn by_tag(&self, packet: &Traced) -> Option<(usize, Role)> {
+        let place = usize::from(packet.sighting.tag.checked_sub(self.tags)?);
+        let (index, role) = (place / ROLES.len(), ROLES[place % ROLES.len()]);
+        let (_, headers) = of_role(self.stimuli.get(index)?, role)?;
+        (headers == packet.sighting.headers).then_some((index, role))
+    }
+
+    /// The first packet of the host that goes back to where the stimulus came from: in its flow; or of ICMP, which has none.
+    fn is_answer(&self, index: usize, journey: &Journey) -> bool {
+        let (stimulus, response) = (&self.stimuli[index], &self.responses[index]);
+        let (asked, answer) = (stimulus.headers, journey.headers);
+        let is_first = response.answer.is_none() && !response.own.is_empty() && stimulus.lead == packet::Lead::None;
+        let goes_back = (answer.source, answer.destination) == (asked.destination, asked.source);
+        let in_flow = matches!(answer.content, Content::Icmp { .. }) || FlowKey::of(&answer) == FlowKey::of(&asked);
+        is_first && goes_back && in_flow && journey.direction == Direction::Out
+    }
+
+    fn is_something_on_loopback(&self) -> bool {
+        let is_on_its_way = |(stimulus, response): (&Stimulus, &Response)| {
+            let [only] = response.own.as_slice() else { return false };
+            stimulus.is_loopback() && only.direction == Direction::Out && only.path.fate == Fate::Accepted
+        };
+        self.stimuli.iter().zip(&self.responses).any(is_on_its_way)
+    }
+
+    fn close(self) -> Result<Vec<Response>> {
+        let untraced = |(_, response): &(&Stimulus, &Response)| response.own.is_empty();
+        match self.stimuli.iter().zip(&self.responses).find(untraced) {
+            Some((stimulus, _)) => Err(lost(format!("{stimulus} was not traced"))),
+            None => Ok(self.responses),
+        }
+    }
+}
+
+fn of_role(stimulus: &Stimulus, role: Role) -> Option<(Sender, Headers)> {
+    match role {
+        Role::Stimulus => Some((stimulus.sender, stimulus.headers)),
+        Role::Opener => stimulus.opener(),
+        Role::Handshake => stimulus.handshake().map(|headers| (Sender::Prober, headers)),
+    }
+}
+
+fn is_syn_ack(headers: &Headers) -> bool {
+    const SYN_ACK: u8 = 18;
+    matches!(headers.content, Content::Tcp { flags: SYN_ACK, .. })
+}

@@ -1,0 +1,93 @@
+//! Limits out of the way: a `limit` says *how often* a rule matches, a sweep asks *whether it ever does*. A LOG rule whose
+//! bucket ran dry would be missing from the trace, and a rule behind an ACCEPT with a limit is reached by what the bucket
+//! has no room for. So the lab looks at both ends: buckets that never run dry, and buckets that are as good as empty.
+//!
+//! As in `fresh_limits`, each rule is replaced by itself, here with another rate or burst; the dump after it proves that
+//! nothing else has changed. With x_tables the ruleset is loaded with other limits in its text.
+
+use crate::error::{Result, Source};
+use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
+use crate::lab::trace::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::rules::iptables_save::{Edit, Listing, apply};
+
+/// What a sweep makes of limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limits {
+    /// No bucket ever runs dry.
+    Wide,
+    /// Buckets that guard anything but a LOG have room for one packet, and get another one after a day.
+    Dry,
+}
+
+/// So many packets no sweep has. With a longer one a rate of a few a day would overflow the kernel's 64 bits of
+/// nanoseconds (`nft_limit_init` in net/netfilter/nft_limit.c).
+const WIDE: u32 = 100_000;
+
+/// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; none when there was
+/// nothing to change.
+pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: Limits) -> Result<Option<Vec<Rules>>> {
+    let has_limit = |rule: &Rule| rule.expressions().into_iter().any(is_limit);
+    let changed =
+        before.iter().flat_map(|rules| rules.changed(has_limit, |rule, list| sized(rule, list, limits))).collect();
+    let words = Words {
+        operation: "change the size of limits (nf_tables)",
+        disagreement: "a rule whose limit was changed is not what it was before in all else",
+    };
+    nft_rules::replace(netlink, before, changed, |before, after| before.same_but(after, without_limits), words)
+}
+
+fn is_limit(expression: &[u8]) -> bool {
+    expression_parts(expression).0 == b"limit\0"
+}
+
+/// The list of a rule's expressions, each limit with another size.
+fn sized(rule: &Rule, list: &[u8], limits: Limits) -> Attributes {
+    const LIST_ELEMENT: u16 = 1 | NLA_F_NESTED;
+    let only_logs =
+        rule.expressions().into_iter().rev().take_while(|one| !is_limit(one)).all(super::fresh_limits::is_log);
+    let wide = limits == Limits::Wide || only_logs;
+    attributes(list).fold(Attributes::new(), |all, (_, expression)| match is_limit(expression) {
+        true => all.nested(1, sized_limit(expression, wide)),
+        false => all.bytes(LIST_ELEMENT, expression),
+    })
+}
+
+/// enum nft_limit_attributes
+fn sized_limit(expression: &[u8], wide: bool) -> Attributes {
+    const NAME: u16 = 1;
+    const DATA: u16 = 2;
+    const RATE: u16 = 1;
+    const UNIT: u16 = 2;
+    const BURST: u16 = 3;
+    const PADDING: u16 = 6;
+    const A_DAY: u64 = 86_400;
+    let (name, data) = expression_parts(expression);
+    let data = attributes(data).fold(Attributes::new(), |all, (kind, value)| match (kind, wide) {
+        (PADDING, _) => all,
+        (BURST, true) => all.be32(BURST, WIDE),
+        (BURST, false) => all.be32(BURST, 1),
+        (RATE, false) => all.bytes(RATE, &1u64.to_be_bytes()),
+        (UNIT, false) => all.bytes(UNIT, &A_DAY.to_be_bytes()),
+        _ => all.bytes(kind, value),
+    });
+    Attributes::new().bytes(NAME, name).nested(DATA, data)
+}
+
+/// The expressions of a rule, but for limits.
+fn without_limits(list: &[u8]) -> Vec<u8> {
+    let kept = attributes(list).filter(|(_, expression)| !is_limit(expression));
+    kept.flat_map(|(_, expression)| expression.to_vec()).collect()
+}
+
+/// The text of a ruleset with limits of another size, each rule in its own place: x_tables takes no rule in the place of
+/// another, but loads a table in no time.
+pub fn rewritten(listing: &Listing, limits: Limits) -> Source {
+    const ALMOST_NEVER: &str = "-m limit --limit 1/day --limit-burst 1";
+    let has_limit = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.limit().is_some());
+    let edits = has_limit.map(|rule| {
+        let guards_a_log = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
+        let wide = limits == Limits::Wide || guards_a_log;
+        Edit::Replace { line: rule.line, text: rule.with_limits(if wide { "" } else { ALMOST_NEVER }) }
+    });
+    apply(&listing.source, &edits.collect::<Vec<_>>())
+}

@@ -1,0 +1,6 @@
+//! A real tool in the place of the prober.
+
+pub(super) mod relay;
+pub(super) mod relay_ties;
+pub(super) mod tool;
+pub(super) mod tool_side;

@@ -1,0 +1,314 @@
+//! A relay between the host under test and a real tool: every frame that either end sends is recorded and passed on, with
+//! the path and the log lines that it caused.
+//!
+//! The tool finds the host as it would over a cable: ARP and NDP go through the relay like everything else. The lab takes
+//! its turn at the kernel log for a slice of frames, and each slice ends with a fence, so that whatever the slice caused
+//! has been read when the turn ends. Frames, packets of the trace and log lines are tied together by what they carry,
+//! see [`super::relay_ties`].
+//!
+//! What the host sends on a timer (a retransmission, a neighbour that is asked again) is recorded as well, with its path;
+//! only a log line that it leaves between two turns cannot be told from those of other labs, and is not claimed.
+
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::relay_ties::{self, Line};
+use super::tool::{Stop, Tool, ToolCommand};
+use super::tool_side::{self, ToolEnd, ToolSetup};
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::lab::host::interface::{FRAME_MAX, Interface};
+use crate::lab::host::link::Link;
+use crate::lab::host::namespace::in_fresh_namespace;
+use crate::lab::host::netcfg;
+use crate::lab::host::services::Services;
+use crate::lab::log::log_source::{LogSource, Turn};
+use crate::lab::trace::paths::{Paths, Reading};
+use crate::lab::{Lab, PROBER_MAC};
+use crate::log_line::LogLine;
+use crate::probe::glance::Glance;
+use crate::probe::relayed::{Frame, Relayed, ToolStatus};
+use crate::wire::frame::Direction;
+use pnet_packet::tcp::TcpFlags;
+
+/// Frames of the tool between two fences; then another lab may have its turn.
+const SLICE: usize = 64;
+
+/// How long nothing may happen before the relay looks whether it is to stop, in milliseconds.
+const LOOK: u16 = 50;
+
+impl Lab<'_> {
+    /// Runs the tool against the host, and tells all that either said, once the tool has ended.
+    pub fn relay(&mut self, command: &ToolCommand) -> Result<Relayed> {
+        self.forget_the_prober()?;
+        let setup = ToolSetup {
+            command,
+            interface: self.blueprint.interface,
+            mac: PROBER_MAC,
+            host: self.blueprint.mac,
+            addresses: self.blueprint.addresses,
+            families: &self.families,
+        };
+        let (ready, made) = sync_channel(1);
+        let (hold, done) = sync_channel::<()>(0);
+        let (link, log, services, paths) = (&mut self.link, &mut self.log, &self.services, self.paths.as_mut());
+        thread::scope(|scope| {
+            let stand_by = || in_fresh_namespace(|isolated| tool_side::stand_by(isolated, setup, ready, done));
+            let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).doing("start the tool's thread")?;
+            let relayed = Relay::between(link, log, services, paths, command, made, hold);
+            let stood_by = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // When there is no tool, its own end knows why.
+            match (relayed, stood_by) {
+                (None, stood_by) => {
+                    Err(stood_by.err().unwrap_or_else(|| CannotMeasure::Interrupted("its tool").into()))
+                }
+                (Some(Err(error)), _) | (Some(Ok(_)), Err(error)) => Err(error),
+                (Some(relayed), Ok(())) => relayed,
+            }
+        })
+    }
+
+    /// The prober is a permanent neighbour for the lab's own probes; a tool answers for itself.
+    fn forget_the_prober(&mut self) -> Result<()> {
+        netcfg::forget_neighbours(self.isolated, &self.runtime, self.link_setup())
+    }
+}
+
+/// A relay at work.
+struct Relay<'a> {
+    host: &'a mut Link,
+    tool: &'a Interface,
+    services: &'a Services,
+    paths: Option<&'a mut Paths>,
+    record: Record,
+    connections: Vec<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Record {
+    frames: Vec<Frame>,
+    lines: Vec<Line>,
+    reading: Reading,
+}
+
+impl<'a> Relay<'a> {
+    /// Relays until the tool has ended and both ends are silent. None when no tool was ever started.
+    fn between(
+        host: &'a mut Link,
+        log: &'a mut LogSource,
+        services: &'a Services,
+        mut paths: Option<&'a mut Paths>,
+        command: &ToolCommand,
+        made: Receiver<ToolEnd>,
+        // Dropped at the end, which is what the tool's side waits for.
+        _hold: SyncSender<()>,
+    ) -> Option<Result<Relayed>> {
+        let ToolEnd { tap, mut tool } = made.recv().ok()?;
+        let mut relay = Relay {
+            host,
+            tool: &tap,
+            services,
+            paths: paths.as_deref_mut(),
+            record: Record::default(),
+            connections: Vec::new(),
+            buffer: vec![0; FRAME_MAX],
+        };
+        let ended = relay.run(log, &mut tool, command);
+        tool.kill();
+        let (record, connections) = (relay.record, relay.connections);
+        let hung_up = hang_up(connections, host);
+        let ended = hung_up.and(ended);
+        Some(ended.and_then(|(status, elapsed)| {
+            let traced = paths.map(|paths| paths.close(record.reading)).transpose()?;
+            let (frames, held_back) = relay_ties::tie(record.frames, traced, record.lines)?;
+            Ok(Relayed { frames, held_back, status, elapsed })
+        }))
+    }
+
+    fn run(&mut self, log: &mut LogSource, tool: &mut Tool, command: &ToolCommand) -> Result<(ToolStatus, Duration)> {
+        self.forget_what_came_first()?;
+        let mut ended = None;
+        loop {
+            let moved = self.pass_on(log)?;
+            match ended {
+                Some(ended) if !moved => return Ok(ended),
+                Some(_) => continue,
+                None => {}
+            }
+            if !moved {
+                self.wait(tool, command.timeout)?;
+            }
+            ended = has_ended(tool, command)?;
+            assert_wanted(&command.stop)?;
+        }
+    }
+
+    /// What the host said before there was a tool is not of the tool.
+    fn forget_what_came_first(&mut self) -> Result<()> {
+        while self.host.receive_frame()?.is_some() {}
+        match &mut self.paths {
+            Some(paths) => paths.discard().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes on what there is, at most a slice. False when there was nothing.
+    fn pass_on(&mut self, log: &mut LogSource) -> Result<bool> {
+        let answered = self.pass_to_tool(None)?;
+        let Some(length) = self.tool.receive(&mut self.buffer)? else {
+            if answered {
+                self.read_trace()?;
+            }
+            return Ok(answered);
+        };
+        let mut turn = log.take_turn()?;
+        let slice = self.record.frames.len();
+        self.pass_to_host(length, &mut turn)?;
+        for _ in 1..SLICE {
+            let Some(length) = self.tool.receive(&mut self.buffer)? else { break };
+            self.pass_to_host(length, &mut turn)?;
+        }
+        self.fence(slice, &mut turn)?;
+        Ok(true)
+    }
+
+    /// One frame of the tool, and all that it causes at once.
+    fn pass_to_host(&mut self, length: usize, turn: &mut Turn) -> Result<()> {
+        let place = self.record.frames.len();
+        let frame = &self.buffer[..length];
+        let flags = Glance::at(frame).tcp_flags();
+        let is_segment = flags.is_some_and(|flags| flags & TcpFlags::ACK != 0);
+        self.record.add(Direction::In, frame, None);
+        self.host.send(frame)?;
+        self.pass_to_tool(Some(place))?;
+        // A connection can only be there, or have been spoken to, after a segment that acknowledges something.
+        if is_segment {
+            self.serve()?;
+            self.pass_to_tool(Some(place))?;
+        }
+        // Whatever is no segment may be a datagram, or its last fragment.
+        if flags.is_none() {
+            self.services.answer()?;
+            self.pass_to_tool(Some(place))?;
+        }
+        self.read(place, turn)
+    }
+
+    /// Passes on what the host sends; `cause` is the frame that it is dealing with.
+    fn pass_to_tool(&mut self, cause: Option<usize>) -> Result<bool> {
+        let mut moved = false;
+        while let Some(frame) = self.host.receive_frame()? {
+            self.record.add(Direction::Out, frame, cause);
+            self.tool.send_if_up(frame)?;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// A service greets, and hangs up when it is spoken to, or left.
+    fn serve(&mut self) -> Result<()> {
+        self.connections.extend(self.services.serve_all()?);
+        self.connections.retain_mut(|connection| {
+            // Accepted sockets do not inherit the listener's mode (accept(2)).
+            let silent = connection.set_nonblocking(true).and_then(|()| connection.read(&mut [0; 4096]));
+            matches!(silent, Err(error) if error.kind() == ErrorKind::WouldBlock)
+        });
+        Ok(())
+    }
+
+    fn fence(&mut self, slice: usize, turn: &mut Turn) -> Result<()> {
+        let (record, tool) = (&mut self.record, self.tool);
+        self.host.fence_frames(|frame| {
+            record.add(Direction::Out, frame, None);
+            tool.send_if_up(frame)
+        })?;
+        self.read(slice, turn)
+    }
+
+    /// Reads what the frames from `first` on have caused.
+    fn read(&mut self, first: usize, turn: &mut Turn) -> Result<()> {
+        let Record { frames, lines, .. } = &mut self.record;
+        let during = first..frames.len();
+        turn.drain(|text| {
+            let line = LogLine::parse(&text);
+            lines.extend(line.map(|line| Line { line, text, during: during.clone() }));
+        })?;
+        self.read_trace()
+    }
+
+    fn read_trace(&mut self) -> Result<()> {
+        match &mut self.paths {
+            Some(paths) => {
+                let Record { frames, lines, reading } = &mut self.record;
+                paths.read_on(reading)?;
+                let line = |text: String| Some(Line { line: LogLine::parse(&text)?, text, during: 0..frames.len() });
+                lines.extend(paths.take_lines().into_iter().filter_map(line));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until somebody has something to say, for a moment.
+    fn wait(&self, tool: &Tool, timeout: Option<Duration>) -> Result<()> {
+        let left = timeout.map_or(u128::MAX, |timeout| timeout.saturating_sub(tool.elapsed()).as_millis() + 1);
+        let timeout = PollTimeout::from(u16::try_from(left).unwrap_or(LOOK).min(LOOK));
+        let ends = [self.tool.as_fd(), self.host.as_fd(), tool.as_fd()];
+        match poll(&mut ends.map(|end| PollFd::new(end, PollFlags::POLLIN)), timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error).doing("wait for the tool and the host"),
+        }
+    }
+}
+
+impl Record {
+    fn add(&mut self, direction: Direction, bytes: &[u8], cause: Option<usize>) {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (bytes, path, verdict, log) = (bytes.to_vec(), None, None, Vec::new());
+        self.frames.push(Frame { at, direction, bytes, cause, path, verdict, log });
+    }
+}
+
+/// How the tool has ended, and after how long; one whose time is up is ended here.
+fn has_ended(tool: &mut Tool, command: &ToolCommand) -> Result<Option<(ToolStatus, Duration)>> {
+    let elapsed = tool.elapsed();
+    let ready = poll(&mut [PollFd::new(tool.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
+    if ready.doing("look whether the tool has ended")? > 0 {
+        let status = tool.status()?;
+        // What it has left behind ends now.
+        tool.kill();
+        return Ok(Some((status, elapsed)));
+    }
+    match command.timeout {
+        Some(timeout) if elapsed >= timeout => {
+            tool.kill();
+            Ok(Some((ToolStatus::TimedOut(timeout), elapsed)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn assert_wanted(stop: &Stop) -> Result<()> {
+    if stop.is_asked_for() { Err(CannotMeasure::Interrupted("a signal").into()) } else { Ok(()) }
+}
+
+/// Resets what is still open, so that no timer of the host speaks to a tool that is gone.
+fn hang_up(connections: Vec<TcpStream>, host: &mut Link) -> Result<()> {
+    for connection in connections {
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        // A connection that is gone already needs no reset.
+        let _ = setsockopt(&connection, sockopt::Linger, &at_once);
+    }
+    while host.receive_frame()?.is_some() {}
+    Ok(())
+}

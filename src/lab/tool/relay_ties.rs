@@ -1,0 +1,225 @@
+//! Ties what a relay has recorded: every frame gets its packet of the rule trace, and its lines of the kernel's log. Told by
+//! what they carry, in the order in which they came; two frames that are the same to the bit of their headers went by in
+//! the same order in which they were traced.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::{CannotMeasure, Result};
+use crate::lab::probing::sweep_log::carries;
+use crate::lab::probing::witnesses::in_order_of;
+use crate::lab::trace::paths::Traced;
+use crate::lab::trace::sighting::Sighting;
+use crate::log_line::{LogLine, Network};
+use crate::probe::glance::{Glance, Kind};
+use crate::probe::observation::LogRecord;
+use crate::probe::path::{Fate, Path};
+use crate::probe::relayed::{Frame, HeldBack};
+use crate::probe::scan::FilterVerdict;
+use crate::text::visible::listed;
+use crate::wire::frame::Direction;
+use crate::wire::headers::Content;
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What it says.
+    pub line: LogLine,
+    /// All of it.
+    pub text: String,
+    /// The frames that may have caused it: those that were passed on since the one that came first, until it was read.
+    pub during: Range<usize>,
+}
+
+/// Ties them; without paths, what the filter did is told by the lab's own lines. Fails when trace and log contradict each
+/// other.
+pub fn tie(
+    mut frames: Vec<Frame>,
+    traced: Option<Vec<Traced>>,
+    lines: Vec<Line>,
+) -> Result<(Vec<Frame>, Vec<HeldBack>)> {
+    let sightings: Vec<Option<Sighting>> = frames.iter().map(|frame| sighting(&frame.bytes)).collect();
+    let paths_are_known = traced.is_some();
+    let mut unsent = tie_paths(&mut frames, &sightings, traced.unwrap_or_default());
+    tie_lines(&mut frames, &sightings, &mut unsent, lines);
+    if paths_are_known {
+        for (place, frame) in frames.iter_mut().enumerate() {
+            put_in_order(frame);
+            agree(place, frame)?;
+        }
+    } else {
+        judge_by_answers(&mut frames, &sightings);
+    }
+    Ok((frames, unsent.into_iter().map(|(_, held_back)| held_back).collect()))
+}
+
+/// What the headers of a frame say, when it is IP.
+fn sighting(frame: &[u8]) -> Option<Sighting> {
+    const ETHERNET_HEADER: usize = 14;
+    const IPV6_HEADER: usize = 40;
+    let packet = frame.get(ETHERNET_HEADER..)?;
+    let length = match frame.get(12..14)? {
+        [0x08, 0x00] => usize::from(packet.first()? & 0xf) * 4,
+        [0x86, 0xdd] => IPV6_HEADER,
+        _ => return None,
+    };
+    Sighting::read(packet, packet.get(length..)?)
+}
+
+/// Gives every frame its path, and tells what the host wanted to send and no frame shows.
+fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<Traced>) -> Vec<(Sighting, HeldBack)> {
+    let mut waiting: HashMap<_, VecDeque<usize>> = HashMap::new();
+    for (number, packet) in traced.iter().enumerate() {
+        waiting.entry(key(packet.direction, &packet.sighting)).or_default().push_back(number);
+    }
+    let mut frame_of: HashMap<usize, usize> = HashMap::new();
+    for (place, (frame, sighting)) in frames.iter_mut().zip(sightings).enumerate() {
+        let Some(sighting) = sighting else { continue };
+        let number = waiting.get_mut(&key(frame.direction, sighting)).and_then(VecDeque::pop_front);
+        frame_of.extend(number.map(|number| (number, place)));
+        frame.path = number.map(|number| traced[number].path.clone());
+        frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
+            // It waits for the rest of its packet.
+            Fate::Vanished if is_fragment(&frame.bytes) => None,
+            fate => FilterVerdict::of(fate),
+        });
+    }
+    let is_left =
+        |(number, packet): &(usize, Traced)| packet.direction == Direction::Out && !frame_of.contains_key(number);
+    let mut held_back = Vec::new();
+    for (_, packet) in traced.into_iter().enumerate().filter(is_left) {
+        let cause = packet.during.and_then(|number| frame_of.get(&number).copied());
+        match packet.path.fate {
+            Fate::Accepted => tie_rewritten(frames, cause, packet.path),
+            _ => held_back.push((packet.sighting, HeldBack { cause, path: packet.path, log: Vec::new() })),
+        }
+    }
+    held_back
+}
+
+/// A nat table gives an answer other ends behind all that is traced: it is told by what it answers, and by its turn.
+fn tie_rewritten(frames: &mut [Frame], cause: Option<usize>, path: Arc<Path>) {
+    let Some(cause) = cause else { return };
+    let answers = frames.iter_mut().skip(cause).take(BACK).filter(|frame| frame.cause == Some(cause));
+    if let Some(frame) =
+        answers.into_iter().find(|frame| frame.path.is_none() && Glance::at(&frame.bytes).family().is_some())
+    {
+        frame.verdict = Some(FilterVerdict::Accept);
+        frame.path = Some(path);
+    }
+}
+
+type SightingKey = (Direction, crate::wire::headers::Headers, u16, Option<u32>);
+
+fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
+    (direction, sighting.headers, sighting.tag, sighting.seq)
+}
+
+/// How far behind a frame its answers are looked for: more than a frame can cause.
+const BACK: usize = 256;
+
+fn tie_lines(
+    frames: &mut [Frame],
+    sightings: &[Option<Sighting>],
+    unsent: &mut [(Sighting, HeldBack)],
+    lines: Vec<Line>,
+) {
+    for Line { line, text, during } in lines {
+        let shows = |place: &usize| {
+            let extent = if is_fragment(&frames[*place].bytes) { Extent::Fragment } else { Extent::Whole };
+            sightings[*place].is_some_and(|seen| is_of(&line, &seen, extent))
+        };
+        let lacks = |place: &usize| lacks_line(&frames[*place].log, frames[*place].path.as_deref(), &line.prefix);
+        let own = during.clone().rev().find(shows).or_else(|| during.clone().find(lacks));
+        let Some(frame) = own.map(|place| &mut frames[place]) else {
+            let own = unsent.iter_mut().find(|(seen, held_back)| {
+                lacks_line(&held_back.log, Some(&held_back.path), &line.prefix) && is_of(&line, seen, Extent::Whole)
+            });
+            if let Some((_, held_back)) = own {
+                held_back.log.push(LogRecord { prefix: line.prefix, line: text });
+            }
+            continue;
+        };
+        frame.log.push(LogRecord { prefix: line.prefix, line: text });
+    }
+}
+
+/// Whether the next line of what took this path has this prefix.
+fn lacks_line(log: &[LogRecord], path: Option<&Path>, prefix: &str) -> bool {
+    path.and_then(|path| path.log_prefixes().nth(log.len())) == Some(prefix)
+}
+
+/// Whether a frame holds a packet, or a part of one: a line shows the packet that was put together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Fragment,
+}
+
+/// A nat table may have changed where the packet goes, but where it is from only behind all LOG rules.
+fn is_of(line: &LogLine, seen: &Sighting, extent: Extent) -> bool {
+    let (number, source) = match &line.network {
+        Some(Network::Ipv4(packet)) => (packet.id, packet.source.into()),
+        Some(Network::Ipv6(packet)) => (packet.flow_label as u16, packet.source.into()),
+        Some(Network::Arp(_)) | None => return false,
+    };
+    let content = &seen.headers.content;
+    let transport = line.network.as_ref().and_then(Network::transport);
+    (number, source) == (seen.tag, seen.headers.source) && (extent == Extent::Fragment || carries(transport, content))
+}
+
+/// Without paths: what nothing let in, and was answered all the same, was refused by the filter.
+fn judge_by_answers(frames: &mut [Frame], sightings: &[Option<Sighting>]) {
+    let answered: Vec<usize> = frames.iter().filter_map(|frame| frame.cause).collect();
+    for (place, frame) in frames.iter_mut().enumerate() {
+        let asks = matches!(sightings[place], Some(seen) if seen.headers.content != Content::Other);
+        if frame.direction == Direction::In && asks && frame.verdict.is_none() {
+            let is_answered = answered.binary_search(&place).is_ok();
+            frame.verdict = Some(if is_answered { FilterVerdict::Reject } else { FilterVerdict::Drop });
+        }
+    }
+}
+
+fn put_in_order(frame: &mut Frame) {
+    let Some(path) = &frame.path else { return };
+    let traced: Vec<&str> = path.log_prefixes().collect();
+    frame.log = in_order_of(&traced, std::mem::take(&mut frame.log), |record| &record.line);
+}
+
+/// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which
+/// are put together on their way; nor of what a timer of the host sent, whose lines may be another lab's to hear.
+fn agree(place: usize, frame: &Frame) -> Result<()> {
+    let Some(path) = &frame.path else { return Ok(()) };
+    let is_timed = frame.direction == Direction::Out && frame.cause.is_none();
+    if is_timed || is_fragment(&frame.bytes) {
+        return Ok(());
+    }
+    let traced: Vec<&str> = path.log_prefixes().collect();
+    let is_of = |(prefix, record): (&&str, &LogRecord)| {
+        record.line.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with("IN="))
+    };
+    if traced.len() == frame.log.len() && traced.iter().zip(&frame.log).all(is_of) {
+        return Ok(());
+    }
+    let logged: Vec<&str> = frame.log.iter().map(|record| record.prefix.as_str()).collect();
+    let (traced, logged) = (listed(&traced), listed(&logged));
+    let kind = Glance::at(&frame.bytes).kind;
+    let what = format!(
+        "frame {} ({kind}): the trace shows LOG rules with the prefixes {traced}, the log has {logged}",
+        place + 1
+    );
+    Err(CannotMeasure::Disagreement(what).into())
+}
+
+/// More fragments follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section 4.5).
+fn is_fragment(frame: &[u8]) -> bool {
+    const IPV6_FRAGMENT_HEADER: u8 = 44;
+    let first_of_ipv4 =
+        frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(20).is_some_and(|octet| octet & 0x20 != 0);
+    let of_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&IPV6_FRAGMENT_HEADER);
+    first_of_ipv4 || of_ipv6 || matches!(Glance::at(frame).kind, Kind::Fragment(_))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use super::*;
+use crate::net::port::Port;
+use crate::net::{Addresses, Family, Mac};
+use crate::probe::path::{Step, StepVerdict};
+use crate::probe::phase::{Numbering, SEED};
+use crate::probe::scan::Technique;
+use crate::probe::{Ends, Probe};
+use crate::wire::seen::Seen;
+
+const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };
+
+fn probe() -> Probe {
+    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(80), 0)
+}
+
+fn frame() -> Frame {
+    let (bytes, path, verdict, log) = (probe().frame(&ENDS), None, None, Vec::new());
+    Frame { at: Duration::ZERO, direction: Direction::In, bytes, cause: None, path, verdict, log }
+}
+
+fn traced(prefixes: &[&str], direction: Direction, fate: Fate) -> Traced {
+    let step = |prefix: &&str| Step {
+        rate: None,
+        unread: Vec::new(),
+        table: "filter".to_owned(),
+        chain: "INPUT".to_owned(),
+        rule: Some(1),
+        line: Some(1),
+        text: String::new(),
+        verdict: StepVerdict::Continue,
+        log_prefix: Some((*prefix).to_owned()),
+    };
+    let path = Path { steps: prefixes.iter().map(step).collect(), conntrack: None, fate };
+    let bytes = frame().bytes;
+    let seen = Seen::from_headers(&bytes[14..34], &bytes[34..54]).unwrap();
+    let sighting = Sighting::read(&bytes[14..34], &bytes[34..54]).unwrap();
+    Traced { direction, seen, sighting, during: None, path: path.into() }
+}
+
+fn line(prefix: &str, number: u16) -> Line {
+    let Probe { flow, .. } = probe();
+    let text = format!(
+        "{prefix}IN=eth0 OUT= MAC=02:00:5e:10:00:10:02:00:5e:10:00:66:08:00 SRC={} DST={} LEN=44 TOS=0x00 PREC=0x00 TTL=50 \
+         ID={number} PROTO=TCP SPT={} DPT={} WINDOW=1024 RES=0x00 SYN URGP=0 ",
+        flow.prober, flow.host, flow.prober_port, flow.port
+    );
+    Line { line: LogLine::parse(&text).unwrap(), text, during: 0..1 }
+}
+
+#[test]
+fn a_frame_gets_its_path_and_its_line() {
+    let traced = vec![traced(&["in "], Direction::In, Fate::Dropped)];
+    let (frames, held_back) = tie(vec![frame()], Some(traced), vec![line("in ", probe().ip_id)]).unwrap();
+    assert_eq!((frames[0].verdict, frames[0].log[0].prefix.as_str()), (Some(FilterVerdict::Drop), "in "));
+    assert!(held_back.is_empty());
+}
+
+#[test]
+fn trace_and_log_must_agree() {
+    let told = |prefixes: &[&str], lines| {
+        tie(vec![frame()], Some(vec![traced(prefixes, Direction::In, Fate::Dropped)]), lines)
+    };
+    let own = probe().ip_id;
+    assert!(told(&["in "], vec![]).is_err(), "a line is missing");
+    assert!(told(&["in "], vec![line("in ", own), line("in ", own)]).is_err(), "a line too much");
+    assert!(told(&["in "], vec![line("other ", own)]).is_err(), "another line");
+    assert!(told(&[], vec![line("in ", own.wrapping_add(1))]).is_ok(), "another packet's line");
+}
+
+#[test]
+fn what_the_hosts_own_rules_hold_back_is_told() {
+    let traced = vec![traced(&["out "], Direction::Out, Fate::Dropped)];
+    let (_, held_back) =
+        tie(Vec::new(), Some(traced), vec![Line { during: 0..0, ..line("out ", probe().ip_id) }]).unwrap();
+    assert_eq!(held_back[0].log[0].prefix, "out ");
+}

@@ -1,0 +1,50 @@
+//! Rules that write what only x_tables itself, or the lab's own table, should write: their lines could not be told from the
+//! rule trace, and a path would be a lie. Pure.
+
+use super::own_table::{self, Mark};
+use super::x_trace::{self, TRACE_GROUP};
+use crate::error::Result;
+use crate::rules::iptables_save::{Listing, Rule};
+
+/// Fails for the first NFLOG rule whose lines would be taken for the trace.
+pub fn check(listings: &[Listing]) -> Result<()> {
+    for listing in listings {
+        if let Some((.., rule)) = listing.rules().find(|(.., rule)| forges(rule)) {
+            let problem = "what this rule logs cannot be told from x_tables' own rule trace";
+            let hint = "choose another --nflog-prefix or --nflog-group, or use --iptables nft";
+            return Err(listing.source.error(rule.span.clone(), problem, hint).into());
+        }
+    }
+    Ok(())
+}
+
+fn forges(rule: &Rule) -> bool {
+    rule.nflog().is_some_and(|(group, prefix)| match group {
+        TRACE_GROUP => x_trace::read_line(prefix.as_bytes()).is_some(),
+        own_table::LOG_GROUP => Mark::read(prefix.as_bytes()).is_some(),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Source;
+    use crate::net::Family;
+
+    fn is_refused(target: &str) -> bool {
+        let text = format!("*filter\n-A INPUT -p tcp -j {target}\nCOMMIT\n");
+        let source = Source { name: "rules.v4".into(), text: text.into() };
+        check(&[Listing::parse(Family::Ipv4, &source)]).is_err()
+    }
+
+    #[test]
+    fn only_a_forged_trace_is_refused() {
+        assert!(is_refused("NFLOG --nflog-prefix \"TRACE: filter:INPUT:rule:1 \""));
+        assert!(is_refused("NFLOG --nflog-group 0x0 --nflog-prefix \"TRACE: nat:X:return:2 \""));
+        assert!(!is_refused("NFLOG --nflog-group 1 --nflog-prefix \"TRACE: filter:INPUT:rule:1 \""));
+        assert!(!is_refused("NFLOG --nflog-prefix \"TRACE: odd \""));
+        assert!(!is_refused("LOG --log-prefix \"TRACE: \""));
+        assert!(!is_refused("NFLOG --nflog-group 65101"));
+    }
+}

@@ -1,0 +1,301 @@
+//! The rules of nf_tables as the kernel dumps them (`NFT_MSG_GETRULE`): in the order in which they stand, each with its
+//! table, its chain and its handle. What a rule says is kept as the kernel said it, so that it can be sent back unchanged.
+
+use std::io;
+
+use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
+use super::rulebook::{Known, Renamed};
+use super::trace::lost;
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::net::Family;
+use crate::net::rate::Rate;
+
+// enum nft_rule_attributes (linux/netfilter/nf_tables.h)
+const TABLE: u16 = 1;
+const CHAIN: u16 = 2;
+const HANDLE: u16 = 3;
+const EXPRESSIONS: u16 = 4;
+const COMPAT: u16 = 5;
+const POSITION: u16 = 6;
+
+/// The rules of a family, in the order in which they stand in their chains.
+pub struct Rules {
+    /// The family.
+    pub family: Family,
+    rules: Vec<Rule>,
+}
+
+/// The attributes of a rule: type and value.
+pub struct Rule(Vec<(u16, Vec<u8>)>);
+
+impl Rules {
+    /// Asks the kernel for them.
+    pub fn list(netlink: &Nfnetlink, family: Family) -> Result<Rules> {
+        let rules = Rules::dump(netlink, family).doing("list the rules (nf_tables)")?;
+        Ok(Rules { family, rules })
+    }
+
+    /// Rules of which nothing is known but where they stand: table, chain and handle.
+    #[cfg(test)]
+    pub fn named<'a>(family: Family, rules: impl Iterator<Item = (&'a str, &'a str, u64)>) -> Rules {
+        let rule = |(table, chain, handle): (&str, &str, u64)| {
+            let handle = (HANDLE, handle.to_be_bytes().to_vec());
+            Rule(vec![(TABLE, table.as_bytes().to_vec()), (CHAIN, chain.as_bytes().to_vec()), handle])
+        };
+        Rules { family, rules: rules.map(rule).collect() }
+    }
+
+    fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Vec<Rule>> {
+        const GETRULE: u8 = 7;
+        let request = Request {
+            subsystem: NFTABLES,
+            kind: GETRULE,
+            family: protocol_family(family),
+            attributes: Attributes::new(),
+        };
+        let mut rules = Vec::new();
+        netlink.dump(request, |bytes| {
+            rules.push(Rule(attributes(bytes).map(|(kind, value)| (kind, value.to_vec())).collect()));
+        })?;
+        Ok(rules)
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// What the trace says of each, in terms of the rulebook.
+    pub fn known(&self) -> Result<Vec<Known<'_>>> {
+        let without_handle = || lost("the kernel listed a rule without a handle".to_owned());
+        let rules = self.rules.iter().map(|rule| {
+            let handle = rule.handle().ok_or_else(without_handle)?;
+            Ok(Known { table: rule.table(), chain: rule.chain(), handle, rate: rule.rate() })
+        });
+        rules.collect()
+    }
+
+    /// Every rule that is `wanted`, with other expressions, to be put in its own place; `change` is given the rule and the
+    /// list of its expressions.
+    pub fn changed(
+        &self,
+        wanted: impl Fn(&Rule) -> bool,
+        change: impl Fn(&Rule, &[u8]) -> Attributes,
+    ) -> impl Iterator<Item = Request> {
+        let rules = self.rules.iter().filter(move |rule| wanted(rule));
+        rules.map(move |rule| rule.as_changed(self.family, |list| change(rule, list)))
+    }
+
+    /// Whether both are the same rules in the same order, as far as `told` tells of their expressions.
+    pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let told = |list: &[u8]| told(&without_counters(list));
+        let same = |(one, other): (&Rule, &Rule)| one.is_same(other, told);
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
+    }
+
+    /// Whether both are the same rules in the same order. Replacing gives a rule a new handle.
+    pub fn same_but_handles(&self, other: &Rules) -> bool {
+        self.same_but(other, <[u8]>::to_vec)
+    }
+}
+
+/// All of them, in terms of the rulebook.
+pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<Known<'_>>)>> {
+    rules.iter().map(|rules| Ok((rules.family, rules.known()?))).collect()
+}
+
+/// Those that have another handle now; both lists are in the same order.
+pub fn renamed(before: &[Rules], after: &[Rules]) -> Vec<Renamed> {
+    let of = |family, before: &Rule, after: &Rule| {
+        let (before, table, after) = (before.handle()?, before.table().to_vec(), after.handle()?);
+        (before != after).then_some(Renamed { family, table, before, after })
+    };
+    let pairs = before.iter().zip(after).flat_map(|(before, after)| {
+        before.rules.iter().zip(&after.rules).filter_map(|(one, other)| of(before.family, one, other))
+    });
+    pairs.collect()
+}
+
+/// The rules of all `families`.
+pub fn list_all(netlink: &Nfnetlink, families: &[Family]) -> Result<Vec<Rules>> {
+    families.iter().map(|family| Rules::list(netlink, *family)).collect()
+}
+
+/// How a replacement is told of when it fails.
+pub struct Words {
+    /// What was attempted.
+    pub operation: &'static str,
+    /// What it means when the rules are not `same` as before.
+    pub disagreement: &'static str,
+}
+
+/// Puts `changed` in the place of rules of `before`, all in one transaction, and lists the rules again to prove that they
+/// are the `same` in all else. Returns them with their new handles; none when there was nothing to change.
+pub fn replace(
+    netlink: &Nfnetlink,
+    before: &[Rules],
+    changed: Vec<Request>,
+    same: impl Fn(&Rules, &Rules) -> bool,
+    words: Words,
+) -> Result<Option<Vec<Rules>>> {
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    netlink.transaction(changed, Mode::Replace).doing(words.operation)?;
+    let families: Vec<Family> = before.iter().map(|rules| rules.family).collect();
+    let after = list_all(netlink, &families)?;
+    if !before.iter().zip(&after).all(|(before, after)| same(before, after)) {
+        return Err(CannotMeasure::Disagreement(words.disagreement.to_owned()).into());
+    }
+    Ok(Some(after))
+}
+
+impl Rule {
+    /// The name of its table.
+    pub fn table(&self) -> &[u8] {
+        self.name(TABLE)
+    }
+
+    /// The name of its chain.
+    pub fn chain(&self) -> &[u8] {
+        self.name(CHAIN)
+    }
+
+    /// The number by which the kernel names it within its table.
+    pub fn handle(&self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.attribute(HANDLE)?.try_into().ok()?))
+    }
+
+    /// The rate of its first limit (enum nft_limit_attributes): packets in so many seconds.
+    pub fn rate(&self) -> Option<Rate> {
+        const RATE: u16 = 1;
+        const UNIT: u16 = 2;
+        let of = |data, wanted| -> Option<u64> {
+            let (_, value) = attributes(data).find(|(kind, _)| *kind == wanted)?;
+            Some(u64::from_be_bytes(value.try_into().ok()?))
+        };
+        let parts = self.expressions().into_iter().map(expression_parts);
+        let (_, data) = parts.into_iter().find(|(name, _)| *name == b"limit\0")?;
+        Rate::of(of(data, RATE)?, of(data, UNIT)?)
+    }
+
+    /// Its expressions, in order: the attributes of each.
+    pub fn expressions(&self) -> Vec<&[u8]> {
+        let lists = self.0.iter().filter(|(kind, _)| *kind == EXPRESSIONS);
+        lists.flat_map(|(_, list)| attributes(list)).map(|(_, expression)| expression).collect()
+    }
+
+    /// Everything but where it stands, which its handle tells, with other expressions. The kernel lists no
+    /// `NFTA_RULE_COMPAT`, without which a match of x_tables that is for one protocol only (multiport, tcp) is refused;
+    /// iptables-nft says it with such rules (`add_compat`), so it is said here again.
+    fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
+        const NEWRULE: u8 = 6;
+        let copied = self.0.iter().filter(|(kind, _)| !matches!(*kind, POSITION | COMPAT));
+        let attributes = copied.fold(Attributes::new(), |all, (kind, value)| match *kind {
+            EXPRESSIONS => all.nested(EXPRESSIONS, change(value)),
+            kind => all.bytes(kind, value),
+        });
+        let attributes = match self.protocol() {
+            Some(protocol) if self.has_compat() => attributes.nested(COMPAT, protocol.compat()),
+            _ => attributes,
+        };
+        Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
+    }
+
+    /// Replacing gives a rule a new handle, and the rule after it a new position. Expressions that differ are compared by
+    /// what `told` keeps of them.
+    fn is_same(&self, other: &Rule, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let same = |(kind, value): &(u16, Vec<u8>), (other_kind, other): &(u16, Vec<u8>)| {
+            kind == other_kind && (value == other || *kind == EXPRESSIONS && told(value) == told(other))
+        };
+        let (one, other): (Vec<_>, Vec<_>) = (self.compared().collect(), other.compared().collect());
+        one.len() == other.len() && one.into_iter().zip(other).all(|(one, other)| same(one, other))
+    }
+
+    fn compared(&self) -> impl Iterator<Item = &(u16, Vec<u8>)> {
+        self.0.iter().filter(|(kind, _)| !matches!(*kind, HANDLE | POSITION))
+    }
+
+    fn has_compat(&self) -> bool {
+        self.expressions().iter().any(|expression| matches!(expression_parts(expression).0, b"match\0" | b"target\0"))
+    }
+
+    /// What the rule asks of the packet's protocol: a load of it, and a comparison right behind.
+    fn protocol(&self) -> Option<Protocol> {
+        let expressions = self.expressions();
+        expressions.windows(2).find(|pair| loads_protocol(pair[0])).and_then(|pair| Protocol::compared(pair[1]))
+    }
+
+    fn attribute(&self, wanted: u16) -> Option<&[u8]> {
+        self.0.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value.as_slice())
+    }
+
+    fn name(&self, kind: u16) -> &[u8] {
+        name(self.attribute(kind).unwrap_or_default())
+    }
+}
+
+/// The transport protocol that a rule asks for.
+struct Protocol {
+    number: u8,
+    inverted: bool,
+}
+
+impl Protocol {
+    /// `cmp eq reg 1 PROTOCOL` (enum nft_cmp_attributes).
+    fn compared(expression: &[u8]) -> Option<Protocol> {
+        const OPERATOR: u16 = 2;
+        const DATA: u16 = 3;
+        const VALUE: u16 = 1;
+        let (name, data) = expression_parts(expression);
+        let find = |data, wanted| attributes(data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+        let value = find(find(data, DATA).filter(|_| name == b"cmp\0")?, VALUE)?;
+        let inverted = find(data, OPERATOR)? != [0, 0, 0, 0].as_slice();
+        Some(Protocol { number: *value.first()?, inverted })
+    }
+
+    /// enum nft_rule_compat_attributes, `NFT_RULE_COMPAT_F_INV`
+    fn compat(&self) -> Attributes {
+        const PROTOCOL: u16 = 1;
+        const FLAGS: u16 = 2;
+        const INVERTED: u32 = 2;
+        let flags = if self.inverted { INVERTED } else { 0 };
+        Attributes::new().be32(PROTOCOL, u32::from(self.number)).be32(FLAGS, flags)
+    }
+}
+
+/// `meta load l4proto` (enum nft_meta_keys), or `ip protocol` out of the header, as older versions of iptables do it.
+fn loads_protocol(expression: &[u8]) -> bool {
+    const META_KEY: u16 = 2;
+    const L4PROTO: [u8; 4] = [0, 0, 0, 16];
+    const OFFSET: u16 = 3;
+    const LENGTH: u16 = 4;
+    let (name, data) = expression_parts(expression);
+    let is = |wanted, value: [u8; 4]| attributes(data).any(|(kind, found)| kind == wanted && found == value.as_slice());
+    match name {
+        b"meta\0" => is(META_KEY, L4PROTO),
+        b"payload\0" => is(LENGTH, [0, 0, 0, 1]) && (is(OFFSET, [0, 0, 0, 9]) || is(OFFSET, [0, 0, 0, 6])),
+        _ => false,
+    }
+}
+
+/// A name as netlink carries it, without the NUL behind it.
+pub fn name(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(&[0]).unwrap_or(bytes)
+}
+
+/// Name and data of an expression (enum nft_expr_attributes).
+pub fn expression_parts(expression: &[u8]) -> (&[u8], &[u8]) {
+    const NAME: u16 = 1;
+    const DATA: u16 = 2;
+    let part = |wanted| attributes(expression).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    (part(NAME).unwrap_or_default(), part(DATA).unwrap_or_default())
+}
+
+/// The list of expressions, but for what `counter` and `quota` have counted.
+fn without_counters(list: &[u8]) -> Vec<u8> {
+    const LIST_ELEMENT: u16 = 1;
+    let told =
+        attributes(list).filter(|(_, expression)| !matches!(expression_parts(expression).0, b"counter\0" | b"quota\0"));
+    told.fold(Attributes::new(), |all, (_, expression)| all.bytes(LIST_ELEMENT, expression)).into_bytes()
+}

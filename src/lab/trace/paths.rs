@@ -1,0 +1,352 @@
+//! From trace events to the path of every packet. Events of one packet have a number in common, which a later packet
+//! may have again; so a packet begins with the event of the lab's own chain, which is before all others.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::own_table;
+use super::rulebook::{Renamed, Rulebook};
+use super::sighting::Sighting;
+use super::told_by_conntrack::ToldByConntrack;
+use super::trace::{Code, Event, Tracer, lost};
+use super::x_trace::XTracer;
+use crate::error::Result;
+use crate::lab::fault::{Fault, Sabotage};
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::net::{Addresses, Protocol};
+use crate::probe::left_the_world::{LeftTheWorld, is_foreign};
+use crate::probe::path::{Fate, Path, Step, StepVerdict};
+use crate::wire::frame::Direction;
+use crate::wire::seen::{Seen, SeenPorts};
+
+/// Who tells what the rules do.
+pub enum Witness {
+    /// nf_tables.
+    NfTables(Tracer),
+    /// x_tables.
+    XTables(XTracer),
+}
+
+impl Witness {
+    fn drain(&mut self, each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
+        match self {
+            Witness::NfTables(tracer) => tracer.drain(each),
+            Witness::XTables(tracer) => tracer.drain(each),
+        }
+    }
+}
+
+/// Reads traces, and makes paths of them.
+pub struct Paths {
+    witness: Witness,
+    book: Rulebook,
+    conntrack: ToldByConntrack,
+    /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
+    known: HashMap<Vec<u8>, Option<usize>>,
+    steps: Vec<Step>,
+    paths: HashMap<Packet, Arc<Path>>,
+    scratch: Vec<u8>,
+    /// The ends of the link: what goes elsewhere leaves the modelled world.
+    addresses: Addresses,
+    /// A fault that keeps back where packets are routed.
+    withheld: Option<Arc<Sabotage>>,
+}
+
+/// A packet, and its way through the rules.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// Whether the host received or sent it.
+    pub direction: Direction,
+    /// What its headers say.
+    pub seen: Seen,
+    /// The same, as a sweep wants it.
+    pub sighting: Sighting,
+    /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
+    /// is sent while its cause is still being dealt with.
+    pub during: Option<usize>,
+    /// Its path.
+    pub path: Arc<Path>,
+}
+
+/// What is known of a packet's way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Packet {
+    direction: Direction,
+    steps: Vec<usize>,
+    conntrack: Option<ConntrackState>,
+    let_in: bool,
+    /// Whether it was seen where routing sees it.
+    routed: bool,
+    /// Its destination, if that is another machine.
+    gone_to: Option<Destination>,
+}
+
+/// An address, and a port for protocols that have ports.
+type Destination = (IpAddr, Option<Port>);
+
+impl Paths {
+    /// Reads the traces of `witness`, in the words of `book`.
+    pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack, addresses: Addresses) -> Paths {
+        let (known, paths) = (HashMap::new(), HashMap::new());
+        Paths {
+            witness,
+            book,
+            conntrack,
+            known,
+            steps: Vec::new(),
+            paths,
+            scratch: Vec::new(),
+            addresses,
+            withheld: None,
+        }
+    }
+
+    /// The same, with `fault` if it is one of this reader.
+    pub fn with(self, fault: Option<&Arc<Sabotage>>) -> Paths {
+        let withheld = fault.filter(|sabotage| sabotage.fault == Fault::LostRouting).cloned();
+        Paths { withheld, ..self }
+    }
+
+    /// How many probes may be sent before their paths are read.
+    pub fn probes_at_once(&self) -> usize {
+        match &self.witness {
+            Witness::NfTables(tracer) => tracer.probes_at_once(),
+            Witness::XTables(tracer) => tracer.probes_at_once(),
+        }
+    }
+
+    /// Some rules have new handles, and say the same as before.
+    pub fn rename(&mut self, renamed: &[Renamed]) {
+        self.book.rename(renamed);
+        self.known.clear();
+    }
+
+    /// The rules are others.
+    pub fn renew(&mut self, book: Rulebook) {
+        self.book = book;
+        self.known.clear();
+    }
+
+    /// Every packet since the last reading, in the order in which they began. To be called when the fence has been
+    /// answered: then no packet is still on its way.
+    pub fn read(&mut self) -> Result<Vec<Traced>> {
+        let mut reading = Reading::default();
+        self.read_on(&mut reading)?;
+        self.close(reading)
+    }
+
+    /// Adds what there is to a reading that is still open: packets may be on their way while it is read.
+    pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
+        let Paths { witness, book, conntrack, known, steps, scratch, withheld, .. } = self;
+        witness.drain(|event| {
+            if let Some(sabotage) = withheld.as_ref().filter(|_| is_routed(event)) {
+                sabotage.plant(1);
+                sabotage.meet();
+                return Ok(());
+            }
+            if event.table == own_table::NAME.as_bytes() {
+                return reading.own(event, conntrack.state(event));
+            }
+            write_key(scratch, event);
+            let step = match known.get(scratch.as_slice()) {
+                Some(step) => *step,
+                None => {
+                    let step = book.step(event)?.map(|step| place_of(steps, step));
+                    known.insert(scratch.clone(), step);
+                    step
+                }
+            };
+            reading.add(event, step, conntrack.state(event))
+        })
+    }
+
+    /// Every packet of a reading, in the order in which they began.
+    ///
+    /// # Errors
+    /// A packet that a rule of nat may have led to another machine, if it was not seen where routing sees it.
+    pub fn close(&mut self, reading: Reading) -> Result<Vec<Traced>> {
+        let addresses = self.addresses;
+        reading.close(&addresses, |packet| self.path(packet))
+    }
+
+    /// Takes the lines of NFLOG rules that came with the trace since the last call.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        match &mut self.witness {
+            Witness::NfTables(_) => Vec::new(),
+            Witness::XTables(tracer) => tracer.take_lines(),
+        }
+    }
+
+    /// Reads and forgets; tells how many events there were.
+    pub fn discard(&mut self) -> Result<usize> {
+        match &mut self.witness {
+            Witness::NfTables(tracer) => tracer.discard(),
+            Witness::XTables(tracer) => tracer.discard(),
+        }
+    }
+
+    fn path(&mut self, packet: Packet) -> Result<Arc<Path>> {
+        if let Some(path) = self.paths.get(&packet) {
+            return Ok(Arc::clone(path));
+        }
+        let steps: Vec<Step> = packet.steps.iter().map(|place| self.steps[*place].clone()).collect();
+        if is_lost_before_routing(&packet, steps.last()) {
+            return Err(lost("a packet left nat PREROUTING, and was not seen where routing sees it".to_owned()));
+        }
+        let fate = fate(&packet, steps.last());
+        let conntrack = packet.conntrack.or(steps.iter().any(exempts).then_some(ConntrackState::Untracked));
+        let path = Arc::new(Path { steps, conntrack, fate });
+        self.paths.insert(packet, Arc::clone(&path));
+        Ok(path)
+    }
+}
+
+fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
+    steps.iter().position(|known| *known == step).unwrap_or_else(|| {
+        steps.push(step);
+        steps.len() - 1
+    })
+}
+
+/// Where a packet that was not let in left the modelled world; `None` if it did not. What routing drops because the lab
+/// does not forward counts as forwarded: whether the machine forwards is not written in the rules.
+fn left(packet: &Packet, last: Option<&Step>) -> Option<LeftTheWorld> {
+    if let Some(left) = last.filter(|_| !packet.let_in).and_then(LeftTheWorld::by) {
+        return Some(left).filter(|_| !last.is_some_and(passes_unread));
+    }
+    let is_kept =
+        last.is_some_and(|step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen));
+    let (to, port) = packet.gone_to.filter(|_| !packet.let_in && !is_kept)?;
+    Some(LeftTheWorld::Forwarded { to, port })
+}
+
+/// Whether an event says what routing sees.
+fn is_routed(event: &Event) -> bool {
+    event.table == own_table::NAME.as_bytes() && event.chain == own_table::ROUTED.as_bytes()
+}
+
+/// Whether a rule of nat had the last word on a packet that came in, and no event shows the destination after it.
+fn is_lost_before_routing(packet: &Packet, last: Option<&Step>) -> bool {
+    let is_at_nat = last.is_some_and(|step| step.table == "nat" && step.verdict != StepVerdict::Drop);
+    packet.direction == Direction::In && !packet.let_in && !packet.routed && is_at_nat
+}
+
+/// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
+fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
+    if let Some(left) = left(packet, last) {
+        return Fate::Left(left);
+    }
+    match last.map(|step| &step.verdict) {
+        Some(StepVerdict::Drop) => Fate::Dropped,
+        Some(StepVerdict::Reject) => Fate::Rejected,
+        Some(StepVerdict::Stolen) if !packet.let_in && !last.is_some_and(passes_unread) => Fate::Stolen,
+        _ if packet.let_in || packet.direction == Direction::Out => Fate::Accepted,
+        _ => Fate::Vanished,
+    }
+}
+
+/// `-j NFQUEUE --queue-bypass`: in a lab nobody reads the queue, and the packet goes on behind the rule's table
+/// (iptables-extensions(8)).
+fn passes_unread(step: &Step) -> bool {
+    step.text.split(' ').any(|word| word == "--queue-bypass")
+}
+
+/// `-j CT --notrack`, `-j NOTRACK`: where no other rule makes the kernel track connections, no event has a state.
+fn exempts(step: &Step) -> bool {
+    let has = |wanted: &str| step.text.split(' ').any(|word| word == wanted);
+    step.table == "raw" && (has("--notrack") || has("NOTRACK"))
+}
+
+/// The packets of one reading.
+#[derive(Default)]
+pub struct Reading {
+    by_number: HashMap<u32, usize>,
+    packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
+}
+
+impl Reading {
+    /// An event of the lab's own chains: a packet begins, or was let in.
+    fn own(&mut self, event: &Event, conntrack: Option<ConntrackState>) -> Result<()> {
+        if event.chain == own_table::FENCES.as_bytes() {
+            return Ok(());
+        }
+        if event.chain == own_table::LET_IN.as_bytes() {
+            let Some(packet) = self.packet(event) else { return Ok(()) };
+            packet.let_in = true;
+            packet.conntrack = conntrack.or(packet.conntrack);
+            return Ok(());
+        }
+        if event.chain == own_table::ROUTED.as_bytes() {
+            let headers = event.network.zip(event.transport);
+            let routed = headers.and_then(|(network, transport)| Seen::from_headers(network, transport));
+            let Some(packet) = self.packet(event) else { return Ok(()) };
+            packet.routed = true;
+            packet.conntrack = conntrack.or(packet.conntrack);
+            // The last event of a chain comes without headers.
+            packet.gone_to = routed.as_ref().map(destination).or(packet.gone_to);
+            return Ok(());
+        }
+        let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
+        let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
+        let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
+        let (seen, sighting) =
+            seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
+        self.by_number.insert(event.packet, self.packets.len());
+        let packet =
+            Packet { direction, steps: Vec::new(), conntrack: None, let_in: false, routed: false, gone_to: None };
+        self.packets.push((seen, sighting, during, packet));
+        Ok(())
+    }
+
+    fn add(&mut self, event: &Event, step: Option<usize>, conntrack: Option<ConntrackState>) -> Result<()> {
+        let Some(packet) = self.packet(event) else { return Ok(()) };
+        packet.steps.extend(step);
+        packet.conntrack = conntrack.or(packet.conntrack);
+        Ok(())
+    }
+
+    /// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen,
+    /// and while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+    fn packet(&mut self, event: &Event) -> Option<&mut Packet> {
+        self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
+    }
+
+    fn close(self, addresses: &Addresses, mut path: impl FnMut(Packet) -> Result<Arc<Path>>) -> Result<Vec<Traced>> {
+        let traced = |(seen, sighting, during, mut packet): (Seen, Sighting, Option<usize>, Packet)| {
+            let gone_to = packet.gone_to.unwrap_or_else(|| destination(&seen));
+            let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
+            packet.gone_to = is_gone.then_some(gone_to);
+            Ok(Traced { direction: packet.direction, seen, sighting, during, path: path(packet)? })
+        };
+        self.packets.into_iter().map(traced).collect()
+    }
+}
+
+/// Where a packet goes.
+fn destination(seen: &Seen) -> Destination {
+    let has_port = |ports: &SeenPorts| ports.protocol != Protocol::Icmp;
+    (seen.destination, seen.ports.as_ref().filter(|ports| has_port(ports)).map(|ports| ports.destination))
+}
+
+/// What an event says, as bytes; two events that say the same have the same bytes.
+fn write_key(key: &mut Vec<u8>, event: &Event) {
+    key.clear();
+    let (code, target): (u8, &[u8]) = match event.verdict {
+        Code::Drop => (0, &[]),
+        Code::Accept => (1, &[]),
+        Code::Stolen => (2, &[]),
+        Code::Continue => (3, &[]),
+        Code::Return => (4, &[]),
+        Code::Jump(chain) => (5, chain),
+        Code::Goto(chain) => (6, chain),
+    };
+    key.extend([event.family as u8, event.kind as u8, code]);
+    key.extend(event.handle.unwrap_or(0).to_be_bytes());
+    for name in [event.table, event.chain, target] {
+        key.extend(name);
+        key.push(0);
+    }
+}

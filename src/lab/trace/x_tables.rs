@@ -1,0 +1,346 @@
+//! The rules of x_tables as the kernel has them (`IPT_SO_GET_ENTRIES`, net/ipv4/netfilter/ip_tables.c, and the same for
+//! IPv6): chain by chain, in the order in which they stand, each with what it does and with its limits. The layout is that
+//! of linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/x_tables.h.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+use super::rulebook::Known;
+use crate::error::{CannotMeasure, Doing, Result};
+use crate::lab::host::namespace::Isolated;
+use crate::lab::probing::fresh_limits::Spending;
+use crate::net::Family;
+use crate::net::rate::{Rate, SCALE};
+use crate::rules::iptables_save::Listing;
+use crate::sys;
+
+/// A table.
+pub struct Table {
+    /// Its family.
+    pub family: Family,
+    /// Its name.
+    pub name: String,
+    /// Its chains, in the kernel's order.
+    pub chains: Vec<Chain>,
+}
+
+/// A chain.
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+    /// What is behind the last rule: the policy of a built-in chain, the return of another.
+    pub end: Decision,
+    /// Whether packets enter it by a hook.
+    pub is_built_in: bool,
+}
+
+/// A rule.
+pub struct Rule {
+    /// What it does with what it matches.
+    pub decision: Decision,
+    matches: Vec<MatchOf>,
+}
+
+/// What a rule does with what it matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// ACCEPT
+    Accept,
+    /// DROP
+    Drop,
+    /// RETURN
+    Return,
+    /// QUEUE
+    Queue,
+    /// A rule without target.
+    Continue,
+    /// `-j CHAIN`
+    Jump(String),
+    /// `-g CHAIN`
+    Goto(String),
+    /// An extension, which decides as it is asked.
+    Extension(String),
+}
+
+/// A match of a rule, as far as it is looked at.
+enum MatchOf {
+    /// `-m limit`: the time between two packets, in units of 1/10000 s, and the burst.
+    Limit { interval: u32, burst: u32 },
+    /// Another one that remembers packets.
+    Memory,
+    /// Any other.
+    Other,
+}
+
+impl Table {
+    /// Asks the kernel for the tables that `listings` have. To ask for another one would make it.
+    pub fn list(isolated: &Isolated, listings: &[Listing]) -> Result<Vec<Table>> {
+        isolated.assert("listing the rules")?;
+        let names = listings.iter().flat_map(|listing| listing.tables.iter().map(move |table| (listing.family, table)));
+        let listed = names.map(|(family, table)| {
+            let entries =
+                Entries::ask(family, &table.name).doing(format!("list the table {} (x_tables)", table.name))?;
+            let chains = entries.chains().ok_or_else(|| unreadable(family, &table.name))?;
+            Ok(Table { family, name: table.name.clone(), chains })
+        });
+        listed.collect()
+    }
+
+    /// Every rule, each with the number by which the lab's trace names it.
+    pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
+        let rules = self.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
+        rules.zip(1..).map(|((chain, rule), handle)| Known {
+            table: self.name.as_bytes(),
+            chain: chain.name.as_bytes(),
+            handle,
+            rate: rule.rate(),
+        })
+    }
+
+    /// What uses up the limits of its rules.
+    pub fn spending(&self) -> Spending {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        rules.map(Rule::spending).fold(Spending::Never, Spending::and)
+    }
+}
+
+/// All of them, in terms of the rulebook.
+pub fn all_known(tables: &[Table]) -> Vec<(Family, Vec<Known<'_>>)> {
+    tables.iter().map(|table| (table.family, table.known().collect())).collect()
+}
+
+impl Rule {
+    fn rate(&self) -> Option<Rate> {
+        let interval = self.matches.iter().find_map(|one| match one {
+            MatchOf::Limit { interval, .. } => Some(*interval),
+            MatchOf::Memory | MatchOf::Other => None,
+        });
+        // `avg` of struct xt_rateinfo is what a rate is kept as here.
+        interval.and_then(|interval| Rate::of(SCALE, interval.into()))
+    }
+
+    fn spending(&self) -> Spending {
+        let Some(first) = self.matches.iter().position(|one| !matches!(one, MatchOf::Other)) else {
+            return Spending::Never;
+        };
+        let burst = self.matches[first..].iter().filter_map(|one| match one {
+            MatchOf::Limit { burst, .. } => Some(*burst),
+            MatchOf::Memory | MatchOf::Other => None,
+        });
+        let burst = burst.min();
+        let is_log = matches!(&self.decision, Decision::Extension(name) if matches!(name.as_str(), "LOG" | "NFLOG"));
+        match burst {
+            Some(burst) if is_log && first + 1 == self.matches.len() => Spending::Lines { burst },
+            burst => Spending::Packets { burst: burst.unwrap_or(1) },
+        }
+    }
+}
+
+fn unreadable(family: Family, table: &str) -> crate::error::Error {
+    CannotMeasure::Disagreement(format!("the kernel lists table {table} ({family}) in a way that cannot be read"))
+        .into()
+}
+
+/// `enum nf_inet_hooks`, and the names that ip_tables has for them.
+pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// A name of a table, with its NUL (`XT_TABLE_MAXNAMELEN`).
+const NAME: usize = 32;
+
+/// A table as the kernel hands it out.
+struct Entries {
+    family: Family,
+    /// Where each hook begins; none for a hook that the table does not have.
+    hooks: [Option<usize>; 5],
+    bytes: Vec<u8>,
+}
+
+impl Entries {
+    fn ask(family: Family, table: &str) -> io::Result<Entries> {
+        const GET_INFO: i32 = 64;
+        const GET_ENTRIES: i32 = 65;
+        // struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
+        const INFO: usize = NAME + 13 * 4;
+        let (address, level) = match family {
+            Family::Ipv4 => (AddressFamily::Inet, 0),
+            Family::Ipv6 => (AddressFamily::Inet6, 41),
+        };
+        let socket: OwnedFd = socket(address, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)?;
+        let mut info = named(table, INFO)?;
+        sys::read_option(socket.as_fd(), level, GET_INFO, &mut info)?;
+        let number = |index: usize| native(&info, NAME + 4 * index).unwrap_or_default();
+        let (valid, size) = (number(0), number(12));
+        let hook = |hook: usize| (valid >> hook & 1 == 1).then(|| number(1 + hook) as usize);
+        // struct ipt_get_entries: name, size, and the entries, which begin where a 64-bit number may.
+        let start = (NAME + 4).next_multiple_of(align_of::<u64>());
+        let mut bytes = named(table, start + size as usize)?;
+        bytes[NAME..NAME + 4].copy_from_slice(&size.to_ne_bytes());
+        sys::read_option(socket.as_fd(), level, GET_ENTRIES, &mut bytes)?;
+        Ok(Entries { family, hooks: std::array::from_fn(hook), bytes: bytes.split_off(start) })
+    }
+
+    /// None when it does not hold together.
+    fn chains(&self) -> Option<Vec<Chain>> {
+        let mut heads: Vec<Head> = Vec::new();
+        let mut offset = 0;
+        while offset < self.bytes.len() {
+            let entry = Entry::at(self, offset)?;
+            if let Some(hook) = self.hooks.iter().position(|hook| *hook == Some(offset)) {
+                heads.push(Head {
+                    name: HOOKS[hook].to_owned(),
+                    is_built_in: true,
+                    first: offset,
+                    entries: Vec::new(),
+                });
+            }
+            match entry.begins_chain() {
+                Some(name) => {
+                    let first = offset + entry.length;
+                    heads.push(Head { name, is_built_in: false, first, entries: Vec::new() });
+                }
+                None => heads.last_mut()?.entries.push(entry),
+            }
+            offset += self.length(offset)?;
+        }
+        // The last entry of a table is an error, too, and begins nothing.
+        heads.pop_if(|head| head.entries.is_empty());
+        let target = |place: usize| Some(heads.iter().find(|head| head.first == place)?.name.clone());
+        heads.iter().map(|head| head.chain(target)).collect()
+    }
+
+    fn length(&self, offset: usize) -> Option<usize> {
+        Entry::at(self, offset).map(|entry| entry.length)
+    }
+}
+
+/// Where a chain begins, and what is in it.
+struct Head<'a> {
+    name: String,
+    is_built_in: bool,
+    /// The offset of its first entry, which is where jumps go.
+    first: usize,
+    entries: Vec<Entry<'a>>,
+}
+
+impl Head<'_> {
+    fn chain(&self, target: impl Fn(usize) -> Option<String>) -> Option<Chain> {
+        let (end, rules) = self.entries.split_last()?;
+        let rule = |entry: &Entry| Some(Rule { decision: entry.decision(&target)?, matches: entry.matches() });
+        Some(Chain {
+            name: self.name.clone(),
+            rules: rules.iter().map(rule).collect::<Option<_>>()?,
+            end: end.decision(&target)?,
+            is_built_in: self.is_built_in,
+        })
+    }
+}
+
+/// One `struct ipt_entry` or `struct ip6t_entry`.
+struct Entry<'a> {
+    offset: usize,
+    length: usize,
+    goto: bool,
+    matches: &'a [u8],
+    target: &'a [u8],
+}
+
+/// `struct xt_entry_match`, `struct xt_entry_target`: size, name, revision; then their data.
+const EXTENSION: usize = 32;
+
+impl<'a> Entry<'a> {
+    fn at(entries: &'a Entries, offset: usize) -> Option<Entry<'a>> {
+        // Of what comes before the matches: where the flags are and which means `-g`, where the offset of the target is,
+        // and where the counters, which begin where a 64-bit number may.
+        let (flags, goto, offsets, counters) = match entries.family {
+            Family::Ipv4 => (82, 2, 88, 96usize),
+            Family::Ipv6 => (131, 4, 140, 148),
+        };
+        let head = counters.next_multiple_of(align_of::<u64>()) + 16;
+        let bytes = entries.bytes.get(offset..)?;
+        let target = usize::from(short(bytes, offsets)?);
+        let length = usize::from(short(bytes, offsets + 2)?);
+        Some(Entry {
+            offset,
+            length: (length != 0).then_some(length)?,
+            goto: bytes.get(flags)? & goto != 0,
+            matches: bytes.get(head..target)?,
+            target: bytes.get(target..length).filter(|target| target.len() >= EXTENSION)?,
+        })
+    }
+
+    /// `XT_ERROR_TARGET` has the name of the chain that begins with it.
+    fn begins_chain(&self) -> Option<String> {
+        (name(self.target) == "ERROR").then(|| text(&self.target[EXTENSION..]))
+    }
+
+    /// `XT_STANDARD_TARGET` has no name; its verdict is where to go, or what comes of it (`-NF_ACCEPT - 1`, `XT_RETURN`).
+    fn decision(&self, chain: impl Fn(usize) -> Option<String>) -> Option<Decision> {
+        let name = name(self.target);
+        if !name.is_empty() {
+            return Some(Decision::Extension(name));
+        }
+        let verdict = native(self.target, EXTENSION)? as i32;
+        Some(match verdict {
+            -1 => Decision::Drop,
+            -2 => Decision::Accept,
+            -4 => Decision::Queue,
+            -5 => Decision::Return,
+            0.. if verdict as usize == self.offset + self.length => Decision::Continue,
+            0.. if self.goto => Decision::Goto(chain(verdict as usize)?),
+            0.. => Decision::Jump(chain(verdict as usize)?),
+            _ => return None,
+        })
+    }
+
+    fn matches(&self) -> Vec<MatchOf> {
+        let mut left = self.matches;
+        let mut matches = Vec::new();
+        while let Some(size) = short(left, 0).map(usize::from).filter(|size| (EXTENSION..=left.len()).contains(size)) {
+            matches.push(match_of(&left[..size]));
+            left = &left[size..];
+        }
+        matches
+    }
+}
+
+fn match_of(bytes: &[u8]) -> MatchOf {
+    match name(bytes).as_str() {
+        // struct xt_rateinfo: avg, burst.
+        "limit" => {
+            let number = |at| native(bytes, EXTENSION + at).unwrap_or_default();
+            MatchOf::Limit { interval: number(0), burst: number(4) }
+        }
+        "quota" | "statistic" | "connlimit" => MatchOf::Memory,
+        _ => MatchOf::Other,
+    }
+}
+
+fn name(extension: &[u8]) -> String {
+    text(&extension[2..EXTENSION - 1])
+}
+
+fn text(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn named(table: &str, length: usize) -> io::Result<Vec<u8>> {
+    if table.len() >= NAME {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = vec![0; length];
+    bytes[..table.len()].copy_from_slice(table.as_bytes());
+    Ok(bytes)
+}
+
+fn native(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}

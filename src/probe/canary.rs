@@ -1,0 +1,39 @@
+//! Canaries: packets that prove an instrument. Each carries a number of its own, so that an old one cannot stand in for
+//! a new one. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::net::port::Port;
+use crate::net::{Family, Protocol};
+use crate::probe::scan::Technique;
+use crate::probe::{Craft, Ends, Probe};
+use crate::wire::reply::Flow;
+
+/// Where canaries come from: addresses for documentation (RFC 5737, RFC 3849) that no scenario probes from.
+pub const SOURCE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 202);
+/// The same for IPv6.
+pub const SOURCE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xca, 0, 0, 0, 0, 0x202);
+
+/// What a logged canary says first.
+pub const PREFIX: &str = "scanlab canary: ";
+
+/// The flow of canary number `number`: the number is in both ports.
+pub fn flow(family: Family, host: IpAddr, number: u32) -> Flow {
+    let [high, low] = [(number >> 16) as u16, number as u16];
+    Flow { protocol: Protocol::Tcp, prober: source(family), prober_port: Port(high), host, port: Port(low) }
+}
+
+/// A canary as a frame: a segment without flags, which no host ever answers to this source.
+pub fn frame(flow: Flow, ends: &Ends) -> Vec<u8> {
+    let ip_id = flow.port.0;
+    Probe { technique: Technique::Null, flow, seq: 0, ack: 0, ttl: 64, ip_id, flow_label: 0, craft: Craft::default() }
+        .frame(ends)
+}
+
+/// Where the canaries of a family come from.
+pub fn source(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => SOURCE_V4.into(),
+        Family::Ipv6 => SOURCE_V6.into(),
+    }
+}

@@ -1,0 +1,66 @@
+//! A host that its neighbours do not find: its rules drop neighbour discovery (RFC 4861), on which IPv6 rests. No packet of
+//! a neighbour reaches such a host, whatever its other rules let in.
+
+use std::fmt;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::probe::path::Step;
+
+/// What hides a host from its neighbours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Hidden {
+    /// The message that does not come through.
+    pub message: Message,
+    /// The rule or policy that drops it; `None` if that was not traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Step>,
+}
+
+/// A message of neighbour discovery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// The question, which the host receives.
+    #[default]
+    Solicitation,
+    /// The answer, which the host sends.
+    Advertisement,
+}
+
+impl Message {
+    /// Its ICMPv6 type (RFC 4861, section 4).
+    pub const fn kind(self) -> u8 {
+        match self {
+            Message::Solicitation => 135,
+            Message::Advertisement => 136,
+        }
+    }
+}
+
+/// `neighbour solicitations (ICMPv6 type 135)`
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Message::Solicitation => "solicitations",
+            Message::Advertisement => "advertisements",
+        };
+        write!(f, "neighbour {name} (ICMPv6 type {})", self.kind())
+    }
+}
+
+impl Hidden {
+    /// `rules.v6:12 drops neighbour solicitations (ICMPv6 type 135): -A INPUT -j DROP`
+    pub fn reason(&self, file: Option<&Path>) -> String {
+        let Hidden { message, by } = self;
+        let Some(step) = by else { return format!("{message} are not answered") };
+        let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+        let place = match step.line {
+            Some(line) => format!("{file}:{line}"),
+            None => format!("the policy of {} in {file}", step.chain),
+        };
+        format!("{place} drops {message}: {}", step.text)
+    }
+}

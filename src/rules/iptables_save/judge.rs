@@ -1,0 +1,275 @@
+//! Reads a rule against one packet. For explanations only ("line 7 asks for port 22, the probe went to 23"): what a rule
+//! does is measured, and no verdict rests on this.
+
+use std::net::IpAddr;
+
+use super::{Clause, Match, Rule};
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::{Port, PortSet};
+use crate::probe::packet::Journey;
+use crate::wire::frame::Direction;
+use crate::wire::headers::Content;
+
+/// What is known of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Its family.
+    pub family: Family,
+    /// Where it came in; none for what the host sends.
+    pub in_interface: Option<String>,
+    /// Where it goes out; none for what the host receives.
+    pub out_interface: Option<String>,
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// The protocol's number (IANA).
+    pub protocol: u8,
+    /// What it carries.
+    pub content: Content,
+    /// What conntrack makes of it; none when that is not known, because nothing tracks connections here.
+    pub conntrack: Option<ConntrackState>,
+}
+
+impl Packet {
+    /// The packet of `journey` as rules see it. What `host` sends to itself goes over `lo`, anything else over
+    /// `interface`.
+    pub fn of(journey: &Journey, interface: &str, host: IpAddr) -> Packet {
+        let is_own = |address: IpAddr| address == host || address.is_loopback();
+        let headers = journey.headers;
+        let over = if is_own(headers.source) && is_own(headers.destination) { "lo" } else { interface };
+        let received = journey.direction == Direction::In;
+        Packet {
+            family: headers.family(),
+            in_interface: received.then(|| over.to_owned()),
+            out_interface: (!received).then(|| over.to_owned()),
+            source: headers.source,
+            destination: headers.destination,
+            protocol: headers.protocol,
+            content: headers.content,
+            conntrack: journey.path.conntrack,
+        }
+    }
+}
+
+/// Whether a packet fulfils a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It depends on what is not known here.
+    Unknown,
+}
+
+impl Answer {
+    fn not(self) -> Answer {
+        match self {
+            Answer::Yes => Answer::No,
+            Answer::No => Answer::Yes,
+            Answer::Unknown => Answer::Unknown,
+        }
+    }
+}
+
+impl From<bool> for Answer {
+    fn from(answer: bool) -> Self {
+        if answer { Answer::Yes } else { Answer::No }
+    }
+}
+
+impl Rule {
+    /// No if one clause says no; else unknown if one is; else yes.
+    pub fn answer(&self, packet: &Packet) -> Answer {
+        let answers = || self.clauses.iter().map(|clause| clause.answer(packet));
+        // A bucket without a word is one, too: `-m limit` is 3/hour.
+        let limited = self.limit().is_some();
+        if answers().any(|answer| answer == Answer::No) {
+            Answer::No
+        } else if limited || answers().any(|answer| answer == Answer::Unknown) {
+            Answer::Unknown
+        } else {
+            Answer::Yes
+        }
+    }
+}
+
+impl Clause {
+    /// Whether `packet` fulfils it.
+    pub fn answer(&self, packet: &Packet) -> Answer {
+        let answer = match &self.ask {
+            Match::Protocol(protocol) => (*protocol == 0 || *protocol == packet.protocol).into(),
+            Match::Source(prefix) => prefix.contains(packet.source).into(),
+            Match::Destination(prefix) => prefix.contains(packet.destination).into(),
+            Match::InInterface(pattern) => interface(pattern, packet.in_interface.as_deref()),
+            Match::OutInterface(pattern) => interface(pattern, packet.out_interface.as_deref()),
+            Match::SourcePorts(ports) => port(ports, packet.content.source_port()),
+            Match::DestinationPorts(ports) => port(ports, packet.content.destination_port()),
+            Match::TcpFlags { mask, comp } => tcp_flags(*mask, *comp, packet.content),
+            Match::State(states) => packet.conntrack.map_or(Answer::Unknown, |state| states.contains(&state).into()),
+            Match::IcmpType(kind) => icmp_type(*kind, packet.content),
+            // The bucket's size; how full it is, is asked by the limit.
+            Match::Comment(_) | Match::LimitBurst(_) => Answer::Yes,
+            Match::Limit { .. } | Match::Other(_) => Answer::Unknown,
+        };
+        match (self.negated, self.is_of(packet.content)) {
+            // A match refuses a packet of another protocol before its `!` is thought of.
+            (_, Answer::No) => Answer::No,
+            (true, _) => answer.not(),
+            (false, _) => answer,
+        }
+    }
+
+    /// Whether the match can read the packet at all.
+    fn is_of(&self, content: Content) -> Answer {
+        let fits = match (&self.ask, content) {
+            (Match::SourcePorts(_) | Match::DestinationPorts(_), content) => return has_ports(content),
+            (Match::TcpFlags { .. }, Content::Tcp { .. }) | (Match::IcmpType(_), Content::Icmp { .. }) => true,
+            (Match::TcpFlags { .. } | Match::IcmpType(_), _) => false,
+            _ => true,
+        };
+        fits.into()
+    }
+}
+
+fn has_ports(content: Content) -> Answer {
+    match content {
+        Content::Tcp { .. } | Content::Udp { .. } => Answer::Yes,
+        Content::Icmp { .. } => Answer::No,
+        // SCTP has ports, ESP has none.
+        Content::Other => Answer::Unknown,
+    }
+}
+
+/// `eth0`, or `eth+` for all names that begin so. The name of no interface is empty (`ip_packet_match`).
+fn interface(pattern: &str, name: Option<&str>) -> Answer {
+    let name = name.unwrap_or_default();
+    match pattern.strip_suffix('+') {
+        Some(start) => name.starts_with(start).into(),
+        None => (name == pattern).into(),
+    }
+}
+
+fn port(ports: &PortSet, port: Option<Port>) -> Answer {
+    port.map_or(Answer::Unknown, |port| ports.contains(port).into())
+}
+
+fn tcp_flags(mask: u8, comp: u8, content: Content) -> Answer {
+    match content {
+        Content::Tcp { flags, .. } => (flags & mask == comp).into(),
+        Content::Udp { .. } | Content::Icmp { .. } | Content::Other => Answer::No,
+    }
+}
+
+fn icmp_type(asked: Option<(u8, Option<u8>)>, content: Content) -> Answer {
+    match (asked, content) {
+        (None, Content::Icmp { .. }) => Answer::Yes,
+        (Some((kind, code)), Content::Icmp { kind: its_kind, code: its_code }) => {
+            (kind == its_kind && code.is_none_or(|code| code == its_code)).into()
+        }
+        (_, Content::Tcp { .. } | Content::Udp { .. } | Content::Other) => Answer::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Listing;
+    use super::*;
+    use crate::error::Source;
+
+    const FIN_PSH_URG: u8 = 41;
+
+    fn packet(content: Content) -> Packet {
+        let protocol = match content {
+            Content::Tcp { .. } => 6,
+            Content::Udp { .. } => 17,
+            Content::Icmp { .. } => 1,
+            Content::Other => 132,
+        };
+        Packet {
+            family: Family::Ipv4,
+            in_interface: Some("eth0".to_owned()),
+            out_interface: None,
+            source: [203, 0, 113, 66].into(),
+            destination: [203, 0, 113, 10].into(),
+            protocol,
+            content,
+            conntrack: Some(ConntrackState::Invalid),
+        }
+    }
+
+    fn xmas_to_80() -> Packet {
+        packet(Content::Tcp { source: Port(40_000), destination: Port(80), flags: FIN_PSH_URG })
+    }
+
+    fn answer(rule: &str, packet: &Packet) -> Answer {
+        let text = format!("*filter\n-A INPUT {rule} -j DROP\n");
+        let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
+        listing.rules().next().map_or(Answer::Unknown, |(_, _, _, rule)| rule.answer(packet))
+    }
+
+    #[test]
+    fn what_a_packet_fulfils() {
+        for rule in [
+            "",
+            "-p tcp",
+            "-p all",
+            "! -p udp",
+            "-s 203.0.113.0/24",
+            "! -d 10.0.0.0/8",
+            "-i eth0",
+            "-i eth+",
+            "! -i lo",
+            "! -o eth0",
+            "-p tcp --dport 80",
+            "-p tcp ! --dport 22",
+            "-p tcp -m multiport --dports 22,80:90",
+            "-p tcp --tcp-flags ALL FIN,PSH,URG",
+            "-p tcp ! --syn",
+            "-m state --state INVALID",
+            "-m conntrack ! --ctstate NEW,ESTABLISHED",
+            "-m comment --comment x",
+        ] {
+            assert_eq!(answer(rule, &xmas_to_80()), Answer::Yes, "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_it_does_not() {
+        for rule in [
+            "-p udp",
+            "! -p tcp",
+            "-s 10.0.0.0/8",
+            "-i lo",
+            "-o eth0",
+            "-p tcp --dport 22",
+            "-p tcp --tcp-flags ALL ALL",
+            "-m state --state NEW",
+            "-m limit --limit 5/min -p udp",
+            // A match reads no packet of another protocol, `!` or not.
+            "-p icmp ! --icmp-type 8",
+        ] {
+            assert_eq!(answer(rule, &xmas_to_80()), Answer::No, "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_known_here() {
+        for rule in ["-m limit", "-m limit --limit 5/min", "-m mac --mac-source 00:0c:29:4f:8e:35", "! -f"] {
+            assert_eq!(answer(rule, &xmas_to_80()), Answer::Unknown, "{rule}");
+        }
+        let untracked = Packet { conntrack: None, ..xmas_to_80() };
+        assert_eq!(answer("-m state ! --state NEW", &untracked), Answer::Unknown);
+        assert_eq!(answer("-p sctp --dport 22", &packet(Content::Other)), Answer::Unknown);
+    }
+
+    #[test]
+    fn icmp_is_told_by_type_and_code() {
+        let port_unreachable = packet(Content::Icmp { kind: 3, code: 3 });
+        let answers = ["3", "3/3", "any", "3/4", "8"]
+            .map(|kind| answer(&format!("-p icmp --icmp-type {kind}"), &port_unreachable));
+        assert_eq!(answers, [Answer::Yes, Answer::Yes, Answer::Yes, Answer::No, Answer::No]);
+    }
+}

@@ -1,0 +1,142 @@
+//! A default deny that denies too much. Packets that a healthy host receives are followed through INPUT; a finding is made
+//! only if their end is sure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::walk::{Fate, walk};
+use super::{Finding, FindingKind};
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::rules::iptables_save::{Listing, Match, Packet, Prefix, Table};
+use crate::wire::headers::Content;
+
+/// Loopback, established connections, and neighbour discovery.
+pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+    let Some(filter) = listing.tables.iter().find(|table| table.name == "filter") else { return Vec::new() };
+    let checks = [no_loopback, no_established, no_neighbours];
+    checks.iter().filter_map(|check| check(listing, filter)).collect()
+}
+
+fn no_loopback(listing: &Listing, filter: &Table) -> Option<Finding> {
+    let host = match listing.family {
+        Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+        Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+    };
+    let packets =
+        [SYN_TO_NOWHERE, DATAGRAM_TO_NOWHERE].map(|content| packet(listing.family, "lo", host, host, content));
+    let line = packets.iter().find_map(|packet| denied(filter, packet))?;
+    let message = "the host cannot talk to itself: this denies what comes from `lo`";
+    let finding = Finding::new(FindingKind::NoLoopback, listing, line, message);
+    Some(finding.fix("-A INPUT -i lo -j ACCEPT, as the first rule"))
+}
+
+fn no_established(listing: &Listing, filter: &Table) -> Option<Finding> {
+    let established = |(interface, host): (String, IpAddr)| Packet {
+        conntrack: Some(ConntrackState::Established),
+        ..packet(listing.family, &interface, stranger(listing.family), host, ANSWER)
+    };
+    let line = denied_wherever_it_arrives(listing, filter, established)?;
+    let message = "this denies the answers to what the host asks for, and all but the first packet of a connection";
+    let finding = Finding::new(FindingKind::NoEstablished, listing, line, message);
+    Some(finding.fix("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny"))
+}
+
+/// RFC 4890, section 4.4.1: of the messages "That Must Not Be Dropped", the ones by which hosts and routers of a link
+/// find each other. Conntrack leaves them UNTRACKED, so no rule for ESTABLISHED saves them.
+const DISCOVERY: [(u8, &str); 4] = [
+    (133, "router solicitation"),
+    (134, "router advertisement"),
+    (135, "neighbour solicitation"),
+    (136, "neighbour advertisement"),
+];
+
+fn no_neighbours(listing: &Listing, filter: &Table) -> Option<Finding> {
+    if listing.family == Family::Ipv4 {
+        return None;
+    }
+    let link_local = |last| IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last));
+    let message = |kind| {
+        move |(interface, host): (String, IpAddr)| Packet {
+            protocol: 58,
+            conntrack: Some(ConntrackState::Untracked),
+            ..packet(Family::Ipv6, &interface, link_local(1), host, Content::Icmp { kind, code: 0 })
+        }
+    };
+    let lines =
+        DISCOVERY.map(|(kind, name)| Some((denied_wherever_it_arrives(listing, filter, message(kind))?, kind, name)));
+    let lost: Vec<(usize, u8, &str)> = lines.into_iter().flatten().collect();
+    let (line, _, _) = lost.first()?;
+    let names: Vec<String> = lost.iter().map(|(_, kind, name)| format!("{kind} ({name})")).collect();
+    let finding = Finding::new(
+        FindingKind::NoNeighbours,
+        listing,
+        *line,
+        format!("this denies ICMPv6 {}: without neighbours even an accepted port is dead", names.join(", ")),
+    );
+    let fix = lost.iter().map(|(_, kind, _)| format!("-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j ACCEPT"));
+    Some(finding.fix(format!("before the rules that deny: {}", fix.collect::<Vec<_>>().join("; "))))
+}
+
+/// A port that nobody has a rule for.
+const NOWHERE: Port = Port(47_111);
+const SYN_TO_NOWHERE: Content = Content::Tcp { source: Port(40_000), destination: NOWHERE, flags: 2 };
+const DATAGRAM_TO_NOWHERE: Content = Content::Udp { source: Port(40_000), destination: NOWHERE };
+/// An ACK from a server.
+const ANSWER: Content = Content::Tcp { source: Port(443), destination: NOWHERE, flags: 16 };
+
+fn packet(family: Family, interface: &str, source: IpAddr, destination: IpAddr, content: Content) -> Packet {
+    let protocol = if matches!(content, Content::Udp { .. }) { 17 } else { 6 };
+    let conntrack = Some(ConntrackState::New);
+    let in_interface = Some(interface.to_owned());
+    Packet { family, in_interface, out_interface: None, source, destination, protocol, content, conntrack }
+}
+
+/// An address that nobody has a rule for (RFC 5737, RFC 3849).
+fn stranger(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 77).into(),
+        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77).into(),
+    }
+}
+
+fn denied(filter: &Table, packet: &Packet) -> Option<usize> {
+    match walk(filter, "INPUT", packet) {
+        Fate::Denied(line) => Some(line),
+        Fate::Accepted | Fate::Unknown => None,
+    }
+}
+
+/// Rules name interfaces and addresses of the host, and which of them a packet meets is not known: it counts as denied only
+/// if it is wherever it arrives.
+fn denied_wherever_it_arrives(
+    listing: &Listing,
+    filter: &Table,
+    packet: impl Fn((String, IpAddr)) -> Packet,
+) -> Option<usize> {
+    let lines: Option<Vec<usize>> =
+        arrivals(listing, filter).into_iter().map(|to| denied(filter, &packet(to))).collect();
+    lines?.first().copied()
+}
+
+/// Each interface with each address that the rules name, and one of each that they do not.
+fn arrivals(listing: &Listing, filter: &Table) -> Vec<(String, IpAddr)> {
+    let clauses = || filter.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.clauses);
+    let interface = |ask: &Match| match ask {
+        Match::InInterface(name) if name != "lo" => Some(name.trim_end_matches('+').to_owned()),
+        _ => None,
+    };
+    let host = |ask: &Match| match ask {
+        Match::Destination(Prefix { address, .. }) => Some(*address),
+        _ => None,
+    };
+    let mut interfaces: Vec<String> = clauses().filter_map(|clause| interface(&clause.ask)).take(MOST_NAMES).collect();
+    interfaces.push("eth0".to_owned());
+    let mut hosts: Vec<IpAddr> = clauses().filter_map(|clause| host(&clause.ask)).take(MOST_NAMES).collect();
+    hosts.push(stranger(listing.family));
+    let pairs = interfaces.iter().flat_map(|interface| hosts.iter().map(move |host| (interface.clone(), *host)));
+    pairs.collect()
+}
+
+/// Of a ruleset with more names, the first ones stand for all.
+const MOST_NAMES: usize = 16;

@@ -1,0 +1,165 @@
+//! Reads rulesets for what is known to go wrong, before any probe is sent. Each finding says which line, why, and what
+//! to write there.
+//!
+//! A finding is advice, never a verdict: what a ruleset does is measured. So it is silent when in doubt, that is where a
+//! rule asks for something that cannot be read here, or where a chain may be reached in a way that is not followed.
+
+mod conntrack;
+mod default_deny;
+mod flags;
+mod icmp;
+mod limit;
+mod log_order;
+mod moment;
+mod prefix;
+mod recent_table;
+mod repeated;
+mod twin;
+mod typography;
+mod unlimited_log;
+mod walk;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::rules::iptables_save::Listing;
+
+/// Something in a ruleset that is known to go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Finding {
+    /// What it is.
+    pub rule: FindingKind,
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// The line that it is about (1 is the first).
+    pub line: usize,
+    /// What happens, and why.
+    pub message: String,
+    /// What to do about it: in words, or the better line.
+    pub fix: Option<String>,
+}
+
+/// The kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A log prefix of more than 29 bytes.
+    PrefixTooLong,
+    /// A log prefix without a blank at its end.
+    PrefixWithoutBlank,
+    /// Quotes, dashes and blanks of a word processor.
+    Typography,
+    /// `-ieth0`, which iptables reads as the interface `-ieth0`.
+    GluedInterface,
+    /// A rate limit on DROP or REJECT.
+    LimitOnDeny,
+    /// A rate limit that is asked before the other matches.
+    LimitBeforeMatch,
+    /// A LOG that nothing limits.
+    UnlimitedLog,
+    /// `--tcp-flags ALL ALL`, which is not what nmap calls Xmas.
+    XmasAllFlags,
+    /// A rule against SYN scans before the rules that accept connections.
+    SynBeforeAccept,
+    /// A rule for packets that conntrack calls INVALID, behind a rule that takes all of these.
+    ScanBehindInvalid,
+    /// A rule for packets that conntrack calls INVALID, in a state that is another one.
+    ScanInOtherState,
+    /// A LOG behind a rule that lets none of its packets through.
+    LogBehindVerdict,
+    /// A rule that applies at one moment, and not at another.
+    OfTheMoment,
+    /// ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.
+    OtherFamilysIcmp,
+    /// A table that is declared a second time, which deletes the rules of the first.
+    TableTwice,
+    /// A chain that is declared a second time in its table.
+    ChainTwice,
+    /// The host cannot talk to itself.
+    NoLoopback,
+    /// Answers to the host, and the rest of every connection, are denied.
+    NoEstablished,
+    /// Neighbour discovery is denied: nothing reaches the host over IPv6.
+    NoNeighbours,
+    /// A table of xt_recent that rules of both families name.
+    RecentShared,
+    /// There are no rules for IPv6.
+    NoIpv6,
+    /// A rule for IPv4 that IPv6 lacks.
+    NoIpv6Twin,
+}
+
+impl FindingKind {
+    /// Whether it says that the rule never matches.
+    const fn is_idle(self) -> bool {
+        use FindingKind::{LogBehindVerdict, ScanBehindInvalid, ScanInOtherState};
+        matches!(self, LogBehindVerdict | ScanBehindInvalid | ScanInOtherState)
+    }
+}
+
+impl fmt::Display for FindingKind {
+    /// The name that is also in JSON: `prefix-too-long`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// All that is to be said about a ruleset, by file and line. Without `v6`, IPv6 is taken to have no rules at all.
+pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
+    findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
+    findings.extend(v4.zip(v6).into_iter().flat_map(|(v4, v6)| recent_table::check(v4, v6)));
+    let idle: HashSet<(PathBuf, usize)> = findings
+        .iter()
+        .filter(|finding| finding.rule.is_idle())
+        .map(|finding| (finding.file.clone(), finding.line))
+        .collect();
+    findings.retain(|finding| {
+        finding.rule != FindingKind::UnlimitedLog || !idle.contains(&(finding.file.clone(), finding.line))
+    });
+    findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
+    // A line with a list of addresses makes several rules.
+    findings.dedup();
+    findings
+}
+
+const CHECKS: [fn(&Listing) -> Vec<Finding>; 12] = [
+    prefix::check,
+    typography::check,
+    limit::check,
+    unlimited_log::check,
+    flags::check,
+    conntrack::check,
+    log_order::check,
+    moment::check,
+    icmp::check,
+    repeated::check,
+    default_deny::check,
+    typography::check_interfaces,
+];
+
+/// What a second declaration of a table or chain does to the first: the rules in the file are not those that are loaded.
+pub fn repeated(listing: &Listing) -> Vec<Finding> {
+    repeated::check(listing)
+}
+
+fn lint_one(listing: &Listing) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(listing)).collect()
+}
+
+impl Finding {
+    fn new(rule: FindingKind, listing: &Listing, line: usize, message: impl Into<String>) -> Finding {
+        Finding { rule, file: listing.source.name.clone(), line, message: message.into(), fix: None }
+    }
+
+    fn fix(self, fix: impl Into<String>) -> Finding {
+        Finding { fix: Some(fix.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Tables of xt_recent, which both families share: `recent_mt_check` looks a table up by its name alone, and keeps the mask of
+//! the rule that made it. Machines load IPv4 first.
+
+use super::{Finding, FindingKind};
+use crate::rules::iptables_save::{Listing, Rule};
+
+/// One finding for each table that rules of both families name, at the first rule of IPv6.
+pub(super) fn check(v4: &Listing, v6: &Listing) -> Vec<Finding> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut findings = Vec::new();
+    for (rule, table) in tables(v6) {
+        let Some((maker, _)) = tables(v4).find(|(_, name)| *name == table).filter(|_| !seen.contains(&table)) else {
+            continue;
+        };
+        seen.push(table);
+        findings.push(finding(v4, v6, maker, rule, table));
+    }
+    findings
+}
+
+fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -> Finding {
+    let (file, line) = (v4.source.name.display(), maker.line);
+    let counts = match option(maker, "--mask") {
+        Some(mask) => format!("the mask {mask}: of an IPv6 address no more than the first 32 bits count"),
+        None => "no mask: whole addresses of both families count".to_owned(),
+    };
+    let message = format!(
+        "both families share the table {table} of xt_recent: {file}:{line}, which is loaded first, makes it, with {counts}"
+    );
+    let fix = format!("give the rules for IPv6 a table of their own: --name {table}6");
+    Finding::new(FindingKind::RecentShared, v6, rule.line, message).fix(fix)
+}
+
+/// The rules that ask a table, with its name.
+fn tables(listing: &Listing) -> impl Iterator<Item = (&Rule, &str)> {
+    /// iptables-extensions(8): the name of a rule that has none.
+    const DEFAULT: &str = "DEFAULT";
+    let asks = |rule: &&Rule| rule.modules.iter().any(|module| module.name == "recent");
+    let rules = listing.rules().map(|(.., rule)| rule).filter(asks);
+    rules.map(|rule| (rule, option(rule, "--name").unwrap_or(DEFAULT)))
+}
+
+/// The word after `name`.
+fn option<'a>(rule: &'a Rule, name: &str) -> Option<&'a str> {
+    rule.text.split_whitespace().skip_while(|word| *word != name).nth(1)
+}

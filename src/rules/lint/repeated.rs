@@ -1,0 +1,44 @@
+//! Tables and chains that a file declares twice.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, FindingKind};
+use crate::rules::iptables_save::Listing;
+
+/// Every declaration but the first. The listing holds what is left of them, so the text is read once more.
+pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+    let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut chains: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for (line, text) in (1..).zip(listing.source.text.lines()) {
+        let name = |text: &'_ str| text.split_ascii_whitespace().next().map(str::len).unwrap_or_default();
+        if let Some(rest) = text.strip_prefix('*') {
+            chains.clear();
+            let first = tables.insert(&rest[..name(rest)], line);
+            findings.extend(first.map(|first| table(listing, line, first, &rest[..name(rest)])));
+        } else if let Some(rest) = text.strip_prefix(':') {
+            let first = chains.insert(&rest[..name(rest)], line);
+            findings.extend(first.map(|first| chain(listing, line, first, &rest[..name(rest)])));
+        }
+    }
+    findings
+}
+
+/// Measured with 1.8.9: the second `*filter` deletes what the first one loaded; policies too with iptables-nft-restore.
+fn table(listing: &Listing, line: usize, first: usize, name: &str) -> Finding {
+    let message = format!(
+        "table {name} is declared a second time: iptables-restore deletes the rules of the first, from line {first} on; \
+         iptables-legacy keeps its policies, and iptables-nft makes them ACCEPT"
+    );
+    Finding::new(FindingKind::TableTwice, listing, line, message).fix(format!("one `*{name}` with all its rules"))
+}
+
+/// Measured with 1.8.9: iptables-nft-restore deletes the rules of a user's chain, and iptables-legacy-restore refuses the
+/// file. Of a built-in chain the last policy counts.
+fn chain(listing: &Listing, line: usize, first: usize, name: &str) -> Finding {
+    let message = format!(
+        "chain {name} is declared a second time, after line {first}: the last policy counts, and a chain of one's own loses \
+         the rules that it has so far"
+    );
+    Finding::new(FindingKind::ChainTwice, listing, line, message).fix("delete this line")
+}

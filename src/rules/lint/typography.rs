@@ -1,0 +1,77 @@
+//! What a word processor or a web page makes of a rule, and one thing that iptables makes of it.
+
+use super::{Finding, FindingKind};
+use crate::rules::iptables_save::{Listing, Match, Rule};
+
+/// Typographic quotes, dashes and blanks outside of quoted text. iptables 1.8.9: `“x”` is accepted, and the quotes get
+/// into the log; `“two words”` and `–dport` are a `Bad argument`; a no-break space becomes a part of its word.
+pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+    let lines = (1..).zip(listing.source.text.lines()).filter(|(_, line)| !line.starts_with('#'));
+    lines.filter_map(|(number, line)| odd_character(listing, number, line)).collect()
+}
+
+fn odd_character(listing: &Listing, number: usize, line: &str) -> Option<Finding> {
+    let (_, odd, _) = characters(line).find(|(_, c, quoted)| !quoted && plain(*c).is_some())?;
+    let shown = odd.escape_debug();
+    let message = format!("`{shown}` (U+{:04X}) means nothing to iptables: it is a part of the word", u32::from(odd));
+    Some(Finding::new(FindingKind::Typography, listing, number, message).fix(in_ascii(line.trim_end())))
+}
+
+/// What was typed before a word processor made it pretty.
+fn plain(c: char) -> Option<&'static str> {
+    Some(match c {
+        '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{ab}' | '\u{bb}' => "\"",
+        '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => "'",
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => "-",
+        '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{3000}' => " ",
+        '\u{200b}' | '\u{feff}' => "",
+        _ => return None,
+    })
+}
+
+/// Every character with its place, and whether it stands in quotes: a comment may say what it likes.
+fn characters(line: &str) -> impl Iterator<Item = (usize, char, bool)> + '_ {
+    let (mut quoted, mut escaped) = (false, false);
+    line.char_indices().map(move |(at, c)| {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && quoted && !escaped;
+        (at, c, quoted)
+    })
+}
+
+fn in_ascii(line: &str) -> String {
+    let mut text = String::new();
+    for (at, c, quoted) in characters(line) {
+        match plain(c).filter(|_| !quoted) {
+            Some("-") => text.push_str(hyphens(&text, &line[at + c.len_utf8()..])),
+            Some(plain) => text.push_str(plain),
+            None => text.push(c),
+        }
+    }
+    text
+}
+
+/// A dash was two hyphens if it begins an option of more than one letter.
+fn hyphens(before: &str, behind: &str) -> &'static str {
+    let word = behind.split(char::is_whitespace).next().unwrap_or_default();
+    let begins = before.is_empty() || before.ends_with([' ', '\t']);
+    if begins && !word.starts_with('-') && word.chars().count() > 1 { "--" } else { "-" }
+}
+
+/// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name; the rule is dead.
+pub(super) fn check_interfaces(listing: &Listing) -> Vec<Finding> {
+    listing.rules().filter_map(|(_, _, _, rule)| glued_interface(listing, rule)).collect()
+}
+
+fn glued_interface(listing: &Listing, rule: &Rule) -> Option<Finding> {
+    let glued = |name: &str| name.starts_with("-i") || name.starts_with("-o");
+    let (clause, name) = rule.clauses.iter().find_map(|clause| match &clause.ask {
+        Match::InInterface(name) | Match::OutInterface(name) if glued(name) => Some((clause, name)),
+        _ => None,
+    })?;
+    let (option, rest) = name.split_at(2);
+    let negation = if clause.negated { "! " } else { "" };
+    let message = format!("iptables takes `{name}` for the name of the interface: no packet comes from there");
+    let fix = rule.with(clause, &format!("{negation}{option} {rest}"));
+    Some(Finding::new(FindingKind::GluedInterface, listing, rule.line, message).fix(fix))
+}

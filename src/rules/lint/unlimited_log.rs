@@ -1,0 +1,76 @@
+//! LOG rules that any number of packets set off.
+
+use super::{Finding, FindingKind};
+use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Table};
+
+/// Each LOG for received packets that nothing limits: neither its own matches, nor those of a rule before it in its chain,
+/// nor those of the jumps to its chain.
+pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+    let chains = listing.tables.iter().flat_map(reached);
+    let unlimited = chains.flat_map(|chain| {
+        let rules = chain.rules.iter().enumerate();
+        rules.filter(|(index, rule)| is_log(rule) && !is_limited(chain, *index, rule)).map(|(_, rule)| rule)
+    });
+    unlimited.map(|rule| finding(listing, rule)).collect()
+}
+
+fn finding(listing: &Listing, rule: &Rule) -> Finding {
+    let message = match rule.clauses.iter().any(|clause| matches!(clause.ask, Match::DestinationPorts(_))) {
+        true => "nothing limits these lines: whoever sends 1,000 packets to these ports writes 1,000 lines",
+        false => "nothing limits these lines: one scan of 1,000 ports writes 1,000 lines",
+    };
+    let target = rule.target.as_ref().and_then(|target| rule.text.get(target.span.clone())).unwrap_or("-j LOG");
+    let limited = rule.with_target(&format!("-m limit --limit 5/min --limit-burst 5 {target}"));
+    Finding::new(FindingKind::UnlimitedLog, listing, rule.line, message).fix(limited)
+}
+
+fn is_log(rule: &Rule) -> bool {
+    let is_own = |clause: &Clause| !clause.negated && matches!(&clause.ask, Match::InInterface(name) if name == "lo");
+    rule.target.as_ref().is_some_and(|target| target.name == "LOG") && !rule.clauses.iter().any(is_own)
+}
+
+/// Whether `rule` counts, or one before it that takes all its packets by and by.
+fn is_limited(chain: &Chain, index: usize, rule: &Rule) -> bool {
+    let takes = |other: &&Rule| {
+        let leaves =
+            other.is_terminal() || other.is_jump() || other.target.as_ref().is_some_and(|t| t.name == "RETURN");
+        takes_the_rest(other) && leaves && other.clauses.iter().all(|clause| is_fulfilled(other, clause, rule))
+    };
+    counts(rule) || chain.rules.iter().take(index).any(|other| takes(&other))
+}
+
+fn counts(rule: &Rule) -> bool {
+    rule.remembers().next().is_some()
+}
+
+/// Whether the rule takes packets once there were many: what is over the rate of `limit` goes on.
+fn takes_the_rest(rule: &Rule) -> bool {
+    let takes_some = rule.limit().is_some() || rule.hash_limit().is_some();
+    counts(rule) && !takes_some
+}
+
+/// Whether a clause of `other` asks nothing more of the packets of `rule` than how many there were.
+fn is_fulfilled(other: &Rule, clause: &Clause, rule: &Rule) -> bool {
+    let counts = clause.module.as_deref().is_some_and(|module| other.remembers().any(|name| name == module));
+    let asked = |own: &Clause| own.ask == clause.ask && own.negated == clause.negated;
+    counts || matches!(clause.ask, Match::Comment(_)) || rule.clauses.iter().any(asked)
+}
+
+/// The chains to which received packets come by a way on which no rule counts.
+fn reached(table: &Table) -> Vec<&Chain> {
+    let is_hook = |chain: &&Chain| ["INPUT", "PREROUTING", "FORWARD"].contains(&chain.name.as_str());
+    let mut reached: Vec<&Chain> = table.chains.iter().filter(is_hook).collect();
+    let mut next = 0;
+    while let Some(from) = reached.get(next).copied() {
+        let jumps =
+            from.rules.iter().enumerate().filter(|(index, rule)| rule.is_jump() && !is_limited(from, *index, rule));
+        let names = jumps.filter_map(|(_, rule)| rule.target.as_ref().map(|target| target.name.as_str()));
+        for chain in names.filter_map(|name| table.chains.iter().find(|chain| chain.name == name)) {
+            if !reached.iter().any(|known| known.name == chain.name) {
+                reached.push(chain);
+            }
+        }
+        next += 1;
+    }
+    reached
+}

@@ -1,0 +1,12 @@
+//! Rulesets as text: read, generated, linted, mutated, admitted, and as sets of packets. What a rule does is measured in the
+//! lab; here a rule is read to explain a result, to choose what to send, and to change it.
+
+pub mod admission;
+pub mod coverage;
+pub mod hostile;
+pub mod iptables_save;
+pub mod lint;
+pub mod mutant;
+pub mod ruleset;
+pub mod space;
+pub mod sweep;

@@ -1,0 +1,45 @@
+//! Addresses: a network twice as large, or half.
+
+use std::net::IpAddr;
+
+use crate::rules::iptables_save::{Clause, Match, Prefix};
+
+use super::draft::Draft;
+use super::legal;
+use super::site::Site;
+
+/// The prefix is one bit shorter.
+pub fn widen(site: &Site<'_>) -> Vec<Draft> {
+    resized(site, |length| length.checked_sub(1))
+}
+
+/// The prefix is one bit longer; the address stays, so it is the half in which it lies.
+pub fn narrow(site: &Site<'_>) -> Vec<Draft> {
+    resized(site, |length| Some(length + 1))
+}
+
+fn resized(site: &Site<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
+    let change = |(clause, option, prefix): (&Clause, _, &Prefix)| {
+        let length = resize(prefix.prefix_len()?).filter(|length| *length <= bits(prefix.address))?;
+        // "! -s 0.0.0.0/0" never matches: iptables-nft refuses it.
+        let refused = clause.negated && length == 0;
+        let legal = !refused && !legal::is_list(site, clause);
+        legal.then(|| site.replace(clause, &format!("{option} {}/{length}", prefix.address)))
+    };
+    addresses(site).filter_map(change).collect()
+}
+
+fn addresses<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'static str, &'a Prefix)> {
+    site.rule.clauses.iter().filter_map(|clause| match &clause.ask {
+        Match::Source(prefix) => Some((clause, "-s", prefix)),
+        Match::Destination(prefix) => Some((clause, "-d", prefix)),
+        _ => None,
+    })
+}
+
+const fn bits(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}

@@ -1,0 +1,31 @@
+//! A match too few, or its opposite.
+
+use crate::rules::iptables_save::Clause;
+
+use super::draft::Draft;
+use super::legal;
+use super::site::Site;
+
+/// Each clause in turn is not there.
+pub fn delete(site: &Site<'_>) -> Vec<Draft> {
+    let clauses = site.rule.clauses.iter().filter(|clause| legal::may_be_deleted(site, clause));
+    clauses.map(|clause| site.rewrite(site.rule.without(clause), deleted(site, clause))).collect()
+}
+
+fn deleted(site: &Site<'_>, clause: &Clause) -> String {
+    format!("{} is deleted", site.written(clause))
+}
+
+/// Each clause in turn gets a `!`, or loses it.
+pub fn negate(site: &Site<'_>) -> Vec<Draft> {
+    let clauses = site.rule.clauses.iter().filter(|clause| legal::may_be_negated(site, clause));
+    clauses.map(|clause| site.rewrite(site.rule.negating(clause), negated(site, clause))).collect()
+}
+
+fn negated(site: &Site<'_>, clause: &Clause) -> String {
+    let written = site.written(clause);
+    match written.strip_prefix('!') {
+        Some(plain) => format!("{written} becomes {}", plain.trim_start()),
+        None => format!("{written} becomes ! {written}"),
+    }
+}

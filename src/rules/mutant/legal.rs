@@ -1,0 +1,125 @@
+//! What iptables-restore accepts. Each answer was asked of iptables 1.8.9, nft and legacy, and where it is not known the
+//! answer is no.
+
+use crate::rules::iptables_save::{Clause, Match, Rule, Table};
+
+use super::site::Site;
+
+/// IANA's number of TCP.
+pub const TCP: u8 = 6;
+
+/// Modules whose options work for every protocol.
+const FOR_ANY_PROTOCOL: [&str; 18] = [
+    "addrtype",
+    "comment",
+    "conntrack",
+    "connmark",
+    "hl",
+    "iprange",
+    "length",
+    "limit",
+    "mac",
+    "mark",
+    "owner",
+    "physdev",
+    "pkttype",
+    "recent",
+    "set",
+    "state",
+    "statistic",
+    "ttl",
+];
+
+/// Options of other modules that may have a `!`.
+const NEGATABLE: [&str; 13] = [
+    "--ctstate",
+    "--dst-range",
+    "--dst-type",
+    "--hl-eq",
+    "--length",
+    "--mac-source",
+    "--mark",
+    "--match-set",
+    "--pkt-type",
+    "--src-range",
+    "--src-type",
+    "--ttl-eq",
+    "--uid-owner",
+];
+
+/// Whether a verdict may stand in the table of `site`: "The `nat` table is not intended for filtering, the use of DROP
+/// is therefore inhibited", and ipt_REJECT works in the filter table only.
+pub fn takes_verdict(site: &Site<'_>, verdict: &str) -> bool {
+    match verdict {
+        "REJECT" => site.table.name == "filter",
+        "DROP" => filters(site.table),
+        _ => true,
+    }
+}
+
+/// Whether the policies of `table` decide about packets.
+pub fn filters(table: &Table) -> bool {
+    table.name != "nat"
+}
+
+/// Whether the rule is about TCP only.
+pub fn is_tcp(rule: &Rule) -> bool {
+    rule.clauses.iter().any(|clause| !clause.negated && clause.ask == Match::Protocol(TCP))
+}
+
+/// Whether the rule still makes sense to iptables when `clause` is taken out.
+pub fn may_be_deleted(site: &Site<'_>, clause: &Clause) -> bool {
+    match &clause.ask {
+        Match::Protocol(_) => !needs_its_protocol(site),
+        // Goes with its `--limit`; without it, it is `limit` that gives it another value.
+        Match::LimitBurst(_) => false,
+        // A comment matches everything.
+        Match::Comment(_) => false,
+        Match::Other(_) => stands_alone(site.rule, clause),
+        _ => true,
+    }
+}
+
+/// An option that is the only one of its module goes together with it.
+fn stands_alone(rule: &Rule, clause: &Clause) -> bool {
+    let same = rule.clauses.iter().filter(|other| other.module == clause.module).count();
+    clause.module.is_some() && same == 1
+}
+
+/// Whether `clause` may get a `!`, or lose it.
+pub fn may_be_negated(site: &Site<'_>, clause: &Clause) -> bool {
+    match &clause.ask {
+        // "rule would never match protocol"
+        Match::Protocol(number) => *number != 0 && !needs_its_protocol(site),
+        // iptables-nft refuses what never matches; other modules than these let it pass.
+        Match::Source(prefix) | Match::Destination(prefix) => prefix.mask != 0 && !is_list(site, clause),
+        Match::InInterface(name) | Match::OutInterface(name) => name != "+",
+        Match::SourcePorts(_) | Match::DestinationPorts(_) | Match::TcpFlags { .. } | Match::State(_) => true,
+        Match::IcmpType(kind) => kind.is_some(),
+        Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_) => false,
+        Match::Other(option) => {
+            clause.negated || NEGATABLE.contains(&option.split([' ', '=']).next().unwrap_or_default())
+        }
+    }
+}
+
+/// `! -s 10.0.0.1,10.0.0.2`: "multiple addresses are not allowed" with a `!`.
+pub fn is_list(site: &Site<'_>, clause: &Clause) -> bool {
+    site.written(clause).contains(',')
+}
+
+/// Whether something in the rule works for its protocol only: "TCP match requires '-p tcp'".
+fn needs_its_protocol(site: &Site<'_>) -> bool {
+    let bound = |module: &str| !FOR_ANY_PROTOCOL.contains(&module);
+    let options = site.rule.clauses.iter().filter_map(|clause| clause.module.as_deref());
+    let mut modules = options.chain(site.rule.modules.iter().map(|module| module.name.as_str()));
+    modules.any(bound) || target_needs_protocol(site)
+}
+
+fn target_needs_protocol(site: &Site<'_>) -> bool {
+    let Some(target) = &site.rule.target else { return false };
+    let free = ["ACCEPT", "DROP", "RETURN", "LOG", "NFLOG"].contains(&target.name.as_str());
+    let reject = target.name == "REJECT" && target.options.iter().all(|(_, argument)| argument != "tcp-reset");
+    let chain = site.table.chains.iter().any(|chain| chain.name == target.name);
+    !free && !reject && !chain
+}

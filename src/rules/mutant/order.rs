@@ -1,0 +1,61 @@
+//! The right rules in the wrong order.
+
+use crate::net::conntrack::ConntrackState;
+use crate::rules::iptables_save::{Edit, Match, Rule};
+
+use super::draft::Draft;
+use super::equivalent;
+use super::site::Site;
+
+/// The rule and the next one change places.
+pub fn swap(site: &Site<'_>) -> Vec<Draft> {
+    let Some(next) = site.behind().first() else { return Vec::new() };
+    let (upper, lower) = (site.rule.line, next.line);
+    if upper >= lower || !is_movable(site) || !may_stand_before(site, next, upper) {
+        return Vec::new();
+    }
+    let edits = vec![Edit::Move { line: lower, before: upper }];
+    let what = format!("changes places with line {lower}");
+    vec![Draft::new(what, edits).equivalent(equivalent::swapped(site.rule, next))]
+}
+
+/// A rule about INVALID or ESTABLISHED goes to the front of its chain, and to its end.
+pub fn move_state_rule(site: &Site<'_>) -> Vec<Draft> {
+    if !site.rule.clauses.iter().any(|clause| is_about_state(&clause.ask)) || !is_movable(site) {
+        return Vec::new();
+    }
+    [to_the_front(site), to_the_end(site)].into_iter().flatten().collect()
+}
+
+fn is_about_state(ask: &Match) -> bool {
+    let Match::State(states) = ask else { return false };
+    states.contains(&ConntrackState::Invalid) || states.contains(&ConntrackState::Established)
+}
+
+fn to_the_front(site: &Site<'_>) -> Option<Draft> {
+    let (line, before) = (site.rule.line, site.before().first()?.line);
+    let draft = || Draft::new("the rule becomes the first one of its chain", vec![Edit::Move { line, before }]);
+    (before < line && may_stand_before(site, site.rule, before)).then(draft)
+}
+
+fn to_the_end(site: &Site<'_>) -> Option<Draft> {
+    let (line, last) = (site.rule.line, site.behind().last()?.line);
+    let before = last + 1;
+    let draft = || Draft::new("the rule becomes the last one of its chain", vec![Edit::Move { line, before }]);
+    (last > line).then(draft)
+}
+
+/// Whether the lines of the chain stand in the order of its rules: with `-I` they do not, and to move one would not
+/// mean what the description says.
+pub fn is_movable(site: &Site<'_>) -> bool {
+    let appends = |rule: &Rule| matches!(rule.text.split_whitespace().next(), Some("-A" | "--append"));
+    let rules = &site.chain.rules;
+    rules.iter().all(appends) && rules.is_sorted_by_key(|rule| rule.line)
+}
+
+/// Whether the chain to which `rule` leads, if it does, is declared above line `before`.
+fn may_stand_before(site: &Site<'_>, rule: &Rule, before: usize) -> bool {
+    let Some(target) = &rule.target else { return true };
+    let chain = site.table.chains.iter().find(|chain| chain.name == target.name);
+    chain.is_none_or(|chain| chain.line.is_none_or(|line| line < before))
+}

@@ -1,0 +1,61 @@
+//! Conntrack states: one too few, or one too many.
+
+use std::collections::BTreeSet;
+
+use crate::net::conntrack::ConntrackState;
+use crate::rules::iptables_save::{Clause, Match};
+
+use super::draft::Draft;
+use super::site::Site;
+
+/// As iptables-save lists them.
+const ORDER: [ConntrackState; 5] = [
+    ConntrackState::Invalid,
+    ConntrackState::New,
+    ConntrackState::Related,
+    ConntrackState::Established,
+    ConntrackState::Untracked,
+];
+
+/// The states that a list is likely to have too many: NEW lets everybody in, INVALID is what scans are.
+const TOO_MANY: [ConntrackState; 2] = [ConntrackState::Invalid, ConntrackState::New];
+
+/// Each state of a list in turn is not there.
+pub fn drop(site: &Site<'_>) -> Vec<Draft> {
+    let lists = lists(site).filter(|(_, states)| states.len() > 1);
+    lists.flat_map(|(clause, states)| states.iter().map(move |state| without(site, clause, states, *state))).collect()
+}
+
+fn without(site: &Site<'_>, clause: &Clause, states: &BTreeSet<ConntrackState>, state: ConntrackState) -> Draft {
+    let mut states = states.clone();
+    states.remove(&state);
+    site.replace(clause, &option(clause, &states))
+}
+
+/// INVALID and NEW come into each list that lacks them.
+pub fn add(site: &Site<'_>) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (clause, states) in lists(site) {
+        let absent = TOO_MANY.into_iter().filter(|state| !states.contains(state));
+        drafts.extend(absent.map(|state| with(site, clause, states, state)));
+    }
+    drafts
+}
+
+fn with(site: &Site<'_>, clause: &Clause, states: &BTreeSet<ConntrackState>, state: ConntrackState) -> Draft {
+    let states = states.iter().copied().chain([state]).collect();
+    site.replace(clause, &option(clause, &states))
+}
+
+fn lists<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'a BTreeSet<ConntrackState>)> {
+    site.rule.clauses.iter().filter_map(|clause| match &clause.ask {
+        Match::State(states) => Some((clause, states)),
+        _ => None,
+    })
+}
+
+fn option(clause: &Clause, states: &BTreeSet<ConntrackState>) -> String {
+    let name = if clause.module.as_deref() == Some("state") { "--state" } else { "--ctstate" };
+    let listed: Vec<&str> = ORDER.iter().filter(|state| states.contains(state)).map(|state| state.as_str()).collect();
+    format!("{name} {}", listed.join(","))
+}

@@ -1,0 +1,50 @@
+//! The right rule with the wrong verdict.
+
+use crate::net::Family;
+use crate::rules::iptables_save::Target;
+
+use super::draft::Draft;
+use super::legal;
+use super::site::Site;
+
+const VERDICTS: [&str; 3] = ["ACCEPT", "DROP", "REJECT"];
+
+/// ACCEPT, DROP and REJECT become each other.
+pub fn flip(site: &Site<'_>) -> Vec<Draft> {
+    let Some(target) = &site.rule.target else { return Vec::new() };
+    if !VERDICTS.contains(&target.name.as_str()) {
+        return Vec::new();
+    }
+    let others = VERDICTS.into_iter().filter(|verdict| *verdict != target.name && legal::takes_verdict(site, verdict));
+    others.map(|verdict| retarget(site, target, verdict)).collect()
+}
+
+/// REJECT answers as an other box would: closed, filtered, or by policy.
+pub fn reject_type(site: &Site<'_>) -> Vec<Draft> {
+    let Some(target) = site.rule.target.as_ref().filter(|target| target.name == "REJECT") else { return Vec::new() };
+    let asked = target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
+    let current = asked.unwrap_or(default_type(site.listing.family));
+    let others = types(site.listing.family).into_iter().filter(|kind| *kind != current);
+    let legal = others.filter(|kind| *kind != "tcp-reset" || legal::is_tcp(site.rule));
+    legal.map(|kind| retarget(site, target, &format!("REJECT --reject-with {kind}"))).collect()
+}
+
+fn retarget(site: &Site<'_>, target: &Target, becomes: &str) -> Draft {
+    let was = site.rule.text.get(target.span.clone()).unwrap_or_default();
+    site.rewrite(site.rule.with_target(&format!("-j {becomes}")), format!("{was} becomes -j {becomes}"))
+}
+
+/// What iptables-extensions(8) says of `--reject-with`: "The default is `icmp-port-unreachable`", or its IPv6 twin.
+const fn default_type(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "icmp-port-unreachable",
+        Family::Ipv6 => "icmp6-port-unreachable",
+    }
+}
+
+const fn types(family: Family) -> [&'static str; 3] {
+    match family {
+        Family::Ipv4 => ["icmp-port-unreachable", "icmp-admin-prohibited", "tcp-reset"],
+        Family::Ipv6 => ["icmp6-port-unreachable", "icmp6-adm-prohibited", "tcp-reset"],
+    }
+}

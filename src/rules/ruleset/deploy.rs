@@ -1,0 +1,104 @@
+//! The files that bring a sensor's ruleset up on a Raspberry Pi: texts only, nothing is written here.
+
+use super::generate;
+use crate::net::{Mac, Network};
+use crate::probe::scan::Technique;
+use crate::sensor::{Host, Sensor, SshFrom};
+
+/// A file to be put on the Pi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployFile {
+    /// Where it goes, below the folder that is written; what is below `etc` belongs below `/etc`.
+    pub path: &'static str,
+    /// What it says.
+    pub text: String,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+/// Everything that `scanlab generate` writes; the `.link` file only when the host is to have a MAC address.
+pub fn files(sensor: &Sensor, host: &Host) -> Vec<DeployFile> {
+    let rules = generate(sensor);
+    let mut files = vec![
+        text("rules.v4", rules.v4),
+        text("rules.v6", rules.v6),
+        DeployFile { executable: true, ..text("etc/network/if-pre-up.d/iptables", IF_PRE_UP.to_owned()) },
+    ];
+    files.extend(host.mac.map(|mac| text(LINK_PATH, link(host, mac))));
+    files.push(text("README.md", readme(sensor, host)));
+    files
+}
+
+fn text(path: &'static str, text: String) -> DeployFile {
+    DeployFile { path, text, executable: false }
+}
+
+const LINK_PATH: &str = "etc/systemd/network/00-mac.link";
+
+const IF_PRE_UP: &str = include_str!("deploy/if-pre-up");
+
+/// Matched by the name that the kernel gave: a match on the present MAC address would fail the second time, and the
+/// one in the hardware is not known here. systemd.link(5): "OriginalName= [...] Cannot be used to match on names that
+/// have already been changed from userspace".
+fn link(host: &Host, mac: Mac) -> String {
+    let interface = &host.interface;
+    format!(
+        "# Goes to /{LINK_PATH}; it takes effect at the next boot. See systemd.link(5).\n\
+         [Match]\n\
+         # The name that the kernel gives: on a Pi eth0 is the Ethernet port.\n\
+         OriginalName={interface}\n\
+         \n\
+         [Link]\n\
+         MACAddressPolicy=none\n\
+         MACAddress={mac}\n\
+         # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of {interface}.\n"
+    )
+}
+
+fn readme(sensor: &Sensor, host: &Host) -> String {
+    let mac = match host.mac {
+        Some(mac) => include_str!("deploy/mac.md").replace("{mac}", &mac.to_string()),
+        None => String::new(),
+    };
+    include_str!("deploy/README.md")
+        .replace("{mac}", &mac)
+        .replace("{interface}", &host.interface.to_string())
+        .replace("{ssh}", &login(sensor))
+        .replace("{ports}", &ports(sensor))
+        .replace("{scans}", &scans(sensor))
+        .replace("{prefix}", &sensor.prefix)
+}
+
+fn login(sensor: &Sensor) -> String {
+    match sensor.ssh.first() {
+        Some(port) => format!("ssh -p {port} USER@PI{}", whence(sensor)),
+        None => "(this sensor serves no SSH: log in at its console)".to_owned(),
+    }
+}
+
+/// A comment that tells whence, where it is not from everywhere.
+fn whence(sensor: &Sensor) -> String {
+    match &sensor.ssh_from {
+        SshFrom::Everywhere => String::new(),
+        SshFrom::Networks(networks) => {
+            let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
+            format!("    # from {}, and from nowhere else", networks.join(" or "))
+        }
+    }
+}
+
+/// Every port that has a name, and one that has none.
+fn ports(sensor: &Sensor) -> String {
+    let named = sensor.honeypot.iter().chain(&sensor.watched).flat_map(|service| &service.ports);
+    let mut ports: Vec<u16> = sensor.ssh.iter().chain(named).map(|port| port.0).collect();
+    ports.extend((1..).find(|port| !ports.contains(port)));
+    ports.sort_unstable();
+    ports.dedup();
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// nmap for every other scan that is logged.
+fn scans(sensor: &Sensor) -> String {
+    let others = sensor.scans.iter().filter(|scan| **scan != Technique::Syn).map(|scan| scan.profile().nmap);
+    others.map(|option| format!("    sudo nmap -n -Pn {option} -p {} PI\n", ports(sensor))).collect()
+}

@@ -1,0 +1,188 @@
+//! The packets that one rule asks for.
+
+use super::region::{Field, Region};
+use super::universe::Space;
+use super::universe::states;
+use super::values::Values;
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::rules::iptables_save::{Clause, Match, Prefix, Rule};
+
+/// What a rule asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// The packets; none if it asks for what no packet is.
+    pub region: Option<Region>,
+    /// Matches that have a memory, or whose answer may change on the way, as they are written; empty if there are none.
+    pub memory: String,
+}
+
+/// Matches whose answer depends on the packet alone. What is not here may count, wait, or look elsewhere.
+const PURE: &[&str] = &[
+    "ah",
+    "dccp",
+    "dst",
+    "ecn",
+    "esp",
+    "eui64",
+    "frag",
+    "hbh",
+    "hl",
+    "icmp",
+    "icmp6",
+    "iprange",
+    "ipv6header",
+    "length",
+    "mac",
+    "mh",
+    "multiport",
+    "pkttype",
+    "rt",
+    "sctp",
+    "string",
+    "tcp",
+    "tcpmss",
+    "tos",
+    "dscp",
+    "ttl",
+    "u32",
+    "udp",
+    "udplite",
+    "addrtype",
+    "state",
+    "conntrack",
+    "comment",
+];
+
+/// Those of them that look at nothing that a target of iptables changes.
+const CONSTANT: &[&str] =
+    &["icmp", "icmp6", "multiport", "tcp", "udp", "udplite", "sctp", "dccp", "mac", "pkttype", "comment", "iprange"];
+
+impl Space {
+    /// What `rule` asks for.
+    pub(super) fn asked(&self, rule: &Rule) -> Asked {
+        let understood =
+            rule.clauses.iter().try_fold(self.everything.clone(), |region, clause| self.narrowed(region, clause));
+        let mut region = understood;
+        let mut memory = String::new();
+        for (module, key) in opaque(rule) {
+            let lasts = if self.rewrites { CONSTANT } else { PURE };
+            match module.as_deref().is_none_or(|module| lasts.contains(&module)) {
+                true => region = region.and_then(|region| region.answered(&key, true)),
+                false => memory = format!("{memory} {key}").trim().to_owned(),
+            }
+        }
+        Asked { region, memory }
+    }
+
+    fn narrowed(&self, region: Region, clause: &Clause) -> Option<Region> {
+        let field = |field: Field, values: Values| {
+            let all = &self.everything;
+            let values = if clause.negated { all.values(field).difference(&values) } else { values };
+            region.with(field, &values)
+        };
+        let whole = |region: Region| region.with(Field::Whole, &Values::these([1]));
+        let of = |protocols: &[u128], region: Region| {
+            region.with(Field::Protocol, &Values::these(protocols.iter().copied())).and_then(whole)
+        };
+        match &clause.ask {
+            Match::Protocol(0) | Match::Comment(_) | Match::Limit { .. } | Match::LimitBurst(_) | Match::Other(_) => {
+                Some(region)
+            }
+            Match::Protocol(number) => field(Field::Protocol, Values::these([u128::from(*number)])),
+            Match::Source(prefix) if range(prefix).is_some() => field(Field::Source, Values::of(range(prefix))),
+            Match::Destination(prefix) if range(prefix).is_some() => {
+                field(Field::Destination, Values::of(range(prefix)))
+            }
+            Match::Source(_) | Match::Destination(_) => Some(region),
+            Match::InInterface(name) => field(Field::In, self.meant(name)),
+            Match::OutInterface(name) => field(Field::Out, self.meant(name)),
+            Match::SourcePorts(ports) => {
+                field(Field::SourcePort, Values::of(ports.ranges().map(wide))).and_then(|one| of(&WITH_PORTS, one))
+            }
+            Match::DestinationPorts(ports) => {
+                field(Field::DestinationPort, Values::of(ports.ranges().map(wide))).and_then(|one| of(&WITH_PORTS, one))
+            }
+            Match::TcpFlags { mask, comp } => {
+                let octets = (0..64u8).filter(|octet| octet & mask == *comp).map(u128::from);
+                field(Field::Flags, Values::these(octets)).and_then(|one| of(&[6], one))
+            }
+            Match::State(wanted) => {
+                let wanted: Vec<ConntrackState> = wanted.iter().copied().collect();
+                field(Field::State, states(&wanted))
+            }
+            Match::IcmpType(kind) => {
+                let number = if self.family == Family::Ipv4 { 1 } else { 58 };
+                field(Field::Message, Values::of([messages(*kind)])).and_then(|one| of(&[number], one))
+            }
+        }
+    }
+}
+
+const WITH_PORTS: [u128; 5] = [6, 17, 33, 132, 136];
+
+fn wide(range: std::ops::RangeInclusive<u16>) -> std::ops::RangeInclusive<u128> {
+    u128::from(*range.start())..=u128::from(*range.end())
+}
+
+fn messages(kind: Option<(u8, Option<u8>)>) -> std::ops::RangeInclusive<u128> {
+    match kind {
+        None => 0..=65_535,
+        Some((kind, None)) => u128::from(kind) * 256..=u128::from(kind) * 256 + 255,
+        Some((kind, Some(code))) => {
+            let number = u128::from(kind) * 256 + u128::from(code);
+            number..=number
+        }
+    }
+}
+
+/// The addresses of a prefix; `None` if its mask has gaps.
+fn range(prefix: &Prefix) -> Option<std::ops::RangeInclusive<u128>> {
+    let (width, first) = match prefix.address {
+        std::net::IpAddr::V4(address) => (32, u128::from(address.to_bits())),
+        std::net::IpAddr::V6(address) => (128, address.to_bits()),
+    };
+    let free = width - prefix.prefix_len()?.min(width);
+    let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
+    Some(first & !rest..=first | rest)
+}
+
+/// What is not understood: the options of each module together, with the module. What no module has stands alone.
+pub(super) fn opaque(rule: &Rule) -> Vec<(Option<String>, String)> {
+    let mut found: Vec<(Option<String>, String)> = Vec::new();
+    for clause in rule.clauses.iter().filter(|clause| is_opaque(clause)) {
+        let written = rule.text.get(clause.span.clone()).unwrap_or_default();
+        let module = clause.module.clone();
+        match found.iter_mut().find(|(known, _)| *known == module && module.is_some()) {
+            Some((_, key)) => *key = format!("{key} {written}"),
+            None => {
+                let load = module.as_ref().map(|module| format!("-m {module} ")).unwrap_or_default();
+                found.push((module, format!("{load}{written}")));
+            }
+        }
+    }
+    let known = |name: &str| PURE.contains(&name);
+    for module in rule.modules.iter().filter(|module| module.name == "limit" || !known(&module.name)) {
+        if !found.iter().any(|(known, _)| known.as_ref() == Some(&module.name)) {
+            found.push((Some(module.name.clone()), format!("-m {}{}", module.name, limit(rule, &module.name))));
+        }
+    }
+    found
+}
+
+/// A limit in one way, whatever the way in which it is written; several of one rule as they are written.
+fn limit(rule: &Rule, module: &str) -> String {
+    if rule.modules.iter().filter(|one| one.name == "limit").count() > 1 {
+        return format!(" {}", rule.text);
+    }
+    let limit = rule.limit().filter(|_| module == "limit");
+    limit.map(|limit| format!(" {}/{} s burst {}", limit.count, limit.seconds, limit.burst)).unwrap_or_default()
+}
+
+fn is_opaque(clause: &Clause) -> bool {
+    match &clause.ask {
+        Match::Other(_) => true,
+        Match::Source(prefix) | Match::Destination(prefix) => range(prefix).is_none(),
+        _ => false,
+    }
+}

@@ -1,0 +1,146 @@
+//! The packets that two rulesets may treat differently.
+
+use super::region::Region;
+use super::sets::{Chain, Rule, Sets};
+use super::universe::{HOOKS, Space};
+use super::walk::{Deed, Leaf};
+use super::{GAPS, TooMany};
+use crate::rules::iptables_save::Listing;
+
+/// Packets of which the two may make something else.
+#[derive(Debug, Clone)]
+pub struct Gap {
+    /// The packets.
+    pub region: Region,
+    /// The table.
+    pub table: String,
+    /// The chain at which their way begins.
+    pub hook: &'static str,
+    /// The lines of the rules in which the two differ there, on either side.
+    pub lines: [Vec<usize>; 2],
+}
+
+/// The packets that `sides` may treat differently; none if no packet can tell them apart.
+///
+/// # Errors
+/// Sets that split into too many parts.
+pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<Gap>, TooMany> {
+    let sides = sides.map(|listing| Sets::of(space.clone(), listing));
+    let mut names: Vec<&str> =
+        sides.iter().flat_map(|side| side.listing.tables.iter().map(|table| table.name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut gaps = Vec::new();
+    for table in names {
+        let different = Different::of(&sides, table);
+        if different.is_nothing() {
+            continue;
+        }
+        for hook in HOOKS {
+            gaps.extend(different.at(&sides, table, hook)?);
+        }
+    }
+    Ok(gaps)
+}
+
+/// Where the two differ in one table.
+pub(super) struct Different {
+    rules: Vec<Region>,
+    lines: [Vec<usize>; 2],
+    policies: Vec<String>,
+}
+
+impl Different {
+    pub(super) fn of([one, other]: &[Sets; 2], name: &str) -> Different {
+        let mut different = Different { rules: Vec::new(), lines: [Vec::new(), Vec::new()], policies: Vec::new() };
+        let tables = [one, other].map(|side| side.table(name));
+        for (side, (own, others)) in [(tables[0], tables[1]), (tables[1], tables[0])].into_iter().enumerate() {
+            for chain in own.into_iter().flat_map(|table| &table.chains) {
+                different.add(side, chain, others.and_then(|others| others.chain(chain.name)));
+            }
+        }
+        different
+    }
+
+    fn add(&mut self, side: usize, chain: &Chain, other: Option<&Chain>) {
+        let others = other.map(|other| other.rules.as_slice()).unwrap_or_default();
+        let rules = differing(&chain.rules, others);
+        self.lines[side].extend(rules.iter().map(|rule| rule.line));
+        self.rules.extend(rules.iter().filter_map(|rule| rule.region.clone()));
+        if chain.drops != other.is_some_and(|other| other.drops) {
+            self.lines[side].extend(chain.line);
+            self.policies.push(chain.name.to_owned());
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.rules.is_empty() && self.policies.is_empty()
+    }
+
+    /// The packets at `hook` that the differing rules and policies ask for.
+    pub(super) fn starts(&self, space: &Space, table: &str, hook: &str) -> Vec<Region> {
+        let everything = self.policies.iter().any(|policy| policy == hook).then(|| space.everything.clone());
+        let asked = everything.iter().chain(&self.rules);
+        let parts = space.universe(table, hook);
+        asked.flat_map(|start| parts.iter().filter_map(|part| part.intersection(start))).collect()
+    }
+
+    fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<Gap>, TooMany> {
+        let mut gaps = Vec::new();
+        for part in self.starts(&sides[0].space, table, hook) {
+            let apart = told_apart(sides, (table, hook), &part)?;
+            let gap = |(region, ends): Apart| {
+                let lines = ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
+                Gap { region, table: table.to_owned(), hook, lines }
+            };
+            gaps.extend(apart.into_iter().map(gap));
+            if gaps.len() >= GAPS {
+                return Ok(gaps);
+            }
+        }
+        Ok(gaps)
+    }
+}
+
+/// Packets, and where their ways end on either side if they do not end alike.
+type Apart = (Region, Option<[Option<usize>; 2]>);
+
+/// The packets of `start` that meet something else on the second side.
+fn told_apart(sides: &[Sets; 2], place: (&str, &str), start: &Region) -> Result<Vec<Apart>, TooMany> {
+    let [one, other] = sides;
+    let shared = |deed: &&Deed| !is_private(deed, sides, place.0);
+    let same = |one: &Leaf, other: &Leaf| {
+        one.end == other.end && one.trail.iter().filter(shared).eq(other.trail.iter().filter(shared))
+    };
+    let mut apart = Vec::new();
+    for leaf in one.leaves(place, start)? {
+        let others = other.leaves(place, &leaf.region)?;
+        let ends = |other: &Leaf| (leaf.end != other.end).then_some([leaf.line, other.line]);
+        apart.extend(others.into_iter().filter(|other| !same(&leaf, other)).map(|other| {
+            let ends = ends(&other);
+            (other.region, ends)
+        }));
+        if apart.len() >= GAPS {
+            break;
+        }
+    }
+    Ok(apart)
+}
+
+/// Whether it asks a limit that only one of the two has. Its bucket is no other rule's, so that it makes no difference as
+/// such: what becomes of the packets is compared for both of its answers.
+fn is_private(deed: &Deed, sides: &[Sets; 2], table: &str) -> bool {
+    let Deed::Asks(question, _) = deed else { return false };
+    let is_alone = question.memory.starts_with("-m limit ") && !question.memory[1..].contains(" -m ");
+    let has_none = |side: &Sets| side.table(table).is_none_or(|table| !table.limits_like(question));
+    is_alone && sides.iter().any(has_none)
+}
+
+/// The rules of `one` without those with which both begin, and those with which both end.
+fn differing<'r, 'a>(one: &'r [Rule<'a>], other: &[Rule<'a>]) -> &'r [Rule<'a>] {
+    let same = |(one, other): &(&Rule, &Rule)| one.says_the_same(other);
+    let start = one.iter().zip(other).take_while(same).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();
+    &one[..one.len() - end]
+}

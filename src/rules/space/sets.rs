@@ -1,0 +1,189 @@
+//! A ruleset with the packets that each of its rules asks for: made once, for all walks through it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::arrivals::Arrivals;
+use super::region::Region;
+use super::universe::{HOOKS, Space};
+use crate::net::Family;
+use crate::rules::iptables_save::{self as text, Listing, Policy};
+
+/// A ruleset, the packets that its rules ask for, and the steps that walks through it may still take.
+#[derive(Debug)]
+pub struct Sets<'a> {
+    /// What its rules look at.
+    pub space: Space,
+    /// Its text.
+    pub listing: &'a Listing,
+    pub(super) left: Cell<usize>,
+    pub(super) arrivals: RefCell<HashMap<[usize; 3], Rc<Arrivals>>>,
+    tables: HashMap<&'a str, Table<'a>>,
+}
+
+/// So many steps are taken in all walks together: a few seconds. A ruleset of a few hundred rules needs some thousands.
+const STEPS: usize = 20_000_000;
+
+impl<'a> Sets<'a> {
+    /// The sets of `listing`, which is one of the rulesets of `space`.
+    pub fn of(space: Space, listing: &'a Listing) -> Sets<'a> {
+        let tables = listing.tables.iter().map(|table| (table.name.as_str(), Table::of(&space, table))).collect();
+        Sets { space, listing, left: Cell::new(STEPS), arrivals: RefCell::default(), tables }
+    }
+
+    pub(super) fn table(&self, name: &str) -> Option<&Table<'a>> {
+        self.tables.get(name)
+    }
+}
+
+/// A table.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    pub chains: Vec<Chain<'a>>,
+    /// The chains that packets come to from the chain of each hook.
+    reached: [HashSet<usize>; HOOKS.len()],
+    /// The chains and targets of rules with a limit.
+    limited: HashSet<(&'a str, Arc<str>)>,
+}
+
+/// A chain.
+#[derive(Debug)]
+pub(super) struct Chain<'a> {
+    pub name: &'a str,
+    pub line: Option<usize>,
+    pub drops: bool,
+    pub rules: Vec<Rule<'a>>,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub(super) struct Rule<'a> {
+    pub line: usize,
+    /// The packets that it asks for, but for its memory; none if no packet is like that.
+    pub region: Option<Region>,
+    /// What it asks its memory, if it has one.
+    pub question: Option<Arc<Question<'a>>>,
+    pub act: Act,
+    /// Its target in one way, however it is written; empty if it has none.
+    pub does: Arc<str>,
+    goes: bool,
+}
+
+/// What a rule does to a packet that it matches.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Nothing, or something after which the packet goes on.
+    GoesOn,
+    Returns,
+    Calls(usize),
+    Goes(usize),
+    Ends,
+}
+
+/// A match with a memory. It is known by its chain, its target and its place among those that are written like it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question<'a> {
+    pub memory: String,
+    pub chain: &'a str,
+    pub does: Arc<str>,
+    pub place: usize,
+}
+
+impl<'a> Table<'a> {
+    fn of(space: &Space, table: &'a text::Table) -> Table<'a> {
+        let numbers: HashMap<&str, usize> =
+            table.chains.iter().enumerate().map(|(number, chain)| (chain.name.as_str(), number)).collect();
+        let chains: Vec<Chain> = table.chains.iter().map(|chain| Chain::of(space, chain, &numbers)).collect();
+        let limited = table.chains.iter().zip(&chains).flat_map(|(text, chain)| {
+            let rules = text.rules.iter().zip(&chain.rules).filter(|(text, _)| text.limit().is_some());
+            rules.map(|(_, rule)| (chain.name, Arc::clone(&rule.does)))
+        });
+        Table { limited: limited.collect(), reached: HOOKS.map(|hook| reached_from(&chains, hook)), chains }
+    }
+
+    pub fn chain(&self, name: &str) -> Option<&Chain<'a>> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// Whether a rule with a limit has the chain and the target of `question`.
+    pub fn limits_like(&self, question: &Question) -> bool {
+        self.limited.contains(&(question.chain, Arc::clone(&question.does)))
+    }
+
+    /// The hooks from which packets come to a chain.
+    pub fn hooks_of(&self, chain: usize) -> impl Iterator<Item = &'static str> {
+        HOOKS.into_iter().zip(&self.reached).filter(move |(_, reached)| reached.contains(&chain)).map(|(hook, _)| hook)
+    }
+}
+
+fn reached_from(chains: &[Chain], hook: &str) -> HashSet<usize> {
+    let mut pending: Vec<usize> = chains.iter().position(|chain| chain.name == hook).into_iter().collect();
+    let mut reached = HashSet::new();
+    while let Some(number) = pending.pop() {
+        if reached.insert(number) {
+            pending.extend(chains[number].rules.iter().filter_map(|rule| rule.act.chain()));
+        }
+    }
+    reached
+}
+
+impl<'a> Chain<'a> {
+    fn of(space: &Space, chain: &'a text::Chain, numbers: &HashMap<&str, usize>) -> Chain<'a> {
+        let mut alike: HashMap<(String, Arc<str>), usize> = HashMap::new();
+        let rules = chain.rules.iter().map(|rule| Rule::of(space, &chain.name, rule, numbers, &mut alike)).collect();
+        Chain { name: &chain.name, line: chain.line, drops: chain.policy == Some(Policy::Drop), rules }
+    }
+}
+
+impl<'a> Rule<'a> {
+    fn of(
+        space: &Space,
+        chain: &'a str,
+        rule: &text::Rule,
+        numbers: &HashMap<&str, usize>,
+        alike: &mut HashMap<(String, Arc<str>), usize>,
+    ) -> Rule<'a> {
+        let asked = space.asked(rule);
+        let does: Arc<str> = target(rule, space.family).into();
+        let question = (!asked.memory.is_empty()).then(|| {
+            let place = alike.entry((asked.memory.clone(), Arc::clone(&does))).or_default();
+            *place += 1;
+            Arc::new(Question { memory: asked.memory, chain, does: Arc::clone(&does), place: *place })
+        });
+        let goes = rule.target.as_ref().is_some_and(|target| target.goto);
+        Rule { line: rule.line, region: asked.region, question, act: Act::of(rule, numbers), does, goes }
+    }
+
+    /// Whether both ask for the same and do the same.
+    pub fn says_the_same(&self, other: &Rule) -> bool {
+        let memory = |rule: &Rule| rule.question.as_ref().map(|question| question.memory.clone());
+        (&self.does, self.goes, &self.region) == (&other.does, other.goes, &other.region)
+            && memory(self) == memory(other)
+    }
+}
+
+impl Act {
+    fn of(rule: &text::Rule, numbers: &HashMap<&str, usize>) -> Act {
+        let Some(target) = &rule.target else { return Act::GoesOn };
+        match numbers.get(target.name.as_str()) {
+            _ if target.name == "RETURN" => Act::Returns,
+            Some(number) if target.goto => Act::Goes(*number),
+            Some(number) => Act::Calls(*number),
+            None if rule.is_terminal() => Act::Ends,
+            None => Act::GoesOn,
+        }
+    }
+
+    fn chain(&self) -> Option<usize> {
+        match self {
+            Act::Calls(number) | Act::Goes(number) => Some(*number),
+            Act::GoesOn | Act::Returns | Act::Ends => None,
+        }
+    }
+}
+
+fn target(rule: &text::Rule, family: Family) -> String {
+    rule.target.as_ref().map(|target| target.canonical(family)).unwrap_or_default()
+}

@@ -1,0 +1,168 @@
+//! All packets that can come to a chain, as far as rules look at them.
+
+use super::region::{FIELDS, Field, Region};
+use super::values::Values;
+use crate::net::conntrack::ConntrackState;
+use crate::net::{Family, InterfaceName};
+use crate::rules::iptables_save::{Listing, Match, Rule};
+
+/// The chains at which packets begin.
+pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// What the rulesets that are looked at together have in common.
+#[derive(Debug, Clone)]
+pub struct Space {
+    /// Their family.
+    pub family: Family,
+    /// One name of each kind that the rules tell apart: first the host's interface, then `lo`.
+    pub names: Vec<String>,
+    /// Whether conntrack sees the packets.
+    pub(super) tracks: bool,
+    /// Whether a rule exempts packets from tracking.
+    pub exempts: bool,
+    /// Whether a rule changes packets, or what is kept of them.
+    pub(super) rewrites: bool,
+    /// Every packet.
+    pub everything: Region,
+}
+
+const TCP: u128 = 6;
+
+impl Space {
+    /// The space of `listings`, on a host whose link is `interface`.
+    pub fn of(listings: &[&Listing], interface: &InterfaceName) -> Space {
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
+        let has_target = |names: &[&str]| {
+            rules.iter().any(|rule| rule.target.as_ref().is_some_and(|target| names.contains(&target.name.as_str())))
+        };
+        let changes = |rule: &&Rule| {
+            let target = rule.target.as_ref().map_or("", |target| target.name.as_str());
+            !rule.is_jump() && !matches!(target, "" | "ACCEPT" | "DROP" | "REJECT" | "LOG" | "NFLOG" | "RETURN")
+        };
+        let family = listings.first().map_or(Family::Ipv4, |listing| listing.family);
+        let names = names(&rules, interface);
+        Space {
+            family,
+            everything: everything(family, names.len()),
+            names,
+            tracks: rules.iter().any(|rule| rule.uses_conntrack()),
+            exempts: has_target(&["CT", "NOTRACK"]),
+            rewrites: rules.iter().any(changes),
+        }
+    }
+
+    /// Every packet that can come to the chain `hook` of `table`, in parts. Conntrack puts fragments together before any
+    /// rule (priority -400), and calls a segment whose flags make no sense INVALID (`tcp_valid_flags`).
+    pub fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
+        let all = self.everything.clone();
+        let whole = if self.tracks { all.with(Field::Whole, &Values::these([1])) } else { Some(all) };
+        let of_table = whole.and_then(|all| match table {
+            // nat sees the packets that begin a connection (`nf_nat_inet_fn` in net/netfilter/nf_nat_core.c).
+            "nat" if self.tracks => all.with(Field::State, &states(&[ConntrackState::New, ConntrackState::Related])),
+            _ => Some(all),
+        });
+        let Some(all) = of_table else { return Vec::new() };
+        let parts = if table == "raw" && hook == "PREROUTING" { self.before_conntrack(&all) } else { vec![all] };
+        parts.iter().flat_map(|part| self.flags_make_sense(part, table)).collect()
+    }
+
+    /// In raw, a packet that comes over a link has not been seen by conntrack, and `--state` takes that for INVALID.
+    fn before_conntrack(&self, all: &Region) -> Vec<Region> {
+        if self.exempts {
+            return vec![all.clone()];
+        }
+        let loopback = Values::these([1]);
+        let over_link = all.values(Field::In).difference(&loopback);
+        let unseen = all.with(Field::In, &over_link);
+        let unseen = unseen.and_then(|region| region.with(Field::State, &states(&[ConntrackState::Invalid])));
+        [all.with(Field::In, &loopback), unseen].into_iter().flatten().collect()
+    }
+
+    fn flags_make_sense(&self, all: &Region, table: &str) -> Vec<Region> {
+        if !self.tracks || self.exempts || table == "raw" {
+            return vec![all.clone()];
+        }
+        let tcp = Values::these([TCP]);
+        let sense = Values::these((0..64).filter(|octet| makes_sense(*octet as u8)));
+        let nonsense = Values::of([0..=63]).difference(&sense);
+        let segments = all.with(Field::Protocol, &tcp);
+        let invalid = states(&[ConntrackState::Invalid]);
+        let odd = segments.as_ref().and_then(|all| all.with(Field::Flags, &nonsense));
+        [
+            all.with(Field::Protocol, &all.values(Field::Protocol).difference(&tcp)),
+            segments.and_then(|all| all.with(Field::Flags, &sense)),
+            odd.and_then(|odd| odd.with(Field::State, &invalid)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The places of the names that `pattern` means.
+    pub fn meant(&self, pattern: &str) -> Values {
+        Values::these((0..).zip(&self.names).filter(|(_, name)| means(pattern, name)).map(|(place, _)| place))
+    }
+}
+
+/// Every packet, with so many names of interfaces.
+fn everything(family: Family, names: usize) -> Region {
+    let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
+    let names = names as u128 - 1;
+    let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::of([0..=65_535]));
+    let mut set = |field: Field, last: u128| sets[field as usize] = Values::of([0..=last]);
+    set(Field::Protocol, 255);
+    set(Field::Source, last);
+    set(Field::Destination, last);
+    set(Field::In, names);
+    set(Field::Out, names);
+    set(Field::Flags, 63);
+    set(Field::State, ConntrackState::ALL.len() as u128 - 1);
+    set(Field::Whole, 1);
+    Region::of(sets)
+}
+
+/// The places of states.
+pub fn state_places(wanted: &[ConntrackState]) -> Values {
+    states(wanted)
+}
+
+pub(super) fn states(wanted: &[ConntrackState]) -> Values {
+    let places = (0..).zip(ConntrackState::ALL).filter(|(_, state)| wanted.contains(state)).map(|(place, _)| place);
+    Values::these(places)
+}
+
+/// `tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c: PSH is not looked at.
+fn makes_sense(octet: u8) -> bool {
+    matches!(octet & !8, 2 | 34 | 18 | 4 | 20 | 17 | 49 | 16 | 48)
+}
+
+fn means(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('+').map_or(pattern == name, |start| name.starts_with(start))
+}
+
+/// The link, `lo`, every name that is written, one more for each pattern, and one that nothing means.
+fn names(rules: &[&Rule], interface: &InterfaceName) -> Vec<String> {
+    let clauses = rules.iter().flat_map(|rule| &rule.clauses);
+    let mut patterns: Vec<&str> = clauses
+        .filter_map(|clause| match &clause.ask {
+            Match::InInterface(name) | Match::OutInterface(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    patterns.sort_unstable();
+    patterns.dedup();
+    let mut names = vec![interface.to_string(), "lo".to_owned()];
+    names.extend(patterns.iter().filter(|name| !name.ends_with('+')).map(|name| (*name).to_owned()));
+    for start in patterns.iter().filter_map(|pattern| pattern.strip_suffix('+')).chain(["other"]) {
+        let longer = |name: &str| patterns.iter().any(|other| other.len() > start.len() + 1 && means(other, name));
+        let fresh = (0..100).map(|number| format!("{start}{number}")).find(|name| !longer(name));
+        names.extend(fresh);
+    }
+    let mut once: Vec<String> = Vec::new();
+    names.into_iter().for_each(|name| {
+        if !once.contains(&name) {
+            once.push(name)
+        }
+    });
+    once
+}

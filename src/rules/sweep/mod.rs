@@ -1,0 +1,13 @@
+//! The packets that one ruleset tells apart: every boundary that it draws (ports, prefixes, flags, types, protocols) has a
+//! packet on either side of it, fresh and as part of a connection, from the prober, from the host, and over loopback.
+//!
+//! Pure: this room says what is to be sent. The lab sends, `findings` concludes.
+
+mod octets;
+mod plan;
+mod points;
+#[cfg(test)]
+mod tests;
+
+pub use octets::Octets;
+pub use plan::{Plan, strangers};

@@ -1,0 +1,64 @@
+//! The flag octets to send: all 64 of the six flags that rules can see, or one of each kind that a rule or conntrack tells
+//! apart.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use crate::rules::iptables_save::{Match, Rule};
+
+/// Which octets a sweep sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Octets {
+    /// All 64.
+    All,
+    /// One of each kind that a rule or conntrack tells apart.
+    Distinguished,
+}
+
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const PSH: u8 = 8;
+const ACK: u8 = 16;
+const FIN: u8 = 1;
+const URG: u8 = 32;
+
+/// All octets of the six flags.
+pub fn all() -> Vec<u8> {
+    (0..64).collect()
+}
+
+/// One octet of each kind, the smallest: two octets are of one kind when every `--tcp-flags` of the rules gives the same
+/// answer to both, and conntrack does too.
+pub fn distinguished(rules: &[&Rule]) -> Vec<u8> {
+    let asked: Vec<(u8, u8)> = rules.iter().flat_map(|rule| rule.clauses.iter().filter_map(mask)).collect();
+    let answers = |octet: u8| asked.iter().map(|(mask, comp)| octet & mask == *comp).collect::<Vec<bool>>();
+    let mut kinds = BTreeMap::new();
+    for octet in all() {
+        kinds.entry((conntrack_kind(octet), answers(octet))).or_insert(octet);
+    }
+    let mut octets: Vec<u8> = kinds.into_values().collect();
+    octets.sort_unstable();
+    octets
+}
+
+fn mask(clause: &crate::rules::iptables_save::Clause) -> Option<(u8, u8)> {
+    match clause.ask {
+        Match::TcpFlags { mask, comp } => Some((mask, comp)),
+        _ => None,
+    }
+}
+
+/// conntrack looks past PSH, and at URG only to find out which combinations make sense; all others are one kind
+/// (`tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c).
+fn conntrack_kind(octet: u8) -> Option<u8> {
+    const SYN_ACK: u8 = SYN | ACK;
+    const FIN_ACK: u8 = FIN | ACK;
+    const RST_ACK: u8 = RST | ACK;
+    let seen = octet & !PSH;
+    match (seen & !URG, seen & URG != 0) {
+        (kind @ (SYN | FIN_ACK | ACK), _) | (kind @ (SYN_ACK | RST | RST_ACK), false) => Some(kind),
+        _ => None,
+    }
+}

@@ -1,0 +1,441 @@
+//! What is sent to one ruleset: every combination that its rules can tell apart, or so much of it as is sent at all.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::octets::{self, Octets};
+use super::points::{self, PortPoints};
+use crate::net::port::{Port, PortSet};
+use crate::net::{Addresses, Family};
+use crate::probe::packet::addresses::{can_be_reached, is_extension_header};
+use crate::probe::packet::{Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
+use crate::probe::path::Fate;
+use crate::rules::iptables_save::{Listing, Match, Rule};
+use crate::wire::headers::{Content, Headers};
+
+/// How many stimuli a sweep may have, for each family and interface. With more, octets are thinned out; with still more,
+/// the sweep is not complete and proves nothing.
+pub const LIMIT: usize = 20_000;
+
+/// On how many ports something may listen: a process has 1024 file descriptors, unless somebody gave it more. With more
+/// ports than this the sweep is not complete either.
+const LISTENERS: usize = 500;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const SYN: u8 = 2;
+
+/// The sweep of one ruleset.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    family: Family,
+    host: IpAddr,
+    prober: IpAddr,
+    /// Foreign addresses on both sides of every prefix.
+    strangers: BTreeSet<IpAddr>,
+    destination_ports: PortPoints,
+    source_ports: PortPoints,
+    tcp: BTreeSet<(Choice, Choice)>,
+    udp: BTreeSet<(Choice, Choice)>,
+    messages: BTreeSet<(u8, u8)>,
+    protocols: BTreeSet<u8>,
+    octets: Vec<u8>,
+    few_octets: Vec<u8>,
+    tracks: bool,
+    host_is_filtered: bool,
+    /// The octets that are sent.
+    pub which_octets: Octets,
+    /// Whether everything is sent that the ruleset tells apart.
+    pub is_complete: bool,
+}
+
+/// A port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Choice {
+    /// One that nobody names, another one each time.
+    Unnamed,
+    /// This one.
+    Point(u16),
+}
+
+impl Plan {
+    /// The sweep of `listing`, from the prober of `addresses` to their host.
+    pub fn of(listing: &Listing, addresses: &Addresses) -> Plan {
+        Plan::of_all(listing.family, &[listing], addresses)
+    }
+
+    /// One sweep for several rulesets of a family: whatever one of them tells apart.
+    pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> Plan {
+        let (host, prober) = (addresses.host(family), addresses.prober(family));
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
+        let prefixes = asked(&rules, |ask| match ask {
+            Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
+            _ => None,
+        });
+        let mut plan = Plan {
+            family,
+            host,
+            prober,
+            strangers: points::strangers(prefixes, &[host, prober]),
+            destination_ports: PortPoints::of(asked(&rules, destination_ports)),
+            source_ports: PortPoints::of(asked(&rules, source_ports)),
+            tcp: pairs(&rules, UDP),
+            udp: pairs(&rules, TCP),
+            messages: messages(&rules, family),
+            protocols: protocols(&rules, family),
+            octets: octets::all(),
+            few_octets: octets::distinguished(&rules),
+            tracks: rules.iter().any(|rule| rule.uses_conntrack()),
+            host_is_filtered: listings.iter().any(|listing| filters_the_host(listing)),
+            which_octets: Octets::All,
+            is_complete: true,
+        };
+        plan.thin_out();
+        plan
+    }
+
+    /// What is sent first: everything out of the blue, and what belongs to a connection that the host opens.
+    pub fn stimuli(&self) -> Vec<Stimulus> {
+        let mut stimuli = Vec::new();
+        if self.is_complete {
+            self.add_prober(&mut stimuli);
+            self.add_host(&mut stimuli);
+            self.add_loopback(&mut stimuli);
+        }
+        stimuli
+    }
+
+    /// What is sent then: every octet, from both ends, to connections that the prober opened with a SYN that was let in.
+    pub fn in_connections(&mut self, stimuli: &[Stimulus], responses: &[Response]) -> Vec<Stimulus> {
+        self.in_connections_of_any(stimuli, &[responses])
+    }
+
+    /// Likewise for connections that one of several rulesets let in; `responses` are those of each.
+    pub fn in_connections_of_any(&mut self, stimuli: &[Stimulus], responses: &[&[Response]]) -> Vec<Stimulus> {
+        let asked = stimuli.iter().enumerate().filter(|(_, stimulus)| self.tracks && stimulus.lead == Lead::None);
+        let own = |(place, _): (usize, &Stimulus)| {
+            let mut own = responses.iter().filter_map(|responses| responses.get(place)).flat_map(|of| &of.own);
+            own.find(|own| self.is_let_in(own)).map(|own| own.headers)
+        };
+        let opened: Vec<Headers> = asked.filter_map(own).collect();
+        // Flows of their own: the host's sockets remember those of the first stimuli.
+        let mut numbering = Numbering { next: stimuli.len() as u32, ..Numbering::of(self) };
+        let mut stimuli = Vec::new();
+        for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
+            let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
+            stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers: in_own_flow() });
+            if self.host_is_filtered && can_be_reached(headers.source) {
+                let headers = in_own_flow().reversed();
+                stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers });
+            }
+        }
+        self.is_complete &= stimuli.len() <= LIMIT;
+        stimuli.truncate(LIMIT);
+        stimuli
+    }
+
+    /// What a stimulus of this sweep is called in a scenario, without a source port where no rule asks for it.
+    pub fn packet(&self, stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
+        let packet = Packet::of(stimulus, addresses)?;
+        let is_any = match stimulus.headers.content {
+            Content::Tcp { source, .. } | Content::Udp { source, .. } => self.source_ports.unnamed.contains(&source.0),
+            Content::Icmp { .. } | Content::Other => false,
+        };
+        // What the host sends in the prober's connection comes from the port of its service.
+        let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
+        Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
+    }
+
+    /// The packet with `stand_in` in the place of a port that nobody names.
+    pub fn stood_in_for(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
+        match (packet.what().destination(), stand_in) {
+            (Some(port), Some(stand_in)) if self.is_unnamed(port) => packet.to_port(stand_in),
+            _ => packet,
+        }
+    }
+
+    /// A port that stands for all that no rule of any of these sweeps names; none of `taken`.
+    pub fn stand_in<'a>(plans: impl Iterator<Item = &'a Plan> + Clone, taken: &[Port]) -> Option<Port> {
+        let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
+        ports.find(|port| !taken.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
+    }
+
+    /// Whether rules can tell this destination port from no other of many.
+    fn is_unnamed(&self, port: Port) -> bool {
+        let PortPoints { points, unnamed } = &self.destination_ports;
+        unnamed.contains(&port.0) && !points.contains(&port.0)
+    }
+
+    /// Where something has to listen, so that a SYN that is let in opens a connection.
+    pub fn services(&self) -> PortSet {
+        self.destination_ports.points.iter().map(|port| Port(*port)).collect()
+    }
+
+    /// Foreign addresses that the host has to find its way to.
+    pub fn strangers(&self) -> Vec<IpAddr> {
+        self.strangers.iter().copied().filter(|address| can_be_reached(*address)).collect()
+    }
+
+    fn is_let_in(&self, own: &Journey) -> bool {
+        let is_syn = matches!(own.headers.content, Content::Tcp { flags: SYN, .. });
+        let to_the_host = own.headers.destination == self.host && own.headers.source != self.host;
+        is_syn && to_the_host && own.path.fate == Fate::Accepted
+    }
+
+    /// One octet of each kind where all are too many; nothing at all where those are.
+    fn thin_out(&mut self) {
+        self.is_complete = self.destination_ports.points.len() <= LISTENERS;
+        if self.is_too_much() {
+            self.octets = self.few_octets.clone();
+            self.which_octets = Octets::Distinguished;
+            self.is_complete = !self.is_too_much();
+        }
+    }
+
+    /// The packets of the prober are counted first: all combinations of a large ruleset may be millions.
+    fn is_too_much(&self) -> bool {
+        let of_each = self.octets.len() * self.tcp.len() + self.udp.len() + self.messages.len() + self.protocols.len();
+        self.is_complete && ((1 + self.strangers.len()) * of_each > LIMIT || self.stimuli().len() > LIMIT)
+    }
+
+    fn add_prober(&self, stimuli: &mut Vec<Stimulus>) {
+        let mut numbering = Numbering::of(self);
+        for source in [self.prober].iter().chain(&self.strangers) {
+            let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Prober, lead, headers });
+            let answers = self.tracks && can_be_reached(*source);
+            for headers in self.packets((*source, self.host), &self.octets, &mut numbering) {
+                add(Lead::None, headers);
+            }
+            for headers in self.answers(*source, &mut numbering).into_iter().filter(|_| answers) {
+                add(Lead::Backward, headers);
+            }
+        }
+        let ends = (self.prober, self.host);
+        for octet in self.octets.iter().filter(|_| self.tracks) {
+            // Every pair of ports with one octet of each kind, an unnamed pair with all of them.
+            let is_few = self.few_octets.contains(octet);
+            for pair in self.tcp.iter().filter(|pair| is_few || **pair == UNNAMED) {
+                let headers = numbering.segment(ends, *pair, *octet);
+                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Handshake, headers });
+            }
+        }
+    }
+
+    fn add_host(&self, stimuli: &mut Vec<Stimulus>) {
+        let mut numbering = Numbering::of(self);
+        let reached = self.strangers.iter().filter(|address| can_be_reached(**address));
+        for destination in [self.prober].iter().chain(reached).filter(|_| self.host_is_filtered) {
+            let ends = (self.host, *destination);
+            let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Host, lead, headers });
+            self.packets(ends, &self.octets, &mut numbering).into_iter().for_each(|packet| add(Lead::None, packet));
+            // The host as a client: what it sends in a connection of its own.
+            let packets = self.packets(ends, &self.few_octets, &mut numbering).into_iter();
+            let in_connection = packets.filter(|packet| self.tracks && matches!(packet.protocol, TCP | UDP));
+            in_connection.for_each(|packet| add(Lead::Handshake, packet));
+        }
+    }
+
+    fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
+        let mut numbering = Numbering::of(self);
+        let loopback: IpAddr = match self.family {
+            Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+            Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+        };
+        for ends in [(loopback, loopback), (self.host, self.host)] {
+            let packets = self.packets(ends, &self.few_octets, &mut numbering);
+            let of_tracked = packets.iter().filter(|_| self.tracks);
+            let opened =
+                of_tracked.clone().filter(|packet| packet.protocol == TCP).map(|packet| (Lead::Forward, *packet));
+            let answers = of_tracked.filter(|packet| packet.protocol != TCP && self.is_answer(packet));
+            let answers = answers.map(|packet| (Lead::Backward, *packet));
+            let all = packets.iter().map(|packet| (Lead::None, *packet)).chain(opened).chain(answers);
+            let stimulus = |(lead, packet)| Stimulus {
+                sender: Sender::Host,
+                lead,
+                headers: if lead == Lead::None { packet } else { numbering.renumbered(&packet) },
+            };
+            stimuli.extend(all.map(stimulus));
+        }
+    }
+
+    /// One packet of each kind.
+    fn packets(&self, ends: (IpAddr, IpAddr), octets: &[u8], numbering: &mut Numbering) -> Vec<Headers> {
+        let mut packets = Vec::new();
+        for octet in octets {
+            packets.extend(self.tcp.iter().map(|pair| numbering.segment(ends, *pair, *octet)));
+        }
+        packets.extend(self.udp.iter().map(|pair| numbering.datagram(ends, *pair)));
+        packets.extend(self.messages.iter().map(|message| icmp(ends, *message)));
+        packets.extend(self.protocols.iter().map(|protocol| other(ends, *protocol)));
+        packets
+    }
+
+    /// One packet of each kind that could be an answer to the host.
+    fn answers(&self, source: IpAddr, numbering: &mut Numbering) -> Vec<Headers> {
+        let packets = self.packets((source, self.host), &self.octets, numbering);
+        packets.into_iter().filter(|packet| self.is_answer(packet)).collect()
+    }
+
+    /// Whether it could be an answer: of ICMP, an error or the reply to an echo request.
+    fn is_answer(&self, packet: &Headers) -> bool {
+        let reply = if self.family == Family::Ipv4 { 0 } else { 129 };
+        match packet.content {
+            Content::Icmp { kind, .. } => kind == reply || packet.is_icmp_error(),
+            _ => true,
+        }
+    }
+}
+
+/// Foreign addresses to which the host sends one of `stimuli`, or an answer to it.
+pub fn strangers(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
+    let other_end = |stimulus: &Stimulus| match stimulus.sender {
+        Sender::Prober => stimulus.headers.source,
+        Sender::Host => stimulus.headers.destination,
+    };
+    let is_end = |address: &IpAddr| {
+        let family = Family::of(*address);
+        address.is_loopback() || [addresses.host(family), addresses.prober(family)].contains(address)
+    };
+    let found = stimuli.iter().map(other_end).filter(|address| !is_end(address) && can_be_reached(*address));
+    found.collect::<BTreeSet<IpAddr>>().into_iter().collect()
+}
+
+const UNNAMED: (Choice, Choice) = (Choice::Unnamed, Choice::Unnamed);
+
+fn asked<'a, T: 'a>(rules: &'a [&Rule], pick: impl Fn(&'a Match) -> Option<&'a T>) -> impl Iterator<Item = &'a T> {
+    rules.iter().flat_map(|rule| &rule.clauses).filter_map(move |clause| pick(&clause.ask))
+}
+
+fn destination_ports(ask: &Match) -> Option<&PortSet> {
+    match ask {
+        Match::DestinationPorts(ports) => Some(ports),
+        _ => None,
+    }
+}
+
+fn source_ports(ask: &Match) -> Option<&PortSet> {
+    match ask {
+        Match::SourcePorts(ports) => Some(ports),
+        _ => None,
+    }
+}
+
+/// Source and destination ports to combine: every point with an unnamed one, and those of rules that name both. Rules for
+/// protocol `not` are passed over.
+fn pairs(rules: &[&Rule], not: u8) -> BTreeSet<(Choice, Choice)> {
+    let is_of = |rule: &&&Rule| !rule.clauses.iter().any(|c| c.ask == Match::Protocol(not) && !c.negated);
+    let rules: Vec<&Rule> = rules.iter().filter(is_of).copied().collect();
+    let sources = PortPoints::of(asked(&rules, source_ports)).points;
+    let destinations = PortPoints::of(asked(&rules, destination_ports)).points;
+    let mut pairs = BTreeSet::from([UNNAMED]);
+    pairs.extend(destinations.into_iter().map(|port| (Choice::Unnamed, Choice::Point(port))));
+    // 1 and 65535 are points of every ruleset; of no use where no rule asks for a source port.
+    let asks_source = asked(&rules, source_ports).next().is_some();
+    pairs.extend(sources.into_iter().filter(|_| asks_source).map(|port| (Choice::Point(port), Choice::Unnamed)));
+    rules.iter().for_each(|rule| pairs.extend(both(rule)));
+    pairs
+}
+
+fn both(rule: &Rule) -> Vec<(Choice, Choice)> {
+    let rule = [rule];
+    if asked(&rule, source_ports).next().is_none() || asked(&rule, destination_ports).next().is_none() {
+        return Vec::new();
+    }
+    let sources = PortPoints::of(asked(&rule, source_ports)).points;
+    let destinations = PortPoints::of(asked(&rule, destination_ports)).points;
+    let with = |source: u16| destinations.iter().map(move |port| (Choice::Point(source), Choice::Point(*port)));
+    sources.into_iter().flat_map(with).collect()
+}
+
+/// The types that rules name, each with its code, and with 0 and another one where any will do; and the common ones.
+fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
+    let named = asked(rules, |ask| match ask {
+        Match::IcmpType(Some(kind)) => Some(kind),
+        _ => None,
+    });
+    let mut messages: BTreeSet<(u8, u8)> = match family {
+        Family::Ipv4 => [(0, 0), (3, 3), (8, 0)].into(),
+        Family::Ipv6 => [(1, 4), (128, 0), (129, 0)].into(),
+    };
+    for (kind, code) in named {
+        messages.extend([(*kind, code.unwrap_or(0)), (*kind, code.map_or(1, |code| code.wrapping_add(1)))]);
+    }
+    messages
+}
+
+/// Protocols that rules name and that a packet without a body can have, and one that nobody names (RFC 3692: 253 is for
+/// experiments).
+fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
+    let named = asked(rules, |ask| match ask {
+        Match::Protocol(protocol) => Some(protocol),
+        _ => None,
+    });
+    let elsewhere = |protocol: u8| matches!((protocol, family), (0 | TCP | UDP, _) | (1, Family::Ipv4) | (58, _));
+    let is_header = |protocol: u8| family == Family::Ipv6 && is_extension_header(protocol);
+    named.copied().filter(|protocol| !elsewhere(*protocol) && !is_header(*protocol)).chain([253]).collect()
+}
+
+/// Whether a rule looks at what the host sends.
+fn filters_the_host(listing: &Listing) -> bool {
+    let of_host = |chain: &str| matches!(chain, "OUTPUT" | "POSTROUTING");
+    listing.rules().any(|(_, chain, ..)| of_host(&chain.name))
+}
+
+/// Gives every packet unnamed ports of its own, so that flows do not meet.
+struct Numbering {
+    sources: std::ops::RangeInclusive<u16>,
+    destinations: std::ops::RangeInclusive<u16>,
+    next: u32,
+}
+
+impl Numbering {
+    fn of(plan: &Plan) -> Numbering {
+        let (sources, destinations) = (plan.source_ports.unnamed.clone(), plan.destination_ports.unnamed.clone());
+        Numbering { sources, destinations, next: 0 }
+    }
+
+    fn segment(&mut self, ends: (IpAddr, IpAddr), pair: (Choice, Choice), flags: u8) -> Headers {
+        let (source, destination) = self.ports(pair);
+        headers(ends, TCP, Content::Tcp { source, destination, flags })
+    }
+
+    fn datagram(&mut self, ends: (IpAddr, IpAddr), pair: (Choice, Choice)) -> Headers {
+        let (source, destination) = self.ports(pair);
+        headers(ends, UDP, Content::Udp { source, destination })
+    }
+
+    /// The same packet in a flow of its own, if rules do not look at its source port.
+    fn renumbered(&mut self, headers: &Headers) -> Headers {
+        match headers.content {
+            Content::Tcp { source, destination, flags } if self.sources.contains(&source.0) => {
+                let (source, _) = self.ports(UNNAMED);
+                Headers { content: Content::Tcp { source, destination, flags }, ..*headers }
+            }
+            _ => *headers,
+        }
+    }
+
+    fn ports(&mut self, (source, destination): (Choice, Choice)) -> (Port, Port) {
+        self.next += 1;
+        let ports = [(source, &self.sources), (destination, &self.destinations)];
+        let [source, destination] = ports.map(|(choice, unnamed)| match choice {
+            Choice::Point(port) => Port(port),
+            // From the end: the first ports are those of services.
+            Choice::Unnamed => Port(unnamed.end() - (self.next % unnamed.len() as u32) as u16),
+        });
+        (source, destination)
+    }
+}
+
+fn icmp(ends: (IpAddr, IpAddr), (kind, code): (u8, u8)) -> Headers {
+    let protocol = if ends.0.is_ipv4() { 1 } else { 58 };
+    headers(ends, protocol, Content::Icmp { kind, code })
+}
+
+fn other(ends: (IpAddr, IpAddr), protocol: u8) -> Headers {
+    headers(ends, protocol, Content::Other)
+}
+
+fn headers((source, destination): (IpAddr, IpAddr), protocol: u8, content: Content) -> Headers {
+    Headers { source, destination, protocol, content }
+}

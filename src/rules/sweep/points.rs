@@ -1,0 +1,82 @@
+//! Boundaries, and a packet on either side of each: between two neighbouring points, no rule can tell values apart.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use crate::net::Family;
+use crate::net::port::PortSet;
+use crate::probe::packet::addresses::is_usable;
+use crate::rules::iptables_save::Prefix;
+
+/// The ports that a ruleset tells apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortPoints {
+    /// Of every range that is named: before its first, its first, its last, behind its last; and 1 and 65535.
+    pub points: BTreeSet<u16>,
+    /// The longest range of ports that no rule tells apart: for ports that nobody names.
+    pub unnamed: RangeInclusive<u16>,
+}
+
+impl PortPoints {
+    /// The points of all ranges of `sets`.
+    pub fn of<'a>(sets: impl Iterator<Item = &'a PortSet>) -> PortPoints {
+        let mut points = BTreeSet::from([1, u16::MAX]);
+        // Every port at which a new range begins: up to the next one, all ports are alike.
+        let mut beginnings = BTreeSet::from([1]);
+        for range in sets.flat_map(PortSet::ranges) {
+            let (before, behind) = (range.start().checked_sub(1), range.end().checked_add(1));
+            points.extend([before, Some(*range.start()), Some(*range.end()), behind].into_iter().flatten());
+            beginnings.extend([Some(*range.start()), behind].into_iter().flatten());
+        }
+        points.remove(&0);
+        PortPoints { points, unnamed: longest(&beginnings) }
+    }
+}
+
+fn longest(beginnings: &BTreeSet<u16>) -> RangeInclusive<u16> {
+    let ends = beginnings.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
+    let ranges = beginnings.iter().copied().zip(ends).map(|(first, last)| first.max(1)..=last);
+    ranges.max_by_key(|range| (range.len(), *range.end())).unwrap_or(1..=u16::MAX)
+}
+
+/// An address inside of every prefix and one right behind it, as far as a packet can come from there.
+pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr]) -> BTreeSet<IpAddr> {
+    let usable = |address: &IpAddr| is_usable(*address) && !taken.contains(address);
+    let mut points = BTreeSet::new();
+    for prefix in prefixes.filter(|prefix| !prefix.is_everything()) {
+        let (inside, behind) = candidates(prefix);
+        points.extend(inside.into_iter().find(usable));
+        points.extend(behind.into_iter().find(usable));
+    }
+    points
+}
+
+/// The first addresses inside, and the first ones behind. Of a mask that is not contiguous nobody knows what is behind.
+fn candidates(prefix: &Prefix) -> (Vec<IpAddr>, Vec<IpAddr>) {
+    const TRIED: u128 = 4;
+    let family = Family::of(prefix.address);
+    let width = if family == Family::Ipv4 { 32 } else { 128 };
+    let first = number(prefix.address);
+    let inside = (0..TRIED).map(|step| address(first.wrapping_add(step), family));
+    let inside = inside.filter(|address| prefix.contains(*address)).collect();
+    let free = prefix.prefix_len().map(|len| width - len.min(width));
+    let behind = free.and_then(|free| first.checked_add(1u128.checked_shl(free)?));
+    let most = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
+    let behind = behind.into_iter().flat_map(|start| (0..TRIED).filter_map(move |step| start.checked_add(step)));
+    (inside, behind.filter(|number| *number <= most).map(|number| address(number, family)).collect())
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn address(number: u128, family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
+        Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
+    }
+}

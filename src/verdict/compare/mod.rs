@@ -1,0 +1,386 @@
+//! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
+//! the `[[known]]` rows have their say.
+
+mod asked;
+mod nflog;
+mod packets;
+mod rates;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::intent::check::{Check, Findings, Outcome};
+use crate::intent::plan::{BURST_MAX, Burst, Cell};
+use crate::intent::scenario::{ExpectRow, KnownRow, Scenario, Subject};
+use crate::lab::{LinkMode, Neighbourhood};
+use crate::log_line::NFLOG_NAME;
+use crate::net::port::Port;
+use crate::net::{Family, Mac};
+use crate::probe::hidden::Hidden;
+use crate::probe::observation::{LogRecord, Observation};
+use crate::probe::scan::{PortState, Technique};
+use crate::sensor::vendor::VendorDb;
+
+pub use packets::{packet, packet_of_no_family};
+
+/// One probe.
+pub fn cell(cell: &Cell, observation: &Observation) -> Check {
+    let subject = Subject::Scan(cell.technique);
+    if let Some(left) = observation.verdict.left() {
+        return not_run(subject, Some(cell.family), cell.expected.clone(), left.to_string()).at(cell.port);
+    }
+    let mut observed = findings(observation).only(&cell.expected);
+    let aside = nflog::set_aside(&cell.expected, &mut observed);
+    nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port), &aside)
+}
+
+/// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
+pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) -> Check {
+    let alone = one_burst(burst, afresh);
+    if alone.outcome != Outcome::Matched || in_a_row.is_empty() || !burst.own_limit {
+        return alone;
+    }
+    let check = one_burst(burst, in_a_row);
+    match check.outcome {
+        Outcome::Mismatched => Check { why: format!("{IN_A_ROW} {}", check.why), ..check },
+        _ => check,
+    }
+}
+
+/// How the reason begins of a burst that went well alone, and not after others.
+const IN_A_ROW: &str = "after bursts for other rules";
+
+/// Whether the check of a burst complains of the one that came after others.
+pub fn is_of_burst_in_a_row(check: &Check) -> bool {
+    check.why.starts_with(IN_A_ROW)
+}
+
+/// The state is the one that every probe found, or the first that differs; the prefixes are told once each, in the order
+/// in which they came. Lines that a probe leaves besides the one whose rate is asked do not count.
+fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
+    if let Some(left) = observations.iter().find_map(|observation| observation.verdict.left()) {
+        let subject = Subject::Scan(burst.technique);
+        let check = not_run(subject, Some(burst.family), burst.expected.clone(), left.to_string()).at(burst.port);
+        return Check { burst_of: Some(u32::from(burst.probes)), ..check };
+    }
+    let states = observations.iter().map(|observation| observation.verdict.state);
+    let expected = burst.expected.state;
+    let state = states.clone().find(|state| Some(*state) != expected).or_else(|| states.clone().next());
+    let lines = observations.iter().flat_map(|observation| &observation.log);
+    let asks_nflog = burst.expected.log.iter().flatten().any(|prefix| prefix.starts_with(NFLOG_NAME));
+    let is_compared = |record: &&LogRecord| asks_nflog || !record.prefix.starts_with(NFLOG_NAME);
+    let lines = lines.filter(|record| !burst.besides.contains(&record.prefix)).filter(is_compared);
+    let rate = rates::of_line(observations, burst.expected.log.as_deref());
+    let observed = Findings {
+        state,
+        log: Some(each_once(lines.clone().map(|record| &record.prefix))),
+        lines: Some(lines.count() as u32),
+        rate: rate.known(),
+        ..Findings::default()
+    };
+    // Where no paths are known, a rate shows in its burst only.
+    let told = observations.iter().any(|observation| observation.path.is_some());
+    let unread = rate.unread(observed.lines.unwrap_or_default(), burst);
+    let expected =
+        Findings { rate: burst.expected.rate.filter(|_| told && unread.is_none()), ..burst.expected.clone() };
+    let observed = observed.only(&expected);
+    let (subject, family) = (Subject::Scan(burst.technique), Some(burst.family));
+    let check = match unread {
+        Some(why) if expected == observed => not_run(subject, family, burst.expected.clone(), why),
+        _ => check(subject, family, expected, observed),
+    };
+    Check { burst_of: Some(u32::from(burst.probes)), ..check.at(burst.port) }
+}
+
+fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for prefix in prefixes {
+        if !found.contains(prefix) {
+            found.push(prefix.clone());
+        }
+    }
+    found
+}
+
+/// A burst that is too long to be sent.
+pub fn too_long(burst: &Burst) -> Check {
+    let why = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", burst.limit.burst);
+    let subject = Subject::Scan(burst.technique);
+    let check = not_run(subject, Some(burst.family), burst.expected.clone(), why).at(burst.port);
+    Check { burst_of: Some(u32::from(burst.probes)), ..check }
+}
+
+/// A probe of a family that this machine does not have.
+pub fn no_family(technique: Technique, family: Family, port: Port, expected: &Findings) -> Check {
+    not_run(Subject::Scan(technique), Some(family), expected.clone(), missing(family)).at(port)
+}
+
+/// Why nothing of a family was sent.
+fn missing(family: Family) -> String {
+    format!("this machine has no {}", family.title())
+}
+
+/// What the host gives away to its neighbours: who answers ARP and NDP, which MAC address the log lines show, and which
+/// vendor that tells. A host without a MAC address of its own is not asked for its vendor.
+pub fn neighbours(
+    scenario: &Scenario,
+    mac: Mac,
+    families: &[Family],
+    found: &Neighbourhood,
+    in_log: &BTreeSet<Mac>,
+    vendors: &VendorDb,
+) -> Vec<Check> {
+    let mut checks = vec![arp(mac, found)];
+    checks.extend(families.contains(&Family::Ipv6).then(|| ndp(mac, found)));
+    if scenario.host.mac.is_some() || scenario.host.vendor.is_some() {
+        let seen = [found.arp, found.advertised].into_iter().flatten().chain(in_log.iter().copied());
+        checks.push(vendor(scenario, mac, seen.collect(), vendors));
+    }
+    checks
+}
+
+/// Makes every scan over IPv6 not-run: no neighbour finds the host, so what the probes met says nothing of what one sees. The
+/// check of NDP names the rule.
+pub fn hide(checks: &mut [Check], hidden: &Hidden, file: Option<&Path>) {
+    let reason = hidden.reason(file);
+    for check in checks.iter_mut().filter(|check| check.family == Some(Family::Ipv6)) {
+        match check.subject {
+            Subject::Scan(_) => {
+                check.outcome = Outcome::NotRun;
+                check.observed = None;
+                check.why = format!("no neighbour finds the host: {reason}");
+            }
+            Subject::Ndp => check.why = format!("{}; {reason}", check.why),
+            Subject::Packet(_) | Subject::Arp | Subject::Vendor => {}
+        }
+    }
+}
+
+fn arp(mac: Mac, found: &Neighbourhood) -> Check {
+    let macs = |mac: Option<Mac>| Findings { macs: Some(mac.into_iter().collect()), ..Findings::default() };
+    check(Subject::Arp, Some(Family::Ipv4), macs(Some(mac)), macs(found.arp))
+}
+
+fn ndp(mac: Mac, found: &Neighbourhood) -> Check {
+    let facts = |mac: Option<Mac>, resolves| Findings {
+        macs: Some(mac.into_iter().collect()),
+        resolves: Some(resolves),
+        ..Findings::default()
+    };
+    let observed = facts(found.advertised, found.resolves);
+    check(Subject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
+}
+
+/// What [`neighbours`] would ask where there is IPv6.
+pub fn no_neighbours_over_ipv6(mac: Mac) -> Check {
+    let expected = Findings { macs: Some(vec![mac]), resolves: Some(true), ..Findings::default() };
+    not_run(Subject::Ndp, Some(Family::Ipv6), expected, missing(Family::Ipv6))
+}
+
+/// The vendor as nmap prints it, and never a Raspberry Pi. A scenario may name it as the IEEE does.
+fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb) -> Check {
+    let (nmap, ieee, is_pi) = seen.iter().next().map_or((None, None, false), |mac| {
+        let vendor = vendors.lookup(*mac);
+        let is_pi = vendor.is_raspberry_pi();
+        (vendor.nmap, vendor.ieee, is_pi)
+    });
+    let wanted = scenario.host.vendor.clone();
+    let named_by_ieee = ieee.is_some() && ieee == wanted;
+    let told = if named_by_ieee { ieee } else { nmap }.unwrap_or_else(|| "(Unknown)".to_owned());
+    let expected_vendor = wanted.unwrap_or_else(|| if is_pi { "not a Raspberry Pi".to_owned() } else { told.clone() });
+    let facts = |macs: Vec<Mac>, vendor| Findings { macs: Some(macs), vendor: Some(vendor), ..Findings::default() };
+    let expected = facts(vec![mac], expected_vendor);
+    let observed = facts(seen.into_iter().collect(), told);
+    let check = check(Subject::Vendor, None, expected, observed);
+    if is_pi && check.outcome == Outcome::Matched {
+        let why = "a sensor must not look like a Raspberry Pi".to_owned();
+        return Check { outcome: Outcome::Mismatched, why, ..check };
+    }
+    check
+}
+
+/// What an observation says, as findings.
+fn findings(observation: &Observation) -> Findings {
+    let connection = observation.connection.as_ref();
+    Findings {
+        state: Some(observation.verdict.state),
+        log: Some(observation.log.iter().map(|record| record.prefix.clone()).collect()),
+        verdict: observation.filter,
+        accepted: Some(connection.is_some_and(|connection| connection.accepted)),
+        greeting: Some(connection.map(|connection| connection.greeting.clone()).unwrap_or_default()),
+        ..Findings::default()
+    }
+}
+
+fn check(subject: Subject, family: Option<Family>, expected: Findings, observed: Findings) -> Check {
+    let outcome = if expected == observed { Outcome::Matched } else { Outcome::Mismatched };
+    let why = difference(&expected, &observed);
+    Check {
+        subject,
+        port: None,
+        family,
+        burst_of: None,
+        expected,
+        observed: Some(observed),
+        outcome,
+        line: None,
+        why,
+        explanation: None,
+    }
+}
+
+fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: String) -> Check {
+    Check {
+        subject,
+        port: None,
+        family,
+        burst_of: None,
+        expected,
+        observed: None,
+        outcome: Outcome::NotRun,
+        line: None,
+        why,
+        explanation: None,
+    }
+}
+
+impl Check {
+    /// What asks for the host has no port.
+    fn at(self, port: Port) -> Check {
+        let has_ports = self.subject.technique().is_none_or(Technique::has_ports);
+        Check { port: Some(port).filter(|_| has_ports), ..self }
+    }
+}
+
+/// Which facts differ, in words.
+fn difference(expected: &Findings, observed: &Findings) -> String {
+    let differs = [
+        (expected.state != observed.state, "the port state differs"),
+        (expected.verdict != observed.verdict, "the verdict of the filter differs"),
+        (expected.log != observed.log, log_difference(expected, observed)),
+        (expected.lines != observed.lines, "the number of log lines differs"),
+        (expected.rate != observed.rate, "the limit recovers at another rate"),
+        (
+            expected.accepted != observed.accepted && is_answered(observed),
+            "the SYN is answered, but the service never gets the connection",
+        ),
+        (
+            expected.greeting != observed.greeting && is_answered(observed),
+            "the service's greeting does not reach the client",
+        ),
+        (expected.macs != observed.macs, "the MAC address differs"),
+        (expected.vendor != observed.vendor, "the vendor differs"),
+        (expected.resolves != observed.resolves, "the host cannot resolve its neighbours"),
+    ];
+    let words: Vec<&str> = differs.iter().filter(|(differs, _)| *differs).map(|(_, words)| *words).collect();
+    words.join("; ")
+}
+
+/// Whether the SYN of a connect got its SYN/ACK, where its state is asked.
+fn is_answered(observed: &Findings) -> bool {
+    observed.state.is_none_or(|state| state == PortState::Open)
+}
+
+/// The order counts: where two rules have changed places, it is all that tells.
+fn log_difference(expected: &Findings, observed: &Findings) -> &'static str {
+    let sorted = |findings: &Findings| {
+        let mut prefixes = findings.log.clone().unwrap_or_default();
+        prefixes.sort();
+        prefixes
+    };
+    match (sorted(expected), sorted(observed)) {
+        (expected, observed) if expected == observed => "the log lines come in another order",
+        (expected, observed) if expected.len().max(observed.len()) > 1 => "the log lines differ",
+        _ => "the log line differs",
+    }
+}
+
+/// Lets the scenario's `[[known]]` rows speak: a mismatch that is as they say is *known*; one that is not there any more
+/// is a mismatch. A row may speak of a check that is not applicable on this kind of link.
+///
+/// # Errors
+/// A row that speaks of no check of this scenario.
+pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) -> Result<()> {
+    for row in &scenario.known {
+        let mut spoken_of = checks.iter().filter(|check| speaks_of(row, check)).peekable();
+        let applicable = row.select.subjects.iter().all(|subject| is_applicable(*subject, link));
+        if spoken_of.peek().is_none() && applicable {
+            return Err(speaks_of_nothing(scenario, row));
+        }
+        let ill: Vec<Place> = spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(place).collect();
+        let is_meant = |check: &&mut Check| {
+            speaks_of(row, check) && (check.outcome != Outcome::Matched || !ill.contains(&place(check)))
+        };
+        checks.iter_mut().filter(is_meant).for_each(|check| apply(row, check));
+    }
+    Ok(())
+}
+
+/// Where two rates of one probe are asked, it is the one that mismatches of which a row knows.
+type Place = (Option<Family>, Option<Port>, Subject);
+
+fn place(check: &Check) -> Place {
+    (check.family, check.port, check.subject)
+}
+
+/// Whether there is anything to check: vendors and neighbours need MAC addresses.
+fn is_applicable(subject: Subject, link: LinkMode) -> bool {
+    match subject {
+        Subject::Scan(_) | Subject::Packet(_) => true,
+        Subject::Vendor | Subject::Arp | Subject::Ndp => link.has_macs(),
+    }
+}
+
+fn speaks_of(row: &KnownRow, check: &Check) -> bool {
+    let families = match check.family {
+        Some(family) => row.select.covers(check.subject, check.port, family),
+        None => row.select.families.iter().any(|family| row.select.covers(check.subject, check.port, *family)),
+    };
+    families && row.rate == check.burst_of.is_some()
+}
+
+fn apply(row: &KnownRow, check: &mut Check) {
+    (check.outcome, check.why) = match check.outcome {
+        Outcome::Matched => {
+            let why = format!("known at line {} as a mismatch, but it no longer happens: remove the row", row.line);
+            (Outcome::Mismatched, why)
+        }
+        Outcome::Mismatched if is_as_known(row, check) => (Outcome::Known, row.because.clone()),
+        Outcome::Mismatched => (Outcome::Mismatched, format!("{}; line {} knows another", check.why, row.line)),
+        outcome => (outcome, check.why.clone()),
+    };
+}
+
+fn is_as_known(row: &KnownRow, check: &Check) -> bool {
+    let Some(observed) = &check.observed else { return false };
+    row.state.is_none_or(|state| observed.state == Some(state))
+        && row.verdict.is_none_or(|verdict| observed.verdict == Some(verdict))
+        && (row.log.is_none() || observed.log == row.log)
+}
+
+fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
+    let span = scenario.source.span_of_line(row.line);
+    let hint = "name a scan, port and family, or a packet, that this scenario checks";
+    scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
+}
+
+/// Names the line of the scenario that each check comes from: that of the row that knows of it, or else of the last that asks
+/// for it, which overrides those before, or else of the sensor's own entry.
+pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
+    for check in checks {
+        let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
+        let asked = || scenario.expect.iter().rfind(|row| asks_for(row, check)).map(|row| row.line);
+        check.line = known.or_else(asked).or_else(|| asked::line(scenario, check));
+    }
+}
+
+fn asks_for(row: &ExpectRow, check: &Check) -> bool {
+    let asks = if check.burst_of.is_some() { row.rate.is_some() } else { row.asks_of_one_probe() };
+    asks && check.family.is_some_and(|family| row.select.covers(check.subject, check.port, family))
+}
+
+/// The worst outcome of all: mismatched, not run, known, matched.
+pub fn worst(checks: &[Check]) -> Outcome {
+    checks.iter().map(|check| check.outcome).min().unwrap_or(Outcome::NotRun)
+}

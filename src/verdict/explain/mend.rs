@@ -1,0 +1,167 @@
+//! Changes that may mend a mismatch: moving, deleting or editing one rule. Nothing is promised here; each has to be loaded,
+//! and every check done again, before anybody is told of it.
+
+mod place;
+mod presence;
+mod wording;
+
+use super::why::asks_alike;
+use super::{Finding, Scene, Stand, asks_state, stand_of, stands};
+use crate::intent::explanation::Cause;
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::probe::path::Step;
+use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
+use crate::wire::headers::Content;
+
+/// A change that may mend a mismatch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it does, in words.
+    pub words: String,
+    /// How the ruleset is changed.
+    pub edits: Vec<Edit>,
+}
+
+/// What may mend it, the smallest intervention first.
+pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
+    let smith = Smith { finding, scene };
+    match finding.cause {
+        Cause::EarlierRule | Cause::LogBehindVerdict => {
+            let moves = [smith.move_taker_down(), smith.move_up(), smith.move_denial_down()].concat();
+            [moves, smith.out_of_list(), smith.delete_taker(), smith.let_in()].concat()
+        }
+        Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
+        Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
+        Cause::OtherMatch => {
+            let edits =
+                [smith.right_port(), smith.right_new_port(), smith.right_interface(), smith.unnegated()].concat();
+            [edits, smith.drop_clause(), smith.let_in()].concat()
+        }
+        Cause::TooBroad => [smith.only_new(), smith.out_of_list(), smith.delete_taker()].concat(),
+        Cause::LoggedTwice => smith.delete_taker(),
+        Cause::OtherOrder => smith.log_before(),
+        Cause::Reject => smith.silence(),
+        Cause::LimitFirst => smith.limit_last(),
+        Cause::LimitOnVerdict => smith.no_limit(),
+        Cause::OtherRate => smith.right_burst(),
+        Cause::OtherPrefix => smith.right_prefix(),
+        Cause::AnswerTaken | Cause::FollowupTaken => [smith.move_up(), smith.delete_taker(), smith.carry_on()].concat(),
+        Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
+        Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
+        Cause::NatTable => smith.log_where_it_is_taken(),
+        Cause::ChainNotReached => {
+            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat()
+        }
+        Cause::NoRuleset | Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
+    }
+}
+
+struct Smith<'a> {
+    finding: &'a Finding<'a>,
+    scene: Scene<'a>,
+}
+
+impl<'a> Smith<'a> {
+    fn port(&self) -> Option<Port> {
+        match self.finding.packet.content {
+            Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
+            Content::Icmp { .. } | Content::Other => None,
+        }
+    }
+
+    /// The ports that the packet may have here, as iptables writes them: NAT chooses within a range.
+    fn ports(&self) -> Option<String> {
+        let range = self.finding.change.map(|change| change.range).filter(|(first, last)| first < last);
+        self.port().map(|port| range.map_or(port.to_string(), |(first, last)| format!("{first}:{last}")))
+    }
+
+    /// The word of iptables for the protocol of a packet that has ports.
+    fn protocol(&self) -> &'static str {
+        if matches!(self.finding.packet.content, Content::Udp { .. }) { "udp" } else { "tcp" }
+    }
+
+    /// Where a new rule would see what `step` takes now; behind all rules of the chain when it is the policy.
+    fn line_before(&self, step: &Step) -> Option<usize> {
+        match stand_of(step, self.scene.listing) {
+            Some(taker) => Some(self.first_of_group(taker).rule.line),
+            None => {
+                let of_chain =
+                    stands(self.scene.listing).filter(|stand| (stand.table, stand.chain) == (&step.table, &step.chain));
+                of_chain.last().map(|last| last.rule.line + 1).or(step.line.map(|line| line + 1))
+            }
+        }
+    }
+
+    fn taker(&self) -> Option<Stand<'a>> {
+        stand_of(self.finding.took?, self.scene.listing)
+    }
+
+    /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
+    fn taker_in_chain(&self) -> Option<Stand<'a>> {
+        let meant = self.finding.meant?;
+        let taker = self.taker()?;
+        if (taker.table, taker.chain) == (meant.table, meant.chain) {
+            return Some(taker);
+        }
+        let jumps = |stand: &Stand| {
+            let target = stand.rule.target.as_ref().map(|target| target.name.as_str());
+            (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
+        };
+        stands(self.scene.listing).find(jumps)
+    }
+
+    /// The LOG right in front of a rule that asks for the same belongs to it.
+    fn first_of_group(&self, taker: Stand<'a>) -> Stand<'a> {
+        let before = |stand: &Stand| {
+            (stand.table, stand.chain, stand.number + 1) == (taker.table, taker.chain, taker.number)
+                && stand.rule.log_prefix().is_some()
+                && asks_alike(stand.rule, taker.rule)
+        };
+        stands(self.scene.listing).find(before).unwrap_or(taker)
+    }
+
+    fn group_behind(&self, meant: Stand<'a>) -> Vec<Stand<'a>> {
+        group_behind(meant, stands(self.scene.listing))
+    }
+}
+
+/// Whether it lets in more than one port, or what is ESTABLISHED: such a rule is never given more to take.
+fn opens_wide(rule: &Rule) -> bool {
+    rule.accepts() && !names_one_port(rule) && !asks_state(rule, ConntrackState::Established)
+}
+
+fn names_one_port(rule: &Rule) -> bool {
+    let only = |ask: &Match| matches!(ask, Match::DestinationPorts(ports) if ports.iter().count() == 1);
+    rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
+}
+
+/// Whether it asks for one source port, as the host's answers have it.
+fn names_one_source_port(rule: &Rule) -> bool {
+    let only = |ask: &Match| matches!(ask, Match::SourcePorts(ports) if ports.iter().count() == 1);
+    rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
+}
+
+/// A rule, and the verdict right behind it that asks for the same.
+fn group_behind<'a>(first: Stand<'a>, mut all: impl Iterator<Item = Stand<'a>>) -> Vec<Stand<'a>> {
+    let next = |stand: &Stand| {
+        (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)
+            && stand.rule.is_terminal()
+            && asks_alike(stand.rule, first.rule)
+    };
+    [first].into_iter().chain(all.find(next)).collect()
+}
+
+fn text_of<'a>(rule: &'a Rule, clause: &Clause) -> &'a str {
+    rule.text.get(clause.span.clone()).unwrap_or_default()
+}
+
+fn replaced(rule: &Rule, text: String, words: String) -> Candidate {
+    Candidate { words, edits: vec![Edit::Replace { line: rule.line, text }] }
+}
+
+/// `line 12`, `lines 12 and 13`
+fn lines(group: &[Stand]) -> String {
+    let numbers: Vec<String> = group.iter().map(|stand| stand.rule.line.to_string()).collect();
+    format!("{} {}", if group.len() > 1 { "lines" } else { "line" }, numbers.join(" and "))
+}

@@ -1,0 +1,160 @@
+//! Which rules a packet can meet, and what it looks like there. A chain's name says neither: every table has an INPUT, and
+//! NAT changes a packet between two hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Scene, Stand, stand_of, stands};
+use crate::net::port::Port;
+use crate::probe::path::Path;
+use crate::rules::iptables_save::{Listing, Packet};
+use crate::wire::headers::Content;
+
+/// The built-in chains, one for each hook.
+const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// A packet and the hooks on its way.
+pub struct Sight<'a> {
+    listing: &'a Listing,
+    /// The packet as it was sent.
+    sent: Packet,
+    /// The packet behind the rule of the nat table that changed it.
+    changed: Option<(Packet, Change)>,
+    /// The hooks that the packet passes.
+    passes: BTreeSet<&'static str>,
+    /// The hooks that lead to a chain.
+    hooks: BTreeMap<(String, String), BTreeSet<&'static str>>,
+}
+
+/// What a rule of the nat table changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The line of the rule.
+    pub line: usize,
+    /// The port that the packet was sent to.
+    pub from: Port,
+    /// The port that it has from there on.
+    pub to: Port,
+    /// The first and the last of the ports among which the kernel chooses.
+    pub range: (Port, Port),
+}
+
+impl<'a> Sight<'a> {
+    /// The sight of `packet`, which went the way of `path`.
+    pub fn of(packet: &Packet, path: &Path, scene: Scene<'a>) -> Sight<'a> {
+        Sight {
+            listing: scene.listing,
+            sent: packet.clone(),
+            changed: changed(packet, path, scene.listing),
+            passes: passed_hooks(packet, path),
+            hooks: hooks_by_chain(scene.listing),
+        }
+    }
+
+    /// The packet as the rule meets it.
+    pub fn packet(&self, stand: &Stand) -> &Packet {
+        match &self.changed {
+            Some((packet, _)) if self.is_behind_nat(stand.table, stand.chain) => packet,
+            _ => &self.sent,
+        }
+    }
+
+    /// What NAT had changed of the packet before it came to this chain.
+    pub fn change(&self, table: &str, chain: &str) -> Option<Change> {
+        self.changed.as_ref().filter(|_| self.is_behind_nat(table, chain)).map(|(_, change)| *change)
+    }
+
+    /// The packet as the chain meets it.
+    pub fn packet_in(&self, table: &str, chain: &str) -> &Packet {
+        match &self.changed {
+            Some((packet, _)) if self.is_behind_nat(table, chain) => packet,
+            _ => &self.sent,
+        }
+    }
+
+    /// The packet as it was sent.
+    pub fn sent(&self) -> &Packet {
+        &self.sent
+    }
+
+    /// Whether the packet can come to the rule. Nothing is known of a chain that nothing jumps to.
+    pub fn can_meet(&self, stand: &Stand) -> bool {
+        self.hooks_of(stand.table, stand.chain).is_none_or(|hooks| !hooks.is_disjoint(&self.passes))
+    }
+
+    /// The rules that the packet can come to.
+    pub fn stands(&self) -> impl Iterator<Item = Stand<'a>> {
+        stands(self.listing).filter(|stand| self.can_meet(stand))
+    }
+
+    fn hooks_of(&self, table: &str, chain: &str) -> Option<&BTreeSet<&'static str>> {
+        self.hooks.get(&(table.to_owned(), chain.to_owned()))
+    }
+
+    /// Destinations change in PREROUTING for what comes in, and in OUTPUT for what the host sends; raw and mangle see both
+    /// before nat does (`enum nf_ip_hook_priorities`).
+    fn is_behind_nat(&self, table: &str, chain: &str) -> bool {
+        let is_behind = |hook: &&'static str| match *hook {
+            "PREROUTING" => false,
+            "OUTPUT" => !["raw", "mangle", "nat"].contains(&table),
+            _ => true,
+        };
+        self.hooks_of(table, chain)
+            .is_some_and(|hooks| hooks.iter().filter(|hook| self.passes.contains(*hook)).all(is_behind))
+    }
+}
+
+fn passed_hooks(packet: &Packet, path: &Path) -> BTreeSet<&'static str> {
+    const IN: [&str; 2] = ["PREROUTING", "INPUT"];
+    const OUT: [&str; 2] = ["OUTPUT", "POSTROUTING"];
+    const THROUGH: [&str; 3] = ["PREROUTING", "FORWARD", "POSTROUTING"];
+    let is_forwarded = path.steps.iter().any(|step| step.chain == "FORWARD");
+    match packet.in_interface.as_deref() {
+        _ if is_forwarded => THROUGH.into(),
+        Some("lo") => IN.into_iter().chain(OUT).collect(),
+        Some(_) => IN.into(),
+        None => OUT.into(),
+    }
+}
+
+/// The hooks of every chain that a built-in chain leads to.
+fn hooks_by_chain(listing: &Listing) -> BTreeMap<(String, String), BTreeSet<&'static str>> {
+    let mut found: BTreeMap<(String, String), BTreeSet<&'static str>> = BTreeMap::new();
+    for table in &listing.tables {
+        for hook in HOOKS {
+            let mut open = vec![hook];
+            while let Some(name) = open.pop() {
+                if !found.entry((table.name.clone(), name.to_owned())).or_default().insert(hook) {
+                    continue;
+                }
+                let chain = table.chains.iter().find(|chain| chain.name == name);
+                let targets = chain.into_iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.target.as_ref());
+                let names = targets.map(|target| target.name.as_str());
+                open.extend(names.filter(|name| table.chains.iter().any(|chain| chain.name == *name)));
+            }
+        }
+    }
+    found
+}
+
+/// The packet with the port that a rule on its path gave it, if the rule names one.
+fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, Change)> {
+    let from = match packet.content {
+        Content::Tcp { destination, .. } | Content::Udp { destination, .. } => destination,
+        Content::Icmp { .. } | Content::Other => return None,
+    };
+    let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| stand_of(step, listing));
+    let change = stands.filter_map(|stand| change_by(&stand, from)).next().filter(|change| change.to != from)?;
+    let content = match packet.content {
+        Content::Tcp { source, flags, .. } => Content::Tcp { source, destination: change.to, flags },
+        Content::Udp { source, .. } => Content::Udp { source, destination: change.to },
+        other => other,
+    };
+    Some((Packet { content, ..packet.clone() }, change))
+}
+
+fn change_by(stand: &Stand, from: Port) -> Option<Change> {
+    let target = stand.rule.target.as_ref()?;
+    let (to, range) = (target.new_port(from)?, target.new_ports()?);
+    let range = if target.shifts_ports() { (to, to) } else { (*range.start(), *range.end()) };
+    Some(Change { line: stand.rule.line, from, to, range })
+}

@@ -1,0 +1,322 @@
+//! Why the rule that was meant did not do it. Worked out from two sides: where the packet's path ended, which is measured,
+//! and which clause of the rule refuses the packet.
+
+use super::goal::Goal;
+use super::{Finding, Scene, Sight, Stand, asks_state, meant, names_a_port, stand_of, stands};
+use crate::intent::explanation::Cause;
+use crate::net::conntrack::ConntrackState;
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+use crate::probe::path::{Fate, Path, Step, StepVerdict};
+use crate::probe::scan::PortState;
+use crate::rules::iptables_save::{Answer, Clause, Match, Packet, Rule};
+
+/// Finds out why `goal` was missed by the probe that `observation` speaks of, one of `probes`.
+pub fn find<'a>(
+    goal: Goal,
+    packet: Packet,
+    observation: &'a Observation,
+    probes: &'a [(Probe, Observation)],
+    scene: Scene<'a>,
+) -> Finding<'a> {
+    let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
+    let sight = Sight::of(&packet, path, scene);
+    let case = Case { sight: &sight, path, observation, probes, scene };
+    let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
+    let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
+    let (table, chain) =
+        met.or(took.map(|step| (step.table.as_str(), step.chain.as_str()))).unwrap_or((FILTER, "INPUT"));
+    let elsewhere = if meant.is_none() { meant::elsewhere(&goal, &sight, scene) } else { None };
+    let (mut packet, change) = (sight.packet_in(table, chain).clone(), sight.change(table, chain));
+    if cause == Cause::FollowupTaken {
+        let is_it = |path: &&std::sync::Arc<Path>| path.last() == took;
+        packet.conntrack = observation.followup_paths.iter().find(is_it).and_then(|path| path.conntrack);
+    }
+    let answered = path.last().filter(|_| path.fate == Fate::Stolen);
+    Finding { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
+}
+
+/// The table whose chains decide what gets in. Those of nat and security never let anything in that filter keeps out, and
+/// an accept of raw or mangle ends nothing but their own chain.
+const FILTER: &str = "filter";
+
+struct Case<'a, 'p> {
+    sight: &'p Sight<'a>,
+    path: &'a Path,
+    observation: &'a Observation,
+    probes: &'a [(Probe, Observation)],
+    scene: Scene<'a>,
+}
+
+struct Judgement<'a> {
+    cause: Cause,
+    took: Option<&'a Step>,
+    meant: Option<Stand<'a>>,
+    jump: Option<Stand<'a>>,
+    clause: Option<usize>,
+}
+
+impl<'a> Case<'a, '_> {
+    fn judge(&self, goal: &Goal) -> Judgement<'a> {
+        match goal {
+            Goal::Line { prefix, others } => self.line(goal, prefix, others),
+            Goal::NoLine(prefix) => self.no_line(prefix),
+            Goal::OneLine(prefix) => self.one_line(goal, prefix),
+            Goal::Order { instead, .. } => self.order(goal, instead),
+            Goal::Lines { expected, observed, .. } => self.lines(goal, *expected, *observed),
+            Goal::LetIn(state) => self.let_in(goal, *state),
+            Goal::KeepOut(_) => self.keep_out(goal),
+            Goal::Conversation => self.conversation(),
+        }
+    }
+
+    fn meant(&self, goal: &Goal) -> Option<Stand<'a>> {
+        meant::find(goal, self.sight, self.path, self.decider(FILTER))
+    }
+
+    fn line(&self, goal: &Goal, prefix: &str, others: &[String]) -> Judgement<'a> {
+        let misspelt = meant::misspelt(prefix, others, self.sight);
+        match (self.meant(goal), misspelt) {
+            (meant, Some(misspelt)) if misspelt.is_on(self.path) && !meant.is_some_and(|meant| self.fits(meant)) => {
+                let took = self.path.steps.iter().find(|step| misspelt.is(step));
+                Judgement { took, ..self.judgement(Cause::OtherPrefix).meant(misspelt) }
+            }
+            (Some(meant), _) | (None, Some(meant)) => self.why_not(meant),
+            (None, None) => self.judgement(Cause::NoRule),
+        }
+    }
+
+    /// Whether no clause of it refuses the packet.
+    fn fits(&self, stand: Stand<'a>) -> bool {
+        stand.rule.answer(self.sight.packet(&stand)) != Answer::No
+    }
+
+    fn no_line(&self, prefix: &str) -> Judgement<'a> {
+        match self.let_go() {
+            Some(limited) => self.judgement(Cause::LimitOnVerdict).meant(limited),
+            None => Judgement { took: self.logging(prefix), ..self.judgement(Cause::TooBroad) },
+        }
+    }
+
+    /// Where the packet, or the host's answer, was logged with this prefix.
+    fn logging(&self, prefix: &str) -> Option<&'a Step> {
+        let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
+        let ways = [Some(self.path), self.observation.answer_path.as_deref()];
+        ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs)
+    }
+
+    fn one_line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
+        let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
+        let took = self.path.steps.iter().rfind(logs);
+        let cause = if took.is_some() { Cause::LoggedTwice } else { Cause::TooBroad };
+        Judgement { took, meant: self.meant(goal), ..self.judgement(cause) }
+    }
+
+    fn order(&self, goal: &Goal, instead: &str) -> Judgement<'a> {
+        let (took, meant) = (self.logging(instead), self.meant(goal));
+        Judgement { took, meant, ..self.judgement(Cause::OtherOrder) }
+    }
+
+    /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
+    fn lines(&self, goal: &Goal, expected: u32, observed: u32) -> Judgement<'a> {
+        let Some(meant) = self.meant(goal) else { return self.judgement(Cause::NoRule) };
+        if !meant.is_on(self.path) && observed == 0 {
+            return self.why_not(meant);
+        }
+        let cause =
+            if limit_is_first(meant.rule) && expected != observed { Cause::LimitFirst } else { Cause::OtherRate };
+        self.judgement(cause).meant(meant)
+    }
+
+    fn let_in(&self, goal: &Goal, state: PortState) -> Judgement<'a> {
+        let taken = |path: &&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
+        if let Some(answer) = self.observation.answer_path.as_deref().filter(taken) {
+            return Judgement { took: answer.last(), ..self.judgement(Cause::AnswerTaken) };
+        }
+        match self.path.fate {
+            Fate::Accepted if state == PortState::Open => self.judgement(Cause::NotListening),
+            Fate::Accepted if state == PortState::Closed => self.judgement(Cause::Listening),
+            Fate::Vanished => self.judgement(Cause::Vanished),
+            _ => match self.meant(goal) {
+                Some(meant) => self.why_not(meant),
+                None => self.judgement(self.taker(self.unforeseen())),
+            },
+        }
+    }
+
+    /// Nothing was meant to let it in: a rule of the port's own keeps it out, or one for all that no rule lets in.
+    fn unforeseen(&self) -> Cause {
+        let taker = self.decider(FILTER).and_then(|step| stand_of(step, self.scene.listing));
+        if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
+    }
+
+    fn keep_out(&self, goal: &Goal) -> Judgement<'a> {
+        if let Some(limited) = self.let_go() {
+            return self.judgement(Cause::LimitOnVerdict).meant(limited);
+        }
+        if self.path.fate == Fate::Rejected {
+            return self.judgement(Cause::Reject);
+        }
+        match self.meant(goal) {
+            Some(meant) => self.why_not(meant),
+            None => self.judgement(self.taker(Cause::TooBroad)),
+        }
+    }
+
+    /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
+    fn let_go(&self) -> Option<Stand<'a>> {
+        let first = self.probes.first()?.1.path.as_deref()?;
+        let ended = stand_of(first.last()?, self.scene.listing)?;
+        (ended.rule.limit().is_some() && ended.rule.is_terminal() && !ended.is_on(self.path)).then_some(ended)
+    }
+
+    fn conversation(&self) -> Judgement<'a> {
+        let taken = |path: &&&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
+        let ways: Vec<&'a Path> = self.observation.followup_paths.iter().map(AsRef::as_ref).collect();
+        match ways.iter().find(taken) {
+            Some(path) => Judgement {
+                took: path.last(),
+                meant: stands(self.scene.listing).find(|stand| carries_on(stand, path)),
+                ..self.judgement(Cause::FollowupTaken)
+            },
+            None => self.judgement(Cause::NotListening),
+        }
+    }
+
+    /// Why `meant` is not on the path.
+    fn why_not(&self, meant: Stand<'a>) -> Judgement<'a> {
+        let refuses = |stand: Stand| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
+        let clause = refuses(meant);
+        if let Some(jump) = self.refusing_jump(meant) {
+            let clause = refuses(jump);
+            return Judgement { jump: Some(jump), clause, ..self.missed(Cause::ChainNotReached, meant) };
+        }
+        let cause = match clause.map(|index| &meant.rule.clauses[index].ask) {
+            _ if meant.table == "nat" && self.sight.sent().conntrack == Some(ConntrackState::Invalid) => {
+                Cause::NatTable
+            }
+            Some(Match::State(_)) => Cause::ConntrackState,
+            Some(Match::TcpFlags { .. }) => Cause::TcpFlags,
+            Some(_) => Cause::OtherMatch,
+            None => self.not_reached(meant),
+        };
+        Judgement { clause, ..self.missed(cause, meant) }
+    }
+
+    /// No clause refuses the packet: it never came so far, or its limit is used up.
+    fn not_reached(&self, meant: Stand<'a>) -> Cause {
+        if self.went_past(meant) {
+            return match (meant.rule.limit(), limit_is_first(meant.rule)) {
+                (Some(_), true) => Cause::LimitFirst,
+                (Some(_), false) => Cause::LimitSpent,
+                (None, _) => Cause::OtherMatch,
+            };
+        }
+        if self.is_user_chain(meant) && self.jumps_to(meant).next().is_none() {
+            return Cause::ChainNotReached;
+        }
+        let taker = self.decider(meant.table).and_then(|step| stand_of(step, self.scene.listing));
+        match taker {
+            Some(taker) if asks_alike(taker.rule, meant.rule) => Cause::LogBehindVerdict,
+            Some(_) => Cause::EarlierRule,
+            None => Cause::Policy,
+        }
+    }
+
+    /// Whether a later rule of the chain, or its end, was met.
+    fn went_past(&self, meant: Stand) -> bool {
+        let same_chain = |step: &&Step| (step.table.as_str(), step.chain.as_str()) == (meant.table, meant.chain);
+        let past = |step: &Step| step.rule.is_none_or(|number| number > meant.number);
+        self.path.steps.iter().filter(same_chain).any(past)
+    }
+
+    fn is_user_chain(&self, stand: Stand) -> bool {
+        const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+        !BUILT_IN.contains(&stand.chain)
+    }
+
+    /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
+    fn refusing_jump(&self, meant: Stand<'a>) -> Option<Stand<'a>> {
+        let is_reached = self.entered(meant) || self.jumps_to(meant).any(|jump| self.fits(jump));
+        self.jumps_to(meant).next().filter(|_| !is_reached && self.fits(meant))
+    }
+
+    fn refuses(&self, stand: &Stand, clause: &Clause) -> bool {
+        clause.answer(self.sight.packet(stand)) == Answer::No
+    }
+
+    fn entered(&self, meant: Stand) -> bool {
+        let enters = |step: &Step| match &step.verdict {
+            StepVerdict::Jump(to) | StepVerdict::Goto(to) => {
+                (step.table.as_str(), to.as_str()) == (meant.table, meant.chain)
+            }
+            _ => false,
+        };
+        self.path.steps.iter().any(enters)
+    }
+
+    /// The jumps to the chain of `meant` that the packet can meet.
+    fn jumps_to(&self, meant: Stand<'a>) -> impl Iterator<Item = Stand<'a>> {
+        let leads = move |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
+        self.sight.stands().filter(move |stand| stand.table == meant.table && leads(stand))
+    }
+
+    /// `by_rule`, unless a policy had the last word.
+    fn taker(&self, by_rule: Cause) -> Cause {
+        match self.decider(FILTER) {
+            Some(step) if step.rule.is_some() => by_rule,
+            _ => Cause::Policy,
+        }
+    }
+
+    /// `meant` was not met, or did not match, since something else decided first in its table.
+    fn missed(&self, cause: Cause, meant: Stand<'a>) -> Judgement<'a> {
+        let took = self.decider(meant.table).or(self.decider(FILTER));
+        Judgement { took, ..self.judgement(cause).meant(meant) }
+    }
+
+    fn judgement(&self, cause: Cause) -> Judgement<'a> {
+        Judgement { cause, took: self.decider(FILTER), meant: None, jump: None, clause: None }
+    }
+
+    /// What decided about the packet: the rule or policy that ended its way, or else the one that had `table` accept it.
+    fn decider(&self, table: &str) -> Option<&'a Step> {
+        let accepts = |step: &&Step| step.table == table && step.verdict == StepVerdict::Accept;
+        match self.path.fate {
+            Fate::Accepted => self.path.steps.iter().rfind(accepts),
+            _ => self.path.last(),
+        }
+    }
+}
+
+impl<'a> Judgement<'a> {
+    fn meant(self, meant: Stand<'a>) -> Judgement<'a> {
+        Judgement { meant: Some(meant), ..self }
+    }
+}
+
+/// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
+fn carries_on(stand: &Stand, path: &Path) -> bool {
+    let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
+    let same_chain =
+        path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
+    is_tracked && same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
+}
+
+/// Whether the limit stands in front of a clause that tells packets apart.
+fn limit_is_first(rule: &Rule) -> bool {
+    let limit = rule.clauses.iter().position(|clause| matches!(clause.ask, Match::Limit { .. }));
+    let tells_apart =
+        |clause: &Clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
+    limit.is_some_and(|limit| rule.clauses[limit..].iter().any(tells_apart))
+}
+
+/// Whether both ask for the same, limits and comments aside.
+pub(super) fn asks_alike(one: &Rule, other: &Rule) -> bool {
+    asks(one) == asks(other)
+}
+
+fn asks(rule: &Rule) -> Vec<(&Match, bool)> {
+    let aside = |ask: &Match| matches!(ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
+    rule.clauses.iter().filter(|clause| !aside(&clause.ask)).map(|clause| (&clause.ask, clause.negated)).collect()
+}

@@ -1,0 +1,362 @@
+//! Is a rule that nothing reached dead, or is that not provable?
+
+use super::evidence::{Evidence, Witnessed, as_seen_in};
+use super::reason;
+use super::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
+use crate::net::conntrack::ConntrackState;
+use crate::probe::path::{Step, StepVerdict};
+use crate::rules::iptables_save::{Answer, Clause, Match, Rule};
+use crate::wire::frame::Direction;
+
+/// A rule and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    pub table: &'a str,
+    pub chain: &'a str,
+    pub number: usize,
+    pub rule: &'a Rule,
+}
+
+/// What is known of a rule.
+#[derive(Debug)]
+pub(super) enum Conclusion {
+    /// Packets match it.
+    Reached,
+    /// None can.
+    Dead { in_front: Vec<InFront>, reason: String },
+    /// None did.
+    NotProvable(String),
+}
+
+impl Findings {
+    /// What is concluded from the evidence of each family.
+    pub fn of(evidence: &[Evidence]) -> Findings {
+        let mut findings = Findings::default();
+        evidence.iter().for_each(|evidence| findings.add(evidence));
+        findings.unreachable.sort_by_key(|unreachable| unreachable.severity);
+        findings.not_provable.sort_by_key(|not_provable| !not_provable.place.text.contains("-j LOG"));
+        findings
+    }
+
+    fn add(&mut self, evidence: &Evidence) {
+        let court = Court { evidence };
+        for at in court.rules() {
+            let place = court.place(at);
+            match court.conclude(at, DEPTH) {
+                Conclusion::Reached => {}
+                Conclusion::Dead { in_front, reason } => {
+                    self.unreachable.push(Unreachable { severity: severity(at.rule), place, in_front, reason });
+                }
+                Conclusion::NotProvable(reason) => self.not_provable.push(NotProvable { place, reason }),
+            }
+        }
+    }
+}
+
+/// Chains that call chains; the kernel takes no more than 16 (`NFT_JUMP_STACK_SIZE`).
+const DEPTH: usize = 16;
+
+fn severity(rule: &Rule) -> Severity {
+    match rule.target.as_ref().map(|target| target.name.as_str()) {
+        Some("LOG" | "NFLOG") => Severity::DeadLog,
+        Some("DROP" | "REJECT") => Severity::DeadDrop,
+        _ => Severity::Dead,
+    }
+}
+
+const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+struct Court<'a> {
+    evidence: &'a Evidence<'a>,
+}
+
+impl<'a> Court<'a> {
+    fn rules(&self) -> impl Iterator<Item = At<'a>> {
+        let rules = self.evidence.listing.rules();
+        rules.map(|(table, chain, number, rule)| At { table: &table.name, chain: &chain.name, number, rule })
+    }
+
+    fn place(&self, at: At) -> Place {
+        Place {
+            family: self.evidence.listing.family,
+            file: self.evidence.listing.source.name.to_string_lossy().into_owned(),
+            line: at.rule.line,
+            table: at.table.to_owned(),
+            chain: at.chain.to_owned(),
+            rule: at.number,
+            text: at.rule.text.clone(),
+        }
+    }
+
+    /// In this order: (1) it was reached, (2) the chain cannot be, (3) the sweep does not say all, (4) the packets that it
+    /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first. What follows
+    /// from the packets that were sent is said only if it is proved for all others, too.
+    fn conclude(&self, at: At<'a>, depth: usize) -> Conclusion {
+        if self.evidence.has_matched(at.table, at.chain, at.number) {
+            return Conclusion::Reached;
+        }
+        let conclusion = self.by_chain(at, depth);
+        let conclusion = conclusion.or_else(|| self.by_completeness()).or_else(|| self.by_clauses(at));
+        match conclusion.unwrap_or_else(|| self.by_packets(at)) {
+            Conclusion::Dead { in_front, reason } => match self.evidence.unproved(at, &reason) {
+                Some(why) => not_provable(why),
+                None => Conclusion::Dead { in_front, reason },
+            },
+            conclusion => conclusion,
+        }
+    }
+
+    /// A chain is as dead as all rules that jump there.
+    fn by_chain(&self, at: At<'a>, depth: usize) -> Option<Conclusion> {
+        if at.chain == "FORWARD" {
+            return Some(not_provable("nothing is forwarded in the lab"));
+        }
+        if BUILT_IN.contains(&at.chain) || depth == 0 {
+            return None;
+        }
+        let jumps: Vec<At> = self.jumps_to(at.table, at.chain).collect();
+        if jumps.is_empty() {
+            return Some(dead(Vec::new(), format!("no rule jumps to chain {}", at.chain)));
+        }
+        let mut dead_jump = None;
+        for jump in &jumps {
+            match self.conclude(*jump, depth - 1) {
+                Conclusion::Reached if is_of_more(jump.rule) => {
+                    return Some(not_provable(reason::depends_on(jump.rule)));
+                }
+                Conclusion::Reached => {}
+                Conclusion::NotProvable(why) => return Some(not_provable(reason::through(jump.rule, &why))),
+                Conclusion::Dead { in_front, reason } => dead_jump = dead_jump.or(Some((jump, in_front, reason))),
+            }
+        }
+        let some_reached = jumps.iter().any(|jump| self.evidence.has_matched(jump.table, jump.chain, jump.number));
+        let (jump, in_front, reason) = dead_jump.filter(|_| !some_reached)?;
+        Some(dead(in_front, reason::through_dead(at.chain, jump.rule, &reason)))
+    }
+
+    fn by_completeness(&self) -> Option<Conclusion> {
+        let incomplete = || not_provable("the ruleset tells more packets apart than a sweep sends");
+        (!self.evidence.is_complete).then(incomplete)
+    }
+
+    /// Each thing that it asks for must have been there, on some packet.
+    fn by_clauses(&self, at: At) -> Option<Conclusion> {
+        let all: Vec<&Witnessed> = self.of_hook(at).collect();
+        let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
+            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == Answer::Yes;
+            !all.iter().any(fulfils)
+        })?;
+        Some(match unmet.ask {
+            Match::TcpFlags { .. } => dead(Vec::new(), reason::no_such_flags()),
+            Match::State(_) if all.iter().all(|one| one.packet.conntrack.is_none()) => {
+                not_provable("this kernel does not tell the states of packets in its traces")
+            }
+            _ => not_provable(reason::not_sent(at.rule, unmet)),
+        })
+    }
+
+    fn by_packets(&self, at: At) -> Conclusion {
+        let fitting: Vec<&Witnessed> = self.of_hook(at).filter(|one| fits(at, one, |c| !is_state(c))).collect();
+        if fitting.is_empty() {
+            return by_contradiction(at.rule);
+        }
+        let asked: Vec<&Witnessed> = fitting.iter().copied().filter(|one| fits(at, one, is_state)).collect();
+        if asked.is_empty() && at.table == "raw" {
+            return dead(Vec::new(), reason::no_state_in_raw());
+        }
+        if asked.is_empty() {
+            return by_state(at.rule, &fitting);
+        }
+        let seen: Vec<&Witnessed> = asked.iter().copied().filter(|one| at.table != "nat" || nat_sees(one)).collect();
+        if seen.is_empty() {
+            return dead(Vec::new(), reason::nat_does_not_see(at.rule, &asked));
+        }
+        self.by_takers(at, &seen)
+    }
+
+    /// Who took the packets that it asks for?
+    fn by_takers(&self, at: At, asked: &[&Witnessed]) -> Conclusion {
+        let chains = self.chains_around(at);
+        let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
+        let untaken = taken.contains(&None);
+        let takers = counted(taken.into_iter().flatten());
+        let in_front: Vec<InFront> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
+        let rules: Vec<(&Step, Option<&Rule>)> = takers.iter().map(|(_, step)| (*step, self.rule_of(step))).collect();
+        if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
+            return not_provable(reason::depends_on(rule));
+        }
+        if untaken && BUILT_IN.contains(&at.chain) {
+            return not_provable("packets that it asks for came by, and did not match it");
+        }
+        if in_front.is_empty() {
+            return dead(in_front, reason::never_in_chain(at.rule, at.chain));
+        }
+        let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
+        let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
+        dead(in_front, reason::taken(at.rule, asked, named))
+    }
+
+    /// The packets that pass the hooks from which its chain is reached.
+    fn of_hook(&self, at: At) -> impl Iterator<Item = &'a Witnessed> {
+        let bases = self.bases(at.table, at.chain, DEPTH);
+        let received = bases.iter().any(|base| matches!(*base, "PREROUTING" | "INPUT"));
+        let sent = bases.iter().any(|base| matches!(*base, "OUTPUT" | "POSTROUTING"));
+        self.evidence.packets.iter().filter(move |one| match one.direction {
+            Direction::In => received,
+            Direction::Out => sent,
+        })
+    }
+
+    fn jumps_to(&self, table: &'a str, chain: &'a str) -> impl Iterator<Item = At<'a>> {
+        let is_jump = move |at: &At| at.rule.target.as_ref().is_some_and(|target| target.name == chain);
+        self.rules().filter(move |at| at.table == table && is_jump(at))
+    }
+
+    /// The built-in chains from which a chain can be reached.
+    fn bases(&self, table: &'a str, chain: &'a str, depth: usize) -> Vec<&'a str> {
+        if BUILT_IN.contains(&chain) || depth == 0 {
+            return vec![chain];
+        }
+        self.jumps_to(table, chain).flat_map(|jump| self.bases(table, jump.chain, depth - 1)).collect()
+    }
+
+    /// The chains of the same table that packets of the same hooks come through.
+    fn chains_around(&self, at: At<'a>) -> Vec<&'a str> {
+        let bases = self.bases(at.table, at.chain, DEPTH);
+        let tables = self.evidence.listing.tables.iter().filter(|table| table.name == at.table);
+        let chains = tables.flat_map(|table| table.chains.iter().map(|chain| chain.name.as_str()));
+        chains.filter(|chain| self.bases(at.table, chain, DEPTH).iter().any(|base| bases.contains(base))).collect()
+    }
+
+    fn rule_of(&self, step: &Step) -> Option<&'a Rule> {
+        self.evidence.listing.chain(&step.table, &step.chain)?.rules.get(step.rule?.checked_sub(1)?)
+    }
+}
+
+fn dead(in_front: Vec<InFront>, reason: impl Into<String>) -> Conclusion {
+    Conclusion::Dead { in_front, reason: reason.into() }
+}
+
+fn not_provable(reason: impl Into<String>) -> Conclusion {
+    Conclusion::NotProvable(reason.into())
+}
+
+/// A limit says how often, a comment nothing.
+fn is_asked(clause: &Clause) -> bool {
+    !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_))
+}
+
+fn is_state(clause: &Clause) -> bool {
+    matches!(clause.ask, Match::State(_))
+}
+
+/// Whether it has a match that depends on more than what a sweep sends: it may match now, and not at another time.
+fn is_of_more(rule: &Rule) -> bool {
+    rule.clauses.iter().any(|clause| matches!(clause.ask, Match::Other(_)))
+}
+
+/// Whether the packet fulfils those clauses that are `wanted`. A state that is not known may be the right one.
+fn fits(at: At, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
+    let packet = as_seen_in(at.table, one);
+    let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
+    clauses.all(|clause| match clause.answer(&packet) {
+        Answer::Yes => true,
+        Answer::Unknown => is_state(clause),
+        Answer::No => false,
+    })
+}
+
+/// nat looks at the first packet of a connection that conntrack knows (`nf_nat_inet_fn` in net/netfilter/nf_nat_core.c).
+fn nat_sees(one: &Witnessed) -> bool {
+    matches!(one.packet.conntrack, Some(ConntrackState::New | ConntrackState::Related))
+}
+
+/// Each clause was fulfilled, but no packet fulfilled all: is that because none can?
+fn by_contradiction(rule: &Rule) -> Conclusion {
+    let masks: Vec<(u8, u8, bool)> = rule.clauses.iter().filter_map(flags).collect();
+    let fulfils = |octet: u8| masks.iter().all(|(mask, comp, negated)| (octet & mask == *comp) != *negated);
+    if !(0..64).any(fulfils) {
+        return dead(Vec::new(), reason::no_such_flags());
+    }
+    not_provable("no packet of the sweep is all that it asks for at once")
+}
+
+fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
+    match clause.ask {
+        Match::TcpFlags { mask, comp } => Some((mask, comp, clause.negated)),
+        _ => None,
+    }
+}
+
+/// Its packets are never in the states that it asks for. Helpers that make TCP and UDP RELATED are not in the lab, and
+/// of other protocols only ICMP errors and echo replies are sent as part of a connection.
+fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> Conclusion {
+    let asks = |state| rule.clauses.iter().any(|clause| asks_for(clause, state));
+    let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
+    if asks(ConntrackState::Related) && !fitting.iter().any(is_icmp) {
+        return not_provable("no connection of the lab is RELATED to another one, as a helper would make it");
+    }
+    let is_connected = |one: &&Witnessed| matches!(one.packet.protocol, 6 | 17);
+    if asks(ConntrackState::Established) && !fitting.iter().any(is_connected) {
+        return not_provable("no such packet is ESTABLISHED in the sweep, where connections are of tcp and udp");
+    }
+    dead(Vec::new(), reason::never_in_state(rule, fitting))
+}
+
+fn asks_for(clause: &Clause, state: ConntrackState) -> bool {
+    matches!(&clause.ask, Match::State(states) if states.contains(&state) != clause.negated)
+}
+
+/// The step that took a packet away before it came to the rule; none when nothing did.
+fn taker<'s>(at: At, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
+    let around = |step: &&&Step| step.table == at.table && chains.contains(&step.chain.as_str());
+    let passed: Vec<&Step> = steps.iter().collect();
+    let inside: Vec<&&Step> = passed.iter().filter(around).collect();
+    match inside.last() {
+        None => steps.last().filter(|step| is_end(&step.verdict)),
+        Some(last) if last.rule.is_some() && (is_end(&last.verdict) || last.verdict == StepVerdict::Accept) => {
+            Some(last)
+        }
+        Some(_) => {
+            let leaves = |step: &&&&Step| matches!(step.verdict, StepVerdict::Return | StepVerdict::Goto(_));
+            let before = |step: &&&&Step| step.chain == at.chain && step.rule.is_some_and(|number| number < at.number);
+            inside.iter().filter(before).find(leaves).map(|step| **step)
+        }
+    }
+}
+
+/// Each taker once, with how many packets it took; who took most comes first.
+fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> {
+    let place = |step: &'s Step| (step.line, &step.table, &step.chain, step.rule);
+    let mut takers: Vec<(usize, &Step)> = Vec::new();
+    for step in taken {
+        match takers.iter_mut().find(|(_, known)| place(known) == place(step)) {
+            Some((packets, _)) => *packets += 1,
+            None => takers.push((1, step)),
+        }
+    }
+    takers.sort_by_key(|(packets, step)| (std::cmp::Reverse(*packets), step.line));
+    takers
+}
+
+/// Whether the rule of `step` asks for all of the packets, so that it would be enough on its own.
+fn takes_all(step: &Step, rule: Option<&Rule>, asked: &[&Witnessed]) -> bool {
+    let Some(rule) = rule else { return false };
+    let at = At { table: &step.table, chain: &step.chain, number: 0, rule };
+    asked.iter().all(|one| fits(at, one, |_| true))
+}
+
+fn is_end(verdict: &StepVerdict) -> bool {
+    matches!(verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen)
+}
+
+fn in_front(step: &Step, packets: usize) -> InFront {
+    InFront {
+        table: step.table.clone(),
+        chain: step.chain.clone(),
+        rule: step.rule,
+        line: step.line,
+        text: step.text.clone(),
+        packets,
+    }
+}

@@ -1,0 +1,104 @@
+//! Findings, measured: a lab for every interface that the rules name, and a sweep of each family in it.
+
+use std::collections::BTreeSet;
+
+use super::evidence::Evidence;
+use super::{Findings, NotTried, Swept, parity};
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
+use crate::rules::iptables_save::{Listing, Match};
+use crate::rules::sweep::Plan;
+
+/// The rulesets of a host, and how they are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the labs are made with.
+    pub equipment: &'a Equipment,
+    /// The interface that is swept first; those that rules name come after it.
+    pub interface: &'a InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: &'a Addresses,
+    /// iptables-save text, one for each family that has any.
+    pub rulesets: &'a [(Family, &'a Source)],
+}
+
+/// Sweeps the rulesets, and tells what nothing reaches.
+pub fn measure(subject: &Subject) -> Result<Findings> {
+    let families = Lab::families();
+    let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
+        subject.rulesets.iter().copied().partition(|(family, _)| families.contains(family));
+    let listings: Vec<Listing> =
+        here.into_iter().map(|(family, source)| subject.equipment.listing(family, source)).collect();
+    let mut evidence: Vec<Evidence> =
+        listings.iter().map(|listing| Evidence::new(listing, subject.interface)).collect();
+    let mut sweeps = Vec::new();
+    for interface in interfaces(subject.interface, &listings) {
+        sweeps.extend(sweep(subject, &interface, &mut evidence)?);
+    }
+    evidence.iter_mut().try_for_each(|one| one.is_tried(subject))?;
+    let parity = parity::compare(subject, &listings)?;
+    let not_tried = |(family, source): (Family, &Source)| NotTried { family, file: source.name.display().to_string() };
+    let not_tried = missing.into_iter().map(not_tried).collect();
+    Ok(Findings { sweeps, parity, not_tried, ..Findings::of(&evidence) })
+}
+
+/// Sweeps over one interface.
+fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]) -> Result<Vec<Swept>> {
+    let mut plans: Vec<Plan> = evidence.iter().map(|one| Plan::of(one.listing, subject.addresses)).collect();
+    let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
+    let services: Vec<Service> =
+        ports.into_iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
+    let blueprint = blueprint(subject, interface, &services);
+    let mut swept = Vec::new();
+    for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
+        let host = subject.addresses.host(evidence.listing.family);
+        let mut stimuli = 0;
+        for limits in limits(evidence.listing) {
+            let (_, responses) = Lab::run(&blueprint, |lab| lab.sweep_all(plan, *limits))?;
+            evidence.add(&responses, interface, host);
+            stimuli += responses.len();
+        }
+        evidence.is_complete &= plan.is_complete;
+        let (family, octets, complete) = (evidence.listing.family, plan.which_octets, plan.is_complete);
+        swept.push(Swept { family, interface: interface.to_string(), stimuli, octets, complete });
+    }
+    Ok(swept)
+}
+
+/// A lab of the rulesets, over `interface`.
+pub(super) fn blueprint<'a>(
+    subject: &Subject<'a>,
+    interface: &'a InterfaceName,
+    services: &'a [Service],
+) -> Blueprint<'a> {
+    Blueprint {
+        equipment: subject.equipment,
+        interface,
+        mac: subject.mac,
+        addresses: subject.addresses,
+        services,
+        rulesets: subject.rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    }
+}
+
+/// A packet for which a limit has no room goes on to the rules after it.
+pub(super) fn limits(listing: &Listing) -> &'static [Limits] {
+    if listing.limits_more_than_lines() { &[Limits::Wide, Limits::Dry] } else { &[Limits::Wide] }
+}
+
+/// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.
+pub fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
+    let mut interfaces = vec![first.clone()];
+    let clauses = listings.iter().flat_map(Listing::rules).flat_map(|(.., rule)| &rule.clauses);
+    for clause in clauses {
+        let (Match::InInterface(name) | Match::OutInterface(name)) = &clause.ask else { continue };
+        let name = name.strip_suffix('+').map_or_else(|| name.clone(), |start| format!("{start}0"));
+        interfaces.extend(name.parse().ok().filter(|name| !interfaces.contains(name)));
+    }
+    interfaces
+}

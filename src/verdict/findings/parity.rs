@@ -1,0 +1,195 @@
+//! What one family lets in and the other keeps out. The rulesets of IPv4 and IPv6 know nothing of each other, and a host is
+//! as open as the more open of the two.
+//!
+//! The same packets are sent in both families, to every port that either ruleset tells apart, out of the blue and from the
+//! prober; what becomes of them is measured.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::measure::Subject;
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Lab, Limits, Watch};
+use crate::net::port::{Port, PortSet};
+use crate::net::{Addresses, Family};
+use crate::probe::packet::{Lead, Response, Sender, Stimulus};
+use crate::probe::path::{Fate, Step};
+use crate::probe::scan::Technique;
+use crate::rules::iptables_save::Listing;
+use crate::rules::sweep::Plan;
+use crate::wire::frame::Direction;
+use crate::wire::headers::{Content, Headers};
+
+/// Packets that one family lets in and the other keeps out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Disparity {
+    /// The family that lets them in.
+    pub lets_in: Family,
+    /// What they are: `tcp syn`, `udp`, `icmp echo request`.
+    pub packets: Vec<String>,
+    /// The ports that they go to; none for what has no ports.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ports: String,
+    /// What decided over IPv4.
+    pub ipv4: Decision,
+    /// What decided over IPv6.
+    pub ipv6: Decision,
+}
+
+/// The last rule or policy on a packet's way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Decision {
+    /// The file; none where the ruleset has no such chain, and the kernel's own policy decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Compares the families of `subject`; nothing where it has one ruleset only, which `lint` tells.
+pub fn compare(subject: &Subject, listings: &[Listing]) -> Result<Vec<Disparity>> {
+    let of = |family| listings.iter().find(|listing| listing.family == family);
+    let (Some(v4), Some(v6)) = (of(Family::Ipv4), of(Family::Ipv6)) else { return Ok(Vec::new()) };
+    let questions = questions(&ports(&[v4, v6], subject.addresses));
+    let mut decided = Vec::new();
+    for family in Family::BOTH {
+        let stimuli: Vec<Stimulus> = questions.iter().map(|question| question.stimulus(family, subject)).collect();
+        decided.push(decisions(subject, family, &stimuli)?);
+    }
+    let mut disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)> = Vec::new();
+    for ((question, (fate4, ipv4)), (fate6, ipv6)) in questions.iter().zip(&decided[0]).zip(&decided[1]) {
+        let lets_in = match (fate4, fate6) {
+            (Entry::KeptOut, Entry::LetIn) => Family::Ipv6,
+            (Entry::LetIn, Entry::KeptOut) => Family::Ipv4,
+            (Entry::LetIn, Entry::LetIn) | (Entry::KeptOut, Entry::KeptOut) => continue,
+        };
+        let (packets, ports) = (vec![question.kind.name()], String::new());
+        let one = Disparity { lets_in, packets, ports, ipv4: ipv4.clone(), ipv6: ipv6.clone() };
+        match disparities.iter_mut().find(|(other, _)| *other == one) {
+            Some((_, ports)) => ports.extend(question.ports.clone()),
+            None => disparities.push((one, question.ports.iter().cloned().collect())),
+        }
+    }
+    Ok(together(disparities))
+}
+
+/// Packets that go the same ways are told together. What IPv6 lets in comes first: that is what gets forgotten.
+fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disparity> {
+    let mut told: Vec<Disparity> = Vec::new();
+    for (one, ports) in disparities {
+        let one = Disparity { ports: ports.into_iter().collect::<PortSet>().to_string(), ..one };
+        let is_like = |other: &&mut Disparity| Disparity { packets: one.packets.clone(), ..(*other).clone() } == one;
+        match told.iter_mut().find(is_like) {
+            Some(other) => other.packets.extend(one.packets),
+            None => told.push(one),
+        }
+    }
+    told.sort_by_key(|one| one.lets_in == Family::Ipv4);
+    told
+}
+
+/// One packet that both families are asked about.
+struct Question {
+    kind: Kind,
+    /// The ports that it stands for, of which it asks the first; none for what has no ports.
+    ports: Option<RangeInclusive<u16>>,
+    /// Another one for each, so that conntrack takes none for part of another's flow.
+    source: Port,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Tcp(Technique),
+    Udp,
+    EchoRequest,
+}
+
+impl Kind {
+    fn name(self) -> String {
+        match self {
+            Kind::Tcp(technique) => format!("tcp {technique}"),
+            Kind::Udp => "udp".to_owned(),
+            Kind::EchoRequest => "icmp echo request".to_owned(),
+        }
+    }
+}
+
+impl Question {
+    fn stimulus(&self, family: Family, subject: &Subject) -> Stimulus {
+        let (source, destination) =
+            (self.source, self.ports.as_ref().map_or(self.source, |ports| Port(*ports.start())));
+        let (protocol, content) = match (self.kind, family) {
+            (Kind::Tcp(technique), _) => (6, Content::Tcp { source, destination, flags: technique.profile().flags }),
+            (Kind::Udp, _) => (17, Content::Udp { source, destination }),
+            (Kind::EchoRequest, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
+            (Kind::EchoRequest, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
+        };
+        let (source, destination) = (subject.addresses.prober(family), subject.addresses.host(family));
+        let headers = Headers { source, destination, protocol, content };
+        Stimulus { sender: Sender::Prober, lead: Lead::None, headers }
+    }
+}
+
+/// The techniques that a ruleset may tell apart.
+const TECHNIQUES: [Technique; 5] = [Technique::Syn, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
+
+fn questions(ports: &[RangeInclusive<u16>]) -> Vec<Question> {
+    let kinds = TECHNIQUES.into_iter().map(Kind::Tcp).chain([Kind::Udp]);
+    let to_ports = kinds.flat_map(|kind| ports.iter().map(move |ports| (kind, Some(ports.clone()))));
+    let all = to_ports.chain([(Kind::EchoRequest, None)]);
+    // Above the ports that rules name by habit, and as many as there are.
+    let sources = (20_000..=u16::MAX).cycle().map(Port);
+    all.zip(sources).map(|((kind, ports), source)| Question { kind, ports, source }).collect()
+}
+
+/// Ranges of ports within which neither ruleset tells ports apart: from each boundary to the next.
+fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16>> {
+    let points = listings.iter().flat_map(|listing| Plan::of(listing, addresses).services().iter().collect::<Vec<_>>());
+    let points: BTreeSet<u16> = points.map(|port| port.0).collect();
+    let ends = points.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
+    points.iter().zip(ends).map(|(first, last)| *first..=last).collect()
+}
+
+/// Whether a packet was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    LetIn,
+    KeptOut,
+}
+
+/// A lab for each family, so that none meets what the other left behind. Limits are out of the way.
+fn decisions(subject: &Subject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Entry, Decision)>> {
+    let blueprint = Blueprint {
+        equipment: subject.equipment,
+        interface: subject.interface,
+        mac: subject.mac,
+        addresses: subject.addresses,
+        services: &[],
+        rulesets: subject.rulesets,
+        watch: Watch::Paths,
+        fault: None,
+    };
+    let responses = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &[], Limits::Wide))?;
+    let source = subject.rulesets.iter().find(|(other, _)| *other == family).map(|(_, source)| *source);
+    Ok(responses.iter().map(|response| decision(response, source)).collect())
+}
+
+fn decision(response: &Response, source: Option<&Source>) -> (Entry, Decision) {
+    let received = response.own.iter().find(|journey| journey.direction == Direction::In);
+    let path = received.map(|journey| &journey.path);
+    let entry = match path.map(|path| path.fate) {
+        Some(Fate::Accepted) => Entry::LetIn,
+        Some(Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished | Fate::Left(_)) | None => Entry::KeptOut,
+    };
+    let step: Option<&Step> = path.and_then(|path| path.steps.last());
+    let line = step.and_then(|step| step.line);
+    let file = line.and(source).map(|source| source.name.display().to_string());
+    let text = step.map_or_else(|| "no rule".to_owned(), |step| step.text.clone());
+    (entry, Decision { file, line, text })
+}

@@ -1,0 +1,62 @@
+//! The Internet checksum (RFC 1071), and what a checksum field says of the bytes that are there.
+
+use std::net::IpAddr;
+
+use crate::wire::field::be16;
+
+/// The addresses of a packet and what it carries: the pseudo header of its checksum (RFC 9293, section 3.1; RFC 8200,
+/// section 8.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pseudo {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Where the packet says that it ends; it may be beyond the frame's end, when only its beginning was quoted.
+    pub end: usize,
+    /// Whether it is but a fragment, whose checksum nobody can tell.
+    pub is_fragment: bool,
+}
+
+/// What the checksum at byte `at` is worth, over these bytes alone.
+pub fn judge(bytes: &[u8], at: usize) -> String {
+    told(bytes, at, 0)
+}
+
+/// What the checksum at byte `at` of a segment is worth, with its pseudo header; none where that cannot be told.
+pub fn judge_transport(segment: &[u8], at: usize, protocol: u8, pseudo: &Pseudo, is_whole: bool) -> Option<String> {
+    let is_known = is_whole && !pseudo.is_fragment;
+    is_known.then(|| {
+        let addresses = [octets(pseudo.source), octets(pseudo.destination)].concat();
+        told(segment, at, sum(&addresses) + segment.len() as u64 + u64::from(protocol))
+    })
+}
+
+fn told(bytes: &[u8], at: usize, more: u64) -> String {
+    let found = be16(bytes, at).unwrap_or_default();
+    let right = !fold(sum(bytes) + more - u64::from(found));
+    // In ones' complement there are two zeros.
+    if right == found || (right == 0xffff && found == 0) || (right == 0 && found == 0xffff) {
+        "correct".to_owned()
+    } else {
+        format!("wrong: it should be {right:#06x}")
+    }
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u64::from)).sum()
+}
+
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}

@@ -1,0 +1,142 @@
+//! The headers of a packet that rules look at.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::net::Family;
+use crate::net::port::Port;
+use crate::wire::flags::tcp_flag_names;
+
+/// Of a packet, what rules look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Headers {
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// The protocol's number (IANA).
+    pub protocol: u8,
+    /// What it carries.
+    pub content: Content,
+}
+
+impl fmt::Display for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Headers { source, destination, protocol, content } = self;
+        write!(f, "a packet from {source} to {destination} (")?;
+        match content {
+            Content::Tcp { source, destination, flags } => {
+                let flags = tcp_flag_names(*flags).join(",");
+                write!(f, "TCP, port {source} to {destination}, flags {flags}")
+            }
+            Content::Udp { source, destination } => write!(f, "UDP, port {source} to {destination}"),
+            Content::Icmp { kind, code } => write!(f, "ICMP, type {kind}, code {code}"),
+            Content::Other => write!(f, "protocol {protocol}"),
+        }?;
+        f.write_str(")")
+    }
+}
+
+/// What a packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// A TCP segment.
+    Tcp {
+        /// Its source port.
+        source: Port,
+        /// Its destination port.
+        destination: Port,
+        /// Its flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. What is above is not looked at by any rule.
+        flags: u8,
+    },
+    /// A UDP datagram.
+    Udp {
+        /// Its source port.
+        source: Port,
+        /// Its destination port.
+        destination: Port,
+    },
+    /// An ICMP or ICMPv6 message.
+    Icmp {
+        /// Its type.
+        kind: u8,
+        /// Its code.
+        code: u8,
+    },
+    /// Anything else.
+    Other,
+}
+
+impl Headers {
+    /// The family.
+    pub fn family(&self) -> Family {
+        Family::of(self.source)
+    }
+
+    /// The headers of a packet that goes the other way.
+    pub fn reversed(&self) -> Headers {
+        let content = match self.content {
+            Content::Tcp { source, destination, flags } => {
+                Content::Tcp { source: destination, destination: source, flags }
+            }
+            Content::Udp { source, destination } => Content::Udp { source: destination, destination: source },
+            content => content,
+        };
+        Headers { source: self.destination, destination: self.source, content, ..*self }
+    }
+
+    /// The same segment with other flags; what is no segment stays as it is.
+    pub fn with_flags(&self, flags: u8) -> Headers {
+        match self.content {
+            Content::Tcp { source, destination, .. } => {
+                Headers { content: Content::Tcp { source, destination, flags }, ..*self }
+            }
+            _ => *self,
+        }
+    }
+
+    /// A packet to which this one could be the answer: the same the other way round, an echo request before its reply, and
+    /// a datagram before the error that quotes it.
+    pub fn asked_by(&self) -> Headers {
+        const UDP: u8 = 17;
+        let reversed = self.reversed();
+        match self.content {
+            Content::Icmp { .. } if self.is_icmp_error() => {
+                let (source, destination) = (Port(40_000), Port(33_434));
+                Headers { protocol: UDP, content: Content::Udp { source, destination }, ..reversed }
+            }
+            Content::Icmp { .. } => {
+                let kind = if self.family() == Family::Ipv4 { 8 } else { 128 };
+                Headers { content: Content::Icmp { kind, code: 0 }, ..reversed }
+            }
+            _ => reversed,
+        }
+    }
+
+    /// Whether it is an ICMP or ICMPv6 error, which quotes another packet (RFC 792; RFC 4443, section 2.1).
+    pub fn is_icmp_error(&self) -> bool {
+        match (self.content, self.family()) {
+            (Content::Icmp { kind, .. }, Family::Ipv4) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (Content::Icmp { kind, .. }, Family::Ipv6) => kind < 128,
+            _ => false,
+        }
+    }
+}
+
+impl Content {
+    /// The source port; `None` for what has no ports.
+    pub fn source_port(self) -> Option<Port> {
+        match self {
+            Content::Tcp { source, .. } | Content::Udp { source, .. } => Some(source),
+            Content::Icmp { .. } | Content::Other => None,
+        }
+    }
+
+    /// The destination port; `None` for what has no ports.
+    pub fn destination_port(self) -> Option<Port> {
+        match self {
+            Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
+            Content::Icmp { .. } | Content::Other => None,
+        }
+    }
+}

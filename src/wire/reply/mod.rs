@@ -1,0 +1,384 @@
+//! Frames that come back from the host, read with distrust: whatever a frame says, reading it never panics and never
+//! reads past its end. A reader decides nothing; `scan` makes port states of what is found here.
+
+use std::net::IpAddr;
+
+use pnet_packet::Packet;
+use pnet_packet::arp::{ArpOperations, ArpPacket};
+use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
+use pnet_packet::icmp::IcmpPacket;
+use pnet_packet::icmpv6::Icmpv6Packet;
+use pnet_packet::icmpv6::ndp::{NdpOptionTypes, NeighborAdvertPacket};
+use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
+use pnet_packet::ipv4::Ipv4Packet;
+use pnet_packet::ipv6::Ipv6Packet;
+use pnet_packet::tcp::TcpPacket;
+use pnet_packet::udp::UdpPacket;
+
+use crate::net::port::Port;
+use crate::net::{Mac, Protocol};
+use crate::wire::field::be16;
+
+/// One frame from the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Source of the Ethernet header; none on a link without one.
+    pub mac: Option<Mac>,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TTL or hop limit; 0 for ARP, which has none.
+    pub ttl: u8,
+    /// What it carries.
+    pub body: Body,
+}
+
+/// What a frame carries, as far as the lab cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A TCP segment.
+    Tcp(Segment),
+    /// A UDP datagram.
+    Datagram(Datagram),
+    /// An ICMP or ICMPv6 echo reply.
+    EchoReply(Echo),
+    /// An ICMP or ICMPv6 error that quotes a TCP segment, a UDP datagram or an echo request.
+    Unreachable(Unreachable),
+    /// An ARP reply or a neighbour advertisement.
+    Neighbour(Neighbour),
+    /// Anything else.
+    Other,
+}
+
+/// A TCP header (RFC 9293, section 3.1) and what it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Source port.
+    pub source: Port,
+    /// Destination port.
+    pub destination: Port,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgment number.
+    pub ack: u32,
+    /// Flags octet: CWR, ECE, URG, ACK, PSH, RST, SYN, FIN from the high bit down.
+    pub flags: u8,
+    /// Window, in bytes, not scaled.
+    pub window: u16,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+/// A UDP header (RFC 768).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram {
+    /// Source port.
+    pub source: Port,
+    /// Destination port.
+    pub destination: Port,
+}
+
+/// An ICMP or ICMPv6 echo message (RFC 792; RFC 4443, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    /// Identifier.
+    pub id: u16,
+    /// Sequence number.
+    pub seq: u16,
+}
+
+/// An ICMP error (RFC 792) or ICMPv6 error (RFC 4443) and the packet that it quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreachable {
+    /// ICMP type.
+    pub kind: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Source address of the quoted packet.
+    pub quoted_source: IpAddr,
+    /// Destination address of the quoted packet.
+    pub quoted_destination: IpAddr,
+    /// Protocol of the quoted packet.
+    pub protocol: Protocol,
+    /// Source port of the quoted packet; of an echo request the identifier, see [`Flow::prober_port`].
+    pub source: Port,
+    /// Destination port of the quoted packet; of an echo request the sequence number.
+    pub destination: Port,
+    /// Sequence number of the quoted packet, when it is a segment.
+    pub seq: Option<u32>,
+}
+
+/// Who has an address: the claim of an ARP reply (RFC 826) or a neighbour advertisement (RFC 4861, section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The address that is claimed.
+    pub address: IpAddr,
+    /// The Ethernet address that claims it: sender hardware address, or target link-layer address option.
+    pub mac: Option<Mac>,
+    /// For whom the ARP reply is: target hardware address.
+    pub asker: Option<Mac>,
+}
+
+/// The probe that a reply must belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The prober's address.
+    pub prober: IpAddr,
+    /// The prober's port; of ICMP, which has none, the identifier of the echo request. Conntrack tells flows apart by it
+    /// (`icmp_pkt_to_tuple` in net/netfilter/nf_conntrack_proto_icmp.c).
+    pub prober_port: Port,
+    /// The host's address.
+    pub host: IpAddr,
+    /// The probed port; of ICMP the sequence number of the echo request, which is 0.
+    pub port: Port,
+}
+
+impl Reply {
+    /// Reads an Ethernet frame. None when it is not IP, ARP or NDP, or when its headers are cut short.
+    pub fn from_ethernet(frame: &[u8]) -> Option<Reply> {
+        let ethernet = EthernetPacket::new(frame)?;
+        let mac = Mac(ethernet.get_source().octets());
+        match ethernet.get_ethertype() {
+            EtherTypes::Arp => arp(mac, ethernet.payload()),
+            EtherTypes::Ipv4 | EtherTypes::Ipv6 => Reply::from_ip(ethernet.payload()).map(|reply| reply.seen_from(mac)),
+            _ => None,
+        }
+    }
+
+    /// Reads an IP packet.
+    pub fn from_ip(packet: &[u8]) -> Option<Reply> {
+        let ip = Ip::parse(packet)?;
+        Some(Reply { mac: None, source: ip.source, destination: ip.destination, ttl: ip.ttl, body: body(&ip) })
+    }
+
+    fn seen_from(self, mac: Mac) -> Reply {
+        Reply { mac: Some(mac), ..self }
+    }
+
+    /// Whether this reply belongs to the probe that was sent on `flow` with sequence number `seq`, by nmap's rules:
+    /// a segment or a datagram must have both addresses and both ports mirrored (sequence numbers are not looked at), an
+    /// echo reply the identifier; an ICMP error may come from anyone but must quote the flow and, of a segment, the
+    /// sequence number.
+    pub fn answers(&self, flow: &Flow, seq: u32) -> bool {
+        let quotes = |error: &Unreachable| error.seq.is_none_or(|quoted| quoted == seq);
+        let fits = if let Body::Unreachable(error) = &self.body { quotes(error) } else { true };
+        fits && self.destination == flow.prober && self.flow() == Some(*flow)
+    }
+
+    /// The flow that this reply would answer, seen from the prober.
+    pub fn flow(&self) -> Option<Flow> {
+        let flow = |protocol, prober_port, port| {
+            Some(Flow { protocol, prober: self.destination, prober_port, host: self.source, port })
+        };
+        match &self.body {
+            Body::Tcp(segment) => flow(Protocol::Tcp, segment.destination, segment.source),
+            Body::Datagram(datagram) => flow(Protocol::Udp, datagram.destination, datagram.source),
+            Body::EchoReply(echo) => flow(Protocol::Icmp, Port(echo.id), Port(echo.seq)),
+            Body::Unreachable(error) => Some(error.flow()),
+            Body::Neighbour(_) | Body::Other => None,
+        }
+    }
+}
+
+impl Unreachable {
+    fn flow(&self) -> Flow {
+        Flow {
+            protocol: self.protocol,
+            prober: self.quoted_source,
+            prober_port: self.source,
+            host: self.quoted_destination,
+            port: self.destination,
+        }
+    }
+}
+
+/// An IP packet of either family, cut to the length that its header gives.
+struct Ip<'a> {
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    protocol: IpNextHeaderProtocol,
+    payload: &'a [u8],
+}
+
+impl<'a> Ip<'a> {
+    fn parse(packet: &'a [u8]) -> Option<Ip<'a>> {
+        match packet.first()? >> 4 {
+            4 => Ip::parse_v4(packet),
+            6 => Ip::parse_v6(packet),
+            _ => None,
+        }
+    }
+
+    /// A non-first fragment has no transport header, so it is not read (nmap drops it too).
+    fn parse_v4(packet: &'a [u8]) -> Option<Ip<'a>> {
+        let header = Ipv4Packet::new(packet)?;
+        let start = usize::from(header.get_header_length()) * 4;
+        let end = usize::from(header.get_total_length()).min(packet.len());
+        if start < 20 || header.get_fragment_offset() != 0 {
+            return None;
+        }
+        Some(Ip {
+            source: header.get_source().into(),
+            destination: header.get_destination().into(),
+            ttl: header.get_ttl(),
+            protocol: header.get_next_level_protocol(),
+            payload: packet.get(start..end)?,
+        })
+    }
+
+    /// Extension headers are not walked: neither the lab nor Linux's answers carry any.
+    fn parse_v6(packet: &'a [u8]) -> Option<Ip<'a>> {
+        let header = Ipv6Packet::new(packet)?;
+        let end = (40 + usize::from(header.get_payload_length())).min(packet.len());
+        Some(Ip {
+            source: header.get_source().into(),
+            destination: header.get_destination().into(),
+            ttl: header.get_hop_limit(),
+            protocol: header.get_next_header(),
+            payload: packet.get(40..end)?,
+        })
+    }
+}
+
+fn body(ip: &Ip) -> Body {
+    match ip.protocol {
+        IpNextHeaderProtocols::Tcp => segment(ip.payload).map(Body::Tcp),
+        IpNextHeaderProtocols::Udp => datagram(ip.payload).map(Body::Datagram),
+        IpNextHeaderProtocols::Icmp => icmp(ip.payload),
+        IpNextHeaderProtocols::Icmpv6 => icmpv6(ip.payload),
+        _ => None,
+    }
+    .unwrap_or(Body::Other)
+}
+
+fn segment(bytes: &[u8]) -> Option<Segment> {
+    let tcp = TcpPacket::new(bytes)?;
+    let header_len = usize::from(tcp.get_data_offset()) * 4;
+    if header_len < 20 || header_len > bytes.len() {
+        return None;
+    }
+    Some(Segment {
+        source: Port(tcp.get_source()),
+        destination: Port(tcp.get_destination()),
+        seq: tcp.get_sequence(),
+        ack: tcp.get_acknowledgement(),
+        flags: tcp.get_flags(),
+        window: tcp.get_window(),
+        payload: bytes[header_len..].to_vec(),
+    })
+}
+
+fn datagram(bytes: &[u8]) -> Option<Datagram> {
+    let udp = UdpPacket::new(bytes)?;
+    Some(Datagram { source: Port(udp.get_source()), destination: Port(udp.get_destination()) })
+}
+
+/// An ICMP message of type 3 or 11 that quotes a probe, or an echo reply.
+fn icmp(bytes: &[u8]) -> Option<Body> {
+    let icmp = IcmpPacket::new(bytes)?;
+    let (kind, code) = (icmp.get_icmp_type().0, icmp.get_icmp_code().0);
+    match kind {
+        0 => echo(bytes).map(Body::EchoReply),
+        3 | 11 => quoted(kind, code, bytes.get(8..)?),
+        _ => None,
+    }
+}
+
+fn echo(bytes: &[u8]) -> Option<Echo> {
+    Some(Echo { id: be16(bytes, 4)?, seq: be16(bytes, 6)? })
+}
+
+/// An ICMPv6 error (type below 128, RFC 4443 section 2.1) that quotes a probe, an echo reply, or a neighbour advertisement.
+fn icmpv6(bytes: &[u8]) -> Option<Body> {
+    let icmp = Icmpv6Packet::new(bytes)?;
+    let (kind, code) = (icmp.get_icmpv6_type().0, icmp.get_icmpv6_code().0);
+    match kind {
+        129 => echo(bytes).map(Body::EchoReply),
+        136 => advertisement(bytes).map(Body::Neighbour),
+        0..=127 => quoted(kind, code, bytes.get(8..)?),
+        _ => None,
+    }
+}
+
+/// RFC 792 promises the quoted header and 8 bytes: both ports and the sequence number; or a whole echo request.
+fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
+    let (quoted_source, quoted_destination, protocol, bytes) = quoted_ip(quote)?;
+    let numbers: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
+    let [a, b, c, d, e, f, g, h] = numbers;
+    let pair = |first: [u8; 2], second: [u8; 2]| (Port(u16::from_be_bytes(first)), Port(u16::from_be_bytes(second)));
+    let (protocol, (source, destination), seq) = match (protocol, a) {
+        (IpNextHeaderProtocols::Tcp, _) => {
+            (Protocol::Tcp, pair([a, b], [c, d]), Some(u32::from_be_bytes([e, f, g, h])))
+        }
+        (IpNextHeaderProtocols::Udp, _) => (Protocol::Udp, pair([a, b], [c, d]), None),
+        (IpNextHeaderProtocols::Icmp, 8) | (IpNextHeaderProtocols::Icmpv6, 128) => {
+            (Protocol::Icmp, pair([e, f], [g, h]), None)
+        }
+        _ => return None,
+    };
+    Some(Body::Unreachable(Unreachable {
+        kind,
+        code,
+        quoted_source,
+        quoted_destination,
+        protocol,
+        source,
+        destination,
+        seq,
+    }))
+}
+
+/// A quote is shorter than the length that its header gives, so it is cut by what is there.
+fn quoted_ip(quote: &[u8]) -> Option<(IpAddr, IpAddr, IpNextHeaderProtocol, &[u8])> {
+    let ip = Ip::parse(quote)?;
+    Some((ip.source, ip.destination, ip.protocol, ip.payload))
+}
+
+fn advertisement(bytes: &[u8]) -> Option<Neighbour> {
+    let advert = NeighborAdvertPacket::new(bytes)?;
+    let mac = link_layer_address(bytes.get(ADVERTISEMENT..)?);
+    Some(Neighbour { address: advert.get_target_addr().into(), mac, asker: None })
+}
+
+/// Bytes of an advertisement before its options.
+const ADVERTISEMENT: usize = 24;
+
+/// The target link-layer address option. Options are walked here, since pnet's iterator computes their length in eight
+/// bits and panics from 32 on. Length 0 ends the walk: "Nodes MUST silently discard an ND packet that contains an option
+/// with length zero" (RFC 4861, section 4.6).
+fn link_layer_address(mut options: &[u8]) -> Option<Mac> {
+    while let &[kind, octets, ..] = options {
+        let (option, rest) = options.split_at_checked(usize::from(octets) * 8)?;
+        if kind == NdpOptionTypes::TargetLLAddr.0 {
+            return option.get(2..8)?.try_into().ok().map(Mac);
+        }
+        options = (!option.is_empty()).then_some(rest)?;
+    }
+    None
+}
+
+fn arp(mac: Mac, bytes: &[u8]) -> Option<Reply> {
+    let arp = ArpPacket::new(bytes)?;
+    if arp.get_operation() != ArpOperations::Reply {
+        return None;
+    }
+    let claim = Neighbour {
+        address: arp.get_sender_proto_addr().into(),
+        mac: Some(Mac(arp.get_sender_hw_addr().octets())),
+        asker: Some(Mac(arp.get_target_hw_addr().octets())),
+    };
+    Some(Reply {
+        mac: Some(mac),
+        source: claim.address,
+        destination: arp.get_target_proto_addr().into(),
+        ttl: 0,
+        body: Body::Neighbour(claim),
+    })
+}
+
+#[cfg(test)]
+mod tests;
