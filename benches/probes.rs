@@ -9,11 +9,11 @@ use scanlab::error::{Result, Source};
 use scanlab::lab::{Blueprint, Capture, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::probe::phase::Numbering;
 use scanlab::probe::scan::Technique;
+use scanlab::probe::scan_pass::Numbering;
 use scanlab::probe::{Ends, Probe};
+use scanlab::rules::generate;
 use scanlab::rules::iptables_save::Listing;
-use scanlab::rules::ruleset;
 use scanlab::sensor::SensorFile;
 
 const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\n\
@@ -24,7 +24,7 @@ const ROUNDS: usize = 7;
 
 fn main() -> Result<()> {
     let source = Source { name: "<bench>".into(), text: SENSOR.into() };
-    let generated = ruleset::generate(&SensorFile::parse(source)?.sensor);
+    let generated = generate::generate(&SensorFile::parse(source)?.sensor);
     let rules = Source { name: "rules.v4".into(), text: generated.v4.into() };
     let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
     let link = if std::env::args().any(|word| word == "tun") { LinkMode::Tun } else { LinkMode::Tap };

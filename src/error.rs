@@ -18,7 +18,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use nix::errno::Errno;
 
 use crate::net::Family;
-use crate::text::visible::{quotable, visible, visible_lines};
+use crate::text::escape::{quotable, visible, visible_lines};
 
 use self::input_file::{NamedBy, Refusal};
 use self::quoting::{WITHHELD, is_quotable, without_words_of};
@@ -453,7 +453,7 @@ mod tests {
         let text = "a\u{1b}[2Jb\u{9b}\u{202e}";
         let source = Source { name: "\u{9b}31m\u{1b}".into(), ..source(text) };
         let shown = source.error(0..1, "odd \u{1b}[31m", "say \u{7}\u{2066}").to_string();
-        assert!(!shown.contains(|c| crate::text::visible::steers(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| crate::text::escape::steers(c) && c != '\n'), "{shown:?}");
     }
 
     #[test]

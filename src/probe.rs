@@ -3,20 +3,20 @@
 //!
 //! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
 
-pub mod alike;
 mod answer;
 pub mod canary;
 mod craft;
-pub mod glance;
 pub mod hidden;
 pub mod left_the_world;
 pub mod note;
 pub mod observation;
 pub mod packet;
+pub mod packet_summary;
 pub mod path;
-pub mod phase;
-pub mod relayed;
+pub mod probe_group;
 pub mod scan;
+pub mod scan_pass;
+pub mod tool_run;
 mod wire;
 
 use pnet_packet::tcp::TcpFlags;

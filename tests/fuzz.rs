@@ -24,13 +24,13 @@ use scanlab::log_line::syslog::LoggedLine;
 use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Mac};
 use scanlab::probe::Ends;
-use scanlab::probe::phase::{Numbering, SEED};
 use scanlab::probe::scan::Technique;
+use scanlab::probe::scan_pass::{Numbering, SEED};
 use scanlab::rules::iptables_save::{self, Edit, Listing};
-use scanlab::rules::{lint, mutant, ruleset};
+use scanlab::rules::{generate, lint, mutant};
 use scanlab::sensor::SensorFile;
-use scanlab::sensor::vendor::VendorDb;
-use scanlab::text::visible;
+use scanlab::sensor::mac_vendor::VendorDb;
+use scanlab::text::escape;
 use scanlab::wire::reply::Reply;
 
 /// No reader needs so long for a few kilobytes, however busy the machine is.
@@ -300,7 +300,7 @@ fn assert_fit_to_print<T: Debug>(result: Result<T, Error>) {
         assert!(place.span.start <= place.span.end, "{error:?}");
     }
     let shown = error.to_string();
-    assert!(!shown.contains(|c| visible::steers(c) && c != '\n'), "{shown:?}");
+    assert!(!shown.contains(|c| escape::steers(c) && c != '\n'), "{shown:?}");
 }
 
 proptest! {
@@ -416,7 +416,7 @@ proptest! {
         in_time(move || {
             let read = SensorFile::parse(source(&text));
             if let Ok(SensorFile { sensor, .. }) = &read {
-                let generated = ruleset::generate(sensor);
+                let generated = generate::generate(sensor);
                 for (family, text) in [(Family::Ipv4, generated.v4), (Family::Ipv6, generated.v6)] {
                     let listing = Listing::parse(family, &source(&text));
                     let prefixes: Vec<String> = listing.rules().filter_map(|(.., rule)| rule.log_prefix()).collect();

@@ -20,8 +20,8 @@ use scanlab::log_line::{LogFlags, LogLine};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::Ends;
-use scanlab::probe::phase::{Numbering, SEED};
 use scanlab::probe::scan::Technique;
+use scanlab::probe::scan_pass::{Numbering, SEED};
 use serde_json::Value;
 
 const OPEN: Port = Port(22);

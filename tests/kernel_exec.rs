@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -98,7 +98,7 @@ impl Observed {
 
 fn hardened() -> (String, String) {
     let scenario = Scenario::load(Path::new("scenarios/sensor-hardened.toml")).expect("a scenario");
-    let generated = ruleset::generate(&scenario.sensor.expect("a sensor"));
+    let generated = generate::generate(&scenario.sensor.expect("a sensor"));
     (generated.v4, generated.v6)
 }
 

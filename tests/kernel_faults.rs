@@ -9,7 +9,7 @@ use std::fs;
 
 use binary::{Ended, HARDENED, run_files, share_the_machine};
 use scanlab::intent::scenario::Scenario;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 
 /// What the hardened scenario names, and what stands for the rest.
 const ALL: [u16; 13] = [1, 21, 22, 23, 80, 139, 443, 445, 5555, 32231, 32232, 32233, 65535];
@@ -25,7 +25,7 @@ struct Rules {
 impl Rules {
     fn generated() -> Rules {
         let sensor = Scenario::load(HARDENED.as_ref()).expect("a scenario").sensor.expect("a sensor");
-        let generated = ruleset::generate(&sensor);
+        let generated = generate::generate(&sensor);
         let lines = |text: &str| text.lines().map(str::to_owned).collect();
         Rules { v4: lines(&generated.v4), v6: lines(&generated.v6) }
     }

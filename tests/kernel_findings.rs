@@ -14,8 +14,8 @@ use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::packet::{Lead, Response, Sender, Stimulus};
 use scanlab::probe::path::{Fate, Path};
+use scanlab::rules::generate;
 use scanlab::rules::iptables_save::{Edit, Listing, apply};
-use scanlab::rules::ruleset;
 use scanlab::rules::sweep::Plan;
 use scanlab::verdict::findings::{Findings, Subject, measure};
 use scanlab::wire::headers::{Content, Headers};
@@ -252,7 +252,7 @@ fn nothing_is_dead_in_what_is_generated() {
         let path = folder.path().join("scenario.toml");
         std::fs::write(&path, text.replace("deny     = \"tcp\"", &format!("deny = \"{deny}\""))).expect("write it");
         let sensor = Scenario::load(&path).expect("a scenario").sensor.expect("a sensor");
-        let generated = ruleset::generate(&sensor);
+        let generated = generate::generate(&sensor);
         let (v4, v6) = (source(&generated.v4), source(&generated.v6));
         let findings = found(&[(Family::Ipv4, &v4), (Family::Ipv6, &v6)]);
         assert_eq!(show(&findings), "", "{file} {deny}");

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use binary::{Ended, ended, share_the_machine};
-use scanlab::text::visible::steers;
+use scanlab::text::escape::steers;
 
 /// Clears the screen in two ways, turns the direction of writing, and forges a line.
 const HOSTILE: &str = "a\u{9b}2Jb\u{1b}[2Jc\u{202e}d\re";

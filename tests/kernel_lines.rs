@@ -7,7 +7,7 @@ use std::fs;
 
 use binary::{Ended, HARDENED, run_files, share_the_machine};
 use scanlab::intent::scenario::Scenario;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 use serde_json::{Value, json};
 
 const RULES: &str = "\
@@ -138,7 +138,7 @@ fn what_differs_is_seen_on_both_sides_and_known_by_all_of_its_lines() {
 fn a_row_adds_a_line_to_those_of_a_sensor() {
     let _machine = share_the_machine();
     let sensor = Scenario::load(HARDENED.as_ref()).expect("a scenario").sensor.expect("a sensor");
-    let rules = ruleset::generate(&sensor);
+    let rules = generate::generate(&sensor);
     let mine = "-A INPUT -p tcp -m tcp --dport 80 --syn -j LOG --log-prefix \"mine: \"\n-A INPUT";
     let v4 = rules.v4.replacen("-A INPUT", mine, 1);
     let hardened = fs::read_to_string(HARDENED).expect("a scenario");

@@ -19,7 +19,7 @@ use binary::{HARDENED, ended, share_the_machine};
 use ordinary::{Home, Tun, USER};
 use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 use serde_json::Value;
 
 /// All that a scan can be made with; the first is what the others are held against.
@@ -75,7 +75,7 @@ fn icmp(family: Family) -> (&'static str, &'static str, &'static str) {
 /// In each of them the last rule matters.
 fn subjects() -> Vec<Subject> {
     let scenario = Scenario::load(Path::new(HARDENED)).expect("a scenario");
-    let generated = ruleset::generate(&scenario.sensor.expect("a sensor"));
+    let generated = generate::generate(&scenario.sensor.expect("a sensor"));
     let hardened = Subject { name: "the hardened sensor", rules: [generated.v4, generated.v6] };
     vec![
         hardened,

@@ -8,9 +8,9 @@ use std::process::Command;
 use scanlab::error::Source;
 use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
+use scanlab::rules::generate::generate;
 use scanlab::rules::iptables_save::Listing;
 use scanlab::rules::mutant::mutants;
-use scanlab::rules::ruleset::generate;
 
 /// What the rulesets of this project do not have: lists, ranges, addresses, chains, a nat table, bursts, odd options.
 const VARIED: &str = "*nat

@@ -15,7 +15,7 @@ use std::time::Duration;
 use binary::{HARDENED, command, ended, run, run_files, share_the_machine};
 use nix::sched::{CloneFlags, unshare};
 use scanlab::intent::scenario::Scenario;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 
 fn assert_green(arguments: &[&str]) {
     let ended = run(arguments);
@@ -149,7 +149,7 @@ fn rules_that_let_in_ssh_from_elsewhere_are_not_as_expected() {
     let text = managed_from(HARDENED, FAR);
     let file = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
     fs::write(file.path(), &text).expect("write the scenario");
-    let right = ruleset::generate(&Scenario::load(file.path()).expect("a scenario").sensor.expect("a sensor"));
+    let right = generate::generate(&Scenario::load(file.path()).expect("a scenario").sensor.expect("a sensor"));
     let with_rules = text.replace("[host]", "[ruleset]\nv4 = \"v4\"\nv6 = \"v6\"\n[host]");
     let prober = ["ipv4 syn 32232", "ipv4 connect 32232"];
     let beside = ["ipv4 tcp SYN to 32232 from 192.0.1.254", "ipv4 tcp SYN to 32232 from 192.0.3.1"];
@@ -206,7 +206,7 @@ fn assert_loopback_lives(scenario: &str) {
     let path = folder.path().join("scenario.toml");
     fs::write(&path, scenario).expect("write the scenario");
     let sensor = Scenario::load(&path).expect("a scenario").sensor.expect("a sensor");
-    let generated = ruleset::generate(&sensor);
+    let generated = generate::generate(&sensor);
     let host = thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (hint: this test needs root)");
         feed(&["ip", "link", "set", "lo", "up"], "");

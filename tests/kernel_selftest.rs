@@ -14,8 +14,8 @@ use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::probe::Probe;
 use scanlab::probe::observation::Observation;
-use scanlab::probe::phase::{Numbering, SEED};
 use scanlab::probe::scan::Technique;
+use scanlab::probe::scan_pass::{Numbering, SEED};
 
 /// What each fault ends in, worked out by hand.
 const ENDINGS: [(&str, &str); 11] = [

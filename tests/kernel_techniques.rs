@@ -13,8 +13,8 @@ use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Service, Watch}
 use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::observation::Observation;
-use scanlab::probe::phase::{Numbering, SEED};
 use scanlab::probe::scan::{FilterVerdict, PortState, Reason, Technique};
+use scanlab::probe::scan_pass::{Numbering, SEED};
 use scanlab::probe::{Craft, Probe};
 
 use support::{Hosts, Seen, ends, read_xml};

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError};
 use scanlab::error::Source;
-use scanlab::rules::hostile;
+use scanlab::rules::unsafe_options;
 use scanlab::text::words::{Word, words};
 
 const FLAVOURS: [&str; 2] = ["iptables-nft-restore", "iptables-legacy-restore"];
@@ -185,7 +185,7 @@ proptest! {
         let (program, mark) = marker(folder.path());
         let line = line.replace('@', &program);
         let source = Source { name: "rules".into(), text: format!("*filter\n{line}\nCOMMIT\n").into() };
-        if hostile::refuse(&source).is_ok() {
+        if unsafe_options::refuse(&source).is_ok() {
             prop_assert!(!runs_a_program(&line, &mark), "{}", line);
         }
     }

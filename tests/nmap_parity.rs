@@ -14,7 +14,7 @@ use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
 use scanlab::net::port::PortSet;
 use scanlab::probe::scan::Technique;
-use scanlab::rules::ruleset;
+use scanlab::rules::generate;
 use serde_json::Value;
 
 use support::{Seen, nmap_scan};
@@ -40,7 +40,7 @@ fn on_a_ruleset_of_ones_own() {
 #[test]
 fn on_the_hardened_sensor() {
     let scenario = Scenario::load(Path::new("scenarios/sensor-hardened.toml")).expect("a scenario");
-    let generated = ruleset::generate(&scenario.sensor.expect("a sensor"));
+    let generated = generate::generate(&scenario.sensor.expect("a sensor"));
     let (v4, v6) = (generated.v4, generated.v6);
     assert_parity(&Subject { v4, v6, listen: &[22, 32232], ports: "1,21-23,80,139,443,445,5555,32232,65535" });
 }

@@ -11,8 +11,8 @@ use scanlab::net::{Mac, Protocol};
 use scanlab::net::port::Port;
 use scanlab::sensor::{LinkFile, ports_of_sshd};
 use scanlab::net::services_file::ServicesFile;
-use scanlab::sensor::vendor::VendorDb;
-use scanlab::text::visible;
+use scanlab::sensor::mac_vendor::VendorDb;
+use scanlab::text::escape;
 
 /// A folder of this process alone.
 static FOLDER: LazyLock<String> = LazyLock::new(|| {
@@ -47,6 +47,6 @@ fn ports(text: &str) -> Result<Vec<Port>> {
 fn fit_to_print<T>(result: Result<T>) {
     if let Err(Error::Input(error)) = result {
         let shown = error.to_string();
-        assert!(!shown.contains(|c| visible::steers(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| escape::steers(c) && c != '\n'), "{shown:?}");
     }
 }

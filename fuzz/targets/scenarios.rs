@@ -12,8 +12,8 @@ use scanlab::net::Family;
 use scanlab::intent::scenario::Scenario;
 use scanlab::sensor::{Sensor, SensorFile};
 use scanlab::intent::expect;
-use scanlab::rules::ruleset;
-use scanlab::text::visible;
+use scanlab::rules::generate;
+use scanlab::text::escape;
 
 fuzz_target!(|text: &str| {
     let source = Source { name: "scenario.toml".into(), text: Arc::from(text) };
@@ -32,7 +32,7 @@ fuzz_target!(|text: &str| {
 });
 
 fn holds_its_own_rules_only(sensor: &Sensor) {
-    let generated = ruleset::generate(sensor);
+    let generated = generate::generate(sensor);
     for (family, text) in [(Family::Ipv4, generated.v4), (Family::Ipv6, generated.v6)] {
         let listing = Listing::parse(family, &Source { name: "generated".into(), text: Arc::from(text.as_str()) });
         let prefixes: Vec<String> = listing.rules().filter_map(|(.., rule)| rule.log_prefix()).collect();
@@ -44,6 +44,6 @@ fn holds_its_own_rules_only(sensor: &Sensor) {
 fn fit_to_print<T>(result: Result<T>) {
     if let Err(Error::Input(error)) = result {
         let shown = error.to_string();
-        assert!(!shown.contains(|c| visible::steers(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| escape::steers(c) && c != '\n'), "{shown:?}");
     }
 }

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use scanlab::net::{InterfaceName, Mac};
 use scanlab::net::port::PortSet;
 use scanlab::net::port_selection::PortSelection;
-use scanlab::wire::flags::TcpFlagsOctet;
+use scanlab::wire::tcp_flags::TcpFlagsOctet;
 use scanlab::probe::scan::Technique;
 use scanlab::intent::scenario::Packet;
 use scanlab::net::services_file::ServicesFile;

@@ -3,11 +3,11 @@
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use super::whole_file::WholeFile;
+use super::atomic_file::WholeFile;
 use crate::commands::run::{Recording, RunReport, ScenarioReport};
 use crate::error::{Doing, Result};
 use crate::lab::LinkMode;
-use crate::report::captured::{self, Place};
+use crate::report::frame_comments::{self, Place};
 use crate::report::{CaptureInterface, CaptureWriter, CapturedFrame};
 
 /// A file that will hold frames.
@@ -98,8 +98,8 @@ fn writing(path: &Path) -> String {
 
 fn of_recording(place: Place, recording: &Recording) -> impl Iterator<Item = CapturedFrame<'_>> {
     let probes = recording.probes.iter();
-    let of_probes = probes.flat_map(move |(probe, observation)| captured::of_probe(place, probe, observation));
+    let of_probes = probes.flat_map(move |(probe, observation)| frame_comments::of_probe(place, probe, observation));
     let of_packets =
-        recording.packets.iter().flat_map(move |(cell, response)| captured::of_packet(place, cell, response));
-    of_probes.chain(of_packets).chain(recording.rest.iter().map(move |frame| captured::of_lab(place, frame)))
+        recording.packets.iter().flat_map(move |(cell, response)| frame_comments::of_packet(place, cell, response));
+    of_probes.chain(of_packets).chain(recording.rest.iter().map(move |frame| frame_comments::of_lab(place, frame)))
 }

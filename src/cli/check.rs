@@ -9,8 +9,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::equipment::EquipmentArguments;
+use super::no_clobber::{files_of, spare};
 use super::report_files::ReportArguments;
-use super::spared::{files_of, spare};
 use crate::commands::live::Machine;
 use crate::commands::predeploy::{self, Answers, Ports};
 use crate::commands::run::{self, Settings, Until};
@@ -20,7 +20,7 @@ use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Watch};
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
 use crate::report::{self, Deployment, Environment, Report};
 use crate::rules::lint::{self, Finding};
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
 use crate::verdict::findings::{self, Findings};
 

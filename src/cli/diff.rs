@@ -12,7 +12,7 @@ use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, HOST_MAC};
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::report::{self, DiffReport};
-use crate::rules::ruleset;
+use crate::rules::generate;
 use crate::sensor::SensorFile;
 
 /// The options of `scanlab diff`.
@@ -118,7 +118,7 @@ fn of_folder(folder: &Path) -> Result<Vec<(Family, Source)>> {
 }
 
 fn of_sensor(path: &Path) -> Result<Vec<(Family, Source)>> {
-    let generated = ruleset::generate(&SensorFile::load(path)?.sensor);
+    let generated = generate::generate(&SensorFile::load(path)?.sensor);
     let source = |name: &str, text: String| Source { name: path.join(name), text: text.into() };
     Ok(vec![(Family::Ipv4, source("rules.v4", generated.v4)), (Family::Ipv6, source("rules.v6", generated.v6))])
 }

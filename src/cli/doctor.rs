@@ -11,10 +11,10 @@ use crate::lab::{self, Backend, Blueprint, Capture, Equipment, HOST_MAC, Lab, St
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::probe::observation::Observation;
-use crate::probe::phase::Numbering;
 use crate::probe::scan::Technique;
-use crate::text::visible::listed;
-use crate::text::visible::visible_lines;
+use crate::probe::scan_pass::Numbering;
+use crate::text::escape::listed;
+use crate::text::escape::visible_lines;
 
 /// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
 pub fn doctor() -> Result<ExitCode> {

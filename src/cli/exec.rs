@@ -11,10 +11,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Format;
+use super::atomic_file::WholeFile;
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use super::spared::spare;
-use super::whole_file::WholeFile;
+use super::no_clobber::spare;
 use crate::commands::run;
 use crate::error::{InputError, Result, Source};
 use crate::intent::plan;
@@ -26,10 +26,10 @@ use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
-use crate::probe::relayed::{Relayed, ToolStatus};
+use crate::probe::tool_run::{Relayed, ToolStatus};
 use crate::report::{self, CaptureInterface, Exec, Host};
 use crate::sensor::{Lines, SensorFile};
-use crate::text::inert::Inert;
+use crate::text::ci_escape::Inert;
 
 /// What `--help` says behind the options.
 pub const AFTER_HELP: &str = "\

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use super::atomic_file::WholeFile;
 use super::sticky::make_folders;
-use super::whole_file::WholeFile;
 use crate::error::{InputError, Result};
-use crate::rules::ruleset::{DeployFile, files};
+use crate::rules::generate::{DeployFile, files};
 use crate::sensor::SensorFile;
 
 /// Whether files that are already there may be replaced.

@@ -1,10 +1,8 @@
 //! The command line: what the user asks for, and the exit status. The only row that reads the environment.
 
-pub mod bar;
+mod atomic_file;
 mod capture_file;
 mod check;
-mod clock;
-mod destination;
 pub mod diff;
 pub mod doctor;
 mod equipment;
@@ -14,22 +12,24 @@ mod interrupt;
 mod listen;
 mod manual;
 pub mod mutate;
+mod no_clobber;
+mod paginate;
+pub mod progress;
 pub mod record;
 mod report_files;
+mod report_target;
 pub mod run;
 mod runtime;
 pub mod scan;
 mod schema;
-mod screens;
 mod selftest;
 mod services;
 mod shard;
-mod spared;
 mod sticky;
 mod syslog;
 mod teach;
+mod timestamp;
 pub mod vendor;
-mod whole_file;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -44,11 +44,11 @@ use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
 use crate::lab::{self, Equipment, Lab, Weather};
 use crate::net::Family;
 use crate::report::Environment;
-use crate::rules::iptables_save::{Backend, Listing, foreign};
+use crate::rules::iptables_save::{Backend, Listing, wrong_format};
 use crate::rules::lint::{self, Finding};
 use crate::sys::signals;
-use crate::text::inert::{Inert, inert};
-use crate::text::visible::visible_lines;
+use crate::text::ci_escape::{Inert, inert};
+use crate::text::escape::visible_lines;
 
 use self::generate::Existing;
 use self::runtime::{interruptible, interruptible_blocking};
@@ -195,7 +195,7 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
         let mut arguments = program.find_subcommand("scan").into_iter().flat_map(clap::Command::get_arguments);
         arguments.any(|argument| argument.get_action().takes_values() && argument.get_long() == word.strip_prefix("--"))
     };
-    let translation = scan::nmap_words::translate(words.split_off(2), takes_value)?;
+    let translation = scan::nmap_args::translate(words.split_off(2), takes_value)?;
     if !translation.without_meaning.is_empty() {
         say(&format!("without a meaning here, and left out: {}", translation.without_meaning.join(" ")));
     }
@@ -249,7 +249,7 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets {
         warn_of_repeats(family, source);
         let lets_through = |backend| Listing::parse_for(backend, family, source).lets_everything_through();
-        if [Backend::Nft, Backend::Legacy].into_iter().all(lets_through) && foreign::hint(&source.text).is_none() {
+        if [Backend::Nft, Backend::Legacy].into_iter().all(lets_through) && wrong_format::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
             say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
         }

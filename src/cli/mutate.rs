@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Format;
-use super::bar::Bar;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::progress::Bar;
 use super::run::percent;
 use crate::commands::mutate::{self, Progress, Sweeps};
 use crate::commands::run::Settings;

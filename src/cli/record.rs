@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::bar::Bar;
+use super::atomic_file::WholeFile;
 use super::equipment::EquipmentArguments;
-use super::spared::spare;
-use super::whole_file::WholeFile;
+use super::no_clobber::spare;
+use super::progress::Bar;
 use crate::commands::mutate::Progress;
 use crate::commands::record::{self, Depth, NamedRuleset, Recording};
 use crate::commands::run::Settings;
@@ -19,8 +19,8 @@ use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::sensor::{Host, SensorFile};
-use crate::text::inert::Inert;
-use crate::text::visible::visible;
+use crate::text::ci_escape::Inert;
+use crate::text::escape::visible;
 
 /// The options of `scanlab record`.
 #[derive(Debug, Args)]

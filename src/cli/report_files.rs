@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::destination::{Destination, Drafts, destination};
+use super::report_target::{Destination, Drafts, destination};
 use crate::error::Result;
 use crate::lab::Watch;
 use crate::report::{self, Report};
-use crate::text::inert::Inert;
+use crate::text::ci_escape::Inert;
 
 /// How to report, and where to.
 #[derive(Debug, Args)]

@@ -8,20 +8,20 @@ use clap::Args;
 
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::no_clobber::{files_of, spare};
 use super::report_files::ReportArguments;
 use super::shard::Shard;
-use super::spared::{files_of, spare};
 use super::syslog::SyslogFile;
 use crate::commands::run;
 use crate::commands::run::{Settings, Until};
 use crate::error::{InputError, Result, Source};
-use crate::intent::built_in;
 use crate::intent::check::Outcome;
+use crate::intent::embedded;
 use crate::intent::scenario::{Scenario, discover};
 use crate::lab::{Capture, Equipment, Token, Watch};
 use crate::net::sysctl::SetSysctl;
 use crate::report::{self, Environment, Report};
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 
 /// The options of `scanlab run`.
 #[derive(Debug, Args)]
@@ -153,7 +153,7 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
 
 /// Those that are named, of these those that the filter takes, of these the part that is asked for.
 fn select(options: &Options) -> Result<Vec<Scenario>> {
-    let named = if options.path.is_empty() { built_in::scenarios()? } else { discover(&options.path)? };
+    let named = if options.path.is_empty() { embedded::scenarios()? } else { discover(&options.path)? };
     let scenarios = filtered(named, options)?;
     let Some(shard) = options.shard else { return Ok(scenarios) };
     let all = scenarios.len();

@@ -2,9 +2,9 @@
 //! far as they have a meaning here.
 
 mod evasion;
-mod listening;
+mod live_outputs;
+pub mod nmap_args;
 mod nmap_report;
-pub mod nmap_words;
 mod outputs;
 mod report_files;
 
@@ -16,18 +16,18 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use self::evasion::EvasionArguments;
+use self::nmap_args::left_to_nmap;
 use self::nmap_report::{Facts, nmap_report};
-use self::nmap_words::left_to_nmap;
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
 use self::report_files::{FileFormat, ReportArguments};
 use super::capture_file::CaptureFile;
-use super::clock;
-use super::destination::Drafts;
 use super::equipment::{EquipmentArguments, LinkArgument};
+use super::no_clobber::spare;
+use super::report_target::Drafts;
 use super::services::Services;
-use super::spared::spare;
 use super::syslog::SyslogFile;
-use crate::commands::survey::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
+use super::timestamp;
+use crate::commands::scan::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
 use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
 use crate::net::port::PortSet;
@@ -35,11 +35,11 @@ use crate::net::port_selection::{PortSelection, SelectedPorts};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::probe::Craft;
 use crate::probe::hidden::Hidden;
-use crate::probe::phase::{Numbering, Phase, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, Phase, SEED};
 use crate::report::nmap::{self, Addressee, Moment, NmapReport};
 use crate::report::{self, HiddenHost, Host, HostStatus, Report};
-use crate::text::inert::Inert;
+use crate::text::ci_escape::Inert;
 use crate::verdict::findings::{self, Findings, Subject};
 
 /// The options of `scanlab scan`.
@@ -191,9 +191,9 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let (mut nmap, mut reports) = (None, Vec::new());
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
-        let start = Moment(clock::now()?);
+        let start = Moment(timestamp::now()?);
         // Of two flavours the lines of the first, and its report in nmap's words.
-        let mut found = listening::perform(&survey, syslog.take(), pcap.take())?;
+        let mut found = live_outputs::perform(&survey, syslog.take(), pcap.take())?;
         let facts = Facts {
             options: &options,
             plan: &plan,
@@ -202,7 +202,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
             groups: &found.groups,
             hidden: found.hidden.is_some(),
             start,
-            end: Moment(clock::now()?),
+            end: Moment(timestamp::now()?),
         };
         if plan.speaks_nmap() {
             found.hidden.iter().for_each(|hidden| say_who_hides(hidden, &survey));

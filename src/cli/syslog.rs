@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use super::clock;
-use super::whole_file::WholeFile;
+use super::atomic_file::WholeFile;
+use super::timestamp;
 use crate::error::{Doing, Result};
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
@@ -45,11 +45,11 @@ impl SyslogFile {
 /// two runs write the same bytes.
 fn stamp() -> Result<SyslogStamp> {
     let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
-    let (zone, uptime) = match clock::fixed()? {
+    let (zone, uptime) = match timestamp::fixed()? {
         Some(_) => (TimeZone::Utc, Duration::ZERO),
         None => (TimeZone::Local, uptime()?),
     };
-    let now = i64::try_from(clock::now()?.as_secs()).unwrap_or_default();
+    let now = i64::try_from(timestamp::now()?.as_secs()).unwrap_or_default();
     let cannot_tell = || io::Error::other("the C library knows no date for it");
     let time = sys::calendar_time(now, zone).ok_or_else(cannot_tell).doing("tell the date")?;
     Ok(SyslogStamp { time, host, uptime })

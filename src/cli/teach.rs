@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::atomic_file::WholeFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use super::screens::screens;
-use super::whole_file::WholeFile;
-use crate::commands::lesson::exercise::{self, Exercise};
-use crate::commands::lesson::{self, Setting};
+use super::paginate::screens;
 use crate::commands::run::{self, ScenarioReport, Settings, Until};
+use crate::commands::teach::exercise::{self, Exercise};
+use crate::commands::teach::{self, Setting};
 use crate::error::{Doing, InputError, Result, Source};
-use crate::intent::built_in;
+use crate::intent::embedded;
 use crate::lab::{Capture, Equipment, LinkMode, Watch};
 use crate::net::Family;
 use crate::probe::scan::Technique;
 use crate::report;
-use crate::rules::ruleset;
+use crate::rules::generate;
 use crate::sensor::SensorFile;
 
 /// The options of `scanlab teach`.
@@ -73,7 +73,7 @@ fn hold(options: &Options, wanted: &str) -> Result<()> {
     let setting = setting(options, family)?;
     let hint = "name a file in a folder that is there and may be written to";
     let file = options.html.as_deref().map(|path| WholeFile::begin(path, hint)).transpose()?;
-    let lessons = super::interruptible_blocking(move || lesson::hold(&setting, &techniques, family))?;
+    let lessons = super::interruptible_blocking(move || teach::hold(&setting, &techniques, family))?;
     if let Some(mut file) = file {
         file.write(&report::lesson_page(&lessons))?;
         file.keep()?;
@@ -120,7 +120,7 @@ fn setting(options: &Options, family: Family) -> Result<Setting> {
         Some(path) => SensorFile::load(path).map(|file| (file.sensor, file.host))?,
         None => built_in_sensor()?,
     };
-    let generated = ruleset::generate(&sensor);
+    let generated = generate::generate(&sensor);
     let own = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
     let own = own.into_iter().filter_map(|(family, path)| Some((family, path.as_deref()?)));
     let own = own.map(|(family, path)| Ok((family, Source::read(path)?))).collect::<Result<Vec<_>>>()?;
@@ -143,7 +143,7 @@ fn setting(options: &Options, family: Family) -> Result<Setting> {
 
 /// The sensor of the first built-in scenario.
 fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
-    let scenarios = built_in::scenarios()?;
+    let scenarios = embedded::scenarios()?;
     let found = scenarios.into_iter().find_map(|scenario| Some((scenario.sensor?, scenario.host)));
     found.ok_or_else(|| InputError::new("no sensor is built in", "name one with --sensor").into())
 }

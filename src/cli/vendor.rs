@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::net::Mac;
-use crate::sensor::vendor::{Vendor, VendorDb};
-use crate::text::visible::visible;
+use crate::sensor::mac_vendor::{Vendor, VendorDb};
+use crate::text::escape::visible;
 
 /// Prints one line for each MAC address, from the built-in table or from `oui_file`.
 ///

@@ -2,12 +2,12 @@
 //! lessons, the self-test, and the reader of the live machine.
 
 pub mod diff;
-pub mod lesson;
 pub mod live;
 pub mod mutate;
+pub mod parallel;
 pub mod predeploy;
 pub mod record;
 pub mod run;
+pub mod scan;
 pub mod selftest;
-pub mod side_by_side;
-pub mod survey;
+pub mod teach;

@@ -2,8 +2,8 @@
 //!
 //! This room and [`rules`](crate::rules) import nothing of each other: an oracle that sees the ruleset shares its bugs.
 
-pub mod built_in;
 pub mod check;
+pub mod embedded;
 pub mod expect;
 pub mod explanation;
 pub mod plan;

@@ -4,15 +4,15 @@
 //! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`, which also holds the `tokens` of which
 //! the machine has so many; what
 //! a run waits for is said by a `notice`. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
-//! lets LOG rules print, `namespace` makes the namespace and proves it, `weather` pins its sysctls, `interface` and `netcfg`
+//! lets LOG rules print, `namespace` makes the namespace and proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg`
 //! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
 //! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given (a program
 //! that is `confined` to just that), and
 //! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
-//! `rulebook`; the `witnesses` must agree; `flows` that probes share are kept apart), and
+//! `rule_index`; the `witnesses` must agree; `flows` that probes share are kept apart), and
 //! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up, `icmp_watch` notices errors that
-//! the host could not send. `sweep` sends everything that a ruleset tells apart, with limits set aside by `wide_limits`. `sessions` are worked over while rules are
-//! loaded. `relay` puts a real `tool` on the other end of the link, in a
+//! the host could not send. `sweep` sends everything that a ruleset tells apart, with limits set aside by `limit_override`. `sessions` are worked over while rules are
+//! loaded. `relay` puts a real `running_tool` on the other end of the link, in a
 //! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
 
 mod fault;
@@ -32,24 +32,24 @@ use tokio::runtime::{self, Runtime};
 
 pub use fault::{Fault, Sabotage};
 pub use host::confined::Walls;
-pub use host::equipment::{Capture, Equipment, LinkMode};
 pub use host::files::assert_room_for_files;
 pub use host::interface::DEVICE as TUN_DEVICE;
 pub use host::iptables::{Backend, Flavour, Iptables, list_rules};
+pub use host::lab_options::{Capture, Equipment, LinkMode};
 pub use host::lock_folder::use_runtime_folder;
 pub use host::neighbours::Neighbourhood;
 pub use host::notice::pass_notices_to;
+pub use host::pinned_sysctls::Weather;
 pub use host::services::Service;
 pub use host::user_namespace::{Standing, enter_if_needed as enter_user_namespace};
-pub use host::weather::Weather;
 pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
+pub use probing::limit_override::Limits;
 pub use probing::sessions::{
     AfterLoad, Attempt, Cut, Endurance, First, Halt, Held, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival,
     Timing, Which,
 };
 pub use probing::tokens::Token;
-pub use probing::wide_limits::Limits;
-pub use tool::tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
+pub use tool::running_tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
 pub use trace::own_table::Watch;
 
 use self::fault::Saboteur;
@@ -68,15 +68,15 @@ use self::probing::canaries::Canaries;
 use self::probing::exchange::{BATCH, Exchange};
 use self::probing::flows::{Flows, Together};
 use self::probing::fresh_limits::{Spending, Spent};
+use self::trace::ct_state::ToldByConntrack;
+use self::trace::legacy_trace::XTracer;
 use self::trace::nfnetlink::Nfnetlink;
 use self::trace::nft_rules::Rules;
+use self::trace::nft_trace::Tracer;
 use self::trace::own_table::{Logger, Tracing};
 use self::trace::paths::{Paths, Witness};
-use self::trace::rulebook::Rulebook;
-use self::trace::told_by_conntrack::ToldByConntrack;
-use self::trace::trace::Tracer;
+use self::trace::rule_index::Rulebook;
 use self::trace::x_tables::Table;
-use self::trace::x_trace::XTracer;
 use crate::error::{Doing, InputError, Result, Source};
 use crate::log_line::is_of_the_lab;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
@@ -190,7 +190,7 @@ impl<'a> Lab<'a> {
 
     /// The families that this machine has, IPv4 first.
     pub fn families() -> Vec<Family> {
-        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || host::weather::has_ipv6()).collect()
+        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || host::pinned_sysctls::has_ipv6()).collect()
     }
 
     fn build(isolated: &'a Isolated, blueprint: &'a Blueprint) -> Result<Lab<'a>> {
@@ -208,7 +208,7 @@ impl<'a> Lab<'a> {
         let own_groups = own_groups(blueprint, &listings);
         let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, blueprint.fault.as_ref())?;
         let sysctls = &blueprint.equipment.sysctls;
-        let mut weather = host::weather::pin(isolated, sysctls)?;
+        let mut weather = host::pinned_sysctls::pin(isolated, sysctls)?;
         let mode = blueprint.equipment.link;
         let interface = Interface::create(isolated, blueprint.interface, mode)?;
         let setup = LinkSetup {
@@ -236,7 +236,7 @@ impl<'a> Lab<'a> {
             None => host::loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?,
             Some(sabotage) => sabotage.plant(1),
         }
-        host::weather::pin_late(isolated, sysctls, &mut weather)?;
+        host::pinned_sysctls::pin_late(isolated, sysctls, &mut weather)?;
         if let Some(sabotage) = &blueprint.fault {
             plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
         }
@@ -544,7 +544,7 @@ fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
 /// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
 fn own_groups(blueprint: &Blueprint, listings: &[Listing]) -> BTreeSet<u16> {
     let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
-    nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::x_trace::TRACE_GROUP).collect()
+    nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::legacy_trace::TRACE_GROUP).collect()
 }
 
 /// How the paths of a family's packets are to be told; none when nobody watches them.

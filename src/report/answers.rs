@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::explained::wrapped;
 use super::{Deployment, Report, explained};
 use crate::commands::predeploy::{Answer, Fact, Tone};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// The answers, at most `width` columns wide; what goes well is told in fewer words than what does not.
 pub fn answers_text(report: &Report, width: u16) -> String {

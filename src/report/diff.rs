@@ -11,7 +11,7 @@ use crate::commands::diff::{Behaviour, Compared, Difference, Line, NotTried, Pla
 use crate::lab::Weather;
 use crate::probe::packet::Packet;
 use crate::probe::path::Fate;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// A report of `diff`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

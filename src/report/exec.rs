@@ -11,11 +11,11 @@ use super::{Environment, Host, SCHEMA};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::{Port, PortSet};
-use crate::probe::glance::{Glance, Kind};
 use crate::probe::observation::LogRecord;
+use crate::probe::packet_summary::{Glance, Kind};
 use crate::probe::path::{Fate, Path, Step};
-use crate::probe::relayed::{Frame, Relayed, ToolStatus};
 use crate::probe::scan::FilterVerdict;
+use crate::probe::tool_run::{Frame, Relayed, ToolStatus};
 use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 

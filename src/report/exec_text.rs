@@ -8,8 +8,8 @@ use super::pcapng::CapturedFrame;
 use crate::lab::Backend;
 use crate::net::Family;
 use crate::probe::path::Fate;
-use crate::probe::relayed::Relayed;
-use crate::text::visible::visible;
+use crate::probe::tool_run::Relayed;
+use crate::text::escape::visible;
 
 /// More log lines than this are counted; all of them are in the JSON.
 const LINES: usize = 20;

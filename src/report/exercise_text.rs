@@ -6,10 +6,10 @@ use anstyle::Style;
 
 use super::explained;
 use super::lesson_text::hanging;
-use crate::commands::lesson::exercise::{ALL, Broken, Exercise};
 use crate::commands::run::ScenarioReport;
+use crate::commands::teach::exercise::{ALL, Broken, Exercise};
 use crate::intent::check::{Check, Findings, Outcome};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// All exercises, with their numbers.
 pub fn exercise_menu(width: u16) -> String {

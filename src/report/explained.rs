@@ -5,11 +5,11 @@
 
 use std::fmt::Write;
 
-use super::slots::Slots;
-use super::whereabouts::whereabouts;
+use super::check_location::whereabouts;
+use super::message_template::Slots;
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Explanation, Patch, Place};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// One block for each explanation of a mismatch, however many checks share it; prose is wrapped at `width` columns. What is
 /// known has its own reason already.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::net::Family;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 use crate::verdict::findings::{
     Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable,
 };

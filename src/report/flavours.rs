@@ -12,7 +12,7 @@ use super::{ProbeRecord, Report};
 use crate::lab::Backend;
 use crate::probe::observation::Connection;
 use crate::probe::path::Path;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// What two flavours did, compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

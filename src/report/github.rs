@@ -5,8 +5,8 @@
 use super::Report;
 use super::verdicts::{Case, Suite, is_a_file, messages, suites};
 use crate::intent::check::Outcome;
-use crate::text::inert::inert;
-use crate::text::visible::visible_lines;
+use crate::text::ci_escape::inert;
+use crate::text::escape::visible_lines;
 
 /// The report as workflow commands; nothing where all is as expected.
 pub fn github(report: &Report) -> String {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::text::visible::visible_json;
+use crate::text::escape::visible_json;
 
 /// The report as one line of JSON for each top-level thing that a reader looks for, that is: pretty-printed, with a line
 /// break at its end.

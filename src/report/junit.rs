@@ -11,8 +11,8 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
 use crate::intent::check::Outcome;
-use crate::text::inert::inert_markup;
-use crate::text::visible::{visible, visible_lines};
+use crate::text::ci_escape::inert_markup;
+use crate::text::escape::{visible, visible_lines};
 
 /// The report as JUnit's XML.
 pub fn junit(report: &Report) -> String {

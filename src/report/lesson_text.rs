@@ -6,13 +6,13 @@ use std::fmt::Write;
 use anstyle::Style;
 
 use super::explained::wrapped;
-use crate::commands::lesson::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
+use crate::commands::teach::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
 use crate::lab::Capture;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, Protocol};
 use crate::probe::path::Fate;
 use crate::probe::scan::{Reason, Technique};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 use crate::wire::dissect::{Field, Layer};
 
 /// The pages, with ANSI styles (the caller strips them where there is no terminal).
@@ -37,7 +37,7 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
 pub fn lesson_menu(width: u16) -> String {
     let mut text = heading("Lessons");
     for technique in Technique::ALL {
-        let idea = crate::commands::lesson::doctrine(technique, Family::Ipv4).idea;
+        let idea = crate::commands::teach::technique_facts_of(technique, Family::Ipv4).idea;
         let name = format!("  {:<8} {:<4} ", technique.name(), technique.profile().nmap);
         text.push_str(&hanging(&name, idea, usize::from(width)));
     }

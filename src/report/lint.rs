@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::explained::wrapped;
 use crate::rules::lint::Finding;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// One paragraph for each finding, in the order of the lines; at most `width` columns wide.
 pub fn lint_table(findings: &[Finding], width: u16) -> String {

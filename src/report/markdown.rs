@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::check_location::whereabouts;
 use super::verdicts::{Case, Suite, suites};
-use super::whereabouts::whereabouts;
 use super::{Report, Summary};
 use crate::intent::check::{Check, Outcome};
 use crate::net::Family;
-use crate::text::visible::{visible, visible_lines};
+use crate::text::escape::{visible, visible_lines};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {

@@ -11,7 +11,7 @@ use super::table::new_table;
 use super::{Environment, SCHEMA, not_applicable};
 use crate::commands::mutate::{Fate, MutationReport, Summary, Tried};
 use crate::rules::mutant::Operator;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// A report of `mutate`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

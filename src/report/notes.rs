@@ -8,7 +8,7 @@ use crate::net::Family;
 use crate::net::port::PortSet;
 use crate::probe::note::Note;
 use crate::probe::scan::Technique;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// `note  syn at 22 (ipv4): a copy of the probe leaves to 203.0.113.66 (line 3)`; empty if no probe has a note.
 pub fn block(probes: &[ProbeRecord], environment: &Environment, width: u16) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ProbeRecord;
 use crate::net::port::PortSet;
 use crate::probe::path::{Fate, Path, Step};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// One block for each way that probes went, of those whose paths are known. Rules are not cut, since a rule that is not
 /// whole is of no use.

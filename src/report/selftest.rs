@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::table::new_table;
 use super::{Environment, SCHEMA};
 use crate::commands::selftest::{Outcome, Row, SelfTest};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// A self-test, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

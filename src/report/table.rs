@@ -5,17 +5,17 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::whereabouts::{scan, whereabouts};
+use super::check_location::{scan, whereabouts};
 use super::{
-    Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, exercised, explained, flavours_block,
-    notes, paths,
+    Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, coverage_text, explained,
+    flavours_block, notes, paths,
 };
 use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::scan::Technique;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// Of a run only what is mismatched or did not run, and why; nothing where all is well.
 pub fn red_table(report: &Report, width: u16) -> String {
@@ -56,7 +56,7 @@ fn block(scenario: &Scenario, width: u16) -> String {
         let _ = writeln!(text, "{}", reasons.trim_fmt());
     }
     text.push_str(&explained::blocks(&scenario.checks, width));
-    text.push_str(&exercised::block(&scenario.coverage, width));
+    text.push_str(&coverage_text::block(&scenario.coverage, width));
     text.push('\n');
     text
 }

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use super::Report;
 use super::verdicts::{Case, Suite, suites};
 use crate::intent::check::Outcome;
-use crate::text::inert::inert;
-use crate::text::visible::{steers, visible, visible_json};
+use crate::text::ci_escape::inert;
+use crate::text::escape::{steers, visible, visible_json};
 
 /// The report as TAP.
 pub fn tap(report: &Report) -> String {

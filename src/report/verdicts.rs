@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::check_location::whereabouts;
 use super::flavours::{Difference, Flavours};
-use super::whereabouts::whereabouts;
 use super::{Report, Scenario};
 use crate::commands::predeploy::{Answer, Answers, Tone};
 use crate::intent::check::{Check, Outcome};

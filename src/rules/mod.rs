@@ -3,10 +3,10 @@
 
 pub mod admission;
 pub mod coverage;
-pub mod hostile;
+pub mod generate;
 pub mod iptables_save;
 pub mod lint;
 pub mod mutant;
-pub mod ruleset;
 pub mod space;
 pub mod sweep;
+pub mod unsafe_options;

@@ -5,6 +5,7 @@ mod host;
 mod limit;
 mod lines;
 mod link_file;
+pub mod mac_vendor;
 mod parse;
 mod prefix;
 mod schema;
@@ -12,7 +13,6 @@ mod service;
 mod ssh_from;
 mod sshd_config;
 mod table;
-pub mod vendor;
 
 use std::fmt;
 

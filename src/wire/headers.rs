@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::net::Family;
 use crate::net::port::Port;
-use crate::wire::flags::tcp_flag_names;
+use crate::wire::tcp_flags::tcp_flag_names;
 
 /// Of a packet, what rules look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

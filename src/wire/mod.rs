@@ -1,10 +1,10 @@
 //! Bytes and headers. Knows no rule.
 
+pub(crate) mod bytes;
 pub mod discovery;
 pub mod dissect;
-pub(crate) mod field;
-pub(crate) mod flags;
 pub mod frame;
 pub mod headers;
+pub(crate) mod packet_id;
 pub mod reply;
-pub(crate) mod seen;
+pub(crate) mod tcp_flags;

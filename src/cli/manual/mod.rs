@@ -13,8 +13,8 @@ use clap_complete::Shell;
 
 use self::chapters::CHAPTERS;
 use self::pages::{Page, pages};
+use super::atomic_file::WholeFile;
 use super::sticky::make_folders;
-use super::whole_file::WholeFile;
 use crate::error::{Doing, InputError, Result};
 
 /// What `scanlab` alone says.

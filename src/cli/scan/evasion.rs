@@ -9,7 +9,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::Craft;
 use crate::probe::scan::Technique;
-use crate::wire::flags::TcpFlagsOctet;
+use crate::wire::tcp_flags::TcpFlagsOctet;
 
 /// What a probe is to look like, where it is not the technique's own look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]

@@ -7,8 +7,8 @@ use crate::lab::LinkMode;
 use crate::net::Family;
 use crate::net::Protocol;
 use crate::probe::Probe;
-use crate::probe::alike::Alike;
 use crate::probe::observation::Observation;
+use crate::probe::probe_group::Alike;
 use crate::probe::scan::{Reason, Technique};
 use crate::report::Host;
 use crate::report::nmap::{

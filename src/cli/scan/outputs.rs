@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::whole_file::WholeFile;
+use crate::cli::atomic_file::WholeFile;
 use crate::error::{InputError, Result};
-use crate::text::inert::Inert;
+use crate::text::ci_escape::Inert;
 
 /// nmap's formats, in the order in which nmap's manual has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

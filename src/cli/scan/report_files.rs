@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::destination::{Destination, Drafts, destination, names};
 use crate::cli::report_files::RunFormat;
+use crate::cli::report_target::{Destination, Drafts, destination, names};
 use crate::error::Result;
 
 /// In which formats a scan goes to files.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::behaviour::Behaviour;
-use super::told::{Difference, SeenByScans, Sight};
+use super::difference::{Difference, SeenByScans, Sight};
 use super::{Compared, Comparison, Side, untried};
 use crate::error::{Result, Source};
 use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch, Weather};
@@ -13,8 +13,8 @@ use crate::net::{Family, InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Packet, Response, Stimulus};
-use crate::probe::phase::{Numbering, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, SEED};
 use crate::rules::iptables_save::Listing;
 use crate::rules::sweep::{Plan, strangers};
 use crate::verdict::findings::interfaces;

@@ -6,8 +6,8 @@
 //! too. What lies behind a limit that guards a verdict is looked at with limits that are used up.
 
 mod behaviour;
+mod difference;
 mod measure;
-mod told;
 mod untried;
 
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::rules::iptables_save::keeps_lists;
 
 pub use behaviour::{Behaviour, Line, Place};
-pub use told::{Difference, SeenByScans, Sight};
+pub use difference::{Difference, SeenByScans, Sight};
 pub use untried::NotTried;
 
 /// One of the two.
@@ -97,8 +97,8 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
     for family in comparison.families() {
         measure::family(comparison, family, &mut compared)?;
     }
-    compared.differences = told::together(compared.differences);
-    compared.scans = told::scans_together(compared.scans);
+    compared.differences = difference::together(compared.differences);
+    compared.scans = difference::scans_together(compared.scans);
     Ok(compared)
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::effect::{Effects, Sweep};
 use crate::commands::run::checks::Evidence;
 use crate::commands::run::job::Job;
-use crate::commands::run::workforce::Workforce;
+use crate::commands::run::lab_pool::Workforce;
 use crate::error::{InputError, Result};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::plan::Key;

@@ -4,9 +4,9 @@
 //! told is named. If none of a sweep does, and sets of packets prove that no other can ([`crate::rules::space`]), it is *equivalent*
 //! and does not count; without a proof it is *not judged*, and counted apart.
 
+pub(crate) mod affected;
 mod baseline;
 mod effect;
-pub(crate) mod telling;
 mod trial;
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use serde::{Serialize, Serializer};
 
 use crate::commands::run::Settings;
 use crate::commands::run::job::Job;
-use crate::commands::run::workforce::Workforce;
+use crate::commands::run::lab_pool::Workforce;
 use crate::error::{InputError, Result};
 use crate::intent::scenario::Scenario;
 use crate::lab::Weather;

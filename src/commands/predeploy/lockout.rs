@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::kept_out::KeptOut;
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, admins, beyond, endurance, told_once};
+use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, beyond, endurance, ssh_admins, told_once};
 use crate::commands::live::Machine;
 use crate::lab::{First, Lab, Neighbourhood, Opening, Session, Survival};
 use crate::net::Family;
@@ -14,7 +14,7 @@ use crate::probe::path::Step;
 use crate::sensor::SshServer;
 
 pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
-    let mut facts = admins::meant(subject);
+    let mut facts = ssh_admins::meant(subject);
     facts.extend(openings(subject, measured));
     // The lab's client knows the MAC address of the host, which nobody else finds.
     let endured = if measured.is_hidden() { measured.endured.without(Family::Ipv6) } else { measured.endured.clone() };

@@ -1,25 +1,25 @@
 //! Before a ruleset is deployed: five questions of the person at the machine, and their answers in plain words.
 //!
 //! What is answered here was measured: by the checks of a run, by a scan of either family, and by connections that are
-//! open while the rules are loaded. Only what a file or an address says is read (`disguise`).
+//! open while the rules are loaded. Only what a file or an address says is read (`mac_masquerade`).
 
-mod admins;
-mod attacker;
+mod attacker_view;
 mod beyond;
-mod callers;
 mod counted;
-mod disguise;
 mod endurance;
 mod fresh;
 mod holes;
+mod inbound_peers;
 mod kept_out;
 mod labs;
-mod lines;
 mod link_file;
 mod lockout;
-mod moment;
+mod log_lines;
+mod mac_masquerade;
 mod other_protocols;
-mod unasked;
+mod ssh_admins;
+mod time_dependent;
+mod unexpected_open;
 
 use std::net::IpAddr;
 use std::thread;
@@ -28,9 +28,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::live::Machine;
+use crate::commands::parallel;
 use crate::commands::run::ScenarioReport;
-use crate::commands::side_by_side;
-use crate::commands::survey::{Fresh, Nobody, Order, Survey, Surveyed};
+use crate::commands::scan::{Fresh, Nobody, Order, Survey, Surveyed};
 use crate::error::{Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::Scenario;
@@ -38,16 +38,16 @@ use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Opening, Servic
 use crate::net::port::{Port, PortSet};
 use crate::net::{Family, Protocol};
 use crate::probe::hidden::Hidden;
-use crate::probe::phase::{Numbering, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, SEED};
 use crate::rules::iptables_save::{Clause, Match, Rule};
 use crate::rules::sweep::Plan;
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{Entry, Lines, LinkFile, Sensor};
 
-use self::callers::Caller;
 use self::endurance::Endured;
 use self::holes::Hole;
+use self::inbound_peers::Caller;
 use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
 
@@ -307,7 +307,7 @@ pub struct Asked {
 pub fn ask(subject: &Subject) -> Result<Asked> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
-    for (moment, then) in moment::answers_then(subject)? {
+    for (moment, then) in time_dependent::answers_then(subject)? {
         answers.add_of(&moment, &then);
     }
     Ok(Asked { answers, callers: measured.callers })
@@ -327,10 +327,10 @@ impl Asked {
 fn answers_of(subject: &Subject, measured: &Measured) -> Answers {
     Answers(vec![
         lockout::answer(subject, measured),
-        lines::answer(subject, measured),
-        attacker::answer(subject, measured),
-        disguise::answer(subject),
-        unasked::answer(subject, measured),
+        log_lines::answer(subject, measured),
+        attacker_view::answer(subject, measured),
+        mac_masquerade::answer(subject),
+        unexpected_open::answer(subject, measured),
     ])
 }
 
@@ -344,25 +344,25 @@ fn measure(subject: &Subject) -> Result<Measured> {
     thread::scope(|scope| {
         let sessions = before
             .into_iter()
-            .map(|before| side_by_side::begin(scope, move || Ok((before, explained_sessions(subject, before)?))));
+            .map(|before| parallel::begin(scope, move || Ok((before, explained_sessions(subject, before)?))));
         let sessions: Vec<_> = sessions.collect::<Result<_>>()?;
-        let endured = side_by_side::begin(scope, || endurance::measure(subject))?;
-        let scan = side_by_side::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
-        let doors = side_by_side::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
-        let other = side_by_side::begin(scope, || other_protocols::let_in(subject))?;
-        let holes = side_by_side::begin(scope, || holes::measure(subject))?;
-        let kept_out = side_by_side::begin(scope, || kept_out::measure(subject))?;
-        let callers = callers::measure(subject)?;
+        let endured = parallel::begin(scope, || endurance::measure(subject))?;
+        let scan = parallel::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
+        let doors = parallel::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
+        let other = parallel::begin(scope, || other_protocols::let_in(subject))?;
+        let holes = parallel::begin(scope, || holes::measure(subject))?;
+        let kept_out = parallel::begin(scope, || kept_out::measure(subject))?;
+        let callers = inbound_peers::measure(subject)?;
         Ok(Measured {
-            sessions: sessions.into_iter().map(side_by_side::end).collect::<Result<_>>()?,
-            endured: side_by_side::end(endured)?,
-            scan: side_by_side::end(scan)?,
-            doors: side_by_side::end(doors)?,
+            sessions: sessions.into_iter().map(parallel::end).collect::<Result<_>>()?,
+            endured: parallel::end(endured)?,
+            scan: parallel::end(scan)?,
+            doors: parallel::end(doors)?,
             tried: tried.clone(),
-            other: side_by_side::end(other)?,
+            other: parallel::end(other)?,
             callers,
-            holes: side_by_side::end(holes)?,
-            kept_out: side_by_side::end(kept_out)?,
+            holes: parallel::end(holes)?,
+            kept_out: parallel::end(kept_out)?,
         })
     })
 }
@@ -382,7 +382,7 @@ fn others(subject: &Subject, callers: &[Caller], report: &ScenarioReport) -> Opt
         facts.push(Fact::new(Tone::Bad, text));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
-        facts.extend(callers::way_out(subject, callers));
+        facts.extend(inbound_peers::way_out(subject, callers));
     }
     facts.extend(unknown(&with(Outcome::NotRun)));
     (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", "No."]))

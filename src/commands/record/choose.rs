@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::walk::{Outcome, walk};
-use crate::commands::mutate::telling::Differences;
+use crate::commands::mutate::affected::Differences;
 use crate::net::Addresses;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::{Journey, Lead, Packet, Response, Stimulus, Way, What};

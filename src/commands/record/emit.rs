@@ -12,7 +12,7 @@ use crate::net::rate::Rate;
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::probe::scan::FilterVerdict;
 use crate::sensor::Host;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// How wide a list may be in one line.
 const WIDTH: usize = 100;

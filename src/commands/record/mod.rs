@@ -25,7 +25,7 @@ use crate::commands::mutate::{Fate, Progress, Sweeps, mutate};
 use crate::commands::run::Settings;
 use crate::commands::run::checks::Evidence;
 use crate::commands::run::job::Job;
-use crate::commands::run::workforce::Workforce;
+use crate::commands::run::lab_pool::Workforce;
 use crate::error::{CannotMeasure, Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::{ExpectRow, Packet, RulesetFiles, Scenario, Selection, Subject};

@@ -19,7 +19,7 @@ use crate::probe::scan::Technique;
 use crate::rules::coverage::{self, Coverage};
 use crate::rules::iptables_save::{Listing, Packet};
 use crate::verdict::compare;
-use crate::verdict::explain::mend::{self, Candidate};
+use crate::verdict::explain::patch::{self, Candidate};
 use crate::verdict::explain::{Finding, Scene, explain, explain_packet, without_ruleset};
 
 /// What all labs of a job found, put in order.
@@ -221,7 +221,7 @@ impl Job {
     pub fn candidates(&self, check: &Check, evidence: &Evidence) -> Vec<Candidate> {
         let (listings, grounds) = (self.listings(), Grounds::of(check, evidence, self));
         let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
-        grounds.finding(check, scene).map_or_else(Vec::new, |finding| mend::candidates(&finding, scene))
+        grounds.finding(check, scene).map_or_else(Vec::new, |finding| patch::candidates(&finding, scene))
     }
 
     fn listings(&self) -> Vec<Listing> {

@@ -15,11 +15,11 @@ use crate::net::{Family, Mac, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Response, Stimulus};
-use crate::probe::phase::{Numbering, Phase, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, Phase, SEED};
+use crate::rules::generate;
 use crate::rules::iptables_save::{Listing, keeps_lists};
-use crate::rules::ruleset;
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 use crate::wire::frame::Frame;
 
 /// One scenario, planned.
@@ -266,7 +266,7 @@ pub fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
         return of(Family::Ipv4, &files.v4).into_iter().chain(of(Family::Ipv6, &files.v6)).collect();
     }
     let Some(sensor) = &scenario.sensor else { return Vec::new() };
-    let generated = ruleset::generate(sensor);
+    let generated = generate::generate(sensor);
     let source = |name: &str, text: String| Source { name: name.into(), text: text.into() };
     vec![
         (Family::Ipv4, source("<generated>/rules.v4", generated.v4)),

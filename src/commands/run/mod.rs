@@ -3,9 +3,9 @@
 pub(crate) mod checks;
 mod harm;
 pub(crate) mod job;
+pub(crate) mod lab_pool;
 mod patches;
 mod sysctls;
-pub(crate) mod workforce;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::Response;
 use crate::rules::coverage::Coverage;
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 use crate::verdict::compare;
 use crate::wire::frame::Frame;
 
@@ -31,7 +31,7 @@ pub use self::job::rulesets;
 pub use self::sysctls::decided;
 
 use self::job::Job;
-use self::workforce::Workforce;
+use self::lab_pool::Workforce;
 
 /// How a run is to be done.
 #[derive(Debug, Clone)]

@@ -8,14 +8,14 @@ use super::ScenarioReport;
 use super::checks::Evidence;
 use super::harm::is_harmless;
 use super::job::Job;
-use super::workforce::Workforce;
+use super::lab_pool::Workforce;
 use crate::error::{Error, Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Cause, Explanation, Patch, Place};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::rules::iptables_save::{apply, unified};
-use crate::verdict::explain::mend::Candidate;
+use crate::verdict::explain::patch::Candidate;
 
 /// Mismatches of one cause are fixed by one patch. Where no rule was intended, each port needs a rule of its own.
 type Ailment = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);

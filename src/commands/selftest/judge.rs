@@ -1,7 +1,7 @@
 //! What a planted fault has led to, judged. Pure.
 
 use super::Outcome;
-use super::rehearsal::Mistake;
+use super::fault_lab::Mistake;
 use crate::error::CannotMeasure;
 use crate::lab::{Fault, Sabotage};
 

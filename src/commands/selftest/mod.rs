@@ -4,8 +4,8 @@
 //! A self-test that cannot fail proves nothing. So [`judge`] is apart from the labs, and a fault counts only when the
 //! instrument has really met it: see [`Sabotage::met`].
 
+mod fault_lab;
 mod judge;
-mod rehearsal;
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::lab::{Capture, Equipment, Fault, LinkMode, Sabotage, Weather};
 
+pub use fault_lab::{Look, Mistake};
 pub use judge::{Ending, judge};
-pub use rehearsal::{Look, Mistake};
 
 /// What a self-test has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl fmt::Display for Outcome {
 /// dropped, no further lab is begun.
 pub async fn run(equipment: Equipment) -> Result<SelfTest> {
     let equipment = Arc::new(equipment);
-    let (control, weather) = in_a_lab(&equipment, rehearsal::control).await?;
+    let (control, weather) = in_a_lab(&equipment, fault_lab::control).await?;
     let mut rows = vec![control_row(&control)];
     for fault in Fault::ALL.into_iter() {
         rows.push(in_a_lab(&equipment, move |equipment| row(equipment, fault)).await?);
@@ -100,7 +100,7 @@ fn control_row(mistakes: &[Mistake]) -> Row {
 
 fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
     let sabotage = Sabotage::new(fault);
-    let found = rehearsal::with(equipment, &sabotage)?;
+    let found = fault_lab::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
     Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment), happened, outcome })
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::text::inert::inert_json;
-use crate::text::visible::steers;
+use crate::text::ci_escape::inert_json;
+use crate::text::escape::steers;
 
 /// A basic string (TOML v1.0.0, "String"): what could end it, or steer the reader's terminal, is escaped.
 pub fn quoted(text: &str) -> String {

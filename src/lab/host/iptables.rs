@@ -10,16 +10,16 @@ use nix::sys::signal::Signal;
 
 use super::confined::{Confined, PATIENCE};
 use super::namespace::Isolated;
+use super::pinned_sysctls;
 use super::private_lock::PrivateLock;
-use super::weather;
 use super::x_tables_module;
 use crate::error::{CannotMeasure, Doing, Error, Result, Source};
 use crate::lab::log::nflog_copy::INSTRUMENT;
 use crate::net::Family;
 use crate::rules::admission::Terms;
-use crate::rules::hostile;
 pub use crate::rules::iptables_save::Backend;
-use crate::rules::iptables_save::foreign;
+use crate::rules::iptables_save::wrong_format;
+use crate::rules::unsafe_options;
 
 /// Which of the installed flavours to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +70,12 @@ impl Iptables {
     /// first makes them. What iptables refuses is an input error at the line it names.
     pub async fn load(&self, isolated: &Isolated, rulesets: &[(Family, &Source)]) -> Result<()> {
         for (family, ruleset) in rulesets {
-            hostile::refuse(ruleset)?;
+            unsafe_options::refuse(ruleset)?;
             self.terms.admit(*family, ruleset)?;
         }
         isolated.assert("iptables-restore")?;
         if rulesets.iter().any(|(_, ruleset)| ruleset.text.contains("connbytes")) {
-            weather::count_packets(isolated)?;
+            pinned_sysctls::count_packets(isolated)?;
         }
         if self.backend == Backend::Legacy {
             let families = rulesets.iter().map(|(family, _)| *family);
@@ -121,7 +121,7 @@ impl Iptables {
         let line = self.culprit(family, &ruleset.text, complaint.line).await?;
         let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("{name} {} refuses this ruleset: {}", self.version, complaint.message);
-        let hint = foreign::hint(&ruleset.text)
+        let hint = wrong_format::hint(&ruleset.text)
             .unwrap_or("nothing was loaded on this machine; the rule was tried in a namespace of its own");
         Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
     }

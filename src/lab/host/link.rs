@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::fence;
+use super::frame_recorder::Tape;
 use super::interface::{FRAME_MAX, Interface};
-use super::tape::Tape;
 use crate::error::{CannotMeasure, Error, Result};
 use crate::lab::LinkMode;
 use crate::lab::fault::{Moment, Saboteur};

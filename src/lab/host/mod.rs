@@ -1,15 +1,15 @@
 //! The host in the lab: namespace, link, sysctls, services, and the loading of its rules.
 
-pub(super) mod askable;
 pub(super) mod confined;
 pub(super) mod conntrack_watch;
-pub(super) mod equipment;
 pub(super) mod fence;
 pub(super) mod files;
+pub(super) mod frame_recorder;
 pub(super) mod host_socket;
 pub(super) mod icmp_watch;
 pub(super) mod interface;
 pub(super) mod iptables;
+pub(super) mod lab_options;
 pub(super) mod link;
 pub(super) mod loading;
 pub(super) mod lock_folder;
@@ -17,13 +17,13 @@ pub(super) mod namespace;
 pub(super) mod neighbours;
 pub(super) mod netcfg;
 pub(super) mod notice;
+pub(super) mod pinned_sysctls;
+pub(super) mod preconditions;
 pub(super) mod private_lock;
 pub(super) mod readiness;
 pub(super) mod receive_buffer;
 pub(super) mod sandbox;
 pub(super) mod services;
-pub(super) mod tape;
 pub(super) mod user_namespace;
 pub(super) mod wait;
-pub(super) mod weather;
 pub(super) mod x_tables_module;

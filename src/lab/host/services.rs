@@ -10,7 +10,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::namespace::Isolated;
-use super::weather;
+use super::pinned_sysctls;
 use crate::error::{Doing, Result};
 use crate::net::Protocol;
 use crate::net::port::Port;
@@ -125,7 +125,7 @@ fn bind(port: Port) -> Result<UdpSocket> {
 }
 
 fn everywhere(port: Port) -> SocketAddr {
-    let any = if weather::has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let any = if pinned_sysctls::has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(any, port.0)
 }
 

@@ -18,8 +18,8 @@ use nix::libc::O_NONBLOCK;
 use nix::sys::stat::{major, minor};
 use nix::unistd::{Whence, lseek};
 
+use super::fair_lock::{Place, Queue};
 use super::lock_holder::Holder;
-use super::queue::{Place, Queue};
 use crate::error::{CannotMeasure, Doing, Error, Result};
 use crate::lab::host::lock_folder::LockFolder;
 use crate::lab::host::notice;

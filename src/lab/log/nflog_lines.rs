@@ -18,8 +18,8 @@ use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner, nflog_name};
 use crate::rules::iptables_save::{Groups, LOG_PREFIX};
-use crate::wire::field::be16;
-use crate::wire::seen::split;
+use crate::wire::bytes::be16;
+use crate::wire::packet_id::split;
 
 /// An open source of lines.
 pub struct NflogLines {

@@ -10,8 +10,8 @@ use crate::log_line::{LogLine, Network, Transport};
 use crate::net::Mac;
 use crate::probe::Probe;
 use crate::wire::frame::Direction;
+use crate::wire::packet_id::{Seen, SeenPorts};
 use crate::wire::reply::Flow;
-use crate::wire::seen::{Seen, SeenPorts};
 
 /// What caused a line or a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

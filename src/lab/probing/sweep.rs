@@ -11,15 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::exchange::BATCH;
+use super::limit_override::{self, Limits};
 use super::sweep_log::{Ear, Witnesses};
-use super::wide_limits::{self, Limits};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::lab::host::host_socket::HostSocket;
 use crate::lab::host::link::Link;
 use crate::lab::host::netcfg;
+use crate::lab::trace::nft_trace::lost;
 use crate::lab::trace::paths::{Paths, Traced};
-use crate::lab::trace::rulebook::Rulebook;
-use crate::lab::trace::trace::lost;
+use crate::lab::trace::rule_index::Rulebook;
 use crate::lab::trace::x_tables::{self, Table};
 use crate::lab::{Backend, Lab};
 use crate::net::Family;
@@ -114,7 +114,7 @@ impl Lab<'_> {
         }
         match self.blueprint.equipment.backend() {
             Backend::Nft => {
-                let rules = wide_limits::set(&self.netlink, self.rules()?, limits)?;
+                let rules = limit_override::set(&self.netlink, self.rules()?, limits)?;
                 self.rules_changed(rules)?;
             }
             Backend::Legacy => self.load_with(limits)?,
@@ -130,7 +130,7 @@ impl Lab<'_> {
             .listings
             .iter()
             .filter(has_limit)
-            .map(|listing| (listing.family, wide_limits::rewritten(listing, limits)))
+            .map(|listing| (listing.family, limit_override::rewritten(listing, limits)))
             .collect();
         self.load(&other.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>())?;
         let tables = Table::list(self.isolated, &self.listings)?;

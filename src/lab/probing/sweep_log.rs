@@ -7,7 +7,7 @@ use crate::lab::log::log_source::Turn;
 use crate::log_line::{LogLine, Network, Transport};
 use crate::net::port::Port;
 use crate::probe::packet::{Response, Stimulus};
-use crate::text::visible::listed;
+use crate::text::escape::listed;
 use crate::wire::headers::Content;
 
 /// Who is asked of a sweep.

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 
 use crate::error::{CannotMeasure, Error, Result};
-use crate::lab::trace::trace::lost;
+use crate::lab::trace::nft_trace::lost;
 use crate::log_line::NFLOG_NAME;
 use crate::probe::Probe;
 use crate::probe::observation::{LogRecord, Observation};
 use crate::probe::path::{Fate, Path};
-use crate::text::visible::listed;
+use crate::text::escape::listed;
 
 /// Compares what the witnesses say of `probe`, and tells where it ended; `answered` tells whether any reply to it came.
 ///

@@ -2,5 +2,5 @@
 
 pub(super) mod relay;
 pub(super) mod relay_ties;
-pub(super) mod tool;
+pub(super) mod running_tool;
 pub(super) mod tool_side;

@@ -22,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::relay_ties::{self, Line};
-use super::tool::{Stop, Tool, ToolCommand};
+use super::running_tool::{Stop, Tool, ToolCommand};
 use super::tool_side::{self, ToolEnd, ToolSetup};
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::lab::host::interface::{FRAME_MAX, Interface};
@@ -34,8 +34,8 @@ use crate::lab::log::log_source::{LogSource, Turn};
 use crate::lab::trace::paths::{Paths, Reading};
 use crate::lab::{Lab, PROBER_MAC};
 use crate::log_line::LogLine;
-use crate::probe::glance::Glance;
-use crate::probe::relayed::{Frame, Relayed, ToolStatus};
+use crate::probe::packet_summary::Glance;
+use crate::probe::tool_run::{Frame, Relayed, ToolStatus};
 use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 

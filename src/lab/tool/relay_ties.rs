@@ -10,14 +10,14 @@ use crate::error::{CannotMeasure, Result};
 use crate::lab::probing::sweep_log::carries;
 use crate::lab::probing::witnesses::in_order_of;
 use crate::lab::trace::paths::Traced;
-use crate::lab::trace::sighting::Sighting;
+use crate::lab::trace::traced_headers::Sighting;
 use crate::log_line::{LogLine, Network};
-use crate::probe::glance::{Glance, Kind};
 use crate::probe::observation::LogRecord;
+use crate::probe::packet_summary::{Glance, Kind};
 use crate::probe::path::{Fate, Path};
-use crate::probe::relayed::{Frame, HeldBack};
 use crate::probe::scan::FilterVerdict;
-use crate::text::visible::listed;
+use crate::probe::tool_run::{Frame, HeldBack};
+use crate::text::escape::listed;
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
 
-use super::tool::{Tool, ToolCommand};
+use super::running_tool::{Tool, ToolCommand};
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::lab::LinkMode;
 use crate::lab::host::interface::{FRAME_MAX, Interface};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::host::netcfg::{self, LinkSetup};
-use crate::lab::host::weather;
+use crate::lab::host::pinned_sysctls;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, Family, InterfaceName, Mac, Subnet};
 
@@ -56,7 +56,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Makes the tool's end, starts the tool, hands both over, and stays until the relay is `done`: the tool dies with this
 /// thread. Fails when a frame of the tool did not fit into the queue.
 pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, done: Receiver<()>) -> Result<()> {
-    weather::pin(isolated, &Sysctls::default())?;
+    pinned_sysctls::pin(isolated, &Sysctls::default())?;
     let tap = Arc::new(Interface::create(isolated, setup.interface, LinkMode::Tap)?);
     configure(isolated, setup)?;
     open_low_ports(isolated)?;

@@ -1,8 +1,8 @@
 //! Rules that write what only x_tables itself, or the lab's own table, should write: their lines could not be told from the
 //! rule trace, and a path would be a lie. Pure.
 
+use super::legacy_trace::{self, TRACE_GROUP};
 use super::own_table::{self, Mark};
-use super::x_trace::{self, TRACE_GROUP};
 use crate::error::Result;
 use crate::rules::iptables_save::{Listing, Rule};
 
@@ -20,7 +20,7 @@ pub fn check(listings: &[Listing]) -> Result<()> {
 
 fn forges(rule: &Rule) -> bool {
     rule.nflog().is_some_and(|(group, prefix)| match group {
-        TRACE_GROUP => x_trace::read_line(prefix.as_bytes()).is_some(),
+        TRACE_GROUP => legacy_trace::read_line(prefix.as_bytes()).is_some(),
         own_table::LOG_GROUP => Mark::read(prefix.as_bytes()).is_some(),
         _ => false,
     })

@@ -4,8 +4,8 @@
 use std::io;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
-use super::rulebook::{Known, Renamed};
-use super::trace::lost;
+use super::nft_trace::lost;
+use super::rule_index::{Known, Renamed};
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::net::Family;
 use crate::net::rate::Rate;

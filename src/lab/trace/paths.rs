@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::ct_state::ToldByConntrack;
+use super::legacy_trace::XTracer;
+use super::nft_trace::{Code, Event, Tracer, lost};
 use super::own_table;
-use super::rulebook::{Renamed, Rulebook};
-use super::sighting::Sighting;
-use super::told_by_conntrack::ToldByConntrack;
-use super::trace::{Code, Event, Tracer, lost};
-use super::x_trace::XTracer;
+use super::rule_index::{Renamed, Rulebook};
+use super::traced_headers::Sighting;
 use crate::error::Result;
 use crate::lab::fault::{Fault, Sabotage};
 use crate::net::conntrack::ConntrackState;
@@ -19,7 +19,7 @@ use crate::net::{Addresses, Protocol};
 use crate::probe::left_the_world::{LeftTheWorld, is_foreign};
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::wire::frame::Direction;
-use crate::wire::seen::{Seen, SeenPorts};
+use crate::wire::packet_id::{Seen, SeenPorts};
 
 /// Who tells what the rules do.
 pub enum Witness {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
-use super::rulebook::Known;
+use super::rule_index::Known;
 use crate::error::{CannotMeasure, Doing, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::probing::fresh_limits::Spending;

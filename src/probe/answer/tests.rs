@@ -3,8 +3,8 @@ use std::net::IpAddr;
 use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
-use crate::probe::phase::{Numbering, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, SEED};
 
 fn probe(technique: Technique) -> Probe {
     Numbering::new(SEED).phase(technique, Family::Ipv4, Addresses::default()).probe(Port(80), 0)

@@ -5,8 +5,8 @@
 //! Pure: this room says what is to be sent and holds what came of it. The lab sends, `findings` concludes.
 
 pub(crate) mod addresses;
-mod packet;
-mod text;
+mod bytes;
+mod row;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::wire::frame::{Direction, Frame};
 use crate::wire::headers::{Content, Headers};
 
 pub use addresses::is_usable;
-pub use packet::{Numbers, bytes};
-pub use text::{Packet, PacketError, Way, What};
+pub use bytes::{Numbers, bytes};
+pub use row::{Packet, PacketError, Way, What};
 
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 18;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::collapse::{Collapsed, collapse};
+use super::not_shown::{Collapsed, collapse};
 use super::{NmapReport, PortRow};
 use crate::net::Protocol;
 use crate::net::port::PortSet;
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// The report in nmap's grepable output.
 pub fn grepable(report: &NmapReport) -> String {

@@ -10,10 +10,10 @@
 //!
 //! Times are in UTC, so that two machines write the same.
 
-mod collapse;
 mod grepable;
-mod moment;
+mod nmap_date;
 mod normal;
+mod not_shown;
 mod xml;
 
 #[cfg(test)]
@@ -25,10 +25,10 @@ use crate::net::Mac;
 use crate::net::Protocol;
 use crate::net::port::{Port, PortSet};
 use crate::probe::scan::{PortState, Reason, Technique};
-use crate::wire::flags::TcpFlagsOctet;
+use crate::wire::tcp_flags::TcpFlagsOctet;
 
 pub use self::grepable::grepable;
-pub use self::moment::Moment;
+pub use self::nmap_date::Moment;
 pub use self::normal::{Addressee, normal};
 pub use self::xml::xml;
 
@@ -191,7 +191,7 @@ impl NmapReport {
     }
 
     fn arguments(&self) -> String {
-        crate::text::visible::visible(&self.arguments.join(" "))
+        crate::text::escape::visible(&self.arguments.join(" "))
     }
 
     /// `scan initiated ... as: ...`, which begins every file.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::collapse::{Collapsed, Ignored, collapse};
+use super::not_shown::{Collapsed, Ignored, collapse};
 use super::{Advice, HostReason, NmapReport, PortRow, SPOKEN};
-use crate::text::visible::visible;
+use crate::text::escape::visible;
 
 /// Who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use quick_xml::escape::escape;
 use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::collapse::{Collapsed, Ignored, collapse};
+use super::not_shown::{Collapsed, Ignored, collapse};
 use super::{NmapReport, PortRow, SPOKEN, Scan, ScannedHost};
 use crate::net::Family;
 use crate::probe::scan::Technique;
-use crate::text::inert::inert_markup;
-use crate::text::visible::visible;
+use crate::text::ci_escape::inert_markup;
+use crate::text::escape::visible;
 
 /// The version of the DTD that nmap 7.93 writes.
 const OUTPUT_VERSION: &str = "1.05";

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::text::inert::inert_json;
-use crate::text::visible::visible;
+use crate::text::ci_escape::inert_json;
+use crate::text::escape::visible;
 
 /// As JSON, to stand in a `<script type="application/json">`: what steers is shown as its escape in every text, and `<`,
 /// `>` and `&`, which JSON has in texts only, are escaped as JSON allows (RFC 8259, section 7).

@@ -2,12 +2,12 @@
 
 use askama::Template;
 
-use super::{SCRIPT, STYLE, matrix, policy, story};
-use crate::commands::lesson::{Lesson, Met, Scene, Seen, Shown};
+use super::{SCRIPT, STYLE, cell_details, matrix, policy};
+use crate::commands::teach::{Lesson, Met, Scene, Seen, Shown};
 use crate::net::Family;
 use crate::probe::path::Fate;
 use crate::probe::scan::PortState;
-use crate::text::inert::inert_markup;
+use crate::text::ci_escape::inert_markup;
 use crate::wire::dissect::Layer;
 
 /// The lessons as a page.
@@ -60,7 +60,7 @@ impl LessonPage<'_> {
     }
 
     fn family(&self, family: &Family) -> &'static str {
-        story::family_name(*family)
+        cell_details::family_name(*family)
     }
 
     fn sides<'a>(&self, scene: &'a Scene) -> [&'a Seen; 2] {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::cell_details::{Facts, Stories};
 use super::listed::shortened;
-use super::story::{Facts, Stories};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::Subject;
 use crate::net::Family;

@@ -6,35 +6,35 @@
 //! so that two pages of the same facts are the same.
 
 mod answered;
+mod cell_details;
 mod embedded;
 mod found;
 mod lesson;
 mod listed;
 mod matrix;
-mod mishaps;
-mod others;
+mod mismatches;
+mod other_checks;
 mod rules;
-mod story;
 
 use std::fmt::{self, Write};
 
 use askama::Template;
 use askama::filters::Escaper;
 
+use self::cell_details::Stories;
 use self::found::{Found, Lint};
 pub use self::lesson::lesson_page;
 use self::listed::First;
 use self::matrix::Matrix;
-use self::mishaps::Mishaps;
-use self::others::Others;
+use self::mismatches::Mishaps;
+use self::other_checks::Others;
 use self::rules::Ruleset;
-use self::story::Stories;
 use super::{Difference, Environment, Report, Scenario, Summary};
 use crate::commands::predeploy::{Answer, Tone};
 use crate::intent::check::Outcome;
 use crate::lab::{Backend, Capture};
-use crate::text::inert::inert_markup;
-use crate::text::visible::steers;
+use crate::text::ci_escape::inert_markup;
+use crate::text::escape::steers;
 
 /// The report as a page.
 pub fn page(report: &Report) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::story::{Stories, family_name};
+use super::cell_details::{Stories, family_name};
 use crate::error::Source;
 use crate::net::Family;
 use crate::report::Scenario;

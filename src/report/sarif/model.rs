@@ -22,7 +22,7 @@ pub struct Run {
     pub results: Vec<Finding>,
 }
 
-/// `tool`, section 3.18.
+/// `running_tool`, section 3.18.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tool {
     pub driver: Driver,

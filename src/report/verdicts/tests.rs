@@ -14,7 +14,7 @@ use crate::probe::scan::{PortState, Technique};
 use crate::report::{
     Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap, to_json,
 };
-use crate::text::visible::steers;
+use crate::text::escape::steers;
 
 fn check(port: u16, outcome: Outcome, why: &str) -> Check {
     let state = |state| Findings { state: Some(state), ..Findings::default() };

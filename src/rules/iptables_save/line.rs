@@ -6,7 +6,7 @@ use super::base::Base;
 use super::command::Command;
 use super::extension::{known_match, known_target};
 use super::getopt::{AllLoaded, Found, Loaded, Owner};
-use super::{Clause, Match, Module, Prefix, Target, ask, protocol};
+use super::{Clause, Match, Module, Prefix, Target, match_kind, protocol};
 use crate::net::Family;
 use crate::text::words::{Word, words};
 
@@ -210,7 +210,7 @@ impl Reader<'_> {
         match found.owner {
             Owner::Target => self.target_option(found.name, &arguments),
             Owner::Match(module) => {
-                let ask = ask::ask(self.family, &module, &found.name, &arguments);
+                let ask = match_kind::ask(self.family, &module, &found.name, &arguments);
                 let ask = ask.unwrap_or_else(|| Match::Other(self.written()));
                 self.keep(Some((ask, Some(module))));
             }

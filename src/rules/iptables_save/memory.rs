@@ -55,7 +55,7 @@ impl Rule {
     }
 
     fn bucket_of(&self, rate: &str) -> Option<Limit> {
-        let Match::Limit { count, seconds } = super::ask::limit(rate)? else { return None };
+        let Match::Limit { count, seconds } = super::match_kind::limit(rate)? else { return None };
         let burst = match self.argument("hashlimit", "--hashlimit-burst") {
             Some(burst) => super::number::parse(burst)?,
             None => Limit::DEFAULT.burst,

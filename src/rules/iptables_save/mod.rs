@@ -4,19 +4,18 @@
 //! point at it and a mutant can be made of it; what a rule *does* is measured. Hence reading never fails: iptables is the
 //! one to refuse a ruleset, and what is not understood here is kept as [`Match::Other`].
 
-mod ask;
 mod backend;
 mod base;
 mod canonical;
 mod command;
 mod edit;
+mod evaluate;
 mod extension;
-pub mod foreign;
 mod getopt;
 mod icmp_type;
-mod judge;
 mod line;
 mod listing;
+mod match_kind;
 mod memory;
 mod nflog;
 mod number;
@@ -25,9 +24,12 @@ mod parse;
 mod ports;
 mod prefix;
 mod protocol;
+#[cfg(test)]
+mod real_iptables_tests;
 mod rewrite;
 mod rule;
 mod unified;
+pub mod wrong_format;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -40,7 +42,7 @@ use crate::net::port::PortSet;
 
 pub use backend::Backend;
 pub use edit::{Edit, apply};
-pub use judge::{Answer, Packet};
+pub use evaluate::{Answer, Packet};
 pub use memory::keeps_lists;
 pub use nflog::{Copy as NflogCopy, Groups};
 pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
@@ -200,5 +202,3 @@ pub struct Target {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod with_iptables;

@@ -10,10 +10,10 @@ mod flags;
 mod icmp;
 mod limit;
 mod log_order;
-mod moment;
 mod prefix;
 mod recent_table;
 mod repeated;
+mod time_dependent;
 mod twin;
 mod typography;
 mod unlimited_log;
@@ -135,7 +135,7 @@ const CHECKS: [fn(&Listing) -> Vec<Finding>; 12] = [
     flags::check,
     conntrack::check,
     log_order::check,
-    moment::check,
+    time_dependent::check,
     icmp::check,
     repeated::check,
     default_deny::check,

@@ -239,7 +239,7 @@ fn generated(deny: &str, order: &str) -> (Listing, Listing) {
         scenario.lines().filter(|line| !line.starts_with("title")).map(|line| format!("{line}\n")).collect();
     let text = keys.replace("\"tcp\"", &format!("{deny:?}")).replace("\"hardened\"", &format!("{order:?}"));
     let source = Source { name: "sensor.toml".into(), text: text.into() };
-    let generated = crate::rules::ruleset::generate(&crate::sensor::SensorFile::parse(source).unwrap().sensor);
+    let generated = crate::rules::generate::generate(&crate::sensor::SensorFile::parse(source).unwrap().sensor);
     let read =
         |family, name: &str, text: String| Listing::parse(family, &Source { name: name.into(), text: text.into() });
     (read(Family::Ipv4, "rules.v4", generated.v4), read(Family::Ipv6, "rules.v6", generated.v6))

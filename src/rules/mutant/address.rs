@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::rules::iptables_save::{Clause, Match, Prefix};
 
+use super::constraints;
 use super::draft::Draft;
-use super::legal;
 use super::site::Site;
 
 /// The prefix is one bit shorter.
@@ -23,7 +23,7 @@ fn resized(site: &Site<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
         let length = resize(prefix.prefix_len()?).filter(|length| *length <= bits(prefix.address))?;
         // "! -s 0.0.0.0/0" never matches: iptables-nft refuses it.
         let refused = clause.negated && length == 0;
-        let legal = !refused && !legal::is_list(site, clause);
+        let legal = !refused && !constraints::is_list(site, clause);
         legal.then(|| site.replace(clause, &format!("{option} {}/{length}", prefix.address)))
     };
     addresses(site).filter_map(change).collect()

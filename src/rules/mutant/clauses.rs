@@ -2,13 +2,13 @@
 
 use crate::rules::iptables_save::Clause;
 
+use super::constraints;
 use super::draft::Draft;
-use super::legal;
 use super::site::Site;
 
 /// Each clause in turn is not there.
 pub fn delete(site: &Site<'_>) -> Vec<Draft> {
-    let clauses = site.rule.clauses.iter().filter(|clause| legal::may_be_deleted(site, clause));
+    let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_deleted(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.without(clause), deleted(site, clause))).collect()
 }
 
@@ -18,7 +18,7 @@ fn deleted(site: &Site<'_>, clause: &Clause) -> String {
 
 /// Each clause in turn gets a `!`, or loses it.
 pub fn negate(site: &Site<'_>) -> Vec<Draft> {
-    let clauses = site.rule.clauses.iter().filter(|clause| legal::may_be_negated(site, clause));
+    let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_negated(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.negating(clause), negated(site, clause))).collect()
 }
 

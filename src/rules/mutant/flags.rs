@@ -2,12 +2,12 @@
 
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Match};
-use crate::wire::flags::tcp_flag_names;
+use crate::wire::tcp_flags::tcp_flag_names;
 
+use super::constraints;
 use super::draft::Draft;
-use super::legal;
 use super::site::Site;
-use super::wording;
+use super::text;
 
 const ALL: u8 = 0x3f;
 const FIN_SYN_RST_ACK: u8 = 0x17;
@@ -34,7 +34,7 @@ pub fn syn_or_new(site: &Site<'_>) -> Vec<Draft> {
     let new = site.clauses(|ask| matches!(ask, Match::State(_))).collect::<Vec<_>>();
     match (syn, new.as_slice()) {
         (Some((syn, ..)), []) => exchange(site, syn, "-m conntrack --ctstate NEW"),
-        (None, [new]) if !flagged && is_new(new) && legal::is_tcp(site.rule) => {
+        (None, [new]) if !flagged && is_new(new) && constraints::is_tcp(site.rule) => {
             exchange(site, new, &option(FIN_SYN_RST_ACK, SYN))
         }
         _ => Vec::new(),
@@ -49,7 +49,7 @@ fn is_new(clause: &Clause) -> bool {
 /// `clause` goes, with its module, and `addition` comes.
 fn exchange(site: &Site<'_>, clause: &Clause, addition: &str) -> Vec<Draft> {
     let Some(rule) = site.reread(&site.rule.without(clause)) else { return Vec::new() };
-    let text = wording::with_match(&rule, addition);
+    let text = text::with_match(&rule, addition);
     vec![site.rewrite(text, format!("{} becomes {addition}", site.written(clause)))]
 }
 

@@ -4,8 +4,8 @@ use crate::rules::iptables_save::{Clause, Match, Rule};
 
 use super::draft::Draft;
 use super::site::Site;
+use super::text;
 use super::twin::{is_log, verdict_of};
-use super::wording;
 
 /// Packets a day in packets of two hours, or five a minute in one a second: an error of a unit that still looks right.
 const FACTOR: u32 = 12;
@@ -98,6 +98,6 @@ fn limited(site: &Site<'_>, log: &Rule) -> Draft {
     let counts = |clause: &&Clause| matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_));
     let options = log.clauses.iter().filter(counts).filter_map(|clause| log.text.get(clause.span.clone()));
     let limit = format!("-m limit {}", options.collect::<Vec<_>>().join(" "));
-    let text = wording::with_match(site.rule, &limit);
+    let text = text::with_match(site.rule, &limit);
     site.rewrite(text, format!("gets {limit}, the limit of line {}", log.line))
 }

@@ -5,8 +5,8 @@ use crate::rules::iptables_save::{Chain, Edit, Rule, Target};
 use super::draft::Draft;
 use super::order;
 use super::site::Site;
+use super::text;
 use super::twin::{is_log, verdict_of};
-use super::wording;
 
 /// The rule is not there.
 pub fn delete(site: &Site<'_>) -> Vec<Draft> {
@@ -53,16 +53,16 @@ fn other_letter(prefix: &str) -> Option<String> {
 fn with_prefix(site: &Site<'_>, target: &Target, was: &str, becomes: &str) -> Draft {
     let options: String = target.options.iter().map(|(option, argument)| written(option, argument, becomes)).collect();
     let text = site.rule.with_target(&format!("-j {}{options}", target.name));
-    let what = format!("the log prefix {} becomes {}", wording::quoted(was), wording::quoted(becomes));
+    let what = format!("the log prefix {} becomes {}", text::quoted(was), text::quoted(becomes));
     site.rewrite(text, what)
 }
 
 fn written(option: &str, argument: &str, prefix: &str) -> String {
     match argument {
-        _ if is_prefix(option) => format!(" {option} {}", wording::quoted(prefix)),
+        _ if is_prefix(option) => format!(" {option} {}", text::quoted(prefix)),
         "" => format!(" {option}"),
         plain if plain.bytes().all(|byte| byte.is_ascii_alphanumeric()) => format!(" {option} {plain}"),
-        other => format!(" {option} {}", wording::quoted(other)),
+        other => format!(" {option} {}", text::quoted(other)),
     }
 }
 

@@ -7,11 +7,11 @@
 
 mod address;
 mod clauses;
+mod constraints;
 mod draft;
 mod equivalent;
 mod flags;
 mod interface;
-mod legal;
 mod limit;
 mod log;
 mod operator;
@@ -22,9 +22,9 @@ mod protocol;
 mod rules;
 mod site;
 mod state;
+mod text;
 mod twin;
 mod verdict;
-mod wording;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -2,8 +2,8 @@
 
 use crate::rules::iptables_save::{Chain, Edit, Listing, Policy, Table};
 
+use super::constraints;
 use super::draft::Draft;
-use super::legal;
 
 /// `:INPUT DROP [0:0]` becomes `:INPUT ACCEPT [0:0]`, and the other way round.
 pub fn flip(listing: &Listing, table: &Table, chain: &Chain) -> Option<Draft> {
@@ -12,7 +12,7 @@ pub fn flip(listing: &Listing, table: &Table, chain: &Chain) -> Option<Draft> {
         Policy::Drop => ("DROP", "ACCEPT"),
     };
     // No other chain has a policy; and they are few, so that lines are counted a few times only.
-    let line = chain.line.filter(|_| legal::filters(table) && chain.is_built_in())?;
+    let line = chain.line.filter(|_| constraints::filters(table) && chain.is_built_in())?;
     let text = declared(listing, line, chain)?.replacen(was, becomes, 1);
     let what = format!("the policy of {} becomes {becomes}", chain.name);
     let edit = Edit::Replace { line, text: format!(":{}{text}", chain.name) };

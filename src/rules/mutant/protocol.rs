@@ -2,10 +2,10 @@
 
 use crate::rules::iptables_save::{Clause, Match, Rule};
 
+use super::constraints::TCP;
 use super::draft::Draft;
-use super::legal::TCP;
 use super::site::Site;
-use super::wording;
+use super::text;
 
 /// IANA's number of UDP.
 const UDP: u8 = 17;
@@ -20,7 +20,7 @@ fn exchange(site: &Site<'_>, clause: &Clause) -> Option<Draft> {
     let (was, becomes) = if clause.ask == Match::Protocol(TCP) { ("tcp", "udp") } else { ("udp", "tcp") };
     let not = if clause.negated { "! " } else { "" };
     let rule = site.reread(&site.rule.with(clause, &format!("{not}-p {becomes}")))?;
-    let draft = || site.rewrite(wording::with_module(&rule, was, becomes), format!("-p {was} becomes -p {becomes}"));
+    let draft = || site.rewrite(text::with_module(&rule, was, becomes), format!("-p {was} becomes -p {becomes}"));
     (!is_tcp_by_nature(site.rule)).then(draft)
 }
 

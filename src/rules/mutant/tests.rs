@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::intent::scenario::Scenario;
-use crate::rules::ruleset::generate;
+use crate::rules::generate::generate;
 
 fn listing(family: Family, text: &str) -> Listing {
     Listing::parse(family, &Source { name: "rules".into(), text: text.into() })

@@ -3,8 +3,8 @@
 use crate::net::Family;
 use crate::rules::iptables_save::Target;
 
+use super::constraints;
 use super::draft::Draft;
-use super::legal;
 use super::site::Site;
 
 const VERDICTS: [&str; 3] = ["ACCEPT", "DROP", "REJECT"];
@@ -15,7 +15,8 @@ pub fn flip(site: &Site<'_>) -> Vec<Draft> {
     if !VERDICTS.contains(&target.name.as_str()) {
         return Vec::new();
     }
-    let others = VERDICTS.into_iter().filter(|verdict| *verdict != target.name && legal::takes_verdict(site, verdict));
+    let others =
+        VERDICTS.into_iter().filter(|verdict| *verdict != target.name && constraints::takes_verdict(site, verdict));
     others.map(|verdict| retarget(site, target, verdict)).collect()
 }
 
@@ -25,7 +26,7 @@ pub fn reject_type(site: &Site<'_>) -> Vec<Draft> {
     let asked = target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
     let current = asked.unwrap_or(default_type(site.listing.family));
     let others = types(site.listing.family).into_iter().filter(|kind| *kind != current);
-    let legal = others.filter(|kind| *kind != "tcp-reset" || legal::is_tcp(site.rule));
+    let legal = others.filter(|kind| *kind != "tcp-reset" || constraints::is_tcp(site.rule));
     legal.map(|kind| retarget(site, target, &format!("REJECT --reject-with {kind}"))).collect()
 }
 

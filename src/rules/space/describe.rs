@@ -52,6 +52,6 @@ fn protocol_name(number: u128) -> String {
 }
 
 fn flags(octet: u128) -> String {
-    let names = crate::wire::flags::tcp_flag_names(octet as u8);
+    let names = crate::wire::tcp_flags::tcp_flag_names(octet as u8);
     if names.is_empty() { "without flags".to_owned() } else { names.join(",") }
 }

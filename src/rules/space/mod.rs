@@ -8,11 +8,11 @@
 //! nothing. Nothing here decides a verdict: a set from which no proof follows names a packet, and the lab sends it.
 
 mod arrivals;
-mod asked;
 mod compare;
 mod describe;
 mod led;
 mod region;
+mod requirement;
 mod sets;
 mod turned;
 mod universe;

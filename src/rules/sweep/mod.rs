@@ -3,11 +3,11 @@
 //!
 //! Pure: this room says what is to be sent. The lab sends, `findings` concludes.
 
-mod octets;
+mod flag_coverage;
 mod plan;
 mod points;
 #[cfg(test)]
 mod tests;
 
-pub use octets::Octets;
+pub use flag_coverage::Octets;
 pub use plan::{Plan, strangers};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::octets::{self, Octets};
+use super::flag_coverage::{self, Octets};
 use super::points::{self, PortPoints};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
@@ -83,8 +83,8 @@ impl Plan {
             udp: pairs(&rules, TCP),
             messages: messages(&rules, family),
             protocols: protocols(&rules, family),
-            octets: octets::all(),
-            few_octets: octets::distinguished(&rules),
+            octets: flag_coverage::all(),
+            few_octets: flag_coverage::distinguished(&rules),
             tracks: rules.iter().any(|rule| rule.uses_conntrack()),
             host_is_filtered: listings.iter().any(|listing| filters_the_host(listing)),
             which_octets: Octets::All,

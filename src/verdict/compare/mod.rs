@@ -1,10 +1,10 @@
 //! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
 //! the `[[known]]` rows have their say.
 
-mod asked;
 mod nflog;
 mod packets;
 mod rates;
+mod sensor_origin;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::net::{Family, Mac};
 use crate::probe::hidden::Hidden;
 use crate::probe::observation::{LogRecord, Observation};
 use crate::probe::scan::{PortState, Technique};
-use crate::sensor::vendor::VendorDb;
+use crate::sensor::mac_vendor::VendorDb;
 
 pub use packets::{packet, packet_of_no_family};
 
@@ -371,7 +371,7 @@ pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
     for check in checks {
         let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
         let asked = || scenario.expect.iter().rfind(|row| asks_for(row, check)).map(|row| row.line);
-        check.line = known.or_else(asked).or_else(|| asked::line(scenario, check));
+        check.line = known.or_else(asked).or_else(|| sensor_origin::line(scenario, check));
     }
 }
 

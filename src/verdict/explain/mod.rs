@@ -1,13 +1,13 @@
 //! Why is a check not as expected? Which rule took the packet, which was meant to, and why that one did not.
 //!
 //! What happened is measured: the path that the kernel told. Only what did *not* happen is worked out here, by reading the
-//! rule that was meant against the packet, clause by clause. A change that would mend it is proposed by [`mend`], and told
+//! rule that was meant against the packet, clause by clause. A change that would mend it is proposed by [`patch`], and told
 //! only after it has been tried on the kernel (`run` does that).
 
-mod goal;
-mod meant;
-pub mod mend;
-mod sight;
+mod expected_effect;
+mod intended;
+mod packet_view;
+pub mod patch;
 mod why;
 mod words;
 
@@ -21,8 +21,8 @@ use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, Packet, Rule};
 use crate::wire::headers::Content;
 
-use self::goal::Goal;
-use self::sight::{Change, Sight};
+use self::expected_effect::Goal;
+use self::packet_view::{Change, Sight};
 
 /// Where the packets met the rules.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Why the rule that was meant did not do it. Worked out from two sides: where the packet's path ended, which is measured,
 //! and which clause of the rule refuses the packet.
 
-use super::goal::Goal;
-use super::{Finding, Scene, Sight, Stand, asks_state, meant, names_a_port, stand_of, stands};
+use super::expected_effect::Goal;
+use super::{Finding, Scene, Sight, Stand, asks_state, intended, names_a_port, stand_of, stands};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::Probe;
@@ -26,7 +26,7 @@ pub fn find<'a>(
     let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
     let (table, chain) =
         met.or(took.map(|step| (step.table.as_str(), step.chain.as_str()))).unwrap_or((FILTER, "INPUT"));
-    let elsewhere = if meant.is_none() { meant::elsewhere(&goal, &sight, scene) } else { None };
+    let elsewhere = if meant.is_none() { intended::elsewhere(&goal, &sight, scene) } else { None };
     let (mut packet, change) = (sight.packet_in(table, chain).clone(), sight.change(table, chain));
     if cause == Cause::FollowupTaken {
         let is_it = |path: &&std::sync::Arc<Path>| path.last() == took;
@@ -71,11 +71,11 @@ impl<'a> Case<'a, '_> {
     }
 
     fn meant(&self, goal: &Goal) -> Option<Stand<'a>> {
-        meant::find(goal, self.sight, self.path, self.decider(FILTER))
+        intended::find(goal, self.sight, self.path, self.decider(FILTER))
     }
 
     fn line(&self, goal: &Goal, prefix: &str, others: &[String]) -> Judgement<'a> {
-        let misspelt = meant::misspelt(prefix, others, self.sight);
+        let misspelt = intended::misspelt(prefix, others, self.sight);
         match (self.meant(goal), misspelt) {
             (meant, Some(misspelt)) if misspelt.is_on(self.path) && !meant.is_some_and(|meant| self.fits(meant)) => {
                 let took = self.path.steps.iter().find(|step| misspelt.is(step));

@@ -1,14 +1,14 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
-use super::goal::Goal;
-use super::{Finding, Scene, Stand, asks_state, meant, names_a_port, stand_of, stands};
+use super::expected_effect::Goal;
+use super::{Finding, Scene, Stand, asks_state, intended, names_a_port, stand_of, stands};
 use crate::intent::explanation::Cause;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, LOG_PREFIX, Limit, Listing, Match, Rule};
-use crate::wire::flags::tcp_flag_names;
 use crate::wire::headers::Content;
+use crate::wire::tcp_flags::tcp_flag_names;
 
 /// What happened, why, and what was meant.
 pub fn of(finding: &Finding, scene: Scene) -> String {
@@ -350,7 +350,7 @@ impl Speaker<'_> {
     fn prefix(&self) -> String {
         let Goal::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
-        let whole = self.finding.meant.and_then(|stand| meant::whole_prefix(stand.rule));
+        let whole = self.finding.meant.and_then(|stand| intended::whole_prefix(stand.rule));
         let cut = whole.map(|whole| {
             format!(" (it is {whole:?} in the file; LOG keeps {LOG_PREFIX} of its {} bytes)", whole.len())
         });

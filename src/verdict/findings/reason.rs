@@ -6,7 +6,7 @@ use super::evidence::Witnessed;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, Match, Rule};
-use crate::wire::flags::tcp_flag_names;
+use crate::wire::tcp_flags::tcp_flag_names;
 
 const ALL_FLAGS: u8 = 63;
 

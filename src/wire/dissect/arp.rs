@@ -2,7 +2,7 @@
 
 use super::header::{Header, data, mac};
 use super::{Then, names};
-use crate::wire::field::ipv4;
+use crate::wire::bytes::ipv4;
 
 /// Reads it. Nothing follows but padding.
 pub fn read(header: &mut Header<'_>) -> Option<Then> {

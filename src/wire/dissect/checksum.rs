@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::wire::field::be16;
+use crate::wire::bytes::be16;
 
 /// The addresses of a packet and what it carries: the pseudo header of its checksum (RFC 9293, section 3.1; RFC 8200,
 /// section 8.1).

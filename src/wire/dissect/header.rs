@@ -4,7 +4,7 @@ use std::fmt::{self, LowerHex};
 use std::ops::Range;
 
 use super::{Field, Layer, Then};
-use crate::wire::field::{be16, be32};
+use crate::wire::bytes::{be16, be32};
 
 /// A header that is being read. What reads from it gets none where the bytes end too early; the rest is then told as `Cut
 /// short`.

@@ -3,7 +3,7 @@
 use super::checksum::{self, Pseudo};
 use super::header::{Header, data, hex, mac};
 use super::{Next, Then};
-use crate::wire::field::{be32, ipv6};
+use crate::wire::bytes::{be32, ipv6};
 
 /// Reads it. An error goes on with the packet that it quotes.
 pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {

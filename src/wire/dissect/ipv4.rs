@@ -3,7 +3,7 @@
 use super::checksum::{self, Pseudo};
 use super::header::{Header, data, hex};
 use super::{Next, Then, names};
-use crate::wire::field::{be16, ipv4};
+use crate::wire::bytes::{be16, ipv4};
 
 /// Reads it, with its options.
 pub fn read(header: &mut Header<'_>) -> Option<Then> {

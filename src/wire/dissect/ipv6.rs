@@ -3,7 +3,7 @@
 use super::checksum::Pseudo;
 use super::header::{Header, data, hex};
 use super::{Next, Then, names};
-use crate::wire::field::{be16, be32, ipv6};
+use crate::wire::bytes::{be16, be32, ipv6};
 
 /// Reads the fixed header.
 pub fn read(header: &mut Header<'_>) -> Option<Then> {

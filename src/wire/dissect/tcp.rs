@@ -3,8 +3,8 @@
 use super::checksum::{self, Pseudo};
 use super::header::{Header, data, hex};
 use super::{Next, Then};
-use crate::wire::field::{be16, be32};
-use crate::wire::flags::TcpFlagsOctet;
+use crate::wire::bytes::{be16, be32};
+use crate::wire::tcp_flags::TcpFlagsOctet;
 
 /// The control bits, from the high bit down, in the words of RFC 9293, section 3.1.
 pub const CONTROL_BITS: [(&str, &str); 8] = [

@@ -17,7 +17,7 @@ use pnet_packet::udp::UdpPacket;
 
 use crate::net::port::Port;
 use crate::net::{Mac, Protocol};
-use crate::wire::field::be16;
+use crate::wire::bytes::be16;
 
 /// One frame from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]

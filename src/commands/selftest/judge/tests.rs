@@ -1,7 +1,7 @@
 //! With a broken guard, the self-test fails: every guard of the lab that could break is one of these observations.
 
 use super::*;
-use crate::commands::selftest::rehearsal::Look;
+use crate::commands::selftest::fault_lab::Look;
 use crate::probe::scan::{PortState, Reason};
 
 /// A fault that was planted, and that the instrument met.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Mac};
-use crate::probe::phase::{Numbering, SEED};
+use crate::probe::scan_pass::{Numbering, SEED};
 use crate::wire::reply::Reply;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };

@@ -2,8 +2,8 @@ use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
 use crate::probe::Craft;
-use crate::probe::phase::{Numbering, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, SEED};
 
 fn probes(craft: Craft, techniques: &[Technique]) -> Vec<Probe> {
     let mut numbering = Numbering::new(SEED);

@@ -4,10 +4,10 @@ use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Mac};
 use crate::probe::path::{Step, StepVerdict};
-use crate::probe::phase::{Numbering, SEED};
 use crate::probe::scan::Technique;
+use crate::probe::scan_pass::{Numbering, SEED};
 use crate::probe::{Ends, Probe};
-use crate::wire::seen::Seen;
+use crate::wire::packet_id::Seen;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };
 

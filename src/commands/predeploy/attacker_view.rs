@@ -1,0 +1,80 @@
+//! What does an attacker see? The ports by their state, as nmap would print them.
+
+use std::collections::BTreeMap;
+
+use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, beyond, inbound_peers, told_once};
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::net::port::PortSet;
+use crate::probe::scan::{PortState, Technique};
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
+    let told = told_once(seen.map(|family| (family, states(measured, family))).collect());
+    let mut facts: Vec<Fact> = told
+        .into_iter()
+        .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
+        .collect();
+    facts.extend(measured.hidden().map(|hidden| {
+        let file = subject.rulesets.iter().find(|(family, _)| *family == Family::Ipv6);
+        let reason = hidden.reason(file.map(|(_, source)| source.name.as_path()));
+        Fact::new(Tone::Note, format!("over IPv6: a host that is down, since no neighbour finds it: {reason}"))
+    }));
+    facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
+        let name = family.title();
+        let text = match subject.machine {
+            Some(_) => format!(
+                "over {name}: nothing, since this machine has none; its rules for {name} were not tried: check again \
+                 before you switch it on"
+            ),
+            None => format!(
+                "over {name}: not known, since this machine has none; check where there is {name}, or with --live, \
+                 which asks about this machine only"
+            ),
+        };
+        Fact::new(Tone::Note, text)
+    }));
+    let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
+    let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
+    facts.push(Fact::new(Tone::Good, text));
+    facts.extend(beyond::proxies(measured));
+    facts.extend(whence(subject, measured));
+    Answer::new(Question::Attacker, facts, ["This.", "This."])
+}
+
+/// Where not everybody is let in over SSH, it matters from where one looks.
+fn whence(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+    let ssh_from = &subject.sensor.ssh_from;
+    if !ssh_from.is_said() {
+        return Vec::new();
+    }
+    let seen = |family: Family| {
+        let prober = subject.scenario.host.addresses.prober(family);
+        let place = match (ssh_from.contains(prober), inbound_peers::keeps_strangers_out(&measured.callers, family)) {
+            (true, true) => "which `ssh_from` names: others see SSH as they see any port without a name",
+            (true, false) => "which `ssh_from` names",
+            (false, _) => "which `ssh_from` does not name",
+        };
+        Fact::new(Tone::Good, format!("over {} seen from {prober}, {place}", family.title()))
+    };
+    Lab::families().into_iter().map(seen).collect()
+}
+
+/// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is told last.
+fn states(measured: &Measured, family: Family) -> String {
+    let mut states: BTreeMap<&'static str, PortSet> = BTreeMap::new();
+    let groups = measured.scan.groups.iter();
+    for group in groups.filter(|group| group.first.technique == Technique::Syn && group.first.family() == family) {
+        let ports = states.entry(PortState::as_str(group.observation.verdict.state)).or_default();
+        *ports = ports.ranges().chain(group.ports().ranges()).collect();
+    }
+    let mut states: Vec<(&str, PortSet)> = states.into_iter().collect();
+    states.sort_by_key(|(_, ports)| ports.len());
+    let last = states.len().saturating_sub(1);
+    let told = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
+        true => format!("{}{} {state}", if last == 0 { "all " } else { "the other " }, ports.len()),
+        false => format!("{} {state}", ports.to_string().replace(',', ", ")),
+    });
+    told.collect::<Vec<_>>().join("; ")
+}

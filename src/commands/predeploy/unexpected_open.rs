@@ -1,0 +1,151 @@
+//! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
+
+use super::holes::Hole;
+use super::other_protocols::OtherProtocol;
+use super::{Answer, Fact, Measured, Question, Subject, Tone, beyond, inbound_peers, intended, told_once};
+use crate::lab::Lab;
+use crate::net::Family;
+use crate::net::port::PortSet;
+use crate::probe::probe_group::Alike;
+use crate::probe::scan::{FilterVerdict, Technique};
+use crate::sensor::Deny;
+
+pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+    let wanted: PortSet = intended(subject.sensor).into_iter().collect();
+    let families = Lab::families();
+    let mut facts = Vec::new();
+    let open = families.iter().map(|family| (*family, let_in(measured, Technique::Syn, *family).difference(&wanted)));
+    for (families, ports) in told_once(open.collect()) {
+        let fact = of_tcp(subject, measured, &families, &ports);
+        let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family.title()));
+        facts.extend(Some(fact).filter(|fact| fact.tone != Tone::Good || !is_contradicted));
+    }
+    facts.extend(beyond::facts(subject, measured));
+    facts.extend(beyond::other_firewalls(subject).into_iter().filter(|fact| fact.tone == Tone::Unknown));
+    let strangers = inbound_peers::strangers(subject, &measured.callers);
+    facts.extend(strangers.into_iter().filter(|fact| fact.tone != Tone::Good || measured.holes.is_empty()));
+    facts.extend(measured.holes.iter().filter(|hole| !is_told(measured, hole, &wanted)).map(Hole::fact));
+    let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
+    for (families, ports) in told_once(udp.collect()) {
+        facts.extend(of_udp(subject, &families, &ports));
+    }
+    for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
+        facts.push(other_fact(subject, &families, &let_in, &kept_out));
+    }
+    Answer::new(Question::Unasked, facts, ["Yes.", "No."])
+}
+
+/// Whether its packets go to ports that every scanner finds open, are led by a rule that a scanner meets, or are of a
+/// protocol that was found to be let in.
+fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
+    if let Some(line) = hole.led_by() {
+        return is_met(measured, hole, line, wanted);
+    }
+    let open = measured.other.iter().filter(|(family, _)| *family == hole.family).flat_map(|(_, open)| open);
+    if open.into_iter().any(|other| other.is_in(hole)) {
+        return true;
+    }
+    let syn = let_in(measured, Technique::Syn, hole.family).difference(wanted);
+    let udp = let_in(measured, Technique::Udp, hole.family);
+    hole.has_port(if hole.is_udp() { &udp } else { &syn })
+}
+
+/// Whether the rule in `line` leads a probe in to a port that is not wanted, or sends one elsewhere.
+fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
+    let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
+    let of = |group: &&Alike| group.first.technique == technique && group.first.family() == hole.family;
+    let is_through = |group: &&Alike| {
+        let seen = &group.observation;
+        seen.filter == Some(FilterVerdict::Accept) || seen.verdict.left().is_some()
+    };
+    let names = |group: &Alike| {
+        let steps = group.observation.path.iter().flat_map(|path| &path.steps);
+        steps.into_iter().any(|step| step.line == Some(line))
+    };
+    let is_wanted = |group: &Alike| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
+    let mut groups = measured.doors.groups.iter().filter(of).filter(is_through);
+    groups.any(|group| names(group) && (hole.is_udp() || !is_wanted(group)))
+}
+
+fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
+    let everything = ports.len() + intended(subject.sensor).len() >= measured.tried.len();
+    if ports.is_empty() {
+        let count = measured.tried.len();
+        let how = match count == usize::from(u16::MAX) {
+            true => "all 65535 ports were tried".to_owned(),
+            false => format!("{count} ports were tried, and no rule tells the others apart"),
+        };
+        return Fact::new(Tone::Good, format!("TCP over {families}: only what the sensor serves is let in; {how}"));
+    }
+    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(family.title()));
+    let text = match (everything, has_no_rules) {
+        (true, true) => format!("everything, over {families}: there are no rules for it"),
+        (true, false) => format!("everything: TCP over {families} is let in on every port"),
+        (false, _) => {
+            let verb = if ports.len() == 1 { "port" } else { "ports" };
+            format!("TCP {verb} {} over {families}: let in, and the sensor serves nothing there", in_words(ports))
+        }
+    };
+    Fact::new(Tone::Bad, text)
+}
+
+fn in_words(ports: &PortSet) -> String {
+    let text = ports.to_string();
+    match text.match_indices(',').nth(RANGES) {
+        Some((end, _)) => format!("{} and others ({} in all)", text[..end].replace(',', ", "), ports.len()),
+        None => text.replace(',', ", "),
+    }
+}
+
+/// More ranges of ports than this are counted.
+const RANGES: usize = 8;
+
+fn of_udp(subject: &Subject, families: &str, ports: &PortSet) -> Option<Fact> {
+    if ports.is_empty() {
+        return Some(Fact::new(Tone::Good, format!("UDP over {families}: not let in on any port that was tried")));
+    }
+    Some(match subject.sensor.deny {
+        Deny::Tcp => {
+            let text = format!("UDP over {families} is let in, as the sensor means it: `deny = \"all\"` would not");
+            Fact::new(Tone::Note, text)
+        }
+        Deny::All => {
+            let text = format!("UDP ports {} over {families}: let in, and the sensor denies all", in_words(ports));
+            Fact::new(Tone::Bad, text)
+        }
+    })
+}
+
+/// The names of what is let in and of what is not. IGMP, which one family has, is not told where it fares as the rest.
+fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String, String)) {
+    let all = OtherProtocol::of(*family);
+    let is_uniform = open.is_empty() || open.len() == all.len();
+    let names = |is_open: bool| {
+        let wanted =
+            |other: &&OtherProtocol| open.contains(other) == is_open && !(is_uniform && **other == OtherProtocol::Igmp);
+        all.iter().filter(wanted).map(|other| other.name()).collect::<Vec<_>>().join(", ")
+    };
+    (*family, (names(true), names(false)))
+}
+
+fn other_fact(subject: &Subject, families: &str, let_in: &str, kept_out: &str) -> Fact {
+    match (let_in.is_empty(), subject.sensor.deny) {
+        (true, _) => Fact::new(Tone::Good, format!("other protocols over {families}: {kept_out} are kept out")),
+        (false, Deny::Tcp) => Fact::new(
+            Tone::Note,
+            format!("other protocols over {families}: {let_in} are let in, as the sensor means it"),
+        ),
+        (false, Deny::All) => {
+            let text = format!("other protocols over {families}: {let_in} let in, and the sensor denies all");
+            Fact::new(Tone::Bad, text)
+        }
+    }
+}
+
+/// Ports to which the filter lets a probe in, whether anything listens there or not.
+fn let_in(measured: &Measured, technique: Technique, family: Family) -> PortSet {
+    let groups = measured.doors.groups.iter();
+    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
+    let accepted = of.filter(|group| group.observation.filter == Some(FilterVerdict::Accept));
+    accepted.flat_map(|group| group.ports().ranges().collect::<Vec<_>>()).collect()
+}

@@ -1,0 +1,309 @@
+//! A whole scan, without expectations: every technique on every port, each family in a lab of its own, side by side where
+//! there are processors for it. Probes are made as they are sent and told as they are answered, so that a scan of the
+//! whole range needs no more memory than one of a few ports.
+
+use std::collections::VecDeque;
+use std::net::Ipv6Addr;
+use std::thread;
+
+use crate::commands::parallel;
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Capture, Equipment, Lab, Rest, Service, Watch, Weather};
+use crate::net::port::PortSet;
+use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::probe::Probe;
+use crate::probe::hidden::Hidden;
+use crate::probe::observation::Observation;
+use crate::probe::probe_group::{Alike, Gathering};
+use crate::probe::scan_pass::Phase;
+use crate::rules::iptables_save::keeps_lists;
+
+/// What is to be scanned, and how.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// What the labs are made with.
+    pub equipment: Equipment,
+    /// The interface that the rules speak of.
+    pub interface: InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: Addresses,
+    /// What listens on the host.
+    pub services: Vec<Service>,
+    /// The ruleset of each family that has one.
+    pub rulesets: Vec<(Family, Source)>,
+    /// What is watched.
+    pub watch: Watch,
+    /// When a family's lab begins.
+    pub order: Order,
+    /// Which probes meet limits that have not seen a packet yet.
+    pub fresh: Fresh,
+    /// How the host is looked for before it is scanned over IPv6; `None` if its MAC address is known already.
+    pub discovery: Option<Discovery>,
+    /// The phases, in the order of the report, each with its ports.
+    pub phases: Vec<(Phase, PortSet)>,
+}
+
+/// A neighbour solicitation before a scan over IPv6, as nmap sends it to a host on its own link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discovery {
+    /// The address that asks.
+    pub source: Ipv6Addr,
+    /// What becomes of the probes if the host does not answer.
+    pub unanswered: Unanswered,
+}
+
+/// What becomes of the probes to a host that does not answer a neighbour solicitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The host is down, and not scanned.
+    NotScanned,
+    /// They cannot leave the prober, which has no MAC address to send them to: none of them is answered or logged.
+    Silent,
+}
+
+/// When the lab of each family begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// All at once.
+    SideBySide,
+    /// When the one before it is done: all probes come in their order then.
+    InTurn,
+}
+
+/// Which probes meet limits that have not seen a packet yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fresh {
+    /// The first one only: a scan is what nmap does.
+    First,
+    /// The first one of each phase.
+    EachPhase,
+    /// Every one.
+    EachProbe,
+}
+
+/// What a scan found.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// What was found, in the order of the phases.
+    pub groups: Vec<Alike>,
+    /// What hides the host from its neighbours over IPv6; `None` if it was found, or not looked for.
+    pub hidden: Option<Hidden>,
+    /// The sysctls that were pinned.
+    pub weather: Weather,
+}
+
+/// Who is told of what a scan finds, while it goes on.
+pub trait Audience: Sync {
+    /// A probe was answered. Probes of one family come in their order.
+    fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()>;
+
+    /// Frames of the lab's own, and what the host sent by itself, of [`Watch::Frames`]; and every line of the log.
+    fn rest(&self, family: Family, rest: Rest) -> Result<()>;
+}
+
+/// Nobody listens: what was found is enough.
+pub struct Nobody;
+
+impl Audience for Nobody {
+    fn probe(&self, _: &Probe, _: &Observation) -> Result<()> {
+        Ok(())
+    }
+
+    fn rest(&self, _: Family, _: Rest) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Up to so many probes are told singly.
+const SINGLY: usize = 512;
+
+impl Survey {
+    /// How many probes it sends.
+    pub fn probes(&self) -> usize {
+        self.phases.iter().map(|(_, ports)| ports.len()).sum()
+    }
+
+    /// Scans.
+    ///
+    /// # Errors
+    /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
+    pub fn perform(&self, audience: &impl Audience) -> Result<Surveyed> {
+        let families = self.families();
+        // Labs that read the kernel's log would only wait for each other.
+        let order = if self.equipment.capture == Capture::Kmsg { Order::InTurn } else { self.order };
+        let mut found: Vec<OfFamily> = match order {
+            Order::InTurn => families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?,
+            Order::SideBySide => thread::scope(|scope| {
+                let labs = families.iter().map(|family| parallel::begin(scope, || self.perform_in(*family, audience)));
+                let labs: Vec<_> = labs.collect::<Result<_>>()?;
+                labs.into_iter().map(parallel::end).collect::<Result<_>>()
+            })?,
+        };
+        let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();
+        let hidden = found.iter_mut().find_map(|found| found.hidden.take());
+        let of_phases = self.phases.iter().map(|(phase, _)| {
+            let of_family = found.iter_mut().find(|found| found.family == phase.family());
+            of_family.and_then(|found| found.phases.pop_front()).unwrap_or_default()
+        });
+        Ok(Surveyed { groups: of_phases.flatten().collect(), hidden, weather })
+    }
+
+    /// Those that are scanned, in the order in which they are named first.
+    fn families(&self) -> Vec<Family> {
+        let mut families: Vec<Family> = Vec::new();
+        for (phase, _) in &self.phases {
+            if !families.contains(&phase.family()) {
+                families.push(phase.family());
+            }
+        }
+        families
+    }
+
+    fn perform_in(&self, family: Family, audience: &impl Audience) -> Result<OfFamily> {
+        let mut found = OfFamily::default_of(family);
+        for phases in self.labs(family) {
+            let sources = self.sources();
+            let ((of_lab, hidden), rest) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
+                let hidden = self.hidden(lab, family)?;
+                let of_phases = phases.iter().enumerate().map(|(number, (place, phase, ports))| {
+                    if number != 0 && self.fresh != Fresh::First {
+                        lab.renew_limits()?;
+                    }
+                    let groups = match &hidden {
+                        None => self.perform_phase(lab, phase.clone(), ports, audience)?,
+                        Some(_) => self.without_answers(phase.clone(), ports, audience)?,
+                    };
+                    Ok((*place, groups))
+                });
+                Ok(((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()), hidden))
+            })?;
+            audience.rest(family, rest)?;
+            found.add(of_lab);
+            found.hidden = hidden.map(|hidden| self.blamed(hidden, &sources)).transpose()?;
+        }
+        Ok(found)
+    }
+
+    /// The phases of a family that share a lab, each with its place. Lists of a ruleset outlive the renewal of its limits:
+    /// where they have to be empty, each phase or each probe has a lab of its own.
+    fn labs(&self, family: Family) -> Vec<Vec<Piece>> {
+        let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family).enumerate();
+        let whole = phases.map(|(place, (phase, ports))| (place, phase.clone(), ports.clone()));
+        let keeps_lists = self.rulesets.iter().any(|(of, source)| *of == family && keeps_lists(source));
+        match self.fresh {
+            Fresh::EachPhase if keeps_lists => whole.map(|piece| vec![piece]).collect(),
+            Fresh::EachProbe if keeps_lists => whole.flat_map(by_port).map(|piece| vec![piece]).collect(),
+            _ => vec![whole.collect()],
+        }
+    }
+
+    fn sources(&self) -> Vec<(Family, &Source)> {
+        self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
+    }
+
+    fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> Blueprint<'a> {
+        Blueprint {
+            equipment: &self.equipment,
+            interface: &self.interface,
+            mac: self.mac,
+            addresses: &self.addresses,
+            services: &self.services,
+            rulesets,
+            watch: self.watch,
+            fault: None,
+        }
+    }
+
+    fn hidden(&self, lab: &mut Lab, family: Family) -> Result<Option<Hidden>> {
+        match self.discovery.filter(|_| family == Family::Ipv6) {
+            Some(Discovery { source, .. }) => lab.hidden_from(source),
+            None => Ok(None),
+        }
+    }
+
+    /// The same with the rule or policy that drops the message, which only a lab that watches paths tells.
+    fn blamed(&self, hidden: Hidden, sources: &[(Family, &Source)]) -> Result<Hidden> {
+        let Some(Discovery { source, .. }) = self.discovery.filter(|_| hidden.by.is_none()) else { return Ok(hidden) };
+        let blueprint = Blueprint { watch: Watch::Paths, ..self.blueprint(sources) };
+        Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
+    }
+
+    /// The results of a phase whose probes cannot be sent, since the host is hidden.
+    fn without_answers(&self, mut phase: Phase, ports: &PortSet, audience: &impl Audience) -> Result<Vec<Alike>> {
+        if self.discovery.is_none_or(|discovery| discovery.unanswered == Unanswered::NotScanned) {
+            return Ok(Vec::new());
+        }
+        let mut gathering = Gathering::default();
+        for probe in phase.probes(ports) {
+            let silence = Observation::silence(probe.technique);
+            audience.probe(&probe, &silence)?;
+            gathering.take(&probe, silence);
+        }
+        Ok(gathering.into_groups())
+    }
+
+    fn perform_phase(
+        &self,
+        lab: &mut Lab,
+        mut phase: Phase,
+        ports: &PortSet,
+        audience: &impl Audience,
+    ) -> Result<Vec<Alike>> {
+        let singly = self.probes() <= SINGLY;
+        let (mut gathering, mut single) = (Gathering::default(), Vec::new());
+        let family = phase.family();
+        let mut each = |probe: &Probe, observation: Observation| {
+            audience.probe(probe, &observation)?;
+            match singly {
+                true => single.push(Alike::alone(*probe, observation)),
+                false => gathering.take(probe, observation),
+            }
+            Ok(())
+        };
+        match self.fresh {
+            Fresh::EachProbe => {
+                let probes: Vec<Probe> = phase.probes(ports).collect();
+                let found = lab.send_each_afresh(&probes)?;
+                probes.iter().zip(found).try_for_each(|(probe, observation)| each(probe, observation))?;
+            }
+            Fresh::First | Fresh::EachPhase => {
+                lab.scan(phase.probes(ports), each, |rest| audience.rest(family, rest))?;
+            }
+        }
+        Ok(if singly { single } else { gathering.into_groups() })
+    }
+}
+
+/// A phase with its place among those of its family, and its ports or some of them.
+type Piece = (usize, Phase, PortSet);
+
+fn by_port((place, phase, ports): Piece) -> Vec<Piece> {
+    ports.iter().map(|port| (place, phase.clone(), [port].into_iter().collect())).collect()
+}
+
+/// What the labs of a family found.
+struct OfFamily {
+    family: Family,
+    phases: VecDeque<Vec<Alike>>,
+    hidden: Option<Hidden>,
+    weather: Weather,
+}
+
+impl OfFamily {
+    fn default_of(family: Family) -> OfFamily {
+        OfFamily { family, phases: VecDeque::new(), hidden: None, weather: Weather::default() }
+    }
+
+    /// Adds what one lab found, phases by their places.
+    fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<Alike>)>, Weather)) {
+        for (place, groups) in of_lab {
+            if self.phases.len() <= place {
+                self.phases.resize_with(place + 1, Vec::new);
+            }
+            self.phases[place].extend(groups);
+        }
+        self.weather = weather;
+    }
+}

@@ -1,0 +1,228 @@
+//! The lab that faults are planted in: a small ruleset and probes whose right verdicts are known.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::error::{CannotMeasure, Error, Result, Source};
+use crate::lab::{Blueprint, Equipment, Fault, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
+use crate::net::port::Port;
+use crate::net::{Addresses, Family, InterfaceName, Protocol};
+use crate::probe::Probe;
+use crate::probe::left_the_world::LeftTheWorld;
+use crate::probe::observation::Observation;
+use crate::probe::scan::{PortState, Reason, Technique};
+use crate::probe::scan_pass::{Numbering, SEED};
+
+const PREFIX: &str = "scanlab selftest: ";
+
+/// Port 80 is logged and dropped, all else is let in. The first rule makes conntrack track.
+const RULESET: &str = "\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 80 -j LOG --log-prefix \"scanlab selftest: \"
+-A INPUT -p tcp -m tcp --dport 80 -j DROP
+COMMIT
+";
+
+/// Whether a packet leaves the modelled world in a rehearsal. A nat table has its probes sent one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// None leaves.
+    Whole,
+    /// Port 81 goes to another machine.
+    Left,
+}
+
+impl World {
+    fn ruleset(self, family: Family) -> String {
+        match self {
+            World::Whole => RULESET.to_owned(),
+            World::Left => format!(
+                "{RULESET}*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 81 -j DNAT --to-destination \
+                 {}\nCOMMIT\n",
+                elsewhere(family)
+            ),
+        }
+    }
+
+    fn rows(self, family: Family) -> Vec<Row> {
+        let left = LeftTheWorld::Forwarded { to: elsewhere(family), port: Some(FORWARDED) };
+        let look = Look { state: PortState::Unknown, reason: Reason::Left(left), lines: 0 };
+        let more = [Technique::Syn, Technique::Connect].map(|technique| (technique, FORWARDED, look));
+        ROWS.into_iter().chain(more.into_iter().filter(|_| self == World::Left)).collect()
+    }
+}
+
+const OPEN: Port = Port(22);
+const CLOSED: Port = Port(23);
+const DROPPED: Port = Port(80);
+const FORWARDED: Port = Port(81);
+
+/// An address of another machine.
+fn elsewhere(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 7).into(),
+        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7).into(),
+    }
+}
+
+/// A technique, a port, and what is right.
+type Row = (Technique, Port, Look);
+
+/// What is right, in the order in which it is asked.
+const ROWS: [Row; 9] = [
+    (Technique::Syn, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Syn, CLOSED, Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
+    (Technique::Syn, DROPPED, FILTERED),
+    (Technique::Connect, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Connect, CLOSED, Look { state: PortState::Closed, reason: Reason::ConnRefused, lines: 0 }),
+    (Technique::Connect, DROPPED, FILTERED),
+    (Technique::Ack, OPEN, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, CLOSED, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, DROPPED, FILTERED),
+];
+
+const FILTERED: Look = Look { state: PortState::Filtered, reason: Reason::NoResponse, lines: 1 };
+
+/// What a probe brings to light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The port state.
+    pub state: PortState,
+    /// Why.
+    pub reason: Reason,
+    /// How many lines the LOG rule left.
+    pub lines: usize,
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.state, self.reason)?;
+        match self.lines {
+            0 => Ok(()),
+            1 => write!(f, " and a line"),
+            lines => write!(f, " and {lines} lines"),
+        }
+    }
+}
+
+impl From<&Observation> for Look {
+    fn from(observation: &Observation) -> Look {
+        let lines = observation.log.iter().filter(|record| record.prefix == PREFIX).count();
+        Look { state: observation.verdict.state, reason: observation.verdict.reason, lines }
+    }
+}
+
+/// A verdict that is not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Technique, port and family.
+    pub probe: String,
+    /// What is right.
+    pub expected: Look,
+    /// What the lab said.
+    pub observed: Look,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mistake { probe, expected, observed } = self;
+        write!(f, "{probe}: expected {expected}, observed {observed}")
+    }
+}
+
+/// Without a fault: its mistakes, and the weather.
+pub fn control(equipment: &Equipment) -> Result<(Vec<Mistake>, Weather)> {
+    let (mut mistakes, weather) = measure(equipment, None, World::Whole)?;
+    mistakes.extend(measure(equipment, None, World::Left)?.0);
+    Ok((mistakes, weather))
+}
+
+/// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
+/// lab cannot run at all is passed on.
+pub fn with(
+    equipment: &Equipment,
+    sabotage: &Arc<Sabotage>,
+) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
+    let world = if sabotage.fault == Fault::LostRouting { World::Left } else { World::Whole };
+    match measure(equipment, Some(sabotage.clone()), world) {
+        Ok((mistakes, _)) => Ok(Ok(mistakes)),
+        Err(Error::CannotMeasure(error)) if is_about(sabotage.fault, &error) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A restore program that fails is no matter of the instrument, unless that is the fault.
+fn is_about(fault: Fault, error: &CannotMeasure) -> bool {
+    let is_planted = fault == Fault::NothingLoaded && matches!(error, CannotMeasure::ProgramFailed { .. });
+    is_planted || is_about_instruments(error)
+}
+
+fn is_about_instruments(error: &CannotMeasure) -> bool {
+    match error {
+        CannotMeasure::Blind { .. }
+        | CannotMeasure::Loss { .. }
+        | CannotMeasure::Deadline { .. }
+        | CannotMeasure::Disagreement(_) => true,
+        CannotMeasure::NoPrivilege { .. }
+        | CannotMeasure::NoUserNamespace { .. }
+        | CannotMeasure::NoTun(_)
+        | CannotMeasure::NoTable { .. }
+        | CannotMeasure::NotPinned { .. }
+        | CannotMeasure::NoSysctl { .. }
+        | CannotMeasure::NoProgram { .. }
+        | CannotMeasure::ProgramFailed { .. }
+        | CannotMeasure::System { .. }
+        | CannotMeasure::NotIsolated { .. }
+        | CannotMeasure::NoPaths { .. }
+        | CannotMeasure::CutShort { .. }
+        | CannotMeasure::NoFamily { .. }
+        | CannotMeasure::Interrupted(_) => false,
+    }
+}
+
+fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>, world: World) -> Result<(Vec<Mistake>, Weather)> {
+    let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let families = Lab::families();
+    let source = |family: &Family| Source { name: "<selftest>".into(), text: world.ruleset(*family).into() };
+    let rulesets: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
+    let blueprint = Blueprint {
+        equipment,
+        interface: &interface,
+        mac: HOST_MAC,
+        addresses: &addresses,
+        services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
+        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
+        watch: Watch::Paths,
+        fault,
+    };
+    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses, world).into_iter().unzip();
+    let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
+    Ok((mistakes(&probes, &expected, &observed), weather))
+}
+
+fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe, Look)> {
+    let mut numbering = Numbering::new(SEED);
+    let cells = families.iter().flat_map(|family| world.rows(*family).into_iter().map(|row| (*family, row)));
+    cells
+        .map(|(family, (technique, port, look))| (numbering.phase(technique, family, addresses).probe(port, 0), look))
+        .collect()
+}
+
+/// The probes whose observation is not the expected one.
+fn mistakes(probes: &[Probe], expected: &[Look], observed: &[Observation]) -> Vec<Mistake> {
+    let cells = probes.iter().zip(expected).zip(observed);
+    cells.filter_map(|((probe, expected), observed)| mistake(probe, *expected, observed.into())).collect()
+}
+
+fn mistake(probe: &Probe, expected: Look, observed: Look) -> Option<Mistake> {
+    let name = || format!("{} {} {}", probe.family(), probe.technique, probe.flow.port);
+    (expected != observed).then(|| Mistake { probe: name(), expected, observed })
+}
+
+#[cfg(test)]
+mod tests;

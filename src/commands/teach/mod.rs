@@ -1,0 +1,323 @@
+//! A lesson: one scan technique, played live against a sensor's firewall and against none, with everything that can be
+//! seen of it: the frames, the way through the rules, the log lines, what nmap makes of the answer.
+//!
+//! Facts only; `report` puts them on a terminal or a page. What a standard demands comes from `technique_facts`; all else is
+//! measured.
+
+pub mod exercise;
+mod logged;
+mod rule_trace;
+mod technique_facts;
+
+use serde::Serialize;
+
+use crate::error::{Result, Source};
+use crate::lab::{Blueprint, Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
+use crate::net::{Family, Protocol};
+use crate::probe::Probe;
+use crate::probe::observation::Observation;
+use crate::probe::path::{Fate, Path};
+use crate::probe::scan::{Technique, Verdict};
+use crate::probe::scan_pass::{Numbering, SEED};
+use crate::rules::iptables_save::Listing;
+use crate::sensor::{Host, Sensor};
+use crate::wire::dissect::{Layer, LinkKind, dissect};
+use crate::wire::frame::Direction;
+use crate::wire::frame::{Frame, Part};
+
+pub use logged::{LoggedField, LoggedLine};
+pub use rule_trace::Met;
+pub use technique_facts::{Doctrine, Promise, of as technique_facts_of};
+
+/// What a lesson is held with.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// What the labs are made with.
+    pub equipment: Equipment,
+    /// Which ports have which part.
+    pub sensor: Sensor,
+    /// The machine under test.
+    pub host: Host,
+    /// The firewall.
+    pub rulesets: Vec<(Family, Source)>,
+}
+
+/// A lesson about one technique in one family.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lesson {
+    /// The technique.
+    pub technique: Technique,
+    /// The name by which people call it.
+    pub title: &'static str,
+    /// nmap's option.
+    pub nmap: &'static str,
+    /// What it sends.
+    pub protocol: Protocol,
+    /// The family that it was played in.
+    pub family: Family,
+    /// The TCP flags octet; none for what is no TCP.
+    pub flags: Option<u8>,
+    /// What it is, and what the standards say about it.
+    pub doctrine: Doctrine,
+    /// How the log lines were read.
+    pub capture: Capture,
+    /// The file that the firewall came from.
+    pub ruleset: String,
+    /// One for each port that was asked.
+    pub scenes: Vec<Scene>,
+}
+
+/// What came of one port.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scene {
+    /// Why this port was chosen.
+    pub role: Role,
+    /// The port; none for what asks for the host.
+    pub port: Option<Port>,
+    /// Whether something listens there.
+    pub is_listening: bool,
+    /// With the firewall.
+    pub with_firewall: Seen,
+    /// Without a rule.
+    pub without: Seen,
+}
+
+/// Why a port was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It is meant to be logged and served.
+    Honeypot,
+    /// It is meant to be logged and dropped.
+    Watched,
+    /// The sensor does not name it.
+    Unnamed,
+    /// The sensor does not name it, and a service answers there.
+    Service,
+    /// It is the host that is asked.
+    Host,
+}
+
+impl Role {
+    /// In plain words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Honeypot => "the honeypot's port: who connects is to be logged, and served",
+            Role::Watched => "a watched port: who connects is to be logged, and dropped",
+            Role::Unnamed => "a port that the sensor does not name",
+            Role::Service => "a service that the sensor does not name",
+            Role::Host => "it is asked whether it is there",
+        }
+    }
+}
+
+/// What was seen of one probe.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seen {
+    /// What nmap makes of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Every frame of it, in order.
+    pub frames: Vec<Shown>,
+    /// What conntrack makes of the probe; none where nothing asks it, or the kernel does not tell.
+    pub conntrack: Option<ConntrackState>,
+    /// Every rule that looked at the probe, and what came of that.
+    pub trail: Vec<Met>,
+    /// Where the probe's way ended.
+    pub fate: Option<Fate>,
+    /// The way of the answer.
+    pub answer_trail: Vec<Met>,
+    /// What the probe left in the log.
+    pub log: Vec<LoggedLine>,
+    /// What had to follow it left there.
+    pub followup: Vec<LoggedLine>,
+}
+
+/// A frame.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shown {
+    /// What it is to the probe.
+    pub part: &'static str,
+    /// Whether the host received it (`in`) or sent it (`out`).
+    pub direction: &'static str,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// What its bytes say.
+    pub layers: Vec<Layer>,
+}
+
+impl Seen {
+    /// The probe itself.
+    pub fn probe(&self) -> Option<&Shown> {
+        self.frames.iter().find(|frame| frame.part == "probe")
+    }
+
+    /// The reply that decided.
+    pub fn answer(&self) -> Option<&Shown> {
+        self.frames.iter().find(|frame| frame.part == "answer")
+    }
+}
+
+/// Holds the lessons, one after the other, in two labs: one with the firewall and one without a rule.
+///
+/// # Errors
+/// Rulesets that are refused, and everything that keeps a lab from measuring.
+pub fn hold(setting: &Setting, techniques: &[Technique], family: Family) -> Result<Vec<Lesson>> {
+    let nothing = no_rules();
+    let firewall: Vec<(Family, &Source)> = setting.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let bare: Vec<(Family, &Source)> = Family::BOTH.into_iter().map(|family| (family, &nothing)).collect();
+    let with_firewall = setting.observe(&firewall, techniques, family)?;
+    let without = setting.observe(&bare, techniques, family)?;
+    let listing = |rulesets: &[(Family, &Source)]| {
+        let of_family = rulesets.iter().find(|(of, _)| *of == family);
+        of_family.map(|(family, source)| setting.equipment.listing(*family, source))
+    };
+    let (rules, no_rules) = (listing(&firewall), listing(&bare));
+    let mut seen = with_firewall.into_iter().zip(without);
+    let lesson = |technique: &Technique| {
+        let asked = setting.asked(*technique);
+        let scenes = asked.into_iter().zip(seen.by_ref()).map(|(asked, ((probe, on), (_, off)))| Scene {
+            role: asked.role,
+            port: technique.has_ports().then_some(asked.port),
+            is_listening: asked.is_listening,
+            with_firewall: setting.seen(&probe, on, rules.as_ref()),
+            without: setting.seen(&probe, off, no_rules.as_ref()),
+        });
+        setting.lesson(*technique, family, scenes.collect())
+    };
+    Ok(techniques.iter().map(lesson).collect())
+}
+
+/// A firewall that is off.
+fn no_rules() -> Source {
+    const TEXT: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+    Source { name: "<no rules>".into(), text: TEXT.into() }
+}
+
+/// A port that is asked.
+struct Asked {
+    role: Role,
+    port: Port,
+    is_listening: bool,
+}
+
+/// Where the UDP service of a lesson listens; see RFC 1035, section 4.2.1.
+const UDP_SERVICE: Port = Port(53);
+
+/// Where nobody looks for anything, unless a sensor names it.
+const UNNAMED: [Port; 4] = [Port(8080), Port(4444), Port(31337), Port(60000)];
+
+impl Setting {
+    /// Which ports are asked, and why.
+    fn asked(&self, technique: Technique) -> Vec<Asked> {
+        if !technique.has_ports() {
+            return vec![Asked { role: Role::Host, port: Port(0), is_listening: true }];
+        }
+        let is_udp = technique.protocol() == Protocol::Udp;
+        let asked = |role, port| Asked { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
+        let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
+        // What a sensor serves and watches is TCP.
+        let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
+        let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
+        let service = Asked { role: Role::Service, port: UDP_SERVICE, is_listening: true };
+        let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(Role::Honeypot, *port)) };
+        let others = [watched.map(|port| asked(Role::Watched, *port)), unnamed.map(|port| asked(Role::Unnamed, port))];
+        first.into_iter().chain(others.into_iter().flatten()).collect()
+    }
+
+    fn names(&self, port: Port) -> bool {
+        let services = self.sensor.honeypot.iter().chain(&self.sensor.watched).flat_map(|service| &service.ports);
+        services.chain(&self.sensor.ssh).chain(&self.host.listen).any(|named| *named == port)
+    }
+
+    fn services(&self) -> Vec<Service> {
+        let tcp = self.host.listen.iter().map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: None });
+        let udp = Service { protocol: Protocol::Udp, port: UDP_SERVICE, greeting: Some("hello") };
+        tcp.chain([udp]).collect()
+    }
+
+    /// Each probe meets limits that have not seen a packet yet.
+    fn observe(
+        &self,
+        rulesets: &[(Family, &Source)],
+        techniques: &[Technique],
+        family: Family,
+    ) -> Result<Vec<(Probe, Observation)>> {
+        let services = self.services();
+        let blueprint = Blueprint {
+            equipment: &self.equipment,
+            interface: &self.host.interface,
+            mac: self.host.mac.unwrap_or(HOST_MAC),
+            addresses: &self.host.addresses,
+            services: &services,
+            rulesets,
+            watch: Watch::Frames,
+            fault: None,
+        };
+        let mut numbering = Numbering::new(SEED);
+        let probes = techniques.iter().flat_map(|technique| {
+            let mut phase = numbering.phase(*technique, family, self.host.addresses);
+            let asked = self.asked(*technique);
+            asked.into_iter().map(|asked| phase.probe(asked.port, 0)).collect::<Vec<_>>()
+        });
+        let probes: Vec<Probe> = probes.collect();
+        let observed = Lab::run(&blueprint, |lab| lab.send_each_afresh(&probes))?;
+        Ok(probes.into_iter().zip(observed).collect())
+    }
+
+    fn lesson(&self, technique: Technique, family: Family, scenes: Vec<Scene>) -> Lesson {
+        let profile = technique.profile();
+        let ruleset = self.rulesets.iter().find(|(of, _)| *of == family);
+        Lesson {
+            technique,
+            title: profile.title,
+            nmap: profile.nmap,
+            protocol: profile.protocol,
+            family,
+            flags: (profile.protocol == Protocol::Tcp).then_some(profile.flags),
+            doctrine: technique_facts::of(technique, family),
+            capture: self.equipment.capture,
+            ruleset: ruleset.map(|(_, source)| source.name.display().to_string()).unwrap_or_default(),
+            scenes,
+        }
+    }
+
+    fn seen(&self, probe: &Probe, observation: Observation, listing: Option<&Listing>) -> Seen {
+        let interface = self.host.interface.as_str();
+        let trail = |path: Option<&Path>, incoming| {
+            let path = path?;
+            Some(rule_trace::of(path, listing, &rule_trace::packet(probe, path, interface, incoming)))
+        };
+        Seen {
+            verdict: observation.verdict,
+            frames: observation.frames.iter().map(|frame| self.shown(frame)).collect(),
+            conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
+            trail: trail(observation.path.as_deref(), Direction::In).unwrap_or_default(),
+            fate: observation.path.as_ref().map(|path| path.fate),
+            answer_trail: trail(observation.answer_path.as_deref(), Direction::Out).unwrap_or_default(),
+            log: observation.log.iter().map(LoggedLine::of).collect(),
+            followup: observation.followup.iter().map(LoggedLine::of).collect(),
+        }
+    }
+
+    fn shown(&self, frame: &Frame) -> Shown {
+        let link = match self.equipment.link {
+            LinkMode::Tap => LinkKind::Ethernet,
+            LinkMode::Tun => LinkKind::Ip,
+        };
+        let part = match frame.part {
+            Part::Probe => "probe",
+            Part::Answer => "answer",
+            Part::Followup => "followup",
+            Part::Fence => "fence",
+            Part::Other => "other",
+        };
+        let direction = match frame.direction {
+            Direction::In => "in",
+            Direction::Out => "out",
+        };
+        Shown { part, direction, bytes: frame.bytes.clone(), layers: dissect(&frame.bytes, link) }
+    }
+}

@@ -1,0 +1,151 @@
+//! Rule by rule: those that matched, as the kernel told it, and those before them that looked at the packet and let it pass,
+//! with the reason, which is read from the rule.
+
+use serde::Serialize;
+
+use crate::net::Protocol;
+use crate::probe::Probe;
+use crate::probe::path::{Path, Step};
+use crate::rules::iptables_save::{Answer, Clause, Listing, Match, Packet, Rule};
+use crate::wire::frame::Direction;
+use crate::wire::headers::Content;
+use crate::wire::tcp_flags::tcp_flag_names;
+
+/// A rule or a policy that a packet met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Met {
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// Its number in the chain, from 1; none for a policy.
+    pub rule: Option<usize>,
+    /// Its line in the ruleset file.
+    pub line: Option<usize>,
+    /// Its text.
+    pub text: String,
+    /// What it did with the packet; none for a rule that did not match.
+    pub verdict: Option<String>,
+    /// Why it did not match.
+    pub why_not: Option<String>,
+}
+
+/// Everything that the packet met on this way.
+pub fn of(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<Met> {
+    let mut met = Vec::new();
+    let mut last: Vec<(&str, &str, usize)> = Vec::new();
+    for step in &path.steps {
+        let place = last.iter_mut().find(|(table, chain, _)| (*table, *chain) == (&*step.table, &*step.chain));
+        let before = place.as_ref().map_or(0, |(.., number)| *number);
+        met.extend(passed(step, before, listing, packet));
+        met.push(matched(step));
+        let number = step.rule.unwrap_or(usize::MAX);
+        match place {
+            Some(place) => place.2 = number,
+            None => last.push((&step.table, &step.chain, number)),
+        }
+    }
+    met
+}
+
+fn matched(step: &Step) -> Met {
+    Met {
+        table: step.table.clone(),
+        chain: step.chain.clone(),
+        rule: step.rule,
+        line: step.line,
+        text: step.text.clone(),
+        verdict: Some(step.verdict.to_string()),
+        why_not: None,
+    }
+}
+
+/// The rules of the step's chain between number `before` and the step.
+fn passed(step: &Step, before: usize, listing: Option<&Listing>, packet: &Packet) -> Vec<Met> {
+    let chain = listing.and_then(|listing| listing.chain(&step.table, &step.chain));
+    let rules = chain.map(|chain| &*chain.rules).unwrap_or_default();
+    let until = step.rule.map_or(rules.len(), |number| number - 1).min(rules.len());
+    // A chain that is entered for the second time begins anew.
+    let before = if before > until { 0 } else { before };
+    let passed = |(place, rule): (usize, &Rule)| Met {
+        table: step.table.clone(),
+        chain: step.chain.clone(),
+        rule: Some(before + place + 1),
+        line: Some(rule.line),
+        text: rule.text.clone(),
+        verdict: None,
+        why_not: Some(why_not(rule, packet)),
+    };
+    rules[before..until].iter().enumerate().map(passed).collect()
+}
+
+fn why_not(rule: &Rule, packet: &Packet) -> String {
+    let refusal = rule.clauses.iter().find(|clause| clause.answer(packet) == Answer::No);
+    match refusal {
+        Some(clause) => refused(rule, clause, packet),
+        None if rule.limit().is_some() => "its limit is used up".to_owned(),
+        None => "one of its matches does not fit".to_owned(),
+    }
+}
+
+fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
+    let asked = rule.text.get(clause.span.clone()).unwrap_or_default();
+    let is = match (&clause.ask, packet.content) {
+        (Match::State(_), _) => packet.conntrack.map(|state| format!("to conntrack it is {state}")),
+        (Match::TcpFlags { .. }, Content::Tcp { flags, .. }) => Some(match &*tcp_flag_names(flags).join(",") {
+            "" => "its flags are NONE".to_owned(),
+            names => format!("its flags are {names}"),
+        }),
+        (Match::DestinationPorts(_), Content::Tcp { destination, .. } | Content::Udp { destination, .. }) => {
+            Some(format!("it goes to {destination}"))
+        }
+        (Match::SourcePorts(_), Content::Tcp { source, .. } | Content::Udp { source, .. }) => {
+            Some(format!("it comes from {source}"))
+        }
+        (Match::InInterface(_), _) => packet.in_interface.as_ref().map(|name| format!("it came in by {name}")),
+        (Match::Protocol(_), _) => Some(format!("its protocol is {}", packet.protocol)),
+        _ => None,
+    };
+    let is = is.map(|is| format!("; {is}")).unwrap_or_default();
+    format!("asks for {asked}{is}")
+}
+
+/// The probe, or its answer, as a rule sees it.
+pub fn packet(probe: &Probe, path: &Path, interface: &str, direction: Direction) -> Packet {
+    let flow = probe.flow;
+    let interface = Some(interface.to_owned());
+    let (source, destination) = (flow.prober_port, flow.port);
+    let content = match flow.protocol {
+        Protocol::Tcp => Content::Tcp { source, destination, flags: probe.flags() },
+        Protocol::Udp => Content::Udp { source, destination },
+        Protocol::Icmp => Content::Icmp { kind: if flow.host.is_ipv4() { 8 } else { 128 }, code: 0 },
+    };
+    let protocol = match (flow.protocol, flow.host.is_ipv4()) {
+        (Protocol::Tcp, _) => 6,
+        (Protocol::Udp, _) => 17,
+        (Protocol::Icmp, true) => 1,
+        (Protocol::Icmp, false) => 58,
+    };
+    let incoming = Packet {
+        family: probe.family(),
+        in_interface: interface.clone(),
+        out_interface: None,
+        source: flow.prober,
+        destination: flow.host,
+        protocol,
+        content,
+        conntrack: path.conntrack,
+    };
+    match direction {
+        Direction::In => incoming,
+        // Its own flags and ports are not asked about: no reason is read out of them.
+        Direction::Out => Packet {
+            in_interface: None,
+            out_interface: interface,
+            source: flow.host,
+            destination: flow.prober,
+            content: Content::Other,
+            ..incoming
+        },
+    }
+}

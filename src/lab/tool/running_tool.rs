@@ -1,0 +1,178 @@
+//! A real tool, run beneath the first process of a PID namespace of its own: whatever it starts ends with it, and it ends
+//! with the lab.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::error::{CannotMeasure, Doing, Error, InputError, Result};
+use crate::lab::host::namespace::Isolated;
+use crate::lab::host::sandbox;
+use crate::probe::tool_run::ToolStatus;
+use crate::sys::first_process;
+
+/// What the user wants to be run.
+#[derive(Debug, Clone)]
+pub struct ToolCommand {
+    /// The program, and its arguments; never empty.
+    pub words: Vec<OsString>,
+    /// Where its standard output goes; input and error are ours.
+    pub output: ToolOutput,
+    /// When it is killed.
+    pub timeout: Option<Duration>,
+    /// What it may do on the machine.
+    pub privileges: Privileges,
+    /// Tells that nobody waits for it any more.
+    pub stop: Stop,
+}
+
+/// What a tool may do on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privileges {
+    /// Use raw sockets in its own network namespace, read files, and write below these folders.
+    Confined {
+        /// Absolute, and without links.
+        writable: Vec<PathBuf>,
+    },
+    /// Whatever scanlab may do, outside of its own network and PID namespaces.
+    Unconfined,
+}
+
+/// Where a tool's standard output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolOutput {
+    /// To ours.
+    Stdout,
+    /// To our standard error, since our own output is for a program.
+    Stderr,
+}
+
+/// Ends a relay from another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether it is to end.
+    pub fn is_asked_for(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks for the end when dropped.
+#[derive(Debug)]
+pub struct StopOnDrop(pub Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of a wait status.
+const STATUS: usize = 4;
+
+/// A tool that runs; killed with all that it has started when dropped.
+pub struct Tool {
+    first_process: Child,
+    ended: PipeReader,
+    started: Instant,
+}
+
+impl Tool {
+    /// Starts the tool in the namespace of this thread, which has to outlive it and can start no other thread from now on
+    /// (unshare(2), CLONE_NEWPID). An input error when there is no such program.
+    pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<Tool> {
+        isolated.assert("starting the tool")?;
+        let filters = match &command.privileges {
+            Privileges::Confined { writable } => {
+                sandbox::enclose(isolated, writable)?;
+                Some(sandbox::filters())
+            }
+            Privileges::Unconfined => None,
+        };
+        unshare(CloneFlags::CLONE_NEWPID).doing("make a PID namespace")?;
+        let (program, arguments) = command.words.split_first().expect("a command has at least one word");
+        let mut child = Command::new(program);
+        child.args(arguments);
+        if command.output == ToolOutput::Stderr {
+            let stderr = io::stderr().as_fd().try_clone_to_owned().doing("give the tool our standard error")?;
+            child.stdout(Stdio::from(stderr));
+        }
+        let ended = first_process::run_beneath(&mut child, filters).doing("make a pipe")?;
+        let spawned = child.spawn();
+        // The pipe's other end.
+        drop(child);
+        let first_process = match spawned {
+            Ok(first_process) => first_process,
+            Err(error) => return Err(cannot_start(program, ended, error)),
+        };
+        Ok(Tool { first_process, ended, started: Instant::now() })
+    }
+
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How it ended; to be asked when its file descriptor is readable, else it waits.
+    pub fn status(&mut self) -> Result<ToolStatus> {
+        let mut status = [0; STATUS];
+        self.ended.read_exact(&mut status).doing("learn how the tool ended")?;
+        Ok(ToolStatus::from_wait(i32::from_ne_bytes(status)))
+    }
+
+    /// Kills it, with everything in its PID namespace, and waits until they are gone.
+    pub fn kill(&mut self) {
+        // It may be gone already, and there is nothing else that could be done.
+        let _ = self.first_process.kill();
+        let _ = self.first_process.wait();
+    }
+}
+
+impl AsFd for Tool {
+    /// Readable when the tool has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A step of the confinement failed, or there is no such program.
+fn cannot_start(program: &OsString, mut ended: PipeReader, error: io::Error) -> Error {
+    let mut step = String::new();
+    match ended.read_to_string(&mut step) {
+        // A program that is not there ends with a wait status in the pipe.
+        Ok(length) if length > STATUS => {
+            let operation = format!("confine the tool ({step}); --unconfined runs it without");
+            CannotMeasure::System { operation, source: error }.into()
+        }
+        _ => cannot_run(program, error),
+    }
+}
+
+fn cannot_run(program: &OsString, error: io::Error) -> Error {
+    let name = program.display();
+    let hint = match error.kind() {
+        ErrorKind::NotFound => {
+            "check its name; it is looked for along PATH, and of /tmp and /run it sees the working directory only"
+        }
+        ErrorKind::PermissionDenied => "is it a program, and may it be run?",
+        _ => {
+            let operation = format!("run {name}");
+            return CannotMeasure::System { operation, source: error }.into();
+        }
+    };
+    InputError::new(format!("cannot run {name}: {error}"), hint).into()
+}

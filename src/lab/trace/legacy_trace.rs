@@ -1,0 +1,440 @@
+//! x_tables' own account of what it does with a packet (`trace_packet` in net/ipv4/netfilter/ip_tables.c and
+//! net/ipv6/netfilter/ip6_tables.c), told in the events of nf_tables, so that there is one way to make a path of either.
+//!
+//! The kernel writes a line for every rule that a traced packet matches, *before* the rule's target is asked, and for
+//! every policy and every end of a chain. With `nfnetlink_log` as the namespace's logger the line arrives as a message,
+//! together with the packet. The lab's own table writes to the same socket where a packet begins and where it was let
+//! in or left: one queue, so the order is the kernel's.
+//!
+//! What a rule did is what the kernel's copy of it says (`x_tables`), and what follows must agree: a packet that was
+//! accepted is not seen again in that table, one that was dropped is not seen again at all, a jump arrives where it went.
+//! A target of an extension decides as it is asked: what follows tells what it said.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use super::nft_trace::{Code, Event, Kind, lost};
+use super::own_table::{self, Mark};
+use super::traced_headers::Sighting;
+use super::x_tables::{Chain, Decision, HOOKS, Table};
+use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::lab::fault::{Fault, Sabotage};
+use crate::lab::host::namespace::Isolated;
+use crate::lab::log::nflog::{Logged, Nflog};
+use crate::lab::log::nflog_lines::{Line, Renderer};
+use crate::net::Family;
+use crate::net::conntrack::ConntrackState;
+use crate::wire::frame::Direction;
+use crate::wire::headers::Content;
+use crate::wire::packet_id::split;
+
+/// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).
+pub const TRACE_GROUP: u16 = 0;
+
+/// Listens to the traces of x_tables in the lab's namespace.
+pub struct XTracer {
+    nflog: Nflog,
+    tables: Vec<Table>,
+    places: HashMap<(Family, Vec<u8>), Place>,
+    /// Packets of this reading.
+    packets: Vec<Packet>,
+    /// The number of the next packet.
+    next: u32,
+    renderer: Renderer,
+    /// What rules of the ruleset have logged to the group of the trace.
+    strays: Vec<String>,
+}
+
+/// Where a chain is in `tables`, and the number of the rule before its first.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    table: usize,
+    chain: usize,
+    before: u64,
+}
+
+/// A packet, as far as it is known.
+struct Packet {
+    family: Family,
+    direction: Direction,
+    bytes: Vec<u8>,
+    sighting: Sighting,
+    conntrack: Option<ConntrackState>,
+    records: Vec<Record>,
+    /// Its bytes as routing saw them, where a nat table can change them.
+    routed: Option<Vec<u8>>,
+    /// It came out behind all chains of the ruleset.
+    came_through: bool,
+}
+
+/// A line of the trace.
+struct Record {
+    hook: u8,
+    place: Place,
+    /// Of the rule in its chain, from 1; behind the last one is the end of the chain.
+    number: usize,
+    conntrack: Option<ConntrackState>,
+}
+
+impl XTracer {
+    /// Opens a socket in the lab's namespace, and makes it the namespace's logger. `fault` may make it too small.
+    pub fn open(isolated: &Isolated, tables: Vec<Table>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
+        let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
+        let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
+        if let Some(sabotage) = starved {
+            sabotage.plant(1);
+            nflog.starve(sabotage)?;
+        }
+        Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
+        let places = places(&tables);
+        let renderer = Renderer::new(None)?;
+        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0, renderer, strays: Vec::new() })
+    }
+
+    /// How many probes may be sent before their traces are read.
+    pub fn probes_at_once(&self) -> usize {
+        self.nflog.probes_at_once()
+    }
+
+    /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
+    pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
+        self.packets.clear();
+        let XTracer { nflog, packets, places, renderer, strays, .. } = self;
+        nflog.drain(|logged| match logged.group {
+            own_table::LOG_GROUP => mark(packets, logged),
+            _ if read_line(logged.prefix).is_none() => {
+                let (Line::OfLog(line) | Line::OfNflog(line)) = renderer.line(logged)?;
+                strays.push(line);
+                Ok(())
+            }
+            _ => record(packets, places, logged),
+        })?;
+        for packet in &self.packets {
+            self.next = self.next.wrapping_add(1);
+            Telling { tables: &self.tables, packet, number: self.next }.tell(&mut each)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and forgets what there is; tells how many messages there were.
+    pub fn discard(&mut self) -> Result<usize> {
+        self.strays.clear();
+        self.nflog.discard()
+    }
+
+    /// Takes the lines of NFLOG rules that have the group of the trace.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.strays)
+    }
+}
+
+/// "The netfilter logger of a protocol family" (nf_log-sysctl.rst): each namespace has its own. LOG rules do not ask for it:
+/// `nf_log_packet` takes the logger of the rule's own kind.
+fn log_to_netlink(family: Family) -> Result<()> {
+    let number = match family {
+        Family::Ipv4 => 2,
+        Family::Ipv6 => 10,
+    };
+    let path = format!("/proc/sys/net/netfilter/nf_log/{number}");
+    match fs::write(&path, "nfnetlink_log") {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            Err(CannotMeasure::NoPaths { why: format!("{path} cannot be written: {error}") }.into())
+        }
+        written => written.doing(format!("write nfnetlink_log to {path}")),
+    }
+}
+
+/// Chains by what a line says of them: `filter:INPUT`.
+fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
+    let mut places = HashMap::new();
+    for (at, table) in tables.iter().enumerate() {
+        let mut before = 0;
+        for (chain_at, chain) in table.chains.iter().enumerate() {
+            let name = format!("{}:{}", table.name, chain.name).into_bytes();
+            places.insert((table.family, name), Place { table: at, chain: chain_at, before });
+            before += chain.rules.len() as u64;
+        }
+    }
+    places
+}
+
+/// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
+fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
+    let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
+    if let Mark::Begins(direction) = mark {
+        packets.push(Packet {
+            family: logged.family,
+            direction,
+            bytes: logged.packet.to_vec(),
+            sighting: sighting(logged)?,
+            conntrack: None,
+            records: Vec::new(),
+            routed: None,
+            came_through: false,
+        });
+        return Ok(());
+    }
+    let Some(packet) = owner(packets, logged)? else { return Ok(()) };
+    match mark {
+        Mark::Begins(_) => {}
+        Mark::Tracked(state) => packet.conntrack = Some(state),
+        Mark::Routed => packet.routed = Some(logged.packet.to_vec()),
+        Mark::CameThrough => packet.came_through = true,
+    }
+    Ok(())
+}
+
+/// A line of the trace. Anything else in this group is what an NFLOG rule of the ruleset says.
+fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, logged: &Logged) -> Result<()> {
+    let Some((chain, number)) = read_line(logged.prefix) else { return Ok(()) };
+    let unknown = || {
+        let prefix = String::from_utf8_lossy(logged.prefix);
+        let words = format!("the trace names {prefix:?}, which the lab did not load");
+        Error::from(CannotMeasure::Disagreement(words))
+    };
+    let place = *places.get(&(logged.family, chain.to_vec())).ok_or_else(unknown)?;
+    let Some(packet) = owner(packets, logged)? else { return Ok(()) };
+    packet.records.push(Record { hook: logged.hook, place, number, conntrack: packet.conntrack });
+    Ok(())
+}
+
+/// `TRACE: filter:INPUT:rule:3 `: the chain, and the number. `rule`, `return` and `policy` are not looked at: ip_tables calls
+/// a rule a policy, too, if it asks for nothing and has a verdict (`get_chainname_rulenum`).
+pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
+    let line = prefix.strip_prefix(b"TRACE: ")?.strip_suffix(b" ")?;
+    let mut words = line.rsplitn(3, |byte| *byte == b':');
+    let number = str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    let _kind = words.next()?;
+    Some((words.next()?, number))
+}
+
+/// Whose it is. Told by the packet: what began last comes first, since packets that the host sends while it deals with
+/// another one are within it. A nat table may have changed addresses and ports meanwhile.
+///
+/// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen, and
+/// while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+fn owner<'a>(packets: &'a mut [Packet], logged: &Logged) -> Result<Option<&'a mut Packet>> {
+    let direction = if HOOKS_OUT.contains(&logged.hook) { Direction::Out } else { Direction::In };
+    let seen = sighting(logged)?;
+    let fits = |packet: &Packet| packet.direction == direction && packet.family == logged.family;
+    let same = |packet: &Packet| fits(packet) && packet.sighting == seen;
+    let numbers = |of: &Sighting| (of.headers.protocol, of.tag, of.seq);
+    let rewritten = |packet: &Packet| fits(packet) && numbers(&packet.sighting) == numbers(&seen);
+    let place = packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten));
+    Ok(place.map(|place| &mut packets[place]))
+}
+
+/// Listener reports (behind a hop-by-hop header) and neighbour discovery (RFC 3810, RFC 4861): to many, or ICMPv6.
+fn is_between_neighbours(sighting: &Sighting) -> bool {
+    const ICMPV6: u8 = 58;
+    let headers = &sighting.headers;
+    let is_ndp = matches!(headers.content, Content::Icmp { kind: 133..=137, .. }) && headers.protocol == ICMPV6;
+    is_ndp || headers.destination.is_multicast()
+}
+
+/// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`
+const HOOKS_OUT: [u8; 2] = [3, 4];
+
+fn sighting(logged: &Logged) -> Result<Sighting> {
+    let (network, transport) = split(logged.packet);
+    Sighting::read(network, transport).ok_or_else(|| lost("a trace came without its packet".to_owned()))
+}
+
+/// A packet whose events are told.
+struct Telling<'a> {
+    tables: &'a [Table],
+    packet: &'a Packet,
+    number: u32,
+}
+
+impl Telling<'_> {
+    fn tell(&self, each: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
+        let (network, transport) = split(&self.packet.bytes);
+        let begins = match self.packet.direction {
+            Direction::In => own_table::RECEIVED,
+            Direction::Out => own_table::OUT,
+        };
+        each(&Event { network: Some(network), transport: Some(transport), ..self.own(begins) })?;
+        for index in 0..self.packet.records.len() {
+            if let Some(event) = self.event(index)? {
+                each(&event)?;
+            }
+        }
+        if let Some(routed) = &self.packet.routed {
+            let (network, transport) = split(routed);
+            each(&Event { network: Some(network), transport: Some(transport), ..self.own(own_table::ROUTED) })?;
+        }
+        if self.packet.came_through {
+            self.met_every_table()?;
+        }
+        match (self.packet.came_through, self.packet.direction) {
+            (true, Direction::In) => each(&Event { conntrack: self.packet.conntrack, ..self.own(own_table::LET_IN) }),
+            _ => Ok(()),
+        }
+    }
+
+    fn own(&self, chain: &'static str) -> Event<'static> {
+        Event {
+            family: self.packet.family,
+            packet: self.number,
+            table: own_table::NAME.as_bytes(),
+            chain: chain.as_bytes(),
+            kind: Kind::Policy,
+            handle: None,
+            verdict: Code::Accept,
+            conntrack: None,
+            network: None,
+            transport: None,
+        }
+    }
+
+    /// The event of a line; none for the end of a chain that is no built-in one, which nf_tables does not number.
+    fn event(&self, index: usize) -> Result<Option<Event<'_>>> {
+        let record = &self.packet.records[index];
+        let (table, chain) = self.at(record);
+        if !self.follows(index) {
+            return Err(self.gap(record));
+        }
+        let event = |kind, handle, verdict| Event {
+            table: table.name.as_bytes(),
+            chain: chain.name.as_bytes(),
+            kind,
+            handle,
+            verdict,
+            conntrack: record.conntrack,
+            ..self.own(own_table::LET_IN)
+        };
+        let Some(rule) = chain.rules.get(record.number.wrapping_sub(1)) else {
+            let policy = |code| chain.is_built_in.then(|| event(Kind::Policy, None, code));
+            return Ok(policy(self.code(index, &chain.end)));
+        };
+        let code = self.code(index, &rule.decision);
+        let kind = if code == Code::Return { Kind::Return } else { Kind::Rule };
+        Ok(Some(event(kind, Some(record.place.before + record.number as u64), code)))
+    }
+
+    fn at(&self, record: &Record) -> (&Table, &Chain) {
+        let table = &self.tables[record.place.table];
+        (table, &table.chains[record.place.chain])
+    }
+
+    /// The decision of a line.
+    fn decision(&self, record: &Record) -> Option<&Decision> {
+        let (_, chain) = self.at(record);
+        match record.number.checked_sub(1)? {
+            number if number == chain.rules.len() => Some(&chain.end),
+            number => Some(&chain.rules.get(number)?.decision),
+        }
+    }
+
+    /// Whether what comes before and behind a line is what it must be.
+    fn follows(&self, index: usize) -> bool {
+        let records = &self.packet.records;
+        let record = &records[index];
+        let is_next = |next: &&Record| (next.hook, next.place.table) == (record.hook, record.place.table);
+        let is_first = index.checked_sub(1).is_none_or(|before| !is_next(&&records[before]));
+        if is_first && Some(&self.at(record).1.name.as_str()) != HOOKS.get(usize::from(record.hook)) {
+            return false;
+        }
+        let next = records.get(index + 1).filter(is_next);
+        match self.decision(record) {
+            None => false,
+            Some(Decision::Continue | Decision::Return) => next.is_some(),
+            Some(Decision::Jump(chain) | Decision::Goto(chain)) => {
+                next.is_some_and(|next| self.at(next).1.name == *chain)
+            }
+            Some(Decision::Accept) => next.is_none(),
+            Some(Decision::Drop) => !self.goes_on(index),
+            Some(Decision::Queue | Decision::Extension(_)) => true,
+        }
+    }
+
+    /// Whether the packet is seen again, wherever.
+    fn goes_on(&self, index: usize) -> bool {
+        index + 1 < self.packet.records.len() || self.packet.came_through
+    }
+
+    fn code<'a>(&self, index: usize, decision: &'a Decision) -> Code<'a> {
+        match decision {
+            Decision::Accept => Code::Accept,
+            Decision::Drop => Code::Drop,
+            Decision::Return => Code::Return,
+            Decision::Queue => Code::Stolen,
+            Decision::Continue => Code::Continue,
+            Decision::Jump(chain) => Code::Jump(chain.as_bytes()),
+            Decision::Goto(chain) => Code::Goto(chain.as_bytes()),
+            Decision::Extension(name) => self.asked(index, name),
+        }
+    }
+
+    /// What an extension said. Where the packet is not seen again, a target of nat has not taken it: routing has.
+    fn asked(&self, index: usize, name: &str) -> Code<'static> {
+        const STEALS: [&str; 2] = ["NFQUEUE", "SYNPROXY"];
+        const LETS_PASS: [&str; 6] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY"];
+        let records = &self.packet.records;
+        let place = |record: &Record| (record.hook, record.place.table);
+        match records.get(index + 1) {
+            Some(next) if place(next) == place(&records[index]) => Code::Continue,
+            _ if STEALS.contains(&name) => Code::Stolen,
+            _ if self.goes_on(index) || LETS_PASS.contains(&name) => Code::Accept,
+            _ => Code::Drop,
+        }
+    }
+
+    /// The packet, for errors.
+    fn name(&self) -> String {
+        self.packet.sighting.headers.to_string()
+    }
+
+    /// What came through has met every table of its hooks, but for nat, which sees the first packet of a connection only.
+    ///
+    /// What IPv6 says to its neighbours by itself may have been on its way when the lab began to listen.
+    fn met_every_table(&self) -> Result<()> {
+        if is_between_neighbours(&self.packet.sighting) {
+            return Ok(());
+        }
+        let hooks: [usize; 2] = match self.packet.direction {
+            Direction::In => [0, 1],
+            Direction::Out => [3, 4],
+        };
+        for (index, table) in self.tables.iter().enumerate() {
+            let is_asked = table.family == self.packet.family && table.name != "nat";
+            for hook in hooks.into_iter().filter(|_| is_asked) {
+                let has_hook = table.chains.iter().any(|chain| chain.is_built_in && chain.name == HOOKS[hook]);
+                let met = |record: &Record| usize::from(record.hook) == hook && record.place.table == index;
+                if has_hook && !self.packet.records.iter().any(met) {
+                    let what = format!(
+                        "{} came through, and nothing is traced in {} of {}",
+                        self.name(),
+                        HOOKS[hook],
+                        table.name
+                    );
+                    return Err(lost(what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gap(&self, record: &Record) -> Error {
+        let (table, chain) = self.at(record);
+        let (table, chain, number) = (&table.name, &chain.name, record.number);
+        lost(format!("what is traced around number {number} of chain {chain} in table {table} does not follow from it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_line;
+
+    #[test]
+    fn a_line_names_a_chain_and_a_number() {
+        assert_eq!(read_line(b"TRACE: filter:INPUT:rule:3 "), Some((&b"filter:INPUT"[..], 3)));
+        assert_eq!(read_line(b"TRACE: nat:odd:name:return:12 "), Some((&b"nat:odd:name"[..], 12)));
+        for other in [&b"TRACE: filter:INPUT:rule:x "[..], b"TRACE: filter:3 ", b"odd: ", b""] {
+            assert_eq!(read_line(other), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The frames of a run or a scan as a capture tells them: what each is, the way of its probe rule by rule, where that ended,
+//! the port state that it led to, and the log lines that it left.
+
+use std::fmt::Write;
+
+use super::paths::{ended, in_words};
+use super::pcapng::CapturedFrame;
+use crate::intent::plan::PacketCell;
+use crate::lab::LinkMode;
+use crate::net::Family;
+use crate::probe::Probe;
+use crate::probe::canary;
+use crate::probe::observation::{LogRecord, Observation};
+use crate::probe::packet::Response;
+use crate::probe::packet_summary::{Glance, Kind};
+use crate::probe::path::Path;
+use crate::wire::frame::{Frame, Part};
+
+/// The interface that frames were on: its place in the capture, and what they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Among the interfaces of the capture.
+    pub interface: usize,
+    /// Its kind.
+    pub link: LinkMode,
+}
+
+/// The frames of a probe, in order.
+pub fn of_probe<'a>(place: Place, probe: &Probe, observation: &'a Observation) -> Vec<CapturedFrame<'a>> {
+    let frames = observation.frames.iter().scan(Lines::of(observation), |lines, frame| {
+        Some(place.captured(frame, comment(place, probe, observation, frame, lines)))
+    });
+    frames.collect()
+}
+
+/// The frames of a packet row.
+pub fn of_packet<'a>(place: Place, cell: &PacketCell, response: &'a Response) -> Vec<CapturedFrame<'a>> {
+    let row = format!("packet row `{}` ({})", cell.packet, cell.family);
+    let comment = |frame: &Frame| match (frame.part, response.own.last()) {
+        (Part::Probe, Some(own)) => with_way(row.clone(), Some(&own.path)),
+        _ => format!("{}: leads to {row}", place.glance(frame)),
+    };
+    response.frames.iter().map(|frame| place.captured(frame, comment(frame))).collect()
+}
+
+/// A frame that is no probe's.
+pub fn of_lab(place: Place, frame: &Frame) -> CapturedFrame<'_> {
+    place.captured(frame, format!("{}{}", place.glance(frame), place.purpose(frame)))
+}
+
+impl Place {
+    fn captured<'a>(self, frame: &'a Frame, comment: String) -> CapturedFrame<'a> {
+        let Frame { at, direction, bytes, .. } = frame;
+        CapturedFrame {
+            interface: self.interface,
+            at: *at,
+            direction: *direction,
+            bytes: bytes.as_slice().into(),
+            comment,
+        }
+    }
+
+    fn glance(self, frame: &Frame) -> Kind {
+        self.look(frame).kind
+    }
+
+    fn look(self, frame: &Frame) -> Glance {
+        match self.link {
+            LinkMode::Tap => Glance::at(&frame.bytes),
+            LinkMode::Tun => Glance::at_packet(&frame.bytes),
+        }
+    }
+
+    /// What the lab sends for its own ends.
+    fn purpose(self, frame: &Frame) -> &'static str {
+        let ends = self.look(frame).ends;
+        let is_canary = |family| ends.is_some_and(|(from, to)| [from, to].contains(&canary::source(family)));
+        if frame.part == Part::Fence {
+            ": a fence, whose answer tells that all before it has been dealt with"
+        } else if Family::BOTH.into_iter().any(is_canary) {
+            ": a canary, which proves that the log is read"
+        } else {
+            ""
+        }
+    }
+}
+
+/// Log lines that no frame has been given yet.
+struct Lines<'a> {
+    own: &'a [LogRecord],
+    followup: &'a [LogRecord],
+}
+
+impl<'a> Lines<'a> {
+    fn of(observation: &'a Observation) -> Lines<'a> {
+        Lines { own: &observation.log, followup: &observation.followup }
+    }
+
+    /// Lines are told of the first frame that can have left them.
+    fn take(&mut self, part: Part) -> &'a [LogRecord] {
+        match part {
+            Part::Probe => std::mem::take(&mut self.own),
+            Part::Followup => std::mem::take(&mut self.followup),
+            Part::Answer | Part::Fence | Part::Other => &[],
+        }
+    }
+}
+
+fn comment(place: Place, probe: &Probe, observation: &Observation, frame: &Frame, lines: &mut Lines) -> String {
+    let subject = match probe.technique.has_ports() {
+        true => format!("{} of port {} ({})", probe.technique, probe.flow.port, probe.family()),
+        false => format!("{} ({})", probe.technique, probe.family()),
+    };
+    let mut text = match frame.part {
+        Part::Probe => {
+            let verdict = format!("{subject}: {}", observation.verdict);
+            with_way(verdict, observation.path.as_deref())
+        }
+        Part::Answer => {
+            with_way(format!("{}: the answer to {subject}", place.glance(frame)), observation.answer_path.as_deref())
+        }
+        Part::Followup | Part::Fence | Part::Other => format!("{}: follows {subject}", place.glance(frame)),
+    };
+    for LogRecord { line, .. } in lines.take(frame.part) {
+        let _ = write!(text, "\nlog: {}", line.trim_end());
+    }
+    text
+}
+
+fn with_way(mut text: String, path: Option<&Path>) -> String {
+    let Some(path) = path else { return text };
+    if let Some(state) = path.conntrack {
+        let _ = write!(text, ", {state} to conntrack");
+    }
+    let _ = write!(text, ": {}", ended(path.fate, path.last()));
+    for step in &path.steps {
+        let _ = write!(text, "\n{}", in_words(step));
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! What is not as expected, with the reason and the patch; what shares both is told once.
+
+use std::collections::HashMap;
+
+use super::cell_details::family_name;
+use super::listed::shortened;
+use crate::intent::check::{Check, Outcome};
+use crate::intent::explanation::{Cause, Explanation, Patch, Place};
+use crate::report::check_location::whereabouts;
+
+/// Checks that are not as expected for one reason.
+pub struct Mishap<'a> {
+    /// What came of them.
+    pub outcome: Outcome,
+    /// `null, fin at 80, 443`
+    pub about: String,
+    /// `IPv4, IPv6`
+    pub families: String,
+    /// Whether they are more than one.
+    pub is_several: bool,
+    /// What the first of them expected.
+    pub expected: String,
+    /// What the first of them observed.
+    pub observed: String,
+    /// Why, in words.
+    pub words: &'a str,
+    /// The rule that took the packets, and the one that was meant to.
+    pub places: Vec<(&'static str, &'a Place)>,
+    /// What mends them.
+    pub patch: Option<&'a Patch>,
+}
+
+/// What is not as expected, mismatches first.
+#[derive(Default)]
+pub struct Mishaps<'a> {
+    /// The first of them.
+    pub shown: Vec<Mishap<'a>>,
+    /// Those that there was no room for.
+    pub left_out: usize,
+}
+
+/// No more mishaps than this.
+const MISHAPS: usize = 200;
+
+impl<'a> Mishaps<'a> {
+    /// The mishaps of these checks.
+    pub fn of(checks: &'a [Check]) -> Mishaps<'a> {
+        let mut places = HashMap::new();
+        let mut groups: Vec<Vec<&Check>> = Vec::new();
+        for check in checks.iter().filter(|check| check.outcome != Outcome::Matched) {
+            let place = *places.entry(reason(check)).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(check),
+                None => groups.push(vec![check]),
+            }
+        }
+        groups.sort_by_key(|group| group[0].outcome);
+        let left_out = groups.len().saturating_sub(MISHAPS);
+        Mishaps { shown: groups.iter().take(MISHAPS).map(|group| mishap(group)).collect(), left_out }
+    }
+}
+
+/// Why a check is not as expected: the explanation of a mismatch, or else what it says itself.
+#[derive(PartialEq, Eq, Hash)]
+enum Reason<'a> {
+    Explained(Cause, [Option<&'a Place>; 2], Option<&'a str>),
+    Said(Outcome, &'a str),
+}
+
+fn reason(check: &Check) -> Reason<'_> {
+    match explanation(check) {
+        Some(told) => Reason::Explained(
+            told.cause,
+            [told.took.as_ref(), told.meant.as_ref()],
+            told.patch.as_ref().map(|patch| patch.diff.as_str()),
+        ),
+        None => Reason::Said(check.outcome, &check.why),
+    }
+}
+
+fn explanation(check: &Check) -> Option<&Explanation> {
+    check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)
+}
+
+fn mishap<'a>(checks: &[&'a Check]) -> Mishap<'a> {
+    let first = checks[0];
+    let explanation = explanation(first);
+    let mut families: Vec<&str> = checks.iter().filter_map(|check| check.family).map(family_name).collect();
+    families.sort_unstable();
+    families.dedup();
+    Mishap {
+        outcome: first.outcome,
+        about: shortened(&whereabouts(checks)),
+        families: families.join(", "),
+        is_several: checks.len() > 1,
+        expected: first.expected.to_string(),
+        observed: first.observed.as_ref().map_or_else(|| "not run".to_owned(), ToString::to_string),
+        words: explanation.map_or(&first.why, |explanation| &explanation.words),
+        places: explanation.map(places).unwrap_or_default(),
+        patch: explanation.and_then(|explanation| explanation.patch.as_ref()),
+    }
+}
+
+fn places(explanation: &Explanation) -> Vec<(&'static str, &Place)> {
+    let took = explanation.took.as_ref().filter(|took| Some(*took) != explanation.meant.as_ref());
+    let places = [("matched", took), ("intended", explanation.meant.as_ref())];
+    places.into_iter().filter_map(|(word, place)| Some((word, place?))).collect()
+}
+
+impl Mishap<'_> {
+    /// The lines of the patch, each with the name of its look.
+    pub fn diff(&self) -> Vec<(&'static str, &str)> {
+        let lines = self.patch.into_iter().flat_map(|patch| patch.diff.lines());
+        lines.map(|line| (diff_look(line), line)).collect()
+    }
+}
+
+fn diff_look(line: &str) -> &'static str {
+    match line {
+        line if line.starts_with("+++") || line.starts_with("---") => "file",
+        line if line.starts_with("@@") => "place",
+        line if line.starts_with('+') => "added",
+        line if line.starts_with('-') => "removed",
+        _ => "same",
+    }
+}

@@ -1,0 +1,53 @@
+//! Single rules, in the words of iptables-save.
+
+use crate::net::Network;
+use crate::net::port::Port;
+use crate::probe::scan::Technique;
+use crate::sensor::Limit;
+use crate::wire::tcp_flags::tcp_flag_names;
+
+/// The default of the limit match, which iptables-save does not print.
+const DEFAULT_BURST: u32 = 5;
+
+/// Matches what comes from `network`, in front of all else. Of everywhere iptables-save says nothing.
+pub fn from(network: Network) -> String {
+    if network.is_everything() { String::new() } else { format!("-s {network} ") }
+}
+
+/// Matches TCP to `port`.
+pub fn to_port(port: Port) -> String {
+    format!("-p tcp -m tcp --dport {port}")
+}
+
+/// Matches what opens a connection to `port`. Any other packet to it is somebody's scan: NEW alone would also let in a
+/// bare ACK, which conntrack picks up as the middle of a connection while `nf_conntrack_tcp_loose` is 1.
+pub fn opening(port: Port) -> String {
+    format!("{} --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", to_port(port))
+}
+
+/// Matches the probes of `technique`: all six flags are examined (`ALL`).
+pub fn probe_of(technique: Technique) -> String {
+    format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags(technique))
+}
+
+fn flags(technique: Technique) -> String {
+    match technique.profile().flags {
+        0 => "NONE".to_owned(),
+        octet => tcp_flag_names(octet).join(","),
+    }
+}
+
+/// The limit match.
+pub fn limited(limit: &Limit) -> String {
+    let burst = match limit.burst {
+        DEFAULT_BURST => String::new(),
+        burst => format!(" --limit-burst {burst}"),
+    };
+    format!("-m limit --limit {}{burst}", limit.rate())
+}
+
+/// The target that writes a line. The prefix has been checked to need no escape, see `sensor`; it always holds a space,
+/// so iptables-save quotes it too.
+pub fn log(prefix: &str) -> String {
+    format!("-j LOG --log-prefix \"{prefix}\"")
+}

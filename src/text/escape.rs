@@ -1,0 +1,94 @@
+//! Text that is safe to print: what comes from a file, a log or a network must not steer the reader's terminal.
+//!
+//! What steers it are control characters, among them U+009B, which begins an escape sequence as ESC does, and the characters
+//! that turn the direction of writing (Unicode Standard Annex 9), with which a line can be made to read as another one.
+
+use std::ops::Range;
+
+use crate::text::ci_escape::inert_json;
+
+/// The text in one line: each character that steers is shown as its escape.
+pub fn visible(text: &str) -> String {
+    escaped(text, steers)
+}
+
+/// The text with its line ends and tabs.
+pub fn visible_lines(text: &str) -> String {
+    escaped(text, |c| steers(c) && c != '\n' && c != '\t')
+}
+
+/// JSON that says the same: what steers, and what a CI system obeys ([`crate::text::ci_escape`]), can stand in strings only, where it
+/// has an escape (RFC 8259, section 7).
+pub fn visible_json(json: &str) -> String {
+    let escape = |c: char| if steers(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    inert_json(&json.chars().map(escape).collect::<String>()).into_owned()
+}
+
+/// A text to quote from, and where `span` of the original now is. Every character that steers becomes one picture of it, so
+/// that columns stay; line ends stay, too. A span that is none of the text's is put right.
+pub fn quotable(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
+    let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let start = floor(span.start);
+    let end = floor(span.end).max(start);
+    let shown = |part: &str| part.chars().map(pictured).collect::<String>();
+    let (before, inside, behind) = (shown(&text[..start]), shown(&text[start..end]), shown(&text[end..]));
+    let span = before.len()..before.len() + inside.len();
+    ([before, inside, behind].concat(), span)
+}
+
+/// Texts in a list, as a scenario writes it: `["a", "b"]`.
+pub fn listed<T: AsRef<str>>(texts: &[T]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{:?}", text.as_ref())).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// The block of control pictures begins at U+2400; for other characters there is U+FFFD.
+fn pictured(c: char) -> char {
+    match c {
+        '\n' | '\r' | '\t' => c,
+        '\0'..' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        c if steers(c) => '\u{fffd}',
+        c => c,
+    }
+}
+
+fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> String {
+    text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// Control characters, separators of lines and paragraphs, and the characters with the property `Bidi_Control`.
+pub fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_as_an_escape() {
+        assert_eq!(visible("a\u{1b}[2J\u{9b}m\u{202e}\n\té"), r"a\u{1b}[2J\u{9b}m\u{202e}\n\té");
+        assert_eq!(visible_lines("a\n\tb\r"), "a\n\tb\\r");
+    }
+
+    #[test]
+    fn json_says_the_same_and_steers_nothing() {
+        let text = "a\u{1b}[2J\u{9b}m\u{7f}\u{202e}\u{2028}\n\té";
+        let json = visible_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!json.contains(|c| steers(c) && c != '\n'), "{json:?}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
+    }
+
+    #[test]
+    fn a_quoted_text_keeps_its_columns() {
+        let text = "é\u{9b}x = \u{202e}1\0\r\n";
+        let (shown, span) = quotable(text, &(4..5));
+        assert_eq!((shown.as_str(), &shown[span]), ("é\u{fffd}x = \u{fffd}1␀\r\n", "x"));
+        for span in [0..100, 100..200, 1..3, Range { start: 4, end: 1 }] {
+            let (shown, span) = quotable(text, &span);
+            assert!(shown.get(span).is_some());
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Which rule was meant to deal with a packet: the one that logs with the expected prefix, or the one of the expected verdict
+//! that fits the packet best.
+
+use super::expected_effect::Goal;
+use super::{Scene, Sight, Stand, stands};
+use crate::net::port::Port;
+use crate::probe::path::{Path, Step};
+use crate::rules::iptables_save::{Answer, LOG_PREFIX, Match, Packet, Rule};
+use crate::wire::headers::Content;
+
+/// The rule that was meant, among those that the packet can meet. `decider` is what decided about it.
+pub fn find<'a>(goal: &Goal, sight: &Sight<'a>, path: &Path, decider: Option<&Step>) -> Option<Stand<'a>> {
+    match goal {
+        // One that did log is not the one that did not.
+        Goal::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
+        Goal::Lines { prefix, .. } | Goal::OneLine(prefix) | Goal::Order { first: prefix, .. } => {
+            by_prefix(prefix, sight, |_| true)
+        }
+        // An ACCEPT of another table could not have saved it.
+        Goal::LetIn(_) => by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table)),
+        Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], sight, |_| true),
+        Goal::NoLine(_) | Goal::Conversation => None,
+    }
+}
+
+/// A rule that logs or accepts as was meant, where the packet never comes.
+pub fn elsewhere<'a>(goal: &Goal, sight: &Sight<'a>, scene: Scene<'a>) -> Option<Stand<'a>> {
+    let fits = |stand: &Stand| match goal {
+        Goal::Line { prefix, .. } | Goal::Lines { prefix, .. } => stand.rule.log_prefix().as_deref() == Some(prefix),
+        Goal::LetIn(_) => {
+            let packet = sight.packet(stand);
+            stand.rule.accepts() && names_port(stand, packet) && refusals(stand, packet) == 0
+        }
+        _ => false,
+    };
+    stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
+}
+
+fn by_prefix<'a>(prefix: &str, sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
+    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
+    sight.stands().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
+}
+
+/// A rule for the packet's port, or for one that looks like it, or one that nothing of it refuses. A rule that two clauses
+/// refuse was meant for something else.
+fn by_target<'a>(targets: &[&str], sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
+    let has_target = |stand: &Stand| {
+        let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
+        name.is_some_and(|name| targets.contains(&name)) && wanted(stand)
+    };
+    let names = |stand: &Stand| names_port(stand, sight.packet(stand)) || names_port(stand, sight.sent());
+    let fits = |stand: &Stand| match refusals(stand, sight.packet(stand)) {
+        0 => true,
+        1 => names(stand) || names_similar_port(stand, sight.packet(stand)),
+        _ => false,
+    };
+    let fitting = sight.stands().filter(has_target).filter(fits);
+    fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
+}
+
+/// How many clauses of the rule refuse the packet.
+fn refusals(stand: &Stand, packet: &Packet) -> usize {
+    stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == Answer::No).count()
+}
+
+fn names_port(stand: &Stand, packet: &Packet) -> bool {
+    let names = |ask: &Match| matches!(ask, Match::DestinationPorts(_));
+    stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == Answer::Yes)
+}
+
+/// A rule for port 2222 may have been meant for port 22, and one for 23:80 for 22:80.
+fn names_similar_port(stand: &Stand, packet: &Packet) -> bool {
+    let (Content::Tcp { destination, .. } | Content::Udp { destination, .. }) = packet.content else { return false };
+    let looks_like = |ask: &Match| match ask {
+        Match::DestinationPorts(ports) => ports.ranges().any(|range| match range.start() == range.end() {
+            true => are_similar_ports(Port(*range.start()), destination),
+            false => [range.start(), range.end()].iter().any(|end| end.abs_diff(destination.0) == 1),
+        }),
+        _ => false,
+    };
+    stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
+}
+
+/// One is next to the other, or begins or ends the other (22 and 2222), or one digit is another, or is missing, or two
+/// digits have changed places.
+pub(super) fn are_similar_ports(one: Port, other: Port) -> bool {
+    let (low, high) = (one.min(other).to_string(), one.max(other).to_string());
+    let is_part = high.starts_with(&low) || high.ends_with(&low);
+    one.0.abs_diff(other.0) == 1 || is_part || differ_in_one(&low, &high) || are_transposed(&low, &high)
+}
+
+fn are_transposed(one: &str, other: &str) -> bool {
+    let swapped = |at: usize| {
+        let mut digits = one.as_bytes().to_vec();
+        digits.swap(at, at + 1);
+        digits == other.as_bytes()
+    };
+    one != other && (1..one.len()).any(|at| swapped(at - 1))
+}
+
+/// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
+/// one letter changed. Rules that met the packet come first. The rule of another line that is expected is none of them.
+pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &Sight<'a>) -> Option<Stand<'a>> {
+    let similar = |stand: &Stand| {
+        stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
+            || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
+    };
+    let is_right = |stand: &Stand| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
+    let found = sight.stands().filter(|stand| similar(stand) && !is_right(stand));
+    found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
+}
+
+/// What a LOG rule asks for, where it is more than LOG keeps.
+pub(super) fn whole_prefix(rule: &Rule) -> Option<&str> {
+    let prefix = rule.target.as_ref().filter(|target| target.name == "LOG")?.option("--log-prefix")?;
+    (prefix.len() > LOG_PREFIX).then_some(prefix)
+}
+
+/// What was cut and what is expected instead have more in common than what all prefixes of a ruleset begin with.
+fn begin_alike(wanted: &str, whole: &str) -> bool {
+    const IN_COMMON: usize = 16;
+    wanted.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count() >= IN_COMMON
+}
+
+fn is_similar(wanted: &str, found: &str) -> bool {
+    let (one, other) = (wanted.trim(), found.trim());
+    let is_cut = found.len() >= 8 && wanted.starts_with(found);
+    !found.is_empty() && (one.eq_ignore_ascii_case(other) || is_cut || differ_in_one(one, other))
+}
+
+/// One letter is another, or is missing on one side.
+fn differ_in_one(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let same_start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let same_end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let longest = one.len().max(other.len());
+    one.len().abs_diff(other.len()) <= 1 && longest > 3 && same_start + same_end + 1 >= longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_recognised_when_it_is_written_like_another() {
+        for (one, other) in [(22, 2222), (2222, 22), (22, 23), (32232, 32233), (443, 8443), (8080, 808), (8080, 8008)] {
+            assert!(are_similar_ports(Port(one), Port(other)), "{one} {other}");
+        }
+        for (one, other) in [(22, 80), (443, 139), (22, 3389), (22, 32232)] {
+            assert!(!are_similar_ports(Port(one), Port(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_recognised_when_it_was_cut_or_misspelt() {
+        let wanted = "<IPT> Xmas scan: ";
+        for found in ["<IPT> Xmas scan:", "<IPT> Xmas scan", "<IPT> xmas scan: ", "<IPT> Xmaas scan: ", "<IPT> Xmas sc"]
+        {
+            assert!(is_similar(wanted, found), "{found}");
+        }
+        for found in ["", "<IPT> ", "<IPT> Null scan: ", "<IPT> FIN scan: ", "DROP: "] {
+            assert!(!is_similar(wanted, found), "{found}");
+        }
+    }
+}

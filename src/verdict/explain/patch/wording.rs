@@ -1,0 +1,282 @@
+//! A rule in other words.
+
+use super::super::{Stand, stands};
+use super::{Candidate, Smith, names_one_port, replaced, text_of};
+use crate::log_line::NFLOG_NAME;
+use crate::net::port::Port;
+use crate::net::rate::Rate;
+use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
+use crate::verdict::explain::expected_effect::Goal;
+use crate::verdict::explain::intended::are_similar_ports;
+use crate::wire::headers::Content;
+use crate::wire::tcp_flags::tcp_flag_names;
+
+impl<'a> Smith<'a> {
+    /// A LOG for a port that is to see connections begin, and scans not.
+    pub(super) fn only_new(&self) -> Vec<Candidate> {
+        let Some(taker) = self.taker().filter(|taker| taker.rule.log_prefix().is_some()) else { return Vec::new() };
+        let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
+        let text = taker.rule.with(protocol, "-p tcp --syn");
+        vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
+    }
+
+    pub(super) fn silence(&self) -> Vec<Candidate> {
+        let Some(taker) = self.taker() else { return Vec::new() };
+        let words = format!("write `-j DROP` in line {}", taker.rule.line);
+        vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
+    }
+
+    pub(super) fn drop_clause(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let names_port = matches!(clause.ask, Match::DestinationPorts(_));
+        let opens = stand.rule.accepts() && (names_port || !names_one_port(stand.rule));
+        let names_source = matches!(clause.ask, Match::Source(_)) && (stand.rule.accepts() || stand.rule.is_jump());
+        let leads_to_one_that_opens =
+            stand.rule.is_jump() && self.finding.meant.is_some_and(|meant| meant.rule.accepts());
+        if opens || names_source || leads_to_one_that_opens {
+            return Vec::new();
+        }
+        let words = format!("remove `{}` from line {}", text_of(stand.rule, clause), stand.rule.line);
+        vec![replaced(stand.rule, stand.rule.without(clause), words)]
+    }
+
+    /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
+    pub(super) fn right_port(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        if !matches!(clause.ask, Match::DestinationPorts(_)) {
+            return Vec::new();
+        }
+        let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
+        let Some((option, list)) = text_of(stand.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let is_list = clause.module.as_deref() == Some("multiport");
+        let behind_nat = self.ports().filter(|ports| !is_list && ports.contains(':'));
+        let corrected = behind_nat.or_else(|| corrected_list(list, port, !is_list));
+        let longer = is_list.then(|| format!("{list},{port}"));
+        let lists = corrected.into_iter().chain(longer);
+        lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
+    }
+
+    /// A list of ports that are kept out, without the one that is to get in.
+    pub(super) fn out_of_list(&self) -> Vec<Candidate> {
+        let (Goal::LetIn(_), Some(port), Some(taker)) = (&self.finding.goal, self.port(), self.taker()) else {
+            return Vec::new();
+        };
+        let lists = |clause: &&Clause| matches!(&clause.ask, Match::DestinationPorts(_)) && !clause.negated;
+        let clause = taker.rule.clauses.iter().find(lists).filter(|_| taker.rule.denies());
+        let Some(clause) = clause else { return Vec::new() };
+        let Some((option, list)) = text_of(taker.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let others: Vec<&str> = list.split(',').filter(|item| *item != port.to_string()).collect();
+        if others.is_empty() || others.len() == list.split(',').count() {
+            return Vec::new();
+        }
+        let words = format!("remove port {port} from the list in line {}", taker.rule.line);
+        let text = taker.rule.with(clause, &format!("{option} {}", others.join(",")));
+        vec![replaced(taker.rule, text, words)]
+    }
+
+    /// The port that filter lets in, where a rule of the nat table names one that looks like it.
+    pub(super) fn right_new_port(&self) -> Vec<Candidate> {
+        let Some(change) = self.finding.change.filter(|change| change.range.0 == change.range.1) else {
+            return Vec::new();
+        };
+        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else { return Vec::new() };
+        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
+        let is_meant = |port: &Port| *port != change.from && are_similar_ports(*port, change.to);
+        let Some(port) = ports.iter().find(is_meant) else { return Vec::new() };
+        let Some(nat) = stands(self.scene.listing).find(|stand| stand.rule.line == change.line) else {
+            return Vec::new();
+        };
+        let Some(target) = &nat.rule.target else { return Vec::new() };
+        let text = nat.rule.text.get(target.span.clone()).unwrap_or_default();
+        let Some(start) = text.strip_suffix(&change.to.to_string()) else { return Vec::new() };
+        let words = format!("write port {port} in line {}", nat.rule.line);
+        vec![replaced(nat.rule, nat.rule.with_target(&format!("{start}{port}")), words)]
+    }
+
+    /// The rule without the `!` before the match that refuses the packet.
+    pub(super) fn unnegated(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
+            return Vec::new();
+        };
+        let words = format!("remove the `!` from line {}", stand.rule.line);
+        vec![replaced(stand.rule, stand.rule.negating(clause), words)]
+    }
+
+    pub(super) fn right_interface(&self) -> Vec<Candidate> {
+        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let asks_interface = matches!(clause.ask, Match::InInterface(_)) && !clause.negated;
+        let text = format!("-i {}", self.scene.interface);
+        if asks_interface { vec![self.rewritten(stand, clause, &text)] } else { Vec::new() }
+    }
+
+    fn rewritten(&self, stand: Stand, clause: &Clause, text: &str) -> Candidate {
+        let words = format!("write `{text}` in line {}", stand.rule.line);
+        replaced(stand.rule, stand.rule.with(clause, text), words)
+    }
+
+    /// The flags of the probe itself, all six looked at.
+    pub(super) fn right_flags(&self) -> Vec<Candidate> {
+        let Some((meant, clause)) = self.finding.refusal().filter(|(rule, clause)| may_get_other_flags(rule, clause))
+        else {
+            return Vec::new();
+        };
+        let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
+        // In the words of the rule: iptables-save writes all six.
+        let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
+        let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
+        let words = format!("write `{right}` in line {}", meant.rule.line);
+        let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
+        let twins = self.group_behind(meant);
+        let alone = Candidate { words: words.clone(), edits: edits.clone() };
+        let Some(verdict) = twins.get(1) else { return vec![alone] };
+        let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
+        let Some(flags_clause) = flags_clause else { return vec![alone] };
+        edits.push(Edit::Replace { line: verdict.rule.line, text: verdict.rule.with(flags_clause, &right) });
+        vec![Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
+    }
+
+    /// Right flags are of no use behind a rule that takes the packet all the same.
+    pub(super) fn right_flags_and_up(&self) -> Vec<Candidate> {
+        let moves = self.move_up();
+        let both = |flags: &Candidate| -> Vec<Candidate> {
+            let joined = |up: &Candidate| Candidate {
+                words: format!("{}, and {}", flags.words, up.words),
+                edits: flags.edits.iter().chain(&up.edits).cloned().collect(),
+            };
+            moves.iter().map(joined).collect()
+        };
+        self.right_flags().iter().flat_map(both).collect()
+    }
+
+    pub(super) fn limit_last(&self) -> Vec<Candidate> {
+        let Some(meant) = self.finding.meant else { return Vec::new() };
+        let Some(text) = with_limit_last(meant.rule) else { return Vec::new() };
+        vec![replaced(meant.rule, text, format!("put the limit of line {} after its other matches", meant.rule.line))]
+    }
+
+    pub(super) fn no_limit(&self) -> Vec<Candidate> {
+        let Some(meant) = self.finding.meant else { return Vec::new() };
+        let Some(limit) = meant.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. })) else {
+            return Vec::new();
+        };
+        vec![replaced(meant.rule, meant.rule.without(limit), format!("remove the limit from line {}", meant.rule.line))]
+    }
+
+    pub(super) fn right_burst(&self) -> Vec<Candidate> {
+        let (Some(meant), Goal::Lines { expected, observed, rate, .. }) = (self.finding.meant, &self.finding.goal)
+        else {
+            return Vec::new();
+        };
+        let right_rate = rate.filter(|_| expected == observed);
+        if meant.rule.hash_limit().is_some() {
+            return right_hashlimit(meant.rule, *expected, right_rate).into_iter().collect();
+        }
+        if let Some(rate) = right_rate {
+            return self::right_rate(meant.rule, rate).into_iter().collect();
+        }
+        let burst = format!("--limit-burst {expected}");
+        let find = |wanted: fn(&Match) -> bool| meant.rule.clauses.iter().find(|clause| wanted(&clause.ask));
+        let text =
+            match (find(|ask| matches!(ask, Match::LimitBurst(_))), find(|ask| matches!(ask, Match::Limit { .. }))) {
+                (Some(clause), _) => meant.rule.with(clause, &burst),
+                (None, Some(clause)) => {
+                    let limit = meant.rule.text.get(clause.span.clone()).unwrap_or_default();
+                    meant.rule.with(clause, &format!("{limit} {burst}"))
+                }
+                (None, None) => return self.with_limit(meant, *rate, &burst),
+            };
+        vec![replaced(meant.rule, text, format!("set the burst of line {} to {expected}", meant.rule.line))]
+    }
+
+    fn with_limit(&self, meant: Stand, rate: Option<Rate>, burst: &str) -> Vec<Candidate> {
+        let Some(rate) = rate else { return Vec::new() };
+        let Some(target) = &meant.rule.target else { return Vec::new() };
+        let target = meant.rule.text.get(target.span.clone()).unwrap_or_default();
+        let text = meant.rule.with_target(&format!("-m limit --limit {rate} {burst} {target}"));
+        vec![replaced(meant.rule, text, format!("give line {} a limit", meant.rule.line))]
+    }
+
+    pub(super) fn right_prefix(&self) -> Vec<Candidate> {
+        let (Some(meant), Goal::Line { prefix, .. }) = (self.finding.meant, &self.finding.goal) else {
+            return Vec::new();
+        };
+        let Some(target) = &meant.rule.target else { return Vec::new() };
+        if target.name == "NFLOG" || prefix.starts_with(NFLOG_NAME) {
+            return Vec::new();
+        }
+        let others = target.options.iter().filter(|(name, _)| name != "--log-prefix");
+        let others: String = others.map(|(name, value)| format!(" {name} {value}").trim_end().to_owned()).collect();
+        let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
+        vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
+    }
+}
+
+/// A rule that accepts, and one for the begin of connections (`--syn`), keep the flags that they ask for.
+fn may_get_other_flags(stand: &Stand, clause: &Clause) -> bool {
+    const SYN: u8 = 0x02;
+    !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
+}
+
+/// The list of ports with `port` in the place of one that looks like it, or with a range that reaches to it. A list of one
+/// port is that port in any case.
+fn corrected_list(list: &str, port: Port, is_one: bool) -> Option<String> {
+    let corrected = |item: &str| {
+        let (first, last) = item.split_once(':').unwrap_or((item, item));
+        let (low, high) = (first.parse().ok()?, last.parse().ok()?);
+        match (first == last, port.0.abs_diff(low), port.0.abs_diff(high)) {
+            (true, ..) if is_one || are_similar_ports(Port(low), port) => Some(port.to_string()),
+            (false, 1, _) => Some(format!("{port}:{last}")),
+            (false, _, 1) => Some(format!("{first}:{port}")),
+            _ => None,
+        }
+    };
+    let items: Vec<&str> = list.split(',').collect();
+    let place = items.iter().position(|item| corrected(item).is_some())?;
+    let right = |(at, item): (usize, &&str)| if at == place { corrected(item) } else { Some((*item).to_owned()) };
+    items.iter().enumerate().map(right).collect::<Option<Vec<_>>>().map(|items| items.join(","))
+}
+
+fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
+    rule.clauses.iter().find(|clause| clause.ask == Match::Protocol(6) && !clause.negated)
+}
+
+/// The rule with its limit right in front of the target.
+fn with_limit_last(rule: &Rule) -> Option<String> {
+    let text = |wanted: fn(&Match) -> bool| {
+        let clause = rule.clauses.iter().find(|clause| wanted(&clause.ask))?;
+        rule.text.get(clause.span.clone())
+    };
+    let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
+    let target = rule.text.get(rule.target.as_ref()?.span.clone())?;
+    let words = [text(|ask| matches!(ask, Match::Limit { .. })), text(|ask| matches!(ask, Match::LimitBurst(_)))];
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    let rest = rule.without(limit);
+    let rest = rest.strip_suffix(target)?.trim_end();
+    Some(format!("{rest} -m limit {} {target}", words.join(" ")))
+}
+
+fn flags_of_iptables(flags: u8) -> String {
+    match flags & 0x3f {
+        0 => "NONE".to_owned(),
+        flags => tcp_flag_names(flags).join(","),
+    }
+}
+
+/// The same limit, recovering as fast as was meant.
+/// The rate of the rule's `hashlimit`, or else its burst: a `limit` beside it would count all sources together.
+fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<Candidate> {
+    let limit = rule.hash_clause(&["--hashlimit-upto", "--hashlimit", "--hashlimit-above"])?;
+    let burst = format!("--hashlimit-burst {burst}");
+    let (clause, text) = match (rate, rule.hash_clause(&["--hashlimit-burst"])) {
+        (Some(rate), _) => (limit, format!("{} {rate}", text_of(rule, limit).rsplit_once([' ', '=', '\t'])?.0)),
+        (None, Some(clause)) => (clause, burst),
+        (None, None) => (limit, format!("{} {burst}", text_of(rule, limit))),
+    };
+    Some(replaced(rule, rule.with(clause, &text), format!("write `{text}` in line {}", rule.line)))
+}
+
+fn right_rate(rule: &Rule, rate: Rate) -> Option<Candidate> {
+    let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
+    let words = format!("write `--limit {rate}` in line {}", rule.line);
+    Some(replaced(rule, rule.with(limit, &format!("--limit {rate}")), words))
+}
