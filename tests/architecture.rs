@@ -1,0 +1,134 @@
+//! The rooms of the crate: which may import from which, and what only some of them may do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// The rooms by floor, the highest first. A room imports from the rooms below it.
+const ROOMS: [&str; 15] = [
+    "cli", "report", "commands", "verdict", "lab", "rules", "intent", "sensor", "probe", "wire", "log_line", "error",
+    "net", "text", "sys",
+];
+
+/// An import: the file, the line (from 1), and the room that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Import {
+    file: PathBuf,
+    line: usize,
+    room: String,
+}
+
+#[test]
+fn rooms_import_from_below_only() {
+    let upward: Vec<Import> = imports(Path::new("src")).into_iter().filter(is_upward).collect();
+    assert!(upward.is_empty(), "imports that run upward: {upward:#?}");
+}
+
+#[test]
+fn intent_and_rules_import_nothing_of_each_other() {
+    let breaks = |import: &Import| {
+        let pair = (room_of(&import.file), import.room.as_str());
+        matches!(pair, ("intent", "rules") | ("rules", "intent"))
+    };
+    let broken: Vec<Import> = imports(Path::new("src")).into_iter().filter(breaks).collect();
+    assert!(broken.is_empty(), "the oracle and the ruleset share code: {broken:#?}");
+}
+
+#[test]
+fn crate_root_lists_the_rooms_in_floor_order() {
+    let root = fs::read_to_string("src/lib.rs").unwrap();
+    let listed: Vec<&str> =
+        Regex::new(r"(?m)^//! \| \d+ \| \[?`(\w+)`\]? \|").unwrap().captures_iter(&root).map(first).collect();
+    assert_eq!(listed, ROOMS);
+    let declared: Vec<&str> =
+        Regex::new(r"(?m)^(?:pub )?mod (\w+);").unwrap().captures_iter(&root).map(first).collect();
+    assert_eq!(declared, ROOMS);
+}
+
+#[test]
+fn unsafe_code_is_in_sys_only() {
+    let is_unsafe = Regex::new(r"\bunsafe\b\s*(\{|fn|impl|extern)|allow\(unsafe_code\)").unwrap();
+    assert_eq!(found(&is_unsafe, |file| room_of(file) == "sys"), Vec::<String>::new());
+}
+
+#[test]
+fn processes_and_sockets_are_in_the_lab_only() {
+    let opens = Regex::new(r#"\bCommand::new\(\s*[\"&]|\b(Tcp|Udp)(Stream|Listener|Socket)::(bind|connect|new)|\bsocket\(|\bSocket::new\("#).unwrap();
+    assert_eq!(found(&opens, |file| matches!(room_of(file), "lab" | "sys")), Vec::<String>::new());
+}
+
+#[test]
+fn an_import_that_runs_upward_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("src/net/planted.rs");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "//! Planted.\n\nuse crate::error::Result;\n\nfn f() -> crate::cli::Planted {}\n").unwrap();
+    let planted = imports(&folder.path().join("src"));
+    let upward: Vec<(usize, &str)> =
+        planted.iter().filter(|import| is_upward(import)).map(|import| (import.line, import.room.as_str())).collect();
+    assert_eq!(upward, [(3, "error"), (5, "cli")]);
+}
+
+fn first<'a>(captures: regex::Captures<'a>) -> &'a str {
+    captures.get(1).unwrap().as_str()
+}
+
+/// Whether the room of the file is not above the room that it names.
+fn is_upward(import: &Import) -> bool {
+    let floor = |room: &str| ROOMS.iter().position(|one| *one == room);
+    let own = room_of(&import.file);
+    own != import.room && floor(own).is_some_and(|own| floor(&import.room).is_none_or(|other| other <= own))
+}
+
+/// The room of a file below a folder `src`; empty for `lib.rs` and `main.rs`.
+fn room_of(file: &Path) -> &str {
+    let parts: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
+    let start = parts.iter().rposition(|part| *part == "src").map_or(0, |at| at + 1);
+    match parts[start..] {
+        [file] => file.strip_suffix(".rs").filter(|name| ROOMS.contains(name)).unwrap_or(""),
+        [folder, ..] => folder,
+        [] => "",
+    }
+}
+
+/// What the files in `source` import from rooms of the crate. Comments do not count.
+fn imports(source: &Path) -> Vec<Import> {
+    let path = Regex::new(r"\bcrate::(\w+)").unwrap();
+    let of_file = |(file, text): (PathBuf, String)| {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let named =
+            lines.flat_map(|(at, line)| path.captures_iter(line).map(move |found| (at + 1, first(found).to_owned())));
+        named.map(|(line, room)| Import { file: file.clone(), line, room }).collect::<Vec<_>>()
+    };
+    files(source).into_iter().flat_map(of_file).collect()
+}
+
+/// `file:line` of each line of code that `pattern` matches in a file that is not `allowed`; unit tests do not count.
+fn found(pattern: &Regex, allowed: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut found = BTreeMap::new();
+    for (file, text) in files(Path::new("src")) {
+        if allowed(&file) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        for (at, line) in lines.filter(|(_, line)| pattern.is_match(line)) {
+            found.insert(format!("{}:{}", file.display(), at + 1), line.trim().to_owned());
+        }
+    }
+    found.into_iter().map(|(place, line)| format!("{place}: {line}")).collect()
+}
+
+/// Every Rust file below `folder` but those of unit tests, with its text.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let of_entry = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => files(&path),
+        _ if path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests")) => Vec::new(),
+        Some(extension) if extension == "rs" => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
+        _ => Vec::new(),
+    };
+    entries.flat_map(of_entry).collect()
+}
