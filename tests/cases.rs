@@ -3,6 +3,8 @@
 
 #[path = "cases/all_denied.rs"]
 mod all_denied;
+#[path = "cases/beyond_the_link.rs"]
+mod beyond_the_link;
 #[path = "support/binary.rs"]
 mod binary;
 #[path = "cases/blame.rs"]

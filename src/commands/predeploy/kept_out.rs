@@ -33,7 +33,7 @@ pub struct KeptOut {
 
 /// The segments of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
     /// The client's first.
     Syn,
     /// A later one of the client.
@@ -100,7 +100,7 @@ fn at(
                 leaf
             });
             let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
-            let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(leaf));
+            let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(&leaf.region));
             exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook)))).collect()
         }
     });
@@ -126,7 +126,7 @@ impl Segment {
 
     /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
     /// 3.2).
-    fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
+    pub(super) fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
         let host = number(subject.scenario.host.addresses.host(family));
         let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
         let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
@@ -176,12 +176,12 @@ impl Segment {
 
     /// Whether the matches on the way can give these answers: what the host receives is for its own address, and for its
     /// own MAC address.
-    fn can_be(self, leaf: &Leaf) -> bool {
+    pub(super) fn can_be(self, region: &Region) -> bool {
         let is_received = self != Segment::OfHost;
         let cannot = |(key, answer): (&str, bool)| {
             is_received && of_unicast(key) == Some(!answer) || of_plain(key) == Some(!answer)
         };
-        !leaf.region.answers().any(cannot)
+        !region.answers().any(cannot)
     }
 
     /// The packets before it, and the chain at which it begins, whichever drops it.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::kept_out::KeptOut;
+use super::reply_changes::ReplyChange;
 use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, beyond, endurance, ssh_admins, told_once};
 use crate::commands::live::Machine;
 use crate::lab::{First, Lab, Neighbourhood, Opening, Session, Survival};
@@ -22,6 +23,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     facts.extend(endurance::held(subject, &endured));
     facts.extend(endurance::sessions(subject, &endured));
     facts.extend(measured.kept_out.iter().map(KeptOut::fact));
+    facts.extend(measured.reply_changes.iter().map(ReplyChange::fact));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {
         let unseen = found.neighbourhood.as_ref().filter(|found| found.advertised.is_none() || !found.resolves);

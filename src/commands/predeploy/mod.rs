@@ -17,6 +17,7 @@ mod lockout;
 mod log_lines;
 mod mac_masquerade;
 mod other_protocols;
+mod reply_changes;
 mod ssh_admins;
 mod time_dependent;
 mod unexpected_open;
@@ -50,6 +51,7 @@ use self::holes::Hole;
 use self::inbound_peers::Caller;
 use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
+use self::reply_changes::ReplyChange;
 
 /// What is about to be deployed, and where.
 #[derive(Debug, Clone)]
@@ -119,6 +121,8 @@ struct Measured {
     holes: Vec<Hole>,
     /// Clients of SSH that the sensor means and the rules keep out.
     kept_out: Vec<KeptOut>,
+    /// Rules that change what those clients receive.
+    reply_changes: Vec<ReplyChange>,
 }
 
 impl Measured {
@@ -363,6 +367,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
             callers,
             holes: parallel::end(holes)?,
             kept_out: parallel::end(kept_out)?,
+            reply_changes: reply_changes::measure(subject)?,
         })
     })
 }

@@ -1,0 +1,161 @@
+//! Rules that change the host's packets in SSH connections, with an effect that no lab of one link shows: routers see it, or
+//! TCP options that the lab's client does not send.
+
+use super::kept_out::Segment;
+use super::{Fact, Subject, Tone};
+use crate::error::Result;
+use crate::net::Family;
+use crate::rules::iptables_save::{Rule, Target};
+use crate::rules::space::{Region, Sets};
+
+/// A rule that changes packets of the host in an SSH connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyChange {
+    family: Family,
+    effect: Effect,
+    /// The rule, as `FILE:LINE: TEXT`.
+    place: String,
+}
+
+/// What the target does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Effect {
+    /// The packet is left with so few hops; none if it is not known how many.
+    Hops(Option<u8>),
+    /// The SYN/ACK has a maximum segment size below the default.
+    SegmentSize,
+    /// The SYN/ACK lacks options that the host goes by.
+    StrippedOptions,
+    /// Routing rules may look at the mark.
+    Mark,
+}
+
+/// All such rules of `subject`.
+pub fn measure(subject: &Subject) -> Result<Vec<ReplyChange>> {
+    subject.of_each_family(|sets| Ok(of_family(subject, sets)))
+}
+
+fn of_family(subject: &Subject, sets: &Sets) -> Vec<ReplyChange> {
+    let changing = sets.listing.rules().filter_map(|(table, chain, number, rule)| {
+        let effect = effect(rule.target.as_ref()?, &table.name)?;
+        is_met(subject, sets, (&table.name, &chain.name, number)).then_some((effect, rule))
+    });
+    let family = sets.space.family;
+    changing.map(|(effect, rule)| ReplyChange { family, effect, place: place(sets, rule) }).collect()
+}
+
+fn place(sets: &Sets, rule: &Rule) -> String {
+    format!("{}:{}: {}", sets.listing.source.name.display(), rule.line, rule.text)
+}
+
+fn is_met(subject: &Subject, sets: &Sets, (table, chain, number): (&str, &str, usize)) -> bool {
+    let arrivals = sets.arrivals(table, chain, number);
+    let is_reply = |region: &Region| {
+        let reply = Segment::OfHost.meant(subject, sets.space.family, region, table);
+        reply.is_some_and(|reply| Segment::OfHost.can_be(&reply))
+    };
+    let is_sent = |hook: &str| matches!(hook, "OUTPUT" | "POSTROUTING");
+    // What divides into too many kinds may arrive.
+    !arrivals.is_all || arrivals.found.iter().any(|(hook, region)| is_sent(hook) && is_reply(region))
+}
+
+/// The hop limit of Linux, which reaches every host (`IPDEFTTL` in include/uapi/linux/ip.h).
+const HOPS: u8 = 64;
+
+/// The segment size of a host that names none (RFC 9293, section 3.7.1).
+const SEGMENT_SIZE: u16 = 536;
+
+/// `None` if the target changes nothing that a client or a router goes by: DSCP, ECN, a checksum, a class of traffic.
+fn effect(target: &Target, table: &str) -> Option<Effect> {
+    match target.name.as_str() {
+        "TTL" | "HL" => {
+            let hops = hops(target);
+            hops.is_none_or(|hops| hops < HOPS).then_some(Effect::Hops(hops))
+        }
+        "TCPMSS" => {
+            let size = target.option("--set-mss").and_then(|size| size.parse::<u16>().ok());
+            size.is_some_and(|size| size < SEGMENT_SIZE).then_some(Effect::SegmentSize)
+        }
+        "TCPOPTSTRIP" => Some(Effect::StrippedOptions),
+        // Only mangle OUTPUT looks for the route again (iptable_mangle.c); a mark on the connection is not looked at.
+        "MARK" | "HMARK" if table == "mangle" => Some(Effect::Mark),
+        "CONNMARK" if table == "mangle" && target.option("--restore-mark").is_some() => Some(Effect::Mark),
+        _ => None,
+    }
+}
+
+/// How many hops are left to a packet that the host sends.
+fn hops(target: &Target) -> Option<u8> {
+    let number = |action: &str| {
+        let options = ["--ttl-", "--hl-"].map(|family| format!("{family}{action}"));
+        options.iter().find_map(|name| target.option(name)).and_then(|number| number.parse::<u8>().ok())
+    };
+    let left = number("dec").map(|fewer| HOPS.saturating_sub(fewer));
+    number("set").or(left).or(number("inc").map(|more| HOPS.saturating_add(more)))
+}
+
+impl ReplyChange {
+    /// What it means for a deployment.
+    pub fn fact(&self) -> Fact {
+        let (tone, what) = match self.effect {
+            Effect::Hops(Some(hops)) => {
+                let routers = match hops {
+                    0 | 1 => "no router passes it on".to_owned(),
+                    hops => format!("it passes {} routers at most", hops - 1),
+                };
+                (Tone::Unknown, format!("with a hop limit of {hops}: {routers}, and the lab has none"))
+            }
+            Effect::Hops(None) => (Tone::Unknown, "with another hop limit, and the lab has no router".to_owned()),
+            Effect::SegmentSize => {
+                let text = "with a maximum segment size below 536, and the lab's client has one size only";
+                (Tone::Unknown, text.to_owned())
+            }
+            Effect::StrippedOptions => {
+                (Tone::Unknown, "without TCP options, and the lab's client sends none".to_owned())
+            }
+            Effect::Mark => {
+                let text =
+                    "with a mark; whether a routing rule (`ip rule`) of the machine asks for it is not in the rules";
+                (Tone::Note, text.to_owned())
+            }
+        };
+        let family = self.family.title();
+        Fact::new(tone, format!("what the host sends in an SSH connection leaves over {family} {what}: {}", self.place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Source;
+    use crate::rules::iptables_save::Listing;
+
+    #[test]
+    fn a_target_has_an_effect_beyond_the_link_if_a_router_or_tcp_goes_by_it() {
+        for (target, expected) in [
+            ("TTL --ttl-set 1", Some(Effect::Hops(Some(1)))),
+            ("TTL --ttl-dec 70", Some(Effect::Hops(Some(0)))),
+            ("TTL --ttl-dec 40", Some(Effect::Hops(Some(24)))),
+            ("TTL --ttl-inc 1", None),
+            ("TTL --ttl-set 64", None),
+            ("TTL --ttl-set 128", None),
+            ("TCPMSS --set-mss 1400", None),
+            ("TCPMSS --set-mss 88", Some(Effect::SegmentSize)),
+            ("TCPMSS --clamp-mss-to-pmtu", None),
+            ("TCPOPTSTRIP --strip-options wscale", Some(Effect::StrippedOptions)),
+            ("DSCP --set-dscp 10", None),
+            ("TOS --set-tos 16", None),
+            ("ECN --ecn-tcp-remove", None),
+            ("CHECKSUM --checksum-fill", None),
+            ("CLASSIFY --set-class 1:1", None),
+            ("CONNMARK --save-mark", None),
+            ("CONNMARK --restore-mark", Some(Effect::Mark)),
+            ("MARK --set-mark 1", Some(Effect::Mark)),
+        ] {
+            let text = format!("*mangle\n-A OUTPUT -p tcp -j {target}\nCOMMIT\n");
+            let listing = Listing::parse(Family::Ipv4, &Source { name: "rules".into(), text: text.into() });
+            let (.., rule) = listing.rules().next().expect("a rule");
+            assert_eq!(effect(rule.target.as_ref().expect("a target"), "mangle"), expected, "{target}");
+        }
+    }
+}
