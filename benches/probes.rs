@@ -6,11 +6,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use scanlab::error::{Result, Source};
-use scanlab::lab::{Blueprint, Capture, Equipment, Flavour, HOST_MAC, Lab, LinkMode, PROBER_MAC, Service, Watch};
+use scanlab::lab::{
+    Capture, Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LinkMode, PROBER_MAC, WatchedEvents,
+};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::scan::Technique;
-use scanlab::probe::scan_pass::Numbering;
+use scanlab::probe::scan_pass::PassNumbering;
 use scanlab::probe::{Ends, Probe};
 use scanlab::rules::generate;
 use scanlab::rules::iptables_save::Listing;
@@ -29,21 +31,21 @@ fn main() -> Result<()> {
     let open = Source { name: "open.v4".into(), text: "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n".into() };
     let link = if std::env::args().any(|word| word == "tun") { LinkMode::Tun } else { LinkMode::Tap };
     println!("{:<34} {:>12} {:>12} {:>7}", format!("65535 ports, {link:?}"), "scanlab/s", "bare/s", "ratio");
-    let usual = Equipment { link, ..Equipment::usual(Flavour::Auto, "")? };
+    let usual = LabOptions { link, ..LabOptions::usual(Flavour::Auto, "")? };
     for technique in [Technique::Xmas, Technique::Ack, Technique::Syn] {
-        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, Watch::Replies, &usual)?;
-        compare(&format!("{technique}, no rules (all answered)"), technique, &open, Watch::Replies, &usual)?;
-        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, Watch::Paths, &usual)?;
-        compare(&format!("{technique}, no rules, path"), technique, &open, Watch::Paths, &usual)?;
+        compare(&format!("{technique}, the sensor's ruleset"), technique, &rules, WatchedEvents::Replies, &usual)?;
+        compare(&format!("{technique}, no rules (all answered)"), technique, &open, WatchedEvents::Replies, &usual)?;
+        compare(&format!("{technique}, the sensor's rules, path"), technique, &rules, WatchedEvents::Paths, &usual)?;
+        compare(&format!("{technique}, no rules, path"), technique, &open, WatchedEvents::Paths, &usual)?;
     }
     let logged = Source { name: "log.v4".into(), text: "*filter\n-A INPUT -j LOG\nCOMMIT\n".into() };
     for capture in [Capture::Kmsg, Capture::Nflog] {
-        let equipment = Equipment { capture, ..usual.clone() };
-        compare(&format!("syn, all logged, {capture:?}"), Technique::Syn, &logged, Watch::Replies, &equipment)?;
+        let equipment = LabOptions { capture, ..usual.clone() };
+        compare(&format!("syn, all logged, {capture:?}"), Technique::Syn, &logged, WatchedEvents::Replies, &equipment)?;
     }
-    let legacy = Equipment { link, ..Equipment::usual(Flavour::Legacy, "")? };
-    compare("syn, legacy, the sensor's ruleset", Technique::Syn, &rules, Watch::Replies, &legacy)?;
-    compare("syn, legacy, its rules, path", Technique::Syn, &rules, Watch::Paths, &legacy)?;
+    let legacy = LabOptions { link, ..LabOptions::usual(Flavour::Legacy, "")? };
+    compare("syn, legacy, the sensor's ruleset", Technique::Syn, &rules, WatchedEvents::Replies, &legacy)?;
+    compare("syn, legacy, its rules, path", Technique::Syn, &rules, WatchedEvents::Paths, &legacy)?;
     default_run(link);
     growth();
     Ok(())
@@ -73,10 +75,16 @@ fn growth() {
     }
 }
 
-fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, equipment: &Equipment) -> Result<()> {
+fn compare(
+    name: &str,
+    technique: Technique,
+    rules: &Source,
+    watch: WatchedEvents,
+    equipment: &LabOptions,
+) -> Result<()> {
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let services = [Service { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
-    let blueprint = Blueprint {
+    let services = [HostService { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
+    let blueprint = LabSpec {
         equipment,
         interface: &interface,
         mac: HOST_MAC,
@@ -86,7 +94,7 @@ fn compare(name: &str, technique: Technique, rules: &Source, watch: Watch, equip
         watch,
         fault: None,
     };
-    let mut numbering = Numbering::new(1);
+    let mut numbering = PassNumbering::new(1);
     let mut phase = numbering.phase(technique, Family::Ipv4, addresses);
     let probes: Vec<Probe> = (1..=u16::MAX).map(|port| phase.probe(Port(port), 0)).collect();
     let ends = Ends { prober: PROBER_MAC, host: HOST_MAC };

@@ -20,10 +20,10 @@ use nix::errno::Errno;
 use crate::net::Family;
 use crate::text::escape::{quotable, visible, visible_lines};
 
-use self::input_file::{NamedBy, Refusal};
+use self::input_file::{FileRefusal, NamedBy};
 use self::quoting::{WITHHELD, is_quotable, without_words_of};
 
-pub use obstacle::Obstacle;
+pub use obstacle::UserNamespaceDenied;
 
 /// The result of everything that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -80,10 +80,10 @@ impl Source {
 
     fn read_named_by(named_by: NamedBy, path: &Path) -> Result<Source> {
         let file = input_file::open(path, named_by).map_err(|refusal| match refusal {
-            Refusal::Kind(kind) => {
+            FileRefusal::Kind(kind) => {
                 InputError::new(format!("cannot read {}: it is {kind}", path.display()), "name a file")
             }
-            Refusal::Os(error) => unreadable(path, &error),
+            FileRefusal::Os(error) => unreadable(path, &error),
         })?;
         Source::read_from(path, file)
     }
@@ -113,7 +113,7 @@ impl Source {
     ///
     /// Words of lines that may not be quoted are left out of it.
     pub fn error(&self, span: Range<usize>, problem: impl fmt::Display, hint: impl fmt::Display) -> InputError {
-        let place = Place { source: self.clone(), span };
+        let place = SourcePlace { source: self.clone(), span };
         let shown = |text: String| place.withheld_lines().fold(text, |text, line| without_words_of(line, text));
         let (problem, hint) = (shown(problem.to_string()), shown(hint.to_string()));
         InputError { place: Some(place), problem, hint: Some(hint).filter(|hint| !hint.is_empty()) }
@@ -149,14 +149,14 @@ fn unreadable(path: &Path, error: &io::Error) -> InputError {
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePlace {
     /// The file.
     pub source: Source,
     /// Bytes of its text.
     pub span: Range<usize>,
 }
 
-impl Place {
+impl SourcePlace {
     /// The lines that it touches, and that no message may quote.
     fn withheld_lines(&self) -> impl Iterator<Item = &str> {
         self.lines().filter(|line| !is_quotable(line))
@@ -186,7 +186,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
     /// Where it stands, when it stands in a file.
-    pub place: Option<Place>,
+    pub place: Option<SourcePlace>,
     /// What is wrong: lower case, no full stop.
     pub problem: String,
     /// The next step.
@@ -256,7 +256,7 @@ pub enum CannotMeasure {
         #[source]
         source: io::Error,
         /// What is in the way.
-        obstacle: Obstacle,
+        obstacle: UserNamespaceDenied,
     },
     /// `/dev/net/tun` cannot be opened.
     #[error("cannot open /dev/net/tun: {0} (hint: {hint})", hint = tun_hint(.0))]
@@ -406,12 +406,12 @@ fn files_hint(error: &io::Error) -> &'static str {
 }
 
 /// Names the operation that failed: `file.read(..).doing("read the kernel log")?`.
-pub trait Doing<T> {
+pub trait Context<T> {
     /// Turns an operating system error into [`CannotMeasure::System`].
     fn doing(self, operation: impl fmt::Display) -> Result<T>;
 }
 
-impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
+impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn doing(self, operation: impl fmt::Display) -> Result<T> {
         self.map_err(|source| {
             Error::CannotMeasure(CannotMeasure::System { operation: operation.to_string(), source: source.into() })

@@ -95,14 +95,14 @@
 //! # Two backends of everything
 //!
 //! Rules are loaded into nf_tables or x_tables, the link is a TAP or a TUN, the log is the kernel's own or NFLOG, the user is
-//! root or not: the lab's [`Equipment`](lab::Equipment). nf_tables sends its rule trace over netlink; x_tables sends its own
+//! root or not: the lab's [`LabOptions`](lab::LabOptions). nf_tables sends its rule trace over netlink; x_tables sends its own
 //! through NFLOG, and the lab's own table marks beginnings and ends on the same socket. With NFLOG capture the ruleset is
 //! loaded as given, and then a copy with NFLOG in place of LOG, whose lines [`log_line`] renders as the kernel would. The lab
 //! of an ordinary user is in a user namespace. Each choice changes how something is observed, and never what is reported.
 //!
 //! # Frames
 //!
-//! With [`Watch::Frames`](lab::Watch::Frames) every frame is recorded where it is sent or read, and assigned to its probe at
+//! With [`WatchedEvents::Frames`](lab::WatchedEvents::Frames) every frame is recorded where it is sent or read, and assigned to its probe at
 //! that place: nothing is guessed from its bytes afterwards. Captures, pages and lessons show the same frames;
 //! [`wire::dissect`] names each byte as its RFC does. A page is a report or a lesson with its style, script and data in one
 //! file; every text in it passes one escaper.

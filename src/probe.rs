@@ -21,12 +21,12 @@ mod wire;
 
 use pnet_packet::tcp::TcpFlags;
 
-pub use craft::Craft;
+pub use craft::ProbeOverrides;
 
-use self::wire::{Checksum, Content, IpHeader, Packet};
+use self::wire::{Checksum, IpHeader, IpPayload, RawPacket};
 use crate::net::{Family, Mac, Protocol};
 use crate::probe::scan::Technique;
-use crate::wire::reply::{Flow, Segment};
+use crate::wire::reply::{Flow, TcpSegment};
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET_HEADER: usize = 14;
@@ -59,7 +59,7 @@ pub struct Probe {
     pub flow_label: u32,
     /// What is not as nmap has it by itself; of this the probe itself takes flags and checksum, the rest is in the fields
     /// above already.
-    pub craft: Craft,
+    pub craft: ProbeOverrides,
 }
 
 impl Probe {
@@ -74,18 +74,18 @@ impl Probe {
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
         let flags = self.flags();
         let (look, options, window) = match self.technique.is_conversation() {
-            true => (Look::Kernel, connect_options(self.family()), connect_window(self.family())),
-            false if flags & TcpFlags::SYN != 0 => (Look::Nmap, vec![2, 4, 0x05, 0xb4], NMAP_WINDOW),
-            false => (Look::Nmap, Vec::new(), NMAP_WINDOW),
+            true => (HeaderStyle::Kernel, connect_options(self.family()), connect_window(self.family())),
+            false if flags & TcpFlags::SYN != 0 => (HeaderStyle::Nmap, vec![2, 4, 0x05, 0xb4], NMAP_WINDOW),
+            false => (HeaderStyle::Nmap, Vec::new(), NMAP_WINDOW),
         };
         let content = match self.flow.protocol {
             Protocol::Tcp => {
-                Content::Segment { seq: self.seq, ack: self.ack, flags, window, options: &options, payload: &[] }
+                IpPayload::Segment { seq: self.seq, ack: self.ack, flags, window, options: &options, payload: &[] }
             }
-            Protocol::Udp => Content::Datagram,
-            Protocol::Icmp => Content::EchoRequest,
+            Protocol::Udp => IpPayload::Datagram,
+            Protocol::Icmp => IpPayload::EchoRequest,
         };
-        let is_bad = self.craft.badsum && look == Look::Nmap;
+        let is_bad = self.craft.badsum && look == HeaderStyle::Nmap;
         let checksum = if is_bad { Checksum::Bad } else { Checksum::Right };
         Crafted { probe: self, look, content, checksum }.frame(ends)
     }
@@ -99,18 +99,18 @@ impl Probe {
 
     /// The RST with which the scanner's kernel, which knows of no connection, answers a SYN/ACK: sequence number as the
     /// host acknowledged, window 0 (RFC 9293, section 3.5.2, group 1).
-    pub fn reset_after(&self, syn_ack: &Segment, ends: &Ends) -> Vec<u8> {
+    pub fn reset_after(&self, syn_ack: &TcpSegment, ends: &Ends) -> Vec<u8> {
         self.kernel_segment(syn_ack.ack, 0, TcpFlags::RST, 0).frame(ends)
     }
 
     /// The third segment of a full connect.
-    pub fn handshake_ack(&self, syn_ack: &Segment, ends: &Ends) -> Vec<u8> {
+    pub fn handshake_ack(&self, syn_ack: &TcpSegment, ends: &Ends) -> Vec<u8> {
         let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
         self.kernel_segment(seq, ack, TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
     }
 
     /// The RST of a client that closes with linger 0 after it has read `greeting` (Linux: `tcp_send_active_reset`).
-    pub fn abort(&self, syn_ack: &Segment, greeting_len: usize, ends: &Ends) -> Vec<u8> {
+    pub fn abort(&self, syn_ack: &TcpSegment, greeting_len: usize, ends: &Ends) -> Vec<u8> {
         let ack = syn_ack.seq.wrapping_add(1).wrapping_add(greeting_len as u32);
         self.kernel_segment(syn_ack.ack, ack, TcpFlags::RST | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
     }
@@ -123,8 +123,8 @@ impl Probe {
     /// What the client of an open connection sends: with `payload` what is typed, without it an acknowledgment.
     pub fn within_connection(&self, seq: u32, ack: u32, payload: &[u8], ends: &Ends) -> Vec<u8> {
         let flags = if payload.is_empty() { TcpFlags::ACK } else { TcpFlags::PSH | TcpFlags::ACK };
-        let content = Content::Segment { seq, ack, flags, window: CONNECTED_WINDOW, options: &[], payload };
-        Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }.frame(ends)
+        let content = IpPayload::Segment { seq, ack, flags, window: CONNECTED_WINDOW, options: &[], payload };
+        Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }.frame(ends)
     }
 
     /// What the client of an open connection sends to close it. With a window of 0, the host could not close it, too.
@@ -133,8 +133,8 @@ impl Probe {
     }
 
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
-        let content = Content::Segment { seq, ack, flags, window, options: &[], payload: &[] };
-        Crafted { probe: self, look: Look::Kernel, content, checksum: Checksum::Right }
+        let content = IpPayload::Segment { seq, ack, flags, window, options: &[], payload: &[] };
+        Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }
     }
 }
 
@@ -165,7 +165,7 @@ fn connect_options(family: Family) -> Vec<u8> {
 
 /// Whose habits the IP header shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum HeaderStyle {
     /// Random TTL, DF clear, flow label 0, hop limit 255.
     Nmap,
     /// TTL 64, DF set, flow label of the flow.
@@ -175,8 +175,8 @@ enum Look {
 /// One packet of a probe's conversation, ready to be put on the wire.
 struct Crafted<'a> {
     probe: &'a Probe,
-    look: Look,
-    content: Content<'a>,
+    look: HeaderStyle,
+    content: IpPayload<'a>,
     checksum: Checksum,
 }
 
@@ -185,24 +185,24 @@ const KERNEL_TTL: u8 = 64;
 
 impl Crafted<'_> {
     fn frame(self, ends: &Ends) -> Vec<u8> {
-        let is_kernels = self.look == Look::Kernel;
+        let is_kernels = self.look == HeaderStyle::Kernel;
         let ip = IpHeader {
             ttl: self.ttl(),
             id: self.ip_id(),
             dont_fragment: is_kernels,
             flow_label: if is_kernels { self.probe.flow_label } else { 0 },
         };
-        Packet { flow: self.probe.flow, ip, content: self.content, checksum: self.checksum }.frame(ends)
+        RawPacket { flow: self.probe.flow, ip, content: self.content, checksum: self.checksum }.frame(ends)
     }
 
     /// Linux numbers a DF packet without a socket 0, and those of a connection from a counter of its own: the SYN's
     /// number, then the next.
     fn ip_id(&self) -> u16 {
-        let opens = matches!(self.content, Content::Segment { flags, .. } if flags & TcpFlags::SYN != 0);
+        let opens = matches!(self.content, IpPayload::Segment { flags, .. } if flags & TcpFlags::SYN != 0);
         match (self.look, self.probe.technique.is_conversation(), opens) {
-            (Look::Kernel, true, false) => self.probe.ip_id.wrapping_add(1),
-            (Look::Kernel, true, true) | (Look::Nmap, ..) => self.probe.ip_id,
-            (Look::Kernel, ..) => 0,
+            (HeaderStyle::Kernel, true, false) => self.probe.ip_id.wrapping_add(1),
+            (HeaderStyle::Kernel, true, true) | (HeaderStyle::Nmap, ..) => self.probe.ip_id,
+            (HeaderStyle::Kernel, ..) => 0,
         }
     }
 
@@ -210,9 +210,9 @@ impl Crafted<'_> {
     fn ttl(&self) -> u8 {
         let of_socket = self.probe.craft.ttl.filter(|_| self.probe.technique.is_conversation());
         match (self.look, self.probe.family()) {
-            (Look::Nmap, _) => self.probe.ttl,
-            (Look::Kernel, Family::Ipv4) => of_socket.unwrap_or(KERNEL_TTL),
-            (Look::Kernel, Family::Ipv6) => KERNEL_TTL,
+            (HeaderStyle::Nmap, _) => self.probe.ttl,
+            (HeaderStyle::Kernel, Family::Ipv4) => of_socket.unwrap_or(KERNEL_TTL),
+            (HeaderStyle::Kernel, Family::Ipv6) => KERNEL_TTL,
         }
     }
 }

@@ -20,12 +20,12 @@ use scanlab::error::{Error, Source};
 use scanlab::intent::scenario::{Packet, Scenario};
 use scanlab::log_line::LogLine;
 use scanlab::log_line::kmsg::KmsgRecord;
-use scanlab::log_line::syslog::LoggedLine;
+use scanlab::log_line::syslog::SyslogLine;
 use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Mac};
 use scanlab::probe::Ends;
 use scanlab::probe::scan::Technique;
-use scanlab::probe::scan_pass::{Numbering, SEED};
+use scanlab::probe::scan_pass::{PassNumbering, SEED};
 use scanlab::rules::iptables_save::{self, Edit, Listing};
 use scanlab::rules::{generate, lint, mutant};
 use scanlab::sensor::SensorFile;
@@ -256,7 +256,7 @@ static VENDORS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let (prober, host) = ([2, 0, 0x5e, 0x10, 0, 0x66], [2, 0, 0x5e, 0x10, 0, 0x10]);
     let ends = Ends { prober: Mac(prober), host: Mac(host) };
-    let (addresses, mut numbering) = (Addresses::default(), Numbering::new(SEED));
+    let (addresses, mut numbering) = (Addresses::default(), PassNumbering::new(SEED));
     let mut frames = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
         for technique in Technique::ALL {
@@ -334,7 +334,7 @@ proptest! {
     #[test]
     fn lines_of_log_files(text in damaged_text(&LOG)) {
         in_time(move || {
-            let read = LoggedLine::parse(&text);
+            let read = SyslogLine::parse(&text);
             assert!(read.is_some() || LogLine::parse(&text).is_none(), "a header must not hide a line");
             let Some(read) = read else { return };
             assert!(read.header.host.as_ref().is_none_or(|host| read.header.text.contains(host)));
@@ -512,7 +512,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 fn undamaged_examples_are_read() {
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).expect("UTF-8");
     assert!(FRAMES.iter().all(|frame| Reply::from_ethernet(frame).is_some()));
-    assert!(LOG.iter().map(text).all(|line| LogLine::parse(&line).is_some() && LoggedLine::parse(&line).is_some()));
+    assert!(LOG.iter().map(text).all(|line| LogLine::parse(&line).is_some() && SyslogLine::parse(&line).is_some()));
     assert!(
         RULESETS.iter().map(text).all(|ruleset| Listing::parse(Family::Ipv4, &source(&ruleset)).rules().count() > 0)
     );

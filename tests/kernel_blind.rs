@@ -13,26 +13,26 @@ use std::thread;
 use binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error};
 use scanlab::intent::scenario::Scenario;
-use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, Sabotage};
+use scanlab::lab::{Fault, Flavour, HOST_MAC, Lab, LabOptions, LabSpec, Sabotage};
 
 #[test]
 fn a_namespace_without_loggers_cannot_measure() {
     let _machine = share_the_machine();
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
-    let equipment = Equipment::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let equipment = LabOptions::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let host = Scenario::load(HARDENED.as_ref()).expect("a scenario").host;
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment: &equipment,
         interface: &host.interface,
         mac: HOST_MAC,
         addresses: &host.addresses,
         services: &[],
         rulesets: &[],
-        watch: scanlab::lab::Watch::Replies,
+        watch: scanlab::lab::WatchedEvents::Replies,
         fault: None,
     };
     Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");
-    let blind = Blueprint { fault: Some(Sabotage::new(Fault::BlindLog)), ..blueprint };
+    let blind = LabSpec { fault: Some(Sabotage::new(Fault::BlindLog)), ..blueprint };
     let error = Lab::run(&blind, |_| Ok(())).expect_err("nothing is logged");
     assert!(matches!(error, Error::CannotMeasure(CannotMeasure::Blind { .. })), "{error}");
     assert_eq!(error.exit_status(), 3);

@@ -14,40 +14,40 @@ use std::process::{Command, Stdio};
 use binary::{Ended, HARDENED, NF_LOG_ALL_NETNS, ended, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error, Source};
 use scanlab::lab::{
-    Blueprint, Capture, Equipment, Fault, Flavour, HOST_MAC, Lab, PROBER_MAC, Sabotage, Service, Watch,
+    Capture, Fault, Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, PROBER_MAC, Sabotage, WatchedEvents,
 };
 use scanlab::log_line::{LogFlags, LogLine};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::Ends;
 use scanlab::probe::scan::Technique;
-use scanlab::probe::scan_pass::{Numbering, SEED};
+use scanlab::probe::scan_pass::{PassNumbering, SEED};
 use serde_json::Value;
 
 const OPEN: Port = Port(22);
 
-fn equipment(flavour: Flavour, capture: Capture) -> Equipment {
+fn equipment(flavour: Flavour, capture: Capture) -> LabOptions {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
     let path = std::env::var("PATH").unwrap_or_default();
-    Equipment { capture, ..Equipment::usual(flavour, &path).expect("iptables") }
+    LabOptions { capture, ..LabOptions::usual(flavour, &path).expect("iptables") }
 }
 
 fn in_a_lab<T: Send>(
-    equipment: &Equipment,
+    equipment: &LabOptions,
     ruleset: &str,
     fault: Option<std::sync::Arc<Sabotage>>,
     work: impl FnOnce(&mut Lab) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     let ruleset = Source { name: "<test>".into(), text: ruleset.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
-        services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
+        services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         rulesets: &[(Family::Ipv4, &ruleset), (Family::Ipv6, &ruleset)],
-        watch: Watch::Replies,
+        watch: WatchedEvents::Replies,
         fault,
     };
     Lab::run(&blueprint, work)
@@ -273,7 +273,7 @@ fn frame(packet: &[u8]) -> Vec<u8> {
 }
 
 fn probes() -> Vec<Vec<u8>> {
-    let mut numbering = Numbering::new(SEED);
+    let mut numbering = PassNumbering::new(SEED);
     let mut frames = Vec::new();
     for family in Family::BOTH {
         for technique in Technique::ALL {

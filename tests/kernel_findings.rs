@@ -8,16 +8,16 @@ use std::fmt::Write;
 
 use scanlab::error::Source;
 use scanlab::intent::scenario::Scenario;
-use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Limits, Service, Watch};
+use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LimitOverride, WatchedEvents};
 use scanlab::net::conntrack::ConntrackState;
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
-use scanlab::probe::packet::{Lead, Response, Sender, Stimulus};
+use scanlab::probe::packet::{Lead, Response, Stimulus, StimulusSender};
 use scanlab::probe::path::{Fate, Path};
 use scanlab::rules::generate;
 use scanlab::rules::iptables_save::{Edit, Listing, apply};
-use scanlab::rules::sweep::Plan;
-use scanlab::verdict::findings::{Findings, Subject, measure};
+use scanlab::rules::sweep::SweepPlan;
+use scanlab::verdict::findings::{FindingsSubject, RulesetFindings, measure};
 use scanlab::wire::headers::{Content, Headers};
 
 fn filter(rules: &[&str]) -> Source {
@@ -29,14 +29,14 @@ fn source(text: &str) -> Source {
     Source { name: "rules.v4".into(), text: text.into() }
 }
 
-fn equipment() -> Equipment {
+fn equipment() -> LabOptions {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
-    Equipment::usual(Flavour::Nft, &std::env::var("PATH").unwrap_or_default()).expect("iptables")
+    LabOptions::usual(Flavour::Nft, &std::env::var("PATH").unwrap_or_default()).expect("iptables")
 }
 
-fn found(rulesets: &[(Family, &Source)]) -> Findings {
+fn found(rulesets: &[(Family, &Source)]) -> RulesetFindings {
     let equipment = equipment();
-    let subject = Subject {
+    let subject = FindingsSubject {
         equipment: &equipment,
         interface: &InterfaceName::default(),
         mac: HOST_MAC,
@@ -54,7 +54,7 @@ fn told(source: &Source) -> String {
     show(&findings)
 }
 
-fn show(findings: &Findings) -> String {
+fn show(findings: &RulesetFindings) -> String {
     let mut text = String::new();
     for one in &findings.unreachable {
         writeln!(text, "{}: {} {}", one.severity.as_str(), one.place.line, one.place.text).unwrap();
@@ -71,8 +71,8 @@ fn show(findings: &Findings) -> String {
 }
 
 /// Property P5: a rule that is called dead can be taken out, and every packet goes the same way.
-fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &Findings) {
-    let mut plan = Plan::of(&Listing::parse(family, source), &Addresses::default());
+fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &RulesetFindings) {
+    let mut plan = SweepPlan::of(&Listing::parse(family, source), &Addresses::default());
     let first = plan.stimuli();
     let with = responses(family, source, &plan, &first);
     let second = plan.in_connections(&first, &with);
@@ -88,21 +88,21 @@ fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &F
     }
 }
 
-fn responses(family: Family, source: &Source, plan: &Plan, stimuli: &[Stimulus]) -> Vec<Response> {
+fn responses(family: Family, source: &Source, plan: &SweepPlan, stimuli: &[Stimulus]) -> Vec<Response> {
     let (equipment, addresses, interface) = (equipment(), Addresses::default(), InterfaceName::default());
-    let services: Vec<Service> =
-        plan.services().iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let blueprint = Blueprint {
+    let services: Vec<HostService> =
+        plan.services().iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
+    let blueprint = LabSpec {
         equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &services,
         rulesets: &[(family, source)],
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: None,
     };
-    let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.strangers(), Limits::Wide));
+    let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.strangers(), LimitOverride::Wide));
     swept.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -275,7 +275,7 @@ fn octets_of_one_kind_are_one_to_conntrack() {
     let _machine = binary::share_the_machine();
     let rules =
         filter(&["-A INPUT -m state --state UNTRACKED -j DROP", "-A OUTPUT -m state --state UNTRACKED -j DROP"]);
-    let plan = Plan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
+    let plan = SweepPlan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
     for lead in [Lead::None, Lead::Forward, Lead::Backward, Lead::Handshake] {
         let stimuli: Vec<Stimulus> = (0..64).map(|octet| to_port_1(lead, octet)).collect();
         let responses = responses(Family::Ipv4, &rules, &plan, &stimuli);
@@ -296,7 +296,7 @@ fn to_port_1(lead: Lead, flags: u8) -> Stimulus {
     let addresses = Addresses::default();
     let content = Content::Tcp { source: Port(50_000 + u16::from(flags)), destination: Port(1), flags };
     let (source, destination) = (addresses.prober(Family::Ipv4), addresses.host(Family::Ipv4));
-    Stimulus { sender: Sender::Prober, lead, headers: Headers { source, destination, protocol: 6, content } }
+    Stimulus { sender: StimulusSender::Prober, lead, headers: Headers { source, destination, protocol: 6, content } }
 }
 
 #[test]
@@ -417,9 +417,9 @@ impl Random {
         match self.below(3) {
             0 if other == prober => {
                 let headers = Headers { source: host, destination: prober, ..headers };
-                Stimulus { sender: Sender::Host, lead, headers }
+                Stimulus { sender: StimulusSender::Host, lead, headers }
             }
-            _ => Stimulus { sender: Sender::Prober, lead, headers },
+            _ => Stimulus { sender: StimulusSender::Prober, lead, headers },
         }
     }
 }
@@ -435,7 +435,7 @@ fn packets_at_random_never_match_what_is_dead() {
         let rules = filter(&rules.iter().map(String::as_str).collect::<Vec<_>>());
         let findings = found(&[(Family::Ipv4, &rules)]);
         assert_removing_changes_nothing(Family::Ipv4, &rules, &findings);
-        let plan = Plan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
+        let plan = SweepPlan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
         let stimuli: Vec<Stimulus> = (0..1_000).map(|at| random.stimulus(at)).collect();
         let responses = responses(Family::Ipv4, &rules, &plan, &stimuli);
         let steps = || responses.iter().flat_map(Response::journeys).flat_map(|journey| &journey.path.steps);

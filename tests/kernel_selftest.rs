@@ -7,15 +7,15 @@ use std::fs;
 use std::process::Command;
 
 use binary::{Ended, ended, have_the_machine_alone};
-use scanlab::commands::selftest::{Outcome, judge};
+use scanlab::commands::selftest::{FaultOutcome, judge};
 use scanlab::error::Error;
-use scanlab::lab::{Blueprint, Equipment, Fault, Flavour, HOST_MAC, Lab, LinkMode, Sabotage, Watch};
+use scanlab::lab::{Fault, Flavour, HOST_MAC, Lab, LabOptions, LabSpec, LinkMode, Sabotage, WatchedEvents};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::probe::Probe;
 use scanlab::probe::observation::Observation;
 use scanlab::probe::scan::Technique;
-use scanlab::probe::scan_pass::{Numbering, SEED};
+use scanlab::probe::scan_pass::{PassNumbering, SEED};
 
 /// What each fault ends in, worked out by hand.
 const ENDINGS: [(&str, &str); 11] = [
@@ -83,27 +83,27 @@ fn lab_with(
     sabotage: &std::sync::Arc<Sabotage>,
     probes: &[Probe],
 ) -> Result<Vec<Observation>, Error> {
-    let usual = Equipment::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
-    let equipment = Equipment { link, ..usual };
+    let usual = LabOptions::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    let equipment = LabOptions { link, ..usual };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let tracking = "*nat\n-A PREROUTING -p tcp --dport 24 -j DNAT --to-destination 198.51.100.9\nCOMMIT\n\
                     *filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &[],
         rulesets: &[(Family::Ipv4, &ruleset)],
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: Some(sabotage.clone()),
     };
     Lab::run(&blueprint, |lab| lab.send(probes))
 }
 
 fn syn(port: u16) -> Probe {
-    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(port), 0)
+    PassNumbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(port), 0)
 }
 
 #[test]
@@ -146,5 +146,5 @@ fn a_fault_that_the_instrument_never_met_is_not_planted() {
     let sabotage = Sabotage::new(Fault::StaleReply);
     let found = lab_with((Flavour::Auto, LinkMode::Tap), &sabotage, &[]).expect("an idle lab stands");
     assert!(found.is_empty());
-    assert_eq!(judge(&sabotage, &Ok(Vec::new())).0, Outcome::NotPlanted);
+    assert_eq!(judge(&sabotage, &Ok(Vec::new())).0, FaultOutcome::NotPlanted);
 }

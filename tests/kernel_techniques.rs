@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use scanlab::error::Source;
-use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, Service, Watch};
+use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, WatchedEvents};
 use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::observation::Observation;
 use scanlab::probe::scan::{FilterVerdict, PortState, Reason, Technique};
-use scanlab::probe::scan_pass::{Numbering, SEED};
-use scanlab::probe::{Craft, Probe};
+use scanlab::probe::scan_pass::{PassNumbering, SEED};
+use scanlab::probe::{Probe, ProbeOverrides};
 
 use support::{Hosts, Seen, ends, read_xml};
 
@@ -24,19 +24,19 @@ use support::{Hosts, Seen, ends, read_xml};
 struct Case {
     technique: Technique,
     options: Vec<&'static str>,
-    craft: Craft,
+    craft: ProbeOverrides,
 }
 
 fn plain(technique: Technique) -> Case {
-    Case { technique, options: Vec::new(), craft: Craft::default() }
+    Case { technique, options: Vec::new(), craft: ProbeOverrides::default() }
 }
 
-fn crafted(technique: Technique, options: &[&'static str], craft: Craft) -> Case {
+fn crafted(technique: Technique, options: &[&'static str], craft: ProbeOverrides) -> Case {
     Case { options: options.to_vec(), craft, ..plain(technique) }
 }
 
 fn with_flags(technique: Technique, number: &'static str, flags: u8) -> Case {
-    crafted(technique, &["--scanflags", number], Craft { scanflags: Some(flags), ..Craft::default() })
+    crafted(technique, &["--scanflags", number], ProbeOverrides { scanflags: Some(flags), ..ProbeOverrides::default() })
 }
 
 /// 22 is served, 26 answers datagrams, 23 is closed, 24 is dropped, 25 is logged and closed, from 1001 up there is one port for
@@ -83,20 +83,20 @@ fn filter(rules: &str) -> String {
 
 /// What the lab sees of `probes`, with all three witnesses.
 fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
-    let equipment = Equipment::usual(Flavour::Auto, "").expect("iptables");
+    let equipment = LabOptions::usual(Flavour::Auto, "").expect("iptables");
     let (addresses, interface) = (Addresses::default(), InterfaceName::default());
-    let service = |protocol, port, greeting| Service { protocol, port: Port(port), greeting };
+    let service = |protocol, port, greeting| HostService { protocol, port: Port(port), greeting };
     let services =
         [service(Protocol::Tcp, 22, None), service(Protocol::Udp, 22, None), service(Protocol::Udp, 26, Some("hello"))];
     let source = Source { name: "<test>".into(), text: rules.into() };
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment: &equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &services,
         rulesets: &[(family, &source)],
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: None,
     };
     let observed = Lab::run(&blueprint, |lab| lab.send(probes));
@@ -105,7 +105,7 @@ fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
 
 fn probes(case: &Case, family: Family, ports: &str) -> Vec<Probe> {
     let ports: PortSet = ports.parse().expect("ports");
-    let phase = Numbering::new(SEED).phase(case.technique, family, Addresses::default());
+    let phase = PassNumbering::new(SEED).phase(case.technique, family, Addresses::default());
     phase.crafted(case.craft).probes(&ports).collect()
 }
 
@@ -263,9 +263,9 @@ fn the_new_techniques_see_what_nmap_sees() {
 
 #[test]
 fn crafted_packets_are_nmaps_and_see_the_same() {
-    let from_53 = Craft { source_port: Some(Port(53)), ttl: Some(9), ..Craft::default() };
+    let from_53 = ProbeOverrides { source_port: Some(Port(53)), ttl: Some(9), ..ProbeOverrides::default() };
     let [bad, fixed] = [["--badsum"].as_slice(), &["-g", "53", "--ttl", "9"]];
-    let badsum = Craft { badsum: true, ..Craft::default() };
+    let badsum = ProbeOverrides { badsum: true, ..ProbeOverrides::default() };
     assert_parity(&[
         with_flags(Technique::Syn, "0xc2", 0xc2),
         with_flags(Technique::Syn, "0xd2", 0xd2),
@@ -339,9 +339,9 @@ fn rejected_behind_the_syn_ack(family: Family, kind: &str) -> Seen {
 fn every_octet_of_flags_is_its_own_probe() {
     let rules = filter("-A INPUT -p tcp --dport 9 -j LOG --log-prefix \"octet: \"\n");
     for family in Family::BOTH {
-        let mut numbering = Numbering::new(SEED);
+        let mut numbering = PassNumbering::new(SEED);
         let probe = |flags| {
-            let craft = Craft { scanflags: Some(flags), ..Craft::default() };
+            let craft = ProbeOverrides { scanflags: Some(flags), ..ProbeOverrides::default() };
             numbering.phase(Technique::Syn, family, Addresses::default()).crafted(craft).probe(Port(9), 0)
         };
         let probes: Vec<Probe> = (0..=u8::MAX).map(probe).collect();
@@ -366,8 +366,8 @@ fn techniques_that_share_a_source_port_do_not_see_each_other() {
         "-A INPUT -p tcp -m conntrack --ctstate ESTABLISHED -j LOG --log-prefix \"established: \"\n\
          -A INPUT -p tcp -m conntrack --ctstate INVALID -j DROP\n",
     );
-    let craft = Craft { source_port: Some(Port(53)), ..Craft::default() };
-    let mut numbering = Numbering::new(SEED);
+    let craft = ProbeOverrides { source_port: Some(Port(53)), ..ProbeOverrides::default() };
+    let mut numbering = PassNumbering::new(SEED);
     let techniques = [Technique::Syn, Technique::Ack, Technique::Maimon, Technique::Window, Technique::Fin];
     let of = |technique: Technique| {
         numbering
@@ -388,7 +388,7 @@ fn techniques_that_share_a_source_port_do_not_see_each_other() {
 #[test]
 fn a_source_can_be_spoofed_within_the_network() {
     let rules = filter("-A INPUT -s 203.0.113.99/32 -p tcp --dport 23 -j LOG --log-prefix \"spoofed: \"\n");
-    let source = |text: &str| Craft { source: Some(text.parse().unwrap()), ..Craft::default() };
+    let source = |text: &str| ProbeOverrides { source: Some(text.parse().unwrap()), ..ProbeOverrides::default() };
     let case = crafted(Technique::Syn, &[], source("203.0.113.99"));
     let seen = observe(Family::Ipv4, &rules, &probes(&case, Family::Ipv4, "22-23"));
     let seen: Vec<_> = seen.iter().map(|seen| (seen.verdict.reason, seen.log.len())).collect();

@@ -7,24 +7,24 @@ use std::process::Command;
 
 use binary::{Ended, ended, run, run_files, share_the_machine};
 use scanlab::error::Source;
-use scanlab::lab::{Blueprint, Equipment, Flavour, HOST_MAC, Lab, LinkMode, Service, Watch};
+use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LinkMode, WatchedEvents};
 use scanlab::log_line::LogLine;
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::probe::Probe;
 use scanlab::probe::observation::Observation;
 use scanlab::probe::scan::{PortState, Technique};
-use scanlab::probe::scan_pass::{Numbering, SEED};
+use scanlab::probe::scan_pass::{PassNumbering, SEED};
 use scanlab::report::to_json;
-use scanlab::verdict::findings::{Subject, measure};
+use scanlab::verdict::findings::{FindingsSubject, measure};
 use serde_json::Value;
 
 const NOT_APPLICABLE: &str = "vendor and neighbour checks: not applicable on a TUN link, which has no MAC addresses";
 
-fn equipment(link: LinkMode, flavour: Flavour) -> Equipment {
+fn equipment(link: LinkMode, flavour: Flavour) -> LabOptions {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
-    let found = Equipment::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
-    Equipment { link, ..found }
+    let found = LabOptions::usual(flavour, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
+    LabOptions { link, ..found }
 }
 
 fn source(text: &str) -> Source {
@@ -138,13 +138,13 @@ fn rows_about_neighbours_are_passed_over() {
 }
 
 /// What a lab over a TUN says of these probes.
-fn observe(equipment: &Equipment, rules: &Source, watch: Watch, probes: &[Probe]) -> Vec<Observation> {
-    let blueprint = Blueprint {
+fn observe(equipment: &LabOptions, rules: &Source, watch: WatchedEvents, probes: &[Probe]) -> Vec<Observation> {
+    let blueprint = LabSpec {
         equipment,
         interface: &InterfaceName::default(),
         mac: HOST_MAC,
         addresses: &Addresses::default(),
-        services: &[Service { protocol: scanlab::net::Protocol::Tcp, port: Port(22), greeting: None }],
+        services: &[HostService { protocol: scanlab::net::Protocol::Tcp, port: Port(22), greeting: None }],
         rulesets: &Family::BOTH.map(|family| (family, rules)),
         watch,
         fault: None,
@@ -153,7 +153,8 @@ fn observe(equipment: &Equipment, rules: &Source, watch: Watch, probes: &[Probe]
 }
 
 fn probes(technique: Technique) -> [Probe; 2] {
-    Family::BOTH.map(|family| Numbering::new(SEED).phase(technique, family, Addresses::default()).probe(Port(22), 0))
+    Family::BOTH
+        .map(|family| PassNumbering::new(SEED).phase(technique, family, Addresses::default()).probe(Port(22), 0))
 }
 
 /// Rules of both families, and what a SYN to port 22 finds with them.
@@ -198,7 +199,7 @@ fn no_ruleset_holds_the_fence_back() {
     for flavour in [Flavour::Nft, Flavour::Legacy] {
         let equipment = equipment(LinkMode::Tun, flavour);
         for (rules, state) in HOSTILE {
-            let observed = observe(&equipment, &source(rules), Watch::Replies, &probes(Technique::Syn));
+            let observed = observe(&equipment, &source(rules), WatchedEvents::Replies, &probes(Technique::Syn));
             let states = observed.iter().map(|observation| observation.verdict.state);
             assert!(
                 states.clone().all(|found| found == state),
@@ -217,14 +218,14 @@ fn a_rule_for_the_fences_own_address_holds_nothing_back() {
     let rules = source(rules);
     for flavour in [Flavour::Nft, Flavour::Legacy] {
         let equipment = equipment(LinkMode::Tun, flavour);
-        let blueprint = Blueprint {
+        let blueprint = LabSpec {
             equipment: &equipment,
             interface: &InterfaceName::default(),
             mac: HOST_MAC,
             addresses: &Addresses::default(),
             services: &[],
             rulesets: &[(Family::Ipv4, &rules)],
-            watch: Watch::Replies,
+            watch: WatchedEvents::Replies,
             fault: None,
         };
         let [probe, _] = probes(Technique::Syn);
@@ -247,7 +248,7 @@ fn findings_are_the_same_over_a_tun() {
          -A INPUT -s 198.51.100.8/32 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n",
     ] {
         let [tap, tun] = [LinkMode::Tap, LinkMode::Tun].map(|link| {
-            let subject = Subject {
+            let subject = FindingsSubject {
                 equipment: &equipment(link, Flavour::Nft),
                 interface: &InterfaceName::default(),
                 mac: HOST_MAC,
@@ -268,7 +269,7 @@ fn a_line_of_a_tun_has_no_mac() {
     let rules = source("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j LOG --log-prefix \"seen: \"\nCOMMIT\n");
     for flavour in [Flavour::Nft, Flavour::Legacy] {
         let equipment = equipment(LinkMode::Tun, flavour);
-        let observed = observe(&equipment, &rules, Watch::Paths, &probes(Technique::Syn));
+        let observed = observe(&equipment, &rules, WatchedEvents::Paths, &probes(Technique::Syn));
         for (observation, length) in observed.iter().zip(["LEN=44 ", "LEN=64 "]) {
             let [record] = observation.log.as_slice() else { panic!("{observation:?}") };
             assert!(record.line.contains(" MAC= SRC="), "{}", record.line);
@@ -286,11 +287,11 @@ fn a_thousand_probes_lose_nothing() {
     let _machine = share_the_machine();
     let rules = source("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 1:500 -j LOG\nCOMMIT\n");
     let equipment = equipment(LinkMode::Tun, Flavour::Nft);
-    let mut numbering = Numbering::new(SEED);
+    let mut numbering = PassNumbering::new(SEED);
     for family in Family::BOTH {
         let mut phase = numbering.phase(Technique::Syn, family, Addresses::default());
         let probes: Vec<Probe> = (1..=1000).map(|port| phase.probe(Port(port), 0)).collect();
-        let observed = observe(&equipment, &rules, Watch::Paths, &probes);
+        let observed = observe(&equipment, &rules, WatchedEvents::Paths, &probes);
         for (probe, observation) in probes.iter().zip(observed) {
             let port = probe.flow.port;
             let state = if port == Port(22) { PortState::Open } else { PortState::Closed };

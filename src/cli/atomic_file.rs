@@ -1,5 +1,5 @@
 //! A file that is there as a whole or not at all, known to be writable before a lab is built. What was there before stays
-//! until then, and the file that replaces it keeps its mode and owner. The path is walked by [`Spot`], which refuses what
+//! until then, and the file that replaces it keeps its mode and owner. The path is walked by [`FolderEntry`], which refuses what
 //! other users put into folders that are open to everybody.
 //!
 //! Until the file is whole it has no name (`O_TMPFILE`, open(2)), so a scanlab that is killed leaves nothing. Two cases need a
@@ -23,16 +23,16 @@ use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
-use super::sticky::{Found, Missing, Spot};
-use crate::error::{Doing, InputError, Result};
+use super::sticky::{FolderEntry, Missing, NameHolder};
+use crate::error::{Context, InputError, Result};
 
 /// A file that is being written.
 #[derive(Debug)]
-pub struct WholeFile {
+pub struct AtomicFile {
     file: File,
     path: PathBuf,
-    spot: Spot,
-    until_whole: UntilWhole,
+    spot: FolderEntry,
+    until_whole: PendingFile,
     mode: Option<u32>,
     /// The lock of a draft, for as long as it is written.
     _lock: Option<Flock<File>>,
@@ -40,7 +40,7 @@ pub struct WholeFile {
 
 /// Where the bytes are until the file is whole.
 #[derive(Debug)]
-enum UntilWhole {
+enum PendingFile {
     /// In a file without a name.
     Unnamed,
     /// In a draft.
@@ -49,9 +49,9 @@ enum UntilWhole {
     InPlace,
 }
 
-impl WholeFile {
+impl AtomicFile {
     /// Begins the file; one that cannot be written is an input error with this `hint`.
-    pub fn begin(path: &Path, hint: &'static str) -> Result<WholeFile> {
+    pub fn begin(path: &Path, hint: &'static str) -> Result<AtomicFile> {
         let begun =
             open(path).map_err(|error| InputError::new(format!("cannot write {}: {error}", path.display()), hint))?;
         Ok(begun)
@@ -69,7 +69,7 @@ impl WholeFile {
 
     /// Gives the file its name.
     pub fn keep(mut self) -> Result<()> {
-        if matches!(self.until_whole, UntilWhole::InPlace) {
+        if matches!(self.until_whole, PendingFile::InPlace) {
             return Ok(());
         }
         let operation = format!("write {}", self.path.display());
@@ -81,27 +81,27 @@ impl WholeFile {
     }
 
     fn name(&mut self) -> io::Result<()> {
-        let Spot { folder, name } = &self.spot;
+        let FolderEntry { folder, name } = &self.spot;
         match self.spot.look()? {
-            Found::InPlace(_) => return Err(Errno::EEXIST.into()),
-            Found::File(old) => self.resemble(&old)?,
-            Found::Nothing if matches!(self.until_whole, UntilWhole::Unnamed) => {
+            NameHolder::InPlace(_) => return Err(Errno::EEXIST.into()),
+            NameHolder::File(old) => self.resemble(&old)?,
+            NameHolder::Nothing if matches!(self.until_whole, PendingFile::Unnamed) => {
                 match link(&self.file, &self.spot, name) {
                     // Another run has written the same file meanwhile.
                     Err(Errno::EEXIST) => return self.name(),
                     linked => return Ok(linked?),
                 }
             }
-            Found::Nothing => {}
+            NameHolder::Nothing => {}
         }
-        if matches!(self.until_whole, UntilWhole::Unnamed) {
+        if matches!(self.until_whole, PendingFile::Unnamed) {
             let draft = claim(&self.spot, |draft| link(&self.file, &self.spot, draft))?;
-            self.until_whole = UntilWhole::Named(draft);
+            self.until_whole = PendingFile::Named(draft);
         }
-        if let UntilWhole::Named(draft) = &self.until_whole {
+        if let PendingFile::Named(draft) = &self.until_whole {
             renameat(folder, &**draft, folder, &**name)?;
         }
-        self.until_whole = UntilWhole::InPlace;
+        self.until_whole = PendingFile::InPlace;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ fn keeps_its_owner(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the file that is there has another owner, whom it cannot keep: {error}"))
 }
 
-impl Write for WholeFile {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -130,28 +130,28 @@ impl Write for WholeFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<WholeFile> {
-    let spot = Spot::of(path, Missing::IsAnError)?;
+fn open(path: &Path) -> io::Result<AtomicFile> {
+    let spot = FolderEntry::of(path, Missing::IsAnError)?;
     let (file, until_whole, lock) = match spot.look()? {
-        Found::InPlace(follow) => {
+        NameHolder::InPlace(follow) => {
             let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | follow;
-            (File::from(openat(&spot.folder, &*spot.name, flags, Mode::empty())?), UntilWhole::InPlace, None)
+            (File::from(openat(&spot.folder, &*spot.name, flags, Mode::empty())?), PendingFile::InPlace, None)
         }
-        Found::File(_) | Found::Nothing => {
+        NameHolder::File(_) | NameHolder::Nothing => {
             let (file, until_whole) = without_a_name(&spot)?;
             // Nobody else has it, so the lock is free; where the file system has no locks, drafts are never taken for stale.
             let lock = lock(file.try_clone()?);
             (file, until_whole, lock)
         }
     };
-    Ok(WholeFile { file, path: path.to_owned(), spot, until_whole, mode: None, _lock: lock })
+    Ok(AtomicFile { file, path: path.to_owned(), spot, until_whole, mode: None, _lock: lock })
 }
 
-fn without_a_name(spot: &Spot) -> io::Result<(File, UntilWhole)> {
+fn without_a_name(spot: &FolderEntry) -> io::Result<(File, PendingFile)> {
     remove_stale(spot);
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
     match openat(&spot.folder, ".", flags, USUAL) {
-        Ok(file) => Ok((File::from(file), UntilWhole::Unnamed)),
+        Ok(file) => Ok((File::from(file), PendingFile::Unnamed)),
         // The file system has none (open(2), ERRORS); or whatever is wrong is wrong with the other way, too.
         Err(_) => named(spot),
     }
@@ -162,27 +162,27 @@ fn lock(file: File) -> Option<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
 
-fn named(spot: &Spot) -> io::Result<(File, UntilWhole)> {
+fn named(spot: &FolderEntry) -> io::Result<(File, PendingFile)> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut file = None;
     let draft = claim(spot, |draft| {
         file = Some(openat(&spot.folder, draft, flags, USUAL)?);
         Ok(())
     })?;
-    Ok((File::from(file.expect("a draft that was claimed is open")), UntilWhole::Named(draft)))
+    Ok((File::from(file.expect("a draft that was claimed is open")), PendingFile::Named(draft)))
 }
 
 /// What the umask leaves of it.
 const USUAL: Mode = Mode::from_bits_truncate(0o666);
 
-fn link(file: &File, spot: &Spot, name: &OsStr) -> nix::Result<()> {
+fn link(file: &File, spot: &FolderEntry, name: &OsStr) -> nix::Result<()> {
     let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
     linkat(AT_FDCWD, &*unnamed, &spot.folder, name, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
-impl Drop for WholeFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if let UntilWhole::Named(draft) = &self.until_whole {
+        if let PendingFile::Named(draft) = &self.until_whole {
             let _ = unlinkat(&self.spot.folder, &**draft, UnlinkatFlags::NoRemoveDir);
         }
     }
@@ -196,7 +196,7 @@ fn draft(number: u32) -> OsString {
 }
 
 /// A draft's name that is free. Where another user holds all of those that are looked for, there is one that nobody guesses.
-fn claim(spot: &Spot, mut make: impl FnMut(&OsStr) -> nix::Result<()>) -> io::Result<OsString> {
+fn claim(spot: &FolderEntry, mut make: impl FnMut(&OsStr) -> nix::Result<()>) -> io::Result<OsString> {
     remove_stale(spot);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let unusual = format!(".scanlab-draft-{}-{now}", std::process::id()).into();
@@ -210,13 +210,13 @@ fn claim(spot: &Spot, mut make: impl FnMut(&OsStr) -> nix::Result<()>) -> io::Re
 }
 
 /// Removes this user's drafts that no process has locked.
-fn remove_stale(spot: &Spot) {
+fn remove_stale(spot: &FolderEntry) {
     for name in (0..DRAFTS).map(draft) {
         let _ = remove_if_stale(spot, &name);
     }
 }
 
-fn remove_if_stale(spot: &Spot, name: &OsString) -> nix::Result<()> {
+fn remove_if_stale(spot: &FolderEntry, name: &OsString) -> nix::Result<()> {
     let found = fstatat(&spot.folder, &**name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if found.st_uid != geteuid().as_raw() {
         return Ok(());
@@ -246,7 +246,7 @@ mod tests {
         let path = folder.path().join("a");
         for old in [None, Some("old")] {
             old.iter().for_each(|old| fs::write(&path, old).unwrap());
-            let mut draft = WholeFile::begin(&path, "").unwrap();
+            let mut draft = AtomicFile::begin(&path, "").unwrap();
             draft.write("new").unwrap();
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), old);
             draft.keep().unwrap();
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_given_up_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        drop(WholeFile::begin(&folder.path().join("a"), "").unwrap());
+        drop(AtomicFile::begin(&folder.path().join("a"), "").unwrap());
         assert!(names(folder.path()).is_empty());
     }
 
@@ -267,9 +267,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let begin = || {
-            let spot = Spot::of(&path, Missing::IsAnError).unwrap();
+            let spot = FolderEntry::of(&path, Missing::IsAnError).unwrap();
             let (file, until_whole) = named(&spot).unwrap();
-            WholeFile { file, path: path.clone(), spot, until_whole, mode: None, _lock: None }
+            AtomicFile { file, path: path.clone(), spot, until_whole, mode: None, _lock: None }
         };
         drop(begin());
         assert!(names(folder.path()).is_empty());
@@ -284,7 +284,7 @@ mod tests {
         for (old, wanted, new) in [(0o600, None, 0o600), (0o640, Some(0o644), 0o640), (0o644, Some(0o755), 0o755)] {
             fs::write(&path, "old").unwrap();
             fs::set_permissions(&path, Permissions::from_mode(old)).unwrap();
-            let mut draft = WholeFile::begin(&path, "").unwrap();
+            let mut draft = AtomicFile::begin(&path, "").unwrap();
             wanted.into_iter().for_each(|mode| draft.allow(mode));
             draft.keep().unwrap();
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, new, "{old:o} {wanted:?}");
@@ -298,13 +298,13 @@ mod tests {
         fs::write(&stale, "").unwrap();
         let writer = File::create(&alive).unwrap();
         let _lock = lock(writer).unwrap();
-        drop(WholeFile::begin(&folder.path().join("a"), "").unwrap());
+        drop(AtomicFile::begin(&folder.path().join("a"), "").unwrap());
         assert!(!stale.exists() && alive.exists());
     }
 
     #[test]
     fn devices_and_links_are_not_replaced() {
-        let mut null = WholeFile::begin(Path::new("/dev/null"), "").unwrap();
+        let mut null = AtomicFile::begin(Path::new("/dev/null"), "").unwrap();
         null.write("text").unwrap();
         null.keep().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
@@ -312,7 +312,7 @@ mod tests {
         let (link, file) = (folder.path().join("link"), folder.path().join("file"));
         fs::write(&file, "").unwrap();
         symlink(&file, &link).unwrap();
-        let mut draft = WholeFile::begin(&link, "").unwrap();
+        let mut draft = AtomicFile::begin(&link, "").unwrap();
         draft.write("text").unwrap();
         draft.keep().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
@@ -323,14 +323,14 @@ mod tests {
     fn what_cannot_be_written_is_an_input_error() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("no/such/a"), folder.path().to_owned()] {
-            assert_eq!(WholeFile::begin(&path, "").unwrap_err().exit_status(), 2, "{}", path.display());
+            assert_eq!(AtomicFile::begin(&path, "").unwrap_err().exit_status(), 2, "{}", path.display());
         }
         assert!(names(folder.path()).is_empty());
     }
 
     #[test]
     fn a_full_disk_is_told_with_the_name_of_the_file() {
-        let error = WholeFile::begin(Path::new("/dev/full"), "").unwrap().write("text").unwrap_err();
+        let error = AtomicFile::begin(Path::new("/dev/full"), "").unwrap().write("text").unwrap_err();
         assert_eq!(error.exit_status(), 3);
         assert!(error.to_string().contains("write /dev/full: No space left on device"), "{error}");
     }

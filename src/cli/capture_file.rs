@@ -3,22 +3,22 @@
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::WholeFile;
-use crate::commands::run::{Recording, RunReport, ScenarioReport};
-use crate::error::{Doing, Result};
+use super::atomic_file::AtomicFile;
+use crate::commands::run::{LinkRecording, RunReport, ScenarioReport};
+use crate::error::{Context, Result};
 use crate::lab::LinkMode;
-use crate::report::frame_comments::{self, Place};
+use crate::report::frame_comments::{self, CapturedInterface};
 use crate::report::{CaptureInterface, CaptureWriter, CapturedFrame};
 
 /// A file that will hold frames.
 pub struct CaptureFile {
-    file: WholeFile,
+    file: AtomicFile,
     path: PathBuf,
 }
 
 /// A file that takes frames.
 pub struct OpenCapture {
-    writer: CaptureWriter<BufWriter<WholeFile>>,
+    writer: CaptureWriter<BufWriter<AtomicFile>>,
     path: PathBuf,
     /// Not written yet, since an earlier one may come.
     pending: Vec<CapturedFrame<'static>>,
@@ -30,7 +30,7 @@ const WINDOW: usize = 8192;
 impl CaptureFile {
     /// Begins the file, so that nothing is measured in vain.
     pub fn begin(path: &Path) -> Result<CaptureFile> {
-        let file = WholeFile::begin(path, "name a file in a folder that is there and may be written to")?;
+        let file = AtomicFile::begin(path, "name a file in a folder that is there and may be written to")?;
         Ok(CaptureFile { file, path: path.to_owned() })
     }
 
@@ -48,7 +48,7 @@ impl CaptureFile {
         let mut frames: Vec<CapturedFrame> = Vec::new();
         for scenario in &run.scenarios {
             for recording in &scenario.recordings {
-                frames.extend(of_recording(Place { interface: interfaces.len(), link }, recording));
+                frames.extend(of_recording(CapturedInterface { interface: interfaces.len(), link }, recording));
                 interfaces.push(CaptureInterface {
                     name: scenario.host.interface.clone(),
                     description: Some(format!("{}: {}", scenario.file.display(), recording.lab)),
@@ -96,7 +96,7 @@ fn writing(path: &Path) -> String {
     format!("write {}", path.display())
 }
 
-fn of_recording(place: Place, recording: &Recording) -> impl Iterator<Item = CapturedFrame<'_>> {
+fn of_recording(place: CapturedInterface, recording: &LinkRecording) -> impl Iterator<Item = CapturedFrame<'_>> {
     let probes = recording.probes.iter();
     let of_probes = probes.flat_map(move |(probe, observation)| frame_comments::of_probe(place, probe, observation));
     let of_packets =

@@ -12,17 +12,17 @@ use super::equipment::EquipmentArguments;
 use super::no_clobber::{files_of, spare};
 use super::report_files::ReportArguments;
 use crate::commands::live::Machine;
-use crate::commands::predeploy::{self, Answers, Ports};
-use crate::commands::run::{self, Settings, Until};
+use crate::commands::predeploy::{self, Answers, ScannedPorts};
+use crate::commands::run::{self, FailFast, Settings};
 use crate::error::{InputError, Result, Source};
 use crate::intent::scenario::{RulesetFiles, Scenario};
-use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Watch};
+use crate::lab::{Capture, HOST_MAC, Lab, LabOptions, LinkMode, WatchedEvents};
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
 use crate::report::{self, Deployment, Environment, Report};
-use crate::rules::lint::{self, Finding};
+use crate::rules::lint::{self, LintFinding};
 use crate::sensor::mac_vendor::VendorDb;
-use crate::sensor::{Entry, LinkFile, Sensor, SensorFile, SshFrom};
-use crate::verdict::findings::{self, Findings};
+use crate::sensor::{LinkFile, Sensor, SensorEntry, SensorFile, SshFrom};
+use crate::verdict::findings::{self, RulesetFindings};
 
 /// What `check --help` says after the options.
 pub const AFTER_HELP: &str = "\
@@ -37,7 +37,7 @@ Nothing is loaded on this machine, and nothing of the check is left in its log."
 
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct CheckOptions {
     /// The sensor's TOML file: the intent
     #[arg(long, value_name = "FILE")]
     sensor: PathBuf,
@@ -74,26 +74,26 @@ pub struct Options {
 
 /// What is checked, read and put together.
 #[derive(Debug, Clone)]
-struct Case {
+struct CheckInput {
     scenario: Scenario,
     sensor: Sensor,
     machine: Option<Machine>,
     admins: Vec<IpAddr>,
     link: Option<LinkFile>,
-    ports: Ports,
+    ports: ScannedPorts,
     /// Whether every packet that the rules tell apart is sent, to find rules that none of them reaches.
-    depth: Depth,
+    depth: CheckDepth,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
+enum CheckDepth {
     Answers,
     Everything,
 }
 
 /// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
 /// not known; findings do not change it.
-pub fn check(options: Options) -> Result<ExitCode> {
+pub fn check(options: CheckOptions) -> Result<ExitCode> {
     // Whoever checks before he deploys finds nothing of it in his log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
     let case = case(&options, &flavours[0])?;
@@ -130,7 +130,12 @@ fn all_answers(reports: &[Report]) -> Answers {
 }
 
 /// The report of one flavour: the checks of a run, and beside them what only a deployment asks.
-fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<VendorDb>) -> Result<Report> {
+fn check_with(
+    equipment: LabOptions,
+    watch: WatchedEvents,
+    case: &CheckInput,
+    vendors: &Arc<VendorDb>,
+) -> Result<Report> {
     let equipment = equipment.over(&case.scenario.host.sysctls);
     let jobs = usize::from(super::run::default_jobs());
     let settings = Settings { equipment: equipment.clone(), watch, jobs, vendors: Arc::clone(vendors) };
@@ -141,7 +146,7 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
         let asking = Arc::clone(&case);
         let asked = tokio::task::spawn_blocking(move || Ok((predeploy::ask(&asking.subject())?, asking.findings()?)));
         let scenarios = vec![case.case.scenario.clone()];
-        let found = run::run(scenarios.clone(), settings.clone(), Until::TheEnd).await?;
+        let found = run::run(scenarios.clone(), settings.clone(), FailFast::TheEnd).await?;
         let set = run::decided(&scenarios, &settings, &found, settings.equipment.sysctls.unusual()).await?;
         let asked = asked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         asked.map(|(asked, findings)| (found, set, asked, findings))
@@ -159,15 +164,15 @@ fn check_with(equipment: Equipment, watch: Watch, case: &Case, vendors: &Arc<Ven
 
 /// A case, and what its labs are made with.
 struct CaseOfFlavour {
-    equipment: Equipment,
-    case: Case,
+    equipment: LabOptions,
+    case: CheckInput,
     rulesets: Vec<(Family, Source)>,
     vendors: Arc<VendorDb>,
 }
 
 impl CaseOfFlavour {
-    fn subject(&self) -> predeploy::Subject<'_> {
-        predeploy::Subject {
+    fn subject(&self) -> predeploy::PredeploySubject<'_> {
+        predeploy::PredeploySubject {
             equipment: &self.equipment,
             scenario: &self.case.scenario,
             sensor: &self.case.sensor,
@@ -180,16 +185,16 @@ impl CaseOfFlavour {
         }
     }
 
-    fn findings(&self) -> Result<Option<Findings>> {
+    fn findings(&self) -> Result<Option<RulesetFindings>> {
         match self.case.depth {
-            Depth::Answers => Ok(None),
-            Depth::Everything => findings(&self.case.scenario, &self.equipment, &self.rulesets).map(Some),
+            CheckDepth::Answers => Ok(None),
+            CheckDepth::Everything => findings(&self.case.scenario, &self.equipment, &self.rulesets).map(Some),
         }
     }
 }
 
 /// What is wrong with the text of these rulesets.
-pub fn lint(equipment: &Equipment, rulesets: &[(Family, Source)]) -> Vec<Finding> {
+pub fn lint(equipment: &LabOptions, rulesets: &[(Family, Source)]) -> Vec<LintFinding> {
     let listing = |wanted: Family| {
         let ruleset = rulesets.iter().find(|(family, _)| *family == wanted);
         ruleset.map(|(family, source)| equipment.listing(*family, source))
@@ -197,7 +202,7 @@ pub fn lint(equipment: &Equipment, rulesets: &[(Family, Source)]) -> Vec<Finding
     lint::lint(listing(Family::Ipv4).as_ref(), listing(Family::Ipv6).as_ref())
 }
 
-fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
+fn case(options: &CheckOptions, equipment: &LabOptions) -> Result<CheckInput> {
     let SensorFile { source, sensor, mut host, mut lines } = SensorFile::load(&options.sensor)?;
     let machine = match options.live {
         true => Some(Machine::read(&equipment.iptables, options.interface.as_ref())?),
@@ -213,7 +218,7 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
     if options.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
-        lines.forget(Entry::Mac);
+        lines.forget(SensorEntry::Mac);
     }
     let admins = admins(options, &sensor.ssh_from, &host.addresses)?;
     let ruleset = rulesets(options, machine.as_ref())?;
@@ -222,14 +227,14 @@ fn case(options: &Options, equipment: &Equipment) -> Result<Case> {
     let title = "the ruleset does what the sensor means".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
     let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };
-    let ports = if options.every_port { Ports::All } else { Ports::ThatRulesTellApart };
+    let ports = if options.every_port { ScannedPorts::All } else { ScannedPorts::ThatRulesTellApart };
     let is_plain = !options.verbose && options.report.is_for_people();
-    let depth = if is_plain { Depth::Answers } else { Depth::Everything };
-    Ok(Case { scenario, sensor, machine, admins, link, ports, depth })
+    let depth = if is_plain { CheckDepth::Answers } else { CheckDepth::Everything };
+    Ok(CheckInput { scenario, sensor, machine, admins, link, ports, depth })
 }
 
 /// What is named; of a family that is not, with --live, the machine's own, which stays.
-fn rulesets(options: &Options, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
+fn rulesets(options: &CheckOptions, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
     let of = |path: &Option<PathBuf>, family: Family| {
         let own = || machine?.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
         path.as_deref().map(Source::read).transpose().map(|read| read.or_else(own))
@@ -262,7 +267,7 @@ fn addresses_of(machine: &Machine) -> Addresses {
 
 /// One of each family: those that are named, else whoever is connected by SSH to this machine, else somebody whom the sensor
 /// lets in, a neighbour if it may be; nobody where it lets in nobody.
-fn admins(options: &Options, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
+fn admins(options: &CheckOptions, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
     let connected = || {
         let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| options.live)?;
         connection.split(' ').next()?.parse::<IpAddr>().ok()
@@ -282,8 +287,8 @@ fn admins(options: &Options, ssh_from: &SshFrom, addresses: &Addresses) -> Resul
     Ok(Family::BOTH.into_iter().filter_map(of).collect())
 }
 
-fn findings(scenario: &Scenario, equipment: &Equipment, rulesets: &[(Family, Source)]) -> Result<Findings> {
-    findings::measure(&findings::Subject {
+fn findings(scenario: &Scenario, equipment: &LabOptions, rulesets: &[(Family, Source)]) -> Result<RulesetFindings> {
+    findings::measure(&findings::FindingsSubject {
         equipment,
         interface: &scenario.host.interface,
         mac: scenario.host.mac.unwrap_or(HOST_MAC),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Format;
+use super::ReportFormat;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::commands::diff::{Comparison, Side, compare};
 use crate::error::{InputError, Result, Source};
@@ -18,7 +18,7 @@ use crate::sensor::SensorFile;
 /// The options of `scanlab diff`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub struct Options {
+pub struct DiffOptions {
     /// Before: an iptables-save file, a sensor (.toml), or a folder with rules.v4 and rules.v6
     a: PathBuf,
     /// After: likewise
@@ -30,8 +30,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
     #[command(flatten)]
     equipment: EquipmentArguments,
     /// What lies between prober and host: Ethernet frames, or bare IP packets
@@ -44,7 +44,7 @@ const HELP: &str =
 A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.";
 
 /// Compares, and reports. The status is 1 when something is different, and 3 when something may be and was not tried.
-pub fn diff(options: Options) -> Result<ExitCode> {
+pub fn diff(options: DiffOptions) -> Result<ExitCode> {
     let sides = sides(&options)?;
     let rulesets = || sides.iter().flat_map(|side| &side.rulesets);
     options.equipment.admit_sizes(rulesets().map(|(_, source)| source))?;
@@ -67,13 +67,13 @@ pub fn diff(options: Options) -> Result<ExitCode> {
     };
     let report = DiffReport::of(found, |weather| super::environment(&equipment, weather));
     super::print(&match options.format {
-        Format::Table => report::diff_text(&report),
-        Format::Json => report::to_json(&report),
+        ReportFormat::Table => report::diff_text(&report),
+        ReportFormat::Json => report::to_json(&report),
     })?;
     Ok(status)
 }
 
-fn sides(options: &Options) -> Result<[Side; 2]> {
+fn sides(options: &DiffOptions) -> Result<[Side; 2]> {
     let [v6_a, v6_b] = match options.v6.as_slice() {
         [a, b] => [Some(a.as_path()), Some(b.as_path())],
         _ => [None, None],

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use super::equipment::FlavourArgument;
 use super::runtime::interruptible_blocking_here;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{self, Backend, Blueprint, Capture, Equipment, HOST_MAC, Lab, Standing, TUN_DEVICE, Watch};
+use crate::lab::{self, Backend, Capture, HOST_MAC, Lab, LabOptions, LabSpec, Privilege, TUN_DEVICE, WatchedEvents};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::probe::observation::Observation;
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::Numbering;
+use crate::probe::scan_pass::PassNumbering;
 use crate::text::escape::listed;
 use crate::text::escape::visible_lines;
 
@@ -23,10 +23,10 @@ pub fn doctor() -> Result<ExitCode> {
     interruptible_blocking_here(move || examine(standing))
 }
 
-fn examine(standing: Result<Standing>) -> Result<ExitCode> {
+fn examine(standing: Result<Privilege>) -> Result<ExitCode> {
     let mut text = String::new();
     let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), super::kernel_release());
-    let rootless = matches!(standing, Ok(Standing::Rootless));
+    let rootless = matches!(standing, Ok(Privilege::Rootless));
     let mut able = tell(&mut text, "privilege", standing.and_then(privilege));
     able &= tell(&mut text, "TUN device", tun());
     tell(&mut text, "confinement of iptables", Ok(lab::Walls::here().to_string()));
@@ -34,7 +34,7 @@ fn examine(standing: Result<Standing>) -> Result<ExitCode> {
         tell(&mut text, "log capture", Ok(NFLOG.to_owned()));
     }
     let _ = writeln!(text);
-    let trial = if able { Trial::Labs } else { Trial::ProgramsOnly };
+    let trial = if able { FlavourTrial::Labs } else { FlavourTrial::ProgramsOnly };
     for (name, flavour) in [
         ("iptables (default)", FlavourArgument::Auto),
         ("iptables-nft", FlavourArgument::Nft),
@@ -54,7 +54,7 @@ const NFLOG: &str = "nflog: lines are rendered as the kernel's, since its own lo
 
 /// What is tried of a flavour of iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
+enum FlavourTrial {
     /// What labs do with it.
     Labs,
     /// Whether it is there: a lab would say once more what is missing.
@@ -72,9 +72,9 @@ fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
 }
 
 /// The capabilities that a lab takes, see capabilities(7).
-fn privilege(standing: Standing) -> Result<String> {
+fn privilege(standing: Privilege) -> Result<String> {
     use caps::{CapSet, Capability};
-    if standing == Standing::Rootless {
+    if standing == Privilege::Rootless {
         return Ok("none needed: a user namespace of its own".to_owned());
     }
     for capability in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
@@ -91,7 +91,7 @@ fn tun() -> Result<String> {
     opened.map(|_| TUN_DEVICE.to_owned()).map_err(|error| CannotMeasure::NoTun(error).into())
 }
 
-fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, trial: Trial) -> bool {
+fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, trial: FlavourTrial) -> bool {
     let equipment = match super::equipment::usual(flavour) {
         Ok(equipment) => equipment,
         Err(error) => return tell(text, name, Err(error)),
@@ -101,7 +101,7 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, t
         Backend::Legacy => "legacy",
     };
     tell(text, name, Ok(format!("{} ({backend})", equipment.iptables.version)));
-    if trial == Trial::ProgramsOnly {
+    if trial == FlavourTrial::ProgramsOnly {
         return true;
     }
     let mut healthy = tell(text, &format!("  {}", instruments(&equipment)), logs(&equipment, Family::Ipv4, ""));
@@ -115,7 +115,7 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, t
 }
 
 /// What the simplest lab takes.
-fn instruments(equipment: &Equipment) -> &'static str {
+fn instruments(equipment: &LabOptions) -> &'static str {
     match equipment.capture {
         Capture::Kmsg => "namespace, TAP, LOG, kmsg",
         Capture::Nflog => "namespace, TAP, NFLOG",
@@ -129,25 +129,25 @@ const FEATURES: [(&str, &str); 2] =
 const PREFIX: &str = "scanlab doctor: ";
 
 /// Builds a lab with one LOG rule, sends it a SYN, and looks for its line.
-fn logs(equipment: &Equipment, family: Family, matches: &str) -> Result<String> {
+fn logs(equipment: &LabOptions, family: Family, matches: &str) -> Result<String> {
     let rules = format!(
         "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
          -A INPUT -p tcp -m tcp --dport 9 {matches} -j LOG --log-prefix \"{PREFIX}\"\nCOMMIT\n"
     );
     let source = Source { name: "<doctor>".into(), text: rules.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
         services: &[],
         rulesets: &[(family, &source)],
-        watch: Watch::Replies,
+        watch: WatchedEvents::Replies,
         fault: None,
     };
     const DISCARD: Port = Port(9);
-    let probe = Numbering::new(0).phase(Technique::Syn, family, addresses).probe(DISCARD, 0);
+    let probe = PassNumbering::new(0).phase(Technique::Syn, family, addresses).probe(DISCARD, 0);
     let observed = Lab::run(&blueprint, |lab| lab.send(&[probe]))?;
     match observed.as_slice() {
         [Observation { log, .. }] if log.len() == 1 && log[0].prefix == PREFIX => Ok("logged and answered".to_owned()),

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, Equipment, Flavour, LinkMode};
+use crate::lab::{Capture, Flavour, LabOptions, LinkMode};
 use crate::net::sysctl::Sysctls;
 use crate::rules::admission::Limits;
 
@@ -59,12 +59,12 @@ pub enum CaptureArgument {
 
 impl EquipmentArguments {
     /// Finds what was asked for on this machine, when it is one flavour.
-    pub fn find(&self, link: LinkMode) -> Result<Equipment> {
+    pub fn find(&self, link: LinkMode) -> Result<LabOptions> {
         self.find_with(link, Capture::usual)
     }
 
     /// Likewise; where nobody asked for a capture, `otherwise` tells it.
-    pub fn find_with(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Equipment> {
+    pub fn find_with(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<LabOptions> {
         if self.iptables == FlavourArgument::Both {
             let hint = "run it once with nft and once with legacy";
             return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
@@ -74,7 +74,7 @@ impl EquipmentArguments {
 
     /// Finds what was asked for on this machine: one, or both flavours. Where nobody asked for a capture, `otherwise` tells
     /// it.
-    pub fn find_all(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Vec<Equipment>> {
+    pub fn find_all(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Vec<LabOptions>> {
         let flavours = match self.iptables {
             FlavourArgument::Both => vec![FlavourArgument::Nft, FlavourArgument::Legacy],
             one => vec![one],
@@ -82,13 +82,13 @@ impl EquipmentArguments {
         flavours.into_iter().map(|flavour| self.of(flavour, link, otherwise)).collect()
     }
 
-    fn of(&self, flavour: FlavourArgument, link: LinkMode, otherwise: fn() -> Capture) -> Result<Equipment> {
+    fn of(&self, flavour: FlavourArgument, link: LinkMode, otherwise: fn() -> Capture) -> Result<LabOptions> {
         let capture = match self.capture {
             CaptureArgument::Auto => otherwise(),
             CaptureArgument::Kmsg => Capture::Kmsg,
             CaptureArgument::Nflog => Capture::Nflog,
         };
-        let mut equipment = Equipment { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? };
+        let mut equipment = LabOptions { link, capture, sysctls: self.sysctls()?, ..usual(flavour)? };
         equipment.iptables.terms.limits = self.limits();
         Ok(equipment)
     }
@@ -114,8 +114,8 @@ impl EquipmentArguments {
 }
 
 /// A TAP and the kernel's own log, with the iptables along PATH.
-pub fn usual(flavour: FlavourArgument) -> Result<Equipment> {
-    Equipment::usual(flavour.into(), &std::env::var("PATH").unwrap_or_default())
+pub fn usual(flavour: FlavourArgument) -> Result<LabOptions> {
+    LabOptions::usual(flavour.into(), &std::env::var("PATH").unwrap_or_default())
 }
 
 impl From<FlavourArgument> for Flavour {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Format;
-use super::atomic_file::WholeFile;
+use super::ReportFormat;
+use super::atomic_file::AtomicFile;
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::no_clobber::spare;
@@ -20,15 +20,16 @@ use crate::error::{InputError, Result, Source};
 use crate::intent::plan;
 use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{
-    Blueprint, Equipment, HOST_MAC, Lab, Privileges, Service, Stop, StopOnDrop, ToolCommand, ToolOutput, Watch, Weather,
+    HOST_MAC, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Privileges, Stop, StopOnDrop, ToolCommand,
+    ToolOutput, WatchedEvents,
 };
 use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
-use crate::probe::tool_run::{Relayed, ToolStatus};
-use crate::report::{self, CaptureInterface, Exec, Host};
-use crate::sensor::{Lines, SensorFile};
+use crate::probe::tool_run::{ToolRun, ToolStatus};
+use crate::report::{self, CaptureInterface, Exec, HostSummary};
+use crate::sensor::{EntryLines, SensorFile};
 use crate::text::ci_escape::Inert;
 
 /// What `--help` says behind the options.
@@ -54,7 +55,7 @@ are spoken to; those of UDP answer every datagram.";
 
 /// The options of `scanlab exec`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ExecOptions {
     /// IPv4 ruleset, iptables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -104,8 +105,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
     /// The tool, and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -113,17 +114,17 @@ pub struct Options {
 
 /// What the tool is put before.
 #[derive(Debug, Clone)]
-struct Target {
+struct ExecTarget {
     interface: InterfaceName,
     mac: Mac,
     addresses: Addresses,
-    services: Vec<Service>,
+    services: Vec<HostService>,
     rulesets: Vec<(Family, Source)>,
     sysctls: Sysctls,
 }
 
 /// Runs the tool, and reports what became of its frames.
-pub fn exec(options: Options) -> Result<ExitCode> {
+pub fn exec(options: ExecOptions) -> Result<ExitCode> {
     if options.link == LinkArgument::Tun {
         let hint = "use --link tap: a real tool finds its host by ARP and NDP, which need Ethernet";
         return Err(InputError::new("exec needs a TAP", hint).into());
@@ -145,7 +146,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     let stop = Stop::default();
     let command = ToolCommand {
         words: options.command.clone(),
-        output: if options.format == Format::Json && output.is_none() {
+        output: if options.format == ReportFormat::Json && output.is_none() {
             ToolOutput::Stderr
         } else {
             ToolOutput::Stdout
@@ -154,7 +155,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         privileges,
         stop: stop.clone(),
     };
-    let host = Host {
+    let host = HostSummary {
         mac: Some(target.mac),
         vendor: vendors.lookup(target.mac).nmap,
         interface: target.interface.to_string(),
@@ -175,8 +176,8 @@ pub fn exec(options: Options) -> Result<ExitCode> {
         capture.finish()?;
     }
     let text = match options.format {
-        Format::Table => report::exec_text(&report),
-        Format::Json => report::to_json(&report),
+        ReportFormat::Table => report::exec_text(&report),
+        ReportFormat::Json => report::to_json(&report),
     };
     match output {
         Some(mut file) => {
@@ -193,7 +194,7 @@ pub fn exec(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn privileges(options: &Options) -> Result<Privileges> {
+fn privileges(options: &ExecOptions) -> Result<Privileges> {
     if options.unconfined {
         return Ok(Privileges::Unconfined);
     }
@@ -217,28 +218,28 @@ fn writable(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-fn observe(target: &Target, equipment: &Equipment, command: &ToolCommand) -> Result<(Relayed, Weather)> {
+fn observe(target: &ExecTarget, equipment: &LabOptions, command: &ToolCommand) -> Result<(ToolRun, PinnedSysctls)> {
     let rulesets: Vec<(Family, &Source)> = target.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment,
         interface: &target.interface,
         mac: target.mac,
         addresses: &target.addresses,
         services: &target.services,
         rulesets: &rulesets,
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: None,
     };
     Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
 }
 
 /// A file that cannot be written is told before the tool is run.
-fn begin(path: Option<&Path>) -> Result<Option<WholeFile>> {
-    path.map(|path| WholeFile::begin(path, "name a file in a folder that is there")).transpose()
+fn begin(path: Option<&Path>) -> Result<Option<AtomicFile>> {
+    path.map(|path| AtomicFile::begin(path, "name a file in a folder that is there")).transpose()
 }
 
 /// The sensor's host, with what was named put in its place.
-fn target(options: &Options) -> Result<Target> {
+fn target(options: &ExecOptions) -> Result<ExecTarget> {
     let scenario = scenario(options)?;
     let rulesets = run::rulesets(&scenario);
     if rulesets.is_empty() {
@@ -256,17 +257,17 @@ fn target(options: &Options) -> Result<Target> {
     }
     Family::BOTH.into_iter().try_for_each(|family| super::scan::check_addresses(&addresses, family))?;
     let greeting = |port: Port| plan::greeting(&scenario, port);
-    let service = |port: &Port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(*port) };
+    let service = |port: &Port| HostService { protocol: Protocol::Tcp, port: *port, greeting: greeting(*port) };
     let services = match &options.listen {
         Some(ports) => super::listen::services(ports, greeting)?,
         None => scenario.host.listen.iter().map(service).collect(),
     };
     let interface = options.interface.clone().unwrap_or_else(|| scenario.host.interface.clone());
-    Ok(Target { interface, mac, addresses, services, rulesets, sysctls: scenario.host.sysctls })
+    Ok(ExecTarget { interface, mac, addresses, services, rulesets, sysctls: scenario.host.sysctls })
 }
 
 /// The sensor and the rulesets as a scenario without expectations.
-fn scenario(options: &Options) -> Result<Scenario> {
+fn scenario(options: &ExecOptions) -> Result<Scenario> {
     let named = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
     let named: BTreeMap<Family, &PathBuf> =
         named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?))).collect();
@@ -282,7 +283,7 @@ fn scenario(options: &Options) -> Result<Scenario> {
         }
         None => {
             let host = crate::sensor::Host::default();
-            (Source { name: PathBuf::new(), text: "".into() }, None, host, Lines::default())
+            (Source { name: PathBuf::new(), text: "".into() }, None, host, EntryLines::default())
         }
     };
     Ok(Scenario { source, title, sensor, ruleset, host, lines, expect: Vec::new(), known: Vec::new() })

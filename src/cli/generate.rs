@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::atomic_file::WholeFile;
+use super::atomic_file::AtomicFile;
 use super::sticky::make_folders;
 use crate::error::{InputError, Result};
 use crate::rules::generate::{DeployFile, files};
@@ -39,9 +39,9 @@ fn write(files: &[DeployFile], folder: &Path, existing: Existing) -> Result<()> 
         none_exists(files, folder)?;
     }
     no_folder_in_the_way(files, folder)?;
-    let drafts: Vec<WholeFile> =
+    let drafts: Vec<AtomicFile> =
         files.iter().map(|file| draft(file, &folder.join(file.path))).collect::<Result<_>>()?;
-    drafts.into_iter().try_for_each(WholeFile::keep)
+    drafts.into_iter().try_for_each(AtomicFile::keep)
 }
 
 fn none_exists(files: &[DeployFile], folder: &Path) -> Result<()> {
@@ -66,12 +66,12 @@ fn no_folder_in_the_way(files: &[DeployFile], folder: &Path) -> Result<()> {
 }
 
 /// The draft of a file, with all that will be in it.
-fn draft(file: &DeployFile, path: &Path) -> Result<WholeFile> {
+fn draft(file: &DeployFile, path: &Path) -> Result<AtomicFile> {
     const HINT: &str = "name a folder that you may write to";
     let folder = path.parent().unwrap_or(Path::new(""));
     let unwritable = |error: io::Error| InputError::new(format!("cannot write {}: {error}", path.display()), HINT);
     make_folders(folder).map_err(unwritable)?;
-    let mut draft = WholeFile::begin(path, HINT)?;
+    let mut draft = AtomicFile::begin(path, HINT)?;
     draft.write(&file.text)?;
     draft.allow(if file.executable { 0o755 } else { 0o644 });
     Ok(draft)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::lab;
-use crate::sys::signals::{self, Watch};
+use crate::sys::signals::{self, SignalReceiver};
 
 /// Every command ends within a second. The rest of it is for the end of the process, which waits until the kernel has
 /// removed its interfaces (`rtnl_lock`).
@@ -27,7 +27,7 @@ impl Cancellable {
         static IS_STARTED: Mutex<bool> = Mutex::new(false);
         let mut is_started = IS_STARTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !*is_started {
-            let watch = Watch::open().doing("watch for signals")?;
+            let watch = SignalReceiver::open().doing("watch for signals")?;
             let thread = thread::Builder::new().name("signals".to_owned());
             thread.spawn(move || end_in_time(watch)).doing("start the thread that waits for signals")?;
             *is_started = true;
@@ -53,7 +53,7 @@ impl Drop for Cancellable {
     }
 }
 
-fn end_in_time(mut watch: Watch) {
+fn end_in_time(mut watch: SignalReceiver) {
     let name = watch.wait();
     // A thread whose counterpart was cancelled may panic; that is part of the interruption, which is reported once.
     panic::set_hook(Box::new(|_| {}));

@@ -1,9 +1,9 @@
 //! `--listen`: the ports of the host on which something listens, in nmap's own syntax. A port is TCP unless `U:` stands
 //! before it.
 
-use super::services::Services;
+use super::services::KnownServices;
 use crate::error::{InputError, Result};
-use crate::lab::Service;
+use crate::lab::HostService;
 use crate::net::Protocol;
 use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
@@ -17,8 +17,11 @@ const ANSWER: &str = "scanlab\n";
 ///
 /// # Errors
 /// A name that no service has, and port 0.
-pub fn services(selection: &PortSelection, greeting: impl Fn(Port) -> Option<&'static str>) -> Result<Vec<Service>> {
-    let names = if selection.needs_names() { Services::read()? } else { Services::default() };
+pub fn services(
+    selection: &PortSelection,
+    greeting: impl Fn(Port) -> Option<&'static str>,
+) -> Result<Vec<HostService>> {
+    let names = if selection.needs_names() { KnownServices::read()? } else { KnownServices::default() };
     let ports = selection.clone().tcp_by_default().resolve(&names.file).map_err(|error| {
         InputError::new(format!("--listen: {error}"), "names are those of nmap's nmap-services or of /etc/services")
     })?;
@@ -31,8 +34,8 @@ pub fn services(selection: &PortSelection, greeting: impl Fn(Port) -> Option<&'s
         let problem = format!("--listen names {count} ports, and a lab listens on at most {MOST_PORTS}");
         return Err(InputError::new(problem, "each takes an open file: name the ports that are probed").into());
     }
-    let tcp = ports.tcp.iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: greeting(port) });
-    let udp = ports.udp.iter().map(|port| Service { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
+    let tcp = ports.tcp.iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: greeting(port) });
+    let udp = ports.udp.iter().map(|port| HostService { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
     Ok(tcp.chain(udp).collect())
 }
 
@@ -42,7 +45,7 @@ mod tests {
 
     fn listening(text: &str) -> String {
         let services = services(&text.parse().unwrap(), |_| None);
-        let word = |service: &Service| format!("{} {}", service.protocol, service.port);
+        let word = |service: &HostService| format!("{} {}", service.protocol, service.port);
         services.map_or_else(
             |error| format!("! {error}"),
             |services| services.iter().map(word).collect::<Vec<_>>().join(", "),

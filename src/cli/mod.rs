@@ -40,12 +40,12 @@ use std::process::ExitCode;
 use annotate_snippets::Renderer;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::error::{CannotMeasure, Doing, Error, InputError, Result, Source};
-use crate::lab::{self, Equipment, Lab, Weather};
+use crate::error::{CannotMeasure, Context, Error, InputError, Result, Source};
+use crate::lab::{self, Lab, LabOptions, PinnedSysctls};
 use crate::net::Family;
 use crate::report::Environment;
 use crate::rules::iptables_save::{Backend, Listing, wrong_format};
-use crate::rules::lint::{self, Finding};
+use crate::rules::lint::{self, LintFinding};
 use crate::sys::signals;
 use crate::text::ci_escape::{Inert, inert};
 use crate::text::escape::visible_lines;
@@ -59,13 +59,13 @@ use self::runtime::{interruptible, interruptible_blocking};
 #[command(version, max_term_width = 80)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: ScanlabCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ScanlabCommand {
     /// Run scenarios: files or folders; none named: the built-in ones
-    Run(run::Options),
+    Run(run::RunOptions),
     /// Write the ruleset of a sensor, and the files that bring it up on a Pi
     Generate {
         /// The sensor's TOML file
@@ -79,31 +79,31 @@ enum Command {
     },
     /// Tell whether a ruleset is safe to deploy: will I be locked out, will a scan leave a line?
     #[command(after_help = check::AFTER_HELP)]
-    Check(Box<check::Options>),
+    Check(Box<check::CheckOptions>),
     /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
-    Mutate(mutate::Options),
+    Mutate(mutate::MutateOptions),
     /// Write the scenario that describes what a ruleset does today
-    Record(record::Options),
+    Record(record::RecordOptions),
     /// Tell what behaves differently between two rulesets, by probes and not by text
-    Diff(diff::Options),
+    Diff(diff::DiffOptions),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
-    Scan(Box<scan::Options>),
+    Scan(Box<scan::ScanOptions>),
     /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
     #[command(after_help = exec::AFTER_HELP)]
-    Exec(exec::Options),
+    Exec(exec::ExecOptions),
     /// Show what a scan technique is, live: bytes, rules, log, answer; or find the mistake in a ruleset
     #[command(after_help = teach::AFTER_HELP)]
-    Teach(teach::Options),
+    Teach(teach::TeachOptions),
     /// Tell whether this machine can run the lab, what is missing, and how to get it
     Doctor,
     /// Plant faults in the instrument itself, and tell whether it notices
     #[command(after_help = selftest::AFTER_HELP)]
-    Selftest(selftest::Options),
+    Selftest(selftest::SelftestOptions),
     /// Print a JSON Schema (draft 2020-12): of results, for programs; of scenarios and sensors, for editors
     Schema {
         /// Of what
         #[arg(value_enum)]
-        of: schema::Subject,
+        of: schema::SchemaSubject,
     },
     /// Tell who made a network interface, as nmap would say and as the IEEE says
     Vendor {
@@ -125,7 +125,7 @@ enum Command {
 
 /// How to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ReportFormat {
     /// for people
     Table,
     /// for programs: schema 1
@@ -203,30 +203,30 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
     Ok(words)
 }
 
-fn perform(command: Command) -> Result<ExitCode> {
+fn perform(command: ScanlabCommand) -> Result<ExitCode> {
     match command {
-        Command::Run(options) => run::run(options),
-        Command::Check(options) => check::check(*options),
-        Command::Mutate(options) => mutate::mutate(options),
-        Command::Diff(options) => diff::diff(options),
-        Command::Record(options) => record::record(options),
-        Command::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
-        Command::Exec(options) => exec::exec(options),
-        Command::Teach(options) => teach::teach(options),
-        Command::Doctor => doctor::doctor(),
-        Command::Selftest(options) => selftest::selftest(options),
-        Command::Generate { sensor, output, force } => {
+        ScanlabCommand::Run(options) => run::run(options),
+        ScanlabCommand::Check(options) => check::check(*options),
+        ScanlabCommand::Mutate(options) => mutate::mutate(options),
+        ScanlabCommand::Diff(options) => diff::diff(options),
+        ScanlabCommand::Record(options) => record::record(options),
+        ScanlabCommand::Scan(options) => interruptible_blocking(move || scan::scan(*options)),
+        ScanlabCommand::Exec(options) => exec::exec(options),
+        ScanlabCommand::Teach(options) => teach::teach(options),
+        ScanlabCommand::Doctor => doctor::doctor(),
+        ScanlabCommand::Selftest(options) => selftest::selftest(options),
+        ScanlabCommand::Generate { sensor, output, force } => {
             let existing = if force { Existing::Replace } else { Existing::Keep };
             generate::generate(&sensor, output.as_deref(), existing).map(|()| ExitCode::SUCCESS)
         }
-        Command::Schema { of } => schema::schema(of).map(|()| ExitCode::SUCCESS),
-        Command::Vendor { mac, oui_file } => {
+        ScanlabCommand::Schema { of } => schema::schema(of).map(|()| ExitCode::SUCCESS),
+        ScanlabCommand::Vendor { mac, oui_file } => {
             let mut lines = Vec::new();
             vendor::vendor(&mac, oui_file.as_deref(), &mut lines)?;
             print(&String::from_utf8_lossy(&lines)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Man(options) => manual::man(&program(), &options).map(|()| ExitCode::SUCCESS),
-        Command::Completions { shell } => manual::completions(program(), shell).map(|()| ExitCode::SUCCESS),
+        ScanlabCommand::Man(options) => manual::man(&program(), &options).map(|()| ExitCode::SUCCESS),
+        ScanlabCommand::Completions { shell } => manual::completions(program(), shell).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -258,7 +258,7 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
 
 /// The rules in a file that declares a table or a chain twice are not all loaded.
 fn warn_of_repeats(family: Family, source: &Source) {
-    for Finding { line, message, .. } in lint::repeated(&Listing::parse(family, source)) {
+    for LintFinding { line, message, .. } in lint::repeated(&Listing::parse(family, source)) {
         say(&visible_lines(&format!("warning: {}:{line}: {message}", source.name.display())));
     }
 }
@@ -302,7 +302,7 @@ fn kernel_release() -> String {
     nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn environment(equipment: &Equipment, weather: Weather) -> Environment {
+fn environment(equipment: &LabOptions, weather: PinnedSysctls) -> Environment {
     Environment {
         kernel: kernel_release(),
         iptables: equipment.iptables.version.clone(),

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::Format;
+use super::ReportFormat;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use super::progress::Bar;
+use super::progress::StepBar;
 use super::run::percent;
 use crate::commands::mutate::{self, Progress, Sweeps};
 use crate::commands::run::Settings;
 use crate::commands::run::rulesets;
 use crate::error::Result;
 use crate::intent::scenario::discover;
-use crate::lab::Watch;
+use crate::lab::WatchedEvents;
 use crate::report::{self, Mutation};
 
 /// The options of `scanlab mutate`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub struct Options {
+pub struct MutateOptions {
     /// Scenario files, or folders of them
     #[arg(required = true)]
     path: Vec<PathBuf>,
@@ -33,8 +33,8 @@ pub struct Options {
     #[arg(long)]
     whole_sweeps: bool,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
     /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
     #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
@@ -55,7 +55,7 @@ The score is the share of the killed among the killed and the survived. The stat
 
 /// Tries every mutant and reports. The status is 1 when the score is lower than was asked for, and 3 when mutants
 /// that were not judged leave that open.
-pub fn mutate(options: Options) -> Result<ExitCode> {
+pub fn mutate(options: MutateOptions) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
     let rulesets: Vec<_> = scenarios.iter().flat_map(rulesets).collect();
     options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
@@ -65,12 +65,16 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let sweeps = if options.whole_sweeps { Sweeps::Whole } else { Sweeps::Telling };
-    let settings =
-        Settings { equipment: equipment.clone(), watch: Watch::Paths, jobs: usize::from(options.jobs), vendors };
+    let settings = Settings {
+        equipment: equipment.clone(),
+        watch: WatchedEvents::Paths,
+        jobs: usize::from(options.jobs),
+        vendors,
+    };
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {
-            let bar: Arc<dyn Progress> = Arc::new(Bar::of("mutants"));
+            let bar: Arc<dyn Progress> = Arc::new(StepBar::of("mutants"));
             found.push(mutate::mutate(scenario, &settings, sweeps, bar).await?);
         }
         Ok(found)
@@ -78,8 +82,8 @@ pub fn mutate(options: Options) -> Result<ExitCode> {
     let weather = found.first().map(|one| one.weather.clone()).unwrap_or_default();
     let report = Mutation::of(found, super::environment(&equipment, weather));
     super::print(&match options.format {
-        Format::Table => report::mutation_table(&report, super::width()),
-        Format::Json => report::to_json(&report),
+        ReportFormat::Table => report::mutation_table(&report, super::width()),
+        ReportFormat::Json => report::to_json(&report),
     })?;
     Ok(enough(&report, options.min_score))
 }
@@ -104,12 +108,12 @@ fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
     }
 }
 
-impl Progress for Bar {
+impl Progress for StepBar {
     fn begin(&self, mutants: usize) {
-        Bar::begin(self, mutants);
+        StepBar::begin(self, mutants);
     }
 
     fn advance(&self) {
-        Bar::advance(self, 1);
+        StepBar::advance(self, 1);
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The bar; gone when dropped.
-pub struct Bar(ProgressBar);
+pub struct StepBar(ProgressBar);
 
-impl Bar {
+impl StepBar {
     /// A bar that counts `things`.
-    pub fn of(things: &str) -> Bar {
+    pub fn of(things: &str) -> StepBar {
         let target = match stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
@@ -19,7 +19,7 @@ impl Bar {
         let style =
             ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {things}  {{elapsed}}, {{eta}} to go"));
         let bar = ProgressBar::with_draw_target(None, target);
-        Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        StepBar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
     /// There are so many to come.
@@ -34,7 +34,7 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for StepBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
@@ -42,7 +42,7 @@ impl Drop for Bar {
 
 /// Counts steps that take less time than a look at the clock, and moves a bar now and then. Few steps have none.
 pub struct Steps {
-    bar: Bar,
+    bar: StepBar,
     taken: AtomicUsize,
 }
 
@@ -51,7 +51,7 @@ impl Steps {
 
     /// There are so many `things` to come.
     pub fn begin(things: &str, count: usize) -> Steps {
-        let bar = Bar::of(things);
+        let bar = StepBar::of(things);
         if count > Steps::STRIDE {
             bar.begin(count);
         }

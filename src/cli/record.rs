@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::atomic_file::WholeFile;
+use super::atomic_file::AtomicFile;
 use super::equipment::EquipmentArguments;
 use super::no_clobber::spare;
-use super::progress::Bar;
+use super::progress::StepBar;
 use crate::commands::mutate::Progress;
-use crate::commands::record::{self, Depth, NamedRuleset, Recording};
+use crate::commands::record::{self, NamedRuleset, RecordDepth, RecordRequest};
 use crate::commands::run::Settings;
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, LinkMode, Watch};
+use crate::lab::{Capture, LinkMode, WatchedEvents};
 use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
 use crate::net::{Family, InterfaceName, Protocol};
@@ -25,7 +25,7 @@ use crate::text::escape::visible;
 /// The options of `scanlab record`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
-pub struct Options {
+pub struct RecordOptions {
     /// IPv4 ruleset, iptables-save text
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -62,7 +62,7 @@ with packets that show what else the rules tell apart. `scanlab run` on the file
 the same. `scanlab mutate` tells which mistakes it would not notice; --thorough adds the rows for them.";
 
 /// Records, and writes the scenario: as a whole or not at all.
-pub fn record(options: Options) -> Result<ExitCode> {
+pub fn record(options: RecordOptions) -> Result<ExitCode> {
     let mut recording = recording(&options)?;
     options.equipment.admit_sizes(recording.rulesets.iter().map(|ruleset| &ruleset.source))?;
     recording.check()?;
@@ -74,8 +74,8 @@ pub fn record(options: Options) -> Result<ExitCode> {
     super::warn_of_no_filter(recording.rulesets.iter().map(|ruleset| (ruleset.family, &ruleset.source)));
     warn_of_interfaces(&recording);
     let vendors = Arc::new(super::run::vendors(None)?);
-    let settings = Settings { equipment, watch: Watch::Paths, jobs: usize::from(options.jobs), vendors };
-    let depth = if options.thorough { Depth::Thorough(bar()) } else { Depth::Usual };
+    let settings = Settings { equipment, watch: WatchedEvents::Paths, jobs: usize::from(options.jobs), vendors };
+    let depth = if options.thorough { RecordDepth::Thorough(bar()) } else { RecordDepth::Usual };
     let text = super::interruptible(record::record(recording, &settings, depth))?;
     match draft {
         None => super::print(&text)?,
@@ -89,30 +89,30 @@ pub fn record(options: Options) -> Result<ExitCode> {
 }
 
 fn bar() -> Arc<dyn Progress> {
-    Arc::new(Bar::of("mutants"))
+    Arc::new(StepBar::of("mutants"))
 }
 
-fn draft(path: &Path, force: bool) -> Result<WholeFile> {
+fn draft(path: &Path, force: bool) -> Result<AtomicFile> {
     if !force && path.symlink_metadata().is_ok_and(|found| !found.file_type().is_char_device_or_pipe()) {
         let hint = "name another file with -o, or replace what is there with --force";
         return Err(InputError::new(format!("{} is already there", path.display()), hint).into());
     }
-    WholeFile::begin(path, "name a file in a folder that you may write to")
+    AtomicFile::begin(path, "name a file in a folder that you may write to")
 }
 
 /// `/dev/stdout` and the like are always there, and never replaced.
-trait Kind {
+trait OutputKind {
     fn is_char_device_or_pipe(&self) -> bool;
 }
 
-impl Kind for std::fs::FileType {
+impl OutputKind for std::fs::FileType {
     fn is_char_device_or_pipe(&self) -> bool {
         use std::os::unix::fs::FileTypeExt;
         self.is_char_device() || self.is_fifo()
     }
 }
 
-fn recording(options: &Options) -> Result<Recording> {
+fn recording(options: &RecordOptions) -> Result<RecordRequest> {
     let file = options.output.clone().unwrap_or_else(|| "recorded.toml".into());
     let named = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
     let named = named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?)));
@@ -122,7 +122,7 @@ fn recording(options: &Options) -> Result<Recording> {
         let hint = "add --rules FILE, --rules6 FILE, or both; those of a sensor are written by `scanlab generate SENSOR -o DIR`";
         return Err(InputError::new("no ruleset is named", hint).into());
     }
-    Ok(Recording { rulesets, host: host(options)?, file })
+    Ok(RecordRequest { rulesets, host: host(options)?, file })
 }
 
 fn ruleset(family: Family, path: &Path, scenario: &Path) -> Result<NamedRuleset> {
@@ -160,7 +160,7 @@ fn relative(folder: &Path, path: &Path) -> PathBuf {
     up.chain(to).collect()
 }
 
-fn host(options: &Options) -> Result<Host> {
+fn host(options: &RecordOptions) -> Result<Host> {
     let of_sensor = options.sensor.as_deref().map(SensorFile::load).transpose()?;
     let mut host = of_sensor.map(|sensor| sensor.host).unwrap_or_default();
     if let Some(listen) = &options.listen {
@@ -185,7 +185,7 @@ fn listening(listen: &PortSelection) -> Result<Vec<Port>> {
     }
 }
 
-fn warn_of_interfaces(recording: &Recording) {
+fn warn_of_interfaces(recording: &RecordRequest) {
     for (name, interfaces) in record::other_interfaces(&recording.rulesets, &recording.host) {
         let interfaces: Vec<String> = interfaces.iter().map(|name| visible(name)).collect();
         let over = recording.host.interface.as_str();

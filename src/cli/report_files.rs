@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::report_target::{Destination, Drafts, destination};
+use super::report_target::{Drafts, ReportTarget, destination};
 use crate::error::Result;
-use crate::lab::Watch;
+use crate::lab::WatchedEvents;
 use crate::report::{self, Report};
 use crate::text::ci_escape::Inert;
 
@@ -18,7 +18,7 @@ pub struct ReportArguments {
     format: RunFormat,
     /// Report to a file as well; as often as you like
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = destination::<RunFormat>)]
-    destinations: Vec<Destination<RunFormat>>,
+    destinations: Vec<ReportTarget<RunFormat>>,
     /// Print nothing when all is well, and else only what is mismatched or did not run; files are as without it
     #[arg(long, short)]
     quiet: bool,
@@ -54,9 +54,9 @@ pub struct ReportFiles {
 
 impl ReportArguments {
     /// What has to be watched for these formats: only the page shows frames.
-    pub fn watch(&self) -> Watch {
+    pub fn watch(&self) -> WatchedEvents {
         let mut formats = self.destinations.iter().map(|to| to.format).chain([self.format]);
-        if formats.any(|format| format == RunFormat::Html) { Watch::Frames } else { Watch::Paths }
+        if formats.any(|format| format == RunFormat::Html) { WatchedEvents::Frames } else { WatchedEvents::Paths }
     }
 
     /// Whether nobody but people reads the report.

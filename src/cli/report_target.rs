@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::atomic_file::WholeFile;
+use super::atomic_file::AtomicFile;
 use crate::error::{InputError, Result};
 use crate::text::ci_escape::Inert;
 
 /// A file and its format.
 #[derive(Debug, Clone)]
-pub struct Destination<F> {
+pub struct ReportTarget<F> {
     /// The format.
     pub format: F,
     /// The file.
@@ -19,13 +19,13 @@ pub struct Destination<F> {
 }
 
 /// Reads `FORMAT=FILE`.
-pub fn destination<F: ValueEnum>(text: &str) -> std::result::Result<Destination<F>, String> {
+pub fn destination<F: ValueEnum>(text: &str) -> std::result::Result<ReportTarget<F>, String> {
     let unknown = || format!("write FORMAT=FILE, where FORMAT is one of {}", names::<F>());
     let (format, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(unknown)?;
     if path == "-" {
         return Err(format!("for standard output write --format {format}, and for a file of this name {format}=./-"));
     }
-    Ok(Destination { format: F::from_str(format, true).map_err(|_| unknown())?, path: path.into() })
+    Ok(ReportTarget { format: F::from_str(format, true).map_err(|_| unknown())?, path: path.into() })
 }
 
 /// The names of all formats: `table, json`.
@@ -35,15 +35,15 @@ pub fn names<F: ValueEnum>() -> String {
 }
 
 /// Files that hold nothing yet.
-pub struct Drafts<F>(Vec<(F, WholeFile)>);
+pub struct Drafts<F>(Vec<(F, AtomicFile)>);
 
 impl<F: Copy> Drafts<F> {
     /// Begins every file, so that nothing is measured in vain. `others` are written as well.
-    pub fn begin(destinations: &[Destination<F>], others: &[PathBuf]) -> Result<Drafts<F>> {
+    pub fn begin(destinations: &[ReportTarget<F>], others: &[PathBuf]) -> Result<Drafts<F>> {
         let paths = destinations.iter().map(|to| &to.path);
         check_names(others.iter().chain(paths))?;
-        let begin = |to: &Destination<F>| {
-            Ok((to.format, WholeFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
+        let begin = |to: &ReportTarget<F>| {
+            Ok((to.format, AtomicFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
         };
         destinations.iter().map(begin).collect::<Result<_>>().map(Drafts)
     }

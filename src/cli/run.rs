@@ -13,19 +13,19 @@ use super::report_files::ReportArguments;
 use super::shard::Shard;
 use super::syslog::SyslogFile;
 use crate::commands::run;
-use crate::commands::run::{Settings, Until};
+use crate::commands::run::{FailFast, Settings};
 use crate::error::{InputError, Result, Source};
 use crate::intent::check::Outcome;
 use crate::intent::embedded;
 use crate::intent::scenario::{Scenario, discover};
-use crate::lab::{Capture, Equipment, Token, Watch};
+use crate::lab::{Capture, LabOptions, Token, WatchedEvents};
 use crate::net::sysctl::SetSysctl;
 use crate::report::{self, Environment, Report};
 use crate::sensor::mac_vendor::VendorDb;
 
 /// The options of `scanlab run`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct RunOptions {
     /// Scenario files, or folders of them; none: the built-in scenarios
     path: Vec<PathBuf>,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub fn default_jobs() -> u16 {
 }
 
 /// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
-pub fn run(options: Options) -> Result<ExitCode> {
+pub fn run(options: RunOptions) -> Result<ExitCode> {
     let scenarios = select(&options)?;
     let rulesets: Vec<_> = scenarios.iter().flat_map(run::rulesets).collect();
     options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
@@ -80,7 +80,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let files = options.report.begin()?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
-    let watch = if pcap.is_some() { Watch::Frames } else { options.report.watch() };
+    let watch = if pcap.is_some() { WatchedEvents::Frames } else { options.report.watch() };
     let reports = flavours.into_iter().map(|equipment| {
         let settings = Settings {
             equipment: equipment.clone(),
@@ -114,14 +114,14 @@ pub fn run(options: Options) -> Result<ExitCode> {
     }))
 }
 
-impl Options {
-    fn until(&self) -> Until {
-        if self.fail_fast { Until::FirstFailure } else { Until::TheEnd }
+impl RunOptions {
+    fn until(&self) -> FailFast {
+        if self.fail_fast { FailFast::FirstFailure } else { FailFast::TheEnd }
     }
 }
 
 /// The sysctls that were set for any of the scenarios.
-fn set_sysctls(equipment: &Equipment, scenarios: &[Scenario]) -> Vec<SetSysctl> {
+fn set_sysctls(equipment: &LabOptions, scenarios: &[Scenario]) -> Vec<SetSysctl> {
     let of = |scenario: &Scenario| equipment.clone().over(&scenario.host.sysctls).sysctls.unusual();
     let mut set: Vec<SetSysctl> = scenarios.iter().flat_map(of).collect();
     set.sort_by(|one, other| (&one.name, &one.value, &one.source).cmp(&(&other.name, &other.value, &other.source)));
@@ -130,7 +130,7 @@ fn set_sysctls(equipment: &Equipment, scenarios: &[Scenario]) -> Vec<SetSysctl> 
 }
 
 /// A matrix with more jobs than scenarios: the others run them all, and this one has nothing to say.
-fn is_empty_shard(options: &Options, scenarios: &[Scenario]) -> bool {
+fn is_empty_shard(options: &RunOptions, scenarios: &[Scenario]) -> bool {
     options.shard.is_some() && scenarios.is_empty()
 }
 
@@ -152,7 +152,7 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// Those that are named, of these those that the filter takes, of these the part that is asked for.
-fn select(options: &Options) -> Result<Vec<Scenario>> {
+fn select(options: &RunOptions) -> Result<Vec<Scenario>> {
     let named = if options.path.is_empty() { embedded::scenarios()? } else { discover(&options.path)? };
     let scenarios = filtered(named, options)?;
     let Some(shard) = options.shard else { return Ok(scenarios) };
@@ -164,7 +164,7 @@ fn select(options: &Options) -> Result<Vec<Scenario>> {
     Ok(part)
 }
 
-fn filtered(scenarios: Vec<Scenario>, options: &Options) -> Result<Vec<Scenario>> {
+fn filtered(scenarios: Vec<Scenario>, options: &RunOptions) -> Result<Vec<Scenario>> {
     let Some(filter) = &options.filter else { return Ok(scenarios) };
     let wanted = |scenario: &Scenario| {
         scenario.title.contains(filter) || scenario.source.name.to_string_lossy().contains(filter)

@@ -6,7 +6,7 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 
 use super::interrupt::Cancellable;
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab;
 
 /// Does `work`, in a user namespace where this user has no lab without it. A signal ends it: no further lab is begun, and

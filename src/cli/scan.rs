@@ -17,35 +17,35 @@ use clap::{Args, ValueEnum};
 
 use self::evasion::EvasionArguments;
 use self::nmap_args::left_to_nmap;
-use self::nmap_report::{Facts, nmap_report};
+use self::nmap_report::{NmapReportFacts, nmap_report};
 use self::outputs::{NmapFormat, OutputArguments, Outputs};
-use self::report_files::{FileFormat, ReportArguments};
+use self::report_files::{FileFormat, ScanReportArguments};
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::no_clobber::spare;
 use super::report_target::Drafts;
-use super::services::Services;
+use super::services::KnownServices;
 use super::syslog::SyslogFile;
 use super::timestamp;
-use crate::commands::scan::{Discovery, Fresh, Order, Survey, Surveyed, Unanswered};
+use crate::commands::scan::{Discovery, Fresh, LabOrder, PortScan, PortScanResult, Unanswered};
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::lab::{Capture, HOST_MAC, HostService, Lab, LabOptions, LinkMode, WatchedEvents};
 use crate::net::port::PortSet;
 use crate::net::port_selection::{PortSelection, SelectedPorts};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
-use crate::probe::Craft;
+use crate::probe::ProbeOverrides;
 use crate::probe::hidden::Hidden;
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, Phase, SEED};
-use crate::report::nmap::{self, Addressee, Moment, NmapReport};
-use crate::report::{self, HiddenHost, Host, HostStatus, Report};
+use crate::probe::scan_pass::{PassNumbering, SEED, ScanPass};
+use crate::report::nmap::{self, Addressee, NmapReport, UnixTime};
+use crate::report::{self, HiddenHost, HostStatus, HostSummary, Report};
 use crate::text::ci_escape::Inert;
-use crate::verdict::findings::{self, Findings, Subject};
+use crate::verdict::findings::{self, FindingsSubject, RulesetFindings};
 
 /// The options of `scanlab scan`.
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
-pub struct Options {
+pub struct ScanOptions {
     /// IPv4 ruleset, iptables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -109,7 +109,7 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<ScanFormat>,
     #[command(flatten)]
-    files: ReportArguments,
+    files: ScanReportArguments,
     #[command(flatten)]
     outputs: OutputArguments,
     /// Show only ports that are, or may be, open
@@ -143,7 +143,7 @@ pub struct Options {
     pcap: Option<PathBuf>,
 }
 
-impl Options {
+impl ScanOptions {
     /// Whether nmap itself would not ask its neighbours.
     fn leaves_it_to_the_kernel(&self) -> bool {
         self.disable_arp_ping || self.send_ip
@@ -170,8 +170,8 @@ enum ScanFormat {
 }
 
 /// Scans, and reports what was seen.
-pub fn scan(options: Options) -> Result<ExitCode> {
-    let plan = Plan::of(&options)?;
+pub fn scan(options: ScanOptions) -> Result<ExitCode> {
+    let plan = ScanPlan::of(&options)?;
     options.equipment.admit_sizes(plan.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     super::warn_of_missing_families(plan.rulesets.iter().map(|(family, source)| (*family, source)));
@@ -180,7 +180,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
     let link = options.link.into();
     let mac = LinkMode::has_macs(link).then_some(options.mac);
-    let host = Host {
+    let host = HostSummary {
         mac,
         vendor: mac.and_then(|mac| vendors.lookup(mac).nmap),
         interface: options.interface.to_string(),
@@ -191,10 +191,10 @@ pub fn scan(options: Options) -> Result<ExitCode> {
     let (mut nmap, mut reports) = (None, Vec::new());
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
-        let start = Moment(timestamp::now()?);
+        let start = UnixTime(timestamp::now()?);
         // Of two flavours the lines of the first, and its report in nmap's words.
         let mut found = live_outputs::perform(&survey, syslog.take(), pcap.take())?;
-        let facts = Facts {
+        let facts = NmapReportFacts {
             options: &options,
             plan: &plan,
             link,
@@ -202,7 +202,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
             groups: &found.groups,
             hidden: found.hidden.is_some(),
             start,
-            end: Moment(timestamp::now()?),
+            end: UnixTime(timestamp::now()?),
         };
         if plan.speaks_nmap() {
             found.hidden.iter().for_each(|hidden| say_who_hides(hidden, &survey));
@@ -232,7 +232,7 @@ pub fn scan(options: Options) -> Result<ExitCode> {
 }
 
 /// The report of one flavour.
-fn report(survey: &Survey, found: Surveyed, host: &Host, trace: bool) -> Result<Report> {
+fn report(survey: &PortScan, found: PortScanResult, host: &HostSummary, trace: bool) -> Result<Report> {
     let findings = if trace { Some(findings(survey)?) } else { None };
     let lint = trace.then(|| super::check::lint(&survey.equipment, &survey.rulesets));
     let environment = super::environment(&survey.equipment, found.weather);
@@ -240,7 +240,7 @@ fn report(survey: &Survey, found: Surveyed, host: &Host, trace: bool) -> Result<
     Ok(Report { findings, lint, hidden, ..Report::of_scan(host.clone(), &found.groups, environment) })
 }
 
-fn hidden_host(hidden: Hidden, survey: &Survey) -> HiddenHost {
+fn hidden_host(hidden: Hidden, survey: &PortScan) -> HiddenHost {
     let scanned = survey.discovery.is_some_and(|discovery| discovery.unanswered == Unanswered::Silent);
     HiddenHost {
         address: survey.addresses.v6.host.into(),
@@ -250,35 +250,35 @@ fn hidden_host(hidden: Hidden, survey: &Survey) -> HiddenHost {
     }
 }
 
-fn who_hides(hidden: &Hidden, survey: &Survey) -> String {
+fn who_hides(hidden: &Hidden, survey: &PortScan) -> String {
     let source = survey.rulesets.iter().find(|(family, _)| *family == Family::Ipv6).map(|(_, source)| source);
     hidden.reason(source.map(|source| source.name.as_path()))
 }
 
 /// nmap's formats have no place for the rule.
-fn say_who_hides(hidden: &Hidden, survey: &Survey) {
+fn say_who_hides(hidden: &Hidden, survey: &PortScan) {
     super::say(&format!("note: {} is hidden: {}", survey.addresses.v6.host, who_hides(hidden, survey)));
 }
 
 /// What is to be done, once it is known that it can be.
-struct Plan {
+struct ScanPlan {
     /// IPv4 first.
     families: Vec<Family>,
     rulesets: Vec<(Family, Source)>,
     techniques: Vec<Technique>,
     addresses: Addresses,
-    craft: Craft,
-    services: Services,
-    listening: Vec<Service>,
+    craft: ProbeOverrides,
+    services: KnownServices,
+    listening: Vec<HostService>,
     ports: SelectedPorts,
     outputs: Outputs,
     files: Drafts<FileFormat>,
     format: StandardOutput,
 }
 
-impl Plan {
+impl ScanPlan {
     /// Reads what has to be read, and finds every fault of the command line before a lab is built.
-    fn of(options: &Options) -> Result<Plan> {
+    fn of(options: &ScanOptions) -> Result<ScanPlan> {
         let families = families(options);
         let rulesets = rulesets(options)?;
         families.iter().try_for_each(|family| check_family(&rulesets, *family))?;
@@ -288,7 +288,7 @@ impl Plan {
         options.evasion.check_families(&families)?;
         let craft = options.evasion.craft();
         check_mac(options.mac)?;
-        let services = Services::read()?;
+        let services = KnownServices::read()?;
         let ports = ports(options, &techniques, &services)?;
         let listening = options.listen.as_ref().map(|listen| super::listen::services(listen, |_| None)).transpose()?;
         let listening = listening.unwrap_or_default();
@@ -299,7 +299,7 @@ impl Plan {
         let files = options.files.begin(&nmaps)?;
         let format = standard_format(options, &outputs)?;
         check_sarif(options)?;
-        let plan = Plan {
+        let plan = ScanPlan {
             families,
             rulesets,
             techniques,
@@ -326,8 +326,8 @@ impl Plan {
     }
 
     /// The whole scan; the sensor's `options` say where.
-    fn survey(&self, options: &Options, equipment: Equipment) -> Survey {
-        Survey {
+    fn survey(&self, options: &ScanOptions, equipment: LabOptions) -> PortScan {
+        PortScan {
             equipment,
             interface: options.interface.clone(),
             mac: options.mac,
@@ -335,13 +335,17 @@ impl Plan {
             services: self.listening.clone(),
             rulesets: self.rulesets.clone(),
             watch: match self.format {
-                _ if options.pcap.is_some() => Watch::Frames,
-                StandardOutput::Html => Watch::Frames,
-                _ if options.files.has(FileFormat::Html) => Watch::Frames,
-                _ if options.trace => Watch::Paths,
-                _ => Watch::Replies,
+                _ if options.pcap.is_some() => WatchedEvents::Frames,
+                StandardOutput::Html => WatchedEvents::Frames,
+                _ if options.files.has(FileFormat::Html) => WatchedEvents::Frames,
+                _ if options.trace => WatchedEvents::Paths,
+                _ => WatchedEvents::Replies,
             },
-            order: if options.syslog.is_some() || options.pcap.is_some() { Order::InTurn } else { Order::SideBySide },
+            order: if options.syslog.is_some() || options.pcap.is_some() {
+                LabOrder::InTurn
+            } else {
+                LabOrder::SideBySide
+            },
             fresh: Fresh::First,
             discovery: self.discovery(options),
             phases: self.phases(),
@@ -350,7 +354,7 @@ impl Plan {
 
     /// As nmap: the address that probes come from asks, and -Pn alone changes nothing on a link. Without that question
     /// (`--send-ip`) nmap's kernel asks the same, and no probe leaves it without an answer.
-    fn discovery(&self, options: &Options) -> Option<Discovery> {
+    fn discovery(&self, options: &ScanOptions) -> Option<Discovery> {
         let source = match self.craft.source {
             Some(IpAddr::V6(source)) => source,
             _ => self.addresses.v6.prober,
@@ -363,8 +367,8 @@ impl Plan {
     }
 
     /// Every technique in every family.
-    fn phases(&self) -> Vec<(Phase, PortSet)> {
-        let mut numbering = Numbering::new(SEED);
+    fn phases(&self) -> Vec<(ScanPass, PortSet)> {
+        let mut numbering = PassNumbering::new(SEED);
         let all = self.techniques.iter().flat_map(|of| self.families.iter().map(move |family| (*of, *family)));
         let phase = |(technique, family): (Technique, Family)| {
             let phase = numbering.phase(technique, family, self.addresses).crafted(self.craft);
@@ -375,7 +379,7 @@ impl Plan {
 }
 
 /// Over IPv4, as nmap; with `-6` over IPv6, and with both over both.
-fn families(options: &Options) -> Vec<Family> {
+fn families(options: &ScanOptions) -> Vec<Family> {
     match (options.ipv4, options.ipv6) {
         (_, false) => vec![Family::Ipv4],
         (false, true) => vec![Family::Ipv6],
@@ -413,7 +417,7 @@ impl StandardOutput {
     }
 }
 
-fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutput> {
+fn standard_format(options: &ScanOptions, outputs: &Outputs) -> Result<StandardOutput> {
     Ok(match (options.format, outputs.standard) {
         (Some(_), Some(_)) => {
             let problem = "standard output holds one report, not two";
@@ -431,7 +435,7 @@ fn standard_format(options: &Options, outputs: &Outputs) -> Result<StandardOutpu
 }
 
 /// A scan alone has nothing that stands at a line.
-fn check_sarif(options: &Options) -> Result<()> {
+fn check_sarif(options: &ScanOptions) -> Result<()> {
     let is_asked = options.format == Some(ScanFormat::Sarif) || options.files.has(FileFormat::Sarif);
     if !is_asked || options.trace {
         return Ok(());
@@ -458,7 +462,7 @@ fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> String {
 }
 
 /// nmap's line ends with whom to scan; here there is one host only.
-fn check_target(options: &Options, addresses: &Addresses, families: &[Family]) -> Result<()> {
+fn check_target(options: &ScanOptions, addresses: &Addresses, families: &[Family]) -> Result<()> {
     let hosts: Vec<IpAddr> = families.iter().map(|family| addresses.host(*family)).collect();
     let is_host = |target: &String| target.parse().is_ok_and(|target: IpAddr| hosts.contains(&target));
     match &options.target {
@@ -473,7 +477,7 @@ fn check_target(options: &Options, addresses: &Addresses, families: &[Family]) -
 }
 
 /// The ports that are to be scanned.
-fn ports(options: &Options, techniques: &[Technique], services: &Services) -> Result<SelectedPorts> {
+fn ports(options: &ScanOptions, techniques: &[Technique], services: &KnownServices) -> Result<SelectedPorts> {
     let resolve = |selection: &PortSelection| -> Result<SelectedPorts> {
         let hint = "names are those of nmap's nmap-services or of /etc/services";
         Ok(selection.resolve(&services.file).map_err(|error| InputError::new(error, hint))?)
@@ -500,8 +504,8 @@ fn ports(options: &Options, techniques: &[Technique], services: &Services) -> Re
 const FAST: u16 = 100;
 
 /// What nothing can reach in the rulesets of the scan, in both families.
-fn findings(survey: &Survey) -> Result<Findings> {
-    findings::measure(&Subject {
+fn findings(survey: &PortScan) -> Result<RulesetFindings> {
+    findings::measure(&FindingsSubject {
         equipment: &survey.equipment,
         interface: &survey.interface,
         mac: survey.mac,
@@ -520,7 +524,7 @@ fn scan_text(report: &Report) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-fn rulesets(options: &Options) -> Result<Vec<(Family, Source)>> {
+fn rulesets(options: &ScanOptions) -> Result<Vec<(Family, Source)>> {
     let named = [(Family::Ipv4, &options.rules), (Family::Ipv6, &options.rules6)];
     let named: BTreeMap<Family, &PathBuf> =
         named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?))).collect();
@@ -548,7 +552,7 @@ pub(super) fn read(path: &Path) -> Result<Source> {
 }
 
 /// Named techniques, each once, in the order given; a SYN scan when none is named, as with nmap.
-fn techniques(options: &Options) -> Result<Vec<Technique>> {
+fn techniques(options: &ScanOptions) -> Result<Vec<Technique>> {
     let mut techniques = options.scan.clone();
     for letter in options.nmap.iter().flat_map(|letters| letters.chars()) {
         let option = format!("-s{letter}");
@@ -574,7 +578,7 @@ fn techniques(options: &Options) -> Result<Vec<Technique>> {
 }
 
 /// The default addresses, with what was named put in its place.
-fn addresses(options: &Options) -> Result<Addresses> {
+fn addresses(options: &ScanOptions) -> Result<Addresses> {
     let mut addresses = Addresses::default();
     if let Some(text) = &options.host_addr {
         put_host_address(&mut addresses, text)?;

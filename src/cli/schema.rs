@@ -7,7 +7,7 @@ use crate::report;
 
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Subject {
+pub enum SchemaSubject {
     /// what `--format json` prints
     Result,
     /// a scenario's file
@@ -17,10 +17,10 @@ pub enum Subject {
 }
 
 /// Prints the schema.
-pub fn schema(of: Subject) -> Result<()> {
+pub fn schema(of: SchemaSubject) -> Result<()> {
     super::print(&report::to_json(&match of {
-        Subject::Result => report::result_schema(),
-        Subject::Scenario => report::scenario_schema(),
-        Subject::Sensor => report::sensor_schema(),
+        SchemaSubject::Result => report::result_schema(),
+        SchemaSubject::Scenario => report::scenario_schema(),
+        SchemaSubject::Sensor => report::sensor_schema(),
     }))
 }

@@ -4,23 +4,23 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Format;
+use super::ReportFormat;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use crate::commands::selftest::{self, Outcome};
+use crate::commands::selftest::{self, FaultOutcome};
 use crate::error::Result;
 use crate::report::{self, SelfTestReport};
 
 /// The options of `scanlab selftest`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SelftestOptions {
     #[command(flatten)]
     equipment: EquipmentArguments,
     /// What lies between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
 }
 
 /// What else there is to know, for `--help`.
@@ -33,22 +33,22 @@ log has wrapped around, so that older lines are gone from it; what a syslog daem
 `full conntrack table` it makes nf_conntrack_max entries in a namespace of its own, about 80 MB for a short time.";
 
 /// Runs the self-test and reports.
-pub fn selftest(options: Options) -> Result<ExitCode> {
+pub fn selftest(options: SelftestOptions) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?;
     let found = super::interruptible(selftest::run(equipment.clone()))?;
     let status = status(found.rows.iter().map(|row| row.outcome).min());
     let report = SelfTestReport::new(&found, super::environment(&equipment, found.weather.clone()));
     super::print(&match options.format {
-        Format::Table => report::selftest_table(&report, super::width()),
-        Format::Json => report::to_json(&report),
+        ReportFormat::Table => report::selftest_table(&report, super::width()),
+        ReportFormat::Json => report::to_json(&report),
     })?;
     Ok(status)
 }
 
-fn status(worst: Option<Outcome>) -> ExitCode {
+fn status(worst: Option<FaultOutcome>) -> ExitCode {
     match worst {
-        Some(Outcome::Fooled | Outcome::NotPlanted) => ExitCode::from(1),
-        Some(Outcome::NotRun) | None => ExitCode::from(3),
-        Some(Outcome::Caught | Outcome::Right) => ExitCode::SUCCESS,
+        Some(FaultOutcome::Fooled | FaultOutcome::NotPlanted) => ExitCode::from(1),
+        Some(FaultOutcome::NotRun) | None => ExitCode::from(3),
+        Some(FaultOutcome::Caught | FaultOutcome::Right) => ExitCode::SUCCESS,
     }
 }

@@ -15,28 +15,28 @@ const SYSTEM_FILE: &str = "/etc/services";
 
 /// The services that this machine knows of.
 #[derive(Debug, Default)]
-pub struct Services {
+pub struct KnownServices {
     /// The file's content; empty on a machine that has none.
     pub file: ServicesFile,
     /// The folder of nmap's file, when it is nmap's.
     pub nmap_folder: Option<&'static str>,
 }
 
-impl Services {
+impl KnownServices {
     /// Reads the first file that is there.
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub fn read() -> Result<Services> {
+    pub fn read() -> Result<KnownServices> {
         for folder in NMAP_FOLDERS {
             let path = Path::new(folder).join(NMAP_FILE);
             if path.is_file() {
-                return Ok(Services { file: parse(&path)?, nmap_folder: Some(folder) });
+                return Ok(KnownServices { file: parse(&path)?, nmap_folder: Some(folder) });
             }
         }
         let system = Path::new(SYSTEM_FILE);
         let file = if system.is_file() { parse(system)? } else { ServicesFile::default() };
-        Ok(Services { file, nmap_folder: None })
+        Ok(KnownServices { file, nmap_folder: None })
     }
 
     /// The ports that are open most often, so many of each protocol.

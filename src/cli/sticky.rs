@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 
 /// A name in a folder that is open.
 #[derive(Debug)]
-pub struct Spot {
+pub struct FolderEntry {
     /// The folder.
     pub folder: OwnedFd,
     /// The name in it.
@@ -27,7 +27,7 @@ pub struct Spot {
 
 /// What has the name.
 #[derive(Debug)]
-pub enum Found {
+pub enum NameHolder {
     /// Nothing yet.
     Nothing,
     /// A file, which may be replaced.
@@ -48,9 +48,9 @@ pub enum Missing {
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
 
-impl Spot {
+impl FolderEntry {
     /// Follows `path` up to its last name, and on through links that may be followed.
-    pub fn of(path: &Path, missing: Missing) -> io::Result<Spot> {
+    pub fn of(path: &Path, missing: Missing) -> io::Result<FolderEntry> {
         if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(Errno::EISDIR.into());
         }
@@ -60,11 +60,11 @@ impl Spot {
         while let Some(name) = left.pop() {
             let link = link_at(&folder, &name)?;
             match link {
-                None if left.is_empty() && name != ".." => return Ok(Spot { folder, name }),
+                None if left.is_empty() && name != ".." => return Ok(FolderEntry { folder, name }),
                 None => folder = enter(&folder, &name, OFlag::O_NOFOLLOW, missing)?,
-                Some(Link::OfProcfs) if left.is_empty() => return Ok(Spot { folder, name }),
-                Some(Link::OfProcfs) => folder = enter(&folder, &name, OFlag::empty(), missing)?,
-                Some(Link::To(target)) => {
+                Some(StickyLink::OfProcfs) if left.is_empty() => return Ok(FolderEntry { folder, name }),
+                Some(StickyLink::OfProcfs) => folder = enter(&folder, &name, OFlag::empty(), missing)?,
+                Some(StickyLink::To(target)) => {
                     links += 1;
                     if links > LINKS {
                         return Err(Errno::ELOOP.into());
@@ -80,19 +80,19 @@ impl Spot {
     }
 
     /// What has the name now.
-    pub fn look(&self) -> io::Result<Found> {
+    pub fn look(&self) -> io::Result<NameHolder> {
         let found = match fstatat(&self.folder, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Err(Errno::ENOENT) => return Ok(Found::Nothing),
+            Err(Errno::ENOENT) => return Ok(NameHolder::Nothing),
             found => found?,
         };
         match kind(&found) {
             SFlag::S_IFDIR => Err(Errno::EISDIR.into()),
             // The walk ends at links of procfs only; another one has come meanwhile.
-            SFlag::S_IFLNK if is_procfs(&self.folder)? => Ok(Found::InPlace(OFlag::empty())),
+            SFlag::S_IFLNK if is_procfs(&self.folder)? => Ok(NameHolder::InPlace(OFlag::empty())),
             SFlag::S_IFLNK => Err(Errno::ELOOP.into()),
-            SFlag::S_IFREG => may_use(&self.folder, &found, "file").map(|()| Found::File(found)),
-            SFlag::S_IFIFO => may_use(&self.folder, &found, "pipe").map(|()| Found::InPlace(OFlag::O_NOFOLLOW)),
-            _ => Ok(Found::InPlace(OFlag::O_NOFOLLOW)),
+            SFlag::S_IFREG => may_use(&self.folder, &found, "file").map(|()| NameHolder::File(found)),
+            SFlag::S_IFIFO => may_use(&self.folder, &found, "pipe").map(|()| NameHolder::InPlace(OFlag::O_NOFOLLOW)),
+            _ => Ok(NameHolder::InPlace(OFlag::O_NOFOLLOW)),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Spot {
 /// Makes `folder` and those above it, by the same walk.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
     // The walk enters everything but the last name.
-    Spot::of(&folder.join("file"), Missing::IsMade).map(drop)
+    FolderEntry::of(&folder.join("file"), Missing::IsMade).map(drop)
 }
 
 /// The names of a path, the first one last.
@@ -130,14 +130,14 @@ fn enter(folder: &OwnedFd, name: &OsStr, follow: OFlag, missing: Missing) -> io:
     }
 }
 
-enum Link {
+enum StickyLink {
     To(PathBuf),
     /// What it reads as need not be where it leads (proc_pid_fd(5)).
     OfProcfs,
 }
 
 /// `None` if the name is no link; one that may not be followed is an error.
-fn link_at(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
+fn link_at(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<StickyLink>> {
     let found = match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(None),
         found => found?,
@@ -146,10 +146,10 @@ fn link_at(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
         return Ok(None);
     }
     if is_procfs(folder)? {
-        return Ok(Some(Link::OfProcfs));
+        return Ok(Some(StickyLink::OfProcfs));
     }
     may_use(folder, &found, "link")?;
-    Ok(Some(Link::To(readlinkat(folder, name)?.into())))
+    Ok(Some(StickyLink::To(readlinkat(folder, name)?.into())))
 }
 
 fn may_use(folder: &OwnedFd, found: &FileStat, what: &str) -> io::Result<()> {

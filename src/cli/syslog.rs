@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use super::atomic_file::WholeFile;
+use super::atomic_file::AtomicFile;
 use super::timestamp;
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
 
 /// A file that will hold the log lines.
 #[derive(Debug)]
 pub struct SyslogFile {
-    file: WholeFile,
+    file: AtomicFile,
     stamp: SyslogStamp,
 }
 
@@ -21,7 +21,7 @@ impl SyslogFile {
     /// Opens the file; one that cannot be written is an input error.
     pub fn open(path: &Path) -> Result<SyslogFile> {
         let stamp = stamp()?;
-        Ok(SyslogFile { file: WholeFile::begin(path, "name a file that you may write to")?, stamp })
+        Ok(SyslogFile { file: AtomicFile::begin(path, "name a file that you may write to")?, stamp })
     }
 
     /// Writes these lines, and puts the file in its place.

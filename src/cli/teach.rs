@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::atomic_file::WholeFile;
+use super::atomic_file::AtomicFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::paginate::screens;
-use crate::commands::run::{self, ScenarioReport, Settings, Until};
+use crate::commands::run::{self, FailFast, ScenarioReport, Settings};
 use crate::commands::teach::exercise::{self, Exercise};
-use crate::commands::teach::{self, Setting};
-use crate::error::{Doing, InputError, Result, Source};
+use crate::commands::teach::{self, LessonSetup};
+use crate::error::{Context, InputError, Result, Source};
 use crate::intent::embedded;
-use crate::lab::{Capture, Equipment, LinkMode, Watch};
+use crate::lab::{Capture, LabOptions, LinkMode, WatchedEvents};
 use crate::net::Family;
 use crate::probe::scan::Technique;
 use crate::report;
@@ -24,7 +24,7 @@ use crate::sensor::SensorFile;
 
 /// The options of `scanlab teach`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct TeachOptions {
     /// A scan technique, or `all`; with --exercise a number, a name or a technique; none: what there is
     #[arg(value_name = "TECHNIQUE")]
     subject: Option<String>,
@@ -56,7 +56,7 @@ On a terminal Enter shows the next page and q quits; otherwise everything is pri
 of a choice is a guess, and Enter alone (or the end of the input) shows the answer.";
 
 /// Teaches.
-pub fn teach(options: Options) -> Result<ExitCode> {
+pub fn teach(options: TeachOptions) -> Result<ExitCode> {
     let subject = options.subject.as_deref();
     match (options.exercise, subject) {
         (true, None) => super::print(&report::exercise_menu(super::width())),
@@ -67,12 +67,12 @@ pub fn teach(options: Options) -> Result<ExitCode> {
     .map(|()| ExitCode::SUCCESS)
 }
 
-fn hold(options: &Options, wanted: &str) -> Result<()> {
+fn hold(options: &TeachOptions, wanted: &str) -> Result<()> {
     let techniques = techniques(wanted)?;
     let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
     let setting = setting(options, family)?;
     let hint = "name a file in a folder that is there and may be written to";
-    let file = options.html.as_deref().map(|path| WholeFile::begin(path, hint)).transpose()?;
+    let file = options.html.as_deref().map(|path| AtomicFile::begin(path, hint)).transpose()?;
     let lessons = super::interruptible_blocking(move || teach::hold(&setting, &techniques, family))?;
     if let Some(mut file) = file {
         file.write(&report::lesson_page(&lessons))?;
@@ -106,7 +106,7 @@ fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
 }
 
 /// Whoever teaches leaves nothing in the log of the machine, unless he asks for it.
-fn equipment(options: &Options) -> Result<Equipment> {
+fn equipment(options: &TeachOptions) -> Result<LabOptions> {
     let mut equipment = options.equipment.find_all(LinkArgument::Tap.into(), || Capture::Nflog)?;
     if equipment.len() > 1 {
         let hint = "teach once with nft and once with legacy";
@@ -115,7 +115,7 @@ fn equipment(options: &Options) -> Result<Equipment> {
     Ok(equipment.remove(0))
 }
 
-fn setting(options: &Options, family: Family) -> Result<Setting> {
+fn setting(options: &TeachOptions, family: Family) -> Result<LessonSetup> {
     let (sensor, host) = match &options.sensor {
         Some(path) => SensorFile::load(path).map(|file| (file.sensor, file.host))?,
         None => built_in_sensor()?,
@@ -138,7 +138,7 @@ fn setting(options: &Options, family: Family) -> Result<Setting> {
         let hint = "--rules is for IPv4, --rules6 and -6 are for IPv6";
         return Err(InputError::new(format!("no {family} ruleset is named"), hint).into());
     }
-    Ok(Setting { equipment: equipment(options)?, sensor, host, rulesets })
+    Ok(LessonSetup { equipment: equipment(options)?, sensor, host, rulesets })
 }
 
 /// The sensor of the first built-in scenario.
@@ -149,7 +149,7 @@ fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
 }
 
 /// One page after the other; on a terminal each screen but the last waits for Enter.
-fn show(pages: Vec<String>) -> Result<Reader> {
+fn show(pages: Vec<String>) -> Result<LessonAudience> {
     let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
     // Below a screen come a blank line and the prompt.
     let rows = usize::from(super::height()).saturating_sub(2);
@@ -165,17 +165,17 @@ fn show(pages: Vec<String>) -> Result<Reader> {
         if waits {
             super::print(&format!("({} of {}) Enter: next   q: quit ", number + 1, pages.len()))?;
             if answer()?.is_none_or(|word| word.eq_ignore_ascii_case("q")) {
-                return Ok(Reader::Left);
+                return Ok(LessonAudience::Left);
             }
             super::print("\n")?;
         }
     }
-    Ok(Reader::Stays)
+    Ok(LessonAudience::Stays)
 }
 
 /// Whether there is somebody to go on for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
+enum LessonAudience {
     Stays,
     Left,
 }
@@ -187,28 +187,28 @@ fn answer() -> Result<Option<String>> {
     Ok((read > 0).then(|| line.trim().to_owned()))
 }
 
-fn play(options: &Options, wanted: &str) -> Result<()> {
+fn play(options: &TeachOptions, wanted: &str) -> Result<()> {
     let names: Vec<&str> = exercise::ALL.iter().map(|exercise| exercise.name).collect();
     let (number, exercise) = exercise::find(wanted).ok_or_else(|| unknown("exercise", wanted, &names))?;
     let broken = exercise.break_it()?;
     let settings = Settings {
-        equipment: Equipment { link: LinkMode::Tap, ..equipment(options)? },
-        watch: Watch::Paths,
+        equipment: LabOptions { link: LinkMode::Tap, ..equipment(options)? },
+        watch: WatchedEvents::Paths,
         jobs: usize::from(super::run::default_jobs()),
         vendors: Arc::new(super::run::vendors(None)?),
     };
-    let mut found = super::interruptible(run::run(vec![broken.scenario.clone()], settings, Until::TheEnd))?;
+    let mut found = super::interruptible(run::run(vec![broken.scenario.clone()], settings, FailFast::TheEnd))?;
     let measured: ScenarioReport = found.scenarios.remove(0);
     let width = super::width();
     let question = report::exercise_question(number, exercise, &broken, &measured, width);
-    if show(vec![question])? == Reader::Stays && guess(exercise)? == Reader::Stays {
+    if show(vec![question])? == LessonAudience::Stays && guess(exercise)? == LessonAudience::Stays {
         show(vec![report::exercise_answer(exercise, &broken, &measured, width)])?;
     }
     Ok(())
 }
 
 /// Until somebody is right, or has given up: then the answer is wanted.
-fn guess(exercise: &Exercise) -> Result<Reader> {
+fn guess(exercise: &Exercise) -> Result<LessonAudience> {
     loop {
         super::print("\nYour guess (a to d; Enter: the answer; q: quit): ")?;
         let word = answer()?.unwrap_or_default().to_lowercase();
@@ -216,12 +216,12 @@ fn guess(exercise: &Exercise) -> Result<Reader> {
         match choice {
             _ if word.is_empty() => {
                 super::print("\n")?;
-                return Ok(Reader::Stays);
+                return Ok(LessonAudience::Stays);
             }
-            _ if word == "q" => return Ok(Reader::Left),
+            _ if word == "q" => return Ok(LessonAudience::Left),
             Some((_, place)) if place == exercise.right => {
                 super::print("\nRight.\n")?;
-                return Ok(Reader::Stays);
+                return Ok(LessonAudience::Stays);
             }
             Some((letter, place)) => super::print(&format!("\nNo, not {letter}) {}\n", exercise.choices[place]))?,
             None => super::print("\nThat is none of the letters.\n")?,

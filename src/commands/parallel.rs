@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 
 /// Work that has begun.
 pub type Begun<'scope, T> = ScopedJoinHandle<'scope, Result<T>>;

@@ -8,21 +8,21 @@ use std::thread;
 
 use crate::commands::parallel;
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Capture, Equipment, Lab, Rest, Service, Watch, Weather};
+use crate::lab::{Capture, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Rest, WatchedEvents};
 use crate::net::port::PortSet;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::probe::Probe;
 use crate::probe::hidden::Hidden;
 use crate::probe::observation::Observation;
-use crate::probe::probe_group::{Alike, Gathering};
-use crate::probe::scan_pass::Phase;
+use crate::probe::probe_group::{ProbeGroup, ProbeGrouper};
+use crate::probe::scan_pass::ScanPass;
 use crate::rules::iptables_save::keeps_lists;
 
 /// What is to be scanned, and how.
 #[derive(Debug, Clone)]
-pub struct Survey {
+pub struct PortScan {
     /// What the labs are made with.
-    pub equipment: Equipment,
+    pub equipment: LabOptions,
     /// The interface that the rules speak of.
     pub interface: InterfaceName,
     /// The host's MAC address.
@@ -30,19 +30,19 @@ pub struct Survey {
     /// Addresses of both ends.
     pub addresses: Addresses,
     /// What listens on the host.
-    pub services: Vec<Service>,
+    pub services: Vec<HostService>,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
     /// What is watched.
-    pub watch: Watch,
+    pub watch: WatchedEvents,
     /// When a family's lab begins.
-    pub order: Order,
+    pub order: LabOrder,
     /// Which probes meet limits that have not seen a packet yet.
     pub fresh: Fresh,
     /// How the host is looked for before it is scanned over IPv6; `None` if its MAC address is known already.
     pub discovery: Option<Discovery>,
     /// The phases, in the order of the report, each with its ports.
-    pub phases: Vec<(Phase, PortSet)>,
+    pub phases: Vec<(ScanPass, PortSet)>,
 }
 
 /// A neighbour solicitation before a scan over IPv6, as nmap sends it to a host on its own link.
@@ -65,7 +65,7 @@ pub enum Unanswered {
 
 /// When the lab of each family begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum LabOrder {
     /// All at once.
     SideBySide,
     /// When the one before it is done: all probes come in their order then.
@@ -85,28 +85,28 @@ pub enum Fresh {
 
 /// What a scan found.
 #[derive(Debug, Clone)]
-pub struct Surveyed {
+pub struct PortScanResult {
     /// What was found, in the order of the phases.
-    pub groups: Vec<Alike>,
+    pub groups: Vec<ProbeGroup>,
     /// What hides the host from its neighbours over IPv6; `None` if it was found, or not looked for.
     pub hidden: Option<Hidden>,
     /// The sysctls that were pinned.
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// Who is told of what a scan finds, while it goes on.
-pub trait Audience: Sync {
+pub trait ScanObserver: Sync {
     /// A probe was answered. Probes of one family come in their order.
     fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()>;
 
-    /// Frames of the lab's own, and what the host sent by itself, of [`Watch::Frames`]; and every line of the log.
+    /// Frames of the lab's own, and what the host sent by itself, of [`WatchedEvents::Frames`]; and every line of the log.
     fn rest(&self, family: Family, rest: Rest) -> Result<()>;
 }
 
 /// Nobody listens: what was found is enough.
-pub struct Nobody;
+pub struct NoObserver;
 
-impl Audience for Nobody {
+impl ScanObserver for NoObserver {
     fn probe(&self, _: &Probe, _: &Observation) -> Result<()> {
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Audience for Nobody {
 /// Up to so many probes are told singly.
 const SINGLY: usize = 512;
 
-impl Survey {
+impl PortScan {
     /// How many probes it sends.
     pub fn probes(&self) -> usize {
         self.phases.iter().map(|(_, ports)| ports.len()).sum()
@@ -129,13 +129,15 @@ impl Survey {
     ///
     /// # Errors
     /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
-    pub fn perform(&self, audience: &impl Audience) -> Result<Surveyed> {
+    pub fn perform(&self, audience: &impl ScanObserver) -> Result<PortScanResult> {
         let families = self.families();
         // Labs that read the kernel's log would only wait for each other.
-        let order = if self.equipment.capture == Capture::Kmsg { Order::InTurn } else { self.order };
-        let mut found: Vec<OfFamily> = match order {
-            Order::InTurn => families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?,
-            Order::SideBySide => thread::scope(|scope| {
+        let order = if self.equipment.capture == Capture::Kmsg { LabOrder::InTurn } else { self.order };
+        let mut found: Vec<FamilyScan> = match order {
+            LabOrder::InTurn => {
+                families.iter().map(|family| self.perform_in(*family, audience)).collect::<Result<_>>()?
+            }
+            LabOrder::SideBySide => thread::scope(|scope| {
                 let labs = families.iter().map(|family| parallel::begin(scope, || self.perform_in(*family, audience)));
                 let labs: Vec<_> = labs.collect::<Result<_>>()?;
                 labs.into_iter().map(parallel::end).collect::<Result<_>>()
@@ -147,7 +149,7 @@ impl Survey {
             let of_family = found.iter_mut().find(|found| found.family == phase.family());
             of_family.and_then(|found| found.phases.pop_front()).unwrap_or_default()
         });
-        Ok(Surveyed { groups: of_phases.flatten().collect(), hidden, weather })
+        Ok(PortScanResult { groups: of_phases.flatten().collect(), hidden, weather })
     }
 
     /// Those that are scanned, in the order in which they are named first.
@@ -161,8 +163,8 @@ impl Survey {
         families
     }
 
-    fn perform_in(&self, family: Family, audience: &impl Audience) -> Result<OfFamily> {
-        let mut found = OfFamily::default_of(family);
+    fn perform_in(&self, family: Family, audience: &impl ScanObserver) -> Result<FamilyScan> {
+        let mut found = FamilyScan::default_of(family);
         for phases in self.labs(family) {
             let sources = self.sources();
             let ((of_lab, hidden), rest) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
@@ -203,8 +205,8 @@ impl Survey {
         self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
     }
 
-    fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> Blueprint<'a> {
-        Blueprint {
+    fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> LabSpec<'a> {
+        LabSpec {
             equipment: &self.equipment,
             interface: &self.interface,
             mac: self.mac,
@@ -226,16 +228,21 @@ impl Survey {
     /// The same with the rule or policy that drops the message, which only a lab that watches paths tells.
     fn blamed(&self, hidden: Hidden, sources: &[(Family, &Source)]) -> Result<Hidden> {
         let Some(Discovery { source, .. }) = self.discovery.filter(|_| hidden.by.is_none()) else { return Ok(hidden) };
-        let blueprint = Blueprint { watch: Watch::Paths, ..self.blueprint(sources) };
+        let blueprint = LabSpec { watch: WatchedEvents::Paths, ..self.blueprint(sources) };
         Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
     }
 
     /// The results of a phase whose probes cannot be sent, since the host is hidden.
-    fn without_answers(&self, mut phase: Phase, ports: &PortSet, audience: &impl Audience) -> Result<Vec<Alike>> {
+    fn without_answers(
+        &self,
+        mut phase: ScanPass,
+        ports: &PortSet,
+        audience: &impl ScanObserver,
+    ) -> Result<Vec<ProbeGroup>> {
         if self.discovery.is_none_or(|discovery| discovery.unanswered == Unanswered::NotScanned) {
             return Ok(Vec::new());
         }
-        let mut gathering = Gathering::default();
+        let mut gathering = ProbeGrouper::default();
         for probe in phase.probes(ports) {
             let silence = Observation::silence(probe.technique);
             audience.probe(&probe, &silence)?;
@@ -247,17 +254,17 @@ impl Survey {
     fn perform_phase(
         &self,
         lab: &mut Lab,
-        mut phase: Phase,
+        mut phase: ScanPass,
         ports: &PortSet,
-        audience: &impl Audience,
-    ) -> Result<Vec<Alike>> {
+        audience: &impl ScanObserver,
+    ) -> Result<Vec<ProbeGroup>> {
         let singly = self.probes() <= SINGLY;
-        let (mut gathering, mut single) = (Gathering::default(), Vec::new());
+        let (mut gathering, mut single) = (ProbeGrouper::default(), Vec::new());
         let family = phase.family();
         let mut each = |probe: &Probe, observation: Observation| {
             audience.probe(probe, &observation)?;
             match singly {
-                true => single.push(Alike::alone(*probe, observation)),
+                true => single.push(ProbeGroup::alone(*probe, observation)),
                 false => gathering.take(probe, observation),
             }
             Ok(())
@@ -277,27 +284,27 @@ impl Survey {
 }
 
 /// A phase with its place among those of its family, and its ports or some of them.
-type Piece = (usize, Phase, PortSet);
+type Piece = (usize, ScanPass, PortSet);
 
 fn by_port((place, phase, ports): Piece) -> Vec<Piece> {
     ports.iter().map(|port| (place, phase.clone(), [port].into_iter().collect())).collect()
 }
 
 /// What the labs of a family found.
-struct OfFamily {
+struct FamilyScan {
     family: Family,
-    phases: VecDeque<Vec<Alike>>,
+    phases: VecDeque<Vec<ProbeGroup>>,
     hidden: Option<Hidden>,
-    weather: Weather,
+    weather: PinnedSysctls,
 }
 
-impl OfFamily {
-    fn default_of(family: Family) -> OfFamily {
-        OfFamily { family, phases: VecDeque::new(), hidden: None, weather: Weather::default() }
+impl FamilyScan {
+    fn default_of(family: Family) -> FamilyScan {
+        FamilyScan { family, phases: VecDeque::new(), hidden: None, weather: PinnedSysctls::default() }
     }
 
     /// Adds what one lab found, phases by their places.
-    fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<Alike>)>, Weather)) {
+    fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<ProbeGroup>)>, PinnedSysctls)) {
         for (place, groups) in of_lab {
             if self.phases.len() <= place {
                 self.phases.resize_with(place + 1, Vec::new);

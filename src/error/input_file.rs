@@ -26,35 +26,35 @@ pub enum NamedBy {
 }
 
 /// Why a file is not opened.
-pub enum Refusal {
+pub enum FileRefusal {
     /// It is no file that can be read as text.
     Kind(&'static str),
     /// The system refuses.
     Os(io::Error),
 }
 
-impl<E: Into<io::Error>> From<E> for Refusal {
-    fn from(error: E) -> Refusal {
-        Refusal::Os(error.into())
+impl<E: Into<io::Error>> From<E> for FileRefusal {
+    fn from(error: E) -> FileRefusal {
+        FileRefusal::Os(error.into())
     }
 }
 
 /// Opens `path` for reading.
-pub fn open(path: &Path, named_by: NamedBy) -> Result<File, Refusal> {
+pub fn open(path: &Path, named_by: NamedBy) -> Result<File, FileRefusal> {
     let found = OpenOptions::new().read(true).custom_flags(O_PATH).open(path)?;
     let kind = found.metadata()?;
     if kind.is_dir() {
-        return Err(Refusal::Kind("a folder"));
+        return Err(FileRefusal::Kind("a folder"));
     }
     if kind.file_type().is_socket() || kind.file_type().is_block_device() {
-        return Err(Refusal::Kind("a socket or a device"));
+        return Err(FileRefusal::Kind("a socket or a device"));
     }
     if kind.is_file() {
         let is_special = SPECIAL.contains(&fstatfs(&found)?.filesystem_type());
-        return if is_special { Err(Refusal::Kind("a file of the kernel")) } else { Ok(reopen(&found, 0)?) };
+        return if is_special { Err(FileRefusal::Kind("a file of the kernel")) } else { Ok(reopen(&found, 0)?) };
     }
     if named_by == NamedBy::File {
-        return Err(Refusal::Kind("a pipe or a device"));
+        return Err(FileRefusal::Kind("a pipe or a device"));
     }
     if kind.file_type().is_fifo() {
         return stream(reopen(&found, O_NONBLOCK)?);
@@ -63,9 +63,9 @@ pub fn open(path: &Path, named_by: NamedBy) -> Result<File, Refusal> {
         device if device == NULL => Ok(reopen(&found, 0)?),
         device if is_terminal(device) => {
             let terminal = reopen(&found, O_NONBLOCK)?;
-            if terminal.is_terminal() { stream(terminal) } else { Err(Refusal::Kind("a device")) }
+            if terminal.is_terminal() { stream(terminal) } else { Err(FileRefusal::Kind("a device")) }
         }
-        _ => Err(Refusal::Kind("a device")),
+        _ => Err(FileRefusal::Kind("a device")),
     }
 }
 
@@ -96,7 +96,7 @@ fn reopen(found: &File, flags: i32) -> io::Result<File> {
 }
 
 /// Waits for a writer: without one, reading a FIFO that was opened without waiting is at its end.
-fn stream(file: File) -> Result<File, Refusal> {
+fn stream(file: File) -> Result<File, FileRefusal> {
     poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
     let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL)?;
     let flags = nix::fcntl::OFlag::from_bits_truncate(flags) - nix::fcntl::OFlag::O_NONBLOCK;
@@ -119,8 +119,8 @@ mod tests {
 
     fn kind(path: &Path, named_by: NamedBy) -> Option<&'static str> {
         match open(path, named_by) {
-            Err(Refusal::Kind(kind)) => Some(kind),
-            Err(Refusal::Os(error)) => panic!("{}: {error}", path.display()),
+            Err(FileRefusal::Kind(kind)) => Some(kind),
+            Err(FileRefusal::Os(error)) => panic!("{}: {error}", path.display()),
             Ok(_) => None,
         }
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::intent::explanation::Explanation;
-use crate::intent::scenario::Subject;
+use crate::intent::scenario::CheckSubject;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
 use crate::net::{Family, Mac};
@@ -54,7 +54,7 @@ pub struct Check {
     /// What is checked: `scan`, a technique's name for a scan; and `packet`, the text of one.
     #[serde(flatten, serialize_with = "by_name")]
     #[schemars(with = "SubjectRecord")]
-    pub subject: Subject,
+    pub subject: CheckSubject,
     /// The probed port; none for what is not a scan.
     pub port: Option<Port>,
     /// The family; none for what has none.
@@ -63,9 +63,9 @@ pub struct Check {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst_of: Option<u32>,
     /// What the intent says.
-    pub expected: Findings,
+    pub expected: CheckFacts,
     /// What the kernel did; the same facts as expected, and none when the check did not run.
-    pub observed: Option<Findings>,
+    pub observed: Option<CheckFacts>,
     /// What came of it.
     pub outcome: Outcome,
     /// Where it is asked for in the scenario's file, or the sensor's: the line of the row that knows of it, or else of the row
@@ -79,7 +79,7 @@ pub struct Check {
     pub explanation: Option<Explanation>,
 }
 
-fn by_name<S: Serializer>(subject: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
+fn by_name<S: Serializer>(subject: &CheckSubject, serializer: S) -> Result<S::Ok, S::Error> {
     let packet = subject.packet().map(|packet| packet.to_string());
     SubjectRecord { scan: subject.name(), packet }.serialize(serializer)
 }
@@ -116,7 +116,7 @@ impl Check {
 /// Facts of either side. What is none was not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Facts")]
-pub struct Findings {
+pub struct CheckFacts {
     /// The port state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PortState>,
@@ -149,15 +149,15 @@ pub struct Findings {
     pub resolves: Option<bool>,
 }
 
-impl Findings {
+impl CheckFacts {
     /// The log when there is one line, or none.
     pub fn one_line(prefix: Option<&str>) -> Option<Vec<String>> {
         Some(prefix.into_iter().map(str::to_owned).collect())
     }
 
     /// The facts of `self` that `asked` asks for.
-    pub fn only(&self, asked: &Findings) -> Findings {
-        Findings {
+    pub fn only(&self, asked: &CheckFacts) -> CheckFacts {
+        CheckFacts {
             state: self.state.filter(|_| asked.state.is_some()),
             log: self.log.clone().filter(|_| asked.log.is_some()),
             lines: self.lines.filter(|_| asked.lines.is_some()),
@@ -173,7 +173,7 @@ impl Findings {
 }
 
 /// One line for a table cell: `open|filtered, log "<IPT> Xmas scan: "`.
-impl fmt::Display for Findings {
+impl fmt::Display for CheckFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             self.state.map(|state| state.to_string()),

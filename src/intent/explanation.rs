@@ -12,10 +12,10 @@ pub struct Explanation {
     pub cause: Cause,
     /// The rule or policy that matched the packet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub took: Option<Place>,
+    pub took: Option<RuleRef>,
     /// The intended rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub meant: Option<Place>,
+    pub meant: Option<RuleRef>,
     /// The explanation in plain words.
     pub words: String,
     /// A change of the ruleset that has been tried, and fixes it.
@@ -79,7 +79,8 @@ pub enum Cause {
 
 /// The place of a rule or a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-pub struct Place {
+#[schemars(rename = "Place")]
+pub struct RuleRef {
     /// The ruleset's file.
     pub file: PathBuf,
     /// Its line; none for the policy of a chain that the file does not declare.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use full_table::fill as fill_conntrack_table;
-pub use saboteur::{Moment, Saboteur};
+pub use saboteur::{FaultInjector, LinkState};
 
 /// A fault of the instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

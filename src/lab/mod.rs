@@ -35,49 +35,49 @@ pub use host::confined::Walls;
 pub use host::files::assert_room_for_files;
 pub use host::interface::DEVICE as TUN_DEVICE;
 pub use host::iptables::{Backend, Flavour, Iptables, list_rules};
-pub use host::lab_options::{Capture, Equipment, LinkMode};
+pub use host::lab_options::{Capture, LabOptions, LinkMode};
 pub use host::lock_folder::use_runtime_folder;
-pub use host::neighbours::Neighbourhood;
+pub use host::neighbours::DiscoveredMacs;
 pub use host::notice::pass_notices_to;
-pub use host::pinned_sysctls::Weather;
-pub use host::services::Service;
-pub use host::user_namespace::{Standing, enter_if_needed as enter_user_namespace};
+pub use host::pinned_sysctls::PinnedSysctls;
+pub use host::services::HostService;
+pub use host::user_namespace::{Privilege, enter_if_needed as enter_user_namespace};
 pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
-pub use probing::limit_override::Limits;
+pub use probing::limit_override::LimitOverride;
 pub use probing::sessions::{
-    AfterLoad, Attempt, Cut, Endurance, First, Halt, Held, IN_A_ROW, Opening, ROUNDS, Row, Session, SpentBy, Survival,
-    Timing, Which,
+    AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Opening,
+    ROUNDS, Session, SpentBy, Survival, Timing,
 };
 pub use probing::tokens::Token;
 pub use tool::running_tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
-pub use trace::own_table::Watch;
+pub use trace::own_table::WatchedEvents;
 
-use self::fault::Saboteur;
+use self::fault::FaultInjector;
 use self::host::conntrack_watch::ConntrackWatch;
 use self::host::icmp_watch::IcmpWatch;
 use self::host::interface::Interface;
-use self::host::link::{Gate, Link};
+use self::host::link::{FenceKind, ProberLink};
 use self::host::namespace::{Isolated, in_fresh_namespace};
 use self::host::netcfg::LinkSetup;
-use self::host::services::Services;
+use self::host::services::ListeningSockets;
 use self::log::log_source::LogSource;
 use self::log::nflog::Nflog;
 use self::log::nflog_copy::NflogCopies;
-use self::probing::attribution::Ports;
+use self::probing::attribution::PortMatch;
 use self::probing::canaries::Canaries;
 use self::probing::exchange::{BATCH, Exchange};
-use self::probing::flows::{Flows, Together};
-use self::probing::fresh_limits::{Spending, Spent};
-use self::trace::ct_state::ToldByConntrack;
+use self::probing::flows::{Flows, ProbeBatch};
+use self::probing::fresh_limits::{LimitUse, Spending};
+use self::trace::ct_state::CtStateReader;
 use self::trace::legacy_trace::XTracer;
 use self::trace::nfnetlink::Nfnetlink;
 use self::trace::nft_rules::Rules;
 use self::trace::nft_trace::Tracer;
 use self::trace::own_table::{Logger, Tracing};
-use self::trace::paths::{Paths, Witness};
-use self::trace::rule_index::Rulebook;
-use self::trace::x_tables::Table;
-use crate::error::{Doing, InputError, Result, Source};
+use self::trace::paths::{Paths, TraceWitness};
+use self::trace::rule_index::RuleIndex;
+use self::trace::x_tables::KernelTable;
+use crate::error::{Context, InputError, Result, Source};
 use crate::log_line::is_of_the_lab;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::probe::hidden::Hidden;
@@ -96,9 +96,9 @@ pub const HOST_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x10]);
 
 /// What stands in the lab.
 #[derive(Debug, Clone)]
-pub struct Blueprint<'a> {
+pub struct LabSpec<'a> {
     /// What the lab is made with.
-    pub equipment: &'a Equipment,
+    pub equipment: &'a LabOptions,
     /// The interface that the rules speak of.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
@@ -106,11 +106,11 @@ pub struct Blueprint<'a> {
     /// Addresses of both ends.
     pub addresses: &'a Addresses,
     /// What listens on the host.
-    pub services: &'a [Service],
+    pub services: &'a [HostService],
     /// iptables-save text, one for each family that has any.
     pub rulesets: &'a [(Family, &'a Source)],
     /// What is watched besides replies and log lines.
-    pub watch: Watch,
+    pub watch: WatchedEvents,
     /// A fault planted on purpose, to see that the lab notices it; see [`Fault`].
     pub fault: Option<Arc<Sabotage>>,
 }
@@ -119,7 +119,7 @@ pub struct Blueprint<'a> {
 #[derive(Debug, Default)]
 pub struct Rest {
     /// The frames that belong to no [`Observation`]: the lab's own, and what the host sent by itself. None unless the lab
-    /// watches [`Watch::Frames`].
+    /// watches [`WatchedEvents::Frames`].
     pub frames: Vec<Frame>,
     /// Every line that LOG rules have written, in the order of the log, those of observations as well.
     pub lines: Vec<String>,
@@ -128,11 +128,11 @@ pub struct Rest {
 /// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
 pub struct Lab<'a> {
     isolated: &'a Isolated,
-    blueprint: &'a Blueprint<'a>,
+    blueprint: &'a LabSpec<'a>,
     runtime: Runtime,
-    link: Link,
+    link: ProberLink,
     log: LogSource,
-    services: Services,
+    services: ListeningSockets,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
     /// What is loaded in the place of the rulesets; none when the kernel's log is read.
@@ -142,10 +142,10 @@ pub struct Lab<'a> {
     paths: Option<Paths>,
     families: Vec<Family>,
     /// What was pinned, and how it reads.
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
     /// Probes that may be sent together.
     batch: usize,
-    ports: Ports,
+    ports: PortMatch,
     conntrack: ConntrackWatch,
     icmp: IcmpWatch,
     flows: Flows,
@@ -153,19 +153,19 @@ pub struct Lab<'a> {
     neighbours: BTreeSet<IpAddr>,
     spendings: BTreeMap<Family, Spending>,
     /// What a sweep has made of the ruleset's limits; none as long as they are as given.
-    limits: Option<Limits>,
+    limits: Option<LimitOverride>,
 }
 
 impl<'a> Lab<'a> {
     /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
     /// seen as well as those before it, and nothing was lost in between.
-    pub fn run<T: Send>(blueprint: &Blueprint, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+    pub fn run<T: Send>(blueprint: &LabSpec, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
         Lab::run_recorded(blueprint, work).map(|(found, _)| found)
     }
 
     /// The same, with what belongs to no [`Observation`].
     pub fn run_recorded<T: Send>(
-        blueprint: &Blueprint,
+        blueprint: &LabSpec,
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<(T, Rest)> {
         let printing = match blueprint.equipment.capture {
@@ -193,7 +193,7 @@ impl<'a> Lab<'a> {
         Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || host::pinned_sysctls::has_ipv6()).collect()
     }
 
-    fn build(isolated: &'a Isolated, blueprint: &'a Blueprint) -> Result<Lab<'a>> {
+    fn build(isolated: &'a Isolated, blueprint: &'a LabSpec) -> Result<Lab<'a>> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
@@ -220,10 +220,10 @@ impl<'a> Lab<'a> {
             families: &families,
         };
         host::netcfg::set_up(isolated, &runtime, setup)?;
-        let services = Services::start(isolated, blueprint.services)?;
+        let services = ListeningSockets::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
-        let mut link = Link::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
-        if blueprint.watch == Watch::Frames {
+        let mut link = ProberLink::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
+        if blueprint.watch == WatchedEvents::Frames {
             link.tape.start();
         }
         host::readiness::wait(&mut link, blueprint.addresses, &families)?;
@@ -276,7 +276,7 @@ impl<'a> Lab<'a> {
         let mut observations = Vec::with_capacity(probes.len());
         let mut left = probes;
         while !left.is_empty() {
-            let Together { count, meets_an_old_flow } = self.flows.together(&left[..self.batch.min(left.len())]);
+            let ProbeBatch { count, meets_an_old_flow } = self.flows.together(&left[..self.batch.min(left.len())]);
             if meets_an_old_flow {
                 self.conntrack.forget(&self.netlink)?;
             }
@@ -308,7 +308,7 @@ impl<'a> Lab<'a> {
     }
 
     fn take_rest(&mut self) -> Rest {
-        let Blueprint { addresses, interface, .. } = self.blueprint;
+        let LabSpec { addresses, interface, .. } = self.blueprint;
         let mut lines = self.log.take_journal();
         lines.retain(|line| log::journal::is_of_ruleset(line, addresses, interface));
         Rest { frames: self.link.tape.take_rest(), lines }
@@ -326,7 +326,7 @@ impl<'a> Lab<'a> {
             self.icmp.assert_no_loss()?;
         }
         let mut observed = observed?;
-        if self.blueprint.watch == Watch::Replies {
+        if self.blueprint.watch == WatchedEvents::Replies {
             observed.iter_mut().for_each(Observation::without_paths);
         }
         Ok(observed)
@@ -375,7 +375,7 @@ impl<'a> Lab<'a> {
         probes: &[Probe],
         mut each: impl FnMut(usize, &Observation) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut spent: BTreeMap<Family, Spent> = BTreeMap::new();
+        let mut spent: BTreeMap<Family, LimitUse> = BTreeMap::new();
         let at_once = if self.counts_packets(probes)? { 1 } else { BATCH };
         for (batch, index) in probes.chunks(at_once).zip((0..).step_by(at_once)) {
             let (family, first) = (batch[0].family(), &batch[0]);
@@ -427,9 +427,9 @@ impl<'a> Lab<'a> {
                 self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::of)
             }
             Backend::Legacy => {
-                let tables = Table::list(self.isolated, &self.listings)?;
+                let tables = KernelTable::list(self.isolated, &self.listings)?;
                 let of_family = tables.iter().filter(|table| table.family == family);
-                of_family.map(Table::spending).fold(Spending::Never, Spending::and)
+                of_family.map(KernelTable::spending).fold(Spending::Never, Spending::and)
             }
         };
         self.spendings.insert(family, spending);
@@ -479,14 +479,14 @@ impl<'a> Lab<'a> {
     fn rules_changed(&mut self, rules: Option<Vec<Rules>>) -> Result<()> {
         let Some(rules) = rules else { return Ok(()) };
         if let Some(paths) = &mut self.paths {
-            paths.renew(Rulebook::compile(&self.listings, trace::nft_rules::all_known(&rules)?)?);
+            paths.renew(RuleIndex::compile(&self.listings, trace::nft_rules::all_known(&rules)?)?);
         }
         self.rules = rules.into();
         Ok(())
     }
 
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
-    pub fn neighbourhood(&mut self) -> Result<Neighbourhood> {
+    pub fn neighbourhood(&mut self) -> Result<DiscoveredMacs> {
         let mut turn = self.log.take_turn()?;
         let found =
             host::neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
@@ -514,23 +514,23 @@ impl<'a> Lab<'a> {
 }
 
 /// Where the fences of a link are answered.
-fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Gate> {
+fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<FenceKind> {
     match mode {
-        LinkMode::Tap => Ok(Gate::Arp),
+        LinkMode::Tap => Ok(FenceKind::Arp),
         LinkMode::Tun => {
             let log = Nflog::open(isolated, [host::fence::GROUP], "fence")?;
             trace::own_table::catch_fences(isolated, netlink)?;
-            Ok(Gate::Log(log))
+            Ok(FenceKind::Log(log))
         }
     }
 }
 
 /// Whether packets are traced: where paths are watched, where only a path tells a packet that left the lab from one that was
 /// dropped or shows a copy of it, and where lines come from two sources, whose order only a path tells.
-fn is_traced(blueprint: &Blueprint, listings: &[Listing]) -> bool {
+fn is_traced(blueprint: &LabSpec, listings: &[Listing]) -> bool {
     let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
     let only_a_path_tells = [&LeftTheWorld::TARGETS[..], &Note::TARGETS].concat();
-    blueprint.watch != Watch::Replies
+    blueprint.watch != WatchedEvents::Replies
         || has_two_sources
         || listings.iter().any(|listing| listing.has_target(&only_a_path_tells))
 }
@@ -542,13 +542,13 @@ fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
 }
 
 /// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
-fn own_groups(blueprint: &Blueprint, listings: &[Listing]) -> BTreeSet<u16> {
+fn own_groups(blueprint: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
     let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
     nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::legacy_trace::TRACE_GROUP).collect()
 }
 
 /// How the paths of a family's packets are to be told; none when nobody watches them.
-fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Option<Tracing> {
+fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
     let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
     let has_nat = of_family.flat_map(|listing| &listing.tables).any(|table| table.name == "nat");
@@ -559,7 +559,7 @@ fn tracing(blueprint: &Blueprint, listings: &[Listing], family: Family) -> Optio
 /// Who tells the paths of packets through the rules that are there now, and those rules where they had to be asked for.
 fn watch_paths(
     isolated: &Isolated,
-    blueprint: &Blueprint,
+    blueprint: &LabSpec,
     netlink: &Nfnetlink,
     families: &[Family],
     listings: &[Listing],
@@ -568,33 +568,34 @@ fn watch_paths(
     match (traced, blueprint.equipment.backend()) {
         (false, Backend::Nft) => {
             let listed = trace::nft_rules::list_all(netlink, families)?;
-            Rulebook::assert_loaded(listings, &trace::nft_rules::all_known(&listed)?)?;
+            RuleIndex::assert_loaded(listings, &trace::nft_rules::all_known(&listed)?)?;
             Ok((None, listed.into()))
         }
         (false, Backend::Legacy) => {
-            Rulebook::assert_loaded(listings, &trace::x_tables::all_known(&Table::list(isolated, listings)?))?;
+            RuleIndex::assert_loaded(listings, &trace::x_tables::all_known(&KernelTable::list(isolated, listings)?))?;
             Ok((None, OnceCell::new()))
         }
         (true, Backend::Nft) => {
             let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
             let listed = trace::nft_rules::list_all(netlink, families)?;
             let known = trace::nft_rules::all_known(&listed)?;
-            Rulebook::assert_loaded(listings, &known)?;
-            let book = Rulebook::compile(listings, known)?;
+            RuleIndex::assert_loaded(listings, &known)?;
+            let book = RuleIndex::compile(listings, known)?;
             let paths =
-                Paths::new(Witness::NfTables(tracer), book, ToldByConntrack::of(listings), *blueprint.addresses)
+                Paths::new(TraceWitness::NfTables(tracer), book, CtStateReader::of(listings), *blueprint.addresses)
                     .with(blueprint.fault.as_ref());
             Ok((Some(paths), listed.into()))
         }
         (true, Backend::Legacy) => {
             trace::forged_trace::check(listings)?;
-            let tables = Table::list(isolated, listings)?;
+            let tables = KernelTable::list(isolated, listings)?;
             let known = trace::x_tables::all_known(&tables);
-            Rulebook::assert_loaded(listings, &known)?;
-            let book = Rulebook::compile(listings, known)?;
+            RuleIndex::assert_loaded(listings, &known)?;
+            let book = RuleIndex::compile(listings, known)?;
             let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
-            let paths = Paths::new(Witness::XTables(tracer), book, ToldByConntrack::outright(), *blueprint.addresses)
-                .with(blueprint.fault.as_ref());
+            let paths =
+                Paths::new(TraceWitness::XTables(tracer), book, CtStateReader::outright(), *blueprint.addresses)
+                    .with(blueprint.fault.as_ref());
             Ok((Some(paths), OnceCell::new()))
         }
     }
@@ -604,8 +605,8 @@ fn watch_paths(
 fn plant(
     isolated: &Isolated,
     sabotage: &Arc<Sabotage>,
-    blueprint: &Blueprint,
-    link: &mut Link,
+    blueprint: &LabSpec,
+    link: &mut ProberLink,
     log: &mut LogSource,
 ) -> Result<()> {
     match sabotage.fault {
@@ -620,15 +621,15 @@ fn plant(
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
         | Fault::LogOverrun => {
-            link.sabotage(Saboteur::new(isolated, blueprint.interface, blueprint.equipment, sabotage.clone())?);
+            link.sabotage(FaultInjector::new(isolated, blueprint.interface, blueprint.equipment, sabotage.clone())?);
         }
     }
     Ok(())
 }
 
 /// How many probes may be sent together: so many that the log holds what all LOG rules could say of them.
-fn batch(rulesets: &[(Family, &Source)], ports: Ports, lines: usize) -> usize {
-    if ports == Ports::MayBeRewritten {
+fn batch(rulesets: &[(Family, &Source)], ports: PortMatch, lines: usize) -> usize {
+    if ports == PortMatch::MayBeRewritten {
         return 1;
     }
     let log_rules = |(_, ruleset): &(Family, &Source)| ruleset.text.matches("LOG").count();
@@ -637,8 +638,8 @@ fn batch(rulesets: &[(Family, &Source)], ports: Ports, lines: usize) -> usize {
 }
 
 /// Whether a log line may show another port than the probe had on the wire.
-fn ports(rulesets: &[(Family, &Source)]) -> Ports {
+fn ports(rulesets: &[(Family, &Source)]) -> PortMatch {
     let has_nat =
         |(_, ruleset): &(Family, &Source)| ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"));
-    if rulesets.iter().any(has_nat) { Ports::MayBeRewritten } else { Ports::AsSent }
+    if rulesets.iter().any(has_nat) { PortMatch::MayBeRewritten } else { PortMatch::AsSent }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::reader::{Reader, canonical, fixed_hex};
+use super::reader::{TokenReader, canonical, fixed_hex};
 use crate::net::Mac;
 
 /// An ARP packet.
@@ -33,7 +33,7 @@ pub struct ArpAddresses {
 }
 
 impl Arp {
-    pub(super) fn parse(reader: &mut Reader) -> Option<Arp> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<Arp> {
         reader.literal("ARP ")?;
         Some(Arp {
             hardware: reader.decimal("HTYPE=")?,
@@ -45,7 +45,7 @@ impl Arp {
 }
 
 impl ArpAddresses {
-    fn parse(reader: &mut Reader) -> Option<ArpAddresses> {
+    fn parse(reader: &mut TokenReader) -> Option<ArpAddresses> {
         Some(ArpAddresses {
             source_mac: reader.decimal(" MACSRC=")?,
             source: reader.decimal("IPSRC=")?,

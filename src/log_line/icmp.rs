@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::reader::{Reader, fixed_hex};
-use super::{Network, Protocol};
+use super::reader::{TokenReader, fixed_hex};
+use super::{LoggedPacketHeader, LoggedProtocol};
 use crate::net::Family;
 
 /// An ICMP or ICMPv6 message.
@@ -19,7 +19,7 @@ pub struct Icmp {
     /// What this type tells on top.
     pub detail: IcmpDetail,
     /// The packet that an error quotes; not told for an error that is itself quoted.
-    pub quoted: Option<Box<Network>>,
+    pub quoted: Option<Box<LoggedPacketHeader>>,
     /// `MTU=` of the next hop, in bytes: fragmentation needed, packet too big.
     pub mtu: Option<u32>,
 }
@@ -50,9 +50,9 @@ pub enum IcmpDetail {
 }
 
 impl Icmp {
-    pub(super) fn parse(protocol: Protocol, reader: &mut Reader) -> Option<Icmp> {
+    pub(super) fn parse(protocol: LoggedProtocol, reader: &mut TokenReader) -> Option<Icmp> {
         Some(Icmp {
-            family: if protocol == Protocol::Icmpv6 { Family::Ipv6 } else { Family::Ipv4 },
+            family: if protocol == LoggedProtocol::Icmpv6 { Family::Ipv6 } else { Family::Ipv4 },
             kind: reader.decimal("TYPE=")?,
             code: reader.decimal("CODE=")?,
             detail: IcmpDetail::parse(reader),
@@ -62,16 +62,16 @@ impl Icmp {
     }
 
     /// The value of `PROTO=`.
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> LoggedProtocol {
         match self.family {
-            Family::Ipv4 => Protocol::Icmp,
-            Family::Ipv6 => Protocol::Icmpv6,
+            Family::Ipv4 => LoggedProtocol::Icmp,
+            Family::Ipv6 => LoggedProtocol::Icmpv6,
         }
     }
 }
 
 impl IcmpDetail {
-    fn parse(reader: &mut Reader) -> IcmpDetail {
+    fn parse(reader: &mut TokenReader) -> IcmpDetail {
         if let Some(bytes) = reader.incomplete() {
             return IcmpDetail::Incomplete { bytes };
         }
@@ -81,15 +81,15 @@ impl IcmpDetail {
         let parameter = reader.decimal("PARAMETER=").map(IcmpDetail::Parameter);
         let gateway = || reader.decimal("GATEWAY=").map(IcmpDetail::Gateway);
         let pointer =
-            |reader: &mut Reader| reader.value("POINTER=", |text| fixed_hex(text, 8, str::to_ascii_lowercase));
+            |reader: &mut TokenReader| reader.value("POINTER=", |text| fixed_hex(text, 8, str::to_ascii_lowercase));
         parameter.or_else(gateway).or_else(|| pointer(reader).map(IcmpDetail::Pointer)).unwrap_or(IcmpDetail::None)
     }
 }
 
 /// `[..] `
-fn parse_quoted(reader: &mut Reader) -> Option<Network> {
+fn parse_quoted(reader: &mut TokenReader) -> Option<LoggedPacketHeader> {
     reader.literal("[")?;
-    let network = Network::parse_ip(reader)?;
+    let network = LoggedPacketHeader::parse_ip(reader)?;
     reader.word("]")?;
     Some(network)
 }

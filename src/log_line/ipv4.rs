@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::Transport;
-use super::reader::{Reader, canonical, fixed_hex};
+use super::reader::{TokenReader, canonical, fixed_hex};
 
 /// An IPv4 packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Ipv4 {
         self.tos >> 2
     }
 
-    pub(super) fn parse(reader: &mut Reader) -> Option<Ipv4> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<Ipv4> {
         Some(Ipv4 {
             source: reader.decimal("SRC=")?,
             destination: reader.decimal("DST=")?,
@@ -65,7 +65,7 @@ const TOS_MASK: u8 = 0x1e;
 /// `IPTOS_PREC_MASK` of linux/ip.h.
 const PRECEDENCE_MASK: u8 = 0xe0;
 
-fn masked(reader: &mut Reader, key: &str, mask: u8) -> Option<u8> {
+fn masked(reader: &mut TokenReader, key: &str, mask: u8) -> Option<u8> {
     let octet = reader.value(key, |text| fixed_hex(text, 2, str::to_ascii_uppercase))? as u8;
     Some(octet).filter(|octet| octet & !mask == 0)
 }

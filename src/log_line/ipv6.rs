@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::Transport;
-use super::reader::{Reader, fixed_hex};
+use super::reader::{TokenReader, fixed_hex};
 
 /// An IPv6 packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +22,14 @@ pub struct Ipv6 {
     /// Flow label, 20 bits. Printed in decimal, whatever the kernel's own comment says.
     pub flow_label: u32,
     /// Extension headers, in order, as far as they are told.
-    pub extensions: Vec<Extension>,
+    pub extensions: Vec<ExtensionHeader>,
     /// What it carries; none after an ESP header, at which the kernel stops.
     pub transport: Option<Transport>,
 }
 
 /// An extension header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
+pub enum ExtensionHeader {
     /// Without `--log-ip-options`, a fragment header is the only one told.
     Fragment(FragmentHeader),
     /// With `--log-ip-options`, each is told in `OPT ( .. )`.
@@ -77,7 +77,7 @@ impl Ipv6 {
         self.traffic_class & 0b11
     }
 
-    pub(super) fn parse(reader: &mut Reader) -> Option<Ipv6> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<Ipv6> {
         Some(Ipv6 {
             source: reader.value("SRC=", address)?,
             destination: reader.value("DST=", address)?,
@@ -85,23 +85,23 @@ impl Ipv6 {
             traffic_class: reader.decimal("TC=")?,
             hop_limit: reader.decimal("HOPLIMIT=")?,
             flow_label: reader.decimal("FLOWLBL=")?,
-            extensions: std::iter::from_fn(|| reader.attempt(Extension::parse)).collect(),
+            extensions: std::iter::from_fn(|| reader.attempt(ExtensionHeader::parse)).collect(),
             transport: Transport::parse(reader),
         })
     }
 }
 
-impl Extension {
-    fn parse(reader: &mut Reader) -> Option<Extension> {
+impl ExtensionHeader {
+    fn parse(reader: &mut TokenReader) -> Option<ExtensionHeader> {
         match reader.literal("OPT ( ") {
-            Some(()) => ListedExtension::parse(reader).map(Extension::Listed),
-            None => FragmentHeader::parse(reader).map(Extension::Fragment),
+            Some(()) => ListedExtension::parse(reader).map(ExtensionHeader::Listed),
+            None => FragmentHeader::parse(reader).map(ExtensionHeader::Fragment),
         }
     }
 }
 
 impl ListedExtension {
-    fn parse(reader: &mut Reader) -> Option<ListedExtension> {
+    fn parse(reader: &mut TokenReader) -> Option<ListedExtension> {
         if let Some(spi) = reader.hex("ESP SPI=0x") {
             return reader.literal(")").map(|()| ListedExtension::Esp { spi });
         }
@@ -114,7 +114,7 @@ impl ListedExtension {
 }
 
 impl FragmentHeader {
-    fn parse(reader: &mut Reader) -> Option<FragmentHeader> {
+    fn parse(reader: &mut TokenReader) -> Option<FragmentHeader> {
         Some(FragmentHeader {
             offset: reader.decimal("FRAG:")?,
             more: reader.word("INCOMPLETE").is_some(),
@@ -145,14 +145,14 @@ impl fmt::Display for Ipv6 {
     }
 }
 
-impl fmt::Display for Extension {
+impl fmt::Display for ExtensionHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Extension::Fragment(header) => header.fmt(f),
-            Extension::Listed(ListedExtension::Unnamed) => f.write_str("OPT ( ) "),
-            Extension::Listed(ListedExtension::Fragment(header)) => write!(f, "OPT ( {header}) "),
-            Extension::Listed(ListedExtension::Ah { spi }) => write!(f, "OPT ( AH SPI=0x{spi:x} ) "),
-            Extension::Listed(ListedExtension::Esp { spi }) => write!(f, "OPT ( ESP SPI=0x{spi:x} )"),
+            ExtensionHeader::Fragment(header) => header.fmt(f),
+            ExtensionHeader::Listed(ListedExtension::Unnamed) => f.write_str("OPT ( ) "),
+            ExtensionHeader::Listed(ListedExtension::Fragment(header)) => write!(f, "OPT ( {header}) "),
+            ExtensionHeader::Listed(ListedExtension::Ah { spi }) => write!(f, "OPT ( AH SPI=0x{spi:x} ) "),
+            ExtensionHeader::Listed(ListedExtension::Esp { spi }) => write!(f, "OPT ( ESP SPI=0x{spi:x} )"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::reader::{Reader, canonical, fixed_hex, hex_bytes};
+use super::reader::{TokenReader, canonical, fixed_hex, hex_bytes};
 use crate::net::Mac;
 
 /// A link-layer header, in the form in which it was printed.
@@ -55,11 +55,11 @@ pub struct Tunnel {
 }
 
 impl LinkHeader {
-    pub(super) fn parse(reader: &mut Reader) -> Option<LinkHeader> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<LinkHeader> {
         reader.attempt(LinkHeader::parse_decoded).or_else(|| reader.attempt(LinkHeader::parse_plain))
     }
 
-    fn parse_decoded(reader: &mut Reader) -> Option<LinkHeader> {
+    fn parse_decoded(reader: &mut TokenReader) -> Option<LinkHeader> {
         let source = reader.decimal("MACSRC=")?;
         let destination = reader.decimal("MACDST=")?;
         let vlan = reader.attempt(Vlan::parse);
@@ -67,7 +67,7 @@ impl LinkHeader {
         Some(LinkHeader::Decoded { mac: MacHeader { destination, source, ethertype }, vlan })
     }
 
-    fn parse_plain(reader: &mut Reader) -> Option<LinkHeader> {
+    fn parse_plain(reader: &mut TokenReader) -> Option<LinkHeader> {
         let bytes = reader.value("MAC=", colon_hex)?;
         Some(LinkHeader::Plain { bytes, tunnel: reader.value("TUNNEL=", Tunnel::parse) })
     }
@@ -91,7 +91,7 @@ impl MacHeader {
 }
 
 impl Vlan {
-    fn parse(reader: &mut Reader) -> Option<Vlan> {
+    fn parse(reader: &mut TokenReader) -> Option<Vlan> {
         Some(Vlan { protocol: reader.value("VPROTO=", hex16)?, tag: reader.decimal("VID=")? })
     }
 }

@@ -43,15 +43,15 @@ pub use arp::{Arp, ArpAddresses};
 pub use flags::LogFlags;
 pub use icmp::{Icmp, IcmpDetail};
 pub use ipv4::Ipv4;
-pub use ipv6::{Extension, FragmentHeader, Ipv6, ListedExtension};
+pub use ipv6::{ExtensionHeader, FragmentHeader, Ipv6, ListedExtension};
 pub use link::{LinkHeader, MacHeader, Tunnel, Vlan};
-pub use network::Network;
+pub use network::LoggedPacketHeader;
 pub use nflog::{NFLOG_NAME, is_of_the_lab, nflog_name};
 pub use render::{AccurateEcn, LoggedPacket};
 pub use tcp::{Sequence, TcpFlag, TcpHeader};
-pub use transport::{Protocol, Transport, UdpHeader};
+pub use transport::{LoggedProtocol, Transport, UdpHeader};
 
-use reader::Reader;
+use reader::TokenReader;
 
 /// One line of the LOG target (or of TRACE, which prints the same body).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct LogLine {
     /// The link-layer header; none for a packet of the host itself.
     pub link: Option<LinkHeader>,
     /// The packet; none when its header was cut short or its ethertype is not one that the kernel tells.
-    pub network: Option<Network>,
+    pub network: Option<LoggedPacketHeader>,
     /// `UID= GID=`: who owns the socket (`--log-uid`). A TAP's own frames carry the owner of the TAP.
     pub owner: Option<Owner>,
     /// `MARK=`: the packet mark, when it is not 0.
@@ -93,11 +93,11 @@ impl LogLine {
     pub fn parse(text: &str) -> Option<LogLine> {
         text.rmatch_indices("IN=").find_map(|(start, _)| {
             let (prefix, body) = text.split_at(start);
-            LogLine::parse_body(prefix, &mut Reader::new(body))
+            LogLine::parse_body(prefix, &mut TokenReader::new(body))
         })
     }
 
-    fn parse_body(prefix: &str, reader: &mut Reader) -> Option<LogLine> {
+    fn parse_body(prefix: &str, reader: &mut TokenReader) -> Option<LogLine> {
         let in_interface = interface(reader, "IN=")?;
         let out_interface = interface(reader, "OUT=")?;
         Some(LogLine {
@@ -107,7 +107,7 @@ impl LogLine {
             physical_in: port(reader, "PHYSIN="),
             physical_out: port(reader, "PHYSOUT="),
             link: LinkHeader::parse(reader),
-            network: Network::parse(reader),
+            network: LoggedPacketHeader::parse(reader),
             owner: reader.attempt(Owner::parse),
             mark: reader.hex("MARK=0x"),
             rest: reader.rest().to_owned(),
@@ -127,18 +127,18 @@ impl LogLine {
 
 /// An interface name as `dev_valid_name` allows it (at most 15 bytes, no `/` or `:`), or none. The outer option says
 /// whether the field is there at all.
-fn interface(reader: &mut Reader, key: &str) -> Option<Option<String>> {
+fn interface(reader: &mut TokenReader, key: &str) -> Option<Option<String>> {
     let name = reader.value(key, |name| (name.len() <= 15 && !name.contains(['/', ':'])).then_some(name))?;
     Some(Some(name.to_owned()).filter(|name| !name.is_empty()))
 }
 
 /// The port of a bridge: it has a name, or the kernel says nothing of it.
-fn port(reader: &mut Reader, key: &str) -> Option<String> {
+fn port(reader: &mut TokenReader, key: &str) -> Option<String> {
     reader.attempt(|ahead| interface(ahead, key)?)
 }
 
 impl Owner {
-    fn parse(reader: &mut Reader) -> Option<Owner> {
+    fn parse(reader: &mut TokenReader) -> Option<Owner> {
         Some(Owner { uid: reader.decimal("UID=")?, gid: reader.decimal("GID=")? })
     }
 }

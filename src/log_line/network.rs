@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::reader::Reader;
+use super::reader::TokenReader;
 use super::{Arp, Ipv4, Ipv6, TcpHeader, Transport};
 
 /// A packet: the one that matched, or the one that an ICMP error quotes (which is never ARP).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Network {
+pub enum LoggedPacketHeader {
     /// IPv4.
     Ipv4(Ipv4),
     /// IPv6.
@@ -17,40 +17,40 @@ pub enum Network {
     Arp(Arp),
 }
 
-impl Network {
-    pub(super) fn parse(reader: &mut Reader) -> Option<Network> {
-        Network::parse_ip(reader).or_else(|| reader.attempt(Arp::parse).map(Network::Arp))
+impl LoggedPacketHeader {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<LoggedPacketHeader> {
+        LoggedPacketHeader::parse_ip(reader).or_else(|| reader.attempt(Arp::parse).map(LoggedPacketHeader::Arp))
     }
 
-    pub(super) fn parse_ip(reader: &mut Reader) -> Option<Network> {
-        let ipv4 = reader.attempt(Ipv4::parse).map(Network::Ipv4);
-        ipv4.or_else(|| reader.attempt(Ipv6::parse).map(Network::Ipv6))
+    pub(super) fn parse_ip(reader: &mut TokenReader) -> Option<LoggedPacketHeader> {
+        let ipv4 = reader.attempt(Ipv4::parse).map(LoggedPacketHeader::Ipv4);
+        ipv4.or_else(|| reader.attempt(Ipv6::parse).map(LoggedPacketHeader::Ipv6))
     }
 
     /// Source address; none for an ARP packet without addresses.
     pub fn source(&self) -> Option<IpAddr> {
         match self {
-            Network::Ipv4(packet) => Some(packet.source.into()),
-            Network::Ipv6(packet) => Some(packet.source.into()),
-            Network::Arp(arp) => arp.addresses.map(|addresses| addresses.source.into()),
+            LoggedPacketHeader::Ipv4(packet) => Some(packet.source.into()),
+            LoggedPacketHeader::Ipv6(packet) => Some(packet.source.into()),
+            LoggedPacketHeader::Arp(arp) => arp.addresses.map(|addresses| addresses.source.into()),
         }
     }
 
     /// Destination address; none for an ARP packet without addresses.
     pub fn destination(&self) -> Option<IpAddr> {
         match self {
-            Network::Ipv4(packet) => Some(packet.destination.into()),
-            Network::Ipv6(packet) => Some(packet.destination.into()),
-            Network::Arp(arp) => arp.addresses.map(|addresses| addresses.destination.into()),
+            LoggedPacketHeader::Ipv4(packet) => Some(packet.destination.into()),
+            LoggedPacketHeader::Ipv6(packet) => Some(packet.destination.into()),
+            LoggedPacketHeader::Arp(arp) => arp.addresses.map(|addresses| addresses.destination.into()),
         }
     }
 
     /// What the packet carries, as far as the kernel tells.
     pub fn transport(&self) -> Option<&Transport> {
         match self {
-            Network::Ipv4(packet) => packet.transport.as_ref(),
-            Network::Ipv6(packet) => packet.transport.as_ref(),
-            Network::Arp(_) => None,
+            LoggedPacketHeader::Ipv4(packet) => packet.transport.as_ref(),
+            LoggedPacketHeader::Ipv6(packet) => packet.transport.as_ref(),
+            LoggedPacketHeader::Arp(_) => None,
         }
     }
 
@@ -63,12 +63,12 @@ impl Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for LoggedPacketHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Network::Ipv4(packet) => packet.fmt(f),
-            Network::Ipv6(packet) => packet.fmt(f),
-            Network::Arp(packet) => packet.fmt(f),
+            LoggedPacketHeader::Ipv4(packet) => packet.fmt(f),
+            LoggedPacketHeader::Ipv6(packet) => packet.fmt(f),
+            LoggedPacketHeader::Arp(packet) => packet.fmt(f),
         }
     }
 }

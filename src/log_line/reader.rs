@@ -6,14 +6,14 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct TokenReader<'a> {
     text: &'a str,
     quoted: bool,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str) -> Reader<'a> {
-        Reader { text, quoted: false }
+impl<'a> TokenReader<'a> {
+    pub(super) fn new(text: &'a str) -> TokenReader<'a> {
+        TokenReader { text, quoted: false }
     }
 
     /// All that has not been taken.
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes what `read` takes, or nothing when it fails.
-    pub(super) fn attempt<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Option<T> {
+    pub(super) fn attempt<T>(&mut self, read: impl FnOnce(&mut TokenReader<'a>) -> Option<T>) -> Option<T> {
         let mut ahead = *self;
         let value = read(&mut ahead)?;
         *self = ahead;
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
 
     /// Takes what `read` takes of a quoted packet. The kernel quotes one level deep, so a quote in a quote is not followed:
     /// a hostile line cannot make its reader recurse.
-    pub(super) fn quoted<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Option<T> {
+    pub(super) fn quoted<T>(&mut self, read: impl FnOnce(&mut TokenReader<'a>) -> Option<T>) -> Option<T> {
         if self.quoted {
             return None;
         }

@@ -55,7 +55,7 @@ const LONGEST: usize = 1024 - 5 - 1 - 2;
 
 /// How far a packet was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Rendered {
     /// To its end: owner and mark follow.
     ToTheEnd,
     /// Up to where it is cut short; nothing follows.
@@ -64,7 +64,7 @@ enum Told {
 
 /// Which packet is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
+enum QuoteDepth {
     /// The one that was logged.
     Logged,
     /// The one that an ICMP error quotes: what that quotes in turn is not told.
@@ -73,7 +73,7 @@ enum Depth {
 
 /// What the rule and the kernel ask for.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct RenderOptions {
     flags: LogFlags,
     accurate_ecn: AccurateEcn,
 }
@@ -82,12 +82,12 @@ impl LoggedPacket<'_> {
     /// The line, to the byte, trailing space included. Bytes that are not UTF-8 are U+FFFD, as in
     /// [`super::kmsg::KmsgRecord::text`].
     pub fn line(&self, flags: LogFlags, accurate_ecn: AccurateEcn) -> String {
-        let mut line = [self.prefix, self.body(Asked { flags, accurate_ecn }).as_bytes()].concat();
+        let mut line = [self.prefix, self.body(RenderOptions { flags, accurate_ecn }).as_bytes()].concat();
         line.truncate(LONGEST);
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    fn body(&self, asked: Asked) -> String {
+    fn body(&self, asked: RenderOptions) -> String {
         let name = |interface: Option<&str>| interface.unwrap_or_default().to_owned();
         let mut line = format!("IN={} OUT={} ", name(self.in_interface), name(self.out_interface));
         if self.in_interface.is_some() {
@@ -95,10 +95,10 @@ impl LoggedPacket<'_> {
         }
         let packet = Bytes::new(self.packet);
         let told = match self.family {
-            Family::Ipv4 => ipv4::tell(&mut line, packet, asked, Depth::Logged),
-            Family::Ipv6 => ipv6::tell(&mut line, packet, asked, Depth::Logged),
+            Family::Ipv4 => ipv4::tell(&mut line, packet, asked, QuoteDepth::Logged),
+            Family::Ipv6 => ipv6::tell(&mut line, packet, asked, QuoteDepth::Logged),
         };
-        if told == Told::ToTheEnd {
+        if told == Rendered::ToTheEnd {
             self.tell_circumstances(&mut line, asked.flags);
         }
         line

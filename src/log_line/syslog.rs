@@ -16,16 +16,16 @@ use super::dialect::translated;
 
 /// A line of a log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoggedLine {
+pub struct SyslogLine {
     /// What stands in front.
-    pub header: Header,
+    pub header: SyslogHeader,
     /// The kernel's own line.
     pub line: LogLine,
 }
 
 /// What stands in front of the kernel's line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Header {
+pub struct SyslogHeader {
     /// All of it, without colours.
     pub text: String,
     /// When it was logged, as it is written there.
@@ -36,22 +36,22 @@ pub struct Header {
     pub uptime: Option<Duration>,
 }
 
-impl LoggedLine {
+impl SyslogLine {
     /// Reads a line, with or without its line end; none when it holds no line of the LOG target.
     ///
     /// Other writers (ulogd, ebtables) spell the same things otherwise; they are read where that tells more, and print in
     /// the kernel's spelling.
-    pub fn parse(text: &str) -> Option<LoggedLine> {
+    pub fn parse(text: &str) -> Option<SyslogLine> {
         let text = without_colours(text);
         let text = text.trim_end_matches(['\r', '\n']);
-        let (mut header, rest) = Header::parse(text);
+        let (mut header, rest) = SyslogHeader::parse(text);
         let line = LogLine::parse(rest)?;
         header.text = text[..text.len() - rest.len()].to_owned();
-        Some(LoggedLine { header, line: translated(line) })
+        Some(SyslogLine { header, line: translated(line) })
     }
 }
 
-impl fmt::Display for LoggedLine {
+impl fmt::Display for SyslogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.header.text, self.line)
     }
@@ -77,11 +77,11 @@ fn before_colour(text: &str) -> Option<usize> {
     Some(before.len())
 }
 
-impl Header {
+impl SyslogHeader {
     /// Reads the header, and gives what is behind it.
-    fn parse(text: &str) -> (Header, &str) {
+    fn parse(text: &str) -> (SyslogHeader, &str) {
         let mut cursor = Cursor(text);
-        let mut header = Header::default();
+        let mut header = SyslogHeader::default();
         cursor.priority();
         cursor.facility();
         header.time = cursor.take(Cursor::time).map(|time| time.trim().to_owned());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::ipv4::emit_options;
-use super::reader::{Reader, fixed_hex};
+use super::reader::{TokenReader, fixed_hex};
 use crate::net::port::Port;
 
 /// A TCP header.
@@ -64,7 +64,7 @@ impl TcpHeader {
         self.flags.to_be_bytes()[1]
     }
 
-    pub(super) fn parse(reader: &mut Reader) -> Option<TcpHeader> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<TcpHeader> {
         Some(TcpHeader {
             source: Port(reader.decimal("SPT=")?),
             destination: Port(reader.decimal("DPT=")?),
@@ -79,12 +79,12 @@ impl TcpHeader {
 }
 
 impl Sequence {
-    fn parse(reader: &mut Reader) -> Option<Sequence> {
+    fn parse(reader: &mut TokenReader) -> Option<Sequence> {
         Some(Sequence { seq: reader.decimal("SEQ=")?, ack: reader.decimal("ACK=")? })
     }
 }
 
-fn parse_flags(reader: &mut Reader) -> u16 {
+fn parse_flags(reader: &mut TokenReader) -> u16 {
     let set = |flag: &TcpFlag| if reader.word(flag.name).is_some() { flag.bit } else { 0 };
     TcpHeader::FLAGS.iter().map(set).sum()
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::kmsg::KmsgRecord;
-use super::syslog::LoggedLine;
+use super::syslog::SyslogLine;
 use super::*;
 use crate::net::port::Port;
 use crate::net::{Family, Mac};
@@ -60,7 +60,7 @@ fn the_link_header_is_destination_first() {
 
 #[test]
 fn an_icmp_error_nests_the_packet_that_it_quotes() {
-    let Some(Network::Ipv4(packet)) = captured_line("TYPE=3 CODE=4").network else { panic!("no IPv4") };
+    let Some(LoggedPacketHeader::Ipv4(packet)) = captured_line("TYPE=3 CODE=4").network else { panic!("no IPv4") };
     let Some(Transport::Icmp(error)) = packet.transport else { panic!("no ICMP") };
     let quoted = error.quoted.unwrap();
     assert_eq!(error.mtu, Some(1400));
@@ -180,7 +180,7 @@ fn headers_of_every_kind_are_told_from_the_prefix() {
     for (header, (time, host, seconds)) in HEADERS {
         for prefix in PREFIXES {
             let text = format!("{header}{prefix}{BODY}");
-            let read = LoggedLine::parse(&text).expect("a line");
+            let read = SyslogLine::parse(&text).expect("a line");
             assert_eq!((read.header.text.as_str(), read.line.prefix.as_str()), (header, prefix), "{text}");
             assert_eq!((read.header.time.as_deref(), read.header.host.as_deref()), (time, host), "{text}");
             assert_eq!(read.header.uptime.map(|uptime| uptime.as_secs()), seconds, "{text}");
@@ -192,10 +192,10 @@ fn headers_of_every_kind_are_told_from_the_prefix() {
 #[test]
 fn colours_of_dmesg_and_line_ends_are_left_out() {
     let text = format!("\u{1b}[32m[  123.456789] \u{1b}[0m\u{1b}[33m<IPT> SYN scan: \u{1b}[0m{BODY}\r\n");
-    let read = LoggedLine::parse(&text).expect("a line");
+    let read = SyslogLine::parse(&text).expect("a line");
     assert_eq!(read.to_string(), format!("[  123.456789] <IPT> SYN scan: {BODY}"));
     // Found by `just soak`: a colour in the middle of another.
-    let read = LoggedLine::parse(&format!("\u{1b}[\u{1b}[1mm\u{1b}[x{BODY}")).expect("a line");
+    let read = SyslogLine::parse(&format!("\u{1b}[\u{1b}[1mm\u{1b}[x{BODY}")).expect("a line");
     assert_eq!(read.to_string(), format!("\u{1b}[x{BODY}"));
 }
 
@@ -223,7 +223,7 @@ fn what_manuals_show_is_understood() {
     ];
     for line in lines {
         let text = format!("Nov 23 16:01:30 sensor kernel: {line}");
-        let read = LoggedLine::parse(&text).expect("a line");
+        let read = SyslogLine::parse(&text).expect("a line");
         assert_eq!(read.line.rest, "", "{text}");
         assert!(read.line.network.is_some(), "{text}");
         assert_eq!(read.to_string().trim_end(), text.trim_end());
@@ -231,7 +231,7 @@ fn what_manuals_show_is_understood() {
 }
 
 fn spelt_otherwise(text: &str) -> LogLine {
-    LoggedLine::parse(&format!("Nov 23 16:01:30 sensor {text}")).expect("a line").line
+    SyslogLine::parse(&format!("Nov 23 16:01:30 sensor {text}")).expect("a line").line
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn ulogd_spells_some_things_otherwise() {
         "IN=eth0 OUT= MAC=00:0C:29:4F:8E:35:02:11:22:33:44:66:08:00  SRC=203.0.113.66 DST=203.0.113.10 LEN=40 TOS=00 \
          PREC=0x00 TTL=57 ID=4660 PROTO=TCP SPT=40000 DPT=80 SEQ=7 ACK=0 WINDOW=1024 SYN URGP=0 ",
     );
-    let tcp = line.network.as_ref().and_then(Network::tcp).expect("TCP");
+    let tcp = line.network.as_ref().and_then(LoggedPacketHeader::tcp).expect("TCP");
     assert_eq!((tcp.octet(), tcp.sequence, line.rest.as_str()), (0x02, Some(Sequence { seq: 7, ack: 0 }), ""));
     assert!(line.mac().is_some());
 
@@ -252,7 +252,7 @@ fn ulogd_spells_some_things_otherwise() {
     let line = spelt_otherwise(
         "IN=eth0 OUT= SRC=203.0.113.66 DST=203.0.113.10 LEN=60 TOS=00 PREC=00 TTL=64 ID=1 PROTO=SCTP SPT=5 DPT=6 ",
     );
-    assert_eq!(line.network.unwrap().transport().unwrap().protocol(), Protocol::Number(132));
+    assert_eq!(line.network.unwrap().transport().unwrap().protocol(), LoggedProtocol::Number(132));
     assert_eq!(line.rest, "SPT=5 DPT=6 ");
 }
 
@@ -285,7 +285,7 @@ fn what_a_full_buffer_or_an_author_broke_is_kept() {
     }
     let line = spelt_otherwise("kernel: x IN=lo OUT= MAC=xx:xx SRC=a.b.c.d DST=w.x.y.z LEN=60");
     assert_eq!(line.rest, "MAC=xx:xx SRC=a.b.c.d DST=w.x.y.z LEN=60");
-    assert_eq!(LoggedLine::parse("Nov 23 16:01:30 sensor sshd[1]: Accepted publickey"), None);
+    assert_eq!(SyslogLine::parse("Nov 23 16:01:30 sensor sshd[1]: Accepted publickey"), None);
 }
 
 fn tcp() -> BoxedStrategy<TcpHeader> {
@@ -326,7 +326,7 @@ fn detail() -> impl Strategy<Value = IcmpDetail> {
     ]
 }
 
-fn icmp(quoted: BoxedStrategy<Option<Box<Network>>>) -> BoxedStrategy<Icmp> {
+fn icmp(quoted: BoxedStrategy<Option<Box<LoggedPacketHeader>>>) -> BoxedStrategy<Icmp> {
     let family = prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)];
     let mtu = proptest::option::of(any::<u32>());
     (family, any::<u8>(), any::<u8>(), detail(), quoted, mtu)
@@ -334,15 +334,15 @@ fn icmp(quoted: BoxedStrategy<Option<Box<Network>>>) -> BoxedStrategy<Icmp> {
         .boxed()
 }
 
-fn protocol() -> impl Strategy<Value = Protocol> {
-    use Protocol::{Ah, Esp, Icmp, Icmpv6, Tcp, Udp, UdpLite};
+fn protocol() -> impl Strategy<Value = LoggedProtocol> {
+    use LoggedProtocol::{Ah, Esp, Icmp, Icmpv6, Tcp, Udp, UdpLite};
     prop_oneof![
         proptest::sample::select(vec![Tcp, Udp, UdpLite, Icmp, Icmpv6, Ah, Esp]),
-        any::<u8>().prop_map(Protocol::Number),
+        any::<u8>().prop_map(LoggedProtocol::Number),
     ]
 }
 
-fn transport(quoted: BoxedStrategy<Option<Box<Network>>>) -> BoxedStrategy<Transport> {
+fn transport(quoted: BoxedStrategy<Option<Box<LoggedPacketHeader>>>) -> BoxedStrategy<Transport> {
     let incomplete = |(protocol, bytes)| Transport::Incomplete { protocol, bytes };
     prop_oneof![
         tcp().prop_map(Transport::Tcp),
@@ -356,14 +356,14 @@ fn transport(quoted: BoxedStrategy<Option<Box<Network>>>) -> BoxedStrategy<Trans
     .boxed()
 }
 
-fn ipv4(transport: BoxedStrategy<Transport>) -> BoxedStrategy<Network> {
+fn ipv4(transport: BoxedStrategy<Transport>) -> BoxedStrategy<LoggedPacketHeader> {
     let addresses = (any::<std::net::Ipv4Addr>(), any::<std::net::Ipv4Addr>());
     let numbers = (any::<u32>(), any::<u8>(), any::<u8>(), any::<u16>());
     let bits = (any::<bool>(), any::<bool>(), any::<bool>(), 0u16..0x2000);
     (addresses, numbers, bits, options(), proptest::option::of(transport))
         .prop_map(
             |((source, destination), (length, tos, ttl, id), (ce, df, mf, fragment_offset), options, transport)| {
-                Network::Ipv4(Ipv4 {
+                LoggedPacketHeader::Ipv4(Ipv4 {
                     source,
                     destination,
                     length,
@@ -382,26 +382,26 @@ fn ipv4(transport: BoxedStrategy<Transport>) -> BoxedStrategy<Network> {
         .boxed()
 }
 
-fn extension() -> impl Strategy<Value = Extension> {
+fn extension() -> impl Strategy<Value = ExtensionHeader> {
     let fragment = || {
         (any::<u16>(), any::<bool>(), any::<u32>()).prop_map(|(offset, more, id)| FragmentHeader { offset, more, id })
     };
     prop_oneof![
-        fragment().prop_map(Extension::Fragment),
-        Just(Extension::Listed(ListedExtension::Unnamed)),
-        fragment().prop_map(|header| Extension::Listed(ListedExtension::Fragment(header))),
-        any::<u32>().prop_map(|spi| Extension::Listed(ListedExtension::Ah { spi })),
-        any::<u32>().prop_map(|spi| Extension::Listed(ListedExtension::Esp { spi })),
+        fragment().prop_map(ExtensionHeader::Fragment),
+        Just(ExtensionHeader::Listed(ListedExtension::Unnamed)),
+        fragment().prop_map(|header| ExtensionHeader::Listed(ListedExtension::Fragment(header))),
+        any::<u32>().prop_map(|spi| ExtensionHeader::Listed(ListedExtension::Ah { spi })),
+        any::<u32>().prop_map(|spi| ExtensionHeader::Listed(ListedExtension::Esp { spi })),
     ]
 }
 
-fn ipv6(transport: BoxedStrategy<Transport>) -> BoxedStrategy<Network> {
+fn ipv6(transport: BoxedStrategy<Transport>) -> BoxedStrategy<LoggedPacketHeader> {
     let addresses = (any::<std::net::Ipv6Addr>(), any::<std::net::Ipv6Addr>());
     let numbers = (any::<u32>(), any::<u8>(), any::<u8>(), 0u32..0x10_0000);
     let extensions = proptest::collection::vec(extension(), 0..3);
     (addresses, numbers, extensions, proptest::option::of(transport))
         .prop_map(|((source, destination), (length, traffic_class, hop_limit, flow_label), extensions, transport)| {
-            Network::Ipv6(Ipv6 {
+            LoggedPacketHeader::Ipv6(Ipv6 {
                 source,
                 destination,
                 length,
@@ -415,7 +415,7 @@ fn ipv6(transport: BoxedStrategy<Transport>) -> BoxedStrategy<Network> {
         .boxed()
 }
 
-fn arp() -> BoxedStrategy<Network> {
+fn arp() -> BoxedStrategy<LoggedPacketHeader> {
     let address = (any::<[u8; 6]>(), any::<std::net::Ipv4Addr>());
     let addresses = proptest::option::of((address.clone(), address)).prop_map(|pair| {
         pair.map(|((source_mac, source), (destination_mac, destination))| ArpAddresses {
@@ -426,11 +426,13 @@ fn arp() -> BoxedStrategy<Network> {
         })
     });
     (any::<u16>(), any::<u16>(), any::<u16>(), addresses)
-        .prop_map(|(hardware, protocol, opcode, addresses)| Network::Arp(Arp { hardware, protocol, opcode, addresses }))
+        .prop_map(|(hardware, protocol, opcode, addresses)| {
+            LoggedPacketHeader::Arp(Arp { hardware, protocol, opcode, addresses })
+        })
         .boxed()
 }
 
-fn network() -> BoxedStrategy<Network> {
+fn network() -> BoxedStrategy<LoggedPacketHeader> {
     let quoted =
         prop_oneof![ipv4(transport(Just(None).boxed())), ipv6(transport(Just(None).boxed()))].prop_map(Box::new);
     let quoting = proptest::option::of(quoted).boxed();
@@ -511,9 +513,9 @@ fn a_port_of_a_bridge_without_a_name_stays_where_it_was() {
 }
 
 /// The kernel stops at an ESP extension header and prints no space after ARP: nothing follows either on a real line.
-fn ends_the_line(network: &Network) -> bool {
+fn ends_the_line(network: &LoggedPacketHeader) -> bool {
     let text = network.to_string();
-    matches!(network, Network::Arp(_)) || text.contains("ESP SPI=") && text.contains(" )")
+    matches!(network, LoggedPacketHeader::Arp(_)) || text.contains("ESP SPI=") && text.contains(" )")
 }
 
 fn printable_by_the_kernel() -> BoxedStrategy<LogLine> {
@@ -568,16 +570,16 @@ proptest! {
     ) {
         let lines = captured();
         for text in [format!("{}{}", header.0, which.get::<String>(&lines)), format!("{noise}{}{}", header.0, which.get::<String>(&lines))] {
-            let read = LoggedLine::parse(&text).expect("a captured line");
-            prop_assert_eq!(LoggedLine::parse(&read.to_string()), Some(read));
+            let read = SyslogLine::parse(&text).expect("a captured line");
+            prop_assert_eq!(SyslogLine::parse(&read.to_string()), Some(read));
         }
     }
 
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,200}", tail in "(IN=|OUT=| |\\[|SRC=|PROTO=ICMP |TYPE=3 CODE=3 |\\PC){0,40}") {
         LogLine::parse(&text);
-        LoggedLine::parse(&text);
-        LoggedLine::parse(&format!("IN=a OUT=b {tail}"));
+        SyslogLine::parse(&text);
+        SyslogLine::parse(&format!("IN=a OUT=b {tail}"));
         LogLine::parse(&format!("IN=a OUT=b {tail}"));
     }
 }

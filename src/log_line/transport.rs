@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reader::{Reader, canonical};
+use super::reader::{TokenReader, canonical};
 use super::{Icmp, TcpHeader};
 use crate::net::port::Port;
 
@@ -28,17 +28,17 @@ pub enum Transport {
     /// `INCOMPLETE`: the header is cut short.
     Incomplete {
         /// Of which protocol.
-        protocol: Protocol,
+        protocol: LoggedProtocol,
         /// Bytes that are there.
         bytes: u32,
     },
     /// The protocol alone: a later fragment, or a protocol that the kernel tells by its number only.
-    Named(Protocol),
+    Named(LoggedProtocol),
 }
 
 /// The value of `PROTO=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub enum LoggedProtocol {
     /// `TCP`
     Tcp,
     /// `UDP`
@@ -71,67 +71,67 @@ pub struct UdpHeader {
 }
 
 impl Transport {
-    pub(super) fn parse(reader: &mut Reader) -> Option<Transport> {
+    pub(super) fn parse(reader: &mut TokenReader) -> Option<Transport> {
         reader.attempt(|ahead| {
-            let protocol = ahead.value("PROTO=", Protocol::parse)?;
+            let protocol = ahead.value("PROTO=", LoggedProtocol::parse)?;
             if let Some(transport) = ahead.attempt(|ahead| Transport::parse_header(protocol, ahead)) {
                 return Some(transport);
             }
             if let Some(bytes) = ahead.incomplete() {
                 return Some(Transport::Incomplete { protocol, bytes });
             }
-            let is_all = matches!(protocol, Protocol::Number(_)) || ahead.at_end_of_packet();
+            let is_all = matches!(protocol, LoggedProtocol::Number(_)) || ahead.at_end_of_packet();
             is_all.then_some(Transport::Named(protocol))
         })
     }
 
-    fn parse_header(protocol: Protocol, reader: &mut Reader) -> Option<Transport> {
+    fn parse_header(protocol: LoggedProtocol, reader: &mut TokenReader) -> Option<Transport> {
         match protocol {
-            Protocol::Tcp => TcpHeader::parse(reader).map(Transport::Tcp),
-            Protocol::Udp => UdpHeader::parse(false, reader).map(Transport::Udp),
-            Protocol::UdpLite => UdpHeader::parse(true, reader).map(Transport::Udp),
-            Protocol::Icmp | Protocol::Icmpv6 => Icmp::parse(protocol, reader).map(Transport::Icmp),
-            Protocol::Ah => reader.hex("SPI=0x").map(|spi| Transport::Ah { spi }),
-            Protocol::Esp => reader.hex("SPI=0x").map(|spi| Transport::Esp { spi }),
-            Protocol::Number(_) => None,
+            LoggedProtocol::Tcp => TcpHeader::parse(reader).map(Transport::Tcp),
+            LoggedProtocol::Udp => UdpHeader::parse(false, reader).map(Transport::Udp),
+            LoggedProtocol::UdpLite => UdpHeader::parse(true, reader).map(Transport::Udp),
+            LoggedProtocol::Icmp | LoggedProtocol::Icmpv6 => Icmp::parse(protocol, reader).map(Transport::Icmp),
+            LoggedProtocol::Ah => reader.hex("SPI=0x").map(|spi| Transport::Ah { spi }),
+            LoggedProtocol::Esp => reader.hex("SPI=0x").map(|spi| Transport::Esp { spi }),
+            LoggedProtocol::Number(_) => None,
         }
     }
 
     /// The value of `PROTO=`.
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> LoggedProtocol {
         match self {
-            Transport::Tcp(_) => Protocol::Tcp,
-            Transport::Udp(header) if header.lite => Protocol::UdpLite,
-            Transport::Udp(_) => Protocol::Udp,
+            Transport::Tcp(_) => LoggedProtocol::Tcp,
+            Transport::Udp(header) if header.lite => LoggedProtocol::UdpLite,
+            Transport::Udp(_) => LoggedProtocol::Udp,
             Transport::Icmp(message) => message.protocol(),
-            Transport::Ah { .. } => Protocol::Ah,
-            Transport::Esp { .. } => Protocol::Esp,
+            Transport::Ah { .. } => LoggedProtocol::Ah,
+            Transport::Esp { .. } => LoggedProtocol::Esp,
             Transport::Incomplete { protocol, .. } | Transport::Named(protocol) => *protocol,
         }
     }
 }
 
-impl Protocol {
-    const WORDS: [(Protocol, &'static str); 7] = [
-        (Protocol::Tcp, "TCP"),
-        (Protocol::Udp, "UDP"),
-        (Protocol::UdpLite, "UDPLITE"),
-        (Protocol::Icmp, "ICMP"),
-        (Protocol::Icmpv6, "ICMPv6"),
-        (Protocol::Ah, "AH"),
-        (Protocol::Esp, "ESP"),
+impl LoggedProtocol {
+    const WORDS: [(LoggedProtocol, &'static str); 7] = [
+        (LoggedProtocol::Tcp, "TCP"),
+        (LoggedProtocol::Udp, "UDP"),
+        (LoggedProtocol::UdpLite, "UDPLITE"),
+        (LoggedProtocol::Icmp, "ICMP"),
+        (LoggedProtocol::Icmpv6, "ICMPv6"),
+        (LoggedProtocol::Ah, "AH"),
+        (LoggedProtocol::Esp, "ESP"),
     ];
 
-    fn parse(text: &str) -> Option<Protocol> {
-        let named = Protocol::WORDS.iter().find(|(_, word)| *word == text).map(|(protocol, _)| *protocol);
-        named.or_else(|| canonical(text).map(Protocol::Number))
+    fn parse(text: &str) -> Option<LoggedProtocol> {
+        let named = LoggedProtocol::WORDS.iter().find(|(_, word)| *word == text).map(|(protocol, _)| *protocol);
+        named.or_else(|| canonical(text).map(LoggedProtocol::Number))
     }
 }
 
-impl fmt::Display for Protocol {
+impl fmt::Display for LoggedProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, Protocol::WORDS.iter().find(|(protocol, _)| protocol == self)) {
-            (Protocol::Number(number), _) => number.fmt(f),
+        match (self, LoggedProtocol::WORDS.iter().find(|(protocol, _)| protocol == self)) {
+            (LoggedProtocol::Number(number), _) => number.fmt(f),
             (_, Some((_, word))) => f.pad(word),
             (_, None) => unreachable!("every named protocol has a word"),
         }
@@ -139,7 +139,7 @@ impl fmt::Display for Protocol {
 }
 
 impl UdpHeader {
-    fn parse(lite: bool, reader: &mut Reader) -> Option<UdpHeader> {
+    fn parse(lite: bool, reader: &mut TokenReader) -> Option<UdpHeader> {
         Some(UdpHeader {
             lite,
             source: Port(reader.decimal("SPT=")?),

@@ -10,10 +10,10 @@ use crate::net::services_file::ServicesFile;
 
 /// What `-p` says, before names are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortSelection(Vec<Part>);
+pub struct PortSelection(Vec<SelectionPart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
+struct SelectionPart {
     /// None: of every protocol.
     protocol: Option<Protocol>,
     /// Whether it stands in brackets: only what has a name.
@@ -72,7 +72,7 @@ impl FromStr for PortSelection {
             if (bracketed && opens) || (closes && !in_brackets) || body.contains(['[', ']']) {
                 return Err(PortSelectionError::Bracket(word.to_owned()));
             }
-            parts.push(Part { protocol, bracketed: in_brackets, what: what(body)? });
+            parts.push(SelectionPart { protocol, bracketed: in_brackets, what: what(body)? });
             bracketed = in_brackets && !closes;
         }
         match () {
@@ -125,7 +125,7 @@ impl PortSelection {
 
     /// Whether names have to be looked up.
     pub fn needs_names(&self) -> bool {
-        self.0.iter().any(Part::is_looked_up)
+        self.0.iter().any(SelectionPart::is_looked_up)
     }
 
     /// The ports that are meant.
@@ -155,7 +155,7 @@ impl PortSelection {
 /// So many parts of one `-p` are looked up at most.
 const MOST_LOOKUPS: usize = 1_000;
 
-impl Part {
+impl SelectionPart {
     fn is_looked_up(&self) -> bool {
         self.bracketed || matches!(self.what, What::Named(_))
     }

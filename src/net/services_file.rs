@@ -11,12 +11,12 @@ use crate::net::port::{Port, PortSet};
 /// The services of a file, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct ServicesFile {
-    services: Vec<Service>,
+    services: Vec<NamedPort>,
     by_port: HashMap<(Protocol, Port), usize>,
 }
 
 #[derive(Debug, Clone)]
-struct Service {
+struct NamedPort {
     /// The official name, then aliases.
     names: Vec<String>,
     port: Port,
@@ -59,21 +59,21 @@ impl ServicesFile {
 
     /// The `count` ports that are open most often.
     pub fn most_frequent(&self, protocol: Protocol, count: usize) -> PortSet {
-        let mut services: Vec<&Service> = self.of(protocol).filter(|service| service.frequency.is_some()).collect();
+        let mut services: Vec<&NamedPort> = self.of(protocol).filter(|service| service.frequency.is_some()).collect();
         services.sort_by(|a, b| b.frequency.unwrap_or_default().total_cmp(&a.frequency.unwrap_or_default()));
         services.into_iter().take(count).map(port).collect()
     }
 
-    fn of(&self, protocol: Protocol) -> impl Iterator<Item = &Service> {
+    fn of(&self, protocol: Protocol) -> impl Iterator<Item = &NamedPort> {
         self.services.iter().filter(move |service| service.protocol == protocol)
     }
 }
 
-fn port(service: &Service) -> Port {
+fn port(service: &NamedPort) -> Port {
     service.port
 }
 
-fn parse_line(line: &str) -> Option<Service> {
+fn parse_line(line: &str) -> Option<NamedPort> {
     let mut words = line.split('#').next()?.split_whitespace();
     let name = words.next()?.to_owned();
     let (port, protocol) = words.next()?.split_once('/')?;
@@ -90,7 +90,7 @@ fn parse_line(line: &str) -> Option<Service> {
             None => names.push(word.to_owned()),
         }
     }
-    Some(Service { names, port: Port(port.parse().ok()?), protocol, frequency })
+    Some(NamedPort { names, port: Port(port.parse().ok()?), protocol, frequency })
 }
 
 /// `0.000045`, or a ratio: `3/200`.

@@ -39,7 +39,7 @@ pub struct SetSysctl {
 }
 
 /// One that may be set. In a name, `*` is `all`, `default`, or an interface.
-struct Known {
+struct KnownSysctl {
     name: &'static str,
     /// Its value in a lab: pinned, or the kernel's own default in a new namespace.
     usual: &'static str,
@@ -48,16 +48,16 @@ struct Known {
     from_machine: bool,
 }
 
-const fn known(name: &'static str, usual: &'static str) -> Known {
-    Known { name, usual, from_machine: true }
+const fn known(name: &'static str, usual: &'static str) -> KnownSysctl {
+    KnownSysctl { name, usual, from_machine: true }
 }
 
-const fn rate(name: &'static str, usual: &'static str) -> Known {
-    Known { name, usual, from_machine: false }
+const fn rate(name: &'static str, usual: &'static str) -> KnownSysctl {
+    KnownSysctl { name, usual, from_machine: false }
 }
 
 /// From ip-sysctl.rst and nf_conntrack-sysctl.rst of the kernel's documentation.
-const KNOWN: [Known; 29] = [
+const KNOWN: [KnownSysctl; 29] = [
     known("net.ipv4.conf.*.rp_filter", "0"),
     known("net.ipv4.conf.*.accept_local", "0"),
     known("net.ipv4.conf.*.route_localnet", "0"),
@@ -162,7 +162,7 @@ impl Sysctls {
     }
 }
 
-fn find(name: &str) -> Option<&'static Known> {
+fn find(name: &str) -> Option<&'static KnownSysctl> {
     KNOWN.iter().find(|known| match known.name.split_once('*') {
         None => known.name == name,
         Some((start, end)) => name

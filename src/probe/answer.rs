@@ -3,7 +3,7 @@
 use pnet_packet::tcp::TcpFlags;
 
 use super::Probe;
-use crate::wire::reply::{Body, Reply, Segment};
+use crate::wire::reply::{Body, Reply, TcpSegment};
 
 impl Probe {
     /// Whether `reply` answers this probe: it belongs to the probe's flow by nmap's rules ([`Reply::answers`]), and a
@@ -25,7 +25,7 @@ impl Probe {
     /// 2. A RST that does not acknowledge has the number that this probe acknowledged.
     /// 3. Anything else has no number that could be checked. With a fixed source port (`-g`) the numbers are all that tells
     ///    one probe of a port from the next, so there it is no answer, as with nmap.
-    fn fits(&self, segment: &Segment) -> bool {
+    fn fits(&self, segment: &TcpSegment) -> bool {
         let has = |flag| segment.flags & flag != 0;
         match () {
             () if has(TcpFlags::ACK) => segment.ack == self.seq.wrapping_add(self.sequence_len()),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::probe::scan::Technique;
-use crate::probe::{Craft, Ends, Probe};
+use crate::probe::{Ends, Probe, ProbeOverrides};
 use crate::wire::reply::Flow;
 
 /// Where canaries come from: addresses for documentation (RFC 5737, RFC 3849) that no scenario probes from.
@@ -26,8 +26,17 @@ pub fn flow(family: Family, host: IpAddr, number: u32) -> Flow {
 /// A canary as a frame: a segment without flags, which no host ever answers to this source.
 pub fn frame(flow: Flow, ends: &Ends) -> Vec<u8> {
     let ip_id = flow.port.0;
-    Probe { technique: Technique::Null, flow, seq: 0, ack: 0, ttl: 64, ip_id, flow_label: 0, craft: Craft::default() }
-        .frame(ends)
+    Probe {
+        technique: Technique::Null,
+        flow,
+        seq: 0,
+        ack: 0,
+        ttl: 64,
+        ip_id,
+        flow_label: 0,
+        craft: ProbeOverrides::default(),
+    }
+    .frame(ends)
 }
 
 /// Where the canaries of a family come from.

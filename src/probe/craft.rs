@@ -8,7 +8,7 @@ use crate::net::port::Port;
 ///
 /// A connect is the scanner's kernel's own: of all this it takes the source, and in IPv4 the TTL, as `nmap -sT` does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Craft {
+pub struct ProbeOverrides {
     /// `--scanflags`: the flags octet of every segment, whatever the technique's own is. The technique still says what an
     /// answer means.
     pub scanflags: Option<u8>,

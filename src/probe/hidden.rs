@@ -13,7 +13,7 @@ use crate::probe::path::Step;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hidden {
     /// The message that does not come through.
-    pub message: Message,
+    pub message: NeighbourMessage,
     /// The rule or policy that drops it; `None` if that was not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Step>,
@@ -22,7 +22,8 @@ pub struct Hidden {
 /// A message of neighbour discovery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Message {
+#[schemars(rename = "Message")]
+pub enum NeighbourMessage {
     /// The question, which the host receives.
     #[default]
     Solicitation,
@@ -30,22 +31,22 @@ pub enum Message {
     Advertisement,
 }
 
-impl Message {
+impl NeighbourMessage {
     /// Its ICMPv6 type (RFC 4861, section 4).
     pub const fn kind(self) -> u8 {
         match self {
-            Message::Solicitation => 135,
-            Message::Advertisement => 136,
+            NeighbourMessage::Solicitation => 135,
+            NeighbourMessage::Advertisement => 136,
         }
     }
 }
 
 /// `neighbour solicitations (ICMPv6 type 135)`
-impl fmt::Display for Message {
+impl fmt::Display for NeighbourMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
-            Message::Solicitation => "solicitations",
-            Message::Advertisement => "advertisements",
+            NeighbourMessage::Solicitation => "solicitations",
+            NeighbourMessage::Advertisement => "advertisements",
         };
         write!(f, "neighbour {name} (ICMPv6 type {})", self.kind())
     }

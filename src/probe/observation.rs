@@ -28,7 +28,7 @@ pub struct Observation {
     /// What the filter did with the probe; none unless the lab watches for it.
     pub filter: Option<FilterVerdict>,
     /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectProgress>,
     /// What the verdict does not say.
     pub notes: Vec<Note>,
     /// The frames of the probe, of the answer and of what followed, in order; none unless the lab records them.
@@ -46,7 +46,8 @@ pub struct LogRecord {
 
 /// How far a connect came after the SYN/ACK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Connection {
+#[schemars(rename = "Connection")]
+pub struct ConnectProgress {
     /// Whether the service got the connection: the third segment of the handshake went through.
     pub accepted: bool,
     /// What the service said first, as the client read it.

@@ -11,9 +11,9 @@ use crate::wire::tcp_flags::tcp_flag_names;
 
 /// A frame at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Glance {
+pub struct PacketSummary {
     /// What it is.
-    pub kind: Kind,
+    pub kind: SummaryKind,
     /// Where it is from and where it goes, when it is IP or ARP.
     pub ends: Option<(IpAddr, IpAddr)>,
     /// Source and destination port, when it has any.
@@ -22,7 +22,7 @@ pub struct Glance {
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum SummaryKind {
     /// ARP, with its operation.
     Arp(u16),
     /// A TCP segment, with its six flags.
@@ -48,9 +48,9 @@ const ICMPV6: u8 = 58;
 /// FIN, SYN, RST, PSH, ACK, URG; nobody looks at the rest.
 const SIX_FLAGS: u8 = 0x3f;
 
-impl Glance {
+impl PacketSummary {
     /// Looks at an Ethernet frame.
-    pub fn at(frame: &[u8]) -> Glance {
+    pub fn at(frame: &[u8]) -> PacketSummary {
         let ethertype = be16(frame, 12).unwrap_or_default();
         let payload = frame.get(ETHERNET_HEADER..).unwrap_or_default();
         let known = match ethertype {
@@ -59,72 +59,72 @@ impl Glance {
             0x86dd => ipv6(payload),
             _ => None,
         };
-        known.unwrap_or(Glance { kind: Kind::Ethernet(ethertype), ends: None, ports: None })
+        known.unwrap_or(PacketSummary { kind: SummaryKind::Ethernet(ethertype), ends: None, ports: None })
     }
 
     /// Looks at an IP packet.
-    pub fn at_packet(packet: &[u8]) -> Glance {
+    pub fn at_packet(packet: &[u8]) -> PacketSummary {
         let known = match packet.first().map(|byte| byte >> 4) {
             Some(4) => ipv4(packet),
             Some(6) => ipv6(packet),
             _ => None,
         };
-        known.unwrap_or(Glance { kind: Kind::Ethernet(0), ends: None, ports: None })
+        known.unwrap_or(PacketSummary { kind: SummaryKind::Ethernet(0), ends: None, ports: None })
     }
 
     /// The family, of what is IP.
     pub fn family(&self) -> Option<Family> {
         match self.kind {
-            Kind::Tcp(family, _)
-            | Kind::Udp(family)
-            | Kind::Icmp(family, ..)
-            | Kind::Fragment(family)
-            | Kind::Protocol(family, _) => Some(family),
-            Kind::Arp(_) | Kind::Ethernet(_) => None,
+            SummaryKind::Tcp(family, _)
+            | SummaryKind::Udp(family)
+            | SummaryKind::Icmp(family, ..)
+            | SummaryKind::Fragment(family)
+            | SummaryKind::Protocol(family, _) => Some(family),
+            SummaryKind::Arp(_) | SummaryKind::Ethernet(_) => None,
         }
     }
 
     /// The flags of a TCP segment.
     pub fn tcp_flags(&self) -> Option<u8> {
         match self.kind {
-            Kind::Tcp(_, flags) => Some(flags),
+            SummaryKind::Tcp(_, flags) => Some(flags),
             _ => None,
         }
     }
 }
 
-impl Kind {
+impl SummaryKind {
     /// `arp`, `tcp`, `udp`, `icmp`, `icmpv6`; a number for the rest.
     pub fn protocol(self) -> String {
         match self {
-            Kind::Arp(_) => "arp".to_owned(),
-            Kind::Tcp(..) => "tcp".to_owned(),
-            Kind::Udp(_) => "udp".to_owned(),
-            Kind::Icmp(Family::Ipv4, ..) => "icmp".to_owned(),
-            Kind::Icmp(Family::Ipv6, ..) => "icmpv6".to_owned(),
-            Kind::Fragment(_) => "fragment".to_owned(),
-            Kind::Protocol(_, number) => number.to_string(),
-            Kind::Ethernet(number) => format!("ethertype 0x{number:04x}"),
+            SummaryKind::Arp(_) => "arp".to_owned(),
+            SummaryKind::Tcp(..) => "tcp".to_owned(),
+            SummaryKind::Udp(_) => "udp".to_owned(),
+            SummaryKind::Icmp(Family::Ipv4, ..) => "icmp".to_owned(),
+            SummaryKind::Icmp(Family::Ipv6, ..) => "icmpv6".to_owned(),
+            SummaryKind::Fragment(_) => "fragment".to_owned(),
+            SummaryKind::Protocol(_, number) => number.to_string(),
+            SummaryKind::Ethernet(number) => format!("ethertype 0x{number:04x}"),
         }
     }
 
     /// The scan technique whose probes have these flags. A connect begins as a SYN scan does.
     pub fn technique(self) -> Option<Technique> {
-        let Kind::Tcp(_, flags) = self else { return None };
+        let SummaryKind::Tcp(_, flags) = self else { return None };
         Technique::LOGGED.into_iter().find(|technique| technique.profile().flags == flags)
     }
 }
 
 /// `tcp xmas`, `tcp SYN,ACK`, `udp`, `icmp 8/0`, `arp request`.
-impl fmt::Display for Kind {
+impl fmt::Display for SummaryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match (*self, self.technique()) {
             (_, Some(technique)) => format!("tcp {technique}"),
-            (Kind::Tcp(_, flags), None) => format!("tcp {}", tcp_flag_names(flags).join(",")),
-            (Kind::Icmp(_, kind, code), _) => format!("{} {kind}/{code}", self.protocol()),
-            (Kind::Arp(1), _) => "arp request".to_owned(),
-            (Kind::Arp(2), _) => "arp reply".to_owned(),
-            (Kind::Protocol(_, number), _) => format!("protocol {number}"),
+            (SummaryKind::Tcp(_, flags), None) => format!("tcp {}", tcp_flag_names(flags).join(",")),
+            (SummaryKind::Icmp(_, kind, code), _) => format!("{} {kind}/{code}", self.protocol()),
+            (SummaryKind::Arp(1), _) => "arp request".to_owned(),
+            (SummaryKind::Arp(2), _) => "arp reply".to_owned(),
+            (SummaryKind::Protocol(_, number), _) => format!("protocol {number}"),
             _ => self.protocol(),
         };
         f.pad(&text)
@@ -132,26 +132,26 @@ impl fmt::Display for Kind {
 }
 
 /// RFC 826, for Ethernet and IPv4.
-fn arp(packet: &[u8]) -> Option<Glance> {
+fn arp(packet: &[u8]) -> Option<PacketSummary> {
     let ends = Some((bytes::ipv4(packet, 14)?, bytes::ipv4(packet, 24)?));
-    Some(Glance { kind: Kind::Arp(be16(packet, 6)?), ends, ports: None })
+    Some(PacketSummary { kind: SummaryKind::Arp(be16(packet, 6)?), ends, ports: None })
 }
 
-fn ipv4(packet: &[u8]) -> Option<Glance> {
+fn ipv4(packet: &[u8]) -> Option<PacketSummary> {
     const OFFSET: u16 = 0x1fff;
     const MORE_FRAGMENTS: u8 = 0x20;
     let ends = (bytes::ipv4(packet, 12)?, bytes::ipv4(packet, 16)?);
     let header = usize::from(packet[0] & 0xf) * 4;
     if be16(packet, 6)? & OFFSET != 0 {
-        return Some(Glance { kind: Kind::Fragment(Family::Ipv4), ends: Some(ends), ports: None });
+        return Some(PacketSummary { kind: SummaryKind::Fragment(Family::Ipv4), ends: Some(ends), ports: None });
     }
     let whole = transport(Family::Ipv4, packet[9], packet.get(header..).unwrap_or_default(), ends);
-    let is_cut_short = matches!(whole.kind, Kind::Protocol(..)) && packet[6] & MORE_FRAGMENTS != 0;
-    Some(if is_cut_short { Glance { kind: Kind::Fragment(Family::Ipv4), ..whole } } else { whole })
+    let is_cut_short = matches!(whole.kind, SummaryKind::Protocol(..)) && packet[6] & MORE_FRAGMENTS != 0;
+    Some(if is_cut_short { PacketSummary { kind: SummaryKind::Fragment(Family::Ipv4), ..whole } } else { whole })
 }
 
 /// Extension headers that only stand between (RFC 8200, section 4): each says what comes next, and how long it is.
-fn ipv6(packet: &[u8]) -> Option<Glance> {
+fn ipv6(packet: &[u8]) -> Option<PacketSummary> {
     const HEADER: usize = 40;
     let ends = (bytes::ipv6(packet, 8)?, bytes::ipv6(packet, 24)?);
     let (mut protocol, mut rest) = (packet[6], packet.get(HEADER..)?);
@@ -159,29 +159,37 @@ fn ipv6(packet: &[u8]) -> Option<Glance> {
         let length = match protocol {
             0 | 43 | 60 => 8 + 8 * usize::from(*rest.get(1).unwrap_or(&0)),
             44 if be16(rest, 2).is_some_and(|offset| offset >> 3 != 0) => {
-                return Some(Glance { kind: Kind::Fragment(Family::Ipv6), ends: Some(ends), ports: None });
+                return Some(PacketSummary {
+                    kind: SummaryKind::Fragment(Family::Ipv6),
+                    ends: Some(ends),
+                    ports: None,
+                });
             }
             44 => 8,
             _ => return Some(transport(Family::Ipv6, protocol, rest, ends)),
         };
         let Some(next) = rest.get(length..) else {
-            return Some(Glance { kind: Kind::Protocol(Family::Ipv6, protocol), ends: Some(ends), ports: None });
+            return Some(PacketSummary {
+                kind: SummaryKind::Protocol(Family::Ipv6, protocol),
+                ends: Some(ends),
+                ports: None,
+            });
         };
         (protocol, rest) = (rest[0], next);
     }
 }
 
 /// What is cut short is told by its protocol alone.
-fn transport(family: Family, protocol: u8, header: &[u8], ends: (IpAddr, IpAddr)) -> Glance {
+fn transport(family: Family, protocol: u8, header: &[u8], ends: (IpAddr, IpAddr)) -> PacketSummary {
     let ports = || Some((Port(be16(header, 0)?), Port(be16(header, 2)?)));
     let known = match protocol {
-        TCP => header.get(13).map(|flags| (Kind::Tcp(family, flags & SIX_FLAGS), ports())),
-        UDP => ports().map(|ports| (Kind::Udp(family), Some(ports))),
-        ICMP | ICMPV6 => header.get(1).map(|code| (Kind::Icmp(family, header[0], *code), None)),
+        TCP => header.get(13).map(|flags| (SummaryKind::Tcp(family, flags & SIX_FLAGS), ports())),
+        UDP => ports().map(|ports| (SummaryKind::Udp(family), Some(ports))),
+        ICMP | ICMPV6 => header.get(1).map(|code| (SummaryKind::Icmp(family, header[0], *code), None)),
         _ => None,
     };
-    let (kind, ports) = known.unwrap_or((Kind::Protocol(family, protocol), None));
-    Glance { kind, ends: Some(ends), ports }
+    let (kind, ports) = known.unwrap_or((SummaryKind::Protocol(family, protocol), None));
+    PacketSummary { kind, ends: Some(ends), ports }
 }
 
 #[cfg(test)]
@@ -192,7 +200,7 @@ mod tests {
     use crate::net::{Addresses, Mac};
     use crate::probe::Ends;
     use crate::probe::canary;
-    use crate::probe::scan_pass::{Numbering, SEED};
+    use crate::probe::scan_pass::{PassNumbering, SEED};
     use crate::wire::discovery;
 
     const PROBER: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -200,11 +208,11 @@ mod tests {
 
     #[test]
     fn probes_are_called_by_their_technique() {
-        let mut numbering = Numbering::new(SEED);
+        let mut numbering = PassNumbering::new(SEED);
         for technique in Technique::LOGGED {
             for family in Family::BOTH {
                 let probe = numbering.phase(technique, family, Addresses::default()).probe(Port(80), 0);
-                let seen = Glance::at(&probe.frame(&ENDS));
+                let seen = PacketSummary::at(&probe.frame(&ENDS));
                 assert_eq!(seen.kind.to_string(), format!("tcp {technique}"));
                 assert_eq!(seen.ends, Some((probe.flow.prober, probe.flow.host)));
                 assert_eq!(seen.ports, Some((probe.flow.prober_port, Port(80))));
@@ -216,11 +224,11 @@ mod tests {
     #[test]
     fn neighbours_and_canaries_have_their_names() {
         let Addresses { v4, v6 } = Addresses::default();
-        let seen = |frame: &[u8]| Glance::at(frame).kind.to_string();
+        let seen = |frame: &[u8]| PacketSummary::at(frame).kind.to_string();
         assert_eq!(seen(&discovery::arp_request(PROBER, v4.prober, v4.host)), "arp request");
         assert_eq!(seen(&discovery::neighbour_solicitation(PROBER, v6.prober, v6.host)), "icmpv6 135/0");
         let flow = canary::flow(Family::Ipv4, v4.host.into(), 1);
-        assert_eq!(Glance::at(&canary::frame(flow, &ENDS)).ends.map(|ends| ends.1), Some(v4.host.into()));
+        assert_eq!(PacketSummary::at(&canary::frame(flow, &ENDS)).ends.map(|ends| ends.1), Some(v4.host.into()));
     }
 
     proptest! {
@@ -229,7 +237,7 @@ mod tests {
             let mut whole = vec![0; 12];
             whole.extend(kind.to_be_bytes());
             whole.extend(frame);
-            let _ = Glance::at(&whole).kind.to_string();
+            let _ = PacketSummary::at(&whole).kind.to_string();
         }
     }
 }

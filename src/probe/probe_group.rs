@@ -10,7 +10,7 @@ use crate::probe::path::Path;
 
 /// Probes that brought the same to light.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alike {
+pub struct ProbeGroup {
     /// The first of them.
     pub first: Probe,
     /// What it brought to light. The log lines of the others differ from these in ports and numbers only.
@@ -18,10 +18,10 @@ pub struct Alike {
     ports: Vec<RangeInclusive<u16>>,
 }
 
-impl Alike {
+impl ProbeGroup {
     /// A probe for itself.
-    pub fn alone(probe: Probe, observation: Observation) -> Alike {
-        Alike { first: probe, observation, ports: vec![probe.flow.port.0..=probe.flow.port.0] }
+    pub fn alone(probe: Probe, observation: Observation) -> ProbeGroup {
+        ProbeGroup { first: probe, observation, ports: vec![probe.flow.port.0..=probe.flow.port.0] }
     }
 
     /// The ports of all of them.
@@ -82,24 +82,24 @@ fn same_way(one: Option<&Arc<Path>>, other: Option<&Arc<Path>>) -> bool {
 
 /// Takes probes as they come, and puts those together that are alike.
 #[derive(Debug, Default)]
-pub struct Gathering {
-    groups: Vec<Alike>,
+pub struct ProbeGrouper {
+    groups: Vec<ProbeGroup>,
 }
 
 /// How far back a group is looked for, so that a sweep whose every probe differs stays linear.
 const GROUPS_BACK: usize = 64;
 
-impl Gathering {
+impl ProbeGrouper {
     /// Takes one more.
     pub fn take(&mut self, probe: &Probe, observation: Observation) {
         match self.groups.iter_mut().rev().take(GROUPS_BACK).find(|group| group.is_like(probe, &observation)) {
             Some(group) => group.add(probe.flow.port),
-            None => self.groups.push(Alike::alone(*probe, observation)),
+            None => self.groups.push(ProbeGroup::alone(*probe, observation)),
         }
     }
 
     /// The groups, each where its first probe stood.
-    pub fn into_groups(self) -> Vec<Alike> {
+    pub fn into_groups(self) -> Vec<ProbeGroup> {
         self.groups
     }
 }
@@ -109,11 +109,11 @@ mod tests {
     use super::*;
     use crate::net::{Addresses, Family};
     use crate::probe::scan::Technique;
-    use crate::probe::scan_pass::Numbering;
+    use crate::probe::scan_pass::PassNumbering;
 
     fn gather(probes: impl IntoIterator<Item = (u16, Option<&'static str>)>) -> Vec<String> {
-        let mut phase = Numbering::new(1).phase(Technique::Xmas, Family::Ipv4, Addresses::default());
-        let mut gathering = Gathering::default();
+        let mut phase = PassNumbering::new(1).phase(Technique::Xmas, Family::Ipv4, Addresses::default());
+        let mut gathering = ProbeGrouper::default();
         for (port, prefix) in probes {
             let probe = phase.probe(Port(port), 0);
             let log = prefix

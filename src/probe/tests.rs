@@ -85,7 +85,7 @@ impl Read {
             ttl: self.ttl,
             ip_id: self.ip_id.map_or(0, |(id, _)| id),
             flow_label: self.flow_label.unwrap_or(0),
-            craft: Craft::default(),
+            craft: ProbeOverrides::default(),
         }
     }
 }
@@ -156,9 +156,14 @@ const LAB_ADDRESSES_V6: &str = "20010db8 01130000 00000000 00000066 20010db8 011
 #[test]
 fn datagrams_echo_requests_and_what_is_crafted_equal_nmaps_bit_for_bit() {
     use Protocol::{Icmp, Tcp, Udp};
-    let bad = Craft { badsum: true, ..Craft::default() };
-    let odd = Craft { scanflags: Some(0xd2), source_port: Some(Port(53)), ttl: Some(9), ..Craft::default() };
-    let plain = Craft::default();
+    let bad = ProbeOverrides { badsum: true, ..ProbeOverrides::default() };
+    let odd = ProbeOverrides {
+        scanflags: Some(0xd2),
+        source_port: Some(Port(53)),
+        ttl: Some(9),
+        ..ProbeOverrides::default()
+    };
+    let plain = ProbeOverrides::default();
     let numbers = |seq, ack| (seq, ack);
     let none = numbers(0, 0);
     let v6 = |start: &str, addresses: &str, rest: &str| format!("{start} {addresses} {rest}");
@@ -237,7 +242,7 @@ fn datagrams_echo_requests_and_what_is_crafted_equal_nmaps_bit_for_bit() {
 /// Captured from `nmap -sT --ttl 9`: in IPv4 all of the connection has it, in IPv6 nothing.
 #[test]
 fn of_what_is_crafted_a_connect_takes_the_ttl_in_ipv4() {
-    let craft = Craft { scanflags: Some(0), badsum: true, ttl: Some(9), ..Craft::default() };
+    let craft = ProbeOverrides { scanflags: Some(0), badsum: true, ttl: Some(9), ..ProbeOverrides::default() };
     for (family, ttl) in [(Family::Ipv4, 9), (Family::Ipv6, 64)] {
         let probe = Probe { craft, ..sample(Technique::Connect, family) };
         for frame in [probe.frame(&ENDS), probe.handshake_ack(&syn_ack(&probe), &ENDS)] {
@@ -286,13 +291,13 @@ fn sample(technique: Technique, family: Family) -> Probe {
         ttl: 42,
         ip_id: 4660,
         flow_label: 0xabcde,
-        craft: Craft::default(),
+        craft: ProbeOverrides::default(),
     }
 }
 
 /// A SYN/ACK of the host: ISN 0xffff_ffff, so that the numbers that follow have to wrap.
-fn syn_ack(probe: &Probe) -> Segment {
-    Segment {
+fn syn_ack(probe: &Probe) -> TcpSegment {
+    TcpSegment {
         source: probe.flow.port,
         destination: probe.flow.prober_port,
         seq: u32::MAX,
@@ -347,8 +352,12 @@ fn sum(frame: &[u8]) -> u16 {
     sum as u16
 }
 
-fn any_craft() -> impl Strategy<Value = Craft> {
-    (any::<Option<u8>>(), any::<bool>()).prop_map(|(scanflags, badsum)| Craft { scanflags, badsum, ..Craft::default() })
+fn any_craft() -> impl Strategy<Value = ProbeOverrides> {
+    (any::<Option<u8>>(), any::<bool>()).prop_map(|(scanflags, badsum)| ProbeOverrides {
+        scanflags,
+        badsum,
+        ..ProbeOverrides::default()
+    })
 }
 
 fn any_probe() -> impl Strategy<Value = Probe> {
@@ -372,7 +381,7 @@ fn probe_of(techniques: &'static [Technique]) -> impl Strategy<Value = Probe> {
         |(technique, (prober, host), (prober_port, port, seq, ack, ttl, ip_id), flow_label)| {
             let protocol = technique.protocol();
             let flow = Flow { protocol, prober, prober_port: Port(prober_port), host, port: Port(port) };
-            Probe { technique, flow, seq, ack, ttl, ip_id, flow_label, craft: Craft::default() }
+            Probe { technique, flow, seq, ack, ttl, ip_id, flow_label, craft: ProbeOverrides::default() }
         },
     )
 }
@@ -416,7 +425,7 @@ proptest! {
         probe in probe_of(&[Technique::Udp, Technique::Echo]),
         badsum: bool,
     ) {
-        let probe = Probe { craft: Craft { badsum, ..Craft::default() }, ..probe };
+        let probe = Probe { craft: ProbeOverrides { badsum, ..ProbeOverrides::default() }, ..probe };
         let frame = probe.frame(&ENDS);
         let right = sum(&frame) == 0xffff;
         prop_assert_eq!(right, !badsum);
@@ -445,7 +454,7 @@ proptest! {
     /// The reading of the frame asserts that its checksums are right.
     #[test]
     fn whatever_follows_a_probe_is_sound(probe in any_probe(), seq: u32, ack: u32, greeting in 0_usize..2000) {
-        let syn_ack = Segment { seq, ack, ..syn_ack(&probe) };
+        let syn_ack = TcpSegment { seq, ack, ..syn_ack(&probe) };
         for frame in [
             probe.reset_after(&syn_ack, &ENDS),
             probe.handshake_ack(&syn_ack, &ENDS),

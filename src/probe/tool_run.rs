@@ -13,11 +13,11 @@ use crate::wire::frame::Direction;
 
 /// All that was observed of a tool.
 #[derive(Debug, Clone)]
-pub struct Relayed {
+pub struct ToolRun {
     /// Every frame, in the order in which the relay passed it on.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<RelayedFrame>,
     /// What the host wanted to send, and its own rules held back.
-    pub held_back: Vec<HeldBack>,
+    pub held_back: Vec<WithheldFrame>,
     /// How the tool ended.
     pub status: ToolStatus,
     /// How long it ran.
@@ -26,7 +26,7 @@ pub struct Relayed {
 
 /// A frame that was passed on.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub struct RelayedFrame {
     /// When, since 1970-01-01 00:00:00 UTC.
     pub at: Duration,
     /// Whether the host received or sent it.
@@ -46,7 +46,7 @@ pub struct Frame {
 
 /// A packet of the host that never came to the link.
 #[derive(Debug, Clone)]
-pub struct HeldBack {
+pub struct WithheldFrame {
     /// The frame that the host was dealing with when it wanted to send it, by its place.
     pub cause: Option<usize>,
     /// Its way through the rules.
@@ -55,7 +55,7 @@ pub struct HeldBack {
     pub log: Vec<LogRecord>,
 }
 
-impl Frame {
+impl RelayedFrame {
     /// Where its way ended, when that is known.
     pub fn fate(&self) -> Option<Fate> {
         self.path.as_ref().map(|path| path.fate)

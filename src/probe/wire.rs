@@ -17,13 +17,13 @@ use crate::net::{Family, Protocol};
 use crate::wire::reply::Flow;
 
 /// A packet, ready to be written.
-pub(super) struct Packet<'a> {
+pub(super) struct RawPacket<'a> {
     /// Addresses and ports.
     pub flow: Flow,
     /// The IP header.
     pub ip: IpHeader,
     /// What it carries.
-    pub content: Content<'a>,
+    pub content: IpPayload<'a>,
     /// Whether the transport checksum is right.
     pub checksum: Checksum,
 }
@@ -41,7 +41,7 @@ pub(super) struct IpHeader {
 }
 
 /// What an IP packet carries.
-pub(super) enum Content<'a> {
+pub(super) enum IpPayload<'a> {
     /// A TCP segment.
     Segment {
         /// Sequence number.
@@ -78,7 +78,7 @@ const ECHO_HEADER: usize = 8;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
-impl Packet<'_> {
+impl RawPacket<'_> {
     /// The packet in an Ethernet frame.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
         let (ip_header, ethertype) = match Family::of(self.flow.host) {
@@ -104,7 +104,7 @@ impl Packet<'_> {
     fn write_content(&self, bytes: &mut [u8]) {
         let (Port(source), Port(destination)) = (self.flow.prober_port, self.flow.port);
         match self.content {
-            Content::Segment { seq, ack, flags, window, options, payload } => {
+            IpPayload::Segment { seq, ack, flags, window, options, payload } => {
                 // The data offset comes first: pnet finds the options by it.
                 let mut tcp = MutableTcpPacket::new(bytes).expect("the buffer holds a TCP header");
                 tcp.set_data_offset(((TCP_HEADER + options.len()) / 4) as u8);
@@ -117,13 +117,13 @@ impl Packet<'_> {
                 tcp.get_options_raw_mut().copy_from_slice(options);
                 tcp.set_payload(payload);
             }
-            Content::Datagram => {
+            IpPayload::Datagram => {
                 let mut udp = MutableUdpPacket::new(bytes).expect("the buffer holds a UDP header");
                 udp.set_source(source);
                 udp.set_destination(destination);
                 udp.set_length(UDP_HEADER as u16);
             }
-            Content::EchoRequest => {
+            IpPayload::EchoRequest => {
                 bytes[0] = echo_request(Family::of(self.flow.host));
                 bytes[4..6].copy_from_slice(&source.to_be_bytes());
                 bytes[6..8].copy_from_slice(&destination.to_be_bytes());
@@ -135,7 +135,7 @@ impl Packet<'_> {
         let word = self.content.checksum_at() / 2;
         let protocol = self.next_header();
         let right = match (self.flow.prober, self.flow.host) {
-            (IpAddr::V4(_), IpAddr::V4(_)) if matches!(self.content, Content::EchoRequest) => {
+            (IpAddr::V4(_), IpAddr::V4(_)) if matches!(self.content, IpPayload::EchoRequest) => {
                 util::checksum(content, word)
             }
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -146,7 +146,7 @@ impl Packet<'_> {
             }
             _ => unreachable!("a flow has two addresses of one family"),
         };
-        let right = if matches!(self.content, Content::Datagram) { or_all_ones(right) } else { right };
+        let right = if matches!(self.content, IpPayload::Datagram) { or_all_ones(right) } else { right };
         match self.checksum {
             Checksum::Right => right,
             Checksum::Bad => bad(right),
@@ -189,20 +189,20 @@ impl Packet<'_> {
     }
 }
 
-impl Content<'_> {
+impl IpPayload<'_> {
     fn len(&self) -> usize {
         match self {
-            Content::Segment { options, payload, .. } => TCP_HEADER + options.len() + payload.len(),
-            Content::Datagram => UDP_HEADER,
-            Content::EchoRequest => ECHO_HEADER,
+            IpPayload::Segment { options, payload, .. } => TCP_HEADER + options.len() + payload.len(),
+            IpPayload::Datagram => UDP_HEADER,
+            IpPayload::EchoRequest => ECHO_HEADER,
         }
     }
 
     fn checksum_at(&self) -> usize {
         match self {
-            Content::Segment { .. } => 16,
-            Content::Datagram => 6,
-            Content::EchoRequest => 2,
+            IpPayload::Segment { .. } => 16,
+            IpPayload::Datagram => 6,
+            IpPayload::EchoRequest => 2,
         }
     }
 }

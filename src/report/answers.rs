@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::explained::wrapped;
 use super::{Deployment, Report, explained};
-use crate::commands::predeploy::{Answer, Fact, Tone};
+use crate::commands::predeploy::{Assessment, Fact, QuestionAnswer};
 use crate::text::escape::visible;
 
 /// The answers, at most `width` columns wide; what goes well is told in fewer words than what does not.
@@ -38,7 +38,7 @@ pub fn deploy_verdict(report: &Report) -> String {
     format!("{style}{text}{style:#}\n")
 }
 
-fn one(answer: &Answer, width: usize) -> String {
+fn one(answer: &QuestionAnswer, width: usize) -> String {
     let style = style(answer.tone);
     let mut text = format!("{} {style}{}{style:#}\n", answer.asks, answer.answer);
     answer.facts.iter().for_each(|one| text += &fact(one, width));
@@ -49,10 +49,10 @@ fn fact(fact: &Fact, width: usize) -> String {
     const INDENT: usize = 7;
     let style = style(fact.tone);
     let word = match fact.tone {
-        Tone::Bad => "BAD",
-        Tone::Unknown => "?",
-        Tone::Note => "note",
-        Tone::Good => "ok",
+        Assessment::Bad => "BAD",
+        Assessment::Unknown => "?",
+        Assessment::Note => "note",
+        Assessment::Good => "ok",
     };
     let mut text = String::new();
     for (place, line) in wrapped(&visible(&fact.text), width.saturating_sub(INDENT)).into_iter().enumerate() {
@@ -67,11 +67,11 @@ fn fact(fact: &Fact, width: usize) -> String {
     text
 }
 
-fn style(tone: Tone) -> Style {
+fn style(tone: Assessment) -> Style {
     let color = match tone {
-        Tone::Bad => AnsiColor::Red,
-        Tone::Unknown | Tone::Note => AnsiColor::Yellow,
-        Tone::Good => AnsiColor::Green,
+        Assessment::Bad => AnsiColor::Red,
+        Assessment::Unknown | Assessment::Note => AnsiColor::Yellow,
+        Assessment::Good => AnsiColor::Green,
     };
     color.on_default().bold()
 }

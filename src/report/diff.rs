@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Environment, SCHEMA};
-use crate::commands::diff::{Behaviour, Compared, Difference, Line, NotTried, Place, SeenByScans, Sight};
-use crate::lab::Weather;
+use crate::commands::diff::{
+    Behaviour, Compared, DecidingRule, LoggedBy, PacketDifference, ScanView, SeenByScans, UntriedPackets,
+};
+use crate::lab::PinnedSysctls;
 use crate::probe::packet::Packet;
 use crate::probe::path::Fate;
 use crate::text::escape::visible;
@@ -28,7 +30,7 @@ pub struct DiffReport {
 
 impl DiffReport {
     /// The report of `diff`.
-    pub fn of(diff: Compared, environment: impl FnOnce(Weather) -> Environment) -> DiffReport {
+    pub fn of(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
         let environment = environment(diff.weather.clone());
         DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
     }
@@ -58,8 +60,8 @@ pub fn diff_text(report: &DiffReport) -> String {
     text
 }
 
-fn not_tried(text: &mut String, one: &NotTried) {
-    let NotTried { family, table, chain, places, what, because } = one;
+fn not_tried(text: &mut String, one: &UntriedPackets) {
+    let UntriedPackets { family, table, chain, places, what, because } = one;
     let places = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
     let words = format!("not tried: {what} ({family} {table} {chain}){places}: {because}");
     let _ = writeln!(text, "{}", visible(&words));
@@ -91,8 +93,8 @@ fn summary(compared: &Compared) -> String {
 }
 
 /// `tcp SYN to 80 (ipv4): dropped by a.v4:12 -> accepted by b.v4:14; log line "web: " gone`
-fn headline(one: &Difference) -> String {
-    let Difference { family, interface, packets, before, after, .. } = one;
+fn headline(one: &PacketDifference) -> String {
+    let PacketDifference { family, interface, packets, before, after, .. } = one;
     let packet = packets.first().map_or_else(|| "a packet without a name in scenarios".to_owned(), Packet::to_string);
     let over = if interface == "eth0" { String::new() } else { format!(", over {interface}") };
     let when = if one.limits_used_up { ", once limits are used up" } else { "" };
@@ -126,9 +128,9 @@ fn changes(before: &Behaviour, after: &Behaviour) -> Vec<String> {
     changes
 }
 
-fn log_change(before: &[Line], after: &[Line]) -> Option<String> {
-    let words = |lines: &[Line]| lines.iter().map(line).collect::<Vec<_>>().join(" + ");
-    let same = |one: &[Line], other: &[Line]| words(one) == words(other);
+fn log_change(before: &[LoggedBy], after: &[LoggedBy]) -> Option<String> {
+    let words = |lines: &[LoggedBy]| lines.iter().map(line).collect::<Vec<_>>().join(" + ");
+    let same = |one: &[LoggedBy], other: &[LoggedBy]| words(one) == words(other);
     match (before, after) {
         (before, after) if same(before, after) => None,
         (before, []) => Some(format!("log line {} gone", words(before))),
@@ -137,7 +139,7 @@ fn log_change(before: &[Line], after: &[Line]) -> Option<String> {
     }
 }
 
-fn line(line: &Line) -> String {
+fn line(line: &LoggedBy) -> String {
     let limit = line.limit.as_ref().map(|limit| format!(" at {limit}")).unwrap_or_default();
     let style = line.style.as_ref().map(|style| format!(" with {style}")).unwrap_or_default();
     format!("{:?}{limit}{style}", line.prefix)
@@ -177,7 +179,7 @@ fn side(text: &mut String, name: &str, one: &Behaviour) {
     let copies = one.copies.iter().map(|copy| copy.by.as_ref());
     let answer =
         one.answer.iter().flat_map(|answer| answer.log.iter().map(|line| line.by.as_ref()).chain([answer.by.as_ref()]));
-    let mut places: Vec<&Place> =
+    let mut places: Vec<&DecidingRule> =
         logs.chain(limits).chain(copies).chain([one.by.as_ref()]).chain(answer).flatten().collect();
     places.dedup();
     let mut name = name;
@@ -198,7 +200,7 @@ fn seen_by_scans(text: &mut String, one: &SeenByScans) {
     let _ = writeln!(text, "{}", visible(&words));
 }
 
-fn sight(sight: &Sight) -> String {
+fn sight(sight: &ScanView) -> String {
     let log: Vec<String> = sight.log.iter().map(|prefix| format!("{prefix:?}")).collect();
     let log = if log.is_empty() { "no line".to_owned() } else { log.join(" + ") };
     format!("{}, {log}", sight.state)

@@ -7,15 +7,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Environment, Host, SCHEMA};
+use super::{Environment, HostSummary, SCHEMA};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::{Port, PortSet};
 use crate::probe::observation::LogRecord;
-use crate::probe::packet_summary::{Glance, Kind};
+use crate::probe::packet_summary::{PacketSummary, SummaryKind};
 use crate::probe::path::{Fate, Path, Step};
 use crate::probe::scan::FilterVerdict;
-use crate::probe::tool_run::{Frame, Relayed, ToolStatus};
+use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
 use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 
@@ -29,15 +29,15 @@ pub struct Exec {
     /// Where it was measured.
     pub environment: Environment,
     /// The host.
-    pub host: Host,
+    pub host: HostSummary,
     /// What was run.
     pub command: Vec<String>,
     /// How it ended.
     pub tool_status: ToolStatusRecord,
     /// Frames that met the same, in the order in which they began.
-    pub groups: Vec<Group>,
+    pub groups: Vec<FrameGroup>,
     /// Every log line.
-    pub log: Vec<LoggedLine>,
+    pub log: Vec<ExecLogLine>,
     /// Every way that a packet took.
     pub paths: Vec<PathRecord>,
     /// Every frame.
@@ -63,9 +63,10 @@ pub struct ToolStatusRecord {
 
 /// Frames that met the same.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Group {
+#[schemars(rename = "Group")]
+pub struct FrameGroup {
     /// `to-host`, or `from-host` for what the host sent by itself.
-    pub direction: Way,
+    pub direction: FrameDirection,
     /// The family; none for ARP and what is no IP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
@@ -104,7 +105,8 @@ pub struct Group {
 /// Which way a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+#[schemars(rename = "Way")]
+pub enum FrameDirection {
     /// The tool sent it.
     ToHost,
     /// The host sent it.
@@ -113,7 +115,8 @@ pub enum Way {
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LoggedLine {
+#[schemars(rename = "LoggedLine")]
+pub struct ExecLogLine {
     /// The frame that caused it, by its place in `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
@@ -140,7 +143,7 @@ pub struct FrameRecord {
     /// Seconds since the first frame.
     pub seconds: f64,
     /// Which way it went.
-    pub direction: Way,
+    pub direction: FrameDirection,
     /// What it is.
     pub what: String,
     /// Who sent it.
@@ -174,9 +177,9 @@ pub struct HeldBackRecord {
 
 impl Exec {
     /// The report of what was observed of `command`.
-    pub fn of(command: Vec<String>, relayed: &Relayed, host: Host, environment: Environment) -> Exec {
+    pub fn of(command: Vec<String>, relayed: &ToolRun, host: HostSummary, environment: Environment) -> Exec {
         let mut ways = Ways::default();
-        let glances: Vec<Glance> = relayed.frames.iter().map(|frame| Glance::at(&frame.bytes)).collect();
+        let glances: Vec<PacketSummary> = relayed.frames.iter().map(|frame| PacketSummary::at(&frame.bytes)).collect();
         let frames = frame_records(&relayed.frames, &glances, &mut ways);
         let held_back: Vec<HeldBackRecord> = relayed
             .held_back
@@ -218,9 +221,9 @@ impl Ways {
     }
 }
 
-fn frame_records(frames: &[Frame], glances: &[Glance], ways: &mut Ways) -> Vec<FrameRecord> {
+fn frame_records(frames: &[RelayedFrame], glances: &[PacketSummary], ways: &mut Ways) -> Vec<FrameRecord> {
     let begin = frames.first().map(|frame| frame.at).unwrap_or_default();
-    let record = |(frame, glance): (&Frame, &Glance)| FrameRecord {
+    let record = |(frame, glance): (&RelayedFrame, &PacketSummary)| FrameRecord {
         seconds: frame.at.saturating_sub(begin).as_secs_f64(),
         direction: way(frame.direction),
         what: glance.kind.to_string(),
@@ -234,10 +237,10 @@ fn frame_records(frames: &[Frame], glances: &[Glance], ways: &mut Ways) -> Vec<F
     frames.iter().zip(glances).map(record).collect()
 }
 
-fn way(direction: Direction) -> Way {
+fn way(direction: Direction) -> FrameDirection {
     match direction {
-        Direction::In => Way::ToHost,
-        Direction::Out => Way::FromHost,
+        Direction::In => FrameDirection::ToHost,
+        Direction::Out => FrameDirection::FromHost,
     }
 }
 
@@ -248,7 +251,7 @@ fn end(address: std::net::IpAddr, port: Option<Port>) -> String {
     }
 }
 
-fn status(relayed: &Relayed) -> ToolStatusRecord {
+fn status(relayed: &ToolRun) -> ToolStatusRecord {
     let (exit, signal, timed_out) = match relayed.status {
         ToolStatus::Exited(status) => (Some(status), None, false),
         ToolStatus::Signalled(signal) => (None, Some(signal), false),
@@ -261,9 +264,9 @@ fn rounded(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-fn log(relayed: &Relayed) -> Vec<LoggedLine> {
+fn log(relayed: &ToolRun) -> Vec<ExecLogLine> {
     let of = |frame: Option<usize>, log: &[LogRecord]| {
-        log.iter().map(|record| LoggedLine { frame, record: record.clone() }).collect::<Vec<_>>()
+        log.iter().map(|record| ExecLogLine { frame, record: record.clone() }).collect::<Vec<_>>()
     };
     let frames = relayed.frames.iter().enumerate().flat_map(|(place, frame)| of(Some(place), &frame.log));
     frames.chain(relayed.held_back.iter().flat_map(|one| of(one.cause, &one.log))).collect()
@@ -279,10 +282,10 @@ struct Common {
     direction: Direction,
     family: Option<Family>,
     /// None for the frames of connections behind their first.
-    kind: Option<Kind>,
+    kind: Option<SummaryKind>,
     verdict: Option<FilterVerdict>,
     path: Option<usize>,
-    answer: Option<Kind>,
+    answer: Option<SummaryKind>,
     held_back: Option<usize>,
     log: Vec<String>,
 }
@@ -292,20 +295,20 @@ struct Common {
 struct Members {
     frames: usize,
     ports: Vec<Port>,
-    connections: BTreeSet<Connection>,
+    connections: BTreeSet<ToolConnection>,
 }
 
 /// A connection: the tool's end, and the host's.
-type Connection = ((std::net::IpAddr, Port), (std::net::IpAddr, Port));
+type ToolConnection = ((std::net::IpAddr, Port), (std::net::IpAddr, Port));
 
 /// Answers belong to what they answer; what is left is what the tool sent, and what the host sent by itself.
 fn groups(
-    relayed: &Relayed,
-    glances: &[Glance],
+    relayed: &ToolRun,
+    glances: &[PacketSummary],
     records: &[FrameRecord],
     held_back: &[HeldBackRecord],
     ways: &Ways,
-) -> Vec<Group> {
+) -> Vec<FrameGroup> {
     let answers = answers(&relayed.frames, glances);
     let held: HashMap<usize, usize> = held_back.iter().filter_map(|one| Some((one.cause?, one.path))).collect();
     let connections = connections(&relayed.frames, glances);
@@ -340,19 +343,19 @@ fn groups(
             Direction::Out => source,
         }));
     }
-    let mut groups: Vec<(usize, Group)> =
+    let mut groups: Vec<(usize, FrameGroup)> =
         places.into_iter().map(|(common, number)| (number, group(common, &all[number], ways))).collect();
     groups.sort_by_key(|(number, group)| (is_housekeeping(&group.what), *number));
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
-fn group(common: Common, members: &Members, ways: &Ways) -> Group {
+fn group(common: Common, members: &Members, ways: &Ways) -> FrameGroup {
     let ports: PortSet = members.ports.iter().copied().collect();
     let step = |place: usize| ways.paths[place].last().cloned();
-    Group {
+    FrameGroup {
         direction: way(common.direction),
         family: common.family,
-        protocol: common.kind.map_or("tcp".to_owned(), Kind::protocol),
+        protocol: common.kind.map_or("tcp".to_owned(), SummaryKind::protocol),
         what: common.kind.map_or("connection".to_owned(), |kind| kind.to_string()),
         frames: members.frames,
         connections: common.kind.is_none().then_some(members.connections.len()),
@@ -367,8 +370,8 @@ fn group(common: Common, members: &Members, ways: &Ways) -> Group {
 }
 
 /// ARP, and neighbour solicitations: the host asks on its own account, whatever it is dealing with.
-fn asks_for_a_neighbour(kind: Kind) -> bool {
-    matches!(kind, Kind::Arp(1) | Kind::Icmp(Family::Ipv6, 135, _))
+fn asks_for_a_neighbour(kind: SummaryKind) -> bool {
+    matches!(kind, SummaryKind::Arp(1) | SummaryKind::Icmp(Family::Ipv6, 135, _))
 }
 
 /// What keeps a link going stands behind what was meant: ARP, neighbour discovery, multicast listeners.
@@ -379,7 +382,7 @@ fn is_housekeeping(what: &str) -> bool {
 }
 
 /// The first frame that goes back to where each frame came from.
-fn answers(frames: &[Frame], glances: &[Glance]) -> HashMap<usize, Kind> {
+fn answers(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<usize, SummaryKind> {
     let mut answers = HashMap::new();
     for (frame, glance) in frames.iter().zip(glances) {
         let Some(cause) = frame.cause else { continue };
@@ -396,7 +399,7 @@ fn answers(frames: &[Frame], glances: &[Glance]) -> HashMap<usize, Kind> {
 
 /// Connections that were made, each with the place of its SYN: the host answered it with SYN/ACK, and the tool went on
 /// with anything but a RST.
-fn connections(frames: &[Frame], glances: &[Glance]) -> HashMap<Connection, usize> {
+fn connections(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<ToolConnection, usize> {
     const HANDSHAKE: u8 = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
     let (mut opened, mut answered, mut made) = (HashMap::new(), HashMap::new(), HashMap::new());
     for (place, (frame, glance)) in frames.iter().zip(glances).enumerate() {
@@ -413,7 +416,7 @@ fn connections(frames: &[Frame], glances: &[Glance]) -> HashMap<Connection, usiz
     made
 }
 
-fn connection(direction: Direction, glance: &Glance) -> Option<Connection> {
+fn connection(direction: Direction, glance: &PacketSummary) -> Option<ToolConnection> {
     glance.tcp_flags()?;
     let ((source, destination), (source_port, destination_port)) = glance.ends.zip(glance.ports)?;
     let (from, to) = ((source, source_port), (destination, destination_port));

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::exec::{Exec, FrameRecord, Group, PathRecord, Way};
+use super::exec::{Exec, FrameDirection, FrameGroup, FrameRecord, PathRecord};
 use super::paths::{self, in_words};
 use super::pcapng::CapturedFrame;
 use crate::lab::Backend;
 use crate::net::Family;
 use crate::probe::path::Fate;
-use crate::probe::tool_run::Relayed;
+use crate::probe::tool_run::ToolRun;
 use crate::text::escape::visible;
 
 /// More log lines than this are counted; all of them are in the JSON.
@@ -19,8 +19,8 @@ pub fn exec_text(report: &Exec) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", visible(&report.command.join(" ")));
     let _ = writeln!(text, "{}\n", summary(report));
-    let (tool, host): (Vec<&Group>, Vec<&Group>) =
-        report.groups.iter().partition(|group| group.direction == Way::ToHost);
+    let (tool, host): (Vec<&FrameGroup>, Vec<&FrameGroup>) =
+        report.groups.iter().partition(|group| group.direction == FrameDirection::ToHost);
     write_groups(&mut text, &tool, report, "");
     write_groups(&mut text, &host, report, "from the host by itself: ");
     write_log(&mut text, report);
@@ -34,7 +34,7 @@ fn summary(report: &Exec) -> String {
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "killed: its time was up".to_owned(),
     };
-    let to_host = report.frames.iter().filter(|frame| frame.direction == Way::ToHost).count();
+    let to_host = report.frames.iter().filter(|frame| frame.direction == FrameDirection::ToHost).count();
     let back = report.frames.len() - to_host;
     format!(
         "{ended} after {:.1} s; {}, {back} back; {}",
@@ -49,7 +49,7 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Groups of the same kind of frame stand together, under a line that says what they are.
-fn write_groups(text: &mut String, groups: &[&Group], report: &Exec, whose: &str) {
+fn write_groups(text: &mut String, groups: &[&FrameGroup], report: &Exec, whose: &str) {
     let mut heads: Vec<(Option<Family>, &str)> = Vec::new();
     for group in groups {
         if !heads.contains(&(group.family, &group.what)) {
@@ -58,7 +58,7 @@ fn write_groups(text: &mut String, groups: &[&Group], report: &Exec, whose: &str
     }
     for (family, what) in heads {
         let family_name = family.map(|family| format!("{family} ")).unwrap_or_default();
-        let alike: Vec<&&Group> =
+        let alike: Vec<&&FrameGroup> =
             groups.iter().filter(|group| (group.family, &*group.what) == (family, what)).collect();
         let frames = alike.iter().map(|group| group.frames).sum();
         let what = if what == "connection" { "tcp connections, behind their first segment" } else { what };
@@ -71,15 +71,15 @@ fn write_groups(text: &mut String, groups: &[&Group], report: &Exec, whose: &str
 }
 
 /// `to ports 1-1000: dropped by line 12  -A INPUT ..; no answer; logged "<IPT> Xmas scan: "`
-fn became(group: &Group, report: &Exec) -> String {
+fn became(group: &FrameGroup, report: &Exec) -> String {
     let ports = group.ports.as_deref().map(|ports| {
         let word = if ports.contains([',', '-']) { "ports" } else { "port" };
-        let preposition = if group.direction == Way::ToHost { "to" } else { "from" };
+        let preposition = if group.direction == FrameDirection::ToHost { "to" } else { "from" };
         format!("{preposition} {word} {}: ", ports.replace(',', ", "))
     });
     let connections = group.connections.map(|count| format!("of {}: ", counted(count, "connection", "connections")));
     let mut words = vec![fate(group, report)];
-    if group.direction == Way::ToHost {
+    if group.direction == FrameDirection::ToHost {
         match (&group.answer, group.held_back) {
             (Some(answer), _) => words.push(format!("answered with {answer}")),
             (None, Some(path)) => words.push(format!("its answer {}", ended(&report.paths[path]))),
@@ -93,7 +93,7 @@ fn became(group: &Group, report: &Exec) -> String {
 }
 
 /// Whether a host that lets it in would answer: not a RST (RFC 9293, section 3.10.7.1), not what is an answer itself.
-fn asks(group: &Group) -> bool {
+fn asks(group: &FrameGroup) -> bool {
     let is_part = group.what == "fragment" && group.verdict.is_none();
     let is_answer = is_part || group.what.contains("RST") || group.what.ends_with("reply");
     let is_announcement =
@@ -101,7 +101,7 @@ fn asks(group: &Group) -> bool {
     group.connections.is_none() && !is_answer && !is_announcement
 }
 
-fn fate(group: &Group, report: &Exec) -> String {
+fn fate(group: &FrameGroup, report: &Exec) -> String {
     let paths_are_known = report.environment.backend == Backend::Nft;
     match (group.path, group.verdict, group.family) {
         (Some(path), None, _) if report.paths[path].fate == Fate::Vanished => {
@@ -109,7 +109,9 @@ fn fate(group: &Group, report: &Exec) -> String {
         }
         (Some(path), ..) => ended(&report.paths[path]),
         (None, Some(verdict), _) => verdict.to_string(),
-        (None, None, Some(_)) if paths_are_known && group.direction == Way::ToHost => "no rule saw it".to_owned(),
+        (None, None, Some(_)) if paths_are_known && group.direction == FrameDirection::ToHost => {
+            "no rule saw it".to_owned()
+        }
         (None, None, _) => String::new(),
     }
 }
@@ -132,7 +134,7 @@ fn write_log(text: &mut String, report: &Exec) {
 }
 
 /// The frames of a capture, with a comment each: what it is, its way rule by rule, where it ended, what it left in the log.
-pub fn captured<'a>(relayed: &'a Relayed, report: &'a Exec) -> impl Iterator<Item = CapturedFrame<'a>> {
+pub fn captured<'a>(relayed: &'a ToolRun, report: &'a Exec) -> impl Iterator<Item = CapturedFrame<'a>> {
     relayed.frames.iter().zip(&report.frames).map(|(frame, record)| CapturedFrame {
         interface: 0,
         at: frame.at,

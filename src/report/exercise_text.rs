@@ -8,7 +8,7 @@ use super::explained;
 use super::lesson_text::hanging;
 use crate::commands::run::ScenarioReport;
 use crate::commands::teach::exercise::{ALL, Broken, Exercise};
-use crate::intent::check::{Check, Findings, Outcome};
+use crate::intent::check::{Check, CheckFacts, Outcome};
 use crate::text::escape::visible;
 
 /// All exercises, with their numbers.
@@ -55,7 +55,7 @@ fn symptom(check: &Check, width: usize) -> String {
     text + &hanging("    observed  ", &observed, width)
 }
 
-fn told(found: &Findings) -> String {
+fn told(found: &CheckFacts) -> String {
     let log = found.log.as_ref().map(|log| match log.is_empty() {
         true => "no line".to_owned(),
         false => log.iter().map(|prefix| format!("\"{}\"", visible(prefix))).collect::<Vec<_>>().join(", "),

@@ -6,9 +6,9 @@
 use std::fmt::Write;
 
 use super::check_location::whereabouts;
-use super::message_template::Slots;
+use super::message_template::MessageTemplate;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Explanation, Patch, Place};
+use crate::intent::explanation::{Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
 
 /// One block for each explanation of a mismatch, however many checks share it; prose is wrapped at `width` columns. What is
@@ -66,8 +66,8 @@ impl<'a> Block<'a> {
         let facts = |told: &'_ Explanation| (told.cause, told.patch.clone());
         first.family == check.family
             && facts(told) == facts(explanation)
-            && Slots::of(first, told).template(&told.words)
-                == Slots::of(check, explanation).template(&explanation.words)
+            && MessageTemplate::of(first, told).template(&told.words)
+                == MessageTemplate::of(check, explanation).template(&explanation.words)
     }
 
     /// Told of another file, and the same but for its name.
@@ -113,13 +113,14 @@ impl<'a> Block<'a> {
 
     /// The words of the first, with what the others have in its place.
     fn words(&self) -> String {
-        let all: Vec<Slots> = self.told.iter().map(|(check, told)| Slots::of(check, told)).collect();
+        let all: Vec<MessageTemplate> =
+            self.told.iter().map(|(check, told)| MessageTemplate::of(check, told)).collect();
         all[0].filled(&self.told[0].1.words, &all)
     }
 
     /// Each once.
-    fn places(&self, of: fn(&Explanation) -> Option<&Place>) -> Vec<&'a Place> {
-        let mut places: Vec<&Place> = Vec::new();
+    fn places(&self, of: fn(&Explanation) -> Option<&RuleRef>) -> Vec<&'a RuleRef> {
+        let mut places: Vec<&RuleRef> = Vec::new();
         for place in self.told.iter().filter_map(|(_, told)| of(told)) {
             if !places.contains(&place) {
                 places.push(place);
@@ -129,7 +130,7 @@ impl<'a> Block<'a> {
     }
 }
 
-fn write_place(text: &mut String, word: &str, place: &Place) {
+fn write_place(text: &mut String, word: &str, place: &RuleRef) {
     let _ = writeln!(text, "{INDENT}{word:<8} {}", visible(&quoted(place)));
 }
 
@@ -151,7 +152,7 @@ fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
 const INDENT: &str = "       ";
 
 /// `rules.v4:12: -A INPUT ...`: not cut, since a rule that is not whole is of no use.
-fn quoted(place: &Place) -> String {
+fn quoted(place: &RuleRef) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)
 }

@@ -7,12 +7,12 @@ use anstyle::{AnsiColor, Style};
 use crate::net::Family;
 use crate::text::escape::visible;
 use crate::verdict::findings::{
-    Decision, Disparity, Findings, InFront, NotProvable, Place, Severity, Swept, Unreachable,
+    DeadRule, Disparity, FindingPlace, LastStep, NotProvable, RulesetFindings, Severity, ShadowingRule, SweepSummary,
 };
 
 /// The findings, at most `width` columns wide.
-pub fn findings_table(findings: &Findings, width: u16) -> String {
-    let page = Page { width: usize::from(width).max(40) };
+pub fn findings_table(findings: &RulesetFindings, width: u16) -> String {
+    let page = FindingsPage { width: usize::from(width).max(40) };
     let mut text = String::from("Findings\n");
     if findings.unreachable.is_empty() {
         let words = match (findings.not_provable.is_empty(), findings.not_tried.is_empty()) {
@@ -32,11 +32,11 @@ pub fn findings_table(findings: &Findings, width: u16) -> String {
 }
 
 /// `4175 packets over eth0 (ipv4), all flag octets`
-fn sent(sweeps: &[Swept]) -> String {
-    let one = |swept: &Swept| {
+fn sent(sweeps: &[SweepSummary]) -> String {
+    let one = |swept: &SweepSummary| {
         let octets = match swept.octets {
-            crate::rules::sweep::Octets::All => "",
-            crate::rules::sweep::Octets::Distinguished => ", of flag octets one of each kind",
+            crate::rules::sweep::FlagCoverage::All => "",
+            crate::rules::sweep::FlagCoverage::Distinguished => ", of flag octets one of each kind",
         };
         let part = if swept.complete { "" } else { ", too few to prove anything" };
         format!("{} over {} ({}){octets}{part}", swept.stimuli, swept.interface, swept.family)
@@ -44,12 +44,12 @@ fn sent(sweeps: &[Swept]) -> String {
     format!("packets sent: {}", sweeps.iter().map(one).collect::<Vec<_>>().join("; "))
 }
 
-struct Page {
+struct FindingsPage {
     width: usize,
 }
 
-impl Page {
-    fn unreachable(&self, one: &Unreachable) -> String {
+impl FindingsPage {
+    fn unreachable(&self, one: &DeadRule) -> String {
         let style = style(one.severity);
         let mut text = format!(" {style}{}{style:#} {}\n", one.severity.as_str(), place(&one.place));
         text += &self.paragraph(3, &one.place.text);
@@ -100,19 +100,19 @@ impl Page {
 }
 
 /// `rules.v4:6 (filter INPUT 2)`
-fn place(place: &Place) -> String {
-    let Place { file, line, table, chain, rule, .. } = place;
+fn place(place: &FindingPlace) -> String {
+    let FindingPlace { file, line, table, chain, rule, .. } = place;
     visible(&format!("{file}:{line} ({table} {chain} {rule})"))
 }
 
 /// `rules.v4:12: -A INPUT ...`
-fn decision(decision: &Decision) -> String {
+fn decision(decision: &LastStep) -> String {
     let place = decision.file.iter().zip(decision.line).map(|(file, line)| format!("{file}:{line}: ")).next();
     format!("{}{}", place.unwrap_or_default(), decision.text)
 }
 
 /// `line 5 takes 38: -A INPUT ...`
-fn in_front(front: &InFront) -> String {
+fn in_front(front: &ShadowingRule) -> String {
     let line = front.line.map_or_else(|| "no line".to_owned(), |line| format!("line {line}"));
     format!("{line} takes {}: {}", front.packets, front.text)
 }

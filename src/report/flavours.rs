@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::explained::wrapped;
 use super::{ProbeRecord, Report};
 use crate::lab::Backend;
-use crate::probe::observation::Connection;
+use crate::probe::observation::ConnectProgress;
 use crate::probe::path::Path;
 use crate::text::escape::visible;
 
@@ -18,14 +18,15 @@ use crate::text::escape::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Flavours {
     /// Who was compared; the report around this is the first one's.
-    pub compared: [Flavour; 2],
+    pub compared: [FlavourReport; 2],
     /// Where they differ.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<FlavourDifference>,
 }
 
 /// A flavour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Flavour {
+#[schemars(rename = "Flavour")]
+pub struct FlavourReport {
     /// What it writes to.
     pub backend: Backend,
     /// Its version.
@@ -34,7 +35,8 @@ pub struct Flavour {
 
 /// Something that two flavours do not do alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Difference {
+#[schemars(rename = "Difference")]
+pub struct FlavourDifference {
     /// The scenario's file, in a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
@@ -102,18 +104,18 @@ pub fn backend_name(backend: Backend) -> &'static str {
     }
 }
 
-fn flavour(report: &Report) -> Flavour {
-    Flavour { backend: report.environment.backend, iptables: report.environment.iptables.clone() }
+fn flavour(report: &Report) -> FlavourReport {
+    FlavourReport { backend: report.environment.backend, iptables: report.environment.iptables.clone() }
 }
 
 /// What is known of something, by its scenario, its name, and the name of the fact.
-type Facts = BTreeMap<(Option<String>, String, &'static str), String>;
+type FlavourFacts = BTreeMap<(Option<String>, String, &'static str), String>;
 
-fn differences(first: &Report, second: &Report) -> Vec<Difference> {
+fn differences(first: &Report, second: &Report) -> Vec<FlavourDifference> {
     let (first, second) = (facts(first), facts(second));
     let others = second.keys().filter(|key| !first.contains_key(key));
     let differ = first.keys().chain(others).filter(|key| first.get(key) != second.get(key));
-    let difference = |key: &(Option<String>, String, &'static str)| Difference {
+    let difference = |key: &(Option<String>, String, &'static str)| FlavourDifference {
         scenario: key.0.clone(),
         subject: key.1.clone(),
         fact: key.2,
@@ -123,8 +125,8 @@ fn differences(first: &Report, second: &Report) -> Vec<Difference> {
     differ.map(difference).collect()
 }
 
-fn facts(report: &Report) -> Facts {
-    let mut facts = Facts::new();
+fn facts(report: &Report) -> FlavourFacts {
+    let mut facts = FlavourFacts::new();
     report.probes.iter().for_each(|probe| add_probe(&mut facts, probe));
     for scenario in report.scenarios.iter().flatten() {
         let mut add = |subject: String, fact, value| {
@@ -156,7 +158,7 @@ fn facts(report: &Report) -> Facts {
 }
 
 /// Of log lines the prefixes: the rest has numbers that the kernel chooses.
-fn add_probe(facts: &mut Facts, probe: &ProbeRecord) {
+fn add_probe(facts: &mut FlavourFacts, probe: &ProbeRecord) {
     let prefixes = |records: &[crate::probe::observation::LogRecord]| {
         records.iter().map(|record| format!("{:?}", record.prefix)).collect::<Vec<_>>().join(" + ")
     };
@@ -193,7 +195,7 @@ fn way(path: &Path) -> String {
 }
 
 /// Whether the service got the connection, and what it said.
-fn connection_words(connection: &Connection) -> String {
+fn connection_words(connection: &ConnectProgress) -> String {
     let end = if connection.accepted { "accepted" } else { "not accepted" };
     format!("{end}, greeting {:?}", connection.greeting)
 }

@@ -12,13 +12,13 @@ use crate::probe::Probe;
 use crate::probe::canary;
 use crate::probe::observation::{LogRecord, Observation};
 use crate::probe::packet::Response;
-use crate::probe::packet_summary::{Glance, Kind};
+use crate::probe::packet_summary::{PacketSummary, SummaryKind};
 use crate::probe::path::Path;
-use crate::wire::frame::{Frame, Part};
+use crate::wire::frame::{Frame, FramePart};
 
 /// The interface that frames were on: its place in the capture, and what they are.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct CapturedInterface {
     /// Among the interfaces of the capture.
     pub interface: usize,
     /// Its kind.
@@ -26,29 +26,29 @@ pub struct Place {
 }
 
 /// The frames of a probe, in order.
-pub fn of_probe<'a>(place: Place, probe: &Probe, observation: &'a Observation) -> Vec<CapturedFrame<'a>> {
-    let frames = observation.frames.iter().scan(Lines::of(observation), |lines, frame| {
+pub fn of_probe<'a>(place: CapturedInterface, probe: &Probe, observation: &'a Observation) -> Vec<CapturedFrame<'a>> {
+    let frames = observation.frames.iter().scan(UnclaimedLines::of(observation), |lines, frame| {
         Some(place.captured(frame, comment(place, probe, observation, frame, lines)))
     });
     frames.collect()
 }
 
 /// The frames of a packet row.
-pub fn of_packet<'a>(place: Place, cell: &PacketCell, response: &'a Response) -> Vec<CapturedFrame<'a>> {
+pub fn of_packet<'a>(place: CapturedInterface, cell: &PacketCell, response: &'a Response) -> Vec<CapturedFrame<'a>> {
     let row = format!("packet row `{}` ({})", cell.packet, cell.family);
     let comment = |frame: &Frame| match (frame.part, response.own.last()) {
-        (Part::Probe, Some(own)) => with_way(row.clone(), Some(&own.path)),
+        (FramePart::Probe, Some(own)) => with_way(row.clone(), Some(&own.path)),
         _ => format!("{}: leads to {row}", place.glance(frame)),
     };
     response.frames.iter().map(|frame| place.captured(frame, comment(frame))).collect()
 }
 
 /// A frame that is no probe's.
-pub fn of_lab(place: Place, frame: &Frame) -> CapturedFrame<'_> {
+pub fn of_lab(place: CapturedInterface, frame: &Frame) -> CapturedFrame<'_> {
     place.captured(frame, format!("{}{}", place.glance(frame), place.purpose(frame)))
 }
 
-impl Place {
+impl CapturedInterface {
     fn captured<'a>(self, frame: &'a Frame, comment: String) -> CapturedFrame<'a> {
         let Frame { at, direction, bytes, .. } = frame;
         CapturedFrame {
@@ -60,14 +60,14 @@ impl Place {
         }
     }
 
-    fn glance(self, frame: &Frame) -> Kind {
+    fn glance(self, frame: &Frame) -> SummaryKind {
         self.look(frame).kind
     }
 
-    fn look(self, frame: &Frame) -> Glance {
+    fn look(self, frame: &Frame) -> PacketSummary {
         match self.link {
-            LinkMode::Tap => Glance::at(&frame.bytes),
-            LinkMode::Tun => Glance::at_packet(&frame.bytes),
+            LinkMode::Tap => PacketSummary::at(&frame.bytes),
+            LinkMode::Tun => PacketSummary::at_packet(&frame.bytes),
         }
     }
 
@@ -75,7 +75,7 @@ impl Place {
     fn purpose(self, frame: &Frame) -> &'static str {
         let ends = self.look(frame).ends;
         let is_canary = |family| ends.is_some_and(|(from, to)| [from, to].contains(&canary::source(family)));
-        if frame.part == Part::Fence {
+        if frame.part == FramePart::Fence {
             ": a fence, whose answer tells that all before it has been dealt with"
         } else if Family::BOTH.into_iter().any(is_canary) {
             ": a canary, which proves that the log is read"
@@ -86,40 +86,48 @@ impl Place {
 }
 
 /// Log lines that no frame has been given yet.
-struct Lines<'a> {
+struct UnclaimedLines<'a> {
     own: &'a [LogRecord],
     followup: &'a [LogRecord],
 }
 
-impl<'a> Lines<'a> {
-    fn of(observation: &'a Observation) -> Lines<'a> {
-        Lines { own: &observation.log, followup: &observation.followup }
+impl<'a> UnclaimedLines<'a> {
+    fn of(observation: &'a Observation) -> UnclaimedLines<'a> {
+        UnclaimedLines { own: &observation.log, followup: &observation.followup }
     }
 
     /// Lines are told of the first frame that can have left them.
-    fn take(&mut self, part: Part) -> &'a [LogRecord] {
+    fn take(&mut self, part: FramePart) -> &'a [LogRecord] {
         match part {
-            Part::Probe => std::mem::take(&mut self.own),
-            Part::Followup => std::mem::take(&mut self.followup),
-            Part::Answer | Part::Fence | Part::Other => &[],
+            FramePart::Probe => std::mem::take(&mut self.own),
+            FramePart::Followup => std::mem::take(&mut self.followup),
+            FramePart::Answer | FramePart::Fence | FramePart::Other => &[],
         }
     }
 }
 
-fn comment(place: Place, probe: &Probe, observation: &Observation, frame: &Frame, lines: &mut Lines) -> String {
+fn comment(
+    place: CapturedInterface,
+    probe: &Probe,
+    observation: &Observation,
+    frame: &Frame,
+    lines: &mut UnclaimedLines,
+) -> String {
     let subject = match probe.technique.has_ports() {
         true => format!("{} of port {} ({})", probe.technique, probe.flow.port, probe.family()),
         false => format!("{} ({})", probe.technique, probe.family()),
     };
     let mut text = match frame.part {
-        Part::Probe => {
+        FramePart::Probe => {
             let verdict = format!("{subject}: {}", observation.verdict);
             with_way(verdict, observation.path.as_deref())
         }
-        Part::Answer => {
+        FramePart::Answer => {
             with_way(format!("{}: the answer to {subject}", place.glance(frame)), observation.answer_path.as_deref())
         }
-        Part::Followup | Part::Fence | Part::Other => format!("{}: follows {subject}", place.glance(frame)),
+        FramePart::Followup | FramePart::Fence | FramePart::Other => {
+            format!("{}: follows {subject}", place.glance(frame))
+        }
     };
     for LogRecord { line, .. } in lines.take(frame.part) {
         let _ = write!(text, "\nlog: {}", line.trim_end());

@@ -3,7 +3,7 @@
 //! one annotation: GitHub shows few of them.
 
 use super::Report;
-use super::verdicts::{Case, Suite, is_a_file, messages, suites};
+use super::verdicts::{CheckWords, Suite, is_a_file, messages, suites};
 use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert;
 use crate::text::escape::visible_lines;
@@ -14,10 +14,10 @@ pub fn github(report: &Report) -> String {
 }
 
 fn annotations(suite: &Suite) -> Vec<String> {
-    suite.alike(Case::is_red).iter().map(|cases| annotation(suite, cases)).collect()
+    suite.alike(CheckWords::is_red).iter().map(|cases| annotation(suite, cases)).collect()
 }
 
-fn annotation(suite: &Suite, cases: &[&Case]) -> String {
+fn annotation(suite: &Suite, cases: &[&CheckWords]) -> String {
     let first = cases[0];
     let place = match suite.origin(first) {
         (path, line) if is_a_file(path) => {

@@ -9,7 +9,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Report;
-use super::verdicts::{Case, Suite, suites};
+use super::verdicts::{CheckWords, Suite, suites};
 use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert_markup;
 use crate::text::escape::{visible, visible_lines};
@@ -58,7 +58,7 @@ impl Document {
         self.element(tag, |document| suite.cases.iter().try_for_each(|case| document.case(suite, case)))
     }
 
-    fn case(&mut self, suite: &Suite, case: &Case) -> io::Result<()> {
+    fn case(&mut self, suite: &Suite, case: &CheckWords) -> io::Result<()> {
         let class = if suite.file.is_empty() { suite.name } else { suite.file };
         let attributes = [("name", visible(&case.name)), ("classname", visible(class))];
         let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
@@ -71,13 +71,13 @@ impl Document {
         }
     }
 
-    fn skipped(&mut self, case: &Case) -> io::Result<()> {
+    fn skipped(&mut self, case: &CheckWords) -> io::Result<()> {
         let message = visible_lines(&format!("known: {}", case.why));
         let tag = BytesStart::new("skipped").with_attributes([("message", message.as_str())]);
         self.0.write_event(Event::Empty(tag))
     }
 
-    fn red(&mut self, name: &str, case: &Case) -> io::Result<()> {
+    fn red(&mut self, name: &str, case: &CheckWords) -> io::Result<()> {
         let (message, details) = (visible_lines(&case.message()), visible_lines(&case.details()));
         let tag =
             BytesStart::new(name).with_attributes([("message", message.as_str()), ("type", &case.outcome.to_string())]);

@@ -6,14 +6,14 @@ use std::fmt::Write;
 use anstyle::Style;
 
 use super::explained::wrapped;
-use crate::commands::teach::{Lesson, LoggedLine, Met, Scene, Seen, Shown};
+use crate::commands::teach::{Lesson, LoggedLine, PortScene, ProbeResult, RuleVisit, ShownFrame};
 use crate::lab::Capture;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, Protocol};
 use crate::probe::path::Fate;
 use crate::probe::scan::{Reason, Technique};
 use crate::text::escape::visible;
-use crate::wire::dissect::{Field, Layer};
+use crate::wire::dissect::{HeaderField, Layer};
 
 /// The pages, with ANSI styles (the caller strips them where there is no terminal).
 pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
@@ -101,11 +101,11 @@ fn standards(lesson: &Lesson, width: usize) -> String {
 }
 
 /// `80/tcp`, or the host.
-fn port_of(lesson: &Lesson, scene: &Scene) -> String {
+fn port_of(lesson: &Lesson, scene: &PortScene) -> String {
     scene.port.map_or_else(|| "the host".to_owned(), |port| format!("{port}/{}", lesson.protocol))
 }
 
-fn sent(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String {
+fn sent(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> String {
     let mut text = heading(&format!("{}: {}", port_of(lesson, scene), scene.role.as_str()));
     let listens = if scene.is_listening { "Something listens there." } else { "Nothing listens there." };
     if scene.port.is_some() {
@@ -118,7 +118,7 @@ fn sent(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String 
 }
 
 /// Every field with its bytes; or the bytes alone.
-fn bytes(frame: &Shown, width: usize, detail: Detail) -> String {
+fn bytes(frame: &ShownFrame, width: usize, detail: Detail) -> String {
     match detail {
         Detail::Whole => frame.layers.iter().map(|layer| layer_text(layer, frame, width)).collect(),
         Detail::Bytes => hex_dump(&frame.bytes),
@@ -133,7 +133,7 @@ fn hex_dump(bytes: &[u8]) -> String {
     bytes.chunks(16).enumerate().map(|(row, line)| format!("  {:>4}  {}\n", row * 16, hex(line))).collect()
 }
 
-fn layer_text(layer: &Layer, frame: &Shown, width: usize) -> String {
+fn layer_text(layer: &Layer, frame: &ShownFrame, width: usize) -> String {
     let quoted = if layer.is_quoted { "the packet that it is about: " } else { "" };
     let mut text = format!("  {quoted}{}, bytes {} to {}\n", layer.name, layer.bytes.start, layer.bytes.end - 1);
     for field in layer.fields.iter().filter(|field| !is_unset_bit(field)) {
@@ -143,12 +143,12 @@ fn layer_text(layer: &Layer, frame: &Shown, width: usize) -> String {
 }
 
 /// The flags that are not set were drawn, and are in the octet.
-fn is_unset_bit(field: &Field) -> bool {
+fn is_unset_bit(field: &HeaderField) -> bool {
     const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
     NAMES.contains(&field.name) && field.value == "0"
 }
 
-fn field_text(field: &Field, frame: &Shown, width: usize) -> String {
+fn field_text(field: &HeaderField, frame: &ShownFrame, width: usize) -> String {
     const ROW: usize = 8;
     let bytes = frame.bytes.get(field.bytes.clone()).unwrap_or_default();
     let mut rows = bytes.chunks(ROW);
@@ -162,11 +162,11 @@ fn field_text(field: &Field, frame: &Shown, width: usize) -> String {
 }
 
 /// Of a way that was told before, the rules that matched.
-fn on_its_way(lesson: &Lesson, scene: &Scene, likewise: Option<&Scene>, width: usize) -> String {
+fn on_its_way(lesson: &Lesson, scene: &PortScene, likewise: Option<&PortScene>, width: usize) -> String {
     let ruleset = visible(&lesson.ruleset);
     let mut text = heading(&format!("{}: its way through the chains of {ruleset}", port_of(lesson, scene)));
     let seen = &scene.with_firewall;
-    let matched: Vec<Met> = seen.trail.iter().filter(|met| met.verdict.is_some()).cloned().collect();
+    let matched: Vec<RuleVisit> = seen.trail.iter().filter(|met| met.verdict.is_some()).cloned().collect();
     match likewise {
         Some(other) => {
             text.push_str(&paragraph(&conntrack(seen), width));
@@ -182,12 +182,12 @@ fn on_its_way(lesson: &Lesson, scene: &Scene, likewise: Option<&Scene>, width: u
 }
 
 /// Whether the same rules looked at both, and came to the same.
-fn went_alike(one: &Seen, other: &Seen) -> bool {
-    let came = |met: &Met| (met.table.clone(), met.chain.clone(), met.rule, met.verdict.clone());
+fn went_alike(one: &ProbeResult, other: &ProbeResult) -> bool {
+    let came = |met: &RuleVisit| (met.table.clone(), met.chain.clone(), met.rule, met.verdict.clone());
     one.trail.iter().map(came).eq(other.trail.iter().map(came))
 }
 
-fn conntrack(seen: &Seen) -> String {
+fn conntrack(seen: &ProbeResult) -> String {
     seen.conntrack.map_or_else(
         || "What conntrack makes of it is not known: no rule asks it, or this kernel does not tell.".to_owned(),
         |state| format!("To conntrack, the kernel's memory of connections, the packet is {state}{}.", meaning(state)),
@@ -203,7 +203,7 @@ const fn meaning(state: ConntrackState) -> &'static str {
     }
 }
 
-fn end_of(lesson: &Lesson, seen: &Seen) -> &'static str {
+fn end_of(lesson: &Lesson, seen: &ProbeResult) -> &'static str {
     match (seen.fate, lesson.protocol) {
         (Some(Fate::Accepted), Protocol::Tcp) => "It gets through: the kernel's TCP sees it.",
         (Some(Fate::Accepted), Protocol::Udp) => "It gets through: the kernel's UDP sees it.",
@@ -218,7 +218,7 @@ fn end_of(lesson: &Lesson, seen: &Seen) -> &'static str {
 }
 
 /// One entry for each rule: `no` and why, or what it did.
-fn trail(met: &[Met], width: usize) -> String {
+fn trail(met: &[RuleVisit], width: usize) -> String {
     let bold = Style::new().bold();
     let mut text = String::new();
     for met in met {
@@ -248,7 +248,7 @@ fn visible_styled(text: &str) -> String {
     }
 }
 
-fn logged(lesson: &Lesson, scene: &Scene, width: usize, detail: Detail) -> String {
+fn logged(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> String {
     let mut text = heading("What the log says");
     let seen = &scene.with_firewall;
     if seen.log.is_empty() {
@@ -293,7 +293,7 @@ fn word(text: &str, meaning: &str, width: usize) -> String {
     }
 }
 
-fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
+fn answered(lesson: &Lesson, scene: &PortScene, seen: &ProbeResult, width: usize) -> String {
     let mut text = heading(&format!("{}: the answer", port_of(lesson, scene)));
     text.push_str(&answer(seen, width));
     if lost_its_answer(seen) {
@@ -305,7 +305,7 @@ fn answered(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String
     text
 }
 
-fn answer(seen: &Seen, width: usize) -> String {
+fn answer(seen: &ProbeResult, width: usize) -> String {
     match seen.answer() {
         Some(frame) => {
             let text = format!("{}, {} bytes:\n\n", headline(frame), frame.bytes.len());
@@ -320,7 +320,7 @@ fn answer(seen: &Seen, width: usize) -> String {
 }
 
 /// `TCP, flags SYN, ACK`
-fn headline(frame: &Shown) -> String {
+fn headline(frame: &ShownFrame) -> String {
     let mut own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
     let Some(last) = own.next_back() else { return "A frame".to_owned() };
     let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
@@ -328,7 +328,7 @@ fn headline(frame: &Shown) -> String {
     if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
 }
 
-fn in_words_of_nmap(lesson: &Lesson, scene: &Scene, seen: &Seen, width: usize) -> String {
+fn in_words_of_nmap(lesson: &Lesson, scene: &PortScene, seen: &ProbeResult, width: usize) -> String {
     let ttl = seen.verdict.reason_ttl.map(|ttl| format!(" ttl {ttl}")).unwrap_or_default();
     let (state, reason) = (seen.verdict.state, seen.verdict.reason);
     let mut text = format!("nmap {} --reason{}:\n", options(lesson), column_left_out(scene));
@@ -359,17 +359,17 @@ fn options(lesson: &Lesson) -> String {
 }
 
 /// The names that nmap has for port numbers are its own.
-const fn column_left_out(scene: &Scene) -> &'static str {
+const fn column_left_out(scene: &PortScene) -> &'static str {
     if scene.port.is_some() { " (its column SERVICE is left out)" } else { "" }
 }
 
 /// Whether a rule took the host's answer away.
-fn lost_its_answer(seen: &Seen) -> bool {
+fn lost_its_answer(seen: &ProbeResult) -> bool {
     let last = seen.answer_trail.iter().rev().find_map(|met| met.verdict.as_deref());
     matches!(last, Some("drop" | "reject"))
 }
 
-fn because(scene: &Scene, seen: &Seen) -> &'static str {
+fn because(scene: &PortScene, seen: &ProbeResult) -> &'static str {
     let silent = match (seen.fate, scene.is_listening) {
         (Some(Fate::Dropped), _) => "Nobody answered, since the firewall dropped the probe.",
         _ if lost_its_answer(seen) => "The host answered, and the firewall took its answer away.",
@@ -391,7 +391,7 @@ fn because(scene: &Scene, seen: &Seen) -> &'static str {
     }
 }
 
-fn firewall_off(lesson: &Lesson, scene: &Scene, width: usize) -> String {
+fn firewall_off(lesson: &Lesson, scene: &PortScene, width: usize) -> String {
     let seen = &scene.without;
     let kind = match (scene.port, scene.is_listening) {
         (None, _) => "",
@@ -410,7 +410,7 @@ fn firewall_off(lesson: &Lesson, scene: &Scene, width: usize) -> String {
 
 fn side_by_side(lesson: &Lesson, width: usize) -> String {
     let mut text = heading("Side by side");
-    let state = |seen: &Seen| format!("{} ({})", seen.verdict.state, seen.verdict.reason);
+    let state = |seen: &ProbeResult| format!("{} ({})", seen.verdict.state, seen.verdict.reason);
     let row = |cells: [&str; 4]| format!("  {:<10} {:<9} {:<28} {}\n", cells[0], cells[1], cells[2], cells[3]);
     text.push_str(&row(["PORT", "LISTENS", "WITH THE FIREWALL", "WITHOUT"]));
     for scene in &lesson.scenes {

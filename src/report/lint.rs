@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::explained::wrapped;
-use crate::rules::lint::Finding;
+use crate::rules::lint::LintFinding;
 use crate::text::escape::visible;
 
 /// One paragraph for each finding, in the order of the lines; at most `width` columns wide.
-pub fn lint_table(findings: &[Finding], width: u16) -> String {
+pub fn lint_table(findings: &[LintFinding], width: u16) -> String {
     let mut text = String::from("Lint\n");
     if findings.is_empty() {
         text.push_str(" nothing to say\n");

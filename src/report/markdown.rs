@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::check_location::whereabouts;
-use super::verdicts::{Case, Suite, suites};
-use super::{Report, Summary};
+use super::verdicts::{CheckWords, Suite, suites};
+use super::{CheckCounts, Report};
 use crate::intent::check::{Check, Outcome};
 use crate::net::Family;
 use crate::text::escape::{visible, visible_lines};
@@ -27,15 +27,15 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-fn counted(summary: &Summary) -> String {
-    let Summary { checks, matched, mismatched, known, not_run, .. } = summary;
+fn counted(summary: &CheckCounts) -> String {
+    let CheckCounts { checks, matched, mismatched, known, not_run, .. } = summary;
     let coverage = summary.coverage.map(|coverage| format!("; {coverage:.1} % of the rules exercised"));
     let coverage = coverage.unwrap_or_default();
     format!("{checks} checks: {matched} matched, {mismatched} mismatched, {known} known, {not_run} not-run{coverage}")
 }
 
 fn of_suite(suite: &Suite) -> String {
-    let others: Vec<&Case> = suite.cases.iter().filter(|case| case.outcome != Outcome::Matched).collect();
+    let others: Vec<&CheckWords> = suite.cases.iter().filter(|case| case.outcome != Outcome::Matched).collect();
     if others.is_empty() {
         return String::new();
     }
@@ -57,9 +57,9 @@ fn of_suite(suite: &Suite) -> String {
 }
 
 /// Cases that differ in nothing but where they look: a summary may be no longer than a CI system takes (GitHub: 1 MiB).
-fn rows<'a, 'b>(cases: &[&'a Case<'b>]) -> Vec<Vec<&'a Case<'b>>> {
-    let facts = |case: &Case| (case.outcome, case.expected.clone(), case.observed.clone(), case.why.to_owned());
-    let mut rows: Vec<Vec<&Case>> = Vec::new();
+fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
+    let facts = |case: &CheckWords| (case.outcome, case.expected.clone(), case.observed.clone(), case.why.to_owned());
+    let mut rows: Vec<Vec<&CheckWords>> = Vec::new();
     for case in cases {
         match rows.iter_mut().find(|row| row[0].check.is_some() && facts(row[0]) == facts(case)) {
             Some(row) => row.push(case),
@@ -70,7 +70,7 @@ fn rows<'a, 'b>(cases: &[&'a Case<'b>]) -> Vec<Vec<&'a Case<'b>>> {
 }
 
 /// `ipv4 xmas 80`; of several `ipv4 ipv6 null, fin at 22, 80`.
-fn name(row: &[&Case]) -> String {
+fn name(row: &[&CheckWords]) -> String {
     if let [only] = row {
         return only.name.clone();
     }

@@ -7,15 +7,15 @@ use crate::intent::explanation::Explanation;
 
 /// What one check puts into the sentence; empty where the sentence does not speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots([String; 4]);
+pub struct MessageTemplate([String; 4]);
 
-impl Slots {
+impl MessageTemplate {
     /// What is a check's own in its explanation.
-    pub fn of(check: &Check, explanation: &Explanation) -> Slots {
+    pub fn of(check: &Check, explanation: &Explanation) -> MessageTemplate {
         let is_spoken_of = |prefix: &&String| explanation.words.contains(&format!("{prefix:?}"));
         let prefix = check.expected.log.iter().flatten().find(is_spoken_of);
         let meant = explanation.meant.as_ref().and_then(|place| Some((place.file.display(), place.line?)));
-        Slots([
+        MessageTemplate([
             taker(explanation).unwrap_or_default(),
             probe_name(&explanation.words).unwrap_or_default(),
             prefix.map(|prefix| format!("{prefix:?}")).unwrap_or_default(),
@@ -30,7 +30,7 @@ impl Slots {
     }
 
     /// The sentence with what all of them, of which this is the first, put into its places.
-    pub fn filled(&self, words: &str, all: &[Slots]) -> String {
+    pub fn filled(&self, words: &str, all: &[MessageTemplate]) -> String {
         let fill = |words: String, (index, mark): (usize, &str)| {
             let mut own: Vec<&str> = Vec::new();
             for value in all.iter().map(|slots| slots.0[index].as_str()) {
@@ -99,8 +99,8 @@ fn list(values: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn slots(probe: &str, prefix: &str, meant: &str) -> Slots {
-        Slots(["", probe, prefix, meant].map(str::to_owned))
+    fn slots(probe: &str, prefix: &str, meant: &str) -> MessageTemplate {
+        MessageTemplate(["", probe, prefix, meant].map(str::to_owned))
     }
 
     #[test]

@@ -40,11 +40,11 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::commands::predeploy::Answers;
-pub use crate::commands::run::Host;
+pub use crate::commands::run::HostSummary;
 use crate::commands::run::{RunReport, ScenarioReport};
 use crate::error::Source;
 use crate::intent::check::{Check, Outcome};
-use crate::lab::{Backend, Capture, LinkMode, Weather};
+use crate::lab::{Backend, Capture, LinkMode, PinnedSysctls};
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::{Port, PortSet};
 use crate::net::sysctl::SetSysctl;
@@ -52,22 +52,22 @@ use crate::net::{Family, Protocol};
 use crate::probe::Probe;
 use crate::probe::hidden::Hidden;
 use crate::probe::note::Note;
-use crate::probe::observation::{Connection, LogRecord, Observation};
+use crate::probe::observation::{ConnectProgress, LogRecord, Observation};
 use crate::probe::path::{Path, Step};
-use crate::probe::probe_group::{Alike, Gathering};
+use crate::probe::probe_group::{ProbeGroup, ProbeGrouper};
 use crate::probe::scan::{FilterVerdict, PortState, Reason, Technique};
 use crate::rules::coverage::{self, Coverage};
-use crate::rules::lint::Finding as Lint;
-use crate::verdict::findings::Findings;
+use crate::rules::lint::LintFinding as Lint;
+use crate::verdict::findings::RulesetFindings;
 use crate::wire::frame::Frame;
 
 pub use answers::{answers_text, deploy_verdict};
 pub use diff::{DiffReport, diff_text};
-pub use exec::{Exec, Group, Way};
+pub use exec::{Exec, FrameDirection, FrameGroup};
 pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use exercise_text::{exercise_answer, exercise_menu, exercise_question};
 pub use findings::findings_table;
-pub use flavours::{Difference, Flavour, Flavours, backend_name, flavours_block};
+pub use flavours::{FlavourDifference, FlavourReport, Flavours, backend_name, flavours_block};
 pub use github::github;
 pub use json::to_json;
 pub use junit::junit;
@@ -97,7 +97,7 @@ pub struct Report {
     /// Where it was measured.
     pub environment: Environment,
     /// The host; the first scenario's in a run.
-    pub host: Option<Host>,
+    pub host: Option<HostSummary>,
     /// Every probe.
     pub probes: Vec<ProbeRecord>,
     /// The host, if it is hidden from its neighbours: it does not answer a neighbour solicitation.
@@ -105,7 +105,7 @@ pub struct Report {
     pub hidden: Option<HiddenHost>,
     /// The scenarios of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scenarios: Option<Vec<Scenario>>,
+    pub scenarios: Option<Vec<ReportedScenario>>,
     /// What is wrong with the text of the rulesets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Vec<Lint>>,
@@ -114,10 +114,10 @@ pub struct Report {
     pub not_applicable: Option<&'static str>,
     /// The summary of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub summary: Option<Summary>,
+    pub summary: Option<CheckCounts>,
     /// Rules that nothing can reach; of a scan that was asked for paths.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub findings: Option<Findings>,
+    pub findings: Option<RulesetFindings>,
     /// What a second flavour of iptables did, compared with what this report tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flavours: Option<Flavours>,
@@ -140,7 +140,7 @@ pub struct Environment {
     /// The kind of interface.
     pub link: LinkMode,
     /// The lab's weather.
-    pub sysctls: Weather,
+    pub sysctls: PinnedSysctls,
     /// Sysctls that were set to another value than a lab's usual one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set_sysctls: Vec<SetSysctl>,
@@ -208,7 +208,7 @@ pub struct ProbeRecord {
     pub followup: Vec<LogRecord>,
     /// How far a connect came.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectProgress>,
     /// The rules and policies on the probe's way, in order.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
     #[schemars(with = "Option<Vec<Step>>")]
@@ -248,7 +248,8 @@ fn steps<S: Serializer>(path: &Option<Arc<Path>>, serializer: S) -> Result<S::Ok
 
 /// A scenario of a run.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Scenario {
+#[schemars(rename = "Scenario")]
+pub struct ReportedScenario {
     /// What it proves.
     pub name: String,
     /// Its file.
@@ -256,7 +257,7 @@ pub struct Scenario {
     /// The worst outcome of its checks.
     pub outcome: Outcome,
     /// Its host.
-    pub host: Host,
+    pub host: HostSummary,
     /// Its rulesets, as they were loaded.
     #[serde(skip)]
     pub rulesets: Vec<(Family, Source)>,
@@ -285,7 +286,8 @@ pub enum Deployment {
 
 /// How many checks had which outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
-pub struct Summary {
+#[schemars(rename = "Summary")]
+pub struct CheckCounts {
     /// Scenarios.
     pub scenarios: usize,
     /// Checks.
@@ -309,7 +311,7 @@ const SINGLY: usize = 512;
 impl Report {
     /// The report of a run.
     pub fn of_run(run: &RunReport, environment: Environment) -> Report {
-        let scenarios: Vec<Scenario> = run.scenarios.iter().map(scenario).collect();
+        let scenarios: Vec<ReportedScenario> = run.scenarios.iter().map(scenario).collect();
         let probes = run.scenarios.iter().flat_map(|scenario| {
             let file = Some(scenario.file.display().to_string());
             probe_records(&scenario.probes, file.as_deref())
@@ -317,7 +319,7 @@ impl Report {
         Report {
             host: scenarios.first().map(|scenario| scenario.host.clone()),
             probes: probes.collect(),
-            summary: Some(Summary::of(&scenarios)),
+            summary: Some(CheckCounts::of(&scenarios)),
             scenarios: Some(scenarios),
             not_applicable: not_applicable(environment.link),
             ..Report::empty(environment)
@@ -325,7 +327,7 @@ impl Report {
     }
 
     /// The report of a scan.
-    pub fn of_scan(host: Host, groups: &[Alike], environment: Environment) -> Report {
+    pub fn of_scan(host: HostSummary, groups: &[ProbeGroup], environment: Environment) -> Report {
         let probes = groups.iter().map(|group| record(group, None)).collect();
         Report { host: Some(host), probes, ..Report::empty(environment) }
     }
@@ -374,8 +376,8 @@ fn not_applicable(link: LinkMode) -> Option<&'static str> {
         .then_some("vendor and neighbour checks: not applicable on a TUN link, which has no MAC addresses")
 }
 
-fn scenario(report: &ScenarioReport) -> Scenario {
-    Scenario {
+fn scenario(report: &ScenarioReport) -> ReportedScenario {
+    ReportedScenario {
         name: report.title.clone(),
         file: report.file.display().to_string(),
         outcome: report.outcome,
@@ -386,11 +388,11 @@ fn scenario(report: &ScenarioReport) -> Scenario {
     }
 }
 
-impl Summary {
-    fn of(scenarios: &[Scenario]) -> Summary {
+impl CheckCounts {
+    fn of(scenarios: &[ReportedScenario]) -> CheckCounts {
         let checks = || scenarios.iter().flat_map(|scenario| &scenario.checks);
         let count = |outcome| checks().filter(|check| check.outcome == outcome).count();
-        Summary {
+        CheckCounts {
             scenarios: scenarios.len(),
             checks: checks().count(),
             matched: count(Outcome::Matched),
@@ -405,16 +407,16 @@ impl Summary {
 /// The probes of a run.
 fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec<ProbeRecord> {
     if probes.len() <= SINGLY {
-        let alone = probes.iter().map(|(probe, observation)| Alike::alone(*probe, observation.clone()));
+        let alone = probes.iter().map(|(probe, observation)| ProbeGroup::alone(*probe, observation.clone()));
         return alone.map(|one| record(&one, scenario)).collect();
     }
-    let mut gathering = Gathering::default();
+    let mut gathering = ProbeGrouper::default();
     probes.iter().for_each(|(probe, observation)| gathering.take(probe, observation.clone()));
     gathering.into_groups().iter().map(|group| record(group, scenario)).collect()
 }
 
-fn record(group: &Alike, scenario: Option<&str>) -> ProbeRecord {
-    let Alike { first: probe, observation, .. } = group;
+fn record(group: &ProbeGroup, scenario: Option<&str>) -> ProbeRecord {
+    let ProbeGroup { first: probe, observation, .. } = group;
     let (verdict, port) = (observation.verdict, group.lone_port().filter(|_| probe.technique.has_ports()));
     ProbeRecord {
         scenario: scenario.map(str::to_owned),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::table::new_table;
 use super::{Environment, SCHEMA, not_applicable};
-use crate::commands::mutate::{Fate, MutationReport, Summary, Tried};
+use crate::commands::mutate::{MutantCounts, MutantOutcome, MutationReport, Tried};
 use crate::rules::mutant::Operator;
 use crate::text::escape::visible;
 
@@ -28,14 +28,14 @@ pub struct Mutation {
     /// One for each scenario.
     pub mutations: Vec<MutationReport>,
     /// All scenarios together.
-    pub summary: Summary,
+    pub summary: MutantCounts,
 }
 
 impl Mutation {
     /// The report of these scenarios.
     pub fn of(mutations: Vec<MutationReport>, environment: Environment) -> Mutation {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-        let summary = Summary::of(mutations.iter().flat_map(|one| &one.mutants));
+        let summary = MutantCounts::of(mutations.iter().flat_map(|one| &one.mutants));
         let not_applicable = not_applicable(environment.link);
         Mutation { schema: SCHEMA, tool, environment, not_applicable, mutations, summary }
     }
@@ -71,21 +71,21 @@ fn operators(mutants: &[Tried], width: u16) -> Table {
     table
 }
 
-fn column(fate: &Fate) -> usize {
+fn column(fate: &MutantOutcome) -> usize {
     match fate {
-        Fate::Killed { .. } => 0,
-        Fate::Survived { .. } => 1,
-        Fate::Equivalent { .. } => 2,
-        Fate::NotJudged { .. } => 3,
-        Fate::Refused => 4,
+        MutantOutcome::Killed { .. } => 0,
+        MutantOutcome::Survived { .. } => 1,
+        MutantOutcome::Equivalent { .. } => 2,
+        MutantOutcome::NotJudged { .. } => 3,
+        MutantOutcome::Refused => 4,
     }
 }
 
 fn write_survivor(text: &mut String, mutant: &Tried) {
     let (word, row, why) = match &mutant.fate {
-        Fate::Survived { row, differs } => ("survived  ", row.as_ref(), differs),
-        Fate::NotJudged { because } => ("not judged  ", None, because),
-        Fate::Killed { .. } | Fate::Equivalent { .. } | Fate::Refused => return,
+        MutantOutcome::Survived { row, differs } => ("survived  ", row.as_ref(), differs),
+        MutantOutcome::NotJudged { because } => ("not judged  ", None, because),
+        MutantOutcome::Killed { .. } | MutantOutcome::Equivalent { .. } | MutantOutcome::Refused => return,
     };
     let place = format!("{}:{}", mutant.file.display(), mutant.line);
     let _ = writeln!(text, "{word}{} {}: {}", visible(&place), mutant.operator, visible(&mutant.description));
@@ -95,8 +95,8 @@ fn write_survivor(text: &mut String, mutant: &Tried) {
     }
 }
 
-fn summary_line(summary: &Summary) -> String {
-    let Summary { mutants, killed, survived, equivalent, not_judged, refused, score } = summary;
+fn summary_line(summary: &MutantCounts) -> String {
+    let MutantCounts { mutants, killed, survived, equivalent, not_judged, refused, score } = summary;
     format!(
         "{mutants} mutants: {killed} killed, {survived} survived, {equivalent} equivalent, {not_judged} not judged, {refused} refused; \
          score {score:.1} %"

@@ -12,17 +12,17 @@ mod uri;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::verdicts::{About, Case, Suite, messages, suites};
+use super::verdicts::{About, CheckWords, Suite, messages, suites};
 use super::{Report, to_json};
 use crate::intent::check::Outcome;
-use crate::rules::lint::Finding as Lint;
-use crate::verdict::findings::{Disparity, Findings};
+use crate::rules::lint::LintFinding as Lint;
+use crate::verdict::findings::{Disparity, RulesetFindings};
 
 use self::model::{
-    ArtifactChange, ArtifactLocation, Driver, Finding, Fix, Location, Log, LogicalLocation, PhysicalLocation, Region,
-    Run, Suppression, Tool,
+    ArtifactChange, ArtifactLocation, Driver, Fix, Location, LogicalLocation, PhysicalLocation, SarifLog, SarifRegion,
+    SarifResult, SarifRun, SarifTool, Suppression,
 };
-use self::rules::Kind;
+use self::rules::ResultKind;
 
 /// The report as SARIF.
 pub fn sarif(report: &Report) -> String {
@@ -30,7 +30,7 @@ pub fn sarif(report: &Report) -> String {
     suites(report).iter().for_each(|suite| results.of_suite(suite));
     report.findings.iter().for_each(|findings| results.of_findings(findings));
     report.lint.iter().flatten().for_each(|lint| results.of_lint(lint));
-    to_json(&Log {
+    to_json(&SarifLog {
         schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         version: "2.1.0",
         runs: [results.into_run()],
@@ -45,7 +45,7 @@ fn home(report: &Report) -> String {
 
 struct Results {
     home: String,
-    found: Vec<(Kind, Finding)>,
+    found: Vec<(ResultKind, SarifResult)>,
 }
 
 impl Results {
@@ -55,16 +55,16 @@ impl Results {
         }
     }
 
-    fn of_cases(&mut self, suite: &Suite, cases: &[&Case]) {
+    fn of_cases(&mut self, suite: &Suite, cases: &[&CheckWords]) {
         let first = cases[0];
         let kind = match (first.outcome, suite.about) {
-            (Outcome::Known, _) => Kind::Known,
-            (Outcome::NotRun, _) => Kind::NotRun,
-            (Outcome::Mismatched | Outcome::Matched, About::Flavours) => Kind::Flavours,
-            (Outcome::Mismatched | Outcome::Matched, About::Deployment) => Kind::Deployment,
+            (Outcome::Known, _) => ResultKind::Known,
+            (Outcome::NotRun, _) => ResultKind::NotRun,
+            (Outcome::Mismatched | Outcome::Matched, About::Flavours) => ResultKind::Flavours,
+            (Outcome::Mismatched | Outcome::Matched, About::Deployment) => ResultKind::Deployment,
             (Outcome::Mismatched | Outcome::Matched, About::Scenario) => {
                 let explanation = first.check.and_then(|check| check.explanation.as_ref());
-                Kind::Mismatch(explanation.map(|explanation| explanation.cause))
+                ResultKind::Mismatch(explanation.map(|explanation| explanation.cause))
             }
         };
         let (path, line) = suite.origin(first);
@@ -80,18 +80,18 @@ impl Results {
         self.take(kind, found);
     }
 
-    fn of_findings(&mut self, findings: &Findings) {
+    fn of_findings(&mut self, findings: &RulesetFindings) {
         for one in &findings.unreachable {
             let words = format!("{}: {}\n{}", one.severity.as_str(), one.place.text, one.reason);
-            self.in_ruleset(Kind::Unreachable(one.severity), &one.place.file, one.place.line, words);
+            self.in_ruleset(ResultKind::Unreachable(one.severity), &one.place.file, one.place.line, words);
         }
         for one in &findings.not_provable {
             let words = format!("not provable: {}\n{}", one.place.text, one.reason);
-            self.in_ruleset(Kind::NotProvable, &one.place.file, one.place.line, words);
+            self.in_ruleset(ResultKind::NotProvable, &one.place.file, one.place.line, words);
         }
         for one in &findings.not_tried {
             let words = format!("not tried: this machine has no {}", one.family.title());
-            self.in_ruleset(Kind::NotProvable, &one.file, 1, words);
+            self.in_ruleset(ResultKind::NotProvable, &one.file, 1, words);
         }
         findings.parity.iter().for_each(|one| self.of_disparity(one));
     }
@@ -109,16 +109,16 @@ impl Results {
             one.lets_in, open.text, closed.text
         );
         let file = open.file.as_deref().unwrap_or("<none>/");
-        self.in_ruleset(Kind::Parity, file, open.line.unwrap_or(1), words);
+        self.in_ruleset(ResultKind::Parity, file, open.line.unwrap_or(1), words);
     }
 
     fn of_lint(&mut self, one: &Lint) {
         let fix = one.fix.as_ref().map(|fix| format!("\nfix: {fix}")).unwrap_or_default();
         let words = format!("{}{fix}", one.message);
-        self.in_ruleset(Kind::Lint(one.rule), &one.file.to_string_lossy(), one.line, words);
+        self.in_ruleset(ResultKind::Lint(one.rule), &one.file.to_string_lossy(), one.line, words);
     }
 
-    fn in_ruleset(&mut self, kind: Kind, file: &str, line: usize, words: String) {
+    fn in_ruleset(&mut self, kind: ResultKind, file: &str, line: usize, words: String) {
         let mut found = match super::verdicts::is_a_file(Path::new(file)) {
             true => at(Path::new(file), Some(line)),
             false => at(Path::new(&self.home), None),
@@ -127,26 +127,27 @@ impl Results {
         self.take(kind, found);
     }
 
-    fn take(&mut self, kind: Kind, found: Finding) {
-        self.found.push((kind, Finding { rule_id: kind.id(), level: kind.level(), ..found }));
+    fn take(&mut self, kind: ResultKind, found: SarifResult) {
+        self.found.push((kind, SarifResult { rule_id: kind.id(), level: kind.level(), ..found }));
     }
 
     /// Rules are those that something was found by, in the order of their names.
-    fn into_run(self) -> Run {
+    fn into_run(self) -> SarifRun {
         let mut rules: Vec<_> = self.found.iter().map(|(kind, _)| kind.rule()).collect();
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         rules.dedup();
         let index = |id: &str| rules.iter().position(|rule| rule.id == id).expect("its rule is there");
-        let results = self.found.into_iter().map(|(_, found)| Finding { rule_index: index(&found.rule_id), ..found });
+        let results =
+            self.found.into_iter().map(|(_, found)| SarifResult { rule_index: index(&found.rule_id), ..found });
         let results = results.collect();
         let driver = Driver { name: "scanlab", semantic_version: env!("CARGO_PKG_VERSION"), rules };
-        Run { tool: Tool { driver }, column_kind: "unicodeCodePoints", results }
+        SarifRun { tool: SarifTool { driver }, column_kind: "unicodeCodePoints", results }
     }
 }
 
 /// Where these cases are asked for, unless that is where they are shown. GitHub takes so many locations of a result
 /// (<https://docs.github.com/en/code-security/reference/code-scanning/sarif-support-for-code-scanning>).
-fn asked(suite: &Suite, cases: &[&Case]) -> Vec<Location> {
+fn asked(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
     const LOCATIONS: usize = 100;
     let (path, line) = suite.origin(cases[0]);
     let places = cases.iter().filter_map(|case| suite.asked(case));
@@ -159,7 +160,7 @@ fn asked(suite: &Suite, cases: &[&Case]) -> Vec<Location> {
 }
 
 fn location(path: &Path, line: Option<usize>) -> Location {
-    let region = Region { start_line: line.unwrap_or(1), start_column: None, end_line: None, end_column: None };
+    let region = SarifRegion { start_line: line.unwrap_or(1), start_column: None, end_line: None, end_column: None };
     let name = path.display().to_string();
     let (mut physical_location, mut logical_locations) = (None, Vec::new());
     if super::verdicts::is_a_file(path) {
@@ -174,8 +175,8 @@ fn location(path: &Path, line: Option<usize>) -> Location {
 }
 
 /// A result there, of which nothing else is said yet.
-fn at(path: &Path, line: Option<usize>) -> Finding {
-    Finding {
+fn at(path: &Path, line: Option<usize>) -> SarifResult {
+    SarifResult {
         rule_id: String::new(),
         rule_index: 0,
         level: model::Level::Error,
@@ -188,7 +189,7 @@ fn at(path: &Path, line: Option<usize>) -> Finding {
 }
 
 /// The tried patch, where there is a file to be patched.
-fn fix(case: &Case) -> Option<Fix> {
+fn fix(case: &CheckWords) -> Option<Fix> {
     let (patch, place) = (case.patch?, case.place?);
     let file = super::verdicts::is_a_file(&place.file).then_some(&place.file)?;
     let replacements = fix::replacements(&patch.diff)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::table::new_table;
 use super::{Environment, SCHEMA};
-use crate::commands::selftest::{Outcome, Row, SelfTest};
+use crate::commands::selftest::{FaultOutcome, FaultRow, SelfTest};
 use crate::text::escape::visible;
 
 /// A self-test, as the JSON shows it.
@@ -21,7 +21,7 @@ pub struct SelfTestReport {
     /// Where it was run.
     pub environment: Environment,
     /// The control, then every fault.
-    pub faults: Vec<Row>,
+    pub faults: Vec<FaultRow>,
     /// How many there were of each outcome.
     pub summary: SelfTestSummary,
 }
@@ -53,16 +53,16 @@ impl SelfTestReport {
 }
 
 impl SelfTestSummary {
-    fn of(rows: &[Row]) -> SelfTestSummary {
+    fn of(rows: &[FaultRow]) -> SelfTestSummary {
         let faults = || rows.iter().skip(1);
         let count = |outcome| faults().filter(|row| row.outcome == outcome).count();
         SelfTestSummary {
             faults: faults().count(),
-            caught: count(Outcome::Caught),
-            right: count(Outcome::Right),
-            fooled: count(Outcome::Fooled),
-            not_planted: count(Outcome::NotPlanted),
-            not_run: count(Outcome::NotRun),
+            caught: count(FaultOutcome::Caught),
+            right: count(FaultOutcome::Right),
+            fooled: count(FaultOutcome::Fooled),
+            not_planted: count(FaultOutcome::NotPlanted),
+            not_run: count(FaultOutcome::NotRun),
         }
     }
 }
@@ -85,7 +85,7 @@ fn summary_line(report: &SelfTestReport) -> String {
     let SelfTestSummary { faults, caught, right, fooled, not_planted, not_run } = report.summary;
     let style = style(report.faults.iter().map(|row| row.outcome).min());
     let control = match report.faults.first() {
-        Some(control) if control.outcome != Outcome::Right => " (and wrong without any fault: see the first row)",
+        Some(control) if control.outcome != FaultOutcome::Right => " (and wrong without any fault: see the first row)",
         _ => "",
     };
     format!(
@@ -94,11 +94,11 @@ fn summary_line(report: &SelfTestReport) -> String {
     )
 }
 
-fn style(worst: Option<Outcome>) -> Style {
+fn style(worst: Option<FaultOutcome>) -> Style {
     let color = match worst {
-        Some(Outcome::Caught | Outcome::Right) => AnsiColor::Green,
-        Some(Outcome::NotRun) => AnsiColor::Yellow,
-        Some(Outcome::Fooled | Outcome::NotPlanted) | None => AnsiColor::Red,
+        Some(FaultOutcome::Caught | FaultOutcome::Right) => AnsiColor::Green,
+        Some(FaultOutcome::NotRun) => AnsiColor::Yellow,
+        Some(FaultOutcome::Fooled | FaultOutcome::NotPlanted) | None => AnsiColor::Red,
     };
     color.on_default().bold()
 }

@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::check_location::{scan, whereabouts};
 use super::{
-    Environment, HiddenHost, HostStatus, ProbeRecord, Report, Scenario, Summary, coverage_text, explained,
+    CheckCounts, Environment, HiddenHost, HostStatus, ProbeRecord, Report, ReportedScenario, coverage_text, explained,
     flavours_block, notes, paths,
 };
 use crate::intent::check::{Check, Outcome};
@@ -22,7 +22,7 @@ pub fn red_table(report: &Report, width: u16) -> String {
     let mut text = if report.flavours_differ() { flavours_block(report, width) } else { String::new() };
     for scenario in report.scenarios.iter().flatten().filter(|scenario| scenario.outcome.is_red()) {
         let checks = scenario.checks.iter().filter(|check| check.outcome.is_red()).cloned().collect();
-        text.push_str(&block(&Scenario { checks, coverage: Vec::new(), ..scenario.clone() }, width));
+        text.push_str(&block(&ReportedScenario { checks, coverage: Vec::new(), ..scenario.clone() }, width));
     }
     text
 }
@@ -45,7 +45,7 @@ pub fn run_table(report: &Report, width: u16) -> String {
     text
 }
 
-fn block(scenario: &Scenario, width: u16) -> String {
+fn block(scenario: &ReportedScenario, width: u16) -> String {
     let (mut text, style) = (String::new(), style(scenario.outcome));
     let _ = writeln!(text, "{style}{:>10}{style:#}  {}", scenario.outcome, visible(&scenario.name));
     let _ = writeln!(text, "{:>10}  {}", "", visible(&scenario.file));
@@ -90,20 +90,20 @@ fn capture_note(environment: &Environment, width: u16) -> String {
 }
 
 /// Scans with what else there is, and packets, whose texts need more room and no ports; first where the worst happened.
-fn checks_tables(scenario: &Scenario, width: u16) -> Vec<Table> {
+fn checks_tables(scenario: &ReportedScenario, width: u16) -> Vec<Table> {
     let (packets, others): (Vec<&Check>, Vec<&Check>) =
         scenario.checks.iter().partition(|check| check.subject.packet().is_some());
     let (packets, others) = (rows(packets), rows(others));
-    let worst = |rows: &[Row]| rows.first().map(|row| row.first.outcome);
+    let worst = |rows: &[TableRow]| rows.first().map(|row| row.first.outcome);
     let packets_first = worst(&packets).is_some_and(|worst_of_packets| Some(worst_of_packets) < worst(&others));
-    let is_there = |rows: &[Row]| !rows.is_empty();
+    let is_there = |rows: &[TableRow]| !rows.is_empty();
     let table_of_packets = is_there(&packets).then(|| packets_table(&packets, width));
     let table_of_others = is_there(&others).then(|| others_table(&others, width));
     let tables = if packets_first { [table_of_packets, table_of_others] } else { [table_of_others, table_of_packets] };
     tables.into_iter().flatten().collect()
 }
 
-fn others_table(rows: &[Row], width: u16) -> Table {
+fn others_table(rows: &[TableRow], width: u16) -> Table {
     let mut table = new_table(width);
     table.set_header(["outcome", "scan", "ports", "family", "expected", "observed"]);
     for row in rows {
@@ -112,7 +112,7 @@ fn others_table(rows: &[Row], width: u16) -> Table {
     table
 }
 
-fn packets_table(rows: &[Row], width: u16) -> Table {
+fn packets_table(rows: &[TableRow], width: u16) -> Table {
     let mut table = new_table(width);
     table.set_header(["outcome", "packet", "family", "expected", "observed"]);
     for row in rows {
@@ -123,7 +123,7 @@ fn packets_table(rows: &[Row], width: u16) -> Table {
 }
 
 /// Why, once for all checks that share the reason.
-fn reasons_table(scenario: &Scenario, width: u16) -> Option<Table> {
+fn reasons_table(scenario: &ReportedScenario, width: u16) -> Option<Table> {
     let mut reasons: Vec<(&str, Vec<&Check>)> = Vec::new();
     for check in scenario.checks.iter().filter(|check| !check.why.is_empty()) {
         match reasons.iter_mut().find(|(why, _)| *why == check.why) {
@@ -147,26 +147,26 @@ pub(super) fn new_table(width: u16) -> Table {
 }
 
 /// Checks that differ in nothing but port and family.
-struct Row<'a> {
+struct TableRow<'a> {
     first: &'a Check,
     ports: Vec<Port>,
     families: Vec<Family>,
 }
 
 /// The rows of a table, worst outcome first; within an outcome in the order of the checks.
-fn rows(checks: Vec<&Check>) -> Vec<Row<'_>> {
-    let mut rows: Vec<Row> = Vec::new();
+fn rows(checks: Vec<&Check>) -> Vec<TableRow<'_>> {
+    let mut rows: Vec<TableRow> = Vec::new();
     for check in checks {
         match rows.iter_mut().find(|row| row.family_of(check) && same_but_port(row.first, check)) {
             Some(row) => row.ports.extend(check.port),
-            None => rows.push(Row {
+            None => rows.push(TableRow {
                 first: check,
                 ports: check.port.into_iter().collect(),
                 families: check.family.into_iter().collect(),
             }),
         }
     }
-    let mut merged: Vec<Row> = Vec::new();
+    let mut merged: Vec<TableRow> = Vec::new();
     for row in rows {
         match merged.iter_mut().find(|other| other.ports == row.ports && same_but_port(other.first, row.first)) {
             Some(other) => other.families.extend(row.families),
@@ -183,7 +183,7 @@ fn same_but_port(one: &Check, other: &Check) -> bool {
         && (&one.expected, &one.observed, &one.why) == (&other.expected, &other.observed, &other.why)
 }
 
-impl Row<'_> {
+impl TableRow<'_> {
     fn family_of(&self, check: &Check) -> bool {
         self.families.first().copied() == check.family
     }
@@ -219,8 +219,8 @@ fn families(families: &[Family]) -> String {
     families.iter().map(short).collect::<Vec<_>>().join(" ")
 }
 
-fn summary_line(summary: &Summary) -> String {
-    let Summary { scenarios, checks, matched, mismatched, known, not_run, coverage } = *summary;
+fn summary_line(summary: &CheckCounts) -> String {
+    let CheckCounts { scenarios, checks, matched, mismatched, known, not_run, coverage } = *summary;
     let outcome = match (mismatched, not_run, known) {
         (0, 0, 0) => Outcome::Matched,
         (0, 0, _) => Outcome::Known,
@@ -296,8 +296,8 @@ fn hidden_host(hidden: &HiddenHost, width: u16) -> String {
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.
 fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
-    type Look = (Technique, Family, String, String);
-    let mut rows: Vec<(Look, Vec<PortSet>, &ProbeRecord)> = Vec::new();
+    type TableStyle = (Technique, Family, String, String);
+    let mut rows: Vec<(TableStyle, Vec<PortSet>, &ProbeRecord)> = Vec::new();
     for probe in probes {
         let look = (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
         let ports = probe.ports();

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::verdicts::{Case, Suite, suites};
+use super::verdicts::{CheckWords, Suite, suites};
 use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert;
 use crate::text::escape::{steers, visible, visible_json};
@@ -24,7 +24,7 @@ pub fn tap(report: &Report) -> String {
     text
 }
 
-fn point(text: &mut String, number: usize, suite: &Suite, case: &Case) {
+fn point(text: &mut String, number: usize, suite: &Suite, case: &CheckWords) {
     let ok = if case.outcome == Outcome::Matched { "ok" } else { "not ok" };
     let file = if suite.file.is_empty() { String::new() } else { format!("{}: ", suite.file) };
     let name = escaped(&format!("{file}{}", case.name));
@@ -39,7 +39,7 @@ fn point(text: &mut String, number: usize, suite: &Suite, case: &Case) {
 }
 
 /// A block of YAML, whose strings are written as JSON writes them.
-fn diagnosis(text: &mut String, suite: &Suite, case: &Case) {
+fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string());
     let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
     let place = rule.or_else(|| suite.asked(case)).map(|(file, line)| format!("{}:{line}", file.display()));

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use super::check_location::whereabouts;
-use super::flavours::{Difference, Flavours};
-use super::{Report, Scenario};
-use crate::commands::predeploy::{Answer, Answers, Tone};
+use super::flavours::{FlavourDifference, Flavours};
+use super::{Report, ReportedScenario};
+use crate::commands::predeploy::{Answers, Assessment, QuestionAnswer};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Patch, Place};
+use crate::intent::explanation::{Patch, RuleRef};
 
 /// What the cases of a suite are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub struct Suite<'a> {
     /// The worst outcome of its cases.
     pub outcome: Outcome,
     /// Its cases.
-    pub cases: Vec<Case<'a>>,
+    pub cases: Vec<CheckWords<'a>>,
 }
 
 /// One check, in words.
-pub struct Case<'a> {
+pub struct CheckWords<'a> {
     /// What is checked.
     pub name: String,
     /// What a summary of several checks is made of; none for a difference of flavours.
@@ -52,7 +52,7 @@ pub struct Case<'a> {
     /// Why; empty when there is nothing to say.
     pub why: &'a str,
     /// The rule to look at: the one that took the packet, or else the one that was meant to.
-    pub place: Option<&'a Place>,
+    pub place: Option<&'a RuleRef>,
     /// The line of the row or of the sensor's entry that asks for it, in the suite's source.
     pub row: Option<usize>,
     /// What mends it.
@@ -76,7 +76,7 @@ pub fn is_a_file(path: &Path) -> bool {
 impl<'a> Suite<'a> {
     /// Where a case is shown: at its rule, or, where the ruleset is in no file, where it is asked for. The line, where one is
     /// known.
-    pub fn origin<'b>(&'b self, case: &'b Case) -> (&'b Path, Option<usize>) {
+    pub fn origin<'b>(&'b self, case: &'b CheckWords) -> (&'b Path, Option<usize>) {
         match case.place {
             Some(place) if is_a_file(&place.file) => (&place.file, place.line),
             _ => (Path::new(self.source), case.row),
@@ -84,14 +84,14 @@ impl<'a> Suite<'a> {
     }
 
     /// Where a case is asked for: at its row of the scenario, or at its entry of the sensor.
-    pub fn asked(&self, case: &Case) -> Option<(&Path, usize)> {
+    pub fn asked(&self, case: &CheckWords) -> Option<(&Path, usize)> {
         let file = Path::new(self.source);
         case.row.filter(|_| is_a_file(file)).map(|line| (file, line))
     }
 
     /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
-    pub fn alike(&self, wanted: impl Fn(&Case<'a>) -> bool) -> Vec<Vec<&Case<'a>>> {
-        let mut groups: Vec<(String, Vec<&Case<'a>>)> = Vec::new();
+    pub fn alike(&self, wanted: impl Fn(&CheckWords<'a>) -> bool) -> Vec<Vec<&CheckWords<'a>>> {
+        let mut groups: Vec<(String, Vec<&CheckWords<'a>>)> = Vec::new();
         for case in self.cases.iter().filter(|case| wanted(case)) {
             let key = format!("{} {:?} {}", case.outcome, self.origin(case), case.story());
             match groups.iter_mut().find(|(other, _)| *other == key) {
@@ -103,7 +103,7 @@ impl<'a> Suite<'a> {
     }
 }
 
-fn of_scenario(scenario: &Scenario) -> Suite<'_> {
+fn of_scenario(scenario: &ReportedScenario) -> Suite<'_> {
     let cases = scenario.checks.iter().map(of_check).collect();
     let (name, file, outcome) = (&scenario.name, &scenario.file, scenario.outcome);
     Suite { about: About::Scenario, name, file, source: file, outcome, cases }
@@ -111,19 +111,20 @@ fn of_scenario(scenario: &Scenario) -> Suite<'_> {
 
 /// A question is called by its own name, whatever the sensor.
 fn of_answers<'a>(answers: &'a Answers, source: &'a str) -> Suite<'a> {
-    let cases: Vec<Case> = answers.0.iter().map(of_answer).collect();
+    let cases: Vec<CheckWords> = answers.0.iter().map(of_answer).collect();
     let outcome = cases.iter().map(|case| case.outcome).min().unwrap_or(Outcome::NotRun);
     Suite { about: About::Deployment, name: "before deployment", file: "", source, outcome, cases }
 }
 
-fn of_answer(answer: &Answer) -> Case<'_> {
-    let of = |tone: Tone| answer.facts.iter().filter(move |fact| fact.tone == tone).map(|fact| fact.text.as_str());
+fn of_answer(answer: &QuestionAnswer) -> CheckWords<'_> {
+    let of =
+        |tone: Assessment| answer.facts.iter().filter(move |fact| fact.tone == tone).map(|fact| fact.text.as_str());
     let (outcome, observed, why) = match answer.tone {
-        Tone::Bad => (Outcome::Mismatched, of(Tone::Bad).collect::<Vec<_>>().join("; "), ""),
-        Tone::Unknown => (Outcome::NotRun, String::new(), of(Tone::Unknown).next().unwrap_or_default()),
-        Tone::Note | Tone::Good => (Outcome::Matched, "none".to_owned(), ""),
+        Assessment::Bad => (Outcome::Mismatched, of(Assessment::Bad).collect::<Vec<_>>().join("; "), ""),
+        Assessment::Unknown => (Outcome::NotRun, String::new(), of(Assessment::Unknown).next().unwrap_or_default()),
+        Assessment::Note | Assessment::Good => (Outcome::Matched, "none".to_owned(), ""),
     };
-    Case {
+    CheckWords {
         name: answer.asks.to_owned(),
         check: None,
         outcome,
@@ -136,10 +137,10 @@ fn of_answer(answer: &Answer) -> Case<'_> {
     }
 }
 
-fn of_check(check: &Check) -> Case<'_> {
+fn of_check(check: &Check) -> CheckWords<'_> {
     let explanation = check.explanation.as_ref();
     let places = explanation.into_iter().flat_map(|explanation| explanation.took.iter().chain(&explanation.meant));
-    Case {
+    CheckWords {
         name: check.name(),
         check: Some(check),
         outcome: check.outcome,
@@ -162,9 +163,9 @@ fn of_flavours(flavours: &Flavours) -> Suite<'_> {
     Suite { about: About::Flavours, name: "nft and legacy do the same", file: "", source: "", outcome, cases }
 }
 
-fn of_difference(difference: &Difference) -> Case<'_> {
+fn of_difference(difference: &FlavourDifference) -> CheckWords<'_> {
     let scenario = difference.scenario.as_ref().map(|file| format!(" ({file})")).unwrap_or_default();
-    Case {
+    CheckWords {
         name: format!("{}: {}{scenario}", difference.subject, difference.fact),
         check: None,
         outcome: Outcome::Mismatched,
@@ -182,8 +183,8 @@ fn or_nothing(value: Option<&str>) -> String {
 }
 
 /// What several cases say, a line for each message: `xmas at 80, 443: expected open, observed filtered`.
-pub fn messages(cases: &[&Case]) -> String {
-    let mut groups: Vec<(String, Vec<&Case>)> = Vec::new();
+pub fn messages(cases: &[&CheckWords]) -> String {
+    let mut groups: Vec<(String, Vec<&CheckWords>)> = Vec::new();
     for case in cases {
         let message = case.message();
         match groups.iter_mut().find(|(other, _)| *other == message) {
@@ -195,13 +196,13 @@ pub fn messages(cases: &[&Case]) -> String {
     lines.join("\n")
 }
 
-fn subjects(cases: &[&Case]) -> String {
+fn subjects(cases: &[&CheckWords]) -> String {
     let checks: Vec<&Check> = cases.iter().filter_map(|case| case.check).collect();
     let names = || cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>().join(", ");
     if checks.is_empty() { names() } else { whereabouts(&checks) }
 }
 
-impl Case<'_> {
+impl CheckWords<'_> {
     /// `expected open, observed filtered`; of a check that did not run, why.
     pub fn message(&self) -> String {
         match self.outcome {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::link_file::LinkFile;
 use super::service::{MOST_PORTS, beside, read_port};
-use super::table::{Table, Value};
+use super::table::{TomlTable, Value};
 use super::{Host, Sensor};
 use crate::error::{Result, Source};
 use crate::net::port::Port;
@@ -16,7 +16,7 @@ use crate::net::{Addresses, InterfaceName, Mac, Subnet};
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Source>;
 
 /// Reads a `[host]`. By default the host listens where the sensor serves.
-pub fn read_host(table: Option<Table<'_>>, sensor: Option<&Sensor>, read: ReadFile<'_>) -> Result<Host> {
+pub fn read_host(table: Option<TomlTable<'_>>, sensor: Option<&Sensor>, read: ReadFile<'_>) -> Result<Host> {
     let Some(mut table) = table else { return Ok(Host { listen: served(sensor), ..Host::default() }) };
     let (mac, link) = read_mac(&mut table, read)?;
     let vendor = read_vendor(&mut table)?;
@@ -40,7 +40,7 @@ fn ascending(mut ports: Vec<Port>) -> Vec<Port> {
     ports
 }
 
-fn read_mac(table: &mut Table<'_>, read: ReadFile<'_>) -> Result<(Option<Mac>, Option<LinkFile>)> {
+fn read_mac(table: &mut TomlTable<'_>, read: ReadFile<'_>) -> Result<(Option<Mac>, Option<LinkFile>)> {
     let source = table.source;
     match (table.take("mac"), table.take("link")) {
         (Some(_), Some(link)) => {
@@ -67,7 +67,7 @@ fn parse_mac(value: &Value<'_>) -> Result<Mac> {
     Err(value.error(format!("no interface can have the address {mac}"), hint).into())
 }
 
-fn read_vendor(table: &mut Table<'_>) -> Result<Option<String>> {
+fn read_vendor(table: &mut TomlTable<'_>) -> Result<Option<String>> {
     let Some(value) = table.take("vendor") else { return Ok(None) };
     let vendor = value.text()?.trim();
     if vendor.is_empty() {
@@ -92,7 +92,7 @@ fn read_interface(value: &Value<'_>) -> Result<InterfaceName> {
 }
 
 /// `"net.ipv4.tcp_ecn" = 0`, or without quotes, which TOML reads as a table in a table.
-fn read_sysctls(table: &mut Table<'_>) -> Result<Sysctls> {
+fn read_sysctls(table: &mut TomlTable<'_>) -> Result<Sysctls> {
     let mut sysctls = Sysctls::default();
     if let Some(table) = table.take_table("sysctls")? {
         let source = format!("[host.sysctls] of {}", table.source.name.display());
@@ -101,7 +101,7 @@ fn read_sysctls(table: &mut Table<'_>) -> Result<Sysctls> {
     Ok(sysctls)
 }
 
-fn read_sysctls_below(above: &str, table: Table<'_>, source: &str, sysctls: &mut Sysctls) -> Result<()> {
+fn read_sysctls_below(above: &str, table: TomlTable<'_>, source: &str, sysctls: &mut Sysctls) -> Result<()> {
     for value in table.into_entries() {
         let name = format!("{above}{}", value.key.name);
         if value.is_table() {
@@ -114,7 +114,7 @@ fn read_sysctls_below(above: &str, table: Table<'_>, source: &str, sysctls: &mut
     Ok(())
 }
 
-fn read_addresses(table: &mut Table<'_>) -> Result<Addresses> {
+fn read_addresses(table: &mut TomlTable<'_>) -> Result<Addresses> {
     let mut host = Pair::take(table, "addresses")?;
     let mut prober = Pair::take(table, "prober")?;
     let default = Addresses::default();
@@ -132,7 +132,7 @@ struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
-    fn take(table: &mut Table<'a>, key: &'static str) -> Result<Pair<'a>> {
+    fn take(table: &mut TomlTable<'a>, key: &'static str) -> Result<Pair<'a>> {
         let Some(mut table) = table.take_table(key)? else { return Ok(Pair::default()) };
         let pair = Pair { v4: table.take("v4"), v6: table.take("v6") };
         table.finish()?;

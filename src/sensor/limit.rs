@@ -2,7 +2,7 @@
 //! it. What either would refuse, round away or let overflow is refused here.
 
 use super::table::Value;
-use super::{Limit, TimeUnit};
+use super::{SensorLimit, TimeUnit};
 use crate::error::Result;
 use crate::net::rate::{Rate, SCALE};
 
@@ -11,14 +11,14 @@ const DEFAULT_BURST: u32 = 5;
 /// libxt_limit.c, `limit_opts`: `.max = 10000`.
 const MAX_BURST: u32 = 10_000;
 
-impl Default for Limit {
+impl Default for SensorLimit {
     /// The article's `5/min`, with the burst that iptables gives it.
     fn default() -> Self {
-        Limit { count: 5, per: TimeUnit::Minute, burst: DEFAULT_BURST }
+        SensorLimit { count: 5, per: TimeUnit::Minute, burst: DEFAULT_BURST }
     }
 }
 
-impl Limit {
+impl SensorLimit {
     /// How fast it recovers; this is all that the kernel keeps of `count` and `per`.
     ///
     /// # Panics
@@ -29,12 +29,12 @@ impl Limit {
 }
 
 /// Time between two packets, in units of 1/10000 s.
-fn interval(limit: &Limit) -> u64 {
+fn interval(limit: &SensorLimit) -> u64 {
     SCALE * u64::from(limit.per.seconds()) / u64::from(limit.count)
 }
 
 /// Reads `"5/min"` or `{ rate = "5/min", burst = 5 }`.
-pub fn read_limit(value: Value<'_>) -> Result<Limit> {
+pub fn read_limit(value: Value<'_>) -> Result<SensorLimit> {
     if value.as_text().is_some() {
         return rate(&value, DEFAULT_BURST);
     }
@@ -45,7 +45,7 @@ pub fn read_limit(value: Value<'_>) -> Result<Limit> {
     let burst = table.take("burst").map_or(Ok(DEFAULT_BURST), |value| burst(&value))?;
     let limit = match table.take("rate") {
         Some(value) => rate(&value, burst)?,
-        None => Limit { burst, ..Limit::default() },
+        None => SensorLimit { burst, ..SensorLimit::default() },
     };
     table.finish()?;
     Ok(limit)
@@ -59,7 +59,7 @@ fn burst(value: &Value<'_>) -> Result<u32> {
         .ok_or_else(|| value.error(format!("burst {number} is out of range"), "the burst is 1 to 10000").into())
 }
 
-fn rate(value: &Value<'_>, burst: u32) -> Result<Limit> {
+fn rate(value: &Value<'_>, burst: u32) -> Result<SensorLimit> {
     let text = value.text()?;
     let problem = || format!("`{}` is not a rate", text.escape_debug());
     let form = "write a number and a unit, like 5/min; the units are sec, min, hour and day";
@@ -74,7 +74,7 @@ fn rate(value: &Value<'_>, burst: u32) -> Result<Limit> {
             .error("a rate of 0 never logs", "to log nothing of a technique, leave it out of `scans`")
             .into());
     }
-    let limit = Limit { count, per, burst };
+    let limit = SensorLimit { count, per, burst };
     keepable(value, &limit)?;
     Ok(limit)
 }
@@ -83,7 +83,7 @@ fn rate(value: &Value<'_>, burst: u32) -> Result<Limit> {
 /// 2. xt_limit.c counts credits in 32 bits, scaled so that one day just fits whatever HZ is (`CREDITS_PER_JIFFY`). Where
 ///    interval times burst is longer, the legacy backend refuses the rule (`1/day` with a burst of 2 or 5) or, where the
 ///    product wraps unnoticed, keeps a smaller burst than it was given.
-fn keepable(value: &Value<'_>, limit: &Limit) -> Result<()> {
+fn keepable(value: &Value<'_>, limit: &SensorLimit) -> Result<()> {
     if interval(limit) == 0 {
         return Err(value.error(format!("{limit} is too fast for the limit match"), "at most 10000/sec").into());
     }

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::table::{Table, Value};
+use super::table::{TomlTable, Value};
 use crate::error::Source;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
 
 /// A part of an intent that something can be expected because of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Entry {
+pub enum SensorEntry {
     /// `[sensor]`: what it leaves out is as by default.
     Sensor,
     /// `ssh`
@@ -39,16 +39,16 @@ pub enum Entry {
 
 /// The lines of the entries that a file has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lines(BTreeMap<Entry, usize>);
+pub struct EntryLines(BTreeMap<SensorEntry, usize>);
 
-impl Lines {
+impl EntryLines {
     /// The lines of the `[sensor]` and the `[host]` of this file.
-    pub fn of(source: &Source) -> Lines {
-        let mut reader = Reader { breaks: breaks(source), lines: Lines::default() };
-        for value in Table::parse(source).into_iter().flat_map(Table::into_entries) {
+    pub fn of(source: &Source) -> EntryLines {
+        let mut reader = EntryLineReader { breaks: breaks(source), lines: EntryLines::default() };
+        for value in TomlTable::parse(source).into_iter().flat_map(TomlTable::into_entries) {
             match value.key.name.as_str() {
-                "sensor" => reader.table(value, Entry::Sensor, Reader::of_sensor),
-                "host" => reader.table(value, Entry::Host, Reader::of_host),
+                "sensor" => reader.table(value, SensorEntry::Sensor, EntryLineReader::of_sensor),
+                "host" => reader.table(value, SensorEntry::Host, EntryLineReader::of_host),
                 _ => {}
             }
         }
@@ -56,12 +56,12 @@ impl Lines {
     }
 
     /// The line of an entry; none where the file leaves it out.
-    pub fn line(&self, entry: Entry) -> Option<usize> {
+    pub fn line(&self, entry: SensorEntry) -> Option<usize> {
         self.0.get(&entry).copied()
     }
 
     /// Forgets an entry in whose place something else was put.
-    pub fn forget(&mut self, entry: Entry) {
+    pub fn forget(&mut self, entry: SensorEntry) {
         self.0.remove(&entry);
     }
 }
@@ -70,40 +70,40 @@ fn breaks(source: &Source) -> Vec<usize> {
     source.text.match_indices('\n').map(|(at, _)| at).collect()
 }
 
-struct Reader {
+struct EntryLineReader {
     /// Where lines end.
     breaks: Vec<usize>,
-    lines: Lines,
+    lines: EntryLines,
 }
 
-impl Reader {
-    fn put(&mut self, entry: Entry, offset: usize) {
+impl EntryLineReader {
+    fn put(&mut self, entry: SensorEntry, offset: usize) {
         let line = 1 + self.breaks.partition_point(|end| *end < offset);
         self.lines.0.insert(entry, line);
     }
 
-    fn table(&mut self, value: Value<'_>, entry: Entry, read: fn(&mut Reader, Value<'_>)) {
+    fn table(&mut self, value: Value<'_>, entry: SensorEntry, read: fn(&mut EntryLineReader, Value<'_>)) {
         self.put(entry, value.key.span.start);
-        value.into_table().into_iter().flat_map(Table::into_entries).for_each(|value| read(self, value));
+        value.into_table().into_iter().flat_map(TomlTable::into_entries).for_each(|value| read(self, value));
     }
 
     fn of_sensor(&mut self, value: Value<'_>) {
         let key = value.key.span.start;
         match value.key.name.as_str() {
             "ssh" => {
-                self.put(Entry::Ssh, key);
-                self.ports(value, Entry::Port);
+                self.put(SensorEntry::Ssh, key);
+                self.ports(value, SensorEntry::Port);
             }
             "honeypot" | "watched" => {
-                let services = value.into_table().into_iter().flat_map(Table::into_entries);
-                services.for_each(|service| self.ports(service, Entry::Port));
+                let services = value.into_table().into_iter().flat_map(TomlTable::into_entries);
+                services.for_each(|service| self.ports(service, SensorEntry::Port));
             }
             "scans" => {
-                self.put(Entry::Scans, key);
-                self.each(value, |value| value.as_text()?.parse().ok().map(Entry::Scan));
+                self.put(SensorEntry::Scans, key);
+                self.each(value, |value| value.as_text()?.parse().ok().map(SensorEntry::Scan));
             }
-            "limit" => self.put(Entry::Limit, key),
-            "deny" => self.put(Entry::Deny, key),
+            "limit" => self.put(SensorEntry::Limit, key),
+            "deny" => self.put(SensorEntry::Deny, key),
             _ => {}
         }
     }
@@ -111,18 +111,18 @@ impl Reader {
     fn of_host(&mut self, value: Value<'_>) {
         let key = value.key.span.start;
         match value.key.name.as_str() {
-            "mac" | "link" => self.put(Entry::Mac, key),
-            "vendor" => self.put(Entry::Vendor, key),
-            "listen" => self.ports(value, Entry::Listener),
+            "mac" | "link" => self.put(SensorEntry::Mac, key),
+            "vendor" => self.put(SensorEntry::Vendor, key),
+            "listen" => self.ports(value, SensorEntry::Listener),
             _ => {}
         }
     }
 
-    fn ports(&mut self, value: Value<'_>, entry: fn(Port) -> Entry) {
+    fn ports(&mut self, value: Value<'_>, entry: fn(Port) -> SensorEntry) {
         self.each(value, |value| Some(entry(Port::service(value.number().ok()?).ok()?)));
     }
 
-    fn each(&mut self, value: Value<'_>, entry: impl Fn(&Value<'_>) -> Option<Entry>) {
+    fn each(&mut self, value: Value<'_>, entry: impl Fn(&Value<'_>) -> Option<SensorEntry>) {
         for value in value.into_one_or_many() {
             if let Some(entry) = entry(&value) {
                 self.put(entry, value.span().start);
@@ -135,8 +135,8 @@ impl Reader {
 mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Lines {
-        Lines::of(&Source { name: "sensor.toml".into(), text: text.into() })
+    fn lines(text: &str) -> EntryLines {
+        EntryLines::of(&Source { name: "sensor.toml".into(), text: text.into() })
     }
 
     #[test]
@@ -146,28 +146,28 @@ mod tests {
              scans = [\"xmas\",\n  \"syn\"]\ndeny = \"all\"\n[sensor.honeypot]\nTELNET = 23\n[host]\nlink = \"x.link\"\n\
              listen = 23\nvendor = \"VMware\"\n",
         );
-        let port = |port| Entry::Port(Port(port));
+        let port = |port| SensorEntry::Port(Port(port));
         for (entry, line) in [
-            (Entry::Sensor, 2),
-            (Entry::Ssh, 3),
+            (SensorEntry::Sensor, 2),
+            (SensorEntry::Ssh, 3),
             (port(22), 4),
             (port(2222), 5),
             (port(80), 7),
             (port(445), 7),
-            (Entry::Limit, 8),
-            (Entry::Scans, 9),
-            (Entry::Scan(Technique::Xmas), 9),
-            (Entry::Scan(Technique::Syn), 10),
-            (Entry::Deny, 11),
+            (SensorEntry::Limit, 8),
+            (SensorEntry::Scans, 9),
+            (SensorEntry::Scan(Technique::Xmas), 9),
+            (SensorEntry::Scan(Technique::Syn), 10),
+            (SensorEntry::Deny, 11),
             (port(23), 13),
-            (Entry::Host, 14),
-            (Entry::Mac, 15),
-            (Entry::Listener(Port(23)), 16),
-            (Entry::Vendor, 17),
+            (SensorEntry::Host, 14),
+            (SensorEntry::Mac, 15),
+            (SensorEntry::Listener(Port(23)), 16),
+            (SensorEntry::Vendor, 17),
         ] {
             assert_eq!(lines.line(entry), Some(line), "{entry:?}");
         }
-        assert_eq!(lines.line(Entry::Scan(Technique::Ack)), None);
+        assert_eq!(lines.line(SensorEntry::Scan(Technique::Ack)), None);
         assert_eq!(lines.0.len(), 17, "139 as well, and nothing else");
     }
 
@@ -179,6 +179,6 @@ mod tests {
             let lines = lines(text);
             assert!(lines.0.values().all(|line| (1..=4).contains(line)), "{lines:?}");
         }
-        assert_eq!(lines("sensor.ssh = 22\nsensor.deny = \"all\"\n").line(Entry::Deny), Some(2), "dotted keys");
+        assert_eq!(lines("sensor.ssh = 22\nsensor.deny = \"all\"\n").line(SensorEntry::Deny), Some(2), "dotted keys");
     }
 }

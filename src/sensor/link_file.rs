@@ -17,14 +17,14 @@ pub struct LinkFile {
     /// The conditions of the file.
     pub conditions: Conditions,
     /// The other settings of `[Link]`.
-    pub others: Vec<Setting>,
+    pub others: Vec<KeyValue>,
     /// Lines that have no effect, with the reason.
     pub ignored: Vec<(usize, String)>,
 }
 
 /// The settings of `[Match]` that systemd knows, in their order: an interface has to fulfil all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Conditions(pub Vec<Setting>);
+pub struct Conditions(pub Vec<KeyValue>);
 
 impl Conditions {
     /// Reads the `[Match]` sections of any `.link` file. Never fails: systemd ignores a line that it cannot read.
@@ -32,26 +32,26 @@ impl Conditions {
         let lines = joined_lines(&source.text);
         let (mut section, mut found) = (String::new(), Vec::new());
         for (number, text) in lines {
-            match Line::read(&text) {
-                Line::Section(name) => section = name.to_owned(),
-                Line::Setting(key, value) if section == "[Match]" && is_match_key(key) => {
-                    found.push(Setting::new(key, value, number));
+            match LinkFileLine::read(&text) {
+                LinkFileLine::Section(name) => section = name.to_owned(),
+                LinkFileLine::Setting(key, value) if section == "[Match]" && is_match_key(key) => {
+                    found.push(KeyValue::new(key, value, number));
                 }
-                Line::Setting(..) | Line::Nothing => {}
+                LinkFileLine::Setting(..) | LinkFileLine::Nothing => {}
             }
         }
         Conditions(merged(found))
     }
 
     /// The condition with this name.
-    pub fn get(&self, key: &str) -> Option<&Setting> {
+    pub fn get(&self, key: &str) -> Option<&KeyValue> {
         self.0.iter().find(|setting| setting.key == key)
     }
 }
 
 /// `Key=value`, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct KeyValue {
     /// What stands before the `=`.
     pub key: String,
     /// What stands behind it, without blanks at either end; never empty.
@@ -60,27 +60,27 @@ pub struct Setting {
     pub line: usize,
 }
 
-impl Setting {
-    fn new(key: &str, value: &str, line: usize) -> Setting {
-        Setting { key: key.to_owned(), value: value.to_owned(), line }
+impl KeyValue {
+    fn new(key: &str, value: &str, line: usize) -> KeyValue {
+        KeyValue { key: key.to_owned(), value: value.to_owned(), line }
     }
 }
 
 /// A line of systemd.syntax(7).
-enum Line<'a> {
+enum LinkFileLine<'a> {
     Section(&'a str),
     Setting(&'a str, &'a str),
     /// A comment, or a line without an `=`.
     Nothing,
 }
 
-impl<'a> Line<'a> {
-    fn read(text: &'a str) -> Line<'a> {
+impl<'a> LinkFileLine<'a> {
+    fn read(text: &'a str) -> LinkFileLine<'a> {
         let text = text.trim();
         match text.split_once('=') {
-            _ if text.starts_with('[') => Line::Section(text),
-            Some((key, value)) if !text.starts_with(['#', ';']) => Line::Setting(key.trim_end(), value.trim()),
-            _ => Line::Nothing,
+            _ if text.starts_with('[') => LinkFileLine::Section(text),
+            Some((key, value)) if !text.starts_with(['#', ';']) => LinkFileLine::Setting(key.trim_end(), value.trim()),
+            _ => LinkFileLine::Nothing,
         }
     }
 }
@@ -95,28 +95,28 @@ impl LinkFile {
     /// 3. A MACAddressPolicy that makes systemd pass over the address.
     /// 4. No `MACAddress=` under `[Link]`, or one that no interface can have.
     pub fn parse(source: &Source) -> Result<LinkFile> {
-        let (mut link, mut ignored): (Vec<Setting>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
+        let (mut link, mut ignored): (Vec<KeyValue>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
         let mut section: Option<String> = None;
         for (number, text) in joined_lines(&source.text) {
             if let Some(at) = text.find(|c: char| c.is_control() && c != '\t') {
                 let start = source.span_of_line(number).start + at;
                 return Err(control_character(source, start..start + 1).into());
             }
-            match (Line::read(&text), section.as_deref()) {
-                (Line::Section(name), _) => {
+            match (LinkFileLine::read(&text), section.as_deref()) {
+                (LinkFileLine::Section(name), _) => {
                     ignored.extend(unknown_section(name).map(|why| (number, why)));
                     section = Some(name.to_owned());
                 }
-                (Line::Setting("MACAddress", _), None) => return Err(without_section(source, number).into()),
-                (Line::Setting(key, value), Some("[Link]")) => {
-                    link.push(Setting::new(key, value, number));
+                (LinkFileLine::Setting("MACAddress", _), None) => return Err(without_section(source, number).into()),
+                (LinkFileLine::Setting(key, value), Some("[Link]")) => {
+                    link.push(KeyValue::new(key, value, number));
                     ignored.extend(unknown_key("[Link]", key).map(|why| (number, why)));
                 }
-                (Line::Setting(key, _), Some(section)) => {
+                (LinkFileLine::Setting(key, _), Some(section)) => {
                     ignored.extend(unknown_key(section, key).map(|why| (number, why)));
                 }
-                (Line::Setting(..), None) => ignored.push((number, "it is in no section".to_owned())),
-                (Line::Nothing, _) => {}
+                (LinkFileLine::Setting(..), None) => ignored.push((number, "it is in no section".to_owned())),
+                (LinkFileLine::Nothing, _) => {}
             }
         }
         let mut link = that_count(link);
@@ -127,7 +127,7 @@ impl LinkFile {
     }
 
     /// The other setting of `[Link]` with this name.
-    pub fn other(&self, key: &str) -> Option<&Setting> {
+    pub fn other(&self, key: &str) -> Option<&KeyValue> {
         self.others.iter().find(|setting| setting.key == key)
     }
 }
@@ -188,9 +188,9 @@ fn unknown_key(section: &str, key: &str) -> Option<String> {
 
 /// "This option may appear more than once, in which case the lists are merged. If the empty string is assigned to this
 /// option, the list [...] defined prior to this is reset", systemd.link(5). Each has the line of its first value.
-fn merged(settings: Vec<Setting>) -> Vec<Setting> {
+fn merged(settings: Vec<KeyValue>) -> Vec<KeyValue> {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut found: Vec<Setting> = Vec::new();
+    let mut found: Vec<KeyValue> = Vec::new();
     for setting in settings {
         match places.get(&setting.key).map(|place| &mut found[*place]) {
             Some(before) if !setting.value.is_empty() && !before.value.is_empty() => {
@@ -209,7 +209,7 @@ fn merged(settings: Vec<Setting>) -> Vec<Setting> {
 }
 
 /// The last setting of each name, unless it is empty.
-fn that_count(mut settings: Vec<Setting>) -> Vec<Setting> {
+fn that_count(mut settings: Vec<KeyValue>) -> Vec<KeyValue> {
     let mut names = HashSet::new();
     settings.reverse();
     settings.retain(|setting| names.insert(setting.key.clone()) && !setting.value.is_empty());
@@ -240,7 +240,7 @@ fn joined_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-fn read_mac(source: &Source, setting: &Setting) -> Result<Mac> {
+fn read_mac(source: &Source, setting: &KeyValue) -> Result<Mac> {
     let span = source.span_of_line(setting.line);
     let at = |problem: String| source.error(span, problem, "write it like 00:0c:29:4f:8e:35");
     let text = &setting.value;
@@ -251,9 +251,9 @@ fn read_mac(source: &Source, setting: &Setting) -> Result<Mac> {
 }
 
 /// "MACAddress=: The interface identifier to use if MACAddressPolicy=none", systemd.link(5).
-fn refuse_policy(source: &Source, link: &[Setting]) -> Result<()> {
+fn refuse_policy(source: &Source, link: &[KeyValue]) -> Result<()> {
     let policy = link.iter().find(|setting| setting.key == "MACAddressPolicy" && setting.value != "none");
-    let Some(Setting { value, line, .. }) = policy else { return Ok(()) };
+    let Some(KeyValue { value, line, .. }) = policy else { return Ok(()) };
     let problem = format!("MACAddressPolicy={} makes systemd ignore MACAddress=", value.escape_debug());
     Err(source.error(source.span_of_line(*line), problem, "write MACAddressPolicy=none").into())
 }

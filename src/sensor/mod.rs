@@ -23,15 +23,15 @@ use crate::probe::scan::Technique;
 
 pub use host::{ReadFile, read_host};
 pub use limit::read_limit;
-pub use lines::{Entry, Lines};
-pub use link_file::{Conditions, LinkFile, Setting};
+pub use lines::{EntryLines, SensorEntry};
+pub use link_file::{Conditions, KeyValue, LinkFile};
 pub use parse::{SensorFile, read_sensor};
 pub use prefix::{MAX_PREFIX, check_whole_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::{MOST_PORTS, beside};
 pub use ssh_from::SshFrom;
 pub use sshd_config::{SshServer, ports_of_sshd};
-pub use table::{Key, Spot, Table, Value};
+pub use table::{TomlKey, TomlPlace, TomlTable, Value};
 
 /// The intent of a honeypot sensor: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +47,13 @@ pub struct Sensor {
     /// Techniques that are logged as scans; subset of [`Technique::LOGGED`], without repetition.
     pub scans: Vec<Technique>,
     /// Limit of every LOG rule, each rule with a bucket of its own.
-    pub limit: Limit,
+    pub limit: SensorLimit,
     /// What every log prefix starts with, such as `<IPT> `.
     pub prefix: String,
     /// What the default deny covers.
     pub deny: Deny,
     /// The order of the generated rules.
-    pub order: Order,
+    pub order: RuleOrder,
 }
 
 /// A named service: `SMB = [139, 445]`. Every port has a LOG rule of its own.
@@ -68,7 +68,7 @@ pub struct Service {
 /// A rate limit, as the `limit` match counts it (iptables-extensions(8), "limit"): `burst` packets match at once, then
 /// one more each time `1 / rate` has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub struct SensorLimit {
     /// Packets per `per`.
     pub count: u32,
     /// The unit of time.
@@ -123,7 +123,7 @@ pub enum Deny {
 
 /// The order of the generated rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum RuleOrder {
     /// The order that works.
     Hardened,
     /// The article's rules, in the article's order.
@@ -161,7 +161,7 @@ impl Sensor {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for SensorLimit {
     /// `5/min`, the burst apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.count, self.per.suffix())

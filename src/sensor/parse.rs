@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::host::read_host;
 use super::limit::read_limit;
-use super::lines::Lines;
+use super::lines::EntryLines;
 use super::prefix::{check_prefix, check_scan_prefixes};
-use super::service::{Claims, read_services, read_ssh};
+use super::service::{UsedNames, read_services, read_ssh};
 use super::ssh_from::read_ssh_from;
-use super::table::{Table, Value};
-use super::{Deny, Host, Limit, Order, Sensor};
+use super::table::{TomlTable, Value};
+use super::{Deny, Host, RuleOrder, Sensor, SensorLimit};
 use crate::error::{Result, Source};
 use crate::probe::scan::Technique;
 
@@ -24,7 +24,7 @@ pub struct SensorFile {
     /// Its `[host]`.
     pub host: Host,
     /// Where both stand.
-    pub lines: Lines,
+    pub lines: EntryLines,
 }
 
 impl SensorFile {
@@ -35,7 +35,7 @@ impl SensorFile {
 
     /// Reads a sensor file; the files that it names are looked for in its folder.
     pub fn parse(source: Source) -> Result<SensorFile> {
-        let mut file = Table::parse(&source)?;
+        let mut file = TomlTable::parse(&source)?;
         let Some(sensor) = file.take_table("sensor")? else {
             return Err(source.error(0..0, "there is no [sensor] in this file", "begin it with [sensor]").into());
         };
@@ -47,28 +47,28 @@ impl SensorFile {
         file.finish()?;
         let sensor = read_sensor(sensor)?;
         let host = read_host(host, Some(&sensor), &Source::read_regular)?;
-        let lines = Lines::of(&source);
+        let lines = EntryLines::of(&source);
         Ok(SensorFile { source, sensor, host, lines })
     }
 }
 
 /// Reads a `[sensor]`; the files that it names are looked for in the folder of its source.
-pub fn read_sensor(mut table: Table<'_>) -> Result<Sensor> {
-    let mut claims = Claims::default();
+pub fn read_sensor(mut table: TomlTable<'_>) -> Result<Sensor> {
+    let mut claims = UsedNames::default();
     let ssh = read_ssh(&mut table, &mut claims)?;
     let ssh_from = read_ssh_from(&mut table, &ssh)?;
     let scans = read_scans(&mut table)?;
     let prefix = read_prefix(&mut table, &scans)?;
     let honeypot = read_services(table.take_table("honeypot")?, &prefix, &mut claims)?;
     let watched = read_services(table.take_table("watched")?, &prefix, &mut claims)?;
-    let limit = table.take("limit").map_or(Ok(Limit::default()), read_limit)?;
+    let limit = table.take("limit").map_or(Ok(SensorLimit::default()), read_limit)?;
     let deny = choice(table.take("deny"), [("tcp", Deny::Tcp), ("all", Deny::All)])?;
-    let order = choice(table.take("order"), [("hardened", Order::Hardened), ("article", Order::Article)])?;
+    let order = choice(table.take("order"), [("hardened", RuleOrder::Hardened), ("article", RuleOrder::Article)])?;
     table.finish()?;
     Ok(Sensor { ssh, ssh_from, honeypot, watched, scans, limit, prefix, deny, order })
 }
 
-fn read_scans(table: &mut Table<'_>) -> Result<Vec<Technique>> {
+fn read_scans(table: &mut TomlTable<'_>) -> Result<Vec<Technique>> {
     let Some(value) = table.take("scans") else { return Ok(Technique::LOGGED.to_vec()) };
     let mut scans = Vec::new();
     for value in value.into_list()? {
@@ -96,7 +96,7 @@ fn logged_technique(value: &Value<'_>) -> Result<Technique> {
     }
 }
 
-fn read_prefix(table: &mut Table<'_>, scans: &[Technique]) -> Result<String> {
+fn read_prefix(table: &mut TomlTable<'_>, scans: &[Technique]) -> Result<String> {
     let Some(value) = table.take("prefix") else { return Ok("<IPT> ".to_owned()) };
     check_prefix(&value)?;
     check_scan_prefixes(&value, scans)?;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::table::{Key, Value};
+use super::table::{TomlKey, Value};
 use crate::error::{InputError, Result, Source};
 use crate::log_line::{NFLOG_NAME, is_of_the_lab};
 use crate::probe::scan::Technique;
@@ -80,7 +80,7 @@ fn check_nflog(line: &str) -> std::result::Result<(), (String, String)> {
 const NFLOG_PREFIX: usize = 63;
 
 /// Checks the name of a service, and that its prefix fits.
-pub fn check_service_name(source: &Source, key: &Key, prefix: &str) -> Result<()> {
+pub fn check_service_name(source: &Source, key: &TomlKey, prefix: &str) -> Result<()> {
     let name = key.name.as_str();
     let error = |(problem, hint)| Err(error_at(source, &key.span, problem, hint).into());
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);

@@ -117,7 +117,7 @@ enum LoggedScan {
 #[serde(untagged, rename = "Limit")]
 pub enum LimitShape {
     /// With the burst that iptables gives it, 5.
-    Rate(Rate),
+    Rate(RateSchema),
     /// With a burst.
     Full(FullLimit),
 }
@@ -126,14 +126,14 @@ pub enum LimitShape {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename = "LimitRate")]
 #[schemars(extend("pattern" = "^[0-9]+/"))]
-pub struct Rate(String);
+pub struct RateSchema(String);
 
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "LimitAndBurst")]
 pub struct FullLimit {
     /// Such as 5/min.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<Rate>,
+    rate: Option<RateSchema>,
     /// So many packets match before the rate counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]

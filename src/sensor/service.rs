@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Service;
 use super::prefix::check_service_name;
 use super::sshd_config::ports_of_sshd;
-use super::table::{Table, Value};
+use super::table::{TomlTable, Value};
 use crate::error::{InputError, Result, Source};
 use crate::net::port::Port;
 
@@ -19,12 +19,12 @@ pub const MOST_PORTS: usize = 1_000;
 
 /// Who has claimed which port and which name so far.
 #[derive(Default)]
-pub struct Claims {
+pub struct UsedNames {
     ports: HashMap<Port, String>,
     names: HashSet<String>,
 }
 
-impl Claims {
+impl UsedNames {
     fn claim(&mut self, value: &Value<'_>, port: Port, owner: &str) -> Result<()> {
         if self.ports.len() >= MOST_PORTS && !self.ports.contains_key(&port) {
             let problem = format!("the sensor names more than {MOST_PORTS} ports");
@@ -46,7 +46,7 @@ impl Claims {
 }
 
 /// Reads `ssh` and `sshd_config`.
-pub fn read_ssh(table: &mut Table<'_>, claims: &mut Claims) -> Result<Vec<Port>> {
+pub fn read_ssh(table: &mut TomlTable<'_>, claims: &mut UsedNames) -> Result<Vec<Port>> {
     let (ssh, config) = (table.take("ssh"), table.take("sshd_config"));
     let Some(ssh) = ssh else {
         let hint = "name the port of the management server, like `ssh = 22`, or use \"auto\"; `ssh = []` locks you out";
@@ -63,7 +63,7 @@ pub fn read_ssh(table: &mut Table<'_>, claims: &mut Claims) -> Result<Vec<Port>>
     }
 }
 
-fn auto(source: &Source, ssh: &Value<'_>, config: Option<Value<'_>>, claims: &mut Claims) -> Result<Vec<Port>> {
+fn auto(source: &Source, ssh: &Value<'_>, config: Option<Value<'_>>, claims: &mut UsedNames) -> Result<Vec<Port>> {
     let path = match &config {
         Some(config) => beside(source, Path::new(config.text()?)),
         None => PathBuf::from(SSHD_CONFIG),
@@ -81,13 +81,13 @@ pub fn beside(source: &Source, path: &Path) -> PathBuf {
 }
 
 /// Reads `honeypot` or `watched`: names with a port or a list of ports, in the order of the file.
-pub fn read_services(table: Option<Table<'_>>, prefix: &str, claims: &mut Claims) -> Result<Vec<Service>> {
+pub fn read_services(table: Option<TomlTable<'_>>, prefix: &str, claims: &mut UsedNames) -> Result<Vec<Service>> {
     let Some(table) = table else { return Ok(Vec::new()) };
     let source = table.source;
     table.into_entries().map(|value| read_service(source, value, prefix, claims)).collect()
 }
 
-fn read_service(source: &Source, value: Value<'_>, prefix: &str, claims: &mut Claims) -> Result<Service> {
+fn read_service(source: &Source, value: Value<'_>, prefix: &str, claims: &mut UsedNames) -> Result<Service> {
     check_service_name(source, &value.key, prefix)?;
     let name = value.key.name.clone();
     if !claims.names.insert(name.clone()) {
@@ -106,7 +106,7 @@ fn same_prefix(source: &Source, value: &Value<'_>) -> InputError {
     source.error(value.key.span.clone(), problem, "their log lines could not be told apart: give one another name")
 }
 
-fn claimed_ports(value: Value<'_>, owner: &str, claims: &mut Claims) -> Result<Vec<Port>> {
+fn claimed_ports(value: Value<'_>, owner: &str, claims: &mut UsedNames) -> Result<Vec<Port>> {
     let claimed = |value: Value<'_>| {
         let port = read_port(&value)?;
         claims.claim(&value, port, owner)?;

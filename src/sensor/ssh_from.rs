@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::table::{Table, Value};
+use super::table::{TomlTable, Value};
 use crate::error::Result;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Network, NetworkError};
@@ -50,7 +50,7 @@ impl SshFrom {
 }
 
 /// Reads `ssh_from`, which speaks of the ports of `ssh`.
-pub fn read_ssh_from(table: &mut Table<'_>, ssh: &[Port]) -> Result<SshFrom> {
+pub fn read_ssh_from(table: &mut TomlTable<'_>, ssh: &[Port]) -> Result<SshFrom> {
     let Some(value) = table.take("ssh_from") else { return Ok(SshFrom::Everywhere) };
     if ssh.is_empty() {
         let hint = "name the port of the management server in `ssh`, or remove `ssh_from`";

@@ -110,7 +110,7 @@ impl Config {
         self.files += 1;
         let mut start = 0;
         for text in source.text.split_inclusive('\n') {
-            let line = Line { source: &source, span: start..start + text.trim_end().len() };
+            let line = ConfigLine { source: &source, span: start..start + text.trim_end().len() };
             start += text.len();
             let words = line.words();
             let Some((keyword, arguments)) = words.split_first() else { continue };
@@ -126,7 +126,7 @@ impl Config {
         Ok(())
     }
 
-    fn include(&mut self, folder: &Path, line: &Line<'_>, patterns: &[String], depth: usize) -> Result<()> {
+    fn include(&mut self, folder: &Path, line: &ConfigLine<'_>, patterns: &[String], depth: usize) -> Result<()> {
         if depth > MAX_DEPTH {
             let hint = "sshd gives up here too: does a file include itself?";
             return Err(line.error(format!("Include goes deeper than {MAX_DEPTH} files"), hint).into());
@@ -144,12 +144,12 @@ impl Config {
     }
 }
 
-struct Line<'a> {
+struct ConfigLine<'a> {
     source: &'a Source,
     span: Range<usize>,
 }
 
-impl Line<'_> {
+impl ConfigLine<'_> {
     fn error(&self, problem: impl std::fmt::Display, hint: &str) -> InputError {
         self.source.error(self.span.clone(), problem, hint)
     }

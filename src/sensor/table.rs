@@ -2,7 +2,7 @@
 //! the tables of a sensor here, and for those of a scenario.
 //!
 //! Not a serde deserializer: those speak of "invalid type: map", and lose the place inside flattened and untagged
-//! parts. A key that nobody [takes](Table::take) is an error, see [`Table::finish`].
+//! parts. A key that nobody [takes](TomlTable::take) is an error, see [`TomlTable::finish`].
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{InputError, Result, Source};
 
 /// A table from which keys are taken one by one.
-pub struct Table<'a> {
+pub struct TomlTable<'a> {
     /// The file.
     pub source: &'a Source,
     /// Where the table stands.
@@ -23,19 +23,19 @@ pub struct Table<'a> {
 /// A value, with its place and the key it was found under.
 pub struct Value<'a> {
     /// The key.
-    pub key: Key,
+    pub key: TomlKey,
     source: &'a Source,
     span: Range<usize>,
     value: DeValue<'a>,
 }
 
 /// A place in a file. An error costs the length of its lines: it is made where there is one, and only the place is kept before.
-pub struct Spot<'a> {
+pub struct TomlPlace<'a> {
     source: &'a Source,
     span: Range<usize>,
 }
 
-impl Spot<'_> {
+impl TomlPlace<'_> {
     /// An error at this place.
     pub fn error(&self, problem: impl std::fmt::Display, hint: impl std::fmt::Display) -> InputError {
         self.source.error(self.span.clone(), problem, hint)
@@ -44,29 +44,29 @@ impl Spot<'_> {
 
 /// A key, with its place.
 #[derive(Debug, Clone)]
-pub struct Key {
+pub struct TomlKey {
     /// The key itself.
     pub name: String,
     /// Where it stands.
     pub span: Range<usize>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> TomlTable<'a> {
     /// The whole file.
-    pub fn parse(source: &'a Source) -> Result<Table<'a>> {
+    pub fn parse(source: &'a Source) -> Result<TomlTable<'a>> {
         let table = DeTable::parse(&source.text).map_err(|error| syntax_error(source, &error))?;
-        Ok(Table::new(source, table.span(), table.into_inner()))
+        Ok(TomlTable::new(source, table.span(), table.into_inner()))
     }
 
-    fn new(source: &'a Source, span: Range<usize>, table: DeTable<'a>) -> Table<'a> {
+    fn new(source: &'a Source, span: Range<usize>, table: DeTable<'a>) -> TomlTable<'a> {
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let entry = |(key, value): (toml::Spanned<_>, toml::Spanned<DeValue<'a>>)| {
             let (span, name) = (key.span(), String::from(key.into_inner()));
-            let key = Key { name: name.clone(), span };
+            let key = TomlKey { name: name.clone(), span };
             (name, Value { key, source, span: value.span(), value: value.into_inner() })
         };
-        Table { source, span, entries: entries.into_iter().map(entry).collect(), taken: Vec::new() }
+        TomlTable { source, span, entries: entries.into_iter().map(entry).collect(), taken: Vec::new() }
     }
 
     /// Takes the value of `key`, which from now on is a known key.
@@ -77,7 +77,7 @@ impl<'a> Table<'a> {
     }
 
     /// Takes the table under `key`.
-    pub fn take_table(&mut self, key: &'static str) -> Result<Option<Table<'a>>> {
+    pub fn take_table(&mut self, key: &'static str) -> Result<Option<TomlTable<'a>>> {
         self.take(key).map(Value::into_table).transpose()
     }
 
@@ -97,8 +97,8 @@ impl<'a> Table<'a> {
     }
 
     /// Where the table stands.
-    pub fn spot(&self) -> Spot<'a> {
-        Spot { source: self.source, span: self.span.clone() }
+    pub fn spot(&self) -> TomlPlace<'a> {
+        TomlPlace { source: self.source, span: self.span.clone() }
     }
 
     /// An error of the table as a whole.
@@ -139,8 +139,8 @@ impl<'a> Value<'a> {
     }
 
     /// Where the value stands, for an error once the value is used up.
-    pub fn spot(&self) -> Spot<'a> {
-        Spot { source: self.source, span: self.span.clone() }
+    pub fn spot(&self) -> TomlPlace<'a> {
+        TomlPlace { source: self.source, span: self.span.clone() }
     }
 
     /// An error of this value.
@@ -193,9 +193,9 @@ impl<'a> Value<'a> {
     }
 
     /// The table that it is.
-    pub fn into_table(self) -> Result<Table<'a>> {
+    pub fn into_table(self) -> Result<TomlTable<'a>> {
         match self.value {
-            DeValue::Table(table) => Ok(Table::new(self.source, self.span, table)),
+            DeValue::Table(table) => Ok(TomlTable::new(self.source, self.span, table)),
             _ => self.wrong_type("a table"),
         }
     }

@@ -44,8 +44,8 @@ fn the_sensor_of_the_design_is_read() {
     assert_eq!(services(&sensor.honeypot), "SSH [22]");
     assert_eq!(services(&sensor.watched), "HTTP [80], HTTPS [443], SMB [139, 445], ADB [5555]");
     assert_eq!(sensor.scans, Technique::LOGGED);
-    assert_eq!(sensor.limit, Limit { count: 5, per: TimeUnit::Minute, burst: 5 });
-    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, Order::Hardened));
+    assert_eq!(sensor.limit, SensorLimit { count: 5, per: TimeUnit::Minute, burst: 5 });
+    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, RuleOrder::Hardened));
     assert_eq!(file.host.mac.unwrap().to_string(), "00:0c:29:4f:8e:35");
     assert_eq!(file.host.vendor.as_deref(), Some("VMware"));
 }
@@ -54,8 +54,8 @@ fn the_sensor_of_the_design_is_read() {
 fn only_ssh_has_no_default() {
     let SensorFile { sensor, host, .. } = parse("[sensor]\nssh = [32232, 2222]\nhoneypot = { SSH = 22 }").unwrap();
     assert_eq!(sensor.scans, Technique::LOGGED);
-    assert_eq!(sensor.limit, Limit::default());
-    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, Order::Hardened));
+    assert_eq!(sensor.limit, SensorLimit::default());
+    assert_eq!((sensor.prefix.as_str(), sensor.deny, sensor.order), ("<IPT> ", Deny::Tcp, RuleOrder::Hardened));
     assert_eq!(host.listen, [Port(22), Port(2222), Port(32232)]);
     assert_eq!((host.interface, host.addresses), (InterfaceName::default(), Addresses::default()));
 }
@@ -66,8 +66,8 @@ fn rates_are_read_as_the_limit_match_reads_them() {
     for (text, shown) in [("5/m", "5/min"), ("5/MINUTE", "5/min"), ("3/s", "3/sec"), ("3/second", "3/sec")] {
         assert_eq!(limit(&format!("{{ rate = {text:?} }}")).to_string(), shown);
     }
-    assert_eq!(limit("{ rate = \"24/hour\", burst = 7 }"), Limit { count: 24, per: TimeUnit::Hour, burst: 7 });
-    assert_eq!(limit("{ burst = 1 }"), Limit { burst: 1, ..Limit::default() });
+    assert_eq!(limit("{ rate = \"24/hour\", burst = 7 }"), SensorLimit { count: 24, per: TimeUnit::Hour, burst: 7 });
+    assert_eq!(limit("{ burst = 1 }"), SensorLimit { burst: 1, ..SensorLimit::default() });
     assert_eq!(limit("\"5/d\"").per, TimeUnit::Day);
 }
 

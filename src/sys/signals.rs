@@ -1,7 +1,7 @@
 //! Signals that end the program: SIGINT, SIGTERM and SIGHUP.
 //!
 //! As long as there is no lab, the handler itself ends the process. While labs exist, it wakes a thread that ends them first
-//! ([`Watch`]). A second signal ends the process at once, in every state.
+//! ([`SignalReceiver`]). A second signal ends the process at once, in every state.
 
 use std::ffi::c_int;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -56,14 +56,14 @@ pub fn is_first_report() -> bool {
 }
 
 /// The receiver of the first signal.
-pub struct Watch(PipeReader);
+pub struct SignalReceiver(PipeReader);
 
-impl Watch {
+impl SignalReceiver {
     /// Opens it.
-    pub fn open() -> io::Result<Watch> {
+    pub fn open() -> io::Result<SignalReceiver> {
         let (reader, writer): (PipeReader, PipeWriter) = io::pipe()?;
         WAKE.store(writer.into_raw_fd(), SeqCst);
-        Ok(Watch(reader))
+        Ok(SignalReceiver(reader))
     }
 
     /// Waits for the signal; its name.

@@ -12,12 +12,12 @@ pub struct Frame {
     /// All of it: an Ethernet frame on a TAP, an IP packet on a TUN.
     pub bytes: Vec<u8>,
     /// What it is to the probe.
-    pub part: Part,
+    pub part: FramePart,
 }
 
 /// What a frame is to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum FramePart {
     /// The probe itself.
     Probe,
     /// The reply that decided.

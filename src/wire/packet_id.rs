@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use crate::log_line::{Icmp, IcmpDetail, Network, Transport};
+use crate::log_line::{Icmp, IcmpDetail, LoggedPacketHeader, Transport};
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::wire::bytes::{be16, ipv4, ipv6};
 
 /// A packet as a witness saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct PacketId {
     /// Source address.
     pub source: IpAddr,
     /// Destination address.
@@ -35,15 +35,15 @@ pub struct SeenPorts {
     pub flags: u16,
 }
 
-impl Seen {
+impl PacketId {
     /// What a log line shows; none for ARP.
-    pub fn from_line(network: &Network) -> Option<Seen> {
+    pub fn from_line(network: &LoggedPacketHeader) -> Option<PacketId> {
         let ip_id = match network {
-            Network::Ipv4(ipv4) => Some(ipv4.id),
-            Network::Ipv6(_) | Network::Arp(_) => None,
+            LoggedPacketHeader::Ipv4(ipv4) => Some(ipv4.id),
+            LoggedPacketHeader::Ipv6(_) | LoggedPacketHeader::Arp(_) => None,
         };
         let ports = network.transport().and_then(ports_of_line);
-        Some(Seen {
+        Some(PacketId {
             source: network.source()?,
             destination: network.destination()?,
             ip_id,
@@ -54,7 +54,7 @@ impl Seen {
 
     /// What the headers say that a trace carries: the network header, and the first bytes of the transport header. None
     /// when they are too short for what they claim to be.
-    pub fn from_headers(network: &[u8], transport: &[u8]) -> Option<Seen> {
+    pub fn from_headers(network: &[u8], transport: &[u8]) -> Option<PacketId> {
         let (source, destination, ip_id, protocol) = match network.first()? >> 4 {
             4 => (ipv4(network, 12)?, ipv4(network, 16)?, Some(be16(network, 4)?), network[9]),
             6 => (ipv6(network, 8)?, ipv6(network, 24)?, None, network[6]),
@@ -68,7 +68,7 @@ impl Seen {
             _ => None,
         };
         let is_icmp_error = is_icmp_error(protocol, transport);
-        Some(Seen { source, destination, ip_id, ports, is_icmp_error })
+        Some(PacketId { source, destination, ip_id, ports, is_icmp_error })
     }
 }
 

@@ -12,10 +12,10 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use self::chapters::CHAPTERS;
-use self::pages::{Page, pages};
-use super::atomic_file::WholeFile;
+use self::pages::{ManualPage, pages};
+use super::atomic_file::AtomicFile;
 use super::sticky::make_folders;
-use crate::error::{Doing, InputError, Result};
+use crate::error::{Context, InputError, Result};
 
 /// What `scanlab` alone says.
 pub const START: &str = "\
@@ -74,7 +74,7 @@ pub fn man(program: &Command, options: &ManOptions) -> Result<()> {
     }
 }
 
-fn page<'a>(pages: &'a [Page], command: Option<&str>) -> Result<&'a Page> {
+fn page<'a>(pages: &'a [ManualPage], command: Option<&str>) -> Result<&'a ManualPage> {
     let file = command.map_or("scanlab.1".to_owned(), |command| format!("scanlab-{command}.1"));
     let unknown = || {
         let problem = format!("there is no page for `{}`", command.unwrap_or_default().escape_debug());
@@ -83,12 +83,12 @@ fn page<'a>(pages: &'a [Page], command: Option<&str>) -> Result<&'a Page> {
     Ok(pages.iter().find(|page| page.file == file).ok_or_else(unknown)?)
 }
 
-fn write(pages: &[Page], folder: &Path) -> Result<()> {
+fn write(pages: &[ManualPage], folder: &Path) -> Result<()> {
     const HINT: &str = "name a folder that you may write to";
     let unwritable = |error| InputError::new(format!("cannot make {}: {error}", folder.display()), HINT);
     make_folders(folder).map_err(unwritable)?;
     for page in pages {
-        let mut file = WholeFile::begin(&folder.join(&page.file), HINT)?;
+        let mut file = AtomicFile::begin(&folder.join(&page.file), HINT)?;
         file.write(&String::from_utf8_lossy(&page.text))?;
         file.allow(0o644);
         file.keep()?;

@@ -10,7 +10,7 @@ use super::chapter::Chapter;
 use super::chapters::CHAPTERS;
 
 /// A page, by the name of its file.
-pub struct Page {
+pub struct ManualPage {
     /// `scanlab-run.1`.
     pub file: String,
     /// man(7) source.
@@ -18,7 +18,7 @@ pub struct Page {
 }
 
 /// The pages of `program`, that of the program itself first.
-pub fn pages(program: &Command) -> io::Result<Vec<Page>> {
+pub fn pages(program: &Command) -> io::Result<Vec<ManualPage>> {
     let mut program = program.clone().disable_help_subcommand(true);
     program.build();
     let commands = std::iter::once(&program).chain(program.get_subcommands());
@@ -31,7 +31,7 @@ fn chapter(program: &Command, command: &Command) -> Option<&'static Chapter> {
     CHAPTERS.iter().find(|chapter| chapter.command == name)
 }
 
-fn page(command: &Command, chapter: &Chapter) -> io::Result<Page> {
+fn page(command: &Command, chapter: &Chapter) -> io::Result<ManualPage> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let page = Man::new(command.clone());
     let mut text = title(&name).into_bytes();
@@ -44,7 +44,7 @@ fn page(command: &Command, chapter: &Chapter) -> io::Result<Page> {
         page.render_subcommands_section(&mut text)?;
     }
     ending(command, chapter).to_writer(&mut text)?;
-    Ok(Page { file: format!("{name}.1"), text })
+    Ok(ManualPage { file: format!("{name}.1"), text })
 }
 
 /// man(7): "TH title section footer-middle footer-inside header-middle"; the middle of the footer is for a date.

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::error::{InputError, Result as Outcome};
 use crate::net::Family;
 use crate::net::port::Port;
-use crate::probe::Craft;
+use crate::probe::ProbeOverrides;
 use crate::probe::scan::Technique;
 use crate::wire::tcp_flags::TcpFlagsOctet;
 
@@ -33,8 +33,8 @@ pub struct EvasionArguments {
 
 impl EvasionArguments {
     /// How the probes are to be made.
-    pub fn craft(&self) -> Craft {
-        Craft {
+    pub fn craft(&self) -> ProbeOverrides {
+        ProbeOverrides {
             scanflags: self.scanflags.map(|flags| flags.0),
             badsum: self.badsum,
             source_port: self.source_port,

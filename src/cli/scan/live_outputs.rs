@@ -5,17 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use crate::cli::capture_file::{CaptureFile, OpenCapture};
 use crate::cli::progress::Steps;
 use crate::cli::syslog::SyslogFile;
-use crate::commands::scan::{Audience, Survey, Surveyed};
+use crate::commands::scan::{PortScan, PortScanResult, ScanObserver};
 use crate::error::Result;
 use crate::lab::{LinkMode, Rest};
 use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::report::CaptureInterface;
-use crate::report::frame_comments::{self, Place};
+use crate::report::frame_comments::{self, CapturedInterface};
 
 /// Scans, and writes log lines and frames while they come.
-pub fn perform(survey: &Survey, syslog: Option<SyslogFile>, pcap: Option<CaptureFile>) -> Result<Surveyed> {
+pub fn perform(survey: &PortScan, syslog: Option<SyslogFile>, pcap: Option<CaptureFile>) -> Result<PortScanResult> {
     let link = survey.equipment.link;
     // Each family has a lab of its own.
     let interface = |family: &Family| CaptureInterface {
@@ -42,13 +42,13 @@ struct Listener {
 }
 
 impl Listener {
-    fn place(&self, family: Family) -> Place {
+    fn place(&self, family: Family) -> CapturedInterface {
         let interface = Family::BOTH.iter().position(|of| *of == family).unwrap_or_default();
-        Place { interface, link: self.link }
+        CapturedInterface { interface, link: self.link }
     }
 }
 
-impl Audience for Listener {
+impl ScanObserver for Listener {
     fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()> {
         self.steps.take();
         if let Some(capture) = &self.capture {

@@ -1,31 +1,31 @@
 //! From what was seen to a report in nmap's words.
 
-use super::{Options, Plan};
-use crate::cli::services::Services;
+use super::{ScanOptions, ScanPlan};
+use crate::cli::services::KnownServices;
 use crate::error::{InputError, Result};
 use crate::lab::LinkMode;
 use crate::net::Family;
 use crate::net::Protocol;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
-use crate::probe::probe_group::Alike;
+use crate::probe::probe_group::ProbeGroup;
 use crate::probe::scan::{Reason, Technique};
-use crate::report::Host;
+use crate::report::HostSummary;
 use crate::report::nmap::{
-    Advice, HostReason, Moment, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown,
+    Advice, HostReason, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown, UnixTime,
 };
 
 /// What a report is made of.
-pub struct Facts<'a> {
-    pub options: &'a Options,
-    pub plan: &'a Plan,
+pub struct NmapReportFacts<'a> {
+    pub options: &'a ScanOptions,
+    pub plan: &'a ScanPlan,
     pub link: LinkMode,
-    pub host: &'a Host,
-    pub groups: &'a [Alike],
+    pub host: &'a HostSummary,
+    pub groups: &'a [ProbeGroup],
     /// Whether the host did not answer a neighbour solicitation.
     pub hidden: bool,
-    pub start: Moment,
-    pub end: Moment,
+    pub start: UnixTime,
+    pub end: UnixTime,
 }
 
 /// nmap's reports have room for one state of a port in each protocol.
@@ -62,7 +62,7 @@ pub fn check_families(families: &[Family]) -> Result<()> {
 }
 
 /// The report.
-pub fn nmap_report(facts: &Facts) -> NmapReport {
+pub fn nmap_report(facts: &NmapReportFacts) -> NmapReport {
     let (options, plan) = (facts.options, facts.plan);
     NmapReport {
         arguments: arguments(),
@@ -87,12 +87,12 @@ fn arguments() -> Vec<String> {
     std::iter::once("scanlab".to_owned()).chain(typed).collect()
 }
 
-fn scan(technique: Technique, facts: &Facts) -> Scan {
+fn scan(technique: Technique, facts: &NmapReportFacts) -> Scan {
     let ports = facts.plan.ports.of(technique.protocol()).clone();
     Scan { technique, flags: facts.options.evasion.scanflags, ports }
 }
 
-fn scanned_host(facts: &Facts) -> ScannedHost {
+fn scanned_host(facts: &NmapReportFacts) -> ScannedHost {
     let reason = host_reason(facts);
     let shows_mac = match (facts.link, reason) {
         (LinkMode::Tun, _) => false,
@@ -112,7 +112,7 @@ fn scanned_host(facts: &Facts) -> ScannedHost {
 
 /// No rule of iptables filters ARP, so over IPv4 the host answers. As with nmap, `-Pn` alone does not keep neighbours from
 /// being asked.
-fn host_reason(facts: &Facts) -> HostReason {
+fn host_reason(facts: &NmapReportFacts) -> HostReason {
     let options = facts.options;
     match (facts.link, facts.plan.families[0]) {
         (LinkMode::Tun, _) => HostReason::UserSet,
@@ -132,7 +132,7 @@ fn shows_mac(probe: &Probe, observation: &Observation) -> bool {
     is_from_host && !probe.technique.is_conversation()
 }
 
-fn rows(group: &Alike, services: &Services) -> Vec<PortRow> {
+fn rows(group: &ProbeGroup, services: &KnownServices) -> Vec<PortRow> {
     let (verdict, protocol) = (group.observation.verdict, group.first.technique.protocol());
     let row = |port| PortRow {
         protocol,

@@ -1,11 +1,11 @@
-//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all ([`WholeFile`]).
+//! The files of `-oN`, `-oX`, `-oG` and `-oA`: written whole or not at all ([`AtomicFile`]).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::atomic_file::WholeFile;
+use crate::cli::atomic_file::AtomicFile;
 use crate::error::{InputError, Result};
 use crate::text::ci_escape::Inert;
 
@@ -40,7 +40,7 @@ pub struct OutputArguments {
 /// Files that are still drafts, and what goes to standard output.
 #[derive(Debug)]
 pub struct Outputs {
-    drafts: Vec<(NmapFormat, WholeFile)>,
+    drafts: Vec<(NmapFormat, AtomicFile)>,
     /// The format that goes to standard output, when one was asked for.
     pub standard: Option<NmapFormat>,
 }
@@ -54,7 +54,7 @@ impl OutputArguments {
         let mut outputs = Outputs { drafts: Vec::new(), standard: None };
         for (format, path) in self.files()? {
             if path.as_os_str() != "-" {
-                outputs.drafts.push((format, WholeFile::begin(&path, "name a file that you may write to")?));
+                outputs.drafts.push((format, AtomicFile::begin(&path, "name a file that you may write to")?));
             } else if outputs.standard.replace(format).is_some() {
                 return Err(InputError::new("standard output holds one report, not two", "name a file for one").into());
             }

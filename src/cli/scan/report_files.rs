@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::report_files::RunFormat;
-use crate::cli::report_target::{Destination, Drafts, destination, names};
+use crate::cli::report_target::{Drafts, ReportTarget, destination, names};
 use crate::error::Result;
 
 /// In which formats a scan goes to files.
@@ -23,13 +23,13 @@ pub enum FileFormat {
 
 /// Which files.
 #[derive(Debug, Args)]
-pub struct ReportArguments {
+pub struct ScanReportArguments {
     /// Report to a file as well, as table, json, html or sarif; as often as you like
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = scan_destination)]
-    destinations: Vec<Destination<FileFormat>>,
+    destinations: Vec<ReportTarget<FileFormat>>,
 }
 
-impl ReportArguments {
+impl ScanReportArguments {
     /// Whether a report is of this format.
     pub fn has(&self, format: FileFormat) -> bool {
         self.destinations.iter().any(|to| to.format == format)
@@ -46,7 +46,7 @@ impl ReportArguments {
     }
 }
 
-fn scan_destination(text: &str) -> std::result::Result<Destination<FileFormat>, String> {
+fn scan_destination(text: &str) -> std::result::Result<ReportTarget<FileFormat>, String> {
     let format = text.split('=').next().unwrap_or_default();
     destination(text).map_err(|unknown| not_of_a_scan(format).unwrap_or(unknown))
 }

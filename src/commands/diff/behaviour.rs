@@ -9,7 +9,7 @@ use crate::net::rate::Rate;
 use crate::probe::note;
 use crate::probe::packet::Response;
 use crate::probe::path::{Fate, Path, Step};
-use crate::rules::iptables_save::{Limit, Listing, Rule};
+use crate::rules::iptables_save::{Listing, Rule, RuleLimit};
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -21,9 +21,9 @@ pub struct Behaviour {
     pub reject_with: Option<String>,
     /// The rule or policy that had the last word; none where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Place>,
+    pub by: Option<DecidingRule>,
     /// The lines that it leaves.
-    pub log: Vec<Line>,
+    pub log: Vec<LoggedBy>,
     /// Limits of rules on its way that are not for a LOG: as long as they have room, this is what becomes of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Guard>,
@@ -38,7 +38,7 @@ pub struct Behaviour {
 /// A line in the log, and the rule that leaves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "LineAndRule")]
-pub struct Line {
+pub struct LoggedBy {
     /// Its prefix.
     pub prefix: String,
     /// How often: `5/min burst 5`.
@@ -48,7 +48,7 @@ pub struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub style: Option<String>,
     /// The rule.
-    pub by: Option<Place>,
+    pub by: Option<DecidingRule>,
 }
 
 /// A rule that lets through so many packets and no more.
@@ -57,7 +57,7 @@ pub struct Guard {
     /// How often: `5/min burst 5`.
     pub limit: String,
     /// The rule.
-    pub by: Option<Place>,
+    pub by: Option<DecidingRule>,
 }
 
 /// A copy that a rule sends to another machine.
@@ -66,13 +66,13 @@ pub struct CopyAndRule {
     /// The next hop of the copy.
     pub to: IpAddr,
     /// The rule.
-    pub by: Option<Place>,
+    pub by: Option<DecidingRule>,
 }
 
 /// A rule, or a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "RuleOrPolicy")]
-pub struct Place {
+pub struct DecidingRule {
     /// The file.
     pub file: String,
     /// Its line.
@@ -136,9 +136,9 @@ fn rule<'l>(step: &Step, listing: &'l Listing) -> Option<&'l Rule> {
     listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)
 }
 
-fn place(step: &Step, listing: &Listing) -> Option<Place> {
+fn place(step: &Step, listing: &Listing) -> Option<DecidingRule> {
     let file = listing.source.name.display().to_string();
-    Some(Place { file, line: step.line?, text: step.text.clone() })
+    Some(DecidingRule { file, line: step.line?, text: step.text.clone() })
 }
 
 fn words(step: &Step, listing: &Listing) -> Option<String> {
@@ -147,11 +147,11 @@ fn words(step: &Step, listing: &Listing) -> Option<String> {
 }
 
 /// As the file has it: in a sweep the kernel's limits are others.
-fn line(step: &Step, listing: &Listing) -> Option<Line> {
+fn line(step: &Step, listing: &Listing) -> Option<LoggedBy> {
     let prefix = step.log_prefix.clone()?;
     let limit = rule(step, listing).and_then(Rule::limit).map(in_words);
     let style = rule(step, listing).and_then(|rule| rule.target.as_ref()?.log_style());
-    Some(Line { prefix, limit, style, by: place(step, listing) })
+    Some(LoggedBy { prefix, limit, style, by: place(step, listing) })
 }
 
 fn guard(step: &Step, listing: &Listing) -> Option<Guard> {
@@ -163,7 +163,7 @@ fn copy(step: &Step, listing: &Listing) -> Option<CopyAndRule> {
     Some(CopyAndRule { to: note::copy(step)?.to, by: place(step, listing) })
 }
 
-fn in_words(limit: Limit) -> String {
+fn in_words(limit: RuleLimit) -> String {
     let rate = Rate::of(limit.count.into(), limit.seconds.into());
     let rate = rate.map_or_else(|| format!("{} in {} s", limit.count, limit.seconds), |rate| rate.to_string());
     format!("{rate} burst {}", limit.burst)

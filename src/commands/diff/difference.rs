@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::behaviour::{Behaviour, Place};
+use super::behaviour::{Behaviour, DecidingRule};
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::Packet;
@@ -11,7 +11,8 @@ use crate::probe::scan::{PortState, Technique};
 
 /// Packets that are dealt with in another way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Difference {
+#[schemars(rename = "Difference")]
+pub struct PacketDifference {
     /// Their family.
     pub family: Family,
     /// The interface that they came over.
@@ -47,9 +48,9 @@ pub struct SeenByScans {
     #[schemars(with = "String")]
     pub ports: PortSet,
     /// What a scan saw.
-    pub before: Sight,
+    pub before: ScanView,
     /// What it sees.
-    pub after: Sight,
+    pub after: ScanView,
 }
 
 fn as_text<S: Serializer>(ports: &PortSet, serializer: S) -> Result<S::Ok, S::Error> {
@@ -58,21 +59,22 @@ fn as_text<S: Serializer>(ports: &PortSet, serializer: S) -> Result<S::Ok, S::Er
 
 /// What a scan sees of a port, and what it leaves in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Sight {
+#[schemars(rename = "Sight")]
+pub struct ScanView {
     /// The port state.
     pub state: PortState,
     /// The prefixes of the lines.
     pub log: Vec<String>,
     /// The rule that had the last word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Place>,
+    pub by: Option<DecidingRule>,
 }
 
 /// Those with one story together, in the order in which they were found.
-pub fn together(differences: Vec<Difference>) -> Vec<Difference> {
-    let mut told: Vec<Difference> = Vec::new();
+pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
+    let mut told: Vec<PacketDifference> = Vec::new();
     for one in differences {
-        let is_like = |other: &&mut Difference| {
+        let is_like = |other: &&mut PacketDifference| {
             (&other.before, &other.after, other.family, &other.interface, other.limits_used_up)
                 == (&one.before, &one.after, one.family, &one.interface, one.limits_used_up)
         };
@@ -86,10 +88,11 @@ pub fn together(differences: Vec<Difference>) -> Vec<Difference> {
         one.packets.dedup();
     }
     // With limits used up most packets fare as ever: what is the same story with room and without is told once.
-    let with_room: Vec<Difference> = told.iter().filter(|one| !one.limits_used_up).cloned().collect();
+    let with_room: Vec<PacketDifference> = told.iter().filter(|one| !one.limits_used_up).cloned().collect();
     told.retain(|one| {
-        let same =
-            |other: &Difference| (&other.before, &other.after, other.family) == (&one.before, &one.after, one.family);
+        let same = |other: &PacketDifference| {
+            (&other.before, &other.after, other.family) == (&one.before, &one.after, one.family)
+        };
         !(one.limits_used_up && with_room.iter().any(same))
     });
     told

@@ -4,19 +4,19 @@
 use std::collections::HashSet;
 
 use super::behaviour::Behaviour;
-use super::difference::{Difference, SeenByScans, Sight};
+use super::difference::{PacketDifference, ScanView, SeenByScans};
 use super::{Compared, Comparison, Side, untried};
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch, Weather};
+use crate::lab::{HostService, Lab, LabOptions, LabSpec, LimitOverride, PinnedSysctls, WatchedEvents};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Packet, Response, Stimulus};
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::{Plan, strangers};
+use crate::rules::sweep::{SweepPlan, strangers};
 use crate::verdict::findings::interfaces;
 
 /// What tells the two sides apart in `family` is added to `compared`.
@@ -33,7 +33,7 @@ pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) 
 }
 
 /// A side without a ruleset lets everything through.
-fn listing(equipment: &Equipment, side: &Side, family: Family) -> Listing {
+fn listing(equipment: &LabOptions, side: &Side, family: Family) -> Listing {
     let source = side.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
     let nothing = || Source { name: format!("{} (no {family} ruleset)", side.name).into(), text: "".into() };
     equipment.listing(family, &source.unwrap_or_else(nothing))
@@ -52,18 +52,18 @@ pub(super) struct Over<'a> {
 
 impl Over<'_> {
     fn sweeps(&self, compared: &mut Compared) -> Result<()> {
-        let mut plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let mut plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
         let (stimuli, strangers) = (self.stimuli(&plan), plan.strangers());
-        let fresh = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, Limits::Wide))?;
+        let fresh = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, LimitOverride::Wide))?;
         let more = plan.in_connections_of_any(&stimuli, &fresh.each_ref().map(Vec::as_slice));
-        self.note(compared, &plan, &stimuli, &fresh, Limits::Wide);
+        self.note(compared, &plan, &stimuli, &fresh, LimitOverride::Wide);
         if !more.is_empty() {
-            let later = self.both(compared, |lab| lab.sweep(&more, &strangers, Limits::Wide))?;
-            self.note(compared, &plan, &more, &later, Limits::Wide);
+            let later = self.both(compared, |lab| lab.sweep(&more, &strangers, LimitOverride::Wide))?;
+            self.note(compared, &plan, &more, &later, LimitOverride::Wide);
         }
         if self.listings.iter().any(Listing::limits_more_than_lines) {
-            let dry = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, Limits::Dry))?;
-            self.note(compared, &plan, &stimuli, &dry, Limits::Dry);
+            let dry = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, LimitOverride::Dry))?;
+            self.note(compared, &plan, &stimuli, &dry, LimitOverride::Dry);
         }
         compared.complete &= plan.is_complete;
         Ok(())
@@ -71,19 +71,19 @@ impl Over<'_> {
 
     /// Sends these to both sides, and notes what differs.
     pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
-        let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
         let strangers = strangers(stimuli, &self.comparison.addresses);
-        let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, Limits::Wide))?;
-        self.note(compared, &plan, stimuli, &found, Limits::Wide);
+        let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, LimitOverride::Wide))?;
+        self.note(compared, &plan, stimuli, &found, LimitOverride::Wide);
         Ok(())
     }
 
     /// What both together tell apart; where that is too much, what each does.
-    fn stimuli(&self, plan: &Plan) -> Vec<Stimulus> {
+    fn stimuli(&self, plan: &SweepPlan) -> Vec<Stimulus> {
         if plan.is_complete {
             return plan.stimuli();
         }
-        let all = self.listings.iter().flat_map(|listing| Plan::of(listing, &self.comparison.addresses).stimuli());
+        let all = self.listings.iter().flat_map(|listing| SweepPlan::of(listing, &self.comparison.addresses).stimuli());
         let mut known = HashSet::new();
         all.filter(|stimulus| known.insert(*stimulus)).collect()
     }
@@ -91,13 +91,13 @@ impl Over<'_> {
     fn note(
         &self,
         compared: &mut Compared,
-        plan: &Plan,
+        plan: &SweepPlan,
         stimuli: &[Stimulus],
         found: &[Vec<Response>; 2],
-        limits: Limits,
+        limits: LimitOverride,
     ) {
         compared.sent += stimuli.len();
-        let stand_in = Plan::stand_in([plan].into_iter(), &[]);
+        let stand_in = SweepPlan::stand_in([plan].into_iter(), &[]);
         for (number, stimulus) in stimuli.iter().enumerate() {
             let [before, after] = [0, 1].map(|side: usize| Behaviour::of(&found[side][number], &self.listings[side]));
             if before.is_like(&after) {
@@ -110,10 +110,10 @@ impl Over<'_> {
             let (before, after) = (alone(before.clone(), &after), alone(after, &before));
             let packet = plan.packet(stimulus, &self.comparison.addresses).ok();
             let packet: Option<Packet> = packet.map(|packet| plan.stood_in_for(packet, stand_in));
-            compared.differences.push(Difference {
+            compared.differences.push(PacketDifference {
                 family: self.family,
                 interface: self.interface.to_string(),
-                limits_used_up: limits == Limits::Dry,
+                limits_used_up: limits == LimitOverride::Dry,
                 packets: packet.into_iter().collect(),
                 stand_in,
                 before,
@@ -123,7 +123,7 @@ impl Over<'_> {
     }
 
     fn scans(&self, compared: &mut Compared) -> Result<()> {
-        let mut numbering = Numbering::new(SEED);
+        let mut numbering = PassNumbering::new(SEED);
         let ports = self.ports();
         let mut probes: Vec<Probe> = Vec::new();
         for technique in Technique::ALL {
@@ -148,9 +148,9 @@ impl Over<'_> {
         Ok(())
     }
 
-    fn sight(&self, observation: &Observation, side: usize) -> Sight {
+    fn sight(&self, observation: &Observation, side: usize) -> ScanView {
         let paths: Vec<_> = observation.path.iter().map(AsRef::as_ref).collect();
-        Sight {
+        ScanView {
             state: observation.verdict.state,
             log: observation.log.iter().map(|record| record.prefix.clone()).collect(),
             by: Behaviour::of_paths(&paths, &self.listings[side]).by,
@@ -159,7 +159,7 @@ impl Over<'_> {
 
     /// The ports that either side names, and their neighbours.
     fn ports(&self) -> PortSet {
-        let plan = Plan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
+        let plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
         plan.services().iter().take(LISTENERS).collect()
     }
 
@@ -172,19 +172,22 @@ impl Over<'_> {
         Ok([before, after])
     }
 
-    fn one<T: Send>(&self, side: &Side, work: &(impl Fn(&mut Lab) -> Result<T> + Sync)) -> Result<(T, Weather)> {
-        let services: Vec<Service> =
-            self.ports().iter().map(|port: Port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
+    fn one<T: Send>(&self, side: &Side, work: &(impl Fn(&mut Lab) -> Result<T> + Sync)) -> Result<(T, PinnedSysctls)> {
+        let services: Vec<HostService> = self
+            .ports()
+            .iter()
+            .map(|port: Port| HostService { protocol: Protocol::Tcp, port, greeting: None })
+            .collect();
         let rulesets = side.rulesets.iter().filter(|(family, _)| *family == self.family);
         let rulesets: Vec<(Family, &Source)> = rulesets.map(|(family, source)| (*family, source)).collect();
-        let blueprint = Blueprint {
+        let blueprint = LabSpec {
             equipment: &self.comparison.equipment,
             interface: self.interface,
             mac: self.comparison.mac,
             addresses: &self.comparison.addresses,
             services: &services,
             rulesets: &rulesets,
-            watch: Watch::Paths,
+            watch: WatchedEvents::Paths,
             fault: None,
         };
         Lab::run(&blueprint, |lab| {

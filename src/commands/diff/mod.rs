@@ -14,13 +14,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{InputError, Result, Source};
-use crate::lab::{Equipment, Lab, Weather};
+use crate::lab::{Lab, LabOptions, PinnedSysctls};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::rules::iptables_save::keeps_lists;
 
-pub use behaviour::{Behaviour, Line, Place};
-pub use difference::{Difference, SeenByScans, Sight};
-pub use untried::NotTried;
+pub use behaviour::{Behaviour, DecidingRule, LoggedBy};
+pub use difference::{PacketDifference, ScanView, SeenByScans};
+pub use untried::UntriedPackets;
 
 /// One of the two.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Comparison {
     /// Before and after.
     pub sides: [Side; 2],
     /// What the labs are made with.
-    pub equipment: Equipment,
+    pub equipment: LabOptions,
     /// The interface that the rules speak of; others that they name come after it.
     pub interface: InterfaceName,
     /// The host's MAC address.
@@ -52,19 +52,19 @@ pub struct Compared {
     /// The names of both sides.
     pub sides: [String; 2],
     /// Packets that are dealt with in another way, those with one story together.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PacketDifference>,
     /// Ports that look different to a scan.
     pub scans: Vec<SeenByScans>,
     /// Packets that the two may treat differently, and that were not tried, or showed nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_tried: Vec<NotTried>,
+    pub not_tried: Vec<UntriedPackets>,
     /// How many packets were sent to either side.
     pub sent: usize,
     /// Whether everything was sent that the rulesets tell apart.
     pub complete: bool,
     /// The sysctls that were pinned.
     #[serde(skip)]
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 impl Compared {
@@ -92,7 +92,7 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
         not_tried: Vec::new(),
         sent: 0,
         complete: true,
-        weather: Weather::default(),
+        weather: PinnedSysctls::default(),
     };
     for family in comparison.families() {
         measure::family(comparison, family, &mut compared)?;

@@ -7,17 +7,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::measure::Over;
-use super::{Behaviour, Compared, Comparison, Difference};
+use super::{Behaviour, Compared, Comparison, PacketDifference};
 use crate::error::Result;
 use crate::net::{Family, InterfaceName};
 use crate::probe::packet::Stimulus;
 use crate::rules::iptables_save::Listing;
-use crate::rules::space::{Gap, Space, TooMany, Witness, compare, witnesses};
+use crate::rules::space::{SetDifference, Space, TooMany, WitnessPacket, compare, witnesses};
 
 /// Packets that the two sides may treat differently.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[schemars(rename = "DifferenceNotTried")]
-pub struct NotTried {
+pub struct UntriedPackets {
     /// Their family.
     pub family: Family,
     /// The table in which the two differ.
@@ -48,19 +48,19 @@ pub(super) fn family(
         Err(TooMany) => {
             let what = "the rules that differ divide packets into more kinds than are looked at".to_owned();
             let (table, chain, because) = (String::new(), String::new(), "too many".to_owned());
-            compared.not_tried.push(NotTried { family, table, chain, places: Vec::new(), what, because });
+            compared.not_tried.push(UntriedPackets { family, table, chain, places: Vec::new(), what, because });
             return Ok(());
         }
     };
     let untold = |compared: &Compared| {
         let known = places(&compared.differences, family);
-        let is_told = |one: &NotTried| one.places.iter().any(|place| known.contains(place));
+        let is_told = |one: &UntriedPackets| one.places.iter().any(|place| known.contains(place));
         let all = gaps.iter().map(|gap| (gap, not_tried(&space, family, listings, gap)));
         all.filter(|(_, one)| !is_told(one)).collect::<Vec<_>>()
     };
     let mut over: BTreeMap<String, Vec<Stimulus>> = BTreeMap::new();
     for (gap, _) in untold(compared) {
-        for Witness { interface, stimulus } in witnesses(&space, &gap.region, gap.hook, &comparison.addresses) {
+        for WitnessPacket { interface, stimulus } in witnesses(&space, &gap.region, gap.hook, &comparison.addresses) {
             let stimuli = over.entry(interface).or_default();
             if !stimuli.contains(&stimulus) {
                 stimuli.push(stimulus);
@@ -71,13 +71,13 @@ pub(super) fn family(
         let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
         Over { comparison, family, interface: &interface, listings }.these(compared, &stimuli)?;
     }
-    let untold: BTreeSet<NotTried> = untold(compared).into_iter().map(|(_, one)| one).collect();
+    let untold: BTreeSet<UntriedPackets> = untold(compared).into_iter().map(|(_, one)| one).collect();
     compared.not_tried.extend(untold.into_iter().take(NAMED));
     Ok(())
 }
 
 /// The rules that make the differences that were seen.
-fn places(differences: &[Difference], family: Family) -> BTreeSet<String> {
+fn places(differences: &[PacketDifference], family: Family) -> BTreeSet<String> {
     let of = differences.iter().filter(|one| one.family == family);
     let sides = of.flat_map(|one| [&one.before, &one.after]);
     let of_side = |one: &Behaviour| {
@@ -91,7 +91,7 @@ fn places(differences: &[Difference], family: Family) -> BTreeSet<String> {
     sides.flat_map(of_side).collect()
 }
 
-fn not_tried(space: &Space, family: Family, listings: &[Listing; 2], gap: &Gap) -> NotTried {
+fn not_tried(space: &Space, family: Family, listings: &[Listing; 2], gap: &SetDifference) -> UntriedPackets {
     let named = |(lines, listing): (&Vec<usize>, &Listing)| {
         let file = listing.source.name.display().to_string();
         lines.iter().map(|line| format!("{file}:{line}")).collect::<Vec<_>>()
@@ -101,7 +101,7 @@ fn not_tried(space: &Space, family: Family, listings: &[Listing; 2], gap: &Gap) 
         (None, "FORWARD") => "nothing is forwarded in the lab".to_owned(),
         (None, _) => "the lab sends no such packet".to_owned(),
     };
-    NotTried {
+    UntriedPackets {
         family,
         table: gap.table.clone(),
         chain: gap.hook.to_owned(),

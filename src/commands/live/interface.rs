@@ -9,11 +9,11 @@ use rtnetlink::packet_route::route::RouteAttribute;
 use rtnetlink::{Handle, RouteMessageBuilder, new_connection};
 use tokio::runtime;
 
-use crate::error::{CannotMeasure, Doing, Error, InputError, Result};
+use crate::error::{CannotMeasure, Context, Error, InputError, Result};
 use crate::net::{InterfaceName, Mac};
 
 /// What was read.
-pub struct Found {
+pub struct LiveInterface {
     pub name: InterfaceName,
     pub mac: Option<Mac>,
     pub permanent_mac: Option<Mac>,
@@ -22,7 +22,7 @@ pub struct Found {
 }
 
 /// Reads the interface that is asked for, or else the one of the default route.
-pub fn read(name: Option<&InterfaceName>) -> Result<Found> {
+pub fn read(name: Option<&InterfaceName>) -> Result<LiveInterface> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
     runtime.block_on(async {
         let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
@@ -33,7 +33,7 @@ pub fn read(name: Option<&InterfaceName>) -> Result<Found> {
     })
 }
 
-async fn ask(handle: &Handle, name: Option<&InterfaceName>) -> Result<Found> {
+async fn ask(handle: &Handle, name: Option<&InterfaceName>) -> Result<LiveInterface> {
     let wanted = match name {
         Some(_) => None,
         None => Some(default_route(handle).await?),
@@ -59,7 +59,7 @@ async fn ask(handle: &Handle, name: Option<&InterfaceName>) -> Result<Found> {
             }
         }
         let addresses = addresses(handle, link.header.index).await?;
-        return Ok(Found { name, mac, permanent_mac, addresses });
+        return Ok(LiveInterface { name, mac, permanent_mac, addresses });
     }
     let name = name.map(ToString::to_string).unwrap_or_default();
     Err(InputError::new(format!("this machine has no interface {name}"), "see `ip link`; name one with --interface")

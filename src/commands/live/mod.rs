@@ -13,7 +13,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::error::{Doing, Result, Source};
+use crate::error::{Context, Result, Source};
 use crate::lab::Iptables;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Family, InterfaceName, Mac};

@@ -45,18 +45,18 @@ fn one_line(text: &str) -> String {
 
 /// The output of `nft -j list ruleset`, see libnftables-json(5).
 #[derive(Deserialize)]
-struct Ruleset {
+struct NftRuleset {
     nftables: Vec<Object>,
 }
 
 #[derive(Deserialize)]
 struct Object {
-    chain: Option<Chain>,
-    rule: Option<Place>,
+    chain: Option<NftChain>,
+    rule: Option<NftRulePlace>,
 }
 
 #[derive(Deserialize)]
-struct Chain {
+struct NftChain {
     family: String,
     table: String,
     name: String,
@@ -68,7 +68,7 @@ struct Chain {
 
 /// Where a rule is.
 #[derive(Deserialize)]
-struct Place {
+struct NftRulePlace {
     family: String,
     table: String,
     chain: String,
@@ -76,19 +76,19 @@ struct Place {
 
 /// The base chains that are not iptables' own.
 fn chains(json: &str, backend: Backend, saved: &[(Family, Source)]) -> std::result::Result<Vec<Other>, String> {
-    let ruleset: Ruleset =
+    let ruleset: NftRuleset =
         serde_json::from_str(json).map_err(|error| format!("the output of nft is no ruleset ({error})"))?;
-    let rules: Vec<&Place> = ruleset.nftables.iter().filter_map(|object| object.rule.as_ref()).collect();
-    let is_foreign = |chain: &&Chain| !(backend == Backend::Nft && chain.is_of_iptables(saved));
+    let rules: Vec<&NftRulePlace> = ruleset.nftables.iter().filter_map(|object| object.rule.as_ref()).collect();
+    let is_foreign = |chain: &&NftChain| !(backend == Backend::Nft && chain.is_of_iptables(saved));
     let chains = ruleset.nftables.iter().filter_map(|object| object.chain.as_ref());
     let foreign = chains.filter(|chain| chain.hook.is_some()).filter(is_foreign);
     Ok(foreign.map(|chain| chain.other(&rules)).collect())
 }
 
-impl Chain {
-    fn other(&self, rules: &[&Place]) -> Other {
+impl NftChain {
+    fn other(&self, rules: &[&NftRulePlace]) -> Other {
         let is_here =
-            |rule: &&Place| (&rule.family, &rule.table, &rule.chain) == (&self.family, &self.table, &self.name);
+            |rule: &&NftRulePlace| (&rule.family, &rule.table, &rule.chain) == (&self.family, &self.table, &self.name);
         let is_idle = !rules.iter().any(is_here) && self.policy() == "accept";
         let name = format!(
             "the chain `{}` in table `{} {}` of nf_tables (hook {}, priority {}, policy {})",

@@ -8,21 +8,21 @@ use std::collections::BTreeSet;
 
 use crate::probe::packet::Journey;
 use crate::probe::path::{Path, Step};
-use crate::rules::iptables_save::{Answer, Chain, Listing, Packet, Rule};
+use crate::rules::iptables_save::{Chain, Listing, MatchResult, Packet, Rule};
 
 /// Where two rulesets differ.
-pub struct Differences<'a> {
+pub struct AffectedPackets<'a> {
     rules: Vec<(&'a str, &'a Rule)>,
     policies: BTreeSet<(&'a str, &'a str)>,
     /// One of them tracks connections, the other does not: then every packet may be judged in another way.
     everything: bool,
 }
 
-impl<'a> Differences<'a> {
+impl<'a> AffectedPackets<'a> {
     /// The rules in which `original` and `mutant` differ, chain by chain; of a chain, all between the first and the last.
-    pub fn between(original: &'a Listing, mutant: &'a Listing) -> Differences<'a> {
+    pub fn between(original: &'a Listing, mutant: &'a Listing) -> AffectedPackets<'a> {
         let tracks = |listing: &Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
-        let mut differences = Differences {
+        let mut differences = AffectedPackets {
             rules: Vec::new(),
             policies: BTreeSet::new(),
             everything: tracks(original) != tracks(mutant),
@@ -59,7 +59,7 @@ impl<'a> Differences<'a> {
         // In the raw table conntrack has not seen the packet yet.
         let unseen = Packet { conntrack: None, ..packet.clone() };
         let seen_by = |table: &str| if table == "raw" { &unseen } else { packet };
-        self.everything || self.rules.iter().any(|(table, rule)| rule.answer(seen_by(table)) != Answer::No)
+        self.everything || self.rules.iter().any(|(table, rule)| rule.answer(seen_by(table)) != MatchResult::No)
     }
 
     /// Whether a policy that differs had the last word.

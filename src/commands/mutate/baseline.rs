@@ -5,38 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::effect::{Effects, Sweep};
-use crate::commands::run::checks::Evidence;
+use crate::commands::run::checks::CheckInputs;
 use crate::commands::run::job::Job;
-use crate::commands::run::lab_pool::Workforce;
+use crate::commands::run::lab_pool::LabPool;
 use crate::error::{InputError, Result};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::plan::Key;
-use crate::lab::{Lab, Limits, Weather};
+use crate::intent::plan::CellKey;
+use crate::lab::{Lab, LimitOverride, PinnedSysctls};
 use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::Journey;
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 
 /// What is known of the ruleset as it is.
 pub struct Baseline {
     /// Every check: none is mismatched.
     pub checks: Vec<Check>,
     /// The lines of the rules that the probe of a cell, its answer and what followed met.
-    pub lines: BTreeMap<Key, BTreeSet<usize>>,
+    pub lines: BTreeMap<CellKey, BTreeSet<usize>>,
     /// What each ruleset does to everything.
-    pub sweeps: BTreeMap<Family, Swept>,
+    pub sweeps: BTreeMap<Family, BaselineSweep>,
     /// The weather of its labs.
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// What one ruleset does to everything.
-pub struct Swept {
+pub struct BaselineSweep {
     /// Its rules.
     pub listing: Listing,
     /// What is sent.
-    pub plan: Plan,
+    pub plan: SweepPlan,
     /// What it does, with limits that never run dry.
     pub effects: Effects,
     /// Every way that each stimulus brought about.
@@ -47,10 +47,10 @@ pub struct Swept {
 ///
 /// # Errors
 /// A check that is not as the scenario expects.
-pub async fn measure(job: &Arc<Job>, workforce: &Workforce) -> Result<Baseline> {
+pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
     let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
     let weather = found.weather().unwrap_or_default();
-    let evidence = Evidence::of(found);
+    let evidence = CheckInputs::of(found);
     let checks = job.checks(&evidence)?;
     all_pass(job, &checks)?;
     let families: Vec<Family> = job.rulesets.iter().map(|(family, _)| *family).collect();
@@ -71,9 +71,9 @@ fn all_pass(job: &Job, checks: &[Check]) -> Result<()> {
     Err(InputError::new(problem, "see `scanlab run`; a scenario that fails anyway notices nothing").into())
 }
 
-fn lines(evidence: &Evidence) -> BTreeMap<Key, BTreeSet<usize>> {
+fn lines(evidence: &CheckInputs) -> BTreeMap<CellKey, BTreeSet<usize>> {
     let key = |probe: &Probe| (probe.family(), probe.technique, probe.flow.port);
-    let mut lines: BTreeMap<Key, BTreeSet<usize>> = BTreeMap::new();
+    let mut lines: BTreeMap<CellKey, BTreeSet<usize>> = BTreeMap::new();
     for (probe, observation) in evidence.all() {
         lines.entry(key(probe)).or_default().extend(met(observation));
     }
@@ -84,11 +84,11 @@ fn met(observation: &Observation) -> impl Iterator<Item = usize> {
     observation.paths().flat_map(|path| &path.steps).filter_map(|step| step.line)
 }
 
-fn sweep(job: &Job, family: Family) -> Result<Swept> {
+fn sweep(job: &Job, family: Family) -> Result<BaselineSweep> {
     let source = job.ruleset(family).expect("the family has a ruleset");
     let listing = job.listing(family, source);
-    let mut plan = Plan::of(&listing, &job.scenario.host.addresses);
-    let sweep = Sweep { listing: &listing, limits: Limits::Wide };
+    let mut plan = SweepPlan::of(&listing, &job.scenario.host.addresses);
+    let sweep = Sweep { listing: &listing, limits: LimitOverride::Wide };
     let (effects, journeys) = job.in_lab(&[(family, source)], |lab| sweep.all(lab, &mut plan))?;
-    Ok(Swept { listing, plan, effects, journeys })
+    Ok(BaselineSweep { listing, plan, effects, journeys })
 }

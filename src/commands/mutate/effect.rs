@@ -4,36 +4,36 @@
 use std::net::IpAddr;
 
 use crate::error::Result;
-use crate::lab::{Lab, Limits};
+use crate::lab::{Lab, LimitOverride};
 use crate::probe::note;
 use crate::probe::packet::{Journey, Response, Stimulus};
 use crate::probe::path::{Fate, Path, Step};
-use crate::rules::iptables_save::{Limit, Listing};
-use crate::rules::sweep::Plan;
+use crate::rules::iptables_save::{Listing, RuleLimit};
+use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 
 /// What was sent, and what came of each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effects {
     stimuli: Vec<Stimulus>,
-    effects: Vec<Effect>,
+    effects: Vec<PacketEffect>,
 }
 
 /// What a ruleset did to one packet, and to the host's answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Effect {
-    own: Vec<Way>,
-    answer: Option<Way>,
+pub struct PacketEffect {
+    own: Vec<PathEffect>,
+    answer: Option<PathEffect>,
     /// Whether what had to come before the packet came through: a row can ask about it then.
     is_led: bool,
 }
 
 /// What it did on one way through the rules.
 #[derive(Debug, Clone, PartialEq)]
-struct Way {
+struct PathEffect {
     direction: Direction,
     fate: Fate,
-    lines: Vec<(String, Option<Limit>)>,
+    lines: Vec<(String, Option<RuleLimit>)>,
     /// What the lines show besides, where that is not the default.
     styles: Vec<Option<String>>,
     /// Where copies go.
@@ -47,13 +47,13 @@ pub struct Sweep<'a> {
     /// The rules that are loaded.
     pub listing: &'a Listing,
     /// How limits are set aside.
-    pub limits: Limits,
+    pub limits: LimitOverride,
 }
 
 impl Sweep<'_> {
     /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened. Tells also every
     /// way that a stimulus brought about.
-    pub fn all(&self, lab: &mut Lab, plan: &mut Plan) -> Result<(Effects, Vec<Vec<Journey>>)> {
+    pub fn all(&self, lab: &mut Lab, plan: &mut SweepPlan) -> Result<(Effects, Vec<Vec<Journey>>)> {
         let (stimuli, responses) = lab.sweep_all(plan, self.limits)?;
         let journeys = responses.iter().map(|response| response.journeys().cloned().collect()).collect();
         Ok((self.effects(stimuli, &responses), journeys))
@@ -71,25 +71,25 @@ impl Sweep<'_> {
         Effects { stimuli, effects }
     }
 
-    fn effect(&self, stimulus: &Stimulus, response: &Response) -> Effect {
-        Effect {
+    fn effect(&self, stimulus: &Stimulus, response: &Response) -> PacketEffect {
+        PacketEffect {
             is_led: response.failed_lead(stimulus.lead).is_none(),
             own: response.own.iter().map(|journey| self.way(journey)).collect(),
             answer: response.answer.as_ref().map(|journey| self.way(journey)),
         }
     }
 
-    fn way(&self, journey: &Journey) -> Way {
+    fn way(&self, journey: &Journey) -> PathEffect {
         let path: &Path = &journey.path;
         let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
         let styles = path.steps.iter().filter(|step| step.log_prefix.is_some()).map(|step| self.style(step)).collect();
         let copies = note::copies(path).map(|copy| copy.to).collect();
         let (direction, fate, words) = (journey.direction, path.fate, self.words(path));
-        Way { direction, fate, lines: logs.collect(), styles, copies, words }
+        PathEffect { direction, fate, lines: logs.collect(), styles, copies, words }
     }
 
     /// As the file has it: in a sweep the kernel's limits are others.
-    fn limit(&self, step: &Step) -> Option<Limit> {
+    fn limit(&self, step: &Step) -> Option<RuleLimit> {
         self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?.limit()
     }
 
@@ -106,13 +106,13 @@ impl Sweep<'_> {
 }
 
 /// Where two rulesets differ: the packet, what the first does to it, and what the second does.
-pub struct Difference {
+pub struct EffectDifference {
     /// The packet.
     pub stimulus: Stimulus,
     /// What the original does.
-    pub original: Effect,
+    pub original: PacketEffect,
     /// What the mutant does.
-    pub mutant: Effect,
+    pub mutant: PacketEffect,
 }
 
 impl Effects {
@@ -131,19 +131,20 @@ impl Effects {
 
     /// The first packet of which the two make something else, one that a row can ask about if there is one; where one of
     /// them was sent more, what both were sent counts.
-    pub fn difference(&self, mutant: &Effects) -> Option<Difference> {
+    pub fn difference(&self, mutant: &Effects) -> Option<EffectDifference> {
         let original = self.stimuli.iter().zip(&self.effects);
-        let differs = |((stimulus, original), (other, mutant)): &((&Stimulus, &Effect), (&Stimulus, &Effect))| {
-            stimulus == other && (&original.own, &original.answer) != (&mutant.own, &mutant.answer)
-        };
+        let differs =
+            |((stimulus, original), (other, mutant)): &((&Stimulus, &PacketEffect), (&Stimulus, &PacketEffect))| {
+                stimulus == other && (&original.own, &original.answer) != (&mutant.own, &mutant.answer)
+            };
         let mut all = original.zip(mutant.stimuli.iter().zip(&mutant.effects)).filter(differs).peekable();
         let first = all.peek().copied()?;
         let ((stimulus, original), (_, mutant)) = all.find(|((_, original), _)| original.is_led).unwrap_or(first);
-        Some(Difference { stimulus: *stimulus, original: original.clone(), mutant: mutant.clone() })
+        Some(EffectDifference { stimulus: *stimulus, original: original.clone(), mutant: mutant.clone() })
     }
 }
 
-impl Effect {
+impl PacketEffect {
     /// The verdict of the last hook that the packet itself came to.
     pub fn fate(&self) -> Option<Fate> {
         self.own.last().map(|way| way.fate)
@@ -155,7 +156,7 @@ impl Effect {
     }
 
     /// The lines that have a limit, and which.
-    pub fn limited_lines(&self) -> impl Iterator<Item = (&str, Limit)> {
+    pub fn limited_lines(&self) -> impl Iterator<Item = (&str, RuleLimit)> {
         self.own.iter().flat_map(|way| &way.lines).filter_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
     }
 
@@ -165,14 +166,15 @@ impl Effect {
     }
 
     /// Whether copies of the packet and of the answer go to the same machines as those of `other`.
-    pub fn same_copies(&self, other: &Effect) -> bool {
-        let copies =
-            |one: &Effect| one.own.iter().chain(&one.answer).flat_map(|way| way.copies.clone()).collect::<Vec<_>>();
+    pub fn same_copies(&self, other: &PacketEffect) -> bool {
+        let copies = |one: &PacketEffect| {
+            one.own.iter().chain(&one.answer).flat_map(|way| way.copies.clone()).collect::<Vec<_>>()
+        };
         copies(self) == copies(other)
     }
 
     /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.
-    pub fn same_verdict_and_lines(&self, other: &Effect) -> bool {
+    pub fn same_verdict_and_lines(&self, other: &PacketEffect) -> bool {
         self.fate() == other.fate() && self.lines() == other.lines()
     }
 }

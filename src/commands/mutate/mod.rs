@@ -18,10 +18,10 @@ use serde::{Serialize, Serializer};
 
 use crate::commands::run::Settings;
 use crate::commands::run::job::Job;
-use crate::commands::run::lab_pool::Workforce;
+use crate::commands::run::lab_pool::LabPool;
 use crate::error::{InputError, Result};
 use crate::intent::scenario::Scenario;
-use crate::lab::Weather;
+use crate::lab::PinnedSysctls;
 use crate::net::Family;
 use crate::rules::mutant::{Mutant, Operator, mutants};
 
@@ -33,12 +33,12 @@ pub struct MutationReport {
     /// Its file.
     pub file: PathBuf,
     /// How many mutants ended how.
-    pub summary: Summary,
+    pub summary: MutantCounts,
     /// Every mutant, in the order of the rules.
     pub mutants: Vec<Tried>,
     /// The sysctls that were pinned.
     #[serde(skip)]
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// A mutant that was tried.
@@ -56,12 +56,12 @@ pub struct Tried {
     pub description: String,
     /// What became of it.
     #[serde(flatten)]
-    pub fate: Fate,
+    pub fate: MutantOutcome,
 }
 
 /// What became of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum MutantOutcome {
     /// A check noticed it.
     Killed {
         /// Which one.
@@ -88,20 +88,20 @@ pub enum Fate {
     Refused,
 }
 
-impl Fate {
+impl MutantOutcome {
     /// The word in the report.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Fate::Killed { .. } => "killed",
-            Fate::Survived { .. } => "survived",
-            Fate::Equivalent { .. } => "equivalent",
-            Fate::NotJudged { .. } => "not-judged",
-            Fate::Refused => "refused",
+            MutantOutcome::Killed { .. } => "killed",
+            MutantOutcome::Survived { .. } => "survived",
+            MutantOutcome::Equivalent { .. } => "equivalent",
+            MutantOutcome::NotJudged { .. } => "not-judged",
+            MutantOutcome::Refused => "refused",
         }
     }
 }
 
-impl JsonSchema for Fate {
+impl JsonSchema for MutantOutcome {
     fn schema_name() -> Cow<'static, str> {
         "MutantFate".into()
     }
@@ -111,13 +111,15 @@ impl JsonSchema for Fate {
     }
 }
 
-impl Serialize for Fate {
+impl Serialize for MutantOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let (by, row, differs, because) = match self {
-            Fate::Killed { by } => (Some(by), None, None, None),
-            Fate::Survived { row, differs } => (None, row.as_ref(), Some(differs), None),
-            Fate::Equivalent { because } | Fate::NotJudged { because } => (None, None, None, Some(because)),
-            Fate::Refused => (None, None, None, None),
+            MutantOutcome::Killed { by } => (Some(by), None, None, None),
+            MutantOutcome::Survived { row, differs } => (None, row.as_ref(), Some(differs), None),
+            MutantOutcome::Equivalent { because } | MutantOutcome::NotJudged { because } => {
+                (None, None, None, Some(because))
+            }
+            MutantOutcome::Refused => (None, None, None, None),
         };
         FateRecord { fate: self.as_str(), by, row, differs, because }.serialize(serializer)
     }
@@ -141,7 +143,7 @@ struct FateRecord<'a> {
 /// How many mutants ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "MutantSummary")]
-pub struct Summary {
+pub struct MutantCounts {
     /// All of them.
     pub mutants: usize,
     /// Noticed.
@@ -158,15 +160,15 @@ pub struct Summary {
     pub score: f64,
 }
 
-impl Summary {
+impl MutantCounts {
     /// Counts them.
-    pub fn of<'a>(tried: impl Iterator<Item = &'a Tried> + Clone) -> Summary {
+    pub fn of<'a>(tried: impl Iterator<Item = &'a Tried> + Clone) -> MutantCounts {
         let count = |word| tried.clone().filter(|one| one.fate.as_str() == word).count();
         let (killed, survived) = (count("killed"), count("survived"));
         let score = if killed + survived == 0 { 100.0 } else { 100.0 * killed as f64 / (killed + survived) as f64 };
         let (equivalent, refused) = (count("equivalent"), count("refused"));
         let not_judged = count("not-judged");
-        Summary { mutants: tried.clone().count(), killed, survived, equivalent, not_judged, refused, score }
+        MutantCounts { mutants: tried.clone().count(), killed, survived, equivalent, not_judged, refused, score }
     }
 
     /// The score if a packet could tell every mutant that was not judged.
@@ -204,7 +206,7 @@ pub async fn mutate(
     sweeps: Sweeps,
     progress: Arc<dyn Progress>,
 ) -> Result<MutationReport> {
-    let workforce = Workforce::new(settings.jobs);
+    let workforce = LabPool::new(settings.jobs);
     let job = Arc::new(Job::new(scenario, settings)?);
     let baseline = Arc::new(baseline::measure(&job, &workforce).await?);
     let mutants = all_mutants(&job);
@@ -222,7 +224,7 @@ pub async fn mutate(
     Ok(MutationReport {
         scenario: job.scenario.title.clone(),
         file: job.scenario.source.name.clone(),
-        summary: Summary::of(tried.iter()),
+        summary: MutantCounts::of(tried.iter()),
         mutants: tried,
         weather: baseline.weather.clone(),
     })
@@ -232,7 +234,7 @@ fn all_mutants(job: &Job) -> Vec<Mutant> {
     job.rulesets.iter().flat_map(|(family, source)| mutants(&job.listing(*family, source))).collect()
 }
 
-fn tried(job: &Job, mutant: Mutant, fate: Fate) -> Tried {
+fn tried(job: &Job, mutant: Mutant, fate: MutantOutcome) -> Tried {
     let Mutant { operator, family, line, description, .. } = mutant;
     let file = job.ruleset(family).map(|source| source.name.clone()).unwrap_or_default();
     Tried { operator, family, file, line, description, fate }

@@ -5,86 +5,86 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use super::affected::Differences;
-use super::baseline::{Baseline, Swept};
-use super::effect::{Difference, Effect, Effects, Sweep};
-use super::{Fate, Sweeps};
-use crate::commands::run::checks::Evidence;
+use super::affected::AffectedPackets;
+use super::baseline::{Baseline, BaselineSweep};
+use super::effect::{EffectDifference, Effects, PacketEffect, Sweep};
+use super::{MutantOutcome, Sweeps};
+use crate::commands::run::checks::CheckInputs;
 use crate::commands::run::job::{Job, Phases, send_burst};
 use crate::error::{Error, Result, Source};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::plan::{Burst, Cell, Key};
+use crate::intent::plan::{Burst, Cell, CellKey};
 use crate::intent::scenario::{quoted, quoted_log};
-use crate::lab::{Lab, Limits};
+use crate::lab::{Lab, LimitOverride};
 use crate::net::rate::Rate;
-use crate::probe::packet::{Journey, Lead, Sender, Stimulus};
+use crate::probe::packet::{Journey, Lead, Stimulus, StimulusSender};
 use crate::probe::path;
 use crate::probe::scan::Technique;
-use crate::rules::iptables_save::{Limit, Listing, Packet};
+use crate::rules::iptables_save::{Listing, Packet, RuleLimit};
 use crate::rules::mutant::Mutant;
-use crate::rules::space::{Gap, Space, TooMany, compare, witnesses};
-use crate::rules::sweep::{Plan, strangers};
+use crate::rules::space::{SetDifference, Space, TooMany, compare, witnesses};
+use crate::rules::sweep::{SweepPlan, strangers};
 use crate::text::escape::listed;
 use crate::verdict::compare;
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 
 /// What a lab with the mutant has shown.
-enum Shown {
+enum MutantResults {
     /// All there is to know.
-    Fate(Fate),
+    Fate(MutantOutcome),
     /// What the mutant does to packets that the original was not sent yet, or not in this way.
-    Ask(Vec<Question>),
+    Ask(Vec<UnansweredPackets>),
 }
 
 /// What the original does to these packets is still to be seen, in a lab of its own.
-struct Question {
-    limits: Limits,
+struct UnansweredPackets {
+    limits: LimitOverride,
     strangers: Vec<IpAddr>,
     mutant: Effects,
 }
 
 /// What becomes of `mutant`.
-pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<Fate> {
+pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<MutantOutcome> {
     if let Some(because) = mutant.equivalent {
-        return Ok(Fate::Equivalent { because: because.to_owned() });
+        return Ok(MutantOutcome::Equivalent { because: because.to_owned() });
     }
     let (Some(original), Some(swept)) = (job.ruleset(mutant.family), baseline.sweeps.get(&mutant.family)) else {
-        return Ok(Fate::NotJudged { because: "this machine does not have the family".to_owned() });
+        return Ok(MutantOutcome::NotJudged { because: "this machine does not have the family".to_owned() });
     };
     let source = mutant.apply(original);
     let listing = job.listing(mutant.family, &source);
-    let trial = Trial { job, baseline, mutant, swept, listing, sweeps };
+    let trial = MutantTrial { job, baseline, mutant, swept, listing, sweeps };
     let shown = if job.plan.keeps_lists {
-        trial.in_many_labs(&source).map(Shown::Fate)
+        trial.in_many_labs(&source).map(MutantResults::Fate)
     } else {
         job.in_lab(&[(mutant.family, &source)], |lab| trial.run(lab))
     };
     match shown {
-        Ok(Shown::Fate(fate)) => Ok(fate),
-        Ok(Shown::Ask(questions)) => trial.ask_the_original(original, questions),
-        Err(Error::Input(_)) => Ok(Fate::Refused),
+        Ok(MutantResults::Fate(fate)) => Ok(fate),
+        Ok(MutantResults::Ask(questions)) => trial.ask_the_original(original, questions),
+        Err(Error::Input(_)) => Ok(MutantOutcome::Refused),
         Err(error) => Err(error),
     }
 }
 
-struct Trial<'a> {
+struct MutantTrial<'a> {
     job: &'a Job,
     baseline: &'a Baseline,
     mutant: &'a Mutant,
-    swept: &'a Swept,
+    swept: &'a BaselineSweep,
     listing: Listing,
     sweeps: Sweeps,
 }
 
-impl Trial<'_> {
-    fn run(&self, lab: &mut Lab) -> Result<Shown> {
+impl MutantTrial<'_> {
+    fn run(&self, lab: &mut Lab) -> Result<MutantResults> {
         let killer = self.cells(lab)?;
         let killer = killer.map_or_else(|| self.neighbours(lab), |killer| Ok(Some(killer)))?;
         let killer = killer.map_or_else(|| self.bursts(lab), |killer| Ok(Some(killer)))?;
         let killer = killer.map_or_else(|| self.packets(lab), |killer| Ok(Some(killer)))?;
         match killer {
-            Some(killer) => Ok(Shown::Fate(Fate::Killed { by: killer.name() })),
+            Some(killer) => Ok(MutantResults::Fate(MutantOutcome::Killed { by: killer.name() })),
             None => self.survived(lab),
         }
     }
@@ -161,47 +161,47 @@ impl Trial<'_> {
 
     /// Lists of what was seen outlive their rules: then every check has a lab of its own, as in a run, and no sweep can
     /// tell.
-    fn in_many_labs(&self, source: &Source) -> Result<Fate> {
+    fn in_many_labs(&self, source: &Source) -> Result<MutantOutcome> {
         let job = self.job.with_ruleset(self.mutant.family, source);
         let found = job.tasks().into_iter().map(|task| Ok((task, job.perform(task)?))).collect::<Result<_>>()?;
-        let checks = job.checks(&Evidence::of(crate::commands::run::job::Found(found)))?;
+        let checks = job.checks(&CheckInputs::of(crate::commands::run::job::JobResults(found)))?;
         Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
-            Some(killer) => Fate::Killed { by: killer.name() },
+            Some(killer) => MutantOutcome::Killed { by: killer.name() },
             None => {
                 let lists = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
                 match self.gaps() {
-                    Ok(gaps) if gaps.is_empty() => Fate::Equivalent { because: PROVED.to_owned() },
-                    _ => Fate::NotJudged { because: lists },
+                    Ok(gaps) if gaps.is_empty() => MutantOutcome::Equivalent { because: PROVED.to_owned() },
+                    _ => MutantOutcome::NotJudged { because: lists },
                 }
             }
         })
     }
 
     /// No check noticed: would any packet?
-    fn survived(&self, lab: &mut Lab) -> Result<Shown> {
-        let differences = Differences::between(&self.swept.listing, &self.listing);
+    fn survived(&self, lab: &mut Lab) -> Result<MutantResults> {
+        let differences = AffectedPackets::between(&self.swept.listing, &self.listing);
         let original = self.swept.effects.only(&self.telling(&differences));
         let (stimuli, strangers) = (original.stimuli().to_vec(), self.swept.plan.strangers());
-        let mutant = self.sweep(Limits::Wide).these(lab, stimuli.clone(), &strangers)?;
+        let mutant = self.sweep(LimitOverride::Wide).these(lab, stimuli.clone(), &strangers)?;
         if let Some(difference) = original.difference(&mutant) {
-            return Ok(Shown::Fate(self.told_by(&difference, Limits::Wide)));
+            return Ok(MutantResults::Fate(self.told_by(&difference, LimitOverride::Wide)));
         }
         let mut questions = Vec::new();
         let (more, their_strangers) = self.beyond(&differences);
         if !more.is_empty() {
-            let mutant = self.sweep(Limits::Wide).these(lab, more, &their_strangers)?;
-            questions.push(Question { limits: Limits::Wide, strangers: their_strangers, mutant });
+            let mutant = self.sweep(LimitOverride::Wide).these(lab, more, &their_strangers)?;
+            questions.push(UnansweredPackets { limits: LimitOverride::Wide, strangers: their_strangers, mutant });
         }
         if self.listing.limits_more_than_lines() || self.swept.listing.limits_more_than_lines() {
-            let mutant = self.sweep(Limits::Dry).these(lab, stimuli, &strangers)?;
-            questions.push(Question { limits: Limits::Dry, strangers, mutant });
+            let mutant = self.sweep(LimitOverride::Dry).these(lab, stimuli, &strangers)?;
+            questions.push(UnansweredPackets { limits: LimitOverride::Dry, strangers, mutant });
         }
-        Ok(Shown::Ask(questions))
+        Ok(MutantResults::Ask(questions))
     }
 
     /// Sends the original what the mutant was sent.
-    fn ask_the_original(&self, source: &Source, questions: Vec<Question>) -> Result<Fate> {
-        for Question { limits, strangers, mutant } in questions {
+    fn ask_the_original(&self, source: &Source, questions: Vec<UnansweredPackets>) -> Result<MutantOutcome> {
+        for UnansweredPackets { limits, strangers, mutant } in questions {
             let sweep = Sweep { listing: &self.swept.listing, limits };
             let stimuli = mutant.stimuli().to_vec();
             let original =
@@ -217,18 +217,18 @@ impl Trial<'_> {
         Space::of(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
     }
 
-    fn gaps(&self) -> std::result::Result<Vec<Gap>, TooMany> {
+    fn gaps(&self) -> std::result::Result<Vec<SetDifference>, TooMany> {
         compare(&self.space(), [&self.swept.listing, &self.listing])
     }
 
     /// No packet of the sweeps tells: sets prove that no other does, or name some that may, of which the lab sends what it
     /// can.
-    fn proved(&self, source: &Source) -> Result<Fate> {
+    fn proved(&self, source: &Source) -> Result<MutantOutcome> {
         let Ok(gaps) = self.gaps() else {
             let because = "the rules divide packets into more kinds than are looked at".to_owned();
-            return Ok(Fate::NotJudged { because });
+            return Ok(MutantOutcome::NotJudged { because });
         };
-        let Some(first) = gaps.first() else { return Ok(Fate::Equivalent { because: PROVED.to_owned() }) };
+        let Some(first) = gaps.first() else { return Ok(MutantOutcome::Equivalent { because: PROVED.to_owned() }) };
         let space = self.space();
         let host = &self.job.scenario.host;
         let found = gaps.iter().flat_map(|gap| witnesses(&space, &gap.region, gap.hook, &host.addresses));
@@ -239,20 +239,20 @@ impl Trial<'_> {
         if !stimuli.is_empty() {
             let strangers = strangers(&stimuli, &host.addresses);
             let send = |listing, source: &Source| {
-                let sweep = Sweep { listing, limits: Limits::Wide };
+                let sweep = Sweep { listing, limits: LimitOverride::Wide };
                 self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &strangers))
             };
             let original = send(&self.swept.listing, source)?;
             let mutant = send(&self.listing, &self.mutant.apply(source))?;
             if let Some(difference) = original.difference(&mutant) {
-                return Ok(self.told_by(&difference, Limits::Wide));
+                return Ok(self.told_by(&difference, LimitOverride::Wide));
             }
         }
-        Ok(Fate::NotJudged { because: not_tried(&space, first) })
+        Ok(MutantOutcome::NotJudged { because: not_tried(&space, first) })
     }
 
     /// The stimuli of the original's sweep that may tell, by their places.
-    fn telling(&self, differences: &Differences) -> Vec<usize> {
+    fn telling(&self, differences: &AffectedPackets) -> Vec<usize> {
         if self.sweeps == Sweeps::Whole {
             return (0..self.swept.journeys.len()).collect();
         }
@@ -264,15 +264,15 @@ impl Trial<'_> {
     }
 
     /// The mutant draws boundaries of its own: what its own sweep has, the original's has not, and may tell.
-    fn beyond(&self, differences: &Differences) -> (Vec<Stimulus>, Vec<IpAddr>) {
-        let plan = Plan::of(&self.listing, &self.job.scenario.host.addresses);
+    fn beyond(&self, differences: &AffectedPackets) -> (Vec<Stimulus>, Vec<IpAddr>) {
+        let plan = SweepPlan::of(&self.listing, &self.job.scenario.host.addresses);
         let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
         let may_tell = |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
         let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_tell(stimulus));
         (more.collect(), plan.strangers())
     }
 
-    fn sweep(&self, limits: Limits) -> Sweep<'_> {
+    fn sweep(&self, limits: LimitOverride) -> Sweep<'_> {
         Sweep { listing: &self.listing, limits }
     }
 
@@ -283,24 +283,24 @@ impl Trial<'_> {
     /// What rules see of a stimulus when nothing is known of its connection.
     fn fresh(&self, stimulus: &Stimulus) -> Packet {
         let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
-        let direction = if stimulus.sender == Sender::Host { Direction::Out } else { Direction::In };
+        let direction = if stimulus.sender == StimulusSender::Host { Direction::Out } else { Direction::In };
         let journey = Journey { headers: stimulus.headers, direction, path: path.into() };
         Packet::of(&journey, self.job.scenario.host.interface.as_str(), self.host())
     }
 
-    fn told_by(&self, difference: &Difference, limits: Limits) -> Fate {
-        let Difference { stimulus, original, mutant } = difference;
+    fn told_by(&self, difference: &EffectDifference, limits: LimitOverride) -> MutantOutcome {
+        let EffectDifference { stimulus, original, mutant } = difference;
         let packet = self.swept.plan.packet(stimulus, &self.job.scenario.host.addresses);
         let packet = packet.map_or_else(|_| stimulus.to_string(), |packet| packet.to_string());
-        let when = if limits == Limits::Dry { ", once a limit is used up," } else { "" };
+        let when = if limits == LimitOverride::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
             let how = if original.same_copies(mutant) { "answered or limited" } else { "copied" };
             let differs = format!("`{packet}`{when} is {how} in another way");
-            let is_other = |limited: &(&str, Limit)| !mutant.limited_lines().any(|other| other == *limited);
+            let is_other = |limited: &(&str, RuleLimit)| !mutant.limited_lines().any(|other| other == *limited);
             let limited = original.limited_lines().find(is_other);
             let limited = limited.filter(|_| original.is_led());
             let row = limited.and_then(|(prefix, limit)| self.rate_row(stimulus, &original.lines(), prefix, limit));
-            return Fate::Survived { row, differs };
+            return MutantOutcome::Survived { row, differs };
         }
         let (then, now) = (verdict_word(original), verdict_word(mutant));
         let (lines, other_lines) = (original.lines(), mutant.lines());
@@ -312,14 +312,18 @@ impl Trial<'_> {
             quoted_log(&lines)
         );
         // A row asks about limits that are not used up, and about connections that open.
-        Fate::Survived { row: Some(row).filter(|_| limits == Limits::Wide && original.is_led()), differs }
+        MutantOutcome::Survived {
+            row: Some(row).filter(|_| limits == LimitOverride::Wide && original.is_led()),
+            differs,
+        }
     }
 
     /// A rate is asked about with a burst of scan probes, and what else each of them leaves has a row of its own.
-    fn rate_row(&self, stimulus: &Stimulus, lines: &[&str], prefix: &str, limit: Limit) -> Option<String> {
+    fn rate_row(&self, stimulus: &Stimulus, lines: &[&str], prefix: &str, limit: RuleLimit) -> Option<String> {
         let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
         let of_flags = |technique: &Technique| technique.profile().flags == flags;
-        let technique = Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == Sender::Prober)?;
+        let technique =
+            Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == StimulusSender::Prober)?;
         let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
         if lines.iter().filter(|other| **other == prefix).count() > 1 {
             return None;
@@ -339,7 +343,7 @@ impl Trial<'_> {
         family == self.mutant.family
     }
 
-    fn met_the_line(&self, key: Key) -> bool {
+    fn met_the_line(&self, key: CellKey) -> bool {
         self.baseline.lines.get(&key).is_some_and(|lines| lines.contains(&self.mutant.line))
     }
 
@@ -356,7 +360,7 @@ impl Trial<'_> {
 
 const PROVED: &str = "no packet that can come to these rules is dealt with in another way";
 
-fn not_tried(space: &Space, gap: &Gap) -> String {
+fn not_tried(space: &Space, gap: &SetDifference) -> String {
     let what = space.describe(&gap.region);
     match (space.opaque(&gap.region), gap.hook) {
         (Some(asked), _) => format!("not tried in {}: {what}: no sweep varies {asked}", gap.hook),
@@ -365,7 +369,7 @@ fn not_tried(space: &Space, gap: &Gap) -> String {
     }
 }
 
-fn verdict_word(effect: &Effect) -> &'static str {
+fn verdict_word(effect: &PacketEffect) -> &'static str {
     match effect.fate() {
         Some(path::Fate::Accepted) => "accept",
         Some(path::Fate::Rejected) => "reject",

@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, beyond, inbound_peers, told_once};
+use super::{
+    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, beyond, inbound_peers,
+    told_once,
+};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::net::port::PortSet;
 use crate::probe::scan::{PortState, Technique};
 
-pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
     let told = told_once(seen.map(|family| (family, states(measured, family))).collect());
     let mut facts: Vec<Fact> = told
         .into_iter()
-        .map(|(families, states)| Fact::new(Tone::Good, format!("over {families}: {states}")))
+        .map(|(families, states)| Fact::new(Assessment::Good, format!("over {families}: {states}")))
         .collect();
     facts.extend(measured.hidden().map(|hidden| {
         let file = subject.rulesets.iter().find(|(family, _)| *family == Family::Ipv6);
         let reason = hidden.reason(file.map(|(_, source)| source.name.as_path()));
-        Fact::new(Tone::Note, format!("over IPv6: a host that is down, since no neighbour finds it: {reason}"))
+        Fact::new(Assessment::Note, format!("over IPv6: a host that is down, since no neighbour finds it: {reason}"))
     }));
     facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
         let name = family.title();
@@ -32,19 +35,19 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
                  which asks about this machine only"
             ),
         };
-        Fact::new(Tone::Note, text)
+        Fact::new(Assessment::Note, text)
     }));
     let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
-    facts.push(Fact::new(Tone::Good, text));
+    facts.push(Fact::new(Assessment::Good, text));
     facts.extend(beyond::proxies(measured));
     facts.extend(whence(subject, measured));
-    Answer::new(Question::Attacker, facts, ["This.", "This."])
+    QuestionAnswer::new(PredeployQuestion::Attacker, facts, ["This.", "This."])
 }
 
 /// Where not everybody is let in over SSH, it matters from where one looks.
-fn whence(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+fn whence(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let ssh_from = &subject.sensor.ssh_from;
     if !ssh_from.is_said() {
         return Vec::new();
@@ -56,7 +59,7 @@ fn whence(subject: &Subject, measured: &Measured) -> Vec<Fact> {
             (true, false) => "which `ssh_from` names",
             (false, _) => "which `ssh_from` does not name",
         };
-        Fact::new(Tone::Good, format!("over {} seen from {prober}, {place}", family.title()))
+        Fact::new(Assessment::Good, format!("over {} seen from {prober}, {place}", family.title()))
     };
     Lab::families().into_iter().map(seen).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fact, Measured, Subject, Tone, intended, told_once};
+use super::{Assessment, Fact, Measured, PredeploySubject, intended, told_once};
 use crate::lab::Lab;
 use crate::net::port::PortSet;
 use crate::net::{Family, Protocol};
@@ -13,7 +13,7 @@ use crate::probe::scan::Technique;
 
 /// A fact for each place that probes left for. It is a reason against a deployment where the sensor does not serve the
 /// port, and unknown where it does.
-pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let served: PortSet = intended(subject.sensor).into_iter().collect();
     let mut facts = Vec::new();
     for technique in [Technique::Syn, Technique::Udp] {
@@ -26,7 +26,7 @@ pub fn facts(subject: &Subject, measured: &Measured) -> Vec<Fact> {
         .into_iter()
         .map(|family| (family, notes(measured, family, |note| matches!(note, Note::Copied { .. }))));
     for (families, copies) in told_once(copies.collect()) {
-        facts.extend(copies.into_iter().map(|copy| Fact::new(Tone::Note, format!("over {families}: {copy}"))));
+        facts.extend(copies.into_iter().map(|copy| Fact::new(Assessment::Note, format!("over {families}: {copy}"))));
     }
     facts
 }
@@ -36,7 +36,7 @@ pub fn proxies(measured: &Measured) -> Vec<Fact> {
     let of = |family| notes(measured, family, |note| matches!(note, Note::SynProxy { .. }));
     let told = told_once(Lab::families().into_iter().map(|family| (family, of(family))).collect());
     let facts = told.into_iter().flat_map(|(families, proxies)| {
-        proxies.into_iter().map(move |proxy| Fact::new(Tone::Note, format!("over {families}: {proxy}")))
+        proxies.into_iter().map(move |proxy| Fact::new(Assessment::Note, format!("over {families}: {proxy}")))
     });
     facts.collect()
 }
@@ -57,9 +57,9 @@ fn notes(measured: &Measured, family: Family, wanted: fn(&Note) -> bool) -> Vec<
 }
 
 /// A fact for each firewall of this machine that the lab does not have. What one of them does is unknown.
-pub fn other_firewalls(subject: &Subject) -> Vec<Fact> {
+pub fn other_firewalls(subject: &PredeploySubject) -> Vec<Fact> {
     let others = subject.machine.into_iter().flat_map(|machine| &machine.others);
-    let tone = |is_idle: bool| if is_idle { Tone::Note } else { Tone::Unknown };
+    let tone = |is_idle: bool| if is_idle { Assessment::Note } else { Assessment::Unknown };
     others.map(|other| Fact::new(tone(other.is_idle), other.text.clone())).collect()
 }
 
@@ -75,7 +75,7 @@ fn fact(technique: Technique, families: &str, left: LeftTheWorld, ports: &PortSe
     let protocol = technique.protocol().to_string().to_uppercase();
     let what = format!("{protocol} port {ports} over {families}: {left}");
     match is_served {
-        true => Fact::new(Tone::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
-        false => Fact::new(Tone::Bad, format!("{what}, and the sensor serves nothing there")),
+        true => Fact::new(Assessment::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
+        false => Fact::new(Assessment::Bad, format!("{what}, and the sensor serves nothing there")),
     }
 }

@@ -1,11 +1,11 @@
 //! The rules that count the packets of SSH sessions, and how many packets each lets pass: so many have to be sent.
 
-use super::Subject;
+use super::PredeploySubject;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
-use crate::rules::iptables_save::{Chain, Limit, Rule, Table};
-use crate::rules::space::{Field, Region, Sets, Space, Values, state_places};
+use crate::rules::iptables_save::{Chain, Rule, RuleLimit, Table};
+use crate::rules::space::{PacketField, Region, Sets, Space, Values, state_places};
 
 /// Packets that rules count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Counter {
     /// The rule, as `FILE:LINE: TEXT`.
     pub place: String,
     /// What it lets pass, or takes, before it does otherwise; `None` if its text does not say so in packets.
-    pub limit: Option<Limit>,
+    pub limit: Option<RuleLimit>,
 }
 
 impl Counter {
@@ -36,7 +36,7 @@ impl Counter {
 }
 
 /// The rules that count `packets` of clients of `port`.
-pub fn counters(subject: &Subject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
+pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
     let listing = subject.equipment.listing(family, source);
     let space = Space::of(&[&listing], &subject.scenario.host.interface);
@@ -55,16 +55,17 @@ pub fn counters(subject: &Subject, family: Family, port: Port, packets: Counted)
 fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {
     const SYN: u128 = 2;
     const ACK: u128 = 16;
-    let end = if ["OUTPUT", "POSTROUTING"].contains(&hook) { Field::SourcePort } else { Field::DestinationPort };
+    let end =
+        if ["OUTPUT", "POSTROUTING"].contains(&hook) { PacketField::SourcePort } else { PacketField::DestinationPort };
     let (flags, state) = match packets {
         Counted::Openings => (SYN, ConntrackState::New),
         Counted::Session => (ACK, ConntrackState::Established),
     };
     let wanted = [
-        (Field::Protocol, Values::these([6])),
-        (Field::Whole, Values::these([1])),
-        (Field::Flags, Values::these([flags])),
-        (Field::State, state_places(&[state])),
+        (PacketField::Protocol, Values::these([6])),
+        (PacketField::Whole, Values::these([1])),
+        (PacketField::Flags, Values::these([flags])),
+        (PacketField::State, state_places(&[state])),
         (end, Values::these([port.0.into()])),
     ];
     wanted.iter().try_fold(region.clone(), |region, (field, values)| region.with(*field, values)).is_some()
@@ -77,10 +78,10 @@ fn counts(rule: &Rule) -> bool {
     !goes_on && rule.remembers().any(|name| ["limit", "hashlimit", "recent", "rateest", "nfacct"].contains(&name))
 }
 
-fn limit(rule: &Rule) -> Option<Limit> {
+fn limit(rule: &Rule) -> Option<RuleLimit> {
     if rule.modules.iter().any(|module| module.name == "recent") {
         let hits = rule.argument("recent", "--hitcount").map_or(Some(1), |hits| hits.parse().ok());
-        return hits.map(|burst| Limit { count: 0, seconds: 1, burst });
+        return hits.map(|burst| RuleLimit { count: 0, seconds: 1, burst });
     }
     rule.limit().or_else(|| rule.hash_limit()).or_else(|| rule.hash_above())
 }

@@ -2,10 +2,11 @@
 //! connections and for how long.
 
 use super::counted::{Counted, Counter, counters};
-use super::{Fact, Subject, Tone, listener, lockout, told_once};
+use super::{Assessment, Fact, PredeploySubject, listener, lockout, told_once};
 use crate::error::{Result, Source};
 use crate::lab::{
-    Blueprint, Cut, Endurance, HOST_MAC, Halt, Held, IN_A_ROW, Lab, ROUNDS, Row, Service, SpentBy, Watch, Which,
+    ClientConnection, ConnectionRow, Cut, Endurance, HOST_MAC, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS,
+    SpentBy, WatchedEvents,
 };
 use crate::net::Family;
 use crate::net::port::Port;
@@ -16,7 +17,7 @@ use crate::rules::iptables_save::{Match, Rule};
 #[derive(Debug, Clone, Default)]
 pub struct Endured {
     sessions: Vec<Endurance>,
-    rows: Vec<Row>,
+    rows: Vec<ConnectionRow>,
     /// Connections of a stranger that keep a client out.
     held: Vec<Held>,
     /// Rules that more packets than were sent may set off.
@@ -27,7 +28,7 @@ pub struct Endured {
 const MOST: (usize, u16) = (2_500, 256);
 
 /// Works over connections to each SSH port.
-pub fn measure(subject: &Subject) -> Result<Endured> {
+pub fn measure(subject: &PredeploySubject) -> Result<Endured> {
     let mut found = Endured::default();
     for port in &subject.sensor.ssh {
         let of = |packets| {
@@ -51,7 +52,7 @@ pub fn measure(subject: &Subject) -> Result<Endured> {
 }
 
 /// One connection more than any rule lets stand open at once; `None` if no rule counts them.
-fn counted_connections(subject: &Subject) -> Option<u16> {
+fn counted_connections(subject: &PredeploySubject) -> Option<u16> {
     let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let most = |rule: &Rule| {
         rule.modules.iter().find(|module| module.name == "connlimit")?;
@@ -82,23 +83,27 @@ fn unspent(counters: &[(Family, Vec<Counter>)], sessions: &[Endurance]) -> Vec<(
 }
 
 /// Where paths cannot be reported, what is found stands without the rule's name.
-fn explained<T: Send>(subject: &Subject, work: impl Fn(&mut Lab) -> Result<T> + Send + Sync) -> Result<T> {
-    in_lab(subject, Watch::Paths, &work).or_else(|_| in_lab(subject, Watch::Replies, &work))
+fn explained<T: Send>(subject: &PredeploySubject, work: impl Fn(&mut Lab) -> Result<T> + Send + Sync) -> Result<T> {
+    in_lab(subject, WatchedEvents::Paths, &work).or_else(|_| in_lab(subject, WatchedEvents::Replies, &work))
 }
 
 /// If a stranger does not get in after a row, the limit is everybody's, unless he never gets in.
-fn whose(subject: &Subject, row: Row) -> Result<Row> {
+fn whose(subject: &PredeploySubject, row: ConnectionRow) -> Result<ConnectionRow> {
     let client = subject.admins.iter().find(|client| Family::of(**client) == row.family);
     let (Some(client), Some(_), SpentBy::Unknown) = (client, row.opened, row.spent_by) else { return Ok(row) };
-    let gets_in = in_lab(subject, Watch::Replies, |lab| lab.lets_in_a_stranger(*client, row.port))?;
-    Ok(Row { spent_by: if gets_in { SpentBy::Everybody } else { SpentBy::Unknown }, ..row })
+    let gets_in = in_lab(subject, WatchedEvents::Replies, |lab| lab.lets_in_a_stranger(*client, row.port))?;
+    Ok(ConnectionRow { spent_by: if gets_in { SpentBy::Everybody } else { SpentBy::Unknown }, ..row })
 }
 
-fn in_lab<T: Send>(subject: &Subject, watch: Watch, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+fn in_lab<T: Send>(
+    subject: &PredeploySubject,
+    watch: WatchedEvents,
+    work: impl FnOnce(&mut Lab) -> Result<T> + Send,
+) -> Result<T> {
     let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let services: Vec<Service> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
+    let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
     let host = &subject.scenario.host;
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment: subject.equipment,
         interface: &host.interface,
         mac: host.mac.unwrap_or(HOST_MAC),
@@ -124,16 +129,19 @@ impl Endured {
 }
 
 /// What becomes of long sessions.
-pub fn sessions(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.sessions.iter().map(|one| {
         let cut = one.cut.as_ref().map(|cut| {
-            let tone = if is_by_limit(endured, one, cut) { Tone::Note } else { Tone::Bad };
+            let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
             (tone, in_words(cut, one.port), lockout::blame(subject, one.family, &cut.took))
         });
         (one.family, (one.port, one.rounds, cut))
     });
-    let fact = |(families, (port, rounds, cut)): (String, (Port, usize, Option<Told>))| match cut {
-        None => Fact::new(Tone::Good, format!("{} get through port {port}, over {families} ({HOW})", all_sent(rounds))),
+    let fact = |(families, (port, rounds, cut)): (String, (Port, usize, Option<EnduranceResult>))| match cut {
+        None => Fact::new(
+            Assessment::Good,
+            format!("{} get through port {port}, over {families} ({HOW})", all_sent(rounds)),
+        ),
         Some((tone, what, blame)) => {
             let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
             Fact::new(tone, format!("{what}, over {families}{blame}"))
@@ -143,7 +151,7 @@ pub fn sessions(subject: &Subject, endured: &Endured) -> Vec<Fact> {
 }
 
 /// The tone, what happened, and the rules that are to blame.
-type Told = (Tone, String, Option<String>);
+type EnduranceResult = (Assessment, String, Option<String>);
 
 fn all_sent(rounds: usize) -> String {
     format!("an SSH session of {rounds} segments each way, a second one beside it and a reconnect")
@@ -161,7 +169,7 @@ fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)
             family.title(),
             counter.place
         );
-        Fact::new(Tone::Unknown, text)
+        Fact::new(Assessment::Unknown, text)
     };
     unspent.iter().map(fact).collect()
 }
@@ -172,13 +180,13 @@ const HOW: &str =
 
 fn in_words(cut: &Cut, port: Port) -> String {
     let session = match cut.attempt {
-        Which::Session => format!("an SSH session to port {port}"),
-        Which::Second => format!("a second SSH session to port {port}"),
-        Which::Reconnect => format!("after an SSH session to port {port} a new one"),
+        ClientConnection::Session => format!("an SSH session to port {port}"),
+        ClientConnection::Second => format!("a second SSH session to port {port}"),
+        ClientConnection::Reconnect => format!("after an SSH session to port {port} a new one"),
     };
     let packets = cut.packets;
     match (cut.halt, cut.attempt) {
-        (Halt::Shut, Which::Second) => {
+        (Halt::Shut, ClientConnection::Second) => {
             format!("{session} does not open beside the first one: while one hangs, you cannot log in")
         }
         (Halt::Shut, _) => format!("{session} does not open"),
@@ -192,16 +200,16 @@ fn in_words(cut: &Cut, port: Port) -> String {
 /// Whether a limit on new connections, which is reported as such, explains that one did not open.
 fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
     let connections = match cut.attempt {
-        Which::Session => return false,
-        Which::Second => 1,
-        Which::Reconnect => 2,
+        ClientConnection::Session => return false,
+        ClientConnection::Second => 1,
+        ClientConnection::Reconnect => 2,
     };
     let row = endured.rows.iter().find(|row| (row.family, row.port) == (one.family, one.port));
     cut.halt == Halt::Shut && row.and_then(|row| row.opened).is_some_and(|opened| opened <= connections)
 }
 
 /// What a limit makes of many connections in a row: it keeps out whoever has spent it, and that may be anybody.
-pub fn rows(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.rows.iter().map(|row| {
         let blame = lockout::blame(subject, row.family, &row.took);
         (row.family, (row.port, row.tries, row.opened, row.spent_by, blame, wait(subject, row)))
@@ -210,7 +218,7 @@ pub fn rows(subject: &Subject, endured: &Endured) -> Vec<Fact> {
 }
 
 /// Open connections of others that keep a client out.
-pub fn held(subject: &Subject, endured: &Endured) -> Vec<Fact> {
+pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.held.iter().map(|one| {
         let blame = lockout::blame(subject, one.family, &one.took);
         (one.family, (one.port, one.count, blame))
@@ -221,19 +229,19 @@ pub fn held(subject: &Subject, endured: &Endured) -> Vec<Fact> {
             "a stranger who holds {count} connections to port {port} open keeps you out, over {families}; with \
              `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself{blame}"
         );
-        Fact::new(Tone::Bad, text)
+        Fact::new(Assessment::Bad, text)
     };
     told_once(told.collect()).into_iter().map(fact).collect()
 }
 
 /// Port, how many were tried, how many opened, whose connections count, the rules that are to blame, and how long the port is shut.
-type Limited = (Port, u16, Option<usize>, SpentBy, Option<String>, Option<String>);
+type DoorLimit = (Port, u16, Option<usize>, SpentBy, Option<String>, Option<String>);
 
-fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Limited) -> Fact {
+fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): DoorLimit) -> Fact {
     let in_a_row = match opened {
         None => {
             let text = format!("{tries} new connections to port {port} in a row open, over {families}");
-            return Fact::new(Tone::Good, text);
+            return Fact::new(Assessment::Good, text);
         }
         Some(1) => "one right after another does not open".to_owned(),
         Some(opened) => format!("after {opened} in a row the next does not open"),
@@ -243,13 +251,13 @@ fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Li
     let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
     match spent_by {
         SpentBy::Each => Fact::new(
-            Tone::Note,
+            Assessment::Note,
             format!("{limited}, and you have to wait (each address by itself{}){blame}", wait("; ")),
         ),
         SpentBy::Unknown => {
             let text =
                 format!("{limited}, and you have to wait{}; others may use up the limit, too{blame}", wait(": "));
-            Fact::new(Tone::Note, text)
+            Fact::new(Assessment::Note, text)
         }
         SpentBy::Everybody => {
             let text = format!(
@@ -257,13 +265,13 @@ fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Li
                  --hashlimit-mode srcip` counts each address by itself{blame}",
                 wait(": ")
             );
-            Fact::new(Tone::Bad, text)
+            Fact::new(Assessment::Bad, text)
         }
     }
 }
 
 /// How long the port is shut, if the rule that shut it says so, or else the limit of a rule that lets in.
-fn wait(subject: &Subject, row: &Row) -> Option<String> {
+fn wait(subject: &PredeploySubject, row: &ConnectionRow) -> Option<String> {
     row.opened?;
     let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;
     let listing = subject.equipment.listing(row.family, source);

@@ -1,8 +1,8 @@
 //! Labs for questions that must not share limits and lists: the answer to one would depend on those before it.
 
-use super::Subject;
+use super::PredeploySubject;
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Lab};
+use crate::lab::{Lab, LabSpec};
 use crate::net::Family;
 use crate::rules::iptables_save::Rule;
 
@@ -12,8 +12,8 @@ use crate::rules::iptables_save::Rule;
 /// # Errors
 /// Those of a lab, and of `ask`.
 pub fn answers<Q: Sync, A: Send>(
-    subject: &Subject,
-    blueprint: &Blueprint,
+    subject: &PredeploySubject,
+    blueprint: &LabSpec,
     questions: &[Q],
     ask: impl Fn(&mut Lab, &[Q]) -> Result<Vec<A>> + Sync,
 ) -> Result<Vec<A>> {
@@ -23,7 +23,7 @@ pub fn answers<Q: Sync, A: Send>(
 }
 
 /// Whether an answer of `rulesets` may depend on the packets before.
-pub fn counts(subject: &Subject, rulesets: &[(Family, &Source)]) -> bool {
+pub fn counts(subject: &PredeploySubject, rulesets: &[(Family, &Source)]) -> bool {
     let mut listings = rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     listings.any(|listing| listing.keeps_lists() || listing.rules().any(|(.., rule)| counts_what_passes(rule)))
 }

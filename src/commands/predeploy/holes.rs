@@ -4,14 +4,16 @@
 use std::net::IpAddr;
 
 use super::kept_out::RECEIVED;
-use super::{Fact, Subject, Tone, intended};
+use super::{Assessment, Fact, PredeploySubject, intended};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::Listing;
-use crate::rules::space::{Field, Leaf, Led, Region, Sets, TooMany, Values, Witness, number, state_places, witnesses};
+use crate::rules::space::{
+    Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, state_places, witnesses,
+};
 use crate::sensor::Deny;
 
 /// Packets that a rule lets in.
@@ -43,11 +45,11 @@ enum Passed {
 }
 
 /// All holes in the rules of `subject`.
-pub fn measure(subject: &Subject) -> Result<Vec<Hole>> {
+pub fn measure(subject: &PredeploySubject) -> Result<Vec<Hole>> {
     subject.of_each_family(|sets| of_family(subject, sets))
 }
 
-fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
+fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
     let found =
         [accepted, led, handed].iter().map(|find| find(subject, sets)).collect::<std::result::Result<Vec<_>, _>>();
     let found = match found {
@@ -78,7 +80,7 @@ fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<Hole>> {
 }
 
 /// What the filter accepts.
-fn accepted(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+fn accepted(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let mut found = Vec::new();
     for start in starts(subject, sets, ("filter", "INPUT")) {
         let leaves = sets.leaves(("filter", "INPUT"), &start)?;
@@ -88,7 +90,7 @@ fn accepted(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, To
 }
 
 /// What nat leads to another port or machine: the filter sees other packets than those that are sent.
-fn led(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+fn led(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let host = subject.scenario.host.addresses.host(sets.space.family);
     let mut found = Vec::new();
     for start in starts(subject, sets, ("nat", "PREROUTING")) {
@@ -99,7 +101,7 @@ fn led(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany
 }
 
 /// What a rule hands to a program that is not in the lab. A queue that may be passed by lets a packet go on to the filter.
-fn handed(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let mut found = Vec::new();
     for place in RECEIVED {
         let is_handed = |leaf: &&Leaf| {
@@ -118,7 +120,7 @@ fn handed(subject: &Subject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooM
 /// The targets that hand a packet to a program.
 const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
 
-fn starts(subject: &Subject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
+fn starts(subject: &PredeploySubject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
     let all = sets.space.universe(table, hook);
     all.iter().flat_map(|all| unmeant(subject, sets.space.family, all)).collect()
 }
@@ -136,7 +138,7 @@ fn too_many(sets: &Sets) -> Hole {
     }
 }
 
-fn witness(sets: &Sets, region: &Region, subject: &Subject) -> Option<Witness> {
+fn witness(sets: &Sets, region: &Region, subject: &PredeploySubject) -> Option<WitnessPacket> {
     witnesses(&sets.space, region, "INPUT", &subject.scenario.host.addresses).into_iter().next()
 }
 
@@ -145,24 +147,25 @@ const OPENING: [u128; 4] = [2, 10, 34, 42];
 
 /// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
 /// SSH from whom `ssh_from` does not name.
-fn unmeant(subject: &Subject, family: Family, all: &Region) -> Vec<Region> {
+fn unmeant(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Region> {
     let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
     let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
     let ssh = ports(&mut subject.sensor.ssh.iter().map(|port| port.0));
-    let over_link = all.values(Field::In).difference(&Values::these([1]));
+    let over_link = all.values(PacketField::In).difference(&Values::these([1]));
     let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
-    let begin = all.with(Field::In, &over_link).and_then(|all| all.with(Field::State, &fresh));
-    let of = |protocol: u128| begin.as_ref().and_then(|all| all.with(Field::Protocol, &Values::these([protocol])));
-    let syn = of(6).and_then(|all| all.with(Field::Flags, &Values::these(OPENING)));
-    let syn = syn.and_then(|all| all.with(Field::Whole, &Values::these([1])));
-    let except = |region: Region, field: Field, values: &Values| {
+    let begin = all.with(PacketField::In, &over_link).and_then(|all| all.with(PacketField::State, &fresh));
+    let of =
+        |protocol: u128| begin.as_ref().and_then(|all| all.with(PacketField::Protocol, &Values::these([protocol])));
+    let syn = of(6).and_then(|all| all.with(PacketField::Flags, &Values::these(OPENING)));
+    let syn = syn.and_then(|all| all.with(PacketField::Whole, &Values::these([1])));
+    let except = |region: Region, field: PacketField, values: &Values| {
         let rest = region.values(field).difference(values);
         region.with(field, &rest)
     };
-    let other = syn.clone().and_then(|syn| except(syn, Field::DestinationPort, &served));
+    let other = syn.clone().and_then(|syn| except(syn, PacketField::DestinationPort, &served));
     let strangers = syn.filter(|_| subject.sensor.ssh_from.is_said()).and_then(|syn| {
-        let syn = syn.with(Field::DestinationPort, &ssh)?;
-        except(syn, Field::Source, &meant(subject, family))
+        let syn = syn.with(PacketField::DestinationPort, &ssh)?;
+        except(syn, PacketField::Source, &meant(subject, family))
     });
     let rest = begin.iter().filter(|_| subject.sensor.deny == Deny::All).flat_map(|all| but_tcp(all, family));
     [other, strangers].into_iter().flatten().chain(rest).collect()
@@ -175,12 +178,13 @@ fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
         Family::Ipv4 => (1, &[]),
         Family::Ipv6 => (58, &[0, 43, 44, 51, 59, 60]),
     };
-    let kept = |field: Field, values: &Values| all.with(field, &all.values(field).difference(values));
+    let kept = |field: PacketField, values: &Values| all.with(field, &all.values(field).difference(values));
     let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
-    let of = |protocol: u128| all.with(Field::Protocol, &Values::these([protocol]));
+    let of = |protocol: u128| all.with(PacketField::Protocol, &Values::these([protocol]));
     let messages = Values::of(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
-    let asked = of(icmp).and_then(|all| all.with(Field::Message, &all.values(Field::Message).difference(&messages)));
-    [of(17), asked, kept(Field::Protocol, &apart)].into_iter().flatten()
+    let asked = of(icmp)
+        .and_then(|all| all.with(PacketField::Message, &all.values(PacketField::Message).difference(&messages)));
+    [of(17), asked, kept(PacketField::Protocol, &apart)].into_iter().flatten()
 }
 
 /// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and of IPv6 discovery of neighbours, routers and
@@ -193,7 +197,7 @@ const fn needed(family: Family) -> &'static [u128] {
 }
 
 /// The addresses that `ssh_from` names.
-pub(super) fn meant(subject: &Subject, family: Family) -> Values {
+pub(super) fn meant(subject: &PredeploySubject, family: Family) -> Values {
     let range = |text: String| {
         let (address, length) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
@@ -235,14 +239,15 @@ impl Hole {
         let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
         match self.passed {
             Some(Passed::In) => Fact::new(
-                Tone::Bad,
+                Assessment::Bad,
                 format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
             ),
-            Some(Passed::Out(left)) => {
-                Fact::new(Tone::Bad, format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"))
-            }
+            Some(Passed::Out(left)) => Fact::new(
+                Assessment::Bad,
+                format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"),
+            ),
             None => Fact::new(
-                Tone::Unknown,
+                Assessment::Unknown,
                 format!("{what} may be let in over {family}, which was not tried{because}: {place}"),
             ),
         }
@@ -260,17 +265,17 @@ impl Hole {
 
     /// Whether it has a packet of this protocol, from anybody over any link.
     pub fn has_protocol(&self, number: u8) -> bool {
-        self.region.values(Field::Protocol).contains(number.into())
+        self.region.values(PacketField::Protocol).contains(number.into())
     }
 
     /// Whether it has an ICMP message of this type.
     pub fn has_message(&self, kind: u8) -> bool {
-        self.region.values(Field::Message).contains(u128::from(kind) * 256)
+        self.region.values(PacketField::Message).contains(u128::from(kind) * 256)
     }
 
     /// Whether it has a packet to one of these ports from anybody over any link.
     pub fn has_port(&self, ports: &crate::net::port::PortSet) -> bool {
         let ports = Values::of(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));
-        !self.region.values(Field::DestinationPort).intersection(&ports).is_empty()
+        !self.region.values(PacketField::DestinationPort).intersection(&ports).is_empty()
     }
 }

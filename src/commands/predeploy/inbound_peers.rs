@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Fact, Subject, Tone, fresh};
+use super::{Assessment, Fact, PredeploySubject, fresh};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::port::Port;
@@ -29,7 +29,7 @@ pub struct Caller {
 }
 
 /// Everybody who was tried. Nobody, where neither the sensor nor a rule tells one address from another.
-pub fn measure(subject: &Subject) -> Result<Vec<Caller>> {
+pub fn measure(subject: &PredeploySubject) -> Result<Vec<Caller>> {
     let tried: Vec<(IpAddr, Option<Network>)> = match &subject.sensor.ssh_from {
         SshFrom::Networks(networks) => beside(subject, networks).into_iter().map(|address| (address, None)).collect(),
         SshFrom::Everywhere => whom_rules_name(subject),
@@ -56,7 +56,7 @@ fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
 }
 
 /// Limits are out of the way: it is asked whether somebody gets in, not how often.
-fn call(subject: &Subject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
+fn call(subject: &PredeploySubject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
     let rulesets = subject.rules();
     let blueprint = subject.blueprint(&rulesets);
     let (callers, stimuli): (Vec<Caller>, Vec<Stimulus>) = calls.into_iter().unzip();
@@ -68,7 +68,7 @@ fn call(subject: &Subject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>
 }
 
 /// The prober, those right before and behind each network, and somebody far away: whoever of them is in none of the networks.
-fn beside(subject: &Subject, networks: &[Network]) -> BTreeSet<IpAddr> {
+fn beside(subject: &PredeploySubject, networks: &[Network]) -> BTreeSet<IpAddr> {
     let is_outside = |address: &IpAddr| !subject.sensor.ssh_from.contains(*address) && can_call(subject, *address);
     let mut outside: BTreeSet<IpAddr> =
         Family::BOTH.map(|family| subject.scenario.host.addresses.prober(family)).into();
@@ -82,7 +82,7 @@ fn beside(subject: &Subject, networks: &[Network]) -> BTreeSet<IpAddr> {
 }
 
 /// Somebody in each network that a rule names, the administrator, and in either family somebody who is in none of them.
-fn whom_rules_name(subject: &Subject) -> Vec<(IpAddr, Option<Network>)> {
+fn whom_rules_name(subject: &PredeploySubject) -> Vec<(IpAddr, Option<Network>)> {
     let mut named: Vec<Network> = Family::BOTH.into_iter().flat_map(|family| named(subject, family)).collect();
     if named.is_empty() {
         return Vec::new();
@@ -102,7 +102,7 @@ fn whom_rules_name(subject: &Subject) -> Vec<(IpAddr, Option<Network>)> {
 /// More networks than these are not asked: who lets in so many keeps a list of those whom he keeps out, too.
 const ASKED: usize = 64;
 
-fn named(subject: &Subject, family: Family) -> Vec<Network> {
+fn named(subject: &PredeploySubject, family: Family) -> Vec<Network> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
     let listing = Listing::parse(family, source);
     let rules = listing.rules().filter(|(.., rule)| !rule.denies());
@@ -114,7 +114,7 @@ fn named(subject: &Subject, family: Family) -> Vec<Network> {
     networks.collect::<BTreeSet<Network>>().into_iter().take(ASKED).collect()
 }
 
-fn can_call(subject: &Subject, address: IpAddr) -> bool {
+fn can_call(subject: &PredeploySubject, address: IpAddr) -> bool {
     syn(address, Port(1)).is_some() && subject.scenario.host.addresses.may_send(address)
 }
 
@@ -133,7 +133,7 @@ pub fn keeps_strangers_out(callers: &[Caller], family: Family) -> bool {
 }
 
 /// Whom the rules let in although `ssh_from` does not name them; nothing where the sensor lets in everybody.
-pub fn strangers(subject: &Subject, callers: &[Caller]) -> Vec<Fact> {
+pub fn strangers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact> {
     if !subject.sensor.ssh_from.is_said() {
         return Vec::new();
     }
@@ -143,11 +143,11 @@ pub fn strangers(subject: &Subject, callers: &[Caller]) -> Vec<Fact> {
             tried.iter().filter(|caller| caller.is_let_in).map(|caller| caller.address.to_string()).collect();
         match let_in.is_empty() {
             true => Fact::new(
-                Tone::Good,
+                Assessment::Good,
                 format!("SSH (port {port}): only whom `ssh_from` names is let in; {} others were tried", tried.len()),
             ),
             false => Fact::new(
-                Tone::Bad,
+                Assessment::Bad,
                 format!("SSH (port {port}) lets in {}, whom `ssh_from` does not name", let_in.join(", ")),
             ),
         }
@@ -156,7 +156,7 @@ pub fn strangers(subject: &Subject, callers: &[Caller]) -> Vec<Fact> {
 }
 
 /// How to say in the sensor what the rules do, where they let in some and the sensor means everybody.
-pub fn way_out(subject: &Subject, callers: &[Caller]) -> Option<Fact> {
+pub fn way_out(subject: &PredeploySubject, callers: &[Caller]) -> Option<Fact> {
     if subject.sensor.ssh_from.is_said() || callers.iter().all(|caller| caller.is_let_in) {
         return None;
     }
@@ -171,7 +171,7 @@ pub fn way_out(subject: &Subject, callers: &[Caller]) -> Option<Fact> {
          the sensor",
         widest.join(", ")
     );
-    (!widest.is_empty()).then(|| Fact::new(Tone::Note, text))
+    (!widest.is_empty()).then(|| Fact::new(Assessment::Note, text))
 }
 
 /// Those that lie in no other, as `ssh_from` wants them.

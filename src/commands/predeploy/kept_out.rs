@@ -1,21 +1,21 @@
 //! Packets of SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client:
 //! the SYN, and what either side sends after it. Found as sets of packets, and tried with one packet of each.
 
-use super::{Fact, Subject, Tone, holes};
+use super::{Assessment, Fact, PredeploySubject, holes};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::packet::{Lead, Stimulus};
 use crate::probe::path::Fate;
 use crate::rules::space::{
-    Field, Leaf, Region, Sets, TooMany, Values, Witness, number, of_unicast, state_places, witnesses,
+    Leaf, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, of_unicast, state_places, witnesses,
 };
 
 /// Clients that a rule keeps out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptOut {
     family: Family,
-    segment: Segment,
+    segment: ConnectionSegment,
     /// The rule or the policy, as `FILE:LINE: TEXT`.
     place: String,
     /// The packets in words.
@@ -33,7 +33,7 @@ pub struct KeptOut {
 
 /// The segments of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum ConnectionSegment {
     /// The client's first.
     Syn,
     /// A later one of the client.
@@ -57,14 +57,14 @@ const SENT: [(&str, &str); 5] =
     [("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"), ("mangle", "POSTROUTING")];
 
 /// All clients that the rules of `subject` keep out.
-pub fn measure(subject: &Subject) -> Result<Vec<KeptOut>> {
+pub fn measure(subject: &PredeploySubject) -> Result<Vec<KeptOut>> {
     subject.of_each_family(|sets| of_family(subject, sets))
 }
 
-fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<KeptOut>> {
-    let segments = [Segment::Syn, Segment::OfClient, Segment::OfHost].into_iter();
+fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
+    let segments = [ConnectionSegment::Syn, ConnectionSegment::OfClient, ConnectionSegment::OfHost].into_iter();
     let places = segments.flat_map(|segment| segment.chains().iter().map(move |place| (segment, *place)));
-    let (found, packets): (Vec<KeptOut>, Vec<Option<Witness>>) =
+    let (found, packets): (Vec<KeptOut>, Vec<Option<WitnessPacket>>) =
         places.flat_map(|(segment, place)| at(subject, sets, segment, place)).unzip();
     let fates = subject.fates(&packets)?;
     let mut all: Vec<KeptOut> = Vec::new();
@@ -81,11 +81,11 @@ fn of_family(subject: &Subject, sets: &Sets) -> Result<Vec<KeptOut>> {
 
 /// Who may be kept out there, each with a packet to try it.
 fn at(
-    subject: &Subject,
+    subject: &PredeploySubject,
     sets: &Sets,
-    segment: Segment,
+    segment: ConnectionSegment,
     (table, hook): (&str, &str),
-) -> Vec<(KeptOut, Option<Witness>)> {
+) -> Vec<(KeptOut, Option<WitnessPacket>)> {
     let universe = sets.space.universe(table, hook);
     let meant = universe.iter().filter_map(|all| segment.meant(subject, sets.space.family, all, table));
     let found = meant.flat_map(|meant| match sets.leaves((table, hook), &meant) {
@@ -116,42 +116,42 @@ const SYN_ACK: u128 = 18;
 /// ACK, alone and with PSH, FIN or both.
 const LATER: [u128; 4] = [16, 24, 17, 25];
 
-impl Segment {
+impl ConnectionSegment {
     const fn chains(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Segment::Syn | Segment::OfClient => &RECEIVED,
-            Segment::OfHost => &SENT,
+            ConnectionSegment::Syn | ConnectionSegment::OfClient => &RECEIVED,
+            ConnectionSegment::OfHost => &SENT,
         }
     }
 
     /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
     /// 3.2).
-    pub(super) fn meant(self, subject: &Subject, family: Family, all: &Region, table: &str) -> Option<Region> {
+    pub(super) fn meant(self, subject: &PredeploySubject, family: Family, all: &Region, table: &str) -> Option<Region> {
         let host = number(subject.scenario.host.addresses.host(family));
         let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
         let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
         let (host, ports, link) = (Values::these([host]), Values::of([1024..=65_535]), Values::these([0]));
         let ends = match self {
-            Segment::Syn | Segment::OfClient => [
-                (Field::In, link),
-                (Field::Source, clients),
-                (Field::SourcePort, ports),
-                (Field::Destination, host),
-                (Field::DestinationPort, ssh),
+            ConnectionSegment::Syn | ConnectionSegment::OfClient => [
+                (PacketField::In, link),
+                (PacketField::Source, clients),
+                (PacketField::SourcePort, ports),
+                (PacketField::Destination, host),
+                (PacketField::DestinationPort, ssh),
             ],
-            Segment::OfHost => [
-                (Field::Out, link),
-                (Field::Source, host),
-                (Field::SourcePort, ssh),
-                (Field::Destination, clients),
-                (Field::DestinationPort, ports),
+            ConnectionSegment::OfHost => [
+                (PacketField::Out, link),
+                (PacketField::Source, host),
+                (PacketField::SourcePort, ssh),
+                (PacketField::Destination, clients),
+                (PacketField::DestinationPort, ports),
             ],
         };
         let wanted = [
-            (Field::State, self.states(all, table)),
-            (Field::Protocol, Values::these([6])),
-            (Field::Flags, self.flags()),
-            (Field::Whole, Values::these([1])),
+            (PacketField::State, self.states(all, table)),
+            (PacketField::Protocol, Values::these([6])),
+            (PacketField::Flags, self.flags()),
+            (PacketField::Whole, Values::these([1])),
         ];
         let both = ends.iter().chain(&wanted);
         both.cloned().try_fold(all.clone(), |region, (field, values)| region.with(field, &values))
@@ -159,25 +159,25 @@ impl Segment {
 
     fn flags(self) -> Values {
         match self {
-            Segment::Syn => Values::these([SYN]),
-            Segment::OfClient => Values::these(LATER),
-            Segment::OfHost => Values::these(LATER.into_iter().chain([SYN_ACK])),
+            ConnectionSegment::Syn => Values::these([SYN]),
+            ConnectionSegment::OfClient => Values::these(LATER),
+            ConnectionSegment::OfHost => Values::these(LATER.into_iter().chain([SYN_ACK])),
         }
     }
 
     /// In raw, conntrack has not seen a received packet.
     fn states(self, all: &Region, table: &str) -> Values {
         match self {
-            _ if table == "raw" => all.values(Field::State).clone(),
-            Segment::Syn => state_places(&[ConntrackState::New]),
-            Segment::OfClient | Segment::OfHost => state_places(&[ConntrackState::Established]),
+            _ if table == "raw" => all.values(PacketField::State).clone(),
+            ConnectionSegment::Syn => state_places(&[ConntrackState::New]),
+            ConnectionSegment::OfClient | ConnectionSegment::OfHost => state_places(&[ConntrackState::Established]),
         }
     }
 
     /// Whether the matches on the way can give these answers: what the host receives is for its own address, and for its
     /// own MAC address.
     pub(super) fn can_be(self, region: &Region) -> bool {
-        let is_received = self != Segment::OfHost;
+        let is_received = self != ConnectionSegment::OfHost;
         let cannot = |(key, answer): (&str, bool)| {
             is_received && of_unicast(key) == Some(!answer) || of_plain(key) == Some(!answer)
         };
@@ -187,24 +187,24 @@ impl Segment {
     /// The packets before it, and the chain at which it begins, whichever drops it.
     const fn sent(self) -> (Lead, &'static str) {
         match self {
-            Segment::Syn => (Lead::None, "INPUT"),
-            Segment::OfClient => (Lead::Forward, "INPUT"),
-            Segment::OfHost => (Lead::Backward, "OUTPUT"),
+            ConnectionSegment::Syn => (Lead::None, "INPUT"),
+            ConnectionSegment::OfClient => (Lead::Forward, "INPUT"),
+            ConnectionSegment::OfHost => (Lead::Backward, "OUTPUT"),
         }
     }
 
-    const fn clients(self) -> (Field, Field) {
+    const fn clients(self) -> (PacketField, PacketField) {
         match self {
-            Segment::Syn | Segment::OfClient => (Field::Source, Field::SourcePort),
-            Segment::OfHost => (Field::Destination, Field::DestinationPort),
+            ConnectionSegment::Syn | ConnectionSegment::OfClient => (PacketField::Source, PacketField::SourcePort),
+            ConnectionSegment::OfHost => (PacketField::Destination, PacketField::DestinationPort),
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
-            Segment::Syn => "a new SSH connection that the sensor means is kept out",
-            Segment::OfClient => "what the client of an SSH connection sends is kept out",
-            Segment::OfHost => "what the host sends in an SSH connection is held back",
+            ConnectionSegment::Syn => "a new SSH connection that the sensor means is kept out",
+            ConnectionSegment::OfClient => "what the client of an SSH connection sends is kept out",
+            ConnectionSegment::OfHost => "what the host sends in an SSH connection is held back",
         }
     }
 }
@@ -251,15 +251,15 @@ fn is_kept_out(leaf: &Leaf) -> bool {
 const COUNTING: [&str; 5] = ["limit", "hashlimit", "recent", "connlimit", "quota"];
 
 fn kept_out(
-    subject: &Subject,
+    subject: &PredeploySubject,
     sets: &Sets,
-    segment: Segment,
+    segment: ConnectionSegment,
     (leaf, hook): (&Leaf, &str),
-) -> (KeptOut, Option<Witness>) {
+) -> (KeptOut, Option<WitnessPacket>) {
     let space = &sets.space;
     let (lead, begins) = segment.sent();
     let found = witnesses(space, &leaf.region, begins, &subject.scenario.host.addresses).into_iter().next();
-    let packet = found.map(|found| Witness { stimulus: Stimulus { lead, ..found.stimulus }, ..found });
+    let packet = found.map(|found| WitnessPacket { stimulus: Stimulus { lead, ..found.stimulus }, ..found });
     let (address, port) = segment.clients();
     let kept_out = KeptOut {
         family: space.family,
@@ -275,7 +275,7 @@ fn kept_out(
     (kept_out, packet)
 }
 
-fn too_many(subject: &Subject, sets: &Sets, segment: Segment) -> KeptOut {
+fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment) -> KeptOut {
     let space = &sets.space;
     KeptOut {
         family: space.family,
@@ -309,11 +309,11 @@ impl KeptOut {
     }
 
     /// A list of single machines or small networks (fail2ban) is something to know.
-    fn tone(&self) -> Tone {
+    fn tone(&self) -> Assessment {
         match self.is_kept_out {
-            false => Tone::Unknown,
-            true if self.addresses <= self.few || self.ports <= FEW_PORTS => Tone::Note,
-            true => Tone::Bad,
+            false => Assessment::Unknown,
+            true if self.addresses <= self.few || self.ports <= FEW_PORTS => Assessment::Note,
+            true => Assessment::Bad,
         }
     }
 

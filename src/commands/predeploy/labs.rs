@@ -2,38 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::{Subject, fresh, listener};
+use super::{PredeploySubject, fresh, listener};
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, HOST_MAC, Lab, Limits, Service, Watch};
+use crate::lab::{HOST_MAC, HostService, Lab, LabSpec, LimitOverride, WatchedEvents};
 use crate::net::{Family, InterfaceName};
 use crate::probe::packet::{Response, Stimulus};
 use crate::probe::path::Fate;
-use crate::rules::space::{Sets, Space, Witness};
+use crate::rules::space::{Sets, Space, WitnessPacket};
 use crate::rules::sweep::strangers;
 
-impl Subject<'_> {
+impl PredeploySubject<'_> {
     /// The rules, as a lab loads them.
     pub(super) fn rules(&self) -> Vec<(Family, &Source)> {
         self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
     }
 
     /// A lab of the host in which nothing listens and paths are watched.
-    pub(super) fn blueprint<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> Blueprint<'b> {
+    pub(super) fn blueprint<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> LabSpec<'b> {
         let host = &self.scenario.host;
-        Blueprint {
+        LabSpec {
             equipment: self.equipment,
             interface: &host.interface,
             mac: host.mac.unwrap_or(HOST_MAC),
             addresses: &host.addresses,
             services: &[],
             rulesets,
-            watch: Watch::Paths,
+            watch: WatchedEvents::Paths,
             fault: None,
         }
     }
 
     /// What becomes of each packet, if there is one, with SSH listening and limits out of the way.
-    pub(super) fn fates(&self, packets: &[Option<Witness>]) -> Result<Vec<Option<Fate>>> {
+    pub(super) fn fates(&self, packets: &[Option<WitnessPacket>]) -> Result<Vec<Option<Fate>>> {
         let mut fates = vec![None; packets.len()];
         let known = packets.iter().enumerate().filter_map(|(place, packet)| Some((place, packet.as_ref()?)));
         let mut over: BTreeMap<&str, Vec<(usize, Stimulus)>> = BTreeMap::new();
@@ -50,10 +50,10 @@ impl Subject<'_> {
 
     fn sent_over(&self, interface: &InterfaceName, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
         let (rulesets, addresses) = (self.rules(), &self.scenario.host.addresses);
-        let services: Vec<Service> = self.sensor.ssh.iter().map(|port| listener(*port)).collect();
-        let blueprint = Blueprint { interface, services: &services, ..self.blueprint(&rulesets) };
+        let services: Vec<HostService> = self.sensor.ssh.iter().map(|port| listener(*port)).collect();
+        let blueprint = LabSpec { interface, services: &services, ..self.blueprint(&rulesets) };
         fresh::answers(self, &blueprint, stimuli, |lab, some| {
-            lab.sweep(some, &strangers(some, addresses), Limits::Wide)
+            lab.sweep(some, &strangers(some, addresses), LimitOverride::Wide)
         })
     }
 

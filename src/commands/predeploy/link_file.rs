@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::{Fact, Subject, Tone};
+use super::{Assessment, Fact, PredeploySubject};
 use crate::net::Mac;
 use crate::rules::iptables_save::{Listing, Match};
-use crate::sensor::{Conditions, LinkFile, Setting};
+use crate::sensor::{Conditions, KeyValue, LinkFile};
 
 /// The file of systemd that matches every interface.
 const DEFAULT: &str = "99-default.link";
@@ -19,47 +19,47 @@ const USB: &str = "73-usb-net-by-mac.link";
 enum Applies<'a> {
     Yes,
     /// It does not fulfil this one.
-    No(&'a Setting),
+    No(&'a KeyValue),
     /// The facts for this one are not known here.
-    Unknown(&'a Setting),
+    Unknown(&'a KeyValue),
 }
 
 /// The facts about `link`, in this order: lines without effect, the name of the file, its order, its conditions, and
 /// another name for the interface.
-pub fn facts(subject: &Subject, link: &LinkFile) -> Vec<Fact> {
+pub fn facts(subject: &PredeploySubject, link: &LinkFile) -> Vec<Fact> {
     let name = link.source.name.display().to_string();
     let mut facts: Vec<Fact> = link
         .ignored
         .iter()
-        .map(|(line, why)| Fact::new(Tone::Note, format!("{name}:{line}: {why}, so systemd ignores this line")))
+        .map(|(line, why)| Fact::new(Assessment::Note, format!("{name}:{line}: {why}, so systemd ignores this line")))
         .collect();
     facts.extend(suffix(&name));
     facts.extend(order(subject, &name));
     facts.extend(conditions(subject, link, &name));
     facts.extend(renames(subject, link, &name));
-    if facts.iter().all(|fact| !matches!(fact.tone, Tone::Bad | Tone::Unknown)) {
-        facts.push(Fact::new(Tone::Good, format!("{name} gives {}, from the next boot on", link.mac)));
+    if facts.iter().all(|fact| !matches!(fact.tone, Assessment::Bad | Assessment::Unknown)) {
+        facts.push(Fact::new(Assessment::Good, format!("{name} gives {}, from the next boot on", link.mac)));
     }
     facts
 }
 
 fn suffix(name: &str) -> Option<Fact> {
     let text = format!("{name}: systemd reads only files whose names end in .link");
-    (!name.ends_with(".link")).then(|| Fact::new(Tone::Bad, text))
+    (!name.ends_with(".link")).then(|| Fact::new(Assessment::Bad, text))
 }
 
 /// "The first (in alphanumeric order) of the link files that matches a given network interface is applied, all later
 /// files are ignored", systemd.link(5).
-fn order(subject: &Subject, name: &str) -> Option<Fact> {
+fn order(subject: &PredeploySubject, name: &str) -> Option<Fact> {
     let file = file_name(name);
     let rename = "rename it, for example to 10-mac.link";
     if file > DEFAULT {
         let text = format!("{name} sorts after systemd's own {DEFAULT}, which matches every interface: {rename}");
-        return Some(Fact::new(Tone::Bad, text));
+        return Some(Fact::new(Assessment::Bad, text));
     }
     let Some(machine) = subject.machine else {
         let text = format!("{name} sorts after Debian's {USB}, which matches network adapters on USB: {rename}");
-        return (file > USB).then(|| Fact::new(Tone::Note, text));
+        return (file > USB).then(|| Fact::new(Assessment::Note, text));
     };
     let earlier = machine.link_files.iter().take_while(|other| file_name_of(&other.name) < file);
     let facts = earlier.filter_map(|other| {
@@ -69,18 +69,19 @@ fn order(subject: &Subject, name: &str) -> Option<Fact> {
             let text = format!(
                 "{shown} sorts before {name}, and has no condition: depending on its version, systemd ignores it"
             );
-            return Some(Fact::new(Tone::Unknown, text));
+            return Some(Fact::new(Assessment::Unknown, text));
         }
         match applies(subject, &conditions) {
-            Applies::Yes => {
-                Some(Fact::new(Tone::Bad, format!("{shown} sorts before {name} and matches the interface: {rename}")))
-            }
+            Applies::Yes => Some(Fact::new(
+                Assessment::Bad,
+                format!("{shown} sorts before {name} and matches the interface: {rename}"),
+            )),
             Applies::Unknown(setting) => {
                 let text = format!(
                     "{shown} sorts before {name}, and whether its {}={} matches the interface is not known here",
                     setting.key, setting.value
                 );
-                Some(Fact::new(Tone::Unknown, text))
+                Some(Fact::new(Assessment::Unknown, text))
             }
             Applies::No(_) => None,
         }
@@ -96,14 +97,14 @@ fn file_name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-fn conditions(subject: &Subject, link: &LinkFile, name: &str) -> Vec<Fact> {
+fn conditions(subject: &PredeploySubject, link: &LinkFile, name: &str) -> Vec<Fact> {
     if link.conditions.0.is_empty() {
         let text = format!(
             "{name}: [Match] has no valid condition: depending on its version, systemd applies the file to every \
              interface or to none; add OriginalName={} there",
             subject.scenario.host.interface
         );
-        return vec![Fact::new(Tone::Bad, text)];
+        return vec![Fact::new(Assessment::Bad, text)];
     }
     let fact = match applies(subject, &link.conditions) {
         Applies::Yes => None,
@@ -113,36 +114,39 @@ fn conditions(subject: &Subject, link: &LinkFile, name: &str) -> Vec<Fact> {
     fact.into_iter().chain(match_on_mac(link, name)).collect()
 }
 
-fn not_applied(subject: &Subject, setting: &Setting, name: &str) -> Fact {
+fn not_applied(subject: &PredeploySubject, setting: &KeyValue, name: &str) -> Fact {
     let owner = if subject.machine.is_some() { " of this machine" } else { "" };
     let interface = &subject.scenario.host.interface;
-    let Setting { key, value, line } = setting;
+    let KeyValue { key, value, line } = setting;
     let text =
         format!("{name}:{line}: {key}={value} does not match {interface}{owner}, so the file is not applied to it");
-    Fact::new(Tone::Bad, text)
+    Fact::new(Assessment::Bad, text)
 }
 
 /// The address of a machine that is not this one is what the user says it is.
-fn not_known(subject: &Subject, setting: &Setting, name: &str) -> Fact {
-    let Setting { key, value, line } = setting;
+fn not_known(subject: &PredeploySubject, setting: &KeyValue, name: &str) -> Fact {
+    let KeyValue { key, value, line } = setting;
     let interface = &subject.scenario.host.interface;
     if key.ends_with("MACAddress") {
-        return Fact::new(Tone::Note, format!("{name}:{line}: applies if {value} is the MAC address of {interface}"));
+        return Fact::new(
+            Assessment::Note,
+            format!("{name}:{line}: applies if {value} is the MAC address of {interface}"),
+        );
     }
     let advice = if subject.machine.is_some() { "" } else { " (check it on the machine, with --live)" };
     let text = format!("{name}:{line}: whether {key}={value} matches {interface} is not known here{advice}");
-    Fact::new(Tone::Unknown, text)
+    Fact::new(Assessment::Unknown, text)
 }
 
 /// A match on the MAC address fails once the interface has another one.
 fn match_on_mac(link: &LinkFile, name: &str) -> Option<Fact> {
-    let Setting { line, value, .. } = link.conditions.get("MACAddress")?;
+    let KeyValue { line, value, .. } = link.conditions.get("MACAddress")?;
     let is_new = value.split_whitespace().all(|word| word.parse::<Mac>().is_ok_and(|mac| mac == link.mac));
     let (tone, text) = if is_new {
-        (Tone::Bad, "matches the new MAC address, which no interface has before the file is applied")
+        (Assessment::Bad, "matches the new MAC address, which no interface has before the file is applied")
     } else {
         (
-            Tone::Note,
+            Assessment::Note,
             "matches the present MAC address, and no longer once the file is applied; PermanentMACAddress= matches the \
              one of the hardware",
         )
@@ -150,7 +154,7 @@ fn match_on_mac(link: &LinkFile, name: &str) -> Option<Fact> {
     Some(Fact::new(tone, format!("{name}:{line}: {text}")))
 }
 
-fn applies<'a>(subject: &Subject, conditions: &'a Conditions) -> Applies<'a> {
+fn applies<'a>(subject: &PredeploySubject, conditions: &'a Conditions) -> Applies<'a> {
     let decided: Vec<Applies> = conditions
         .0
         .iter()
@@ -166,7 +170,7 @@ fn applies<'a>(subject: &Subject, conditions: &'a Conditions) -> Applies<'a> {
 }
 
 /// Whether the interface fulfils one condition; `None` if its facts are not known.
-fn fulfils(subject: &Subject, setting: &Setting) -> Option<bool> {
+fn fulfils(subject: &PredeploySubject, setting: &KeyValue) -> Option<bool> {
     let machine = subject.machine;
     let mac = machine.and_then(|machine| machine.permanent_mac.or(machine.mac));
     let device = machine.map(|machine| &machine.device);
@@ -184,7 +188,7 @@ fn fulfils(subject: &Subject, setting: &Setting) -> Option<bool> {
 }
 
 /// "If the list is prefixed with a "!", the test is inverted", systemd.link(5).
-fn globs(setting: &Setting, name: &str) -> bool {
+fn globs(setting: &KeyValue, name: &str) -> bool {
     let (is_inverted, patterns) = match setting.value.strip_prefix('!') {
         Some(patterns) => (true, patterns),
         None => (false, setting.value.as_str()),
@@ -194,7 +198,7 @@ fn globs(setting: &Setting, name: &str) -> bool {
 }
 
 /// A name policy may give the interface another name than the one that the rules use.
-fn renames(subject: &Subject, link: &LinkFile, name: &str) -> Option<Fact> {
+fn renames(subject: &PredeploySubject, link: &LinkFile, name: &str) -> Option<Fact> {
     let own = &subject.scenario.host.interface;
     let is_named = |listing: &Listing| {
         listing.rules().flat_map(|(.., rule)| &rule.clauses).any(|clause| match &clause.ask {
@@ -206,10 +210,11 @@ fn renames(subject: &Subject, link: &LinkFile, name: &str) -> Option<Fact> {
     if !listings.into_iter().any(|listing| is_named(&listing)) {
         return None;
     }
-    let keeps = |setting: &Setting| matches!(setting.value.as_str(), "kernel" | "keep" | "keep kernel" | "kernel keep");
+    let keeps =
+        |setting: &KeyValue| matches!(setting.value.as_str(), "kernel" | "keep" | "keep kernel" | "kernel keep");
     let by_name = link.other("Name").filter(|setting| setting.value != own.as_str());
     let by_policy = || link.other("NamePolicy").filter(|setting| !keeps(setting));
-    let Setting { key, value, line } = by_name.or_else(by_policy)?;
+    let KeyValue { key, value, line } = by_name.or_else(by_policy)?;
     let text = format!("{name}:{line}: {key}={value} may give {own} another name, and rules name {own}");
-    Some(Fact::new(Tone::Note, text))
+    Some(Fact::new(Assessment::Note, text))
 }

@@ -6,15 +6,18 @@ use std::path::Path;
 
 use super::kept_out::KeptOut;
 use super::reply_changes::ReplyChange;
-use super::{Answer, Before, Fact, Measured, Question, Subject, Tone, beyond, endurance, ssh_admins, told_once};
+use super::{
+    Assessment, Before, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, endurance,
+    ssh_admins, told_once,
+};
 use crate::commands::live::Machine;
-use crate::lab::{First, Lab, Neighbourhood, Opening, Session, Survival};
+use crate::lab::{DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
 use crate::sensor::SshServer;
 
-pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let mut facts = ssh_admins::meant(subject);
     facts.extend(openings(subject, measured));
     // The lab's client knows the MAC address of the host, which nobody else finds.
@@ -40,28 +43,28 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
         }
     });
     let good = match once.iter().map(|fact| fact.tone).min() {
-        Some(Tone::Unknown) => "Not known.",
-        Some(Tone::Note) => "No, but see the note.",
+        Some(Assessment::Unknown) => "Not known.",
+        Some(Assessment::Note) => "No, but see the note.",
         _ => "No.",
     };
-    Answer::new(Question::LockedOut, once, ["Yes.", good])
+    QuestionAnswer::new(PredeployQuestion::LockedOut, once, ["Yes.", good])
 }
 
-fn unseen_fact(subject: &Subject, unseen: &Neighbourhood) -> Fact {
+fn unseen_fact(subject: &PredeploySubject, unseen: &DiscoveredMacs) -> Fact {
     let why = match &unseen.hidden {
         Some(hidden) => hidden.reason(file(subject, Family::Ipv6)),
         None => "neighbour discovery (ICMPv6 types 135 and 136) is dropped".to_owned(),
     };
-    Fact::new(Tone::Bad, format!("over IPv6 nobody on the same network finds the machine any more: {why}"))
+    Fact::new(Assessment::Bad, format!("over IPv6 nobody on the same network finds the machine any more: {why}"))
 }
 
-fn file<'a>(subject: &Subject<'a>, family: Family) -> Option<&'a Path> {
+fn file<'a>(subject: &PredeploySubject<'a>, family: Family) -> Option<&'a Path> {
     subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.as_path())
 }
 
 /// The same under whatever rules were there before; the worst counts. What opens for a client that knows the host's MAC
 /// address is not said to open where no neighbour finds the host.
-fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
+fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
     let hidden = measured.is_hidden();
     let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
@@ -84,7 +87,7 @@ fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
         let what = match opening {
             Opening::Opens => {
                 let text = format!("a new SSH connection to port {port} opens, over {families} (from {admins})");
-                return Fact::new(Tone::Good, text);
+                return Fact::new(Assessment::Good, text);
             }
             Opening::Silent => "gets no answer",
             Opening::Refused => "is refused",
@@ -93,17 +96,17 @@ fn openings(subject: &Subject, measured: &Measured) -> Vec<Fact> {
         };
         let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
-        Fact::new(Tone::Bad, text)
+        Fact::new(Assessment::Bad, text)
     };
     let mut facts: Vec<Fact> = told_once(told.collect()).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
-        facts.push(Fact::new(Tone::Note, "the sensor serves no SSH: the machine is reached at its console only"));
+        facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: the machine is reached at its console only"));
     }
     facts
 }
 
 /// The rules in words: `the rule is rules.v4:7: -A INPUT ...`.
-pub(super) fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<String> {
+pub(super) fn blame(subject: &PredeploySubject, family: Family, took: &[Step]) -> Option<String> {
     let file = subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.display())?;
     let place = |step: &Step| {
         let line = step.line.map(|line| format!(":{line}")).unwrap_or_default();
@@ -117,8 +120,8 @@ pub(super) fn blame(subject: &Subject, family: Family, took: &[Step]) -> Option<
 }
 
 /// What is the same under whatever rules were there before, and in both families, is told once.
-fn sessions(subject: &Subject, measured: &Measured) -> Vec<Fact> {
-    let mut told: Vec<(Told, Places)> = Vec::new();
+fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
+    let mut told: Vec<(LockoutResult, Places)> = Vec::new();
     for (before, found) in &measured.sessions {
         for (family, port, fate, took) in fates(&found.sessions) {
             let key = (port, fate, blame(subject, family, &took));
@@ -128,34 +131,34 @@ fn sessions(subject: &Subject, measured: &Measured) -> Vec<Fact> {
             }
         }
     }
-    let fact = |((port, fate, blame), places): (Told, Places)| {
+    let fact = |((port, fate, blame), places): (LockoutResult, Places)| {
         fate.fact(port, &where_it_is(measured, &places), blame.as_deref())
     };
     told.into_iter().map(fact).collect()
 }
 
 /// What became of a connection to a port, and the rules that are to blame.
-type Told = (Port, Fate, Option<String>);
+type LockoutResult = (Port, SessionOutcome, Option<String>);
 
 /// Under which rules a connection was opened, and in which family.
 type Places = Vec<(Before, Family)>;
 
 /// The rules are those that took packets of a connection that died.
-fn fates(found: &[Session]) -> Vec<(Family, Port, Fate, Vec<Step>)> {
-    let of = |first: First| found.iter().filter(move |session| session.first == first);
+fn fates(found: &[Session]) -> Vec<(Family, Port, SessionOutcome, Vec<Step>)> {
+    let of = |first: FirstSpeaker| found.iter().filter(move |session| session.first == first);
     let fate = |(host, client): (&Session, &Session)| {
         let fate = match (host.survival, client.survival) {
-            (Survival::NeverOpen, _) | (_, Survival::NeverOpen) => Fate::NeverOpen,
-            (Survival::Dead, _) | (_, Survival::Dead) => Fate::Dies,
-            (Survival::Stalls, _) => Fate::WaitsForYou,
-            (_, Survival::Stalls) => Fate::WaitsForHost,
-            (Survival::Alive, Survival::Alive) => Fate::Stays,
+            (Survival::NeverOpen, _) | (_, Survival::NeverOpen) => SessionOutcome::NeverOpen,
+            (Survival::Dead, _) | (_, Survival::Dead) => SessionOutcome::Dies,
+            (Survival::Stalls, _) => SessionOutcome::WaitsForYou,
+            (_, Survival::Stalls) => SessionOutcome::WaitsForHost,
+            (Survival::Alive, Survival::Alive) => SessionOutcome::Stays,
         };
         let dead = [host, client].into_iter().find(|session| session.survival == Survival::Dead);
-        let took = dead.filter(|_| fate == Fate::Dies).map(|dead| dead.took.clone()).unwrap_or_default();
+        let took = dead.filter(|_| fate == SessionOutcome::Dies).map(|dead| dead.took.clone()).unwrap_or_default();
         (host.family, host.port, fate, took)
     };
-    of(First::Host).zip(of(First::Client)).map(fate).collect()
+    of(FirstSpeaker::Host).zip(of(FirstSpeaker::Client)).map(fate).collect()
 }
 
 /// `IPv4 and IPv6`, or `IPv4, on a machine without rules before`.
@@ -173,7 +176,7 @@ fn where_it_is(measured: &Measured, places: &[(Before, Family)]) -> String {
 
 /// What becomes of the connection that the rules are loaded over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum SessionOutcome {
     Stays,
     /// It stands still until the machine says something, as a shell does with its prompt.
     WaitsForHost,
@@ -183,26 +186,26 @@ enum Fate {
     NeverOpen,
 }
 
-impl Fate {
+impl SessionOutcome {
     fn fact(self, port: Port, places: &str, blame: Option<&str>) -> Fact {
         let open = format!("a connection to port {port} that is open while the rules are loaded");
         let (tone, text) = match self {
-            Fate::Stays => (Tone::Good, format!("{open} stays open ({places})")),
-            Fate::WaitsForHost => {
+            SessionOutcome::Stays => (Assessment::Good, format!("{open} stays open ({places})")),
+            SessionOutcome::WaitsForHost => {
                 let but = "what you type arrives once the machine has printed something, such as a prompt";
-                (Tone::Good, format!("{open} stays open ({places}): {but}"))
+                (Assessment::Good, format!("{open} stays open ({places}): {but}"))
             }
-            Fate::WaitsForYou => {
-                (Tone::Note, format!("{open} stays open ({places}), and waits until you type something"))
+            SessionOutcome::WaitsForYou => {
+                (Assessment::Note, format!("{open} stays open ({places}), and waits until you type something"))
             }
-            Fate::Dies => {
+            SessionOutcome::Dies => {
                 let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
                 let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
                               conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
-                (Tone::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
+                (Assessment::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
             }
-            Fate::NeverOpen => (
-                Tone::Note,
+            SessionOutcome::NeverOpen => (
+                Assessment::Note,
                 format!("under the rules of now no connection to port {port} opens ({places}): none can be lost"),
             ),
         };
@@ -211,7 +214,7 @@ impl Fate {
 }
 
 /// Whether the SSH server of this machine listens where the sensor lets it.
-fn server(subject: &Subject) -> Vec<Fact> {
+fn server(subject: &PredeploySubject) -> Vec<Fact> {
     let Some((machine, sshd)) = subject.machine.and_then(|machine| Some((machine, machine.ssh.as_ref()?))) else {
         return Vec::new();
     };
@@ -221,21 +224,23 @@ fn server(subject: &Subject) -> Vec<Fact> {
     let serves = listens.iter().any(|port| subject.sensor.ssh.contains(port));
     let all = list(&listens.iter().collect::<Vec<_>>());
     let ports = match (serves, missing.is_empty()) {
-        (true, true) => Fact::new(Tone::Good, format!("the SSH server is set up for port {all}, as in the sensor")),
+        (true, true) => {
+            Fact::new(Assessment::Good, format!("the SSH server is set up for port {all}, as in the sensor"))
+        }
         (true, false) => Fact::new(
-            Tone::Note,
+            Assessment::Note,
             format!("the SSH server is set up for port {} too, which the sensor does not name", list(&missing)),
         ),
         (false, _) => {
             let text = format!("the SSH server is set up for port {all} (sshd_config), and the sensor lets in another");
-            Fact::new(Tone::Bad, text)
+            Fact::new(Assessment::Bad, text)
         }
     };
     iter::once(ports).chain(listen_addresses(subject, machine, sshd)).collect()
 }
 
 /// Where the server listens at some addresses only, the rules may let in what nobody answers.
-fn listen_addresses(subject: &Subject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
+fn listen_addresses(subject: &PredeploySubject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
     let is_used = |family: &Family| !subject.sensor.ssh_from.networks(*family).is_empty();
     let used = Family::BOTH.into_iter().filter(is_used);
     let own: Vec<IpAddr> = used.filter_map(|family| Some(machine.address(family)?.0)).collect();
@@ -247,11 +252,11 @@ fn listen_addresses(subject: &Subject, machine: &Machine, sshd: &SshServer) -> O
         (_, true) => None,
         (true, false) => {
             let text = format!("the SSH server does not listen at {}, {set}", list(&missed));
-            sshd.ports().iter().any(|port| subject.sensor.ssh.contains(port)).then(|| Fact::new(Tone::Bad, text))
+            sshd.ports().iter().any(|port| subject.sensor.ssh.contains(port)).then(|| Fact::new(Assessment::Bad, text))
         }
         (false, false) => {
             let text = format!("the SSH server listens at {}, and not at {}, {set}", list(&served), list(&missed));
-            Some(Fact::new(Tone::Note, text))
+            Some(Fact::new(Assessment::Note, text))
         }
     }
 }

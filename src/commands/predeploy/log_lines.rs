@@ -1,6 +1,6 @@
 //! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
 
-use super::{Answer, Fact, Measured, Question, SCAN, Subject, Tone, told_once};
+use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, told_once};
 use crate::lab::{Capture, Lab};
 use crate::log_line::NFLOG_NAME;
 use crate::net::Family;
@@ -9,7 +9,7 @@ use crate::probe::observation::LogRecord;
 use crate::probe::scan::Technique;
 use crate::sensor::Sensor;
 
-pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let (mut facts, mut all) = (Vec::new(), Vec::new());
     for technique in Technique::LOGGED {
         let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
@@ -21,13 +21,13 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     }
     if let Some(line) = example(measured) {
         let text = format!("one of the {} scan:", line.0.profile().title);
-        facts.push(Fact { line: Some(line.1), ..Fact::new(Tone::Good, text) });
+        facts.push(Fact { line: Some(line.1), ..Fact::new(Assessment::Good, text) });
     }
     facts.push(Fact::new(
-        Tone::Good,
+        Assessment::Good,
         format!("of {SCAN} ports at full speed; a slow scan leaves more, as limits recover{}", how_read(subject)),
     ));
-    Answer::new(Question::LogLines, facts, headlines(&all))
+    QuestionAnswer::new(PredeployQuestion::LogLines, facts, headlines(&all))
 }
 
 /// For whether the sensor wants lines of a technique, and how many it leaves: if one that is wanted is missing, and if none
@@ -49,7 +49,7 @@ fn wants(sensor: &Sensor, technique: Technique, count: usize) -> bool {
 }
 
 /// What was not tried has to be said.
-fn how_read(subject: &Subject) -> &'static str {
+fn how_read(subject: &PredeploySubject) -> &'static str {
     match subject.equipment.capture {
         Capture::Kmsg => "",
         Capture::Nflog => "; read with NFLOG in the place of LOG, so that none is in your log",
@@ -58,14 +58,14 @@ fn how_read(subject: &Subject) -> &'static str {
 
 /// How many lines, and with which prefixes.
 #[derive(Debug, PartialEq, Eq)]
-struct Lines {
+struct LogLineCount {
     count: usize,
     prefixes: Vec<String>,
 }
 
-fn fact(subject: &Subject, technique: Technique, families: &str, found: &Lines) -> Fact {
+fn fact(subject: &PredeploySubject, technique: Technique, families: &str, found: &LogLineCount) -> Fact {
     let name = technique.profile().title;
-    let Lines { count, prefixes } = found;
+    let LogLineCount { count, prefixes } = found;
     let few: Vec<String> = prefixes.iter().take(PREFIXES).map(|prefix| format!("{prefix:?}")).collect();
     let more =
         if prefixes.len() > PREFIXES { format!(" and {} more", prefixes.len() - PREFIXES) } else { String::new() };
@@ -73,18 +73,20 @@ fn fact(subject: &Subject, technique: Technique, families: &str, found: &Lines) 
     let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
     match (wants(subject.sensor, technique, *count), count) {
         (true, 0) => {
-            Fact::new(Tone::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
+            Fact::new(Assessment::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
         }
-        (false, 0) => Fact::new(Tone::Note, format!("{name} scan: no line, and the sensor wants none ({families})")),
-        (false, _) => Fact::new(Tone::Note, format!("{lines}, and the sensor wants none ({families})")),
-        (true, _) => Fact::new(Tone::Good, format!("{lines} ({families})")),
+        (false, 0) => {
+            Fact::new(Assessment::Note, format!("{name} scan: no line, and the sensor wants none ({families})"))
+        }
+        (false, _) => Fact::new(Assessment::Note, format!("{lines}, and the sensor wants none ({families})")),
+        (true, _) => Fact::new(Assessment::Good, format!("{lines} ({families})")),
     }
 }
 
 /// More prefixes than this are counted.
 const PREFIXES: usize = 3;
 
-fn lines(measured: &Measured, technique: Technique, family: Family) -> Lines {
+fn lines(measured: &Measured, technique: Technique, family: Family) -> LogLineCount {
     let thousand: PortSet = [1..=SCAN].into_iter().collect();
     let mut prefixes: Vec<String> = Vec::new();
     let mut count = 0;
@@ -103,7 +105,7 @@ fn lines(measured: &Measured, technique: Technique, family: Family) -> Lines {
             }
         }
     }
-    Lines { count, prefixes }
+    LogLineCount { count, prefixes }
 }
 
 fn example(measured: &Measured) -> Option<(Technique, String)> {

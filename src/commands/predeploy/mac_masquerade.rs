@@ -3,38 +3,38 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Answer, Fact, Question, Subject, Tone, link_file};
+use super::{Assessment, Fact, PredeployQuestion, PredeploySubject, QuestionAnswer, link_file};
 use crate::lab::HOST_MAC;
 use crate::net::Mac;
 use crate::sensor::mac_vendor::Vendor;
 
-pub fn answer(subject: &Subject) -> Answer {
+pub fn answer(subject: &PredeploySubject) -> QuestionAnswer {
     let mut facts = vec![mac(subject)];
     facts.extend(addresses(subject));
     facts.extend(subject.link.map(|link| link_file::facts(subject, link)).unwrap_or_default());
     facts.extend(subject.machine.and_then(|machine| host_name(&machine.host_name)));
     let text = "not looked at: what services say of themselves, such as `Raspbian` in the greeting of an SSH server";
-    facts.push(Fact::new(Tone::Note, text));
+    facts.push(Fact::new(Assessment::Note, text));
     let good = if subject.scenario.host.mac.is_some() { "No." } else { "Not checked." };
-    Answer::new(Question::Disguise, facts, ["Yes, or it may.", good])
+    QuestionAnswer::new(PredeployQuestion::Disguise, facts, ["Yes, or it may.", good])
 }
 
-fn mac(subject: &Subject) -> Fact {
+fn mac(subject: &PredeploySubject) -> Fact {
     let Some(mac) = subject.scenario.host.mac else {
         let text = "not checked: no MAC is set; a Raspberry Pi shows its own (to set one, add `mac` or `link` to [host], \
                     or --link FILE)";
-        return Fact::new(Tone::Note, text);
+        return Fact::new(Assessment::Note, text);
     };
     let vendor = subject.vendors.lookup(mac);
     let names = names(&vendor);
     if vendor.is_raspberry_pi() {
-        return Fact::new(Tone::Bad, format!("the MAC address {mac} says Raspberry Pi ({names})"));
+        return Fact::new(Assessment::Bad, format!("the MAC address {mac} says Raspberry Pi ({names})"));
     }
     let wanted = subject.scenario.host.vendor.as_deref();
     let is_wanted = wanted.is_none_or(|wanted| says(&vendor, wanted));
     match wanted.filter(|_| !is_wanted) {
-        Some(wanted) => Fact::new(Tone::Bad, format!("the MAC address {mac} does not say {wanted:?} ({names})")),
-        None => Fact::new(Tone::Good, format!("the MAC address {mac}: {names}")),
+        Some(wanted) => Fact::new(Assessment::Bad, format!("the MAC address {mac} does not say {wanted:?} ({names})")),
+        None => Fact::new(Assessment::Good, format!("the MAC address {mac}: {names}")),
     }
 }
 
@@ -49,7 +49,7 @@ fn names(vendor: &Vendor) -> String {
 }
 
 /// Those of the machine where it is asked, else the sensor's.
-fn addresses(subject: &Subject) -> Vec<Fact> {
+fn addresses(subject: &PredeploySubject) -> Vec<Fact> {
     let own = subject.machine.map(|machine| machine.addresses.clone());
     let own = own.unwrap_or_else(|| vec![subject.scenario.host.addresses.v6.host.into()]);
     let mac = subject.scenario.host.mac.unwrap_or(HOST_MAC);
@@ -60,16 +60,16 @@ fn addresses(subject: &Subject) -> Vec<Fact> {
     made_of.filter_map(|(address, old)| of_address(subject, address, old, mac)).collect()
 }
 
-fn of_address(subject: &Subject, address: Ipv6Addr, old: Mac, mac: Mac) -> Option<Fact> {
+fn of_address(subject: &PredeploySubject, address: Ipv6Addr, old: Mac, mac: Mac) -> Option<Fact> {
     if subject.vendors.is_raspberry_pi(old) {
         let text = format!(
             "the IPv6 address {address} was made of the MAC address {old}, which says Raspberry Pi: whoever sees the \
              address sees that; a new MAC address does not change one that is set by hand"
         );
-        return Some(Fact::new(Tone::Bad, text));
+        return Some(Fact::new(Assessment::Bad, text));
     }
     let text = format!("the IPv6 address {address} still holds another MAC address, {old}");
-    (old != mac).then(|| Fact::new(Tone::Note, text))
+    (old != mac).then(|| Fact::new(Assessment::Note, text))
 }
 
 /// The MAC address that an interface identifier was made of: `ff:fe` in its middle, and the U/L bit turned (RFC 4291,
@@ -81,7 +81,7 @@ pub fn mac_in(address: Ipv6Addr) -> Option<Mac> {
 
 fn host_name(name: &str) -> Option<Fact> {
     let text = format!("the machine is called {name}: DHCP and mDNS tell that to the whole network");
-    name.to_ascii_lowercase().contains("raspberry").then(|| Fact::new(Tone::Note, text))
+    name.to_ascii_lowercase().contains("raspberry").then(|| Fact::new(Assessment::Note, text))
 }
 
 #[cfg(test)]

@@ -31,20 +31,22 @@ use serde::Serialize;
 use crate::commands::live::Machine;
 use crate::commands::parallel;
 use crate::commands::run::ScenarioReport;
-use crate::commands::scan::{Fresh, Nobody, Order, Survey, Surveyed};
+use crate::commands::scan::{Fresh, LabOrder, NoObserver, PortScan, PortScanResult};
 use crate::error::{Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::Scenario;
-use crate::lab::{AfterLoad, Blueprint, Equipment, HOST_MAC, Lab, Opening, Service, Survival, Timing, Watch};
+use crate::lab::{
+    AfterLoad, HOST_MAC, HostService, Lab, LabOptions, LabSpec, Opening, Survival, Timing, WatchedEvents,
+};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Family, Protocol};
 use crate::probe::hidden::Hidden;
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::rules::iptables_save::{Clause, Match, Rule};
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 use crate::sensor::mac_vendor::VendorDb;
-use crate::sensor::{Entry, Lines, LinkFile, Sensor};
+use crate::sensor::{EntryLines, LinkFile, Sensor, SensorEntry};
 
 use self::endurance::Endured;
 use self::holes::Hole;
@@ -55,9 +57,9 @@ use self::reply_changes::ReplyChange;
 
 /// What is about to be deployed, and where.
 #[derive(Debug, Clone)]
-pub struct Subject<'a> {
+pub struct PredeploySubject<'a> {
     /// What the labs are made with.
-    pub equipment: &'a Equipment,
+    pub equipment: &'a LabOptions,
     /// The sensor with its host, and the rules.
     pub scenario: &'a Scenario,
     /// What the sensor means.
@@ -73,12 +75,12 @@ pub struct Subject<'a> {
     /// Where vendors are looked up.
     pub vendors: &'a VendorDb,
     /// Which ports are scanned.
-    pub ports: Ports,
+    pub ports: ScannedPorts,
 }
 
 /// Which ports are scanned for what nobody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ports {
+pub enum ScannedPorts {
     /// Those on either side of every boundary that the rules draw: no rule tells the others apart. Of
     /// rules that can look at ports in ways that are not understood here it is every port.
     ThatRulesTellApart,
@@ -107,10 +109,10 @@ struct Measured {
     /// Sessions with much traffic, and connections in a row.
     endured: Endured,
     /// What a scanner sees, and the lines that he leaves.
-    scan: Surveyed,
+    scan: PortScanResult,
     /// What the filter makes of a SYN, or a datagram, to ports that rules tell apart: with the path of each, since a rule
     /// that refuses politely looks like a closed port.
-    doors: Surveyed,
+    doors: PortScanResult,
     /// The TCP ports of `doors`.
     tried: PortSet,
     /// What is let in of neither TCP nor UDP.
@@ -139,17 +141,18 @@ impl Measured {
 /// All questions with their answers, worst first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Answers(pub Vec<Answer>);
+pub struct Answers(pub Vec<QuestionAnswer>);
 
 /// One question, answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Answer {
+#[schemars(rename = "Answer")]
+pub struct QuestionAnswer {
     /// Which.
-    pub question: Question,
+    pub question: PredeployQuestion,
     /// The question in words.
     pub asks: &'static str,
     /// The worst of its facts.
-    pub tone: Tone,
+    pub tone: Assessment,
     /// The answer in a word or two.
     pub answer: &'static str,
     /// The line of the sensor's file that it is about; none where the file does not speak of it.
@@ -162,7 +165,8 @@ pub struct Answer {
 /// The questions, in the order in which they matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Question {
+#[schemars(rename = "Question")]
+pub enum PredeployQuestion {
     /// Will I be locked out?
     LockedOut,
     /// Will a scan leave a line?
@@ -180,7 +184,8 @@ pub enum Question {
 /// What a fact means for a deployment; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Tone {
+#[schemars(rename = "Tone")]
+pub enum Assessment {
     /// A reason not to deploy.
     Bad,
     /// What could not be looked at here: no reason against it, and none for it.
@@ -195,7 +200,7 @@ pub enum Tone {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fact {
     /// What it means.
-    pub tone: Tone,
+    pub tone: Assessment,
     /// In plain words.
     pub text: String,
     /// A line as it would stand in the log, when it is about one.
@@ -204,7 +209,7 @@ pub struct Fact {
 }
 
 impl Fact {
-    fn new(tone: Tone, text: impl Into<String>) -> Fact {
+    fn new(tone: Assessment, text: impl Into<String>) -> Fact {
         Fact { tone, text: text.into(), line: None }
     }
 }
@@ -212,23 +217,23 @@ impl Fact {
 /// The answer where a fact is unknown and none is a reason not to deploy.
 const NOT_KNOWN: &str = "Not known.";
 
-impl Answer {
+impl QuestionAnswer {
     /// The worst of the facts decides between `words`, for a reason not to deploy and for none, and [`NOT_KNOWN`].
-    fn new(question: Question, mut facts: Vec<Fact>, words: [&'static str; 2]) -> Answer {
+    fn new(question: PredeployQuestion, mut facts: Vec<Fact>, words: [&'static str; 2]) -> QuestionAnswer {
         facts.sort_by_key(|fact| fact.tone);
-        let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Tone::Good);
+        let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Assessment::Good);
         let [bad, good] = words;
         let answer = match tone {
-            Tone::Bad => bad,
-            Tone::Unknown => NOT_KNOWN,
-            Tone::Note | Tone::Good => good,
+            Assessment::Bad => bad,
+            Assessment::Unknown => NOT_KNOWN,
+            Assessment::Note | Assessment::Good => good,
         };
-        Answer { question, asks: question.asks(), tone, answer, line: None, facts }
+        QuestionAnswer { question, asks: question.asks(), tone, answer, line: None, facts }
     }
 
     /// Adds those facts of `other` that speak against a deployment, or are unknown, and are no facts here.
-    fn add_of(&mut self, when: &str, other: &Answer) {
-        let is_news = |fact: &&Fact| fact.tone <= Tone::Unknown && !self.facts.contains(fact);
+    fn add_of(&mut self, when: &str, other: &QuestionAnswer) {
+        let is_news = |fact: &&Fact| fact.tone <= Assessment::Unknown && !self.facts.contains(fact);
         let news = other.facts.iter().filter(is_news);
         let news: Vec<Fact> =
             news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
@@ -240,33 +245,35 @@ impl Answer {
     }
 
     /// Shown at the entry of the sensor that it is about.
-    fn at_its_entry(self, lines: &Lines) -> Answer {
+    fn at_its_entry(self, lines: &EntryLines) -> QuestionAnswer {
         let line = self.question.entries().iter().find_map(|entry| lines.line(*entry));
-        Answer { line, ..self }
+        QuestionAnswer { line, ..self }
     }
 }
 
-impl Question {
+impl PredeployQuestion {
     /// The question in words.
     pub const fn asks(self) -> &'static str {
         match self {
-            Question::LockedOut => "Will I be locked out?",
-            Question::LogLines => "Will a scan leave a line in the log?",
-            Question::Attacker => "What does an attacker see?",
-            Question::Disguise => "Does it still look like a Raspberry Pi?",
-            Question::Unasked => "Is anything open that nobody asked for?",
-            Question::Others => "Is anything else not as the sensor means it?",
+            PredeployQuestion::LockedOut => "Will I be locked out?",
+            PredeployQuestion::LogLines => "Will a scan leave a line in the log?",
+            PredeployQuestion::Attacker => "What does an attacker see?",
+            PredeployQuestion::Disguise => "Does it still look like a Raspberry Pi?",
+            PredeployQuestion::Unasked => "Is anything open that nobody asked for?",
+            PredeployQuestion::Others => "Is anything else not as the sensor means it?",
         }
     }
 
     /// The entries of a sensor that it is about, the most telling first.
-    const fn entries(self) -> &'static [Entry] {
+    const fn entries(self) -> &'static [SensorEntry] {
         match self {
-            Question::LockedOut => &[Entry::Ssh, Entry::Sensor],
-            Question::LogLines => &[Entry::Scans, Entry::Sensor],
-            Question::Disguise => &[Entry::Vendor, Entry::Mac, Entry::Host, Entry::Sensor],
-            Question::Unasked => &[Entry::Deny, Entry::Sensor],
-            Question::Attacker | Question::Others => &[Entry::Sensor],
+            PredeployQuestion::LockedOut => &[SensorEntry::Ssh, SensorEntry::Sensor],
+            PredeployQuestion::LogLines => &[SensorEntry::Scans, SensorEntry::Sensor],
+            PredeployQuestion::Disguise => {
+                &[SensorEntry::Vendor, SensorEntry::Mac, SensorEntry::Host, SensorEntry::Sensor]
+            }
+            PredeployQuestion::Unasked => &[SensorEntry::Deny, SensorEntry::Sensor],
+            PredeployQuestion::Attacker | PredeployQuestion::Others => &[SensorEntry::Sensor],
         }
     }
 }
@@ -274,12 +281,12 @@ impl Question {
 impl Answers {
     /// The reasons not to deploy.
     pub fn reasons(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Bad).count()
+        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Bad).count()
     }
 
     /// What could not be looked at.
     pub fn unknowns(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Tone::Unknown).count()
+        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Unknown).count()
     }
 
     /// Adds what is a reason not to deploy, or unknown, with another flavour of iptables or at another moment, and is not
@@ -296,30 +303,30 @@ impl Answers {
 
     /// What is a reason not to deploy comes first; the rest stays in the order in which it matters.
     fn sort(&mut self) {
-        self.0.sort_by_key(|answer| (answer.tone != Tone::Bad, answer.question));
+        self.0.sort_by_key(|answer| (answer.tone != Assessment::Bad, answer.question));
     }
 }
 
 /// What was found without the checks of a run.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct PredeployFindings {
     answers: Answers,
     callers: Vec<Caller>,
 }
 
 /// Asks what no check of a run tells, here and at other moments.
-pub fn ask(subject: &Subject) -> Result<Asked> {
+pub fn ask(subject: &PredeploySubject) -> Result<PredeployFindings> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
     for (moment, then) in time_dependent::answers_then(subject)? {
         answers.add_of(&moment, &then);
     }
-    Ok(Asked { answers, callers: measured.callers })
+    Ok(PredeployFindings { answers, callers: measured.callers })
 }
 
-impl Asked {
+impl PredeployFindings {
     /// The answers, worst first. `report` is that of the run of the same scenario.
-    pub fn answers(mut self, subject: &Subject, report: &ScenarioReport) -> Answers {
+    pub fn answers(mut self, subject: &PredeploySubject, report: &ScenarioReport) -> Answers {
         self.answers.0.extend(others(subject, &self.callers, report));
         self.answers.sort();
         let lines = &subject.scenario.lines;
@@ -328,7 +335,7 @@ impl Asked {
 }
 
 /// What was measured answers these.
-fn answers_of(subject: &Subject, measured: &Measured) -> Answers {
+fn answers_of(subject: &PredeploySubject, measured: &Measured) -> Answers {
     Answers(vec![
         lockout::answer(subject, measured),
         log_lines::answer(subject, measured),
@@ -339,7 +346,7 @@ fn answers_of(subject: &Subject, measured: &Measured) -> Answers {
 }
 
 /// Each in labs of its own, side by side: a lab waits for the kernel most of the time.
-fn measure(subject: &Subject) -> Result<Measured> {
+fn measure(subject: &PredeploySubject) -> Result<Measured> {
     let before = match subject.machine {
         Some(_) => vec![Before::ThisMachine],
         None => vec![Before::NoRules, Before::Tracking],
@@ -351,8 +358,8 @@ fn measure(subject: &Subject) -> Result<Measured> {
             .map(|before| parallel::begin(scope, move || Ok((before, explained_sessions(subject, before)?))));
         let sessions: Vec<_> = sessions.collect::<Result<_>>()?;
         let endured = parallel::begin(scope, || endurance::measure(subject))?;
-        let scan = parallel::begin(scope, || scan(subject, &tried).perform(&Nobody))?;
-        let doors = parallel::begin(scope, || doors(subject, &tried).perform(&Nobody))?;
+        let scan = parallel::begin(scope, || scan(subject, &tried).perform(&NoObserver))?;
+        let doors = parallel::begin(scope, || doors(subject, &tried).perform(&NoObserver))?;
         let other = parallel::begin(scope, || other_protocols::let_in(subject))?;
         let holes = parallel::begin(scope, || holes::measure(subject))?;
         let kept_out = parallel::begin(scope, || kept_out::measure(subject))?;
@@ -373,7 +380,7 @@ fn measure(subject: &Subject) -> Result<Measured> {
 }
 
 /// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.
-fn others(subject: &Subject, callers: &[Caller], report: &ScenarioReport) -> Option<Answer> {
+fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioReport) -> Option<QuestionAnswer> {
     let with = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).collect::<Vec<&Check>>();
     let mismatched = with(Outcome::Mismatched);
     let mut facts = Vec::new();
@@ -384,13 +391,13 @@ fn others(subject: &Subject, callers: &[Caller], report: &ScenarioReport) -> Opt
         };
         let checks = report.checks.len();
         let text = format!("{count} not as expected, of {checks} (--verbose tells all); the first: {}", first.name());
-        facts.push(Fact::new(Tone::Bad, text));
+        facts.push(Fact::new(Assessment::Bad, text));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
         facts.extend(inbound_peers::way_out(subject, callers));
     }
     facts.extend(unknown(&with(Outcome::NotRun)));
-    (!facts.is_empty()).then(|| Answer::new(Question::Others, facts, ["Yes.", "No."]))
+    (!facts.is_empty()).then(|| QuestionAnswer::new(PredeployQuestion::Others, facts, ["Yes.", "No."]))
 }
 
 /// The checks that did not run, by the reason why: the rules are not to blame for it, and are not cleared by it.
@@ -407,7 +414,7 @@ fn unknown(not_run: &[&Check]) -> Vec<Fact> {
             1 => "1 check".to_owned(),
             count => format!("{count} checks"),
         };
-        Fact::new(Tone::Unknown, format!("{count} did not run: {why}; the first: {}", checks[0].name()))
+        Fact::new(Assessment::Unknown, format!("{count} did not run: {why}; the first: {}", checks[0].name()))
     };
     reasons.into_iter().map(fact).collect()
 }
@@ -418,16 +425,16 @@ const TRACKING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OU
 
 /// Paths are asked for only when there is something to explain. Where they cannot be told (a table that the old rules had
 /// and the new ones do not speak of stays, and no file has its rules) what was found stands without the rule's name.
-fn explained_sessions(subject: &Subject, before: Before) -> Result<AfterLoad> {
-    let found = sessions(subject, before, Watch::Replies)?;
+fn explained_sessions(subject: &PredeploySubject, before: Before) -> Result<AfterLoad> {
+    let found = sessions(subject, before, WatchedEvents::Replies)?;
     let is_seen = found.neighbourhood.as_ref().is_none_or(|found| found.hidden.is_none());
     let is_fine = is_seen
         && found.sessions.iter().all(|session| session.survival != Survival::Dead)
         && found.openings.iter().all(|attempt| attempt.opening == Opening::Opens);
-    if is_fine { Ok(found) } else { sessions(subject, before, Watch::Paths).or(Ok(found)) }
+    if is_fine { Ok(found) } else { sessions(subject, before, WatchedEvents::Paths).or(Ok(found)) }
 }
 
-fn sessions(subject: &Subject, before: Before, watch: Watch) -> Result<AfterLoad> {
+fn sessions(subject: &PredeploySubject, before: Before, watch: WatchedEvents) -> Result<AfterLoad> {
     let tracking = Source { name: "<before>".into(), text: TRACKING.into() };
     let old: Vec<(Family, &Source)> = match (before, subject.machine) {
         (Before::NoRules, _) | (Before::ThisMachine, None) => Vec::new(),
@@ -437,8 +444,8 @@ fn sessions(subject: &Subject, before: Before, watch: Watch) -> Result<AfterLoad
         }
     };
     let new = subject.rules();
-    let services: Vec<Service> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
-    let blueprint = Blueprint { services: &services, watch, ..subject.blueprint(&old) };
+    let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
+    let blueprint = LabSpec { services: &services, watch, ..subject.blueprint(&old) };
     let of_port = |port: &Port| Timing::ALL.map(|asked| (*port, asked));
     let questions: Vec<(Port, Timing)> = subject.sensor.ssh.iter().flat_map(of_port).collect();
     let counts = fresh::counts(subject, &old) || fresh::counts(subject, &new);
@@ -448,24 +455,24 @@ fn sessions(subject: &Subject, before: Before, watch: Watch) -> Result<AfterLoad
     found.into_iter().reduce(AfterLoad::and).map_or_else(|| ask(&[]), Ok)
 }
 
-fn listener(port: Port) -> Service {
-    Service { protocol: Protocol::Tcp, port, greeting: None }
+fn listener(port: Port) -> HostService {
+    HostService { protocol: Protocol::Tcp, port, greeting: None }
 }
 
 /// Every technique that a sensor can log, at the first thousand ports; and a SYN at those that rules name.
-fn scan(subject: &Subject, tried: &PortSet) -> Survey {
+fn scan(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
     let thousand: PortSet = [1..=SCAN].into_iter().collect();
     let with_named: PortSet = thousand.ranges().chain(tried.ranges()).collect();
-    survey(subject, Watch::Replies, Fresh::EachPhase, &Technique::LOGGED, |technique| match technique {
+    survey(subject, WatchedEvents::Replies, Fresh::EachPhase, &Technique::LOGGED, |technique| match technique {
         Technique::Syn => with_named.clone(),
         _ => thousand.clone(),
     })
 }
 
-fn doors(subject: &Subject, tried: &PortSet) -> Survey {
+fn doors(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
     let udp: Vec<Port> = UDP.into_iter().map(Port).chain(boundaries(subject)).collect();
     let fresh = if tried.len() > SINGLY { Fresh::EachPhase } else { Fresh::EachProbe };
-    survey(subject, Watch::Paths, fresh, &[Technique::Syn, Technique::Udp], |technique| match technique {
+    survey(subject, WatchedEvents::Paths, fresh, &[Technique::Syn, Technique::Udp], |technique| match technique {
         Technique::Udp => udp.iter().copied().collect(),
         _ => tried.clone(),
     })
@@ -475,18 +482,18 @@ fn doors(subject: &Subject, tried: &PortSet) -> Survey {
 const SINGLY: usize = 256;
 
 fn survey(
-    subject: &Subject,
-    watch: Watch,
+    subject: &PredeploySubject,
+    watch: WatchedEvents,
     fresh: Fresh,
     techniques: &[Technique],
     ports: impl Fn(Technique) -> PortSet,
-) -> Survey {
+) -> PortScan {
     let host = &subject.scenario.host;
-    let mut numbering = Numbering::new(SEED);
+    let mut numbering = PassNumbering::new(SEED);
     let families = Lab::families();
     let all = techniques.iter().flat_map(|technique| families.iter().map(move |family| (*technique, *family)));
     let phase = |(technique, family)| (numbering.phase(technique, family, host.addresses), ports(technique));
-    Survey {
+    PortScan {
         equipment: subject.equipment.clone(),
         interface: host.interface.clone(),
         mac: host.mac.unwrap_or(HOST_MAC),
@@ -494,7 +501,7 @@ fn survey(
         services: host.listen.iter().map(|port| listener(*port)).collect(),
         rulesets: subject.rulesets.to_vec(),
         watch,
-        order: Order::SideBySide,
+        order: LabOrder::SideBySide,
         fresh,
         discovery: None,
         phases: all.map(phase).collect(),
@@ -507,10 +514,10 @@ const UDP: [u16; 7] = [53, 68, 123, 161, 1900, 5353, 40_000];
 /// Matches that can look at ports without naming them.
 const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
 
-fn ports(subject: &Subject) -> PortSet {
+fn ports(subject: &PredeploySubject) -> PortSet {
     let listings = || subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let mut opaque = listings().map(|listing| listing.rules().any(|(.., rule)| may_ask_for_any_port(rule)));
-    if subject.ports == Ports::All || opaque.any(|is_opaque| is_opaque) {
+    if subject.ports == ScannedPorts::All || opaque.any(|is_opaque| is_opaque) {
         return [1..=u16::MAX].into_iter().collect();
     }
     boundaries(subject).into_iter().chain(intended(subject.sensor)).collect()
@@ -528,10 +535,10 @@ fn may_ask_for_any_port(rule: &Rule) -> bool {
 }
 
 /// On either side of every boundary that the rules draw, whatever protocol they speak of.
-fn boundaries(subject: &Subject) -> Vec<Port> {
+fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
     let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let points = listings.flat_map(|listing| {
-        let points = Plan::of(&listing, &subject.scenario.host.addresses).services();
+        let points = SweepPlan::of(&listing, &subject.scenario.host.addresses).services();
         points.iter().collect::<Vec<_>>()
     });
     points.collect()

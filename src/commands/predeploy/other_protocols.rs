@@ -2,11 +2,11 @@
 //! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
 
 use super::holes::Hole;
-use super::{Subject, fresh};
+use super::{PredeploySubject, fresh};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::Family;
-use crate::probe::packet::{Lead, Response, Sender, Stimulus};
+use crate::probe::packet::{Lead, Response, Stimulus, StimulusSender};
 use crate::probe::path::Fate;
 use crate::wire::headers::{Content, Headers};
 
@@ -64,13 +64,13 @@ impl OtherProtocol {
 }
 
 /// What the filter of each family lets in, by the paths of its packets.
-pub fn let_in(subject: &Subject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
+pub fn let_in(subject: &PredeploySubject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
     let host = &subject.scenario.host;
     let stimulus = |family: Family, other: OtherProtocol| {
         let (protocol, content) = other.content(family);
         let (source, destination) = (host.addresses.prober(family), host.addresses.host(family));
         Stimulus {
-            sender: Sender::Prober,
+            sender: StimulusSender::Prober,
             lead: Lead::None,
             headers: Headers { source, destination, protocol, content },
         }

@@ -1,8 +1,8 @@
 //! Rules that change the host's packets in SSH connections, with an effect that no lab of one link shows: routers see it, or
 //! TCP options that the lab's client does not send.
 
-use super::kept_out::Segment;
-use super::{Fact, Subject, Tone};
+use super::kept_out::ConnectionSegment;
+use super::{Assessment, Fact, PredeploySubject};
 use crate::error::Result;
 use crate::net::Family;
 use crate::rules::iptables_save::{Rule, Target};
@@ -31,11 +31,11 @@ enum Effect {
 }
 
 /// All such rules of `subject`.
-pub fn measure(subject: &Subject) -> Result<Vec<ReplyChange>> {
+pub fn measure(subject: &PredeploySubject) -> Result<Vec<ReplyChange>> {
     subject.of_each_family(|sets| Ok(of_family(subject, sets)))
 }
 
-fn of_family(subject: &Subject, sets: &Sets) -> Vec<ReplyChange> {
+fn of_family(subject: &PredeploySubject, sets: &Sets) -> Vec<ReplyChange> {
     let changing = sets.listing.rules().filter_map(|(table, chain, number, rule)| {
         let effect = effect(rule.target.as_ref()?, &table.name)?;
         is_met(subject, sets, (&table.name, &chain.name, number)).then_some((effect, rule))
@@ -48,11 +48,11 @@ fn place(sets: &Sets, rule: &Rule) -> String {
     format!("{}:{}: {}", sets.listing.source.name.display(), rule.line, rule.text)
 }
 
-fn is_met(subject: &Subject, sets: &Sets, (table, chain, number): (&str, &str, usize)) -> bool {
+fn is_met(subject: &PredeploySubject, sets: &Sets, (table, chain, number): (&str, &str, usize)) -> bool {
     let arrivals = sets.arrivals(table, chain, number);
     let is_reply = |region: &Region| {
-        let reply = Segment::OfHost.meant(subject, sets.space.family, region, table);
-        reply.is_some_and(|reply| Segment::OfHost.can_be(&reply))
+        let reply = ConnectionSegment::OfHost.meant(subject, sets.space.family, region, table);
+        reply.is_some_and(|reply| ConnectionSegment::OfHost.can_be(&reply))
     };
     let is_sent = |hook: &str| matches!(hook, "OUTPUT" | "POSTROUTING");
     // What divides into too many kinds may arrive.
@@ -103,20 +103,20 @@ impl ReplyChange {
                     0 | 1 => "no router passes it on".to_owned(),
                     hops => format!("it passes {} routers at most", hops - 1),
                 };
-                (Tone::Unknown, format!("with a hop limit of {hops}: {routers}, and the lab has none"))
+                (Assessment::Unknown, format!("with a hop limit of {hops}: {routers}, and the lab has none"))
             }
-            Effect::Hops(None) => (Tone::Unknown, "with another hop limit, and the lab has no router".to_owned()),
+            Effect::Hops(None) => (Assessment::Unknown, "with another hop limit, and the lab has no router".to_owned()),
             Effect::SegmentSize => {
                 let text = "with a maximum segment size below 536, and the lab's client has one size only";
-                (Tone::Unknown, text.to_owned())
+                (Assessment::Unknown, text.to_owned())
             }
             Effect::StrippedOptions => {
-                (Tone::Unknown, "without TCP options, and the lab's client sends none".to_owned())
+                (Assessment::Unknown, "without TCP options, and the lab's client sends none".to_owned())
             }
             Effect::Mark => {
                 let text =
                     "with a mark; whether a routing rule (`ip rule`) of the machine asks for it is not in the rules";
-                (Tone::Note, text.to_owned())
+                (Assessment::Note, text.to_owned())
             }
         };
         let family = self.family.title();

@@ -1,13 +1,13 @@
 //! Whether the sensor means the administrators to get in: what its `ssh_from` says of the addresses that they work from, and
 //! of the families that nobody works over.
 
-use super::{Fact, Subject, Tone};
+use super::{Assessment, Fact, PredeploySubject};
 use crate::lab::Lab;
 use crate::net::{Family, Network};
 use crate::sensor::SshFrom;
 
 /// Nothing, where SSH is let in from everywhere.
-pub fn meant(subject: &Subject) -> Vec<Fact> {
+pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let SshFrom::Networks(networks) = &subject.sensor.ssh_from else { return Vec::new() };
     let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::of(*admin) == *family);
     let unused = Lab::families().into_iter().filter(has_nobody).map(|family| without_admin(networks, family));
@@ -18,7 +18,7 @@ pub fn meant(subject: &Subject) -> Vec<Fact> {
              that you come from",
             of_family(networks, Family::of(*admin))
         );
-        Fact::new(Tone::Bad, text)
+        Fact::new(Assessment::Bad, text)
     });
     kept_out.chain(unused).collect()
 }
@@ -36,8 +36,8 @@ fn without_admin(networks: &[Network], family: Family) -> Fact {
     let over = family.title();
     if networks.iter().any(|network| network.family() == family) {
         let whom = "nobody whom `ssh_from` names can be tried: name the address that you log in from with --admin";
-        return Fact::new(Tone::Bad, format!("whether you get in over {over} is not known: {whom}"));
+        return Fact::new(Assessment::Bad, format!("whether you get in over {over} is not known: {whom}"));
     }
     let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", Family::title);
-    Fact::new(Tone::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))
+    Fact::new(Assessment::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))
 }

@@ -3,36 +3,37 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::iptables_save::Listing;
 
-const QUESTIONS: [Question; 6] = [
-    Question::LockedOut,
-    Question::LogLines,
-    Question::Attacker,
-    Question::Disguise,
-    Question::Unasked,
-    Question::Others,
+const QUESTIONS: [PredeployQuestion; 6] = [
+    PredeployQuestion::LockedOut,
+    PredeployQuestion::LogLines,
+    PredeployQuestion::Attacker,
+    PredeployQuestion::Disguise,
+    PredeployQuestion::Unasked,
+    PredeployQuestion::Others,
 ];
 
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
-    let tone = prop_oneof![Just(Tone::Bad), Just(Tone::Unknown), Just(Tone::Note), Just(Tone::Good)];
+    let tone =
+        prop_oneof![Just(Assessment::Bad), Just(Assessment::Unknown), Just(Assessment::Note), Just(Assessment::Good)];
     let fact = (tone, 0..3_u8).prop_map(|(tone, number)| Fact::new(tone, format!("fact {number}")));
     prop::collection::vec(fact, 0..6)
 }
 
-fn answer(question: Question, facts: Vec<Fact>) -> Answer {
-    Answer::new(question, facts, ["bad", "good"])
+fn answer(question: PredeployQuestion, facts: Vec<Fact>) -> QuestionAnswer {
+    QuestionAnswer::new(question, facts, ["bad", "good"])
 }
 
 /// The headline that these facts allow.
 fn headline(facts: &[Fact]) -> &'static str {
     let has = |tone| facts.iter().any(|fact| fact.tone == tone);
-    match (has(Tone::Bad), has(Tone::Unknown)) {
+    match (has(Assessment::Bad), has(Assessment::Unknown)) {
         (true, _) => "bad",
         (false, true) => "Not known.",
         (false, false) => "good",
     }
 }
 
-fn is_sorted(answer: &Answer) -> bool {
+fn is_sorted(answer: &QuestionAnswer) -> bool {
     answer.facts.is_sorted_by_key(|fact| fact.tone)
 }
 

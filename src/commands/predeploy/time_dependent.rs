@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answers, Subject, answers_of, measure};
+use super::{Answers, PredeploySubject, answers_of, measure};
 use crate::error::{Result, Source};
 use crate::net::Family;
 use crate::rules::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
 
 /// What such rules do at another moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+enum TimeDependentResult {
     /// They take nothing.
     None,
     /// They take whatever else they ask for.
@@ -21,24 +21,24 @@ enum Moment {
 
 /// What else would be found at other moments, each with its name: `while rules.v4:17 does not apply (-m time)`. Nothing,
 /// and nothing is measured, where the rules do not go by the moment.
-pub fn answers_then(subject: &Subject) -> Result<Vec<(String, Answers)>> {
+pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>> {
     let Some(which) = which(subject) else { return Ok(Vec::new()) };
     let of = |moment| {
         let rulesets: Vec<(Family, Source)> =
             subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
-        let then = Subject { rulesets: &rulesets, ..subject.clone() };
+        let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
         Ok((which.told(moment), answers_of(&then, &measure(&then)?)))
     };
-    [Moment::None, Moment::All].into_iter().map(of).collect()
+    [TimeDependentResult::None, TimeDependentResult::All].into_iter().map(of).collect()
 }
 
 /// Every rule stays in its line.
-fn at(moment: Moment, family: Family, source: &Source) -> Source {
+fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
     let listing = Listing::parse(family, source);
     let rules = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.of_the_moment().next().is_some());
     let text = |rule: &Rule| match moment {
-        Moment::None => String::new(),
-        Moment::All => rule.without_matches(&OF_THE_MOMENT),
+        TimeDependentResult::None => String::new(),
+        TimeDependentResult::All => rule.without_matches(&OF_THE_MOMENT),
     };
     let edits: Vec<Edit> = rules.map(|rule| Edit::Replace { line: rule.line, text: text(rule) }).collect();
     iptables_save::apply(source, &edits)
@@ -46,7 +46,7 @@ fn at(moment: Moment, family: Family, source: &Source) -> Source {
 
 /// The rules that go by the moment.
 #[derive(Debug)]
-struct Which {
+struct TimeDependentRules {
     /// `rules.v4:17`
     first: String,
     /// How many more.
@@ -55,7 +55,7 @@ struct Which {
     matches: BTreeSet<String>,
 }
 
-fn which(subject: &Subject) -> Option<Which> {
+fn which(subject: &PredeploySubject) -> Option<TimeDependentRules> {
     let listings = subject.rulesets.iter().map(|(family, source)| (source, subject.equipment.listing(*family, source)));
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
@@ -69,21 +69,21 @@ fn which(subject: &Subject) -> Option<Which> {
     }
     let others = places.len().saturating_sub(1);
     let (_, line, file) = places.pop_first()?;
-    Some(Which { first: format!("{file}:{line}"), others, matches })
+    Some(TimeDependentRules { first: format!("{file}:{line}"), others, matches })
 }
 
-impl Which {
-    fn told(&self, moment: Moment) -> String {
+impl TimeDependentRules {
+    fn told(&self, moment: TimeDependentResult) -> String {
         let (rules, one) = match self.others {
             0 => (self.first.clone(), true),
             1 => (format!("{} and one other rule", self.first), false),
             others => (format!("{} and {others} other rules", self.first), false),
         };
         let verb = match (moment, one) {
-            (Moment::None, true) => "does not apply",
-            (Moment::None, false) => "do not apply",
-            (Moment::All, true) => "applies",
-            (Moment::All, false) => "apply",
+            (TimeDependentResult::None, true) => "does not apply",
+            (TimeDependentResult::None, false) => "do not apply",
+            (TimeDependentResult::All, true) => "applies",
+            (TimeDependentResult::All, false) => "apply",
         };
         let matches = self.matches.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         format!("while {rules} {verb}: {matches}")

@@ -2,15 +2,18 @@
 
 use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
-use super::{Answer, Fact, Measured, Question, Subject, Tone, beyond, inbound_peers, intended, told_once};
+use super::{
+    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers, intended,
+    told_once,
+};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::net::port::PortSet;
-use crate::probe::probe_group::Alike;
+use crate::probe::probe_group::ProbeGroup;
 use crate::probe::scan::{FilterVerdict, Technique};
 use crate::sensor::Deny;
 
-pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
+pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let wanted: PortSet = intended(subject.sensor).into_iter().collect();
     let families = Lab::families();
     let mut facts = Vec::new();
@@ -18,12 +21,12 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     for (families, ports) in told_once(open.collect()) {
         let fact = of_tcp(subject, measured, &families, &ports);
         let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family.title()));
-        facts.extend(Some(fact).filter(|fact| fact.tone != Tone::Good || !is_contradicted));
+        facts.extend(Some(fact).filter(|fact| fact.tone != Assessment::Good || !is_contradicted));
     }
     facts.extend(beyond::facts(subject, measured));
-    facts.extend(beyond::other_firewalls(subject).into_iter().filter(|fact| fact.tone == Tone::Unknown));
+    facts.extend(beyond::other_firewalls(subject).into_iter().filter(|fact| fact.tone == Assessment::Unknown));
     let strangers = inbound_peers::strangers(subject, &measured.callers);
-    facts.extend(strangers.into_iter().filter(|fact| fact.tone != Tone::Good || measured.holes.is_empty()));
+    facts.extend(strangers.into_iter().filter(|fact| fact.tone != Assessment::Good || measured.holes.is_empty()));
     facts.extend(measured.holes.iter().filter(|hole| !is_told(measured, hole, &wanted)).map(Hole::fact));
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
     for (families, ports) in told_once(udp.collect()) {
@@ -32,7 +35,7 @@ pub fn answer(subject: &Subject, measured: &Measured) -> Answer {
     for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
         facts.push(other_fact(subject, &families, &let_in, &kept_out));
     }
-    Answer::new(Question::Unasked, facts, ["Yes.", "No."])
+    QuestionAnswer::new(PredeployQuestion::Unasked, facts, ["Yes.", "No."])
 }
 
 /// Whether its packets go to ports that every scanner finds open, are led by a rule that a scanner meets, or are of a
@@ -53,21 +56,21 @@ fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
 /// Whether the rule in `line` leads a probe in to a port that is not wanted, or sends one elsewhere.
 fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
     let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
-    let of = |group: &&Alike| group.first.technique == technique && group.first.family() == hole.family;
-    let is_through = |group: &&Alike| {
+    let of = |group: &&ProbeGroup| group.first.technique == technique && group.first.family() == hole.family;
+    let is_through = |group: &&ProbeGroup| {
         let seen = &group.observation;
         seen.filter == Some(FilterVerdict::Accept) || seen.verdict.left().is_some()
     };
-    let names = |group: &Alike| {
+    let names = |group: &ProbeGroup| {
         let steps = group.observation.path.iter().flat_map(|path| &path.steps);
         steps.into_iter().any(|step| step.line == Some(line))
     };
-    let is_wanted = |group: &Alike| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
+    let is_wanted = |group: &ProbeGroup| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
     let mut groups = measured.doors.groups.iter().filter(of).filter(is_through);
     groups.any(|group| names(group) && (hole.is_udp() || !is_wanted(group)))
 }
 
-fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
+fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
     let everything = ports.len() + intended(subject.sensor).len() >= measured.tried.len();
     if ports.is_empty() {
         let count = measured.tried.len();
@@ -75,7 +78,10 @@ fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSe
             true => "all 65535 ports were tried".to_owned(),
             false => format!("{count} ports were tried, and no rule tells the others apart"),
         };
-        return Fact::new(Tone::Good, format!("TCP over {families}: only what the sensor serves is let in; {how}"));
+        return Fact::new(
+            Assessment::Good,
+            format!("TCP over {families}: only what the sensor serves is let in; {how}"),
+        );
     }
     let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(family.title()));
     let text = match (everything, has_no_rules) {
@@ -86,7 +92,7 @@ fn of_tcp(subject: &Subject, measured: &Measured, families: &str, ports: &PortSe
             format!("TCP {verb} {} over {families}: let in, and the sensor serves nothing there", in_words(ports))
         }
     };
-    Fact::new(Tone::Bad, text)
+    Fact::new(Assessment::Bad, text)
 }
 
 fn in_words(ports: &PortSet) -> String {
@@ -100,18 +106,21 @@ fn in_words(ports: &PortSet) -> String {
 /// More ranges of ports than this are counted.
 const RANGES: usize = 8;
 
-fn of_udp(subject: &Subject, families: &str, ports: &PortSet) -> Option<Fact> {
+fn of_udp(subject: &PredeploySubject, families: &str, ports: &PortSet) -> Option<Fact> {
     if ports.is_empty() {
-        return Some(Fact::new(Tone::Good, format!("UDP over {families}: not let in on any port that was tried")));
+        return Some(Fact::new(
+            Assessment::Good,
+            format!("UDP over {families}: not let in on any port that was tried"),
+        ));
     }
     Some(match subject.sensor.deny {
         Deny::Tcp => {
             let text = format!("UDP over {families} is let in, as the sensor means it: `deny = \"all\"` would not");
-            Fact::new(Tone::Note, text)
+            Fact::new(Assessment::Note, text)
         }
         Deny::All => {
             let text = format!("UDP ports {} over {families}: let in, and the sensor denies all", in_words(ports));
-            Fact::new(Tone::Bad, text)
+            Fact::new(Assessment::Bad, text)
         }
     })
 }
@@ -128,16 +137,16 @@ fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String,
     (*family, (names(true), names(false)))
 }
 
-fn other_fact(subject: &Subject, families: &str, let_in: &str, kept_out: &str) -> Fact {
+fn other_fact(subject: &PredeploySubject, families: &str, let_in: &str, kept_out: &str) -> Fact {
     match (let_in.is_empty(), subject.sensor.deny) {
-        (true, _) => Fact::new(Tone::Good, format!("other protocols over {families}: {kept_out} are kept out")),
+        (true, _) => Fact::new(Assessment::Good, format!("other protocols over {families}: {kept_out} are kept out")),
         (false, Deny::Tcp) => Fact::new(
-            Tone::Note,
+            Assessment::Note,
             format!("other protocols over {families}: {let_in} are let in, as the sensor means it"),
         ),
         (false, Deny::All) => {
             let text = format!("other protocols over {families}: {let_in} let in, and the sensor denies all");
-            Fact::new(Tone::Bad, text)
+            Fact::new(Assessment::Bad, text)
         }
     }
 }

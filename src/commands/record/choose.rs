@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::walk::{Outcome, walk};
-use crate::commands::mutate::affected::Differences;
+use super::walk::{ReadOutcome, walk};
+use crate::commands::mutate::affected::AffectedPackets;
 use crate::net::Addresses;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::{Journey, Lead, Packet, Response, Stimulus, Way, What};
@@ -15,14 +15,14 @@ use crate::probe::path::Fate;
 use crate::probe::scan::Technique;
 use crate::rules::iptables_save::{self, Listing, Match};
 use crate::rules::mutant::mutants;
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 
 /// What a sweep of one ruleset brought to light.
-pub struct Swept {
+pub struct RecordSweep {
     /// The rules.
     pub listing: Listing,
     /// What was to be sent.
-    pub plan: Plan,
+    pub plan: SweepPlan,
     /// What was sent.
     pub stimuli: Vec<Stimulus>,
     /// What came of each.
@@ -42,16 +42,16 @@ pub struct Scanned<'a> {
 }
 
 /// The packets that are worth a row, in the order in which they were found to be.
-pub fn packets(swept: &Swept, scanned: &Scanned) -> Vec<Packet> {
+pub fn packets(swept: &RecordSweep, scanned: &Scanned) -> Vec<Packet> {
     let candidates = candidates(swept, scanned);
-    let (free, others): (Vec<&Candidate>, Vec<&Candidate>) =
+    let (free, others): (Vec<&PacketCandidate>, Vec<&PacketCandidate>) =
         candidates.iter().partition(|candidate| is_of_a_scan(&candidate.packet, scanned.ports));
     let mut chosen = one_of_each(&others);
     for mutant in mutants(&swept.listing).iter().filter(|mutant| mutant.equivalent.is_none()) {
         let broken =
             Listing::parse_for(swept.listing.backend, swept.listing.family, &mutant.apply(&swept.listing.source));
-        let differences = Differences::between(&swept.listing, &broken);
-        let tells = |candidate: &&&Candidate| candidate.tells(&differences, &broken, scanned);
+        let differences = AffectedPackets::between(&swept.listing, &broken);
+        let tells = |candidate: &&&PacketCandidate| candidate.tells(&differences, &broken, scanned);
         if free.iter().chain(&chosen).any(|candidate| tells(&candidate)) {
             continue;
         }
@@ -61,16 +61,16 @@ pub fn packets(swept: &Swept, scanned: &Scanned) -> Vec<Packet> {
 }
 
 /// A packet that can be asked about.
-struct Candidate {
+struct PacketCandidate {
     packet: Packet,
     own: Vec<Journey>,
     /// What reading makes of each way, as far as it says what was measured.
-    read: Vec<Option<Outcome>>,
+    read: Vec<Option<ReadOutcome>>,
 }
 
-impl Candidate {
+impl PacketCandidate {
     /// Whether the broken ruleset does something else with it.
-    fn tells(&self, differences: &Differences, broken: &Listing, scanned: &Scanned) -> bool {
+    fn tells(&self, differences: &AffectedPackets, broken: &Listing, scanned: &Scanned) -> bool {
         let packet = |journey: &Journey| seen(journey, scanned);
         if !differences.concern(self.own.iter(), packet) {
             return false;
@@ -87,8 +87,8 @@ fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
 }
 
 /// Those that a scenario can name and whose connection opens, the plain ones first, each once.
-fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
-    let mut candidates: Vec<Candidate> = swept
+fn candidates(swept: &RecordSweep, scanned: &Scanned) -> Vec<PacketCandidate> {
+    let mut candidates: Vec<PacketCandidate> = swept
         .stimuli
         .iter()
         .zip(&swept.responses)
@@ -98,7 +98,7 @@ fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
             let packet = swept.plan.stood_in_for(packet, scanned.stand_in);
             let own = response.own.clone();
             let read = own.iter().map(|journey| as_measured(&swept.listing, journey, scanned)).collect();
-            Some(Candidate { packet, own, read })
+            Some(PacketCandidate { packet, own, read })
         })
         .collect();
     candidates.sort_by_key(|candidate| candidate.packet.plainness(scanned.stand_in));
@@ -108,7 +108,7 @@ fn candidates(swept: &Swept, scanned: &Scanned) -> Vec<Candidate> {
 }
 
 /// What reading says, where it says what was measured.
-fn as_measured(listing: &Listing, journey: &Journey, scanned: &Scanned) -> Option<Outcome> {
+fn as_measured(listing: &Listing, journey: &Journey, scanned: &Scanned) -> Option<ReadOutcome> {
     let read = walk(listing, &seen(journey, scanned), journey.direction)?;
     let lines: Vec<&str> = journey.path.log_prefixes().collect();
     (read.fate == journey.path.fate && read.lines == lines).then_some(read)
@@ -136,7 +136,7 @@ impl Direct {
 }
 
 /// The first of each kind for each thing that becomes of it.
-fn one_of_each<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Candidate> {
+fn one_of_each<'a>(candidates: &[&'a PacketCandidate]) -> Vec<&'a PacketCandidate> {
     let mut seen = BTreeSet::new();
     let kind = |packet: &Packet| match packet.what() {
         What::Tcp { .. } => 0,
@@ -144,14 +144,14 @@ fn one_of_each<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Candidate> {
         What::Icmp { .. } => 2,
         What::Protocol(_) => 3,
     };
-    let mut is_new = |candidate: &&&Candidate| {
+    let mut is_new = |candidate: &&&PacketCandidate| {
         let end = candidate.own.last().map(|own| own.path.fate).unwrap_or(Fate::Vanished);
         let lines: Vec<String> =
             candidate.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
         seen.insert((Direct::of(candidate.packet.way()), candidate.packet.lead(), kind(&candidate.packet), end, lines))
     };
     // Over loopback an answer comes from a port that says nothing.
-    let says_something = |candidate: &&&Candidate| {
+    let says_something = |candidate: &&&PacketCandidate| {
         !(Direct::of(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
             || candidate.packet.what().destination().is_none()
     };

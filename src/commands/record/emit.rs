@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::facts::{Doing, Effect, Facts};
+use super::facts::{DecidingRuleText, RecordedFacts, RowEffect};
 use super::rows::{self, PacketRow, ScanRow, Topic};
-use super::{Gap, NamedRuleset, Recorded};
+use super::{NamedRuleset, Recorded, UnrecordedReason};
 use crate::intent::scenario::{quoted, quoted_log};
 use crate::net::port::{Port, PortSet};
 use crate::net::rate::Rate;
@@ -42,7 +42,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn head(mut self, gap: Option<Gap>) -> Self {
+    fn head(mut self, gap: Option<UnrecordedReason>) -> Self {
         let names: Vec<String> = self.rulesets.iter().map(NamedRuleset::short).collect();
         let does = if names.len() == 1 { "does what it did" } else { "do what they did" };
         self.line(
@@ -56,12 +56,12 @@ impl Text<'_> {
         );
         match gap {
             None => {}
-            Some(Gap::TooMany) => {
+            Some(UnrecordedReason::TooMany) => {
                 self.line("#");
                 self.line("# THIS IS NOT ALL: the ports, addresses and flags that the rules name combine to more packets than are");
                 self.line("# sent. What the rules do to packets from other addresses, or to other protocols, may be missing below.");
             }
-            Some(Gap::Lists) => {
+            Some(UnrecordedReason::Lists) => {
                 self.line("#");
                 self.line("# THIS IS NOT ALL: the rules keep lists of what they have seen (recent, hashlimit), so that only scans are");
                 self.line("# recorded.");
@@ -103,7 +103,7 @@ impl Text<'_> {
         self
     }
 
-    fn scans(mut self, facts: &Facts) -> Self {
+    fn scans(mut self, facts: &RecordedFacts) -> Self {
         let rows = rows::of_scans(facts, self.families);
         let sections = [
             (Some(FilterVerdict::Accept), "Scans: what gets in"),
@@ -119,7 +119,7 @@ impl Text<'_> {
         self
     }
 
-    fn rates(mut self, facts: &Facts) -> Self {
+    fn rates(mut self, facts: &RecordedFacts) -> Self {
         let rows = rows::of_rates(facts, self.families);
         self.section("How often a line is written", !(rows.is_empty() && facts.unsayable.is_empty()));
         rows.iter().for_each(|row| self.scan(row));
@@ -129,7 +129,7 @@ impl Text<'_> {
         self
     }
 
-    fn packets(mut self, facts: &Facts) -> Self {
+    fn packets(mut self, facts: &RecordedFacts) -> Self {
         for topic in Topic::ALL {
             let rows = rows::of_packets(facts, self.families, topic);
             let heading = match topic {
@@ -225,7 +225,7 @@ impl Text<'_> {
         self.line(&line);
     }
 
-    fn effect(&mut self, families: &[Family], Effect { verdict, state, log }: &Effect) {
+    fn effect(&mut self, families: &[Family], RowEffect { verdict, state, log }: &RowEffect) {
         if let [family] = families {
             self.line(&format!("family  = \"{family}\""));
         }
@@ -239,7 +239,7 @@ impl Text<'_> {
     }
 
     /// Of rules that read alike in both families the text is told once.
-    fn doings(&mut self, doings: &BTreeSet<(Family, Doing)>) {
+    fn doings(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
         self.line("");
         let mut told: Vec<(String, &str)> = Vec::new();
         for (family, (line, text)) in doings {
@@ -258,7 +258,7 @@ impl Text<'_> {
     }
 
     /// `rules.v4:5 -A INPUT -j DROP`
-    fn doing(&self, family: Family, (line, text): &Doing) -> String {
+    fn doing(&self, family: Family, (line, text): &DecidingRuleText) -> String {
         visible(&format!("{} {text}", self.place(family, *line)))
     }
 

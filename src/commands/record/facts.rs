@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rates::{Limits, Rates, Unsayable};
-use crate::commands::run::job::Found;
+use super::rates::{MeasuredLimits, Rates, Unsayable};
+use crate::commands::run::job::JobResults;
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::hidden::Hidden;
@@ -12,11 +12,11 @@ use crate::probe::observation::Observation;
 use crate::probe::packet::{Packet, Response};
 use crate::probe::path::{Path, Step};
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
-use crate::rules::iptables_save::{Limit, Listing};
+use crate::rules::iptables_save::{Listing, RuleLimit};
 
 /// What comes of a probe or a packet, as a row says it; what is none cannot be said.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Effect {
+pub struct RowEffect {
     /// What the filter does.
     pub verdict: Option<FilterVerdict>,
     /// The port state.
@@ -29,15 +29,15 @@ pub struct Effect {
 pub type ProbeKey = (Technique, Family, Port);
 
 /// A rule, as a comment names it: its line, and its text.
-pub type Doing = (usize, String);
+pub type DecidingRuleText = (usize, String);
 
 /// Whatever was measured.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct RecordedFacts {
     /// Every probe of a scan.
-    pub cells: BTreeMap<ProbeKey, (Effect, BTreeSet<Doing>)>,
+    pub cells: BTreeMap<ProbeKey, (RowEffect, BTreeSet<DecidingRuleText>)>,
     /// Every other packet.
-    pub packets: BTreeMap<(Family, Packet), (Effect, BTreeSet<Doing>)>,
+    pub packets: BTreeMap<(Family, Packet), (RowEffect, BTreeSet<DecidingRuleText>)>,
     /// A probe and a line of it for every limit of a rule that logs.
     pub rates: Rates,
     /// Limits that no row can speak of, with the reason.
@@ -50,20 +50,20 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateFact {
     /// What one probe finds.
-    pub effect: Effect,
+    pub effect: RowEffect,
     /// The limit, as the rule has it.
-    pub limit: Limit,
+    pub limit: RuleLimit,
     /// The rule.
-    pub rule: Doing,
+    pub rule: DecidingRuleText,
 }
 
-impl Facts {
+impl RecordedFacts {
     /// What `found` says of rulesets that read as `listings`.
-    pub fn of(found: Found, listings: &[Listing]) -> Facts {
-        let mut facts = Facts::default();
+    pub fn of(found: JobResults, listings: &[Listing]) -> RecordedFacts {
+        let mut facts = RecordedFacts::default();
         let hidden = found.0.values().find_map(|of| of.neighbourhood.as_ref()?.hidden.clone());
         facts.beyond.extend(hidden.as_ref().map(|hidden| without_scans(hidden, listings)));
-        let mut limits = Limits::default();
+        let mut limits = MeasuredLimits::default();
         let (probes, packets): (Vec<_>, Vec<_>) = found.0.into_values().map(|of| (of.probes, of.packets)).unzip();
         let mut probes: Vec<_> = probes.into_iter().flatten().collect();
         probes.sort_by_key(|(probe, _)| (probe.technique, probe.flow.port, probe.family()));
@@ -109,28 +109,28 @@ fn without_scans(hidden: &Hidden, listings: &[Listing]) -> String {
     format!("ipv6 scans: no neighbour finds the host: {reason}")
 }
 
-fn effect_of_probe(technique: Technique, observation: &Observation) -> Effect {
+fn effect_of_probe(technique: Technique, observation: &Observation) -> RowEffect {
     let heard = observation.connection.as_ref().is_some_and(|connection| connection.accepted);
     let state = observation.verdict.state;
     // A row that calls a connect *open* asks that the service gets the connection, too.
     let is_half_open = technique == Technique::Connect && state == PortState::Open && !heard;
     let log = observation.log.iter().map(|record| record.prefix.clone()).collect();
-    Effect { verdict: observation.filter, state: Some(state).filter(|_| !is_half_open), log }
+    RowEffect { verdict: observation.filter, state: Some(state).filter(|_| !is_half_open), log }
 }
 
-fn effect_of_packet(response: &Response) -> Effect {
+fn effect_of_packet(response: &Response) -> RowEffect {
     let verdict = response.own.last().and_then(|own| FilterVerdict::of(own.path.fate));
     let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
-    Effect { verdict, state: None, log }
+    RowEffect { verdict, state: None, log }
 }
 
 /// The rules that logged, and the one that had the last word.
-fn doings(path: &Path) -> impl Iterator<Item = Doing> {
+fn doings(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
     let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
     logged.chain(path.last()).filter_map(doing)
 }
 
 /// The rule of a step.
-pub fn doing(step: &Step) -> Option<Doing> {
+pub fn doing(step: &Step) -> Option<DecidingRuleText> {
     Some((step.line?, step.text.clone()))
 }

@@ -19,27 +19,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::choose::{Scanned, Swept};
-use self::facts::Facts;
-use crate::commands::mutate::{Fate, Progress, Sweeps, mutate};
+use self::choose::{RecordSweep, Scanned};
+use self::facts::RecordedFacts;
+use crate::commands::mutate::{MutantOutcome, Progress, Sweeps, mutate};
 use crate::commands::run::Settings;
-use crate::commands::run::checks::Evidence;
+use crate::commands::run::checks::CheckInputs;
 use crate::commands::run::job::Job;
-use crate::commands::run::lab_pool::Workforce;
+use crate::commands::run::lab_pool::LabPool;
 use crate::error::{CannotMeasure, Result, Source};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::scenario::{ExpectRow, Packet, RulesetFiles, Scenario, Selection, Subject};
-use crate::lab::{Equipment, Lab, Limits};
+use crate::intent::scenario::{CheckSubject, ExpectRow, Packet, RulesetFiles, Scenario, Selection};
+use crate::lab::{Lab, LabOptions, LimitOverride};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
 use crate::rules::iptables_save::Listing;
 use crate::rules::mutant::{Mutant, Operator, mutants};
-use crate::rules::sweep::Plan;
-use crate::sensor::{Host, Lines};
+use crate::rules::sweep::SweepPlan;
+use crate::sensor::{EntryLines, Host};
 
 /// What is to be recorded.
-pub struct Recording {
+pub struct RecordRequest {
     /// The rulesets, IPv4 first.
     pub rulesets: Vec<NamedRuleset>,
     /// The machine.
@@ -68,7 +68,7 @@ impl NamedRuleset {
 }
 
 /// How much is recorded.
-pub enum Depth {
+pub enum RecordDepth {
     /// What reading finds worth a row.
     Usual,
     /// Until no mutant survives that a row could tell.
@@ -79,15 +79,15 @@ pub enum Depth {
 struct Recorded<'a> {
     rulesets: &'a [NamedRuleset],
     host: &'a Host,
-    facts: &'a Facts,
+    facts: &'a RecordedFacts,
     known: BTreeSet<&'static str>,
     left_out: BTreeSet<String>,
-    gap: Option<Gap>,
+    gap: Option<UnrecordedReason>,
 }
 
 /// Why packets that the rules tell apart were not all asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gap {
+enum UnrecordedReason {
     /// Their ports, addresses and flags combine to more packets than a sweep has.
     TooMany,
     /// The rules keep lists of what was seen (`recent`, `hashlimit`), so that a sweep would tell of itself.
@@ -98,7 +98,7 @@ enum Gap {
 struct Questions {
     ports: PortSet,
     packets: BTreeSet<Packet>,
-    gap: Option<Gap>,
+    gap: Option<UnrecordedReason>,
 }
 
 /// So many times survivors are asked about.
@@ -108,16 +108,16 @@ const ROUNDS: usize = 4;
 ///
 /// # Errors
 /// A ruleset that is refused, and everything that keeps a lab from measuring.
-pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> Result<String> {
-    let recorder = Recorder { recording: Arc::new(recording), settings, workforce: Workforce::new(settings.jobs) };
+pub async fn record(recording: RecordRequest, settings: &Settings, depth: RecordDepth) -> Result<String> {
+    let recorder = Recorder { recording: Arc::new(recording), settings, workforce: LabPool::new(settings.jobs) };
     let mut questions = recorder.questions().await?;
     let mut text = recorder.written(&questions).await?;
-    let Depth::Thorough(progress) = depth else { return Ok(text) };
+    let RecordDepth::Thorough(progress) = depth else { return Ok(text) };
     for _ in 0..ROUNDS {
         let scenario = recorder.recording.read(&text)?;
         let found = mutate(scenario, settings, Sweeps::Telling, Arc::clone(&progress)).await?;
         let survivors = found.mutants.iter().filter_map(|mutant| match &mutant.fate {
-            Fate::Survived { row: Some(row), .. } => Some(row.as_str()),
+            MutantOutcome::Survived { row: Some(row), .. } => Some(row.as_str()),
             _ => None,
         });
         let more = recorder.recording.packets_of(survivors)?;
@@ -130,7 +130,7 @@ pub async fn record(recording: Recording, settings: &Settings, depth: Depth) -> 
     Ok(text)
 }
 
-impl Recording {
+impl RecordRequest {
     /// Whether there is something to record.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Recording {
         self.rulesets.iter().map(|ruleset| ruleset.family).collect()
     }
 
-    fn listings(&self, equipment: &Equipment) -> Vec<Listing> {
+    fn listings(&self, equipment: &LabOptions) -> Vec<Listing> {
         self.rulesets.iter().map(|ruleset| equipment.listing(ruleset.family, &ruleset.source)).collect()
     }
 
@@ -156,7 +156,7 @@ impl Recording {
             sensor: None,
             ruleset: Some(RulesetFiles { v4: of(Family::Ipv4), v6: of(Family::Ipv6) }),
             host: self.host.clone(),
-            lines: Lines::default(),
+            lines: EntryLines::default(),
             expect,
             known: Vec::new(),
         }
@@ -189,9 +189,9 @@ impl Recording {
 }
 
 struct Recorder<'a> {
-    recording: Arc<Recording>,
+    recording: Arc<RecordRequest>,
     settings: &'a Settings,
-    workforce: Workforce,
+    workforce: LabPool,
 }
 
 impl Recorder<'_> {
@@ -199,13 +199,13 @@ impl Recorder<'_> {
     async fn questions(&self) -> Result<Questions> {
         let host = &self.recording.host;
         let listings = self.recording.listings(&self.settings.equipment);
-        let plans: Vec<Plan> = listings.iter().map(|listing| Plan::of(listing, &host.addresses)).collect();
+        let plans: Vec<SweepPlan> = listings.iter().map(|listing| SweepPlan::of(listing, &host.addresses)).collect();
         let ports = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>());
         let ports: PortSet = ports.chain(host.listen.iter().copied()).collect();
-        let stand_in = Plan::stand_in(plans.iter(), &host.listen);
+        let stand_in = SweepPlan::stand_in(plans.iter(), &host.listen);
         let job = Arc::new(Job::new(self.recording.scenario(Vec::new()), self.settings)?);
         if job.plan.keeps_lists {
-            return Ok(Questions { ports, packets: BTreeSet::new(), gap: Some(Gap::Lists) });
+            return Ok(Questions { ports, packets: BTreeSet::new(), gap: Some(UnrecordedReason::Lists) });
         }
         let (interface, addresses) = (host.interface.as_str().to_owned(), host.addresses);
         let scanned_ports = ports.clone();
@@ -215,7 +215,7 @@ impl Recorder<'_> {
             Ok((choose::packets(&swept, &scanned), swept.plan.is_complete))
         };
         let found = self.workforce.map(self.recording.families(), of_family).await?;
-        let gap = found.iter().any(|(_, is_complete)| !is_complete).then_some(Gap::TooMany);
+        let gap = found.iter().any(|(_, is_complete)| !is_complete).then_some(UnrecordedReason::TooMany);
         Ok(Questions { ports, packets: found.into_iter().flat_map(|(packets, _)| packets).collect(), gap })
     }
 
@@ -238,42 +238,42 @@ impl Recorder<'_> {
 
     fn text(
         &self,
-        facts: &Facts,
+        facts: &RecordedFacts,
         known: BTreeSet<&'static str>,
         left_out: BTreeSet<String>,
-        gap: Option<Gap>,
+        gap: Option<UnrecordedReason>,
     ) -> String {
-        let Recording { rulesets, host, .. } = &*self.recording;
+        let RecordRequest { rulesets, host, .. } = &*self.recording;
         emit::scenario(&Recorded { rulesets, host, facts, known, left_out, gap })
     }
 
-    async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<Facts> {
+    async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<RecordedFacts> {
         let asked = self.recording.scenario(asked(&self.recording.families(), ports, packets));
         let job = Arc::new(Job::new(asked, self.settings)?);
         let found = self.workforce.perform(&[job]).await?.remove(0);
-        Ok(Facts::of(found, &self.recording.listings(&self.settings.equipment)))
+        Ok(RecordedFacts::of(found, &self.recording.listings(&self.settings.equipment)))
     }
 
     /// The checks that do not match when the recording is run.
     async fn wrong(&self, text: &str) -> Result<Vec<Check>> {
         let job = Arc::new(Job::new(self.recording.read(text)?, self.settings)?);
         let found = self.workforce.perform(&[Arc::clone(&job)]).await?.remove(0);
-        let checks = job.checks(&Evidence::of(found))?;
+        let checks = job.checks(&CheckInputs::of(found))?;
         Ok(checks.into_iter().filter(|check| matches!(check.outcome, Outcome::Mismatched | Outcome::NotRun)).collect())
     }
 }
 
-fn sweep(job: &Job, family: Family) -> Result<Swept> {
+fn sweep(job: &Job, family: Family) -> Result<RecordSweep> {
     let source = job.ruleset(family).expect("the family has a ruleset");
     let listing = job.listing(family, source);
     let mut plan = plan_of(&listing, &job.scenario.host.addresses);
-    let (stimuli, responses) = job.in_lab(&[(family, source)], |lab| lab.sweep_all(&mut plan, Limits::Wide))?;
-    Ok(Swept { listing, plan, stimuli, responses })
+    let (stimuli, responses) = job.in_lab(&[(family, source)], |lab| lab.sweep_all(&mut plan, LimitOverride::Wide))?;
+    Ok(RecordSweep { listing, plan, stimuli, responses })
 }
 
 /// What the ruleset tells apart, and what it would tell apart if somebody mistook a prefix, the port of SSH or a protocol:
 /// those mistakes show in packets that nothing else asks for.
-fn plan_of(listing: &Listing, addresses: &Addresses) -> Plan {
+fn plan_of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
     let draws_a_boundary = |mutant: &Mutant| {
         use Operator::{NarrowAddress, Protocol, SshPort, WidenAddress};
         matches!(mutant.operator, NarrowAddress | Protocol | SshPort | WidenAddress)
@@ -282,14 +282,14 @@ fn plan_of(listing: &Listing, addresses: &Addresses) -> Plan {
     let broken: Vec<Listing> =
         broken.map(|source| Listing::parse_for(listing.backend, listing.family, &source)).collect();
     let all: Vec<&Listing> = [listing].into_iter().chain(&broken).collect();
-    let plan = Plan::of_all(listing.family, &all, addresses);
-    if plan.is_complete { plan } else { Plan::of(listing, addresses) }
+    let plan = SweepPlan::of_all(listing.family, &all, addresses);
+    if plan.is_complete { plan } else { SweepPlan::of(listing, addresses) }
 }
 
 /// Rows that ask everything; what they expect is not looked at.
 fn asked(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Vec<ExpectRow> {
     let families = families.to_vec();
-    let row = |subjects: Vec<Subject>, ports: Option<PortSet>| ExpectRow {
+    let row = |subjects: Vec<CheckSubject>, ports: Option<PortSet>| ExpectRow {
         select: Selection { subjects, ports, families: families.clone() },
         state: Some(PortState::Filtered),
         log: Some(Vec::new()),
@@ -299,23 +299,28 @@ fn asked(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Ve
     };
     let scans = |has_ports| {
         let techniques = Technique::ALL.into_iter().filter(move |technique| technique.has_ports() == has_ports);
-        techniques.map(Subject::Scan).collect()
+        techniques.map(CheckSubject::Scan).collect()
     };
-    let packets = packets.iter().copied().map(Subject::Packet).collect();
+    let packets = packets.iter().copied().map(CheckSubject::Packet).collect();
     let of_packets = ExpectRow { state: None, ..row(packets, None) };
     vec![row(scans(true), Some(ports.clone())), row(scans(false), None), of_packets]
 }
 
 /// What was not the same the second time; who answers neighbours is no row's business, but known.
-fn leave_out(check: &Check, facts: &mut Facts, known: &mut BTreeSet<&'static str>, left_out: &mut BTreeSet<String>) {
+fn leave_out(
+    check: &Check,
+    facts: &mut RecordedFacts,
+    known: &mut BTreeSet<&'static str>,
+    left_out: &mut BTreeSet<String>,
+) {
     let port = check.port.unwrap_or(Port(0));
     match (check.subject, check.family) {
-        (Subject::Scan(technique), Some(family)) if check.burst_of.is_some() => {
+        (CheckSubject::Scan(technique), Some(family)) if check.burst_of.is_some() => {
             let prefix = check.expected.log.iter().flatten().next().cloned().unwrap_or_default();
             facts.rates.remove(&((technique, family, port), prefix));
         }
-        (Subject::Scan(technique), Some(family)) => drop(facts.cells.remove(&(technique, family, port))),
-        (Subject::Packet(packet), Some(family)) => drop(facts.packets.remove(&(family, packet))),
+        (CheckSubject::Scan(technique), Some(family)) => drop(facts.cells.remove(&(technique, family, port))),
+        (CheckSubject::Packet(packet), Some(family)) => drop(facts.packets.remove(&(family, packet))),
         (subject, _) => {
             known.insert(subject.name());
             return;

@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Doing, Effect, ProbeKey, RateFact, doing};
+use super::facts::{DecidingRuleText, ProbeKey, RateFact, RowEffect, doing};
 use crate::net::Family;
 use crate::net::rate::Rate;
 use crate::probe::observation::Observation;
 use crate::probe::path::Step;
-use crate::rules::iptables_save::{Limit, Listing};
+use crate::rules::iptables_save::{Listing, RuleLimit};
 
 /// The limits that were met, by the lines of their rules.
 #[derive(Default)]
-pub struct Limits(BTreeMap<(Family, usize), Limited>);
+pub struct MeasuredLimits(BTreeMap<(Family, usize), LimitedLog>);
 
 /// A rule that logs within a limit.
-struct Limited {
-    limit: Limit,
-    rule: Doing,
+struct LimitedLog {
+    limit: RuleLimit,
+    rule: DecidingRuleText,
     /// The first probe that can ask about it, the prefix, and what else it finds.
-    asker: Option<(RateKey, Effect)>,
+    asker: Option<(RateKey, RowEffect)>,
 }
 
 /// A probe, and the prefix of its line.
@@ -28,18 +28,18 @@ pub type RateKey = (ProbeKey, String);
 pub type Rates = BTreeMap<RateKey, RateFact>;
 
 /// Limits that no row can speak of, with the reason.
-pub type Unsayable = BTreeSet<(Family, Doing, String)>;
+pub type Unsayable = BTreeSet<(Family, DecidingRuleText, String)>;
 
-impl Limits {
+impl MeasuredLimits {
     /// Those of the rules that logged the probe of `key`.
-    pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &Effect, observation: &Observation) {
+    pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &RowEffect, observation: &Observation) {
         for step in observation.path.iter().flat_map(|path| &path.steps) {
             let Some((prefix, rule, limit)) = limited(listing, step) else { continue };
             let is_told = effect.log.iter().filter(|other| **other == prefix).count() == 1;
-            let none = Limited { limit, rule: rule.clone(), asker: None };
+            let none = LimitedLog { limit, rule: rule.clone(), asker: None };
             let of_rule = self.0.entry((listing.family, rule.0)).or_insert(none);
             if of_rule.asker.is_none() && is_told {
-                let effect = Effect { log: vec![prefix.clone()], ..effect.clone() };
+                let effect = RowEffect { log: vec![prefix.clone()], ..effect.clone() };
                 of_rule.asker = Some(((key, prefix), effect));
             }
         }
@@ -48,7 +48,7 @@ impl Limits {
     /// The rates that rows can ask, and those that none can.
     pub fn into_rates(self) -> (Rates, Unsayable) {
         let (mut rates, mut unsayable) = (Rates::new(), Unsayable::new());
-        for ((family, _), Limited { limit, rule, asker }) in self.0 {
+        for ((family, _), LimitedLog { limit, rule, asker }) in self.0 {
             match (why_unsayable(limit), asker) {
                 (None, Some((key, effect))) => drop(rates.insert(key, RateFact { effect, limit, rule })),
                 (Some(why), _) => drop(unsayable.insert((family, rule, why))),
@@ -62,16 +62,16 @@ impl Limits {
 const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix";
 
 /// What a step logged with, by which rule, and within which limit.
-fn limited(listing: &Listing, step: &Step) -> Option<(String, Doing, Limit)> {
+fn limited(listing: &Listing, step: &Step) -> Option<(String, DecidingRuleText, RuleLimit)> {
     let prefix = step.log_prefix.clone()?;
     let rule = listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
     Some((prefix, doing(step)?, rule.limit()?))
 }
 
 /// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.
-fn why_unsayable(limit: Limit) -> Option<String> {
+fn why_unsayable(limit: RuleLimit) -> Option<String> {
     const A_DAY: u64 = 86_400;
-    let Limit { count, seconds, burst } = limit;
+    let RuleLimit { count, seconds, burst } = limit;
     let lasts = u64::from(burst) * u64::from(seconds) / u64::from(count.max(1));
     if burst + 1 > crate::intent::plan::BURST_MAX {
         Some(format!(

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Doing, Effect, Facts, RateFact};
+use super::facts::{DecidingRuleText, RateFact, RecordedFacts, RowEffect};
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::{Lead, Packet, Way};
 use crate::probe::scan::Technique;
-use crate::rules::iptables_save::Limit;
+use crate::rules::iptables_save::RuleLimit;
 
 /// A row of scans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct ScanRow {
     /// In which families.
     pub families: Vec<Family>,
     /// What comes of it.
-    pub effect: Effect,
+    pub effect: RowEffect,
     /// How often it logs, when that is what the row asks.
-    pub limit: Option<Limit>,
+    pub limit: Option<RuleLimit>,
     /// Whose doing it is.
-    pub doings: BTreeSet<(Family, Doing)>,
+    pub doings: BTreeSet<(Family, DecidingRuleText)>,
 }
 
 /// A row of packets.
@@ -35,9 +35,9 @@ pub struct PacketRow {
     /// In which families.
     pub families: Vec<Family>,
     /// What comes of it.
-    pub effect: Effect,
+    pub effect: RowEffect,
     /// Whose doing it is.
-    pub doings: BTreeSet<(Family, Doing)>,
+    pub doings: BTreeSet<(Family, DecidingRuleText)>,
 }
 
 /// What a section of packets is about.
@@ -71,11 +71,11 @@ impl Topic {
 }
 
 /// What has one effect, in each family: ports or packets, and whose doing it is.
-type ByFamily<'a, T> = BTreeMap<Family, BTreeMap<T, &'a BTreeSet<Doing>>>;
+type ByFamily<'a, T> = BTreeMap<Family, BTreeMap<T, &'a BTreeSet<DecidingRuleText>>>;
 
 /// The rows of scans: what is accepted first.
-pub fn of_scans(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
-    let mut of: BTreeMap<(Effect, Technique), ByFamily<Port>> = BTreeMap::new();
+pub fn of_scans(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
+    let mut of: BTreeMap<(RowEffect, Technique), ByFamily<Port>> = BTreeMap::new();
     for ((technique, family, port), (effect, doings)) in &facts.cells {
         of.entry((effect.clone(), *technique)).or_default().entry(*family).or_default().insert(*port, doings);
     }
@@ -120,7 +120,7 @@ fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
 }
 
 /// The rows of limits: one probe for each rule.
-pub fn of_rates(facts: &Facts, families: &[Family]) -> Vec<ScanRow> {
+pub fn of_rates(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
     let mut rows: Vec<ScanRow> = Vec::new();
     let keys: BTreeSet<(Technique, Port, &String)> =
         facts.rates.keys().map(|((technique, _, port), prefix)| (*technique, *port, prefix)).collect();
@@ -151,8 +151,8 @@ fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
 }
 
 /// The rows of packets of one topic.
-pub fn of_packets(facts: &Facts, families: &[Family], topic: Topic) -> Vec<PacketRow> {
-    let mut of: BTreeMap<Effect, ByFamily<Packet>> = BTreeMap::new();
+pub fn of_packets(facts: &RecordedFacts, families: &[Family], topic: Topic) -> Vec<PacketRow> {
+    let mut of: BTreeMap<RowEffect, ByFamily<Packet>> = BTreeMap::new();
     for ((family, packet), (effect, doings)) in &facts.packets {
         if Topic::of(packet) == topic {
             of.entry(effect.clone()).or_default().entry(*family).or_default().insert(*packet, doings);

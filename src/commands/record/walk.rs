@@ -1,12 +1,12 @@
 //! A ruleset read against a packet, rule by rule: only to choose what is worth sending. What is recorded is measured.
 
 use crate::probe::path::Fate;
-use crate::rules::iptables_save::{Answer, Chain, Clause, Listing, Match, Packet, Rule};
+use crate::rules::iptables_save::{Chain, Clause, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::frame::Direction;
 
 /// What becomes of a packet, as far as reading tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ReadOutcome {
     /// Where its way ends.
     pub fate: Fate,
     /// The prefixes of the lines that it leaves.
@@ -26,24 +26,25 @@ const SENT: [(&str, &str); 6] = [
 ];
 
 /// What `listing` does with `packet`; none where that cannot be read. No limit is ever used up.
-pub fn walk(listing: &Listing, packet: &Packet, direction: Direction) -> Option<Outcome> {
+pub fn walk(listing: &Listing, packet: &Packet, direction: Direction) -> Option<ReadOutcome> {
     let chains: &[(&str, &str)] = if direction == Direction::In { &RECEIVED } else { &SENT };
     let mut lines = Vec::new();
     for (table, name) in chains {
         let Some(chain) = listing.chain(table, name) else { continue };
         // In the raw table conntrack has not seen the packet yet.
         let unseen = Packet { conntrack: None, ..packet.clone() };
-        let mut way = Way { listing, table, packet: if *table == "raw" { &unseen } else { packet }, lines: &mut lines };
+        let mut way =
+            ReadPath { listing, table, packet: if *table == "raw" { &unseen } else { packet }, lines: &mut lines };
         let end = way.chain(chain, 0)?;
         let dropped = chain.policy == Some(crate::rules::iptables_save::Policy::Drop);
         match end {
             End::Fate(Fate::Accepted) => {}
-            End::Fate(fate) => return Some(Outcome { fate, lines }),
-            End::Returned if dropped => return Some(Outcome { fate: Fate::Dropped, lines }),
+            End::Fate(fate) => return Some(ReadOutcome { fate, lines }),
+            End::Returned if dropped => return Some(ReadOutcome { fate: Fate::Dropped, lines }),
             End::Returned => {}
         }
     }
-    Some(Outcome { fate: Fate::Accepted, lines })
+    Some(ReadOutcome { fate: Fate::Accepted, lines })
 }
 
 /// How a chain ends.
@@ -52,7 +53,7 @@ enum End {
     Returned,
 }
 
-struct Way<'a> {
+struct ReadPath<'a> {
     listing: &'a Listing,
     table: &'a str,
     packet: &'a Packet,
@@ -62,13 +63,13 @@ struct Way<'a> {
 /// `iptables-restore` refuses loops; this is for texts that it has not seen.
 const DEPTH: usize = 16;
 
-impl Way<'_> {
+impl ReadPath<'_> {
     fn chain(&mut self, chain: &Chain, depth: usize) -> Option<End> {
         for rule in &chain.rules {
             match answer(rule, self.packet) {
-                Answer::No => {}
-                Answer::Unknown => return None,
-                Answer::Yes => {
+                MatchResult::No => {}
+                MatchResult::Unknown => return None,
+                MatchResult::Yes => {
                     if let Some(end) = self.target(rule, depth)? {
                         return Some(end);
                     }
@@ -101,13 +102,16 @@ impl Way<'_> {
     }
 }
 
-fn answer(rule: &Rule, packet: &Packet) -> Answer {
+fn answer(rule: &Rule, packet: &Packet) -> MatchResult {
     if rule.limit().is_none() {
         return rule.answer(packet);
     }
     let asks = |clause: &&Clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_));
     let answers = || rule.clauses.iter().filter(asks).map(|clause| clause.answer(packet));
-    [Answer::No, Answer::Unknown].into_iter().find(|one| answers().any(|answer| answer == *one)).unwrap_or(Answer::Yes)
+    [MatchResult::No, MatchResult::Unknown]
+        .into_iter()
+        .find(|one| answers().any(|answer| answer == *one))
+        .unwrap_or(MatchResult::Yes)
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::job::{Found, Job, Task};
-use super::{Host, ScenarioReport};
+use super::job::{Job, JobResults, Task};
+use super::{HostSummary, ScenarioReport};
 use crate::error::Result;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::plan::{Burst, Cell, PacketCell, Plan};
-use crate::lab::{Lab, Neighbourhood};
+use crate::intent::plan::{Burst, Cell, PacketCell, ScenarioPlan};
+use crate::lab::{DiscoveredMacs, Lab};
 use crate::log_line::LogLine;
 use crate::net::port::Port;
 use crate::net::{Family, Mac};
@@ -19,23 +19,23 @@ use crate::probe::scan::Technique;
 use crate::rules::coverage::{self, Coverage};
 use crate::rules::iptables_save::{Listing, Packet};
 use crate::verdict::compare;
-use crate::verdict::explain::patch::{self, Candidate};
-use crate::verdict::explain::{Finding, Scene, explain, explain_packet, without_ruleset};
+use crate::verdict::explain::patch::{self, PatchCandidate};
+use crate::verdict::explain::{Diagnosis, MismatchContext, explain, explain_packet, without_ruleset};
 
 /// What all labs of a job found, put in order.
-pub struct Evidence {
+pub struct CheckInputs {
     cells: Vec<(Probe, Observation)>,
     bursts: Vec<(Probe, Observation)>,
     in_a_row: Vec<(Probe, Observation)>,
     packets: Vec<(PacketCell, Response)>,
     /// None on a link without MAC addresses.
-    neighbourhood: Option<Neighbourhood>,
+    neighbourhood: Option<DiscoveredMacs>,
 }
 
-impl Evidence {
+impl CheckInputs {
     /// Puts in order what was found.
-    pub fn of(found: Found) -> Evidence {
-        let mut evidence = Evidence {
+    pub fn of(found: JobResults) -> CheckInputs {
+        let mut evidence = CheckInputs {
             cells: Vec::new(),
             bursts: Vec::new(),
             in_a_row: Vec::new(),
@@ -100,11 +100,11 @@ struct Grounds {
 }
 
 impl Grounds {
-    fn of(check: &Check, evidence: &Evidence, job: &Job) -> Grounds {
+    fn of(check: &Check, evidence: &CheckInputs, job: &Job) -> Grounds {
         Grounds { probes: evidence.of_check(check), packet: evidence.of_packet(check, job) }
     }
 
-    fn finding<'a>(&'a self, check: &Check, scene: Scene<'a>) -> Option<Finding<'a>> {
+    fn finding<'a>(&'a self, check: &Check, scene: MismatchContext<'a>) -> Option<Diagnosis<'a>> {
         match &self.packet {
             Some((packet, observation)) => explain_packet(check, packet.clone(), observation, scene),
             None => explain(check, &self.probes, scene),
@@ -113,23 +113,23 @@ impl Grounds {
 }
 
 /// What a probe or a check is about.
-type Question = (Option<Family>, Option<Technique>, Option<Port>);
+type CheckKey = (Option<Family>, Option<Technique>, Option<Port>);
 
-fn asks(probe: &Probe) -> Question {
+fn asks(probe: &Probe) -> CheckKey {
     let port = Some(probe.flow.port).filter(|_| probe.technique.has_ports());
     (Some(probe.family()), Some(probe.technique), port)
 }
 
-fn asked(check: &Check) -> Question {
+fn asked(check: &Check) -> CheckKey {
     (check.family, check.subject.technique(), check.port)
 }
 
 impl Job {
     /// The report of what was found.
-    pub fn report(&self, found: Found) -> Result<(ScenarioReport, Evidence)> {
+    pub fn report(&self, found: JobResults) -> Result<(ScenarioReport, CheckInputs)> {
         let recordings = self.recordings(&found);
         let lines = found.0.values().flat_map(|of| of.lines.iter().cloned()).collect();
-        let evidence = Evidence::of(found);
+        let evidence = CheckInputs::of(found);
         let mut checks = self.checks(&evidence)?;
         self.explain(&mut checks, &evidence);
         let report = ScenarioReport {
@@ -174,7 +174,7 @@ impl Job {
     }
 
     /// Every check, in the order of the plan.
-    pub fn checks(&self, evidence: &Evidence) -> Result<Vec<Check>> {
+    pub fn checks(&self, evidence: &CheckInputs) -> Result<Vec<Check>> {
         let mut checks = self.cell_checks(&evidence.cells);
         checks.extend(self.burst_checks(&evidence.bursts, &evidence.in_a_row));
         checks.extend(self.plan.too_long.iter().map(compare::too_long));
@@ -197,7 +197,7 @@ impl Job {
 
     /// Whether the scenario has rules of this family, or expects something of it.
     fn asks_about(&self, family: Family) -> bool {
-        let Plan { rounds, bursts, packets, .. } = &self.plan;
+        let ScenarioPlan { rounds, bursts, packets, .. } = &self.plan;
         self.ruleset(family).is_some()
             || rounds.iter().flatten().any(|cell| cell.family == family)
             || bursts.iter().any(|burst| burst.family == family)
@@ -205,7 +205,7 @@ impl Job {
     }
 
     /// Says of every check that is not as expected, known or not, why it is so.
-    fn explain(&self, checks: &mut [Check], evidence: &Evidence) {
+    fn explain(&self, checks: &mut [Check], evidence: &CheckInputs) {
         let listings = self.listings();
         let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
         for check in checks.iter_mut().filter(differs) {
@@ -218,7 +218,7 @@ impl Job {
     }
 
     /// What may mend a check, to be tried.
-    pub fn candidates(&self, check: &Check, evidence: &Evidence) -> Vec<Candidate> {
+    pub fn candidates(&self, check: &Check, evidence: &CheckInputs) -> Vec<PatchCandidate> {
         let (listings, grounds) = (self.listings(), Grounds::of(check, evidence, self));
         let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
         grounds.finding(check, scene).map_or_else(Vec::new, |finding| patch::candidates(&finding, scene))
@@ -228,16 +228,16 @@ impl Job {
         self.rulesets.iter().map(|(family, source)| self.listing(*family, source)).collect()
     }
 
-    fn scene<'a>(&'a self, listings: &'a [Listing], check: &Check) -> Option<Scene<'a>> {
+    fn scene<'a>(&'a self, listings: &'a [Listing], check: &Check) -> Option<MismatchContext<'a>> {
         let is_own = |listing: &&Listing| Some(listing.family) == check.family;
-        Some(Scene {
+        Some(MismatchContext {
             listing: listings.iter().find(is_own)?,
             twin: listings.iter().find(|listing| !is_own(listing)),
             interface: &self.scenario.host.interface,
         })
     }
 
-    fn coverage(&self, evidence: &Evidence) -> Vec<Coverage> {
+    fn coverage(&self, evidence: &CheckInputs) -> Vec<Coverage> {
         let of = |listing: &Listing| {
             let probes = evidence.all().filter(|(probe, _)| probe.family() == listing.family);
             let packets = evidence.packets.iter().filter(|(cell, _)| cell.family == listing.family);
@@ -279,10 +279,10 @@ impl Job {
         self.plan.bursts.iter().map(check).collect()
     }
 
-    fn host(&self) -> Host {
+    fn host(&self) -> HostSummary {
         let addresses = &self.scenario.host.addresses;
         let mac = self.link().has_macs().then(|| self.mac());
-        Host {
+        HostSummary {
             mac,
             vendor: mac.and_then(|mac| self.vendors.lookup(mac).nmap),
             interface: self.scenario.host.interface.to_string(),

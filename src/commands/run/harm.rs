@@ -4,13 +4,13 @@
 use super::job::Job;
 use crate::error::Source;
 use crate::intent::check::Check;
-use crate::intent::scenario::{Scenario, Subject};
+use crate::intent::scenario::{CheckSubject, Scenario};
 use crate::net::conntrack::ConntrackState::{self, Established, New, Related, Untracked};
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::probe::scan::{FilterVerdict, PortState};
 use crate::rules::iptables_save::{Listing, Match};
-use crate::rules::space::{Field, Region, Sets, Space, Turned, Values, state_places, turned};
+use crate::rules::space::{PacketField, Region, Sets, Space, Turned, Values, state_places, turned};
 use crate::wire::headers::Content;
 
 /// Whether the ruleset `after` does no harm in the place of `before`; `resolved` are the checks that it resolves.
@@ -18,13 +18,13 @@ pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &
     let scenario = &job.scenario;
     let [before, after] = sources.map(|source| job.listing(family, source));
     let space = Space::of(&[&before, &after], &scenario.host.interface);
-    let asked = Asked::of(scenario, family, resolved, &after);
+    let asked = IntendedChange::of(scenario, family, resolved, &after);
     let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
-    Change { space: &space, sides: &sides, asked: &asked }.is_harmless()
+    RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
 }
 
 /// What may change, as far as the checks ask for it.
-struct Asked {
+struct IntendedChange {
     protocols: Values,
     ports: Values,
     /// The ports that no connection is to get to.
@@ -33,8 +33,8 @@ struct Asked {
     served: Values,
 }
 
-impl Asked {
-    fn of(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> Asked {
+impl IntendedChange {
+    fn of(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> IntendedChange {
         let contents: Vec<(&Check, Content, u8)> =
             checks.iter().filter_map(|check| content(scenario, family, check)).collect();
         let behind_nat = ports_behind_nat(listing);
@@ -44,7 +44,7 @@ impl Asked {
             let beside = if ports.is_empty() { Values::of([]) } else { behind_nat.clone() };
             ports.iter().fold(beside, |all, one| all.union(one))
         };
-        Asked {
+        IntendedChange {
             protocols: Values::these(contents.iter().map(|(.., protocol)| u128::from(*protocol))),
             ports: ports(|_, _| true),
             kept_out: ports(|check, content| begins(content) && is_kept_out(check)),
@@ -58,14 +58,14 @@ fn content<'c>(scenario: &Scenario, family: Family, check: &&'c Check) -> Option
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     match check.subject {
-        Subject::Scan(technique) if technique.has_ports() => {
+        CheckSubject::Scan(technique) if technique.has_ports() => {
             let (source, destination, flags) = (Port(0), check.port?, technique.profile().flags);
             match technique.profile().protocol {
                 Protocol::Udp => Some((check, Content::Udp { source, destination }, UDP)),
                 _ => Some((check, Content::Tcp { source, destination, flags }, TCP)),
             }
         }
-        Subject::Packet(packet) => {
+        CheckSubject::Packet(packet) => {
             let headers = packet.stimulus(family, &scenario.host.addresses, 0).headers;
             Some((check, headers.content, headers.protocol))
         }
@@ -101,14 +101,14 @@ fn one(port: Port) -> Values {
 }
 
 /// A ruleset in the place of another.
-struct Change<'a> {
+struct RulesetChange<'a> {
     space: &'a Space,
     /// Before and after.
     sides: &'a [Sets<'a>; 2],
-    asked: &'a Asked,
+    asked: &'a IntendedChange,
 }
 
-impl Change<'_> {
+impl RulesetChange<'_> {
     fn is_harmless(&self) -> bool {
         let is_harm = |turned: &Turned| if turned.is_opened { self.opens_more(turned) } else { self.cuts(turned) };
         turned(self.sides).is_ok_and(|turned| !turned.iter().any(is_harm))
@@ -118,14 +118,15 @@ impl Change<'_> {
     /// or over other interfaces than those to which a rule opens the port already.
     fn opens_more(&self, turned: &Turned) -> bool {
         let region = &turned.region;
-        let is_session = is_within(region, Field::State, &state_places(&[Established, Related]));
+        let is_session = is_within(region, PacketField::State, &state_places(&[Established, Related]));
         let is_asked_at = |field| {
-            is_within(region, Field::Protocol, &self.asked.protocols) && is_within(region, field, &self.asked.ports)
+            is_within(region, PacketField::Protocol, &self.asked.protocols)
+                && is_within(region, field, &self.asked.ports)
         };
         let is_asked = match turned.hook {
             "FORWARD" => false,
-            "OUTPUT" | "POSTROUTING" => is_asked_at(Field::SourcePort),
-            _ => is_asked_at(Field::DestinationPort) && !self.is_restricted(region),
+            "OUTPUT" | "POSTROUTING" => is_asked_at(PacketField::SourcePort),
+            _ => is_asked_at(PacketField::DestinationPort) && !self.is_restricted(region),
         };
         !is_session && !is_asked
     }
@@ -133,7 +134,7 @@ impl Change<'_> {
     /// Whether the ports of `region` are open to some sources only, or over some interfaces, and `region` has others.
     fn is_restricted(&self, region: &Region) -> bool {
         let link = Values::these([0]);
-        let links = self.space.everything.values(Field::In).difference(&Values::these([LOOPBACK]));
+        let links = self.space.everything.values(PacketField::In).difference(&Values::these([LOOPBACK]));
         let Some(open) = self.let_in(&self.connections(region, &link)) else { return true };
         let Some(open_over_any) = self.let_in(&self.connections(region, &links)) else { return true };
         let asks_more = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
@@ -143,18 +144,18 @@ impl Change<'_> {
         };
         let none = Values::of([]);
         let has_other_addresses =
-            [Field::Source, Field::Destination].iter().any(|field| has_more(*field, &open, &none));
-        has_other_addresses || is_asked_more || has_more(Field::In, &open_over_any, &Values::these([0, LOOPBACK]))
+            [PacketField::Source, PacketField::Destination].iter().any(|field| has_more(*field, &open, &none));
+        has_other_addresses || is_asked_more || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
     }
 
     /// What begins a connection to the ports of `region` over `links`.
     fn connections(&self, region: &Region, links: &Values) -> Vec<Region> {
         let begin = |part: Region| {
-            part.with(Field::In, links)?
-                .with(Field::Protocol, region.values(Field::Protocol))?
-                .with(Field::Flags, &Values::these([SYN]))?
-                .with(Field::State, &state_places(&[New]))?
-                .with(Field::DestinationPort, region.values(Field::DestinationPort))
+            part.with(PacketField::In, links)?
+                .with(PacketField::Protocol, region.values(PacketField::Protocol))?
+                .with(PacketField::Flags, &Values::these([SYN]))?
+                .with(PacketField::State, &state_places(&[New]))?
+                .with(PacketField::DestinationPort, region.values(PacketField::DestinationPort))
         };
         self.space.universe("filter", "INPUT").into_iter().filter_map(begin).collect()
     }
@@ -170,18 +171,22 @@ impl Change<'_> {
     fn cuts(&self, turned: &Turned) -> bool {
         let region = &turned.region;
         let goes_out = matches!(turned.hook, "OUTPUT" | "POSTROUTING");
-        let is_tcp = is_within(region, Field::Protocol, &Values::these([6]));
-        let flags = |flags: &[u128]| !is_tcp || meets(region, Field::Flags, &Values::these(flags.iter().copied()));
+        let is_tcp = is_within(region, PacketField::Protocol, &Values::these([6]));
+        let flags =
+            |flags: &[u128]| !is_tcp || meets(region, PacketField::Flags, &Values::these(flags.iter().copied()));
         // ICMP errors are RELATED: path MTU discovery needs them.
         let parts: &[ConntrackState] = if is_tcp { &[Established] } else { &[Established, Related] };
-        let is_session = meets(region, Field::State, &state_places(parts)) && flags(&SESSION);
+        let is_session = meets(region, PacketField::State, &state_places(parts)) && flags(&SESSION);
         let new: &[ConntrackState] = if self.space.exempts { &[New, Untracked] } else { &[New] };
-        let is_new = meets(region, Field::State, &state_places(new)) && flags(&[SYN]);
-        let is_loopback = meets(region, if goes_out { Field::Out } else { Field::In }, &Values::these([LOOPBACK]));
+        let is_new = meets(region, PacketField::State, &state_places(new)) && flags(&[SYN]);
+        let is_loopback =
+            meets(region, if goes_out { PacketField::Out } else { PacketField::In }, &Values::these([LOOPBACK]));
         let is_needed = match turned.hook {
             "FORWARD" => true,
-            "OUTPUT" | "POSTROUTING" => is_loopback || !is_within(region, Field::DestinationPort, &self.asked.ports),
-            _ => is_loopback || meets(region, Field::Protocol, &Values::these([6])) && self.is_served(region),
+            "OUTPUT" | "POSTROUTING" => {
+                is_loopback || !is_within(region, PacketField::DestinationPort, &self.asked.ports)
+            }
+            _ => is_loopback || meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region),
         };
         let is_spared = !goes_out && (self.is_of_few_ports(region) || self.is_of_no_interface(region));
         self.is_neighbour_discovery(region) || !is_spared && (is_session || is_new && is_needed)
@@ -189,21 +194,21 @@ impl Change<'_> {
 
     fn is_neighbour_discovery(&self, region: &Region) -> bool {
         self.space.family == Family::Ipv6
-            && meets(region, Field::Protocol, &Values::these([58]))
-            && meets(region, Field::Message, &Values::of([133 * 256..=137 * 256 + 255]))
+            && meets(region, PacketField::Protocol, &Values::these([58]))
+            && meets(region, PacketField::Message, &Values::of([133 * 256..=137 * 256 + 255]))
     }
 
     fn is_served(&self, region: &Region) -> bool {
-        meets(region, Field::DestinationPort, &self.asked.served.difference(&self.asked.kept_out))
+        meets(region, PacketField::DestinationPort, &self.asked.served.difference(&self.asked.kept_out))
     }
 
     /// Ports that are to be closed, or to which nothing listens, as a rule names them.
     fn is_of_few_ports(&self, region: &Region) -> bool {
         const FEW: u128 = 16;
-        let ports = region.values(Field::DestinationPort).difference(&self.asked.kept_out);
+        let ports = region.values(PacketField::DestinationPort).difference(&self.asked.kept_out);
         let count: u128 = ports.ranges().map(|range| range.end() - range.start() + 1).sum();
-        let has_ports = is_within(region, Field::Protocol, &Values::these([6, 17]));
-        let is_served = meets(region, Field::Protocol, &Values::these([6])) && self.is_served(region);
+        let has_ports = is_within(region, PacketField::Protocol, &Values::these([6, 17]));
+        let is_served = meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region);
         has_ports && count <= FEW && !is_served
     }
 
@@ -216,11 +221,11 @@ impl Change<'_> {
             });
         let any_other = self.space.names.len() as u128 - 1;
         let known = named.fold(Values::these([0, LOOPBACK, any_other]), |all, one| all.union(&one));
-        !meets(region, Field::In, &known)
+        !meets(region, PacketField::In, &known)
     }
 }
 
-fn all(regions: &[Region], field: Field) -> Values {
+fn all(regions: &[Region], field: PacketField) -> Values {
     regions.iter().fold(Values::of([]), |all, one| all.union(one.values(field)))
 }
 
@@ -230,11 +235,11 @@ const SYN: u128 = 0x02;
 /// ACK, PSH and ACK, FIN and ACK with and without PSH, RST, RST and ACK, SYN and ACK.
 const SESSION: [u128; 7] = [0x10, 0x18, 0x11, 0x19, 0x04, 0x14, 0x12];
 
-fn meets(region: &Region, field: Field, values: &Values) -> bool {
+fn meets(region: &Region, field: PacketField, values: &Values) -> bool {
     !region.values(field).intersection(values).is_empty()
 }
 
-fn is_within(region: &Region, field: Field, values: &Values) -> bool {
+fn is_within(region: &Region, field: PacketField, values: &Values) -> bool {
     region.values(field).difference(values).is_empty()
 }
 
@@ -254,14 +259,14 @@ mod tests {
         };
         let (before, after) = (listing(before), listing(after));
         let space = Space::of(&[&before, &after], &"eth0".parse().expect("an interface"));
-        let asked = Asked {
+        let asked = IntendedChange {
             protocols: Values::these([6]),
             ports: Values::these([asked]),
             kept_out: Values::these([asked]),
             served: Values::these([22, 80]),
         };
         let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
-        Change { space: &space, sides: &sides, asked: &asked }.is_harmless()
+        RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
     }
 
     #[test]

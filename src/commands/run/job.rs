@@ -6,17 +6,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Recording, Settings};
+use super::{LinkRecording, Settings};
 use crate::error::{CannotMeasure, Result, Source};
-use crate::intent::plan::{Burst, Cell, MOST_LABS, PacketCell, Plan, Round, greeting};
+use crate::intent::plan::{Burst, Cell, MOST_LABS, PacketCell, Round, ScenarioPlan, greeting};
 use crate::intent::scenario::Scenario;
-use crate::lab::{Blueprint, Equipment, HOST_MAC, Lab, LinkMode, Neighbourhood, Rest, Service, Watch, Weather};
+use crate::lab::{
+    DiscoveredMacs, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LinkMode, PinnedSysctls, Rest, WatchedEvents,
+};
 use crate::net::{Family, Mac, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Response, Stimulus};
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, Phase, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED, ScanPass};
 use crate::rules::generate;
 use crate::rules::iptables_save::{Listing, keeps_lists};
 use crate::sensor::mac_vendor::VendorDb;
@@ -25,12 +27,12 @@ use crate::wire::frame::Frame;
 /// One scenario, planned.
 pub struct Job {
     pub scenario: Scenario,
-    pub plan: Plan,
+    pub plan: ScenarioPlan,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
-    services: Vec<Service>,
-    equipment: Equipment,
-    watch: Watch,
+    services: Vec<HostService>,
+    equipment: LabOptions,
+    watch: WatchedEvents,
     pub vendors: Arc<VendorDb>,
 }
 
@@ -64,24 +66,24 @@ impl fmt::Display for Task {
 
 /// What one lab found.
 #[derive(Default)]
-pub struct OfTask {
+pub struct TaskResult {
     pub probes: Vec<(Probe, Observation)>,
     pub packets: Vec<(PacketCell, Response)>,
-    pub neighbourhood: Option<Neighbourhood>,
+    pub neighbourhood: Option<DiscoveredMacs>,
     /// Frames of the lab's own, and what the host sent by itself; none unless frames are watched.
     pub frames: Vec<Frame>,
     /// Every line that LOG rules have written, in the order of the log.
     pub lines: Vec<String>,
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// What all labs of a job found.
 #[derive(Default)]
-pub struct Found(pub BTreeMap<Task, OfTask>);
+pub struct JobResults(pub BTreeMap<Task, TaskResult>);
 
-impl Found {
+impl JobResults {
     /// The weather, the same in all labs.
-    pub fn weather(&self) -> Option<Weather> {
+    pub fn weather(&self) -> Option<PinnedSysctls> {
         self.0.values().next().map(|found| found.weather.clone())
     }
 }
@@ -90,10 +92,10 @@ impl Job {
     /// Plans the scenario.
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
-        let plan = Plan::of(&scenario, rulesets.iter().any(|(_, source)| keeps_lists(source)))?;
+        let plan = ScenarioPlan::of(&scenario, rulesets.iter().any(|(_, source)| keeps_lists(source)))?;
         let services = scenario.host.listen.iter();
         let services = services
-            .map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
+            .map(|port| HostService { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
             .collect();
         let equipment = settings.equipment.clone().over(&scenario.host.sysctls);
         let vendors = Arc::clone(&settings.vendors);
@@ -125,10 +127,10 @@ impl Job {
     }
 
     /// Does the task in a lab of its own.
-    pub fn perform(&self, task: Task) -> Result<OfTask> {
+    pub fn perform(&self, task: Task) -> Result<TaskResult> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let (mut found, rest) = self.in_recorded_lab(&rulesets, |lab| {
-            let mut found = OfTask { weather: lab.weather.clone(), ..OfTask::default() };
+            let mut found = TaskResult { weather: lab.weather.clone(), ..TaskResult::default() };
             match task {
                 Task::Round(number) => found.probes = self.cells(lab, &self.plan.rounds[number])?,
                 Task::Bursts(number) => found.probes = self.bursts_afresh(lab, number)?,
@@ -144,16 +146,16 @@ impl Job {
     }
 
     /// What was on the links of all labs, where it was watched.
-    pub fn recordings(&self, found: &Found) -> Vec<Recording> {
-        let recording = |(task, found): (&Task, &OfTask)| Recording {
+    pub fn recordings(&self, found: &JobResults) -> Vec<LinkRecording> {
+        let recording = |(task, found): (&Task, &TaskResult)| LinkRecording {
             lab: task.to_string(),
             probes: found.probes.clone(),
             packets: found.packets.clone(),
             rest: found.frames.clone(),
         };
         match self.watch {
-            Watch::Frames => found.0.iter().map(recording).collect(),
-            Watch::Replies | Watch::Paths => Vec::new(),
+            WatchedEvents::Frames => found.0.iter().map(recording).collect(),
+            WatchedEvents::Replies | WatchedEvents::Paths => Vec::new(),
         }
     }
 
@@ -172,7 +174,7 @@ impl Job {
         rulesets: &[(Family, &Source)],
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<(T, Rest)> {
-        let blueprint = Blueprint {
+        let blueprint = LabSpec {
             equipment: &self.equipment,
             interface: &self.scenario.host.interface,
             mac: self.mac(),
@@ -253,7 +255,7 @@ impl Job {
             rulesets: self.rulesets.iter().map(other).collect(),
             services: self.services.clone(),
             equipment: self.equipment.clone(),
-            watch: Watch::Paths,
+            watch: WatchedEvents::Paths,
             vendors: Arc::clone(&self.vendors),
         }
     }
@@ -299,18 +301,18 @@ fn in_time(burst: &Burst, took: Duration) -> Result<()> {
 /// The phases of a lab, each numbered when it is first used.
 pub struct Phases<'a> {
     scenario: &'a Scenario,
-    numbering: Numbering,
-    phases: BTreeMap<(Technique, Family), Phase>,
+    numbering: PassNumbering,
+    phases: BTreeMap<(Technique, Family), ScanPass>,
 }
 
 impl<'a> Phases<'a> {
     /// No phase was used yet.
     pub fn new(scenario: &'a Scenario) -> Phases<'a> {
-        Phases { scenario, numbering: Numbering::new(SEED), phases: BTreeMap::new() }
+        Phases { scenario, numbering: PassNumbering::new(SEED), phases: BTreeMap::new() }
     }
 
     /// The phase of a technique in a family.
-    pub fn of(&mut self, technique: Technique, family: Family) -> &mut Phase {
+    pub fn of(&mut self, technique: Technique, family: Family) -> &mut ScanPass {
         let addresses = self.scenario.host.addresses;
         let numbering = &mut self.numbering;
         self.phases.entry((technique, family)).or_insert_with(|| numbering.phase(technique, family, addresses))

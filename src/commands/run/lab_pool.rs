@@ -6,19 +6,19 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::job::{Found, Job};
+use super::job::{Job, JobResults};
 use crate::error::Result;
 use crate::lab::Token;
 
 /// At most so many labs stand at a time, and fewer where the other runs of the machine have the rest.
-pub struct Workforce {
+pub struct LabPool {
     permits: Arc<Semaphore>,
 }
 
-impl Workforce {
+impl LabPool {
     /// At most `labs` at a time, but one at least.
-    pub fn new(labs: usize) -> Workforce {
-        Workforce { permits: Arc::new(Semaphore::new(labs.max(1))) }
+    pub fn new(labs: usize) -> LabPool {
+        LabPool { permits: Arc::new(Semaphore::new(labs.max(1))) }
     }
 
     /// Does `work` with every item, each on a thread of its own, and returns the results in their order.
@@ -56,12 +56,12 @@ impl Workforce {
 
     /// Does every task of every job, each in a lab of its own, and tells what each job found, in the order of the jobs.
     /// When the future is dropped, no further lab is begun.
-    pub async fn perform(&self, jobs: &[Arc<Job>]) -> Result<Vec<Found>> {
+    pub async fn perform(&self, jobs: &[Arc<Job>]) -> Result<Vec<JobResults>> {
         let numbered = jobs.iter().enumerate();
         let tasks =
             numbered.flat_map(|(number, job)| job.tasks().into_iter().map(move |task| (number, Arc::clone(job), task)));
         let of_tasks = self.map(tasks.collect(), |(number, job, task)| Ok((number, task, job.perform(task)?))).await?;
-        let mut found: Vec<Found> = jobs.iter().map(|_| Found::default()).collect();
+        let mut found: Vec<JobResults> = jobs.iter().map(|_| JobResults::default()).collect();
         for (number, task, of_task) in of_tasks {
             found[number].0.insert(task, of_task);
         }

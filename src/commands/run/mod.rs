@@ -17,7 +17,7 @@ use crate::error::{Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::plan::PacketCell;
 use crate::intent::scenario::Scenario;
-use crate::lab::{Equipment, Watch, Weather};
+use crate::lab::{LabOptions, PinnedSysctls, WatchedEvents};
 use crate::net::{Family, Mac};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
@@ -31,15 +31,15 @@ pub use self::job::rulesets;
 pub use self::sysctls::decided;
 
 use self::job::Job;
-use self::lab_pool::Workforce;
+use self::lab_pool::LabPool;
 
 /// How a run is to be done.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What the labs are made with.
-    pub equipment: Equipment,
+    pub equipment: LabOptions,
     /// What is watched: paths, or frames as well. Checks need paths.
-    pub watch: Watch,
+    pub watch: WatchedEvents,
     /// Labs at a time.
     pub jobs: usize,
     /// Where vendors are looked up.
@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
+pub enum FailFast {
     /// All scenarios are run.
     TheEnd,
     /// None is begun behind the first that is mismatched or did not run. Scenarios are run one after the other, so that it
@@ -62,7 +62,7 @@ pub struct RunReport {
     /// One for each scenario, in the order given.
     pub scenarios: Vec<ScenarioReport>,
     /// The sysctls that were pinned.
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// What was found of one scenario.
@@ -73,7 +73,7 @@ pub struct ScenarioReport {
     /// Its file.
     pub file: PathBuf,
     /// The host as it stood in the lab.
-    pub host: Host,
+    pub host: HostSummary,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
     /// Every check, in the order of the plan.
@@ -83,7 +83,7 @@ pub struct ScenarioReport {
     /// Every single probe and what it brought to light.
     pub probes: Vec<(Probe, Observation)>,
     /// All that was on the links of its labs; none unless [`Settings::watch`] says so.
-    pub recordings: Vec<Recording>,
+    pub recordings: Vec<LinkRecording>,
     /// Every line that LOG rules have written in its labs, lab by lab, in the order of the log.
     pub lines: Vec<String>,
     /// The worst outcome.
@@ -102,7 +102,7 @@ impl ScenarioReport {
 
 /// All that was on the link of one lab.
 #[derive(Debug, Clone)]
-pub struct Recording {
+pub struct LinkRecording {
     /// What the lab was for.
     pub lab: String,
     /// Its probes.
@@ -115,7 +115,8 @@ pub struct Recording {
 
 /// The host of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Host {
+#[schemars(rename = "Host")]
+pub struct HostSummary {
     /// Its MAC address; none on a link without them.
     pub mac: Option<Mac>,
     /// The vendor, as nmap would print it.
@@ -131,17 +132,17 @@ pub struct Host {
 /// # Errors
 /// Rulesets that are refused, and everything that keeps a lab from measuring. The first error ends the run: no report
 /// is made of half a run.
-pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: Until) -> Result<RunReport> {
-    let workforce = Workforce::new(settings.jobs);
+pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: FailFast) -> Result<RunReport> {
+    let workforce = LabPool::new(settings.jobs);
     let jobs: Vec<Arc<Job>> =
         scenarios.into_iter().map(|scenario| Job::new(scenario, &settings).map(Arc::new)).collect::<Result<_>>()?;
     match until {
-        Until::TheEnd => perform(&jobs, &workforce).await,
-        Until::FirstFailure => until_first_failure(&jobs, &workforce).await,
+        FailFast::TheEnd => perform(&jobs, &workforce).await,
+        FailFast::FirstFailure => until_first_failure(&jobs, &workforce).await,
     }
 }
 
-async fn perform(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
+async fn perform(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
     let found = workforce.perform(jobs).await?;
     let weather = found.iter().find_map(|found| found.weather()).unwrap_or_default();
     let mut scenarios = Vec::with_capacity(jobs.len());
@@ -153,8 +154,8 @@ async fn perform(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> 
     Ok(RunReport { scenarios, weather })
 }
 
-async fn until_first_failure(jobs: &[Arc<Job>], workforce: &Workforce) -> Result<RunReport> {
-    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), weather: Weather::default() };
+async fn until_first_failure(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
+    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), weather: PinnedSysctls::default() };
     let mut failed = false;
     for job in jobs {
         if failed {

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ScenarioReport;
-use super::checks::Evidence;
+use super::checks::CheckInputs;
 use super::harm::is_harmless;
 use super::job::Job;
-use super::lab_pool::Workforce;
+use super::lab_pool::LabPool;
 use crate::error::{Error, Result, Source};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Cause, Explanation, Patch, Place};
+use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::rules::iptables_save::{apply, unified};
-use crate::verdict::explain::patch::Candidate;
+use crate::verdict::explain::patch::PatchCandidate;
 
 /// Mismatches of one cause are fixed by one patch. Where no rule was intended, each port needs a rule of its own.
-type Ailment = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);
+type MismatchKey = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);
 
 /// A ruleset that is wrong all over is not fixed rule by rule.
 const AILMENTS: usize = 24;
@@ -27,8 +27,13 @@ const AILMENTS: usize = 24;
 const SEARCH: usize = 40;
 
 /// Proposes a patch for every mismatch that one change of the ruleset mends.
-pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence, workforce: &Workforce) -> Result<()> {
-    let mut ailments: BTreeMap<Ailment, usize> = BTreeMap::new();
+pub async fn propose(
+    job: &Job,
+    report: &mut ScenarioReport,
+    evidence: &CheckInputs,
+    workforce: &LabPool,
+) -> Result<()> {
+    let mut ailments: BTreeMap<MismatchKey, usize> = BTreeMap::new();
     for (index, check) in report.checks.iter().enumerate() {
         if let Some(ailment) = ailment(check) {
             ailments.entry(ailment).or_insert(index);
@@ -42,7 +47,7 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
         tries += 1;
         let (family, ..) = ailment;
         let candidates = job.candidates(&report.checks[index], evidence);
-        let trial = Trial { job, family, before: &report.checks, index, workforce };
+        let trial = PatchSearch { job, family, before: &report.checks, index, workforce };
         if let Some(cure) = trial.best(candidates, &mut search).await? {
             let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| is_ill(check)).count();
             if resolves_all {
@@ -55,9 +60,9 @@ pub async fn propose(job: &Job, report: &mut ScenarioReport, evidence: &Evidence
     Ok(())
 }
 
-fn ailment(check: &Check) -> Option<Ailment> {
+fn ailment(check: &Check) -> Option<MismatchKey> {
     let explanation = check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)?;
-    let line = |place: &Option<Place>| place.as_ref().and_then(|place| place.line);
+    let line = |place: &Option<RuleRef>| place.as_ref().and_then(|place| place.line);
     let port = check.destination().filter(|_| explanation.meant.is_none());
     Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant), port))
 }
@@ -68,12 +73,12 @@ fn is_cured(check: &Check) -> bool {
 }
 
 /// A change that mends, and the checks that are well with it.
-struct Cure {
+struct VerifiedPatch {
     patch: Patch,
     well: Vec<bool>,
 }
 
-impl Cure {
+impl VerifiedPatch {
     /// One fix that resolves everything is the only one that is shown.
     fn hand_out_to_all(&self, checks: &mut [Check]) {
         for check in checks.iter_mut().filter(|check| is_ill(check)) {
@@ -84,7 +89,7 @@ impl Cure {
     }
 
     /// To every check of the same family and cause that is well with it, whichever rule took its packets.
-    fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &Ailment) {
+    fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &MismatchKey) {
         for (check, well) in checks.iter_mut().zip(&self.well) {
             let same = ailment(check).is_some_and(|(of, by, ..)| (of, by) == (*family, *cause));
             if *well && same && !is_cured(check) {
@@ -96,19 +101,19 @@ impl Cure {
 }
 
 /// The search for a fix of check number `index`.
-struct Trial<'a> {
+struct PatchSearch<'a> {
     job: &'a Job,
     family: Family,
     before: &'a [Check],
     index: usize,
-    workforce: &'a Workforce,
+    workforce: &'a LabPool,
 }
 
-impl Trial<'_> {
+impl PatchSearch<'_> {
     /// The first candidate that resolves everything of the family, or else the one that resolves most.
-    async fn best(&self, candidates: Vec<Candidate>, search: &mut usize) -> Result<Option<Cure>> {
+    async fn best(&self, candidates: Vec<PatchCandidate>, search: &mut usize) -> Result<Option<VerifiedPatch>> {
         let ill = self.before.iter().filter(|check| is_ill(check) && check.family == Some(self.family)).count();
-        let mut best: Option<Cure> = None;
+        let mut best: Option<VerifiedPatch> = None;
         for candidate in candidates {
             let resolved = best.as_ref().map_or(0, |cure| cure.patch.mends);
             if resolved == ill || (best.is_some() && *search == 0) {
@@ -122,7 +127,7 @@ impl Trial<'_> {
     }
 
     /// The candidate, if it resolves the check and does no harm.
-    async fn cure(&self, candidate: Candidate) -> Result<Option<Cure>> {
+    async fn cure(&self, candidate: PatchCandidate) -> Result<Option<VerifiedPatch>> {
         let (job, family, before) = (self.job, self.family, self.before);
         let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
         let patched = apply(ruleset, &candidate.edits);
@@ -134,15 +139,15 @@ impl Trial<'_> {
             return Ok(None);
         }
         let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
-        Ok(Some(Cure { patch: Patch { words: candidate.words, mends, checked, diff }, well }))
+        Ok(Some(VerifiedPatch { patch: Patch { words: candidate.words, mends, checked, diff }, well }))
     }
 }
 
 /// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.
-async fn try_out(job: &Job, family: Family, patched: &Source, workforce: &Workforce) -> Result<Option<Vec<Check>>> {
+async fn try_out(job: &Job, family: Family, patched: &Source, workforce: &LabPool) -> Result<Option<Vec<Check>>> {
     let patched = Arc::new(job.with_ruleset(family, patched));
     match workforce.perform(&[Arc::clone(&patched)]).await {
-        Ok(mut found) => patched.checks(&Evidence::of(found.remove(0))).map(Some),
+        Ok(mut found) => patched.checks(&CheckInputs::of(found.remove(0))).map(Some),
         Err(Error::Input(_) | Error::CannotMeasure(_)) => Ok(None),
     }
 }

@@ -1,7 +1,7 @@
 //! Which of the sysctls that were set decided something: the run is done again with the usual value of each, and the
 //! checks are compared.
 
-use super::{RunReport, Settings, Until, run};
+use super::{FailFast, RunReport, Settings, run};
 use crate::error::Result;
 use crate::intent::scenario::Scenario;
 use crate::net::sysctl::SetSysctl;
@@ -18,7 +18,7 @@ pub async fn decided(
         let mut settings = settings.clone();
         // A name and a value from the list of what can be set.
         let _ = settings.equipment.sysctls.set(&sysctl.name, sysctl.usual, "");
-        let usual = run(scenarios.to_vec(), settings, Until::TheEnd).await?;
+        let usual = run(scenarios.to_vec(), settings, FailFast::TheEnd).await?;
         let decides = Some(differing(found, &usual));
         all.push(SetSysctl { decides, ..sysctl });
     }

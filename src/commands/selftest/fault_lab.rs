@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Blueprint, Equipment, Fault, HOST_MAC, Lab, Sabotage, Service, Watch, Weather};
+use crate::lab::{Fault, HOST_MAC, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Sabotage, WatchedEvents};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::observation::Observation;
 use crate::probe::scan::{PortState, Reason, Technique};
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 
 const PREFIX: &str = "scanlab selftest: ";
 
@@ -51,7 +51,7 @@ impl World {
 
     fn rows(self, family: Family) -> Vec<Row> {
         let left = LeftTheWorld::Forwarded { to: elsewhere(family), port: Some(FORWARDED) };
-        let look = Look { state: PortState::Unknown, reason: Reason::Left(left), lines: 0 };
+        let look = ProbeOutcome { state: PortState::Unknown, reason: Reason::Left(left), lines: 0 };
         let more = [Technique::Syn, Technique::Connect].map(|technique| (technique, FORWARDED, look));
         ROWS.into_iter().chain(more.into_iter().filter(|_| self == World::Left)).collect()
     }
@@ -71,26 +71,26 @@ fn elsewhere(family: Family) -> IpAddr {
 }
 
 /// A technique, a port, and what is right.
-type Row = (Technique, Port, Look);
+type Row = (Technique, Port, ProbeOutcome);
 
 /// What is right, in the order in which it is asked.
 const ROWS: [Row; 9] = [
-    (Technique::Syn, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
-    (Technique::Syn, CLOSED, Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
+    (Technique::Syn, OPEN, ProbeOutcome { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Syn, CLOSED, ProbeOutcome { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
     (Technique::Syn, DROPPED, FILTERED),
-    (Technique::Connect, OPEN, Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
-    (Technique::Connect, CLOSED, Look { state: PortState::Closed, reason: Reason::ConnRefused, lines: 0 }),
+    (Technique::Connect, OPEN, ProbeOutcome { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
+    (Technique::Connect, CLOSED, ProbeOutcome { state: PortState::Closed, reason: Reason::ConnRefused, lines: 0 }),
     (Technique::Connect, DROPPED, FILTERED),
-    (Technique::Ack, OPEN, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
-    (Technique::Ack, CLOSED, Look { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, OPEN, ProbeOutcome { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
+    (Technique::Ack, CLOSED, ProbeOutcome { state: PortState::Unfiltered, reason: Reason::Reset, lines: 0 }),
     (Technique::Ack, DROPPED, FILTERED),
 ];
 
-const FILTERED: Look = Look { state: PortState::Filtered, reason: Reason::NoResponse, lines: 1 };
+const FILTERED: ProbeOutcome = ProbeOutcome { state: PortState::Filtered, reason: Reason::NoResponse, lines: 1 };
 
 /// What a probe brings to light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct ProbeOutcome {
     /// The port state.
     pub state: PortState,
     /// Why.
@@ -99,7 +99,7 @@ pub struct Look {
     pub lines: usize,
 }
 
-impl fmt::Display for Look {
+impl fmt::Display for ProbeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.state, self.reason)?;
         match self.lines {
@@ -110,33 +110,33 @@ impl fmt::Display for Look {
     }
 }
 
-impl From<&Observation> for Look {
-    fn from(observation: &Observation) -> Look {
+impl From<&Observation> for ProbeOutcome {
+    fn from(observation: &Observation) -> ProbeOutcome {
         let lines = observation.log.iter().filter(|record| record.prefix == PREFIX).count();
-        Look { state: observation.verdict.state, reason: observation.verdict.reason, lines }
+        ProbeOutcome { state: observation.verdict.state, reason: observation.verdict.reason, lines }
     }
 }
 
 /// A verdict that is not right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct WrongVerdict {
     /// Technique, port and family.
     pub probe: String,
     /// What is right.
-    pub expected: Look,
+    pub expected: ProbeOutcome,
     /// What the lab said.
-    pub observed: Look,
+    pub observed: ProbeOutcome,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for WrongVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mistake { probe, expected, observed } = self;
+        let WrongVerdict { probe, expected, observed } = self;
         write!(f, "{probe}: expected {expected}, observed {observed}")
     }
 }
 
 /// Without a fault: its mistakes, and the weather.
-pub fn control(equipment: &Equipment) -> Result<(Vec<Mistake>, Weather)> {
+pub fn control(equipment: &LabOptions) -> Result<(Vec<WrongVerdict>, PinnedSysctls)> {
     let (mut mistakes, weather) = measure(equipment, None, World::Whole)?;
     mistakes.extend(measure(equipment, None, World::Left)?.0);
     Ok((mistakes, weather))
@@ -145,9 +145,9 @@ pub fn control(equipment: &Equipment) -> Result<(Vec<Mistake>, Weather)> {
 /// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
 /// lab cannot run at all is passed on.
 pub fn with(
-    equipment: &Equipment,
+    equipment: &LabOptions,
     sabotage: &Arc<Sabotage>,
-) -> Result<std::result::Result<Vec<Mistake>, CannotMeasure>> {
+) -> Result<std::result::Result<Vec<WrongVerdict>, CannotMeasure>> {
     let world = if sabotage.fault == Fault::LostRouting { World::Left } else { World::Whole };
     match measure(equipment, Some(sabotage.clone()), world) {
         Ok((mistakes, _)) => Ok(Ok(mistakes)),
@@ -185,28 +185,32 @@ fn is_about_instruments(error: &CannotMeasure) -> bool {
     }
 }
 
-fn measure(equipment: &Equipment, fault: Option<Arc<Sabotage>>, world: World) -> Result<(Vec<Mistake>, Weather)> {
+fn measure(
+    equipment: &LabOptions,
+    fault: Option<Arc<Sabotage>>,
+    world: World,
+) -> Result<(Vec<WrongVerdict>, PinnedSysctls)> {
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let families = Lab::families();
     let source = |family: &Family| Source { name: "<selftest>".into(), text: world.ruleset(*family).into() };
     let rulesets: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
-    let blueprint = Blueprint {
+    let blueprint = LabSpec {
         equipment,
         interface: &interface,
         mac: HOST_MAC,
         addresses: &addresses,
-        services: &[Service { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
+        services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault,
     };
-    let (probes, expected): (Vec<Probe>, Vec<Look>) = probes(&families, addresses, world).into_iter().unzip();
+    let (probes, expected): (Vec<Probe>, Vec<ProbeOutcome>) = probes(&families, addresses, world).into_iter().unzip();
     let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
     Ok((mistakes(&probes, &expected, &observed), weather))
 }
 
-fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe, Look)> {
-    let mut numbering = Numbering::new(SEED);
+fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe, ProbeOutcome)> {
+    let mut numbering = PassNumbering::new(SEED);
     let cells = families.iter().flat_map(|family| world.rows(*family).into_iter().map(|row| (*family, row)));
     cells
         .map(|(family, (technique, port, look))| (numbering.phase(technique, family, addresses).probe(port, 0), look))
@@ -214,14 +218,14 @@ fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe
 }
 
 /// The probes whose observation is not the expected one.
-fn mistakes(probes: &[Probe], expected: &[Look], observed: &[Observation]) -> Vec<Mistake> {
+fn mistakes(probes: &[Probe], expected: &[ProbeOutcome], observed: &[Observation]) -> Vec<WrongVerdict> {
     let cells = probes.iter().zip(expected).zip(observed);
     cells.filter_map(|((probe, expected), observed)| mistake(probe, *expected, observed.into())).collect()
 }
 
-fn mistake(probe: &Probe, expected: Look, observed: Look) -> Option<Mistake> {
+fn mistake(probe: &Probe, expected: ProbeOutcome, observed: ProbeOutcome) -> Option<WrongVerdict> {
     let name = || format!("{} {} {}", probe.family(), probe.technique, probe.flow.port);
-    (expected != observed).then(|| Mistake { probe: name(), expected, observed })
+    (expected != observed).then(|| WrongVerdict { probe: name(), expected, observed })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a planted fault has led to, judged. Pure.
 
-use super::Outcome;
-use super::fault_lab::Mistake;
+use super::FaultOutcome;
+use super::fault_lab::WrongVerdict;
 use crate::error::CannotMeasure;
 use crate::lab::{Fault, Sabotage};
 
@@ -35,37 +35,37 @@ impl Ending {
 /// 1. What could not be planted did not run.
 /// 2. A right ending that is owed to nothing having been planted proves nothing.
 /// 3. A blind or lossy instrument must be noticed, even if the verdicts happen to be right.
-pub fn judge(sabotage: &Sabotage, found: &Result<Vec<Mistake>, CannotMeasure>) -> (Outcome, String) {
+pub fn judge(sabotage: &Sabotage, found: &Result<Vec<WrongVerdict>, CannotMeasure>) -> (FaultOutcome, String) {
     if let Some(reason) = sabotage.declined() {
-        return (Outcome::NotRun, reason.to_owned());
+        return (FaultOutcome::NotRun, reason.to_owned());
     }
     let (outcome, happened) = ended(Ending::of(sabotage.fault), found);
     match outcome {
-        Outcome::Caught | Outcome::Right if sabotage.met() == 0 => {
-            (Outcome::NotPlanted, format!("the instrument never met it; {happened}"))
+        FaultOutcome::Caught | FaultOutcome::Right if sabotage.met() == 0 => {
+            (FaultOutcome::NotPlanted, format!("the instrument never met it; {happened}"))
         }
         outcome => (outcome, happened),
     }
 }
 
 /// Judges verdicts: right, or fooled and by which.
-pub fn verdicts(mistakes: &[Mistake]) -> (Outcome, String) {
+pub fn verdicts(mistakes: &[WrongVerdict]) -> (FaultOutcome, String) {
     match mistakes {
-        [] => (Outcome::Right, "every verdict is right".to_owned()),
-        [only] => (Outcome::Fooled, format!("a wrong verdict: {only}")),
-        [first, ..] => (Outcome::Fooled, format!("{} wrong verdicts, such as {first}", mistakes.len())),
+        [] => (FaultOutcome::Right, "every verdict is right".to_owned()),
+        [only] => (FaultOutcome::Fooled, format!("a wrong verdict: {only}")),
+        [first, ..] => (FaultOutcome::Fooled, format!("{} wrong verdicts, such as {first}", mistakes.len())),
     }
 }
 
-fn ended(ending: Ending, found: &Result<Vec<Mistake>, CannotMeasure>) -> (Outcome, String) {
+fn ended(ending: Ending, found: &Result<Vec<WrongVerdict>, CannotMeasure>) -> (FaultOutcome, String) {
     match (ending, found) {
         (Ending::Blind, Err(error @ CannotMeasure::Blind { .. }))
         | (Ending::NotLoaded, Err(error @ CannotMeasure::ProgramFailed { .. }))
-        | (Ending::Loss, Err(error @ CannotMeasure::Loss { .. })) => (Outcome::Caught, without_hint(error)),
-        (_, Err(error)) => (Outcome::Fooled, format!("another error: {}", without_hint(error))),
+        | (Ending::Loss, Err(error @ CannotMeasure::Loss { .. })) => (FaultOutcome::Caught, without_hint(error)),
+        (_, Err(error)) => (FaultOutcome::Fooled, format!("another error: {}", without_hint(error))),
         (Ending::Right, Ok(mistakes)) => verdicts(mistakes),
         (Ending::Blind | Ending::NotLoaded | Ending::Loss, Ok(mistakes)) => {
-            (Outcome::Fooled, format!("nobody noticed; {}", verdicts(mistakes).1))
+            (FaultOutcome::Fooled, format!("nobody noticed; {}", verdicts(mistakes).1))
         }
     }
 }

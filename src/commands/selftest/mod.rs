@@ -15,23 +15,24 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lab::{Capture, Equipment, Fault, LinkMode, Sabotage, Weather};
+use crate::lab::{Capture, Fault, LabOptions, LinkMode, PinnedSysctls, Sabotage};
 
-pub use fault_lab::{Look, Mistake};
+pub use fault_lab::{ProbeOutcome, WrongVerdict};
 pub use judge::{Ending, judge};
 
 /// What a self-test has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelfTest {
     /// The control, then one row for each fault.
-    pub rows: Vec<Row>,
+    pub rows: Vec<FaultRow>,
     /// The weather of the lab without a fault.
-    pub weather: Weather,
+    pub weather: PinnedSysctls,
 }
 
 /// One fault, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Row {
+#[schemars(rename = "Row")]
+pub struct FaultRow {
     /// The fault's name; `none` for the control.
     pub fault: &'static str,
     /// What was planted.
@@ -39,14 +40,14 @@ pub struct Row {
     /// What happened, in words.
     pub happened: String,
     /// What that means.
-    pub outcome: Outcome,
+    pub outcome: FaultOutcome,
 }
 
 /// What came of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "FaultOutcome")]
-pub enum Outcome {
+pub enum FaultOutcome {
     /// The instrument was fooled: a wrong verdict, a loss that went unnoticed, or an error that is not about the fault.
     Fooled,
     /// The instrument never met the fault, so nothing is proved.
@@ -59,21 +60,21 @@ pub enum Outcome {
     Right,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for FaultOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Outcome::Fooled => "FOOLED",
-            Outcome::NotPlanted => "NOT PLANTED",
-            Outcome::NotRun => "not run",
-            Outcome::Caught => "caught",
-            Outcome::Right => "right",
+            FaultOutcome::Fooled => "FOOLED",
+            FaultOutcome::NotPlanted => "NOT PLANTED",
+            FaultOutcome::NotRun => "not run",
+            FaultOutcome::Caught => "caught",
+            FaultOutcome::Right => "right",
         })
     }
 }
 
 /// Runs the control and then every fault. An error means that the lab cannot run here at all. When the future is
 /// dropped, no further lab is begun.
-pub async fn run(equipment: Equipment) -> Result<SelfTest> {
+pub async fn run(equipment: LabOptions) -> Result<SelfTest> {
     let equipment = Arc::new(equipment);
     let (control, weather) = in_a_lab(&equipment, fault_lab::control).await?;
     let mut rows = vec![control_row(&control)];
@@ -85,28 +86,28 @@ pub async fn run(equipment: Equipment) -> Result<SelfTest> {
 
 /// A lab blocks its thread.
 async fn in_a_lab<T: Send + 'static>(
-    equipment: &Arc<Equipment>,
-    work: impl FnOnce(&Equipment) -> Result<T> + Send + 'static,
+    equipment: &Arc<LabOptions>,
+    work: impl FnOnce(&LabOptions) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let equipment = equipment.clone();
     let done = tokio::task::spawn_blocking(move || work(&equipment)).await;
     done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
-fn control_row(mistakes: &[Mistake]) -> Row {
+fn control_row(mistakes: &[WrongVerdict]) -> FaultRow {
     let (outcome, happened) = judge::verdicts(mistakes);
-    Row { fault: "none", planted: "nothing: the control".to_owned(), happened, outcome }
+    FaultRow { fault: "none", planted: "nothing: the control".to_owned(), happened, outcome }
 }
 
-fn row(equipment: &Equipment, fault: Fault) -> Result<Row> {
+fn row(equipment: &LabOptions, fault: Fault) -> Result<FaultRow> {
     let sabotage = Sabotage::new(fault);
     let found = fault_lab::with(equipment, &sabotage)?;
     let (outcome, happened) = judge(&sabotage, &found);
-    Ok(Row { fault: fault.as_str(), planted: planted(&sabotage, equipment), happened, outcome })
+    Ok(FaultRow { fault: fault.as_str(), planted: planted(&sabotage, equipment), happened, outcome })
 }
 
 /// What was planted, in words.
-fn planted(sabotage: &Sabotage, equipment: &Equipment) -> String {
+fn planted(sabotage: &Sabotage, equipment: &LabOptions) -> String {
     let (count, capture, link) = (sabotage.planted(), equipment.capture, equipment.link);
     match sabotage.fault {
         Fault::BlindLog if capture == Capture::Nflog => "the reader of logged packets withholds every line".to_owned(),

@@ -27,12 +27,12 @@ pub struct Exercise {
     pub right: usize,
     /// What the owner expects: an `[[expect]]` row.
     expects: &'static str,
-    mistake: Mistake,
+    mistake: ExerciseMistake,
 }
 
 /// How the ruleset is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mistake {
+enum ExerciseMistake {
     /// By the first mutant of this kind of the rule with this text, whose own text has the other one.
     Mutant { operator: Operator, rule: &'static str, becomes: &'static str },
     /// By a rule too many, in front of the rule with this text.
@@ -67,7 +67,10 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 1,
         expects: "scan = \"xmas\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> Xmas scan: \"",
-        mistake: Mistake::Insert { before: "Null scan", rule: "-A INPUT -m conntrack --ctstate INVALID -j DROP" },
+        mistake: ExerciseMistake::Insert {
+            before: "Null scan",
+            rule: "-A INPUT -m conntrack --ctstate INVALID -j DROP",
+        },
     },
     Exercise {
         name: "log-behind-drop",
@@ -81,7 +84,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 2,
         expects: "scan = \"syn\"\nports = 80\nstate = \"filtered\"\nlog = \"<IPT> HTTP port: \"",
-        mistake: Mistake::Mutant { operator: Operator::LogAfterVerdict, rule: "HTTP port", becomes: "" },
+        mistake: ExerciseMistake::Mutant { operator: Operator::LogAfterVerdict, rule: "HTTP port", becomes: "" },
     },
     Exercise {
         name: "all-flags",
@@ -95,7 +98,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 0,
         expects: "scan = \"xmas\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> Xmas scan: \"",
-        mistake: Mistake::Mutant { operator: Operator::FlagsComp, rule: "Xmas scan", becomes: "" },
+        mistake: ExerciseMistake::Mutant { operator: Operator::FlagsComp, rule: "Xmas scan", becomes: "" },
     },
     Exercise {
         name: "no-limit",
@@ -109,7 +112,11 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 3,
         expects: "scan = \"null\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> Null scan: \"\nrate = \"5/min\"",
-        mistake: Mistake::Mutant { operator: Operator::DeleteClause, rule: "Null scan", becomes: "NONE -j LOG" },
+        mistake: ExerciseMistake::Mutant {
+            operator: Operator::DeleteClause,
+            rule: "Null scan",
+            becomes: "NONE -j LOG",
+        },
     },
     Exercise {
         name: "wrong-port",
@@ -123,7 +130,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 0,
         expects: "scan = \"connect\"\nports = 22\nstate = \"open\"\nlog = \"<IPT> SSH port: \"",
-        mistake: Mistake::Mutant {
+        mistake: ExerciseMistake::Mutant {
             operator: Operator::PortOffByOne,
             rule: "--dport 22 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT",
             becomes: "",
@@ -141,7 +148,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 2,
         expects: "scan = \"fin\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> FIN scan: \"",
-        mistake: Mistake::Mutant { operator: Operator::LogPrefix, rule: "FIN scan", becomes: "FIN scan:\"" },
+        mistake: ExerciseMistake::Mutant { operator: Operator::LogPrefix, rule: "FIN scan", becomes: "FIN scan:\"" },
     },
     Exercise {
         name: "log-in-nat",
@@ -155,7 +162,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 1,
         expects: "scan = \"fin\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> FIN scan: \"",
-        mistake: Mistake::Mutant { operator: Operator::LogInNat, rule: "FIN scan", becomes: "" },
+        mistake: ExerciseMistake::Mutant { operator: Operator::LogInNat, rule: "FIN scan", becomes: "" },
     },
     Exercise {
         name: "deaf",
@@ -169,7 +176,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 3,
         expects: "scan = \"connect\"\nports = 22\nstate = \"open\"\nlog = \"<IPT> SSH port: \"",
-        mistake: Mistake::Mutant { operator: Operator::DeleteRule, rule: "RELATED,ESTABLISHED", becomes: "" },
+        mistake: ExerciseMistake::Mutant { operator: Operator::DeleteRule, rule: "RELATED,ESTABLISHED", becomes: "" },
     },
     Exercise {
         name: "syn-scan-first",
@@ -183,7 +190,7 @@ pub const ALL: [Exercise; 9] = [
         ],
         right: 1,
         expects: "scan = \"syn\"\nports = 22\nstate = \"open\"\nlog = \"<IPT> SSH port: \"",
-        mistake: Mistake::Insert {
+        mistake: ExerciseMistake::Insert {
             before: "--dport 32232",
             rule: "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG SYN -j DROP",
         },
@@ -239,10 +246,10 @@ impl Exercise {
     fn edits(&self, works: &Listing) -> Option<Vec<Edit>> {
         let line = |text: &str| works.rules().find(|(.., rule)| rule.text.contains(text)).map(|(.., rule)| rule.line);
         match self.mistake {
-            Mistake::Insert { before, rule } => {
+            ExerciseMistake::Insert { before, rule } => {
                 Some(vec![Edit::InsertBefore { line: line(before)?, text: rule.to_owned() }])
             }
-            Mistake::Mutant { operator, rule, becomes } => {
+            ExerciseMistake::Mutant { operator, rule, becomes } => {
                 let line = line(rule)?;
                 let all = mutants(works).into_iter();
                 let mut all = all.filter(|mutant| (mutant.operator, mutant.line) == (operator, line));

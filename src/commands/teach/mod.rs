@@ -12,7 +12,7 @@ mod technique_facts;
 use serde::Serialize;
 
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Capture, Equipment, HOST_MAC, Lab, LinkMode, Service, Watch};
+use crate::lab::{Capture, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LinkMode, WatchedEvents};
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
@@ -20,22 +20,22 @@ use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Fate, Path};
 use crate::probe::scan::{Technique, Verdict};
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::rules::iptables_save::Listing;
 use crate::sensor::{Host, Sensor};
 use crate::wire::dissect::{Layer, LinkKind, dissect};
 use crate::wire::frame::Direction;
-use crate::wire::frame::{Frame, Part};
+use crate::wire::frame::{Frame, FramePart};
 
 pub use logged::{LoggedField, LoggedLine};
-pub use rule_trace::Met;
-pub use technique_facts::{Doctrine, Promise, of as technique_facts_of};
+pub use rule_trace::RuleVisit;
+pub use technique_facts::{RfcRequirement, TechniqueFacts, of as technique_facts_of};
 
 /// What a lesson is held with.
 #[derive(Debug, Clone)]
-pub struct Setting {
+pub struct LessonSetup {
     /// What the labs are made with.
-    pub equipment: Equipment,
+    pub equipment: LabOptions,
     /// Which ports have which part.
     pub sensor: Sensor,
     /// The machine under test.
@@ -60,34 +60,34 @@ pub struct Lesson {
     /// The TCP flags octet; none for what is no TCP.
     pub flags: Option<u8>,
     /// What it is, and what the standards say about it.
-    pub doctrine: Doctrine,
+    pub doctrine: TechniqueFacts,
     /// How the log lines were read.
     pub capture: Capture,
     /// The file that the firewall came from.
     pub ruleset: String,
     /// One for each port that was asked.
-    pub scenes: Vec<Scene>,
+    pub scenes: Vec<PortScene>,
 }
 
 /// What came of one port.
 #[derive(Debug, Clone, Serialize)]
-pub struct Scene {
+pub struct PortScene {
     /// Why this port was chosen.
-    pub role: Role,
+    pub role: LessonRole,
     /// The port; none for what asks for the host.
     pub port: Option<Port>,
     /// Whether something listens there.
     pub is_listening: bool,
     /// With the firewall.
-    pub with_firewall: Seen,
+    pub with_firewall: ProbeResult,
     /// Without a rule.
-    pub without: Seen,
+    pub without: ProbeResult,
 }
 
 /// Why a port was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum LessonRole {
     /// It is meant to be logged and served.
     Honeypot,
     /// It is meant to be logged and dropped.
@@ -100,35 +100,35 @@ pub enum Role {
     Host,
 }
 
-impl Role {
+impl LessonRole {
     /// In plain words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Role::Honeypot => "the honeypot's port: who connects is to be logged, and served",
-            Role::Watched => "a watched port: who connects is to be logged, and dropped",
-            Role::Unnamed => "a port that the sensor does not name",
-            Role::Service => "a service that the sensor does not name",
-            Role::Host => "it is asked whether it is there",
+            LessonRole::Honeypot => "the honeypot's port: who connects is to be logged, and served",
+            LessonRole::Watched => "a watched port: who connects is to be logged, and dropped",
+            LessonRole::Unnamed => "a port that the sensor does not name",
+            LessonRole::Service => "a service that the sensor does not name",
+            LessonRole::Host => "it is asked whether it is there",
         }
     }
 }
 
 /// What was seen of one probe.
 #[derive(Debug, Clone, Serialize)]
-pub struct Seen {
+pub struct ProbeResult {
     /// What nmap makes of it.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// Every frame of it, in order.
-    pub frames: Vec<Shown>,
+    pub frames: Vec<ShownFrame>,
     /// What conntrack makes of the probe; none where nothing asks it, or the kernel does not tell.
     pub conntrack: Option<ConntrackState>,
     /// Every rule that looked at the probe, and what came of that.
-    pub trail: Vec<Met>,
+    pub trail: Vec<RuleVisit>,
     /// Where the probe's way ended.
     pub fate: Option<Fate>,
     /// The way of the answer.
-    pub answer_trail: Vec<Met>,
+    pub answer_trail: Vec<RuleVisit>,
     /// What the probe left in the log.
     pub log: Vec<LoggedLine>,
     /// What had to follow it left there.
@@ -137,7 +137,7 @@ pub struct Seen {
 
 /// A frame.
 #[derive(Debug, Clone, Serialize)]
-pub struct Shown {
+pub struct ShownFrame {
     /// What it is to the probe.
     pub part: &'static str,
     /// Whether the host received it (`in`) or sent it (`out`).
@@ -148,14 +148,14 @@ pub struct Shown {
     pub layers: Vec<Layer>,
 }
 
-impl Seen {
+impl ProbeResult {
     /// The probe itself.
-    pub fn probe(&self) -> Option<&Shown> {
+    pub fn probe(&self) -> Option<&ShownFrame> {
         self.frames.iter().find(|frame| frame.part == "probe")
     }
 
     /// The reply that decided.
-    pub fn answer(&self) -> Option<&Shown> {
+    pub fn answer(&self) -> Option<&ShownFrame> {
         self.frames.iter().find(|frame| frame.part == "answer")
     }
 }
@@ -164,7 +164,7 @@ impl Seen {
 ///
 /// # Errors
 /// Rulesets that are refused, and everything that keeps a lab from measuring.
-pub fn hold(setting: &Setting, techniques: &[Technique], family: Family) -> Result<Vec<Lesson>> {
+pub fn hold(setting: &LessonSetup, techniques: &[Technique], family: Family) -> Result<Vec<Lesson>> {
     let nothing = no_rules();
     let firewall: Vec<(Family, &Source)> = setting.rulesets.iter().map(|(family, source)| (*family, source)).collect();
     let bare: Vec<(Family, &Source)> = Family::BOTH.into_iter().map(|family| (family, &nothing)).collect();
@@ -178,7 +178,7 @@ pub fn hold(setting: &Setting, techniques: &[Technique], family: Family) -> Resu
     let mut seen = with_firewall.into_iter().zip(without);
     let lesson = |technique: &Technique| {
         let asked = setting.asked(*technique);
-        let scenes = asked.into_iter().zip(seen.by_ref()).map(|(asked, ((probe, on), (_, off)))| Scene {
+        let scenes = asked.into_iter().zip(seen.by_ref()).map(|(asked, ((probe, on), (_, off)))| PortScene {
             role: asked.role,
             port: technique.has_ports().then_some(asked.port),
             is_listening: asked.is_listening,
@@ -197,8 +197,8 @@ fn no_rules() -> Source {
 }
 
 /// A port that is asked.
-struct Asked {
-    role: Role,
+struct ProbedPort {
+    role: LessonRole,
     port: Port,
     is_listening: bool,
 }
@@ -209,21 +209,24 @@ const UDP_SERVICE: Port = Port(53);
 /// Where nobody looks for anything, unless a sensor names it.
 const UNNAMED: [Port; 4] = [Port(8080), Port(4444), Port(31337), Port(60000)];
 
-impl Setting {
+impl LessonSetup {
     /// Which ports are asked, and why.
-    fn asked(&self, technique: Technique) -> Vec<Asked> {
+    fn asked(&self, technique: Technique) -> Vec<ProbedPort> {
         if !technique.has_ports() {
-            return vec![Asked { role: Role::Host, port: Port(0), is_listening: true }];
+            return vec![ProbedPort { role: LessonRole::Host, port: Port(0), is_listening: true }];
         }
         let is_udp = technique.protocol() == Protocol::Udp;
-        let asked = |role, port| Asked { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
+        let asked = |role, port| ProbedPort { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
         let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
         // What a sensor serves and watches is TCP.
         let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
         let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
-        let service = Asked { role: Role::Service, port: UDP_SERVICE, is_listening: true };
-        let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(Role::Honeypot, *port)) };
-        let others = [watched.map(|port| asked(Role::Watched, *port)), unnamed.map(|port| asked(Role::Unnamed, port))];
+        let service = ProbedPort { role: LessonRole::Service, port: UDP_SERVICE, is_listening: true };
+        let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(LessonRole::Honeypot, *port)) };
+        let others = [
+            watched.map(|port| asked(LessonRole::Watched, *port)),
+            unnamed.map(|port| asked(LessonRole::Unnamed, port)),
+        ];
         first.into_iter().chain(others.into_iter().flatten()).collect()
     }
 
@@ -232,9 +235,10 @@ impl Setting {
         services.chain(&self.sensor.ssh).chain(&self.host.listen).any(|named| *named == port)
     }
 
-    fn services(&self) -> Vec<Service> {
-        let tcp = self.host.listen.iter().map(|port| Service { protocol: Protocol::Tcp, port: *port, greeting: None });
-        let udp = Service { protocol: Protocol::Udp, port: UDP_SERVICE, greeting: Some("hello") };
+    fn services(&self) -> Vec<HostService> {
+        let tcp =
+            self.host.listen.iter().map(|port| HostService { protocol: Protocol::Tcp, port: *port, greeting: None });
+        let udp = HostService { protocol: Protocol::Udp, port: UDP_SERVICE, greeting: Some("hello") };
         tcp.chain([udp]).collect()
     }
 
@@ -246,17 +250,17 @@ impl Setting {
         family: Family,
     ) -> Result<Vec<(Probe, Observation)>> {
         let services = self.services();
-        let blueprint = Blueprint {
+        let blueprint = LabSpec {
             equipment: &self.equipment,
             interface: &self.host.interface,
             mac: self.host.mac.unwrap_or(HOST_MAC),
             addresses: &self.host.addresses,
             services: &services,
             rulesets,
-            watch: Watch::Frames,
+            watch: WatchedEvents::Frames,
             fault: None,
         };
-        let mut numbering = Numbering::new(SEED);
+        let mut numbering = PassNumbering::new(SEED);
         let probes = techniques.iter().flat_map(|technique| {
             let mut phase = numbering.phase(*technique, family, self.host.addresses);
             let asked = self.asked(*technique);
@@ -267,7 +271,7 @@ impl Setting {
         Ok(probes.into_iter().zip(observed).collect())
     }
 
-    fn lesson(&self, technique: Technique, family: Family, scenes: Vec<Scene>) -> Lesson {
+    fn lesson(&self, technique: Technique, family: Family, scenes: Vec<PortScene>) -> Lesson {
         let profile = technique.profile();
         let ruleset = self.rulesets.iter().find(|(of, _)| *of == family);
         Lesson {
@@ -284,13 +288,13 @@ impl Setting {
         }
     }
 
-    fn seen(&self, probe: &Probe, observation: Observation, listing: Option<&Listing>) -> Seen {
+    fn seen(&self, probe: &Probe, observation: Observation, listing: Option<&Listing>) -> ProbeResult {
         let interface = self.host.interface.as_str();
         let trail = |path: Option<&Path>, incoming| {
             let path = path?;
             Some(rule_trace::of(path, listing, &rule_trace::packet(probe, path, interface, incoming)))
         };
-        Seen {
+        ProbeResult {
             verdict: observation.verdict,
             frames: observation.frames.iter().map(|frame| self.shown(frame)).collect(),
             conntrack: observation.path.as_ref().and_then(|path| path.conntrack),
@@ -302,22 +306,22 @@ impl Setting {
         }
     }
 
-    fn shown(&self, frame: &Frame) -> Shown {
+    fn shown(&self, frame: &Frame) -> ShownFrame {
         let link = match self.equipment.link {
             LinkMode::Tap => LinkKind::Ethernet,
             LinkMode::Tun => LinkKind::Ip,
         };
         let part = match frame.part {
-            Part::Probe => "probe",
-            Part::Answer => "answer",
-            Part::Followup => "followup",
-            Part::Fence => "fence",
-            Part::Other => "other",
+            FramePart::Probe => "probe",
+            FramePart::Answer => "answer",
+            FramePart::Followup => "followup",
+            FramePart::Fence => "fence",
+            FramePart::Other => "other",
         };
         let direction = match frame.direction {
             Direction::In => "in",
             Direction::Out => "out",
         };
-        Shown { part, direction, bytes: frame.bytes.clone(), layers: dissect(&frame.bytes, link) }
+        ShownFrame { part, direction, bytes: frame.bytes.clone(), layers: dissect(&frame.bytes, link) }
     }
 }

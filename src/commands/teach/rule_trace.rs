@@ -6,14 +6,14 @@ use serde::Serialize;
 use crate::net::Protocol;
 use crate::probe::Probe;
 use crate::probe::path::{Path, Step};
-use crate::rules::iptables_save::{Answer, Clause, Listing, Match, Packet, Rule};
+use crate::rules::iptables_save::{Clause, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// A rule or a policy that a packet met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Met {
+pub struct RuleVisit {
     /// Its table.
     pub table: String,
     /// Its chain.
@@ -31,7 +31,7 @@ pub struct Met {
 }
 
 /// Everything that the packet met on this way.
-pub fn of(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<Met> {
+pub fn of(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<RuleVisit> {
     let mut met = Vec::new();
     let mut last: Vec<(&str, &str, usize)> = Vec::new();
     for step in &path.steps {
@@ -48,8 +48,8 @@ pub fn of(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<Met> {
     met
 }
 
-fn matched(step: &Step) -> Met {
-    Met {
+fn matched(step: &Step) -> RuleVisit {
+    RuleVisit {
         table: step.table.clone(),
         chain: step.chain.clone(),
         rule: step.rule,
@@ -61,13 +61,13 @@ fn matched(step: &Step) -> Met {
 }
 
 /// The rules of the step's chain between number `before` and the step.
-fn passed(step: &Step, before: usize, listing: Option<&Listing>, packet: &Packet) -> Vec<Met> {
+fn passed(step: &Step, before: usize, listing: Option<&Listing>, packet: &Packet) -> Vec<RuleVisit> {
     let chain = listing.and_then(|listing| listing.chain(&step.table, &step.chain));
     let rules = chain.map(|chain| &*chain.rules).unwrap_or_default();
     let until = step.rule.map_or(rules.len(), |number| number - 1).min(rules.len());
     // A chain that is entered for the second time begins anew.
     let before = if before > until { 0 } else { before };
-    let passed = |(place, rule): (usize, &Rule)| Met {
+    let passed = |(place, rule): (usize, &Rule)| RuleVisit {
         table: step.table.clone(),
         chain: step.chain.clone(),
         rule: Some(before + place + 1),
@@ -80,7 +80,7 @@ fn passed(step: &Step, before: usize, listing: Option<&Listing>, packet: &Packet
 }
 
 fn why_not(rule: &Rule, packet: &Packet) -> String {
-    let refusal = rule.clauses.iter().find(|clause| clause.answer(packet) == Answer::No);
+    let refusal = rule.clauses.iter().find(|clause| clause.answer(packet) == MatchResult::No);
     match refusal {
         Some(clause) => refused(rule, clause, packet),
         None if rule.limit().is_some() => "its limit is used up".to_owned(),

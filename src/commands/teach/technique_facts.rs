@@ -8,50 +8,50 @@ use crate::probe::scan::Technique;
 
 /// What there is to know before anything is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Doctrine {
+pub struct TechniqueFacts {
     /// What the technique is, and what it is good for.
     pub idea: &'static str,
     /// What an open port must answer.
-    pub open: Promise,
+    pub open: RfcRequirement,
     /// What a closed port must answer.
-    pub closed: Promise,
+    pub closed: RfcRequirement,
     /// What the scanner can conclude.
     pub conclusion: &'static str,
 }
 
 /// What a standard demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Promise {
+pub struct RfcRequirement {
     /// In words.
     pub words: &'static str,
     /// Where it stands.
     pub source: &'static str,
 }
 
-const RESET: Promise = Promise {
+const RESET: RfcRequirement = RfcRequirement {
     words: "No connection exists, so the state is CLOSED: any segment but a RST is answered with a RST. The probe has \
             no ACK bit to take a number from, so the RST has sequence number 0, and acknowledges the probe (RST, ACK).",
     source: "RFC 9293, sections 3.10.7.1 and 3.5.2, group 1",
 };
 
-const RESET_OF_ACK: Promise = Promise {
+const RESET_OF_ACK: RfcRequirement = RfcRequirement {
     words: "No connection exists, so the state is CLOSED: any segment but a RST is answered with a RST. The probe has \
             the ACK bit, so its acknowledgment number is the sequence number of the RST, which has no ACK bit itself.",
     source: "RFC 9293, sections 3.10.7.1 and 3.5.2, group 1",
 };
 
-const SILENCE: Promise = Promise {
+const SILENCE: RfcRequirement = RfcRequirement {
     words: "The state is LISTEN. The probe has none of RST, ACK and SYN set: what is left is dropped, without a word.",
     source: "RFC 9293, section 3.10.7.2, fourth step",
 };
 
-const LISTENER_RESETS: Promise = Promise {
+const LISTENER_RESETS: RfcRequirement = RfcRequirement {
     words: "The state is LISTEN. Nothing has been sent yet that could be acknowledged, so any segment with an ACK bit \
             is answered with a RST: just what a closed port answers.",
     source: "RFC 9293, sections 3.10.7.2, second step, and 3.5.2, group 2",
 };
 
-const SYN_ACK: Promise = Promise {
+const SYN_ACK: RfcRequirement = RfcRequirement {
     words: "The state is LISTEN. A SYN asks for a connection: the answer is SYN, ACK, and the connection is half open.",
     source: "RFC 9293, section 3.10.7.2, third step",
 };
@@ -61,36 +61,36 @@ const SILENT_LIKE_A_FILTER: &str = "A RST says closed. Silence says open or filt
                                     filtered.";
 
 /// What there is to know of a technique.
-pub fn of(technique: Technique, family: Family) -> Doctrine {
+pub fn of(technique: Technique, family: Family) -> TechniqueFacts {
     match technique {
-        Technique::Xmas => Doctrine {
+        Technique::Xmas => TechniqueFacts {
             idea: "A segment lit up like a Christmas tree: FIN, PSH and URG are set. No connection ever begins so. It \
                    was made to slip past filters that look for SYN alone.",
             open: SILENCE,
             closed: RESET,
             conclusion: SILENT_LIKE_A_FILTER,
         },
-        Technique::Null => Doctrine {
+        Technique::Null => TechniqueFacts {
             idea: "A segment without any flag. No connection ever sends one: the first segment has SYN, the later ones have \
                    ACK, and a RST, which may lack ACK, has RST.",
             open: SILENCE,
             closed: RESET,
             conclusion: SILENT_LIKE_A_FILTER,
         },
-        Technique::Fin => Doctrine {
+        Technique::Fin => TechniqueFacts {
             idea: "A FIN alone, as if to end a connection that never was. A real FIN comes with ACK.",
             open: SILENCE,
             closed: RESET,
             conclusion: SILENT_LIKE_A_FILTER,
         },
-        Technique::Syn => Doctrine {
+        Technique::Syn => TechniqueFacts {
             idea: "The first step of every connection, and then no other: the scanner's kernel, which knows of no connection, \
                    answers the SYN/ACK with a RST. The state of the port is known, and the service never hears of it.",
             open: SYN_ACK,
             closed: RESET,
             conclusion: "SYN/ACK says open, RST says closed; silence or an ICMP error says filtered.",
         },
-        Technique::Connect => Doctrine {
+        Technique::Connect => TechniqueFacts {
             idea: "What every client does: the whole handshake, by the scanner's own kernel, then a hang-up. It needs no \
                    privilege, and the service sees it.",
             open: SYN_ACK,
@@ -98,7 +98,7 @@ pub fn of(technique: Technique, family: Family) -> Doctrine {
             conclusion: "A connection says open, a refused one closed (a RST or ICMP port unreachable: connect() does not tell \
                          which), silence filtered.",
         },
-        Technique::Ack => Doctrine {
+        Technique::Ack => TechniqueFacts {
             idea: "An ACK for a connection that never was. It does not look for services: it asks whether a firewall \
                    stands in front.",
             open: LISTENER_RESETS,
@@ -106,7 +106,7 @@ pub fn of(technique: Technique, family: Family) -> Doctrine {
             conclusion: "A RST says that the port can be reached (unfiltered); open or closed cannot be told. Silence or \
                          an ICMP error says filtered.",
         },
-        Technique::Window => Doctrine {
+        Technique::Window => TechniqueFacts {
             idea: "On the wire an ACK scan. But some systems put a window that is not 0 into the RST of an open port, \
                    and this scan looks at it. Linux never does.",
             open: LISTENER_RESETS,
@@ -114,7 +114,7 @@ pub fn of(technique: Technique, family: Family) -> Doctrine {
             conclusion: "A RST with a window says open, one without says closed; from Linux everything looks closed. \
                          Silence or an ICMP error says filtered.",
         },
-        Technique::Maimon => Doctrine {
+        Technique::Maimon => TechniqueFacts {
             idea: "FIN and ACK, as Uriel Maimon described it in Phrack 49: some BSD systems dropped it at open ports. By \
                    the standard both kinds of ports answer alike, as Linux does.",
             open: LISTENER_RESETS,
@@ -127,34 +127,34 @@ pub fn of(technique: Technique, family: Family) -> Doctrine {
     }
 }
 
-fn udp(family: Family) -> Doctrine {
+fn udp(family: Family) -> TechniqueFacts {
     let source = match family {
         Family::Ipv4 => "RFC 1122, section 4.1.3.1",
         Family::Ipv6 => "RFC 4443, section 3.1",
     };
-    Doctrine {
+    TechniqueFacts {
         idea: "A datagram without content. (To some well-known ports nmap sends what their services understand, unless \
                --data-length 0 tells it not to.) UDP has no handshake: whether anybody answers is up to the service.",
-        open: Promise {
+        open: RfcRequirement {
             words: "The datagram goes to the service, which may answer or not: UDP itself says nothing.",
             source: "RFC 768",
         },
-        closed: Promise { words: "The host should answer with an ICMP error: port unreachable.", source },
+        closed: RfcRequirement { words: "The host should answer with an ICMP error: port unreachable.", source },
         conclusion: "A datagram says open, port unreachable says closed, another ICMP error filtered. Silence says \
                      open|filtered.",
     }
 }
 
-fn echo(family: Family) -> Doctrine {
+fn echo(family: Family) -> TechniqueFacts {
     let source = match family {
         Family::Ipv4 => "RFC 1122, section 3.2.2.6",
         Family::Ipv6 => "RFC 4443, section 4.2",
     };
-    Doctrine {
+    TechniqueFacts {
         idea: "Ping. It asks for the host, and has no port. It is one of the probes by which nmap finds out whether a host \
                is there before it scans it; in its own network it asks by ARP (or neighbour discovery) instead.",
-        open: Promise { words: "Every host must answer an echo request with an echo reply.", source },
-        closed: Promise { words: "There is nothing to be closed: a host that is there answers.", source },
+        open: RfcRequirement { words: "Every host must answer an echo request with an echo reply.", source },
+        closed: RfcRequirement { words: "There is nothing to be closed: a host that is there answers.", source },
         conclusion: "A reply says that the host is up. Silence says that it is down, or that a filter keeps it silent.",
     }
 }

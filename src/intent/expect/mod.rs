@@ -2,7 +2,7 @@
 //!
 //! It starts from the [`Sensor`] and the [`Host`] and never sees a ruleset: generator and oracle would otherwise share
 //! one bug. `compare` holds what is said here against what the lab observed. To scans both
-//! [`Order`](crate::sensor::Order)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is asked for; to
+//! [`RuleOrder`](crate::sensor::RuleOrder)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is asked for; to
 //! other packets they do not, see [`packet_expectations`].
 //!
 //! # The intent
@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
-use crate::sensor::{Host, Limit, Sensor, Service};
+use crate::sensor::{Host, Sensor, SensorLimit, Service};
 
 pub use packets::{Author, PacketExpectation, packet_expectations};
 
@@ -63,7 +63,7 @@ pub struct RateExpectation {
     /// The prefix of its lines.
     pub prefix: String,
     /// The limit that the rule has for itself.
-    pub limit: Limit,
+    pub limit: SensorLimit,
     /// The state that *every* probe finds: a limit belongs on the LOG rule, never on the DROP that follows it.
     pub state: PortState,
 }
@@ -138,33 +138,33 @@ fn expected(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Por
 fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Port)) -> Expected {
     let (_, port) = at;
     match role(sensor, host, at) {
-        Role::Ssh => Expected { state: accepted(host, technique, port), log: None },
-        Role::Honeypot(service) => {
+        PortRole::Ssh => Expected { state: accepted(host, technique, port), log: None },
+        PortRole::Honeypot(service) => {
             Expected { state: accepted(host, technique, port), log: Some(sensor.port_prefix(service)) }
         }
-        Role::Watched(service) => Expected { state: silence(technique), log: Some(sensor.port_prefix(service)) },
+        PortRole::Watched(service) => Expected { state: silence(technique), log: Some(sensor.port_prefix(service)) },
         // A connection that the default deny refuses looks like a SYN scan: its first packet is the same.
-        Role::Unnamed => Expected { state: silence(technique), log: scan_log(sensor, Technique::Syn) },
+        PortRole::Unnamed => Expected { state: silence(technique), log: scan_log(sensor, Technique::Syn) },
     }
 }
 
 /// What the sensor means a port to be to the prober.
-enum Role<'a> {
+enum PortRole<'a> {
     Ssh,
     Honeypot(&'a Service),
     Watched(&'a Service),
     Unnamed,
 }
 
-fn role<'a>(sensor: &'a Sensor, host: &Host, (family, port): (Family, Port)) -> Role<'a> {
+fn role<'a>(sensor: &'a Sensor, host: &Host, (family, port): (Family, Port)) -> PortRole<'a> {
     let named = |services: &'_ [Service]| services.iter().position(|service| service.ports.contains(&port));
     if sensor.ssh.contains(&port) {
         let is_let_in = sensor.ssh_from.contains(host.addresses.prober(family));
-        return if is_let_in { Role::Ssh } else { Role::Unnamed };
+        return if is_let_in { PortRole::Ssh } else { PortRole::Unnamed };
     }
-    let honeypot = named(&sensor.honeypot).map(|at| Role::Honeypot(&sensor.honeypot[at]));
-    let watched = || named(&sensor.watched).map(|at| Role::Watched(&sensor.watched[at]));
-    honeypot.or_else(watched).unwrap_or(Role::Unnamed)
+    let honeypot = named(&sensor.honeypot).map(|at| PortRole::Honeypot(&sensor.honeypot[at]));
+    let watched = || named(&sensor.watched).map(|at| PortRole::Watched(&sensor.watched[at]));
+    honeypot.or_else(watched).unwrap_or(PortRole::Unnamed)
 }
 
 /// The state of a port whose packets the firewall lets through to the host's own TCP.
@@ -191,7 +191,7 @@ mod tests {
     use crate::net::Network;
     use crate::net::port::PortSet;
     use crate::probe::scan::FilterVerdict;
-    use crate::sensor::{Deny, Order, SshFrom, TimeUnit};
+    use crate::sensor::{Deny, RuleOrder, SshFrom, TimeUnit};
 
     /// The sensor of the article.
     fn sensor() -> Sensor {
@@ -210,10 +210,10 @@ mod tests {
                 service("ADB", &[5555]),
             ],
             scans: Technique::LOGGED.to_vec(),
-            limit: Limit { count: 5, per: TimeUnit::Minute, burst: 5 },
+            limit: SensorLimit { count: 5, per: TimeUnit::Minute, burst: 5 },
             prefix: "<IPT> ".to_owned(),
             deny: Deny::Tcp,
-            order: Order::Hardened,
+            order: RuleOrder::Hardened,
         }
     }
 
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn both_orders_mean_the_same() {
-        let article = Sensor { order: Order::Article, deny: Deny::All, ..sensor() };
+        let article = Sensor { order: RuleOrder::Article, deny: Deny::All, ..sensor() };
         assert_eq!(expectations(&article, &host(&[22])), expectations(&sensor(), &host(&[22])));
     }
 
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_article_promises_other_things_of_packets() {
-        insta::assert_snapshot!(packet_table(&Sensor { order: Order::Article, ..sensor() }));
+        insta::assert_snapshot!(packet_table(&Sensor { order: RuleOrder::Article, ..sensor() }));
     }
 
     #[test]
@@ -377,7 +377,7 @@ mod tests {
         let (tcp, all) = (packet_table(&sensor()), packet_table(&Sensor { deny: Deny::All, ..sensor() }));
         let new: Vec<&str> = all.lines().filter(|line| !tcp.lines().any(|other| other == *line)).collect();
         assert_eq!(new, ["udp to 53: drop", "icmp 8/0: drop", "icmpv6 128/0: drop", "protocol 47: drop"]);
-        let article = Sensor { order: Order::Article, deny: Deny::All, ..sensor() };
+        let article = Sensor { order: RuleOrder::Article, deny: Deny::All, ..sensor() };
         assert!(packet_table(&article).contains("tcp SYN to 22 over lo: accept\n"));
     }
 
@@ -448,11 +448,11 @@ mod tests {
             table(&sensor, Author::Sensor)
         };
         for row in ["ipv4 tcp SYN,ACK to 32232: drop\n", "ipv6 tcp SYN,ACK to 32232: drop\n"] {
-            assert!(unnamed(Order::Article).contains(row) && unnamed(Order::Hardened).contains(row));
+            assert!(unnamed(RuleOrder::Article).contains(row) && unnamed(RuleOrder::Hardened).contains(row));
         }
-        assert!(unnamed(Order::Hardened).contains("ipv4 tcp SYN,PSH to 32232: drop\n"));
-        assert!(unnamed(Order::Hardened).contains("ipv4 tcp ACK to 32232 from 192.0.2.1 established: accept\n"));
-        assert!(!unnamed(Order::Hardened).contains("ipv6 tcp ACK to 32232"), "nobody is connected over IPv6");
+        assert!(unnamed(RuleOrder::Hardened).contains("ipv4 tcp SYN,PSH to 32232: drop\n"));
+        assert!(unnamed(RuleOrder::Hardened).contains("ipv4 tcp ACK to 32232 from 192.0.2.1 established: accept\n"));
+        assert!(!unnamed(RuleOrder::Hardened).contains("ipv6 tcp ACK to 32232"), "nobody is connected over IPv6");
     }
 
     proptest! {

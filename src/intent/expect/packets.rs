@@ -22,12 +22,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Role, named_ports, neighbours, role, unnamed_ports};
+use super::{PortRole, named_ports, neighbours, role, unnamed_ports};
 use crate::net::port::Port;
 use crate::net::{Family, Network};
 use crate::probe::packet::Packet;
 use crate::probe::scan::{FilterVerdict, Technique};
-use crate::sensor::{Deny, Host, Order, Sensor, SshFrom};
+use crate::sensor::{Deny, Host, RuleOrder, Sensor, SshFrom};
 
 /// A packet and what it must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<
 fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
     loopback(sensor, host, list);
     odd_flags(sensor, host, list);
-    if sensor.order == Order::Hardened {
+    if sensor.order == RuleOrder::Hardened {
         openings(sensor, host, list);
         beside_named_ports(sensor, list);
         scans(sensor, host, list);
@@ -115,7 +115,7 @@ fn served(sensor: &Sensor) -> Vec<Port> {
 }
 
 fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
-    if (sensor.order, sensor.deny) == (Order::Article, Deny::Tcp) {
+    if (sensor.order, sensor.deny) == (RuleOrder::Article, Deny::Tcp) {
         return;
     }
     for port in one_of_each(sensor, host) {
@@ -134,8 +134,8 @@ fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in one_of_each(sensor, host) {
         for (flags, family) in ODD.into_iter().flat_map(|flags| Family::BOTH.map(|family| (flags, family))) {
             let (verdict, log) = match sensor.order {
-                Order::Hardened => (FilterVerdict::Drop, None),
-                Order::Article => of_port(sensor, role(sensor, host, (family, port))),
+                RuleOrder::Hardened => (FilterVerdict::Drop, None),
+                RuleOrder::Article => of_port(sensor, role(sensor, host, (family, port))),
             };
             list.add_of(family, &format!("tcp {flags} to {port}"), verdict, log);
         }
@@ -143,12 +143,12 @@ fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
 }
 
 /// What becomes of what meets the rules of a port, and no other.
-fn of_port(sensor: &Sensor, role: Role) -> (FilterVerdict, Option<String>) {
+fn of_port(sensor: &Sensor, role: PortRole) -> (FilterVerdict, Option<String>) {
     match role {
-        Role::Ssh => (FilterVerdict::Accept, None),
-        Role::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
-        Role::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
-        Role::Unnamed => (FilterVerdict::Drop, None),
+        PortRole::Ssh => (FilterVerdict::Accept, None),
+        PortRole::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
+        PortRole::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
+        PortRole::Unnamed => (FilterVerdict::Drop, None),
     }
 }
 
@@ -246,8 +246,8 @@ fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
     {
         list.accepted(&format!("tcp SYN,PSH to {port} from {address}"));
         let in_the_midst = match sensor.order {
-            Order::Hardened => FilterVerdict::Drop,
-            Order::Article => FilterVerdict::Accept,
+            RuleOrder::Hardened => FilterVerdict::Drop,
+            RuleOrder::Article => FilterVerdict::Accept,
         };
         list.add(&format!("tcp PSH,ACK to {port} from {address}"), in_the_midst, None);
         for beside in neighbours(*port).filter(|beside| !named.contains(beside)) {

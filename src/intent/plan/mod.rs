@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::intent::check::Findings;
+use crate::intent::check::CheckFacts;
 use crate::intent::expect::{self, expectations, rate_expectations};
 use crate::intent::scenario::{ExpectRow, Scenario, quoted};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
-use crate::sensor::{Limit, Service};
+use crate::sensor::{SensorLimit, Service};
 
 pub use packets::PacketCell;
 
@@ -31,7 +31,7 @@ pub struct Cell {
     /// The port.
     pub port: Port,
     /// What must come of it.
-    pub expected: Findings,
+    pub expected: CheckFacts,
 }
 
 /// What a burst of probes must find of one line. Of several lines of a probe the rates are seen in one burst.
@@ -49,25 +49,25 @@ pub struct Burst {
     /// limits, and once after the bursts of all other rules, which must not have touched it.
     pub own_limit: bool,
     /// How fast the limit recovers.
-    pub limit: Limit,
+    pub limit: SensorLimit,
     /// How soon one of the limits that the burst is about lets one more through.
     pub refill: Duration,
     /// The prefixes of what each probe leaves besides the line whose rate is asked: those lines are not counted.
     pub besides: Vec<String>,
     /// What must come of it.
-    pub expected: Findings,
+    pub expected: CheckFacts,
 }
 
 impl Cell {
     /// What tells it from other cells.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
 }
 
 impl Burst {
     /// What tells it from other bursts.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
 }
@@ -77,7 +77,7 @@ pub type Round = Vec<Cell>;
 
 /// The whole plan of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct ScenarioPlan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
     /// Bursts, the families in turn; those of one probe stand together.
@@ -97,15 +97,15 @@ const BURST_OF: u32 = 20;
 /// Source ports that one burst may take up, by nmap's numbering of tries.
 pub const BURST_MAX: u32 = 120;
 
-impl Plan {
+impl ScenarioPlan {
     /// Plans `scenario`; `keeps_lists` says whether its ruleset keeps lists of what it saw.
-    pub fn of(scenario: &Scenario, keeps_lists: bool) -> Result<Plan> {
+    pub fn of(scenario: &Scenario, keeps_lists: bool) -> Result<ScenarioPlan> {
         let cells = cells(scenario)?;
         let bursts = bursts(scenario, &cells)?.into_iter();
         let (bursts, too_long) = bursts.partition(|burst| u32::from(burst.probes) <= BURST_MAX);
         let bursts = seen_together(bursts);
         let packets = packets::plan(scenario, keeps_lists)?;
-        Ok(Plan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
+        Ok(ScenarioPlan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
 
     /// The bursts that are sent: one of those that are seen together.
@@ -126,15 +126,15 @@ fn one_of_each<'a>(bursts: impl Iterator<Item = &'a Burst>) -> Vec<&'a Burst> {
 }
 
 /// What tells a cell, or a burst.
-pub type Key = (Family, Technique, Port);
+pub type CellKey = (Family, Technique, Port);
 
 fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
-    let mut cells: BTreeMap<Key, Findings> = BTreeMap::new();
+    let mut cells: BTreeMap<CellKey, CheckFacts> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
         for expectation in expectations(sensor, &scenario.host) {
             let expect::Expected { state, log } = expectation.expected;
             let expected =
-                Findings { state: Some(state), log: Findings::one_line(log.as_deref()), ..Findings::default() };
+                CheckFacts { state: Some(state), log: CheckFacts::one_line(log.as_deref()), ..CheckFacts::default() };
             cells.insert((expectation.family, expectation.technique, expectation.port), expected);
         }
     }
@@ -153,7 +153,7 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
 }
 
 /// The probes that a row speaks of; rows that are no scan have none.
-fn keys(row: &ExpectRow) -> Vec<Key> {
+fn keys(row: &ExpectRow) -> Vec<CellKey> {
     let techniques = row.select.subjects.iter().filter_map(|subject| subject.technique());
     // What has no ports is asked once, by the number that its flow has in place of a port.
     let ports: Vec<Port> = match &row.select.ports {
@@ -167,7 +167,7 @@ fn keys(row: &ExpectRow) -> Vec<Key> {
 }
 
 /// What a row says adds to what is expected, or overrides it.
-fn overlay(expected: &mut Findings, row: &ExpectRow) {
+fn overlay(expected: &mut CheckFacts, row: &ExpectRow) {
     expected.state = row.state.or(expected.state);
     expected.verdict = row.verdict.or(expected.verdict);
     if row.rate.is_none() {
@@ -176,11 +176,11 @@ fn overlay(expected: &mut Findings, row: &ExpectRow) {
 }
 
 /// A connect to an open port is more than a SYN/ACK: the service must get the connection, and be heard.
-fn with_conversation(scenario: &Scenario, technique: Technique, port: Port, expected: Findings) -> Findings {
+fn with_conversation(scenario: &Scenario, technique: Technique, port: Port, expected: CheckFacts) -> CheckFacts {
     if technique != Technique::Connect || expected.state != Some(PortState::Open) {
         return expected;
     }
-    Findings { accepted: Some(true), greeting: greeting(scenario, port).map(str::to_owned), ..expected }
+    CheckFacts { accepted: Some(true), greeting: greeting(scenario, port).map(str::to_owned), ..expected }
 }
 
 /// What listens on `port` says first: SSH servers speak first, and so does a honeypot that plays one.
@@ -194,11 +194,11 @@ pub fn greeting(scenario: &Scenario, port: Port) -> Option<&'static str> {
 const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7";
 
 fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
-    let mut bursts: BTreeMap<Key, Vec<Burst>> = BTreeMap::new();
+    let mut bursts: BTreeMap<CellKey, Vec<Burst>> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
         for rate in rate_expectations(sensor, &scenario.host) {
             let key = (rate.family, rate.technique, rate.port);
-            let found = Findings { state: Some(rate.state), ..Findings::default() };
+            let found = CheckFacts { state: Some(rate.state), ..CheckFacts::default() };
             bursts.insert(key, vec![burst(key, Some(&rate.prefix), rate.limit, found, true)]);
         }
     }
@@ -209,7 +209,7 @@ fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
                 return Err(too_long(scenario, row, limit));
             }
             let prefix = prefix_of_rate(scenario, row, key)?;
-            let found = Findings { state: row.state, ..Findings::default() };
+            let found = CheckFacts { state: row.state, ..CheckFacts::default() };
             let burst = burst(key, prefix, limit, found, false);
             let others = bursts.entry(key).or_default();
             others.retain(|other| are_of_two_lines(other, &burst, lines_of(cells, key)));
@@ -223,7 +223,7 @@ fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
 }
 
 /// Of which line the rate is: the row says so itself, or another row of the same probe that knows of one line.
-fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: Key) -> Result<Option<&'a str>> {
+fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: CellKey) -> Result<Option<&'a str>> {
     match row.log.as_deref().or_else(|| logged_elsewhere(scenario, key)) {
         None => Ok(None),
         Some([prefix]) => Ok(Some(prefix)),
@@ -232,12 +232,12 @@ fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: Key) -> R
 }
 
 /// The prefixes that another row names for the same probe.
-fn logged_elsewhere(scenario: &Scenario, key: Key) -> Option<&[String]> {
+fn logged_elsewhere(scenario: &Scenario, key: CellKey) -> Option<&[String]> {
     let speaks_of_it = |row: &&ExpectRow| row.rate.is_none() && keys(row).contains(&key);
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
 }
 
-fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): Key, prefixes: &[String]) -> Error {
+fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): CellKey, prefixes: &[String]) -> Error {
     let span = scenario.source.span_of_line(row.line);
     let (lines, example) = match prefixes {
         [] => ("no line", "\"...\"".to_owned()),
@@ -248,17 +248,17 @@ fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): Ke
     scenario.source.error(span, problem, format!("name the prefix of that line in this row: log = {example}")).into()
 }
 
-fn burst(key: Key, prefix: Option<&str>, limit: Limit, found: Findings, own_limit: bool) -> Burst {
+fn burst(key: CellKey, prefix: Option<&str>, limit: SensorLimit, found: CheckFacts, own_limit: bool) -> Burst {
     let (family, technique, port) = key;
     let probes = BURST_OF.max(limit.burst + 1).min(u32::from(u16::MAX)) as u16;
     let log = prefix.map(|prefix| vec![prefix.to_owned()]);
-    let expected = Findings { lines: Some(limit.burst), rate: Some(limit.rate()), log, ..found };
+    let expected = CheckFacts { lines: Some(limit.burst), rate: Some(limit.rate()), log, ..found };
     let refill = Duration::from_secs(u64::from(limit.per.seconds())) / limit.count.max(1);
     Burst { technique, family, port, probes, own_limit, limit, refill, besides: Vec::new(), expected }
 }
 
 /// The lines that one probe is expected to leave.
-fn lines_of(cells: &[Cell], key: Key) -> &[String] {
+fn lines_of(cells: &[Cell], key: CellKey) -> &[String] {
     let cell = cells.binary_search_by_key(&key, Cell::key).ok().map(|place| &cells[place]);
     cell.and_then(|cell| cell.expected.log.as_deref()).unwrap_or_default()
 }
@@ -288,7 +288,7 @@ fn besides_what(lines: &[String], burst: Burst) -> Burst {
     Burst { besides, ..burst }
 }
 
-fn too_long(scenario: &Scenario, row: &ExpectRow, limit: Limit) -> Error {
+fn too_long(scenario: &Scenario, row: &ExpectRow, limit: SensorLimit) -> Error {
     let span = scenario.source.span_of_line(row.line);
     let problem = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", limit.burst);
     scenario.source.error(span, problem, "expect the rate of a rule with a smaller --limit-burst").into()

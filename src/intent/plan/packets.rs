@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::error::{Error, Result};
-use crate::intent::check::Findings;
+use crate::intent::check::CheckFacts;
 use crate::intent::expect::{Author, packet_expectations};
 use crate::intent::scenario::{ExpectRow, Packet, Scenario};
 use crate::net::Family;
@@ -18,7 +18,7 @@ pub struct PacketCell {
     /// The family.
     pub family: Family,
     /// What must come of it.
-    pub expected: Findings,
+    pub expected: CheckFacts,
 }
 
 /// The packets that share a lab: all of them; or each alone where the ruleset keeps lists of what it saw.
@@ -29,12 +29,12 @@ pub fn plan(scenario: &Scenario, keeps_lists: bool) -> Result<Vec<Vec<PacketCell
 }
 
 fn cells(scenario: &Scenario) -> Result<Vec<PacketCell>> {
-    let mut cells: BTreeMap<(Family, Packet), Findings> = BTreeMap::new();
+    let mut cells: BTreeMap<(Family, Packet), CheckFacts> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
         let author = if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor };
         for expectation in packet_expectations(sensor, &scenario.host, author) {
-            let log = Findings::one_line(expectation.log.as_deref());
-            let expected = Findings { verdict: Some(expectation.verdict), log, ..Findings::default() };
+            let log = CheckFacts::one_line(expectation.log.as_deref());
+            let expected = CheckFacts { verdict: Some(expectation.verdict), log, ..CheckFacts::default() };
             cells.insert((expectation.family, expectation.packet), expected);
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Scenario;
 use crate::error::{InputError, Result, Source};
-use crate::sensor::{SensorFile, Table};
+use crate::sensor::{SensorFile, TomlTable};
 
 /// Reads every scenario that `paths` name, in the order of the paths and, within a folder, of the names. A file that
 /// is named has to be a scenario; in a folder, a sensor file is passed over.
@@ -59,7 +59,7 @@ fn unless_sensor_file(source: Source) -> Result<Option<Scenario>> {
 }
 
 fn is_sensor_file(source: &Source) -> Result<bool> {
-    let file = Table::parse(source)?;
+    let file = TomlTable::parse(source)?;
     let has_sensor = file.has("sensor");
     let mut keys = file.into_entries();
     Ok(has_sensor && keys.all(|value| ["sensor", "host"].contains(&value.key.name.as_str())))

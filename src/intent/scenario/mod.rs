@@ -14,14 +14,14 @@ mod subject;
 use std::path::Path;
 
 use crate::error::{InputError, Result, Source};
-use crate::sensor::{Host, Lines, ReadFile, Sensor, Table, beside, read_host, read_sensor};
+use crate::sensor::{EntryLines, Host, ReadFile, Sensor, TomlTable, beside, read_host, read_sensor};
 
 pub use discover::discover;
 pub use emit::{quoted, quoted_log};
 pub use row::{ExpectRow, KnownRow};
 pub use schema::ScenarioShape;
 pub use selection::Selection;
-pub use subject::{Subject, SubjectError};
+pub use subject::{CheckSubject, SubjectError};
 
 pub use crate::probe::packet::Packet;
 
@@ -39,7 +39,7 @@ pub struct Scenario {
     /// The machine under test.
     pub host: Host,
     /// Where the entries of the sensor and of the host stand in the file.
-    pub lines: Lines,
+    pub lines: EntryLines,
     /// Expectations that add to those of the sensor, or override them.
     pub expect: Vec<ExpectRow>,
     /// Mismatches that are known.
@@ -68,7 +68,7 @@ impl Scenario {
 
     /// Reads a scenario; `read` gets the files that it names, which for a built-in one are in no folder.
     pub fn parse_with(source: Source, read: ReadFile<'_>) -> Result<Scenario> {
-        let mut file = Table::parse(&source)?;
+        let mut file = TomlTable::parse(&source)?;
         let title = read_title(&mut file)?;
         let sensor = file.take_table("sensor")?.map(read_sensor).transpose()?;
         let ruleset = file.take_table("ruleset")?.map(|table| read_ruleset(table, read)).transpose()?;
@@ -80,7 +80,7 @@ impl Scenario {
         if sensor.is_none() && ruleset.is_none() {
             return Err(nothing_to_test(&source).into());
         }
-        let lines = Lines::of(&source);
+        let lines = EntryLines::of(&source);
         Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
     }
 }
@@ -101,7 +101,7 @@ fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {
     Ok(())
 }
 
-fn read_title(file: &mut Table<'_>) -> Result<String> {
+fn read_title(file: &mut TomlTable<'_>) -> Result<String> {
     let hint = "begin the file with what it proves: title = \"the sensor logs every scan\"";
     match file.take_text("title")? {
         None => Err(file.source.error(0..0, "the scenario has no title", hint).into()),
@@ -112,7 +112,7 @@ fn read_title(file: &mut Table<'_>) -> Result<String> {
     }
 }
 
-fn read_ruleset(mut table: Table<'_>, read: ReadFile<'_>) -> Result<RulesetFiles> {
+fn read_ruleset(mut table: TomlTable<'_>, read: ReadFile<'_>) -> Result<RulesetFiles> {
     let v4 = read_rules(&mut table, "v4", read)?;
     let v6 = read_rules(&mut table, "v6", read)?;
     if v4.is_none() && v6.is_none() {
@@ -124,7 +124,7 @@ fn read_ruleset(mut table: Table<'_>, read: ReadFile<'_>) -> Result<RulesetFiles
     Ok(RulesetFiles { v4, v6 })
 }
 
-fn read_rules(table: &mut Table<'_>, key: &'static str, read: ReadFile<'_>) -> Result<Option<Source>> {
+fn read_rules(table: &mut TomlTable<'_>, key: &'static str, read: ReadFile<'_>) -> Result<Option<Source>> {
     let Some((span, path)) = table.take_text(key)? else { return Ok(None) };
     let path = beside(table.source, Path::new(&path));
     let absent = |error| table.source.error(span, error, "the path is taken from the folder of the scenario");

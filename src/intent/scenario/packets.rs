@@ -1,14 +1,14 @@
 //! Rows that speak of packets: `packet = "tcp FIN,PSH to 22"`, one or a list.
 
 use super::selection::{Selection, read_family};
-use super::{Packet, Subject};
+use super::{CheckSubject, Packet};
 use crate::error::Result;
 use crate::net::Family;
 use crate::probe::packet::PacketError;
-use crate::sensor::{Table, Value};
+use crate::sensor::{TomlTable, Value};
 
 /// The packets of a row, in the families that it names; a packet that is of one family only says so itself.
-pub fn read_packets(row: &mut Table<'_>, value: Value<'_>) -> Result<Selection> {
+pub fn read_packets(row: &mut TomlTable<'_>, value: Value<'_>) -> Result<Selection> {
     let family = row.take("family");
     let stated = family.as_ref().map(read_family).transpose()?;
     let spot = value.spot();
@@ -21,10 +21,10 @@ pub fn read_packets(row: &mut Table<'_>, value: Value<'_>) -> Result<Selection> 
     for value in listed {
         let packet = read_packet(&value)?;
         check_family(&value, packet, stated.as_deref())?;
-        if subjects.contains(&Subject::Packet(packet)) {
+        if subjects.contains(&CheckSubject::Packet(packet)) {
             return Err(value.error(format!("`{packet}` is listed twice"), "name it once").into());
         }
-        subjects.push(Subject::Packet(packet));
+        subjects.push(CheckSubject::Packet(packet));
     }
     refuse(row, "ports", "a packet names its own port", "remove `ports`")?;
     refuse(row, "state", "a packet has no port state", "expect what the filter does: `verdict`, `log` or both")?;
@@ -55,6 +55,6 @@ fn check_family(value: &Value<'_>, packet: Packet, stated: Option<&[Family]>) ->
     }
 }
 
-fn refuse(row: &mut Table<'_>, key: &'static str, problem: &str, hint: &str) -> Result<()> {
+fn refuse(row: &mut TomlTable<'_>, key: &'static str, problem: &str, hint: &str) -> Result<()> {
     row.take(key).map_or(Ok(()), |value| Err(value.error(problem, hint).into()))
 }

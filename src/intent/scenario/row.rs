@@ -3,12 +3,12 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::Subject;
+use super::CheckSubject;
 use super::selection::{Selection, read_selection};
 use crate::error::{Result, Source};
 use crate::log_line::NFLOG_NAME;
 use crate::probe::scan::{FilterVerdict, PortState};
-use crate::sensor::{Limit, Table, Value, check_whole_prefix, read_limit};
+use crate::sensor::{SensorLimit, TomlTable, Value, check_whole_prefix, read_limit};
 
 /// An `[[expect]]` row: what is said here is expected of every check that it selects; the rest stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct ExpectRow {
     /// What the filter does.
     pub verdict: Option<FilterVerdict>,
     /// How often it is logged.
-    pub rate: Option<Limit>,
+    pub rate: Option<SensorLimit>,
     /// The line on which the row begins.
     pub line: usize,
 }
@@ -55,7 +55,7 @@ pub struct KnownRow {
 }
 
 /// Reads `[[expect]]` or `[[known]]`; `read` gets the line on which a row begins.
-pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(Table<'_>, usize) -> Result<T>) -> Result<Vec<T>> {
+pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(TomlTable<'_>, usize) -> Result<T>) -> Result<Vec<T>> {
     let Some(rows) = rows else { return Ok(Vec::new()) };
     let name = rows.key.name.clone();
     if rows.is_table() {
@@ -97,7 +97,7 @@ impl LinesInOrder {
 }
 
 /// Reads one `[[expect]]`.
-pub fn read_expect(mut row: Table<'_>, line: usize) -> Result<ExpectRow> {
+pub fn read_expect(mut row: TomlTable<'_>, line: usize) -> Result<ExpectRow> {
     let select = read_selection(&mut row)?;
     let state = read_word(row.take("state"))?;
     let (log, verdict, rate) = (row.take("log"), read_word(row.take("verdict"))?, row.take("rate"));
@@ -112,7 +112,7 @@ pub fn read_expect(mut row: Table<'_>, line: usize) -> Result<ExpectRow> {
     }
     let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
     let is_of_scans = select.subjects.iter().all(|subject| subject.technique().is_some());
-    if !is_of_scans && !is_of_packets && (more_than_verdict || select.subjects.contains(&Subject::Vendor)) {
+    if !is_of_scans && !is_of_packets && (more_than_verdict || select.subjects.contains(&CheckSubject::Vendor)) {
         let problem = "only a verdict can be expected of what is not a scan";
         return Err(spot.error(problem, not_a_scan_hint(&select)).into());
     }
@@ -120,14 +120,14 @@ pub fn read_expect(mut row: Table<'_>, line: usize) -> Result<ExpectRow> {
 }
 
 fn not_a_scan_hint(select: &Selection) -> &'static str {
-    match select.subjects.contains(&Subject::Vendor) {
+    match select.subjects.contains(&CheckSubject::Vendor) {
         true => "the vendor that is expected stands in [host]: vendor = \"VMware\"",
         false => "write verdict = \"accept\" or \"drop\", and nothing else",
     }
 }
 
 /// Reads one `[[known]]`.
-pub fn read_known(mut row: Table<'_>, line: usize) -> Result<KnownRow> {
+pub fn read_known(mut row: TomlTable<'_>, line: usize) -> Result<KnownRow> {
     let select = read_selection(&mut row)?;
     let state = read_word(row.take("state"))?;
     let log = read_log(row.take("log"))?;
@@ -138,7 +138,7 @@ pub fn read_known(mut row: Table<'_>, line: usize) -> Result<KnownRow> {
     Ok(KnownRow { select, state, log, verdict, rate, because, line })
 }
 
-fn read_because(row: &mut Table<'_>) -> Result<String> {
+fn read_because(row: &mut TomlTable<'_>) -> Result<String> {
     let hint = "a known mismatch has a reason: because = \"...\"";
     match row.take_text("because")? {
         None => Err(row.error("the row has no `because`", hint).into()),

@@ -54,14 +54,14 @@ struct ExpectShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ports: Option<Ports>,
+    ports: Option<PortsSchema>,
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<Families>,
     /// The state of the ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<Log>,
+    log: Option<LogSchema>,
     /// What the filter does.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
@@ -82,14 +82,14 @@ struct KnownShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ports: Option<Ports>,
+    ports: Option<PortsSchema>,
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<Families>,
     /// The state of the ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<Log>,
+    log: Option<LogSchema>,
     /// What the filter does.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
@@ -112,7 +112,8 @@ enum OneOrMany<T> {
 /// The exact log prefix, "" for no line; or those of all lines, in the order of the log.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-enum Log {
+#[schemars(rename = "Log")]
+enum LogSchema {
     One(#[schemars(length(max = 29))] String),
     Many(#[schemars(extend("items" = {"type": "string", "maxLength": 29}))] Vec<String>),
 }
@@ -153,7 +154,7 @@ enum Scan {
 /// Ports: 80, [80, 443] or "1-1024,8080".
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged, rename = "PortSelection")]
-enum Ports {
+enum PortsSchema {
     One(#[schemars(range(min = 1, max = 65535))] u16),
     Many(#[schemars(length(min = 1), extend("items" = {"type": "integer", "minimum": 1, "maximum": 65535}))] Vec<u16>),
     Text(String),

@@ -1,17 +1,17 @@
 //! Which checks a row speaks of: `scan` and `ports`, or `packet`; and `family`.
 
-use super::{Subject, packets};
+use super::{CheckSubject, packets};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::scan::Technique;
-use crate::sensor::{Spot, Table, Value};
+use crate::sensor::{TomlPlace, TomlTable, Value};
 
 /// The checks that a row speaks of: each subject × port × family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// What is checked.
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<CheckSubject>,
     /// On which ports: set for scans, none for what is not a scan, and for the echo request, which has no port. A packet
     /// names its own.
     pub ports: Option<PortSet>,
@@ -27,7 +27,7 @@ impl Selection {
     }
 
     /// Whether the row speaks of this check; `port` is none for what is not a scan.
-    pub fn covers(&self, subject: Subject, port: Option<Port>, family: Family) -> bool {
+    pub fn covers(&self, subject: CheckSubject, port: Option<Port>, family: Family) -> bool {
         let port_matches = || match (&self.ports, port) {
             (Some(ports), Some(port)) => ports.contains(port),
             (None, None) => true,
@@ -38,7 +38,7 @@ impl Selection {
 }
 
 /// Takes the keys of a selection from a row.
-pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
+pub fn read_selection(row: &mut TomlTable<'_>) -> Result<Selection> {
     match (row.take("scan"), row.take("packet")) {
         (Some(scan), None) => read_checks(row, scan),
         (None, Some(packet)) => packets::read_packets(row, packet),
@@ -52,7 +52,7 @@ pub fn read_selection(row: &mut Table<'_>) -> Result<Selection> {
     }
 }
 
-fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
+fn read_checks(row: &mut TomlTable<'_>, scan: Value<'_>) -> Result<Selection> {
     let subjects = read_subjects(scan)?;
     let scans = subjects.iter().filter(|subject| subject.technique().is_some_and(Technique::has_ports)).count();
     let ports = match row.take("ports") {
@@ -70,14 +70,14 @@ fn read_checks(row: &mut Table<'_>, scan: Value<'_>) -> Result<Selection> {
 }
 
 fn names() -> String {
-    let all = Technique::ALL.map(Subject::Scan).into_iter().chain(Subject::OTHERS);
-    let names: Vec<&str> = all.map(Subject::name).collect();
+    let all = Technique::ALL.map(CheckSubject::Scan).into_iter().chain(CheckSubject::OTHERS);
+    let names: Vec<&str> = all.map(CheckSubject::name).collect();
     format!("{}, or all ({})", names.join(", "), Technique::DERIVED.map(Technique::name).join(", "))
 }
 
-fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
+fn read_subjects(value: Value<'_>) -> Result<Vec<CheckSubject>> {
     if value.as_text() == Some("all") {
-        return Ok(Technique::DERIVED.map(Subject::Scan).to_vec());
+        return Ok(Technique::DERIVED.map(CheckSubject::Scan).to_vec());
     }
     let spot = value.spot();
     let mut subjects = Vec::new();
@@ -95,7 +95,7 @@ fn read_subjects(value: Value<'_>) -> Result<Vec<Subject>> {
 }
 
 fn read_ports(value: Value<'_>) -> Result<PortSet> {
-    let bad = |spot: &Spot<'_>, problem: String| {
+    let bad = |spot: &TomlPlace<'_>, problem: String| {
         spot.error(problem, "ports are 1 to 65535: 80, [80, 443] or \"1-1024,8080\"")
     };
     let spot = value.spot();
@@ -112,7 +112,7 @@ fn read_ports(value: Value<'_>) -> Result<PortSet> {
     if ports.is_empty() { Err(bad(&spot, "no port is named".to_owned()).into()) } else { Ok(ports) }
 }
 
-fn read_families(row: &mut Table<'_>) -> Result<Vec<Family>> {
+fn read_families(row: &mut TomlTable<'_>) -> Result<Vec<Family>> {
     row.take("family").map_or(Ok(Family::BOTH.to_vec()), |value| read_family(&value))
 }
 

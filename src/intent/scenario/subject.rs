@@ -8,7 +8,7 @@ use crate::probe::scan::Technique;
 
 /// What is checked: a scan, or one of the checks that are not scans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum CheckSubject {
     /// A scan of ports.
     Scan(Technique),
     /// The vendor that the MAC address gives away.
@@ -21,36 +21,36 @@ pub enum Subject {
     Packet(Packet),
 }
 
-impl Subject {
+impl CheckSubject {
     /// The checks that are neither scans nor packets.
-    pub const OTHERS: [Subject; 3] = [Subject::Vendor, Subject::Arp, Subject::Ndp];
+    pub const OTHERS: [CheckSubject; 3] = [CheckSubject::Vendor, CheckSubject::Arp, CheckSubject::Ndp];
 
     /// The word that names it in a scenario.
     pub const fn name(self) -> &'static str {
         match self {
-            Subject::Scan(technique) => technique.name(),
-            Subject::Vendor => "vendor",
-            Subject::Arp => "arp",
-            Subject::Ndp => "ndp",
-            Subject::Packet(_) => "packet",
+            CheckSubject::Scan(technique) => technique.name(),
+            CheckSubject::Vendor => "vendor",
+            CheckSubject::Arp => "arp",
+            CheckSubject::Ndp => "ndp",
+            CheckSubject::Packet(_) => "packet",
         }
     }
 
     /// The technique, when it is a scan.
     pub const fn technique(self) -> Option<Technique> {
-        if let Subject::Scan(technique) = self { Some(technique) } else { None }
+        if let CheckSubject::Scan(technique) = self { Some(technique) } else { None }
     }
 
     /// The packet, when it is one.
     pub const fn packet(self) -> Option<Packet> {
-        if let Subject::Packet(packet) = self { Some(packet) } else { None }
+        if let CheckSubject::Packet(packet) = self { Some(packet) } else { None }
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for CheckSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Packet(packet) => packet.fmt(f),
+            CheckSubject::Packet(packet) => packet.fmt(f),
             subject => f.pad(subject.name()),
         }
     }
@@ -61,12 +61,12 @@ impl fmt::Display for Subject {
 #[error("`{}` is neither a scan nor another check", .0.escape_debug())]
 pub struct SubjectError(pub String);
 
-impl FromStr for Subject {
+impl FromStr for CheckSubject {
     type Err = SubjectError;
 
     fn from_str(text: &str) -> Result<Self, SubjectError> {
-        let scans = Technique::ALL.map(Subject::Scan);
-        let named = |subject: &Subject| subject.name() == text;
-        scans.into_iter().chain(Subject::OTHERS).find(named).ok_or_else(|| SubjectError(text.to_owned()))
+        let scans = Technique::ALL.map(CheckSubject::Scan);
+        let named = |subject: &CheckSubject| subject.name() == text;
+        scans.into_iter().chain(CheckSubject::OTHERS).find(named).ok_or_else(|| SubjectError(text.to_owned()))
     }
 }

@@ -62,16 +62,16 @@ fn rows_are_read() {
     ))
     .unwrap();
     let [expect] = &scenario.expect[..] else { panic!("{scenario:?}") };
-    assert_eq!(expect.select.subjects, Technique::DERIVED.map(Subject::Scan));
+    assert_eq!(expect.select.subjects, Technique::DERIVED.map(CheckSubject::Scan));
     assert_eq!(expect.select.ports.as_ref().unwrap().to_string(), "1-3,80");
     assert_eq!((expect.state, expect.verdict), (Some(PortState::OpenFiltered), Some(FilterVerdict::Drop)));
     assert_eq!((expect.log.clone(), expect.rate.unwrap().burst, expect.line), (Some(vec![String::new()]), 2, 4));
     let [known] = &scenario.known[..] else { panic!("{scenario:?}") };
     assert_eq!((known.because.as_str(), known.rate, known.line), ("b", false, 11));
-    assert!(known.select.covers(Subject::Ndp, None, Family::Ipv6));
-    assert!(!known.select.covers(Subject::Ndp, None, Family::Ipv4));
-    assert!(expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(2)), Family::Ipv4));
-    assert!(!expect.select.covers(Subject::Scan(Technique::Xmas), Some(Port(4)), Family::Ipv4));
+    assert!(known.select.covers(CheckSubject::Ndp, None, Family::Ipv6));
+    assert!(!known.select.covers(CheckSubject::Ndp, None, Family::Ipv4));
+    assert!(expect.select.covers(CheckSubject::Scan(Technique::Xmas), Some(Port(2)), Family::Ipv4));
+    assert!(!expect.select.covers(CheckSubject::Scan(Technique::Xmas), Some(Port(4)), Family::Ipv4));
 }
 
 #[test]
@@ -196,11 +196,11 @@ fn rows_of_packets_are_read() {
     ))
     .unwrap();
     let [expect] = &scenario.expect[..] else { panic!("{scenario:?}") };
-    let [fin_psh, ping] = ["tcp FIN,PSH to 22", "icmp 8/0"].map(|text| Subject::Packet(text.parse().unwrap()));
+    let [fin_psh, ping] = ["tcp FIN,PSH to 22", "icmp 8/0"].map(|text| CheckSubject::Packet(text.parse().unwrap()));
     assert_eq!((&expect.select.subjects, &expect.select.ports), (&vec![fin_psh, ping], &None));
     assert!(expect.select.covers(fin_psh, None, Family::Ipv6));
     let [known] = &scenario.known[..] else { panic!("{scenario:?}") };
-    let udp = Subject::Packet("udp to 53".parse().unwrap());
+    let udp = CheckSubject::Packet("udp to 53".parse().unwrap());
     assert!(known.select.covers(udp, None, Family::Ipv6) && !known.select.covers(udp, None, Family::Ipv4));
     assert!(!known.select.covers(ping, None, Family::Ipv6));
 }

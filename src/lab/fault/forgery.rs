@@ -10,8 +10,8 @@ use pnet_packet::tcp::TcpFlags;
 use crate::net::Family;
 use crate::probe::canary;
 use crate::probe::scan::Technique;
-use crate::probe::{Craft, Ends, Probe};
-use crate::wire::reply::{Body, Flow, Reply, Segment};
+use crate::probe::{Ends, Probe, ProbeOverrides};
+use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
 
 /// Addresses for documentation (RFC 5737, RFC 3849) that no lab probes.
 const STRANGER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
@@ -21,23 +21,23 @@ const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0x
 const FAR: u32 = 0x4000_0000;
 
 /// A segment on its way to the host, as a forger sees it.
-pub struct Asked {
+pub struct ForgedSegment {
     /// Of the answer: from the host to the prober.
     flow: Flow,
-    segment: Segment,
+    segment: TcpSegment,
     ends: Ends,
 }
 
-impl Asked {
+impl ForgedSegment {
     /// Reads a frame that is about to be sent. None unless it is a probe: canaries and RSTs are not answered.
-    pub fn from_ethernet(frame: &[u8], ends: &Ends) -> Option<Asked> {
+    pub fn from_ethernet(frame: &[u8], ends: &Ends) -> Option<ForgedSegment> {
         let sent = Reply::from_ethernet(frame)?;
         let flow = sent.flow()?;
         let Body::Tcp(segment) = sent.body else { return None };
         let is_canary = sent.source == canary::source(Family::of(sent.source));
         let is_probe = !is_canary && segment.flags & TcpFlags::RST == 0;
         // An answer travels the other way.
-        is_probe.then_some(Asked { flow, segment, ends: Ends { prober: ends.host, host: ends.prober } })
+        is_probe.then_some(ForgedSegment { flow, segment, ends: Ends { prober: ends.host, host: ends.prober } })
     }
 
     /// A SYN/ACK that acknowledges the number of an earlier probe.
@@ -73,7 +73,7 @@ impl Asked {
 
     fn answer(&self, from: IpAddr, seq: u32, ack: u32, flags: u8) -> Vec<u8> {
         let flow = Flow { prober: from, ..self.flow };
-        let craft = Craft::default();
+        let craft = ProbeOverrides::default();
         let sender = Probe { technique: Technique::Null, flow, seq, ack, ttl: 64, ip_id: 0, flow_label: 0, craft };
         sender.segment(seq, if flags & TcpFlags::ACK == 0 { 0 } else { ack }, flags, &self.ends)
     }

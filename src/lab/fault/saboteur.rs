@@ -4,17 +4,17 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::forgery::Asked;
+use super::forgery::ForgedSegment;
 use super::wire::Wire;
 use super::{Fault, Sabotage, log_flood};
 use crate::error::Result;
 use crate::lab::host::namespace::Isolated;
-use crate::lab::{Capture, Equipment, LinkMode};
+use crate::lab::{Capture, LabOptions, LinkMode};
 use crate::net::InterfaceName;
 use crate::probe::Ends;
 
 /// Plants a fault on the link, and counts what of it the prober has read.
-pub struct Saboteur {
+pub struct FaultInjector {
     capture: Capture,
     sabotage: Arc<Sabotage>,
     mode: LinkMode,
@@ -24,7 +24,7 @@ pub struct Saboteur {
 }
 
 /// What the link knows of itself when a probe is about to be sent.
-pub struct Moment<'a> {
+pub struct LinkState<'a> {
     /// Ethernet addresses of both ends.
     pub ends: &'a Ends,
     /// The address that answers the fences.
@@ -34,16 +34,16 @@ pub struct Moment<'a> {
     pub other_fences: [Vec<u8>; 2],
 }
 
-impl Saboteur {
+impl FaultInjector {
     /// Takes his place at the host's end of the link.
     pub fn new(
         isolated: &Isolated,
         interface: &InterfaceName,
-        equipment: &Equipment,
+        equipment: &LabOptions,
         sabotage: Arc<Sabotage>,
-    ) -> Result<Saboteur> {
+    ) -> Result<FaultInjector> {
         let (wire, unread) = (Wire::open(isolated, interface)?, RefCell::default());
-        Ok(Saboteur { sabotage, mode: equipment.link, capture: equipment.capture, wire, unread })
+        Ok(FaultInjector { sabotage, mode: equipment.link, capture: equipment.capture, wire, unread })
     }
 
     /// Acts if `frame`, which is about to be sent, is a probe. `send` puts a frame on the link from the prober's side,
@@ -51,11 +51,11 @@ impl Saboteur {
     pub fn before(
         &self,
         frame: &[u8],
-        moment: &Moment,
+        moment: &LinkState,
         send: impl Fn(&[u8]) -> Result<()>,
         send_packet: impl Fn(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let Some(asked) = Asked::from_ethernet(frame, moment.ends) else { return Ok(()) };
+        let Some(asked) = ForgedSegment::from_ethernet(frame, moment.ends) else { return Ok(()) };
         match self.sabotage.fault {
             Fault::StaleReply => self.inject(self.mode.carried(&asked.stale_syn_ack())),
             Fault::ResetOfAStranger => self.inject(self.mode.carried(&asked.reset_of_a_stranger())),

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, send, socket};
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::net::InterfaceName;
 use crate::sys;

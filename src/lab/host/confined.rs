@@ -32,7 +32,7 @@ use tokio::runtime::Builder;
 
 use super::files::assert_room_for_files;
 use super::private_lock::PrivateLock;
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::sys::confinement::{Confinement, confine};
 
 /// A program takes milliseconds, and seconds for a million rules; one that takes longer never ends.

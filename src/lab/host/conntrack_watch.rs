@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::trace::nfnetlink::{self, Nfnetlink};
 
 /// Counters of this thread's namespace: a line of names, then a line of hexadecimal numbers for each processor.

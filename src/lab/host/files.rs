@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 
 /// Fewer than a single lab takes, and more than a runtime: without its own files, tokio panics instead of failing.
 const FILES: usize = 16;

@@ -3,19 +3,19 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use crate::wire::frame::{Direction, Frame, Part};
+use crate::wire::frame::{Direction, Frame, FramePart};
 
 /// What is recorded; nothing until it was told to.
 #[derive(Default)]
-pub struct Tape(Option<RefCell<Vec<Taped>>>);
+pub struct FrameRecorder(Option<RefCell<Vec<RecordedFrame>>>);
 
 /// A frame, and what it belongs to: the place of a probe in its batch.
-struct Taped {
+struct RecordedFrame {
     frame: Frame,
     owner: Option<usize>,
 }
 
-impl Tape {
+impl FrameRecorder {
     /// From now on, everything is recorded.
     pub fn start(&mut self) {
         self.0 = Some(RefCell::default());
@@ -25,12 +25,12 @@ impl Tape {
     pub fn record(&self, direction: Direction, bytes: &[u8]) {
         let Some(taped) = &self.0 else { return };
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let frame = Frame { at, direction, bytes: bytes.to_vec(), part: Part::Other };
-        taped.borrow_mut().push(Taped { frame, owner: None });
+        let frame = Frame { at, direction, bytes: bytes.to_vec(), part: FramePart::Other };
+        taped.borrow_mut().push(RecordedFrame { frame, owner: None });
     }
 
     /// The last frame belongs to the probe at this place.
-    pub fn claim(&self, owner: usize, part: Part) {
+    pub fn claim(&self, owner: usize, part: FramePart) {
         let Some(taped) = &self.0 else { return };
         if let Some(last) = taped.borrow_mut().last_mut() {
             last.frame.part = part;
@@ -42,7 +42,7 @@ impl Tape {
     pub fn mark_fence(&self) {
         let Some(taped) = &self.0 else { return };
         if let Some(last) = taped.borrow_mut().last_mut() {
-            last.frame.part = Part::Fence;
+            last.frame.part = FramePart::Fence;
         }
     }
 
@@ -51,7 +51,7 @@ impl Tape {
         let Some(taped) = &self.0 else { return Vec::new() };
         let (claimed, left) = taped.take().into_iter().partition(|taped| taped.owner.is_some());
         taped.replace(left);
-        let claimed: Vec<Taped> = claimed;
+        let claimed: Vec<RecordedFrame> = claimed;
         claimed.into_iter().filter_map(|taped| Some((taped.owner?, taped.frame))).collect()
     }
 
@@ -68,28 +68,28 @@ mod tests {
 
     #[test]
     fn a_tape_that_was_not_started_holds_nothing() {
-        let tape = Tape::default();
+        let tape = FrameRecorder::default();
         tape.record(Direction::In, b"frame");
-        tape.claim(0, Part::Probe);
+        tape.claim(0, FramePart::Probe);
         assert!(tape.take_claimed().is_empty() && tape.take_rest().is_empty());
     }
 
     #[test]
     fn claimed_frames_go_to_their_probes_and_the_rest_stays() {
-        let mut tape = Tape::default();
+        let mut tape = FrameRecorder::default();
         tape.start();
         tape.record(Direction::In, b"probe");
-        tape.claim(7, Part::Probe);
+        tape.claim(7, FramePart::Probe);
         tape.record(Direction::In, b"fence");
         tape.mark_fence();
         tape.record(Direction::Out, b"answer");
-        tape.claim(7, Part::Answer);
+        tape.claim(7, FramePart::Answer);
         let claimed: Vec<_> = tape.take_claimed().into_iter().map(|(owner, frame)| (owner, frame.part)).collect();
-        assert_eq!(claimed, [(7, Part::Probe), (7, Part::Answer)]);
+        assert_eq!(claimed, [(7, FramePart::Probe), (7, FramePart::Answer)]);
         let rest = tape.take_rest();
         assert_eq!(
             rest.iter().map(|frame| (&*frame.bytes, frame.part)).collect::<Vec<_>>(),
-            [(&b"fence"[..], Part::Fence)]
+            [(&b"fence"[..], FramePart::Fence)]
         );
         assert!(tape.take_rest().is_empty());
     }

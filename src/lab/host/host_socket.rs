@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 
 use super::namespace::Isolated;
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::net::Family;
 
 /// The host's own end.

@@ -10,7 +10,7 @@ use tun_tap::{Iface, Mode};
 
 use super::namespace::Isolated;
 use super::wait;
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::LinkMode;
 use crate::net::InterfaceName;
 use crate::sys;

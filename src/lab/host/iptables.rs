@@ -13,7 +13,7 @@ use super::namespace::Isolated;
 use super::pinned_sysctls;
 use super::private_lock::PrivateLock;
 use super::x_tables_module;
-use crate::error::{CannotMeasure, Doing, Error, Result, Source};
+use crate::error::{CannotMeasure, Context, Error, Result, Source};
 use crate::lab::log::nflog_copy::INSTRUMENT;
 use crate::net::Family;
 use crate::rules::admission::Terms;

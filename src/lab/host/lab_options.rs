@@ -14,7 +14,7 @@ use crate::rules::iptables_save::Listing;
 
 /// The means of a lab: chosen once on the command line, and the same for every lab of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Equipment {
+pub struct LabOptions {
     /// The programs that load the ruleset.
     pub iptables: Iptables,
     /// What lies between prober and host.
@@ -70,16 +70,16 @@ impl Capture {
     }
 }
 
-impl Equipment {
+impl LabOptions {
     /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
-    pub fn usual(flavour: Flavour, path: &str) -> Result<Equipment> {
+    pub fn usual(flavour: Flavour, path: &str) -> Result<LabOptions> {
         let iptables = Iptables::find(flavour, path)?;
-        Ok(Equipment { iptables, link: LinkMode::default(), capture: Capture::usual(), sysctls: Sysctls::default() })
+        Ok(LabOptions { iptables, link: LinkMode::default(), capture: Capture::usual(), sysctls: Sysctls::default() })
     }
 
     /// The same, with these sysctls under its own.
-    pub fn over(self, sysctls: &Sysctls) -> Equipment {
-        Equipment { sysctls: sysctls.clone().with(&self.sysctls), ..self }
+    pub fn over(self, sysctls: &Sysctls) -> LabOptions {
+        LabOptions { sysctls: sysctls.clone().with(&self.sysctls), ..self }
     }
 
     /// The rules of `source`, read as the iptables-restore in use loads them.

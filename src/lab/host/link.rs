@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::fence;
-use super::frame_recorder::Tape;
+use super::frame_recorder::FrameRecorder;
 use super::interface::{FRAME_MAX, Interface};
 use crate::error::{CannotMeasure, Error, Result};
 use crate::lab::LinkMode;
-use crate::lab::fault::{Moment, Saboteur};
+use crate::lab::fault::{FaultInjector, LinkState};
 use crate::lab::log::nflog::Nflog;
 use crate::net::Mac;
 use crate::probe::Ends;
@@ -27,40 +27,40 @@ use crate::wire::reply::{Body, Neighbour, Reply};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The prober's end of the link.
-pub struct Link {
+pub struct ProberLink {
     interface: Interface,
-    gate: Gate,
+    gate: FenceKind,
     /// Ethernet addresses of both ends; on a TUN they go nowhere.
     pub ends: Ends,
     host: Ipv4Addr,
     buffer: Vec<u8>,
     fences: u32,
-    saboteur: Option<Saboteur>,
+    saboteur: Option<FaultInjector>,
     /// What was on the link, if anybody wants to know.
-    pub tape: Tape,
+    pub tape: FrameRecorder,
 }
 
 /// Where fences are answered.
-pub enum Gate {
+pub enum FenceKind {
     /// By ARP, on a TAP.
     Arp,
     /// By the lab's own table, which logs them to this socket; on a TUN.
     Log(Nflog),
 }
 
-impl Gate {
+impl FenceKind {
     fn mode(&self) -> LinkMode {
         match self {
-            Gate::Arp => LinkMode::Tap,
-            Gate::Log(_) => LinkMode::Tun,
+            FenceKind::Arp => LinkMode::Tap,
+            FenceKind::Log(_) => LinkMode::Tun,
         }
     }
 }
 
-impl Link {
+impl ProberLink {
     /// Takes the prober's end of `interface`; `host` is the IPv4 address that fences go to.
-    pub fn new(interface: Interface, gate: Gate, ends: Ends, host: Ipv4Addr) -> Link {
-        Link {
+    pub fn new(interface: Interface, gate: FenceKind, ends: Ends, host: Ipv4Addr) -> ProberLink {
+        ProberLink {
             interface,
             gate,
             ends,
@@ -68,19 +68,19 @@ impl Link {
             buffer: vec![0; FRAME_MAX],
             fences: 0,
             saboteur: None,
-            tape: Tape::default(),
+            tape: FrameRecorder::default(),
         }
     }
 
     /// From now on, somebody plants a fault on the link.
-    pub fn sabotage(&mut self, saboteur: Saboteur) {
+    pub fn sabotage(&mut self, saboteur: FaultInjector) {
         self.saboteur = Some(saboteur);
     }
 
     /// Puts an Ethernet frame on the link; on a TUN, the packet in it.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         if let Some(saboteur) = &self.saboteur {
-            let moment = Moment { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
+            let moment = LinkState { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
             saboteur.before(frame, &moment, |frame| self.put(frame), |packet| self.interface.send(packet))?;
         }
         self.put(frame)
@@ -127,8 +127,8 @@ impl Link {
                 saboteur.notice(frame);
             }
             let reply = match self.gate {
-                Gate::Arp => Reply::from_ethernet(frame),
-                Gate::Log(_) => Reply::from_ip(frame),
+                FenceKind::Arp => Reply::from_ethernet(frame),
+                FenceKind::Log(_) => Reply::from_ip(frame),
             };
             if reply.is_some() {
                 return Ok(reply);
@@ -138,16 +138,16 @@ impl Link {
     }
 
     /// Sends a fence and hands every reply that comes before its answer to `each`.
-    pub fn fence(&mut self, each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+    pub fn fence(&mut self, each: impl FnMut(&ProberLink, Reply) -> Result<()>) -> Result<()> {
         self.fences = self.fences.wrapping_add(1);
         let deadline = Instant::now() + PATIENCE;
         match self.gate {
-            Gate::Arp => self.arp_fence(deadline, each),
-            Gate::Log(_) => self.logged_fence(deadline, each),
+            FenceKind::Arp => self.arp_fence(deadline, each),
+            FenceKind::Log(_) => self.logged_fence(deadline, each),
         }
     }
 
-    fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+    fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&ProberLink, Reply) -> Result<()>) -> Result<()> {
         let mark = mark(self.fences);
         self.send(&discovery::arp_probe(mark, self.host))?;
         self.tape.mark_fence();
@@ -165,7 +165,11 @@ impl Link {
     }
 
     /// Once the fence is logged, all answers to what came before it are in the interface's queue.
-    fn logged_fence(&mut self, deadline: Instant, mut each: impl FnMut(&Link, Reply) -> Result<()>) -> Result<()> {
+    fn logged_fence(
+        &mut self,
+        deadline: Instant,
+        mut each: impl FnMut(&ProberLink, Reply) -> Result<()>,
+    ) -> Result<()> {
         let packet = fence::packet(self.host, self.fences);
         self.tape.record(Direction::In, &packet);
         self.tape.mark_fence();
@@ -182,7 +186,7 @@ impl Link {
     }
 
     fn is_logged(&mut self, fence: &[u8]) -> Result<bool> {
-        let Gate::Log(log) = &mut self.gate else { return Ok(false) };
+        let FenceKind::Log(log) = &mut self.gate else { return Ok(false) };
         let mut is_logged = false;
         log.drain(|logged| {
             self.saboteur.iter().for_each(|saboteur| saboteur.notice(logged.packet));
@@ -194,8 +198,8 @@ impl Link {
 
     fn wait_for_log(&self, deadline: Instant) -> Result<bool> {
         match &self.gate {
-            Gate::Log(log) => log.wait(deadline),
-            Gate::Arp => Ok(false),
+            FenceKind::Log(log) => log.wait(deadline),
+            FenceKind::Arp => Ok(false),
         }
     }
 
@@ -208,7 +212,7 @@ impl Link {
         while self.interface.receive(&mut self.buffer)?.is_some() {
             replies += 1;
         }
-        if let Gate::Log(log) = &mut self.gate {
+        if let FenceKind::Log(log) = &mut self.gate {
             log.discard()?;
         }
         Ok(replies)
@@ -228,13 +232,13 @@ impl Link {
     /// What would answer the fence before the last one, and one that is not sent yet.
     fn other_fences(&self) -> [Vec<u8>; 2] {
         [self.fences, self.fences.wrapping_add(2)].map(|number| match self.gate {
-            Gate::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
-            Gate::Log(_) => fence::packet(self.host, number).to_vec(),
+            FenceKind::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
+            FenceKind::Log(_) => fence::packet(self.host, number).to_vec(),
         })
     }
 }
 
-impl AsFd for Link {
+impl AsFd for ProberLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.interface.as_fd()
     }

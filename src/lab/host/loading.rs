@@ -57,12 +57,12 @@ pub fn reload(
 }
 
 /// Who reads which rulesets.
-type Question = (Iptables, Vec<(Family, Arc<str>)>);
+type CaptureMode = (Iptables, Vec<(Family, Arc<str>)>);
 
 /// Whether these programs are known to take these rulesets. Whoever finds out holds the lock meanwhile: a lab has a
 /// thread of its own, so nobody else is kept waiting.
 fn answer(iptables: &Iptables, rulesets: &[(Family, &Source)]) -> Arc<Mutex<bool>> {
-    static ANSWERS: LazyLock<Mutex<HashMap<Question, Arc<Mutex<bool>>>>> = LazyLock::new(Mutex::default);
+    static ANSWERS: LazyLock<Mutex<HashMap<CaptureMode, Arc<Mutex<bool>>>>> = LazyLock::new(Mutex::default);
     let texts = rulesets.iter().map(|(family, source)| (*family, Arc::clone(&source.text))).collect();
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(answers.entry((iptables.clone(), texts)).or_default())

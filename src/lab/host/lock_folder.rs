@@ -28,7 +28,7 @@ use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, access, geteuid, unlinkat};
 
 use super::user_namespace::is_rootless;
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::log::lock_holder::Holder;
 
 /// Root's runtime folder (file-hierarchy(7)).
@@ -100,14 +100,14 @@ impl LockFolder {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match LockFolder::try_to_enter(above).doing(&operation)? {
-                Entry::Entered(folder) => return Ok(folder),
-                Entry::Busy(folder) if Instant::now() > deadline => return Err(too_late(&path, &folder)),
-                Entry::Busy(_) | Entry::Gone => thread::sleep(Duration::from_millis(1)),
+                LockAttempt::Entered(folder) => return Ok(folder),
+                LockAttempt::Busy(folder) if Instant::now() > deadline => return Err(too_late(&path, &folder)),
+                LockAttempt::Busy(_) | LockAttempt::Gone => thread::sleep(Duration::from_millis(1)),
             }
         }
     }
 
-    fn try_to_enter(above: &Path) -> io::Result<Entry> {
+    fn try_to_enter(above: &Path) -> io::Result<LockAttempt> {
         let path = above.join(NAME);
         let above = nix::fcntl::open(above, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         is_private(&above, 0o022)?;
@@ -117,20 +117,20 @@ impl LockFolder {
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = match openat(&above, NAME, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(Entry::Gone),
+            Err(Errno::ENOENT) => return Ok(LockAttempt::Gone),
             opened => opened?,
         };
         is_private(&folder, 0o077)?;
         let folder = match Flock::lock(folder, FlockArg::LockSharedNonblock) {
             Ok(folder) => folder,
-            Err((folder, Errno::EWOULDBLOCK)) => return Ok(Entry::Busy(folder)),
+            Err((folder, Errno::EWOULDBLOCK)) => return Ok(LockAttempt::Busy(folder)),
             Err((_, error)) => return Err(error.into()),
         };
         match fstatat(&above, NAME, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(found) if found.st_ino == fstat(&*folder)?.st_ino => {}
-            _ => return Ok(Entry::Gone),
+            _ => return Ok(LockAttempt::Gone),
         }
-        Ok(Entry::Entered(LockFolder { above, folder: Mutex::new(Some(folder)), path }))
+        Ok(LockAttempt::Entered(LockFolder { above, folder: Mutex::new(Some(folder)), path }))
     }
 
     /// Opens the lock file of this name, and makes it if it is missing.
@@ -185,7 +185,7 @@ impl Drop for LockFolder {
 }
 
 /// What came of an attempt to enter.
-enum Entry {
+enum LockAttempt {
     Entered(LockFolder),
     /// Somebody is just removing it.
     Busy(OwnedFd),

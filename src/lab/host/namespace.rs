@@ -9,7 +9,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 
 /// Runs `work` on a thread of its own in a fresh network namespace, and waits for it. The thread lives and dies there:
 /// no thread of the program ever has to find its way back.

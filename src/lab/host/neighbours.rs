@@ -5,11 +5,11 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use super::link::Link;
-use crate::error::{Doing, Result};
+use super::link::ProberLink;
+use crate::error::{Context, Result};
 use crate::lab::trace::paths::{Paths, Traced};
 use crate::net::{Addresses, Family, Mac};
-use crate::probe::hidden::{Hidden, Message};
+use crate::probe::hidden::{Hidden, NeighbourMessage};
 use crate::probe::path::{Fate, Step, StepVerdict};
 use crate::wire::discovery;
 use crate::wire::frame::Direction;
@@ -18,7 +18,7 @@ use crate::wire::reply::{Body, Reply};
 
 /// What was found out about the host's neighbourhood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Neighbourhood {
+pub struct DiscoveredMacs {
     /// The MAC address in the ARP reply; none when there was no reply.
     pub arp: Option<Mac>,
     /// The MAC address in the neighbour advertisement; none when the solicitation stayed unanswered.
@@ -31,12 +31,12 @@ pub struct Neighbourhood {
 
 /// Asks, in every family.
 pub fn explore(
-    link: &mut Link,
+    link: &mut ProberLink,
     paths: Option<&mut Paths>,
     addresses: &Addresses,
     families: &[Family],
-) -> Result<Neighbourhood> {
-    let mut found = Neighbourhood::default();
+) -> Result<DiscoveredMacs> {
+    let mut found = DiscoveredMacs::default();
     if families.contains(&Family::Ipv4) {
         let (prober, host) = (addresses.v4.prober, addresses.v4.host);
         let request = discovery::arp_request(link.ends.prober, prober, host);
@@ -54,7 +54,7 @@ const TRIES: usize = 2;
 
 /// Asks for `host` as nmap does, from `source`: the MAC address that it advertises, or what hides it.
 pub fn solicit(
-    link: &mut Link,
+    link: &mut ProberLink,
     mut paths: Option<&mut Paths>,
     source: Ipv6Addr,
     host: Ipv6Addr,
@@ -72,7 +72,7 @@ pub fn solicit(
 
 /// Of the last solicitation and its answer, the one that did not come through.
 fn hidden(traced: &[Traced], source: IpAddr, host: IpAddr) -> Hidden {
-    let stopped = |message: Message, direction: Direction, sender: IpAddr| {
+    let stopped = |message: NeighbourMessage, direction: Direction, sender: IpAddr| {
         let is_it = |packet: &&Traced| {
             let headers = packet.sighting.headers;
             let is_message = matches!(headers.content, Content::Icmp { kind, .. } if kind == message.kind());
@@ -83,13 +83,13 @@ fn hidden(traced: &[Traced], source: IpAddr, host: IpAddr) -> Hidden {
             |step: &&Step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen);
         Some(Hidden { message, by: path.path.last().filter(denies).cloned() })
     };
-    stopped(Message::Solicitation, Direction::In, source)
-        .or_else(|| stopped(Message::Advertisement, Direction::Out, host))
+    stopped(NeighbourMessage::Solicitation, Direction::In, source)
+        .or_else(|| stopped(NeighbourMessage::Advertisement, Direction::Out, host))
         .unwrap_or_default()
 }
 
 /// Sends `question` and takes the MAC address of whoever claims `address`.
-fn claim(link: &mut Link, question: &[u8], address: std::net::IpAddr) -> Result<Option<Mac>> {
+fn claim(link: &mut ProberLink, question: &[u8], address: std::net::IpAddr) -> Result<Option<Mac>> {
     let mut mac = None;
     link.send(question)?;
     link.fence(|_, reply| {
@@ -103,7 +103,7 @@ fn claim(link: &mut Link, question: &[u8], address: std::net::IpAddr) -> Result<
 }
 
 /// Lets the host send a datagram to a neighbour that it does not know yet, and plays that neighbour.
-fn resolves(link: &mut Link, addresses: &Addresses) -> Result<bool> {
+fn resolves(link: &mut ProberLink, addresses: &Addresses) -> Result<bool> {
     let stranger = stranger(addresses);
     let (host, host_mac, prober_mac) = (addresses.v6.host, link.ends.host, link.ends.prober);
     let socket = UdpSocket::bind(SocketAddr::new(host.into(), 0)).doing("open a socket on the host")?;

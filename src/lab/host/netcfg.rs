@@ -12,7 +12,7 @@ use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 use tokio::runtime::Runtime;
 
 use super::namespace::Isolated;
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::LinkMode;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 

@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::namespace::Isolated;
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::net::sysctl::Sysctls;
 
 /// The sysctls as they were read back.
-pub type Weather = BTreeMap<String, String>;
+pub type PinnedSysctls = BTreeMap<String, String>;
 
 /// What is pinned before the interface comes up. `addr_gen_mode` is missing on purpose: even to read it, the kernel starts
 /// the call over and over until a lock is free that all namespaces share (`rtnl_trylock` in addrconf_sysctl_addr_gen_mode,
@@ -60,9 +60,9 @@ pub fn count_packets(isolated: &Isolated) -> Result<()> {
 }
 
 /// Pins the weather, and says what it is now. What this kernel does not have is left out.
-pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<Weather> {
+pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<PinnedSysctls> {
     isolated.assert("pinning sysctls")?;
-    let mut weather = Weather::new();
+    let mut weather = PinnedSysctls::new();
     let pinned = PINNED.into_iter().filter(|(name, _)| sysctls.get(name).is_none());
     pinned.chain(sysctls.iter()).try_for_each(|(name, value)| pin_one(&mut weather, name, value))?;
     Ok(weather)
@@ -70,7 +70,7 @@ pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<Weather> {
 
 /// Pins the sysctls that exist only once there is the interface, or a rule that uses conntrack. Fails if one that the user
 /// set is still not there; without conntrack, its sysctls decide nothing.
-pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut Weather) -> Result<()> {
+pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut PinnedSysctls) -> Result<()> {
     isolated.assert("pinning sysctls")?;
     let usual = [TCP_LOOSE].into_iter().filter(|(name, _)| sysctls.get(name).is_none());
     for (name, value) in usual.chain(sysctls.iter()) {
@@ -81,7 +81,7 @@ pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut Weather) -
     missing.map_or(Ok(()), |(name, _)| Err(CannotMeasure::NoSysctl { name: name.to_owned() }.into()))
 }
 
-fn pin_one(weather: &mut Weather, name: &str, value: &str) -> Result<()> {
+fn pin_one(weather: &mut PinnedSysctls, name: &str, value: &str) -> Result<()> {
     if let Some(pinned) = write(name, value)? {
         weather.insert(name.to_owned(), pinned);
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 
 /// A file in memory, see memfd_create(2).
 #[derive(Debug)]

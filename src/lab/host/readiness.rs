@@ -5,12 +5,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::link::Link;
+use super::link::ProberLink;
 use crate::error::{CannotMeasure, Result};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Protocol};
 use crate::probe::scan::Technique;
-use crate::probe::{Craft, Probe};
+use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::reply::Flow;
 
 /// How long the host may take on a machine that is busy with other things.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the host answers a bare ACK with a RST, as it does whether or not something listens (RFC 9293, section
 /// 3.5.2, group 1).
-pub fn wait(link: &mut Link, addresses: &Addresses, families: &[Family]) -> Result<()> {
+pub fn wait(link: &mut ProberLink, addresses: &Addresses, families: &[Family]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     for family in families {
         while !answers(link, &ack(*family, addresses))? {
@@ -32,7 +32,7 @@ pub fn wait(link: &mut Link, addresses: &Addresses, families: &[Family]) -> Resu
     Ok(())
 }
 
-fn answers(link: &mut Link, probe: &Probe) -> Result<bool> {
+fn answers(link: &mut ProberLink, probe: &Probe) -> Result<bool> {
     let mut answered = false;
     link.send(&probe.frame(&link.ends))?;
     link.fence(|_, reply| {
@@ -52,5 +52,14 @@ fn ack(family: Family, addresses: &Addresses) -> Probe {
         host: addresses.host(family),
         port: READINESS,
     };
-    Probe { technique: Technique::Ack, flow, seq: 0, ack: 1, ttl: 64, ip_id: 1, flow_label: 0, craft: Craft::default() }
+    Probe {
+        technique: Technique::Ack,
+        flow,
+        seq: 0,
+        ack: 1,
+        ttl: 64,
+        ip_id: 1,
+        flow_label: 0,
+        craft: ProbeOverrides::default(),
+    }
 }

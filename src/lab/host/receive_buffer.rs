@@ -5,7 +5,7 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use netlink_sys::Socket;
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 
 /// What is told of a probe and its answer takes so many bytes, with the kernel's own overhead: thirty messages and more.
 const ROOM_OF_A_PROBE: usize = 64 << 10;

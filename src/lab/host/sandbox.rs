@@ -26,7 +26,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::namespace::Isolated;
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::sys::mounts::{Reach, set_attributes};
 
 pub use filter::compiled as filters;
@@ -45,29 +45,29 @@ pub fn enclose(isolated: &Isolated, writable: &[PathBuf]) -> Result<()> {
     unshare(own | CloneFlags::CLONE_NEWCGROUP).doing("make the tool's namespaces")?;
     make_mounts_private()?;
     let here = env::current_dir().doing("find the working directory")?;
-    let kept: Vec<Place> =
-        std::iter::once(&here).chain(writable).map(|path| Place::open(path)).collect::<Result<_>>()?;
-    let devices = DEVICES.map(|name| Place::open(&Path::new("/dev").join(name)).ok());
+    let kept: Vec<OpenPath> =
+        std::iter::once(&here).chain(writable).map(|path| OpenPath::open(path)).collect::<Result<_>>()?;
+    let devices = DEVICES.map(|name| OpenPath::open(&Path::new("/dev").join(name)).ok());
     make_read_only()?;
     mount_sys();
     EMPTIED.iter().try_for_each(|folder| empty(Path::new(folder)))?;
     fill_dev(devices.into_iter().flatten())?;
-    kept.iter().try_for_each(Place::restore)?;
+    kept.iter().try_for_each(OpenPath::restore)?;
     writable.iter().try_for_each(|folder| set(folder, Reach::Mount, 0, MOUNT_ATTR_RDONLY))?;
     // The old one may be below a mount now.
     env::set_current_dir(&here).doing("enter the working directory")
 }
 
 /// A file or folder that is kept open, since its name will be hidden.
-struct Place {
+struct OpenPath {
     path: PathBuf,
     file: File,
 }
 
-impl Place {
-    fn open(path: &Path) -> Result<Place> {
+impl OpenPath {
+    fn open(path: &Path) -> Result<OpenPath> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
-        Ok(Place { path: path.to_owned(), file: file.doing(format!("open {}", path.display()))? })
+        Ok(OpenPath { path: path.to_owned(), file: file.doing(format!("open {}", path.display()))? })
     }
 
     /// Puts a folder where it was.
@@ -125,7 +125,7 @@ fn empty(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fill_dev(devices: impl Iterator<Item = Place>) -> Result<()> {
+fn fill_dev(devices: impl Iterator<Item = OpenPath>) -> Result<()> {
     let dev = Path::new("/dev");
     mount_tmpfs(dev, "mode=755")?;
     for device in devices {

@@ -1,6 +1,6 @@
-//! What listens on the host: real sockets in the lab's namespace. The kernel shakes hands by itself; [`Services::serve`]
+//! What listens on the host: real sockets in the lab's namespace. The kernel shakes hands by itself; [`ListeningSockets::serve`]
 //! then accepts what has come and sends the greeting, in the prober's own context. A UDP service is a bound socket;
-//! [`Services::answer`] sends what it has to say to everybody who wrote to it.
+//! [`ListeningSockets::answer`] sends what it has to say to everybody who wrote to it.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -11,13 +11,13 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::namespace::Isolated;
 use super::pinned_sysctls;
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::net::Protocol;
 use crate::net::port::Port;
 
 /// A service on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub struct HostService {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// The port that it listens on, on every address.
@@ -28,19 +28,19 @@ pub struct Service {
 
 /// Listening sockets; they close when dropped.
 #[derive(Debug)]
-pub struct Services {
-    listeners: BTreeMap<Port, (TcpListener, Service)>,
-    sockets: Vec<(UdpSocket, Service)>,
+pub struct ListeningSockets {
+    listeners: BTreeMap<Port, (TcpListener, HostService)>,
+    sockets: Vec<(UdpSocket, HostService)>,
 }
 
-impl Services {
+impl ListeningSockets {
     /// Starts to listen, in both families where there are both.
-    pub fn start(isolated: &Isolated, services: &[Service]) -> Result<Services> {
+    pub fn start(isolated: &Isolated, services: &[HostService]) -> Result<ListeningSockets> {
         isolated.assert("listening")?;
         let of = |protocol| services.iter().filter(move |service| service.protocol == protocol);
         let listeners = of(Protocol::Tcp).map(|service| Ok((service.port, (listen(service.port)?, service.clone()))));
         let sockets = of(Protocol::Udp).map(|service| Ok((bind(service.port)?, service.clone())));
-        Ok(Services { listeners: listeners.collect::<Result<_>>()?, sockets: sockets.collect::<Result<_>>()? })
+        Ok(ListeningSockets { listeners: listeners.collect::<Result<_>>()?, sockets: sockets.collect::<Result<_>>()? })
     }
 
     /// Reads every datagram that has come, and answers it where the service does.
@@ -89,7 +89,7 @@ impl Services {
     }
 }
 
-impl Services {
+impl ListeningSockets {
     /// Accepts every connection that waits anywhere, and resets it, so that a queue of 128 places has room for the next:
     /// from a full one no SYN is answered (`tcp_conn_request`).
     pub fn hang_up(&self) -> Result<()> {

@@ -14,11 +14,11 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::error::{CannotMeasure, Obstacle, Result};
+use crate::error::{CannotMeasure, Result, UserNamespaceDenied};
 
 /// What this program may do on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Privilege {
     /// It is root, or has the capabilities that a lab takes.
     Privileged,
     /// It is an ordinary user, and root in a user namespace of its own.
@@ -27,12 +27,12 @@ pub enum Standing {
 
 /// Enters a user namespace, unless this is root or has what a lab takes. The program must still have one thread only
 /// (unshare(2)); once it is in there, another call changes nothing.
-pub fn enter_if_needed() -> Result<Standing> {
+pub fn enter_if_needed() -> Result<Privilege> {
     if is_rootless() {
-        return Ok(Standing::Rootless);
+        return Ok(Privilege::Rootless);
     }
     if geteuid().is_root() || has_what_a_lab_takes() {
-        return Ok(Standing::Privileged);
+        return Ok(Privilege::Privileged);
     }
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| refused("make a user namespace", error.into()))?;
@@ -40,7 +40,7 @@ pub fn enter_if_needed() -> Result<Standing> {
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write("/proc/self/gid_map", &format!("0 {group} 1"))?;
-    Ok(Standing::Rootless)
+    Ok(Privilege::Rootless)
 }
 
 /// Whether somebody else than root is root here: the user namespace maps its root to another user.
@@ -69,22 +69,22 @@ fn write(path: &'static str, text: &str) -> Result<()> {
 }
 
 fn refused(operation: &'static str, source: io::Error) -> CannotMeasure {
-    let obstacle = Signs::of_this_machine().obstacle(source.raw_os_error().map(Errno::from_raw));
+    let obstacle = UserNsSysctls::of_this_machine().obstacle(source.raw_os_error().map(Errno::from_raw));
     CannotMeasure::NoUserNamespace { operation, source, obstacle }
 }
 
 /// The switches of this machine that could be in the way; none where there is no such switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Signs {
+struct UserNsSysctls {
     built_in: bool,
     unprivileged_clone: Option<u64>,
     apparmor_restricts: Option<u64>,
     seccomp: Option<u64>,
 }
 
-impl Signs {
-    fn of_this_machine() -> Signs {
-        Signs {
+impl UserNsSysctls {
+    fn of_this_machine() -> UserNsSysctls {
+        UserNsSysctls {
             built_in: Path::new("/proc/self/ns/user").exists(),
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
@@ -92,16 +92,18 @@ impl Signs {
         }
     }
 
-    fn obstacle(self, errno: Option<Errno>) -> Obstacle {
+    fn obstacle(self, errno: Option<Errno>) -> UserNamespaceDenied {
         const FILTER: u64 = 2;
         match errno {
             // EUSERS before Linux 4.9.
-            Some(Errno::ENOSPC | Errno::EUSERS) => Obstacle::Limit,
-            _ if !self.built_in => Obstacle::NotBuiltIn,
-            Some(Errno::EPERM | Errno::EACCES) if self.unprivileged_clone == Some(0) => Obstacle::SwitchedOff,
-            Some(Errno::EPERM | Errno::EACCES) if self.apparmor_restricts == Some(1) => Obstacle::AppArmor,
-            Some(Errno::EPERM | Errno::ENOSYS) if self.seccomp == Some(FILTER) => Obstacle::Seccomp,
-            _ => Obstacle::Other,
+            Some(Errno::ENOSPC | Errno::EUSERS) => UserNamespaceDenied::Limit,
+            _ if !self.built_in => UserNamespaceDenied::NotBuiltIn,
+            Some(Errno::EPERM | Errno::EACCES) if self.unprivileged_clone == Some(0) => {
+                UserNamespaceDenied::SwitchedOff
+            }
+            Some(Errno::EPERM | Errno::EACCES) if self.apparmor_restricts == Some(1) => UserNamespaceDenied::AppArmor,
+            Some(Errno::EPERM | Errno::ENOSYS) if self.seccomp == Some(FILTER) => UserNamespaceDenied::Seccomp,
+            _ => UserNamespaceDenied::Other,
         }
     }
 }
@@ -120,23 +122,24 @@ mod tests {
     use super::*;
 
     /// A machine on which nothing is in the way.
-    const OPEN: Signs = Signs { built_in: true, unprivileged_clone: None, apparmor_restricts: None, seccomp: Some(0) };
+    const OPEN: UserNsSysctls =
+        UserNsSysctls { built_in: true, unprivileged_clone: None, apparmor_restricts: None, seccomp: Some(0) };
 
     #[test]
     fn the_switch_that_is_in_the_way_is_named() {
-        let off = Signs { unprivileged_clone: Some(0), ..OPEN };
-        let apparmor = Signs { unprivileged_clone: Some(1), apparmor_restricts: Some(1), ..OPEN };
-        let container = Signs { seccomp: Some(2), ..OPEN };
+        let off = UserNsSysctls { unprivileged_clone: Some(0), ..OPEN };
+        let apparmor = UserNsSysctls { unprivileged_clone: Some(1), apparmor_restricts: Some(1), ..OPEN };
+        let container = UserNsSysctls { seccomp: Some(2), ..OPEN };
         for (signs, errno, obstacle) in [
-            (OPEN, Errno::ENOSPC, Obstacle::Limit),
-            (OPEN, Errno::EUSERS, Obstacle::Limit),
-            (off, Errno::EPERM, Obstacle::SwitchedOff),
+            (OPEN, Errno::ENOSPC, UserNamespaceDenied::Limit),
+            (OPEN, Errno::EUSERS, UserNamespaceDenied::Limit),
+            (off, Errno::EPERM, UserNamespaceDenied::SwitchedOff),
             // Ubuntu lets the namespace be made, and then refuses to write its map.
-            (apparmor, Errno::EPERM, Obstacle::AppArmor),
-            (apparmor, Errno::EACCES, Obstacle::AppArmor),
-            (container, Errno::EPERM, Obstacle::Seccomp),
-            (Signs { built_in: false, ..OPEN }, Errno::EINVAL, Obstacle::NotBuiltIn),
-            (OPEN, Errno::EPERM, Obstacle::Other),
+            (apparmor, Errno::EPERM, UserNamespaceDenied::AppArmor),
+            (apparmor, Errno::EACCES, UserNamespaceDenied::AppArmor),
+            (container, Errno::EPERM, UserNamespaceDenied::Seccomp),
+            (UserNsSysctls { built_in: false, ..OPEN }, Errno::EINVAL, UserNamespaceDenied::NotBuiltIn),
+            (OPEN, Errno::EPERM, UserNamespaceDenied::Other),
         ] {
             assert_eq!(signs.obstacle(Some(errno)), obstacle, "{signs:?} {errno}");
         }

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 /// A line.
 pub struct Queue {
-    line: Mutex<Line>,
+    line: Mutex<WaitList>,
     moved: Condvar,
 }
 
 /// Tickets of those who wait, the first being the one who is served; and how often that one gave hope.
-struct Line {
+struct WaitList {
     tickets: VecDeque<u64>,
     next: u64,
     hopes: u64,
 }
 
 /// The front of the line; whoever is next has it when this is dropped.
-pub struct Place<'a> {
+pub struct QueueHead<'a> {
     queue: &'a Queue,
     ticket: u64,
 }
@@ -27,20 +27,20 @@ pub struct Place<'a> {
 impl Queue {
     /// Nobody waits.
     pub const fn new() -> Queue {
-        Queue { line: Mutex::new(Line { tickets: VecDeque::new(), next: 0, hopes: 0 }), moved: Condvar::new() }
+        Queue { line: Mutex::new(WaitList { tickets: VecDeque::new(), next: 0, hopes: 0 }), moved: Condvar::new() }
     }
 
     /// Waits until everybody before is done. None when for as long as `patience` the line has not moved, and whoever is
     /// first has given no hope.
-    pub fn wait(&self, patience: Duration) -> Option<Place<'_>> {
+    pub fn wait(&self, patience: Duration) -> Option<QueueHead<'_>> {
         let mut line = self.line();
         let ticket = line.next;
         line.next += 1;
         line.tickets.push_back(ticket);
-        let place = Place { queue: self, ticket };
+        let place = QueueHead { queue: self, ticket };
         while line.tickets.front() != Some(&ticket) {
             let before = line.progress();
-            let is_as_it_was = |line: &mut Line| line.progress() == before;
+            let is_as_it_was = |line: &mut WaitList| line.progress() == before;
             let waited = self.moved.wait_timeout_while(line, patience, is_as_it_was);
             let (moved, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             line = moved;
@@ -55,18 +55,18 @@ impl Queue {
     }
 
     /// Nothing that holds the line can panic.
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, WaitList> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl WaitList {
     fn progress(&self) -> (Option<u64>, u64) {
         (self.tickets.front().copied(), self.hopes)
     }
 }
 
-impl Place<'_> {
+impl QueueHead<'_> {
     /// Tells those behind that what this one waits for gets on.
     pub fn give_hope(&self) {
         self.queue.line().hopes += 1;
@@ -74,7 +74,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueHead<'_> {
     fn drop(&mut self) {
         self.queue.line().tickets.retain(|ticket| *ticket != self.ticket);
         self.queue.moved.notify_all();

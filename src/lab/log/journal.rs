@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::lab::PROBER_MAC;
-use crate::log_line::{LogLine, Network};
+use crate::log_line::{LogLine, LoggedPacketHeader};
 use crate::net::{Addresses, InterfaceName, Mac};
 use crate::probe::canary;
 
@@ -25,7 +25,7 @@ fn is_of_lab(line: &LogLine, addresses: &Addresses, interface: &InterfaceName) -
 }
 
 /// What a host says by itself comes from its link-local address, or from none.
-fn has_end_in_lab(network: &Network, addresses: &Addresses) -> bool {
+fn has_end_in_lab(network: &LoggedPacketHeader, addresses: &Addresses) -> bool {
     let is_own = |address: IpAddr| {
         let hosts = [IpAddr::from(addresses.v4.host), addresses.v6.host.into()];
         let is_of_link = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());

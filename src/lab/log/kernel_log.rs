@@ -2,7 +2,7 @@
 //! the one who sent the packet, so the line is there when the fence has been answered.
 //!
 //! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::take_turn`] and the end of the
-//! [`Turn`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
+//! [`KernelLogLock`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
 //! number is the probe's.
 
 use std::fs::{File, OpenOptions};
@@ -18,9 +18,9 @@ use nix::libc::O_NONBLOCK;
 use nix::sys::stat::{major, minor};
 use nix::unistd::{Whence, lseek};
 
-use super::fair_lock::{Place, Queue};
+use super::fair_lock::{Queue, QueueHead};
 use super::lock_holder::Holder;
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::host::lock_folder::LockFolder;
 use crate::lab::host::notice;
 use crate::log_line::kmsg::KmsgRecord;
@@ -42,10 +42,10 @@ pub struct KernelLog {
 }
 
 /// The right to speak; held by one lab of the machine at a time.
-pub struct Turn<'a> {
+pub struct KernelLogLock<'a> {
     log: &'a mut KernelLog,
     lock: Option<Flock<File>>,
-    _place: Place<'static>,
+    _place: QueueHead<'static>,
 }
 
 impl KernelLog {
@@ -74,17 +74,17 @@ impl KernelLog {
     }
 
     /// Waits for its turn, and forgets what was logged until then.
-    pub fn take_turn(&mut self) -> Result<Turn<'_>> {
+    pub fn take_turn(&mut self) -> Result<KernelLogLock<'_>> {
         let Some(place) = QUEUE.wait(PATIENCE) else { return Err(too_late(self.turns.as_ref())) };
         let file = self.turns.take().expect("a turn gives back its file when it ends");
         let lock = self.lock(file, &place)?;
         lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
-        Ok(Turn { log: self, lock: Some(lock), _place: place })
+        Ok(KernelLogLock { log: self, lock: Some(lock), _place: place })
     }
 
     /// flock(2) knows no deadline, so it is asked again and again: at once for the few milliseconds of a turn, then seldom
     /// enough to leave the processors to those who speak.
-    fn lock(&mut self, mut file: File, place: &Place) -> Result<Flock<File>> {
+    fn lock(&mut self, mut file: File, place: &QueueHead) -> Result<Flock<File>> {
         let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
         let start = Instant::now();
         loop {
@@ -170,7 +170,7 @@ fn too_late(file: Option<&File>) -> Error {
     CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }
 
-impl Turn<'_> {
+impl KernelLogLock<'_> {
     /// Hands the text of every kernel record since the last call to `each`; what a program wrote is passed over.
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
         loop {
@@ -188,7 +188,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for KernelLogLock<'_> {
     fn drop(&mut self) {
         let lock = self.lock.take().expect("the lock is taken once");
         // Unlocking a file that is locked cannot fail; if it did, the file would still go when the lab goes.

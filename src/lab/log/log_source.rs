@@ -2,7 +2,7 @@
 //! lines does not know which.
 //!
 //! [`LogSource::take_turn`] begins a time in which everything that is logged may be the lab's own, and forgets what was
-//! logged before. [`Turn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
+//! logged before. [`LogTurn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
 //! kernel's log belongs to the whole machine, so there labs wait for each other; a socket is a lab's own.
 
 use std::cell::RefCell;
@@ -11,33 +11,33 @@ use std::sync::Arc;
 
 use super::kernel_log::{self, KernelLog};
 use super::nflog_copy::{self, NflogCopies};
-use super::nflog_lines::{Line, NflogLines};
+use super::nflog_lines::{NflogLines, WrittenLine};
 use crate::error::Result;
 use crate::lab::fault::Sabotage;
 use crate::lab::host::namespace::Isolated;
 
 /// A source of log lines.
 pub struct LogSource {
-    kind: Kind,
+    kind: LogBackend,
     deaf: Option<Arc<Sabotage>>,
     journal: RefCell<Vec<String>>,
 }
 
-enum Kind {
+enum LogBackend {
     /// What the ruleset's NFLOG rules log comes by a socket, if there are any.
     Kmsg(KernelLog, Option<NflogLines>),
     Nflog(NflogLines),
 }
 
 /// A time in which the lab's own lines are read.
-pub struct Turn<'a> {
+pub struct LogTurn<'a> {
     kind: KindOfTurn<'a>,
     deaf: Option<&'a Sabotage>,
     journal: &'a RefCell<Vec<String>>,
 }
 
 enum KindOfTurn<'a> {
-    Kmsg(kernel_log::Turn<'a>, Option<&'a mut NflogLines>),
+    Kmsg(kernel_log::KernelLogLock<'a>, Option<&'a mut NflogLines>),
     Nflog(&'a mut NflogLines),
 }
 
@@ -52,9 +52,9 @@ impl LogSource {
     ) -> Result<LogSource> {
         let lines = || NflogLines::open(isolated, copies, own, fault);
         let kind = match copies {
-            None if own.is_empty() => Kind::Kmsg(KernelLog::open()?, None),
-            None => Kind::Kmsg(KernelLog::open()?, Some(lines()?)),
-            Some(_) => Kind::Nflog(lines()?),
+            None if own.is_empty() => LogBackend::Kmsg(KernelLog::open()?, None),
+            None => LogBackend::Kmsg(KernelLog::open()?, Some(lines()?)),
+            Some(_) => LogBackend::Nflog(lines()?),
         };
         Ok(LogSource { kind, deaf: None, journal: RefCell::default() })
     }
@@ -70,8 +70,8 @@ impl LogSource {
         /// The kernel's log holds about 600 (`CONFIG_LOG_BUF_SHIFT=17`).
         const OF_THE_KERNEL: usize = 256;
         match &self.kind {
-            Kind::Kmsg(..) => OF_THE_KERNEL,
-            Kind::Nflog(lines) => lines.lines_at_once(),
+            LogBackend::Kmsg(..) => OF_THE_KERNEL,
+            LogBackend::Nflog(lines) => lines.lines_at_once(),
         }
     }
 
@@ -82,39 +82,39 @@ impl LogSource {
     }
 
     /// Waits for its turn, and forgets what was logged until then.
-    pub fn take_turn(&mut self) -> Result<Turn<'_>> {
+    pub fn take_turn(&mut self) -> Result<LogTurn<'_>> {
         let kind = match &mut self.kind {
-            Kind::Kmsg(log, lines) => {
+            LogBackend::Kmsg(log, lines) => {
                 lines.iter_mut().try_for_each(NflogLines::forget)?;
                 KindOfTurn::Kmsg(log.take_turn()?, lines.as_mut())
             }
-            Kind::Nflog(lines) => {
+            LogBackend::Nflog(lines) => {
                 lines.forget()?;
                 KindOfTurn::Nflog(lines)
             }
         };
-        Ok(Turn { kind, deaf: self.deaf.as_deref(), journal: &self.journal })
+        Ok(LogTurn { kind, deaf: self.deaf.as_deref(), journal: &self.journal })
     }
 }
 
-impl Turn<'_> {
+impl LogTurn<'_> {
     /// Hands every line since the last call to `each`, as the kernel prints it.
     ///
     /// # Errors
     /// When lines were lost.
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
         let (deaf, journal) = (self.deaf, self.journal);
-        let mut heard = |line: Line| match (deaf, line) {
+        let mut heard = |line: WrittenLine| match (deaf, line) {
             (Some(sabotage), _) => sabotage.meet(),
-            (None, Line::OfNflog(line)) => each(line),
-            (None, Line::OfLog(line)) => {
+            (None, WrittenLine::OfNflog(line)) => each(line),
+            (None, WrittenLine::OfLog(line)) => {
                 journal.borrow_mut().push(line.clone());
                 each(line);
             }
         };
         match &mut self.kind {
             KindOfTurn::Kmsg(turn, lines) => {
-                turn.drain(|line| heard(Line::OfLog(line)))?;
+                turn.drain(|line| heard(WrittenLine::OfLog(line)))?;
                 lines.iter_mut().try_for_each(|lines| lines.drain(&mut heard))
             }
             KindOfTurn::Nflog(lines) => lines.drain(heard),

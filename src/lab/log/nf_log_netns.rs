@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::host::lock_folder::{self, LockFolder};
 
 const PATH: &str = "/proc/sys/net/netfilter/nf_log_all_netns";

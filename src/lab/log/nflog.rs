@@ -13,7 +13,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::Sabotage;
 use crate::lab::host::namespace::Isolated;
 use crate::lab::host::receive_buffer::{make_room, probes_at_once};

@@ -13,7 +13,7 @@ use nix::sys::utsname::uname;
 
 use super::nflog::{Logged, Nflog};
 use super::nflog_copy::{INSTRUMENT, NflogCopies};
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner, nflog_name};
@@ -28,7 +28,7 @@ pub struct NflogLines {
 }
 
 /// A line, and what wrote it.
-pub enum Line {
+pub enum WrittenLine {
     /// A copy of a LOG rule: the kernel would print this.
     OfLog(String),
     /// An NFLOG rule of the ruleset: `nflog:GROUP PREFIX` comes before `IN=`.
@@ -72,7 +72,7 @@ impl NflogLines {
     }
 
     /// Hands every line since the last call to `each`.
-    pub fn drain(&mut self, mut each: impl FnMut(Line)) -> Result<()> {
+    pub fn drain(&mut self, mut each: impl FnMut(WrittenLine)) -> Result<()> {
         let renderer = &mut self.renderer;
         self.socket.drain(|logged| {
             each(renderer.line(logged)?);
@@ -88,17 +88,17 @@ impl Renderer {
     }
 
     /// The line.
-    pub fn line(&mut self, logged: &Logged) -> Result<Line> {
+    pub fn line(&mut self, logged: &Logged) -> Result<WrittenLine> {
         let flags = self.groups.and_then(|groups| groups.flags(logged.group));
         match flags {
             Some(flags) => {
                 let prefix = &logged.prefix[..logged.prefix.len().min(LOG_PREFIX)];
-                Ok(Line::OfLog(self.rendered(logged, prefix, flags)?))
+                Ok(WrittenLine::OfLog(self.rendered(logged, prefix, flags)?))
             }
             None if is_cut_short(logged.packet) => Err(cut_short(logged)),
             None => {
                 let prefix = [nflog_name(logged.group).as_bytes(), logged.prefix].concat();
-                Ok(Line::OfNflog(self.rendered(logged, &prefix, LogFlags::NONE)?))
+                Ok(WrittenLine::OfNflog(self.rendered(logged, &prefix, LogFlags::NONE)?))
             }
         }
     }

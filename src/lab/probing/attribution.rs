@@ -6,41 +6,41 @@ use std::collections::HashMap;
 use pnet_packet::tcp::TcpFlags;
 
 use crate::lab::PROBER_MAC;
-use crate::log_line::{LogLine, Network, Transport};
+use crate::log_line::{LogLine, LoggedPacketHeader, Transport};
 use crate::net::Mac;
 use crate::probe::Probe;
 use crate::wire::frame::Direction;
-use crate::wire::packet_id::{Seen, SeenPorts};
+use crate::wire::packet_id::{PacketId, SeenPorts};
 use crate::wire::reply::Flow;
 
 /// What caused a line or a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum Attribution {
     /// The probe with this index, or the host's answer to it.
     Probe(usize),
     /// What had to follow that probe.
     Followup(usize),
 }
 
-impl Cause {
+impl Attribution {
     /// The probe that it goes back to.
     pub fn probe(self) -> usize {
         match self {
-            Cause::Probe(index) | Cause::Followup(index) => index,
+            Attribution::Probe(index) | Attribution::Followup(index) => index,
         }
     }
 }
 
 /// Who sent the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
+enum PacketSender {
     Prober,
     Host,
 }
 
 /// Whether the ports that are seen are those that were on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ports {
+pub enum PortMatch {
     /// They are.
     AsSent,
     /// A nat table may have put others in their place: a REDIRECT, or conntrack itself where two flows would clash
@@ -50,23 +50,23 @@ pub enum Ports {
 
 /// The probes of a batch, and how what they caused is found.
 #[derive(Clone, Copy)]
-pub struct Batch<'a> {
+pub struct AttributedBatch<'a> {
     /// The probes.
     pub probes: &'a [Probe],
     /// The place of each.
     pub by_flow: &'a HashMap<Flow, usize>,
-    /// With [`Ports::MayBeRewritten`] a probe owns what shows its prober's address and source port, whatever the other
+    /// With [`PortMatch::MayBeRewritten`] a probe owns what shows its prober's address and source port, whatever the other
     /// port, and all that the host says to that address or from the one that was probed, if no other probe has the same.
     /// Sources are rewritten behind all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another prober.
-    pub ports: Ports,
+    pub ports: PortMatch,
 }
 
-impl Batch<'_> {
+impl AttributedBatch<'_> {
     /// Ties a line to a probe; none when it belongs to none of them, such as a line of another program's traffic.
-    pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Cause)> {
+    pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Attribution)> {
         let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;
-        let seen = Seen::from_line(network)?;
+        let seen = PacketId::from_line(network)?;
         let direction = if line.in_interface.is_some() { Direction::In } else { Direction::Out };
         let cause = self.cause_of_packet(&seen, direction).or_else(|| self.by_icmp_error(network))?;
         Some((line, cause))
@@ -74,46 +74,47 @@ impl Batch<'_> {
 
     /// Ties a segment, a datagram or an echo message to a probe. What shows the prober and leaves the host is a copy that a
     /// rule sends (TEE).
-    pub fn cause_of_packet(&self, seen: &Seen, direction: Direction) -> Option<Cause> {
+    pub fn cause_of_packet(&self, seen: &PacketId, direction: Direction) -> Option<Attribution> {
         let ports = seen.ports.as_ref()?;
         let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender), sender)?));
-        let (sender, index) = sent_by(Sender::Prober).or_else(|| sent_by(Sender::Host))?;
+        let (sender, index) = sent_by(PacketSender::Prober).or_else(|| sent_by(PacketSender::Host))?;
         let probe = &self.probes[index];
         let own = match sender {
-            Sender::Prober => direction == Direction::In && is_probe(probe, seen, ports),
-            Sender::Host => is_answer(probe, ports),
+            PacketSender::Prober => direction == Direction::In && is_probe(probe, seen, ports),
+            PacketSender::Host => is_answer(probe, ports),
         };
-        Some(if own { Cause::Probe(index) } else { Cause::Followup(index) })
+        Some(if own { Attribution::Probe(index) } else { Attribution::Followup(index) })
     }
 
     /// An error of the host quotes the probe; where a rule of OUTPUT rejects what the host says (`nf_send_unreach`), the
     /// host tells itself, and quotes its own answer.
-    fn by_icmp_error(&self, network: &Network) -> Option<Cause> {
+    fn by_icmp_error(&self, network: &LoggedPacketHeader) -> Option<Attribution> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
-        let quoted = Seen::from_line(icmp.quoted.as_deref()?)?;
+        let quoted = PacketId::from_line(icmp.quoted.as_deref()?)?;
         let ports = quoted.ports.as_ref()?;
         let sent_by = |sender| self.find(flow(&quoted, ports, sender), sender);
-        let of_prober = sent_by(Sender::Prober).map(|index| match is_probe(&self.probes[index], &quoted, ports) {
-            true => Cause::Probe(index),
-            false => Cause::Followup(index),
-        });
-        of_prober.or_else(|| sent_by(Sender::Host).map(Cause::Followup))
+        let of_prober =
+            sent_by(PacketSender::Prober).map(|index| match is_probe(&self.probes[index], &quoted, ports) {
+                true => Attribution::Probe(index),
+                false => Attribution::Followup(index),
+            });
+        of_prober.or_else(|| sent_by(PacketSender::Host).map(Attribution::Followup))
     }
 
     /// Where the packet itself went, when there is only one probe it can be.
-    fn find(&self, flow: Flow, sender: Sender) -> Option<usize> {
+    fn find(&self, flow: Flow, sender: PacketSender) -> Option<usize> {
         let is_of = |probe: &Probe| {
             let (known, seen) = (probe.flow, flow);
             let is_own = match sender {
-                Sender::Prober => (known.prober, known.prober_port) == (seen.prober, seen.prober_port),
-                Sender::Host => known.prober == seen.prober || known.host == seen.host,
+                PacketSender::Prober => (known.prober, known.prober_port) == (seen.prober, seen.prober_port),
+                PacketSender::Host => known.prober == seen.prober || known.host == seen.host,
             };
             known.protocol == seen.protocol && is_own
         };
         let rewritten = || {
             let mut candidates = (0..).zip(self.probes).filter(|(_, probe)| is_of(probe)).map(|(index, _)| index);
             let only = candidates.next().filter(|_| candidates.next().is_none());
-            only.filter(|_| self.ports == Ports::MayBeRewritten)
+            only.filter(|_| self.ports == PortMatch::MayBeRewritten)
         };
         self.by_flow.get(&flow).copied().or_else(rewritten)
     }
@@ -128,16 +129,16 @@ fn is_of_strangers(line: &LogLine) -> bool {
 
 /// The flow of the segment in a line that came from the prober.
 pub fn flow_from_prober(line: &LogLine) -> Option<Flow> {
-    flow_of_prober(&Seen::from_line(line.network.as_ref()?)?)
+    flow_of_prober(&PacketId::from_line(line.network.as_ref()?)?)
 }
 
 /// The flow of a segment that came from the prober.
-pub fn flow_of_prober(seen: &Seen) -> Option<Flow> {
-    Some(flow(seen, seen.ports.as_ref()?, Sender::Prober))
+pub fn flow_of_prober(seen: &PacketId) -> Option<Flow> {
+    Some(flow(seen, seen.ports.as_ref()?, PacketSender::Prober))
 }
 
 /// The probe's own flags, and its own IP ID where there is one.
-fn is_probe(probe: &Probe, seen: &Seen, ports: &SeenPorts) -> bool {
+fn is_probe(probe: &Probe, seen: &PacketId, ports: &SeenPorts) -> bool {
     seen.ip_id.is_none_or(|id| id == probe.ip_id) && ports.flags == u16::from(probe.flags())
 }
 
@@ -146,11 +147,11 @@ fn is_answer(probe: &Probe, ports: &SeenPorts) -> bool {
     !probe.technique.is_conversation() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
 }
 
-fn flow(seen: &Seen, ports: &SeenPorts, sender: Sender) -> Flow {
+fn flow(seen: &PacketId, ports: &SeenPorts, sender: PacketSender) -> Flow {
     let (source, destination) = ((seen.source, ports.source), (seen.destination, ports.destination));
     let ((prober, prober_port), (host, port)) = match sender {
-        Sender::Prober => (source, destination),
-        Sender::Host => (destination, source),
+        PacketSender::Prober => (source, destination),
+        PacketSender::Host => (destination, source),
     };
     Flow { protocol: ports.protocol, prober, prober_port, host, port }
 }

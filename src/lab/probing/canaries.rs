@@ -3,7 +3,7 @@
 
 use super::attribution;
 use crate::error::{CannotMeasure, Result};
-use crate::lab::host::link::Link;
+use crate::lab::host::link::ProberLink;
 use crate::lab::log::log_source::LogSource;
 use crate::lab::trace::paths::Paths;
 use crate::log_line::LogLine;
@@ -25,7 +25,7 @@ impl Canaries {
     /// Sends one canary in each family, and fails unless every one is logged, and traced.
     pub fn prove(
         &mut self,
-        link: &mut Link,
+        link: &mut ProberLink,
         log: &mut LogSource,
         paths: Option<&mut Paths>,
         addresses: &Addresses,

@@ -7,21 +7,21 @@ use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use super::attribution::{Batch, Cause, Ports};
+use super::attribution::{AttributedBatch, Attribution, PortMatch};
 use super::witnesses;
 use crate::error::Result;
-use crate::lab::host::link::Link;
-use crate::lab::host::services::Services;
-use crate::lab::log::log_source::{LogSource, Turn};
+use crate::lab::host::link::ProberLink;
+use crate::lab::host::services::ListeningSockets;
+use crate::lab::log::log_source::{LogSource, LogTurn};
 use crate::lab::trace::paths::{Paths, Traced};
 use crate::net::Protocol;
 use crate::probe::Probe;
-use crate::probe::observation::{Connection, LogRecord, Observation};
+use crate::probe::observation::{ConnectProgress, LogRecord, Observation};
 use crate::probe::path::Fate;
 use crate::probe::scan::{self, FilterVerdict};
 use crate::wire::frame::Direction;
-use crate::wire::frame::Part;
-use crate::wire::reply::{Body, Flow, Reply, Segment};
+use crate::wire::frame::FramePart;
+use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
 use pnet_packet::tcp::TcpFlags;
 
 /// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
@@ -30,32 +30,32 @@ pub const BATCH: usize = 64;
 
 /// The instruments of a lab, for the time of a batch.
 pub struct Exchange<'a> {
-    link: &'a mut Link,
-    turn: Turn<'a>,
-    services: &'a Services,
+    link: &'a mut ProberLink,
+    turn: LogTurn<'a>,
+    services: &'a ListeningSockets,
     paths: Option<&'a mut Paths>,
-    ports: Ports,
+    ports: PortMatch,
 }
 
 impl<'a> Exchange<'a> {
     /// Takes the lab's turn at the kernel log.
     pub fn begin(
-        link: &'a mut Link,
+        link: &'a mut ProberLink,
         log: &'a mut LogSource,
-        services: &'a Services,
+        services: &'a ListeningSockets,
         paths: Option<&'a mut Paths>,
-        ports: Ports,
+        ports: PortMatch,
     ) -> Result<Exchange<'a>> {
         Ok(Exchange { link, turn: log.take_turn()?, services, paths, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
     pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
-        let mut ledger = Ledger::of(probes, self.ports);
+        let mut ledger = Observations::of(probes, self.ports);
         for (index, probe) in probes.iter().enumerate() {
             match probe.technique.is_conversation() {
                 true => self.connect(index, &mut ledger)?,
-                false => self.put(&probe.frame(&self.link.ends), index, Part::Probe)?,
+                false => self.put(&probe.frame(&self.link.ends), index, FramePart::Probe)?,
             }
         }
         if probes.iter().any(|probe| probe.flow.protocol == Protocol::Udp) {
@@ -72,14 +72,14 @@ impl<'a> Exchange<'a> {
         Ok(ledger.observed)
     }
 
-    fn put(&self, frame: &[u8], index: usize, part: Part) -> Result<()> {
+    fn put(&self, frame: &[u8], index: usize, part: FramePart) -> Result<()> {
         self.link.send(frame)?;
         self.link.tape.claim(index, part);
         Ok(())
     }
 
     /// Waits until everything sent so far has been dealt with, and books it.
-    fn settle(&mut self, ledger: &mut Ledger) -> Result<()> {
+    fn settle(&mut self, ledger: &mut Observations) -> Result<()> {
         let resets = ledger.resets;
         self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
         // RSTs that the replies called for are behind the fence: they get one of their own.
@@ -98,21 +98,21 @@ impl<'a> Exchange<'a> {
     }
 
     /// SYN, SYN/ACK, ACK, greeting, RST.
-    fn connect(&mut self, index: usize, ledger: &mut Ledger) -> Result<()> {
+    fn connect(&mut self, index: usize, ledger: &mut Observations) -> Result<()> {
         let probe = ledger.probes[index];
-        self.put(&probe.frame(&self.link.ends), index, Part::Probe)?;
+        self.put(&probe.frame(&self.link.ends), index, FramePart::Probe)?;
         self.settle(ledger)?;
         let Some(syn_ack) = ledger.syn_ack.remove(&index) else { return Ok(()) };
-        self.put(&probe.handshake_ack(&syn_ack, &self.link.ends), index, Part::Followup)?;
+        self.put(&probe.handshake_ack(&syn_ack, &self.link.ends), index, FramePart::Followup)?;
         ledger.shaking_hands = Some(index);
         self.settle(ledger)?;
         ledger.shaking_hands = None;
         let accepted: Vec<TcpStream> = self.services.serve(probe.flow.port)?;
         self.settle(ledger)?;
         let greeting = ledger.greeting.remove(&index).unwrap_or_default();
-        self.put(&probe.abort(&syn_ack, greeting.len(), &self.link.ends), index, Part::Followup)?;
+        self.put(&probe.abort(&syn_ack, greeting.len(), &self.link.ends), index, FramePart::Followup)?;
         self.settle(ledger)?;
-        ledger.observed[index].connection = Some(Connection {
+        ledger.observed[index].connection = Some(ConnectProgress {
             accepted: !accepted.is_empty(),
             greeting: String::from_utf8_lossy(&greeting).trim_end().to_owned(),
         });
@@ -122,22 +122,22 @@ impl<'a> Exchange<'a> {
 }
 
 /// What is known so far of the probes of a batch.
-struct Ledger<'a> {
+struct Observations<'a> {
     probes: &'a [Probe],
     by_flow: HashMap<Flow, usize>,
     observed: Vec<Observation>,
-    syn_ack: HashMap<usize, Segment>,
+    syn_ack: HashMap<usize, TcpSegment>,
     greeting: HashMap<usize, Vec<u8>>,
     answered: HashSet<usize>,
     resets: usize,
     /// The connect whose third segment is on its way.
     shaking_hands: Option<usize>,
-    ports: Ports,
+    ports: PortMatch,
 }
 
-impl<'a> Ledger<'a> {
-    fn of(probes: &'a [Probe], ports: Ports) -> Ledger<'a> {
-        Ledger {
+impl<'a> Observations<'a> {
+    fn of(probes: &'a [Probe], ports: PortMatch) -> Observations<'a> {
+        Observations {
             probes,
             by_flow: probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect(),
             observed: probes.iter().map(|probe| Observation::silence(probe.technique)).collect(),
@@ -166,21 +166,21 @@ impl<'a> Ledger<'a> {
     /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
     /// RST that the scanner's kernel would send. An ICMP error about the third segment of a handshake undoes what the
     /// SYN/ACK said: measured, `nmap -sT` reports the error.
-    fn book_reply(&mut self, link: &Link, reply: &Reply) -> Result<()> {
+    fn book_reply(&mut self, link: &ProberLink, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
         if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
-            link.tape.claim(index, Part::Answer);
+            link.tape.claim(index, FramePart::Answer);
             self.observed[index].verdict = scan::no_response(probe.technique);
             self.decide(index, reply);
             return Ok(());
         }
         if !probe.is_answered_by(reply) {
-            link.tape.claim(index, Part::Followup);
+            link.tape.claim(index, FramePart::Followup);
             return Ok(());
         }
         let is_first = self.answered.insert(index);
-        link.tape.claim(index, if is_first { Part::Answer } else { Part::Followup });
+        link.tape.claim(index, if is_first { FramePart::Answer } else { FramePart::Followup });
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
@@ -188,7 +188,7 @@ impl<'a> Ledger<'a> {
                 true => drop(self.syn_ack.insert(index, segment.clone())),
                 false => {
                     link.send(&probe.reset_after(segment, &link.ends))?;
-                    link.tape.claim(index, Part::Followup);
+                    link.tape.claim(index, FramePart::Followup);
                     self.resets += 1;
                 }
             }
@@ -210,14 +210,14 @@ impl<'a> Ledger<'a> {
         let Some((line, cause)) = self.batch().cause_of_line(&text) else { return };
         let record = LogRecord { prefix: line.prefix, line: text };
         match cause {
-            Cause::Probe(index) => self.observed[index].log.push(record),
-            Cause::Followup(index) => self.observed[index].followup.push(record),
+            Attribution::Probe(index) => self.observed[index].log.push(record),
+            Attribution::Followup(index) => self.observed[index].followup.push(record),
         }
     }
 
     /// The first packet that is the probe, and the first that answers it; the rest followed.
     fn book_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
-        let causes: Vec<Option<Cause>> =
+        let causes: Vec<Option<Attribution>> =
             packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen, packet.direction)).collect();
         for (packet, cause) in packets.iter().zip(&causes) {
             let of_error = || causes.get(packet.during.filter(|_| packet.seen.is_icmp_error)?).copied().flatten();
@@ -225,8 +225,8 @@ impl<'a> Ledger<'a> {
             let observation = &mut self.observed[cause.probe()];
             let path = Arc::clone(&packet.path);
             match (cause, packet.direction) {
-                (Cause::Probe(_), Direction::In) if observation.path.is_none() => observation.path = Some(path),
-                (Cause::Probe(_), Direction::Out) if observation.answer_path.is_none() => {
+                (Attribution::Probe(_), Direction::In) if observation.path.is_none() => observation.path = Some(path),
+                (Attribution::Probe(_), Direction::Out) if observation.answer_path.is_none() => {
                     observation.answer_path = Some(path);
                 }
                 _ => observation.followup_paths.push(path),
@@ -235,12 +235,12 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    fn batch(&self) -> Batch<'_> {
-        Batch { probes: self.probes, by_flow: &self.by_flow, ports: self.ports }
+    fn batch(&self) -> AttributedBatch<'_> {
+        AttributedBatch { probes: self.probes, by_flow: &self.by_flow, ports: self.ports }
     }
 }
 
-fn is_syn_ack(segment: &Segment) -> bool {
+fn is_syn_ack(segment: &TcpSegment) -> bool {
     let wanted = TcpFlags::SYN | TcpFlags::ACK;
     segment.flags & (wanted | TcpFlags::RST) == wanted
 }

@@ -16,7 +16,7 @@ pub struct Flows {
 }
 
 /// The first probes of a list, which can be sent together.
-pub struct Together {
+pub struct ProbeBatch {
     /// How many they are; at least one.
     pub count: usize,
     /// Whether conntrack has to forget what was before.
@@ -25,14 +25,14 @@ pub struct Together {
 
 impl Flows {
     /// Which of `probes` can be sent together, from the first on. They count as used then.
-    pub fn together(&mut self, probes: &[Probe]) -> Together {
+    pub fn together(&mut self, probes: &[Probe]) -> ProbeBatch {
         let shares = |probe: &&Probe| probe.craft.source_port.is_some();
         let meets_an_old_flow = probes.first().filter(shares).is_some_and(|probe| self.used.contains(&probe.flow));
         if meets_an_old_flow {
             self.used.clear();
         }
         let is_fresh = |probe: &&Probe| !shares(probe) || self.used.insert(probe.flow);
-        Together { count: probes.iter().take_while(is_fresh).count(), meets_an_old_flow }
+        ProbeBatch { count: probes.iter().take_while(is_fresh).count(), meets_an_old_flow }
     }
 }
 

@@ -13,7 +13,7 @@ use pnet_packet::tcp::TcpFlags;
 
 use crate::error::Result;
 use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
-use crate::lab::trace::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::lab::trace::nft_rules::{self, ReplaceFailure, RuleAttributes, Rules, expression_parts};
 use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
@@ -29,7 +29,7 @@ pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>
     let now = nft_rules::list_all(netlink, &families)?;
     let spent =
         now.iter().flat_map(|rules| rules.changed(may_be_spent, |_, list| with_counters_at_zero(list))).collect();
-    let words = Words {
+    let words = ReplaceFailure {
         operation: "renew the limits (nf_tables)",
         disagreement: "a rule that was replaced by itself is not what it was before",
     };
@@ -77,12 +77,12 @@ impl Spending {
 
 /// What the limits of a family have been through since they were renewed.
 #[derive(Debug, Default)]
-pub struct Spent {
+pub struct LimitUse {
     lines: BTreeMap<String, u32>,
     packets: u32,
 }
 
-impl Spent {
+impl LimitUse {
     /// Whether `probe` might meet a limit that is used up.
     pub fn is_too_much(&self, spending: Spending, probe: &Probe) -> bool {
         match spending {
@@ -112,13 +112,13 @@ fn packets(probe: &Probe) -> u32 {
 
 /// Whether an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m
 /// limit` to the former), and xtables' matches that do.
-fn counts(rule: &Rule) -> bool {
+fn counts(rule: &RuleAttributes) -> bool {
     rule.expressions().into_iter().any(is_counting)
 }
 
 /// Whether the rule has seen a packet since its limit was fresh. A fresh limit lets a packet pass, which the counter of the
 /// rule then counts if nothing else can stop it.
-fn may_be_spent(rule: &Rule) -> bool {
+fn may_be_spent(rule: &RuleAttributes) -> bool {
     let expressions = rule.expressions();
     let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else { return false };
     let after = &expressions[first + 1..];
@@ -153,7 +153,7 @@ fn with_counters_at_zero(list: &[u8]) -> Attributes {
     })
 }
 
-fn spending(rule: &Rule) -> Spending {
+fn spending(rule: &RuleAttributes) -> Spending {
     let expressions = rule.expressions();
     let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else {
         return Spending::Never;

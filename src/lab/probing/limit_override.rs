@@ -7,12 +7,12 @@
 
 use crate::error::{Result, Source};
 use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
-use crate::lab::trace::nft_rules::{self, Rule, Rules, Words, expression_parts};
+use crate::lab::trace::nft_rules::{self, ReplaceFailure, RuleAttributes, Rules, expression_parts};
 use crate::rules::iptables_save::{Edit, Listing, apply};
 
 /// What a sweep makes of limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limits {
+pub enum LimitOverride {
     /// No bucket ever runs dry.
     Wide,
     /// Buckets that guard anything but a LOG have room for one packet, and get another one after a day.
@@ -25,11 +25,11 @@ const WIDE: u32 = 100_000;
 
 /// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; none when there was
 /// nothing to change.
-pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: Limits) -> Result<Option<Vec<Rules>>> {
-    let has_limit = |rule: &Rule| rule.expressions().into_iter().any(is_limit);
+pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: LimitOverride) -> Result<Option<Vec<Rules>>> {
+    let has_limit = |rule: &RuleAttributes| rule.expressions().into_iter().any(is_limit);
     let changed =
         before.iter().flat_map(|rules| rules.changed(has_limit, |rule, list| sized(rule, list, limits))).collect();
-    let words = Words {
+    let words = ReplaceFailure {
         operation: "change the size of limits (nf_tables)",
         disagreement: "a rule whose limit was changed is not what it was before in all else",
     };
@@ -41,11 +41,11 @@ fn is_limit(expression: &[u8]) -> bool {
 }
 
 /// The list of a rule's expressions, each limit with another size.
-fn sized(rule: &Rule, list: &[u8], limits: Limits) -> Attributes {
+fn sized(rule: &RuleAttributes, list: &[u8], limits: LimitOverride) -> Attributes {
     const LIST_ELEMENT: u16 = 1 | NLA_F_NESTED;
     let only_logs =
         rule.expressions().into_iter().rev().take_while(|one| !is_limit(one)).all(super::fresh_limits::is_log);
-    let wide = limits == Limits::Wide || only_logs;
+    let wide = limits == LimitOverride::Wide || only_logs;
     attributes(list).fold(Attributes::new(), |all, (_, expression)| match is_limit(expression) {
         true => all.nested(1, sized_limit(expression, wide)),
         false => all.bytes(LIST_ELEMENT, expression),
@@ -81,12 +81,12 @@ fn without_limits(list: &[u8]) -> Vec<u8> {
 
 /// The text of a ruleset with limits of another size, each rule in its own place: x_tables takes no rule in the place of
 /// another, but loads a table in no time.
-pub fn rewritten(listing: &Listing, limits: Limits) -> Source {
+pub fn rewritten(listing: &Listing, limits: LimitOverride) -> Source {
     const ALMOST_NEVER: &str = "-m limit --limit 1/day --limit-burst 1";
     let has_limit = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.limit().is_some());
     let edits = has_limit.map(|rule| {
         let guards_a_log = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
-        let wide = limits == Limits::Wide || guards_a_log;
+        let wide = limits == LimitOverride::Wide || guards_a_log;
         Edit::Replace { line: rule.line, text: rule.with_limits(if wide { "" } else { ALMOST_NEVER }) }
     });
     apply(&listing.source, &edits.collect::<Vec<_>>())

@@ -15,29 +15,29 @@ use std::time::Duration;
 
 use pnet_packet::tcp::TcpFlags;
 
-use crate::error::{CannotMeasure, Doing, Result, Source};
-use crate::lab::host::link::Link;
+use crate::error::{CannotMeasure, Context, Result, Source};
+use crate::lab::host::link::ProberLink;
 use crate::lab::host::loading;
-use crate::lab::host::neighbours::{self, Neighbourhood};
-use crate::lab::host::services::Services;
+use crate::lab::host::neighbours::{self, DiscoveredMacs};
+use crate::lab::host::services::ListeningSockets;
 use crate::lab::log::nflog_copy::NflogCopies;
 use crate::lab::trace::paths::Traced;
-use crate::lab::{Capture, Lab, Watch, watch_paths};
+use crate::lab::{Capture, Lab, WatchedEvents, watch_paths};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Protocol};
 use crate::probe::path::{Fate, Path, Step};
 use crate::probe::scan::Technique;
-use crate::probe::{Craft, Probe};
+use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::frame::Direction;
-use crate::wire::reply::{Body, Flow, Segment};
+use crate::wire::reply::{Body, Flow, TcpSegment};
 
-pub use endurance::{Cut, Endurance, Halt, ROUNDS, Which};
+pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS};
 pub use held::Held;
-pub use row::{IN_A_ROW, Row, SpentBy};
+pub use row::{ConnectionRow, IN_A_ROW, SpentBy};
 
 /// Who says something first, once the new rules are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum First {
+pub enum FirstSpeaker {
     /// The host: a shell prints its prompt when the load is done.
     Host,
     /// The client: somebody types.
@@ -48,14 +48,15 @@ pub enum First {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
     /// One that is open when the rules are loaded, and who speaks first then.
-    Before(First),
+    Before(FirstSpeaker),
     /// One that is opened after that.
     After,
 }
 
 impl Timing {
     /// All that are asked about a port.
-    pub const ALL: [Timing; 3] = [Timing::Before(First::Host), Timing::Before(First::Client), Timing::After];
+    pub const ALL: [Timing; 3] =
+        [Timing::Before(FirstSpeaker::Host), Timing::Before(FirstSpeaker::Client), Timing::After];
 }
 
 /// One connection that was open when the rules were loaded.
@@ -66,7 +67,7 @@ pub struct Session {
     /// The port that it goes to.
     pub port: Port,
     /// Who spoke first after the load.
-    pub first: First,
+    pub first: FirstSpeaker,
     /// What became of it.
     pub survival: Survival,
     /// The rules that took packets of it, where paths are watched.
@@ -122,7 +123,7 @@ pub struct AfterLoad {
     /// What came of a new connection to each port, in each family.
     pub openings: Vec<Attempt>,
     /// Who answers for the host's addresses.
-    pub neighbourhood: Option<Neighbourhood>,
+    pub neighbourhood: Option<DiscoveredMacs>,
 }
 
 impl AfterLoad {
@@ -166,12 +167,12 @@ impl Lab<'_> {
 
         let mut open = Vec::new();
         for (probe, first) in plans {
-            let mut found = Connection::open(probe, &mut self.link, &self.services)?;
+            let mut found = OpenSession::open(probe, &mut self.link, &self.services)?;
             if let Ok(connection) = &mut found {
                 // Under the rules that were there before it must work, or nothing can be said of the new ones. The host
                 // speaks last: nothing is left to be acknowledged, which its kernel would do 40 ms later, while or after
                 // the rules are loaded, and thereby speak first.
-                let talk = connection.talk(First::Client, &mut self.link)?;
+                let talk = connection.talk(FirstSpeaker::Client, &mut self.link)?;
                 if talk != Survival::Alive {
                     found = Err(Opening::Mute);
                 }
@@ -209,8 +210,8 @@ impl Lab<'_> {
     }
 
     fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
-        let opening = match Connection::open(probe, &mut self.link, &self.services)? {
-            Ok(mut connection) => match connection.talk(First::Host, &mut self.link)? {
+        let opening = match OpenSession::open(probe, &mut self.link, &self.services)? {
+            Ok(mut connection) => match connection.talk(FirstSpeaker::Host, &mut self.link)? {
                 Survival::Alive => Opening::Opens,
                 Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
             },
@@ -266,7 +267,7 @@ impl Lab<'_> {
         let equipment = self.blueprint.equipment;
         self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
         // The lab's own table was made for the rules that were there before.
-        let traced = self.blueprint.watch != Watch::Replies;
+        let traced = self.blueprint.watch != WatchedEvents::Replies;
         (self.paths, self.rules) =
             watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
         Ok(())
@@ -286,12 +287,12 @@ fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Pro
         ttl: 64,
         ip_id: number,
         flow_label: 1,
-        craft: Craft::default(),
+        craft: ProbeOverrides::default(),
     }
 }
 
 /// An open connection: the client's numbers, and the server's socket.
-struct Connection {
+struct OpenSession {
     probe: Probe,
     stream: TcpStream,
     /// What the client sends next.
@@ -304,9 +305,13 @@ struct Connection {
     unheard: Vec<u8>,
 }
 
-impl Connection {
+impl OpenSession {
     /// Opens one, or tells how far that came.
-    fn open(probe: Probe, link: &mut Link, services: &Services) -> Result<std::result::Result<Connection, Opening>> {
+    fn open(
+        probe: Probe,
+        link: &mut ProberLink,
+        services: &ListeningSockets,
+    ) -> Result<std::result::Result<OpenSession, Opening>> {
         let mut answer = Err(Opening::Silent);
         link.send(&probe.frame(&link.ends))?;
         link.fence(|_, reply| {
@@ -324,21 +329,21 @@ impl Connection {
         let Some(stream) = services.serve(probe.flow.port)?.pop() else { return Ok(Err(Opening::HalfOpen)) };
         stream.set_nonblocking(true).doing("work over a connection")?;
         let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
-        Ok(Ok(Connection { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
+        Ok(Ok(OpenSession { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
     }
 
     /// Both ends speak in turn, twice.
-    fn talk(&mut self, first: First, link: &mut Link) -> Result<Survival> {
+    fn talk(&mut self, first: FirstSpeaker, link: &mut ProberLink) -> Result<Survival> {
         let mut heard = Vec::new();
         let mut turn = first;
         for _ in 0..4 {
             heard.push(match turn {
-                First::Host => self.host_says(link)?,
-                First::Client => self.client_says(link)?,
+                FirstSpeaker::Host => self.host_says(link)?,
+                FirstSpeaker::Client => self.client_says(link)?,
             });
             turn = match turn {
-                First::Host => First::Client,
-                First::Client => First::Host,
+                FirstSpeaker::Host => FirstSpeaker::Client,
+                FirstSpeaker::Client => FirstSpeaker::Host,
             };
         }
         Ok(match heard.as_slice() {
@@ -349,7 +354,7 @@ impl Connection {
     }
 
     /// What nobody acknowledged is said again with it, as TCP does.
-    fn client_says(&mut self, link: &mut Link) -> Result<bool> {
+    fn client_says(&mut self, link: &mut ProberLink) -> Result<bool> {
         let text = self.text();
         self.unheard.extend(text.as_bytes());
         let segment = self.probe.within_connection(self.seq, self.ack, &self.unheard, &link.ends);
@@ -363,7 +368,7 @@ impl Connection {
         Ok(arrived)
     }
 
-    fn host_says(&mut self, link: &mut Link) -> Result<bool> {
+    fn host_says(&mut self, link: &mut ProberLink) -> Result<bool> {
         let text = self.text();
         // A connection that the host's kernel has given up takes nothing: then it is dead, and that is no error.
         if self.stream.write_all(text.as_bytes()).is_err() {
@@ -383,7 +388,7 @@ impl Connection {
     }
 
     /// What the host has sent meanwhile.
-    fn listen(&mut self, link: &mut Link) -> Result<Vec<Vec<u8>>> {
+    fn listen(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
         let (flow, mut heard, mut next) = (self.probe.flow, Vec::new(), self.ack);
         link.fence(|_, reply| {
             let is_ours = reply.flow() == Some(flow);
@@ -417,7 +422,7 @@ impl Connection {
     }
 }
 
-fn syn_ack(body: Body) -> Option<Segment> {
+fn syn_ack(body: Body) -> Option<TcpSegment> {
     const WANTED: u8 = TcpFlags::SYN | TcpFlags::ACK;
     match body {
         Body::Tcp(segment) if segment.flags & (WANTED | TcpFlags::RST) == WANTED => Some(segment),

@@ -11,25 +11,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::exchange::BATCH;
-use super::limit_override::{self, Limits};
-use super::sweep_log::{Ear, Witnesses};
+use super::limit_override::{self, LimitOverride};
+use super::sweep_log::{SweepLogReader, Witnesses};
 use crate::error::{CannotMeasure, Result, Source};
 use crate::lab::host::host_socket::HostSocket;
-use crate::lab::host::link::Link;
+use crate::lab::host::link::ProberLink;
 use crate::lab::host::netcfg;
 use crate::lab::trace::nft_trace::lost;
 use crate::lab::trace::paths::{Paths, Traced};
-use crate::lab::trace::rule_index::Rulebook;
-use crate::lab::trace::x_tables::{self, Table};
+use crate::lab::trace::rule_index::RuleIndex;
+use crate::lab::trace::x_tables::{self, KernelTable};
 use crate::lab::{Backend, Lab};
 use crate::net::Family;
 use crate::probe::Ends;
-use crate::probe::packet::{self, Journey, Numbers, Response, Sender, Stimulus};
+use crate::probe::packet::{self, Journey, Numbers, Response, Stimulus, StimulusSender};
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
-use crate::wire::frame::Part;
+use crate::wire::frame::FramePart;
 use crate::wire::headers::{Content, Headers};
 
 impl Lab<'_> {
@@ -38,7 +38,12 @@ impl Lab<'_> {
     ///
     /// # Errors
     /// When paths are not watched, and when a stimulus left no trace.
-    pub fn sweep(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr], limits: Limits) -> Result<Vec<Response>> {
+    pub fn sweep(
+        &mut self,
+        stimuli: &[Stimulus],
+        strangers: &[IpAddr],
+        limits: LimitOverride,
+    ) -> Result<Vec<Response>> {
         self.set_limits(limits)?;
         self.sweep_before(stimuli, strangers, Witnesses::Trace)
     }
@@ -47,7 +52,7 @@ impl Lab<'_> {
     ///
     /// # Errors
     /// Likewise.
-    pub fn sweep_all(&mut self, plan: &mut Plan, limits: Limits) -> Result<(Vec<Stimulus>, Vec<Response>)> {
+    pub fn sweep_all(&mut self, plan: &mut SweepPlan, limits: LimitOverride) -> Result<(Vec<Stimulus>, Vec<Response>)> {
         let mut stimuli = plan.stimuli();
         let mut responses = self.sweep(&stimuli, &plan.strangers(), limits)?;
         let more = plan.in_connections(&stimuli, &responses);
@@ -62,7 +67,7 @@ impl Lab<'_> {
     /// # Errors
     /// Likewise, and when trace and log contradict each other.
     pub fn send_packets(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr]) -> Result<Vec<Response>> {
-        self.set_limits(Limits::Wide)?;
+        self.set_limits(LimitOverride::Wide)?;
         self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
     }
 
@@ -100,7 +105,7 @@ impl Lab<'_> {
 
     /// Open connections are closed. Their last packets belong to no stimulus, but are part of the log.
     fn hang_up(&mut self, witnesses: Witnesses) -> Result<()> {
-        let mut ear = Ear::new(self.log.take_turn()?, witnesses);
+        let mut ear = SweepLogReader::new(self.log.take_turn()?, witnesses);
         self.services.hang_up()?;
         self.link.fence(|_, _| Ok(()))?;
         ear.listen()?;
@@ -108,7 +113,7 @@ impl Lab<'_> {
     }
 
     /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
-    fn set_limits(&mut self, limits: Limits) -> Result<()> {
+    fn set_limits(&mut self, limits: LimitOverride) -> Result<()> {
         if self.limits == Some(limits) {
             return Ok(());
         }
@@ -124,7 +129,7 @@ impl Lab<'_> {
     }
 
     /// What the kernel has then must stand as the files do, as before.
-    fn load_with(&self, limits: Limits) -> Result<()> {
+    fn load_with(&self, limits: LimitOverride) -> Result<()> {
         let has_limit = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.limit().is_some());
         let other: Vec<(Family, Source)> = self
             .listings
@@ -133,8 +138,8 @@ impl Lab<'_> {
             .map(|listing| (listing.family, limit_override::rewritten(listing, limits)))
             .collect();
         self.load(&other.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>())?;
-        let tables = Table::list(self.isolated, &self.listings)?;
-        Rulebook::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
+        let tables = KernelTable::list(self.isolated, &self.listings)?;
+        RuleIndex::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
     }
 
     /// Lets the host find its way to `strangers`, wherever they are.
@@ -158,24 +163,25 @@ impl Lab<'_> {
             evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
         };
         // LOG rules print: whoever reads the kernel's log must not be overrun by it.
-        let ear = Ear::new(self.log.take_turn()?, witnesses);
+        let ear = SweepLogReader::new(self.log.take_turn()?, witnesses);
         let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
-        let mut batch = Batch { link: &mut self.link, ear, paths, host, book: Book::of(stimuli, tags) };
-        batch.send(Role::Opener)?;
-        batch.send(Role::Handshake)?;
-        batch.send(Role::Stimulus)?;
+        let mut batch =
+            SweepInstruments { link: &mut self.link, ear, paths, host, book: BatchState::of(stimuli, tags) };
+        batch.send(PacketRole::Opener)?;
+        batch.send(PacketRole::Handshake)?;
+        batch.send(PacketRole::Stimulus)?;
         batch.wait_for_loopback()?;
         let mut responses = batch.book.close()?;
         for (index, frame) in batch.link.tape.take_claimed() {
             responses[index].frames.push(frame);
         }
-        batch.ear.agree(stimuli, &responses, |index| tag(tags, index, Role::Stimulus))?;
+        batch.ear.agree(stimuli, &responses, |index| tag(tags, index, PacketRole::Stimulus))?;
         Ok(responses)
     }
 }
 
 /// Stimuli that can be sent together.
-struct Together<'a> {
+struct StimulusBatch<'a> {
     stimuli: &'a [Stimulus],
     meets_an_old_flow: bool,
 }
@@ -194,9 +200,9 @@ impl<'a> Batches<'a> {
 }
 
 impl<'a> Iterator for Batches<'a> {
-    type Item = Together<'a>;
+    type Item = StimulusBatch<'a>;
 
-    fn next(&mut self) -> Option<Together<'a>> {
+    fn next(&mut self) -> Option<StimulusBatch<'a>> {
         let first = FlowKey::of(&self.left.first()?.headers);
         let meets_an_old_flow = self.used.contains(&first);
         if meets_an_old_flow {
@@ -207,7 +213,7 @@ impl<'a> Iterator for Batches<'a> {
             self.left.iter().take(self.at_once).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
         let (stimuli, left) = self.left.split_at(fresh);
         self.left = left;
-        Some(Together { stimuli, meets_an_old_flow })
+        Some(StimulusBatch { stimuli, meets_an_old_flow })
     }
 }
 
@@ -234,17 +240,17 @@ impl FlowKey {
 
 /// What a packet of the lab is to its stimulus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum PacketRole {
     Stimulus,
     Opener,
     Handshake,
 }
 
 /// Every stimulus has a tag for each role.
-const ROLES: [Role; 3] = [Role::Stimulus, Role::Opener, Role::Handshake];
+const ROLES: [PacketRole; 3] = [PacketRole::Stimulus, PacketRole::Opener, PacketRole::Handshake];
 
 /// The tag of a packet of the batch whose first tag is `tags`.
-fn tag(tags: u16, index: usize, role: Role) -> u16 {
+fn tag(tags: u16, index: usize, role: PacketRole) -> u16 {
     tags + (index * ROLES.len()) as u16 + role as u16
 }
 
@@ -259,27 +265,27 @@ const OPENER_SEQ: u32 = 1_000;
 const OTHER_SEQ: u32 = 5_000;
 
 /// The instruments of a lab, for the time of a batch.
-struct Batch<'a> {
-    link: &'a mut Link,
-    ear: Ear<'a>,
+struct SweepInstruments<'a> {
+    link: &'a mut ProberLink,
+    ear: SweepLogReader<'a>,
     paths: &'a mut Paths,
     host: &'a HostSocket,
-    book: Book<'a>,
+    book: BatchState<'a>,
 }
 
-impl Batch<'_> {
+impl SweepInstruments<'_> {
     /// Sends all packets of one role, waits until they have been dealt with, and books what was traced.
-    fn send(&mut self, role: Role) -> Result<()> {
+    fn send(&mut self, role: PacketRole) -> Result<()> {
         let mut sent = false;
         for index in 0..self.book.stimuli.len() {
             let Some((sender, packet, destination)) = self.book.packet(index, role) else { continue };
             sent = true;
             match sender {
-                Sender::Prober => {
+                StimulusSender::Prober => {
                     self.link.send(&frame(&packet, &self.link.ends))?;
                     self.link.tape.claim(index, part(role));
                 }
-                Sender::Host => self.host.send(&packet, destination)?,
+                StimulusSender::Host => self.host.send(&packet, destination)?,
             }
         }
         if sent { self.settle() } else { Ok(()) }
@@ -306,10 +312,10 @@ impl Batch<'_> {
     }
 }
 
-fn part(role: Role) -> Part {
+fn part(role: PacketRole) -> FramePart {
     match role {
-        Role::Stimulus => Part::Probe,
-        Role::Opener | Role::Handshake => Part::Followup,
+        PacketRole::Stimulus => FramePart::Probe,
+        PacketRole::Opener | PacketRole::Handshake => FramePart::Followup,
     }
 }
 
@@ -320,7 +326,7 @@ fn frame(packet: &[u8], ends: &Ends) -> Vec<u8> {
 }
 
 /// What is known so far of the stimuli of a batch.
-struct Book<'a> {
+struct BatchState<'a> {
     stimuli: &'a [Stimulus],
     /// The first tag.
     tags: u16,
@@ -332,10 +338,10 @@ struct Book<'a> {
     last: usize,
 }
 
-impl<'a> Book<'a> {
-    fn of(stimuli: &'a [Stimulus], tags: u16) -> Book<'a> {
+impl<'a> BatchState<'a> {
+    fn of(stimuli: &'a [Stimulus], tags: u16) -> BatchState<'a> {
         let flow = |(index, stimulus): (usize, &Stimulus)| (FlowKey::of(&stimulus.headers), index);
-        Book {
+        BatchState {
             stimuli,
             tags,
             by_flow: stimuli.iter().enumerate().map(flow).collect(),
@@ -349,28 +355,30 @@ impl<'a> Book<'a> {
     }
 
     /// The packet of a stimulus in one role: who sends it, its bytes, and where to.
-    fn packet(&self, index: usize, role: Role) -> Option<(Sender, Vec<u8>, IpAddr)> {
+    fn packet(&self, index: usize, role: PacketRole) -> Option<(StimulusSender, Vec<u8>, IpAddr)> {
         let stimulus = &self.stimuli[index];
         let (sender, headers) = of_role(stimulus, role)?;
-        let quoted = headers.is_icmp_error().then(|| self.packet(index, Role::Opener)).flatten();
+        let quoted = headers.is_icmp_error().then(|| self.packet(index, PacketRole::Opener)).flatten();
         let quoted = quoted.as_ref().map(|(_, packet, _)| packet.as_slice());
         Some((sender, packet::bytes(&headers, self.numbers(index, role), quoted), headers.destination))
     }
 
-    fn numbers(&self, index: usize, role: Role) -> Numbers {
-        let (echo, tag) = (tag(self.tags, index, Role::Stimulus), tag(self.tags, index, role));
+    fn numbers(&self, index: usize, role: PacketRole) -> Numbers {
+        let (echo, tag) = (tag(self.tags, index, PacketRole::Stimulus), tag(self.tags, index, role));
         let known = self.answered[index];
         let stimulus = &self.stimuli[index];
         let (seq, ack) = match (role, stimulus.lead) {
-            (Role::Opener, _) => (OPENER_SEQ, 0),
-            (Role::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
-            (Role::Stimulus, packet::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
-            (Role::Stimulus, packet::Lead::Forward) => (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1)),
-            (Role::Stimulus, packet::Lead::Handshake) if stimulus.sender == Sender::Host => {
+            (PacketRole::Opener, _) => (OPENER_SEQ, 0),
+            (PacketRole::Handshake, _) => (OTHER_SEQ, OPENER_SEQ + 1),
+            (PacketRole::Stimulus, packet::Lead::None) => (OPENER_SEQ, OTHER_SEQ),
+            (PacketRole::Stimulus, packet::Lead::Forward) => {
+                (OPENER_SEQ + 1, known.unwrap_or(OTHER_SEQ).wrapping_add(1))
+            }
+            (PacketRole::Stimulus, packet::Lead::Handshake) if stimulus.sender == StimulusSender::Host => {
                 (OPENER_SEQ + 1, OTHER_SEQ + 1)
             }
-            (Role::Stimulus, packet::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
-            (Role::Stimulus, packet::Lead::Backward) => {
+            (PacketRole::Stimulus, packet::Lead::Handshake) => (OTHER_SEQ + 1, OPENER_SEQ + 1),
+            (PacketRole::Stimulus, packet::Lead::Backward) => {
                 (known.map_or(OTHER_SEQ, |seq| seq.wrapping_add(1)), OPENER_SEQ + 1)
             }
         };
@@ -388,7 +396,7 @@ impl<'a> Book<'a> {
             let answers = own.is_none() && self.is_answer(index, &journey);
             let response = &mut self.responses[index];
             match own {
-                Some((_, Role::Stimulus)) => response.own.push(journey),
+                Some((_, PacketRole::Stimulus)) => response.own.push(journey),
                 _ if answers => response.answer = Some(journey),
                 _ => response.others.push(journey),
             }
@@ -406,7 +414,7 @@ impl<'a> Book<'a> {
     }
 
     /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
-    fn by_tag(&self, packet: &Traced) -> Option<(usize, Role)> {
+    fn by_tag(&self, packet: &Traced) -> Option<(usize, PacketRole)> {
         let place = usize::from(packet.sighting.tag.checked_sub(self.tags)?);
         let (index, role) = (place / ROLES.len(), ROLES[place % ROLES.len()]);
         let (_, headers) = of_role(self.stimuli.get(index)?, role)?;
@@ -440,11 +448,11 @@ impl<'a> Book<'a> {
     }
 }
 
-fn of_role(stimulus: &Stimulus, role: Role) -> Option<(Sender, Headers)> {
+fn of_role(stimulus: &Stimulus, role: PacketRole) -> Option<(StimulusSender, Headers)> {
     match role {
-        Role::Stimulus => Some((stimulus.sender, stimulus.headers)),
-        Role::Opener => stimulus.opener(),
-        Role::Handshake => stimulus.handshake().map(|headers| (Sender::Prober, headers)),
+        PacketRole::Stimulus => Some((stimulus.sender, stimulus.headers)),
+        PacketRole::Opener => stimulus.opener(),
+        PacketRole::Handshake => stimulus.handshake().map(|headers| (StimulusSender::Prober, headers)),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
-use crate::lab::log::log_source::Turn;
-use crate::log_line::{LogLine, Network, Transport};
+use crate::lab::log::log_source::LogTurn;
+use crate::log_line::{LogLine, LoggedPacketHeader, Transport};
 use crate::net::port::Port;
 use crate::probe::packet::{Response, Stimulus};
 use crate::text::escape::listed;
@@ -20,16 +20,16 @@ pub enum Witnesses {
 }
 
 /// The lab's turn at the kernel log, and what was heard in it.
-pub struct Ear<'a> {
-    turn: Turn<'a>,
+pub struct SweepLogReader<'a> {
+    turn: LogTurn<'a>,
     /// None when nobody listens.
     lines: Option<Vec<(LogLine, String)>>,
 }
 
-impl<'a> Ear<'a> {
+impl<'a> SweepLogReader<'a> {
     /// An ear that listens if the log is to be a witness.
-    pub fn new(turn: Turn<'a>, witnesses: Witnesses) -> Ear<'a> {
-        Ear { turn, lines: (witnesses == Witnesses::TraceAndLog).then(Vec::new) }
+    pub fn new(turn: LogTurn<'a>, witnesses: Witnesses) -> SweepLogReader<'a> {
+        SweepLogReader { turn, lines: (witnesses == Witnesses::TraceAndLog).then(Vec::new) }
     }
 
     /// Reads what was logged since the last time.
@@ -56,12 +56,12 @@ impl<'a> Ear<'a> {
 /// from: that is done behind all LOG rules.
 fn is_line_of(line: &LogLine, stimulus: &Stimulus, tag: u16) -> bool {
     let (number, source) = match &line.network {
-        Some(Network::Ipv4(packet)) => (u32::from(packet.id), packet.source.into()),
-        Some(Network::Ipv6(packet)) => (packet.flow_label, packet.source.into()),
-        Some(Network::Arp(_)) | None => return false,
+        Some(LoggedPacketHeader::Ipv4(packet)) => (u32::from(packet.id), packet.source.into()),
+        Some(LoggedPacketHeader::Ipv6(packet)) => (packet.flow_label, packet.source.into()),
+        Some(LoggedPacketHeader::Arp(_)) | None => return false,
     };
     let of = &stimulus.headers;
-    let transport = line.network.as_ref().and_then(Network::transport);
+    let transport = line.network.as_ref().and_then(LoggedPacketHeader::transport);
     (number, source) == (tag.into(), of.source) && carries(transport, &of.content)
 }
 

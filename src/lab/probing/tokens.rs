@@ -18,12 +18,12 @@ use crate::lab::host::lock_folder::LockFolder;
 /// The right to have one more lab; given back when dropped.
 #[derive(Debug)]
 pub struct Token {
-    kind: Kind,
+    kind: TokenKind,
     _folder: Option<Arc<LockFolder>>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum TokenKind {
     /// The one that every run has.
     Own,
     Shared(#[expect(dead_code, reason = "it is there to be dropped")] Flock<File>),
@@ -46,7 +46,7 @@ impl Token {
 
     /// Waits for a token. Whoever drops the future leaves the line.
     pub async fn take() -> Token {
-        let Ok(folder) = LockFolder::enter() else { return Token { kind: Kind::Unlimited, _folder: None } };
+        let Ok(folder) = LockFolder::enter() else { return Token { kind: TokenKind::Unlimited, _folder: None } };
         let _first = LINE.lock().await;
         let mut pause = Duration::from_millis(1);
         loop {
@@ -61,28 +61,28 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        if matches!(self.kind, Kind::Own) {
+        if matches!(self.kind, TokenKind::Own) {
             OWN_IS_TAKEN.store(false, Ordering::Release);
         }
     }
 }
 
-fn try_to_take(folder: &LockFolder) -> Option<Kind> {
+fn try_to_take(folder: &LockFolder) -> Option<TokenKind> {
     if !OWN_IS_TAKEN.swap(true, Ordering::Acquire) {
-        return Some(Kind::Own);
+        return Some(TokenKind::Own);
     }
     // Every run looks in an order of its own, so that few meet at the same file.
     let (count, first) = (Token::count(), std::process::id() as usize);
     (0..count).find_map(|number| match try_lock(folder, (first + number) % count) {
-        Ok(Some(lock)) => Some(Kind::Shared(lock)),
+        Ok(Some(lock)) => Some(TokenKind::Shared(lock)),
         Ok(None) => None,
-        Err(_) => Some(Kind::Unlimited),
+        Err(_) => Some(TokenKind::Unlimited),
     })
 }
 
 /// `None` if another lab has it.
 fn try_lock(folder: &LockFolder, number: usize) -> crate::error::Result<Option<Flock<File>>> {
-    use crate::error::Doing;
+    use crate::error::Context;
     let file = folder.file(&format!("lab-{number}"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
@@ -99,10 +99,10 @@ mod tests {
     #[tokio::test]
     async fn a_run_has_one_lab_whatever_the_others_have_and_gets_it_back() {
         let first = Token::take().await;
-        assert!(matches!(first.kind, Kind::Own));
+        assert!(matches!(first.kind, TokenKind::Own));
         let second = Token::take().await;
-        assert!(!matches!(second.kind, Kind::Own));
+        assert!(!matches!(second.kind, TokenKind::Own));
         drop(first);
-        assert!(matches!(Token::take().await.kind, Kind::Own));
+        assert!(matches!(Token::take().await.kind, TokenKind::Own));
     }
 }

@@ -21,21 +21,21 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::relay_ties::{self, Line};
-use super::running_tool::{Stop, Tool, ToolCommand};
+use super::relay_ties::{self, TiedLine};
+use super::running_tool::{RunningTool, Stop, ToolCommand};
 use super::tool_side::{self, ToolEnd, ToolSetup};
-use crate::error::{CannotMeasure, Doing, Result};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::host::interface::{FRAME_MAX, Interface};
-use crate::lab::host::link::Link;
+use crate::lab::host::link::ProberLink;
 use crate::lab::host::namespace::in_fresh_namespace;
 use crate::lab::host::netcfg;
-use crate::lab::host::services::Services;
-use crate::lab::log::log_source::{LogSource, Turn};
+use crate::lab::host::services::ListeningSockets;
+use crate::lab::log::log_source::{LogSource, LogTurn};
 use crate::lab::trace::paths::{Paths, Reading};
 use crate::lab::{Lab, PROBER_MAC};
 use crate::log_line::LogLine;
-use crate::probe::packet_summary::Glance;
-use crate::probe::tool_run::{Frame, Relayed, ToolStatus};
+use crate::probe::packet_summary::PacketSummary;
+use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
 use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 
@@ -47,7 +47,7 @@ const LOOK: u16 = 50;
 
 impl Lab<'_> {
     /// Runs the tool against the host, and tells all that either said, once the tool has ended.
-    pub fn relay(&mut self, command: &ToolCommand) -> Result<Relayed> {
+    pub fn relay(&mut self, command: &ToolCommand) -> Result<ToolRun> {
         self.forget_the_prober()?;
         let setup = ToolSetup {
             command,
@@ -84,42 +84,42 @@ impl Lab<'_> {
 
 /// A relay at work.
 struct Relay<'a> {
-    host: &'a mut Link,
+    host: &'a mut ProberLink,
     tool: &'a Interface,
-    services: &'a Services,
+    services: &'a ListeningSockets,
     paths: Option<&'a mut Paths>,
-    record: Record,
+    record: RelayRecord,
     connections: Vec<TcpStream>,
     buffer: Vec<u8>,
 }
 
 /// What was seen so far.
 #[derive(Default)]
-struct Record {
-    frames: Vec<Frame>,
-    lines: Vec<Line>,
+struct RelayRecord {
+    frames: Vec<RelayedFrame>,
+    lines: Vec<TiedLine>,
     reading: Reading,
 }
 
 impl<'a> Relay<'a> {
     /// Relays until the tool has ended and both ends are silent. None when no tool was ever started.
     fn between(
-        host: &'a mut Link,
+        host: &'a mut ProberLink,
         log: &'a mut LogSource,
-        services: &'a Services,
+        services: &'a ListeningSockets,
         mut paths: Option<&'a mut Paths>,
         command: &ToolCommand,
         made: Receiver<ToolEnd>,
         // Dropped at the end, which is what the tool's side waits for.
         _hold: SyncSender<()>,
-    ) -> Option<Result<Relayed>> {
+    ) -> Option<Result<ToolRun>> {
         let ToolEnd { tap, mut tool } = made.recv().ok()?;
         let mut relay = Relay {
             host,
             tool: &tap,
             services,
             paths: paths.as_deref_mut(),
-            record: Record::default(),
+            record: RelayRecord::default(),
             connections: Vec::new(),
             buffer: vec![0; FRAME_MAX],
         };
@@ -131,11 +131,16 @@ impl<'a> Relay<'a> {
         Some(ended.and_then(|(status, elapsed)| {
             let traced = paths.map(|paths| paths.close(record.reading)).transpose()?;
             let (frames, held_back) = relay_ties::tie(record.frames, traced, record.lines)?;
-            Ok(Relayed { frames, held_back, status, elapsed })
+            Ok(ToolRun { frames, held_back, status, elapsed })
         }))
     }
 
-    fn run(&mut self, log: &mut LogSource, tool: &mut Tool, command: &ToolCommand) -> Result<(ToolStatus, Duration)> {
+    fn run(
+        &mut self,
+        log: &mut LogSource,
+        tool: &mut RunningTool,
+        command: &ToolCommand,
+    ) -> Result<(ToolStatus, Duration)> {
         self.forget_what_came_first()?;
         let mut ended = None;
         loop {
@@ -183,10 +188,10 @@ impl<'a> Relay<'a> {
     }
 
     /// One frame of the tool, and all that it causes at once.
-    fn pass_to_host(&mut self, length: usize, turn: &mut Turn) -> Result<()> {
+    fn pass_to_host(&mut self, length: usize, turn: &mut LogTurn) -> Result<()> {
         let place = self.record.frames.len();
         let frame = &self.buffer[..length];
-        let flags = Glance::at(frame).tcp_flags();
+        let flags = PacketSummary::at(frame).tcp_flags();
         let is_segment = flags.is_some_and(|flags| flags & TcpFlags::ACK != 0);
         self.record.add(Direction::In, frame, None);
         self.host.send(frame)?;
@@ -226,7 +231,7 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    fn fence(&mut self, slice: usize, turn: &mut Turn) -> Result<()> {
+    fn fence(&mut self, slice: usize, turn: &mut LogTurn) -> Result<()> {
         let (record, tool) = (&mut self.record, self.tool);
         self.host.fence_frames(|frame| {
             record.add(Direction::Out, frame, None);
@@ -236,12 +241,12 @@ impl<'a> Relay<'a> {
     }
 
     /// Reads what the frames from `first` on have caused.
-    fn read(&mut self, first: usize, turn: &mut Turn) -> Result<()> {
-        let Record { frames, lines, .. } = &mut self.record;
+    fn read(&mut self, first: usize, turn: &mut LogTurn) -> Result<()> {
+        let RelayRecord { frames, lines, .. } = &mut self.record;
         let during = first..frames.len();
         turn.drain(|text| {
             let line = LogLine::parse(&text);
-            lines.extend(line.map(|line| Line { line, text, during: during.clone() }));
+            lines.extend(line.map(|line| TiedLine { line, text, during: during.clone() }));
         })?;
         self.read_trace()
     }
@@ -249,9 +254,10 @@ impl<'a> Relay<'a> {
     fn read_trace(&mut self) -> Result<()> {
         match &mut self.paths {
             Some(paths) => {
-                let Record { frames, lines, reading } = &mut self.record;
+                let RelayRecord { frames, lines, reading } = &mut self.record;
                 paths.read_on(reading)?;
-                let line = |text: String| Some(Line { line: LogLine::parse(&text)?, text, during: 0..frames.len() });
+                let line =
+                    |text: String| Some(TiedLine { line: LogLine::parse(&text)?, text, during: 0..frames.len() });
                 lines.extend(paths.take_lines().into_iter().filter_map(line));
                 Ok(())
             }
@@ -260,7 +266,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits until somebody has something to say, for a moment.
-    fn wait(&self, tool: &Tool, timeout: Option<Duration>) -> Result<()> {
+    fn wait(&self, tool: &RunningTool, timeout: Option<Duration>) -> Result<()> {
         let left = timeout.map_or(u128::MAX, |timeout| timeout.saturating_sub(tool.elapsed()).as_millis() + 1);
         let timeout = PollTimeout::from(u16::try_from(left).unwrap_or(LOOK).min(LOOK));
         let ends = [self.tool.as_fd(), self.host.as_fd(), tool.as_fd()];
@@ -271,16 +277,16 @@ impl<'a> Relay<'a> {
     }
 }
 
-impl Record {
+impl RelayRecord {
     fn add(&mut self, direction: Direction, bytes: &[u8], cause: Option<usize>) {
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (bytes, path, verdict, log) = (bytes.to_vec(), None, None, Vec::new());
-        self.frames.push(Frame { at, direction, bytes, cause, path, verdict, log });
+        self.frames.push(RelayedFrame { at, direction, bytes, cause, path, verdict, log });
     }
 }
 
 /// How the tool has ended, and after how long; one whose time is up is ended here.
-fn has_ended(tool: &mut Tool, command: &ToolCommand) -> Result<Option<(ToolStatus, Duration)>> {
+fn has_ended(tool: &mut RunningTool, command: &ToolCommand) -> Result<Option<(ToolStatus, Duration)>> {
     let elapsed = tool.elapsed();
     let ready = poll(&mut [PollFd::new(tool.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
     if ready.doing("look whether the tool has ended")? > 0 {
@@ -303,7 +309,7 @@ fn assert_wanted(stop: &Stop) -> Result<()> {
 }
 
 /// Resets what is still open, so that no timer of the host speaks to a tool that is gone.
-fn hang_up(connections: Vec<TcpStream>, host: &mut Link) -> Result<()> {
+fn hang_up(connections: Vec<TcpStream>, host: &mut ProberLink) -> Result<()> {
     for connection in connections {
         let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
         // A connection that is gone already needs no reset.

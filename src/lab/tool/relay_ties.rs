@@ -10,20 +10,20 @@ use crate::error::{CannotMeasure, Result};
 use crate::lab::probing::sweep_log::carries;
 use crate::lab::probing::witnesses::in_order_of;
 use crate::lab::trace::paths::Traced;
-use crate::lab::trace::traced_headers::Sighting;
-use crate::log_line::{LogLine, Network};
+use crate::lab::trace::traced_headers::TracedHeaders;
+use crate::log_line::{LogLine, LoggedPacketHeader};
 use crate::probe::observation::LogRecord;
-use crate::probe::packet_summary::{Glance, Kind};
+use crate::probe::packet_summary::{PacketSummary, SummaryKind};
 use crate::probe::path::{Fate, Path};
 use crate::probe::scan::FilterVerdict;
-use crate::probe::tool_run::{Frame, HeldBack};
+use crate::probe::tool_run::{RelayedFrame, WithheldFrame};
 use crate::text::escape::listed;
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct TiedLine {
     /// What it says.
     pub line: LogLine,
     /// All of it.
@@ -35,11 +35,11 @@ pub struct Line {
 /// Ties them; without paths, what the filter did is told by the lab's own lines. Fails when trace and log contradict each
 /// other.
 pub fn tie(
-    mut frames: Vec<Frame>,
+    mut frames: Vec<RelayedFrame>,
     traced: Option<Vec<Traced>>,
-    lines: Vec<Line>,
-) -> Result<(Vec<Frame>, Vec<HeldBack>)> {
-    let sightings: Vec<Option<Sighting>> = frames.iter().map(|frame| sighting(&frame.bytes)).collect();
+    lines: Vec<TiedLine>,
+) -> Result<(Vec<RelayedFrame>, Vec<WithheldFrame>)> {
+    let sightings: Vec<Option<TracedHeaders>> = frames.iter().map(|frame| sighting(&frame.bytes)).collect();
     let paths_are_known = traced.is_some();
     let mut unsent = tie_paths(&mut frames, &sightings, traced.unwrap_or_default());
     tie_lines(&mut frames, &sightings, &mut unsent, lines);
@@ -55,7 +55,7 @@ pub fn tie(
 }
 
 /// What the headers of a frame say, when it is IP.
-fn sighting(frame: &[u8]) -> Option<Sighting> {
+fn sighting(frame: &[u8]) -> Option<TracedHeaders> {
     const ETHERNET_HEADER: usize = 14;
     const IPV6_HEADER: usize = 40;
     let packet = frame.get(ETHERNET_HEADER..)?;
@@ -64,11 +64,15 @@ fn sighting(frame: &[u8]) -> Option<Sighting> {
         [0x86, 0xdd] => IPV6_HEADER,
         _ => return None,
     };
-    Sighting::read(packet, packet.get(length..)?)
+    TracedHeaders::read(packet, packet.get(length..)?)
 }
 
 /// Gives every frame its path, and tells what the host wanted to send and no frame shows.
-fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<Traced>) -> Vec<(Sighting, HeldBack)> {
+fn tie_paths(
+    frames: &mut [RelayedFrame],
+    sightings: &[Option<TracedHeaders>],
+    traced: Vec<Traced>,
+) -> Vec<(TracedHeaders, WithheldFrame)> {
     let mut waiting: HashMap<_, VecDeque<usize>> = HashMap::new();
     for (number, packet) in traced.iter().enumerate() {
         waiting.entry(key(packet.direction, &packet.sighting)).or_default().push_back(number);
@@ -92,18 +96,18 @@ fn tie_paths(frames: &mut [Frame], sightings: &[Option<Sighting>], traced: Vec<T
         let cause = packet.during.and_then(|number| frame_of.get(&number).copied());
         match packet.path.fate {
             Fate::Accepted => tie_rewritten(frames, cause, packet.path),
-            _ => held_back.push((packet.sighting, HeldBack { cause, path: packet.path, log: Vec::new() })),
+            _ => held_back.push((packet.sighting, WithheldFrame { cause, path: packet.path, log: Vec::new() })),
         }
     }
     held_back
 }
 
 /// A nat table gives an answer other ends behind all that is traced: it is told by what it answers, and by its turn.
-fn tie_rewritten(frames: &mut [Frame], cause: Option<usize>, path: Arc<Path>) {
+fn tie_rewritten(frames: &mut [RelayedFrame], cause: Option<usize>, path: Arc<Path>) {
     let Some(cause) = cause else { return };
     let answers = frames.iter_mut().skip(cause).take(BACK).filter(|frame| frame.cause == Some(cause));
     if let Some(frame) =
-        answers.into_iter().find(|frame| frame.path.is_none() && Glance::at(&frame.bytes).family().is_some())
+        answers.into_iter().find(|frame| frame.path.is_none() && PacketSummary::at(&frame.bytes).family().is_some())
     {
         frame.verdict = Some(FilterVerdict::Accept);
         frame.path = Some(path);
@@ -112,7 +116,7 @@ fn tie_rewritten(frames: &mut [Frame], cause: Option<usize>, path: Arc<Path>) {
 
 type SightingKey = (Direction, crate::wire::headers::Headers, u16, Option<u32>);
 
-fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
+fn key(direction: Direction, sighting: &TracedHeaders) -> SightingKey {
     (direction, sighting.headers, sighting.tag, sighting.seq)
 }
 
@@ -120,21 +124,22 @@ fn key(direction: Direction, sighting: &Sighting) -> SightingKey {
 const BACK: usize = 256;
 
 fn tie_lines(
-    frames: &mut [Frame],
-    sightings: &[Option<Sighting>],
-    unsent: &mut [(Sighting, HeldBack)],
-    lines: Vec<Line>,
+    frames: &mut [RelayedFrame],
+    sightings: &[Option<TracedHeaders>],
+    unsent: &mut [(TracedHeaders, WithheldFrame)],
+    lines: Vec<TiedLine>,
 ) {
-    for Line { line, text, during } in lines {
+    for TiedLine { line, text, during } in lines {
         let shows = |place: &usize| {
-            let extent = if is_fragment(&frames[*place].bytes) { Extent::Fragment } else { Extent::Whole };
+            let extent = if is_fragment(&frames[*place].bytes) { FragmentKind::Fragment } else { FragmentKind::Whole };
             sightings[*place].is_some_and(|seen| is_of(&line, &seen, extent))
         };
         let lacks = |place: &usize| lacks_line(&frames[*place].log, frames[*place].path.as_deref(), &line.prefix);
         let own = during.clone().rev().find(shows).or_else(|| during.clone().find(lacks));
         let Some(frame) = own.map(|place| &mut frames[place]) else {
             let own = unsent.iter_mut().find(|(seen, held_back)| {
-                lacks_line(&held_back.log, Some(&held_back.path), &line.prefix) && is_of(&line, seen, Extent::Whole)
+                lacks_line(&held_back.log, Some(&held_back.path), &line.prefix)
+                    && is_of(&line, seen, FragmentKind::Whole)
             });
             if let Some((_, held_back)) = own {
                 held_back.log.push(LogRecord { prefix: line.prefix, line: text });
@@ -152,25 +157,26 @@ fn lacks_line(log: &[LogRecord], path: Option<&Path>, prefix: &str) -> bool {
 
 /// Whether a frame holds a packet, or a part of one: a line shows the packet that was put together.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
+enum FragmentKind {
     Whole,
     Fragment,
 }
 
 /// A nat table may have changed where the packet goes, but where it is from only behind all LOG rules.
-fn is_of(line: &LogLine, seen: &Sighting, extent: Extent) -> bool {
+fn is_of(line: &LogLine, seen: &TracedHeaders, extent: FragmentKind) -> bool {
     let (number, source) = match &line.network {
-        Some(Network::Ipv4(packet)) => (packet.id, packet.source.into()),
-        Some(Network::Ipv6(packet)) => (packet.flow_label as u16, packet.source.into()),
-        Some(Network::Arp(_)) | None => return false,
+        Some(LoggedPacketHeader::Ipv4(packet)) => (packet.id, packet.source.into()),
+        Some(LoggedPacketHeader::Ipv6(packet)) => (packet.flow_label as u16, packet.source.into()),
+        Some(LoggedPacketHeader::Arp(_)) | None => return false,
     };
     let content = &seen.headers.content;
-    let transport = line.network.as_ref().and_then(Network::transport);
-    (number, source) == (seen.tag, seen.headers.source) && (extent == Extent::Fragment || carries(transport, content))
+    let transport = line.network.as_ref().and_then(LoggedPacketHeader::transport);
+    (number, source) == (seen.tag, seen.headers.source)
+        && (extent == FragmentKind::Fragment || carries(transport, content))
 }
 
 /// Without paths: what nothing let in, and was answered all the same, was refused by the filter.
-fn judge_by_answers(frames: &mut [Frame], sightings: &[Option<Sighting>]) {
+fn judge_by_answers(frames: &mut [RelayedFrame], sightings: &[Option<TracedHeaders>]) {
     let answered: Vec<usize> = frames.iter().filter_map(|frame| frame.cause).collect();
     for (place, frame) in frames.iter_mut().enumerate() {
         let asks = matches!(sightings[place], Some(seen) if seen.headers.content != Content::Other);
@@ -181,7 +187,7 @@ fn judge_by_answers(frames: &mut [Frame], sightings: &[Option<Sighting>]) {
     }
 }
 
-fn put_in_order(frame: &mut Frame) {
+fn put_in_order(frame: &mut RelayedFrame) {
     let Some(path) = &frame.path else { return };
     let traced: Vec<&str> = path.log_prefixes().collect();
     frame.log = in_order_of(&traced, std::mem::take(&mut frame.log), |record| &record.line);
@@ -189,7 +195,7 @@ fn put_in_order(frame: &mut Frame) {
 
 /// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which
 /// are put together on their way; nor of what a timer of the host sent, whose lines may be another lab's to hear.
-fn agree(place: usize, frame: &Frame) -> Result<()> {
+fn agree(place: usize, frame: &RelayedFrame) -> Result<()> {
     let Some(path) = &frame.path else { return Ok(()) };
     let is_timed = frame.direction == Direction::Out && frame.cause.is_none();
     if is_timed || is_fragment(&frame.bytes) {
@@ -204,7 +210,7 @@ fn agree(place: usize, frame: &Frame) -> Result<()> {
     }
     let logged: Vec<&str> = frame.log.iter().map(|record| record.prefix.as_str()).collect();
     let (traced, logged) = (listed(&traced), listed(&logged));
-    let kind = Glance::at(&frame.bytes).kind;
+    let kind = PacketSummary::at(&frame.bytes).kind;
     let what = format!(
         "frame {} ({kind}): the trace shows LOG rules with the prefixes {traced}, the log has {logged}",
         place + 1
@@ -218,7 +224,7 @@ fn is_fragment(frame: &[u8]) -> bool {
     let first_of_ipv4 =
         frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(20).is_some_and(|octet| octet & 0x20 != 0);
     let of_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&IPV6_FRAGMENT_HEADER);
-    first_of_ipv4 || of_ipv6 || matches!(Glance::at(frame).kind, Kind::Fragment(_))
+    first_of_ipv4 || of_ipv6 || matches!(PacketSummary::at(frame).kind, SummaryKind::Fragment(_))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::error::{CannotMeasure, Doing, Error, InputError, Result};
+use crate::error::{CannotMeasure, Context, Error, InputError, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::host::sandbox;
 use crate::probe::tool_run::ToolStatus;
@@ -79,16 +79,16 @@ impl Drop for StopOnDrop {
 const STATUS: usize = 4;
 
 /// A tool that runs; killed with all that it has started when dropped.
-pub struct Tool {
+pub struct RunningTool {
     first_process: Child,
     ended: PipeReader,
     started: Instant,
 }
 
-impl Tool {
+impl RunningTool {
     /// Starts the tool in the namespace of this thread, which has to outlive it and can start no other thread from now on
     /// (unshare(2), CLONE_NEWPID). An input error when there is no such program.
-    pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<Tool> {
+    pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<RunningTool> {
         isolated.assert("starting the tool")?;
         let filters = match &command.privileges {
             Privileges::Confined { writable } => {
@@ -113,7 +113,7 @@ impl Tool {
             Ok(first_process) => first_process,
             Err(error) => return Err(cannot_start(program, ended, error)),
         };
-        Ok(Tool { first_process, ended, started: Instant::now() })
+        Ok(RunningTool { first_process, ended, started: Instant::now() })
     }
 
     /// How long it has been running.
@@ -136,14 +136,14 @@ impl Tool {
     }
 }
 
-impl AsFd for Tool {
+impl AsFd for RunningTool {
     /// Readable when the tool has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
     }
 }
 
-impl Drop for Tool {
+impl Drop for RunningTool {
     fn drop(&mut self) {
         self.kill();
     }

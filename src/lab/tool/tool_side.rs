@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
 
-use super::running_tool::{Tool, ToolCommand};
-use crate::error::{CannotMeasure, Doing, Result};
+use super::running_tool::{RunningTool, ToolCommand};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::LinkMode;
 use crate::lab::host::interface::{FRAME_MAX, Interface};
 use crate::lab::host::namespace::Isolated;
@@ -25,7 +25,7 @@ pub struct ToolEnd {
     /// The interface.
     pub tap: Arc<Interface>,
     /// The tool, which runs.
-    pub tool: Tool,
+    pub tool: RunningTool,
 }
 
 /// How the tool's end is to look.
@@ -61,7 +61,7 @@ pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd
     configure(isolated, setup)?;
     open_low_ports(isolated)?;
     forget_what_came_first(&tap)?;
-    let tool = Tool::start(isolated, setup.command)?;
+    let tool = RunningTool::start(isolated, setup.command)?;
     // Without a relay there is nothing to stand by.
     let _ = ready.send(ToolEnd { tap: Arc::clone(&tap), tool });
     // Nothing is ever sent: the other end goes when the relay is done.

@@ -11,24 +11,24 @@ use crate::rules::iptables_save::Listing;
 
 /// The families in which silence means INVALID.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ToldByConntrack {
+pub struct CtStateReader {
     tracked: Vec<Family>,
 }
 
-impl ToldByConntrack {
+impl CtStateReader {
     /// Silence means INVALID where (1) the kernel tells the other states, and (2) a rule of the family makes it track
     /// connections. A nat table alone does not: its chains register no hook of conntrack, its targets do.
-    pub fn of(listings: &[Listing]) -> ToldByConntrack {
+    pub fn of(listings: &[Listing]) -> CtStateReader {
         if !nix::sys::utsname::uname().is_ok_and(|name| tells_states(&name.release().to_string_lossy())) {
-            return ToldByConntrack::default();
+            return CtStateReader::default();
         }
         let tracks = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
-        ToldByConntrack { tracked: listings.iter().filter(tracks).map(|listing| listing.family).collect() }
+        CtStateReader { tracked: listings.iter().filter(tracks).map(|listing| listing.family).collect() }
     }
 
     /// Silence means nothing, since every state is told.
-    pub fn outright() -> ToldByConntrack {
-        ToldByConntrack::default()
+    pub fn outright() -> CtStateReader {
+        CtStateReader::default()
     }
 
     /// The state in `event`, told or inferred; none before conntrack has seen the packet. Only the first event of a base

@@ -15,15 +15,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::nft_trace::{Code, Event, Kind, lost};
+use super::nft_trace::{Code, Event, TraceEventKind, lost};
 use super::own_table::{self, Mark};
-use super::traced_headers::Sighting;
-use super::x_tables::{Chain, Decision, HOOKS, Table};
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use super::traced_headers::TracedHeaders;
+use super::x_tables::{HOOKS, KernelChain, KernelTable, RuleVerdict};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::log::nflog::{Logged, Nflog};
-use crate::lab::log::nflog_lines::{Line, Renderer};
+use crate::lab::log::nflog_lines::{Renderer, WrittenLine};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::wire::frame::Direction;
@@ -36,10 +36,10 @@ pub const TRACE_GROUP: u16 = 0;
 /// Listens to the traces of x_tables in the lab's namespace.
 pub struct XTracer {
     nflog: Nflog,
-    tables: Vec<Table>,
-    places: HashMap<(Family, Vec<u8>), Place>,
+    tables: Vec<KernelTable>,
+    places: HashMap<(Family, Vec<u8>), ChainOffset>,
     /// Packets of this reading.
-    packets: Vec<Packet>,
+    packets: Vec<TracedPacket>,
     /// The number of the next packet.
     next: u32,
     renderer: Renderer,
@@ -49,20 +49,20 @@ pub struct XTracer {
 
 /// Where a chain is in `tables`, and the number of the rule before its first.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct ChainOffset {
     table: usize,
     chain: usize,
     before: u64,
 }
 
 /// A packet, as far as it is known.
-struct Packet {
+struct TracedPacket {
     family: Family,
     direction: Direction,
     bytes: Vec<u8>,
-    sighting: Sighting,
+    sighting: TracedHeaders,
     conntrack: Option<ConntrackState>,
-    records: Vec<Record>,
+    records: Vec<TraceLine>,
     /// Its bytes as routing saw them, where a nat table can change them.
     routed: Option<Vec<u8>>,
     /// It came out behind all chains of the ruleset.
@@ -70,9 +70,9 @@ struct Packet {
 }
 
 /// A line of the trace.
-struct Record {
+struct TraceLine {
     hook: u8,
-    place: Place,
+    place: ChainOffset,
     /// Of the rule in its chain, from 1; behind the last one is the end of the chain.
     number: usize,
     conntrack: Option<ConntrackState>,
@@ -80,7 +80,7 @@ struct Record {
 
 impl XTracer {
     /// Opens a socket in the lab's namespace, and makes it the namespace's logger. `fault` may make it too small.
-    pub fn open(isolated: &Isolated, tables: Vec<Table>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
+    pub fn open(isolated: &Isolated, tables: Vec<KernelTable>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
         let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
         let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
         if let Some(sabotage) = starved {
@@ -105,7 +105,7 @@ impl XTracer {
         nflog.drain(|logged| match logged.group {
             own_table::LOG_GROUP => mark(packets, logged),
             _ if read_line(logged.prefix).is_none() => {
-                let (Line::OfLog(line) | Line::OfNflog(line)) = renderer.line(logged)?;
+                let (WrittenLine::OfLog(line) | WrittenLine::OfNflog(line)) = renderer.line(logged)?;
                 strays.push(line);
                 Ok(())
             }
@@ -113,7 +113,7 @@ impl XTracer {
         })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
-            Telling { tables: &self.tables, packet, number: self.next }.tell(&mut each)?;
+            EventEmitter { tables: &self.tables, packet, number: self.next }.tell(&mut each)?;
         }
         Ok(())
     }
@@ -147,13 +147,13 @@ fn log_to_netlink(family: Family) -> Result<()> {
 }
 
 /// Chains by what a line says of them: `filter:INPUT`.
-fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
+fn places(tables: &[KernelTable]) -> HashMap<(Family, Vec<u8>), ChainOffset> {
     let mut places = HashMap::new();
     for (at, table) in tables.iter().enumerate() {
         let mut before = 0;
         for (chain_at, chain) in table.chains.iter().enumerate() {
             let name = format!("{}:{}", table.name, chain.name).into_bytes();
-            places.insert((table.family, name), Place { table: at, chain: chain_at, before });
+            places.insert((table.family, name), ChainOffset { table: at, chain: chain_at, before });
             before += chain.rules.len() as u64;
         }
     }
@@ -161,10 +161,10 @@ fn places(tables: &[Table]) -> HashMap<(Family, Vec<u8>), Place> {
 }
 
 /// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
-fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
+fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
     let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
     if let Mark::Begins(direction) = mark {
-        packets.push(Packet {
+        packets.push(TracedPacket {
             family: logged.family,
             direction,
             bytes: logged.packet.to_vec(),
@@ -187,7 +187,11 @@ fn mark(packets: &mut Vec<Packet>, logged: &Logged) -> Result<()> {
 }
 
 /// A line of the trace. Anything else in this group is what an NFLOG rule of the ruleset says.
-fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, logged: &Logged) -> Result<()> {
+fn record(
+    packets: &mut [TracedPacket],
+    places: &HashMap<(Family, Vec<u8>), ChainOffset>,
+    logged: &Logged,
+) -> Result<()> {
     let Some((chain, number)) = read_line(logged.prefix) else { return Ok(()) };
     let unknown = || {
         let prefix = String::from_utf8_lossy(logged.prefix);
@@ -196,7 +200,7 @@ fn record(packets: &mut [Packet], places: &HashMap<(Family, Vec<u8>), Place>, lo
     };
     let place = *places.get(&(logged.family, chain.to_vec())).ok_or_else(unknown)?;
     let Some(packet) = owner(packets, logged)? else { return Ok(()) };
-    packet.records.push(Record { hook: logged.hook, place, number, conntrack: packet.conntrack });
+    packet.records.push(TraceLine { hook: logged.hook, place, number, conntrack: packet.conntrack });
     Ok(())
 }
 
@@ -215,19 +219,19 @@ pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
 ///
 /// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen, and
 /// while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
-fn owner<'a>(packets: &'a mut [Packet], logged: &Logged) -> Result<Option<&'a mut Packet>> {
+fn owner<'a>(packets: &'a mut [TracedPacket], logged: &Logged) -> Result<Option<&'a mut TracedPacket>> {
     let direction = if HOOKS_OUT.contains(&logged.hook) { Direction::Out } else { Direction::In };
     let seen = sighting(logged)?;
-    let fits = |packet: &Packet| packet.direction == direction && packet.family == logged.family;
-    let same = |packet: &Packet| fits(packet) && packet.sighting == seen;
-    let numbers = |of: &Sighting| (of.headers.protocol, of.tag, of.seq);
-    let rewritten = |packet: &Packet| fits(packet) && numbers(&packet.sighting) == numbers(&seen);
+    let fits = |packet: &TracedPacket| packet.direction == direction && packet.family == logged.family;
+    let same = |packet: &TracedPacket| fits(packet) && packet.sighting == seen;
+    let numbers = |of: &TracedHeaders| (of.headers.protocol, of.tag, of.seq);
+    let rewritten = |packet: &TracedPacket| fits(packet) && numbers(&packet.sighting) == numbers(&seen);
     let place = packets.iter().rposition(same).or_else(|| packets.iter().rposition(rewritten));
     Ok(place.map(|place| &mut packets[place]))
 }
 
 /// Listener reports (behind a hop-by-hop header) and neighbour discovery (RFC 3810, RFC 4861): to many, or ICMPv6.
-fn is_between_neighbours(sighting: &Sighting) -> bool {
+fn is_between_neighbours(sighting: &TracedHeaders) -> bool {
     const ICMPV6: u8 = 58;
     let headers = &sighting.headers;
     let is_ndp = matches!(headers.content, Content::Icmp { kind: 133..=137, .. }) && headers.protocol == ICMPV6;
@@ -237,19 +241,19 @@ fn is_between_neighbours(sighting: &Sighting) -> bool {
 /// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`
 const HOOKS_OUT: [u8; 2] = [3, 4];
 
-fn sighting(logged: &Logged) -> Result<Sighting> {
+fn sighting(logged: &Logged) -> Result<TracedHeaders> {
     let (network, transport) = split(logged.packet);
-    Sighting::read(network, transport).ok_or_else(|| lost("a trace came without its packet".to_owned()))
+    TracedHeaders::read(network, transport).ok_or_else(|| lost("a trace came without its packet".to_owned()))
 }
 
 /// A packet whose events are told.
-struct Telling<'a> {
-    tables: &'a [Table],
-    packet: &'a Packet,
+struct EventEmitter<'a> {
+    tables: &'a [KernelTable],
+    packet: &'a TracedPacket,
     number: u32,
 }
 
-impl Telling<'_> {
+impl EventEmitter<'_> {
     fn tell(&self, each: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
         let (network, transport) = split(&self.packet.bytes);
         let begins = match self.packet.direction {
@@ -281,7 +285,7 @@ impl Telling<'_> {
             packet: self.number,
             table: own_table::NAME.as_bytes(),
             chain: chain.as_bytes(),
-            kind: Kind::Policy,
+            kind: TraceEventKind::Policy,
             handle: None,
             verdict: Code::Accept,
             conntrack: None,
@@ -307,21 +311,21 @@ impl Telling<'_> {
             ..self.own(own_table::LET_IN)
         };
         let Some(rule) = chain.rules.get(record.number.wrapping_sub(1)) else {
-            let policy = |code| chain.is_built_in.then(|| event(Kind::Policy, None, code));
+            let policy = |code| chain.is_built_in.then(|| event(TraceEventKind::Policy, None, code));
             return Ok(policy(self.code(index, &chain.end)));
         };
         let code = self.code(index, &rule.decision);
-        let kind = if code == Code::Return { Kind::Return } else { Kind::Rule };
+        let kind = if code == Code::Return { TraceEventKind::Return } else { TraceEventKind::Rule };
         Ok(Some(event(kind, Some(record.place.before + record.number as u64), code)))
     }
 
-    fn at(&self, record: &Record) -> (&Table, &Chain) {
+    fn at(&self, record: &TraceLine) -> (&KernelTable, &KernelChain) {
         let table = &self.tables[record.place.table];
         (table, &table.chains[record.place.chain])
     }
 
     /// The decision of a line.
-    fn decision(&self, record: &Record) -> Option<&Decision> {
+    fn decision(&self, record: &TraceLine) -> Option<&RuleVerdict> {
         let (_, chain) = self.at(record);
         match record.number.checked_sub(1)? {
             number if number == chain.rules.len() => Some(&chain.end),
@@ -333,7 +337,7 @@ impl Telling<'_> {
     fn follows(&self, index: usize) -> bool {
         let records = &self.packet.records;
         let record = &records[index];
-        let is_next = |next: &&Record| (next.hook, next.place.table) == (record.hook, record.place.table);
+        let is_next = |next: &&TraceLine| (next.hook, next.place.table) == (record.hook, record.place.table);
         let is_first = index.checked_sub(1).is_none_or(|before| !is_next(&&records[before]));
         if is_first && Some(&self.at(record).1.name.as_str()) != HOOKS.get(usize::from(record.hook)) {
             return false;
@@ -341,13 +345,13 @@ impl Telling<'_> {
         let next = records.get(index + 1).filter(is_next);
         match self.decision(record) {
             None => false,
-            Some(Decision::Continue | Decision::Return) => next.is_some(),
-            Some(Decision::Jump(chain) | Decision::Goto(chain)) => {
+            Some(RuleVerdict::Continue | RuleVerdict::Return) => next.is_some(),
+            Some(RuleVerdict::Jump(chain) | RuleVerdict::Goto(chain)) => {
                 next.is_some_and(|next| self.at(next).1.name == *chain)
             }
-            Some(Decision::Accept) => next.is_none(),
-            Some(Decision::Drop) => !self.goes_on(index),
-            Some(Decision::Queue | Decision::Extension(_)) => true,
+            Some(RuleVerdict::Accept) => next.is_none(),
+            Some(RuleVerdict::Drop) => !self.goes_on(index),
+            Some(RuleVerdict::Queue | RuleVerdict::Extension(_)) => true,
         }
     }
 
@@ -356,16 +360,16 @@ impl Telling<'_> {
         index + 1 < self.packet.records.len() || self.packet.came_through
     }
 
-    fn code<'a>(&self, index: usize, decision: &'a Decision) -> Code<'a> {
+    fn code<'a>(&self, index: usize, decision: &'a RuleVerdict) -> Code<'a> {
         match decision {
-            Decision::Accept => Code::Accept,
-            Decision::Drop => Code::Drop,
-            Decision::Return => Code::Return,
-            Decision::Queue => Code::Stolen,
-            Decision::Continue => Code::Continue,
-            Decision::Jump(chain) => Code::Jump(chain.as_bytes()),
-            Decision::Goto(chain) => Code::Goto(chain.as_bytes()),
-            Decision::Extension(name) => self.asked(index, name),
+            RuleVerdict::Accept => Code::Accept,
+            RuleVerdict::Drop => Code::Drop,
+            RuleVerdict::Return => Code::Return,
+            RuleVerdict::Queue => Code::Stolen,
+            RuleVerdict::Continue => Code::Continue,
+            RuleVerdict::Jump(chain) => Code::Jump(chain.as_bytes()),
+            RuleVerdict::Goto(chain) => Code::Goto(chain.as_bytes()),
+            RuleVerdict::Extension(name) => self.asked(index, name),
         }
     }
 
@@ -374,7 +378,7 @@ impl Telling<'_> {
         const STEALS: [&str; 2] = ["NFQUEUE", "SYNPROXY"];
         const LETS_PASS: [&str; 6] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY"];
         let records = &self.packet.records;
-        let place = |record: &Record| (record.hook, record.place.table);
+        let place = |record: &TraceLine| (record.hook, record.place.table);
         match records.get(index + 1) {
             Some(next) if place(next) == place(&records[index]) => Code::Continue,
             _ if STEALS.contains(&name) => Code::Stolen,
@@ -403,7 +407,7 @@ impl Telling<'_> {
             let is_asked = table.family == self.packet.family && table.name != "nat";
             for hook in hooks.into_iter().filter(|_| is_asked) {
                 let has_hook = table.chains.iter().any(|chain| chain.is_built_in && chain.name == HOOKS[hook]);
-                let met = |record: &Record| usize::from(record.hook) == hook && record.place.table == index;
+                let met = |record: &TraceLine| usize::from(record.hook) == hook && record.place.table == index;
                 if has_hook && !self.packet.records.iter().any(met) {
                     let what = format!(
                         "{} came through, and nothing is traced in {} of {}",
@@ -418,7 +422,7 @@ impl Telling<'_> {
         Ok(())
     }
 
-    fn gap(&self, record: &Record) -> Error {
+    fn gap(&self, record: &TraceLine) -> Error {
         let (table, chain) = self.at(record);
         let (table, chain, number) = (&table.name, &chain.name, record.number);
         lost(format!("what is traced around number {number} of chain {chain} in table {table} does not follow from it"))

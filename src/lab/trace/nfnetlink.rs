@@ -7,7 +7,7 @@ use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::net::Family;
 
@@ -211,7 +211,7 @@ pub fn config_message(group: u16, attributes: Attributes) -> Vec<u8> {
 }
 
 /// A netlink message as it was received.
-pub struct Message<'a> {
+pub struct NetlinkMessage<'a> {
     /// Subsystem in the high byte, type in the low byte.
     pub kind: u16,
     /// What follows the header.
@@ -219,13 +219,13 @@ pub struct Message<'a> {
 }
 
 /// The messages of one datagram.
-pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkMessage<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
         let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
         let payload = bytes.get(NLMSG_HEADER..length)?;
         bytes = bytes.get(align(length)..).unwrap_or_default();
-        Some(Message { kind, payload })
+        Some(NetlinkMessage { kind, payload })
     })
 }
 

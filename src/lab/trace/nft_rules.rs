@@ -5,8 +5,8 @@ use std::io;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
 use super::nft_trace::lost;
-use super::rule_index::{Known, Renamed};
-use crate::error::{CannotMeasure, Doing, Result};
+use super::rule_index::{KernelRuleText, Renamed};
+use crate::error::{CannotMeasure, Context, Result};
 use crate::net::Family;
 use crate::net::rate::Rate;
 
@@ -22,11 +22,11 @@ const POSITION: u16 = 6;
 pub struct Rules {
     /// The family.
     pub family: Family,
-    rules: Vec<Rule>,
+    rules: Vec<RuleAttributes>,
 }
 
 /// The attributes of a rule: type and value.
-pub struct Rule(Vec<(u16, Vec<u8>)>);
+pub struct RuleAttributes(Vec<(u16, Vec<u8>)>);
 
 impl Rules {
     /// Asks the kernel for them.
@@ -40,12 +40,12 @@ impl Rules {
     pub fn named<'a>(family: Family, rules: impl Iterator<Item = (&'a str, &'a str, u64)>) -> Rules {
         let rule = |(table, chain, handle): (&str, &str, u64)| {
             let handle = (HANDLE, handle.to_be_bytes().to_vec());
-            Rule(vec![(TABLE, table.as_bytes().to_vec()), (CHAIN, chain.as_bytes().to_vec()), handle])
+            RuleAttributes(vec![(TABLE, table.as_bytes().to_vec()), (CHAIN, chain.as_bytes().to_vec()), handle])
         };
         Rules { family, rules: rules.map(rule).collect() }
     }
 
-    fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Vec<Rule>> {
+    fn dump(netlink: &Nfnetlink, family: Family) -> io::Result<Vec<RuleAttributes>> {
         const GETRULE: u8 = 7;
         let request = Request {
             subsystem: NFTABLES,
@@ -55,22 +55,22 @@ impl Rules {
         };
         let mut rules = Vec::new();
         netlink.dump(request, |bytes| {
-            rules.push(Rule(attributes(bytes).map(|(kind, value)| (kind, value.to_vec())).collect()));
+            rules.push(RuleAttributes(attributes(bytes).map(|(kind, value)| (kind, value.to_vec())).collect()));
         })?;
         Ok(rules)
     }
 
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+    pub fn iter(&self) -> impl Iterator<Item = &RuleAttributes> {
         self.rules.iter()
     }
 
     /// What the trace says of each, in terms of the rulebook.
-    pub fn known(&self) -> Result<Vec<Known<'_>>> {
+    pub fn known(&self) -> Result<Vec<KernelRuleText<'_>>> {
         let without_handle = || lost("the kernel listed a rule without a handle".to_owned());
         let rules = self.rules.iter().map(|rule| {
             let handle = rule.handle().ok_or_else(without_handle)?;
-            Ok(Known { table: rule.table(), chain: rule.chain(), handle, rate: rule.rate() })
+            Ok(KernelRuleText { table: rule.table(), chain: rule.chain(), handle, rate: rule.rate() })
         });
         rules.collect()
     }
@@ -79,8 +79,8 @@ impl Rules {
     /// list of its expressions.
     pub fn changed(
         &self,
-        wanted: impl Fn(&Rule) -> bool,
-        change: impl Fn(&Rule, &[u8]) -> Attributes,
+        wanted: impl Fn(&RuleAttributes) -> bool,
+        change: impl Fn(&RuleAttributes, &[u8]) -> Attributes,
     ) -> impl Iterator<Item = Request> {
         let rules = self.rules.iter().filter(move |rule| wanted(rule));
         rules.map(move |rule| rule.as_changed(self.family, |list| change(rule, list)))
@@ -89,7 +89,7 @@ impl Rules {
     /// Whether both are the same rules in the same order, as far as `told` tells of their expressions.
     pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let told = |list: &[u8]| told(&without_counters(list));
-        let same = |(one, other): (&Rule, &Rule)| one.is_same(other, told);
+        let same = |(one, other): (&RuleAttributes, &RuleAttributes)| one.is_same(other, told);
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 
@@ -100,13 +100,13 @@ impl Rules {
 }
 
 /// All of them, in terms of the rulebook.
-pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<Known<'_>>)>> {
+pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<KernelRuleText<'_>>)>> {
     rules.iter().map(|rules| Ok((rules.family, rules.known()?))).collect()
 }
 
 /// Those that have another handle now; both lists are in the same order.
 pub fn renamed(before: &[Rules], after: &[Rules]) -> Vec<Renamed> {
-    let of = |family, before: &Rule, after: &Rule| {
+    let of = |family, before: &RuleAttributes, after: &RuleAttributes| {
         let (before, table, after) = (before.handle()?, before.table().to_vec(), after.handle()?);
         (before != after).then_some(Renamed { family, table, before, after })
     };
@@ -122,7 +122,7 @@ pub fn list_all(netlink: &Nfnetlink, families: &[Family]) -> Result<Vec<Rules>> 
 }
 
 /// How a replacement is told of when it fails.
-pub struct Words {
+pub struct ReplaceFailure {
     /// What was attempted.
     pub operation: &'static str,
     /// What it means when the rules are not `same` as before.
@@ -136,7 +136,7 @@ pub fn replace(
     before: &[Rules],
     changed: Vec<Request>,
     same: impl Fn(&Rules, &Rules) -> bool,
-    words: Words,
+    words: ReplaceFailure,
 ) -> Result<Option<Vec<Rules>>> {
     if changed.is_empty() {
         return Ok(None);
@@ -150,7 +150,7 @@ pub fn replace(
     Ok(Some(after))
 }
 
-impl Rule {
+impl RuleAttributes {
     /// The name of its table.
     pub fn table(&self) -> &[u8] {
         self.name(TABLE)
@@ -204,7 +204,7 @@ impl Rule {
 
     /// Replacing gives a rule a new handle, and the rule after it a new position. Expressions that differ are compared by
     /// what `told` keeps of them.
-    fn is_same(&self, other: &Rule, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+    fn is_same(&self, other: &RuleAttributes, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let same = |(kind, value): &(u16, Vec<u8>), (other_kind, other): &(u16, Vec<u8>)| {
             kind == other_kind && (value == other || *kind == EXPRESSIONS && told(value) == told(other))
         };
@@ -221,9 +221,12 @@ impl Rule {
     }
 
     /// What the rule asks of the packet's protocol: a load of it, and a comparison right behind.
-    fn protocol(&self) -> Option<Protocol> {
+    fn protocol(&self) -> Option<TransportProtocol> {
         let expressions = self.expressions();
-        expressions.windows(2).find(|pair| loads_protocol(pair[0])).and_then(|pair| Protocol::compared(pair[1]))
+        expressions
+            .windows(2)
+            .find(|pair| loads_protocol(pair[0]))
+            .and_then(|pair| TransportProtocol::compared(pair[1]))
     }
 
     fn attribute(&self, wanted: u16) -> Option<&[u8]> {
@@ -236,14 +239,14 @@ impl Rule {
 }
 
 /// The transport protocol that a rule asks for.
-struct Protocol {
+struct TransportProtocol {
     number: u8,
     inverted: bool,
 }
 
-impl Protocol {
+impl TransportProtocol {
     /// `cmp eq reg 1 PROTOCOL` (enum nft_cmp_attributes).
-    fn compared(expression: &[u8]) -> Option<Protocol> {
+    fn compared(expression: &[u8]) -> Option<TransportProtocol> {
         const OPERATOR: u16 = 2;
         const DATA: u16 = 3;
         const VALUE: u16 = 1;
@@ -251,7 +254,7 @@ impl Protocol {
         let find = |data, wanted| attributes(data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
         let value = find(find(data, DATA).filter(|_| name == b"cmp\0")?, VALUE)?;
         let inverted = find(data, OPERATOR)? != [0, 0, 0, 0].as_slice();
-        Some(Protocol { number: *value.first()?, inverted })
+        Some(TransportProtocol { number: *value.first()?, inverted })
     }
 
     /// enum nft_rule_compat_attributes, `NFT_RULE_COMPAT_F_INV`

@@ -15,7 +15,7 @@ use nix::sys::socket::{MsgFlags, recv};
 
 use super::nfnetlink::{NFTABLES, attributes, messages};
 use super::nft_rules::name;
-use crate::error::{CannotMeasure, Doing, Error, Result};
+use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::host::receive_buffer::{make_room, probes_at_once};
@@ -120,7 +120,7 @@ pub struct Event<'a> {
     /// The chain.
     pub chain: &'a [u8],
     /// What happened.
-    pub kind: Kind,
+    pub kind: TraceEventKind,
     /// The rule, where there is one.
     pub handle: Option<u64>,
     /// What it said.
@@ -135,7 +135,7 @@ pub struct Event<'a> {
 
 /// `enum nft_trace_types`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum TraceEventKind {
     /// The policy of a base chain.
     Policy,
     /// `-j RETURN`
@@ -216,11 +216,11 @@ fn family(nfproto: u32) -> Option<Family> {
     }
 }
 
-fn kind(number: u32) -> Option<Kind> {
+fn kind(number: u32) -> Option<TraceEventKind> {
     match number {
-        1 => Some(Kind::Policy),
-        2 => Some(Kind::Return),
-        3 => Some(Kind::Rule),
+        1 => Some(TraceEventKind::Policy),
+        2 => Some(TraceEventKind::Return),
+        3 => Some(TraceEventKind::Rule),
         _ => None,
     }
 }

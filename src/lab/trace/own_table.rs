@@ -1,5 +1,5 @@
 //! The lab's own table: it catches the canaries before any rule of the ruleset under test can see them, and logs them;
-//! and it switches on the rule trace of every packet, if the lab [`Watch`]es for it. Named `scanlab`, in `ip` and `ip6`,
+//! and it switches on the rule trace of every packet, if the lab [`WatchedEvents`]es for it. Named `scanlab`, in `ip` and `ip6`,
 //! its chains before and behind those of the ruleset, which stays as it was given.
 //!
 //! The bit that it sets (`meta nftrace`) makes x_tables trace, too (`skb->nf_trace` in `ipt_do_table`). What x_tables tells
@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, protocol_family};
-use crate::error::{Doing, Result};
+use crate::error::{Context, Result};
 use crate::lab::host::fence;
 use crate::lab::host::iptables::Backend;
 use crate::lab::host::namespace::Isolated;
@@ -21,35 +21,35 @@ use crate::wire::frame::Direction;
 pub const NAME: &str = "scanlab";
 
 /// Where a chain hangs (enum nf_inet_hooks, linux/netfilter_ipv4.h).
-struct Place {
+struct Hook {
     chain: &'static str,
     hook: u32,
     priority: i32,
 }
 
 /// In front of the rest of the table, so that fences are neither traced nor logged.
-const FENCE: Place = Place { chain: "fence", hook: 0, priority: -460 };
+const FENCE: Hook = Hook { chain: "fence", hook: 0, priority: -460 };
 
 /// Before all: conntrack's defragmentation is at -400, raw at -300.
-const PREROUTING: Place = Place { chain: "prerouting", hook: 0, priority: -450 };
+const PREROUTING: Hook = Hook { chain: "prerouting", hook: 0, priority: -450 };
 
 /// Before all that the host sends.
-const OUTPUT: Place = Place { chain: "output", hook: 3, priority: -450 };
+const OUTPUT: Hook = Hook { chain: "output", hook: 3, priority: -450 };
 
 /// After the last chain of PREROUTING: shows the destination that routing sees.
-const ROUTED_PLACE: Place = Place { chain: ROUTED, hook: 0, priority: i32::MAX - 1 };
+const ROUTED_PLACE: Hook = Hook { chain: ROUTED, hook: 0, priority: i32::MAX - 1 };
 
 /// Behind all chains of the ruleset; only conntrack's confirmation is later.
-const INPUT: Place = Place { chain: "input", hook: 1, priority: i32::MAX - 1 };
+const INPUT: Hook = Hook { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
 /// Behind conntrack, which is at -200.
-const TRACKED: Place = Place { chain: "tracked", hook: 0, priority: -199 };
+const TRACKED: Hook = Hook { chain: "tracked", hook: 0, priority: -199 };
 
 /// The same for what the host sends.
-const TRACKED_OUT: Place = Place { chain: "tracked-out", hook: 3, priority: -199 };
+const TRACKED_OUT: Hook = Hook { chain: "tracked-out", hook: 3, priority: -199 };
 
 /// Behind all that the host sends.
-const POSTROUTING: Place = Place { chain: "postrouting", hook: 4, priority: i32::MAX - 1 };
+const POSTROUTING: Hook = Hook { chain: "postrouting", hook: 4, priority: i32::MAX - 1 };
 
 /// The chain that begins the trace of a packet that comes in.
 pub const RECEIVED: &str = PREROUTING.chain;
@@ -71,7 +71,7 @@ pub const LOG_GROUP: u16 = 0xfe4d;
 
 /// What is watched besides replies and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watch {
+pub enum WatchedEvents {
     /// Nothing.
     Replies,
     /// The path of every packet through the rules.
@@ -188,7 +188,7 @@ fn table(family: Family) -> Request {
     request(NEWTABLE, family, Attributes::new().string(TABLE_NAME, NAME))
 }
 
-fn chain(family: Family, place: &Place) -> Request {
+fn chain(family: Family, place: &Hook) -> Request {
     const NEWCHAIN: u8 = 3;
     const TABLE_NAME: u16 = 1;
     const CHAIN_NAME: u16 = 3;
@@ -226,12 +226,12 @@ fn fence_rule() -> Request {
 }
 
 /// `meta nftrace set 1 accept`, behind a mark: accepting ends this chain only, and saves the event of its policy.
-fn trace_rule(family: Family, place: &Place, mark: Option<Mark>) -> Request {
+fn trace_rule(family: Family, place: &Hook, mark: Option<Mark>) -> Request {
     rule(family, place, mark.map(tell).into_iter().chain(trace_on()).chain([verdict(NF_ACCEPT)]))
 }
 
 /// `ct state new log group ... prefix "NEW"`: `NF_CT_STATE_BIT` and its like (linux/netfilter/nf_conntrack_common.h).
-fn state_rule(family: Family, place: &Place, state: ConntrackState) -> Request {
+fn state_rule(family: Family, place: &Hook, state: ConntrackState) -> Request {
     let bit: u32 = match state {
         ConntrackState::Invalid => 1,
         ConntrackState::Established => 2,
@@ -242,7 +242,7 @@ fn state_rule(family: Family, place: &Place, state: ConntrackState) -> Request {
     rule(family, place, [load_state(), equals(&bit.to_ne_bytes()), tell(Mark::Tracked(state))])
 }
 
-fn rule(family: Family, place: &Place, expressions: impl IntoIterator<Item = Attributes>) -> Request {
+fn rule(family: Family, place: &Hook, expressions: impl IntoIterator<Item = Attributes>) -> Request {
     const NEWRULE: u8 = 6;
     const TABLE_NAME: u16 = 1;
     const CHAIN_NAME: u16 = 2;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::ct_state::ToldByConntrack;
+use super::ct_state::CtStateReader;
 use super::legacy_trace::XTracer;
 use super::nft_trace::{Code, Event, Tracer, lost};
 use super::own_table;
-use super::rule_index::{Renamed, Rulebook};
-use super::traced_headers::Sighting;
+use super::rule_index::{Renamed, RuleIndex};
+use super::traced_headers::TracedHeaders;
 use crate::error::Result;
 use crate::lab::fault::{Fault, Sabotage};
 use crate::net::conntrack::ConntrackState;
@@ -19,34 +19,34 @@ use crate::net::{Addresses, Protocol};
 use crate::probe::left_the_world::{LeftTheWorld, is_foreign};
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::wire::frame::Direction;
-use crate::wire::packet_id::{Seen, SeenPorts};
+use crate::wire::packet_id::{PacketId, SeenPorts};
 
 /// Who tells what the rules do.
-pub enum Witness {
+pub enum TraceWitness {
     /// nf_tables.
     NfTables(Tracer),
     /// x_tables.
     XTables(XTracer),
 }
 
-impl Witness {
+impl TraceWitness {
     fn drain(&mut self, each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         match self {
-            Witness::NfTables(tracer) => tracer.drain(each),
-            Witness::XTables(tracer) => tracer.drain(each),
+            TraceWitness::NfTables(tracer) => tracer.drain(each),
+            TraceWitness::XTables(tracer) => tracer.drain(each),
         }
     }
 }
 
 /// Reads traces, and makes paths of them.
 pub struct Paths {
-    witness: Witness,
-    book: Rulebook,
-    conntrack: ToldByConntrack,
+    witness: TraceWitness,
+    book: RuleIndex,
+    conntrack: CtStateReader,
     /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
     known: HashMap<Vec<u8>, Option<usize>>,
     steps: Vec<Step>,
-    paths: HashMap<Packet, Arc<Path>>,
+    paths: HashMap<PacketTrail, Arc<Path>>,
     scratch: Vec<u8>,
     /// The ends of the link: what goes elsewhere leaves the modelled world.
     addresses: Addresses,
@@ -60,9 +60,9 @@ pub struct Traced {
     /// Whether the host received or sent it.
     pub direction: Direction,
     /// What its headers say.
-    pub seen: Seen,
+    pub seen: PacketId,
     /// The same, as a sweep wants it.
-    pub sighting: Sighting,
+    pub sighting: TracedHeaders,
     /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
     /// is sent while its cause is still being dealt with.
     pub during: Option<usize>,
@@ -72,7 +72,7 @@ pub struct Traced {
 
 /// What is known of a packet's way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Packet {
+struct PacketTrail {
     direction: Direction,
     steps: Vec<usize>,
     conntrack: Option<ConntrackState>,
@@ -80,15 +80,15 @@ struct Packet {
     /// Whether it was seen where routing sees it.
     routed: bool,
     /// Its destination, if that is another machine.
-    gone_to: Option<Destination>,
+    gone_to: Option<AddressPort>,
 }
 
 /// An address, and a port for protocols that have ports.
-type Destination = (IpAddr, Option<Port>);
+type AddressPort = (IpAddr, Option<Port>);
 
 impl Paths {
     /// Reads the traces of `witness`, in the words of `book`.
-    pub fn new(witness: Witness, book: Rulebook, conntrack: ToldByConntrack, addresses: Addresses) -> Paths {
+    pub fn new(witness: TraceWitness, book: RuleIndex, conntrack: CtStateReader, addresses: Addresses) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
         Paths {
             witness,
@@ -112,8 +112,8 @@ impl Paths {
     /// How many probes may be sent before their paths are read.
     pub fn probes_at_once(&self) -> usize {
         match &self.witness {
-            Witness::NfTables(tracer) => tracer.probes_at_once(),
-            Witness::XTables(tracer) => tracer.probes_at_once(),
+            TraceWitness::NfTables(tracer) => tracer.probes_at_once(),
+            TraceWitness::XTables(tracer) => tracer.probes_at_once(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Paths {
     }
 
     /// The rules are others.
-    pub fn renew(&mut self, book: Rulebook) {
+    pub fn renew(&mut self, book: RuleIndex) {
         self.book = book;
         self.known.clear();
     }
@@ -174,20 +174,20 @@ impl Paths {
     /// Takes the lines of NFLOG rules that came with the trace since the last call.
     pub fn take_lines(&mut self) -> Vec<String> {
         match &mut self.witness {
-            Witness::NfTables(_) => Vec::new(),
-            Witness::XTables(tracer) => tracer.take_lines(),
+            TraceWitness::NfTables(_) => Vec::new(),
+            TraceWitness::XTables(tracer) => tracer.take_lines(),
         }
     }
 
     /// Reads and forgets; tells how many events there were.
     pub fn discard(&mut self) -> Result<usize> {
         match &mut self.witness {
-            Witness::NfTables(tracer) => tracer.discard(),
-            Witness::XTables(tracer) => tracer.discard(),
+            TraceWitness::NfTables(tracer) => tracer.discard(),
+            TraceWitness::XTables(tracer) => tracer.discard(),
         }
     }
 
-    fn path(&mut self, packet: Packet) -> Result<Arc<Path>> {
+    fn path(&mut self, packet: PacketTrail) -> Result<Arc<Path>> {
         if let Some(path) = self.paths.get(&packet) {
             return Ok(Arc::clone(path));
         }
@@ -212,7 +212,7 @@ fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
 
 /// Where a packet that was not let in left the modelled world; `None` if it did not. What routing drops because the lab
 /// does not forward counts as forwarded: whether the machine forwards is not written in the rules.
-fn left(packet: &Packet, last: Option<&Step>) -> Option<LeftTheWorld> {
+fn left(packet: &PacketTrail, last: Option<&Step>) -> Option<LeftTheWorld> {
     if let Some(left) = last.filter(|_| !packet.let_in).and_then(LeftTheWorld::by) {
         return Some(left).filter(|_| !last.is_some_and(passes_unread));
     }
@@ -228,13 +228,13 @@ fn is_routed(event: &Event) -> bool {
 }
 
 /// Whether a rule of nat had the last word on a packet that came in, and no event shows the destination after it.
-fn is_lost_before_routing(packet: &Packet, last: Option<&Step>) -> bool {
+fn is_lost_before_routing(packet: &PacketTrail, last: Option<&Step>) -> bool {
     let is_at_nat = last.is_some_and(|step| step.table == "nat" && step.verdict != StepVerdict::Drop);
     packet.direction == Direction::In && !packet.let_in && !packet.routed && is_at_nat
 }
 
 /// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
-fn fate(packet: &Packet, last: Option<&Step>) -> Fate {
+fn fate(packet: &PacketTrail, last: Option<&Step>) -> Fate {
     if let Some(left) = left(packet, last) {
         return Fate::Left(left);
     }
@@ -263,7 +263,7 @@ fn exempts(step: &Step) -> bool {
 #[derive(Default)]
 pub struct Reading {
     by_number: HashMap<u32, usize>,
-    packets: Vec<(Seen, Sighting, Option<usize>, Packet)>,
+    packets: Vec<(PacketId, TracedHeaders, Option<usize>, PacketTrail)>,
 }
 
 impl Reading {
@@ -280,7 +280,7 @@ impl Reading {
         }
         if event.chain == own_table::ROUTED.as_bytes() {
             let headers = event.network.zip(event.transport);
-            let routed = headers.and_then(|(network, transport)| Seen::from_headers(network, transport));
+            let routed = headers.and_then(|(network, transport)| PacketId::from_headers(network, transport));
             let Some(packet) = self.packet(event) else { return Ok(()) };
             packet.routed = true;
             packet.conntrack = conntrack.or(packet.conntrack);
@@ -290,13 +290,13 @@ impl Reading {
         }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
         let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
-        let seen = Seen::from_headers(network, transport).zip(Sighting::read(network, transport));
+        let seen = PacketId::from_headers(network, transport).zip(TracedHeaders::read(network, transport));
         let (seen, sighting) =
             seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
         let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
         let packet =
-            Packet { direction, steps: Vec::new(), conntrack: None, let_in: false, routed: false, gone_to: None };
+            PacketTrail { direction, steps: Vec::new(), conntrack: None, let_in: false, routed: false, gone_to: None };
         self.packets.push((seen, sighting, during, packet));
         Ok(())
     }
@@ -310,12 +310,16 @@ impl Reading {
 
     /// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen,
     /// and while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
-    fn packet(&mut self, event: &Event) -> Option<&mut Packet> {
+    fn packet(&mut self, event: &Event) -> Option<&mut PacketTrail> {
         self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
     }
 
-    fn close(self, addresses: &Addresses, mut path: impl FnMut(Packet) -> Result<Arc<Path>>) -> Result<Vec<Traced>> {
-        let traced = |(seen, sighting, during, mut packet): (Seen, Sighting, Option<usize>, Packet)| {
+    fn close(
+        self,
+        addresses: &Addresses,
+        mut path: impl FnMut(PacketTrail) -> Result<Arc<Path>>,
+    ) -> Result<Vec<Traced>> {
+        let traced = |(seen, sighting, during, mut packet): (PacketId, TracedHeaders, Option<usize>, PacketTrail)| {
             let gone_to = packet.gone_to.unwrap_or_else(|| destination(&seen));
             let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
             packet.gone_to = is_gone.then_some(gone_to);
@@ -326,7 +330,7 @@ impl Reading {
 }
 
 /// Where a packet goes.
-fn destination(seen: &Seen) -> Destination {
+fn destination(seen: &PacketId) -> AddressPort {
     let has_port = |ports: &SeenPorts| ports.protocol != Protocol::Icmp;
     (seen.destination, seen.ports.as_ref().filter(|ports| has_port(ports)).map(|ports| ports.destination))
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::nft_trace::{Code, Event, Kind};
+use super::nft_trace::{Code, Event, TraceEventKind};
 use super::own_table;
 use crate::error::{CannotMeasure, Result};
 use crate::net::Family;
@@ -14,7 +14,7 @@ use crate::rules::iptables_save::{Chain, Listing, Policy, Rule};
 
 /// The rules and policies of a lab, by the names that the kernel has for them.
 #[derive(Clone)]
-pub struct Rulebook {
+pub struct RuleIndex {
     rules: HashMap<(Family, Vec<u8>, u64), Step>,
     policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,
     /// The chains that have rules.
@@ -23,7 +23,7 @@ pub struct Rulebook {
 
 /// What the kernel says of a rule besides its matches.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct KernelRuleText<'a> {
     /// The name of its table.
     pub table: &'a [u8],
     /// The name of its chain.
@@ -47,16 +47,16 @@ pub struct Renamed {
     pub after: u64,
 }
 
-impl Rulebook {
+impl RuleIndex {
     /// Puts the kernel's rules and those of the files side by side.
     ///
     /// # Errors
     /// When a chain has not as many rules here as there: then it is not known what a handle means.
     pub fn compile<'a>(
         listings: &[Listing],
-        kernel: impl IntoIterator<Item = (Family, Vec<Known<'a>>)>,
-    ) -> Result<Rulebook> {
-        let mut book = Rulebook { rules: HashMap::new(), policies: HashMap::new(), with_rules: HashSet::new() };
+        kernel: impl IntoIterator<Item = (Family, Vec<KernelRuleText<'a>>)>,
+    ) -> Result<RuleIndex> {
+        let mut book = RuleIndex { rules: HashMap::new(), policies: HashMap::new(), with_rules: HashSet::new() };
         for (family, rules) in kernel {
             let listing = listings.iter().find(|listing| listing.family == family);
             book.add_rules(family, listing, &rules)?;
@@ -67,7 +67,7 @@ impl Rulebook {
 
     /// Proves that each chain that has rules in the files has some in the kernel: a program that ends without an error may
     /// have loaded nothing.
-    pub fn assert_loaded(listings: &[Listing], kernel: &[(Family, Vec<Known>)]) -> Result<()> {
+    pub fn assert_loaded(listings: &[Listing], kernel: &[(Family, Vec<KernelRuleText>)]) -> Result<()> {
         let all =
             kernel.iter().flat_map(|(family, rules)| rules.iter().map(move |rule| (*family, rule.table, rule.chain)));
         let there: HashSet<_> = all.collect();
@@ -98,9 +98,9 @@ impl Rulebook {
     /// A handle that nothing is known of: the ruleset has changed under the lab's hands.
     pub fn step(&self, event: &Event) -> Result<Option<Step>> {
         match (event.kind, event.handle) {
-            (Kind::Policy, _) => Ok(self.policy(event)),
+            (TraceEventKind::Policy, _) => Ok(self.policy(event)),
             (_, None) => Ok(None),
-            (Kind::Rule | Kind::Return, Some(handle)) => {
+            (TraceEventKind::Rule | TraceEventKind::Return, Some(handle)) => {
                 let known = self.rules.get(&(event.family, event.table.to_vec(), handle));
                 let step = known.ok_or_else(|| unknown(event, handle))?;
                 Ok(Some(Step { verdict: verdict(event.verdict, &step.verdict), ..step.clone() }))
@@ -123,8 +123,8 @@ impl Rulebook {
         Some(Step { verdict: verdict(event.verdict, &step.verdict), ..step })
     }
 
-    fn add_rules(&mut self, family: Family, listing: Option<&Listing>, rules: &[Known]) -> Result<()> {
-        let mut chains: HashMap<(&[u8], &[u8]), Vec<Known>> = HashMap::new();
+    fn add_rules(&mut self, family: Family, listing: Option<&Listing>, rules: &[KernelRuleText]) -> Result<()> {
+        let mut chains: HashMap<(&[u8], &[u8]), Vec<KernelRuleText>> = HashMap::new();
         for rule in rules.iter().filter(|rule| rule.table != own_table::NAME.as_bytes()) {
             chains.entry((rule.table, rule.chain)).or_default().push(*rule);
         }
@@ -140,7 +140,7 @@ impl Rulebook {
         &mut self,
         family: Family,
         at: (&[u8], &[u8]),
-        handles: &[Known],
+        handles: &[KernelRuleText],
         known: Option<&Chain>,
     ) -> Result<()> {
         let (table, chain) = (text(at.0), text(at.1));

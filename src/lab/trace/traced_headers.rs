@@ -8,7 +8,7 @@ use crate::wire::headers::{Content, Headers};
 
 /// What the first event of a packet's trace shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
+pub struct TracedHeaders {
     /// What rules look at.
     pub headers: Headers,
     /// IPv4 identification, or the low 16 bits of the IPv6 flow label.
@@ -17,10 +17,10 @@ pub struct Sighting {
     pub seq: Option<u32>,
 }
 
-impl Sighting {
+impl TracedHeaders {
     /// Reads the network header and the first bytes of the transport header. None when they are too short for what they
     /// claim to be.
-    pub fn read(network: &[u8], transport: &[u8]) -> Option<Sighting> {
+    pub fn read(network: &[u8], transport: &[u8]) -> Option<TracedHeaders> {
         let (source, destination, tag, protocol): (IpAddr, IpAddr, u16, u8) = match network.first()? >> 4 {
             4 => (ipv4(network, 12)?, ipv4(network, 16)?, be16(network, 4)?, *network.get(9)?),
             6 => (ipv6(network, 8)?, ipv6(network, 24)?, be16(network, 2)?, *network.get(6)?),
@@ -28,7 +28,7 @@ impl Sighting {
         };
         let content = content(source.is_ipv4(), protocol, transport);
         let seq = if matches!(content, Content::Tcp { .. }) { be32(transport, 4) } else { None };
-        Some(Sighting { headers: Headers { source, destination, protocol, content }, tag, seq })
+        Some(TracedHeaders { headers: Headers { source, destination, protocol, content }, tag, seq })
     }
 }
 

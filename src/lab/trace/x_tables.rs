@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
-use super::rule_index::Known;
-use crate::error::{CannotMeasure, Doing, Result};
+use super::rule_index::KernelRuleText;
+use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::probing::fresh_limits::Spending;
 use crate::net::Family;
@@ -17,37 +17,37 @@ use crate::rules::iptables_save::Listing;
 use crate::sys;
 
 /// A table.
-pub struct Table {
+pub struct KernelTable {
     /// Its family.
     pub family: Family,
     /// Its name.
     pub name: String,
     /// Its chains, in the kernel's order.
-    pub chains: Vec<Chain>,
+    pub chains: Vec<KernelChain>,
 }
 
 /// A chain.
-pub struct Chain {
+pub struct KernelChain {
     /// Its name.
     pub name: String,
     /// Its rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<KernelRule>,
     /// What is behind the last rule: the policy of a built-in chain, the return of another.
-    pub end: Decision,
+    pub end: RuleVerdict,
     /// Whether packets enter it by a hook.
     pub is_built_in: bool,
 }
 
 /// A rule.
-pub struct Rule {
+pub struct KernelRule {
     /// What it does with what it matches.
-    pub decision: Decision,
+    pub decision: RuleVerdict,
     matches: Vec<MatchOf>,
 }
 
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum RuleVerdict {
     /// ACCEPT
     Accept,
     /// DROP
@@ -76,24 +76,24 @@ enum MatchOf {
     Other,
 }
 
-impl Table {
+impl KernelTable {
     /// Asks the kernel for the tables that `listings` have. To ask for another one would make it.
-    pub fn list(isolated: &Isolated, listings: &[Listing]) -> Result<Vec<Table>> {
+    pub fn list(isolated: &Isolated, listings: &[Listing]) -> Result<Vec<KernelTable>> {
         isolated.assert("listing the rules")?;
         let names = listings.iter().flat_map(|listing| listing.tables.iter().map(move |table| (listing.family, table)));
         let listed = names.map(|(family, table)| {
             let entries =
-                Entries::ask(family, &table.name).doing(format!("list the table {} (x_tables)", table.name))?;
+                IptEntries::ask(family, &table.name).doing(format!("list the table {} (x_tables)", table.name))?;
             let chains = entries.chains().ok_or_else(|| unreadable(family, &table.name))?;
-            Ok(Table { family, name: table.name.clone(), chains })
+            Ok(KernelTable { family, name: table.name.clone(), chains })
         });
         listed.collect()
     }
 
     /// Every rule, each with the number by which the lab's trace names it.
-    pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
+    pub fn known(&self) -> impl Iterator<Item = KernelRuleText<'_>> {
         let rules = self.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
-        rules.zip(1..).map(|((chain, rule), handle)| Known {
+        rules.zip(1..).map(|((chain, rule), handle)| KernelRuleText {
             table: self.name.as_bytes(),
             chain: chain.name.as_bytes(),
             handle,
@@ -104,16 +104,16 @@ impl Table {
     /// What uses up the limits of its rules.
     pub fn spending(&self) -> Spending {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);
-        rules.map(Rule::spending).fold(Spending::Never, Spending::and)
+        rules.map(KernelRule::spending).fold(Spending::Never, Spending::and)
     }
 }
 
 /// All of them, in terms of the rulebook.
-pub fn all_known(tables: &[Table]) -> Vec<(Family, Vec<Known<'_>>)> {
+pub fn all_known(tables: &[KernelTable]) -> Vec<(Family, Vec<KernelRuleText<'_>>)> {
     tables.iter().map(|table| (table.family, table.known().collect())).collect()
 }
 
-impl Rule {
+impl KernelRule {
     fn rate(&self) -> Option<Rate> {
         let interval = self.matches.iter().find_map(|one| match one {
             MatchOf::Limit { interval, .. } => Some(*interval),
@@ -132,7 +132,7 @@ impl Rule {
             MatchOf::Memory | MatchOf::Other => None,
         });
         let burst = burst.min();
-        let is_log = matches!(&self.decision, Decision::Extension(name) if matches!(name.as_str(), "LOG" | "NFLOG"));
+        let is_log = matches!(&self.decision, RuleVerdict::Extension(name) if matches!(name.as_str(), "LOG" | "NFLOG"));
         match burst {
             Some(burst) if is_log && first + 1 == self.matches.len() => Spending::Lines { burst },
             burst => Spending::Packets { burst: burst.unwrap_or(1) },
@@ -152,15 +152,15 @@ pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTR
 const NAME: usize = 32;
 
 /// A table as the kernel hands it out.
-struct Entries {
+struct IptEntries {
     family: Family,
     /// Where each hook begins; none for a hook that the table does not have.
     hooks: [Option<usize>; 5],
     bytes: Vec<u8>,
 }
 
-impl Entries {
-    fn ask(family: Family, table: &str) -> io::Result<Entries> {
+impl IptEntries {
+    fn ask(family: Family, table: &str) -> io::Result<IptEntries> {
         const GET_INFO: i32 = 64;
         const GET_ENTRIES: i32 = 65;
         // struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
@@ -180,15 +180,15 @@ impl Entries {
         let mut bytes = named(table, start + size as usize)?;
         bytes[NAME..NAME + 4].copy_from_slice(&size.to_ne_bytes());
         sys::read_option(socket.as_fd(), level, GET_ENTRIES, &mut bytes)?;
-        Ok(Entries { family, hooks: std::array::from_fn(hook), bytes: bytes.split_off(start) })
+        Ok(IptEntries { family, hooks: std::array::from_fn(hook), bytes: bytes.split_off(start) })
     }
 
     /// None when it does not hold together.
-    fn chains(&self) -> Option<Vec<Chain>> {
+    fn chains(&self) -> Option<Vec<KernelChain>> {
         let mut heads: Vec<Head> = Vec::new();
         let mut offset = 0;
         while offset < self.bytes.len() {
-            let entry = Entry::at(self, offset)?;
+            let entry = IptEntry::at(self, offset)?;
             if let Some(hook) = self.hooks.iter().position(|hook| *hook == Some(offset)) {
                 heads.push(Head {
                     name: HOOKS[hook].to_owned(),
@@ -213,7 +213,7 @@ impl Entries {
     }
 
     fn length(&self, offset: usize) -> Option<usize> {
-        Entry::at(self, offset).map(|entry| entry.length)
+        IptEntry::at(self, offset).map(|entry| entry.length)
     }
 }
 
@@ -223,14 +223,14 @@ struct Head<'a> {
     is_built_in: bool,
     /// The offset of its first entry, which is where jumps go.
     first: usize,
-    entries: Vec<Entry<'a>>,
+    entries: Vec<IptEntry<'a>>,
 }
 
 impl Head<'_> {
-    fn chain(&self, target: impl Fn(usize) -> Option<String>) -> Option<Chain> {
+    fn chain(&self, target: impl Fn(usize) -> Option<String>) -> Option<KernelChain> {
         let (end, rules) = self.entries.split_last()?;
-        let rule = |entry: &Entry| Some(Rule { decision: entry.decision(&target)?, matches: entry.matches() });
-        Some(Chain {
+        let rule = |entry: &IptEntry| Some(KernelRule { decision: entry.decision(&target)?, matches: entry.matches() });
+        Some(KernelChain {
             name: self.name.clone(),
             rules: rules.iter().map(rule).collect::<Option<_>>()?,
             end: end.decision(&target)?,
@@ -240,7 +240,7 @@ impl Head<'_> {
 }
 
 /// One `struct ipt_entry` or `struct ip6t_entry`.
-struct Entry<'a> {
+struct IptEntry<'a> {
     offset: usize,
     length: usize,
     goto: bool,
@@ -251,8 +251,8 @@ struct Entry<'a> {
 /// `struct xt_entry_match`, `struct xt_entry_target`: size, name, revision; then their data.
 const EXTENSION: usize = 32;
 
-impl<'a> Entry<'a> {
-    fn at(entries: &'a Entries, offset: usize) -> Option<Entry<'a>> {
+impl<'a> IptEntry<'a> {
+    fn at(entries: &'a IptEntries, offset: usize) -> Option<IptEntry<'a>> {
         // Of what comes before the matches: where the flags are and which means `-g`, where the offset of the target is,
         // and where the counters, which begin where a 64-bit number may.
         let (flags, goto, offsets, counters) = match entries.family {
@@ -263,7 +263,7 @@ impl<'a> Entry<'a> {
         let bytes = entries.bytes.get(offset..)?;
         let target = usize::from(short(bytes, offsets)?);
         let length = usize::from(short(bytes, offsets + 2)?);
-        Some(Entry {
+        Some(IptEntry {
             offset,
             length: (length != 0).then_some(length)?,
             goto: bytes.get(flags)? & goto != 0,
@@ -278,20 +278,20 @@ impl<'a> Entry<'a> {
     }
 
     /// `XT_STANDARD_TARGET` has no name; its verdict is where to go, or what comes of it (`-NF_ACCEPT - 1`, `XT_RETURN`).
-    fn decision(&self, chain: impl Fn(usize) -> Option<String>) -> Option<Decision> {
+    fn decision(&self, chain: impl Fn(usize) -> Option<String>) -> Option<RuleVerdict> {
         let name = name(self.target);
         if !name.is_empty() {
-            return Some(Decision::Extension(name));
+            return Some(RuleVerdict::Extension(name));
         }
         let verdict = native(self.target, EXTENSION)? as i32;
         Some(match verdict {
-            -1 => Decision::Drop,
-            -2 => Decision::Accept,
-            -4 => Decision::Queue,
-            -5 => Decision::Return,
-            0.. if verdict as usize == self.offset + self.length => Decision::Continue,
-            0.. if self.goto => Decision::Goto(chain(verdict as usize)?),
-            0.. => Decision::Jump(chain(verdict as usize)?),
+            -1 => RuleVerdict::Drop,
+            -2 => RuleVerdict::Accept,
+            -4 => RuleVerdict::Queue,
+            -5 => RuleVerdict::Return,
+            0.. if verdict as usize == self.offset + self.length => RuleVerdict::Continue,
+            0.. if self.goto => RuleVerdict::Goto(chain(verdict as usize)?),
+            0.. => RuleVerdict::Jump(chain(verdict as usize)?),
             _ => return None,
         })
     }

@@ -2,16 +2,16 @@
 
 use super::bytes::{Bytes, be16, be32};
 use super::transport::{self, Whole};
-use super::{Asked, Depth, Told, say};
-use crate::log_line::{Icmp, IcmpDetail, Ipv4, LogFlags, Protocol, Transport};
+use super::{QuoteDepth, RenderOptions, Rendered, say};
+use crate::log_line::{Icmp, IcmpDetail, Ipv4, LogFlags, LoggedProtocol, Transport};
 use crate::net::Family;
 
 /// Adds an IPv4 packet to the line.
-pub(super) fn tell(line: &mut String, packet: Bytes, asked: Asked, depth: Depth) -> Told {
+pub(super) fn tell(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 20;
     let Some(header) = packet.first::<HEADER>() else {
         say(line, "TRUNCATED");
-        return Told::InPart;
+        return Rendered::InPart;
     };
     let length = usize::from(header[0] & 0x0f) * 4;
     let wanted = asked.flags.has(LogFlags::IP_OPTIONS) && length > HEADER;
@@ -20,7 +20,7 @@ pub(super) fn tell(line: &mut String, packet: Bytes, asked: Asked, depth: Depth)
     say(line, &ipv4);
     if wanted && options.is_none() {
         say(line, "TRUNCATED");
-        return Told::InPart;
+        return Rendered::InPart;
     }
     let whole = if ipv4.fragment_offset == 0 { Whole::Beginning } else { Whole::LaterFragment };
     carried(line, header[9], packet.skip(length), whole, asked, depth)
@@ -44,38 +44,45 @@ fn read(header: &[u8; 20], options: Option<Vec<u8>>) -> Ipv4 {
     }
 }
 
-fn carried(line: &mut String, protocol: u8, rest: Bytes, whole: Whole, asked: Asked, depth: Depth) -> Told {
+fn carried(
+    line: &mut String,
+    protocol: u8,
+    rest: Bytes,
+    whole: Whole,
+    asked: RenderOptions,
+    depth: QuoteDepth,
+) -> Rendered {
     match (protocol, whole) {
         (6, _) => return transport::tell_tcp(line, rest, whole, asked),
-        (17, _) => return transport::tell_udp(line, rest, whole, Protocol::Udp),
-        (136, _) => return transport::tell_udp(line, rest, whole, Protocol::UdpLite),
+        (17, _) => return transport::tell_udp(line, rest, whole, LoggedProtocol::Udp),
+        (136, _) => return transport::tell_udp(line, rest, whole, LoggedProtocol::UdpLite),
         (1, _) => tell_icmp(line, rest, whole, asked, depth),
         // The kernel asks for the fragment before it prints the name.
         (51, Whole::LaterFragment) => {}
-        (51, Whole::Beginning) => tell_spi::<12>(line, rest, Protocol::Ah, 4),
-        (50, Whole::LaterFragment) => say(line, Transport::Named(Protocol::Esp)),
-        (50, Whole::Beginning) => tell_spi::<8>(line, rest, Protocol::Esp, 0),
-        _ => say(line, Transport::Named(Protocol::Number(protocol))),
+        (51, Whole::Beginning) => tell_spi::<12>(line, rest, LoggedProtocol::Ah, 4),
+        (50, Whole::LaterFragment) => say(line, Transport::Named(LoggedProtocol::Esp)),
+        (50, Whole::Beginning) => tell_spi::<8>(line, rest, LoggedProtocol::Esp, 0),
+        _ => say(line, Transport::Named(LoggedProtocol::Number(protocol))),
     }
-    Told::ToTheEnd
+    Rendered::ToTheEnd
 }
 
 /// Reads the SPI at byte `at` of a header of `N` bytes (struct ip_auth_hdr, struct ip_esp_hdr).
-fn tell_spi<const N: usize>(line: &mut String, rest: Bytes, protocol: Protocol, at: usize) {
+fn tell_spi<const N: usize>(line: &mut String, rest: Bytes, protocol: LoggedProtocol, at: usize) {
     let transport = match (rest.first::<N>().map(|header| be32(header, at)), protocol) {
         (None, _) => Transport::Incomplete { protocol, bytes: rest.left() },
-        (Some(spi), Protocol::Ah) => Transport::Ah { spi },
+        (Some(spi), LoggedProtocol::Ah) => Transport::Ah { spi },
         (Some(spi), _) => Transport::Esp { spi },
     };
     say(line, transport);
 }
 
-fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked, depth: Depth) {
+fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) {
     const HEADER: usize = 8;
     let header = match (whole, rest.first::<HEADER>()) {
-        (Whole::LaterFragment, _) => return say(line, Transport::Named(Protocol::Icmp)),
+        (Whole::LaterFragment, _) => return say(line, Transport::Named(LoggedProtocol::Icmp)),
         (_, None) => {
-            let (protocol, bytes) = (Protocol::Icmp, rest.left());
+            let (protocol, bytes) = (LoggedProtocol::Icmp, rest.left());
             return say(line, Transport::Incomplete { protocol, bytes });
         }
         (_, Some(header)) => header,
@@ -87,9 +94,9 @@ fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked, depth: 
     if is_short {
         return;
     }
-    if matches!(kind, 3 | 4 | 5 | 11) && depth == Depth::Logged {
+    if matches!(kind, 3 | 4 | 5 | 11) && depth == QuoteDepth::Logged {
         say(line, "[");
-        tell(line, rest.skip(HEADER), asked, Depth::Quoted);
+        tell(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
         say(line, "] ");
     }
     if (kind, code) == (3, 4) {

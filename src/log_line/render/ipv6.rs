@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use super::bytes::{Bytes, be16, be32};
 use super::transport::{self, Whole};
-use super::{Asked, Depth, Told, say};
-use crate::log_line::{FragmentHeader, Icmp, IcmpDetail, Ipv6, LogFlags, Protocol, Transport};
+use super::{QuoteDepth, RenderOptions, Rendered, say};
+use crate::log_line::{FragmentHeader, Icmp, IcmpDetail, Ipv6, LogFlags, LoggedProtocol, Transport};
 use crate::net::Family;
 
 const HOP_BY_HOP: u8 = 0;
@@ -16,17 +16,17 @@ const AH: u8 = 51;
 const DESTINATION: u8 = 60;
 
 /// Adds an IPv6 packet to the line.
-pub(super) fn tell(line: &mut String, packet: Bytes, asked: Asked, depth: Depth) -> Told {
+pub(super) fn tell(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 40;
     let Some(header) = packet.first::<HEADER>() else {
         say(line, "TRUNCATED");
-        return Told::InPart;
+        return Rendered::InPart;
     };
     say(line, read(header));
     let listed = asked.flags.has(LogFlags::IP_OPTIONS);
-    match (Walk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).tell(line, listed) {
+    match (HeaderWalk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).tell(line, listed) {
         Some(end) => carried(line, end, asked, depth),
-        None => Told::InPart,
+        None => Rendered::InPart,
     }
 }
 
@@ -51,7 +51,7 @@ fn address(header: &[u8; 40], at: usize) -> Ipv6Addr {
 
 /// On the way through the extension headers.
 #[derive(Clone, Copy)]
-struct Walk<'a> {
+struct HeaderWalk<'a> {
     /// The next header.
     next: u8,
     /// From it on.
@@ -59,7 +59,7 @@ struct Walk<'a> {
     whole: Whole,
 }
 
-impl Walk<'_> {
+impl HeaderWalk<'_> {
     /// Adds every extension header to the line; `listed` ones stand in `OPT ( .. )`. Where it ends, or nothing when the
     /// line ends with it.
     fn tell(mut self, line: &mut String, listed: bool) -> Option<Self> {
@@ -136,29 +136,29 @@ impl Walk<'_> {
     }
 }
 
-fn carried(line: &mut String, end: Walk, asked: Asked, depth: Depth) -> Told {
+fn carried(line: &mut String, end: HeaderWalk, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const ICMPV6: u8 = 58;
     match end.next {
         6 => transport::tell_tcp(line, end.rest, end.whole, asked),
-        17 => transport::tell_udp(line, end.rest, end.whole, Protocol::Udp),
-        136 => transport::tell_udp(line, end.rest, end.whole, Protocol::UdpLite),
+        17 => transport::tell_udp(line, end.rest, end.whole, LoggedProtocol::Udp),
+        136 => transport::tell_udp(line, end.rest, end.whole, LoggedProtocol::UdpLite),
         ICMPV6 => tell_icmp(line, end.rest, end.whole, asked, depth),
         number => {
-            say(line, Transport::Named(Protocol::Number(number)));
-            Told::ToTheEnd
+            say(line, Transport::Named(LoggedProtocol::Number(number)));
+            Rendered::ToTheEnd
         }
     }
 }
 
-fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked, depth: Depth) -> Told {
+fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 8;
     if whole == Whole::LaterFragment {
-        say(line, Transport::Named(Protocol::Icmpv6));
-        return Told::ToTheEnd;
+        say(line, Transport::Named(LoggedProtocol::Icmpv6));
+        return Rendered::ToTheEnd;
     }
     let Some(header) = rest.first::<HEADER>() else {
-        say(line, Transport::Incomplete { protocol: Protocol::Icmpv6, bytes: rest.left() });
-        return Told::InPart;
+        say(line, Transport::Incomplete { protocol: LoggedProtocol::Icmpv6, bytes: rest.left() });
+        return Rendered::InPart;
     };
     let (kind, code) = (header[0], header[1]);
     let detail = match kind {
@@ -167,13 +167,13 @@ fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked, depth: 
         _ => IcmpDetail::None,
     };
     say(line, Transport::Icmp(Icmp { family: Family::Ipv6, kind, code, detail, quoted: None, mtu: None }));
-    if matches!(kind, 1..=4) && depth == Depth::Logged {
+    if matches!(kind, 1..=4) && depth == QuoteDepth::Logged {
         say(line, "[");
-        tell(line, rest.skip(HEADER), asked, Depth::Quoted);
+        tell(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
         say(line, "] ");
     }
     if kind == 2 {
         say(line, format_args!("MTU={} ", be32(header, 4)));
     }
-    Told::ToTheEnd
+    Rendered::ToTheEnd
 }

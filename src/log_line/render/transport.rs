@@ -1,8 +1,8 @@
 //! `nf_log_dump_tcp_header` and `nf_log_dump_udp_header`
 
 use super::bytes::{Bytes, be16, be32};
-use super::{AccurateEcn, Asked, Told, say};
-use crate::log_line::{LogFlags, Protocol, Sequence, TcpHeader, Transport, UdpHeader};
+use super::{AccurateEcn, RenderOptions, Rendered, say};
+use crate::log_line::{LogFlags, LoggedProtocol, Sequence, TcpHeader, Transport, UdpHeader};
 use crate::net::port::Port;
 
 /// Whether the transport header is there.
@@ -15,11 +15,11 @@ pub(super) enum Whole {
 }
 
 /// Adds a TCP header to the line.
-pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Asked) -> Told {
+pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions) -> Rendered {
     const HEADER: usize = 20;
     let header = match (whole, rest.first::<HEADER>()) {
-        (Whole::LaterFragment, _) => return later_fragment(line, Protocol::Tcp),
-        (_, None) => return incomplete(line, Protocol::Tcp, rest),
+        (Whole::LaterFragment, _) => return later_fragment(line, LoggedProtocol::Tcp),
+        (_, None) => return incomplete(line, LoggedProtocol::Tcp, rest),
         (_, Some(header)) => header,
     };
     let length = usize::from(header[12] >> 4) * 4;
@@ -28,12 +28,12 @@ pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Aske
     say(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, asked) }));
     if wanted && options.is_none() {
         say(line, "OPT (TRUNCATED)");
-        return Told::InPart;
+        return Rendered::InPart;
     }
-    Told::ToTheEnd
+    Rendered::ToTheEnd
 }
 
-fn read_tcp(header: &[u8; 20], asked: Asked) -> TcpHeader {
+fn read_tcp(header: &[u8; 20], asked: RenderOptions) -> TcpHeader {
     let sequence = Sequence { seq: be32(header, 4), ack: be32(header, 8) };
     let (reserved, ae) = match asked.accurate_ecn {
         AccurateEcn::Flag => (header[12] & 0x0e, u16::from(header[12] & 1)),
@@ -52,26 +52,26 @@ fn read_tcp(header: &[u8; 20], asked: Asked) -> TcpHeader {
 }
 
 /// Adds a header of UDP or UDP-Lite to the line.
-pub(super) fn tell_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: Protocol) -> Told {
+pub(super) fn tell_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: LoggedProtocol) -> Rendered {
     match (whole, rest.first::<8>()) {
         (Whole::LaterFragment, _) => later_fragment(line, protocol),
         (_, None) => incomplete(line, protocol, rest),
         (_, Some(header)) => {
             let port = |at| Port(be16(header, at));
-            let lite = protocol == Protocol::UdpLite;
+            let lite = protocol == LoggedProtocol::UdpLite;
             let (source, destination, length) = (port(0), port(2), be16(header, 4));
             say(line, Transport::Udp(UdpHeader { lite, source, destination, length }));
-            Told::ToTheEnd
+            Rendered::ToTheEnd
         }
     }
 }
 
-fn later_fragment(line: &mut String, protocol: Protocol) -> Told {
+fn later_fragment(line: &mut String, protocol: LoggedProtocol) -> Rendered {
     say(line, Transport::Named(protocol));
-    Told::ToTheEnd
+    Rendered::ToTheEnd
 }
 
-fn incomplete(line: &mut String, protocol: Protocol, rest: Bytes) -> Told {
+fn incomplete(line: &mut String, protocol: LoggedProtocol, rest: Bytes) -> Rendered {
     say(line, Transport::Incomplete { protocol, bytes: rest.left() });
-    Told::InPart
+    Rendered::InPart
 }

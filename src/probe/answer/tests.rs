@@ -4,16 +4,16 @@ use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 
 fn probe(technique: Technique) -> Probe {
-    Numbering::new(SEED).phase(technique, Family::Ipv4, Addresses::default()).probe(Port(80), 0)
+    PassNumbering::new(SEED).phase(technique, Family::Ipv4, Addresses::default()).probe(Port(80), 0)
 }
 
 fn reply(probe: &Probe, seq: u32, ack: u32, flags: u8) -> Reply {
     let flow = probe.flow;
     let (source, destination) = (flow.port, flow.prober_port);
-    let segment = Segment { source, destination, seq, ack, flags, window: 0, payload: Vec::new() };
+    let segment = TcpSegment { source, destination, seq, ack, flags, window: 0, payload: Vec::new() };
     Reply { mac: None, source: flow.host, destination: flow.prober, ttl: 64, body: Body::Tcp(segment) }
 }
 

@@ -34,7 +34,7 @@ const HOP_LIMIT: u8 = 255;
 /// The packet. `quoted` is what an ICMP error speaks of.
 ///
 /// # Panics
-/// Never: both addresses are of one family, as every [`crate::rules::sweep::Plan`] makes them; with two families the packet is empty.
+/// Never: both addresses are of one family, as every [`crate::rules::sweep::SweepPlan`] makes them; with two families the packet is empty.
 pub fn bytes(headers: &Headers, numbers: Numbers, quoted: Option<&[u8]>) -> Vec<u8> {
     let payload = payload(headers, numbers, quoted);
     match (headers.source, headers.destination) {

@@ -32,7 +32,7 @@ impl fmt::Display for Stimulus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stimulus {
     /// Who sends it.
-    pub sender: Sender,
+    pub sender: StimulusSender,
     /// What comes before it.
     pub lead: Lead,
     /// The packet.
@@ -41,7 +41,7 @@ pub struct Stimulus {
 
 /// Who sends a stimulus. What the host sends to itself goes over loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sender {
+pub enum StimulusSender {
     /// The prober, over the link.
     Prober,
     /// The host.
@@ -90,12 +90,18 @@ pub struct Response {
 
 impl Stimulus {
     /// What has to come first, and who sends it; none for what comes out of the blue.
-    pub fn opener(&self) -> Option<(Sender, Headers)> {
-        let other_end = if self.sender == Sender::Prober || self.is_loopback() { Sender::Host } else { Sender::Prober };
+    pub fn opener(&self) -> Option<(StimulusSender, Headers)> {
+        let other_end = if self.sender == StimulusSender::Prober || self.is_loopback() {
+            StimulusSender::Host
+        } else {
+            StimulusSender::Prober
+        };
         match (self.lead, self.sender) {
             (Lead::None, _) => None,
-            (Lead::Forward, _) | (Lead::Handshake, Sender::Host) => Some((self.sender, self.headers.with_flags(SYN))),
-            (Lead::Backward, _) | (Lead::Handshake, Sender::Prober) => {
+            (Lead::Forward, _) | (Lead::Handshake, StimulusSender::Host) => {
+                Some((self.sender, self.headers.with_flags(SYN)))
+            }
+            (Lead::Backward, _) | (Lead::Handshake, StimulusSender::Prober) => {
                 Some((other_end, self.headers.asked_by().with_flags(SYN)))
             }
         }
@@ -103,13 +109,13 @@ impl Stimulus {
 
     /// The prober's answer to the opener, where the stimulus comes behind it.
     pub fn handshake(&self) -> Option<Headers> {
-        let of_prober = if self.sender == Sender::Host { self.headers.reversed() } else { self.headers };
+        let of_prober = if self.sender == StimulusSender::Host { self.headers.reversed() } else { self.headers };
         (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
     }
 
     /// Whether host and destination are one: then it goes over loopback.
     pub fn is_loopback(&self) -> bool {
-        self.sender == Sender::Host && self.headers.source == self.headers.destination
+        self.sender == StimulusSender::Host && self.headers.source == self.headers.destination
     }
 }
 
@@ -118,7 +124,7 @@ impl Response {
     /// it there is no connection that the stimulus could belong to.
     pub fn failed_lead(&self, lead: Lead) -> Option<String> {
         let own = self.own.first()?;
-        let sender = if own.direction == Direction::Out { Sender::Host } else { Sender::Prober };
+        let sender = if own.direction == Direction::Out { StimulusSender::Host } else { StimulusSender::Prober };
         let stimulus = Stimulus { sender, lead, headers: own.headers };
         let (_, opener) = stimulus.opener()?;
         let alike = |headers: Headers| move |other: &&Journey| other.headers == headers;

@@ -25,7 +25,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::addresses::{can_be_reached, is_extension_header, is_usable};
-use super::{Lead, Sender, Stimulus};
+use super::{Lead, Stimulus, StimulusSender};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
 use crate::wire::headers::{Content, Headers};
@@ -112,7 +112,7 @@ impl Packet {
         Ok(packet)
     }
 
-    /// What the stimulus is called, source port included. Fails where it is none that a [`crate::rules::sweep::Plan`] makes.
+    /// What the stimulus is called, source port included. Fails where it is none that a [`crate::rules::sweep::SweepPlan`] makes.
     pub fn of(stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
         let headers = &stimulus.headers;
         let family = headers.family();
@@ -203,19 +203,19 @@ impl Packet {
         self.lead == Lead::Forward
     }
 
-    fn ends(&self, family: Family, addresses: &Addresses) -> (Sender, IpAddr, IpAddr) {
+    fn ends(&self, family: Family, addresses: &Addresses) -> (StimulusSender, IpAddr, IpAddr) {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
         let loopback: IpAddr = match family {
             Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
             Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
         };
         match self.way {
-            Way::ToHost => (Sender::Prober, prober, host),
-            Way::From(address) => (Sender::Prober, address, host),
-            Way::FromHost => (Sender::Host, host, prober),
-            Way::FromHostTo(address) => (Sender::Host, host, address),
-            Way::OverLoopback => (Sender::Host, loopback, loopback),
-            Way::HostToItself => (Sender::Host, host, host),
+            Way::ToHost => (StimulusSender::Prober, prober, host),
+            Way::From(address) => (StimulusSender::Prober, address, host),
+            Way::FromHost => (StimulusSender::Host, host, prober),
+            Way::FromHostTo(address) => (StimulusSender::Host, host, address),
+            Way::OverLoopback => (StimulusSender::Host, loopback, loopback),
+            Way::HostToItself => (StimulusSender::Host, host, host),
         }
     }
 
@@ -310,11 +310,11 @@ fn way_of(stimulus: &Stimulus, addresses: &Addresses) -> Way {
     let Headers { source, destination, .. } = stimulus.headers;
     let prober = addresses.prober(Family::of(source));
     match stimulus.sender {
-        Sender::Prober if source == prober => Way::ToHost,
-        Sender::Prober => Way::From(source),
-        Sender::Host if source == destination && source.is_loopback() => Way::OverLoopback,
-        Sender::Host if source == destination => Way::HostToItself,
-        Sender::Host if destination == prober => Way::FromHost,
-        Sender::Host => Way::FromHostTo(destination),
+        StimulusSender::Prober if source == prober => Way::ToHost,
+        StimulusSender::Prober => Way::From(source),
+        StimulusSender::Host if source == destination && source.is_loopback() => Way::OverLoopback,
+        StimulusSender::Host if source == destination => Way::HostToItself,
+        StimulusSender::Host if destination == prober => Way::FromHost,
+        StimulusSender::Host => Way::FromHostTo(destination),
     }
 }

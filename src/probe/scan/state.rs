@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Technique;
 use crate::net::{Family, Protocol};
 use crate::probe::left_the_world::LeftTheWorld;
-use crate::wire::reply::{Body, Reply, Segment, Unreachable};
+use crate::wire::reply::{Body, IcmpError, Reply, TcpSegment};
 
 /// The state of a port, as nmap names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -260,7 +260,7 @@ pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Ve
 
 /// A SYN/ACK counts for a technique that asks with a SYN by its own nature; `--scanflags SYN` does not make an ACK scan one
 /// of them (measured: `nmap -sA --scanflags SYN` waits for something else).
-fn tcp(technique: Technique, segment: &Segment) -> Option<(PortState, Reason)> {
+fn tcp(technique: Technique, segment: &TcpSegment) -> Option<(PortState, Reason)> {
     let has = |flag| segment.flags & flag != 0;
     let sends_syn = technique.profile().flags & TcpFlags::SYN != 0;
     match () {
@@ -288,7 +288,7 @@ impl Sent {
     }
 }
 
-fn icmp(technique: Technique, sent: Sent, error: &Unreachable) -> Option<(PortState, Reason)> {
+fn icmp(technique: Technique, sent: Sent, error: &IcmpError) -> Option<(PortState, Reason)> {
     let family = sent.family;
     if technique.is_conversation() {
         return connect_errno(family, error);
@@ -330,7 +330,7 @@ fn unreachable(technique: Technique, sent: Sent, reason: Reason) -> PortState {
 /// notice of in a raw scan can be an errno all the same. While the handshake lasts every one of them is final
 /// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT); behind the SYN/ACK it is a soft error, which nmap is told of all the
 /// same when it asks for `SO_ERROR` (`sk_getsockopt`).
-fn connect_errno(family: Family, error: &Unreachable) -> Option<(PortState, Reason)> {
+fn connect_errno(family: Family, error: &IcmpError) -> Option<(PortState, Reason)> {
     match (family, error.kind, error.code) {
         (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Some((PortState::Closed, Reason::ConnRefused)),
         (Family::Ipv4, 3, 0 | 6 | 9) | (Family::Ipv6, 1, 0) => Some((PortState::Filtered, Reason::NetUnreach)),

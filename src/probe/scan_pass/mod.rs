@@ -8,7 +8,7 @@ use pnet_packet::tcp::TcpFlags;
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family, Protocol};
 use crate::probe::scan::Technique;
-use crate::probe::{Craft, Probe};
+use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::reply::Flow;
 
 /// The lowest source port that nmap picks.
@@ -25,57 +25,57 @@ pub const SEED: u64 = 0x5ca1_1ab5;
 
 /// Numbers the phases of one scan, as one run of nmap would.
 #[derive(Debug, Clone)]
-pub struct Numbering {
+pub struct PassNumbering {
     random: Random,
     first_base: u16,
     phases: u16,
 }
 
-impl Numbering {
+impl PassNumbering {
     /// The numbering of a scan; the same seed gives the same numbers.
-    pub fn new(seed: u64) -> Numbering {
+    pub fn new(seed: u64) -> PassNumbering {
         let mut random = Random(seed);
         let first_base = random.below(u32::from(BASES)) as u16;
-        Numbering { random, first_base, phases: 0 }
+        PassNumbering { random, first_base, phases: 0 }
     }
 
     /// The next phase.
-    pub fn phase(&mut self, technique: Technique, family: Family, addresses: Addresses) -> Phase {
+    pub fn phase(&mut self, technique: Technique, family: Family, addresses: Addresses) -> ScanPass {
         let moved = u32::from(self.first_base) + u32::from(self.phases) * u32::from(PHASE_STEP);
         self.phases += 1;
-        Phase {
+        ScanPass {
             technique,
             family,
             addresses,
             base: LOWEST_BASE + (moved % u32::from(BASES)) as u16,
             mask: self.random.next() as u32,
             random: Random(self.random.next()),
-            craft: Craft::default(),
+            craft: ProbeOverrides::default(),
         }
     }
 }
 
 /// One technique in one family: a source port and a mask.
 #[derive(Debug, Clone)]
-pub struct Phase {
+pub struct ScanPass {
     technique: Technique,
     family: Family,
     addresses: Addresses,
     base: u16,
     mask: u32,
     random: Random,
-    craft: Craft,
+    craft: ProbeOverrides,
 }
 
-impl Phase {
+impl ScanPass {
     /// The family that it is sent in.
     pub fn family(&self) -> Family {
         self.family
     }
 
     /// The same phase, with probes that are crafted as `craft` says.
-    pub fn crafted(self, craft: Craft) -> Phase {
-        Phase { craft, ..self }
+    pub fn crafted(self, craft: ProbeOverrides) -> ScanPass {
+        ScanPass { craft, ..self }
     }
 
     /// The first try of every port; one probe where the technique has no ports.

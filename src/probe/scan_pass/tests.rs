@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn phase(seed: u64, technique: Technique, family: Family) -> Phase {
-    Numbering::new(seed).phase(technique, family, Addresses::default())
+fn phase(seed: u64, technique: Technique, family: Family) -> ScanPass {
+    PassNumbering::new(seed).phase(technique, family, Addresses::default())
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn the_ip_id_is_random_and_never_zero() {
 #[test]
 fn a_retry_moves_the_port_by_two_and_flips_the_mask() {
     for (technique, in_ack) in [(Technique::Syn, false), (Technique::Ack, true)] {
-        let mut phase = Phase { base: 35203, mask: 0xddaf_47be, ..phase(1, technique, Family::Ipv4) };
+        let mut phase = ScanPass { base: 35203, mask: 0xddaf_47be, ..phase(1, technique, Family::Ipv4) };
         let [first, retry] = [0, 1].map(|attempt| phase.probe(Port(82), attempt));
         assert_eq!([first, retry].map(|probe| probe.flow.prober_port), [Port(35203), Port(35205)]);
         let expected = [0xddaf_47be, 0xddad_47bc];
@@ -66,16 +66,16 @@ fn the_mask_goes_where_nmap_puts_it() {
     }
 }
 
-fn crafted(technique: Technique, craft: Craft) -> Probe {
+fn crafted(technique: Technique, craft: ProbeOverrides) -> Probe {
     phase(7, technique, Family::Ipv4).crafted(craft).probe(Port(80), 3)
 }
 
 /// Captured: `nmap -sS --scanflags 0xd2 -g 53 --ttl 9` sends a random sequence number, and the mask in the other.
 #[test]
 fn crafted_flags_move_the_mask() {
-    let mask = crafted(Technique::Syn, Craft::default()).seq;
+    let mask = crafted(Technique::Syn, ProbeOverrides::default()).seq;
     for flags in 0..=u8::MAX {
-        let probe = crafted(Technique::Syn, Craft { scanflags: Some(flags), ..Craft::default() });
+        let probe = crafted(Technique::Syn, ProbeOverrides { scanflags: Some(flags), ..ProbeOverrides::default() });
         let (syn, ack) = (flags & TcpFlags::SYN != 0, flags & TcpFlags::ACK != 0);
         assert_eq!(probe.flags(), flags);
         assert_eq!(if ack { probe.ack } else { probe.seq }, mask, "{flags:#04x}");
@@ -86,8 +86,13 @@ fn crafted_flags_move_the_mask() {
 #[test]
 fn what_is_crafted_is_taken_by_nmaps_rules() {
     let source = "203.0.113.99".parse().unwrap();
-    let craft =
-        Craft { scanflags: Some(0xff), badsum: true, source_port: Some(Port(53)), ttl: Some(9), source: Some(source) };
+    let craft = ProbeOverrides {
+        scanflags: Some(0xff),
+        badsum: true,
+        source_port: Some(Port(53)),
+        ttl: Some(9),
+        source: Some(source),
+    };
     let probe = crafted(Technique::Xmas, craft);
     assert_eq!((probe.flow.prober, probe.flow.prober_port, probe.ttl), (source, Port(53), 9));
     let connect = crafted(Technique::Connect, craft);
@@ -120,7 +125,7 @@ fn all_ports_of_a_phase_share_source_port_and_mask() {
 proptest! {
     #[test]
     fn the_source_port_stays_where_nmap_picks_it(seed: u64, phases in 1_usize..40, attempt in 0_u16..11) {
-        let mut numbering = Numbering::new(seed);
+        let mut numbering = PassNumbering::new(seed);
         let mut bases = Vec::new();
         for _ in 0..phases {
             let mut phase = numbering.phase(Technique::Syn, Family::Ipv4, Addresses::default());
@@ -137,7 +142,7 @@ proptest! {
     #[test]
     fn the_same_seed_gives_the_same_probes(seed: u64, ports in prop::collection::vec(any::<u16>(), 1..20)) {
         let probes = || {
-            let mut numbering = Numbering::new(seed);
+            let mut numbering = PassNumbering::new(seed);
             let mut probes = Vec::new();
             for technique in Technique::ALL {
                 let mut phase = numbering.phase(technique, Family::Ipv4, Addresses::default());

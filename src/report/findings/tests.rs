@@ -1,30 +1,30 @@
 //! What a reader of the findings sees, at 80 columns.
 
 use super::*;
-use crate::rules::sweep::Octets;
-use crate::verdict::findings::NotTried;
+use crate::rules::sweep::FlagCoverage;
+use crate::verdict::findings::UntriedRuleset;
 
-fn rule(line: usize, text: &str) -> Place {
+fn rule(line: usize, text: &str) -> FindingPlace {
     let (file, table, chain) = ("rules.v4".to_owned(), "filter".to_owned(), "INPUT".to_owned());
-    Place { family: Family::Ipv4, file, line, table, chain, rule: line - 4, text: text.to_owned() }
+    FindingPlace { family: Family::Ipv4, file, line, table, chain, rule: line - 4, text: text.to_owned() }
 }
 
-fn front(line: Option<usize>, packets: usize, text: &str) -> InFront {
+fn front(line: Option<usize>, packets: usize, text: &str) -> ShadowingRule {
     let (table, chain) = ("filter".to_owned(), "INPUT".to_owned());
-    InFront { table, chain, rule: line.map(|line| line - 4), line, text: text.to_owned(), packets }
+    ShadowingRule { table, chain, rule: line.map(|line| line - 4), line, text: text.to_owned(), packets }
 }
 
 #[test]
 fn every_kind_of_line() {
-    let findings = Findings {
+    let findings = RulesetFindings {
         unreachable: vec![
-            Unreachable {
+            DeadRule {
                 severity: Severity::DeadLog,
                 place: rule(6, "-A INPUT -p tcp -m tcp --tcp-flags ALL NONE -j LOG --log-prefix \"Null scan\u{1b}: \""),
                 in_front: vec![front(Some(5), 38, "-A INPUT -m state --state INVALID -j DROP")],
                 reason: "NULL packets are INVALID to conntrack, and line 5 drops what is INVALID".to_owned(),
             },
-            Unreachable {
+            DeadRule {
                 severity: Severity::Dead,
                 place: rule(9, "-A INPUT -j ACCEPT"),
                 in_front: vec![front(None, 7, ":PREROUTING DROP")],
@@ -35,23 +35,23 @@ fn every_kind_of_line() {
             place: rule(10, "-A INPUT -m recent --rcheck -j DROP"),
             reason: "no packet of the sweep fulfils --rcheck".to_owned(),
         }],
-        not_tried: vec![NotTried { family: Family::Ipv6, file: "rules.v6".to_owned() }],
+        not_tried: vec![UntriedRuleset { family: Family::Ipv6, file: "rules.v6".to_owned() }],
         parity: vec![Disparity {
             lets_in: Family::Ipv6,
             packets: vec!["tcp syn".to_owned(), "tcp ack".to_owned()],
             ports: "80,443,8080-8089".to_owned(),
-            ipv4: Decision {
+            ipv4: LastStep {
                 file: Some("rules.v4".to_owned()),
                 line: Some(12),
                 text: "-A INPUT -p tcp -m multiport --dports 80,443,8080:8089 -j DROP".to_owned(),
             },
-            ipv6: Decision { file: None, line: None, text: ":INPUT ACCEPT".to_owned() },
+            ipv6: LastStep { file: None, line: None, text: ":INPUT ACCEPT".to_owned() },
         }],
-        sweeps: vec![Swept {
+        sweeps: vec![SweepSummary {
             family: Family::Ipv4,
             interface: "eth0".to_owned(),
             stimuli: 4175,
-            octets: Octets::Distinguished,
+            octets: FlagCoverage::Distinguished,
             complete: true,
         }],
     };
@@ -62,5 +62,5 @@ fn every_kind_of_line() {
 
 #[test]
 fn nothing_found() {
-    assert!(findings_table(&Findings::default(), 80).contains("every rule is reached"));
+    assert!(findings_table(&RulesetFindings::default(), 80).contains("every rule is reached"));
 }

@@ -28,7 +28,7 @@ use crate::probe::scan::{PortState, Reason, Technique};
 use crate::wire::tcp_flags::TcpFlagsOctet;
 
 pub use self::grepable::grepable;
-pub use self::nmap_date::Moment;
+pub use self::nmap_date::UnixTime;
 pub use self::normal::{Addressee, normal};
 pub use self::xml::xml;
 
@@ -41,9 +41,9 @@ pub struct NmapReport {
     /// The command line.
     pub arguments: Vec<String>,
     /// When it began.
-    pub start: Moment,
+    pub start: UnixTime,
     /// When it ended.
-    pub end: Moment,
+    pub end: UnixTime,
     /// What was scanned: one TCP technique, UDP, or both.
     pub scans: Vec<Scan>,
     /// The host.

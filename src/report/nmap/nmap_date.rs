@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A time since the first second of 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub Duration);
+pub struct UnixTime(pub Duration);
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -16,7 +16,7 @@ struct Date {
     day: u64,
 }
 
-impl Moment {
+impl UnixTime {
     /// `1795450357`
     pub fn seconds(self) -> u64 {
         self.0.as_secs()
@@ -40,7 +40,7 @@ impl Moment {
     }
 
     /// How long it is after `earlier`.
-    pub fn since(self, earlier: Moment) -> Duration {
+    pub fn since(self, earlier: UnixTime) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
@@ -86,9 +86,9 @@ mod tests {
             (4_107_542_399, "Sun Feb 28 23:59:59 2100", "2100-02-28 23:59:59 UTC"),
             (4_107_542_400, "Mon Mar  1 00:00:00 2100", "2100-03-01 00:00:00 UTC"),
         ] {
-            let moment = Moment(Duration::from_secs(seconds));
+            let moment = UnixTime(Duration::from_secs(seconds));
             assert_eq!((&*moment.long(), &*moment.exact()), (long, exact));
         }
-        assert_eq!(Moment(Duration::from_secs(1_795_450_357)).short(), "2026-11-23 16:12 UTC");
+        assert_eq!(UnixTime(Duration::from_secs(1_795_450_357)).short(), "2026-11-23 16:12 UTC");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::not_shown::{Collapsed, Ignored, collapse};
+use super::not_shown::{Collapsed, UnshownPorts, collapse};
 use super::{Advice, HostReason, NmapReport, PortRow, SPOKEN};
 use crate::text::escape::visible;
 
@@ -74,7 +74,7 @@ fn received(report: &NmapReport) -> String {
 }
 
 /// Empty when everything is shown. The plural goes by the number of ports in the state, not by that in the group.
-fn not_shown(ignored: &[Ignored]) -> String {
+fn not_shown(ignored: &[UnshownPorts]) -> String {
     let phrases = ignored.iter().flat_map(|ignored| {
         let noun = if ignored.count == 1 { "port" } else { "ports" };
         ignored.groups.iter().map(move |group| {

@@ -8,14 +8,14 @@ use crate::net::port::PortSet;
 use crate::probe::scan::{PortState, Reason};
 
 /// The ports of one state that are not shown one by one.
-pub(super) struct Ignored {
+pub(super) struct UnshownPorts {
     pub state: PortState,
     pub count: usize,
-    pub groups: Vec<Group>,
+    pub groups: Vec<ReasonGroup>,
 }
 
 /// Those of them that share a reason.
-pub(super) struct Group {
+pub(super) struct ReasonGroup {
     pub reason: Reason,
     pub protocol: Protocol,
     pub ports: PortSet,
@@ -24,7 +24,7 @@ pub(super) struct Group {
 /// The rows that are shown, in order, and the rest.
 pub(super) struct Collapsed<'a> {
     pub shown: Vec<&'a PortRow>,
-    pub ignored: Vec<Ignored>,
+    pub ignored: Vec<UnshownPorts>,
 }
 
 /// More ports than this have to have a state that is not shown; every `-v` adds as many.
@@ -36,12 +36,12 @@ const FEW: usize = 25;
 /// 2. A state other than open that more than 25 ports have. With `-vvv` open|filtered stays.
 pub(super) fn collapse(report: &NmapReport) -> Collapsed<'_> {
     let rows = report.sorted_ports();
-    let ignored: Vec<Ignored> = states(&rows)
+    let ignored: Vec<UnshownPorts> = states(&rows)
         .into_iter()
         .filter(|(state, count)| is_ignored(report, *state, *count))
         .map(|(state, count)| {
             let of_state = rows.iter().filter(|row| row.state == state).copied();
-            Ignored { state, count, groups: groups(of_state) }
+            UnshownPorts { state, count, groups: groups(of_state) }
         })
         .collect();
     let is_shown = |row: &&PortRow| !ignored.iter().any(|ignored| ignored.state == row.state);
@@ -70,7 +70,7 @@ fn states(rows: &[&PortRow]) -> Vec<(PortState, usize)> {
 }
 
 /// The reasons of one state, most ports first; as many: TCP first, then in the order of [`rank_of_reason`].
-fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<Group> {
+fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<ReasonGroup> {
     let mut groups: Vec<(Reason, Protocol, Vec<_>)> = Vec::new();
     for row in rows {
         match groups.iter_mut().find(|(reason, protocol, _)| (*reason, *protocol) == (row.reason, row.protocol)) {
@@ -81,7 +81,7 @@ fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<Group> {
     groups.sort_by_key(|(reason, protocol, ports)| (Reverse(ports.len()), *protocol, rank_of_reason(*reason)));
     groups
         .into_iter()
-        .map(|(reason, protocol, ports)| Group { reason, protocol, ports: ports.into_iter().collect() })
+        .map(|(reason, protocol, ports)| ReasonGroup { reason, protocol, ports: ports.into_iter().collect() })
         .collect()
 }
 

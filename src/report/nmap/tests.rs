@@ -7,8 +7,8 @@ fn report(ports: Vec<PortRow>) -> NmapReport {
     let of = |protocol| ports.iter().filter(|row| row.protocol == protocol).map(|row| row.port).collect();
     NmapReport {
         arguments: ["scanlab", "scan", "--rules", "a & b"].map(str::to_owned).into(),
-        start: Moment(Duration::from_secs(1_795_450_357)),
-        end: Moment(Duration::from_millis(1_795_450_358_350)),
+        start: UnixTime(Duration::from_secs(1_795_450_357)),
+        end: UnixTime(Duration::from_millis(1_795_450_358_350)),
         scans: vec![Scan { technique: Technique::Syn, flags: None, ports: of(Protocol::Tcp) }],
         host: ScannedHost {
             address: "203.0.113.10".parse().unwrap(),

@@ -7,7 +7,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::not_shown::{Collapsed, Ignored, collapse};
+use super::not_shown::{Collapsed, UnshownPorts, collapse};
 use super::{NmapReport, PortRow, SPOKEN, Scan, ScannedHost};
 use crate::net::Family;
 use crate::probe::scan::Technique;
@@ -28,7 +28,7 @@ pub fn xml(report: &NmapReport) -> String {
 struct Document(Writer<Vec<u8>>);
 
 /// Names and values of attributes, in nmap's order.
-type Attributes<'a> = &'a [(&'a str, &'a str)];
+type XmlAttributes<'a> = &'a [(&'a str, &'a str)];
 
 impl Document {
     fn write(&mut self, report: &NmapReport) -> io::Result<()> {
@@ -148,7 +148,7 @@ impl Document {
         self.end("hostnames")?.line()
     }
 
-    fn extra_ports(&mut self, ignored: &Ignored) -> io::Result<()> {
+    fn extra_ports(&mut self, ignored: &UnshownPorts) -> io::Result<()> {
         let count = ignored.count.to_string();
         self.start("extraports", &[("state", ignored.state.as_str()), ("count", &count)])?.line()?;
         for group in &ignored.groups {
@@ -191,11 +191,11 @@ impl Document {
         self.end("runstats")?.line()
     }
 
-    fn start(&mut self, name: &str, attributes: Attributes) -> io::Result<&mut Self> {
+    fn start(&mut self, name: &str, attributes: XmlAttributes) -> io::Result<&mut Self> {
         self.event(Event::Start(element(name, attributes)))
     }
 
-    fn empty(&mut self, name: &str, attributes: Attributes) -> io::Result<&mut Self> {
+    fn empty(&mut self, name: &str, attributes: XmlAttributes) -> io::Result<&mut Self> {
         self.event(Event::Empty(element(name, attributes)))
     }
 
@@ -213,7 +213,7 @@ impl Document {
     }
 }
 
-fn element<'a>(name: &'a str, attributes: Attributes) -> BytesStart<'a> {
+fn element<'a>(name: &'a str, attributes: XmlAttributes) -> BytesStart<'a> {
     let escaped: Vec<(&str, String)> = attributes.iter().map(|(name, value)| (*name, escaped(value))).collect();
     let attributes = escaped.iter().map(|(name, value)| Attribute::from((name.as_bytes(), value.as_bytes())));
     BytesStart::new(name).with_attributes(attributes)

@@ -1,7 +1,7 @@
 //! The answers before a deployment, and the verdict that they come to.
 
 use super::counted;
-use crate::commands::predeploy::Tone;
+use crate::commands::predeploy::Assessment;
 use crate::report::{Deployment, Report};
 
 /// The name of the look of the verdict, and its words.
@@ -17,20 +17,20 @@ pub fn verdict(report: &Report) -> (&'static str, String) {
 }
 
 /// The name of the look of a tone.
-pub fn look(tone: Tone) -> &'static str {
+pub fn look(tone: Assessment) -> &'static str {
     match tone {
-        Tone::Bad => "mismatched",
-        Tone::Unknown | Tone::Note => "not-run",
-        Tone::Good => "matched",
+        Assessment::Bad => "mismatched",
+        Assessment::Unknown | Assessment::Note => "not-run",
+        Assessment::Good => "matched",
     }
 }
 
 /// The word before an answer.
-pub fn word(tone: Tone) -> &'static str {
+pub fn word(tone: Assessment) -> &'static str {
     match tone {
-        Tone::Bad => "bad",
-        Tone::Unknown => "unknown",
-        Tone::Note => "note",
-        Tone::Good => "ok",
+        Assessment::Bad => "bad",
+        Assessment::Unknown => "unknown",
+        Assessment::Note => "note",
+        Assessment::Good => "ok",
     }
 }

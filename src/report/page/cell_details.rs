@@ -14,18 +14,18 @@ use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
 use crate::probe::observation::LogRecord;
-use crate::probe::packet_summary::Glance;
+use crate::probe::packet_summary::PacketSummary;
 use crate::probe::path::{Fate, Path, Step};
 use crate::probe::scan::{PortState, Technique};
 use crate::report::ProbeRecord;
 use crate::rules::coverage::RuleHits;
-use crate::wire::dissect::{Field, LinkKind, dissect};
+use crate::wire::dissect::{HeaderField, LinkKind, dissect};
 use crate::wire::frame::Direction;
-use crate::wire::frame::{Frame, Part};
+use crate::wire::frame::{Frame, FramePart};
 
 /// What is known of a cell.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Facts<'a> {
+pub struct CellFacts<'a> {
     /// The check.
     pub check: Option<&'a Check>,
     /// The probe.
@@ -33,9 +33,10 @@ pub struct Facts<'a> {
 }
 
 /// What two cells have in common when they are alike: outcome, expected and observed; state and reason; ways and prefixes.
-pub type Look = (Option<(Outcome, String, String)>, Option<(PortState, String)>, [Option<usize>; 2], Vec<String>);
+pub type CellLikeness =
+    (Option<(Outcome, String, String)>, Option<(PortState, String)>, [Option<usize>; 2], Vec<String>);
 
-impl Facts<'_> {
+impl CellFacts<'_> {
     /// The state; none when nothing was seen.
     pub fn state(&self) -> Option<PortState> {
         let observed = || self.check?.observed.as_ref()?.state;
@@ -53,7 +54,7 @@ impl Facts<'_> {
     }
 
     /// What makes it like others. Probes that went the same way share the path.
-    pub fn look(&self) -> Look {
+    pub fn look(&self) -> CellLikeness {
         let check = self.check.map(|check| (check.outcome, check.expected.to_string(), observed(check)));
         let state = self.probe.map(|probe| (probe.state, probe.reason.to_string()));
         let address = |path: &Option<Arc<Path>>| path.as_ref().map(|path| Arc::as_ptr(path).addr());
@@ -70,12 +71,12 @@ const WITH_FRAMES: usize = 1500;
 const FRAMES: usize = 12;
 
 /// All stories of a page.
-pub struct Stories {
+pub struct AllCellDetails {
     link: LinkKind,
     ways: Distinct<Path>,
     words: Distinct<String>,
     rulesets: Vec<Chains>,
-    stories: Vec<Story>,
+    stories: Vec<CellDetails>,
 }
 
 /// Each value once, with its number.
@@ -101,15 +102,15 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
 
 /// What the script reads.
 #[derive(Serialize)]
-pub struct Told<'a> {
-    stories: &'a [Story],
-    ways: Vec<Way<'a>>,
+pub struct StoryJson<'a> {
+    stories: &'a [CellDetails],
+    ways: Vec<RulePathJson<'a>>,
     rulesets: &'a [Chains],
     words: &'a [String],
 }
 
 #[derive(Serialize)]
-struct Way<'a> {
+struct RulePathJson<'a> {
     steps: &'a [Step],
     fate: Fate,
 }
@@ -124,7 +125,7 @@ struct Chains {
 }
 
 #[derive(Serialize)]
-struct Story {
+struct CellDetails {
     title: String,
     technique: &'static str,
     nmap: &'static str,
@@ -165,11 +166,17 @@ struct ToldLayer {
     fields: Vec<(usize, usize, usize, usize, i64)>,
 }
 
-impl Stories {
+impl AllCellDetails {
     /// No story yet.
-    pub fn new(link: LinkMode) -> Stories {
+    pub fn new(link: LinkMode) -> AllCellDetails {
         let link = if link.has_macs() { LinkKind::Ethernet } else { LinkKind::Ip };
-        Stories { link, ways: Distinct::new(), words: Distinct::new(), rulesets: Vec::new(), stories: Vec::new() }
+        AllCellDetails {
+            link,
+            ways: Distinct::new(),
+            words: Distinct::new(),
+            rulesets: Vec::new(),
+            stories: Vec::new(),
+        }
     }
 
     /// Tells of a ruleset, and of those of its rules whose lines are shown; its number.
@@ -194,7 +201,7 @@ impl Stories {
         (port, technique, family): (Option<Port>, Technique, Family),
         ports: &str,
         count: usize,
-        facts: &Facts<'_>,
+        facts: &CellFacts<'_>,
         ruleset: Option<usize>,
     ) -> (usize, String) {
         let (check, probe) = (facts.check, facts.probe);
@@ -202,12 +209,12 @@ impl Stories {
         let recorded: Vec<&Frame> = probe
             .into_iter()
             .flat_map(|probe| &probe.frames)
-            .filter(|frame| !matches!(frame.part, Part::Fence | Part::Other))
+            .filter(|frame| !matches!(frame.part, FramePart::Fence | FramePart::Other))
             .collect();
         let frames: Vec<_> = recorded.iter().filter(|_| has_room).take(FRAMES).map(|one| self.frame(one)).collect();
         let shown = probe.and_then(|probe| probe.port.or_else(|| probe.ports().iter().next()));
         let mut way = |path: Option<&Arc<Path>>| path.map(|path| self.ways.number(path));
-        let story = Story {
+        let story = CellDetails {
             title: title(port, technique, family, ports, count),
             technique: technique.name(),
             nmap: technique.profile().nmap,
@@ -234,15 +241,15 @@ impl Stories {
     }
 
     /// All that was told.
-    pub fn told(&self) -> Told<'_> {
-        let ways = self.ways.values.iter().map(|path| Way { steps: &path.steps, fate: path.fate }).collect();
-        Told { stories: &self.stories, ways, rulesets: &self.rulesets, words: &self.words.values }
+    pub fn told(&self) -> StoryJson<'_> {
+        let ways = self.ways.values.iter().map(|path| RulePathJson { steps: &path.steps, fate: path.fate }).collect();
+        StoryJson { stories: &self.stories, ways, rulesets: &self.rulesets, words: &self.words.values }
     }
 
     fn frame(&mut self, frame: &Frame) -> ToldFrame {
         let mut layers = Vec::new();
         for layer in dissect(&frame.bytes, self.link) {
-            let field = |field: &Field| {
+            let field = |field: &HeaderField| {
                 let note = field.note.as_ref().map_or(-1, |note| self.words.number(note) as i64);
                 let (name, value) = (self.words.number(&field.name.to_owned()), self.words.number(&field.value));
                 (name, field.bytes.start, field.bytes.end, value, note)
@@ -263,7 +270,7 @@ impl Stories {
     }
 }
 
-impl Story {
+impl CellDetails {
     /// `xmas scan of port 80 over IPv4: open|filtered, as expected, leaves a log line`
     fn in_words(&self) -> String {
         let state = self.state.map_or("nothing seen", PortState::as_str);
@@ -315,24 +322,24 @@ fn reason(probe: &ProbeRecord) -> String {
     format!("{}{from}{ttl}", probe.reason)
 }
 
-fn part(part: Part) -> &'static str {
+fn part(part: FramePart) -> &'static str {
     match part {
-        Part::Probe => "probe",
-        Part::Answer => "answer",
-        Part::Followup => "followup",
-        Part::Fence => "fence",
-        Part::Other => "other",
+        FramePart::Probe => "probe",
+        FramePart::Answer => "answer",
+        FramePart::Followup => "followup",
+        FramePart::Fence => "fence",
+        FramePart::Other => "other",
     }
 }
 
 /// A packet of a TUN is looked at behind an Ethernet header that says what it is.
 fn glance(bytes: &[u8], link: LinkKind) -> String {
     let kind = match link {
-        LinkKind::Ethernet => Glance::at(bytes).kind,
+        LinkKind::Ethernet => PacketSummary::at(bytes).kind,
         LinkKind::Ip => {
             let ethertype: [u8; 2] =
                 if bytes.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
-            Glance::at(&[&[0; 12], &ethertype[..], bytes].concat()).kind
+            PacketSummary::at(&[&[0; 12], &ethertype[..], bytes].concat()).kind
         }
     };
     kind.to_string()

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::listed::{First, shortened};
-use crate::rules::lint::{Finding, FindingKind};
-use crate::verdict::findings::{Disparity, Findings, InFront, NotProvable, Place, Unreachable};
+use super::listed::{FirstOf, shortened};
+use crate::rules::lint::{FindingKind, LintFinding};
+use crate::verdict::findings::{DeadRule, Disparity, FindingPlace, NotProvable, RulesetFindings, ShadowingRule};
 
 /// No more of each than this.
 const RULES: usize = 200;
@@ -17,22 +17,22 @@ const IN_FRONT: usize = 8;
 const OF_A_KIND: usize = 40;
 
 /// What was found without being expected.
-pub struct Found<'a> {
+pub struct UnexpectedResults<'a> {
     /// Rules that nothing can reach.
-    pub unreachable: First<'a, Unreachable>,
+    pub unreachable: FirstOf<'a, DeadRule>,
     /// Rules that nothing reached.
-    pub not_provable: First<'a, NotProvable>,
+    pub not_provable: FirstOf<'a, NotProvable>,
     /// What one family lets in and the other keeps out.
-    pub parity: First<'a, Disparity>,
+    pub parity: FirstOf<'a, Disparity>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> UnexpectedResults<'a> {
     /// The first of these.
-    pub fn of(findings: &'a Findings) -> Found<'a> {
-        Found {
-            unreachable: First::of(&findings.unreachable, RULES),
-            not_provable: First::of(&findings.not_provable, RULES),
-            parity: First::of(&findings.parity, RULES),
+    pub fn of(findings: &'a RulesetFindings) -> UnexpectedResults<'a> {
+        UnexpectedResults {
+            unreachable: FirstOf::of(&findings.unreachable, RULES),
+            not_provable: FirstOf::of(&findings.not_provable, RULES),
+            parity: FirstOf::of(&findings.parity, RULES),
         }
     }
 
@@ -49,8 +49,8 @@ impl<'a> Found<'a> {
     }
 
     /// What takes the packets of a rule.
-    pub fn in_front(&self, one: &&'a Unreachable) -> First<'a, InFront> {
-        First::of(&one.in_front, IN_FRONT)
+    pub fn in_front(&self, one: &&'a DeadRule) -> FirstOf<'a, ShadowingRule> {
+        FirstOf::of(&one.in_front, IN_FRONT)
     }
 
     /// The packets that the families do not treat alike.
@@ -69,22 +69,22 @@ pub struct Unproved<'a> {
     /// What is missing.
     pub reason: &'a str,
     /// The rules.
-    pub rules: Vec<&'a Place>,
+    pub rules: Vec<&'a FindingPlace>,
 }
 
 /// What is wrong with the text of the rules.
 pub struct Lint<'a> {
     /// The first of each kind, by file and line.
-    pub shown: Vec<&'a Finding>,
+    pub shown: Vec<&'a LintFinding>,
     /// How many more there are of some kinds.
     pub left_out: Vec<(FindingKind, usize)>,
 }
 
 impl<'a> Lint<'a> {
     /// The first of each kind.
-    pub fn of(all: &'a [Finding]) -> Lint<'a> {
+    pub fn of(all: &'a [LintFinding]) -> Lint<'a> {
         let mut counts: BTreeMap<FindingKind, usize> = BTreeMap::new();
-        let mut has_room = |one: &&Finding| {
+        let mut has_room = |one: &&LintFinding| {
             let count = counts.entry(one.rule).or_default();
             *count += 1;
             *count <= OF_A_KIND

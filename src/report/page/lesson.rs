@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{SCRIPT, STYLE, cell_details, matrix, policy};
-use crate::commands::teach::{Lesson, Met, Scene, Seen, Shown};
+use crate::commands::teach::{Lesson, PortScene, ProbeResult, RuleVisit, ShownFrame};
 use crate::net::Family;
 use crate::probe::path::Fate;
 use crate::probe::scan::PortState;
@@ -41,9 +41,9 @@ struct Bit {
 }
 
 /// A stretch of a way in one chain.
-struct Lane<'a> {
+struct ChainSegment<'a> {
     name: String,
-    rules: Vec<&'a Met>,
+    rules: Vec<&'a RuleVisit>,
 }
 
 /// Bytes in a row of a dump, with the look of the layer that each lies in.
@@ -63,36 +63,38 @@ impl LessonPage<'_> {
         cell_details::family_name(*family)
     }
 
-    fn sides<'a>(&self, scene: &'a Scene) -> [&'a Seen; 2] {
+    fn sides<'a>(&self, scene: &'a PortScene) -> [&'a ProbeResult; 2] {
         [&scene.with_firewall, &scene.without]
     }
 
-    fn asked(&self, scene: &Scene) -> String {
+    fn asked(&self, scene: &PortScene) -> String {
         scene.port.map_or_else(|| "The host".to_owned(), |port| format!("Port {port}"))
     }
 
-    fn look(&self, seen: &Seen) -> &'static str {
+    fn look(&self, seen: &ProbeResult) -> &'static str {
         matrix::look(Some(seen.verdict.state))
     }
 
-    fn letters(&self, seen: &Seen) -> &'static str {
+    fn letters(&self, seen: &ProbeResult) -> &'static str {
         let state: PortState = seen.verdict.state;
         matrix::letters(Some(state))
     }
 
-    fn reason(&self, seen: &Seen) -> String {
+    fn reason(&self, seen: &ProbeResult) -> String {
         let ttl = seen.verdict.reason_ttl.map(|ttl| format!(", ttl {ttl}")).unwrap_or_default();
         format!("{}{ttl}", seen.verdict.reason)
     }
 
-    fn lanes<'a>(&self, trail: &'a [Met]) -> Vec<Lane<'a>> {
-        let same = |one: &Met, other: &Met| (&one.table, &one.chain) == (&other.table, &other.chain);
-        let lane =
-            |met: &'a [Met]| Lane { name: format!("{} {}", met[0].table, met[0].chain), rules: met.iter().collect() };
+    fn lanes<'a>(&self, trail: &'a [RuleVisit]) -> Vec<ChainSegment<'a>> {
+        let same = |one: &RuleVisit, other: &RuleVisit| (&one.table, &one.chain) == (&other.table, &other.chain);
+        let lane = |met: &'a [RuleVisit]| ChainSegment {
+            name: format!("{} {}", met[0].table, met[0].chain),
+            rules: met.iter().collect(),
+        };
         trail.chunk_by(same).map(lane).collect()
     }
 
-    fn end(&self, seen: &Seen) -> &'static str {
+    fn end(&self, seen: &ProbeResult) -> &'static str {
         match seen.fate {
             None | Some(Fate::Accepted) => "It passes: on to the host",
             Some(Fate::Dropped) => "It is thrown away, in silence",
@@ -103,7 +105,7 @@ impl LessonPage<'_> {
         }
     }
 
-    fn dump(&self, frame: &Shown) -> Vec<DumpRow> {
+    fn dump(&self, frame: &ShownFrame) -> Vec<DumpRow> {
         let look = |at: usize| {
             let depth = frame.layers.iter().position(|layer| layer.bytes.contains(&at)).unwrap_or_default();
             self.depth(&depth)

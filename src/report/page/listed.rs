@@ -12,18 +12,18 @@ pub fn shortened(list: &str) -> String {
 }
 
 /// The first of a list, and how many more there are.
-pub struct First<'a, T> {
+pub struct FirstOf<'a, T> {
     /// Those that there is room for.
     pub shown: &'a [T],
     /// How many there is no room for.
     pub left_out: usize,
 }
 
-impl<'a, T> First<'a, T> {
+impl<'a, T> FirstOf<'a, T> {
     /// At most so many of them.
-    pub fn of(all: &'a [T], most: usize) -> First<'a, T> {
+    pub fn of(all: &'a [T], most: usize) -> FirstOf<'a, T> {
         let (shown, left_out) = all.split_at(all.len().min(most));
-        First { shown, left_out: left_out.len() }
+        FirstOf { shown, left_out: left_out.len() }
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn the_first_and_the_rest_are_all() {
         for (most, shown, left_out) in [(0, 0, 3), (2, 2, 1), (3, 3, 0), (9, 3, 0)] {
-            let first = First::of(&[1, 2, 3], most);
+            let first = FirstOf::of(&[1, 2, 3], most);
             assert_eq!((first.shown.len(), first.left_out), (shown, left_out));
         }
     }

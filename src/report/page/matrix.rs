@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::cell_details::{Facts, Stories};
+use super::cell_details::{AllCellDetails, CellFacts};
 use super::listed::shortened;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::scenario::Subject;
+use crate::intent::scenario::CheckSubject;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::scan::{PortState, Technique};
@@ -17,7 +17,7 @@ pub struct Matrix {
     /// The columns.
     pub columns: Vec<Column>,
     /// The rows, in the order of the ports.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MatrixRow>,
     /// Whether a row may stand for several ports.
     pub is_grouped: bool,
     /// Rows that there was no room for.
@@ -35,16 +35,16 @@ pub struct Column {
 
 /// A port, or several that are alike.
 #[derive(Debug)]
-pub struct Row {
+pub struct MatrixRow {
     /// `80`, `1-21, 23`; `host` for what has no ports.
     pub ports: String,
     /// One for each technique and family.
-    pub cells: Vec<Option<Cell>>,
+    pub cells: Vec<Option<MatrixCell>>,
 }
 
 /// What was seen.
 #[derive(Debug)]
-pub struct Cell {
+pub struct MatrixCell {
     /// The number of its story.
     pub story: usize,
     /// The state; none when nothing was seen.
@@ -63,7 +63,7 @@ const SINGLY: usize = 24;
 /// No more rows than this.
 const ROWS: usize = 200;
 
-type Key = (Option<Port>, Technique, Family);
+type RowKey = (Option<Port>, Technique, Family);
 
 impl Matrix {
     /// The matrix of these checks and probes; the stories of its cells go to `stories`. `ways` are the rulesets that the
@@ -71,7 +71,7 @@ impl Matrix {
     pub fn of<'a>(
         checks: &'a [Check],
         probes: impl Iterator<Item = &'a ProbeRecord>,
-        stories: &mut Stories,
+        stories: &mut AllCellDetails,
         ways: &[(Family, usize)],
     ) -> Matrix {
         let seen = gather(checks, probes);
@@ -101,10 +101,10 @@ impl Matrix {
 
 /// A check and its probe, by what they ask. The first probe that asks is the one that was compared; those of a burst come
 /// later.
-fn gather<'a>(checks: &'a [Check], probes: impl Iterator<Item = &'a ProbeRecord>) -> BTreeMap<Key, Facts<'a>> {
-    let mut seen: BTreeMap<Key, Facts> = BTreeMap::new();
+fn gather<'a>(checks: &'a [Check], probes: impl Iterator<Item = &'a ProbeRecord>) -> BTreeMap<RowKey, CellFacts<'a>> {
+    let mut seen: BTreeMap<RowKey, CellFacts> = BTreeMap::new();
     for check in checks.iter().filter(|check| check.burst_of.is_none()) {
-        if let (Subject::Scan(technique), Some(family)) = (check.subject, check.family) {
+        if let (CheckSubject::Scan(technique), Some(family)) = (check.subject, check.family) {
             let port = check.port.filter(|_| technique.has_ports());
             seen.entry((port, technique, family)).or_default().check.get_or_insert(check);
         }
@@ -121,7 +121,7 @@ fn gather<'a>(checks: &'a [Check], probes: impl Iterator<Item = &'a ProbeRecord>
     seen
 }
 
-fn columns<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<Column> {
+fn columns<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Column> {
     let mut families: BTreeMap<Technique, Vec<Family>> = BTreeMap::new();
     for (_, technique, family) in keys {
         let families = families.entry(*technique).or_default();
@@ -137,7 +137,7 @@ fn columns<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<Column> {
 fn groups(
     ports: &[Option<Port>],
     columns: &[Column],
-    seen: &BTreeMap<Key, Facts<'_>>,
+    seen: &BTreeMap<RowKey, CellFacts<'_>>,
     is_grouped: bool,
 ) -> Vec<Vec<Option<Port>>> {
     if !is_grouped {
@@ -147,7 +147,7 @@ fn groups(
     let mut groups: Vec<Vec<Option<Port>>> = Vec::new();
     for port in ports {
         let keys = keys(*port, columns);
-        let look: Vec<_> = keys.map(|key| seen.get(&key).map(Facts::look)).collect();
+        let look: Vec<_> = keys.map(|key| seen.get(&key).map(CellFacts::look)).collect();
         let place = *places.entry((port.is_none(), look)).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(*port),
@@ -157,30 +157,30 @@ fn groups(
     groups
 }
 
-fn keys(port: Option<Port>, columns: &[Column]) -> impl Iterator<Item = Key> {
+fn keys(port: Option<Port>, columns: &[Column]) -> impl Iterator<Item = RowKey> {
     columns.iter().flat_map(move |column| column.families.iter().map(move |family| (port, column.technique, *family)))
 }
 
 fn row(
     group: Vec<Option<Port>>,
     columns: &[Column],
-    seen: &BTreeMap<Key, Facts<'_>>,
-    stories: &mut Stories,
+    seen: &BTreeMap<RowKey, CellFacts<'_>>,
+    stories: &mut AllCellDetails,
     ways: &[(Family, usize)],
-) -> Row {
+) -> MatrixRow {
     let set: PortSet = group.iter().copied().flatten().collect();
     let ports = if set.is_empty() { "host".to_owned() } else { shortened(&set.to_string().replace(',', ", ")) };
-    let mut cell = |key: Key| {
+    let mut cell = |key: RowKey| {
         let facts = seen.get(&key)?;
         let way = ways.iter().find(|(family, _)| *family == key.2).map(|(_, way)| *way);
         let (story, words) = stories.tell(key, &ports, group.len(), facts, way);
-        Some(Cell { story, words, state: facts.state(), outcome: facts.outcome(), is_logged: facts.is_logged() })
+        Some(MatrixCell { story, words, state: facts.state(), outcome: facts.outcome(), is_logged: facts.is_logged() })
     };
     let cells = keys(group[0], columns).map(&mut cell).collect();
-    Row { ports, cells }
+    MatrixRow { ports, cells }
 }
 
-impl Cell {
+impl MatrixCell {
     /// The letters of the state.
     pub fn letters(&self) -> &'static str {
         letters(self.state)

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::cell_details::family_name;
 use super::listed::shortened;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Cause, Explanation, Patch, Place};
+use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::report::check_location::whereabouts;
 
 /// Checks that are not as expected for one reason.
-pub struct Mishap<'a> {
+pub struct MismatchGroup<'a> {
     /// What came of them.
     pub outcome: Outcome,
     /// `null, fin at 80, 443`
@@ -25,16 +25,16 @@ pub struct Mishap<'a> {
     /// Why, in words.
     pub words: &'a str,
     /// The rule that took the packets, and the one that was meant to.
-    pub places: Vec<(&'static str, &'a Place)>,
+    pub places: Vec<(&'static str, &'a RuleRef)>,
     /// What mends them.
     pub patch: Option<&'a Patch>,
 }
 
 /// What is not as expected, mismatches first.
 #[derive(Default)]
-pub struct Mishaps<'a> {
+pub struct Mismatches<'a> {
     /// The first of them.
-    pub shown: Vec<Mishap<'a>>,
+    pub shown: Vec<MismatchGroup<'a>>,
     /// Those that there was no room for.
     pub left_out: usize,
 }
@@ -42,9 +42,9 @@ pub struct Mishaps<'a> {
 /// No more mishaps than this.
 const MISHAPS: usize = 200;
 
-impl<'a> Mishaps<'a> {
+impl<'a> Mismatches<'a> {
     /// The mishaps of these checks.
-    pub fn of(checks: &'a [Check]) -> Mishaps<'a> {
+    pub fn of(checks: &'a [Check]) -> Mismatches<'a> {
         let mut places = HashMap::new();
         let mut groups: Vec<Vec<&Check>> = Vec::new();
         for check in checks.iter().filter(|check| check.outcome != Outcome::Matched) {
@@ -56,25 +56,25 @@ impl<'a> Mishaps<'a> {
         }
         groups.sort_by_key(|group| group[0].outcome);
         let left_out = groups.len().saturating_sub(MISHAPS);
-        Mishaps { shown: groups.iter().take(MISHAPS).map(|group| mishap(group)).collect(), left_out }
+        Mismatches { shown: groups.iter().take(MISHAPS).map(|group| mishap(group)).collect(), left_out }
     }
 }
 
 /// Why a check is not as expected: the explanation of a mismatch, or else what it says itself.
 #[derive(PartialEq, Eq, Hash)]
-enum Reason<'a> {
-    Explained(Cause, [Option<&'a Place>; 2], Option<&'a str>),
+enum MismatchReason<'a> {
+    Explained(Cause, [Option<&'a RuleRef>; 2], Option<&'a str>),
     Said(Outcome, &'a str),
 }
 
-fn reason(check: &Check) -> Reason<'_> {
+fn reason(check: &Check) -> MismatchReason<'_> {
     match explanation(check) {
-        Some(told) => Reason::Explained(
+        Some(told) => MismatchReason::Explained(
             told.cause,
             [told.took.as_ref(), told.meant.as_ref()],
             told.patch.as_ref().map(|patch| patch.diff.as_str()),
         ),
-        None => Reason::Said(check.outcome, &check.why),
+        None => MismatchReason::Said(check.outcome, &check.why),
     }
 }
 
@@ -82,13 +82,13 @@ fn explanation(check: &Check) -> Option<&Explanation> {
     check.explanation.as_ref().filter(|_| check.outcome == Outcome::Mismatched)
 }
 
-fn mishap<'a>(checks: &[&'a Check]) -> Mishap<'a> {
+fn mishap<'a>(checks: &[&'a Check]) -> MismatchGroup<'a> {
     let first = checks[0];
     let explanation = explanation(first);
     let mut families: Vec<&str> = checks.iter().filter_map(|check| check.family).map(family_name).collect();
     families.sort_unstable();
     families.dedup();
-    Mishap {
+    MismatchGroup {
         outcome: first.outcome,
         about: shortened(&whereabouts(checks)),
         families: families.join(", "),
@@ -101,13 +101,13 @@ fn mishap<'a>(checks: &[&'a Check]) -> Mishap<'a> {
     }
 }
 
-fn places(explanation: &Explanation) -> Vec<(&'static str, &Place)> {
+fn places(explanation: &Explanation) -> Vec<(&'static str, &RuleRef)> {
     let took = explanation.took.as_ref().filter(|took| Some(*took) != explanation.meant.as_ref());
     let places = [("matched", took), ("intended", explanation.meant.as_ref())];
     places.into_iter().filter_map(|(word, place)| Some((word, place?))).collect()
 }
 
-impl Mishap<'_> {
+impl MismatchGroup<'_> {
     /// The lines of the patch, each with the name of its look.
     pub fn diff(&self) -> Vec<(&'static str, &str)> {
         let lines = self.patch.into_iter().flat_map(|patch| patch.diff.lines());

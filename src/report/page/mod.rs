@@ -21,16 +21,16 @@ use std::fmt::{self, Write};
 use askama::Template;
 use askama::filters::Escaper;
 
-use self::cell_details::Stories;
-use self::found::{Found, Lint};
+use self::cell_details::AllCellDetails;
+use self::found::{Lint, UnexpectedResults};
 pub use self::lesson::lesson_page;
-use self::listed::First;
+use self::listed::FirstOf;
 use self::matrix::Matrix;
-use self::mismatches::Mishaps;
+use self::mismatches::Mismatches;
 use self::other_checks::Others;
-use self::rules::Ruleset;
-use super::{Difference, Environment, Report, Scenario, Summary};
-use crate::commands::predeploy::{Answer, Tone};
+use self::rules::RulesetLines;
+use super::{CheckCounts, Environment, FlavourDifference, Report, ReportedScenario};
+use crate::commands::predeploy::{Assessment, QuestionAnswer};
 use crate::intent::check::Outcome;
 use crate::lab::{Backend, Capture};
 use crate::text::ci_escape::inert_markup;
@@ -38,7 +38,7 @@ use crate::text::escape::steers;
 
 /// The report as a page.
 pub fn page(report: &Report) -> String {
-    let mut stories = Stories::new(report.environment.link);
+    let mut stories = AllCellDetails::new(report.environment.link);
     let parts = parts(report, &mut stories);
     let verdict = verdict(report);
     let page = Page {
@@ -71,38 +71,38 @@ struct Page<'a> {
     script: &'static str,
     policy: String,
     title: String,
-    verdict: Verdict,
+    verdict: VerdictWords,
     report: &'a Report,
     bar: Vec<Slice>,
-    parts: Vec<Part<'a>>,
+    parts: Vec<PagePart<'a>>,
     data: String,
 }
 
 /// A scenario of the page, or a scan.
-struct Part<'a> {
+struct PagePart<'a> {
     number: usize,
-    scenario: Option<&'a Scenario>,
+    scenario: Option<&'a ReportedScenario>,
     matrix: Matrix,
-    mishaps: Mishaps<'a>,
-    rulesets: Vec<Ruleset<'a>>,
+    mishaps: Mismatches<'a>,
+    rulesets: Vec<RulesetLines<'a>>,
     others: Others,
 }
 
-fn parts<'a>(report: &'a Report, stories: &mut Stories) -> Vec<Part<'a>> {
+fn parts<'a>(report: &'a Report, stories: &mut AllCellDetails) -> Vec<PagePart<'a>> {
     let Some(scenarios) = &report.scenarios else {
         let matrix = Matrix::of(&[], report.probes.iter(), stories, &[]);
-        let (mishaps, others) = (Mishaps::default(), Others::default());
-        return vec![Part { number: 1, scenario: None, matrix, mishaps, rulesets: vec![], others }];
+        let (mishaps, others) = (Mismatches::default(), Others::default());
+        return vec![PagePart { number: 1, scenario: None, matrix, mishaps, rulesets: vec![], others }];
     };
-    let part = |(index, scenario): (usize, &'a Scenario)| {
+    let part = |(index, scenario): (usize, &'a ReportedScenario)| {
         let rulesets = rules::rulesets(scenario, report.findings.as_ref(), stories);
         let ways: Vec<_> = rulesets.iter().map(|ruleset| (ruleset.family, ruleset.number)).collect();
         let probes = report.probes.iter().filter(|probe| probe.scenario.as_deref() == Some(&scenario.file));
-        Part {
+        PagePart {
             number: index + 1,
             scenario: Some(scenario),
             matrix: Matrix::of(&scenario.checks, probes, stories, &ways),
-            mishaps: Mishaps::of(&scenario.checks),
+            mishaps: Mismatches::of(&scenario.checks),
             rulesets,
             others: Others::of(&scenario.checks),
         }
@@ -119,14 +119,14 @@ fn policy() -> String {
 }
 
 /// The verdict in a few words, and the name of its look.
-struct Verdict {
+struct VerdictWords {
     look: &'static str,
     words: String,
 }
 
-fn verdict(report: &Report) -> Verdict {
+fn verdict(report: &Report) -> VerdictWords {
     let flavours = report.flavours.as_ref().map_or(0, |flavours| flavours.differences.len());
-    let of = |look, words: String| Verdict { look, words };
+    let of = |look, words: String| VerdictWords { look, words };
     match &report.summary {
         _ if flavours > 0 => {
             of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
@@ -170,8 +170,8 @@ struct Slice {
     length: usize,
 }
 
-fn bar(summary: &Summary) -> Vec<Slice> {
-    let Summary { checks, matched, mismatched, known, not_run, .. } = *summary;
+fn bar(summary: &CheckCounts) -> Vec<Slice> {
+    let CheckCounts { checks, matched, mismatched, known, not_run, .. } = *summary;
     let counts = [
         (Outcome::Mismatched, mismatched),
         (Outcome::NotRun, not_run),
@@ -189,7 +189,7 @@ fn bar(summary: &Summary) -> Vec<Slice> {
 }
 
 /// Whether the worst slice has the look of the verdict: no bar is green beneath a verdict that is red for another reason.
-fn shows(bar: &[Slice], verdict: &Verdict) -> bool {
+fn shows(bar: &[Slice], verdict: &VerdictWords) -> bool {
     bar.first().is_some_and(|worst| worst.outcome.to_string() == verdict.look)
 }
 
@@ -225,30 +225,30 @@ impl Page<'_> {
         &self.report.environment
     }
 
-    fn answers(&self) -> &[Answer] {
+    fn answers(&self) -> &[QuestionAnswer] {
         self.report.answers.as_ref().map_or(&[], |answers| &answers.0)
     }
 
-    fn tone(&self, tone: &Tone) -> &'static str {
+    fn tone(&self, tone: &Assessment) -> &'static str {
         answered::look(*tone)
     }
 
-    fn tone_word(&self, tone: &Tone) -> &'static str {
+    fn tone_word(&self, tone: &Assessment) -> &'static str {
         answered::word(*tone)
     }
 
-    fn findings(&self) -> Option<Found<'_>> {
-        self.report.findings.as_ref().map(Found::of)
+    fn findings(&self) -> Option<UnexpectedResults<'_>> {
+        self.report.findings.as_ref().map(UnexpectedResults::of)
     }
 
     fn lint(&self) -> Option<Lint<'_>> {
         self.report.lint.as_deref().map(Lint::of)
     }
 
-    fn differences(&self) -> First<'_, Difference> {
+    fn differences(&self) -> FirstOf<'_, FlavourDifference> {
         const DIFFERENCES: usize = 500;
         let all = self.report.flavours.as_ref().map_or(&[][..], |flavours| &flavours.differences);
-        First::of(all, DIFFERENCES)
+        FirstOf::of(all, DIFFERENCES)
     }
 
     fn covered(&self) -> Option<String> {

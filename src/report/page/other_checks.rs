@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::cell_details::family_name;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::scenario::Subject;
+use crate::intent::scenario::CheckSubject;
 
 /// A check, or two that differ in nothing but the family.
-pub struct Row {
+pub struct OtherCheckRow {
     /// What came of it.
     pub outcome: Outcome,
     /// What is checked.
@@ -26,7 +26,7 @@ pub struct Row {
 #[derive(Default)]
 pub struct Others {
     /// The first of them.
-    pub rows: Vec<Row>,
+    pub rows: Vec<OtherCheckRow>,
     /// Those that there was no room for.
     pub left_out: usize,
 }
@@ -38,7 +38,7 @@ impl Others {
     /// What no matrix shows of these checks.
     pub fn of(checks: &[Check]) -> Others {
         let mut places = HashMap::new();
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<OtherCheckRow> = Vec::new();
         for row in checks.iter().filter(|check| !is_in_matrix(check)).map(row) {
             let place = *places.entry(row.facts()).or_insert(rows.len());
             match rows.get_mut(place).filter(|other| other.families != row.families) {
@@ -59,11 +59,11 @@ impl Others {
 }
 
 fn is_in_matrix(check: &Check) -> bool {
-    matches!(check.subject, Subject::Scan(_)) && check.burst_of.is_none() && check.family.is_some()
+    matches!(check.subject, CheckSubject::Scan(_)) && check.burst_of.is_none() && check.family.is_some()
 }
 
-fn row(check: &Check) -> Row {
-    Row {
+fn row(check: &Check) -> OtherCheckRow {
+    OtherCheckRow {
         outcome: check.outcome,
         subject: Check { family: None, ..check.clone() }.name(),
         families: check.family.map(family_name).unwrap_or_default().to_owned(),
@@ -73,7 +73,7 @@ fn row(check: &Check) -> Row {
     }
 }
 
-impl Row {
+impl OtherCheckRow {
     /// All but the family.
     fn facts(&self) -> (Outcome, [String; 4]) {
         let texts = [&self.subject, &self.expected, &self.observed, &self.why];

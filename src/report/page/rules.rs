@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell_details::{Stories, family_name};
+use super::cell_details::{AllCellDetails, family_name};
 use crate::error::Source;
 use crate::net::Family;
-use crate::report::Scenario;
+use crate::report::ReportedScenario;
 use crate::rules::coverage::{Coverage, RuleHits};
-use crate::verdict::findings::Findings;
+use crate::verdict::findings::RulesetFindings;
 
 /// A ruleset, line by line.
-pub struct Ruleset<'a> {
+pub struct RulesetLines<'a> {
     /// Its number among all rulesets of the page.
     pub number: usize,
     /// Its family.
@@ -22,13 +22,13 @@ pub struct Ruleset<'a> {
     /// How many of them were exercised.
     pub exercised: usize,
     /// Its lines.
-    pub lines: Vec<Line<'a>>,
+    pub lines: Vec<RulesetLine<'a>>,
     /// Lines that there was no room for.
     pub left_out: usize,
 }
 
 /// A line of a ruleset.
-pub struct Line<'a> {
+pub struct RulesetLine<'a> {
     /// From 1.
     pub number: usize,
     /// How many lines in front of it are not shown.
@@ -47,13 +47,17 @@ pub struct Line<'a> {
 const LINES: usize = 2000;
 
 /// The rulesets of a scenario, and what the script is told of them.
-pub fn rulesets<'a>(scenario: &'a Scenario, findings: Option<&'a Findings>, stories: &mut Stories) -> Vec<Ruleset<'a>> {
+pub fn rulesets<'a>(
+    scenario: &'a ReportedScenario,
+    findings: Option<&'a RulesetFindings>,
+    stories: &mut AllCellDetails,
+) -> Vec<RulesetLines<'a>> {
     let ruleset = |(family, source): &'a (Family, Source)| {
         let coverage = scenario.coverage.iter().find(|one| one.family == *family);
         let rules = coverage.map(|coverage| coverage.rules.as_slice()).unwrap_or_default();
         let weight = Weight { blamed: blamed(scenario, source), hits: hits(rules), found: found(*family, findings) };
         let lines = weight.lines(source);
-        Ruleset {
+        RulesetLines {
             number: stories.ruleset(source, rules, |line| lines.binary_search_by_key(&line, |one| one.number).is_ok()),
             family: *family,
             file: source.name.display().to_string(),
@@ -66,7 +70,7 @@ pub fn rulesets<'a>(scenario: &'a Scenario, findings: Option<&'a Findings>, stor
     scenario.rulesets.iter().map(ruleset).collect()
 }
 
-impl Ruleset<'_> {
+impl RulesetLines<'_> {
     /// The family as people write it.
     pub fn family_name(&self) -> &'static str {
         family_name(self.family)
@@ -88,7 +92,7 @@ struct Weight<'a> {
 
 impl<'a> Weight<'a> {
     /// The lines that there is room for, in their order.
-    fn lines(&self, source: &'a Source) -> Vec<Line<'a>> {
+    fn lines(&self, source: &'a Source) -> Vec<RulesetLine<'a>> {
         let mut all: Vec<(usize, &str)> = source.text.lines().enumerate().map(|(at, text)| (at + 1, text)).collect();
         all.sort_by_key(|(number, text)| self.rank(*number, text));
         all.truncate(LINES);
@@ -98,7 +102,7 @@ impl<'a> Weight<'a> {
             let skipped = number - before - 1;
             before = number;
             let (hits, finding) = (self.hits.get(&number).copied(), self.found.get(&number).copied());
-            Line { number, skipped, text, kind: kind(text), hits, finding }
+            RulesetLine { number, skipped, text, kind: kind(text), hits, finding }
         };
         all.into_iter().map(&mut line).collect()
     }
@@ -116,7 +120,7 @@ impl<'a> Weight<'a> {
 }
 
 /// The lines that explanations name.
-fn blamed(scenario: &Scenario, source: &Source) -> BTreeSet<usize> {
+fn blamed(scenario: &ReportedScenario, source: &Source) -> BTreeSet<usize> {
     let explanations = scenario.checks.iter().filter_map(|check| check.explanation.as_ref());
     let places = explanations.flat_map(|explanation| explanation.took.iter().chain(&explanation.meant));
     places.filter(|place| place.file == source.name).filter_map(|place| place.line).collect()
@@ -130,7 +134,7 @@ fn hits(rules: &[RuleHits]) -> BTreeMap<usize, u64> {
     hits
 }
 
-fn found(family: Family, findings: Option<&Findings>) -> BTreeMap<usize, (&'static str, &str)> {
+fn found(family: Family, findings: Option<&RulesetFindings>) -> BTreeMap<usize, (&'static str, &str)> {
     let unreachable = findings.into_iter().flat_map(|findings| &findings.unreachable);
     let unreachable = unreachable.map(|one| (&one.place, one.severity.as_str(), one.reason.as_str()));
     let not_provable = findings.into_iter().flat_map(|findings| &findings.not_provable);

@@ -5,22 +5,22 @@ use askama::filters::Escaper;
 use data_encoding::BASE64;
 
 use super::*;
-use crate::commands::predeploy::{Answers, Fact, Question};
+use crate::commands::predeploy::{Answers, Fact, PredeployQuestion};
 use crate::error::Source;
-use crate::intent::check::{Check, Findings as Facts};
+use crate::intent::check::{Check, CheckFacts as Facts};
 use crate::intent::explanation::{Cause, Explanation};
-use crate::intent::scenario::Subject;
-use crate::lab::{LinkMode, Weather};
+use crate::intent::scenario::CheckSubject;
+use crate::lab::{LinkMode, PinnedSysctls};
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::probe::observation::LogRecord;
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::probe::scan::{PortState, Reason, Technique};
-use crate::report::{Host, ProbeRecord};
+use crate::report::{HostSummary, ProbeRecord};
 use crate::rules::coverage::{Coverage, RuleHits};
-use crate::rules::lint::{Finding, FindingKind};
-use crate::verdict::findings::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
-use crate::wire::frame::{Direction, Frame, Part as FramePart};
+use crate::rules::lint::{FindingKind, LintFinding};
+use crate::verdict::findings::{DeadRule, FindingPlace, NotProvable, RulesetFindings, Severity, ShadowingRule};
+use crate::wire::frame::{Direction, Frame, FramePart};
 
 #[test]
 fn digests_of_style_and_script_are_those_that_the_policy_names() {
@@ -41,16 +41,16 @@ fn large() -> Report {
         backend: Backend::Nft,
         capture: Capture::Kmsg,
         link: LinkMode::Tun,
-        sysctls: Weather::default(),
+        sysctls: PinnedSysctls::default(),
         set_sysctls: Vec::new(),
     };
     let rules: Vec<RuleHits> = (1..=RULES).map(rule).collect();
     let text: String = rules.iter().map(|rule| format!("{}\n", rule.text)).collect();
-    let scenario = Scenario {
+    let scenario = ReportedScenario {
         name: "large".to_owned(),
         file: "large.toml".to_owned(),
         outcome: Outcome::Mismatched,
-        host: Host { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: vec![] },
+        host: HostSummary { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: vec![] },
         rulesets: vec![(
             Family::Ipv4,
             Source { name: "large.v4".into(), text: format!("*filter\n{text}COMMIT\n").into() },
@@ -59,7 +59,7 @@ fn large() -> Report {
         coverage: vec![Coverage { file: "large.v4".into(), family: Family::Ipv4, rules }],
     };
     let scenarios = vec![scenario];
-    let summary = Some(Summary::of(&scenarios));
+    let summary = Some(CheckCounts::of(&scenarios));
     let probes = (1..=PROBES).map(probe).collect();
     Report { summary, probes, scenarios: Some(scenarios), ..Report::empty(environment) }
 }
@@ -79,7 +79,7 @@ fn check(port: u16, burst_of: Option<u32>) -> Check {
     let state = |state| Facts { state: Some(state), ..Facts::default() };
     Check {
         line: None,
-        subject: Subject::Scan(Technique::Syn),
+        subject: CheckSubject::Scan(Technique::Syn),
         port: Some(Port(port)),
         family: Some(Family::Ipv4),
         burst_of,
@@ -151,7 +151,7 @@ fn endless() -> Report {
     const MATCHED: usize = 15_000;
     let mut report = large();
     report.probes = vec![probe(1)];
-    let place = |rule: &RuleHits| Place {
+    let place = |rule: &RuleHits| FindingPlace {
         family: Family::Ipv4,
         file: "large.v4".to_owned(),
         line: rule.line,
@@ -165,7 +165,7 @@ fn endless() -> Report {
     let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
     scenario.rulesets[0].1.text = format!("*filter\n{text}COMMIT\n").into();
     scenario.checks = vec![Check { explanation: Some(blames(19_001)), ..check(1, None) }];
-    let in_front = |rule: &RuleHits| InFront {
+    let in_front = |rule: &RuleHits| ShadowingRule {
         table: rule.table.clone(),
         chain: rule.chain.clone(),
         rule: Some(1),
@@ -173,24 +173,24 @@ fn endless() -> Report {
         text: rule.text.clone(),
         packets: 1,
     };
-    let dead = |rule: &RuleHits| Unreachable {
+    let dead = |rule: &RuleHits| DeadRule {
         severity: Severity::Dead,
         place: place(rule),
         in_front: vec![in_front(rule); 30],
         reason: "</script> takes it".to_owned(),
     };
     let open = |rule: &RuleHits| NotProvable { place: place(rule), reason: "nobody knows".to_owned() };
-    let lint = |line: usize, rule: FindingKind| Finding {
+    let lint = |line: usize, rule: FindingKind| LintFinding {
         rule,
         file: "large.v4".into(),
         line,
         message: "it goes wrong".to_owned(),
         fix: None,
     };
-    report.findings = Some(Findings {
+    report.findings = Some(RulesetFindings {
         unreachable: rules.iter().filter(|rule| rule.rule != MATCHED).map(dead).collect(),
         not_provable: rules.iter().map(open).collect(),
-        ..Findings::default()
+        ..RulesetFindings::default()
     });
     let last = lint(RULES + 1, FindingKind::LimitOnDeny);
     report.lint = Some((1..=RULES).map(|line| lint(line, FindingKind::NoIpv6Twin)).chain([last]).collect());
@@ -201,7 +201,7 @@ fn endless() -> Report {
 
 fn blames(line: usize) -> Explanation {
     let RuleHits { table, chain, rule, text, .. } = rule(line - 1);
-    let place = crate::intent::explanation::Place {
+    let place = crate::intent::explanation::RuleRef {
         file: "large.v4".into(),
         line: Some(line),
         table,
@@ -271,12 +271,13 @@ fn a_red_verdict_has_no_green_bar() {
         .checks
         .iter_mut()
         .for_each(|check| check.outcome = Outcome::Matched);
-    report.summary = report.scenarios.as_deref().map(Summary::of);
+    report.summary = report.scenarios.as_deref().map(CheckCounts::of);
     assert!(page(&report).contains("<svg class=\"bar\""), "the verdict is green as well");
-    let fact = Fact { tone: Tone::Bad, text: "SSH is not let in".to_owned(), line: None };
-    let question = Question::LockedOut;
+    let fact = Fact { tone: Assessment::Bad, text: "SSH is not let in".to_owned(), line: None };
+    let question = PredeployQuestion::LockedOut;
     let asks = question.asks();
-    let answer = Answer { question, asks, tone: Tone::Bad, answer: "Yes.", line: None, facts: vec![fact] };
+    let answer =
+        QuestionAnswer { question, asks, tone: Assessment::Bad, answer: "Yes.", line: None, facts: vec![fact] };
     report.answers = Some(Answers(vec![answer]));
     let page = page(&report);
     assert!(page.contains("<section class=\"hero v-mismatched\">") && !page.contains("<svg class=\"bar\""));

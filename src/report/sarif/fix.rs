@@ -1,13 +1,13 @@
 //! A tried patch as a fix: each run of changed lines of the unified diff is a replacement of whole lines.
 
-use super::model::{Message, Region, Replacement};
+use super::model::{Replacement, SarifMessage, SarifRegion};
 
 /// The replacements of a unified diff of one file; none where it is not one of whole lines (a file without a line end at
 /// its end).
 pub fn replacements(diff: &str) -> Option<Vec<Replacement>> {
     let mut all = Vec::new();
     let mut line = 0;
-    let mut run = Run::default();
+    let mut run = ReplacedLines::default();
     for text in diff.split_inclusive('\n').skip(2) {
         if let Some(head) = text.strip_prefix("@@ -") {
             all.extend(run.take(line));
@@ -40,19 +40,19 @@ fn first_line(head: &str) -> Option<usize> {
 
 /// Lines that go, and what comes in their place.
 #[derive(Default)]
-struct Run {
+struct ReplacedLines {
     old: usize,
     new: String,
 }
 
-impl Run {
+impl ReplacedLines {
     /// What the run replaces, when `line` is the first behind it.
     fn take(&mut self, line: usize) -> Option<Replacement> {
-        let Run { old, new } = std::mem::take(self);
+        let ReplacedLines { old, new } = std::mem::take(self);
         let at = |line| (Some(line), Some(1));
         let (end_line, end_column) = at(line);
-        let deleted_region = Region { start_line: line - old, start_column: Some(1), end_line, end_column };
-        let inserted_content = (!new.is_empty()).then_some(Message { text: new });
+        let deleted_region = SarifRegion { start_line: line - old, start_column: Some(1), end_line, end_column };
+        let inserted_content = (!new.is_empty()).then_some(SarifMessage { text: new });
         (old > 0 || inserted_content.is_some()).then_some(Replacement { deleted_region, inserted_content })
     }
 }

@@ -5,26 +5,26 @@ use serde::Serialize;
 
 /// `sarifLog`, section 3.13.
 #[derive(Debug, Clone, Serialize)]
-pub struct Log {
+pub struct SarifLog {
     #[serde(rename = "$schema")]
     pub schema: &'static str,
     pub version: &'static str,
-    pub runs: [Run; 1],
+    pub runs: [SarifRun; 1],
 }
 
 /// `run`, section 3.14.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
-    pub tool: Tool,
+pub struct SarifRun {
+    pub tool: SarifTool,
     /// Columns are counted in characters (section 3.14.17).
     pub column_kind: &'static str,
-    pub results: Vec<Finding>,
+    pub results: Vec<SarifResult>,
 }
 
 /// `running_tool`, section 3.18.
 #[derive(Debug, Clone, Serialize)]
-pub struct Tool {
+pub struct SarifTool {
     pub driver: Driver,
 }
 
@@ -34,16 +34,16 @@ pub struct Tool {
 pub struct Driver {
     pub name: &'static str,
     pub semantic_version: &'static str,
-    pub rules: Vec<Rule>,
+    pub rules: Vec<ReportingDescriptor>,
 }
 
 /// `reportingDescriptor`, section 3.49.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Rule {
+pub struct ReportingDescriptor {
     pub id: String,
-    pub short_description: Message,
-    pub help: Message,
+    pub short_description: SarifMessage,
+    pub help: SarifMessage,
     pub default_configuration: Configuration,
 }
 
@@ -64,18 +64,18 @@ pub enum Level {
 
 /// `message`, section 3.11.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
+pub struct SarifMessage {
     pub text: String,
 }
 
 /// `result`, section 3.27.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Finding {
+pub struct SarifResult {
     pub rule_id: String,
     pub rule_index: usize,
     pub level: Level,
-    pub message: Message,
+    pub message: SarifMessage,
     pub locations: Vec<Location>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub related_locations: Vec<Location>,
@@ -94,7 +94,7 @@ pub struct Location {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logical_locations: Vec<LogicalLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<Message>,
+    pub message: Option<SarifMessage>,
 }
 
 /// `logicalLocation`, section 3.33: of what stands in no file.
@@ -109,7 +109,7 @@ pub struct LogicalLocation {
 #[serde(rename_all = "camelCase")]
 pub struct PhysicalLocation {
     pub artifact_location: ArtifactLocation,
-    pub region: Region,
+    pub region: SarifRegion,
 }
 
 /// `artifactLocation`, section 3.4.
@@ -121,7 +121,7 @@ pub struct ArtifactLocation {
 /// `region`, section 3.30.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Region {
+pub struct SarifRegion {
     pub start_line: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_column: Option<usize>,
@@ -143,7 +143,7 @@ pub struct Suppression {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fix {
-    pub description: Message,
+    pub description: SarifMessage,
     pub artifact_changes: [ArtifactChange; 1],
 }
 
@@ -159,13 +159,13 @@ pub struct ArtifactChange {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replacement {
-    pub deleted_region: Region,
+    pub deleted_region: SarifRegion,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inserted_content: Option<Message>,
+    pub inserted_content: Option<SarifMessage>,
 }
 
-impl From<String> for Message {
-    fn from(text: String) -> Message {
-        Message { text }
+impl From<String> for SarifMessage {
+    fn from(text: String) -> SarifMessage {
+        SarifMessage { text }
     }
 }

@@ -1,13 +1,13 @@
 //! What can be found, as SARIF's rules: each kind of mismatch, of finding and of lint, with what it means and what to do.
 
-use super::model::{Configuration, Level, Rule};
+use super::model::{Configuration, Level, ReportingDescriptor};
 use crate::intent::explanation::Cause;
 use crate::rules::lint::FindingKind;
 use crate::verdict::findings::Severity;
 
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ResultKind {
     /// Observed is not what was expected; the cause, where it is known.
     Mismatch(Option<Cause>),
     /// A mismatch that the scenario knows of.
@@ -28,10 +28,10 @@ pub enum Kind {
     Lint(FindingKind),
 }
 
-impl Kind {
+impl ResultKind {
     /// The rule.
-    pub fn rule(self) -> Rule {
-        Rule {
+    pub fn rule(self) -> ReportingDescriptor {
+        ReportingDescriptor {
             id: self.id(),
             short_description: self.meaning().to_owned().into(),
             help: self.help().to_owned().into(),
@@ -42,71 +42,79 @@ impl Kind {
     /// `mismatch/earlier-rule`
     pub fn id(self) -> String {
         match self {
-            Kind::Mismatch(None) => "mismatch/unexplained".to_owned(),
-            Kind::Mismatch(Some(cause)) => format!("mismatch/{}", word(cause)),
-            Kind::Known => "known".to_owned(),
-            Kind::NotRun => "not-run".to_owned(),
-            Kind::Flavours => "mismatch/flavours".to_owned(),
-            Kind::Deployment => "deployment".to_owned(),
-            Kind::Unreachable(severity) => format!("finding/{}", severity.as_str().replace(' ', "-").to_lowercase()),
-            Kind::NotProvable => "finding/not-provable".to_owned(),
-            Kind::Parity => "finding/parity".to_owned(),
-            Kind::Lint(kind) => format!("lint/{kind}"),
+            ResultKind::Mismatch(None) => "mismatch/unexplained".to_owned(),
+            ResultKind::Mismatch(Some(cause)) => format!("mismatch/{}", word(cause)),
+            ResultKind::Known => "known".to_owned(),
+            ResultKind::NotRun => "not-run".to_owned(),
+            ResultKind::Flavours => "mismatch/flavours".to_owned(),
+            ResultKind::Deployment => "deployment".to_owned(),
+            ResultKind::Unreachable(severity) => {
+                format!("finding/{}", severity.as_str().replace(' ', "-").to_lowercase())
+            }
+            ResultKind::NotProvable => "finding/not-provable".to_owned(),
+            ResultKind::Parity => "finding/parity".to_owned(),
+            ResultKind::Lint(kind) => format!("lint/{kind}"),
         }
     }
 
     /// How much it matters.
     pub fn level(self) -> Level {
         match self {
-            Kind::Mismatch(_) | Kind::NotRun | Kind::Flavours | Kind::Deployment => Level::Error,
-            Kind::Unreachable(Severity::DeadLog | Severity::DeadDrop) | Kind::Parity | Kind::Lint(_) => Level::Warning,
-            Kind::Unreachable(Severity::Dead) | Kind::NotProvable | Kind::Known => Level::Note,
+            ResultKind::Mismatch(_) | ResultKind::NotRun | ResultKind::Flavours | ResultKind::Deployment => {
+                Level::Error
+            }
+            ResultKind::Unreachable(Severity::DeadLog | Severity::DeadDrop)
+            | ResultKind::Parity
+            | ResultKind::Lint(_) => Level::Warning,
+            ResultKind::Unreachable(Severity::Dead) | ResultKind::NotProvable | ResultKind::Known => Level::Note,
         }
     }
 
     fn meaning(self) -> &'static str {
         match self {
-            Kind::Mismatch(cause) => cause.map_or("The firewall does not do what is expected of it.", of_cause),
-            Kind::Known => "A mismatch that the scenario knows of.",
-            Kind::NotRun => "A check that did not run.",
-            Kind::Flavours => "iptables-nft and iptables-legacy do not do the same.",
-            Kind::Deployment => "A reason not to deploy the ruleset.",
-            Kind::Unreachable(Severity::DeadLog) => {
+            ResultKind::Mismatch(cause) => cause.map_or("The firewall does not do what is expected of it.", of_cause),
+            ResultKind::Known => "A mismatch that the scenario knows of.",
+            ResultKind::NotRun => "A check that did not run.",
+            ResultKind::Flavours => "iptables-nft and iptables-legacy do not do the same.",
+            ResultKind::Deployment => "A reason not to deploy the ruleset.",
+            ResultKind::Unreachable(Severity::DeadLog) => {
                 "A rule that would log, and that no packet can reach: a blind spot."
             }
-            Kind::Unreachable(Severity::DeadDrop) => "A rule that would drop or reject, and that no packet can reach.",
-            Kind::Unreachable(Severity::Dead) => "A rule that no packet can reach.",
-            Kind::NotProvable => "A rule that no packet reached, without a proof that none can.",
-            Kind::Parity => "One of IPv4 and IPv6 lets in what the other keeps out.",
-            Kind::Lint(kind) => of_lint(kind),
+            ResultKind::Unreachable(Severity::DeadDrop) => {
+                "A rule that would drop or reject, and that no packet can reach."
+            }
+            ResultKind::Unreachable(Severity::Dead) => "A rule that no packet can reach.",
+            ResultKind::NotProvable => "A rule that no packet reached, without a proof that none can.",
+            ResultKind::Parity => "One of IPv4 and IPv6 lets in what the other keeps out.",
+            ResultKind::Lint(kind) => of_lint(kind),
         }
     }
 
     fn help(self) -> &'static str {
         match self {
-            Kind::Mismatch(Some(Cause::NoRuleset)) => {
+            ResultKind::Mismatch(Some(Cause::NoRuleset)) => {
                 "Give the family a ruleset: without one the kernel accepts everything."
             }
-            Kind::Mismatch(_) => {
+            ResultKind::Mismatch(_) => {
                 "The message names the rule that matched the packet and the intended rule. Where a patch has been tried, \
                  it is the fix of this result. If the ruleset is right, change the expectation in the scenario."
             }
-            Kind::Known => {
+            ResultKind::Known => {
                 "The reason stands in the [[known]] row of the scenario. Remove the row when the ruleset is fixed."
             }
-            Kind::NotRun => {
+            ResultKind::NotRun => {
                 "What was not checked may be wrong: run it where it can be measured (`scanlab doctor` tells how)."
             }
-            Kind::Flavours => {
+            ResultKind::Flavours => {
                 "Write the rule in a way that both flavours read alike, or pin the flavour with --iptables."
             }
-            Kind::Deployment => {
+            ResultKind::Deployment => {
                 "The message says what was found; the mismatches beside it, or `scanlab check --verbose`, name the rules."
             }
-            Kind::Unreachable(_) => "Move the rule in front of those that take its packets, or remove it.",
-            Kind::NotProvable => "The message says what is missing for a proof.",
-            Kind::Parity => "Give both families the same rules, unless the difference is meant.",
-            Kind::Lint(_) => "The message says what happens and what to write in its place.",
+            ResultKind::Unreachable(_) => "Move the rule in front of those that take its packets, or remove it.",
+            ResultKind::NotProvable => "The message says what is missing for a proof.",
+            ResultKind::Parity => "Give both families the same rules, unless the difference is meant.",
+            ResultKind::Lint(_) => "The message says what happens and what to write in its place.",
         }
     }
 }

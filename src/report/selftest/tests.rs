@@ -1,43 +1,44 @@
 use super::*;
-use crate::lab::{Backend, Capture, LinkMode, Weather};
+use crate::lab::{Backend, Capture, LinkMode, PinnedSysctls};
 
-fn report(rows: Vec<Row>) -> SelfTestReport {
+fn report(rows: Vec<FaultRow>) -> SelfTestReport {
     let environment = Environment {
         kernel: String::new(),
         iptables: String::new(),
         backend: Backend::Nft,
         capture: Capture::Kmsg,
         link: LinkMode::Tap,
-        sysctls: Weather::default(),
+        sysctls: PinnedSysctls::default(),
         set_sysctls: Vec::new(),
     };
-    SelfTestReport::new(&SelfTest { rows, weather: Weather::default() }, environment)
+    SelfTestReport::new(&SelfTest { rows, weather: PinnedSysctls::default() }, environment)
 }
 
-fn row(fault: &'static str, happened: &str, outcome: Outcome) -> Row {
-    Row { fault, planted: "a thing that does not belong there".to_owned(), happened: happened.to_owned(), outcome }
+fn row(fault: &'static str, happened: &str, outcome: FaultOutcome) -> FaultRow {
+    FaultRow { fault, planted: "a thing that does not belong there".to_owned(), happened: happened.to_owned(), outcome }
 }
 
-fn printed(rows: Vec<Row>) -> String {
+fn printed(rows: Vec<FaultRow>) -> String {
     anstream::adapter::strip_str(&selftest_table(&report(rows), 80)).to_string()
 }
 
 #[test]
 fn every_outcome_has_its_line() {
     let table = printed(vec![
-        row("none", "every verdict is right", Outcome::Right),
-        row("first", "it is blind", Outcome::Caught),
-        row("second", "every verdict is right", Outcome::Right),
-        row("third", "a wrong verdict: ipv4 syn 22: expected open, observed closed", Outcome::Fooled),
-        row("fourth", "the instrument never met it", Outcome::NotPlanted),
-        row("fifth", "the table is \u{1b}[31mtoo large", Outcome::NotRun),
+        row("none", "every verdict is right", FaultOutcome::Right),
+        row("first", "it is blind", FaultOutcome::Caught),
+        row("second", "every verdict is right", FaultOutcome::Right),
+        row("third", "a wrong verdict: ipv4 syn 22: expected open, observed closed", FaultOutcome::Fooled),
+        row("fourth", "the instrument never met it", FaultOutcome::NotPlanted),
+        row("fifth", "the table is \u{1b}[31mtoo large", FaultOutcome::NotRun),
     ]);
     insta::assert_snapshot!(table);
 }
 
 #[test]
 fn a_control_that_is_wrong_is_told_in_the_last_line() {
-    let table = printed(vec![row("none", "2 wrong verdicts", Outcome::Fooled), row("first", "fine", Outcome::Right)]);
+    let table =
+        printed(vec![row("none", "2 wrong verdicts", FaultOutcome::Fooled), row("first", "fine", FaultOutcome::Right)]);
     let last = "1 faults: 0 caught, 1 right, 0 fooled, 0 not planted, 0 not run (and wrong without any fault: see the first row)";
     assert_eq!(table.lines().last().map(str::trim_end), Some(last));
 }

@@ -3,28 +3,29 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::commands::predeploy::{Fact, Question};
-use crate::intent::check::Findings;
+use crate::commands::predeploy::{Fact, PredeployQuestion};
+use crate::intent::check::CheckFacts;
 use crate::intent::explanation::{Cause, Explanation, Patch};
-use crate::intent::scenario::Subject;
-use crate::lab::{Backend, Capture, LinkMode, Weather};
+use crate::intent::scenario::CheckSubject;
+use crate::lab::{Backend, Capture, LinkMode, PinnedSysctls};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
 use crate::report::{
-    Difference, Environment, Flavour, Flavours, Host, Summary, github, junit, markdown, sarif, tap, to_json,
+    CheckCounts, Environment, FlavourDifference, FlavourReport, Flavours, HostSummary, github, junit, markdown, sarif,
+    tap, to_json,
 };
 use crate::text::escape::steers;
 
 fn check(port: u16, outcome: Outcome, why: &str) -> Check {
-    let state = |state| Findings { state: Some(state), ..Findings::default() };
+    let state = |state| CheckFacts { state: Some(state), ..CheckFacts::default() };
     let observed = match outcome {
         Outcome::Matched => Some(state(PortState::Open)),
         Outcome::Mismatched | Outcome::Known => Some(state(PortState::OpenFiltered)),
         Outcome::NotRun => None,
     };
     Check {
-        subject: Subject::Scan(Technique::Xmas),
+        subject: CheckSubject::Scan(Technique::Xmas),
         port: Some(Port(port)),
         family: Some(Family::Ipv4),
         burst_of: None,
@@ -40,7 +41,7 @@ fn check(port: u16, outcome: Outcome, why: &str) -> Check {
 /// A mismatch whose words would end a CDATA section, a table cell, an annotation and a TAP description.
 fn explained(port: u16) -> Check {
     let text = "-A INPUT -j LOG --log-prefix \"<script>]]>|# `%`: \"".to_owned();
-    let took = Place {
+    let took = RuleRef {
         file: PathBuf::from("a,b:rules.v4"),
         line: Some(5),
         table: "filter".to_owned(),
@@ -97,11 +98,11 @@ fn report() -> Report {
         check(443, Outcome::Known, "nobody #minds"),
         check(8080, Outcome::NotRun, "no IPv6 here"),
     ];
-    let scenario = Scenario {
+    let scenario = ReportedScenario {
         name: "nothing <gets> in | at all".to_owned(),
         file: "in.toml".to_owned(),
         outcome: Outcome::Mismatched,
-        host: Host { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: Vec::new() },
+        host: HostSummary { mac: None, vendor: None, interface: "eth0".to_owned(), addresses: Vec::new() },
         rulesets: Vec::new(),
         checks,
         coverage: Vec::new(),
@@ -112,11 +113,11 @@ fn report() -> Report {
         backend: Backend::Nft,
         capture: Capture::Kmsg,
         link: LinkMode::Tap,
-        sysctls: Weather::default(),
+        sysctls: PinnedSysctls::default(),
         set_sysctls: Vec::new(),
     };
-    let flavour = |backend| Flavour { backend, iptables: "1.8.9".to_owned() };
-    let difference = Difference {
+    let flavour = |backend| FlavourReport { backend, iptables: "1.8.9".to_owned() };
+    let difference = FlavourDifference {
         scenario: Some("in.toml".to_owned()),
         subject: "ipv4 xmas 80".to_owned(),
         fact: "state",
@@ -126,7 +127,7 @@ fn report() -> Report {
     let flavours =
         Flavours { compared: [flavour(Backend::Nft), flavour(Backend::Legacy)], differences: vec![difference] };
     let scenarios = vec![scenario];
-    let summary = Some(Summary::of(&scenarios));
+    let summary = Some(CheckCounts::of(&scenarios));
     Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(environment) }
 }
 
@@ -156,7 +157,7 @@ fn markdown_shows_what_is_not_as_expected() {
 fn what_is_in_no_file_is_shown_at_the_scenario() {
     let mut report = report();
     let generated =
-        Place { file: PathBuf::from("<generated>/rules.v4"), ..explained(80).explanation.unwrap().took.unwrap() };
+        RuleRef { file: PathBuf::from("<generated>/rules.v4"), ..explained(80).explanation.unwrap().took.unwrap() };
     let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
     for check in &mut scenario.checks {
         check.explanation =
@@ -171,7 +172,7 @@ fn what_is_in_no_file_is_shown_at_the_scenario() {
 #[test]
 fn what_shares_an_annotation_keeps_its_facts() {
     let mut report = report();
-    let other = Findings { state: Some(PortState::Filtered), ..Findings::default() };
+    let other = CheckFacts { state: Some(PortState::Filtered), ..CheckFacts::default() };
     let checks = &mut report.scenarios.as_mut().expect("scenarios")[0].checks;
     checks[2].observed = Some(other);
     let explanation = checks[2].explanation.as_mut().expect("explained");
@@ -204,10 +205,16 @@ fn without_a_ruleset_of_ones_own_each_row_has_its_line() {
 /// An answer before a deployment is shown at what the sensor says of it, and is no difference of flavours.
 #[test]
 fn a_reason_not_to_deploy_stands_at_the_entry_of_the_sensor() {
-    let fact = Fact { tone: Tone::Bad, text: "nobody gets in".to_owned(), line: None };
-    let question = Question::LockedOut;
-    let answer =
-        Answer { question, asks: question.asks(), tone: Tone::Bad, answer: "Yes.", line: Some(7), facts: vec![fact] };
+    let fact = Fact { tone: Assessment::Bad, text: "nobody gets in".to_owned(), line: None };
+    let question = PredeployQuestion::LockedOut;
+    let answer = QuestionAnswer {
+        question,
+        asks: question.asks(),
+        tone: Assessment::Bad,
+        answer: "Yes.",
+        line: Some(7),
+        facts: vec![fact],
+    };
     let report = Report { answers: Some(Answers(vec![answer])), flavours: None, ..report() };
     let (github, tap, sarif) = (github(&report), tap(&report), sarif(&report));
     let at = "::error file=in.toml,line=7,title=mismatch%3A before deployment::Will I be locked out?: ";

@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::load::Line;
+use super::load::CommandLine;
 use super::naming::argument;
 use crate::error::InputError;
 use crate::net::Family;
 
 /// Refuses a name where iptables would look one up.
-pub fn admit(family: Family, line: &Line<'_>) -> Result<(), InputError> {
+pub fn admit(family: Family, line: &CommandLine<'_>) -> Result<(), InputError> {
     let has_netmap = line.words.iter().any(|word| word.text.ends_with("NETMAP"));
     for (at, word) in line.words.iter().enumerate() {
         let base = ["source", "src", "destination", "dst"].into_iter().zip(['s', 's', 'd', 'd']);

@@ -4,7 +4,7 @@
 //! changed (docs/limits.md; tests/kernel_admission.rs repeats it). Everything else is refused.
 
 use super::Terms;
-use super::load::Line;
+use super::load::CommandLine;
 use super::naming::{By, Named, named};
 use crate::error::InputError;
 
@@ -145,7 +145,7 @@ pub const REFUSED_OPTIONS: &[(&str, &str, usize, &str)] = &[
 ];
 
 /// Refuses the line if it names an extension that is not on the list.
-pub fn admit(terms: Terms, line: &Line<'_>) -> Result<(), InputError> {
+pub fn admit(terms: Terms, line: &CommandLine<'_>) -> Result<(), InputError> {
     for extension in named(&line.words) {
         if let Some((span, problem)) = refused_option(line, &extension).or_else(|| refused(terms, line, &extension)) {
             return Err(line.error(
@@ -158,9 +158,9 @@ pub fn admit(terms: Terms, line: &Line<'_>) -> Result<(), InputError> {
     Ok(())
 }
 
-type Refusal = Option<(std::ops::Range<usize>, String)>;
+type ExtensionRefusal = Option<(std::ops::Range<usize>, String)>;
 
-fn refused(terms: Terms, line: &Line<'_>, extension: &Named) -> Refusal {
+fn refused(terms: Terms, line: &CommandLine<'_>, extension: &Named) -> ExtensionRefusal {
     let Named { by, name, span } = extension;
     let option = if *by == By::Match { "-m" } else { "-j" };
     let refusal = |reason: &str| Some((span.clone(), format!("{option} {name} is refused: {reason}")));
@@ -184,7 +184,7 @@ fn refused(terms: Terms, line: &Line<'_>, extension: &Named) -> Refusal {
     }
 }
 
-fn refused_option(line: &Line<'_>, extension: &Named) -> Refusal {
+fn refused_option(line: &CommandLine<'_>, extension: &Named) -> ExtensionRefusal {
     let of_this = REFUSED_OPTIONS.iter().filter(|(name, ..)| *name == extension.name);
     of_this.clone().find_map(|(name, option, shortest, reason)| {
         let word = line.option(option, *shortest)?;

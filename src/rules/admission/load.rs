@@ -12,7 +12,7 @@ use crate::rules::iptables_save::Listing;
 use crate::text::words::{Word, without_counters, words};
 
 /// A line with a command.
-pub struct Line<'a> {
+pub struct CommandLine<'a> {
     /// The whole ruleset.
     pub ruleset: &'a Source,
     /// Its number (1 is the first).
@@ -27,7 +27,7 @@ pub struct Line<'a> {
     pub rules: usize,
 }
 
-impl Line<'_> {
+impl CommandLine<'_> {
     /// An input error at `span` of the line.
     pub fn error(&self, span: Range<usize>, problem: String, hint: &str) -> InputError {
         self.ruleset.error(self.start + span.start..self.start + span.end, problem, hint)
@@ -76,9 +76,9 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// All lines with a command.
-pub fn lines(ruleset: &Source) -> Vec<Line<'_>> {
+pub fn lines(ruleset: &Source) -> Vec<CommandLine<'_>> {
     let mut lines = Vec::new();
-    let mut table: Vec<Line<'_>> = Vec::new();
+    let mut table: Vec<CommandLine<'_>> = Vec::new();
     let mut chains = HashSet::new();
     let mut start = 0;
     for (at, line) in ruleset.text.split_inclusive('\n').enumerate() {
@@ -93,7 +93,7 @@ pub fn lines(ruleset: &Source) -> Vec<Line<'_>> {
                 chains.extend(new_chain(&words));
                 let rules = rules(&words);
                 let start = start + text.len() - rule.len();
-                table.push(Line { ruleset, number: at + 1, chains: Rc::default(), start, words, rules });
+                table.push(CommandLine { ruleset, number: at + 1, chains: Rc::default(), start, words, rules });
             }
         }
         start += line.len();
@@ -102,9 +102,9 @@ pub fn lines(ruleset: &Source) -> Vec<Line<'_>> {
     lines
 }
 
-fn close<'a>(lines: &mut Vec<Line<'a>>, table: &mut Vec<Line<'a>>, chains: &mut HashSet<String>) {
+fn close<'a>(lines: &mut Vec<CommandLine<'a>>, table: &mut Vec<CommandLine<'a>>, chains: &mut HashSet<String>) {
     let chains = Rc::new(std::mem::take(chains));
-    lines.extend(table.drain(..).map(|line| Line { chains: Rc::clone(&chains), ..line }));
+    lines.extend(table.drain(..).map(|line| CommandLine { chains: Rc::clone(&chains), ..line }));
 }
 
 fn new_chain(words: &[Word]) -> Option<String> {
@@ -133,7 +133,7 @@ fn list_after_not(words: &[Word], at: usize) -> usize {
 }
 
 /// Refuses too many rules, and commands after which the text does not show which rules there are.
-pub fn admit(limits: Limits, lines: &[Line<'_>]) -> Result<(), InputError> {
+pub fn admit(limits: Limits, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let mut rules = 0_usize;
     for line in lines {
         rules = rules.saturating_add(line.rules);
@@ -146,7 +146,7 @@ pub fn admit(limits: Limits, lines: &[Line<'_>]) -> Result<(), InputError> {
     Ok(())
 }
 
-fn unclear(line: &Line<'_>) -> Result<(), InputError> {
+fn unclear(line: &CommandLine<'_>) -> Result<(), InputError> {
     let renames = line.command('E', "rename-chain", 3).or(line.command('R', "replace", 3));
     let Some(word) = renames.or(line.deletion().filter(|_| line.adds())) else { return Ok(()) };
     let problem = format!("{} is refused here: the text would not show which rules are loaded", word.text);
@@ -183,7 +183,7 @@ impl Section<'_> {
 pub fn sections<'a>(
     family: Family,
     ruleset: &'a Source,
-    lines: &'a [Line<'a>],
+    lines: &'a [CommandLine<'a>],
 ) -> impl Iterator<Item = Section<'a>> + 'a {
     let text = without_deletions(ruleset, lines);
     let starts = table_starts(&text);
@@ -199,7 +199,7 @@ pub fn sections<'a>(
     })
 }
 
-fn without_deletions(ruleset: &Source, lines: &[Line<'_>]) -> String {
+fn without_deletions(ruleset: &Source, lines: &[CommandLine<'_>]) -> String {
     let mut text = ruleset.text.as_bytes().to_vec();
     let deletions = lines.iter().filter(|line| line.deletion().is_some());
     deletions.for_each(|line| text[line.start..line.start + line.span().end].fill(b' '));
@@ -219,10 +219,15 @@ fn table_starts(text: &str) -> Vec<(usize, usize)> {
     starts
 }
 
-fn repeats<'a>(listing: &Listing, lines: impl Iterator<Item = &'a Line<'a>>, before: usize) -> HashMap<usize, usize> {
+fn repeats<'a>(
+    listing: &Listing,
+    lines: impl Iterator<Item = &'a CommandLine<'a>>,
+    before: usize,
+) -> HashMap<usize, usize> {
     let mut listed = HashMap::<usize, usize>::new();
     listing.rules().for_each(|(_, _, _, rule)| *listed.entry(rule.line).or_default() += 1);
-    let times =
-        |line: &Line<'_>| Some((line.number - before, line.rules.div_ceil(*listed.get(&(line.number - before))?)));
+    let times = |line: &CommandLine<'_>| {
+        Some((line.number - before, line.rules.div_ceil(*listed.get(&(line.number - before))?)))
+    };
     lines.filter_map(times).filter(|(_, times)| *times > 1).collect()
 }

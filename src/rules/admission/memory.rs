@@ -5,13 +5,13 @@
 
 use std::collections::HashSet;
 
-use super::load::Line;
+use super::load::CommandLine;
 use super::naming::{By, named};
 use super::{Limits, RAISE};
 use crate::error::{InputError, Source};
 
 /// Refuses a ruleset that asks for more than `limits.bytes`.
-pub fn admit(limits: Limits, ruleset: &Source, lines: &[Line<'_>]) -> Result<(), InputError> {
+pub fn admit(limits: Limits, ruleset: &Source, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let mut total = CHAIN.saturating_mul(ruleset.text.lines().filter(|line| line.starts_with(':')).count() as u64);
     let mut tables = HashSet::new();
     for line in lines {
@@ -33,7 +33,7 @@ const CHAIN: u64 = 512;
 const RULE: u64 = 640;
 
 /// How much a line asks for, and what of it asks for most.
-fn asked(line: &Line<'_>, tables: &mut HashSet<String>) -> (u64, String) {
+fn asked(line: &CommandLine<'_>, tables: &mut HashSet<String>) -> (u64, String) {
     let mut total = RULE;
     let mut most = (RULE, "this rule".to_owned());
     for extension in named(&line.words) {
@@ -53,7 +53,7 @@ fn asked(line: &Line<'_>, tables: &mut HashSet<String>) -> (u64, String) {
 
 /// What the table of a hashlimit or recent match takes. One that is named again is not made again, but its name may be
 /// hidden in the line: only a line that is the same counts as the same.
-fn table(line: &Line<'_>, name: &str, tables: &mut HashSet<String>) -> u64 {
+fn table(line: &CommandLine<'_>, name: &str, tables: &mut HashSet<String>) -> u64 {
     let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
     let own =
         words.iter().position(|word| word.ends_with("-name") || *word == "--name").and_then(|at| words.get(at + 1));
@@ -63,7 +63,7 @@ fn table(line: &Line<'_>, name: &str, tables: &mut HashSet<String>) -> u64 {
     size(line, name)
 }
 
-fn size(line: &Line<'_>, name: &str) -> u64 {
+fn size(line: &CommandLine<'_>, name: &str) -> u64 {
     if name == "recent" {
         // A table of 100 addresses (`ip_list_tot`), each with as many times of 8 bytes as --hitcount needs; 4,440 bytes
         // for the table were measured.

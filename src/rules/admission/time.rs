@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::load::{Line, Section, sections};
+use super::load::{CommandLine, Section, sections};
 use super::naming::{By, named};
 use super::{Limits, RAISE};
 use crate::error::{InputError, Source};
@@ -14,7 +14,7 @@ use crate::rules::iptables_save::{Chain, Match, Rule, Table};
 ///
 /// Every rule counts as one that may match or not. A packet passes each hook once, so the built-in chains of all tables are
 /// summed.
-pub fn admit(limits: Limits, family: Family, ruleset: &Source, lines: &[Line<'_>]) -> Result<(), InputError> {
+pub fn admit(limits: Limits, family: Family, ruleset: &Source, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let total = |copy| total(|| sections(family, ruleset, lines), Prices::of(lines, copy));
     let once = total(0)?;
     // A copy that TEE makes passes OUTPUT and POSTROUTING, where TEE does nothing more (`nf_skb_duplicated`).
@@ -51,7 +51,7 @@ struct Prices {
 const PLAIN_RULE: u64 = 16;
 
 impl Prices {
-    fn of(lines: &[Line<'_>], copy: u64) -> Prices {
+    fn of(lines: &[CommandLine<'_>], copy: u64) -> Prices {
         // With TRACE, each rule that a packet meets sends a message.
         Prices { rule: if names(lines, "TRACE") { 2_000 } else { PLAIN_RULE }, copy: copy.saturating_add(2_000) }
     }
@@ -76,13 +76,13 @@ impl Prices {
     }
 }
 
-fn names(lines: &[Line<'_>], target: &str) -> bool {
+fn names(lines: &[CommandLine<'_>], target: &str) -> bool {
     lines.iter().flat_map(|line| named(&line.words)).any(|named| named.by == By::Jump && named.name == target)
 }
 
 /// What a packet that enters a chain may spend there, in nanoseconds.
 #[derive(Clone, Copy)]
-struct Spent {
+struct ChainTime {
     /// Whatever becomes of it.
     all: u64,
     /// If it comes back to the rule after the jump; `None` if no packet does.
@@ -95,7 +95,7 @@ struct Graph<'a> {
     prices: Prices,
     by_name: HashMap<&'a str, usize>,
     /// Of each chain, once it is known.
-    spent: Vec<Option<Spent>>,
+    spent: Vec<Option<ChainTime>>,
     /// Chains from the last one that is jumped to, to the first that jumps.
     order: Vec<usize>,
     /// Whether rules are only appended: otherwise a rule that ends a chain may have been deleted.
@@ -141,9 +141,9 @@ impl<'a> Graph<'a> {
         self.by_name.get(rule.target.as_ref()?.name.as_str()).copied()
     }
 
-    fn spent(&self, rules: &[Rule]) -> Spent {
+    fn spent(&self, rules: &[Rule]) -> ChainTime {
         let mut by_port = HashMap::<u16, u64>::new();
-        let mut spent = Spent { all: 0, back: Some(0) };
+        let mut spent = ChainTime { all: 0, back: Some(0) };
         for rule in rules.iter().rev() {
             let ports = ports(rule);
             for _ in 0..self.times(rule) {
@@ -153,7 +153,7 @@ impl<'a> Graph<'a> {
             }
         }
         let most = by_port.into_values().max().unwrap_or(0);
-        Spent { all: spent.all.saturating_add(most), back: spent.back.map(|back| back.saturating_add(most)) }
+        ChainTime { all: spent.all.saturating_add(most), back: spent.back.map(|back| back.saturating_add(most)) }
     }
 
     fn times(&self, rule: &Rule) -> usize {
@@ -162,23 +162,23 @@ impl<'a> Graph<'a> {
 
     /// What a packet spends from `rule` on, if it spends `after` from the next one on. What it spends in the rule's target
     /// before it goes on is part of it if the rule `is_any`; otherwise it is returned apart.
-    fn with(&self, rule: &Rule, after: Spent, is_any: bool) -> (Spent, u64) {
+    fn with(&self, rule: &Rule, after: ChainTime, is_any: bool) -> (ChainTime, u64) {
         let goto = rule.target.as_ref().is_some_and(|target| target.goto);
         let (taken, once) = match (self.jump(rule).and_then(|to| self.spent[to]), target(rule)) {
             (Some(to), _) if goto => (to, 0),
             (Some(to), _) => match to.back {
-                Some(back) => (Spent { all: after.all.max(to.all.saturating_sub(back)), back: after.back }, back),
+                Some(back) => (ChainTime { all: after.all.max(to.all.saturating_sub(back)), back: after.back }, back),
                 None => (to, 0),
             },
-            (None, "ACCEPT" | "DROP" | "REJECT") => (Spent { all: 0, back: None }, 0),
-            (None, "RETURN") => (Spent { all: 0, back: Some(0) }, 0),
+            (None, "ACCEPT" | "DROP" | "REJECT") => (ChainTime { all: 0, back: None }, 0),
+            (None, "RETURN") => (ChainTime { all: 0, back: Some(0) }, 0),
             (None, _) => (after, self.prices.of_target(rule)),
         };
         let always = self.is_plain && rule.clauses.is_empty() && rule.modules.is_empty();
         let all = if always { taken.all } else { taken.all.max(after.all) };
         let back = if always { taken.back } else { taken.back.max(after.back) };
         let price = self.prices.of_rule(rule).saturating_add(if is_any { once } else { 0 });
-        (Spent { all: price.saturating_add(all), back: back.map(|back| price.saturating_add(back)) }, once)
+        (ChainTime { all: price.saturating_add(all), back: back.map(|back| price.saturating_add(back)) }, once)
     }
 
     /// How often one packet may enter each chain.

@@ -11,7 +11,7 @@ mod rule;
 mod ssh;
 
 use crate::net::Family;
-use crate::sensor::{Order, Sensor};
+use crate::sensor::{RuleOrder, Sensor};
 
 pub use deploy::{DeployFile, files};
 
@@ -31,8 +31,8 @@ pub fn generate(sensor: &Sensor) -> Generated {
 
 fn ruleset(sensor: &Sensor, family: Family) -> String {
     let rules = match sensor.order {
-        Order::Hardened => hardened::rules(sensor, family),
-        Order::Article => article::rules(sensor, family),
+        RuleOrder::Hardened => hardened::rules(sensor, family),
+        RuleOrder::Article => article::rules(sensor, family),
     };
     let rules: String = rules.iter().map(|rule| format!("-A INPUT {rule}\n")).collect();
     format!("{}*filter\n{CHAINS}{rules}COMMIT\n", header(family))

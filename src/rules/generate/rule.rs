@@ -3,7 +3,7 @@
 use crate::net::Network;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
-use crate::sensor::Limit;
+use crate::sensor::SensorLimit;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// The default of the limit match, which iptables-save does not print.
@@ -38,7 +38,7 @@ fn flags(technique: Technique) -> String {
 }
 
 /// The limit match.
-pub fn limited(limit: &Limit) -> String {
+pub fn limited(limit: &SensorLimit) -> String {
     let burst = match limit.burst {
         DEFAULT_BURST => String::new(),
         burst => format!(" --limit-burst {burst}"),

@@ -392,9 +392,9 @@ fn intended_rules(sensor: &Sensor, family: Family) -> usize {
         (Deny::All, Family::Ipv6) => 13,
     };
     let rest = match (sensor.order, sensor.deny) {
-        (Order::Hardened, _) => 2 + 4 + sensor.scans.len(),
-        (Order::Article, Deny::Tcp) => 1 + 2 * sensor.scans.len(),
-        (Order::Article, Deny::All) => 2 + 2 * sensor.scans.len(),
+        (RuleOrder::Hardened, _) => 2 + 4 + sensor.scans.len(),
+        (RuleOrder::Article, Deny::Tcp) => 1 + 2 * sensor.scans.len(),
+        (RuleOrder::Article, Deny::All) => 2 + 2 * sensor.scans.len(),
     };
     let ssh = match (sensor.ssh_from.is_said(), family) {
         (false, _) => 1,

@@ -39,7 +39,7 @@ impl From<OpenTable> for Table {
 
 /// A command that changes rules or chains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ChainCommand {
     /// `-A chain`
     Append(String),
     /// `-I chain [number]`
@@ -60,20 +60,20 @@ pub(super) enum Command {
     Policy(String, Policy),
 }
 
-impl Command {
+impl ChainCommand {
     /// The command `base` with its arguments; none for what changes nothing, or lacks an argument.
-    pub fn new(base: Base, first: Option<String>, second: Option<String>) -> Option<Command> {
+    pub fn new(base: Base, first: Option<String>, second: Option<String>) -> Option<ChainCommand> {
         let number = || second.as_ref().map(|number| number.parse().unwrap_or(usize::MAX));
         Some(match base {
-            Base::Append => Command::Append(first?),
-            Base::Insert => Command::Insert(first?, number().unwrap_or(1)),
-            Base::Replace => Command::Replace(first?, number()?),
-            Base::Delete => Command::Delete(first?, number()),
-            Base::Flush => Command::Flush(first),
-            Base::NewChain => Command::NewChain(first?),
-            Base::DeleteChain => Command::DeleteChain(first),
-            Base::RenameChain => Command::RenameChain(first?, second?),
-            Base::Policy => Command::Policy(first?, Policy::parse(second.as_deref()?)?),
+            Base::Append => ChainCommand::Append(first?),
+            Base::Insert => ChainCommand::Insert(first?, number().unwrap_or(1)),
+            Base::Replace => ChainCommand::Replace(first?, number()?),
+            Base::Delete => ChainCommand::Delete(first?, number()),
+            Base::Flush => ChainCommand::Flush(first),
+            Base::NewChain => ChainCommand::NewChain(first?),
+            Base::DeleteChain => ChainCommand::DeleteChain(first),
+            Base::RenameChain => ChainCommand::RenameChain(first?, second?),
+            Base::Policy => ChainCommand::Policy(first?, Policy::parse(second.as_deref()?)?),
             _ => return None,
         })
     }
@@ -81,18 +81,18 @@ impl Command {
     /// Carries it out in `table`, with the rules that its line (number `line`) makes.
     pub fn carry_out(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
         match self {
-            Command::Append(chain) => table.change(&chain, |chain| append(chain, rules)),
-            Command::Insert(chain, number) => table.change(&chain, |chain| insert(chain, number, rules)),
-            Command::Replace(chain, number) => table.change(&chain, |chain| replace(chain, number, rules)),
-            Command::Delete(chain, Some(number)) => table.change(&chain, |chain| delete(chain, number)),
-            Command::Delete(chain, None) => {
+            ChainCommand::Append(chain) => table.change(&chain, |chain| append(chain, rules)),
+            ChainCommand::Insert(chain, number) => table.change(&chain, |chain| insert(chain, number, rules)),
+            ChainCommand::Replace(chain, number) => table.change(&chain, |chain| replace(chain, number, rules)),
+            ChainCommand::Delete(chain, Some(number)) => table.change(&chain, |chain| delete(chain, number)),
+            ChainCommand::Delete(chain, None) => {
                 table.change(&chain, |chain| rules.iter().for_each(|rule| delete_equal(chain, rule)));
             }
-            Command::Flush(chain) => table.flush(chain.as_deref()),
-            Command::NewChain(chain) => table.declare(&chain, line, None),
-            Command::DeleteChain(chain) => table.delete_chains(chain.as_deref()),
-            Command::RenameChain(old, new) => table.rename(&old, new),
-            Command::Policy(chain, policy) => table.change(&chain, |chain| chain.policy = Some(policy)),
+            ChainCommand::Flush(chain) => table.flush(chain.as_deref()),
+            ChainCommand::NewChain(chain) => table.declare(&chain, line, None),
+            ChainCommand::DeleteChain(chain) => table.delete_chains(chain.as_deref()),
+            ChainCommand::RenameChain(old, new) => table.rename(&old, new),
+            ChainCommand::Policy(chain, policy) => table.change(&chain, |chain| chain.policy = Some(policy)),
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn apply(source: &Source, edits: &[Edit]) -> Source {
 
 /// A step from the old text to the new one, line by line; both lines have their ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Step<'a> {
+pub(super) struct LineEdit<'a> {
     /// The line that was there.
     pub old: Option<&'a str>,
     /// The line that is there now.
@@ -54,15 +54,15 @@ pub(super) struct Step<'a> {
 }
 
 /// All steps, in order.
-pub(super) fn script<'a>(text: &'a str, edits: &[Edit]) -> Vec<Step<'a>> {
+pub(super) fn script<'a>(text: &'a str, edits: &[Edit]) -> Vec<LineEdit<'a>> {
     let old: Vec<&str> = text.split_inclusive('\n').collect();
     let mut steps = Vec::new();
     for number in 1..=old.len() + 1 {
-        steps.extend(inserted(&old, edits, number).map(|line| Step { old: None, new: Some(line.to_owned()) }));
+        steps.extend(inserted(&old, edits, number).map(|line| LineEdit { old: None, new: Some(line.to_owned()) }));
         let Some(line) = old.get(number - 1) else { continue };
         let mut kept = kept(line, edits, number, old.len()).into_iter();
-        steps.push(Step { old: Some(line), new: kept.next().map(str::to_owned) });
-        steps.extend(kept.map(|line| Step { old: None, new: Some(line.to_owned()) }));
+        steps.push(LineEdit { old: Some(line), new: kept.next().map(str::to_owned) });
+        steps.extend(kept.map(|line| LineEdit { old: None, new: Some(line.to_owned()) }));
     }
     end_lines(&mut steps, text);
     steps
@@ -119,7 +119,7 @@ fn lines(text: &str) -> Vec<&str> {
 
 /// Gives every new line the end of the old line that it replaces or follows, and none to the last if the old text's last
 /// had none.
-fn end_lines(steps: &mut [Step<'_>], text: &str) {
+fn end_lines(steps: &mut [LineEdit<'_>], text: &str) {
     let mut end = text.split_inclusive('\n').find_map(line_end).unwrap_or("\n");
     let open_end = !text.is_empty() && !text.ends_with('\n');
     let last = steps.iter().rposition(|step| step.new.is_some());

@@ -55,7 +55,7 @@ impl Packet {
 
 /// Whether a packet fulfils a clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Answer {
+pub enum MatchResult {
     /// It does.
     Yes,
     /// It does not.
@@ -64,41 +64,41 @@ pub enum Answer {
     Unknown,
 }
 
-impl Answer {
-    fn not(self) -> Answer {
+impl MatchResult {
+    fn not(self) -> MatchResult {
         match self {
-            Answer::Yes => Answer::No,
-            Answer::No => Answer::Yes,
-            Answer::Unknown => Answer::Unknown,
+            MatchResult::Yes => MatchResult::No,
+            MatchResult::No => MatchResult::Yes,
+            MatchResult::Unknown => MatchResult::Unknown,
         }
     }
 }
 
-impl From<bool> for Answer {
+impl From<bool> for MatchResult {
     fn from(answer: bool) -> Self {
-        if answer { Answer::Yes } else { Answer::No }
+        if answer { MatchResult::Yes } else { MatchResult::No }
     }
 }
 
 impl Rule {
     /// No if one clause says no; else unknown if one is; else yes.
-    pub fn answer(&self, packet: &Packet) -> Answer {
+    pub fn answer(&self, packet: &Packet) -> MatchResult {
         let answers = || self.clauses.iter().map(|clause| clause.answer(packet));
         // A bucket without a word is one, too: `-m limit` is 3/hour.
         let limited = self.limit().is_some();
-        if answers().any(|answer| answer == Answer::No) {
-            Answer::No
-        } else if limited || answers().any(|answer| answer == Answer::Unknown) {
-            Answer::Unknown
+        if answers().any(|answer| answer == MatchResult::No) {
+            MatchResult::No
+        } else if limited || answers().any(|answer| answer == MatchResult::Unknown) {
+            MatchResult::Unknown
         } else {
-            Answer::Yes
+            MatchResult::Yes
         }
     }
 }
 
 impl Clause {
     /// Whether `packet` fulfils it.
-    pub fn answer(&self, packet: &Packet) -> Answer {
+    pub fn answer(&self, packet: &Packet) -> MatchResult {
         let answer = match &self.ask {
             Match::Protocol(protocol) => (*protocol == 0 || *protocol == packet.protocol).into(),
             Match::Source(prefix) => prefix.contains(packet.source).into(),
@@ -108,22 +108,24 @@ impl Clause {
             Match::SourcePorts(ports) => port(ports, packet.content.source_port()),
             Match::DestinationPorts(ports) => port(ports, packet.content.destination_port()),
             Match::TcpFlags { mask, comp } => tcp_flags(*mask, *comp, packet.content),
-            Match::State(states) => packet.conntrack.map_or(Answer::Unknown, |state| states.contains(&state).into()),
+            Match::State(states) => {
+                packet.conntrack.map_or(MatchResult::Unknown, |state| states.contains(&state).into())
+            }
             Match::IcmpType(kind) => icmp_type(*kind, packet.content),
             // The bucket's size; how full it is, is asked by the limit.
-            Match::Comment(_) | Match::LimitBurst(_) => Answer::Yes,
-            Match::Limit { .. } | Match::Other(_) => Answer::Unknown,
+            Match::Comment(_) | Match::LimitBurst(_) => MatchResult::Yes,
+            Match::Limit { .. } | Match::Other(_) => MatchResult::Unknown,
         };
         match (self.negated, self.is_of(packet.content)) {
             // A match refuses a packet of another protocol before its `!` is thought of.
-            (_, Answer::No) => Answer::No,
+            (_, MatchResult::No) => MatchResult::No,
             (true, _) => answer.not(),
             (false, _) => answer,
         }
     }
 
     /// Whether the match can read the packet at all.
-    fn is_of(&self, content: Content) -> Answer {
+    fn is_of(&self, content: Content) -> MatchResult {
         let fits = match (&self.ask, content) {
             (Match::SourcePorts(_) | Match::DestinationPorts(_), content) => return has_ports(content),
             (Match::TcpFlags { .. }, Content::Tcp { .. }) | (Match::IcmpType(_), Content::Icmp { .. }) => true,
@@ -134,17 +136,17 @@ impl Clause {
     }
 }
 
-fn has_ports(content: Content) -> Answer {
+fn has_ports(content: Content) -> MatchResult {
     match content {
-        Content::Tcp { .. } | Content::Udp { .. } => Answer::Yes,
-        Content::Icmp { .. } => Answer::No,
+        Content::Tcp { .. } | Content::Udp { .. } => MatchResult::Yes,
+        Content::Icmp { .. } => MatchResult::No,
         // SCTP has ports, ESP has none.
-        Content::Other => Answer::Unknown,
+        Content::Other => MatchResult::Unknown,
     }
 }
 
 /// `eth0`, or `eth+` for all names that begin so. The name of no interface is empty (`ip_packet_match`).
-fn interface(pattern: &str, name: Option<&str>) -> Answer {
+fn interface(pattern: &str, name: Option<&str>) -> MatchResult {
     let name = name.unwrap_or_default();
     match pattern.strip_suffix('+') {
         Some(start) => name.starts_with(start).into(),
@@ -152,24 +154,24 @@ fn interface(pattern: &str, name: Option<&str>) -> Answer {
     }
 }
 
-fn port(ports: &PortSet, port: Option<Port>) -> Answer {
-    port.map_or(Answer::Unknown, |port| ports.contains(port).into())
+fn port(ports: &PortSet, port: Option<Port>) -> MatchResult {
+    port.map_or(MatchResult::Unknown, |port| ports.contains(port).into())
 }
 
-fn tcp_flags(mask: u8, comp: u8, content: Content) -> Answer {
+fn tcp_flags(mask: u8, comp: u8, content: Content) -> MatchResult {
     match content {
         Content::Tcp { flags, .. } => (flags & mask == comp).into(),
-        Content::Udp { .. } | Content::Icmp { .. } | Content::Other => Answer::No,
+        Content::Udp { .. } | Content::Icmp { .. } | Content::Other => MatchResult::No,
     }
 }
 
-fn icmp_type(asked: Option<(u8, Option<u8>)>, content: Content) -> Answer {
+fn icmp_type(asked: Option<(u8, Option<u8>)>, content: Content) -> MatchResult {
     match (asked, content) {
-        (None, Content::Icmp { .. }) => Answer::Yes,
+        (None, Content::Icmp { .. }) => MatchResult::Yes,
         (Some((kind, code)), Content::Icmp { kind: its_kind, code: its_code }) => {
             (kind == its_kind && code.is_none_or(|code| code == its_code)).into()
         }
-        (_, Content::Tcp { .. } | Content::Udp { .. } | Content::Other) => Answer::No,
+        (_, Content::Tcp { .. } | Content::Udp { .. } | Content::Other) => MatchResult::No,
     }
 }
 
@@ -204,10 +206,10 @@ mod tests {
         packet(Content::Tcp { source: Port(40_000), destination: Port(80), flags: FIN_PSH_URG })
     }
 
-    fn answer(rule: &str, packet: &Packet) -> Answer {
+    fn answer(rule: &str, packet: &Packet) -> MatchResult {
         let text = format!("*filter\n-A INPUT {rule} -j DROP\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
-        listing.rules().next().map_or(Answer::Unknown, |(_, _, _, rule)| rule.answer(packet))
+        listing.rules().next().map_or(MatchResult::Unknown, |(_, _, _, rule)| rule.answer(packet))
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
             "-m conntrack ! --ctstate NEW,ESTABLISHED",
             "-m comment --comment x",
         ] {
-            assert_eq!(answer(rule, &xmas_to_80()), Answer::Yes, "{rule}");
+            assert_eq!(answer(rule, &xmas_to_80()), MatchResult::Yes, "{rule}");
         }
     }
 
@@ -251,18 +253,18 @@ mod tests {
             // A match reads no packet of another protocol, `!` or not.
             "-p icmp ! --icmp-type 8",
         ] {
-            assert_eq!(answer(rule, &xmas_to_80()), Answer::No, "{rule}");
+            assert_eq!(answer(rule, &xmas_to_80()), MatchResult::No, "{rule}");
         }
     }
 
     #[test]
     fn what_cannot_be_known_here() {
         for rule in ["-m limit", "-m limit --limit 5/min", "-m mac --mac-source 00:0c:29:4f:8e:35", "! -f"] {
-            assert_eq!(answer(rule, &xmas_to_80()), Answer::Unknown, "{rule}");
+            assert_eq!(answer(rule, &xmas_to_80()), MatchResult::Unknown, "{rule}");
         }
         let untracked = Packet { conntrack: None, ..xmas_to_80() };
-        assert_eq!(answer("-m state ! --state NEW", &untracked), Answer::Unknown);
-        assert_eq!(answer("-p sctp --dport 22", &packet(Content::Other)), Answer::Unknown);
+        assert_eq!(answer("-m state ! --state NEW", &untracked), MatchResult::Unknown);
+        assert_eq!(answer("-p sctp --dport 22", &packet(Content::Other)), MatchResult::Unknown);
     }
 
     #[test]
@@ -270,6 +272,6 @@ mod tests {
         let port_unreachable = packet(Content::Icmp { kind: 3, code: 3 });
         let answers = ["3", "3/3", "any", "3/4", "8"]
             .map(|kind| answer(&format!("-p icmp --icmp-type {kind}"), &port_unreachable));
-        assert_eq!(answers, [Answer::Yes, Answer::Yes, Answer::Yes, Answer::No, Answer::No]);
+        assert_eq!(answers, [MatchResult::Yes, MatchResult::Yes, MatchResult::Yes, MatchResult::No, MatchResult::No]);
     }
 }

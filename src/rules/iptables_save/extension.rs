@@ -3,7 +3,7 @@
 
 /// A match (`-m`) or a target (`-j`).
 #[derive(Debug)]
-pub(super) struct Extension {
+pub(super) struct ExtensionModule {
     /// Its name after `-m` or `-j`.
     pub name: &'static str,
     /// Options without an argument, parted by blanks.
@@ -12,7 +12,7 @@ pub(super) struct Extension {
     valued: &'static str,
 }
 
-impl Extension {
+impl ExtensionModule {
     /// Its options: name, and how many arguments there are to it.
     pub fn options(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let flags = self.flags.split_ascii_whitespace().map(|name| (name, 0));
@@ -29,22 +29,22 @@ fn arguments(option: &str) -> usize {
 }
 
 /// The match of this name, if its options are known.
-pub(super) fn known_match(name: &str) -> Option<&'static Extension> {
+pub(super) fn known_match(name: &str) -> Option<&'static ExtensionModule> {
     MATCHES.iter().find(|extension| extension.name == name)
 }
 
 /// The target of this name, if its options are known.
-pub(super) fn known_target(name: &str) -> Option<&'static Extension> {
+pub(super) fn known_target(name: &str) -> Option<&'static ExtensionModule> {
     TARGETS.iter().find(|extension| extension.name == name)
 }
 
-const fn extension(name: &'static str, flags: &'static str, valued: &'static str) -> Extension {
-    Extension { name, flags, valued }
+const fn extension(name: &'static str, flags: &'static str, valued: &'static str) -> ExtensionModule {
+    ExtensionModule { name, flags, valued }
 }
 
 const PORTS: &str = "source-port sport destination-port dport";
 
-const MATCHES: &[Extension] = &[
+const MATCHES: &[ExtensionModule] = &[
     extension("addrtype", "limit-iface-in limit-iface-out", "src-type dst-type"),
     extension("ah", "ahres", "ahspi ahlen"),
     extension("bpf", "", "bytecode object-pinned"),
@@ -115,7 +115,7 @@ const MATCHES: &[Extension] = &[
     extension("udplite", "", PORTS),
 ];
 
-const TARGETS: &[Extension] = &[
+const TARGETS: &[ExtensionModule] = &[
     extension("ACCEPT", "", ""),
     extension("DROP", "", ""),
     extension("RETURN", "", ""),

@@ -1,7 +1,7 @@
 //! Whose option a word is: getopt_long(3), with the options of each `-m` and `-j` added when it is read.
 
 use super::base::Base;
-use super::extension::{Extension, known_match};
+use super::extension::{ExtensionModule, known_match};
 
 /// A match or target that a line has named so far.
 #[derive(Debug, Clone)]
@@ -9,7 +9,7 @@ pub(super) struct Loaded {
     /// Its name; none for a target.
     pub module: Option<String>,
     /// Its options, where they are known.
-    pub extension: Option<&'static Extension>,
+    pub extension: Option<&'static ExtensionModule>,
 }
 
 /// Whose option it is.
@@ -27,7 +27,7 @@ pub(super) enum Owner {
 
 /// An option that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundOption {
     /// Whose it is.
     pub owner: Owner,
     /// Its full name, without dashes.
@@ -54,7 +54,7 @@ impl AllLoaded {
     /// 2. The beginning of more than one name is nobody's.
     /// 3. What nobody owns makes iptables load the match of the protocol. iptables 1.8.9 hence reads `-p tcp --sour` as
     ///    `--source`, and `-p tcp -m tcp --sour` not at all.
-    pub fn find(&mut self, name: &str, protocol: Option<&str>) -> Found {
+    pub fn find(&mut self, name: &str, protocol: Option<&str>) -> FoundOption {
         if let Some(found) = self.among(name) {
             return found;
         }
@@ -67,7 +67,7 @@ impl AllLoaded {
         })
     }
 
-    fn among(&self, name: &str) -> Option<Found> {
+    fn among(&self, name: &str) -> Option<FoundOption> {
         if let Some(whole) = self.candidates().find(|candidate| candidate.name == name) {
             return Some(whole.found());
         }
@@ -76,30 +76,30 @@ impl AllLoaded {
         begun.all(|other| first.means_the_same(&other)).then(|| first.found())
     }
 
-    fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
-        let base = |(name, base)| Candidate { name, arguments: None, of: Of::Base(base) };
+    fn candidates(&self) -> impl Iterator<Item = OptionCandidate<'_>> {
+        let base = |(name, base)| OptionCandidate { name, arguments: None, of: Of::Base(base) };
         Base::long_names().map(base).chain(self.0.iter().rev().flat_map(options))
     }
 
     /// What is not in the tables belongs to the last extension that is not in them either; after `-j`, to the target.
-    fn unknown(&self, name: &str) -> Found {
+    fn unknown(&self, name: &str) -> FoundOption {
         let owner = match self.0.iter().rev().find(|one| one.extension.is_none()).or(self.0.last()) {
             Some(Loaded { module: None, .. }) => Owner::Target,
             Some(Loaded { module, .. }) => Owner::Nobody(module.clone()),
             None => Owner::Nobody(None),
         };
-        Found { owner, name: name.to_owned(), arguments: None }
+        FoundOption { owner, name: name.to_owned(), arguments: None }
     }
 }
 
-fn options(loaded: &Loaded) -> impl Iterator<Item = Candidate<'_>> {
+fn options(loaded: &Loaded) -> impl Iterator<Item = OptionCandidate<'_>> {
     let of = loaded.module.as_deref().map_or(Of::Target, Of::Match);
-    let candidate = move |(name, arguments)| Candidate { name, arguments: Some(arguments), of };
-    loaded.extension.into_iter().flat_map(Extension::options).map(candidate)
+    let candidate = move |(name, arguments)| OptionCandidate { name, arguments: Some(arguments), of };
+    loaded.extension.into_iter().flat_map(ExtensionModule::options).map(candidate)
 }
 
 /// An option that may be meant.
-struct Candidate<'a> {
+struct OptionCandidate<'a> {
     name: &'static str,
     arguments: Option<usize>,
     of: Of<'a>,
@@ -112,18 +112,18 @@ enum Of<'a> {
     Target,
 }
 
-impl Candidate<'_> {
+impl OptionCandidate<'_> {
     /// Two names of one of iptables' own options (`--proto`, `--protocol`) are no two options.
-    fn means_the_same(&self, other: &Candidate<'_>) -> bool {
+    fn means_the_same(&self, other: &OptionCandidate<'_>) -> bool {
         self.of == other.of && (self.name == other.name || matches!(self.of, Of::Base(_)))
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> FoundOption {
         let owner = match self.of {
             Of::Base(base) => Owner::Base(base),
             Of::Match(module) => Owner::Match(module.to_owned()),
             Of::Target => Owner::Target,
         };
-        Found { owner, name: self.name.to_owned(), arguments: self.arguments }
+        FoundOption { owner, name: self.name.to_owned(), arguments: self.arguments }
     }
 }

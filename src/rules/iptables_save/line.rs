@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use super::base::Base;
-use super::command::Command;
+use super::command::ChainCommand;
 use super::extension::{known_match, known_target};
-use super::getopt::{AllLoaded, Found, Loaded, Owner};
+use super::getopt::{AllLoaded, FoundOption, Loaded, Owner};
 use super::{Clause, Match, Module, Prefix, Target, match_kind, protocol};
 use crate::net::Family;
 use crate::text::words::{Word, words};
 
 /// What a line says.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct ParsedLine {
     /// The command, if there is one that changes rules.
-    pub command: Option<Command>,
+    pub command: Option<ChainCommand>,
     /// What the rule asks for; of several addresses, the first.
     pub clauses: Vec<Clause>,
     /// `-m NAME`, in the order of the text.
@@ -30,10 +30,10 @@ pub(super) struct Line {
     pub elsewhere: bool,
 }
 
-impl Line {
+impl ParsedLine {
     /// Reads `text`, which has no counters in front and no newline behind. Never fails.
-    pub fn read(family: Family, text: &str) -> Line {
-        let mut reader = Reader {
+    pub fn read(family: Family, text: &str) -> ParsedLine {
+        let mut reader = LineReader {
             family,
             text,
             words: words(text),
@@ -42,7 +42,7 @@ impl Line {
             negated: false,
             loaded: AllLoaded::default(),
             protocol: None,
-            line: Line::default(),
+            line: ParsedLine::default(),
         };
         while reader.at < reader.words.len() {
             reader.step();
@@ -51,7 +51,7 @@ impl Line {
     }
 }
 
-struct Reader<'a> {
+struct LineReader<'a> {
     family: Family,
     text: &'a str,
     words: Vec<Word>,
@@ -64,10 +64,10 @@ struct Reader<'a> {
     loaded: AllLoaded,
     /// The match that the rule's protocol implies.
     protocol: Option<&'static str>,
-    line: Line,
+    line: ParsedLine,
 }
 
-impl Reader<'_> {
+impl LineReader<'_> {
     /// Reads a `!`, or an option with its arguments.
     fn step(&mut self) {
         let word = self.words[self.at].clone();
@@ -147,7 +147,7 @@ impl Reader<'_> {
             Base::Insert | Base::Delete | Base::Replace | Base::Policy | Base::RenameChain | Base::Harmless
         );
         let second = if takes_two { self.optional_argument() } else { None };
-        self.line.command = self.line.command.take().or(Command::new(base, first, second));
+        self.line.command = self.line.command.take().or(ChainCommand::new(base, first, second));
     }
 
     fn addresses(&mut self, base: Base, value: Option<String>) {
@@ -201,7 +201,7 @@ impl Reader<'_> {
     }
 
     /// An option of a match or a target.
-    fn extension(&mut self, found: Found, value: Option<String>) {
+    fn extension(&mut self, found: FoundOption, value: Option<String>) {
         let arguments = match found.arguments {
             Some(0) => Vec::new(),
             Some(count) => self.arguments(count, value, may_be_negated_behind(&found)),
@@ -290,6 +290,6 @@ impl Reader<'_> {
 }
 
 /// The `!` behind the option is a thing of the old matches; a comment may well be `!`.
-fn may_be_negated_behind(found: &Found) -> bool {
+fn may_be_negated_behind(found: &FoundOption) -> bool {
     matches!(&found.owner, Owner::Match(module) if module != "comment" && module != "string")
 }

@@ -1,6 +1,6 @@
 //! Matches that remember earlier packets, and the rates that can be read of them.
 
-use super::{Clause, Limit, Listing, Match, Rule};
+use super::{Clause, Listing, Match, Rule, RuleLimit};
 use crate::error::Source;
 use crate::net::Family;
 use crate::net::rate::Rate;
@@ -14,14 +14,14 @@ const NAMED: [&str; 4] = ["recent", "hashlimit", "rateest", "nfacct"];
 
 impl Rule {
     /// The bucket of `-m hashlimit --hashlimit-upto`, which each key has; `None` if the rule has none, or counts bytes.
-    pub fn hash_limit(&self) -> Option<Limit> {
+    pub fn hash_limit(&self) -> Option<RuleLimit> {
         let upto = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| !clause.negated);
         let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| clause.negated);
         self.bucket_of(upto.or(above)?.1)
     }
 
     /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches what is over it.
-    pub fn hash_above(&self) -> Option<Limit> {
+    pub fn hash_above(&self) -> Option<RuleLimit> {
         let inverse = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| clause.negated);
         let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| !clause.negated);
         self.bucket_of(above.or(inverse)?.1)
@@ -54,13 +54,13 @@ impl Rule {
         self.hash_option(names).map(|(clause, _)| clause)
     }
 
-    fn bucket_of(&self, rate: &str) -> Option<Limit> {
+    fn bucket_of(&self, rate: &str) -> Option<RuleLimit> {
         let Match::Limit { count, seconds } = super::match_kind::limit(rate)? else { return None };
         let burst = match self.argument("hashlimit", "--hashlimit-burst") {
             Some(burst) => super::number::parse(burst)?,
-            None => Limit::DEFAULT.burst,
+            None => RuleLimit::DEFAULT.burst,
         };
-        Some(Limit { count, seconds, burst })
+        Some(RuleLimit { count, seconds, burst })
     }
 
     fn hash_option(&self, names: &[&str]) -> Option<(&Clause, &str)> {

@@ -42,10 +42,10 @@ use crate::net::port::PortSet;
 
 pub use backend::Backend;
 pub use edit::{Edit, apply};
-pub use evaluate::{Answer, Packet};
+pub use evaluate::{MatchResult, Packet};
 pub use memory::keeps_lists;
 pub use nflog::{Copy as NflogCopy, Groups};
-pub use rule::{LOG_PREFIX, Limit, OF_THE_MOMENT};
+pub use rule::{LOG_PREFIX, OF_THE_MOMENT, RuleLimit};
 pub use unified::unified;
 
 /// A ruleset of one family.

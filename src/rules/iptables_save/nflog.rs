@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::line::Line;
+use super::line::ParsedLine;
 use super::{LOG_PREFIX, Rule, Target};
 use crate::error::Source;
 use crate::log_line::LogFlags;
@@ -124,7 +124,7 @@ fn rule(family: Family, line: &str) -> Option<Rule> {
     let line = line.trim_end_matches([' ', '\t', '\n']);
     let is_command = !line.is_empty() && !line.starts_with(['#', '*', ':']) && line != "COMMIT";
     let text = without_counters(line).trim_start_matches([' ', '\t']);
-    let read = Some(Line::read(family, text)).filter(|read| is_command && !read.elsewhere)?;
+    let read = Some(ParsedLine::read(family, text)).filter(|read| is_command && !read.elsewhere)?;
     Some(Rule {
         line: 0,
         span: 0..text.len(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::command::OpenTable;
-use super::line::Line;
+use super::line::ParsedLine;
 use super::{Backend, Clause, Listing, Match, Policy, Prefix, Rule};
 use crate::error::Source;
 use crate::net::Family;
@@ -24,7 +24,7 @@ impl Listing {
     /// ACCEPT (measured with 1.8.9).
     pub fn parse_for(backend: Backend, family: Family, source: &Source) -> Listing {
         let (tables, numbers) = (Vec::new(), HashMap::new());
-        let mut reader = Reader { family, backend, tables, numbers, in_table: false, spare: MOST_FROM_LISTS };
+        let mut reader = ListingReader { family, backend, tables, numbers, in_table: false, spare: MOST_FROM_LISTS };
         let mut start = 0;
         for (number, line) in source.text.split_inclusive('\n').enumerate() {
             reader.line(number + 1, start, line.trim_end_matches([' ', '\t', '\n']));
@@ -46,7 +46,7 @@ const MOST_FROM_LISTS: usize = 64 << 20;
 /// What a rule takes, beside its text.
 const RULE_SIZE: usize = 1 << 10;
 
-struct Reader {
+struct ListingReader {
     family: Family,
     backend: Backend,
     /// In the order of the text; none for one that comes again.
@@ -57,7 +57,7 @@ struct Reader {
     spare: usize,
 }
 
-impl Reader {
+impl ListingReader {
     /// Reads line `number`, which begins at byte `start` of the text, and has no blanks at its end. A carriage return is
     /// part of the last word, as it is to iptables.
     fn line(&mut self, number: usize, start: usize, line: &str) {
@@ -95,7 +95,7 @@ impl Reader {
     fn command(&mut self, number: usize, start: usize, line: &str) {
         let text = without_counters(line).trim_start_matches([' ', '\t']);
         let start = start + line.len() - text.len();
-        let mut read = Line::read(self.family, text);
+        let mut read = ParsedLine::read(self.family, text);
         let Some(command) = read.command.take().filter(|_| !read.elsewhere && self.in_table) else { return };
         let rules = self.rules(number, start, text, read);
         if let Some(table) = self.table() {
@@ -104,7 +104,7 @@ impl Reader {
     }
 
     /// A rule for each pair of a source and a destination; iptables puts the sources outside.
-    fn rules(&mut self, line: usize, start: usize, text: &str, read: Line) -> Vec<Rule> {
+    fn rules(&mut self, line: usize, start: usize, text: &str, read: ParsedLine) -> Vec<Rule> {
         let rule = Rule {
             line,
             span: start..start + text.len(),

@@ -41,7 +41,7 @@ struct Meaning {
 
 fn meaning(rule: &Rule) -> Meaning {
     let asked = rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_)));
-    let each_day = |limit: Limit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
+    let each_day = |limit: RuleLimit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
     Meaning {
         asked: asked.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect(),
         target: rule.target.as_ref().map(|target| (target.name.clone(), target.goto)),

@@ -8,7 +8,7 @@ use crate::net::port::Port;
 
 /// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub struct RuleLimit {
     /// How many packets.
     pub count: u32,
     /// In how many seconds.
@@ -17,9 +17,9 @@ pub struct Limit {
     pub burst: u32,
 }
 
-impl Limit {
+impl RuleLimit {
     /// `-m limit` alone: iptables-extensions(8), "The default is 3/hour", "default is 5".
-    pub const DEFAULT: Limit = Limit { count: 3, seconds: 3_600, burst: 5 };
+    pub const DEFAULT: RuleLimit = RuleLimit { count: 3, seconds: 3_600, burst: 5 };
 }
 
 /// How many bytes of a prefix LOG keeps: `char prefix[30]` of `struct xt_log_info`, less its NUL.
@@ -42,13 +42,13 @@ impl Rule {
     }
 
     /// The first rate limit of the rule.
-    pub fn limit(&self) -> Option<Limit> {
+    pub fn limit(&self) -> Option<RuleLimit> {
         let limits = self.modules.iter().any(|module| module.name == "limit");
-        let mut limit = Some(Limit::DEFAULT).filter(|_| limits)?;
+        let mut limit = Some(RuleLimit::DEFAULT).filter(|_| limits)?;
         for clause in &self.clauses {
             match clause.ask {
-                Match::Limit { count, seconds } => limit = Limit { count, seconds, ..limit },
-                Match::LimitBurst(burst) => limit = Limit { burst, ..limit },
+                Match::Limit { count, seconds } => limit = RuleLimit { count, seconds, ..limit },
+                Match::LimitBurst(burst) => limit = RuleLimit { burst, ..limit },
                 _ => {}
             }
         }

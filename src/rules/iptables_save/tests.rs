@@ -306,9 +306,9 @@ fn a_prefix_is_cut_to_what_the_kernel_keeps() {
 #[test]
 fn a_limit_has_defaults() {
     let limit = |text: &str| input(&format!("-A INPUT {text}"))[0].limit();
-    assert_eq!(limit("-m limit"), Some(Limit { count: 3, seconds: 3_600, burst: 5 }));
-    assert_eq!(limit("-m limit --limit 5/min"), Some(Limit { count: 5, seconds: 60, burst: 5 }));
-    assert_eq!(limit("-m limit --limit 5/min --limit-burst 1"), Some(Limit { count: 5, seconds: 60, burst: 1 }));
+    assert_eq!(limit("-m limit"), Some(RuleLimit { count: 3, seconds: 3_600, burst: 5 }));
+    assert_eq!(limit("-m limit --limit 5/min"), Some(RuleLimit { count: 5, seconds: 60, burst: 5 }));
+    assert_eq!(limit("-m limit --limit 5/min --limit-burst 1"), Some(RuleLimit { count: 5, seconds: 60, burst: 1 }));
     assert_eq!(limit("-p tcp"), None);
 }
 

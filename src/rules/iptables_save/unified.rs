@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use super::edit::{Edit, Step, quoted_name, script};
+use super::edit::{Edit, LineEdit, quoted_name, script};
 use crate::error::Source;
 
 /// The difference that `edits` make to `source`, with three lines of context; empty when they make none.
@@ -17,12 +17,12 @@ pub fn unified(source: &Source, edits: &[Edit]) -> String {
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 
-fn changes(step: &Step<'_>) -> bool {
+fn changes(step: &LineEdit<'_>) -> bool {
     step.old != step.new.as_deref()
 }
 
 /// The steps of each hunk; changes with no more than twice the context between them share one.
-fn hunks(steps: &[Step<'_>]) -> impl Iterator<Item = Range<usize>> {
+fn hunks(steps: &[LineEdit<'_>]) -> impl Iterator<Item = Range<usize>> {
     let mut hunks: Vec<Range<usize>> = Vec::new();
     for (at, _) in steps.iter().enumerate().filter(|(_, step)| changes(step)) {
         let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(steps.len());
@@ -34,7 +34,7 @@ fn hunks(steps: &[Step<'_>]) -> impl Iterator<Item = Range<usize>> {
     hunks.into_iter()
 }
 
-fn show(steps: &[Step<'_>], hunk: Range<usize>) -> String {
+fn show(steps: &[LineEdit<'_>], hunk: Range<usize>) -> String {
     let old = place(steps, &hunk, |step| step.old.is_some());
     let new = place(steps, &hunk, |step| step.new.is_some());
     let mut text = format!("@@ -{old} +{new} @@\n");
@@ -56,7 +56,7 @@ fn show(steps: &[Step<'_>], hunk: Range<usize>) -> String {
 }
 
 /// `first,count`, as the head of a hunk says it: without the count if it is 1, and of no lines the one before them.
-fn place(steps: &[Step<'_>], hunk: &Range<usize>, counts: fn(&Step<'_>) -> bool) -> String {
+fn place(steps: &[LineEdit<'_>], hunk: &Range<usize>, counts: fn(&LineEdit<'_>) -> bool) -> String {
     let before = steps[..hunk.start].iter().filter(|step| counts(step)).count();
     match steps[hunk.clone()].iter().filter(|step| counts(step)).count() {
         0 => format!("{before},0"),

@@ -1,19 +1,19 @@
 //! Rules for packets that conntrack calls INVALID, where no such packet comes.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Target};
 
 /// Rules for NULL, FIN, Xmas and other impossible packets: in another state, or behind a rule that takes INVALID.
 /// Silent where a rule exempts packets from tracking: these are UNTRACKED.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     if listing.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(Target::exempts)) {
         return Vec::new();
     }
     listing.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| check_chain(listing, chain)).collect()
 }
 
-fn check_chain(listing: &Listing, chain: &Chain) -> Vec<Finding> {
+fn check_chain(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     let numbered = || (1..).zip(&chain.rules);
     let takers: Vec<(usize, &Rule)> = numbered().filter(|(_, rule)| may_take_invalid(rule)).collect();
     let finding = |(number, rule): (usize, &Rule)| {
@@ -48,22 +48,22 @@ fn asks_for_invalid(clause: &Clause) -> Option<bool> {
     }
 }
 
-fn in_other_state(listing: &Listing, rule: &Rule) -> Option<Finding> {
+fn in_other_state(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let clause = rule.clauses.iter().find(|clause| asks_for_invalid(clause) == Some(false))?;
     let message = format!(
         "this rule never matches: conntrack calls packets with such flags INVALID, and it asks for `{}`",
         &rule.text[clause.span.clone()]
     );
-    Some(Finding::new(FindingKind::ScanInOtherState, listing, rule.line, message).fix(rule.without(clause)))
+    Some(LintFinding::new(FindingKind::ScanInOtherState, listing, rule.line, message).fix(rule.without(clause)))
 }
 
-fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<Finding> {
+fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<LintFinding> {
     let message = format!(
         "this rule never matches: conntrack calls packets with such flags INVALID, and line {} has taken them",
         taker.line
     );
     Some(
-        Finding::new(FindingKind::ScanBehindInvalid, listing, rule.line, message)
+        LintFinding::new(FindingKind::ScanBehindInvalid, listing, rule.line, message)
             .fix(format!("move it before line {}", taker.line)),
     )
 }

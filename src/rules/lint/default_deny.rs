@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::walk::{Fate, walk};
-use super::{Finding, FindingKind};
+use super::walk::{Reachability, walk};
+use super::{FindingKind, LintFinding};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
@@ -12,13 +12,13 @@ use crate::rules::iptables_save::{Listing, Match, Packet, Prefix, Table};
 use crate::wire::headers::Content;
 
 /// Loopback, established connections, and neighbour discovery.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let Some(filter) = listing.tables.iter().find(|table| table.name == "filter") else { return Vec::new() };
     let checks = [no_loopback, no_established, no_neighbours];
     checks.iter().filter_map(|check| check(listing, filter)).collect()
 }
 
-fn no_loopback(listing: &Listing, filter: &Table) -> Option<Finding> {
+fn no_loopback(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     let host = match listing.family {
         Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
         Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
@@ -27,18 +27,18 @@ fn no_loopback(listing: &Listing, filter: &Table) -> Option<Finding> {
         [SYN_TO_NOWHERE, DATAGRAM_TO_NOWHERE].map(|content| packet(listing.family, "lo", host, host, content));
     let line = packets.iter().find_map(|packet| denied(filter, packet))?;
     let message = "the host cannot talk to itself: this denies what comes from `lo`";
-    let finding = Finding::new(FindingKind::NoLoopback, listing, line, message);
+    let finding = LintFinding::new(FindingKind::NoLoopback, listing, line, message);
     Some(finding.fix("-A INPUT -i lo -j ACCEPT, as the first rule"))
 }
 
-fn no_established(listing: &Listing, filter: &Table) -> Option<Finding> {
+fn no_established(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     let established = |(interface, host): (String, IpAddr)| Packet {
         conntrack: Some(ConntrackState::Established),
         ..packet(listing.family, &interface, stranger(listing.family), host, ANSWER)
     };
     let line = denied_wherever_it_arrives(listing, filter, established)?;
     let message = "this denies the answers to what the host asks for, and all but the first packet of a connection";
-    let finding = Finding::new(FindingKind::NoEstablished, listing, line, message);
+    let finding = LintFinding::new(FindingKind::NoEstablished, listing, line, message);
     Some(finding.fix("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny"))
 }
 
@@ -51,7 +51,7 @@ const DISCOVERY: [(u8, &str); 4] = [
     (136, "neighbour advertisement"),
 ];
 
-fn no_neighbours(listing: &Listing, filter: &Table) -> Option<Finding> {
+fn no_neighbours(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     if listing.family == Family::Ipv4 {
         return None;
     }
@@ -68,7 +68,7 @@ fn no_neighbours(listing: &Listing, filter: &Table) -> Option<Finding> {
     let lost: Vec<(usize, u8, &str)> = lines.into_iter().flatten().collect();
     let (line, _, _) = lost.first()?;
     let names: Vec<String> = lost.iter().map(|(_, kind, name)| format!("{kind} ({name})")).collect();
-    let finding = Finding::new(
+    let finding = LintFinding::new(
         FindingKind::NoNeighbours,
         listing,
         *line,
@@ -102,8 +102,8 @@ fn stranger(family: Family) -> IpAddr {
 
 fn denied(filter: &Table, packet: &Packet) -> Option<usize> {
     match walk(filter, "INPUT", packet) {
-        Fate::Denied(line) => Some(line),
-        Fate::Accepted | Fate::Unknown => None,
+        Reachability::Denied(line) => Some(line),
+        Reachability::Accepted | Reachability::Unknown => None,
     }
 }
 

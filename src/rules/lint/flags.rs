@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
-use crate::rules::iptables_save::{Answer, Chain, Listing, Match, Packet, Rule};
+use crate::rules::iptables_save::{Chain, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::headers::Content;
 
 /// Rules for scans that miss the scan, or hit what is none.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = || listing.tables.iter().flat_map(|table| &table.chains);
     let syn = chains().flat_map(|chain| syn_before_accept(listing, chain));
     all_flags(listing).into_iter().chain(syn).collect()
@@ -23,14 +23,14 @@ const XMAS: u8 = 41;
 
 /// nmap's Xmas scan sets three flags; `ALL ALL` asks for six. Said of rules that call themselves Xmas, and of any when
 /// no other rule asks for the three.
-fn all_flags(listing: &Listing) -> Vec<Finding> {
+fn all_flags(listing: &Listing) -> Vec<LintFinding> {
     let other = listing.rules().any(|(_, _, _, rule)| rule.clauses.iter().any(|clause| clause.ask == exactly(XMAS)));
     let all = |rule: &Rule| rule.clauses.iter().find(|clause| clause.ask == exactly(ALL) && !clause.negated).cloned();
     let finding = |rule: &Rule| {
         let clause = all(rule).filter(|_| !other || speaks_of_xmas(rule))?;
         let message = "`ALL ALL` never matches a Xmas scan: nmap -sX sets FIN, PSH and URG only";
         let fix = rule.with(&clause, "--tcp-flags ALL FIN,PSH,URG");
-        Some(Finding::new(FindingKind::XmasAllFlags, listing, rule.line, message).fix(fix))
+        Some(LintFinding::new(FindingKind::XmasAllFlags, listing, rule.line, message).fix(fix))
     };
     listing.rules().filter_map(|(_, _, _, rule)| finding(rule)).collect()
 }
@@ -45,12 +45,12 @@ fn speaks_of_xmas(rule: &Rule) -> bool {
 }
 
 /// Every connection begins with a SYN: denied before the ACCEPT for its port, it never gets there.
-fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<Finding> {
+fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     let denies = |rule: &Rule| rule.denies() && rule.clauses.iter().any(asks_for_flags);
     let accepted: Vec<(usize, &Rule, Packet)> =
         (0..).zip(&chain.rules).filter_map(|(at, rule)| Some((at, rule, opening(listing.family, rule)?))).collect();
     let victim = |at: usize, rule: &Rule| {
-        accepted.iter().find(|(place, _, packet)| *place > at && rule.answer(packet) == Answer::Yes)
+        accepted.iter().find(|(place, _, packet)| *place > at && rule.answer(packet) == MatchResult::Yes)
     };
     let finding = |(at, rule): (usize, &Rule)| {
         let (_, accept, _) = victim(at, rule)?;
@@ -59,7 +59,7 @@ fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<Finding> {
             accept.line
         );
         let fix = format!("move it behind line {}, and behind all other rules that accept connections", accept.line);
-        Some(Finding::new(FindingKind::SynBeforeAccept, listing, rule.line, message).fix(fix))
+        Some(LintFinding::new(FindingKind::SynBeforeAccept, listing, rule.line, message).fix(fix))
     };
     (0..).zip(&chain.rules).filter(|(_, rule)| denies(rule)).filter_map(finding).collect()
 }
@@ -93,7 +93,7 @@ fn opening(family: Family, rule: &Rule) -> Option<Packet> {
             _ => {}
         }
     }
-    (rule.accepts() && rule.answer(&packet) == Answer::Yes && packet.content != Content::Other).then_some(packet)
+    (rule.accepts() && rule.answer(&packet) == MatchResult::Yes && packet.content != Content::Other).then_some(packet)
 }
 
 const fn syn(destination: Port) -> Content {

@@ -1,11 +1,11 @@
 //! ICMP of the other family.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::net::Family;
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
 /// Rules for protocol 1 in IPv6, and for protocol 58 in IPv4: both are legal, and no real message is of it.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let (wrong, right, kind) = match listing.family {
         Family::Ipv4 => (58, "icmp", "ICMP"),
         Family::Ipv6 => (1, "ipv6-icmp", "ICMPv6"),
@@ -15,7 +15,7 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
         let text = rule.text.get(clause.span.clone()).unwrap_or_default();
         let message = format!("`{text}` never matches real {kind}, which is `-p {right}` in {}", listing.family);
         let fix = rule.with(clause, &format!("-p {right}"));
-        Some(Finding::new(FindingKind::OtherFamilysIcmp, listing, rule.line, message).fix(fix))
+        Some(LintFinding::new(FindingKind::OtherFamilysIcmp, listing, rule.line, message).fix(fix))
     };
     listing.rules().filter_map(|(.., rule)| finding(rule)).collect()
 }

@@ -1,20 +1,20 @@
 //! Rate limits.
 
-use super::{Finding, FindingKind};
-use crate::rules::iptables_save::{Clause, Limit, Listing, Match, Rule};
+use super::{FindingKind, LintFinding};
+use crate::rules::iptables_save::{Clause, Listing, Match, Rule, RuleLimit};
 
 /// Limits where they do harm.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let limited = || listing.rules().filter_map(|(_, _, _, rule)| Some((rule, rule.limit()?)));
     let on_deny = limited().filter_map(|(rule, limit)| on_deny(listing, rule, limit));
     on_deny.chain(limited().filter_map(|(rule, _)| before_match(listing, rule))).collect()
 }
 
 /// A limit makes a rule match less: what is over it goes on to the next rule.
-fn on_deny(listing: &Listing, rule: &Rule, limit: Limit) -> Option<Finding> {
+fn on_deny(listing: &Listing, rule: &Rule, limit: RuleLimit) -> Option<LintFinding> {
     let target = rule.target.as_ref().filter(|target| ["DROP", "REJECT"].contains(&target.name.as_str()))?;
     let message = format!("packet {} is over the limit and passes this {}", limit.burst.saturating_add(1), target.name);
-    Some(Finding::new(FindingKind::LimitOnDeny, listing, rule.line, message).fix(without_limit(rule)?))
+    Some(LintFinding::new(FindingKind::LimitOnDeny, listing, rule.line, message).fix(without_limit(rule)?))
 }
 
 fn without_limit(rule: &Rule) -> Option<String> {
@@ -27,7 +27,7 @@ fn without_limit(rule: &Rule) -> Option<String> {
 
 /// Matches are asked in the order in which they are loaded (`ipt_do_table`), all behind what stands in the packet's
 /// header (`-p`, `-s`, `-i`). The limit counts whatever comes to it, and a packet that fails a later match is counted too.
-fn before_match(listing: &Listing, rule: &Rule) -> Option<Finding> {
+fn before_match(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let limit = rule.modules.iter().find(|module| module.name == "limit")?.span.start;
     let later = |clause: &&Clause| {
         let narrows = !matches!(clause.ask, Match::Comment(_));
@@ -36,7 +36,7 @@ fn before_match(listing: &Listing, rule: &Rule) -> Option<Finding> {
     let clause = rule.clauses.iter().find(later)?;
     let asked = &rule.text[clause.span.clone()];
     let message = format!("the limit is asked before `{asked}`: packets that fail that one use it up, too");
-    let finding = Finding::new(FindingKind::LimitBeforeMatch, listing, rule.line, message);
+    let finding = LintFinding::new(FindingKind::LimitBeforeMatch, listing, rule.line, message);
     Some(finding.fix(format!("write `-m limit` and its options behind `{asked}`, right before `-j`")))
 }
 

@@ -1,16 +1,16 @@
 //! LOG rules that no packet reaches.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule};
 
 /// Each LOG with the first rule of its chain that leaves nothing for it. Rules are compared two by two: a LOG that several
 /// rules make dead together is not found here.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = listing.tables.iter().flat_map(|table| &table.chains);
     chains.flat_map(|chain| dead_logs(listing, chain)).collect()
 }
 
-fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<Finding> {
+fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     let numbered = || (1..).zip(&chain.rules);
     let verdicts: Vec<(usize, &Rule)> =
         numbered().filter(|(_, rule)| rule.is_terminal() && all_is_read(rule)).collect();
@@ -20,7 +20,7 @@ fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<Finding> {
         let name = verdict.target.as_ref().map_or("", |target| target.name.as_str());
         let message =
             format!("no packet reaches this rule: all that it asks for has met {name} in line {}", verdict.line);
-        let finding = Finding::new(FindingKind::LogBehindVerdict, listing, log.line, message);
+        let finding = LintFinding::new(FindingKind::LogBehindVerdict, listing, log.line, message);
         Some(finding.fix(format!("move it before line {}", verdict.line)))
     };
     numbered().filter(|(_, rule)| is_log(rule)).filter_map(finding).collect()

@@ -30,7 +30,8 @@ use crate::rules::iptables_save::Listing;
 
 /// Something in a ruleset that is known to go wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Finding {
+#[schemars(rename = "Finding")]
+pub struct LintFinding {
     /// What it is.
     pub rule: FindingKind,
     /// The file, as the user named it.
@@ -109,8 +110,8 @@ impl fmt::Display for FindingKind {
 }
 
 /// All that is to be said about a ruleset, by file and line. Without `v6`, IPv6 is taken to have no rules at all.
-pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
+pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<LintFinding> {
+    let mut findings: Vec<LintFinding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
     findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
     findings.extend(v4.zip(v6).into_iter().flat_map(|(v4, v6)| recent_table::check(v4, v6)));
     let idle: HashSet<(PathBuf, usize)> = findings
@@ -127,7 +128,7 @@ pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<Finding> {
     findings
 }
 
-const CHECKS: [fn(&Listing) -> Vec<Finding>; 12] = [
+const CHECKS: [fn(&Listing) -> Vec<LintFinding>; 12] = [
     prefix::check,
     typography::check,
     limit::check,
@@ -143,21 +144,21 @@ const CHECKS: [fn(&Listing) -> Vec<Finding>; 12] = [
 ];
 
 /// What a second declaration of a table or chain does to the first: the rules in the file are not those that are loaded.
-pub fn repeated(listing: &Listing) -> Vec<Finding> {
+pub fn repeated(listing: &Listing) -> Vec<LintFinding> {
     repeated::check(listing)
 }
 
-fn lint_one(listing: &Listing) -> Vec<Finding> {
+fn lint_one(listing: &Listing) -> Vec<LintFinding> {
     CHECKS.iter().flat_map(|check| check(listing)).collect()
 }
 
-impl Finding {
-    fn new(rule: FindingKind, listing: &Listing, line: usize, message: impl Into<String>) -> Finding {
-        Finding { rule, file: listing.source.name.clone(), line, message: message.into(), fix: None }
+impl LintFinding {
+    fn new(rule: FindingKind, listing: &Listing, line: usize, message: impl Into<String>) -> LintFinding {
+        LintFinding { rule, file: listing.source.name.clone(), line, message: message.into(), fix: None }
     }
 
-    fn fix(self, fix: impl Into<String>) -> Finding {
-        Finding { fix: Some(fix.into()), ..self }
+    fn fix(self, fix: impl Into<String>) -> LintFinding {
+        LintFinding { fix: Some(fix.into()), ..self }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Log prefixes.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{LOG_PREFIX, Listing, Rule};
 
 /// Prefixes that are too long, and prefixes that run into what follows.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let finding = |rule: &Rule| {
         let written = rule.target.as_ref()?.option("--log-prefix")?;
         let kept = rule.log_prefix()?;
@@ -14,17 +14,17 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
 }
 
 /// `char prefix[30]` of `struct xt_log_info`: both iptables-restore and `--test` cut without a word.
-fn too_long(listing: &Listing, rule: &Rule, written: &str, kept: &str) -> Option<Finding> {
+fn too_long(listing: &Listing, rule: &Rule, written: &str, kept: &str) -> Option<LintFinding> {
     let message =
         format!("this log prefix is {} bytes long, and the kernel keeps {LOG_PREFIX}: `{kept}`", written.len());
-    let finding = || Finding::new(FindingKind::PrefixTooLong, listing, rule.line, message);
+    let finding = || LintFinding::new(FindingKind::PrefixTooLong, listing, rule.line, message);
     (written.len() > LOG_PREFIX).then(|| finding().fix(with_prefix(rule, &shortened(written))))
 }
 
 /// The kernel puts nothing between the prefix and `IN=` (`nf_log_dump_packet_common`).
-fn without_blank(listing: &Listing, rule: &Rule, kept: &str) -> Option<Finding> {
+fn without_blank(listing: &Listing, rule: &Rule, kept: &str) -> Option<LintFinding> {
     let message = format!("this log prefix has no blank at its end: the line begins with `{kept}IN=`");
-    let finding = || Finding::new(FindingKind::PrefixWithoutBlank, listing, rule.line, message);
+    let finding = || LintFinding::new(FindingKind::PrefixWithoutBlank, listing, rule.line, message);
     let glued = !kept.is_empty() && !kept.ends_with(' ');
     glued.then(|| finding().fix(with_prefix(rule, &shortened(kept))))
 }

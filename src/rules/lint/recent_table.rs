@@ -1,11 +1,11 @@
 //! Tables of xt_recent, which both families share: `recent_mt_check` looks a table up by its name alone, and keeps the mask of
 //! the rule that made it. Machines load IPv4 first.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Rule};
 
 /// One finding for each table that rules of both families name, at the first rule of IPv6.
-pub(super) fn check(v4: &Listing, v6: &Listing) -> Vec<Finding> {
+pub(super) fn check(v4: &Listing, v6: &Listing) -> Vec<LintFinding> {
     let mut seen: Vec<&str> = Vec::new();
     let mut findings = Vec::new();
     for (rule, table) in tables(v6) {
@@ -18,7 +18,7 @@ pub(super) fn check(v4: &Listing, v6: &Listing) -> Vec<Finding> {
     findings
 }
 
-fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -> Finding {
+fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -> LintFinding {
     let (file, line) = (v4.source.name.display(), maker.line);
     let counts = match option(maker, "--mask") {
         Some(mask) => format!("the mask {mask}: of an IPv6 address no more than the first 32 bits count"),
@@ -28,7 +28,7 @@ fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -
         "both families share the table {table} of xt_recent: {file}:{line}, which is loaded first, makes it, with {counts}"
     );
     let fix = format!("give the rules for IPv6 a table of their own: --name {table}6");
-    Finding::new(FindingKind::RecentShared, v6, rule.line, message).fix(fix)
+    LintFinding::new(FindingKind::RecentShared, v6, rule.line, message).fix(fix)
 }
 
 /// The rules that ask a table, with its name.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::Listing;
 
 /// Every declaration but the first. The listing holds what is left of them, so the text is read once more.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chains: BTreeMap<&str, usize> = BTreeMap::new();
     let mut findings = Vec::new();
@@ -25,20 +25,20 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
 }
 
 /// Measured with 1.8.9: the second `*filter` deletes what the first one loaded; policies too with iptables-nft-restore.
-fn table(listing: &Listing, line: usize, first: usize, name: &str) -> Finding {
+fn table(listing: &Listing, line: usize, first: usize, name: &str) -> LintFinding {
     let message = format!(
         "table {name} is declared a second time: iptables-restore deletes the rules of the first, from line {first} on; \
          iptables-legacy keeps its policies, and iptables-nft makes them ACCEPT"
     );
-    Finding::new(FindingKind::TableTwice, listing, line, message).fix(format!("one `*{name}` with all its rules"))
+    LintFinding::new(FindingKind::TableTwice, listing, line, message).fix(format!("one `*{name}` with all its rules"))
 }
 
 /// Measured with 1.8.9: iptables-nft-restore deletes the rules of a user's chain, and iptables-legacy-restore refuses the
 /// file. Of a built-in chain the last policy counts.
-fn chain(listing: &Listing, line: usize, first: usize, name: &str) -> Finding {
+fn chain(listing: &Listing, line: usize, first: usize, name: &str) -> LintFinding {
     let message = format!(
         "chain {name} is declared a second time, after line {first}: the last policy counts, and a chain of one's own loses \
          the rules that it has so far"
     );
-    Finding::new(FindingKind::ChainTwice, listing, line, message).fix("delete this line")
+    LintFinding::new(FindingKind::ChainTwice, listing, line, message).fix("delete this line")
 }

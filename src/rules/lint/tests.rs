@@ -7,8 +7,8 @@ fn listing(family: Family, rules: &str) -> Listing {
     Listing::parse(family, &Source { name: name.into(), text: format!("*filter\n{rules}\nCOMMIT\n").into() })
 }
 
-fn shown(findings: &[Finding]) -> String {
-    let line = |finding: &Finding| {
+fn shown(findings: &[LintFinding]) -> String {
+    let line = |finding: &LintFinding| {
         let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!("\n  = {fix}"));
         format!("{}:{}: {}: {}{fix}", finding.file.display(), finding.line, finding.rule, finding.message)
     };
@@ -24,7 +24,7 @@ fn v4(rules: &str) -> String {
 }
 
 /// Findings, but for LOG rules that nothing limits.
-fn with_limits(mut findings: Vec<Finding>) -> String {
+fn with_limits(mut findings: Vec<LintFinding>) -> String {
     findings.retain(|finding| finding.rule != FindingKind::UnlimitedLog);
     shown(&findings)
 }

@@ -1,14 +1,14 @@
 //! Rules that treat the same packet in another way at another moment.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Module};
 
 /// Every such match, once a line.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let matches = listing.rules().flat_map(|(.., rule)| rule.of_the_moment().map(move |module| (rule.line, module)));
     let finding = |(line, module): (usize, &Module)| {
         let message = format!("`-m {}`: {}; what a run finds holds for its moment", module.name, why(module));
-        Finding::new(FindingKind::OfTheMoment, listing, line, message)
+        LintFinding::new(FindingKind::OfTheMoment, listing, line, message)
     };
     matches.map(finding).collect()
 }

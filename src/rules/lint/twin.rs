@@ -1,12 +1,12 @@
 //! What IPv4 has and IPv6 lacks. The two rulesets know nothing of each other: a host that is closed to one is wide open to
 //! the other.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Policy, Rule, Table};
 
 /// One finding if there is no ruleset for IPv6; else one for each rule and each policy of the filter table that has no
 /// counterpart in `v6`.
-pub(super) fn check(v4: &Listing, v6: Option<&Listing>) -> Vec<Finding> {
+pub(super) fn check(v4: &Listing, v6: Option<&Listing>) -> Vec<LintFinding> {
     let Some(filter) = filter(v4).filter(|table| table.chains.iter().any(is_used)) else { return Vec::new() };
     match v6.and_then(self::filter) {
         Some(other) => missing(v4, filter, other),
@@ -22,15 +22,15 @@ fn is_used(chain: &Chain) -> bool {
     !chain.rules.is_empty() || chain.policy == Some(Policy::Drop)
 }
 
-fn no_ipv6(v4: &Listing, filter: &Table) -> Finding {
+fn no_ipv6(v4: &Listing, filter: &Table) -> LintFinding {
     let message = "these rules see no IPv6, and there are none for it: whatever they deny comes in over IPv6";
-    Finding::new(FindingKind::NoIpv6, v4, filter.line, message).fix("write the same rules for ip6tables-restore")
+    LintFinding::new(FindingKind::NoIpv6, v4, filter.line, message).fix("write the same rules for ip6tables-restore")
 }
 
-fn missing(v4: &Listing, filter: &Table, other: &Table) -> Vec<Finding> {
+fn missing(v4: &Listing, filter: &Table, other: &Table) -> Vec<LintFinding> {
     let policies = filter.chains.iter().filter(|chain| lacks_policy(chain, other)).map(|chain| {
         let message = format!("the policy of {} is DROP here, and IPv6 has no default deny there", chain.name);
-        let finding = Finding::new(FindingKind::NoIpv6Twin, v4, chain.line.unwrap_or(filter.line), message);
+        let finding = LintFinding::new(FindingKind::NoIpv6Twin, v4, chain.line.unwrap_or(filter.line), message);
         finding.fix(format!(":{} DROP [0:0], in the ruleset for IPv6", chain.name))
     });
     let others: Vec<(&Rule, Asks)> =
@@ -42,7 +42,7 @@ fn missing(v4: &Listing, filter: &Table, other: &Table) -> Vec<Finding> {
         rules.filter(|(chain, rule)| !(rule.is_jump() || rule.denies() && denied(chain)) && lacks(rule, &others));
     let rules = lacking.map(|(_, rule)| {
         let message = "IPv6 has no such rule";
-        Finding::new(FindingKind::NoIpv6Twin, v4, rule.line, message).fix(in_v6_words(rule))
+        LintFinding::new(FindingKind::NoIpv6Twin, v4, rule.line, message).fix(in_v6_words(rule))
     });
     policies.chain(rules).collect()
 }

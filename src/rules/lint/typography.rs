@@ -1,20 +1,20 @@
 //! What a word processor or a web page makes of a rule, and one thing that iptables makes of it.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
 /// Typographic quotes, dashes and blanks outside of quoted text. iptables 1.8.9: `“x”` is accepted, and the quotes get
 /// into the log; `“two words”` and `–dport` are a `Bad argument`; a no-break space becomes a part of its word.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let lines = (1..).zip(listing.source.text.lines()).filter(|(_, line)| !line.starts_with('#'));
     lines.filter_map(|(number, line)| odd_character(listing, number, line)).collect()
 }
 
-fn odd_character(listing: &Listing, number: usize, line: &str) -> Option<Finding> {
+fn odd_character(listing: &Listing, number: usize, line: &str) -> Option<LintFinding> {
     let (_, odd, _) = characters(line).find(|(_, c, quoted)| !quoted && plain(*c).is_some())?;
     let shown = odd.escape_debug();
     let message = format!("`{shown}` (U+{:04X}) means nothing to iptables: it is a part of the word", u32::from(odd));
-    Some(Finding::new(FindingKind::Typography, listing, number, message).fix(in_ascii(line.trim_end())))
+    Some(LintFinding::new(FindingKind::Typography, listing, number, message).fix(in_ascii(line.trim_end())))
 }
 
 /// What was typed before a word processor made it pretty.
@@ -59,11 +59,11 @@ fn hyphens(before: &str, behind: &str) -> &'static str {
 }
 
 /// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name; the rule is dead.
-pub(super) fn check_interfaces(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check_interfaces(listing: &Listing) -> Vec<LintFinding> {
     listing.rules().filter_map(|(_, _, _, rule)| glued_interface(listing, rule)).collect()
 }
 
-fn glued_interface(listing: &Listing, rule: &Rule) -> Option<Finding> {
+fn glued_interface(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let glued = |name: &str| name.starts_with("-i") || name.starts_with("-o");
     let (clause, name) = rule.clauses.iter().find_map(|clause| match &clause.ask {
         Match::InInterface(name) | Match::OutInterface(name) if glued(name) => Some((clause, name)),
@@ -73,5 +73,5 @@ fn glued_interface(listing: &Listing, rule: &Rule) -> Option<Finding> {
     let negation = if clause.negated { "! " } else { "" };
     let message = format!("iptables takes `{name}` for the name of the interface: no packet comes from there");
     let fix = rule.with(clause, &format!("{negation}{option} {rest}"));
-    Some(Finding::new(FindingKind::GluedInterface, listing, rule.line, message).fix(fix))
+    Some(LintFinding::new(FindingKind::GluedInterface, listing, rule.line, message).fix(fix))
 }

@@ -1,11 +1,11 @@
 //! LOG rules that any number of packets set off.
 
-use super::{Finding, FindingKind};
+use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Table};
 
 /// Each LOG for received packets that nothing limits: neither its own matches, nor those of a rule before it in its chain,
 /// nor those of the jumps to its chain.
-pub(super) fn check(listing: &Listing) -> Vec<Finding> {
+pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = listing.tables.iter().flat_map(reached);
     let unlimited = chains.flat_map(|chain| {
         let rules = chain.rules.iter().enumerate();
@@ -14,14 +14,14 @@ pub(super) fn check(listing: &Listing) -> Vec<Finding> {
     unlimited.map(|rule| finding(listing, rule)).collect()
 }
 
-fn finding(listing: &Listing, rule: &Rule) -> Finding {
+fn finding(listing: &Listing, rule: &Rule) -> LintFinding {
     let message = match rule.clauses.iter().any(|clause| matches!(clause.ask, Match::DestinationPorts(_))) {
         true => "nothing limits these lines: whoever sends 1,000 packets to these ports writes 1,000 lines",
         false => "nothing limits these lines: one scan of 1,000 ports writes 1,000 lines",
     };
     let target = rule.target.as_ref().and_then(|target| rule.text.get(target.span.clone())).unwrap_or("-j LOG");
     let limited = rule.with_target(&format!("-m limit --limit 5/min --limit-burst 5 {target}"));
-    Finding::new(FindingKind::UnlimitedLog, listing, rule.line, message).fix(limited)
+    LintFinding::new(FindingKind::UnlimitedLog, listing, rule.line, message).fix(limited)
 }
 
 fn is_log(rule: &Rule) -> bool {

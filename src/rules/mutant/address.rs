@@ -6,19 +6,19 @@ use crate::rules::iptables_save::{Clause, Match, Prefix};
 
 use super::constraints;
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 /// The prefix is one bit shorter.
-pub fn widen(site: &Site<'_>) -> Vec<Draft> {
+pub fn widen(site: &MutationSite<'_>) -> Vec<Draft> {
     resized(site, |length| length.checked_sub(1))
 }
 
 /// The prefix is one bit longer; the address stays, so it is the half in which it lies.
-pub fn narrow(site: &Site<'_>) -> Vec<Draft> {
+pub fn narrow(site: &MutationSite<'_>) -> Vec<Draft> {
     resized(site, |length| Some(length + 1))
 }
 
-fn resized(site: &Site<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
+fn resized(site: &MutationSite<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
     let change = |(clause, option, prefix): (&Clause, _, &Prefix)| {
         let length = resize(prefix.prefix_len()?).filter(|length| *length <= bits(prefix.address))?;
         // "! -s 0.0.0.0/0" never matches: iptables-nft refuses it.
@@ -29,7 +29,7 @@ fn resized(site: &Site<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
     addresses(site).filter_map(change).collect()
 }
 
-fn addresses<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'static str, &'a Prefix)> {
+fn addresses<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, &'static str, &'a Prefix)> {
     site.rule.clauses.iter().filter_map(|clause| match &clause.ask {
         Match::Source(prefix) => Some((clause, "-s", prefix)),
         Match::Destination(prefix) => Some((clause, "-d", prefix)),

@@ -4,25 +4,25 @@ use crate::rules::iptables_save::Clause;
 
 use super::constraints;
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 /// Each clause in turn is not there.
-pub fn delete(site: &Site<'_>) -> Vec<Draft> {
+pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_deleted(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.without(clause), deleted(site, clause))).collect()
 }
 
-fn deleted(site: &Site<'_>, clause: &Clause) -> String {
+fn deleted(site: &MutationSite<'_>, clause: &Clause) -> String {
     format!("{} is deleted", site.written(clause))
 }
 
 /// Each clause in turn gets a `!`, or loses it.
-pub fn negate(site: &Site<'_>) -> Vec<Draft> {
+pub fn negate(site: &MutationSite<'_>) -> Vec<Draft> {
     let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_negated(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.negating(clause), negated(site, clause))).collect()
 }
 
-fn negated(site: &Site<'_>, clause: &Clause) -> String {
+fn negated(site: &MutationSite<'_>, clause: &Clause) -> String {
     let written = site.written(clause);
     match written.strip_prefix('!') {
         Some(plain) => format!("{written} becomes {}", plain.trim_start()),

@@ -3,7 +3,7 @@
 
 use crate::rules::iptables_save::{Clause, Match, Rule, Table};
 
-use super::site::Site;
+use super::site::MutationSite;
 
 /// IANA's number of TCP.
 pub const TCP: u8 = 6;
@@ -49,7 +49,7 @@ const NEGATABLE: [&str; 13] = [
 
 /// Whether a verdict may stand in the table of `site`: "The `nat` table is not intended for filtering, the use of DROP
 /// is therefore inhibited", and ipt_REJECT works in the filter table only.
-pub fn takes_verdict(site: &Site<'_>, verdict: &str) -> bool {
+pub fn takes_verdict(site: &MutationSite<'_>, verdict: &str) -> bool {
     match verdict {
         "REJECT" => site.table.name == "filter",
         "DROP" => filters(site.table),
@@ -68,7 +68,7 @@ pub fn is_tcp(rule: &Rule) -> bool {
 }
 
 /// Whether the rule still makes sense to iptables when `clause` is taken out.
-pub fn may_be_deleted(site: &Site<'_>, clause: &Clause) -> bool {
+pub fn may_be_deleted(site: &MutationSite<'_>, clause: &Clause) -> bool {
     match &clause.ask {
         Match::Protocol(_) => !needs_its_protocol(site),
         // Goes with its `--limit`; without it, it is `limit` that gives it another value.
@@ -87,7 +87,7 @@ fn stands_alone(rule: &Rule, clause: &Clause) -> bool {
 }
 
 /// Whether `clause` may get a `!`, or lose it.
-pub fn may_be_negated(site: &Site<'_>, clause: &Clause) -> bool {
+pub fn may_be_negated(site: &MutationSite<'_>, clause: &Clause) -> bool {
     match &clause.ask {
         // "rule would never match protocol"
         Match::Protocol(number) => *number != 0 && !needs_its_protocol(site),
@@ -104,19 +104,19 @@ pub fn may_be_negated(site: &Site<'_>, clause: &Clause) -> bool {
 }
 
 /// `! -s 10.0.0.1,10.0.0.2`: "multiple addresses are not allowed" with a `!`.
-pub fn is_list(site: &Site<'_>, clause: &Clause) -> bool {
+pub fn is_list(site: &MutationSite<'_>, clause: &Clause) -> bool {
     site.written(clause).contains(',')
 }
 
 /// Whether something in the rule works for its protocol only: "TCP match requires '-p tcp'".
-fn needs_its_protocol(site: &Site<'_>) -> bool {
+fn needs_its_protocol(site: &MutationSite<'_>) -> bool {
     let bound = |module: &str| !FOR_ANY_PROTOCOL.contains(&module);
     let options = site.rule.clauses.iter().filter_map(|clause| clause.module.as_deref());
     let mut modules = options.chain(site.rule.modules.iter().map(|module| module.name.as_str()));
     modules.any(bound) || target_needs_protocol(site)
 }
 
-fn target_needs_protocol(site: &Site<'_>) -> bool {
+fn target_needs_protocol(site: &MutationSite<'_>) -> bool {
     let Some(target) = &site.rule.target else { return false };
     let free = ["ACCEPT", "DROP", "RETURN", "LOG", "NFLOG"].contains(&target.name.as_str());
     let reject = target.name == "REJECT" && target.options.iter().all(|(_, argument)| argument != "tcp-reset");

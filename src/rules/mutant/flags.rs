@@ -6,7 +6,7 @@ use crate::wire::tcp_flags::tcp_flag_names;
 
 use super::constraints;
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 use super::text;
 
 const ALL: u8 = 0x3f;
@@ -14,21 +14,21 @@ const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 2;
 
 /// ALL becomes `FIN,SYN,RST,ACK`, the flags that `--syn` looks at; any other mask becomes ALL.
-pub fn mask(site: &Site<'_>) -> Vec<Draft> {
+pub fn mask(site: &MutationSite<'_>) -> Vec<Draft> {
     let other = |mask| if mask == ALL { FIN_SYN_RST_ACK } else { ALL };
     let change = |(clause, mask, comp)| site.replace(clause, &option(other(mask), comp & other(mask)));
     flags(site).map(change).collect()
 }
 
 /// The flags that must be set become all that are looked at; where they are all, none.
-pub fn comp(site: &Site<'_>) -> Vec<Draft> {
+pub fn comp(site: &MutationSite<'_>) -> Vec<Draft> {
     let change = |(clause, mask, comp)| site.replace(clause, &option(mask, if comp == mask { 0 } else { mask }));
     flags(site).filter(|(_, mask, _)| *mask != 0).map(change).collect()
 }
 
 /// `--syn` becomes `--ctstate NEW`, which a bare ACK is too; and the other way round. A rule that asks for both is left
 /// to the operator that deletes one of them.
-pub fn syn_or_new(site: &Site<'_>) -> Vec<Draft> {
+pub fn syn_or_new(site: &MutationSite<'_>) -> Vec<Draft> {
     let syn = flags(site).find(|(clause, mask, comp)| !clause.negated && (*mask, *comp) == (FIN_SYN_RST_ACK, SYN));
     let flagged = flags(site).next().is_some();
     let new = site.clauses(|ask| matches!(ask, Match::State(_))).collect::<Vec<_>>();
@@ -47,13 +47,13 @@ fn is_new(clause: &Clause) -> bool {
 }
 
 /// `clause` goes, with its module, and `addition` comes.
-fn exchange(site: &Site<'_>, clause: &Clause, addition: &str) -> Vec<Draft> {
+fn exchange(site: &MutationSite<'_>, clause: &Clause, addition: &str) -> Vec<Draft> {
     let Some(rule) = site.reread(&site.rule.without(clause)) else { return Vec::new() };
     let text = text::with_match(&rule, addition);
     vec![site.rewrite(text, format!("{} becomes {addition}", site.written(clause)))]
 }
 
-fn flags<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, u8, u8)> {
+fn flags<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, u8, u8)> {
     site.rule.clauses.iter().filter_map(|clause| match clause.ask {
         Match::TcpFlags { mask, comp } => Some((clause, mask, comp)),
         _ => None,

@@ -3,14 +3,14 @@
 use crate::rules::iptables_save::{Clause, Match};
 
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 const LOOPBACK: &str = "lo";
 /// The lab's interface, and most machines' first one.
 const FIRST: &str = "eth0";
 
 /// Any interface becomes `lo`, and `lo` becomes `eth0`.
-pub fn other(site: &Site<'_>) -> Vec<Draft> {
+pub fn other(site: &MutationSite<'_>) -> Vec<Draft> {
     let other = |name: &str| if name == LOOPBACK { FIRST } else { LOOPBACK };
     let change = |clause: &Clause| match &clause.ask {
         Match::InInterface(name) => Some(site.replace(clause, &format!("-i {}", other(name)))),

@@ -3,7 +3,7 @@
 use crate::rules::iptables_save::{Clause, Match, Rule};
 
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 use super::text;
 use super::twin::{is_log, verdict_of};
 
@@ -18,11 +18,11 @@ const LARGEST_BURST: u32 = 10_000;
 const DAY: u64 = 86_400;
 
 /// Twelve times as many packets get through.
-pub fn rate(site: &Site<'_>) -> Vec<Draft> {
+pub fn rate(site: &MutationSite<'_>) -> Vec<Draft> {
     limits(site.rule).filter_map(|(clause, count, seconds)| faster(site, clause, count, seconds)).collect()
 }
 
-fn faster(site: &Site<'_>, clause: &Clause, count: u32, seconds: u32) -> Option<Draft> {
+fn faster(site: &MutationSite<'_>, clause: &Clause, count: u32, seconds: u32) -> Option<Draft> {
     let count = count.checked_mul(FACTOR).filter(|count| u64::from(*count) <= FASTEST * u64::from(seconds))?;
     Some(site.replace(clause, &format!("--limit {count}/{}", unit(seconds)?)))
 }
@@ -38,7 +38,7 @@ const fn unit(seconds: u32) -> Option<&'static str> {
 }
 
 /// A burst of one, and of one more than there is.
-pub fn burst(site: &Site<'_>) -> Vec<Draft> {
+pub fn burst(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some((limit, count, seconds)) = limits(site.rule).next() else { return Vec::new() };
     let current = burst_of(site.rule).map_or(DEFAULT_BURST, |(_, burst)| burst);
     let others = [1, current.saturating_add(1)].into_iter().filter(|burst| *burst != current);
@@ -52,7 +52,7 @@ fn holds(burst: u32, count: u32, seconds: u32) -> bool {
     burst <= LARGEST_BURST && to_fill <= DAY
 }
 
-fn with_burst(site: &Site<'_>, limit: &Clause, burst: u32) -> Draft {
+fn with_burst(site: &MutationSite<'_>, limit: &Clause, burst: u32) -> Draft {
     let option = format!("--limit-burst {burst}");
     match burst_of(site.rule) {
         Some((clause, _)) => site.replace(clause, &option),
@@ -78,14 +78,14 @@ fn limits(rule: &Rule) -> impl Iterator<Item = (&Clause, u32, u32)> {
 }
 
 /// The rule that decides about what a LOG rule logs gets the limit of the LOG rule: what is over the limit gets past it.
-pub fn on_the_verdict(site: &Site<'_>) -> Vec<Draft> {
+pub fn on_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut logs = (0..site.before().len()).rev().filter_map(|at| limited_log(site, at));
     let log = logs.find(|(log, behind)| decides(site.rule, log, behind));
     log.map(|(log, _)| limited(site, log)).into_iter().collect()
 }
 
 /// The rule at `at`, if it logs and has a limit, and the rules behind it.
-fn limited_log<'a>(site: &Site<'a>, at: usize) -> Option<(&'a Rule, &'a [Rule])> {
+fn limited_log<'a>(site: &MutationSite<'a>, at: usize) -> Option<(&'a Rule, &'a [Rule])> {
     let (log, behind) = site.chain.rules.get(at..)?.split_first()?;
     (is_log(log) && limits(log).next().is_some()).then_some((log, behind))
 }
@@ -94,7 +94,7 @@ fn decides(rule: &Rule, log: &Rule, behind: &[Rule]) -> bool {
     verdict_of(log, behind).is_some_and(|verdict| std::ptr::eq(verdict, rule))
 }
 
-fn limited(site: &Site<'_>, log: &Rule) -> Draft {
+fn limited(site: &MutationSite<'_>, log: &Rule) -> Draft {
     let counts = |clause: &&Clause| matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_));
     let options = log.clauses.iter().filter(counts).filter_map(|clause| log.text.get(clause.span.clone()));
     let limit = format!("-m limit {}", options.collect::<Vec<_>>().join(" "));

@@ -4,18 +4,18 @@ use crate::rules::iptables_save::{Chain, Edit, Rule, Target};
 
 use super::draft::Draft;
 use super::order;
-use super::site::Site;
+use super::site::MutationSite;
 use super::text;
 use super::twin::{is_log, verdict_of};
 
 /// The rule is not there.
-pub fn delete(site: &Site<'_>) -> Vec<Draft> {
+pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let gone = || Draft::new("the LOG rule is deleted", vec![Edit::Delete { line: site.rule.line }]);
     is_log(site.rule).then(gone).into_iter().collect()
 }
 
 /// The rule stands behind the one that ends the way of all that it would log.
-pub fn behind_the_verdict(site: &Site<'_>) -> Vec<Draft> {
+pub fn behind_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let verdict = verdict_of(site.rule, site.behind()).filter(|_| is_log(site.rule) && order::is_movable(site));
     let move_down = |verdict: &Rule| {
         let edit = Edit::Move { line: site.rule.line, before: verdict.line + 1 };
@@ -25,7 +25,7 @@ pub fn behind_the_verdict(site: &Site<'_>) -> Vec<Draft> {
 }
 
 /// One letter of the prefix is in the wrong case; the blank at its end is missing.
-pub fn prefix(site: &Site<'_>) -> Vec<Draft> {
+pub fn prefix(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some((target, prefix)) = prefix_of(site.rule) else { return Vec::new() };
     let blankless = prefix.strip_suffix(' ').filter(|rest| !rest.is_empty()).map(str::to_owned);
     let others = [other_letter(prefix), blankless].into_iter().flatten();
@@ -50,7 +50,7 @@ fn other_letter(prefix: &str) -> Option<String> {
     Some(format!("{start}{letter}{end}"))
 }
 
-fn with_prefix(site: &Site<'_>, target: &Target, was: &str, becomes: &str) -> Draft {
+fn with_prefix(site: &MutationSite<'_>, target: &Target, was: &str, becomes: &str) -> Draft {
     let options: String = target.options.iter().map(|(option, argument)| written(option, argument, becomes)).collect();
     let text = site.rule.with_target(&format!("-j {}{options}", target.name));
     let what = format!("the log prefix {} becomes {}", text::quoted(was), text::quoted(becomes));
@@ -68,7 +68,7 @@ fn written(option: &str, argument: &str, prefix: &str) -> String {
 
 /// The rule stands in PREROUTING of the nat table. That sees the first packet of a connection, and what is INVALID or
 /// belongs to a connection never: most scans leave no line.
-pub fn in_nat(site: &Site<'_>) -> Vec<Draft> {
+pub fn in_nat(site: &MutationSite<'_>) -> Vec<Draft> {
     let hears = is_log(site.rule) && site.table.name == "filter" && site.chain.name == "INPUT";
     let Some(text) = in_prerouting(&site.rule.text).filter(|_| hears) else { return Vec::new() };
     let Some(arrival) = arrival(site, text) else { return Vec::new() };
@@ -83,7 +83,7 @@ fn in_prerouting(rule: &str) -> Option<String> {
 }
 
 /// In front of the rules of PREROUTING, if there are; in a table of its own, if there is no nat table.
-fn arrival(site: &Site<'_>, text: String) -> Option<Edit> {
+fn arrival(site: &MutationSite<'_>, text: String) -> Option<Edit> {
     let Some(nat) = site.listing.tables.iter().find(|table| table.name == "nat") else {
         let line = site.listing.source.text.lines().count() + 1;
         return Some(Edit::InsertBefore { line, text: format!("*nat\n:PREROUTING ACCEPT [0:0]\n{text}\nCOMMIT") });

@@ -35,7 +35,7 @@ use crate::rules::iptables_save::{Chain, Edit, Listing, Table, apply};
 
 use draft::Draft;
 pub use operator::Operator;
-use site::Site;
+use site::MutationSite;
 
 /// A ruleset with one mistake in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn fingerprint(source: &Source) -> u64 {
 }
 
 fn of_chain(listing: &Listing, table: &Table, chain: &Chain) -> Vec<Mutant> {
-    let sites = Site::all(listing, table, chain);
+    let sites = MutationSite::all(listing, table, chain);
     let of_rules = sites.flat_map(|site| Operator::ALL.into_iter().flat_map(move |operator| of_rule(operator, site)));
     of_policy(listing, table, chain).into_iter().chain(of_rules).collect()
 }
@@ -95,7 +95,7 @@ fn of_policy(listing: &Listing, table: &Table, chain: &Chain) -> Option<Mutant> 
     Some(mutant(draft, Operator::FlipPolicy, listing, (table, chain), None, chain.line?))
 }
 
-fn of_rule(operator: Operator, site: Site<'_>) -> Vec<Mutant> {
+fn of_rule(operator: Operator, site: MutationSite<'_>) -> Vec<Mutant> {
     let place = (site.table, site.chain);
     let finish = |draft| mutant(draft, operator, site.listing, place, Some(site.number()), site.rule.line);
     operator.drafts(&site).into_iter().map(finish).collect()

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 use super::{address, clauses, flags, interface, limit, log, order, ports, protocol, rules, state, verdict};
 
 /// A kind of mistake. The ones about LOG come first: where one of them makes the same text as a general one, it says
@@ -144,7 +144,7 @@ impl Operator {
     }
 
     /// What it makes of the rule at `site`.
-    pub(super) fn drafts(self, site: &Site<'_>) -> Vec<Draft> {
+    pub(super) fn drafts(self, site: &MutationSite<'_>) -> Vec<Draft> {
         match self {
             Operator::DeleteLog => log::delete(site),
             Operator::LogAfterVerdict => log::behind_the_verdict(site),

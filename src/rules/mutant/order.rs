@@ -5,10 +5,10 @@ use crate::rules::iptables_save::{Edit, Match, Rule};
 
 use super::draft::Draft;
 use super::equivalent;
-use super::site::Site;
+use super::site::MutationSite;
 
 /// The rule and the next one change places.
-pub fn swap(site: &Site<'_>) -> Vec<Draft> {
+pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(next) = site.behind().first() else { return Vec::new() };
     let (upper, lower) = (site.rule.line, next.line);
     if upper >= lower || !is_movable(site) || !may_stand_before(site, next, upper) {
@@ -20,7 +20,7 @@ pub fn swap(site: &Site<'_>) -> Vec<Draft> {
 }
 
 /// A rule about INVALID or ESTABLISHED goes to the front of its chain, and to its end.
-pub fn move_state_rule(site: &Site<'_>) -> Vec<Draft> {
+pub fn move_state_rule(site: &MutationSite<'_>) -> Vec<Draft> {
     if !site.rule.clauses.iter().any(|clause| is_about_state(&clause.ask)) || !is_movable(site) {
         return Vec::new();
     }
@@ -32,13 +32,13 @@ fn is_about_state(ask: &Match) -> bool {
     states.contains(&ConntrackState::Invalid) || states.contains(&ConntrackState::Established)
 }
 
-fn to_the_front(site: &Site<'_>) -> Option<Draft> {
+fn to_the_front(site: &MutationSite<'_>) -> Option<Draft> {
     let (line, before) = (site.rule.line, site.before().first()?.line);
     let draft = || Draft::new("the rule becomes the first one of its chain", vec![Edit::Move { line, before }]);
     (before < line && may_stand_before(site, site.rule, before)).then(draft)
 }
 
-fn to_the_end(site: &Site<'_>) -> Option<Draft> {
+fn to_the_end(site: &MutationSite<'_>) -> Option<Draft> {
     let (line, last) = (site.rule.line, site.behind().last()?.line);
     let before = last + 1;
     let draft = || Draft::new("the rule becomes the last one of its chain", vec![Edit::Move { line, before }]);
@@ -47,14 +47,14 @@ fn to_the_end(site: &Site<'_>) -> Option<Draft> {
 
 /// Whether the lines of the chain stand in the order of its rules: with `-I` they do not, and to move one would not
 /// mean what the description says.
-pub fn is_movable(site: &Site<'_>) -> bool {
+pub fn is_movable(site: &MutationSite<'_>) -> bool {
     let appends = |rule: &Rule| matches!(rule.text.split_whitespace().next(), Some("-A" | "--append"));
     let rules = &site.chain.rules;
     rules.iter().all(appends) && rules.is_sorted_by_key(|rule| rule.line)
 }
 
 /// Whether the chain to which `rule` leads, if it does, is declared above line `before`.
-fn may_stand_before(site: &Site<'_>, rule: &Rule, before: usize) -> bool {
+fn may_stand_before(site: &MutationSite<'_>, rule: &Rule, before: usize) -> bool {
     let Some(target) = &rule.target else { return true };
     let chain = site.table.chains.iter().find(|chain| chain.name == target.name);
     chain.is_none_or(|chain| chain.line.is_none_or(|line| line < before))

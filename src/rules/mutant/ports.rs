@@ -6,16 +6,16 @@ use crate::net::port::PortSet;
 use crate::rules::iptables_save::{Clause, Match};
 
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 /// The ports of one clause, as its rule lists them: neighbours are not merged.
-type Ports = Vec<RangeInclusive<u16>>;
+type ClausePorts = Vec<RangeInclusive<u16>>;
 
 /// `XT_MULTI_PORTS` of the kernel: a range takes two of them.
 const MULTIPORT_LIMIT: usize = 15;
 
 /// Each port and each end of a range in turn is one less, then one more.
-pub fn off_by_one(site: &Site<'_>) -> Vec<Draft> {
+pub fn off_by_one(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (start, end) if start == end => steps(start).map(|port| port..=port).collect(),
         (start, end) => {
@@ -30,7 +30,7 @@ fn steps(port: u16) -> impl Iterator<Item = u16> {
 }
 
 /// Each port in turn also lets its successor in; of a range, only the last port is left.
-pub fn range(site: &Site<'_>) -> Vec<Draft> {
+pub fn range(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (start, end) if start == end => end.checked_add(1).map(|end| start..=end).into_iter().collect(),
         (_, end) => vec![end..=end],
@@ -38,7 +38,7 @@ pub fn range(site: &Site<'_>) -> Vec<Draft> {
 }
 
 /// The port of SSH, and the one to which it is moved.
-pub fn ssh(site: &Site<'_>) -> Vec<Draft> {
+pub fn ssh(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (22, 22) => vec![2222..=2222],
         (2222, 2222) => vec![22..=22],
@@ -47,7 +47,7 @@ pub fn ssh(site: &Site<'_>) -> Vec<Draft> {
 }
 
 /// Each port of a list in turn is not there.
-pub fn drop(site: &Site<'_>) -> Vec<Draft> {
+pub fn drop(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, option, ports) in clauses(site).filter(|(.., ports)| ports.len() > 1) {
         let shorter = (0..ports.len()).map(|at| without(&ports, at));
@@ -56,14 +56,14 @@ pub fn drop(site: &Site<'_>) -> Vec<Draft> {
     drafts
 }
 
-fn without(ports: &Ports, at: usize) -> Ports {
+fn without(ports: &ClausePorts, at: usize) -> ClausePorts {
     let mut ports = ports.clone();
     ports.remove(at);
     ports
 }
 
 /// Every way to put in place of one element what `change` makes of it.
-fn one_changed(site: &Site<'_>, change: fn(&RangeInclusive<u16>) -> Ports) -> Vec<Draft> {
+fn one_changed(site: &MutationSite<'_>, change: fn(&RangeInclusive<u16>) -> ClausePorts) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, option, ports) in clauses(site) {
         let lists = (0..ports.len()).flat_map(|at| changed_at(&ports, at, change)).filter(fits);
@@ -72,18 +72,18 @@ fn one_changed(site: &Site<'_>, change: fn(&RangeInclusive<u16>) -> Ports) -> Ve
     drafts
 }
 
-fn changed_at(ports: &Ports, at: usize, change: fn(&RangeInclusive<u16>) -> Ports) -> Vec<Ports> {
+fn changed_at(ports: &ClausePorts, at: usize, change: fn(&RangeInclusive<u16>) -> ClausePorts) -> Vec<ClausePorts> {
     let with = |new| ports.iter().enumerate().map(|(i, old)| if i == at { &new } else { old }.clone()).collect();
     let new = ports.get(at).map(change).unwrap_or_default();
     new.into_iter().filter(|new| !new.is_empty()).map(with).collect()
 }
 
-fn fits(ports: &Ports) -> bool {
+fn fits(ports: &ClausePorts) -> bool {
     let room = |range: &RangeInclusive<u16>| if range.start() == range.end() { 1 } else { 2 };
     ports.iter().map(room).sum::<usize>() <= MULTIPORT_LIMIT
 }
 
-fn clauses<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'static str, Ports)> {
+fn clauses<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, &'static str, ClausePorts)> {
     let site = *site;
     site.rule.clauses.iter().filter_map(move |clause| match &clause.ask {
         Match::SourcePorts(ports) => Some((clause, "--sport", listed(site.written(clause), ports))),
@@ -93,9 +93,9 @@ fn clauses<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'static st
 }
 
 /// The ports as they are written; as they were understood, where they are written with names.
-fn listed(option: &str, ports: &PortSet) -> Ports {
+fn listed(option: &str, ports: &PortSet) -> ClausePorts {
     let list = option.rsplit([' ', '\t', '=']).next().unwrap_or_default();
-    let read: Option<Ports> = list.split(',').map(element).collect();
+    let read: Option<ClausePorts> = list.split(',').map(element).collect();
     read.filter(|read| read.iter().cloned().collect::<PortSet>() == *ports).unwrap_or_else(|| ports.ranges().collect())
 }
 
@@ -110,7 +110,7 @@ fn element(text: &str) -> Option<RangeInclusive<u16>> {
     Some(start..=end)
 }
 
-fn written(clause: &Clause, option: &str, ports: &Ports) -> String {
+fn written(clause: &Clause, option: &str, ports: &ClausePorts) -> String {
     let plural = if clause.module.as_deref() == Some("multiport") { "s" } else { "" };
     let words: Vec<String> = ports.iter().map(word).collect();
     format!("{option}{plural} {}", words.join(","))

@@ -4,19 +4,19 @@ use crate::rules::iptables_save::{Clause, Match, Rule};
 
 use super::constraints::TCP;
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 use super::text;
 
 /// IANA's number of UDP.
 const UDP: u8 = 17;
 
 /// `-p tcp -m tcp --dport 53` becomes `-p udp -m udp --dport 53`, and the other way round.
-pub fn other(site: &Site<'_>) -> Vec<Draft> {
+pub fn other(site: &MutationSite<'_>) -> Vec<Draft> {
     let protocols = site.clauses(|ask| matches!(ask, Match::Protocol(TCP | UDP)));
     protocols.filter_map(|clause| exchange(site, clause)).collect()
 }
 
-fn exchange(site: &Site<'_>, clause: &Clause) -> Option<Draft> {
+fn exchange(site: &MutationSite<'_>, clause: &Clause) -> Option<Draft> {
     let (was, becomes) = if clause.ask == Match::Protocol(TCP) { ("tcp", "udp") } else { ("udp", "tcp") };
     let not = if clause.negated { "! " } else { "" };
     let rule = site.reread(&site.rule.with(clause, &format!("{not}-p {becomes}")))?;

@@ -4,17 +4,17 @@ use crate::rules::iptables_save::Edit;
 
 use super::draft::Draft;
 use super::equivalent;
-use super::site::Site;
+use super::site::MutationSite;
 use super::twin::is_log;
 
 /// The rule is not there. A LOG rule is the business of `log`.
-pub fn delete(site: &Site<'_>) -> Vec<Draft> {
+pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let gone = || Draft::new("the rule is deleted", vec![Edit::Delete { line: site.rule.line }]);
     (!is_log(site.rule)).then(gone).into_iter().collect()
 }
 
 /// The rule stands behind itself once more.
-pub fn duplicate(site: &Site<'_>) -> Vec<Draft> {
+pub fn duplicate(site: &MutationSite<'_>) -> Vec<Draft> {
     let again = Edit::InsertBefore { line: site.rule.line + 1, text: site.rule.text.clone() };
     vec![Draft::new("the rule is there twice", vec![again]).equivalent(equivalent::twice(site.rule))]
 }

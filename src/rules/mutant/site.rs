@@ -7,7 +7,7 @@ use super::draft::Draft;
 
 /// A rule, and what is around it.
 #[derive(Debug, Clone, Copy)]
-pub struct Site<'a> {
+pub struct MutationSite<'a> {
     /// The ruleset.
     pub listing: &'a Listing,
     /// The table of the rule.
@@ -20,10 +20,10 @@ pub struct Site<'a> {
     index: usize,
 }
 
-impl<'a> Site<'a> {
+impl<'a> MutationSite<'a> {
     /// Every rule of a chain, in order.
-    pub fn all(listing: &'a Listing, table: &'a Table, chain: &'a Chain) -> impl Iterator<Item = Site<'a>> {
-        let site = move |(index, rule)| Site { listing, table, chain, rule, index };
+    pub fn all(listing: &'a Listing, table: &'a Table, chain: &'a Chain) -> impl Iterator<Item = MutationSite<'a>> {
+        let site = move |(index, rule)| MutationSite { listing, table, chain, rule, index };
         chain.rules.iter().enumerate().map(site)
     }
 

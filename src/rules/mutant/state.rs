@@ -6,7 +6,7 @@ use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Match};
 
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 /// As iptables-save lists them.
 const ORDER: [ConntrackState; 5] = [
@@ -21,19 +21,24 @@ const ORDER: [ConntrackState; 5] = [
 const TOO_MANY: [ConntrackState; 2] = [ConntrackState::Invalid, ConntrackState::New];
 
 /// Each state of a list in turn is not there.
-pub fn drop(site: &Site<'_>) -> Vec<Draft> {
+pub fn drop(site: &MutationSite<'_>) -> Vec<Draft> {
     let lists = lists(site).filter(|(_, states)| states.len() > 1);
     lists.flat_map(|(clause, states)| states.iter().map(move |state| without(site, clause, states, *state))).collect()
 }
 
-fn without(site: &Site<'_>, clause: &Clause, states: &BTreeSet<ConntrackState>, state: ConntrackState) -> Draft {
+fn without(
+    site: &MutationSite<'_>,
+    clause: &Clause,
+    states: &BTreeSet<ConntrackState>,
+    state: ConntrackState,
+) -> Draft {
     let mut states = states.clone();
     states.remove(&state);
     site.replace(clause, &option(clause, &states))
 }
 
 /// INVALID and NEW come into each list that lacks them.
-pub fn add(site: &Site<'_>) -> Vec<Draft> {
+pub fn add(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, states) in lists(site) {
         let absent = TOO_MANY.into_iter().filter(|state| !states.contains(state));
@@ -42,12 +47,12 @@ pub fn add(site: &Site<'_>) -> Vec<Draft> {
     drafts
 }
 
-fn with(site: &Site<'_>, clause: &Clause, states: &BTreeSet<ConntrackState>, state: ConntrackState) -> Draft {
+fn with(site: &MutationSite<'_>, clause: &Clause, states: &BTreeSet<ConntrackState>, state: ConntrackState) -> Draft {
     let states = states.iter().copied().chain([state]).collect();
     site.replace(clause, &option(clause, &states))
 }
 
-fn lists<'a>(site: &Site<'a>) -> impl Iterator<Item = (&'a Clause, &'a BTreeSet<ConntrackState>)> {
+fn lists<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, &'a BTreeSet<ConntrackState>)> {
     site.rule.clauses.iter().filter_map(|clause| match &clause.ask {
         Match::State(states) => Some((clause, states)),
         _ => None,

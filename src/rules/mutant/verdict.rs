@@ -5,12 +5,12 @@ use crate::rules::iptables_save::Target;
 
 use super::constraints;
 use super::draft::Draft;
-use super::site::Site;
+use super::site::MutationSite;
 
 const VERDICTS: [&str; 3] = ["ACCEPT", "DROP", "REJECT"];
 
 /// ACCEPT, DROP and REJECT become each other.
-pub fn flip(site: &Site<'_>) -> Vec<Draft> {
+pub fn flip(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(target) = &site.rule.target else { return Vec::new() };
     if !VERDICTS.contains(&target.name.as_str()) {
         return Vec::new();
@@ -21,7 +21,7 @@ pub fn flip(site: &Site<'_>) -> Vec<Draft> {
 }
 
 /// REJECT answers as an other box would: closed, filtered, or by policy.
-pub fn reject_type(site: &Site<'_>) -> Vec<Draft> {
+pub fn reject_type(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(target) = site.rule.target.as_ref().filter(|target| target.name == "REJECT") else { return Vec::new() };
     let asked = target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
     let current = asked.unwrap_or(default_type(site.listing.family));
@@ -30,7 +30,7 @@ pub fn reject_type(site: &Site<'_>) -> Vec<Draft> {
     legal.map(|kind| retarget(site, target, &format!("REJECT --reject-with {kind}"))).collect()
 }
 
-fn retarget(site: &Site<'_>, target: &Target, becomes: &str) -> Draft {
+fn retarget(site: &MutationSite<'_>, target: &Target, becomes: &str) -> Draft {
     let was = site.rule.text.get(target.span.clone()).unwrap_or_default();
     site.rewrite(site.rule.with_target(&format!("-j {becomes}")), format!("{was} becomes -j {becomes}"))
 }

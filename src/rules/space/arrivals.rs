@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::region::Region;
 use super::sets::Sets;
-use super::walk::Walk;
+use super::walk::TableWalk;
 
 /// The packets that a rule asks for and that the rules before it leave.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Sets<'_> {
             return arrivals;
         };
         for hook in table.hooks_of(place) {
-            let mut walk = Walk::new(self, table);
+            let mut walk = TableWalk::new(self, table);
             walk.wanted = Some((place, number - 1));
             let parts = self.space.universe(name, hook);
             parts.iter().filter_map(|part| part.intersection(own)).for_each(|part| walk.begin(hook, part));

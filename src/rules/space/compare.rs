@@ -1,7 +1,7 @@
 //! The packets that two rulesets may treat differently.
 
 use super::region::Region;
-use super::sets::{Chain, Rule, Sets};
+use super::sets::{ChainSets, RuleSets, Sets};
 use super::universe::{HOOKS, Space};
 use super::walk::{Deed, Leaf};
 use super::{GAPS, TooMany};
@@ -9,7 +9,7 @@ use crate::rules::iptables_save::Listing;
 
 /// Packets of which the two may make something else.
 #[derive(Debug, Clone)]
-pub struct Gap {
+pub struct SetDifference {
     /// The packets.
     pub region: Region,
     /// The table.
@@ -24,7 +24,7 @@ pub struct Gap {
 ///
 /// # Errors
 /// Sets that split into too many parts.
-pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<Gap>, TooMany> {
+pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<SetDifference>, TooMany> {
     let sides = sides.map(|listing| Sets::of(space.clone(), listing));
     let mut names: Vec<&str> =
         sides.iter().flat_map(|side| side.listing.tables.iter().map(|table| table.name.as_str())).collect();
@@ -62,7 +62,7 @@ impl Different {
         different
     }
 
-    fn add(&mut self, side: usize, chain: &Chain, other: Option<&Chain>) {
+    fn add(&mut self, side: usize, chain: &ChainSets, other: Option<&ChainSets>) {
         let others = other.map(|other| other.rules.as_slice()).unwrap_or_default();
         let rules = differing(&chain.rules, others);
         self.lines[side].extend(rules.iter().map(|rule| rule.line));
@@ -85,13 +85,13 @@ impl Different {
         asked.flat_map(|start| parts.iter().filter_map(|part| part.intersection(start))).collect()
     }
 
-    fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<Gap>, TooMany> {
+    fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<SetDifference>, TooMany> {
         let mut gaps = Vec::new();
         for part in self.starts(&sides[0].space, table, hook) {
             let apart = told_apart(sides, (table, hook), &part)?;
             let gap = |(region, ends): Apart| {
                 let lines = ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
-                Gap { region, table: table.to_owned(), hook, lines }
+                SetDifference { region, table: table.to_owned(), hook, lines }
             };
             gaps.extend(apart.into_iter().map(gap));
             if gaps.len() >= GAPS {
@@ -137,8 +137,8 @@ fn is_private(deed: &Deed, sides: &[Sets; 2], table: &str) -> bool {
 }
 
 /// The rules of `one` without those with which both begin, and those with which both end.
-fn differing<'r, 'a>(one: &'r [Rule<'a>], other: &[Rule<'a>]) -> &'r [Rule<'a>] {
-    let same = |(one, other): &(&Rule, &Rule)| one.says_the_same(other);
+fn differing<'r, 'a>(one: &'r [RuleSets<'a>], other: &[RuleSets<'a>]) -> &'r [RuleSets<'a>] {
+    let same = |(one, other): &(&RuleSets, &RuleSets)| one.says_the_same(other);
     let start = one.iter().zip(other).take_while(same).count();
     let (one, other) = (&one[start..], &other[start..]);
     let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();

@@ -1,6 +1,6 @@
 //! A set of packets in words: what all of them are, and one of the numbers where they are many.
 
-use super::region::{Field, Region};
+use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::witness::address;
 use crate::net::conntrack::ConntrackState;
@@ -14,29 +14,29 @@ impl Space {
     /// `tcp from port 0 to port 80, over other0, NEW`
     pub fn describe(&self, region: &Region) -> String {
         let all = &self.everything;
-        let first = |field: Field| {
+        let first = |field: PacketField| {
             let values = region.values(field);
             let is_any = values == all.values(field);
             values.ranges().next().filter(|_| !is_any).map(|range| *range.start())
         };
-        let protocol = first(Field::Protocol);
+        let protocol = first(PacketField::Protocol);
         let mut words = vec![protocol.map_or_else(|| "a packet".to_owned(), protocol_name)];
         words.extend(
-            first(Field::Message)
+            first(PacketField::Message)
                 .filter(|_| matches!(protocol, Some(1 | 58)))
                 .map(|message| format!("{}/{}", message / 256, message % 256)),
         );
-        words.extend(first(Field::Flags).filter(|_| protocol == Some(6)).map(flags));
-        words.extend(first(Field::Whole).filter(|whole| *whole == 0).map(|_| "in a later fragment".to_owned()));
-        words.extend(first(Field::Source).map(|number| format!("from {}", address(number, self.family))));
-        words.extend(first(Field::SourcePort).map(|port| format!("from port {port}")));
-        words.extend(first(Field::Destination).map(|number| format!("to {}", address(number, self.family))));
-        words.extend(first(Field::DestinationPort).map(|port| format!("to port {port}")));
+        words.extend(first(PacketField::Flags).filter(|_| protocol == Some(6)).map(flags));
+        words.extend(first(PacketField::Whole).filter(|whole| *whole == 0).map(|_| "in a later fragment".to_owned()));
+        words.extend(first(PacketField::Source).map(|number| format!("from {}", address(number, self.family))));
+        words.extend(first(PacketField::SourcePort).map(|port| format!("from port {port}")));
+        words.extend(first(PacketField::Destination).map(|number| format!("to {}", address(number, self.family))));
+        words.extend(first(PacketField::DestinationPort).map(|port| format!("to port {port}")));
         let name = |place: u128| self.names.get(place as usize).map_or("another interface", String::as_str);
-        words.extend(first(Field::In).map(|place| format!("over {}", name(place))));
-        words.extend(first(Field::Out).map(|place| format!("out over {}", name(place))));
+        words.extend(first(PacketField::In).map(|place| format!("over {}", name(place))));
+        words.extend(first(PacketField::Out).map(|place| format!("out over {}", name(place))));
         let state = |place: u128| ConntrackState::ALL.get(place as usize).map_or("", |state| state.as_str());
-        words.extend(first(Field::State).map(|place| format!("that is {}", state(place))));
+        words.extend(first(PacketField::State).map(|place| format!("that is {}", state(place))));
         words.join(" ")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::region::{Field, Region};
+use super::region::{PacketField, Region};
 use super::sets::Sets;
 use super::values::Values;
 use super::walk::Leaf;
@@ -35,17 +35,17 @@ impl<'a> Sets<'a> {
 
     /// What becomes of them after nat.
     fn after(&self, leaf: Leaf<'a>, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
-        let (own, change) = (own(host), Change::of(&leaf.end, host));
+        let (own, change) = (own(host), NatRewrite::of(&leaf.end, host));
         let mut after = leaf.region.clone();
         for (field, values) in change.fields() {
             after = values.iter().fold(after, |after, values| after.changed(field, values));
         }
-        let leaves = after.with(Field::Destination, &own).map(|after| self.leaves(("filter", "INPUT"), &after));
+        let leaves = after.with(PacketField::Destination, &own).map(|after| self.leaves(("filter", "INPUT"), &after));
         let accepted = leaves.transpose()?.into_iter().flatten().filter(|leaf| &*leaf.end == "ACCEPT");
         let led = |region, is_for_host| Led { region, leaf: leaf.clone(), is_for_host };
         let mut all: Vec<Led> =
             accepted.map(|accepted| led(change.undone(&accepted.region, &leaf.region), true)).collect();
-        let is_for_others = !after.values(Field::Destination).difference(&own).is_empty();
+        let is_for_others = !after.values(PacketField::Destination).difference(&own).is_empty();
         all.extend((is_for_others && change.destination.is_some()).then(|| led(leaf.region.clone(), false)));
         Ok(all)
     }
@@ -61,14 +61,14 @@ fn own(host: IpAddr) -> Values {
 }
 
 /// What a target of nat writes into a packet; `None` where it leaves a field as it is.
-struct Change {
+struct NatRewrite {
     destination: Option<Values>,
     ports: Option<Values>,
 }
 
-impl Change {
+impl NatRewrite {
     /// The change that `target` makes; any, if it is not understood.
-    fn of(target: &str, host: IpAddr) -> Change {
+    fn of(target: &str, host: IpAddr) -> NatRewrite {
         let family = Family::of(host);
         let words: Vec<&str> = target.split([' ', '=']).collect();
         let option = words.iter().position(|word| word.starts_with("--to"));
@@ -76,19 +76,19 @@ impl Change {
         match (words[0], argument) {
             // nf_nat_redirect: the address of the interface over which the packet came.
             ("REDIRECT", to) => {
-                Change { destination: Some(Values::these([witness::number(host)])), ports: to.map(ports) }
+                NatRewrite { destination: Some(Values::these([witness::number(host)])), ports: to.map(ports) }
             }
             ("DNAT", Some(to)) => {
                 let (address, port) = ends(to, family);
                 let destination = (!address.is_empty()).then(|| addresses(address, family));
-                Change { destination, ports: port.map(ports) }
+                NatRewrite { destination, ports: port.map(ports) }
             }
-            _ => Change { destination: Some(every(family)), ports: Some(any_port()) },
+            _ => NatRewrite { destination: Some(every(family)), ports: Some(any_port()) },
         }
     }
 
-    fn fields(&self) -> [(Field, &Option<Values>); 2] {
-        [(Field::Destination, &self.destination), (Field::DestinationPort, &self.ports)]
+    fn fields(&self) -> [(PacketField, &Option<Values>); 2] {
+        [(PacketField::Destination, &self.destination), (PacketField::DestinationPort, &self.ports)]
     }
 
     /// The packets of `after` as they were in `before`.
@@ -150,11 +150,11 @@ mod tests {
             ("DNAT --to-destination :22", None, one(22)),
             ("NETMAP --to 10.0.0.0/8", Some(every(Family::Ipv4)), Some(any_port())),
         ] {
-            let change = Change::of(target, v4);
+            let change = NatRewrite::of(target, v4);
             assert_eq!((change.destination, change.ports), (destination, ports), "{target}");
         }
         for (target, ports) in [("[2001:db8::10]:22", one(22)), ("2001:db8::10", None)] {
-            let change = Change::of(&format!("DNAT --to-destination {target}"), v6);
+            let change = NatRewrite::of(&format!("DNAT --to-destination {target}"), v6);
             assert_eq!((change.destination, change.ports), (one(witness::number(v6)), ports), "{target}");
         }
     }

@@ -21,16 +21,16 @@ mod walk;
 mod witness;
 
 pub use arrivals::Arrivals;
-pub use compare::{Gap, compare};
+pub use compare::{SetDifference, compare};
 pub use led::Led;
-pub use region::{Field, Region};
+pub use region::{PacketField, Region};
 pub use sets::Sets;
 pub use turned::{Turned, turned};
 pub use universe::state_places;
 pub use universe::{HOOKS, Space};
 pub use values::Values;
 pub use walk::Leaf;
-pub use witness::{Witness, number, of_unicast, witnesses};
+pub use witness::{WitnessPacket, number, of_unicast, witnesses};
 
 /// So many gaps are named; more say no more.
 const GAPS: usize = 64;

@@ -7,7 +7,7 @@ use super::values::Values;
 
 /// What rules look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Field {
+pub enum PacketField {
     /// The protocol's number.
     Protocol,
     /// The source address, as a number.
@@ -49,7 +49,7 @@ impl Region {
     }
 
     /// The values of a field.
-    pub fn values(&self, field: Field) -> &Values {
+    pub fn values(&self, field: PacketField) -> &Values {
         &self.sets[field as usize]
     }
 
@@ -59,7 +59,7 @@ impl Region {
     }
 
     /// Those with a value of `values` in `field`.
-    pub fn with(&self, field: Field, values: &Values) -> Option<Region> {
+    pub fn with(&self, field: PacketField, values: &Values) -> Option<Region> {
         let kept = self.values(field).intersection(values);
         let mut region = self.clone();
         region.sets[field as usize] = kept;
@@ -67,7 +67,7 @@ impl Region {
     }
 
     /// The same packets with other values in `field`.
-    pub fn changed(&self, field: Field, values: &Values) -> Region {
+    pub fn changed(&self, field: PacketField, values: &Values) -> Region {
         let mut region = self.clone();
         region.sets[field as usize] = values.clone();
         region

@@ -1,6 +1,6 @@
 //! The packets that one rule asks for.
 
-use super::region::{Field, Region};
+use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::universe::states;
 use super::values::Values;
@@ -10,7 +10,7 @@ use crate::rules::iptables_save::{Clause, Match, Prefix, Rule};
 
 /// What a rule asks for.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct Requirement {
     /// The packets; none if it asks for what no packet is.
     pub region: Option<Region>,
     /// Matches that have a memory, or whose answer may change on the way, as they are written; empty if there are none.
@@ -60,7 +60,7 @@ const CONSTANT: &[&str] =
 
 impl Space {
     /// What `rule` asks for.
-    pub(super) fn asked(&self, rule: &Rule) -> Asked {
+    pub(super) fn asked(&self, rule: &Rule) -> Requirement {
         let understood =
             rule.clauses.iter().try_fold(self.everything.clone(), |region, clause| self.narrowed(region, clause));
         let mut region = understood;
@@ -72,48 +72,46 @@ impl Space {
                 false => memory = format!("{memory} {key}").trim().to_owned(),
             }
         }
-        Asked { region, memory }
+        Requirement { region, memory }
     }
 
     fn narrowed(&self, region: Region, clause: &Clause) -> Option<Region> {
-        let field = |field: Field, values: Values| {
+        let field = |field: PacketField, values: Values| {
             let all = &self.everything;
             let values = if clause.negated { all.values(field).difference(&values) } else { values };
             region.with(field, &values)
         };
-        let whole = |region: Region| region.with(Field::Whole, &Values::these([1]));
+        let whole = |region: Region| region.with(PacketField::Whole, &Values::these([1]));
         let of = |protocols: &[u128], region: Region| {
-            region.with(Field::Protocol, &Values::these(protocols.iter().copied())).and_then(whole)
+            region.with(PacketField::Protocol, &Values::these(protocols.iter().copied())).and_then(whole)
         };
         match &clause.ask {
             Match::Protocol(0) | Match::Comment(_) | Match::Limit { .. } | Match::LimitBurst(_) | Match::Other(_) => {
                 Some(region)
             }
-            Match::Protocol(number) => field(Field::Protocol, Values::these([u128::from(*number)])),
-            Match::Source(prefix) if range(prefix).is_some() => field(Field::Source, Values::of(range(prefix))),
+            Match::Protocol(number) => field(PacketField::Protocol, Values::these([u128::from(*number)])),
+            Match::Source(prefix) if range(prefix).is_some() => field(PacketField::Source, Values::of(range(prefix))),
             Match::Destination(prefix) if range(prefix).is_some() => {
-                field(Field::Destination, Values::of(range(prefix)))
+                field(PacketField::Destination, Values::of(range(prefix)))
             }
             Match::Source(_) | Match::Destination(_) => Some(region),
-            Match::InInterface(name) => field(Field::In, self.meant(name)),
-            Match::OutInterface(name) => field(Field::Out, self.meant(name)),
-            Match::SourcePorts(ports) => {
-                field(Field::SourcePort, Values::of(ports.ranges().map(wide))).and_then(|one| of(&WITH_PORTS, one))
-            }
-            Match::DestinationPorts(ports) => {
-                field(Field::DestinationPort, Values::of(ports.ranges().map(wide))).and_then(|one| of(&WITH_PORTS, one))
-            }
+            Match::InInterface(name) => field(PacketField::In, self.meant(name)),
+            Match::OutInterface(name) => field(PacketField::Out, self.meant(name)),
+            Match::SourcePorts(ports) => field(PacketField::SourcePort, Values::of(ports.ranges().map(wide)))
+                .and_then(|one| of(&WITH_PORTS, one)),
+            Match::DestinationPorts(ports) => field(PacketField::DestinationPort, Values::of(ports.ranges().map(wide)))
+                .and_then(|one| of(&WITH_PORTS, one)),
             Match::TcpFlags { mask, comp } => {
                 let octets = (0..64u8).filter(|octet| octet & mask == *comp).map(u128::from);
-                field(Field::Flags, Values::these(octets)).and_then(|one| of(&[6], one))
+                field(PacketField::Flags, Values::these(octets)).and_then(|one| of(&[6], one))
             }
             Match::State(wanted) => {
                 let wanted: Vec<ConntrackState> = wanted.iter().copied().collect();
-                field(Field::State, states(&wanted))
+                field(PacketField::State, states(&wanted))
             }
             Match::IcmpType(kind) => {
                 let number = if self.family == Family::Ipv4 { 1 } else { 58 };
-                field(Field::Message, Values::of([messages(*kind)])).and_then(|one| of(&[number], one))
+                field(PacketField::Message, Values::of([messages(*kind)])).and_then(|one| of(&[number], one))
             }
         }
     }

@@ -20,7 +20,7 @@ pub struct Sets<'a> {
     pub listing: &'a Listing,
     pub(super) left: Cell<usize>,
     pub(super) arrivals: RefCell<HashMap<[usize; 3], Rc<Arrivals>>>,
-    tables: HashMap<&'a str, Table<'a>>,
+    tables: HashMap<&'a str, TableSets<'a>>,
 }
 
 /// So many steps are taken in all walks together: a few seconds. A ruleset of a few hundred rules needs some thousands.
@@ -29,19 +29,19 @@ const STEPS: usize = 20_000_000;
 impl<'a> Sets<'a> {
     /// The sets of `listing`, which is one of the rulesets of `space`.
     pub fn of(space: Space, listing: &'a Listing) -> Sets<'a> {
-        let tables = listing.tables.iter().map(|table| (table.name.as_str(), Table::of(&space, table))).collect();
+        let tables = listing.tables.iter().map(|table| (table.name.as_str(), TableSets::of(&space, table))).collect();
         Sets { space, listing, left: Cell::new(STEPS), arrivals: RefCell::default(), tables }
     }
 
-    pub(super) fn table(&self, name: &str) -> Option<&Table<'a>> {
+    pub(super) fn table(&self, name: &str) -> Option<&TableSets<'a>> {
         self.tables.get(name)
     }
 }
 
 /// A table.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
-    pub chains: Vec<Chain<'a>>,
+pub(super) struct TableSets<'a> {
+    pub chains: Vec<ChainSets<'a>>,
     /// The chains that packets come to from the chain of each hook.
     reached: [HashSet<usize>; HOOKS.len()],
     /// The chains and targets of rules with a limit.
@@ -50,21 +50,21 @@ pub(super) struct Table<'a> {
 
 /// A chain.
 #[derive(Debug)]
-pub(super) struct Chain<'a> {
+pub(super) struct ChainSets<'a> {
     pub name: &'a str,
     pub line: Option<usize>,
     pub drops: bool,
-    pub rules: Vec<Rule<'a>>,
+    pub rules: Vec<RuleSets<'a>>,
 }
 
 /// A rule.
 #[derive(Debug)]
-pub(super) struct Rule<'a> {
+pub(super) struct RuleSets<'a> {
     pub line: usize,
     /// The packets that it asks for, but for its memory; none if no packet is like that.
     pub region: Option<Region>,
     /// What it asks its memory, if it has one.
-    pub question: Option<Arc<Question<'a>>>,
+    pub question: Option<Arc<MemoryMatch<'a>>>,
     pub act: Act,
     /// Its target in one way, however it is written; empty if it has none.
     pub does: Arc<str>,
@@ -84,31 +84,31 @@ pub(super) enum Act {
 
 /// A match with a memory. It is known by its chain, its target and its place among those that are written like it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question<'a> {
+pub(super) struct MemoryMatch<'a> {
     pub memory: String,
     pub chain: &'a str,
     pub does: Arc<str>,
     pub place: usize,
 }
 
-impl<'a> Table<'a> {
-    fn of(space: &Space, table: &'a text::Table) -> Table<'a> {
+impl<'a> TableSets<'a> {
+    fn of(space: &Space, table: &'a text::Table) -> TableSets<'a> {
         let numbers: HashMap<&str, usize> =
             table.chains.iter().enumerate().map(|(number, chain)| (chain.name.as_str(), number)).collect();
-        let chains: Vec<Chain> = table.chains.iter().map(|chain| Chain::of(space, chain, &numbers)).collect();
+        let chains: Vec<ChainSets> = table.chains.iter().map(|chain| ChainSets::of(space, chain, &numbers)).collect();
         let limited = table.chains.iter().zip(&chains).flat_map(|(text, chain)| {
             let rules = text.rules.iter().zip(&chain.rules).filter(|(text, _)| text.limit().is_some());
             rules.map(|(_, rule)| (chain.name, Arc::clone(&rule.does)))
         });
-        Table { limited: limited.collect(), reached: HOOKS.map(|hook| reached_from(&chains, hook)), chains }
+        TableSets { limited: limited.collect(), reached: HOOKS.map(|hook| reached_from(&chains, hook)), chains }
     }
 
-    pub fn chain(&self, name: &str) -> Option<&Chain<'a>> {
+    pub fn chain(&self, name: &str) -> Option<&ChainSets<'a>> {
         self.chains.iter().find(|chain| chain.name == name)
     }
 
     /// Whether a rule with a limit has the chain and the target of `question`.
-    pub fn limits_like(&self, question: &Question) -> bool {
+    pub fn limits_like(&self, question: &MemoryMatch) -> bool {
         self.limited.contains(&(question.chain, Arc::clone(&question.does)))
     }
 
@@ -118,7 +118,7 @@ impl<'a> Table<'a> {
     }
 }
 
-fn reached_from(chains: &[Chain], hook: &str) -> HashSet<usize> {
+fn reached_from(chains: &[ChainSets], hook: &str) -> HashSet<usize> {
     let mut pending: Vec<usize> = chains.iter().position(|chain| chain.name == hook).into_iter().collect();
     let mut reached = HashSet::new();
     while let Some(number) = pending.pop() {
@@ -129,36 +129,37 @@ fn reached_from(chains: &[Chain], hook: &str) -> HashSet<usize> {
     reached
 }
 
-impl<'a> Chain<'a> {
-    fn of(space: &Space, chain: &'a text::Chain, numbers: &HashMap<&str, usize>) -> Chain<'a> {
+impl<'a> ChainSets<'a> {
+    fn of(space: &Space, chain: &'a text::Chain, numbers: &HashMap<&str, usize>) -> ChainSets<'a> {
         let mut alike: HashMap<(String, Arc<str>), usize> = HashMap::new();
-        let rules = chain.rules.iter().map(|rule| Rule::of(space, &chain.name, rule, numbers, &mut alike)).collect();
-        Chain { name: &chain.name, line: chain.line, drops: chain.policy == Some(Policy::Drop), rules }
+        let rules =
+            chain.rules.iter().map(|rule| RuleSets::of(space, &chain.name, rule, numbers, &mut alike)).collect();
+        ChainSets { name: &chain.name, line: chain.line, drops: chain.policy == Some(Policy::Drop), rules }
     }
 }
 
-impl<'a> Rule<'a> {
+impl<'a> RuleSets<'a> {
     fn of(
         space: &Space,
         chain: &'a str,
         rule: &text::Rule,
         numbers: &HashMap<&str, usize>,
         alike: &mut HashMap<(String, Arc<str>), usize>,
-    ) -> Rule<'a> {
+    ) -> RuleSets<'a> {
         let asked = space.asked(rule);
         let does: Arc<str> = target(rule, space.family).into();
         let question = (!asked.memory.is_empty()).then(|| {
             let place = alike.entry((asked.memory.clone(), Arc::clone(&does))).or_default();
             *place += 1;
-            Arc::new(Question { memory: asked.memory, chain, does: Arc::clone(&does), place: *place })
+            Arc::new(MemoryMatch { memory: asked.memory, chain, does: Arc::clone(&does), place: *place })
         });
         let goes = rule.target.as_ref().is_some_and(|target| target.goto);
-        Rule { line: rule.line, region: asked.region, question, act: Act::of(rule, numbers), does, goes }
+        RuleSets { line: rule.line, region: asked.region, question, act: Act::of(rule, numbers), does, goes }
     }
 
     /// Whether both ask for the same and do the same.
-    pub fn says_the_same(&self, other: &Rule) -> bool {
-        let memory = |rule: &Rule| rule.question.as_ref().map(|question| question.memory.clone());
+    pub fn says_the_same(&self, other: &RuleSets) -> bool {
+        let memory = |rule: &RuleSets| rule.question.as_ref().map(|question| question.memory.clone());
         (&self.does, self.goes, &self.region) == (&other.does, other.goes, &other.region)
             && memory(self) == memory(other)
     }

@@ -1,6 +1,6 @@
 //! All packets that can come to a chain, as far as rules look at them.
 
-use super::region::{FIELDS, Field, Region};
+use super::region::{FIELDS, PacketField, Region};
 use super::values::Values;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
@@ -55,10 +55,12 @@ impl Space {
     /// rule (priority -400), and calls a segment whose flags make no sense INVALID (`tcp_valid_flags`).
     pub fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
         let all = self.everything.clone();
-        let whole = if self.tracks { all.with(Field::Whole, &Values::these([1])) } else { Some(all) };
+        let whole = if self.tracks { all.with(PacketField::Whole, &Values::these([1])) } else { Some(all) };
         let of_table = whole.and_then(|all| match table {
             // nat sees the packets that begin a connection (`nf_nat_inet_fn` in net/netfilter/nf_nat_core.c).
-            "nat" if self.tracks => all.with(Field::State, &states(&[ConntrackState::New, ConntrackState::Related])),
+            "nat" if self.tracks => {
+                all.with(PacketField::State, &states(&[ConntrackState::New, ConntrackState::Related]))
+            }
             _ => Some(all),
         });
         let Some(all) = of_table else { return Vec::new() };
@@ -72,10 +74,10 @@ impl Space {
             return vec![all.clone()];
         }
         let loopback = Values::these([1]);
-        let over_link = all.values(Field::In).difference(&loopback);
-        let unseen = all.with(Field::In, &over_link);
-        let unseen = unseen.and_then(|region| region.with(Field::State, &states(&[ConntrackState::Invalid])));
-        [all.with(Field::In, &loopback), unseen].into_iter().flatten().collect()
+        let over_link = all.values(PacketField::In).difference(&loopback);
+        let unseen = all.with(PacketField::In, &over_link);
+        let unseen = unseen.and_then(|region| region.with(PacketField::State, &states(&[ConntrackState::Invalid])));
+        [all.with(PacketField::In, &loopback), unseen].into_iter().flatten().collect()
     }
 
     fn flags_make_sense(&self, all: &Region, table: &str) -> Vec<Region> {
@@ -85,13 +87,13 @@ impl Space {
         let tcp = Values::these([TCP]);
         let sense = Values::these((0..64).filter(|octet| makes_sense(*octet as u8)));
         let nonsense = Values::of([0..=63]).difference(&sense);
-        let segments = all.with(Field::Protocol, &tcp);
+        let segments = all.with(PacketField::Protocol, &tcp);
         let invalid = states(&[ConntrackState::Invalid]);
-        let odd = segments.as_ref().and_then(|all| all.with(Field::Flags, &nonsense));
+        let odd = segments.as_ref().and_then(|all| all.with(PacketField::Flags, &nonsense));
         [
-            all.with(Field::Protocol, &all.values(Field::Protocol).difference(&tcp)),
-            segments.and_then(|all| all.with(Field::Flags, &sense)),
-            odd.and_then(|odd| odd.with(Field::State, &invalid)),
+            all.with(PacketField::Protocol, &all.values(PacketField::Protocol).difference(&tcp)),
+            segments.and_then(|all| all.with(PacketField::Flags, &sense)),
+            odd.and_then(|odd| odd.with(PacketField::State, &invalid)),
         ]
         .into_iter()
         .flatten()
@@ -109,15 +111,15 @@ fn everything(family: Family, names: usize) -> Region {
     let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
     let names = names as u128 - 1;
     let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::of([0..=65_535]));
-    let mut set = |field: Field, last: u128| sets[field as usize] = Values::of([0..=last]);
-    set(Field::Protocol, 255);
-    set(Field::Source, last);
-    set(Field::Destination, last);
-    set(Field::In, names);
-    set(Field::Out, names);
-    set(Field::Flags, 63);
-    set(Field::State, ConntrackState::ALL.len() as u128 - 1);
-    set(Field::Whole, 1);
+    let mut set = |field: PacketField, last: u128| sets[field as usize] = Values::of([0..=last]);
+    set(PacketField::Protocol, 255);
+    set(PacketField::Source, last);
+    set(PacketField::Destination, last);
+    set(PacketField::In, names);
+    set(PacketField::Out, names);
+    set(PacketField::Flags, 63);
+    set(PacketField::State, ConntrackState::ALL.len() as u128 - 1);
+    set(PacketField::Whole, 1);
     Region::of(sets)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::TooMany;
 use super::region::Region;
-use super::sets::{Act, Chain, Question, Rule, Sets, Table};
+use super::sets::{Act, ChainSets, MemoryMatch, RuleSets, Sets, TableSets};
 
 /// Packets that meet the same rules, and what becomes of them in this table.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(super) enum Deed<'a> {
     /// A target after which they go on.
     Does(Arc<str>),
     /// A match with a memory, and how many of them were asked before.
-    Asks(Arc<Question<'a>>, usize),
+    Asks(Arc<MemoryMatch<'a>>, usize),
 }
 
 /// One walk takes so many steps at most.
@@ -43,7 +43,7 @@ impl<'a> Sets<'a> {
     /// Sets that split into too many parts.
     pub fn leaves(&self, (table, hook): (&str, &str), start: &Region) -> Result<Vec<Leaf<'a>>, TooMany> {
         let Some(table) = self.table(table) else { return Ok(vec![Leaf::untouched(start.clone())]) };
-        let mut walk = Walk::new(self, table);
+        let mut walk = TableWalk::new(self, table);
         walk.begin(hook, start.clone());
         if walk.is_done() { Ok(walk.leaves) } else { Err(TooMany) }
     }
@@ -56,31 +56,31 @@ impl Leaf<'_> {
 }
 
 /// A walk through one table.
-pub(super) struct Walk<'s, 'a> {
+pub(super) struct TableWalk<'s, 'a> {
     sets: &'s Sets<'a>,
-    table: &'s Table<'a>,
+    table: &'s TableSets<'a>,
     /// The chain and the rule that are looked for.
-    pub wanted: Option<Place>,
+    pub wanted: Option<RulePosition>,
     /// The packets that come there.
     pub arrivals: Vec<Region>,
     leaves: Vec<Leaf<'a>>,
     left: usize,
     /// What is still to be followed, the next at the end. Rulesets are longer than a stack of calls is deep.
-    pending: Vec<Step<'a>>,
+    pending: Vec<PendingSet<'a>>,
 }
 
 /// Packets that are followed from here on.
-enum Step<'a> {
+enum PendingSet<'a> {
     /// They are at a rule.
     At(Here<'a>),
     /// They have what this rule asks for, but for its memory.
-    Matched(Here<'a>, Place),
+    Matched(Here<'a>, RulePosition),
     /// The rule matches them.
-    Acted(Here<'a>, Place),
+    Acted(Here<'a>, RulePosition),
 }
 
 /// The index of a chain, and of a rule in it.
-type Place = (usize, usize);
+type RulePosition = (usize, usize);
 
 /// Packets at a rule.
 #[derive(Clone)]
@@ -89,15 +89,15 @@ struct Here<'a> {
     hook: usize,
     chain: usize,
     index: usize,
-    callers: Vec<Place>,
+    callers: Vec<RulePosition>,
     trail: Vec<Deed<'a>>,
     exempted_by: Option<usize>,
 }
 
-impl<'s, 'a> Walk<'s, 'a> {
-    pub fn new(sets: &'s Sets<'a>, table: &'s Table<'a>) -> Walk<'s, 'a> {
+impl<'s, 'a> TableWalk<'s, 'a> {
+    pub fn new(sets: &'s Sets<'a>, table: &'s TableSets<'a>) -> TableWalk<'s, 'a> {
         let (arrivals, leaves, pending) = (Vec::new(), Vec::new(), Vec::new());
-        Walk { sets, table, wanted: None, left: STEPS, pending, arrivals, leaves }
+        TableWalk { sets, table, wanted: None, left: STEPS, pending, arrivals, leaves }
     }
 
     /// Whether all packets were followed to their end.
@@ -111,7 +111,7 @@ impl<'s, 'a> Walk<'s, 'a> {
             return self.leaves.push(Leaf::untouched(start));
         };
         let (callers, trail) = (Vec::new(), Vec::new());
-        self.pending.push(Step::At(Here {
+        self.pending.push(PendingSet::At(Here {
             region: start,
             hook,
             chain: hook,
@@ -122,9 +122,9 @@ impl<'s, 'a> Walk<'s, 'a> {
         }));
         while let Some(step) = self.pending.pop() {
             match step {
-                Step::At(here) => self.go(here),
-                Step::Matched(here, place) => self.matched(here, place),
-                Step::Acted(here, place) => self.act(here, place),
+                PendingSet::At(here) => self.go(here),
+                PendingSet::Matched(here, place) => self.matched(here, place),
+                PendingSet::Acted(here, place) => self.act(here, place),
             }
         }
     }
@@ -142,11 +142,11 @@ impl<'s, 'a> Walk<'s, 'a> {
         self.pending.clear();
     }
 
-    fn chain(&self, number: usize) -> &'s Chain<'a> {
+    fn chain(&self, number: usize) -> &'s ChainSets<'a> {
         &self.table.chains[number]
     }
 
-    fn rule(&self, (chain, index): Place) -> &'s Rule<'a> {
+    fn rule(&self, (chain, index): RulePosition) -> &'s RuleSets<'a> {
         &self.chain(chain).rules[index]
     }
 
@@ -179,32 +179,32 @@ impl<'s, 'a> Walk<'s, 'a> {
     }
 
     /// The rule takes those `inside`, and the others go on.
-    fn split(&mut self, here: Here<'a>, place: Place, asked: &Region, inside: Region) {
+    fn split(&mut self, here: Here<'a>, place: RulePosition, asked: &Region, inside: Region) {
         if !self.may_take(SPLIT) {
             return self.give_up();
         }
         let outside = here.region.difference(asked);
-        self.pending.push(Step::Matched(Here { region: inside, ..here.clone() }, place));
-        let at = |region| Step::At(Here { region, ..here.clone() });
+        self.pending.push(PendingSet::Matched(Here { region: inside, ..here.clone() }, place));
+        let at = |region| PendingSet::At(Here { region, ..here.clone() });
         self.pending.extend(outside.into_iter().rev().map(at));
     }
 
     /// A match with a memory may say yes or no: the packets to which it says no go on.
-    fn matched(&mut self, mut here: Here<'a>, place: Place) {
+    fn matched(&mut self, mut here: Here<'a>, place: RulePosition) {
         let Some(question) = &self.rule(place).question else {
-            return self.pending.push(Step::Acted(here, place));
+            return self.pending.push(PendingSet::Acted(here, place));
         };
         let times = here.trail.iter().filter(|one| matches!(one, Deed::Asks(..))).count();
         here.trail.push(Deed::Asks(Arc::clone(question), times));
         let key = question.key(times);
         let answered = |answer| Some(Here { region: here.region.answered(&key, answer)?, ..here.clone() });
-        let yes = answered(true).map(|here| Step::Acted(here, place));
-        let no = answered(false).map(Step::At);
+        let yes = answered(true).map(|here| PendingSet::Acted(here, place));
+        let no = answered(false).map(PendingSet::At);
         self.pending.extend(yes.into_iter().chain(no));
     }
 
     /// What the target of the rule does.
-    fn act(&mut self, mut here: Here<'a>, place: Place) {
+    fn act(&mut self, mut here: Here<'a>, place: RulePosition) {
         let rule = self.rule(place);
         let next = match rule.act {
             Act::Ends => return self.end(here, Arc::clone(&rule.does), Some(rule.line)),
@@ -221,7 +221,7 @@ impl<'s, 'a> Walk<'s, 'a> {
                 Some(here)
             }
         };
-        self.pending.extend(next.map(Step::At));
+        self.pending.extend(next.map(PendingSet::At));
     }
 
     /// To the rule after the jump; from a chain of the kernel's own, to its policy.
@@ -240,9 +240,9 @@ impl<'s, 'a> Walk<'s, 'a> {
     }
 }
 
-impl Question<'_> {
+impl MemoryMatch<'_> {
     fn key(&self, times: usize) -> String {
-        let Question { memory, chain, does, place } = self;
+        let MemoryMatch { memory, chain, does, place } = self;
         format!("{memory} [{chain} {does} {place} {times}]")
     }
 }

@@ -2,17 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::region::{Field, Region};
+use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::values::Values;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
-use crate::probe::packet::{Lead, Sender, Stimulus, is_usable};
+use crate::probe::packet::{Lead, Stimulus, StimulusSender, is_usable};
 use crate::wire::headers::{Content, Headers};
 
 /// A packet, and the interface over which it comes or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Witness {
+pub struct WitnessPacket {
     /// The interface; the link's if it goes over `lo`.
     pub interface: String,
     /// The packet.
@@ -21,7 +21,7 @@ pub struct Witness {
 
 /// Packets of `region` that begin at the chain `hook`, one for each thing that can come before it. None for what the lab
 /// cannot send: what is forwarded, and what matches that are not understood say yes to.
-pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Vec<Witness> {
+pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Vec<WitnessPacket> {
     let is_forwarded = hook == "FORWARD";
     let counts = |key: &str| key.contains(" [") && key.starts_with("-m limit");
     // A received packet is sent to the host alone.
@@ -40,26 +40,34 @@ pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Address
         }
         _ => vec![Lead::None],
     };
-    let witness = |lead| Witness { interface: interface.clone(), stimulus: Stimulus { sender, lead, headers } };
+    let witness = |lead| WitnessPacket { interface: interface.clone(), stimulus: Stimulus { sender, lead, headers } };
     leads.into_iter().map(witness).collect()
 }
 
 /// Where it comes from, and where it goes.
-fn ends(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Option<(String, Sender, IpAddr, IpAddr)> {
+fn ends(
+    space: &Space,
+    region: &Region,
+    hook: &str,
+    addresses: &Addresses,
+) -> Option<(String, StimulusSender, IpAddr, IpAddr)> {
     let (host, prober) = (addresses.host(space.family), addresses.prober(space.family));
-    let has = |field: Field, address: IpAddr| region.values(field).contains(number(address));
+    let has = |field: PacketField, address: IpAddr| region.values(field).contains(number(address));
     let is_received = matches!(hook, "PREROUTING" | "INPUT");
-    let names = region.values(if is_received { Field::In } else { Field::Out });
+    let names = region.values(if is_received { PacketField::In } else { PacketField::Out });
     let link = (0..).zip(&space.names).find(|(place, name)| names.contains(*place) && *name != "lo");
     if let Some((_, link)) = link {
-        let (own, others) =
-            if is_received { (Field::Destination, Field::Source) } else { (Field::Source, Field::Destination) };
+        let (own, others) = if is_received {
+            (PacketField::Destination, PacketField::Source)
+        } else {
+            (PacketField::Source, PacketField::Destination)
+        };
         let other =
             if has(others, prober) { Some(prober) } else { somebody(region.values(others), space.family, host) };
         if let Some(other) = other.filter(|_| has(own, host)) {
             return Some(match is_received {
-                true => (link.clone(), Sender::Prober, other, host),
-                false => (link.clone(), Sender::Host, host, other),
+                true => (link.clone(), StimulusSender::Prober, other, host),
+                false => (link.clone(), StimulusSender::Host, host, other),
             });
         }
     }
@@ -67,9 +75,10 @@ fn ends(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Op
         Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
         Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
     };
-    let over_lo = [loopback, host].into_iter().find(|own| has(Field::Source, *own) && has(Field::Destination, *own));
+    let over_lo =
+        [loopback, host].into_iter().find(|own| has(PacketField::Source, *own) && has(PacketField::Destination, *own));
     let own = over_lo.filter(|_| names.contains(1))?;
-    Some((space.names[0].clone(), Sender::Host, own, own))
+    Some((space.names[0].clone(), StimulusSender::Host, own, own))
 }
 
 /// An address of the set from which a packet can come.
@@ -82,17 +91,18 @@ fn somebody(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
 
 /// What it carries.
 fn content(space: &Space, region: &Region) -> Option<(u8, Content)> {
-    let protocols = region.values(Field::Protocol);
+    let protocols = region.values(PacketField::Protocol);
     let icmp = if space.family == Family::Ipv4 { 1 } else { 58 };
     let common = [6, 17, icmp].into_iter().find(|number| protocols.contains(*number));
     let odd =
         || protocols.ranges().map(|range| *range.start()).find(|number| *number > 1 || space.family == Family::Ipv6);
     let number = common.or_else(odd)?;
-    let ports = || Some((port(region, Field::SourcePort, 45_123)?, port(region, Field::DestinationPort, 45_321)?));
+    let ports =
+        || Some((port(region, PacketField::SourcePort, 45_123)?, port(region, PacketField::DestinationPort, 45_321)?));
     let content = match number {
         6 => {
             let (source, destination) = ports()?;
-            let flags = region.values(Field::Flags);
+            let flags = region.values(PacketField::Flags);
             let flags = if flags.contains(2) { 2 } else { *flags.ranges().next()?.start() as u8 };
             Content::Tcp { source, destination, flags }
         }
@@ -101,7 +111,7 @@ fn content(space: &Space, region: &Region) -> Option<(u8, Content)> {
             Content::Udp { source, destination }
         }
         number if number == icmp => {
-            let message = *region.values(Field::Message).ranges().next()?.start();
+            let message = *region.values(PacketField::Message).ranges().next()?.start();
             Content::Icmp { kind: (message / 256) as u8, code: (message % 256) as u8 }
         }
         _ => Content::Other,
@@ -110,7 +120,7 @@ fn content(space: &Space, region: &Region) -> Option<(u8, Content)> {
 }
 
 /// One that is like a client's, if it is in the set; else the first.
-fn port(region: &Region, field: Field, usual: u128) -> Option<Port> {
+fn port(region: &Region, field: PacketField, usual: u128) -> Option<Port> {
     let ports = region.values(field);
     let chosen = if ports.contains(usual) { usual } else { *ports.ranges().next()?.start() };
     Some(Port(chosen as u16))

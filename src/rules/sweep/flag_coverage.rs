@@ -10,7 +10,8 @@ use crate::rules::iptables_save::{Match, Rule};
 /// Which octets a sweep sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Octets {
+#[schemars(rename = "Octets")]
+pub enum FlagCoverage {
     /// All 64.
     All,
     /// One of each kind that a rule or conntrack tells apart.

@@ -9,5 +9,5 @@ mod points;
 #[cfg(test)]
 mod tests;
 
-pub use flag_coverage::Octets;
-pub use plan::{Plan, strangers};
+pub use flag_coverage::FlagCoverage;
+pub use plan::{SweepPlan, strangers};

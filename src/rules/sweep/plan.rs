@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::flag_coverage::{self, Octets};
+use super::flag_coverage::{self, FlagCoverage};
 use super::points::{self, PortPoints};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
 use crate::probe::packet::addresses::{can_be_reached, is_extension_header};
-use crate::probe::packet::{Journey, Lead, Packet, PacketError, Response, Sender, Stimulus};
+use crate::probe::packet::{Journey, Lead, Packet, PacketError, Response, Stimulus, StimulusSender};
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Listing, Match, Rule};
 use crate::wire::headers::{Content, Headers};
@@ -27,7 +27,7 @@ const SYN: u8 = 2;
 
 /// The sweep of one ruleset.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct SweepPlan {
     family: Family,
     host: IpAddr,
     prober: IpAddr,
@@ -44,7 +44,7 @@ pub struct Plan {
     tracks: bool,
     host_is_filtered: bool,
     /// The octets that are sent.
-    pub which_octets: Octets,
+    pub which_octets: FlagCoverage,
     /// Whether everything is sent that the ruleset tells apart.
     pub is_complete: bool,
 }
@@ -58,21 +58,21 @@ enum Choice {
     Point(u16),
 }
 
-impl Plan {
+impl SweepPlan {
     /// The sweep of `listing`, from the prober of `addresses` to their host.
-    pub fn of(listing: &Listing, addresses: &Addresses) -> Plan {
-        Plan::of_all(listing.family, &[listing], addresses)
+    pub fn of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
+        SweepPlan::of_all(listing.family, &[listing], addresses)
     }
 
     /// One sweep for several rulesets of a family: whatever one of them tells apart.
-    pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> Plan {
+    pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> SweepPlan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
         let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
         let prefixes = asked(&rules, |ask| match ask {
             Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
             _ => None,
         });
-        let mut plan = Plan {
+        let mut plan = SweepPlan {
             family,
             host,
             prober,
@@ -87,7 +87,7 @@ impl Plan {
             few_octets: flag_coverage::distinguished(&rules),
             tracks: rules.iter().any(|rule| rule.uses_conntrack()),
             host_is_filtered: listings.iter().any(|listing| filters_the_host(listing)),
-            which_octets: Octets::All,
+            which_octets: FlagCoverage::All,
             is_complete: true,
         };
         plan.thin_out();
@@ -119,14 +119,14 @@ impl Plan {
         };
         let opened: Vec<Headers> = asked.filter_map(own).collect();
         // Flows of their own: the host's sockets remember those of the first stimuli.
-        let mut numbering = Numbering { next: stimuli.len() as u32, ..Numbering::of(self) };
+        let mut numbering = FlowNumbering { next: stimuli.len() as u32, ..FlowNumbering::of(self) };
         let mut stimuli = Vec::new();
         for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
             let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
-            stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers: in_own_flow() });
+            stimuli.push(Stimulus { sender: StimulusSender::Prober, lead: Lead::Forward, headers: in_own_flow() });
             if self.host_is_filtered && can_be_reached(headers.source) {
                 let headers = in_own_flow().reversed();
-                stimuli.push(Stimulus { sender: Sender::Host, lead: Lead::Backward, headers });
+                stimuli.push(Stimulus { sender: StimulusSender::Host, lead: Lead::Backward, headers });
             }
         }
         self.is_complete &= stimuli.len() <= LIMIT;
@@ -142,7 +142,7 @@ impl Plan {
             Content::Icmp { .. } | Content::Other => false,
         };
         // What the host sends in the prober's connection comes from the port of its service.
-        let from_service = stimulus.sender == Sender::Host && stimulus.lead == Lead::Backward;
+        let from_service = stimulus.sender == StimulusSender::Host && stimulus.lead == Lead::Backward;
         Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
     }
 
@@ -155,7 +155,7 @@ impl Plan {
     }
 
     /// A port that stands for all that no rule of any of these sweeps names; none of `taken`.
-    pub fn stand_in<'a>(plans: impl Iterator<Item = &'a Plan> + Clone, taken: &[Port]) -> Option<Port> {
+    pub fn stand_in<'a>(plans: impl Iterator<Item = &'a SweepPlan> + Clone, taken: &[Port]) -> Option<Port> {
         let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
         ports.find(|port| !taken.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
     }
@@ -187,7 +187,7 @@ impl Plan {
         self.is_complete = self.destination_ports.points.len() <= LISTENERS;
         if self.is_too_much() {
             self.octets = self.few_octets.clone();
-            self.which_octets = Octets::Distinguished;
+            self.which_octets = FlagCoverage::Distinguished;
             self.is_complete = !self.is_too_much();
         }
     }
@@ -199,9 +199,9 @@ impl Plan {
     }
 
     fn add_prober(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = Numbering::of(self);
+        let mut numbering = FlowNumbering::of(self);
         for source in [self.prober].iter().chain(&self.strangers) {
-            let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Prober, lead, headers });
+            let mut add = |lead, headers| stimuli.push(Stimulus { sender: StimulusSender::Prober, lead, headers });
             let answers = self.tracks && can_be_reached(*source);
             for headers in self.packets((*source, self.host), &self.octets, &mut numbering) {
                 add(Lead::None, headers);
@@ -216,17 +216,17 @@ impl Plan {
             let is_few = self.few_octets.contains(octet);
             for pair in self.tcp.iter().filter(|pair| is_few || **pair == UNNAMED) {
                 let headers = numbering.segment(ends, *pair, *octet);
-                stimuli.push(Stimulus { sender: Sender::Prober, lead: Lead::Handshake, headers });
+                stimuli.push(Stimulus { sender: StimulusSender::Prober, lead: Lead::Handshake, headers });
             }
         }
     }
 
     fn add_host(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = Numbering::of(self);
+        let mut numbering = FlowNumbering::of(self);
         let reached = self.strangers.iter().filter(|address| can_be_reached(**address));
         for destination in [self.prober].iter().chain(reached).filter(|_| self.host_is_filtered) {
             let ends = (self.host, *destination);
-            let mut add = |lead, headers| stimuli.push(Stimulus { sender: Sender::Host, lead, headers });
+            let mut add = |lead, headers| stimuli.push(Stimulus { sender: StimulusSender::Host, lead, headers });
             self.packets(ends, &self.octets, &mut numbering).into_iter().for_each(|packet| add(Lead::None, packet));
             // The host as a client: what it sends in a connection of its own.
             let packets = self.packets(ends, &self.few_octets, &mut numbering).into_iter();
@@ -236,7 +236,7 @@ impl Plan {
     }
 
     fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = Numbering::of(self);
+        let mut numbering = FlowNumbering::of(self);
         let loopback: IpAddr = match self.family {
             Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
             Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
@@ -250,7 +250,7 @@ impl Plan {
             let answers = answers.map(|packet| (Lead::Backward, *packet));
             let all = packets.iter().map(|packet| (Lead::None, *packet)).chain(opened).chain(answers);
             let stimulus = |(lead, packet)| Stimulus {
-                sender: Sender::Host,
+                sender: StimulusSender::Host,
                 lead,
                 headers: if lead == Lead::None { packet } else { numbering.renumbered(&packet) },
             };
@@ -259,7 +259,7 @@ impl Plan {
     }
 
     /// One packet of each kind.
-    fn packets(&self, ends: (IpAddr, IpAddr), octets: &[u8], numbering: &mut Numbering) -> Vec<Headers> {
+    fn packets(&self, ends: (IpAddr, IpAddr), octets: &[u8], numbering: &mut FlowNumbering) -> Vec<Headers> {
         let mut packets = Vec::new();
         for octet in octets {
             packets.extend(self.tcp.iter().map(|pair| numbering.segment(ends, *pair, *octet)));
@@ -271,7 +271,7 @@ impl Plan {
     }
 
     /// One packet of each kind that could be an answer to the host.
-    fn answers(&self, source: IpAddr, numbering: &mut Numbering) -> Vec<Headers> {
+    fn answers(&self, source: IpAddr, numbering: &mut FlowNumbering) -> Vec<Headers> {
         let packets = self.packets((source, self.host), &self.octets, numbering);
         packets.into_iter().filter(|packet| self.is_answer(packet)).collect()
     }
@@ -289,8 +289,8 @@ impl Plan {
 /// Foreign addresses to which the host sends one of `stimuli`, or an answer to it.
 pub fn strangers(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
     let other_end = |stimulus: &Stimulus| match stimulus.sender {
-        Sender::Prober => stimulus.headers.source,
-        Sender::Host => stimulus.headers.destination,
+        StimulusSender::Prober => stimulus.headers.source,
+        StimulusSender::Host => stimulus.headers.destination,
     };
     let is_end = |address: &IpAddr| {
         let family = Family::of(*address);
@@ -382,16 +382,16 @@ fn filters_the_host(listing: &Listing) -> bool {
 }
 
 /// Gives every packet unnamed ports of its own, so that flows do not meet.
-struct Numbering {
+struct FlowNumbering {
     sources: std::ops::RangeInclusive<u16>,
     destinations: std::ops::RangeInclusive<u16>,
     next: u32,
 }
 
-impl Numbering {
-    fn of(plan: &Plan) -> Numbering {
+impl FlowNumbering {
+    fn of(plan: &SweepPlan) -> FlowNumbering {
         let (sources, destinations) = (plan.source_ports.unnamed.clone(), plan.destination_ports.unnamed.clone());
-        Numbering { sources, destinations, next: 0 }
+        FlowNumbering { sources, destinations, next: 0 }
     }
 
     fn segment(&mut self, ends: (IpAddr, IpAddr), pair: (Choice, Choice), flags: u8) -> Headers {

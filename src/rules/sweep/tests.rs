@@ -11,7 +11,7 @@ use super::*;
 use crate::error::Source;
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
-use crate::probe::packet::{Numbers, Sender, bytes};
+use crate::probe::packet::{Numbers, StimulusSender, bytes};
 use crate::rules::iptables_save::{Listing, Match};
 use crate::wire::headers::{Content, Headers};
 
@@ -20,8 +20,8 @@ fn listing(rules: &str) -> Listing {
     Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() })
 }
 
-fn plan(rules: &str) -> Plan {
-    Plan::of(&listing(rules), &Addresses::default())
+fn plan(rules: &str) -> SweepPlan {
+    SweepPlan::of(&listing(rules), &Addresses::default())
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn a_sweep_that_would_be_too_long_is_thinned_out_or_not_complete() {
         (1..=count).map(rule).collect()
     };
     let small = plan(&ports(10));
-    assert_eq!((small.which_octets, small.is_complete), (Octets::All, true));
+    assert_eq!((small.which_octets, small.is_complete), (FlagCoverage::All, true));
     let large = plan(&ports(100));
-    assert_eq!((large.which_octets, large.is_complete), (Octets::Distinguished, true));
+    assert_eq!((large.which_octets, large.is_complete), (FlagCoverage::Distinguished, true));
     assert!(large.stimuli().len() <= LIMIT, "{}", large.stimuli().len());
     let huge = plan(&ports(2000));
     assert!(!huge.is_complete && huge.stimuli().is_empty());
@@ -72,7 +72,7 @@ fn a_sweep_that_would_be_too_long_is_thinned_out_or_not_complete() {
 #[test]
 fn flows_of_unnamed_ports_do_not_meet() {
     let stimuli = plan("-A INPUT -p tcp --dport 22 -j DROP").stimuli();
-    let fresh = stimuli.iter().filter(|one| one.sender == Sender::Prober && one.headers.protocol == 6);
+    let fresh = stimuli.iter().filter(|one| one.sender == StimulusSender::Prober && one.headers.protocol == 6);
     let flows: Vec<Headers> = fresh.map(|one| one.headers.with_flags(0)).collect();
     assert_eq!(flows.iter().collect::<std::collections::HashSet<_>>().len(), flows.len());
 }

@@ -2,23 +2,23 @@
 
 use macaddr_ouidb::{OUI_DB_BUNDLED, OuiDb};
 
-use super::{Prefix, Registered, Registry};
+use super::{MacPrefix, Registered, Registry};
 use crate::net::Mac;
 
 /// The IEEE's entry for `mac`.
 pub(super) fn registered(mac: Mac) -> Option<Registered> {
     if let Some((_, name)) = OVERRIDDEN.iter().find(|(prefix, _)| mac.0.starts_with(prefix)) {
-        return Some(entry(Prefix::of(mac, 24), name));
+        return Some(entry(MacPrefix::of(mac, 24), name));
     }
     // A block that is not given out still lies in the 24 bits of the Registration Authority.
     let found = OUI_DB_BUNDLED.lookup(&mac.0).or_else(|| OUI_DB_BUNDLED.lookup(&mac.0[..3]))?;
     if OuiDb::is_virtual_nic(found.name()) {
         return None;
     }
-    Some(entry(Prefix::from_hex(&found.prefix_hex())?, found.name()))
+    Some(entry(MacPrefix::from_hex(&found.prefix_hex())?, found.name()))
 }
 
-fn entry(prefix: Prefix, name: &str) -> Registered {
+fn entry(prefix: MacPrefix, name: &str) -> Registered {
     Registered { name: name.to_owned(), prefix, registry: Some(Registry::of(prefix)) }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Prefix, Registered, Registry};
+use super::{MacPrefix, Registered, Registry};
 use crate::error::{InputError, Source};
 use crate::net::Mac;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum VendorFileFormat {
     /// `oui.txt` and its siblings: blocks of a `(hex)` line, a `(base 16)` line and an address.
     IeeeText,
     /// `oui.csv` and its siblings.
@@ -18,13 +18,13 @@ pub(super) enum Format {
     Nmap,
 }
 
-impl Format {
+impl VendorFileFormat {
     /// The format of `text`.
-    pub(super) fn of(text: &str) -> Format {
+    pub(super) fn of(text: &str) -> VendorFileFormat {
         match text {
-            _ if text.starts_with(CSV_HEADER) => Format::IeeeCsv,
-            _ if text.contains(BASE_16) => Format::IeeeText,
-            _ => Format::Nmap,
+            _ if text.starts_with(CSV_HEADER) => VendorFileFormat::IeeeCsv,
+            _ if text.contains(BASE_16) => VendorFileFormat::IeeeText,
+            _ => VendorFileFormat::Nmap,
         }
     }
 }
@@ -35,12 +35,12 @@ const BASE_16: &str = "(base 16)";
 
 /// What a file says, by prefix.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entries(HashMap<Prefix, Registered>);
+pub(super) struct PrefixEntries(HashMap<MacPrefix, Registered>);
 
-impl Entries {
+impl PrefixEntries {
     /// The entry with the longest prefix of `mac`.
     pub(super) fn longest(&self, mac: Mac) -> Option<Registered> {
-        Prefix::LENGTHS.iter().find_map(|bits| self.0.get(&Prefix::of(mac, *bits))).cloned()
+        MacPrefix::LENGTHS.iter().find_map(|bits| self.0.get(&MacPrefix::of(mac, *bits))).cloned()
     }
 
     /// Whether any entry is of this registry.
@@ -48,7 +48,7 @@ impl Entries {
         self.0.values().any(|entry| entry.registry == Some(registry))
     }
 
-    fn insert(&mut self, prefix: Prefix, registry: Option<Registry>, name: &str) {
+    fn insert(&mut self, prefix: MacPrefix, registry: Option<Registry>, name: &str) {
         // What a file says must not steer the reader's terminal.
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
         self.0.entry(prefix).or_insert(Registered { name, prefix, registry });
@@ -56,11 +56,11 @@ impl Entries {
 }
 
 /// Reads `source`.
-pub(super) fn parse(source: &Source, format: Format) -> Result<Entries, InputError> {
+pub(super) fn parse(source: &Source, format: VendorFileFormat) -> Result<PrefixEntries, InputError> {
     let entries = match format {
-        Format::IeeeText => parse_ieee_text(source),
-        Format::IeeeCsv => parse_ieee_csv(source),
-        Format::Nmap => parse_nmap(source),
+        VendorFileFormat::IeeeText => parse_ieee_text(source),
+        VendorFileFormat::IeeeCsv => parse_ieee_csv(source),
+        VendorFileFormat::Nmap => parse_nmap(source),
     }?;
     if entries.0.is_empty() {
         let problem = format!("{} names no vendor", source.name.display());
@@ -79,13 +79,14 @@ fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     })
 }
 
-fn parse_nmap(source: &Source) -> Result<Entries, InputError> {
-    let mut entries = Entries::default();
+fn parse_nmap(source: &Source) -> Result<PrefixEntries, InputError> {
+    let mut entries = PrefixEntries::default();
     for (place, line) in lines(&source.text).filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let entry = line.split_once(char::is_whitespace);
-        let (prefix, name) = entry
-            .and_then(|(digits, name)| Some((Prefix::from_hex(digits)?, name.trim_start())))
-            .ok_or_else(|| source.error(place, "no prefix with a vendor", "write `B827EB Raspberry Pi Foundation`"))?;
+        let (prefix, name) =
+            entry.and_then(|(digits, name)| Some((MacPrefix::from_hex(digits)?, name.trim_start()))).ok_or_else(
+                || source.error(place, "no prefix with a vendor", "write `B827EB Raspberry Pi Foundation`"),
+            )?;
         entries.insert(prefix, None, name);
     }
     Ok(entries)
@@ -93,8 +94,8 @@ fn parse_nmap(source: &Source) -> Result<Entries, InputError> {
 
 /// The `(hex)` line of a block gives the first 24 bits; its `(base 16)` line gives the same digits again (MA-L), or the
 /// range of what follows them (MA-M, MA-S, IAB).
-fn parse_ieee_text(source: &Source) -> Result<Entries, InputError> {
-    let mut entries = Entries::default();
+fn parse_ieee_text(source: &Source) -> Result<PrefixEntries, InputError> {
+    let mut entries = PrefixEntries::default();
     let mut base = None;
     for (place, line) in lines(&source.text) {
         let bad = |problem: &str| source.error(place.clone(), problem, "is it the IEEE's file, unchanged?");
@@ -109,9 +110,9 @@ fn parse_ieee_text(source: &Source) -> Result<Entries, InputError> {
     Ok(entries)
 }
 
-fn ieee_prefix(base: &str, range: &str) -> Option<Prefix> {
+fn ieee_prefix(base: &str, range: &str) -> Option<MacPrefix> {
     let Some((first, last)) = range.split_once('-') else {
-        return Prefix::from_hex(range).filter(|_| range == base);
+        return MacPrefix::from_hex(range).filter(|_| range == base);
     };
     let number = |digits: &str| u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6);
     let (start, end) = (number(first)?, number(last)?);
@@ -121,11 +122,11 @@ fn ieee_prefix(base: &str, range: &str) -> Option<Prefix> {
         _ => return None,
     };
     let aligned = start % (end - start + 1) == 0;
-    Prefix::from_hex(&format!("{base}{}", &first[..fixed_digits])).filter(|_| aligned)
+    MacPrefix::from_hex(&format!("{base}{}", &first[..fixed_digits])).filter(|_| aligned)
 }
 
-fn parse_ieee_csv(source: &Source) -> Result<Entries, InputError> {
-    let mut entries = Entries::default();
+fn parse_ieee_csv(source: &Source) -> Result<PrefixEntries, InputError> {
+    let mut entries = PrefixEntries::default();
     for (place, row) in rows(&source.text).skip(1).filter(|(_, row)| row.len() > 1 || !row[0].is_empty()) {
         let (prefix, registry, name) = csv_entry(&row)
             .ok_or_else(|| source.error(place, "no row of the IEEE's registry", "the columns are those of oui.csv"))?;
@@ -134,9 +135,9 @@ fn parse_ieee_csv(source: &Source) -> Result<Entries, InputError> {
     Ok(entries)
 }
 
-fn csv_entry(row: &[String]) -> Option<(Prefix, Registry, &str)> {
+fn csv_entry(row: &[String]) -> Option<(MacPrefix, Registry, &str)> {
     let [registry, assignment, name, ..] = row else { return None };
-    Some((Prefix::from_hex(assignment)?, Registry::named(registry)?, name.trim()))
+    Some((MacPrefix::from_hex(assignment)?, Registry::named(registry)?, name.trim()))
 }
 
 /// The rows of a CSV text (RFC 4180): a field in double quotes may hold commas, line ends and doubled quotes.

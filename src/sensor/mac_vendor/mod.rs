@@ -13,11 +13,11 @@ mod prefix;
 
 use std::fmt;
 
-pub use prefix::{Prefix, Registry};
+pub use prefix::{MacPrefix, Registry};
 
 use crate::error::{Result, Source};
 use crate::net::Mac;
-use file::{Entries, Format};
+use file::{PrefixEntries, VendorFileFormat};
 
 /// What is known of a MAC address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Vendor {
     /// The registry that holds the prefix; none when a file does not tell.
     pub registry: Option<Registry>,
     /// The prefix under which it was found, such as `b8:27:eb`; none for a name that only nmap knows.
-    pub prefix: Option<Prefix>,
+    pub prefix: Option<MacPrefix>,
     /// What else the address says.
     pub notes: Vec<Note>,
 }
@@ -56,37 +56,39 @@ impl Vendor {
 
 /// A table of vendors.
 #[derive(Debug, Clone)]
-pub struct VendorDb(Table);
+pub struct VendorDb(VendorTable);
 
 #[derive(Debug, Clone)]
-enum Table {
+enum VendorTable {
     BuiltIn,
-    File(Format, Entries),
+    File(VendorFileFormat, PrefixEntries),
 }
 
 impl VendorDb {
     /// The table that is compiled in.
     pub fn built_in() -> VendorDb {
-        VendorDb(Table::BuiltIn)
+        VendorDb(VendorTable::BuiltIn)
     }
 
     /// Reads the IEEE's `oui.txt`, `mam.txt`, `oui36.txt`, `iab.txt` or their `.csv`, or a file in the format of nmap's
     /// `nmap-mac-prefixes`; which of them is seen from the text. Several IEEE texts may be joined. The first of two
     /// equal prefixes counts. A line that cannot be read is an input error with its place.
     pub fn from_file(source: &Source) -> Result<VendorDb> {
-        let format = Format::of(&source.text);
-        Ok(VendorDb(Table::File(format, file::parse(source, format)?)))
+        let format = VendorFileFormat::of(&source.text);
+        Ok(VendorDb(VendorTable::File(format, file::parse(source, format)?)))
     }
 
     /// Looks `mac` up: the longest prefix counts, 36 bits before 28 before 24.
     pub fn lookup(&self, mac: Mac) -> Vendor {
         let registered = match &self.0 {
-            Table::BuiltIn => built_in::registered(mac),
-            Table::File(_, entries) => entries.longest(mac),
+            VendorTable::BuiltIn => built_in::registered(mac),
+            VendorTable::File(_, entries) => entries.longest(mac),
         };
         let vendor = match self.0 {
-            Table::File(Format::Nmap, _) => as_nmap_file(registered),
-            Table::BuiltIn | Table::File(Format::IeeeText | Format::IeeeCsv, _) => as_registered(mac, registered),
+            VendorTable::File(VendorFileFormat::Nmap, _) => as_nmap_file(registered),
+            VendorTable::BuiltIn | VendorTable::File(VendorFileFormat::IeeeText | VendorFileFormat::IeeeCsv, _) => {
+                as_registered(mac, registered)
+            }
         };
         Vendor { notes: notes(mac), ..vendor }
     }
@@ -99,15 +101,15 @@ impl VendorDb {
     /// Whether `mac` may begin with a CID of the IEEE, and the table does not hold the CID registry.
     pub fn lacks_company_id(&self, mac: Mac) -> bool {
         let holds_it = match &self.0 {
-            Table::BuiltIn => false,
-            Table::File(_, entries) => entries.holds(Registry::Cid),
+            VendorTable::BuiltIn => false,
+            VendorTable::File(_, entries) => entries.holds(Registry::Cid),
         };
         prefix::is_company_id(mac.0[0].into()) && !holds_it
     }
 
     /// Whether the table knows the IEEE's names, and not only nmap's.
     pub fn tells_ieee(&self) -> bool {
-        !matches!(self.0, Table::File(Format::Nmap, _))
+        !matches!(self.0, VendorTable::File(VendorFileFormat::Nmap, _))
     }
 }
 
@@ -115,7 +117,7 @@ impl VendorDb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Registered {
     name: String,
-    prefix: Prefix,
+    prefix: MacPrefix,
     registry: Option<Registry>,
 }
 

@@ -34,7 +34,7 @@ impl Registry {
     }
 
     /// The registry that a prefix of this length belongs to.
-    pub(super) fn of(prefix: Prefix) -> Registry {
+    pub(super) fn of(prefix: MacPrefix) -> Registry {
         match (prefix.bits, prefix.value >> (prefix.bits - 24)) {
             // Blocks of Digital Equipment, older than the CID registry.
             (24, 0xaa_0000..=0xaa_0004) => Registry::MaL,
@@ -62,33 +62,33 @@ impl fmt::Display for Registry {
 
 /// The first 24, 28 or 36 bits of a MAC address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Prefix {
+pub struct MacPrefix {
     bits: u32,
     value: u64,
 }
 
-impl Prefix {
+impl MacPrefix {
     /// The lengths that are given out, longest first, in bits.
     pub const LENGTHS: [u32; 3] = [36, 28, 24];
 
     /// The first `bits` (24 to 48) of `mac`.
-    pub(super) fn of(mac: Mac, bits: u32) -> Prefix {
+    pub(super) fn of(mac: Mac, bits: u32) -> MacPrefix {
         let value = mac.0.iter().fold(0, |value, octet| value << 8 | u64::from(*octet));
-        Prefix { bits, value: value >> (48 - bits) }
+        MacPrefix { bits, value: value >> (48 - bits) }
     }
 
     /// Reads 6, 7 or 9 hexadecimal digits.
-    pub(super) fn from_hex(digits: &str) -> Option<Prefix> {
+    pub(super) fn from_hex(digits: &str) -> Option<MacPrefix> {
         let bits = 4 * u32::try_from(digits.len()).ok()?;
         let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !hex || !Prefix::LENGTHS.contains(&bits) {
+        if !hex || !MacPrefix::LENGTHS.contains(&bits) {
             return None;
         }
-        Some(Prefix { bits, value: u64::from_str_radix(digits, 16).ok()? })
+        Some(MacPrefix { bits, value: u64::from_str_radix(digits, 16).ok()? })
     }
 }
 
-impl fmt::Display for Prefix {
+impl fmt::Display for MacPrefix {
     /// `b8:27:eb`, `f0:40:af:9`, `8c:1f:64:34:a`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = format!("{:0width$x}", self.value, width = self.bits as usize / 4);

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::intent::check::{Check, Findings, Outcome};
+use crate::intent::check::{Check, CheckFacts, Outcome};
 use crate::intent::plan::{BURST_MAX, Burst, Cell};
-use crate::intent::scenario::{ExpectRow, KnownRow, Scenario, Subject};
-use crate::lab::{LinkMode, Neighbourhood};
+use crate::intent::scenario::{CheckSubject, ExpectRow, KnownRow, Scenario};
+use crate::lab::{DiscoveredMacs, LinkMode};
 use crate::log_line::NFLOG_NAME;
 use crate::net::port::Port;
 use crate::net::{Family, Mac};
@@ -26,7 +26,7 @@ pub use packets::{packet, packet_of_no_family};
 
 /// One probe.
 pub fn cell(cell: &Cell, observation: &Observation) -> Check {
-    let subject = Subject::Scan(cell.technique);
+    let subject = CheckSubject::Scan(cell.technique);
     if let Some(left) = observation.verdict.left() {
         return not_run(subject, Some(cell.family), cell.expected.clone(), left.to_string()).at(cell.port);
     }
@@ -60,7 +60,7 @@ pub fn is_of_burst_in_a_row(check: &Check) -> bool {
 /// in which they came. Lines that a probe leaves besides the one whose rate is asked do not count.
 fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     if let Some(left) = observations.iter().find_map(|observation| observation.verdict.left()) {
-        let subject = Subject::Scan(burst.technique);
+        let subject = CheckSubject::Scan(burst.technique);
         let check = not_run(subject, Some(burst.family), burst.expected.clone(), left.to_string()).at(burst.port);
         return Check { burst_of: Some(u32::from(burst.probes)), ..check };
     }
@@ -72,20 +72,20 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     let is_compared = |record: &&LogRecord| asks_nflog || !record.prefix.starts_with(NFLOG_NAME);
     let lines = lines.filter(|record| !burst.besides.contains(&record.prefix)).filter(is_compared);
     let rate = rates::of_line(observations, burst.expected.log.as_deref());
-    let observed = Findings {
+    let observed = CheckFacts {
         state,
         log: Some(each_once(lines.clone().map(|record| &record.prefix))),
         lines: Some(lines.count() as u32),
         rate: rate.known(),
-        ..Findings::default()
+        ..CheckFacts::default()
     };
     // Where no paths are known, a rate shows in its burst only.
     let told = observations.iter().any(|observation| observation.path.is_some());
     let unread = rate.unread(observed.lines.unwrap_or_default(), burst);
     let expected =
-        Findings { rate: burst.expected.rate.filter(|_| told && unread.is_none()), ..burst.expected.clone() };
+        CheckFacts { rate: burst.expected.rate.filter(|_| told && unread.is_none()), ..burst.expected.clone() };
     let observed = observed.only(&expected);
-    let (subject, family) = (Subject::Scan(burst.technique), Some(burst.family));
+    let (subject, family) = (CheckSubject::Scan(burst.technique), Some(burst.family));
     let check = match unread {
         Some(why) if expected == observed => not_run(subject, family, burst.expected.clone(), why),
         _ => check(subject, family, expected, observed),
@@ -106,14 +106,14 @@ fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
 /// A burst that is too long to be sent.
 pub fn too_long(burst: &Burst) -> Check {
     let why = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", burst.limit.burst);
-    let subject = Subject::Scan(burst.technique);
+    let subject = CheckSubject::Scan(burst.technique);
     let check = not_run(subject, Some(burst.family), burst.expected.clone(), why).at(burst.port);
     Check { burst_of: Some(u32::from(burst.probes)), ..check }
 }
 
 /// A probe of a family that this machine does not have.
-pub fn no_family(technique: Technique, family: Family, port: Port, expected: &Findings) -> Check {
-    not_run(Subject::Scan(technique), Some(family), expected.clone(), missing(family)).at(port)
+pub fn no_family(technique: Technique, family: Family, port: Port, expected: &CheckFacts) -> Check {
+    not_run(CheckSubject::Scan(technique), Some(family), expected.clone(), missing(family)).at(port)
 }
 
 /// Why nothing of a family was sent.
@@ -127,7 +127,7 @@ pub fn neighbours(
     scenario: &Scenario,
     mac: Mac,
     families: &[Family],
-    found: &Neighbourhood,
+    found: &DiscoveredMacs,
     in_log: &BTreeSet<Mac>,
     vendors: &VendorDb,
 ) -> Vec<Check> {
@@ -146,36 +146,36 @@ pub fn hide(checks: &mut [Check], hidden: &Hidden, file: Option<&Path>) {
     let reason = hidden.reason(file);
     for check in checks.iter_mut().filter(|check| check.family == Some(Family::Ipv6)) {
         match check.subject {
-            Subject::Scan(_) => {
+            CheckSubject::Scan(_) => {
                 check.outcome = Outcome::NotRun;
                 check.observed = None;
                 check.why = format!("no neighbour finds the host: {reason}");
             }
-            Subject::Ndp => check.why = format!("{}; {reason}", check.why),
-            Subject::Packet(_) | Subject::Arp | Subject::Vendor => {}
+            CheckSubject::Ndp => check.why = format!("{}; {reason}", check.why),
+            CheckSubject::Packet(_) | CheckSubject::Arp | CheckSubject::Vendor => {}
         }
     }
 }
 
-fn arp(mac: Mac, found: &Neighbourhood) -> Check {
-    let macs = |mac: Option<Mac>| Findings { macs: Some(mac.into_iter().collect()), ..Findings::default() };
-    check(Subject::Arp, Some(Family::Ipv4), macs(Some(mac)), macs(found.arp))
+fn arp(mac: Mac, found: &DiscoveredMacs) -> Check {
+    let macs = |mac: Option<Mac>| CheckFacts { macs: Some(mac.into_iter().collect()), ..CheckFacts::default() };
+    check(CheckSubject::Arp, Some(Family::Ipv4), macs(Some(mac)), macs(found.arp))
 }
 
-fn ndp(mac: Mac, found: &Neighbourhood) -> Check {
-    let facts = |mac: Option<Mac>, resolves| Findings {
+fn ndp(mac: Mac, found: &DiscoveredMacs) -> Check {
+    let facts = |mac: Option<Mac>, resolves| CheckFacts {
         macs: Some(mac.into_iter().collect()),
         resolves: Some(resolves),
-        ..Findings::default()
+        ..CheckFacts::default()
     };
     let observed = facts(found.advertised, found.resolves);
-    check(Subject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
+    check(CheckSubject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
 }
 
 /// What [`neighbours`] would ask where there is IPv6.
 pub fn no_neighbours_over_ipv6(mac: Mac) -> Check {
-    let expected = Findings { macs: Some(vec![mac]), resolves: Some(true), ..Findings::default() };
-    not_run(Subject::Ndp, Some(Family::Ipv6), expected, missing(Family::Ipv6))
+    let expected = CheckFacts { macs: Some(vec![mac]), resolves: Some(true), ..CheckFacts::default() };
+    not_run(CheckSubject::Ndp, Some(Family::Ipv6), expected, missing(Family::Ipv6))
 }
 
 /// The vendor as nmap prints it, and never a Raspberry Pi. A scenario may name it as the IEEE does.
@@ -189,10 +189,10 @@ fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb
     let named_by_ieee = ieee.is_some() && ieee == wanted;
     let told = if named_by_ieee { ieee } else { nmap }.unwrap_or_else(|| "(Unknown)".to_owned());
     let expected_vendor = wanted.unwrap_or_else(|| if is_pi { "not a Raspberry Pi".to_owned() } else { told.clone() });
-    let facts = |macs: Vec<Mac>, vendor| Findings { macs: Some(macs), vendor: Some(vendor), ..Findings::default() };
+    let facts = |macs: Vec<Mac>, vendor| CheckFacts { macs: Some(macs), vendor: Some(vendor), ..CheckFacts::default() };
     let expected = facts(vec![mac], expected_vendor);
     let observed = facts(seen.into_iter().collect(), told);
-    let check = check(Subject::Vendor, None, expected, observed);
+    let check = check(CheckSubject::Vendor, None, expected, observed);
     if is_pi && check.outcome == Outcome::Matched {
         let why = "a sensor must not look like a Raspberry Pi".to_owned();
         return Check { outcome: Outcome::Mismatched, why, ..check };
@@ -201,19 +201,19 @@ fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb
 }
 
 /// What an observation says, as findings.
-fn findings(observation: &Observation) -> Findings {
+fn findings(observation: &Observation) -> CheckFacts {
     let connection = observation.connection.as_ref();
-    Findings {
+    CheckFacts {
         state: Some(observation.verdict.state),
         log: Some(observation.log.iter().map(|record| record.prefix.clone()).collect()),
         verdict: observation.filter,
         accepted: Some(connection.is_some_and(|connection| connection.accepted)),
         greeting: Some(connection.map(|connection| connection.greeting.clone()).unwrap_or_default()),
-        ..Findings::default()
+        ..CheckFacts::default()
     }
 }
 
-fn check(subject: Subject, family: Option<Family>, expected: Findings, observed: Findings) -> Check {
+fn check(subject: CheckSubject, family: Option<Family>, expected: CheckFacts, observed: CheckFacts) -> Check {
     let outcome = if expected == observed { Outcome::Matched } else { Outcome::Mismatched };
     let why = difference(&expected, &observed);
     Check {
@@ -230,7 +230,7 @@ fn check(subject: Subject, family: Option<Family>, expected: Findings, observed:
     }
 }
 
-fn not_run(subject: Subject, family: Option<Family>, expected: Findings, why: String) -> Check {
+fn not_run(subject: CheckSubject, family: Option<Family>, expected: CheckFacts, why: String) -> Check {
     Check {
         subject,
         port: None,
@@ -254,7 +254,7 @@ impl Check {
 }
 
 /// Which facts differ, in words.
-fn difference(expected: &Findings, observed: &Findings) -> String {
+fn difference(expected: &CheckFacts, observed: &CheckFacts) -> String {
     let differs = [
         (expected.state != observed.state, "the port state differs"),
         (expected.verdict != observed.verdict, "the verdict of the filter differs"),
@@ -278,13 +278,13 @@ fn difference(expected: &Findings, observed: &Findings) -> String {
 }
 
 /// Whether the SYN of a connect got its SYN/ACK, where its state is asked.
-fn is_answered(observed: &Findings) -> bool {
+fn is_answered(observed: &CheckFacts) -> bool {
     observed.state.is_none_or(|state| state == PortState::Open)
 }
 
 /// The order counts: where two rules have changed places, it is all that tells.
-fn log_difference(expected: &Findings, observed: &Findings) -> &'static str {
-    let sorted = |findings: &Findings| {
+fn log_difference(expected: &CheckFacts, observed: &CheckFacts) -> &'static str {
+    let sorted = |findings: &CheckFacts| {
         let mut prefixes = findings.log.clone().unwrap_or_default();
         prefixes.sort();
         prefixes
@@ -308,7 +308,7 @@ pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) ->
         if spoken_of.peek().is_none() && applicable {
             return Err(speaks_of_nothing(scenario, row));
         }
-        let ill: Vec<Place> = spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(place).collect();
+        let ill: Vec<RateCellKey> = spoken_of.filter(|check| check.outcome == Outcome::Mismatched).map(place).collect();
         let is_meant = |check: &&mut Check| {
             speaks_of(row, check) && (check.outcome != Outcome::Matched || !ill.contains(&place(check)))
         };
@@ -318,17 +318,17 @@ pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) ->
 }
 
 /// Where two rates of one probe are asked, it is the one that mismatches of which a row knows.
-type Place = (Option<Family>, Option<Port>, Subject);
+type RateCellKey = (Option<Family>, Option<Port>, CheckSubject);
 
-fn place(check: &Check) -> Place {
+fn place(check: &Check) -> RateCellKey {
     (check.family, check.port, check.subject)
 }
 
 /// Whether there is anything to check: vendors and neighbours need MAC addresses.
-fn is_applicable(subject: Subject, link: LinkMode) -> bool {
+fn is_applicable(subject: CheckSubject, link: LinkMode) -> bool {
     match subject {
-        Subject::Scan(_) | Subject::Packet(_) => true,
-        Subject::Vendor | Subject::Arp | Subject::Ndp => link.has_macs(),
+        CheckSubject::Scan(_) | CheckSubject::Packet(_) => true,
+        CheckSubject::Vendor | CheckSubject::Arp | CheckSubject::Ndp => link.has_macs(),
     }
 }
 

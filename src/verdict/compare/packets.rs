@@ -4,9 +4,9 @@
 //! host would answer to such packets, nmap's table of states does not say.
 
 use super::{check, missing, nflog, not_run};
-use crate::intent::check::{Check, Findings};
+use crate::intent::check::{Check, CheckFacts};
 use crate::intent::plan::PacketCell;
-use crate::intent::scenario::Subject;
+use crate::intent::scenario::CheckSubject;
 use crate::probe::packet::Response;
 use crate::probe::path::Fate;
 use crate::probe::scan::FilterVerdict;
@@ -14,22 +14,22 @@ use crate::probe::scan::FilterVerdict;
 /// One packet. Over loopback it is seen twice: the last that is seen of it counts. Without what has to come before it there
 /// is no connection, and nothing is known of a packet in one.
 pub fn packet(cell: &PacketCell, response: &Response) -> Check {
-    let subject = Subject::Packet(cell.packet);
+    let subject = CheckSubject::Packet(cell.packet);
     if let Some(why) = response.failed_lead(cell.packet.lead()) {
         return not_run(subject, Some(cell.family), cell.expected.clone(), why);
     }
     let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
     let last = response.own.last().map(|own| own.path.fate);
     if let Some(left) = last.and_then(Fate::left) {
-        return not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), left.to_string());
+        return not_run(CheckSubject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), left.to_string());
     }
     let verdict = last.and_then(FilterVerdict::of);
-    let mut observed = Findings { verdict, log: Some(log), ..Findings::default() }.only(&cell.expected);
+    let mut observed = CheckFacts { verdict, log: Some(log), ..CheckFacts::default() }.only(&cell.expected);
     let aside = nflog::set_aside(&cell.expected, &mut observed);
     nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed), &aside)
 }
 
 /// A packet of a family that this machine does not have.
 pub fn packet_of_no_family(cell: &PacketCell) -> Check {
-    not_run(Subject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), missing(cell.family))
+    not_run(CheckSubject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), missing(cell.family))
 }

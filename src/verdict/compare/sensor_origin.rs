@@ -1,12 +1,12 @@
 //! Which entry of a sensor asks for a check that no row of the scenario speaks of: the one to change if the ruleset is
 //! right. Of several that a check rests on it is the one that the difference is about.
 
-use crate::intent::check::{Check, Findings};
-use crate::intent::scenario::{Packet, Scenario, Subject};
+use crate::intent::check::{Check, CheckFacts};
+use crate::intent::scenario::{CheckSubject, Packet, Scenario};
 use crate::net::port::Port;
 use crate::probe::packet::Way;
 use crate::probe::scan::Technique;
-use crate::sensor::{Entry, Sensor};
+use crate::sensor::{Sensor, SensorEntry};
 
 /// The line of the entry; none where the file says nothing of it.
 pub fn line(scenario: &Scenario, check: &Check) -> Option<usize> {
@@ -14,32 +14,36 @@ pub fn line(scenario: &Scenario, check: &Check) -> Option<usize> {
 }
 
 /// The entries that ask for it, those first that are more to blame.
-fn entries(scenario: &Scenario, check: &Check) -> Vec<Entry> {
+fn entries(scenario: &Scenario, check: &Check) -> Vec<SensorEntry> {
     match (check.subject, &scenario.sensor) {
-        (Subject::Scan(technique), _) => of_scan(scenario, technique, check),
-        (Subject::Packet(packet), Some(sensor)) => of_packet(sensor, packet, &check.expected),
-        (Subject::Packet(_), None) => Vec::new(),
-        (Subject::Vendor, _) if differs(check, |found| &found.macs) => vec![Entry::Mac, Entry::Vendor, Entry::Host],
-        (Subject::Vendor, _) => vec![Entry::Vendor, Entry::Mac, Entry::Host],
-        (Subject::Arp | Subject::Ndp, _) if answers_as_another(check) => vec![Entry::Mac, Entry::Host],
+        (CheckSubject::Scan(technique), _) => of_scan(scenario, technique, check),
+        (CheckSubject::Packet(packet), Some(sensor)) => of_packet(sensor, packet, &check.expected),
+        (CheckSubject::Packet(_), None) => Vec::new(),
+        (CheckSubject::Vendor, _) if differs(check, |found| &found.macs) => {
+            vec![SensorEntry::Mac, SensorEntry::Vendor, SensorEntry::Host]
+        }
+        (CheckSubject::Vendor, _) => vec![SensorEntry::Vendor, SensorEntry::Mac, SensorEntry::Host],
+        (CheckSubject::Arp | CheckSubject::Ndp, _) if answers_as_another(check) => {
+            vec![SensorEntry::Mac, SensorEntry::Host]
+        }
         // A host that cannot be found is one whose rules keep its neighbours out.
-        (Subject::Arp | Subject::Ndp, _) => vec![Entry::Deny, Entry::Sensor, Entry::Host],
+        (CheckSubject::Arp | CheckSubject::Ndp, _) => vec![SensorEntry::Deny, SensorEntry::Sensor, SensorEntry::Host],
     }
 }
 
-fn of_scan(scenario: &Scenario, technique: Technique, check: &Check) -> Vec<Entry> {
+fn of_scan(scenario: &Scenario, technique: Technique, check: &Check) -> Vec<SensorEntry> {
     let opens = technique.profile().flags == Technique::Syn.profile().flags;
     let port = check.port.filter(|_| opens);
-    let mut entries = if is_of_limit(check) { vec![Entry::Limit] } else { Vec::new() };
+    let mut entries = if is_of_limit(check) { vec![SensorEntry::Limit] } else { Vec::new() };
     entries.extend(match port.filter(|port| is_named(scenario, *port)) {
-        Some(port) => vec![Entry::Port(port), Entry::Ssh],
+        Some(port) => vec![SensorEntry::Port(port), SensorEntry::Ssh],
         None if opens && differs(check, |found| &found.state) => {
-            [Entry::Deny].into_iter().chain(port.map(Entry::Listener)).collect()
+            [SensorEntry::Deny].into_iter().chain(port.map(SensorEntry::Listener)).collect()
         }
         // The first packet of a connection is that of a SYN scan.
-        None => vec![Entry::Scan(if opens { Technique::Syn } else { technique }), Entry::Scans],
+        None => vec![SensorEntry::Scan(if opens { Technique::Syn } else { technique }), SensorEntry::Scans],
     });
-    entries.push(Entry::Sensor);
+    entries.push(SensorEntry::Sensor);
     entries
 }
 
@@ -53,25 +57,25 @@ fn is_of_limit(check: &Check) -> bool {
 /// By its file, or by that of its SSH server.
 fn is_named(scenario: &Scenario, port: Port) -> bool {
     let by_sshd = || scenario.sensor.as_ref().is_some_and(|sensor| sensor.ssh.contains(&port));
-    scenario.lines.line(Entry::Port(port)).is_some() || by_sshd()
+    scenario.lines.line(SensorEntry::Port(port)).is_some() || by_sshd()
 }
 
 /// What is logged as a scan is one, whatever its port; else the port that it goes to, if that is the host's.
-fn of_packet(sensor: &Sensor, packet: Packet, expected: &Findings) -> Vec<Entry> {
+fn of_packet(sensor: &Sensor, packet: Packet, expected: &CheckFacts) -> Vec<SensorEntry> {
     let log = expected.log.iter().flatten().next();
     let scan = Technique::LOGGED.into_iter().find(|technique| log == Some(&sensor.scan_prefix(*technique)));
     let port = packet.what().destination().filter(|_| matches!(packet.way(), Way::ToHost | Way::From(_)));
-    let specific = scan.map(Entry::Scan).into_iter().chain(port.map(Entry::Port));
-    specific.chain([Entry::Deny, Entry::Sensor]).collect()
+    let specific = scan.map(SensorEntry::Scan).into_iter().chain(port.map(SensorEntry::Port));
+    specific.chain([SensorEntry::Deny, SensorEntry::Sensor]).collect()
 }
 
 /// Whether there is an answer, and it is not the host's own address.
 fn answers_as_another(check: &Check) -> bool {
-    let answered = |observed: &Findings| observed.macs.as_ref().is_some_and(|macs| !macs.is_empty());
+    let answered = |observed: &CheckFacts| observed.macs.as_ref().is_some_and(|macs| !macs.is_empty());
     check.observed.as_ref().is_some_and(answered) && differs(check, |found| &found.macs)
 }
 
-fn differs<T: PartialEq>(check: &Check, fact: impl Fn(&Findings) -> &Option<T>) -> bool {
+fn differs<T: PartialEq>(check: &Check, fact: impl Fn(&CheckFacts) -> &Option<T>) -> bool {
     check.observed.as_ref().is_some_and(|observed| fact(observed) != fact(&check.expected))
 }
 
@@ -102,34 +106,34 @@ listen = [22,
         Scenario::parse(Source { name: "t.toml".into(), text: text.into() }).expect("a scenario")
     }
 
-    fn state(state: PortState) -> Findings {
-        Findings { state: Some(state), ..Findings::default() }
+    fn state(state: PortState) -> CheckFacts {
+        CheckFacts { state: Some(state), ..CheckFacts::default() }
     }
 
-    fn log(prefix: Option<&str>) -> Findings {
-        Findings { log: Findings::one_line(prefix), ..Findings::default() }
+    fn log(prefix: Option<&str>) -> CheckFacts {
+        CheckFacts { log: CheckFacts::one_line(prefix), ..CheckFacts::default() }
     }
 
-    fn scan(technique: Technique, port: u16, expected: Findings, observed: Findings) -> Check {
-        super::super::check(Subject::Scan(technique), Some(Family::Ipv4), expected, observed).at(Port(port))
+    fn scan(technique: Technique, port: u16, expected: CheckFacts, observed: CheckFacts) -> Check {
+        super::super::check(CheckSubject::Scan(technique), Some(Family::Ipv4), expected, observed).at(Port(port))
     }
 
-    fn burst(technique: Technique, port: u16, observed: Findings) -> Check {
-        let expected = Findings { lines: Some(5), ..Findings::default() };
+    fn burst(technique: Technique, port: u16, observed: CheckFacts) -> Check {
+        let expected = CheckFacts { lines: Some(5), ..CheckFacts::default() };
         Check { burst_of: Some(20), ..scan(technique, port, expected, observed) }
     }
 
     fn packet(text: &str, prefix: Option<&str>) -> Check {
         let packet = text.parse().expect("a packet");
-        let drop = Findings { verdict: Some(FilterVerdict::Drop), ..log(prefix) };
-        super::super::check(Subject::Packet(packet), Some(Family::Ipv4), drop, Findings::default())
+        let drop = CheckFacts { verdict: Some(FilterVerdict::Drop), ..log(prefix) };
+        super::super::check(CheckSubject::Packet(packet), Some(Family::Ipv4), drop, CheckFacts::default())
     }
 
-    fn told(subject: Subject, mac: Option<Mac>, vendor: &str) -> Check {
-        let facts = |mac: Option<Mac>, vendor: &str| Findings {
+    fn told(subject: CheckSubject, mac: Option<Mac>, vendor: &str) -> Check {
+        let facts = |mac: Option<Mac>, vendor: &str| CheckFacts {
             macs: Some(mac.into_iter().collect()),
             vendor: Some(vendor.to_owned()),
-            ..Findings::default()
+            ..CheckFacts::default()
         };
         let own = Some("00:0c:29:4f:8e:35".parse().expect("an address"));
         super::super::check(subject, None, facts(own, "VMware"), facts(mac, vendor))
@@ -138,7 +142,7 @@ listen = [22,
     #[test]
     fn a_difference_is_shown_at_the_entry_that_it_is_about() {
         let [filtered, open] = [PortState::Filtered, PortState::Open].map(state);
-        let lines = |lines| Findings { lines: Some(lines), ..Findings::default() };
+        let lines = |lines| CheckFacts { lines: Some(lines), ..CheckFacts::default() };
         let mac = |text: &str| Some(text.parse().expect("an address"));
         let (own, other) = (mac("00:0c:29:4f:8e:35"), mac("b8:27:eb:00:00:01"));
         let scenario = scenario(SENSOR);
@@ -158,10 +162,10 @@ listen = [22,
             (packet("tcp SYN to 80 from host", None), 9),
             (packet("udp to 53", None), 9),
             (packet("tcp NONE to 22 over lo", None), 9),
-            (told(Subject::Vendor, other, "Raspberry Pi Foundation"), 11),
-            (told(Subject::Vendor, own, "Raspberry Pi Foundation"), 12),
-            (told(Subject::Arp, other, "VMware"), 11),
-            (told(Subject::Ndp, None, "VMware"), 9),
+            (told(CheckSubject::Vendor, other, "Raspberry Pi Foundation"), 11),
+            (told(CheckSubject::Vendor, own, "Raspberry Pi Foundation"), 12),
+            (told(CheckSubject::Arp, other, "VMware"), 11),
+            (told(CheckSubject::Ndp, None, "VMware"), 9),
         ] {
             assert_eq!(line(&scenario, &check), Some(expected), "{}: {}", check.name(), check.why);
         }
@@ -177,7 +181,7 @@ listen = [22,
         for check in [scan(Technique::Syn, 1, filtered, open), burst(Technique::Xmas, 1, state(PortState::Open))] {
             assert_eq!(line(&bare, &check), Some(2), "{}", check.name());
         }
-        let no_sensor = Scenario { sensor: None, lines: crate::sensor::Lines::default(), ..bare };
-        assert_eq!(line(&no_sensor, &told(Subject::Ndp, None, "VMware")), None);
+        let no_sensor = Scenario { sensor: None, lines: crate::sensor::EntryLines::default(), ..bare };
+        assert_eq!(line(&no_sensor, &told(CheckSubject::Ndp, None, "VMware")), None);
     }
 }

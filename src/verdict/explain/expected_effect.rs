@@ -1,6 +1,6 @@
 //! What the ruleset was meant to do with a probe, where it did something else.
 
-use crate::intent::check::{Check, Findings};
+use crate::intent::check::{Check, CheckFacts};
 use crate::net::rate::Rate;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
@@ -8,7 +8,7 @@ use crate::probe::scan::{FilterVerdict, PortState};
 
 /// What was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Goal {
+pub enum ExpectedEffect {
     /// A line with this prefix.
     Line {
         /// The prefix.
@@ -46,9 +46,9 @@ pub enum Goal {
     Conversation,
 }
 
-impl Goal {
+impl ExpectedEffect {
     /// What differs most tellingly: a line that is missing, a line that is too much, the state, the rate, what follows.
-    pub fn of(check: &Check) -> Option<Goal> {
+    pub fn of(check: &Check) -> Option<ExpectedEffect> {
         let (expected, observed) = (&check.expected, check.observed.as_ref()?);
         line(expected, observed)
             .or_else(|| state(expected, observed))
@@ -62,35 +62,35 @@ impl Goal {
     /// The probe that shows it: the first whose state or line is not as meant, or the first of all.
     pub fn decisive<'a>(&self, probes: &'a [(Probe, Observation)]) -> Option<&'a (Probe, Observation)> {
         let differs = |(_, observation): &&(Probe, Observation)| match self {
-            Goal::LetIn(state) | Goal::KeepOut(state) => observation.verdict.state != *state,
-            Goal::NoLine(prefix) => observation.log.iter().any(|record| record.prefix == *prefix),
-            Goal::Line { .. } | Goal::OneLine(_) | Goal::Order { .. } => true,
-            Goal::Lines { .. } | Goal::Conversation => true,
+            ExpectedEffect::LetIn(state) | ExpectedEffect::KeepOut(state) => observation.verdict.state != *state,
+            ExpectedEffect::NoLine(prefix) => observation.log.iter().any(|record| record.prefix == *prefix),
+            ExpectedEffect::Line { .. } | ExpectedEffect::OneLine(_) | ExpectedEffect::Order { .. } => true,
+            ExpectedEffect::Lines { .. } | ExpectedEffect::Conversation => true,
         };
         probes.iter().find(differs).or_else(|| probes.first())
     }
 }
 
-fn line(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn line(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let (wanted, seen) = (expected.log.as_deref()?, observed.log.as_deref().unwrap_or_default());
     let place = *beyond(wanted, seen).first()?;
     let mut others = wanted.to_vec();
     let prefix = others.remove(place);
-    Some(Goal::Line { prefix, others })
+    Some(ExpectedEffect::Line { prefix, others })
 }
 
-fn no_line(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn no_line(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let (wanted, seen) = (expected.log.as_deref()?, observed.log.as_deref()?);
     let too_much: Vec<&String> = beyond(seen, wanted).into_iter().map(|place| &seen[place]).collect();
     let unknown = too_much.iter().find(|prefix| !wanted.contains(prefix));
-    let again = || too_much.last().map(|prefix| Goal::OneLine((*prefix).clone()));
-    unknown.map(|prefix| Goal::NoLine((*prefix).clone())).or_else(again)
+    let again = || too_much.last().map(|prefix| ExpectedEffect::OneLine((*prefix).clone()));
+    unknown.map(|prefix| ExpectedEffect::NoLine((*prefix).clone())).or_else(again)
 }
 
-fn order(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn order(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let mut lines = expected.log.iter().flatten().zip(observed.log.iter().flatten());
     let (first, instead) = lines.find(|(wanted, seen)| wanted != seen)?;
-    Some(Goal::Order { first: first.clone(), instead: instead.clone() })
+    Some(ExpectedEffect::Order { first: first.clone(), instead: instead.clone() })
 }
 
 /// The places of those of `these` that `those` do not have, or not as often.
@@ -106,33 +106,39 @@ fn beyond(these: &[String], those: &[String]) -> Vec<usize> {
     (0..these.len()).filter(is_missing).collect()
 }
 
-fn state(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn state(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let (wanted, found) = (expected.state?, observed.state?);
-    (wanted != found).then(|| if is_silence(wanted) { Goal::KeepOut(wanted) } else { Goal::LetIn(wanted) })
+    (wanted != found)
+        .then(|| if is_silence(wanted) { ExpectedEffect::KeepOut(wanted) } else { ExpectedEffect::LetIn(wanted) })
 }
 
-fn verdict(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn verdict(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let (wanted, found) = (expected.verdict?, observed.verdict?);
     let state = observed.state.unwrap_or(PortState::Filtered);
     (wanted != found).then_some(match wanted {
-        FilterVerdict::Accept => Goal::LetIn(state),
-        FilterVerdict::Drop | FilterVerdict::Reject => Goal::KeepOut(state),
+        FilterVerdict::Accept => ExpectedEffect::LetIn(state),
+        FilterVerdict::Drop | FilterVerdict::Reject => ExpectedEffect::KeepOut(state),
     })
 }
 
-fn lines(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn lines(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let (wanted, found) = (expected.lines?, observed.lines?);
     if no_line(expected, observed).is_some() {
         return None;
     }
     let prefix = expected.log.iter().flatten().next()?.clone();
     let rate = expected.rate.filter(|_| expected.rate != observed.rate);
-    (wanted != found || rate.is_some()).then_some(Goal::Lines { prefix, expected: wanted, observed: found, rate })
+    (wanted != found || rate.is_some()).then_some(ExpectedEffect::Lines {
+        prefix,
+        expected: wanted,
+        observed: found,
+        rate,
+    })
 }
 
-fn conversation(expected: &Findings, observed: &Findings) -> Option<Goal> {
+fn conversation(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect> {
     let differs = expected.accepted != observed.accepted || expected.greeting != observed.greeting;
-    differs.then_some(Goal::Conversation)
+    differs.then_some(ExpectedEffect::Conversation)
 }
 
 /// States that a scanner tells by silence.

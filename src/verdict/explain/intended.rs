@@ -1,33 +1,46 @@
 //! Which rule was meant to deal with a packet: the one that logs with the expected prefix, or the one of the expected verdict
 //! that fits the packet best.
 
-use super::expected_effect::Goal;
-use super::{Scene, Sight, Stand, stands};
+use super::expected_effect::ExpectedEffect;
+use super::{MismatchContext, PacketView, PlacedRule, stands};
 use crate::net::port::Port;
 use crate::probe::path::{Path, Step};
-use crate::rules::iptables_save::{Answer, LOG_PREFIX, Match, Packet, Rule};
+use crate::rules::iptables_save::{LOG_PREFIX, Match, MatchResult, Packet, Rule};
 use crate::wire::headers::Content;
 
 /// The rule that was meant, among those that the packet can meet. `decider` is what decided about it.
-pub fn find<'a>(goal: &Goal, sight: &Sight<'a>, path: &Path, decider: Option<&Step>) -> Option<Stand<'a>> {
+pub fn find<'a>(
+    goal: &ExpectedEffect,
+    sight: &PacketView<'a>,
+    path: &Path,
+    decider: Option<&Step>,
+) -> Option<PlacedRule<'a>> {
     match goal {
         // One that did log is not the one that did not.
-        Goal::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
-        Goal::Lines { prefix, .. } | Goal::OneLine(prefix) | Goal::Order { first: prefix, .. } => {
-            by_prefix(prefix, sight, |_| true)
-        }
+        ExpectedEffect::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
+        ExpectedEffect::Lines { prefix, .. }
+        | ExpectedEffect::OneLine(prefix)
+        | ExpectedEffect::Order { first: prefix, .. } => by_prefix(prefix, sight, |_| true),
         // An ACCEPT of another table could not have saved it.
-        Goal::LetIn(_) => by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table)),
-        Goal::KeepOut(_) => by_target(&["DROP", "REJECT"], sight, |_| true),
-        Goal::NoLine(_) | Goal::Conversation => None,
+        ExpectedEffect::LetIn(_) => {
+            by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table))
+        }
+        ExpectedEffect::KeepOut(_) => by_target(&["DROP", "REJECT"], sight, |_| true),
+        ExpectedEffect::NoLine(_) | ExpectedEffect::Conversation => None,
     }
 }
 
 /// A rule that logs or accepts as was meant, where the packet never comes.
-pub fn elsewhere<'a>(goal: &Goal, sight: &Sight<'a>, scene: Scene<'a>) -> Option<Stand<'a>> {
-    let fits = |stand: &Stand| match goal {
-        Goal::Line { prefix, .. } | Goal::Lines { prefix, .. } => stand.rule.log_prefix().as_deref() == Some(prefix),
-        Goal::LetIn(_) => {
+pub fn elsewhere<'a>(
+    goal: &ExpectedEffect,
+    sight: &PacketView<'a>,
+    scene: MismatchContext<'a>,
+) -> Option<PlacedRule<'a>> {
+    let fits = |stand: &PlacedRule| match goal {
+        ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. } => {
+            stand.rule.log_prefix().as_deref() == Some(prefix)
+        }
+        ExpectedEffect::LetIn(_) => {
             let packet = sight.packet(stand);
             stand.rule.accepts() && names_port(stand, packet) && refusals(stand, packet) == 0
         }
@@ -36,20 +49,24 @@ pub fn elsewhere<'a>(goal: &Goal, sight: &Sight<'a>, scene: Scene<'a>) -> Option
     stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
 }
 
-fn by_prefix<'a>(prefix: &str, sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
-    let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
+fn by_prefix<'a>(prefix: &str, sight: &PacketView<'a>, wanted: impl Fn(&PlacedRule) -> bool) -> Option<PlacedRule<'a>> {
+    let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
     sight.stands().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 
 /// A rule for the packet's port, or for one that looks like it, or one that nothing of it refuses. A rule that two clauses
 /// refuse was meant for something else.
-fn by_target<'a>(targets: &[&str], sight: &Sight<'a>, wanted: impl Fn(&Stand) -> bool) -> Option<Stand<'a>> {
-    let has_target = |stand: &Stand| {
+fn by_target<'a>(
+    targets: &[&str],
+    sight: &PacketView<'a>,
+    wanted: impl Fn(&PlacedRule) -> bool,
+) -> Option<PlacedRule<'a>> {
+    let has_target = |stand: &PlacedRule| {
         let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
         name.is_some_and(|name| targets.contains(&name)) && wanted(stand)
     };
-    let names = |stand: &Stand| names_port(stand, sight.packet(stand)) || names_port(stand, sight.sent());
-    let fits = |stand: &Stand| match refusals(stand, sight.packet(stand)) {
+    let names = |stand: &PlacedRule| names_port(stand, sight.packet(stand)) || names_port(stand, sight.sent());
+    let fits = |stand: &PlacedRule| match refusals(stand, sight.packet(stand)) {
         0 => true,
         1 => names(stand) || names_similar_port(stand, sight.packet(stand)),
         _ => false,
@@ -59,17 +76,17 @@ fn by_target<'a>(targets: &[&str], sight: &Sight<'a>, wanted: impl Fn(&Stand) ->
 }
 
 /// How many clauses of the rule refuse the packet.
-fn refusals(stand: &Stand, packet: &Packet) -> usize {
-    stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == Answer::No).count()
+fn refusals(stand: &PlacedRule, packet: &Packet) -> usize {
+    stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == MatchResult::No).count()
 }
 
-fn names_port(stand: &Stand, packet: &Packet) -> bool {
+fn names_port(stand: &PlacedRule, packet: &Packet) -> bool {
     let names = |ask: &Match| matches!(ask, Match::DestinationPorts(_));
-    stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == Answer::Yes)
+    stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == MatchResult::Yes)
 }
 
 /// A rule for port 2222 may have been meant for port 22, and one for 23:80 for 22:80.
-fn names_similar_port(stand: &Stand, packet: &Packet) -> bool {
+fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
     let (Content::Tcp { destination, .. } | Content::Udp { destination, .. }) = packet.content else { return false };
     let looks_like = |ask: &Match| match ask {
         Match::DestinationPorts(ports) => ports.ranges().any(|range| match range.start() == range.end() {
@@ -100,12 +117,12 @@ fn are_transposed(one: &str, other: &str) -> bool {
 
 /// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
 /// one letter changed. Rules that met the packet come first. The rule of another line that is expected is none of them.
-pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &Sight<'a>) -> Option<Stand<'a>> {
-    let similar = |stand: &Stand| {
+pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &PacketView<'a>) -> Option<PlacedRule<'a>> {
+    let similar = |stand: &PlacedRule| {
         stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
             || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
     };
-    let is_right = |stand: &Stand| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
+    let is_right = |stand: &PlacedRule| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
     let found = sight.stands().filter(|stand| similar(stand) && !is_right(stand));
     found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }

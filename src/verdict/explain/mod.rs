@@ -12,7 +12,7 @@ mod why;
 mod words;
 
 use crate::intent::check::Check;
-use crate::intent::explanation::{Cause, Explanation, Place};
+use crate::intent::explanation::{Cause, Explanation, RuleRef};
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::probe::Probe;
@@ -21,12 +21,12 @@ use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, Packet, Rule};
 use crate::wire::headers::Content;
 
-use self::expected_effect::Goal;
-use self::packet_view::{Change, Sight};
+use self::expected_effect::ExpectedEffect;
+use self::packet_view::{NatChange, PacketView};
 
 /// Where the packets met the rules.
 #[derive(Debug, Clone, Copy)]
-pub struct Scene<'a> {
+pub struct MismatchContext<'a> {
     /// The rules of the family.
     pub listing: &'a Listing,
     /// Those of the other family, where there are any.
@@ -37,7 +37,7 @@ pub struct Scene<'a> {
 
 /// A rule, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Stand<'a> {
+pub(crate) struct PlacedRule<'a> {
     table: &'a str,
     chain: &'a str,
     number: usize,
@@ -46,33 +46,37 @@ pub(crate) struct Stand<'a> {
 
 /// What is found of a mismatch, before it is put into words.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finding<'a> {
+pub struct Diagnosis<'a> {
     /// The kind of mistake.
     pub cause: Cause,
     /// What took the packet.
     pub took: Option<&'a Step>,
     /// The rule that was meant to.
-    pub(crate) meant: Option<Stand<'a>>,
+    pub(crate) meant: Option<PlacedRule<'a>>,
     /// The jump to the chain of that rule that does not fit the packet.
-    jump: Option<Stand<'a>>,
+    jump: Option<PlacedRule<'a>>,
     /// The clause that does not fit, of the jump if there is one, else of the rule that was meant; by its place.
     clause: Option<usize>,
     /// The packet, as the rule that was meant meets it, or else the one that took it.
     packet: Packet,
     /// What NAT had changed of it before.
-    change: Option<Change>,
+    change: Option<NatChange>,
     /// The rule that answered the packet in the place of the host.
     answered: Option<&'a Step>,
     /// A rule that does what was meant, in a hook that the packet does not pass.
-    elsewhere: Option<Stand<'a>>,
+    elsewhere: Option<PlacedRule<'a>>,
     /// What it was meant to do.
-    goal: Goal,
+    goal: ExpectedEffect,
 }
 
 /// Explains a check that is not as expected; `probes` are those of the check, in the order in which they were sent. None
 /// when nothing of it is the ruleset's doing, or when no paths are known.
-pub fn explain<'a>(check: &Check, probes: &'a [(Probe, Observation)], scene: Scene<'a>) -> Option<Finding<'a>> {
-    let goal = Goal::of(check)?;
+pub fn explain<'a>(
+    check: &Check,
+    probes: &'a [(Probe, Observation)],
+    scene: MismatchContext<'a>,
+) -> Option<Diagnosis<'a>> {
+    let goal = ExpectedEffect::of(check)?;
     let (probe, observation) = goal.decisive(probes)?;
     let path = observation.path.as_deref()?;
     let packet = packet(probe, path, scene);
@@ -84,9 +88,9 @@ pub fn explain_packet<'a>(
     check: &Check,
     packet: Packet,
     observation: &'a Observation,
-    scene: Scene<'a>,
-) -> Option<Finding<'a>> {
-    let goal = Goal::of(check).filter(|_| observation.path.is_some())?;
+    scene: MismatchContext<'a>,
+) -> Option<Diagnosis<'a>> {
+    let goal = ExpectedEffect::of(check).filter(|_| observation.path.is_some())?;
     Some(why::find(goal, packet, observation, &[], scene))
 }
 
@@ -98,15 +102,15 @@ pub fn without_ruleset(check: &Check) -> Option<Explanation> {
     Some(Explanation { cause: Cause::NoRuleset, took: None, meant: None, words, patch: None })
 }
 
-impl<'a> Finding<'a> {
+impl<'a> Diagnosis<'a> {
     /// The clause that does not fit, and the rule that it stands in.
-    fn refusal(&self) -> Option<(Stand<'a>, &'a Clause)> {
+    fn refusal(&self) -> Option<(PlacedRule<'a>, &'a Clause)> {
         let stand = self.jump.or(self.meant)?;
         Some((stand, stand.rule.clauses.get(self.clause?)?))
     }
 
     /// In words, without a patch.
-    pub fn explanation(&self, scene: Scene) -> Explanation {
+    pub fn explanation(&self, scene: MismatchContext) -> Explanation {
         Explanation {
             cause: self.cause,
             took: self.took.map(|step| place_of_step(step, scene.listing)),
@@ -117,9 +121,9 @@ impl<'a> Finding<'a> {
     }
 }
 
-impl Stand<'_> {
-    fn place(&self, listing: &Listing) -> Place {
-        Place {
+impl PlacedRule<'_> {
+    fn place(&self, listing: &Listing) -> RuleRef {
+        RuleRef {
             file: listing.source.name.clone(),
             line: Some(self.rule.line),
             table: self.table.to_owned(),
@@ -139,8 +143,8 @@ impl Stand<'_> {
     }
 }
 
-fn place_of_step(step: &Step, listing: &Listing) -> Place {
-    Place {
+fn place_of_step(step: &Step, listing: &Listing) -> RuleRef {
+    RuleRef {
         file: listing.source.name.clone(),
         line: step.line,
         table: step.table.clone(),
@@ -151,12 +155,17 @@ fn place_of_step(step: &Step, listing: &Listing) -> Place {
 }
 
 /// All rules of a ruleset, with where they stand.
-fn stands(listing: &Listing) -> impl Iterator<Item = Stand<'_>> {
-    listing.rules().map(|(table, chain, number, rule)| Stand { table: &table.name, chain: &chain.name, number, rule })
+fn stands(listing: &Listing) -> impl Iterator<Item = PlacedRule<'_>> {
+    listing.rules().map(|(table, chain, number, rule)| PlacedRule {
+        table: &table.name,
+        chain: &chain.name,
+        number,
+        rule,
+    })
 }
 
 /// The rule of a step.
-fn stand_of<'a>(step: &Step, listing: &'a Listing) -> Option<Stand<'a>> {
+fn stand_of<'a>(step: &Step, listing: &'a Listing) -> Option<PlacedRule<'a>> {
     stands(listing).find(|stand| stand.is(step))
 }
 
@@ -186,7 +195,7 @@ fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackS
 }
 
 /// The probe, as a rule sees it when it comes in.
-fn packet(probe: &Probe, path: &Path, scene: Scene) -> Packet {
+fn packet(probe: &Probe, path: &Path, scene: MismatchContext) -> Packet {
     let (protocol, content) = content(probe);
     Packet {
         family: probe.family(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Scene, Stand, stand_of, stands};
+use super::{MismatchContext, PlacedRule, stand_of, stands};
 use crate::net::port::Port;
 use crate::probe::path::Path;
 use crate::rules::iptables_save::{Listing, Packet};
@@ -13,12 +13,12 @@ use crate::wire::headers::Content;
 const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /// A packet and the hooks on its way.
-pub struct Sight<'a> {
+pub struct PacketView<'a> {
     listing: &'a Listing,
     /// The packet as it was sent.
     sent: Packet,
     /// The packet behind the rule of the nat table that changed it.
-    changed: Option<(Packet, Change)>,
+    changed: Option<(Packet, NatChange)>,
     /// The hooks that the packet passes.
     passes: BTreeSet<&'static str>,
     /// The hooks that lead to a chain.
@@ -27,7 +27,7 @@ pub struct Sight<'a> {
 
 /// What a rule of the nat table changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct NatChange {
     /// The line of the rule.
     pub line: usize,
     /// The port that the packet was sent to.
@@ -38,10 +38,10 @@ pub struct Change {
     pub range: (Port, Port),
 }
 
-impl<'a> Sight<'a> {
+impl<'a> PacketView<'a> {
     /// The sight of `packet`, which went the way of `path`.
-    pub fn of(packet: &Packet, path: &Path, scene: Scene<'a>) -> Sight<'a> {
-        Sight {
+    pub fn of(packet: &Packet, path: &Path, scene: MismatchContext<'a>) -> PacketView<'a> {
+        PacketView {
             listing: scene.listing,
             sent: packet.clone(),
             changed: changed(packet, path, scene.listing),
@@ -51,7 +51,7 @@ impl<'a> Sight<'a> {
     }
 
     /// The packet as the rule meets it.
-    pub fn packet(&self, stand: &Stand) -> &Packet {
+    pub fn packet(&self, stand: &PlacedRule) -> &Packet {
         match &self.changed {
             Some((packet, _)) if self.is_behind_nat(stand.table, stand.chain) => packet,
             _ => &self.sent,
@@ -59,7 +59,7 @@ impl<'a> Sight<'a> {
     }
 
     /// What NAT had changed of the packet before it came to this chain.
-    pub fn change(&self, table: &str, chain: &str) -> Option<Change> {
+    pub fn change(&self, table: &str, chain: &str) -> Option<NatChange> {
         self.changed.as_ref().filter(|_| self.is_behind_nat(table, chain)).map(|(_, change)| *change)
     }
 
@@ -77,12 +77,12 @@ impl<'a> Sight<'a> {
     }
 
     /// Whether the packet can come to the rule. Nothing is known of a chain that nothing jumps to.
-    pub fn can_meet(&self, stand: &Stand) -> bool {
+    pub fn can_meet(&self, stand: &PlacedRule) -> bool {
         self.hooks_of(stand.table, stand.chain).is_none_or(|hooks| !hooks.is_disjoint(&self.passes))
     }
 
     /// The rules that the packet can come to.
-    pub fn stands(&self) -> impl Iterator<Item = Stand<'a>> {
+    pub fn stands(&self) -> impl Iterator<Item = PlacedRule<'a>> {
         stands(self.listing).filter(|stand| self.can_meet(stand))
     }
 
@@ -137,7 +137,7 @@ fn hooks_by_chain(listing: &Listing) -> BTreeMap<(String, String), BTreeSet<&'st
 }
 
 /// The packet with the port that a rule on its path gave it, if the rule names one.
-fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, Change)> {
+fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, NatChange)> {
     let from = match packet.content {
         Content::Tcp { destination, .. } | Content::Udp { destination, .. } => destination,
         Content::Icmp { .. } | Content::Other => return None,
@@ -152,9 +152,9 @@ fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, C
     Some((Packet { content, ..packet.clone() }, change))
 }
 
-fn change_by(stand: &Stand, from: Port) -> Option<Change> {
+fn change_by(stand: &PlacedRule, from: Port) -> Option<NatChange> {
     let target = stand.rule.target.as_ref()?;
     let (to, range) = (target.new_port(from)?, target.new_ports()?);
     let range = if target.shifts_ports() { (to, to) } else { (*range.start(), *range.end()) };
-    Some(Change { line: stand.rule.line, from, to, range })
+    Some(NatChange { line: stand.rule.line, from, to, range })
 }

@@ -6,7 +6,7 @@ mod presence;
 mod wording;
 
 use super::why::asks_alike;
-use super::{Finding, Scene, Stand, asks_state, stand_of, stands};
+use super::{Diagnosis, MismatchContext, PlacedRule, asks_state, stand_of, stands};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
@@ -16,7 +16,7 @@ use crate::wire::headers::Content;
 
 /// A change that may mend a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct PatchCandidate {
     /// What it does, in words.
     pub words: String,
     /// How the ruleset is changed.
@@ -24,8 +24,8 @@ pub struct Candidate {
 }
 
 /// What may mend it, the smallest intervention first.
-pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
-    let smith = Smith { finding, scene };
+pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandidate> {
+    let smith = PatchBuilder { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
             let moves = [smith.move_taker_down(), smith.move_up(), smith.move_denial_down()].concat();
@@ -57,12 +57,12 @@ pub fn candidates(finding: &Finding, scene: Scene) -> Vec<Candidate> {
     }
 }
 
-struct Smith<'a> {
-    finding: &'a Finding<'a>,
-    scene: Scene<'a>,
+struct PatchBuilder<'a> {
+    finding: &'a Diagnosis<'a>,
+    scene: MismatchContext<'a>,
 }
 
-impl<'a> Smith<'a> {
+impl<'a> PatchBuilder<'a> {
     fn port(&self) -> Option<Port> {
         match self.finding.packet.content {
             Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
@@ -93,18 +93,18 @@ impl<'a> Smith<'a> {
         }
     }
 
-    fn taker(&self) -> Option<Stand<'a>> {
+    fn taker(&self) -> Option<PlacedRule<'a>> {
         stand_of(self.finding.took?, self.scene.listing)
     }
 
     /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
-    fn taker_in_chain(&self) -> Option<Stand<'a>> {
+    fn taker_in_chain(&self) -> Option<PlacedRule<'a>> {
         let meant = self.finding.meant?;
         let taker = self.taker()?;
         if (taker.table, taker.chain) == (meant.table, meant.chain) {
             return Some(taker);
         }
-        let jumps = |stand: &Stand| {
+        let jumps = |stand: &PlacedRule| {
             let target = stand.rule.target.as_ref().map(|target| target.name.as_str());
             (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
         };
@@ -112,8 +112,8 @@ impl<'a> Smith<'a> {
     }
 
     /// The LOG right in front of a rule that asks for the same belongs to it.
-    fn first_of_group(&self, taker: Stand<'a>) -> Stand<'a> {
-        let before = |stand: &Stand| {
+    fn first_of_group(&self, taker: PlacedRule<'a>) -> PlacedRule<'a> {
+        let before = |stand: &PlacedRule| {
             (stand.table, stand.chain, stand.number + 1) == (taker.table, taker.chain, taker.number)
                 && stand.rule.log_prefix().is_some()
                 && asks_alike(stand.rule, taker.rule)
@@ -121,7 +121,7 @@ impl<'a> Smith<'a> {
         stands(self.scene.listing).find(before).unwrap_or(taker)
     }
 
-    fn group_behind(&self, meant: Stand<'a>) -> Vec<Stand<'a>> {
+    fn group_behind(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
         group_behind(meant, stands(self.scene.listing))
     }
 }
@@ -143,8 +143,8 @@ fn names_one_source_port(rule: &Rule) -> bool {
 }
 
 /// A rule, and the verdict right behind it that asks for the same.
-fn group_behind<'a>(first: Stand<'a>, mut all: impl Iterator<Item = Stand<'a>>) -> Vec<Stand<'a>> {
-    let next = |stand: &Stand| {
+fn group_behind<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedRule<'a>>) -> Vec<PlacedRule<'a>> {
+    let next = |stand: &PlacedRule| {
         (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)
             && stand.rule.is_terminal()
             && asks_alike(stand.rule, first.rule)
@@ -156,12 +156,12 @@ fn text_of<'a>(rule: &'a Rule, clause: &Clause) -> &'a str {
     rule.text.get(clause.span.clone()).unwrap_or_default()
 }
 
-fn replaced(rule: &Rule, text: String, words: String) -> Candidate {
-    Candidate { words, edits: vec![Edit::Replace { line: rule.line, text }] }
+fn replaced(rule: &Rule, text: String, words: String) -> PatchCandidate {
+    PatchCandidate { words, edits: vec![Edit::Replace { line: rule.line, text }] }
 }
 
 /// `line 12`, `lines 12 and 13`
-fn lines(group: &[Stand]) -> String {
+fn lines(group: &[PlacedRule]) -> String {
     let numbers: Vec<String> = group.iter().map(|stand| stand.rule.line.to_string()).collect();
     format!("{} {}", if group.len() > 1 { "lines" } else { "line" }, numbers.join(" and "))
 }

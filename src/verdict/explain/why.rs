@@ -1,27 +1,27 @@
 //! Why the rule that was meant did not do it. Worked out from two sides: where the packet's path ended, which is measured,
 //! and which clause of the rule refuses the packet.
 
-use super::expected_effect::Goal;
-use super::{Finding, Scene, Sight, Stand, asks_state, intended, names_a_port, stand_of, stands};
+use super::expected_effect::ExpectedEffect;
+use super::{Diagnosis, MismatchContext, PacketView, PlacedRule, asks_state, intended, names_a_port, stand_of, stands};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::probe::scan::PortState;
-use crate::rules::iptables_save::{Answer, Clause, Match, Packet, Rule};
+use crate::rules::iptables_save::{Clause, Match, MatchResult, Packet, Rule};
 
 /// Finds out why `goal` was missed by the probe that `observation` speaks of, one of `probes`.
 pub fn find<'a>(
-    goal: Goal,
+    goal: ExpectedEffect,
     packet: Packet,
     observation: &'a Observation,
     probes: &'a [(Probe, Observation)],
-    scene: Scene<'a>,
-) -> Finding<'a> {
+    scene: MismatchContext<'a>,
+) -> Diagnosis<'a> {
     let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
-    let sight = Sight::of(&packet, path, scene);
-    let case = Case { sight: &sight, path, observation, probes, scene };
+    let sight = PacketView::of(&packet, path, scene);
+    let case = Diagnoser { sight: &sight, path, observation, probes, scene };
     let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
     let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
     let (table, chain) =
@@ -33,48 +33,48 @@ pub fn find<'a>(
         packet.conntrack = observation.followup_paths.iter().find(is_it).and_then(|path| path.conntrack);
     }
     let answered = path.last().filter(|_| path.fate == Fate::Stolen);
-    Finding { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
+    Diagnosis { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
 }
 
 /// The table whose chains decide what gets in. Those of nat and security never let anything in that filter keeps out, and
 /// an accept of raw or mangle ends nothing but their own chain.
 const FILTER: &str = "filter";
 
-struct Case<'a, 'p> {
-    sight: &'p Sight<'a>,
+struct Diagnoser<'a, 'p> {
+    sight: &'p PacketView<'a>,
     path: &'a Path,
     observation: &'a Observation,
     probes: &'a [(Probe, Observation)],
-    scene: Scene<'a>,
+    scene: MismatchContext<'a>,
 }
 
 struct Judgement<'a> {
     cause: Cause,
     took: Option<&'a Step>,
-    meant: Option<Stand<'a>>,
-    jump: Option<Stand<'a>>,
+    meant: Option<PlacedRule<'a>>,
+    jump: Option<PlacedRule<'a>>,
     clause: Option<usize>,
 }
 
-impl<'a> Case<'a, '_> {
-    fn judge(&self, goal: &Goal) -> Judgement<'a> {
+impl<'a> Diagnoser<'a, '_> {
+    fn judge(&self, goal: &ExpectedEffect) -> Judgement<'a> {
         match goal {
-            Goal::Line { prefix, others } => self.line(goal, prefix, others),
-            Goal::NoLine(prefix) => self.no_line(prefix),
-            Goal::OneLine(prefix) => self.one_line(goal, prefix),
-            Goal::Order { instead, .. } => self.order(goal, instead),
-            Goal::Lines { expected, observed, .. } => self.lines(goal, *expected, *observed),
-            Goal::LetIn(state) => self.let_in(goal, *state),
-            Goal::KeepOut(_) => self.keep_out(goal),
-            Goal::Conversation => self.conversation(),
+            ExpectedEffect::Line { prefix, others } => self.line(goal, prefix, others),
+            ExpectedEffect::NoLine(prefix) => self.no_line(prefix),
+            ExpectedEffect::OneLine(prefix) => self.one_line(goal, prefix),
+            ExpectedEffect::Order { instead, .. } => self.order(goal, instead),
+            ExpectedEffect::Lines { expected, observed, .. } => self.lines(goal, *expected, *observed),
+            ExpectedEffect::LetIn(state) => self.let_in(goal, *state),
+            ExpectedEffect::KeepOut(_) => self.keep_out(goal),
+            ExpectedEffect::Conversation => self.conversation(),
         }
     }
 
-    fn meant(&self, goal: &Goal) -> Option<Stand<'a>> {
+    fn meant(&self, goal: &ExpectedEffect) -> Option<PlacedRule<'a>> {
         intended::find(goal, self.sight, self.path, self.decider(FILTER))
     }
 
-    fn line(&self, goal: &Goal, prefix: &str, others: &[String]) -> Judgement<'a> {
+    fn line(&self, goal: &ExpectedEffect, prefix: &str, others: &[String]) -> Judgement<'a> {
         let misspelt = intended::misspelt(prefix, others, self.sight);
         match (self.meant(goal), misspelt) {
             (meant, Some(misspelt)) if misspelt.is_on(self.path) && !meant.is_some_and(|meant| self.fits(meant)) => {
@@ -87,8 +87,8 @@ impl<'a> Case<'a, '_> {
     }
 
     /// Whether no clause of it refuses the packet.
-    fn fits(&self, stand: Stand<'a>) -> bool {
-        stand.rule.answer(self.sight.packet(&stand)) != Answer::No
+    fn fits(&self, stand: PlacedRule<'a>) -> bool {
+        stand.rule.answer(self.sight.packet(&stand)) != MatchResult::No
     }
 
     fn no_line(&self, prefix: &str) -> Judgement<'a> {
@@ -105,20 +105,20 @@ impl<'a> Case<'a, '_> {
         ways.into_iter().flatten().flat_map(|path| &path.steps).find(logs)
     }
 
-    fn one_line(&self, goal: &Goal, prefix: &str) -> Judgement<'a> {
+    fn one_line(&self, goal: &ExpectedEffect, prefix: &str) -> Judgement<'a> {
         let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
         let took = self.path.steps.iter().rfind(logs);
         let cause = if took.is_some() { Cause::LoggedTwice } else { Cause::TooBroad };
         Judgement { took, meant: self.meant(goal), ..self.judgement(cause) }
     }
 
-    fn order(&self, goal: &Goal, instead: &str) -> Judgement<'a> {
+    fn order(&self, goal: &ExpectedEffect, instead: &str) -> Judgement<'a> {
         let (took, meant) = (self.logging(instead), self.meant(goal));
         Judgement { took, meant, ..self.judgement(Cause::OtherOrder) }
     }
 
     /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
-    fn lines(&self, goal: &Goal, expected: u32, observed: u32) -> Judgement<'a> {
+    fn lines(&self, goal: &ExpectedEffect, expected: u32, observed: u32) -> Judgement<'a> {
         let Some(meant) = self.meant(goal) else { return self.judgement(Cause::NoRule) };
         if !meant.is_on(self.path) && observed == 0 {
             return self.why_not(meant);
@@ -128,7 +128,7 @@ impl<'a> Case<'a, '_> {
         self.judgement(cause).meant(meant)
     }
 
-    fn let_in(&self, goal: &Goal, state: PortState) -> Judgement<'a> {
+    fn let_in(&self, goal: &ExpectedEffect, state: PortState) -> Judgement<'a> {
         let taken = |path: &&'a Path| matches!(path.fate, Fate::Dropped | Fate::Rejected);
         if let Some(answer) = self.observation.answer_path.as_deref().filter(taken) {
             return Judgement { took: answer.last(), ..self.judgement(Cause::AnswerTaken) };
@@ -150,7 +150,7 @@ impl<'a> Case<'a, '_> {
         if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
     }
 
-    fn keep_out(&self, goal: &Goal) -> Judgement<'a> {
+    fn keep_out(&self, goal: &ExpectedEffect) -> Judgement<'a> {
         if let Some(limited) = self.let_go() {
             return self.judgement(Cause::LimitOnVerdict).meant(limited);
         }
@@ -164,7 +164,7 @@ impl<'a> Case<'a, '_> {
     }
 
     /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
-    fn let_go(&self) -> Option<Stand<'a>> {
+    fn let_go(&self) -> Option<PlacedRule<'a>> {
         let first = self.probes.first()?.1.path.as_deref()?;
         let ended = stand_of(first.last()?, self.scene.listing)?;
         (ended.rule.limit().is_some() && ended.rule.is_terminal() && !ended.is_on(self.path)).then_some(ended)
@@ -184,8 +184,8 @@ impl<'a> Case<'a, '_> {
     }
 
     /// Why `meant` is not on the path.
-    fn why_not(&self, meant: Stand<'a>) -> Judgement<'a> {
-        let refuses = |stand: Stand| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
+    fn why_not(&self, meant: PlacedRule<'a>) -> Judgement<'a> {
+        let refuses = |stand: PlacedRule| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
         let clause = refuses(meant);
         if let Some(jump) = self.refusing_jump(meant) {
             let clause = refuses(jump);
@@ -204,7 +204,7 @@ impl<'a> Case<'a, '_> {
     }
 
     /// No clause refuses the packet: it never came so far, or its limit is used up.
-    fn not_reached(&self, meant: Stand<'a>) -> Cause {
+    fn not_reached(&self, meant: PlacedRule<'a>) -> Cause {
         if self.went_past(meant) {
             return match (meant.rule.limit(), limit_is_first(meant.rule)) {
                 (Some(_), true) => Cause::LimitFirst,
@@ -224,28 +224,28 @@ impl<'a> Case<'a, '_> {
     }
 
     /// Whether a later rule of the chain, or its end, was met.
-    fn went_past(&self, meant: Stand) -> bool {
+    fn went_past(&self, meant: PlacedRule) -> bool {
         let same_chain = |step: &&Step| (step.table.as_str(), step.chain.as_str()) == (meant.table, meant.chain);
         let past = |step: &Step| step.rule.is_none_or(|number| number > meant.number);
         self.path.steps.iter().filter(same_chain).any(past)
     }
 
-    fn is_user_chain(&self, stand: Stand) -> bool {
+    fn is_user_chain(&self, stand: PlacedRule) -> bool {
         const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
         !BUILT_IN.contains(&stand.chain)
     }
 
     /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
-    fn refusing_jump(&self, meant: Stand<'a>) -> Option<Stand<'a>> {
+    fn refusing_jump(&self, meant: PlacedRule<'a>) -> Option<PlacedRule<'a>> {
         let is_reached = self.entered(meant) || self.jumps_to(meant).any(|jump| self.fits(jump));
         self.jumps_to(meant).next().filter(|_| !is_reached && self.fits(meant))
     }
 
-    fn refuses(&self, stand: &Stand, clause: &Clause) -> bool {
-        clause.answer(self.sight.packet(stand)) == Answer::No
+    fn refuses(&self, stand: &PlacedRule, clause: &Clause) -> bool {
+        clause.answer(self.sight.packet(stand)) == MatchResult::No
     }
 
-    fn entered(&self, meant: Stand) -> bool {
+    fn entered(&self, meant: PlacedRule) -> bool {
         let enters = |step: &Step| match &step.verdict {
             StepVerdict::Jump(to) | StepVerdict::Goto(to) => {
                 (step.table.as_str(), to.as_str()) == (meant.table, meant.chain)
@@ -256,8 +256,9 @@ impl<'a> Case<'a, '_> {
     }
 
     /// The jumps to the chain of `meant` that the packet can meet.
-    fn jumps_to(&self, meant: Stand<'a>) -> impl Iterator<Item = Stand<'a>> {
-        let leads = move |stand: &Stand| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
+    fn jumps_to(&self, meant: PlacedRule<'a>) -> impl Iterator<Item = PlacedRule<'a>> {
+        let leads =
+            move |stand: &PlacedRule| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
         self.sight.stands().filter(move |stand| stand.table == meant.table && leads(stand))
     }
 
@@ -270,7 +271,7 @@ impl<'a> Case<'a, '_> {
     }
 
     /// `meant` was not met, or did not match, since something else decided first in its table.
-    fn missed(&self, cause: Cause, meant: Stand<'a>) -> Judgement<'a> {
+    fn missed(&self, cause: Cause, meant: PlacedRule<'a>) -> Judgement<'a> {
         let took = self.decider(meant.table).or(self.decider(FILTER));
         Judgement { took, ..self.judgement(cause).meant(meant) }
     }
@@ -290,13 +291,13 @@ impl<'a> Case<'a, '_> {
 }
 
 impl<'a> Judgement<'a> {
-    fn meant(self, meant: Stand<'a>) -> Judgement<'a> {
+    fn meant(self, meant: PlacedRule<'a>) -> Judgement<'a> {
         Judgement { meant: Some(meant), ..self }
     }
 }
 
 /// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
-fn carries_on(stand: &Stand, path: &Path) -> bool {
+fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
     let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
     let same_chain =
         path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));

@@ -1,27 +1,27 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
-use super::expected_effect::Goal;
-use super::{Finding, Scene, Stand, asks_state, intended, names_a_port, stand_of, stands};
+use super::expected_effect::ExpectedEffect;
+use super::{Diagnosis, MismatchContext, PlacedRule, asks_state, intended, names_a_port, stand_of, stands};
 use crate::intent::explanation::Cause;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
-use crate::rules::iptables_save::{Clause, LOG_PREFIX, Limit, Listing, Match, Rule};
+use crate::rules::iptables_save::{Clause, LOG_PREFIX, Listing, Match, Rule, RuleLimit};
 use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// What happened, why, and what was meant.
-pub fn of(finding: &Finding, scene: Scene) -> String {
-    let speaker = Speaker { finding, scene };
+pub fn of(finding: &Diagnosis, scene: MismatchContext) -> String {
+    let speaker = SentenceWriter { finding, scene };
     speaker.sentences()
 }
 
-struct Speaker<'a> {
-    finding: &'a Finding<'a>,
-    scene: Scene<'a>,
+struct SentenceWriter<'a> {
+    finding: &'a Diagnosis<'a>,
+    scene: MismatchContext<'a>,
 }
 
-impl Speaker<'_> {
+impl SentenceWriter<'_> {
     fn sentences(&self) -> String {
         format!("{}{}", self.changed(), self.reason())
     }
@@ -141,7 +141,7 @@ impl Speaker<'_> {
         self.finding.meant.map_or_else(|| "the intended rule".to_owned(), |stand| self.place(stand))
     }
 
-    fn place(&self, stand: Stand) -> String {
+    fn place(&self, stand: PlacedRule) -> String {
         line_of(self.scene.listing, stand.rule.line)
     }
 
@@ -266,16 +266,16 @@ impl Speaker<'_> {
     fn too_broad(&self) -> String {
         let packet = self.packet();
         match &self.finding.goal {
-            Goal::NoLine(prefix) | Goal::OneLine(prefix) => {
+            ExpectedEffect::NoLine(prefix) | ExpectedEffect::OneLine(prefix) => {
                 format!("{} logs the {packet} with {prefix:?}, and no such line was expected", self.taker())
             }
-            Goal::KeepOut(_) => format!("{} the {packet}, and no rule drops it", self.took()),
+            ExpectedEffect::KeepOut(_) => format!("{} the {packet}, and no rule drops it", self.took()),
             _ => format!("{} the {packet}, which should get in", self.took()),
         }
     }
 
     fn order(&self) -> String {
-        let Goal::Order { first, instead } = &self.finding.goal else { return String::new() };
+        let ExpectedEffect::Order { first, instead } = &self.finding.goal else { return String::new() };
         let (taker, meant) = (self.taker(), self.meant());
         format!(
             "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was expected",
@@ -301,13 +301,15 @@ impl Speaker<'_> {
 
     fn left(&self) -> String {
         match &self.finding.goal {
-            Goal::Lines { expected, observed, .. } => format!(", and {observed} of {expected} lines were left"),
+            ExpectedEffect::Lines { expected, observed, .. } => {
+                format!(", and {observed} of {expected} lines were left")
+            }
             _ => ", and nothing of it is left".to_owned(),
         }
     }
 
     fn rate(&self) -> String {
-        let Goal::Lines { expected, observed, rate, .. } = &self.finding.goal else { return String::new() };
+        let ExpectedEffect::Lines { expected, observed, rate, .. } = &self.finding.goal else { return String::new() };
         let limit = self.limit_or_none();
         match rate {
             Some(rate) if expected == observed => format!("{} should log at {rate}: {limit}", self.meant()),
@@ -326,7 +328,7 @@ impl Speaker<'_> {
     }
 
     fn no_rule(&self) -> String {
-        let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = &self.finding.goal else {
+        let (ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. }) = &self.finding.goal else {
             let other_hook = self.other_hook().unwrap_or_default();
             return format!("no rule lets the {} in: {} it{other_hook}", self.packet(), self.took());
         };
@@ -335,7 +337,7 @@ impl Speaker<'_> {
         let elsewhere = self.other_hook().or(elsewhere);
         let file = self.scene.listing.source.name.display();
         let elsewhere = elsewhere.unwrap_or_default();
-        let is_second = matches!(&self.finding.goal, Goal::Line { others, .. } if others.contains(prefix));
+        let is_second = matches!(&self.finding.goal, ExpectedEffect::Line { others, .. } if others.contains(prefix));
         let no_rule = if is_second { "no second rule" } else { "no rule" };
         format!("{no_rule} of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
     }
@@ -343,12 +345,12 @@ impl Speaker<'_> {
     /// A rule that would log or accept, had the packet come to it.
     fn other_hook(&self) -> Option<String> {
         let stand = self.finding.elsewhere?;
-        let does = if matches!(self.finding.goal, Goal::LetIn(_)) { "would accept it" } else { "does" };
+        let does = if matches!(self.finding.goal, ExpectedEffect::LetIn(_)) { "would accept it" } else { "does" };
         Some(format!("; {} {does}, but no such packet passes {}", self.place(stand), stand.chain))
     }
 
     fn prefix(&self) -> String {
-        let Goal::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
+        let ExpectedEffect::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
         let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
         let whole = self.finding.meant.and_then(|stand| intended::whole_prefix(stand.rule));
         let cut = whole.map(|whole| {
@@ -383,7 +385,7 @@ fn family(listing: &Listing) -> Family {
     listing.family
 }
 
-fn limit_in_words(limit: Limit) -> String {
+fn limit_in_words(limit: RuleLimit) -> String {
     let unit = match limit.seconds {
         1 => "second".to_owned(),
         60 => "minute".to_owned(),

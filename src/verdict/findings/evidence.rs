@@ -14,7 +14,7 @@ use crate::wire::frame::Direction;
 
 /// What was seen of one ruleset.
 #[derive(Debug)]
-pub struct Evidence<'a> {
+pub struct RulesetEvidence<'a> {
     /// The ruleset.
     pub listing: &'a Listing,
     /// Whether everything was sent that the ruleset tells apart.
@@ -35,10 +35,10 @@ pub(super) struct Witnessed {
     pub path: Arc<Path>,
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> RulesetEvidence<'a> {
     /// Nothing was seen yet, on a host whose link is `interface`.
-    pub fn new(listing: &'a Listing, interface: &InterfaceName) -> Evidence<'a> {
-        Evidence {
+    pub fn new(listing: &'a Listing, interface: &InterfaceName) -> RulesetEvidence<'a> {
+        RulesetEvidence {
             listing,
             is_complete: true,
             sets: Sets::of(Space::of(&[listing], interface), listing),

@@ -1,11 +1,11 @@
 //! Is a rule that nothing reached dead, or is that not provable?
 
-use super::evidence::{Evidence, Witnessed, as_seen_in};
+use super::evidence::{RulesetEvidence, Witnessed, as_seen_in};
 use super::reason;
-use super::{Findings, InFront, NotProvable, Place, Severity, Unreachable};
+use super::{DeadRule, FindingPlace, NotProvable, RulesetFindings, Severity, ShadowingRule};
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
-use crate::rules::iptables_save::{Answer, Clause, Match, Rule};
+use crate::rules::iptables_save::{Clause, Match, MatchResult, Rule};
 use crate::wire::frame::Direction;
 
 /// A rule and where it stands.
@@ -19,35 +19,35 @@ pub(super) struct At<'a> {
 
 /// What is known of a rule.
 #[derive(Debug)]
-pub(super) enum Conclusion {
+pub(super) enum ProverResult {
     /// Packets match it.
     Reached,
     /// None can.
-    Dead { in_front: Vec<InFront>, reason: String },
+    Dead { in_front: Vec<ShadowingRule>, reason: String },
     /// None did.
     NotProvable(String),
 }
 
-impl Findings {
+impl RulesetFindings {
     /// What is concluded from the evidence of each family.
-    pub fn of(evidence: &[Evidence]) -> Findings {
-        let mut findings = Findings::default();
+    pub fn of(evidence: &[RulesetEvidence]) -> RulesetFindings {
+        let mut findings = RulesetFindings::default();
         evidence.iter().for_each(|evidence| findings.add(evidence));
         findings.unreachable.sort_by_key(|unreachable| unreachable.severity);
         findings.not_provable.sort_by_key(|not_provable| !not_provable.place.text.contains("-j LOG"));
         findings
     }
 
-    fn add(&mut self, evidence: &Evidence) {
-        let court = Court { evidence };
+    fn add(&mut self, evidence: &RulesetEvidence) {
+        let court = ReachabilityProver { evidence };
         for at in court.rules() {
             let place = court.place(at);
             match court.conclude(at, DEPTH) {
-                Conclusion::Reached => {}
-                Conclusion::Dead { in_front, reason } => {
-                    self.unreachable.push(Unreachable { severity: severity(at.rule), place, in_front, reason });
+                ProverResult::Reached => {}
+                ProverResult::Dead { in_front, reason } => {
+                    self.unreachable.push(DeadRule { severity: severity(at.rule), place, in_front, reason });
                 }
-                Conclusion::NotProvable(reason) => self.not_provable.push(NotProvable { place, reason }),
+                ProverResult::NotProvable(reason) => self.not_provable.push(NotProvable { place, reason }),
             }
         }
     }
@@ -66,18 +66,18 @@ fn severity(rule: &Rule) -> Severity {
 
 const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
-struct Court<'a> {
-    evidence: &'a Evidence<'a>,
+struct ReachabilityProver<'a> {
+    evidence: &'a RulesetEvidence<'a>,
 }
 
-impl<'a> Court<'a> {
+impl<'a> ReachabilityProver<'a> {
     fn rules(&self) -> impl Iterator<Item = At<'a>> {
         let rules = self.evidence.listing.rules();
         rules.map(|(table, chain, number, rule)| At { table: &table.name, chain: &chain.name, number, rule })
     }
 
-    fn place(&self, at: At) -> Place {
-        Place {
+    fn place(&self, at: At) -> FindingPlace {
+        FindingPlace {
             family: self.evidence.listing.family,
             file: self.evidence.listing.source.name.to_string_lossy().into_owned(),
             line: at.rule.line,
@@ -91,23 +91,23 @@ impl<'a> Court<'a> {
     /// In this order: (1) it was reached, (2) the chain cannot be, (3) the sweep does not say all, (4) the packets that it
     /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first. What follows
     /// from the packets that were sent is said only if it is proved for all others, too.
-    fn conclude(&self, at: At<'a>, depth: usize) -> Conclusion {
+    fn conclude(&self, at: At<'a>, depth: usize) -> ProverResult {
         if self.evidence.has_matched(at.table, at.chain, at.number) {
-            return Conclusion::Reached;
+            return ProverResult::Reached;
         }
         let conclusion = self.by_chain(at, depth);
         let conclusion = conclusion.or_else(|| self.by_completeness()).or_else(|| self.by_clauses(at));
         match conclusion.unwrap_or_else(|| self.by_packets(at)) {
-            Conclusion::Dead { in_front, reason } => match self.evidence.unproved(at, &reason) {
+            ProverResult::Dead { in_front, reason } => match self.evidence.unproved(at, &reason) {
                 Some(why) => not_provable(why),
-                None => Conclusion::Dead { in_front, reason },
+                None => ProverResult::Dead { in_front, reason },
             },
             conclusion => conclusion,
         }
     }
 
     /// A chain is as dead as all rules that jump there.
-    fn by_chain(&self, at: At<'a>, depth: usize) -> Option<Conclusion> {
+    fn by_chain(&self, at: At<'a>, depth: usize) -> Option<ProverResult> {
         if at.chain == "FORWARD" {
             return Some(not_provable("nothing is forwarded in the lab"));
         }
@@ -121,12 +121,12 @@ impl<'a> Court<'a> {
         let mut dead_jump = None;
         for jump in &jumps {
             match self.conclude(*jump, depth - 1) {
-                Conclusion::Reached if is_of_more(jump.rule) => {
+                ProverResult::Reached if is_of_more(jump.rule) => {
                     return Some(not_provable(reason::depends_on(jump.rule)));
                 }
-                Conclusion::Reached => {}
-                Conclusion::NotProvable(why) => return Some(not_provable(reason::through(jump.rule, &why))),
-                Conclusion::Dead { in_front, reason } => dead_jump = dead_jump.or(Some((jump, in_front, reason))),
+                ProverResult::Reached => {}
+                ProverResult::NotProvable(why) => return Some(not_provable(reason::through(jump.rule, &why))),
+                ProverResult::Dead { in_front, reason } => dead_jump = dead_jump.or(Some((jump, in_front, reason))),
             }
         }
         let some_reached = jumps.iter().any(|jump| self.evidence.has_matched(jump.table, jump.chain, jump.number));
@@ -134,16 +134,16 @@ impl<'a> Court<'a> {
         Some(dead(in_front, reason::through_dead(at.chain, jump.rule, &reason)))
     }
 
-    fn by_completeness(&self) -> Option<Conclusion> {
+    fn by_completeness(&self) -> Option<ProverResult> {
         let incomplete = || not_provable("the ruleset tells more packets apart than a sweep sends");
         (!self.evidence.is_complete).then(incomplete)
     }
 
     /// Each thing that it asks for must have been there, on some packet.
-    fn by_clauses(&self, at: At) -> Option<Conclusion> {
+    fn by_clauses(&self, at: At) -> Option<ProverResult> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
         let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
-            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == Answer::Yes;
+            let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == MatchResult::Yes;
             !all.iter().any(fulfils)
         })?;
         Some(match unmet.ask {
@@ -155,7 +155,7 @@ impl<'a> Court<'a> {
         })
     }
 
-    fn by_packets(&self, at: At) -> Conclusion {
+    fn by_packets(&self, at: At) -> ProverResult {
         let fitting: Vec<&Witnessed> = self.of_hook(at).filter(|one| fits(at, one, |c| !is_state(c))).collect();
         if fitting.is_empty() {
             return by_contradiction(at.rule);
@@ -175,12 +175,12 @@ impl<'a> Court<'a> {
     }
 
     /// Who took the packets that it asks for?
-    fn by_takers(&self, at: At, asked: &[&Witnessed]) -> Conclusion {
+    fn by_takers(&self, at: At, asked: &[&Witnessed]) -> ProverResult {
         let chains = self.chains_around(at);
         let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
         let untaken = taken.contains(&None);
         let takers = counted(taken.into_iter().flatten());
-        let in_front: Vec<InFront> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
+        let in_front: Vec<ShadowingRule> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
         let rules: Vec<(&Step, Option<&Rule>)> = takers.iter().map(|(_, step)| (*step, self.rule_of(step))).collect();
         if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
             return not_provable(reason::depends_on(rule));
@@ -233,12 +233,12 @@ impl<'a> Court<'a> {
     }
 }
 
-fn dead(in_front: Vec<InFront>, reason: impl Into<String>) -> Conclusion {
-    Conclusion::Dead { in_front, reason: reason.into() }
+fn dead(in_front: Vec<ShadowingRule>, reason: impl Into<String>) -> ProverResult {
+    ProverResult::Dead { in_front, reason: reason.into() }
 }
 
-fn not_provable(reason: impl Into<String>) -> Conclusion {
-    Conclusion::NotProvable(reason.into())
+fn not_provable(reason: impl Into<String>) -> ProverResult {
+    ProverResult::NotProvable(reason.into())
 }
 
 /// A limit says how often, a comment nothing.
@@ -260,9 +260,9 @@ fn fits(at: At, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
     let packet = as_seen_in(at.table, one);
     let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
     clauses.all(|clause| match clause.answer(&packet) {
-        Answer::Yes => true,
-        Answer::Unknown => is_state(clause),
-        Answer::No => false,
+        MatchResult::Yes => true,
+        MatchResult::Unknown => is_state(clause),
+        MatchResult::No => false,
     })
 }
 
@@ -272,7 +272,7 @@ fn nat_sees(one: &Witnessed) -> bool {
 }
 
 /// Each clause was fulfilled, but no packet fulfilled all: is that because none can?
-fn by_contradiction(rule: &Rule) -> Conclusion {
+fn by_contradiction(rule: &Rule) -> ProverResult {
     let masks: Vec<(u8, u8, bool)> = rule.clauses.iter().filter_map(flags).collect();
     let fulfils = |octet: u8| masks.iter().all(|(mask, comp, negated)| (octet & mask == *comp) != *negated);
     if !(0..64).any(fulfils) {
@@ -290,7 +290,7 @@ fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
 
 /// Its packets are never in the states that it asks for. Helpers that make TCP and UDP RELATED are not in the lab, and
 /// of other protocols only ICMP errors and echo replies are sent as part of a connection.
-fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> Conclusion {
+fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> ProverResult {
     let asks = |state| rule.clauses.iter().any(|clause| asks_for(clause, state));
     let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
     if asks(ConntrackState::Related) && !fitting.iter().any(is_icmp) {
@@ -350,8 +350,8 @@ fn is_end(verdict: &StepVerdict) -> bool {
     matches!(verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen)
 }
 
-fn in_front(step: &Step, packets: usize) -> InFront {
-    InFront {
+fn in_front(step: &Step, packets: usize) -> ShadowingRule {
+    ShadowingRule {
         table: step.table.clone(),
         chain: step.chain.clone(),
         rule: step.rule,

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::evidence::Evidence;
-use super::{Findings, NotTried, Swept, parity};
+use super::evidence::RulesetEvidence;
+use super::{RulesetFindings, SweepSummary, UntriedRuleset, parity};
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Equipment, Lab, Limits, Service, Watch};
+use crate::lab::{HostService, Lab, LabOptions, LabSpec, LimitOverride, WatchedEvents};
 use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
 use crate::rules::iptables_save::{Listing, Match};
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 
 /// The rulesets of a host, and how they are loaded.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct FindingsSubject<'a> {
     /// What the labs are made with.
-    pub equipment: &'a Equipment,
+    pub equipment: &'a LabOptions,
     /// The interface that is swept first; those that rules name come after it.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
@@ -26,31 +26,36 @@ pub struct Subject<'a> {
 }
 
 /// Sweeps the rulesets, and tells what nothing reaches.
-pub fn measure(subject: &Subject) -> Result<Findings> {
+pub fn measure(subject: &FindingsSubject) -> Result<RulesetFindings> {
     let families = Lab::families();
     let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
         subject.rulesets.iter().copied().partition(|(family, _)| families.contains(family));
     let listings: Vec<Listing> =
         here.into_iter().map(|(family, source)| subject.equipment.listing(family, source)).collect();
-    let mut evidence: Vec<Evidence> =
-        listings.iter().map(|listing| Evidence::new(listing, subject.interface)).collect();
+    let mut evidence: Vec<RulesetEvidence> =
+        listings.iter().map(|listing| RulesetEvidence::new(listing, subject.interface)).collect();
     let mut sweeps = Vec::new();
     for interface in interfaces(subject.interface, &listings) {
         sweeps.extend(sweep(subject, &interface, &mut evidence)?);
     }
     evidence.iter_mut().try_for_each(|one| one.is_tried(subject))?;
     let parity = parity::compare(subject, &listings)?;
-    let not_tried = |(family, source): (Family, &Source)| NotTried { family, file: source.name.display().to_string() };
+    let not_tried =
+        |(family, source): (Family, &Source)| UntriedRuleset { family, file: source.name.display().to_string() };
     let not_tried = missing.into_iter().map(not_tried).collect();
-    Ok(Findings { sweeps, parity, not_tried, ..Findings::of(&evidence) })
+    Ok(RulesetFindings { sweeps, parity, not_tried, ..RulesetFindings::of(&evidence) })
 }
 
 /// Sweeps over one interface.
-fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]) -> Result<Vec<Swept>> {
-    let mut plans: Vec<Plan> = evidence.iter().map(|one| Plan::of(one.listing, subject.addresses)).collect();
+fn sweep(
+    subject: &FindingsSubject,
+    interface: &InterfaceName,
+    evidence: &mut [RulesetEvidence],
+) -> Result<Vec<SweepSummary>> {
+    let mut plans: Vec<SweepPlan> = evidence.iter().map(|one| SweepPlan::of(one.listing, subject.addresses)).collect();
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
-    let services: Vec<Service> =
-        ports.into_iter().map(|port| Service { protocol: Protocol::Tcp, port, greeting: None }).collect();
+    let services: Vec<HostService> =
+        ports.into_iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let blueprint = blueprint(subject, interface, &services);
     let mut swept = Vec::new();
     for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
@@ -63,32 +68,32 @@ fn sweep(subject: &Subject, interface: &InterfaceName, evidence: &mut [Evidence]
         }
         evidence.is_complete &= plan.is_complete;
         let (family, octets, complete) = (evidence.listing.family, plan.which_octets, plan.is_complete);
-        swept.push(Swept { family, interface: interface.to_string(), stimuli, octets, complete });
+        swept.push(SweepSummary { family, interface: interface.to_string(), stimuli, octets, complete });
     }
     Ok(swept)
 }
 
 /// A lab of the rulesets, over `interface`.
 pub(super) fn blueprint<'a>(
-    subject: &Subject<'a>,
+    subject: &FindingsSubject<'a>,
     interface: &'a InterfaceName,
-    services: &'a [Service],
-) -> Blueprint<'a> {
-    Blueprint {
+    services: &'a [HostService],
+) -> LabSpec<'a> {
+    LabSpec {
         equipment: subject.equipment,
         interface,
         mac: subject.mac,
         addresses: subject.addresses,
         services,
         rulesets: subject.rulesets,
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: None,
     }
 }
 
 /// A packet for which a limit has no room goes on to the rules after it.
-pub(super) fn limits(listing: &Listing) -> &'static [Limits] {
-    if listing.limits_more_than_lines() { &[Limits::Wide, Limits::Dry] } else { &[Limits::Wide] }
+pub(super) fn limits(listing: &Listing) -> &'static [LimitOverride] {
+    if listing.limits_more_than_lines() { &[LimitOverride::Wide, LimitOverride::Dry] } else { &[LimitOverride::Wide] }
 }
 
 /// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.

@@ -18,17 +18,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::net::Family;
-use crate::rules::sweep::Octets;
+use crate::rules::sweep::FlagCoverage;
 
-pub use evidence::Evidence;
-pub use measure::{Subject, interfaces, measure};
-pub use parity::{Decision, Disparity};
+pub use evidence::RulesetEvidence;
+pub use measure::{FindingsSubject, interfaces, measure};
+pub use parity::{Disparity, LastStep};
 
 /// What is found in the rulesets of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Findings {
+#[schemars(rename = "Findings")]
+pub struct RulesetFindings {
     /// Rules that nothing reaches: LOG rules first, then those that drop, then the rest, each in the order of the file.
-    pub unreachable: Vec<Unreachable>,
+    pub unreachable: Vec<DeadRule>,
     /// Rules that nothing reached, and that something else might.
     pub not_provable: Vec<NotProvable>,
     /// What one family lets in and the other keeps out.
@@ -36,14 +37,15 @@ pub struct Findings {
     pub parity: Vec<Disparity>,
     /// Rulesets that nothing was sent to, since this machine does not have their family: of their rules nothing is known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_tried: Vec<NotTried>,
+    pub not_tried: Vec<UntriedRuleset>,
     /// What was sent.
-    pub sweeps: Vec<Swept>,
+    pub sweeps: Vec<SweepSummary>,
 }
 
 /// A ruleset that was not tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct NotTried {
+#[schemars(rename = "NotTried")]
+pub struct UntriedRuleset {
     /// Its family.
     pub family: Family,
     /// Its file.
@@ -52,7 +54,7 @@ pub struct NotTried {
 
 /// Where a rule stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Place {
+pub struct FindingPlace {
     /// Its family.
     pub family: Family,
     /// The file.
@@ -71,14 +73,15 @@ pub struct Place {
 
 /// A rule that nothing reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Unreachable {
+#[schemars(rename = "Unreachable")]
+pub struct DeadRule {
     /// How much it matters.
     pub severity: Severity,
     /// The rule.
     #[serde(flatten)]
-    pub place: Place,
+    pub place: FindingPlace,
     /// What took the packets that it asks for, most of them first.
-    pub in_front: Vec<InFront>,
+    pub in_front: Vec<ShadowingRule>,
     /// Why it is never reached, in words.
     pub reason: String,
 }
@@ -124,7 +127,8 @@ impl Serialize for Severity {
 
 /// A rule or policy that took packets which another rule asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct InFront {
+#[schemars(rename = "InFront")]
+pub struct ShadowingRule {
     /// Its table.
     pub table: String,
     /// Its chain.
@@ -146,14 +150,15 @@ pub struct InFront {
 pub struct NotProvable {
     /// The rule.
     #[serde(flatten)]
-    pub place: Place,
+    pub place: FindingPlace,
     /// What is missing for a proof.
     pub reason: String,
 }
 
 /// One sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Swept {
+#[schemars(rename = "Swept")]
+pub struct SweepSummary {
     /// The family.
     pub family: Family,
     /// The interface.
@@ -161,7 +166,7 @@ pub struct Swept {
     /// How many packets were sent, not counting those that lead to them.
     pub stimuli: usize,
     /// Which flag octets.
-    pub octets: Octets,
+    pub octets: FlagCoverage,
     /// Whether everything was sent that the ruleset tells apart.
     pub complete: bool,
 }

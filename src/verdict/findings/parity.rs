@@ -10,16 +10,16 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::measure::Subject;
+use super::measure::FindingsSubject;
 use crate::error::{Result, Source};
-use crate::lab::{Blueprint, Lab, Limits, Watch};
+use crate::lab::{Lab, LabSpec, LimitOverride, WatchedEvents};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
-use crate::probe::packet::{Lead, Response, Sender, Stimulus};
+use crate::probe::packet::{Lead, Response, Stimulus, StimulusSender};
 use crate::probe::path::{Fate, Step};
 use crate::probe::scan::Technique;
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 use crate::wire::headers::{Content, Headers};
 
@@ -34,14 +34,15 @@ pub struct Disparity {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ports: String,
     /// What decided over IPv4.
-    pub ipv4: Decision,
+    pub ipv4: LastStep,
     /// What decided over IPv6.
-    pub ipv6: Decision,
+    pub ipv6: LastStep,
 }
 
 /// The last rule or policy on a packet's way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Decision {
+#[schemars(rename = "Decision")]
+pub struct LastStep {
     /// The file; none where the ruleset has no such chain, and the kernel's own policy decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -53,7 +54,7 @@ pub struct Decision {
 }
 
 /// Compares the families of `subject`; nothing where it has one ruleset only, which `lint` tells.
-pub fn compare(subject: &Subject, listings: &[Listing]) -> Result<Vec<Disparity>> {
+pub fn compare(subject: &FindingsSubject, listings: &[Listing]) -> Result<Vec<Disparity>> {
     let of = |family| listings.iter().find(|listing| listing.family == family);
     let (Some(v4), Some(v6)) = (of(Family::Ipv4), of(Family::Ipv6)) else { return Ok(Vec::new()) };
     let questions = questions(&ports(&[v4, v6], subject.addresses));
@@ -65,9 +66,9 @@ pub fn compare(subject: &Subject, listings: &[Listing]) -> Result<Vec<Disparity>
     let mut disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)> = Vec::new();
     for ((question, (fate4, ipv4)), (fate6, ipv6)) in questions.iter().zip(&decided[0]).zip(&decided[1]) {
         let lets_in = match (fate4, fate6) {
-            (Entry::KeptOut, Entry::LetIn) => Family::Ipv6,
-            (Entry::LetIn, Entry::KeptOut) => Family::Ipv4,
-            (Entry::LetIn, Entry::LetIn) | (Entry::KeptOut, Entry::KeptOut) => continue,
+            (Admission::KeptOut, Admission::LetIn) => Family::Ipv6,
+            (Admission::LetIn, Admission::KeptOut) => Family::Ipv4,
+            (Admission::LetIn, Admission::LetIn) | (Admission::KeptOut, Admission::KeptOut) => continue,
         };
         let (packets, ports) = (vec![question.kind.name()], String::new());
         let one = Disparity { lets_in, packets, ports, ipv4: ipv4.clone(), ipv6: ipv6.clone() };
@@ -95,8 +96,8 @@ fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disp
 }
 
 /// One packet that both families are asked about.
-struct Question {
-    kind: Kind,
+struct ParityPacket {
+    kind: TrafficKind,
     /// The ports that it stands for, of which it asks the first; none for what has no ports.
     ports: Option<RangeInclusive<u16>>,
     /// Another one for each, so that conntrack takes none for part of another's flow.
@@ -104,53 +105,56 @@ struct Question {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum TrafficKind {
     Tcp(Technique),
     Udp,
     EchoRequest,
 }
 
-impl Kind {
+impl TrafficKind {
     fn name(self) -> String {
         match self {
-            Kind::Tcp(technique) => format!("tcp {technique}"),
-            Kind::Udp => "udp".to_owned(),
-            Kind::EchoRequest => "icmp echo request".to_owned(),
+            TrafficKind::Tcp(technique) => format!("tcp {technique}"),
+            TrafficKind::Udp => "udp".to_owned(),
+            TrafficKind::EchoRequest => "icmp echo request".to_owned(),
         }
     }
 }
 
-impl Question {
-    fn stimulus(&self, family: Family, subject: &Subject) -> Stimulus {
+impl ParityPacket {
+    fn stimulus(&self, family: Family, subject: &FindingsSubject) -> Stimulus {
         let (source, destination) =
             (self.source, self.ports.as_ref().map_or(self.source, |ports| Port(*ports.start())));
         let (protocol, content) = match (self.kind, family) {
-            (Kind::Tcp(technique), _) => (6, Content::Tcp { source, destination, flags: technique.profile().flags }),
-            (Kind::Udp, _) => (17, Content::Udp { source, destination }),
-            (Kind::EchoRequest, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
-            (Kind::EchoRequest, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
+            (TrafficKind::Tcp(technique), _) => {
+                (6, Content::Tcp { source, destination, flags: technique.profile().flags })
+            }
+            (TrafficKind::Udp, _) => (17, Content::Udp { source, destination }),
+            (TrafficKind::EchoRequest, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
+            (TrafficKind::EchoRequest, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
         };
         let (source, destination) = (subject.addresses.prober(family), subject.addresses.host(family));
         let headers = Headers { source, destination, protocol, content };
-        Stimulus { sender: Sender::Prober, lead: Lead::None, headers }
+        Stimulus { sender: StimulusSender::Prober, lead: Lead::None, headers }
     }
 }
 
 /// The techniques that a ruleset may tell apart.
 const TECHNIQUES: [Technique; 5] = [Technique::Syn, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
-fn questions(ports: &[RangeInclusive<u16>]) -> Vec<Question> {
-    let kinds = TECHNIQUES.into_iter().map(Kind::Tcp).chain([Kind::Udp]);
+fn questions(ports: &[RangeInclusive<u16>]) -> Vec<ParityPacket> {
+    let kinds = TECHNIQUES.into_iter().map(TrafficKind::Tcp).chain([TrafficKind::Udp]);
     let to_ports = kinds.flat_map(|kind| ports.iter().map(move |ports| (kind, Some(ports.clone()))));
-    let all = to_ports.chain([(Kind::EchoRequest, None)]);
+    let all = to_ports.chain([(TrafficKind::EchoRequest, None)]);
     // Above the ports that rules name by habit, and as many as there are.
     let sources = (20_000..=u16::MAX).cycle().map(Port);
-    all.zip(sources).map(|((kind, ports), source)| Question { kind, ports, source }).collect()
+    all.zip(sources).map(|((kind, ports), source)| ParityPacket { kind, ports, source }).collect()
 }
 
 /// Ranges of ports within which neither ruleset tells ports apart: from each boundary to the next.
 fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16>> {
-    let points = listings.iter().flat_map(|listing| Plan::of(listing, addresses).services().iter().collect::<Vec<_>>());
+    let points =
+        listings.iter().flat_map(|listing| SweepPlan::of(listing, addresses).services().iter().collect::<Vec<_>>());
     let points: BTreeSet<u16> = points.map(|port| port.0).collect();
     let ends = points.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
     points.iter().zip(ends).map(|(first, last)| *first..=last).collect()
@@ -158,38 +162,40 @@ fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16
 
 /// Whether a packet was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
+enum Admission {
     LetIn,
     KeptOut,
 }
 
 /// A lab for each family, so that none meets what the other left behind. Limits are out of the way.
-fn decisions(subject: &Subject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Entry, Decision)>> {
-    let blueprint = Blueprint {
+fn decisions(subject: &FindingsSubject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Admission, LastStep)>> {
+    let blueprint = LabSpec {
         equipment: subject.equipment,
         interface: subject.interface,
         mac: subject.mac,
         addresses: subject.addresses,
         services: &[],
         rulesets: subject.rulesets,
-        watch: Watch::Paths,
+        watch: WatchedEvents::Paths,
         fault: None,
     };
-    let responses = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &[], Limits::Wide))?;
+    let responses = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
     let source = subject.rulesets.iter().find(|(other, _)| *other == family).map(|(_, source)| *source);
     Ok(responses.iter().map(|response| decision(response, source)).collect())
 }
 
-fn decision(response: &Response, source: Option<&Source>) -> (Entry, Decision) {
+fn decision(response: &Response, source: Option<&Source>) -> (Admission, LastStep) {
     let received = response.own.iter().find(|journey| journey.direction == Direction::In);
     let path = received.map(|journey| &journey.path);
     let entry = match path.map(|path| path.fate) {
-        Some(Fate::Accepted) => Entry::LetIn,
-        Some(Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished | Fate::Left(_)) | None => Entry::KeptOut,
+        Some(Fate::Accepted) => Admission::LetIn,
+        Some(Fate::Dropped | Fate::Rejected | Fate::Stolen | Fate::Vanished | Fate::Left(_)) | None => {
+            Admission::KeptOut
+        }
     };
     let step: Option<&Step> = path.and_then(|path| path.steps.last());
     let line = step.and_then(|step| step.line);
     let file = line.and(source).map(|source| source.name.display().to_string());
     let text = step.map_or_else(|| "no rule".to_owned(), |step| step.text.clone());
-    (entry, Decision { file, line, text })
+    (entry, LastStep { file, line, text })
 }

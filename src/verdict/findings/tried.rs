@@ -3,24 +3,24 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::evidence::Evidence;
+use super::evidence::RulesetEvidence;
 use super::judge::At;
-use super::measure::{Subject, blueprint, limits};
+use super::measure::{FindingsSubject, blueprint, limits};
 use super::reason;
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::InterfaceName;
 use crate::probe::packet::Stimulus;
 use crate::rules::iptables_save::Listing;
-use crate::rules::space::{Region, Space, Witness, witnesses};
+use crate::rules::space::{Region, Space, WitnessPacket, witnesses};
 use crate::rules::sweep::strangers;
 
 /// So many sets of one rule are tried.
 const TRIED: usize = 8;
 
-impl Evidence<'_> {
+impl RulesetEvidence<'_> {
     /// Sends packets to the rules that nothing has reached.
-    pub(super) fn is_tried(&mut self, subject: &Subject) -> Result<()> {
+    pub(super) fn is_tried(&mut self, subject: &FindingsSubject) -> Result<()> {
         for (interface, stimuli) in self.untried(subject) {
             let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
             let host = subject.addresses.host(self.listing.family);
@@ -34,7 +34,7 @@ impl Evidence<'_> {
     }
 
     /// The packets to send over each interface.
-    fn untried(&self, subject: &Subject) -> BTreeMap<String, Vec<Stimulus>> {
+    fn untried(&self, subject: &FindingsSubject) -> BTreeMap<String, Vec<Stimulus>> {
         let mut all: BTreeMap<String, Vec<Stimulus>> = BTreeMap::new();
         let mut known = HashSet::new();
         for (table, chain, number, _) in self.listing.rules() {
@@ -43,7 +43,7 @@ impl Evidence<'_> {
             }
             let left = self.sets.arrivals(&table.name, &chain.name, number);
             let witnesses = |(hook, one): &(&str, Region)| witnesses(&self.sets.space, one, hook, subject.addresses);
-            for Witness { interface, stimulus } in left.found.iter().take(TRIED).flat_map(witnesses) {
+            for WitnessPacket { interface, stimulus } in left.found.iter().take(TRIED).flat_map(witnesses) {
                 if known.insert((interface.clone(), stimulus)) {
                     all.entry(interface).or_default().push(stimulus);
                 }

@@ -1,11 +1,11 @@
 //! An ARP packet (RFC 826; the words of its section "Definitions").
 
-use super::header::{Header, data, mac};
+use super::header::{HeaderReader, data, mac};
 use super::{Then, names};
 use crate::wire::bytes::ipv4;
 
 /// Reads it. Nothing follows but padding.
-pub fn read(header: &mut Header<'_>) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     let space = header.u16("Hardware Address Space")?;
     if space == 1 {
         header.note("Ethernet");

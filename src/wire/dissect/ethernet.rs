@@ -1,10 +1,10 @@
 //! The Ethernet header (IEEE 802.3; RFC 894 for what it carries).
 
-use super::header::{Header, mac};
+use super::header::{HeaderReader, mac};
 use super::{Next, Then, names};
 
 /// Reads it.
-pub fn read(header: &mut Header<'_>) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     header.field("Destination Address", 6, mac)?;
     header.field("Source Address", 6, mac)?;
     let ether_type = header.hex16("EtherType")?;

@@ -3,25 +3,25 @@
 use std::fmt::{self, LowerHex};
 use std::ops::Range;
 
-use super::{Field, Layer, Then};
+use super::{HeaderField, Layer, Then};
 use crate::wire::bytes::{be16, be32};
 
 /// A header that is being read. What reads from it gets none where the bytes end too early; the rest is then told as `Cut
 /// short`.
-pub struct Header<'a> {
+pub struct HeaderReader<'a> {
     frame: &'a [u8],
     start: usize,
     at: usize,
     end: usize,
-    fields: Vec<Field>,
+    fields: Vec<HeaderField>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> HeaderReader<'a> {
     /// Begins to read these bytes of the frame.
-    pub fn open(frame: &'a [u8], bytes: Range<usize>) -> Header<'a> {
+    pub fn open(frame: &'a [u8], bytes: Range<usize>) -> HeaderReader<'a> {
         let end = bytes.end.min(frame.len());
         let start = bytes.start.min(end);
-        Header { frame, start, at: start, end, fields: Vec::new() }
+        HeaderReader { frame, start, at: start, end, fields: Vec::new() }
     }
 
     /// What was read.
@@ -71,7 +71,7 @@ impl<'a> Header<'a> {
     /// A field of some bits of the next bytes, which stay.
     pub fn bits(&mut self, name: &'static str, len: usize, value: impl fmt::Display) {
         let bytes = self.at..(self.at + len).min(self.end);
-        self.fields.push(Field { name, bytes, value: value.to_string(), note: None });
+        self.fields.push(HeaderField { name, bytes, value: value.to_string(), note: None });
     }
 
     /// Goes on behind fields of some bits.

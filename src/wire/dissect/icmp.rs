@@ -1,11 +1,11 @@
 //! An ICMP message (RFC 792; RFC 1812, section 5.2.7.1, for the later codes).
 
 use super::checksum::{self, Pseudo};
-use super::header::{Header, data};
+use super::header::{HeaderReader, data};
 use super::{Next, Then};
 
 /// Reads it. An error goes on with the packet that it quotes.
-pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let kind = header.u8("Type")?;
     if let Some(name) = kind_name(kind) {
         header.note(name);

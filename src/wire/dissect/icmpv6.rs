@@ -1,12 +1,12 @@
 //! An ICMPv6 message (RFC 4443), and those of neighbour discovery (RFC 4861, section 4).
 
 use super::checksum::{self, Pseudo};
-use super::header::{Header, data, hex, mac};
+use super::header::{HeaderReader, data, hex, mac};
 use super::{Next, Then};
 use crate::wire::bytes::{be32, ipv6};
 
 /// Reads it. An error goes on with the packet that it quotes.
-pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let kind = header.u8("Type")?;
     if let Some(name) = kind_name(kind) {
         header.note(name);
@@ -24,7 +24,7 @@ pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
     Some(Then { next, end: header.end() })
 }
 
-fn read_body(header: &mut Header<'_>, kind: u8) -> Option<Next> {
+fn read_body(header: &mut HeaderReader<'_>, kind: u8) -> Option<Next> {
     match kind {
         1 | 3 => header.field("Unused", 4, data).map(|_| Next::Ip),
         2 => header.u32("MTU").map(|_| Next::Ip),
@@ -40,7 +40,7 @@ fn read_body(header: &mut Header<'_>, kind: u8) -> Option<Next> {
 }
 
 /// RFC 4861, sections 4.1 to 4.5.
-fn read_discovery(header: &mut Header<'_>, kind: u8) -> Option<Next> {
+fn read_discovery(header: &mut HeaderReader<'_>, kind: u8) -> Option<Next> {
     match kind {
         134 => {
             header.u8("Cur Hop Limit")?;
@@ -67,7 +67,7 @@ fn show_address(bytes: &[u8]) -> String {
 }
 
 /// RFC 4861, section 4.4.
-fn read_advertisement_flags(header: &mut Header<'_>) -> Option<()> {
+fn read_advertisement_flags(header: &mut HeaderReader<'_>) -> Option<()> {
     let word = be32(header.peek(4)?, 0)?;
     for (name, bit, meaning) in
         [("R", 31, "Router flag"), ("S", 30, "Solicited flag: it is an answer"), ("O", 29, "Override flag")]
@@ -81,7 +81,7 @@ fn read_advertisement_flags(header: &mut Header<'_>) -> Option<()> {
 }
 
 /// RFC 4861, section 4.6.
-fn read_options(header: &mut Header<'_>) -> Option<()> {
+fn read_options(header: &mut HeaderReader<'_>) -> Option<()> {
     let end = header.end() - header.start();
     while !header.is_read_up_to(end) {
         let start = header.peek(2)?;

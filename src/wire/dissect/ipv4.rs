@@ -1,12 +1,12 @@
 //! The IPv4 header (RFC 791, section 3.1).
 
 use super::checksum::{self, Pseudo};
-use super::header::{Header, data, hex};
+use super::header::{HeaderReader, data, hex};
 use super::{Next, Then, names};
 use crate::wire::bytes::{be16, ipv4};
 
 /// Reads it, with its options.
-pub fn read(header: &mut Header<'_>) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     let first = header.peek(1)?[0];
     header.bits("Version", 1, first >> 4);
     let len = usize::from(first & 0xf) * 4;
@@ -39,7 +39,7 @@ fn show_address(bytes: &[u8]) -> String {
     ipv4(bytes, 0).map(|address| address.to_string()).unwrap_or_default()
 }
 
-fn length_note(total: usize, header: &Header<'_>) -> &'static str {
+fn length_note(total: usize, header: &HeaderReader<'_>) -> &'static str {
     let there = header.end() - header.start();
     if total > there { "header and data; here are fewer" } else { "header and data, in bytes" }
 }
@@ -52,7 +52,7 @@ enum Fragment {
     Later,
 }
 
-fn read_fragment(header: &mut Header<'_>) -> Option<Fragment> {
+fn read_fragment(header: &mut HeaderReader<'_>) -> Option<Fragment> {
     const RESERVED: u16 = 0x8000;
     const DONT_FRAGMENT: u16 = 0x4000;
     const MORE_FRAGMENTS: u16 = 0x2000;

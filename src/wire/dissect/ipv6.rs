@@ -1,12 +1,12 @@
 //! The IPv6 header (RFC 8200, section 3) and its extension headers (section 4).
 
 use super::checksum::Pseudo;
-use super::header::{Header, data, hex};
+use super::header::{HeaderReader, data, hex};
 use super::{Next, Then, names};
 use crate::wire::bytes::{be16, be32, ipv6};
 
 /// Reads the fixed header.
-pub fn read(header: &mut Header<'_>) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     let word = be32(header.peek(4)?, 0)?;
     header.bits("Version", 1, word >> 28);
     header.bits("Traffic Class", 2, hex((word >> 20) as u8));
@@ -27,7 +27,7 @@ fn show_address(bytes: &[u8]) -> String {
     ipv6(bytes, 0).map(|address| address.to_string()).unwrap_or_default()
 }
 
-fn read_next_header(header: &mut Header<'_>) -> Option<u8> {
+fn read_next_header(header: &mut HeaderReader<'_>) -> Option<u8> {
     let number = header.u8("Next Header")?;
     if let Some(name) = names::protocol(number) {
         header.note(name);
@@ -43,7 +43,7 @@ fn what_follows(number: u8, pseudo: Pseudo) -> Next {
 }
 
 /// Reads the extension header with this number.
-pub fn read_extension(header: &mut Header<'_>, number: u8, pseudo: &Pseudo) -> (&'static str, Option<Then>) {
+pub fn read_extension(header: &mut HeaderReader<'_>, number: u8, pseudo: &Pseudo) -> (&'static str, Option<Then>) {
     match number {
         44 => ("IPv6 Fragment", read_fragment(header, pseudo)),
         51 => ("AH", read_authentication(header, pseudo)),
@@ -54,7 +54,7 @@ pub fn read_extension(header: &mut Header<'_>, number: u8, pseudo: &Pseudo) -> (
 }
 
 /// Section 4.5.
-fn read_fragment(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+fn read_fragment(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let next = read_next_header(header)?;
     header.u8("Reserved")?;
     let word = be16(header.peek(2)?, 0)?;
@@ -71,7 +71,7 @@ fn read_fragment(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
 }
 
 /// RFC 4302, section 2.
-fn read_authentication(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+fn read_authentication(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let next = read_next_header(header)?;
     let len = (usize::from(header.u8("Payload Len")?) + 2) * 4;
     header.note(format!("{len} bytes, in words of 4, less 2"));
@@ -80,7 +80,7 @@ fn read_authentication(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then>
 }
 
 /// Sections 4.3, 4.4 and 4.6.
-fn read_of_eights(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+fn read_of_eights(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let next = read_next_header(header)?;
     let len = (usize::from(header.u8("Hdr Ext Len")?) + 1) * 8;
     header.note(format!("{len} bytes, in units of 8, less the first"));

@@ -21,7 +21,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use self::checksum::Pseudo;
-use self::header::Header;
+use self::header::HeaderReader;
 
 /// How a frame begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,12 +42,12 @@ pub struct Layer {
     /// Whether it is part of the packet that an ICMP error quotes.
     pub is_quoted: bool,
     /// Its fields, in their order.
-    pub fields: Vec<Field>,
+    pub fields: Vec<HeaderField>,
 }
 
 /// A field of a header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Field {
+pub struct HeaderField {
     /// The name that the RFC gives it.
     pub name: &'static str,
     /// The bytes that it lies in; fields of some bits share them.
@@ -67,7 +67,7 @@ pub fn dissect(frame: &[u8], link: LinkKind) -> Vec<Layer> {
         LinkKind::Ip => Next::Ip,
     };
     while at < end {
-        let mut header = Header::open(frame, at..end);
+        let mut header = HeaderReader::open(frame, at..end);
         let (name, read) = next.read(&mut header);
         let read = read.unwrap_or(Then { next: Next::Payload, end });
         let layer = header.close(name, is_quoted);
@@ -80,7 +80,7 @@ pub fn dissect(frame: &[u8], link: LinkKind) -> Vec<Layer> {
         }
     }
     if end < frame.len() {
-        let mut padding = Header::open(frame, end..frame.len());
+        let mut padding = HeaderReader::open(frame, end..frame.len());
         padding.rest("Bytes");
         layers.push(padding.close("Padding", false));
     }
@@ -115,7 +115,7 @@ struct Then {
 
 impl Next {
     /// Reads a header; what follows is none where it is cut short.
-    fn read(&self, header: &mut Header<'_>) -> (&'static str, Option<Then>) {
+    fn read(&self, header: &mut HeaderReader<'_>) -> (&'static str, Option<Then>) {
         match self {
             Next::Ethernet => ("Ethernet", ethernet::read(header)),
             Next::Arp => ("ARP", arp::read(header)),

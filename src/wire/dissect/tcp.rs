@@ -1,7 +1,7 @@
 //! The TCP header (RFC 9293, section 3.1) and its options (section 3.2; RFC 2018; RFC 7323).
 
 use super::checksum::{self, Pseudo};
-use super::header::{Header, data, hex};
+use super::header::{HeaderReader, data, hex};
 use super::{Next, Then};
 use crate::wire::bytes::{be16, be32};
 use crate::wire::tcp_flags::TcpFlagsOctet;
@@ -19,7 +19,7 @@ pub const CONTROL_BITS: [(&str, &str); 8] = [
 ];
 
 /// Reads it, with its options.
-pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     header.u16("Source Port")?;
     header.u16("Destination Port")?;
     header.u32("Sequence Number")?;
@@ -42,7 +42,7 @@ pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
     Some(Then { next: Next::Payload, end: header.end() })
 }
 
-fn read_control_bits(header: &mut Header<'_>) -> Option<()> {
+fn read_control_bits(header: &mut HeaderReader<'_>) -> Option<()> {
     let octet = header.peek(1)?[0];
     header.bits("Control bits", 1, hex(octet));
     header.note(names(octet));

@@ -1,12 +1,12 @@
 //! The UDP header (RFC 768).
 
 use super::checksum::{self, Pseudo};
-use super::header::Header;
+use super::header::HeaderReader;
 use super::{Next, Then};
 use crate::net::Family;
 
 /// Reads it.
-pub fn read(header: &mut Header<'_>, pseudo: &Pseudo) -> Option<Then> {
+pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     header.u16("Source Port")?;
     header.u16("Destination Port")?;
     header.u16("Length")?;

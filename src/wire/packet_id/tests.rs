@@ -24,7 +24,7 @@ fn tcp(source: u16, destination: u16, flags: u16) -> SeenPorts {
 
 #[test]
 fn an_ipv4_segment_is_seen_whole() {
-    let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..]).expect("headers");
+    let seen = PacketId::from_headers(&XMAS[..20], &XMAS[20..]).expect("headers");
     let addresses = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
     assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, Some(41)));
     assert_eq!(seen.ports, Some(tcp(40041, 80, 0x29)));
@@ -33,7 +33,7 @@ fn an_ipv4_segment_is_seen_whole() {
 
 #[test]
 fn an_ipv6_segment_is_seen_whole() {
-    let seen = Seen::from_headers(&SYN_V6[..40], &SYN_V6[40..]).expect("headers");
+    let seen = PacketId::from_headers(&SYN_V6[..40], &SYN_V6[40..]).expect("headers");
     let addresses = ("2001:db8:113::66".parse().unwrap(), "2001:db8:113::10".parse().unwrap());
     assert_eq!((seen.source, seen.destination, seen.ip_id), (addresses.0, addresses.1, None));
     assert_eq!(seen.ports, Some(tcp(40000, 80, 0x02)));
@@ -45,7 +45,7 @@ fn the_flags_of_congestion_are_seen() {
     for (octets, flags) in [([0x50, 0xc2], 0xc2), ([0x51, 0x02], 0x102), ([0x5e, 0x02], 0x02)] {
         let mut segment = XMAS[20..].to_vec();
         segment[12..14].copy_from_slice(&octets);
-        let seen = Seen::from_headers(&XMAS[..20], &segment).expect("headers");
+        let seen = PacketId::from_headers(&XMAS[..20], &segment).expect("headers");
         assert_eq!(seen.ports, Some(tcp(40041, 80, flags)));
     }
 }
@@ -56,7 +56,7 @@ fn datagrams_and_echo_messages_have_a_flow() {
     let seen = |protocol: u8, transport: &[u8]| {
         let mut header = XMAS[..20].to_vec();
         header[9] = protocol;
-        let ports = Seen::from_headers(&header, transport).expect("headers").ports;
+        let ports = PacketId::from_headers(&header, transport).expect("headers").ports;
         ports.map(|ports| (ports.protocol, ports.source.0, ports.destination.0))
     };
     assert_eq!(seen(17, &[0x8f, 0x31, 0, 0x52, 0, 8, 0x5b, 0xbe]), Some((Protocol::Udp, 0x8f31, 0x52)));
@@ -73,7 +73,7 @@ fn icmp_errors_are_told_from_the_rest() {
     let is_error = |header: &[u8], protocol: usize, number: u8, kind: u8| {
         let mut header = header.to_vec();
         header[protocol] = number;
-        Seen::from_headers(&header, &[kind, 0, 0, 0]).expect("headers").is_icmp_error
+        PacketId::from_headers(&header, &[kind, 0, 0, 0]).expect("headers").is_icmp_error
     };
     let v4 = |kind| is_error(&XMAS[..20], 9, 1, kind);
     let v6 = |kind| is_error(&SYN_V6[..40], 6, 58, kind);
@@ -86,14 +86,14 @@ fn icmp_errors_are_told_from_the_rest() {
 #[test]
 fn headers_that_are_too_short_are_none() {
     for length in 0..20 {
-        assert_eq!(Seen::from_headers(&XMAS[..length], &XMAS[20..]), None, "{length} bytes");
+        assert_eq!(PacketId::from_headers(&XMAS[..length], &XMAS[20..]), None, "{length} bytes");
     }
     for length in 0..40 {
-        assert_eq!(Seen::from_headers(&SYN_V6[..length], &SYN_V6[40..]), None, "{length} bytes");
+        assert_eq!(PacketId::from_headers(&SYN_V6[..length], &SYN_V6[40..]), None, "{length} bytes");
     }
     // A cut transport header is no segment, but the packet is still seen.
     for length in 0..14 {
-        let seen = Seen::from_headers(&XMAS[..20], &XMAS[20..20 + length]).expect("a network header");
+        let seen = PacketId::from_headers(&XMAS[..20], &XMAS[20..20 + length]).expect("a network header");
         assert_eq!(seen.ports, None, "{length} bytes");
     }
 }
@@ -106,6 +106,6 @@ proptest! {
         transport in proptest::collection::vec(any::<u8>(), 0..24),
     ) {
         network.iter_mut().take(1).for_each(|first| *first = version);
-        let _ = Seen::from_headers(&network, &transport);
+        let _ = PacketId::from_headers(&network, &transport);
     }
 }

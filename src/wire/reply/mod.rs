@@ -38,13 +38,13 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A TCP segment.
-    Tcp(Segment),
+    Tcp(TcpSegment),
     /// A UDP datagram.
     Datagram(Datagram),
     /// An ICMP or ICMPv6 echo reply.
     EchoReply(Echo),
     /// An ICMP or ICMPv6 error that quotes a TCP segment, a UDP datagram or an echo request.
-    Unreachable(Unreachable),
+    Unreachable(IcmpError),
     /// An ARP reply or a neighbour advertisement.
     Neighbour(Neighbour),
     /// Anything else.
@@ -53,7 +53,7 @@ pub enum Body {
 
 /// A TCP header (RFC 9293, section 3.1) and what it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
+pub struct TcpSegment {
     /// Source port.
     pub source: Port,
     /// Destination port.
@@ -90,7 +90,7 @@ pub struct Echo {
 
 /// An ICMP error (RFC 792) or ICMPv6 error (RFC 4443) and the packet that it quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreachable {
+pub struct IcmpError {
     /// ICMP type.
     pub kind: u8,
     /// ICMP code.
@@ -163,7 +163,7 @@ impl Reply {
     /// echo reply the identifier; an ICMP error may come from anyone but must quote the flow and, of a segment, the
     /// sequence number.
     pub fn answers(&self, flow: &Flow, seq: u32) -> bool {
-        let quotes = |error: &Unreachable| error.seq.is_none_or(|quoted| quoted == seq);
+        let quotes = |error: &IcmpError| error.seq.is_none_or(|quoted| quoted == seq);
         let fits = if let Body::Unreachable(error) = &self.body { quotes(error) } else { true };
         fits && self.destination == flow.prober && self.flow() == Some(*flow)
     }
@@ -183,7 +183,7 @@ impl Reply {
     }
 }
 
-impl Unreachable {
+impl IcmpError {
     fn flow(&self) -> Flow {
         Flow {
             protocol: self.protocol,
@@ -255,13 +255,13 @@ fn body(ip: &Ip) -> Body {
     .unwrap_or(Body::Other)
 }
 
-fn segment(bytes: &[u8]) -> Option<Segment> {
+fn segment(bytes: &[u8]) -> Option<TcpSegment> {
     let tcp = TcpPacket::new(bytes)?;
     let header_len = usize::from(tcp.get_data_offset()) * 4;
     if header_len < 20 || header_len > bytes.len() {
         return None;
     }
-    Some(Segment {
+    Some(TcpSegment {
         source: Port(tcp.get_source()),
         destination: Port(tcp.get_destination()),
         seq: tcp.get_sequence(),
@@ -320,7 +320,7 @@ fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
         }
         _ => return None,
     };
-    Some(Body::Unreachable(Unreachable {
+    Some(Body::Unreachable(IcmpError {
         kind,
         code,
         quoted_source,

@@ -139,7 +139,7 @@ fn an_icmp_error_is_read_with_what_it_quotes() {
         let flow = flow(family);
         let (kind, code) = port_unreachable(family);
         let reply = read(&icmp(flow.host, &flow, kind, code, &quote(&flow, SEQ, 8)));
-        let expected = Unreachable {
+        let expected = IcmpError {
             kind,
             code,
             quoted_source: flow.prober,

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_probe_without_an_answer_is_a_mistake_where_one_is_expected() {
-    let (probes, expected): (Vec<Probe>, Vec<Look>) =
+    let (probes, expected): (Vec<Probe>, Vec<ProbeOutcome>) =
         probes(&[Family::Ipv4], Addresses::default(), World::Whole).into_iter().unzip();
     let silent: Vec<Observation> = probes.iter().map(|probe| Observation::silence(probe.technique)).collect();
     let mistakes = mistakes(&probes, &expected, &silent);
@@ -23,7 +23,7 @@ fn the_ruleset_logs_what_is_looked_for() {
 fn a_packet_that_left_the_world_is_a_mistake_where_it_looks_filtered() {
     for family in Family::BOTH {
         let (technique, port, look) = *World::Left.rows(family).last().expect("a row");
-        let probe = Numbering::new(SEED).phase(technique, family, Addresses::default()).probe(port, 0);
+        let probe = PassNumbering::new(SEED).phase(technique, family, Addresses::default()).probe(port, 0);
         let silence = Observation::silence(technique);
         assert!(
             mistake(&probe, look, (&silence).into())

@@ -1,7 +1,7 @@
 //! With a broken guard, the self-test fails: every guard of the lab that could break is one of these observations.
 
 use super::*;
-use crate::commands::selftest::fault_lab::Look;
+use crate::commands::selftest::fault_lab::ProbeOutcome;
 use crate::probe::scan::{PortState, Reason};
 
 /// A fault that was planted, and that the instrument met.
@@ -12,11 +12,11 @@ fn met(fault: Fault) -> std::sync::Arc<Sabotage> {
     sabotage
 }
 
-fn wrong_verdict() -> Mistake {
-    Mistake {
+fn wrong_verdict() -> WrongVerdict {
+    WrongVerdict {
         probe: "ipv4 syn 22".to_owned(),
-        expected: Look { state: PortState::Open, reason: Reason::SynAck, lines: 0 },
-        observed: Look { state: PortState::Closed, reason: Reason::Reset, lines: 0 },
+        expected: ProbeOutcome { state: PortState::Open, reason: Reason::SynAck, lines: 0 },
+        observed: ProbeOutcome { state: PortState::Closed, reason: Reason::Reset, lines: 0 },
     }
 }
 
@@ -36,10 +36,10 @@ fn loss() -> CannotMeasure {
 fn each_fault_has_an_ending_that_is_right() {
     for fault in Fault::ALL {
         let (found, right) = match Ending::of(fault) {
-            Ending::Blind => (Err(blind()), Outcome::Caught),
-            Ending::NotLoaded => (Err(not_loaded()), Outcome::Caught),
-            Ending::Loss => (Err(loss()), Outcome::Caught),
-            Ending::Right => (Ok(Vec::new()), Outcome::Right),
+            Ending::Blind => (Err(blind()), FaultOutcome::Caught),
+            Ending::NotLoaded => (Err(not_loaded()), FaultOutcome::Caught),
+            Ending::Loss => (Err(loss()), FaultOutcome::Caught),
+            Ending::Right => (Ok(Vec::new()), FaultOutcome::Right),
         };
         assert_eq!(judge(&met(fault), &found).0, right, "{fault:?}");
     }
@@ -49,7 +49,7 @@ fn each_fault_has_an_ending_that_is_right() {
 fn a_wrong_verdict_is_never_right() {
     for fault in Fault::ALL {
         let (outcome, happened) = judge(&met(fault), &Ok(vec![wrong_verdict()]));
-        assert_eq!(outcome, Outcome::Fooled, "{fault:?}");
+        assert_eq!(outcome, FaultOutcome::Fooled, "{fault:?}");
         assert!(happened.contains("ipv4 syn 22: expected open syn-ack, observed closed reset"), "{happened}");
     }
 }
@@ -58,7 +58,11 @@ fn a_wrong_verdict_is_never_right() {
 fn a_loss_that_nobody_notices_is_no_luck() {
     for fault in [Fault::BlindLog, Fault::LogOverrun, Fault::FullConntrack] {
         let (outcome, happened) = judge(&met(fault), &Ok(Vec::new()));
-        assert_eq!((outcome, &*happened), (Outcome::Fooled, "nobody noticed; every verdict is right"), "{fault:?}");
+        assert_eq!(
+            (outcome, &*happened),
+            (FaultOutcome::Fooled, "nobody noticed; every verdict is right"),
+            "{fault:?}"
+        );
     }
 }
 
@@ -66,10 +70,10 @@ fn a_loss_that_nobody_notices_is_no_luck() {
 fn an_error_of_the_wrong_kind_is_no_catch() {
     let deadline = || CannotMeasure::Deadline { what: "the answer".to_owned(), seconds: 10 };
     for fault in Fault::ALL {
-        assert_eq!(judge(&met(fault), &Err(deadline())).0, Outcome::Fooled, "{fault:?}");
+        assert_eq!(judge(&met(fault), &Err(deadline())).0, FaultOutcome::Fooled, "{fault:?}");
     }
-    assert_eq!(judge(&met(Fault::BlindLog), &Err(loss())).0, Outcome::Fooled);
-    assert_eq!(judge(&met(Fault::LogOverrun), &Err(blind())).0, Outcome::Fooled);
+    assert_eq!(judge(&met(Fault::BlindLog), &Err(loss())).0, FaultOutcome::Fooled);
+    assert_eq!(judge(&met(Fault::LogOverrun), &Err(blind())).0, FaultOutcome::Fooled);
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn what_was_never_met_proves_nothing() {
     for fault in Fault::ALL {
         let found = if Ending::of(fault) == Ending::Blind { Err(blind()) } else { Ok(Vec::new()) };
         let outcome = judge(&Sabotage::new(fault), &found).0;
-        assert!(matches!(outcome, Outcome::NotPlanted | Outcome::Fooled), "{fault:?}: {outcome:?}");
+        assert!(matches!(outcome, FaultOutcome::NotPlanted | FaultOutcome::Fooled), "{fault:?}: {outcome:?}");
     }
 }
 
@@ -86,5 +90,5 @@ fn what_the_machine_does_not_let_be_planted_did_not_run() {
     let sabotage = Sabotage::new(Fault::FullConntrack);
     sabotage.decline("nf_conntrack_max is 0".to_owned());
     let judged = judge(&sabotage, &Ok(Vec::new()));
-    assert_eq!(judged, (Outcome::NotRun, "nf_conntrack_max is 0".to_owned()));
+    assert_eq!(judged, (FaultOutcome::NotRun, "nf_conntrack_max is 0".to_owned()));
 }

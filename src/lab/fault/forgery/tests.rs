@@ -3,19 +3,19 @@
 use super::*;
 use crate::net::port::Port;
 use crate::net::{Addresses, Mac};
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::wire::reply::Reply;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };
 
 fn probes() -> Vec<Probe> {
-    let mut numbering = Numbering::new(SEED);
+    let mut numbering = PassNumbering::new(SEED);
     let cells = Family::BOTH.into_iter().flat_map(|family| Technique::DERIVED.map(|technique| (family, technique)));
     cells.map(|(family, scan)| numbering.phase(scan, family, Addresses::default()).probe(Port(80), 0)).collect()
 }
 
-fn asked(probe: &Probe) -> Asked {
-    Asked::from_ethernet(&probe.frame(&ENDS), &ENDS).expect("a probe")
+fn asked(probe: &Probe) -> ForgedSegment {
+    ForgedSegment::from_ethernet(&probe.frame(&ENDS), &ENDS).expect("a probe")
 }
 
 fn read(frame: &[u8]) -> Reply {
@@ -48,9 +48,9 @@ fn the_sender_is_all_that_is_wrong() {
 fn canaries_and_resets_are_left_alone() {
     let host = Addresses::default().host(Family::Ipv4);
     let canary = canary::frame(canary::flow(Family::Ipv4, host, 7), &ENDS);
-    assert!(Asked::from_ethernet(&canary, &ENDS).is_none());
+    assert!(ForgedSegment::from_ethernet(&canary, &ENDS).is_none());
     for probe in probes() {
         let reset = probe.segment(1, 0, TcpFlags::RST, &ENDS);
-        assert!(Asked::from_ethernet(&reset, &ENDS).is_none(), "{probe:?}");
+        assert!(ForgedSegment::from_ethernet(&reset, &ENDS).is_none(), "{probe:?}");
     }
 }

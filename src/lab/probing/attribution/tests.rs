@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::Protocol;
 use crate::net::port::Port;
-use crate::probe::Craft;
+use crate::probe::ProbeOverrides;
 use crate::probe::scan::Technique;
 
 const MAC: &str = "MAC=00:0c:29:4f:8e:35:02:00:5e:10:00:66:08:00";
@@ -12,7 +12,7 @@ const MAC: &str = "MAC=00:0c:29:4f:8e:35:02:00:5e:10:00:66:08:00";
 fn probe(technique: Technique, port: u16) -> Probe {
     let (prober, host) = ("203.0.113.66".parse().unwrap(), "203.0.113.10".parse().unwrap());
     let flow = Flow { protocol: technique.protocol(), prober, prober_port: Port(40000), host, port: Port(port) };
-    Probe { technique, flow, seq: 7, ack: 0, ttl: 57, ip_id: 4660, flow_label: 0, craft: Craft::default() }
+    Probe { technique, flow, seq: 7, ack: 0, ttl: 57, ip_id: 4660, flow_label: 0, craft: ProbeOverrides::default() }
 }
 
 fn probe_v6(technique: Technique, port: u16) -> Probe {
@@ -21,9 +21,9 @@ fn probe_v6(technique: Technique, port: u16) -> Probe {
     Probe { flow: Flow { prober, host, ..probe.flow }, ..probe }
 }
 
-fn cause_of(text: &str, probes: &[Probe]) -> Option<Cause> {
+fn cause_of(text: &str, probes: &[Probe]) -> Option<Attribution> {
     let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
-    Batch { probes, by_flow: &by_flow, ports: Ports::AsSent }.cause_of_line(text).map(|(_, cause)| cause)
+    AttributedBatch { probes, by_flow: &by_flow, ports: PortMatch::AsSent }.cause_of_line(text).map(|(_, cause)| cause)
 }
 
 /// `"203.0.113.66:40000 > 203.0.113.10:80"`, as a LOG rule of the INPUT or OUTPUT chain prints it.
@@ -49,9 +49,9 @@ fn a_captured_line_belongs_to_the_probe_that_it_shows() {
         include_str!("../../../log_line/captured-6.18.kmsg").replace("02:11:22:33:44:66", "02:00:5e:10:00:66");
     let line = |part: &str| captured.lines().find(|line| line.contains(part)).unwrap().split_once(';').unwrap().1;
     let probes = [probe(Technique::Xmas, 22), probe(Technique::Xmas, 80)];
-    assert_eq!(cause_of(line("URG PSH FIN"), &probes), Some(Cause::Probe(1)));
+    assert_eq!(cause_of(line("URG PSH FIN"), &probes), Some(Attribution::Probe(1)));
     let probes = [probe_v6(Technique::Xmas, 22), probe_v6(Technique::Xmas, 80)];
-    assert_eq!(cause_of(line("FLOWLBL=703710"), &probes), Some(Cause::Probe(1)));
+    assert_eq!(cause_of(line("FLOWLBL=703710"), &probes), Some(Attribution::Probe(1)));
     assert_eq!(cause_of(line("PROTO=UDP"), &probes), None);
 }
 
@@ -68,7 +68,8 @@ fn every_technique_owns_the_line_of_its_own_flags() {
     let segments = || Technique::ALL.into_iter().filter(|technique| technique.protocol() == Protocol::Tcp);
     for technique in segments() {
         for shown in segments() {
-            let expected = if flags(technique) == flags(shown) { Cause::Probe(0) } else { Cause::Followup(0) };
+            let expected =
+                if flags(technique) == flags(shown) { Attribution::Probe(0) } else { Attribution::Followup(0) };
             let line = tcp_line("INPUT", OUT, 4660, flags(shown));
             assert_eq!(cause_of(&line, &[probe(technique, 80)]), Some(expected), "{technique}: {line}");
         }
@@ -78,18 +79,18 @@ fn every_technique_owns_the_line_of_its_own_flags() {
 #[test]
 fn the_reset_that_closes_a_half_open_connection_is_followup() {
     let line = tcp_line("INPUT", OUT, 0, "RST ");
-    assert_eq!(cause_of(&line, &[probe(Technique::Syn, 80)]), Some(Cause::Followup(0)));
+    assert_eq!(cause_of(&line, &[probe(Technique::Syn, 80)]), Some(Attribution::Followup(0)));
 }
 
 #[test]
 fn the_rest_of_a_connect_is_followup() {
     let probes = [probe(Technique::Connect, 80)];
     for (line, expected) in [
-        (tcp_line("INPUT", OUT, 4660, "SYN "), Cause::Probe(0)),
-        (tcp_line("OUTPUT", BACK, 0, "ACK SYN "), Cause::Probe(0)),
-        (tcp_line("INPUT", OUT, 4661, "ACK "), Cause::Followup(0)),
-        (tcp_line("OUTPUT", BACK, 9, "ACK PSH "), Cause::Followup(0)),
-        (tcp_line("INPUT", OUT, 4661, "ACK RST "), Cause::Followup(0)),
+        (tcp_line("INPUT", OUT, 4660, "SYN "), Attribution::Probe(0)),
+        (tcp_line("OUTPUT", BACK, 0, "ACK SYN "), Attribution::Probe(0)),
+        (tcp_line("INPUT", OUT, 4661, "ACK "), Attribution::Followup(0)),
+        (tcp_line("OUTPUT", BACK, 9, "ACK PSH "), Attribution::Followup(0)),
+        (tcp_line("INPUT", OUT, 4661, "ACK RST "), Attribution::Followup(0)),
     ] {
         assert_eq!(cause_of(&line, &probes), Some(expected), "{line}");
     }
@@ -101,7 +102,7 @@ fn the_hosts_answer_belongs_to_the_probe() {
         [(Technique::Syn, "ACK SYN "), (Technique::Xmas, "ACK RST "), (Technique::Connect, "ACK RST ")]
     {
         let line = tcp_line("OUTPUT", BACK, 0, flags);
-        assert_eq!(cause_of(&line, &[probe(technique, 80)]), Some(Cause::Probe(0)), "{line}");
+        assert_eq!(cause_of(&line, &[probe(technique, 80)]), Some(Attribution::Probe(0)), "{line}");
     }
 }
 
@@ -109,7 +110,7 @@ fn the_hosts_answer_belongs_to_the_probe() {
 #[test]
 fn a_packet_with_another_ip_id_is_not_the_probe() {
     let line = tcp_line("INPUT", OUT, 4659, "SYN ");
-    assert_eq!(cause_of(&line, &[probe(Technique::Syn, 80)]), Some(Cause::Followup(0)));
+    assert_eq!(cause_of(&line, &[probe(Technique::Syn, 80)]), Some(Attribution::Followup(0)));
 }
 
 #[test]
@@ -139,26 +140,26 @@ fn a_lone_probe_owns_the_line_that_shows_a_rewritten_port() {
     let (lone, other) = (probe(Technique::Syn, 80), probe(Technique::Syn, 81));
     let cause_of = |text: &str, probes: &[Probe], ports| {
         let by_flow = probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect();
-        Batch { probes, by_flow: &by_flow, ports }.cause_of_line(text).map(|(_, cause)| cause)
+        AttributedBatch { probes, by_flow: &by_flow, ports }.cause_of_line(text).map(|(_, cause)| cause)
     };
     for line in [&redirected, &remapped] {
-        assert_eq!(cause_of(line, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
-        assert_eq!(cause_of(line, &[lone], Ports::AsSent), None);
-        assert_eq!(cause_of(line, &[lone, other], Ports::MayBeRewritten), None);
+        assert_eq!(cause_of(line, &[lone], PortMatch::MayBeRewritten), Some(Attribution::Probe(0)));
+        assert_eq!(cause_of(line, &[lone], PortMatch::AsSent), None);
+        assert_eq!(cause_of(line, &[lone, other], PortMatch::MayBeRewritten), None);
     }
     let to_another_address = remapped.replace("DST=203.0.113.66", "DST=203.0.113.99");
     assert_ne!(to_another_address, remapped);
-    assert_eq!(cause_of(&to_another_address, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
+    assert_eq!(cause_of(&to_another_address, &[lone], PortMatch::MayBeRewritten), Some(Attribution::Probe(0)));
     let of_another_host = to_another_address.replace("SRC=203.0.113.10", "SRC=203.0.113.11");
-    assert_eq!(cause_of(&of_another_host, &[lone], Ports::MayBeRewritten), None);
+    assert_eq!(cause_of(&of_another_host, &[lone], PortMatch::MayBeRewritten), None);
     let from_another_port = redirected.replace("SPT=40000", "SPT=40001");
     assert_ne!(from_another_port, redirected);
-    assert_eq!(cause_of(&from_another_port, &[lone], Ports::MayBeRewritten), None);
+    assert_eq!(cause_of(&from_another_port, &[lone], PortMatch::MayBeRewritten), None);
     let of_another_namespace = redirected.replace("02:00:5e:10:00:66:08:00", "02:00:5e:10:00:67:08:00");
     assert_ne!(of_another_namespace, redirected);
-    assert_eq!(cause_of(&of_another_namespace, &[lone], Ports::MayBeRewritten), None);
+    assert_eq!(cause_of(&of_another_namespace, &[lone], PortMatch::MayBeRewritten), None);
     let over_lo = redirected.replace("00:0c:29:4f:8e:35:02:00:5e:10:00:66", "00:00:00:00:00:00:00:00:00:00:00:00");
-    assert_eq!(cause_of(&over_lo, &[lone], Ports::MayBeRewritten), Some(Cause::Probe(0)));
+    assert_eq!(cause_of(&over_lo, &[lone], PortMatch::MayBeRewritten), Some(Attribution::Probe(0)));
 }
 
 fn icmp_line(flow: &str) -> String {
@@ -176,7 +177,7 @@ fn icmp_line(flow: &str) -> String {
 #[test]
 fn an_icmp_error_belongs_to_the_probe_that_it_quotes() {
     let probes = [probe(Technique::Syn, 22), probe(Technique::Syn, 80)];
-    assert_eq!(cause_of(&icmp_line(OUT), &probes), Some(Cause::Probe(1)));
+    assert_eq!(cause_of(&icmp_line(OUT), &probes), Some(Attribution::Probe(1)));
     assert_eq!(cause_of(&icmp_line("203.0.113.66:40000 > 203.0.113.10:81"), &probes), None);
     assert_eq!(cause_of(&icmp_line("203.0.113.66:40002 > 203.0.113.10:80"), &probes), None);
 }
@@ -184,7 +185,7 @@ fn an_icmp_error_belongs_to_the_probe_that_it_quotes() {
 #[test]
 fn an_icmp_error_about_the_hosts_own_answer_follows() {
     let probes = [probe(Technique::Syn, 22), probe(Technique::Syn, 80)];
-    assert_eq!(cause_of(&icmp_line(BACK), &probes), Some(Cause::Followup(1)));
+    assert_eq!(cause_of(&icmp_line(BACK), &probes), Some(Attribution::Followup(1)));
     assert_eq!(cause_of(&icmp_line("203.0.113.10:81 > 203.0.113.66:40000"), &probes), None);
 }
 

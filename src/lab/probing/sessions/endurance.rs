@@ -6,10 +6,10 @@ use std::net::{IpAddr, Shutdown};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, PAUSE, opener};
+use super::{OpenSession, PAUSE, opener};
 use crate::error::Result;
 use crate::lab::Lab;
-use crate::lab::host::link::Link;
+use crate::lab::host::link::ProberLink;
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::Probe;
@@ -49,7 +49,7 @@ pub struct Endurance {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Which connection.
-    pub attempt: Which,
+    pub attempt: ClientConnection,
     /// How it ended.
     pub halt: Halt,
     /// Packets of the client that got through on this connection before.
@@ -71,7 +71,7 @@ pub enum Halt {
 
 /// A connection of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Which {
+pub enum ClientConnection {
     /// The first one.
     Session,
     /// One beside it.
@@ -87,9 +87,9 @@ impl Lab<'_> {
         let clients = self.reachable(clients)?;
         let mut found = Vec::new();
         for client in clients {
-            let Some(mut first) = self.open(client, port, Which::Session)? else { continue };
+            let Some(mut first) = self.open(client, port, ClientConnection::Session)? else { continue };
             let start = Instant::now();
-            let mut cut = self.work(&mut first, Which::Session, rounds)?;
+            let mut cut = self.work(&mut first, ClientConnection::Session, rounds)?;
             let lasted = start.elapsed();
             if cut.is_none() {
                 cut = self.cut_later(client, first, port)?;
@@ -99,12 +99,12 @@ impl Lab<'_> {
         Ok(found)
     }
 
-    fn cut_later(&mut self, client: IpAddr, first: Connection, port: Port) -> Result<Option<Cut>> {
+    fn cut_later(&mut self, client: IpAddr, first: OpenSession, port: Port) -> Result<Option<Cut>> {
         let mut shut = None;
-        match self.open(client, port, Which::Second)? {
-            None => shut = Some(self.shut(client, port, Which::Second)?),
+        match self.open(client, port, ClientConnection::Second)? {
+            None => shut = Some(self.shut(client, port, ClientConnection::Second)?),
             Some(mut second) => {
-                if let Some(cut) = self.work(&mut second, Which::Second, ROUNDS)? {
+                if let Some(cut) = self.work(&mut second, ClientConnection::Second, ROUNDS)? {
                     return Ok(Some(cut));
                 }
                 second.close(&mut self.link)?;
@@ -112,29 +112,29 @@ impl Lab<'_> {
         }
         first.close(&mut self.link)?;
         thread::sleep(PAUSE);
-        match self.open(client, port, Which::Reconnect)? {
-            Some(mut again) => Ok(self.work(&mut again, Which::Reconnect, ROUNDS)?.or(shut)),
-            None => self.shut(client, port, Which::Reconnect).map(Some),
+        match self.open(client, port, ClientConnection::Reconnect)? {
+            Some(mut again) => Ok(self.work(&mut again, ClientConnection::Reconnect, ROUNDS)?.or(shut)),
+            None => self.shut(client, port, ClientConnection::Reconnect).map(Some),
         }
     }
 
-    fn open(&mut self, client: IpAddr, port: Port, which: Which) -> Result<Option<Connection>> {
+    fn open(&mut self, client: IpAddr, port: Port, which: ClientConnection) -> Result<Option<OpenSession>> {
         let probe = self.session_probe(client, port, which);
-        Ok(Connection::open(probe, &mut self.link, &self.services)?.ok())
+        Ok(OpenSession::open(probe, &mut self.link, &self.services)?.ok())
     }
 
     /// A connection that did not open.
-    fn shut(&mut self, client: IpAddr, port: Port, attempt: Which) -> Result<Cut> {
+    fn shut(&mut self, client: IpAddr, port: Port, attempt: ClientConnection) -> Result<Cut> {
         let took = self.takers(&self.session_probe(client, port, attempt))?;
         Ok(Cut { attempt, halt: Halt::Shut, packets: 0, took })
     }
 
-    fn session_probe(&self, client: IpAddr, port: Port, which: Which) -> Probe {
+    fn session_probe(&self, client: IpAddr, port: Port, which: ClientConnection) -> Probe {
         opener(self.blueprint.addresses, client, port, which as u16)
     }
 
     /// Both ends send in turn, until something does not arrive.
-    fn work(&mut self, connection: &mut Connection, attempt: Which, rounds: usize) -> Result<Option<Cut>> {
+    fn work(&mut self, connection: &mut OpenSession, attempt: ClientConnection, rounds: usize) -> Result<Option<Cut>> {
         // The SYN and the ACK of the handshake.
         let (mut packets, mut lost) = (2, 0);
         for round in 0..rounds {
@@ -166,10 +166,10 @@ fn said_in(round: usize) -> String {
     }
 }
 
-impl Connection {
+impl OpenSession {
     /// The client sends a segment, again after each wait if it did not arrive. How often it was sent again; `None` if it
     /// never arrived.
-    fn client_repeats(&mut self, text: &str, link: &mut Link) -> Result<Option<usize>> {
+    fn client_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         let segment = self.probe.within_connection(self.seq, self.ack, text.as_bytes(), &link.ends);
         let mut heard: Vec<u8> = Vec::new();
         for (again, wait) in [Duration::ZERO].into_iter().chain(WAITS).enumerate() {
@@ -186,7 +186,7 @@ impl Connection {
     }
 
     /// The host sends a segment; its kernel sends it again by itself. Likewise.
-    fn host_repeats(&mut self, text: &str, link: &mut Link) -> Result<Option<usize>> {
+    fn host_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(None);
         }
@@ -203,8 +203,8 @@ impl Connection {
     }
 
     /// Closes it, as both ends do: FIN and ACK each way.
-    pub(super) fn close(self, link: &mut Link) -> Result<()> {
-        let Connection { probe, stream, seq, ack, .. } = self;
+    pub(super) fn close(self, link: &mut ProberLink) -> Result<()> {
+        let OpenSession { probe, stream, seq, ack, .. } = self;
         link.send(&probe.closing(seq, ack, &link.ends))?;
         link.fence(|_, _| Ok(()))?;
         // To close it would not do: a program that is being started by another thread has the socket, too, until its exec.

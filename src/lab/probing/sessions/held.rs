@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::thread;
 
-use super::{Connection, PAUSE, opener};
+use super::{OpenSession, PAUSE, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::Family;
@@ -42,7 +42,7 @@ impl Lab<'_> {
         let mut open = Vec::new();
         for number in 0..most {
             let probe = opener(self.blueprint.addresses, stranger, port, number);
-            let opened = Connection::open(probe, &mut self.link, &self.services)?;
+            let opened = OpenSession::open(probe, &mut self.link, &self.services)?;
             // Read in every round, so that the trace of many connections finds room.
             self.takers(&probe)?;
             let Ok(connection) = opened else { break };

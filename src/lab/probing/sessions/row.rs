@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
-use super::{Connection, First, PAUSE, Survival, opener};
+use super::{FirstSpeaker, OpenSession, PAUSE, Survival, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::Family;
@@ -16,7 +16,7 @@ pub const IN_A_ROW: u16 = 64;
 
 /// New connections in a row, under rules that had seen no packet before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct ConnectionRow {
     /// Their family.
     pub family: Family,
     /// The port that they go to.
@@ -45,7 +45,7 @@ pub enum SpentBy {
 impl Lab<'_> {
     /// Each of `clients` opens up to `tries` connections to `port`, one after the other, until one does not open; then a
     /// stranger tries. A client whose first connection does not open is left out.
-    pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<Row>> {
+    pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<ConnectionRow>> {
         let clients = self.reachable(clients)?;
         let mut rows = Vec::new();
         for client in clients {
@@ -65,9 +65,15 @@ impl Lab<'_> {
         }
     }
 
-    fn row(&mut self, client: IpAddr, port: Port, tries: u16) -> Result<Option<Row>> {
-        let mut row =
-            Row { family: Family::of(client), port, tries, opened: None, spent_by: SpentBy::Unknown, took: Vec::new() };
+    fn row(&mut self, client: IpAddr, port: Port, tries: u16) -> Result<Option<ConnectionRow>> {
+        let mut row = ConnectionRow {
+            family: Family::of(client),
+            port,
+            tries,
+            opened: None,
+            spent_by: SpentBy::Unknown,
+            took: Vec::new(),
+        };
         let pause = if self.counts_connections() { PAUSE } else { Duration::ZERO };
         for number in 0..tries {
             thread::sleep(pause);
@@ -88,9 +94,9 @@ impl Lab<'_> {
     /// Opens a connection, has both ends say something, and closes it. The rules that took packets of it if that fails.
     pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
         let probe = opener(self.blueprint.addresses, client, port, number);
-        let opened = match Connection::open(probe, &mut self.link, &self.services)? {
+        let opened = match OpenSession::open(probe, &mut self.link, &self.services)? {
             Ok(mut connection) => {
-                let lives = connection.talk(First::Host, &mut self.link)? == Survival::Alive;
+                let lives = connection.talk(FirstSpeaker::Host, &mut self.link)? == Survival::Alive;
                 connection.close(&mut self.link)?;
                 lives
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::net::Protocol;
 use crate::net::port::Port;
-use crate::probe::Craft;
+use crate::probe::ProbeOverrides;
 use crate::probe::path::{Step, StepVerdict};
 use crate::probe::scan::Technique;
 use crate::wire::reply::Flow;
@@ -21,7 +21,7 @@ fn probe() -> Probe {
         ttl: 57,
         ip_id: 4660,
         flow_label: 0,
-        craft: Craft::default(),
+        craft: ProbeOverrides::default(),
     }
 }
 

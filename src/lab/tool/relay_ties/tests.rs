@@ -5,19 +5,19 @@ use crate::net::port::Port;
 use crate::net::{Addresses, Family, Mac};
 use crate::probe::path::{Step, StepVerdict};
 use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{Numbering, SEED};
+use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::probe::{Ends, Probe};
-use crate::wire::packet_id::Seen;
+use crate::wire::packet_id::PacketId;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([2, 0, 0, 0, 0, 2]) };
 
 fn probe() -> Probe {
-    Numbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(80), 0)
+    PassNumbering::new(SEED).phase(Technique::Syn, Family::Ipv4, Addresses::default()).probe(Port(80), 0)
 }
 
-fn frame() -> Frame {
+fn frame() -> RelayedFrame {
     let (bytes, path, verdict, log) = (probe().frame(&ENDS), None, None, Vec::new());
-    Frame { at: Duration::ZERO, direction: Direction::In, bytes, cause: None, path, verdict, log }
+    RelayedFrame { at: Duration::ZERO, direction: Direction::In, bytes, cause: None, path, verdict, log }
 }
 
 fn traced(prefixes: &[&str], direction: Direction, fate: Fate) -> Traced {
@@ -34,19 +34,19 @@ fn traced(prefixes: &[&str], direction: Direction, fate: Fate) -> Traced {
     };
     let path = Path { steps: prefixes.iter().map(step).collect(), conntrack: None, fate };
     let bytes = frame().bytes;
-    let seen = Seen::from_headers(&bytes[14..34], &bytes[34..54]).unwrap();
-    let sighting = Sighting::read(&bytes[14..34], &bytes[34..54]).unwrap();
+    let seen = PacketId::from_headers(&bytes[14..34], &bytes[34..54]).unwrap();
+    let sighting = TracedHeaders::read(&bytes[14..34], &bytes[34..54]).unwrap();
     Traced { direction, seen, sighting, during: None, path: path.into() }
 }
 
-fn line(prefix: &str, number: u16) -> Line {
+fn line(prefix: &str, number: u16) -> TiedLine {
     let Probe { flow, .. } = probe();
     let text = format!(
         "{prefix}IN=eth0 OUT= MAC=02:00:5e:10:00:10:02:00:5e:10:00:66:08:00 SRC={} DST={} LEN=44 TOS=0x00 PREC=0x00 TTL=50 \
          ID={number} PROTO=TCP SPT={} DPT={} WINDOW=1024 RES=0x00 SYN URGP=0 ",
         flow.prober, flow.host, flow.prober_port, flow.port
     );
-    Line { line: LogLine::parse(&text).unwrap(), text, during: 0..1 }
+    TiedLine { line: LogLine::parse(&text).unwrap(), text, during: 0..1 }
 }
 
 #[test]
@@ -73,6 +73,6 @@ fn trace_and_log_must_agree() {
 fn what_the_hosts_own_rules_hold_back_is_told() {
     let traced = vec![traced(&["out "], Direction::Out, Fate::Dropped)];
     let (_, held_back) =
-        tie(Vec::new(), Some(traced), vec![Line { during: 0..0, ..line("out ", probe().ip_id) }]).unwrap();
+        tie(Vec::new(), Some(traced), vec![TiedLine { during: 0..0, ..line("out ", probe().ip_id) }]).unwrap();
     assert_eq!(held_back[0].log[0].prefix, "out ");
 }

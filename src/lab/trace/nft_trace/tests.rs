@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::port::Port;
-use crate::wire::packet_id::Seen;
+use crate::wire::packet_id::PacketId;
 
 const CAPTURED: &str = include_str!("captured-6.18.nftrace");
 
@@ -18,7 +18,7 @@ fn captured(name: &str) -> Vec<u8> {
 }
 
 /// Family, table, chain, kind, handle, verdict, conntrack.
-type Facts<'a> = (Family, &'a str, &'a str, Kind, Option<u64>, Code<'a>, Option<ConntrackState>);
+type Facts<'a> = (Family, &'a str, &'a str, TraceEventKind, Option<u64>, Code<'a>, Option<ConntrackState>);
 
 fn assert_reads(name: &str, facts: Facts) {
     let payload = captured(name);
@@ -31,14 +31,14 @@ fn assert_reads(name: &str, facts: Facts) {
 #[test]
 fn every_kind_of_event_is_read() {
     use ConntrackState::New;
-    let (v4, v6, rule) = (Family::Ipv4, Family::Ipv6, Kind::Rule);
+    let (v4, v6, rule) = (Family::Ipv4, Family::Ipv6, TraceEventKind::Rule);
     assert_reads("raw PREROUTING rule 3 continue", (v4, "raw", "PREROUTING", rule, Some(3), Code::Continue, None));
     assert_reads("nat PREROUTING rule 2 continue", (v4, "nat", "PREROUTING", rule, Some(2), Code::Continue, Some(New)));
     assert_reads("filter INPUT rule 7 goto G", (v4, "filter", "INPUT", rule, Some(7), Code::Goto(b"G"), Some(New)));
     assert_reads("filter G rule 9 jump SCANS", (v4, "filter", "G", rule, Some(9), Code::Jump(b"SCANS"), None));
     assert_reads("filter SCANS rule 8 return", (v4, "filter", "SCANS", rule, Some(8), Code::Return, None));
     assert_reads("filter G its end", (v4, "filter", "G", rule, None, Code::Continue, None));
-    assert_reads("filter INPUT policy drop", (v4, "filter", "INPUT", Kind::Policy, None, Code::Drop, None));
+    assert_reads("filter INPUT policy drop", (v4, "filter", "INPUT", TraceEventKind::Policy, None, Code::Drop, None));
     assert_reads("ipv6 filter INPUT rule 2 drop (REJECT)", (v6, "filter", "INPUT", rule, Some(2), Code::Drop, None));
 }
 
@@ -57,7 +57,7 @@ fn events_of_one_packet_have_its_number_and_the_first_of_a_hook_its_headers() {
     for (name, flags) in [("filter INPUT rule 7 goto G", 0x02), ("of an Xmas probe", 0x29), ("(REJECT)", 0x02)] {
         let payload = captured(name);
         let event = Event::read(&payload).expect("an event");
-        let seen = Seen::from_headers(event.network.unwrap(), event.transport.unwrap()).expect("headers");
+        let seen = PacketId::from_headers(event.network.unwrap(), event.transport.unwrap()).expect("headers");
         let tcp = seen.ports.expect("a TCP header");
         assert_eq!((tcp.destination, tcp.flags), (Port(80), flags), "{name}");
     }

@@ -25,8 +25,8 @@ fn kernel(input: &[u64]) -> Rules {
     Rules::named(Family::Ipv4, input.chain([own, ("filter", "scans", 5)]))
 }
 
-fn compile(kernel: Rules) -> Result<Rulebook> {
-    Rulebook::compile(&[listing()], nft_rules::all_known(&[kernel])?)
+fn compile(kernel: Rules) -> Result<RuleIndex> {
+    RuleIndex::compile(&[listing()], nft_rules::all_known(&[kernel])?)
 }
 
 fn event<'a>(chain: &'a str, handle: Option<u64>, verdict: Code<'a>) -> Event<'a> {
@@ -35,7 +35,7 @@ fn event<'a>(chain: &'a str, handle: Option<u64>, verdict: Code<'a>) -> Event<'a
         packet: 1,
         table: b"filter",
         chain: chain.as_bytes(),
-        kind: Kind::Rule,
+        kind: TraceEventKind::Rule,
         handle,
         verdict,
         conntrack: None,
@@ -77,7 +77,7 @@ fn verdicts_are_those_of_the_event() {
 #[test]
 fn a_policy_has_its_declaration_and_the_end_of_a_chain_is_no_step() {
     let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
-    let policy = |chain| Event { kind: Kind::Policy, ..event(chain, None, Code::Drop) };
+    let policy = |chain| Event { kind: TraceEventKind::Policy, ..event(chain, None, Code::Drop) };
     let step = book.step(&policy("INPUT")).expect("a policy").expect("a step");
     assert_eq!(
         (step.rule, step.line, step.text.as_str(), step.verdict),

@@ -10,13 +10,13 @@ use crate::net::port::Port;
 use crate::probe::packet::Lead;
 use crate::wire::tcp_flags::TCP_FLAGS;
 
-type Words<'a> = Peekable<SplitWhitespace<'a>>;
-type Result<T> = std::result::Result<T, PacketError>;
+type WordReader<'a> = Peekable<SplitWhitespace<'a>>;
+type ParseResult<T> = std::result::Result<T, PacketError>;
 
 impl FromStr for Packet {
     type Err = PacketError;
 
-    fn from_str(text: &str) -> Result<Packet> {
+    fn from_str(text: &str) -> ParseResult<Packet> {
         let mut words = text.split_whitespace().peekable();
         let what = what(&mut words)?;
         let way = way(&mut words)?;
@@ -30,7 +30,7 @@ impl FromStr for Packet {
     }
 }
 
-fn what(words: &mut Words) -> Result<What> {
+fn what(words: &mut WordReader) -> ParseResult<What> {
     let kind = words.next().unwrap_or_default();
     match kind.to_ascii_lowercase().as_str() {
         "tcp" => {
@@ -49,16 +49,16 @@ fn what(words: &mut Words) -> Result<What> {
     }
 }
 
-fn next<'a>(words: &mut Words<'a>, what: &'static str) -> Result<&'a str> {
+fn next<'a>(words: &mut WordReader<'a>, what: &'static str) -> ParseResult<&'a str> {
     words.next().ok_or(PacketError::Missing(what))
 }
 
 /// The word that is expected next, if it is there.
-fn take(words: &mut Words, word: &str) -> bool {
+fn take(words: &mut WordReader, word: &str) -> bool {
     words.next_if(|next| next.eq_ignore_ascii_case(word)).is_some()
 }
 
-fn flags(text: &str) -> Result<u8> {
+fn flags(text: &str) -> ParseResult<u8> {
     match text.to_ascii_uppercase().as_str() {
         "NONE" => Ok(0),
         "ALL" => Ok(0x3f),
@@ -69,7 +69,7 @@ fn flags(text: &str) -> Result<u8> {
     }
 }
 
-fn ports(words: &mut Words) -> Result<(Option<Port>, Port)> {
+fn ports(words: &mut WordReader) -> ParseResult<(Option<Port>, Port)> {
     let source = take(words, "from").then(|| port(words, "source port")).transpose()?;
     if !take(words, "to") {
         return Err(PacketError::Missing("destination port"));
@@ -77,19 +77,19 @@ fn ports(words: &mut Words) -> Result<(Option<Port>, Port)> {
     Ok((source, port(words, "destination port")?))
 }
 
-fn port(words: &mut Words, what: &'static str) -> Result<Port> {
+fn port(words: &mut WordReader, what: &'static str) -> ParseResult<Port> {
     let word = next(words, what)?;
     word.parse().map(Port).map_err(|_| PacketError::Port(word.to_owned()))
 }
 
-fn message(words: &mut Words, family: Family) -> Result<What> {
+fn message(words: &mut WordReader, family: Family) -> ParseResult<What> {
     let word = next(words, "type and code")?;
     let numbers = word.split_once('/').and_then(|(kind, code)| Some((kind.parse().ok()?, code.parse().ok()?)));
     let (kind, code) = numbers.ok_or_else(|| PacketError::Message(word.to_owned()))?;
     Ok(What::Icmp { family, kind, code })
 }
 
-fn way(words: &mut Words) -> Result<Way> {
+fn way(words: &mut WordReader) -> ParseResult<Way> {
     if over_loopback(words)? {
         return Ok(Way::OverLoopback);
     }
@@ -105,7 +105,7 @@ fn way(words: &mut Words) -> Result<Way> {
     Ok(if over_loopback(words)? { Way::HostToItself } else { Way::FromHost })
 }
 
-fn over_loopback(words: &mut Words) -> Result<bool> {
+fn over_loopback(words: &mut WordReader) -> ParseResult<bool> {
     if !take(words, "over") {
         return Ok(false);
     }
@@ -113,12 +113,12 @@ fn over_loopback(words: &mut Words) -> Result<bool> {
     if word.eq_ignore_ascii_case("lo") { Ok(true) } else { Err(PacketError::Rest(format!("over {word}"))) }
 }
 
-fn address(words: &mut Words) -> Result<IpAddr> {
+fn address(words: &mut WordReader) -> ParseResult<IpAddr> {
     let word = next(words, "address")?;
     word.parse().map_err(|_| PacketError::Address(word.to_owned()))
 }
 
-fn lead(words: &mut Words, way: Way) -> Result<Lead> {
+fn lead(words: &mut WordReader, way: Way) -> ParseResult<Lead> {
     if take(words, "answer") {
         return Ok(Lead::Backward);
     }

@@ -7,7 +7,7 @@ use crate::error::Source;
 use crate::intent::scenario::Scenario;
 use crate::rules::generate;
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::Plan;
+use crate::rules::sweep::SweepPlan;
 use crate::sensor::{Deny, Sensor};
 
 fn parse(text: &str) -> Packet {
@@ -63,7 +63,7 @@ fn a_text_is_the_packet_that_it_says() {
         protocol: 6,
         content: Content::Tcp { source, destination, flags: 9 },
     };
-    let expected = Stimulus { sender: Sender::Prober, lead: Lead::Forward, headers };
+    let expected = Stimulus { sender: StimulusSender::Prober, lead: Lead::Forward, headers };
     assert_eq!(v4("tcp FIN,PSH to 22 established"), expected);
     let from_host = v4("udp from 53 to 5353 from host to 10.0.0.1").headers;
     assert_eq!((from_host.source, from_host.destination), (host, "10.0.0.1".parse().unwrap()));
@@ -140,7 +140,7 @@ fn rulesets() -> Vec<Source> {
 fn every_stimulus_of_a_sweep_has_a_text() {
     let addresses = Addresses::default();
     for (ruleset, family) in rulesets().iter().flat_map(|ruleset| Family::BOTH.map(|family| (ruleset, family))) {
-        let plan = Plan::of(&Listing::parse(family, ruleset), &addresses);
+        let plan = SweepPlan::of(&Listing::parse(family, ruleset), &addresses);
         let stimuli = plan.stimuli();
         assert!(stimuli.len() > 100);
         for stimulus in stimuli.into_iter().chain(within_connections(&addresses, family)) {

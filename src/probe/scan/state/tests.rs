@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::port::Port;
-use crate::wire::reply::{Datagram, Echo, Segment};
+use crate::wire::reply::{Datagram, Echo, TcpSegment};
 
 const V4: &str = "203.0.113.10";
 const V6: &str = "2001:db8:113::10";
@@ -21,12 +21,12 @@ fn reply(source: &str, body: Body) -> Reply {
 
 fn segment(flags: u8, window: u16) -> Body {
     let (source, destination) = (Port(80), Port(40000));
-    Body::Tcp(Segment { source, destination, seq: 1, ack: 2, flags, window, payload: Vec::new() })
+    Body::Tcp(TcpSegment { source, destination, seq: 1, ack: 2, flags, window, payload: Vec::new() })
 }
 
 fn icmp_error(host: &str, kind: u8, code: u8) -> Body {
     let quoted = address(host);
-    Body::Unreachable(Unreachable {
+    Body::Unreachable(IcmpError {
         kind,
         code,
         quoted_source: quoted,

@@ -1,14 +1,14 @@
 //! A rule in another place.
 
-use super::super::{Stand, asks_state, names_a_port, stands};
-use super::{Candidate, Smith, lines, opens_wide};
+use super::super::{PlacedRule, asks_state, names_a_port, stands};
+use super::{PatchBuilder, PatchCandidate, lines, opens_wide};
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
 
-impl<'a> Smith<'a> {
+impl<'a> PatchBuilder<'a> {
     /// Moves the rule that was meant in front of the one that takes the packet: with the verdict that belongs to it, and, if it
     /// is for all ports, in front of all rules that may take such a packet; then of the one that does; then alone.
-    pub(super) fn move_up(&self) -> Vec<Candidate> {
+    pub(super) fn move_up(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(taker)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
         if taker.number >= meant.number || opens_wide(meant.rule) {
             return Vec::new();
@@ -30,16 +30,16 @@ impl<'a> Smith<'a> {
     }
 
     /// The LOG alone, in front of the one that logs before it.
-    pub(super) fn log_before(&self) -> Vec<Candidate> {
+    pub(super) fn log_before(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(other)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
         if other.number < meant.number { vec![moved(&[meant], other.rule.line)] } else { Vec::new() }
     }
 
     /// A rule that takes whatever is INVALID belongs behind all rules for scans: that mends every one of them.
-    pub(super) fn move_taker_down(&self) -> Vec<Candidate> {
+    pub(super) fn move_taker_down(&self) -> Vec<PatchCandidate> {
         let taker = self.taker_in_chain().filter(|taker| asks_state(taker.rule, ConntrackState::Invalid));
         let Some(taker) = taker else { return Vec::new() };
-        let asks_flags = |stand: &Stand| {
+        let asks_flags = |stand: &PlacedRule| {
             (stand.table, stand.chain) == (taker.table, taker.chain)
                 && stand.number > taker.number
                 && stand.rule.clauses.iter().any(|clause| matches!(clause.ask, Match::TcpFlags { .. }))
@@ -51,10 +51,10 @@ impl<'a> Smith<'a> {
     }
 
     /// A denial of everything belongs after all rules that let something in: that resolves what every one of them misses.
-    pub(super) fn move_denial_down(&self) -> Vec<Candidate> {
-        let is_denial = |taker: &Stand| taker.rule.denies() && !names_a_port(taker.rule);
+    pub(super) fn move_denial_down(&self) -> Vec<PatchCandidate> {
+        let is_denial = |taker: &PlacedRule| taker.rule.denies() && !names_a_port(taker.rule);
         let Some(taker) = self.taker_in_chain().filter(is_denial) else { return Vec::new() };
-        let lets_in = |stand: &Stand| {
+        let lets_in = |stand: &PlacedRule| {
             let is_later = (stand.table, stand.chain) == (taker.table, taker.chain) && stand.number > taker.number;
             is_later && stand.rule.accepts()
         };
@@ -65,18 +65,19 @@ impl<'a> Smith<'a> {
     }
 
     /// The first rule of the chain that is not about loopback or what is ESTABLISHED: those belong to the front.
-    fn early_in_chain_of(&self, taker: Stand) -> Option<usize> {
+    fn early_in_chain_of(&self, taker: PlacedRule) -> Option<usize> {
         let is_loopback = |clause: &Clause| matches!(&clause.ask, Match::InInterface(name) if name == "lo");
         let belongs_to_front = |rule: &Rule| {
             rule.accepts() && (asks_state(rule, ConntrackState::Established) || rule.clauses.iter().any(is_loopback))
         };
-        let early =
-            |stand: &Stand| (stand.table, stand.chain) == (taker.table, taker.chain) && !belongs_to_front(stand.rule);
+        let early = |stand: &PlacedRule| {
+            (stand.table, stand.chain) == (taker.table, taker.chain) && !belongs_to_front(stand.rule)
+        };
         stands(self.scene.listing).find(early).map(|stand| stand.rule.line)
     }
 
     /// The LOG of the nat table, in front of the rule that takes the packet.
-    pub(super) fn log_where_it_is_taken(&self) -> Vec<Candidate> {
+    pub(super) fn log_where_it_is_taken(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
         let appended = format!("-A {} ", meant.chain);
         let Some(rest) = meant.rule.text.strip_prefix(&appended) else { return Vec::new() };
@@ -85,16 +86,16 @@ impl<'a> Smith<'a> {
         let edits = vec![Edit::Delete { line: meant.rule.line }, Edit::InsertBefore { line, text }];
         let words =
             format!("move line {} to chain {} of table {}, line {line}", meant.rule.line, step.chain, step.table);
-        vec![Candidate { words, edits }]
+        vec![PatchCandidate { words, edits }]
     }
 }
 
-fn moved(group: &[Stand], before: usize) -> Candidate {
+fn moved(group: &[PlacedRule], before: usize) -> PatchCandidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before });
-    Candidate { words: format!("move {} before line {before}", lines(group)), edits: edits.collect() }
+    PatchCandidate { words: format!("move {} before line {before}", lines(group)), edits: edits.collect() }
 }
 
-fn moved_behind(group: &[Stand], line: usize) -> Candidate {
+fn moved_behind(group: &[PlacedRule], line: usize) -> PatchCandidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before: line + 1 });
-    Candidate { words: format!("move {} after line {line}", lines(group)), edits: edits.collect() }
+    PatchCandidate { words: format!("move {} after line {line}", lines(group)), edits: edits.collect() }
 }

@@ -1,30 +1,31 @@
 //! A rule more, or one less; another policy.
 
-use super::super::{Stand, stands};
-use super::{Candidate, Smith, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
+use super::super::{PlacedRule, stands};
+use super::{PatchBuilder, PatchCandidate, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
 use crate::intent::explanation::Cause;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::Edit;
-use crate::verdict::explain::expected_effect::Goal;
+use crate::verdict::explain::expected_effect::ExpectedEffect;
 
-impl<'a> Smith<'a> {
+impl<'a> PatchBuilder<'a> {
     /// Of the rules that keep something out only one for the port that is to get in: for all else there must be a better way.
-    pub(super) fn delete_taker(&self) -> Vec<Candidate> {
+    pub(super) fn delete_taker(&self) -> Vec<PatchCandidate> {
         // SYNPROXY and the queues are there on purpose: without them there is less protection than before.
         let keeps = self.finding.took.is_some_and(|step| step.verdict == StepVerdict::Stolen);
         let Some(taker) = self.taker().filter(|_| !keeps) else { return Vec::new() };
-        let is_to_get_in = matches!(self.finding.goal, Goal::LetIn(_));
+        let is_to_get_in = matches!(self.finding.goal, ExpectedEffect::LetIn(_));
         let is_of_answers = self.finding.cause == Cause::AnswerTaken && names_one_source_port(taker.rule);
         if taker.rule.denies() && !(is_to_get_in && (names_one_port(taker.rule) || is_of_answers)) {
             return Vec::new();
         }
         let line = taker.rule.line;
-        vec![Candidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] }]
+        vec![PatchCandidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] }]
     }
 
     /// A rule for the port alone, in front of the one that keeps it out.
-    pub(super) fn let_in(&self) -> Vec<Candidate> {
-        let (Goal::LetIn(_), Some(ports), Some(step)) = (&self.finding.goal, self.ports(), self.finding.took) else {
+    pub(super) fn let_in(&self) -> Vec<PatchCandidate> {
+        let (ExpectedEffect::LetIn(_), Some(ports), Some(step)) = (&self.finding.goal, self.ports(), self.finding.took)
+        else {
             return Vec::new();
         };
         let protocol = self.protocol();
@@ -36,17 +37,17 @@ impl<'a> Smith<'a> {
     }
 
     /// What no rule takes is kept out, as far as it is of that protocol and comes from the wire; else by the policy.
-    pub(super) fn default_deny(&self) -> Vec<Candidate> {
+    pub(super) fn default_deny(&self) -> Vec<PatchCandidate> {
         let took = self.finding.took.filter(|step| step.table == "filter");
-        let (Goal::KeepOut(_), Some(step)) = (&self.finding.goal, took) else { return Vec::new() };
+        let (ExpectedEffect::KeepOut(_), Some(step)) = (&self.finding.goal, took) else { return Vec::new() };
         let rule = format!("-A {} -i {} -p {} -j DROP", step.chain, self.scene.interface, self.protocol());
         [self.added(step, rule), self.policy("DROP")].concat()
     }
 
     /// The rule that every stateful filter begins with.
-    pub(super) fn carry_on(&self) -> Vec<Candidate> {
+    pub(super) fn carry_on(&self) -> Vec<PatchCandidate> {
         let Some(step) = self.finding.took.filter(|_| self.finding.meant.is_none()) else { return Vec::new() };
-        let in_chain = |stand: &Stand| (stand.table, stand.chain) == (step.table.as_str(), step.chain.as_str());
+        let in_chain = |stand: &PlacedRule| (stand.table, stand.chain) == (step.table.as_str(), step.chain.as_str());
         let first = stands(self.scene.listing).find(in_chain).map(|stand| stand.rule.line);
         let rule = format!("-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", step.chain);
         let at_first = first.map(|line| inserted(line, rule.clone()));
@@ -54,9 +55,10 @@ impl<'a> Smith<'a> {
     }
 
     /// A jump to the chain that is never entered, in front of what takes the packet.
-    pub(super) fn jump(&self) -> Vec<Candidate> {
+    pub(super) fn jump(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
-        let opens = |stand: &Stand| (stand.table, stand.chain) == (meant.table, meant.chain) && opens_wide(stand.rule);
+        let opens =
+            |stand: &PlacedRule| (stand.table, stand.chain) == (meant.table, meant.chain) && opens_wide(stand.rule);
         if meant.table != step.table
             || meant.chain == step.chain
             || stands(self.scene.listing).any(|stand| opens(&stand))
@@ -67,14 +69,16 @@ impl<'a> Smith<'a> {
     }
 
     /// The other family's rule that logs so, and the verdict behind it, in front of the rule that takes the packet.
-    pub(super) fn copy_of_twin(&self) -> Vec<Candidate> {
-        let (Goal::Line { prefix, .. } | Goal::Lines { prefix, .. }) = &self.finding.goal else { return Vec::new() };
+    pub(super) fn copy_of_twin(&self) -> Vec<PatchCandidate> {
+        let (ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. }) = &self.finding.goal else {
+            return Vec::new();
+        };
         let (Some(twin), Some(step)) = (self.scene.twin, self.finding.took) else { return Vec::new() };
-        let logs = |stand: &Stand| stand.rule.log_prefix().as_deref() == Some(prefix);
+        let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix);
         let Some(original) = stands(twin).find(logs) else { return Vec::new() };
         let Some(line) = self.line_before(step) else { return Vec::new() };
         let file = twin.source.name.display();
-        let copy = |group: &[Stand]| Candidate {
+        let copy = |group: &[PlacedRule]| PatchCandidate {
             words: format!("copy {} of {file} to line {line}", lines(group)),
             edits: vec![Edit::InsertBefore { line, text: texts(group) }],
         };
@@ -83,12 +87,12 @@ impl<'a> Smith<'a> {
         if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }
 
-    fn added(&self, step: &Step, rule: String) -> Vec<Candidate> {
+    fn added(&self, step: &Step, rule: String) -> Vec<PatchCandidate> {
         self.line_before(step).map(|line| inserted(line, rule)).into_iter().collect()
     }
 
     /// The policies of other tables are no place to filter: nat sees the first packet of a connection only.
-    fn policy(&self, policy: &str) -> Vec<Candidate> {
+    fn policy(&self, policy: &str) -> Vec<PatchCandidate> {
         let Some((step, line)) = self
             .finding
             .took
@@ -99,14 +103,14 @@ impl<'a> Smith<'a> {
         };
         let text = format!(":{} {policy} [0:0]", step.chain);
         let words = format!("set the policy of {} to {policy}", step.chain);
-        vec![Candidate { words, edits: vec![Edit::Replace { line, text }] }]
+        vec![PatchCandidate { words, edits: vec![Edit::Replace { line, text }] }]
     }
 }
 
-fn inserted(line: usize, text: String) -> Candidate {
-    Candidate { words: format!("add `{text}` as line {line}"), edits: vec![Edit::InsertBefore { line, text }] }
+fn inserted(line: usize, text: String) -> PatchCandidate {
+    PatchCandidate { words: format!("add `{text}` as line {line}"), edits: vec![Edit::InsertBefore { line, text }] }
 }
 
-fn texts(group: &[Stand]) -> String {
+fn texts(group: &[PlacedRule]) -> String {
     group.iter().map(|stand| stand.rule.text.as_str()).collect::<Vec<_>>().join("\n")
 }

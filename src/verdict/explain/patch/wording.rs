@@ -1,32 +1,32 @@
 //! A rule in other words.
 
-use super::super::{Stand, stands};
-use super::{Candidate, Smith, names_one_port, replaced, text_of};
+use super::super::{PlacedRule, stands};
+use super::{PatchBuilder, PatchCandidate, names_one_port, replaced, text_of};
 use crate::log_line::NFLOG_NAME;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
-use crate::verdict::explain::expected_effect::Goal;
+use crate::verdict::explain::expected_effect::ExpectedEffect;
 use crate::verdict::explain::intended::are_similar_ports;
 use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
-impl<'a> Smith<'a> {
+impl<'a> PatchBuilder<'a> {
     /// A LOG for a port that is to see connections begin, and scans not.
-    pub(super) fn only_new(&self) -> Vec<Candidate> {
+    pub(super) fn only_new(&self) -> Vec<PatchCandidate> {
         let Some(taker) = self.taker().filter(|taker| taker.rule.log_prefix().is_some()) else { return Vec::new() };
         let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
         let text = taker.rule.with(protocol, "-p tcp --syn");
         vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
     }
 
-    pub(super) fn silence(&self) -> Vec<Candidate> {
+    pub(super) fn silence(&self) -> Vec<PatchCandidate> {
         let Some(taker) = self.taker() else { return Vec::new() };
         let words = format!("write `-j DROP` in line {}", taker.rule.line);
         vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
     }
 
-    pub(super) fn drop_clause(&self) -> Vec<Candidate> {
+    pub(super) fn drop_clause(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
         let names_port = matches!(clause.ask, Match::DestinationPorts(_));
         let opens = stand.rule.accepts() && (names_port || !names_one_port(stand.rule));
@@ -41,7 +41,7 @@ impl<'a> Smith<'a> {
     }
 
     /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
-    pub(super) fn right_port(&self) -> Vec<Candidate> {
+    pub(super) fn right_port(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
         if !matches!(clause.ask, Match::DestinationPorts(_)) {
             return Vec::new();
@@ -57,8 +57,9 @@ impl<'a> Smith<'a> {
     }
 
     /// A list of ports that are kept out, without the one that is to get in.
-    pub(super) fn out_of_list(&self) -> Vec<Candidate> {
-        let (Goal::LetIn(_), Some(port), Some(taker)) = (&self.finding.goal, self.port(), self.taker()) else {
+    pub(super) fn out_of_list(&self) -> Vec<PatchCandidate> {
+        let (ExpectedEffect::LetIn(_), Some(port), Some(taker)) = (&self.finding.goal, self.port(), self.taker())
+        else {
             return Vec::new();
         };
         let lists = |clause: &&Clause| matches!(&clause.ask, Match::DestinationPorts(_)) && !clause.negated;
@@ -75,7 +76,7 @@ impl<'a> Smith<'a> {
     }
 
     /// The port that filter lets in, where a rule of the nat table names one that looks like it.
-    pub(super) fn right_new_port(&self) -> Vec<Candidate> {
+    pub(super) fn right_new_port(&self) -> Vec<PatchCandidate> {
         let Some(change) = self.finding.change.filter(|change| change.range.0 == change.range.1) else {
             return Vec::new();
         };
@@ -94,7 +95,7 @@ impl<'a> Smith<'a> {
     }
 
     /// The rule without the `!` before the match that refuses the packet.
-    pub(super) fn unnegated(&self) -> Vec<Candidate> {
+    pub(super) fn unnegated(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
             return Vec::new();
         };
@@ -102,20 +103,20 @@ impl<'a> Smith<'a> {
         vec![replaced(stand.rule, stand.rule.negating(clause), words)]
     }
 
-    pub(super) fn right_interface(&self) -> Vec<Candidate> {
+    pub(super) fn right_interface(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
         let asks_interface = matches!(clause.ask, Match::InInterface(_)) && !clause.negated;
         let text = format!("-i {}", self.scene.interface);
         if asks_interface { vec![self.rewritten(stand, clause, &text)] } else { Vec::new() }
     }
 
-    fn rewritten(&self, stand: Stand, clause: &Clause, text: &str) -> Candidate {
+    fn rewritten(&self, stand: PlacedRule, clause: &Clause, text: &str) -> PatchCandidate {
         let words = format!("write `{text}` in line {}", stand.rule.line);
         replaced(stand.rule, stand.rule.with(clause, text), words)
     }
 
     /// The flags of the probe itself, all six looked at.
-    pub(super) fn right_flags(&self) -> Vec<Candidate> {
+    pub(super) fn right_flags(&self) -> Vec<PatchCandidate> {
         let Some((meant, clause)) = self.finding.refusal().filter(|(rule, clause)| may_get_other_flags(rule, clause))
         else {
             return Vec::new();
@@ -127,19 +128,19 @@ impl<'a> Smith<'a> {
         let words = format!("write `{right}` in line {}", meant.rule.line);
         let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
         let twins = self.group_behind(meant);
-        let alone = Candidate { words: words.clone(), edits: edits.clone() };
+        let alone = PatchCandidate { words: words.clone(), edits: edits.clone() };
         let Some(verdict) = twins.get(1) else { return vec![alone] };
         let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
         let Some(flags_clause) = flags_clause else { return vec![alone] };
         edits.push(Edit::Replace { line: verdict.rule.line, text: verdict.rule.with(flags_clause, &right) });
-        vec![Candidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
+        vec![PatchCandidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
     }
 
     /// Right flags are of no use behind a rule that takes the packet all the same.
-    pub(super) fn right_flags_and_up(&self) -> Vec<Candidate> {
+    pub(super) fn right_flags_and_up(&self) -> Vec<PatchCandidate> {
         let moves = self.move_up();
-        let both = |flags: &Candidate| -> Vec<Candidate> {
-            let joined = |up: &Candidate| Candidate {
+        let both = |flags: &PatchCandidate| -> Vec<PatchCandidate> {
+            let joined = |up: &PatchCandidate| PatchCandidate {
                 words: format!("{}, and {}", flags.words, up.words),
                 edits: flags.edits.iter().chain(&up.edits).cloned().collect(),
             };
@@ -148,13 +149,13 @@ impl<'a> Smith<'a> {
         self.right_flags().iter().flat_map(both).collect()
     }
 
-    pub(super) fn limit_last(&self) -> Vec<Candidate> {
+    pub(super) fn limit_last(&self) -> Vec<PatchCandidate> {
         let Some(meant) = self.finding.meant else { return Vec::new() };
         let Some(text) = with_limit_last(meant.rule) else { return Vec::new() };
         vec![replaced(meant.rule, text, format!("put the limit of line {} after its other matches", meant.rule.line))]
     }
 
-    pub(super) fn no_limit(&self) -> Vec<Candidate> {
+    pub(super) fn no_limit(&self) -> Vec<PatchCandidate> {
         let Some(meant) = self.finding.meant else { return Vec::new() };
         let Some(limit) = meant.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. })) else {
             return Vec::new();
@@ -162,8 +163,9 @@ impl<'a> Smith<'a> {
         vec![replaced(meant.rule, meant.rule.without(limit), format!("remove the limit from line {}", meant.rule.line))]
     }
 
-    pub(super) fn right_burst(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Lines { expected, observed, rate, .. }) = (self.finding.meant, &self.finding.goal)
+    pub(super) fn right_burst(&self) -> Vec<PatchCandidate> {
+        let (Some(meant), ExpectedEffect::Lines { expected, observed, rate, .. }) =
+            (self.finding.meant, &self.finding.goal)
         else {
             return Vec::new();
         };
@@ -188,7 +190,7 @@ impl<'a> Smith<'a> {
         vec![replaced(meant.rule, text, format!("set the burst of line {} to {expected}", meant.rule.line))]
     }
 
-    fn with_limit(&self, meant: Stand, rate: Option<Rate>, burst: &str) -> Vec<Candidate> {
+    fn with_limit(&self, meant: PlacedRule, rate: Option<Rate>, burst: &str) -> Vec<PatchCandidate> {
         let Some(rate) = rate else { return Vec::new() };
         let Some(target) = &meant.rule.target else { return Vec::new() };
         let target = meant.rule.text.get(target.span.clone()).unwrap_or_default();
@@ -196,8 +198,8 @@ impl<'a> Smith<'a> {
         vec![replaced(meant.rule, text, format!("give line {} a limit", meant.rule.line))]
     }
 
-    pub(super) fn right_prefix(&self) -> Vec<Candidate> {
-        let (Some(meant), Goal::Line { prefix, .. }) = (self.finding.meant, &self.finding.goal) else {
+    pub(super) fn right_prefix(&self) -> Vec<PatchCandidate> {
+        let (Some(meant), ExpectedEffect::Line { prefix, .. }) = (self.finding.meant, &self.finding.goal) else {
             return Vec::new();
         };
         let Some(target) = &meant.rule.target else { return Vec::new() };
@@ -212,7 +214,7 @@ impl<'a> Smith<'a> {
 }
 
 /// A rule that accepts, and one for the begin of connections (`--syn`), keep the flags that they ask for.
-fn may_get_other_flags(stand: &Stand, clause: &Clause) -> bool {
+fn may_get_other_flags(stand: &PlacedRule, clause: &Clause) -> bool {
     const SYN: u8 = 0x02;
     !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
 }
@@ -264,7 +266,7 @@ fn flags_of_iptables(flags: u8) -> String {
 
 /// The same limit, recovering as fast as was meant.
 /// The rate of the rule's `hashlimit`, or else its burst: a `limit` beside it would count all sources together.
-fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<Candidate> {
+fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<PatchCandidate> {
     let limit = rule.hash_clause(&["--hashlimit-upto", "--hashlimit", "--hashlimit-above"])?;
     let burst = format!("--hashlimit-burst {burst}");
     let (clause, text) = match (rate, rule.hash_clause(&["--hashlimit-burst"])) {
@@ -275,7 +277,7 @@ fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<Candid
     Some(replaced(rule, rule.with(clause, &text), format!("write `{text}` in line {}", rule.line)))
 }
 
-fn right_rate(rule: &Rule, rate: Rate) -> Option<Candidate> {
+fn right_rate(rule: &Rule, rate: Rate) -> Option<PatchCandidate> {
     let limit = rule.clauses.iter().find(|clause| matches!(clause.ask, Match::Limit { .. }))?;
     let words = format!("write `--limit {rate}` in line {}", rule.line);
     Some(replaced(rule, rule.with(limit, &format!("--limit {rate}")), words))
