@@ -405,14 +405,14 @@ fn files_hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Names the operation that failed: `file.read(..).doing("read the kernel log")?`.
+/// Names the operation that failed: `file.read(..).context("read the kernel log")?`.
 pub trait Context<T> {
     /// Turns an operating system error into [`CannotMeasure::System`].
-    fn doing(self, operation: impl fmt::Display) -> Result<T>;
+    fn context(self, operation: impl fmt::Display) -> Result<T>;
 }
 
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
-    fn doing(self, operation: impl fmt::Display) -> Result<T> {
+    fn context(self, operation: impl fmt::Display) -> Result<T> {
         self.map_err(|source| {
             Error::CannotMeasure(CannotMeasure::System { operation: operation.to_string(), source: source.into() })
         })
@@ -453,7 +453,7 @@ mod tests {
         let text = "a\u{1b}[2Jb\u{9b}\u{202e}";
         let source = Source { name: "\u{9b}31m\u{1b}".into(), ..source(text) };
         let shown = source.error(0..1, "odd \u{1b}[31m", "say \u{7}\u{2066}").to_string();
-        assert!(!shown.contains(|c| crate::text::escape::steers(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| crate::text::escape::is_terminal_control(c) && c != '\n'), "{shown:?}");
     }
 
     #[test]

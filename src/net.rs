@@ -33,7 +33,7 @@ impl Family {
     pub const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
     /// The family of an address.
-    pub fn of(address: IpAddr) -> Family {
+    pub fn from_address(address: IpAddr) -> Family {
         match address {
             IpAddr::V4(_) => Family::Ipv4,
             IpAddr::V6(_) => Family::Ipv6,
@@ -268,7 +268,7 @@ impl Addresses {
         let unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
         unicast
             && !self.v4.is_broadcast(address)
-            && address != self.host(Family::of(address))
+            && address != self.host(Family::from_address(address))
             && match address {
                 IpAddr::V4(address) => {
                     let differs = u32::from(address) ^ u32::from(self.v4.host);
@@ -285,10 +285,10 @@ impl Addresses {
     /// what no machine has, which its kernel calls a martian (`ip_route_input_slow`, `fib_validate_source`).
     pub fn may_send(&self, address: IpAddr) -> bool {
         let is_reserved = matches!(address, IpAddr::V4(address) if matches!(address.octets()[0], 0 | 240..));
-        let of_link = Network::of(self.v4.host.into(), self.v4.prefix_len.into());
+        let of_link = Network::new(self.v4.host.into(), self.v4.prefix_len.into());
         let is_of_all = of_link.is_some_and(|link| link.contains(address)) && self.v4.is_broadcast(address);
         let is_of_nobody = address.is_unspecified() || address.is_loopback() || address.is_multicast();
-        address != self.host(Family::of(address)) && !(is_of_nobody || is_reserved || is_of_all)
+        address != self.host(Family::from_address(address)) && !(is_of_nobody || is_reserved || is_of_all)
     }
 
     /// The address that the probes come from in `family`.

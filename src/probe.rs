@@ -65,7 +65,7 @@ pub struct Probe {
 impl Probe {
     /// The family that it is sent in.
     pub fn family(&self) -> Family {
-        Family::of(self.flow.host)
+        Family::from_address(self.flow.host)
     }
 
     /// The probe as a complete Ethernet frame. Every field is nmap's own for the raw techniques: window 1024, urgent
@@ -73,7 +73,7 @@ impl Probe {
     /// connect has the look of the scanner's kernel instead, as `nmap -sT` has.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
         let flags = self.flags();
-        let (look, options, window) = match self.technique.is_conversation() {
+        let (look, options, window) = match self.technique.is_full_connect() {
             true => (HeaderStyle::Kernel, connect_options(self.family()), connect_window(self.family())),
             false if flags & TcpFlags::SYN != 0 => (HeaderStyle::Nmap, vec![2, 4, 0x05, 0xb4], NMAP_WINDOW),
             false => (HeaderStyle::Nmap, Vec::new(), NMAP_WINDOW),
@@ -93,7 +93,7 @@ impl Probe {
     /// The flags octet; 0 for what is no segment.
     pub fn flags(&self) -> u8 {
         let own = self.technique.profile().flags;
-        let is_segment = self.flow.protocol == Protocol::Tcp && !self.technique.is_conversation();
+        let is_segment = self.flow.protocol == Protocol::Tcp && !self.technique.is_full_connect();
         self.craft.scanflags.filter(|_| is_segment).unwrap_or(own)
     }
 
@@ -199,7 +199,7 @@ impl Crafted<'_> {
     /// number, then the next.
     fn ip_id(&self) -> u16 {
         let opens = matches!(self.content, IpPayload::Segment { flags, .. } if flags & TcpFlags::SYN != 0);
-        match (self.look, self.probe.technique.is_conversation(), opens) {
+        match (self.look, self.probe.technique.is_full_connect(), opens) {
             (HeaderStyle::Kernel, true, false) => self.probe.ip_id.wrapping_add(1),
             (HeaderStyle::Kernel, true, true) | (HeaderStyle::Nmap, ..) => self.probe.ip_id,
             (HeaderStyle::Kernel, ..) => 0,
@@ -208,7 +208,7 @@ impl Crafted<'_> {
 
     /// `nmap -sT --ttl` sets the TTL of its sockets (`IP_TTL`), and no hop limit.
     fn ttl(&self) -> u8 {
-        let of_socket = self.probe.craft.ttl.filter(|_| self.probe.technique.is_conversation());
+        let of_socket = self.probe.craft.ttl.filter(|_| self.probe.technique.is_full_connect());
         match (self.look, self.probe.family()) {
             (HeaderStyle::Nmap, _) => self.probe.ttl,
             (HeaderStyle::Kernel, Family::Ipv4) => of_socket.unwrap_or(KERNEL_TTL),

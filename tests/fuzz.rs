@@ -300,7 +300,7 @@ fn assert_fit_to_print<T: Debug>(result: Result<T, Error>) {
         assert!(place.span.start <= place.span.end, "{error:?}");
     }
     let shown = error.to_string();
-    assert!(!shown.contains(|c| escape::steers(c) && c != '\n'), "{shown:?}");
+    assert!(!shown.contains(|c| escape::is_terminal_control(c) && c != '\n'), "{shown:?}");
 }
 
 proptest! {

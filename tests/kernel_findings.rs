@@ -72,7 +72,7 @@ fn show(findings: &RulesetFindings) -> String {
 
 /// Property P5: a rule that is called dead can be taken out, and every packet goes the same way.
 fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &RulesetFindings) {
-    let mut plan = SweepPlan::of(&Listing::parse(family, source), &Addresses::default());
+    let mut plan = SweepPlan::new(&Listing::parse(family, source), &Addresses::default());
     let first = plan.stimuli();
     let with = responses(family, source, &plan, &first);
     let second = plan.in_connections(&first, &with);
@@ -102,7 +102,7 @@ fn responses(family: Family, source: &Source, plan: &SweepPlan, stimuli: &[Stimu
         watch: WatchedEvents::Paths,
         fault: None,
     };
-    let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.strangers(), LimitOverride::Wide));
+    let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.foreign_addresses(), LimitOverride::Wide));
     swept.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -275,7 +275,7 @@ fn octets_of_one_kind_are_one_to_conntrack() {
     let _machine = binary::share_the_machine();
     let rules =
         filter(&["-A INPUT -m state --state UNTRACKED -j DROP", "-A OUTPUT -m state --state UNTRACKED -j DROP"]);
-    let plan = SweepPlan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
+    let plan = SweepPlan::new(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
     for lead in [Lead::None, Lead::Forward, Lead::Backward, Lead::Handshake] {
         let stimuli: Vec<Stimulus> = (0..64).map(|octet| to_port_1(lead, octet)).collect();
         let responses = responses(Family::Ipv4, &rules, &plan, &stimuli);
@@ -435,7 +435,7 @@ fn packets_at_random_never_match_what_is_dead() {
         let rules = filter(&rules.iter().map(String::as_str).collect::<Vec<_>>());
         let findings = found(&[(Family::Ipv4, &rules)]);
         assert_removing_changes_nothing(Family::Ipv4, &rules, &findings);
-        let plan = SweepPlan::of(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
+        let plan = SweepPlan::new(&Listing::parse(Family::Ipv4, &rules), &Addresses::default());
         let stimuli: Vec<Stimulus> = (0..1_000).map(|at| random.stimulus(at)).collect();
         let responses = responses(Family::Ipv4, &rules, &plan, &stimuli);
         let steps = || responses.iter().flat_map(Response::journeys).flat_map(|journey| &journey.path.steps);

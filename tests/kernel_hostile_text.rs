@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use binary::{Ended, ended, share_the_machine};
-use scanlab::text::escape::steers;
+use scanlab::text::escape::is_terminal_control;
 
 /// Clears the screen in two ways, turns the direction of writing, and forges a line.
 const HOSTILE: &str = "a\u{9b}2Jb\u{1b}[2Jc\u{202e}d\re";
@@ -22,7 +22,7 @@ fn scan(rules: &str) -> Ended {
 }
 
 fn assert_harmless(text: &str) {
-    let harmful: Vec<&str> = text.lines().filter(|line| line.contains(steers)).collect();
+    let harmful: Vec<&str> = text.lines().filter(|line| line.contains(is_terminal_control)).collect();
     assert!(harmful.is_empty(), "{harmful:?}");
 }
 

@@ -74,7 +74,7 @@ fn is_played_and_notices(files: &[(&str, &str)], options: &[&str], change: (&str
     let recorded = record("sub/../recorded.toml");
     assert_eq!((recorded.status, &*recorded.stdout), (Some(0), ""), "{}", recorded.stderr);
     let text = fs::read_to_string(folder.path().join("recorded.toml")).expect("the recording");
-    assert!(!text.contains(|c: char| scanlab::text::escape::steers(c) && c != '\n'), "{text:?}");
+    assert!(!text.contains(|c: char| scanlab::text::escape::is_terminal_control(c) && c != '\n'), "{text:?}");
 
     let played = scanlab(folder.path(), &["run", "recorded.toml"]);
     assert_eq!(played.status, Some(0), "{}{}\n{text}", played.stdout, played.stderr);

@@ -59,7 +59,7 @@ impl AtomicFile {
 
     /// Adds text.
     pub fn write(&mut self, text: &str) -> Result<()> {
-        self.write_all(text.as_bytes()).doing(format!("write {}", self.path.display()))
+        self.write_all(text.as_bytes()).context(format!("write {}", self.path.display()))
     }
 
     /// Says who may read, write and run it. One that replaces another keeps the other's mode, but may be run if it should.
@@ -74,10 +74,10 @@ impl AtomicFile {
         }
         let operation = format!("write {}", self.path.display());
         if let Some(mode) = self.mode {
-            self.file.set_permissions(Permissions::from_mode(mode)).doing(&operation)?;
+            self.file.set_permissions(Permissions::from_mode(mode)).context(&operation)?;
         }
-        self.file.sync_all().doing(&operation)?;
-        self.name().doing(&operation)
+        self.file.sync_all().context(&operation)?;
+        self.name().context(&operation)
     }
 
     fn name(&mut self) -> io::Result<()> {
@@ -131,7 +131,7 @@ impl Write for AtomicFile {
 }
 
 fn open(path: &Path) -> io::Result<AtomicFile> {
-    let spot = FolderEntry::of(path, Missing::IsAnError)?;
+    let spot = FolderEntry::open(path, Missing::IsAnError)?;
     let (file, until_whole, lock) = match spot.look()? {
         NameHolder::InPlace(follow) => {
             let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | follow;
@@ -267,7 +267,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let begin = || {
-            let spot = FolderEntry::of(&path, Missing::IsAnError).unwrap();
+            let spot = FolderEntry::open(&path, Missing::IsAnError).unwrap();
             let (file, until_whole) = named(&spot).unwrap();
             AtomicFile { file, path: path.clone(), spot, until_whole, mode: None, _lock: None }
         };

@@ -37,7 +37,7 @@ impl CaptureFile {
     /// Writes what stands in front of the frames.
     pub fn open(self, interfaces: &[CaptureInterface]) -> Result<OpenCapture> {
         let CaptureFile { file, path } = self;
-        let writer = CaptureWriter::begin(BufWriter::new(file), interfaces).doing(writing(&path))?;
+        let writer = CaptureWriter::begin(BufWriter::new(file), interfaces).context(writing(&path))?;
         Ok(OpenCapture { writer, path, pending: Vec::new() })
     }
 
@@ -77,7 +77,7 @@ impl OpenCapture {
     pub fn finish(mut self) -> Result<()> {
         self.write_first(self.pending.len())?;
         let file =
-            self.writer.into_inner().into_inner().map_err(|error| error.into_error()).doing(writing(&self.path))?;
+            self.writer.into_inner().into_inner().map_err(|error| error.into_error()).context(writing(&self.path))?;
         file.keep()
     }
 
@@ -88,7 +88,7 @@ impl OpenCapture {
     }
 
     fn write(&mut self, frame: CapturedFrame<'_>) -> Result<()> {
-        self.writer.write(frame).doing(writing(&self.path))
+        self.writer.write(frame).context(writing(&self.path))
     }
 }
 

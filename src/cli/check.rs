@@ -144,7 +144,8 @@ fn check_with(
     let case = Arc::new(CaseOfFlavour { equipment, case: case.clone(), rulesets, vendors: Arc::clone(vendors) });
     let (mut found, set_sysctls, asked, findings) = super::interruptible(async {
         let asking = Arc::clone(&case);
-        let asked = tokio::task::spawn_blocking(move || Ok((predeploy::ask(&asking.subject())?, asking.findings()?)));
+        let asked =
+            tokio::task::spawn_blocking(move || Ok((predeploy::measure_all(&asking.subject())?, asking.findings()?)));
         let scenarios = vec![case.case.scenario.clone()];
         let found = run::run(scenarios.clone(), settings.clone(), FailFast::TheEnd).await?;
         let set = run::decided(&scenarios, &settings, &found, settings.equipment.sysctls.unusual()).await?;
@@ -274,14 +275,14 @@ fn admins(options: &CheckOptions, ssh_from: &SshFrom, addresses: &Addresses) -> 
     };
     let named: Vec<IpAddr> = options.admin.iter().copied().chain(connected()).collect();
     if let Some(wrong) = named.iter().find(|address| {
-        let is_own = addresses.host(Family::of(**address)) == **address;
+        let is_own = addresses.host(Family::from_address(**address)) == **address;
         is_own || address.is_loopback() || address.is_multicast() || address.is_unspecified()
     }) {
         let hint = "name the address of the machine that you work from";
         return Err(InputError::new(format!("nobody logs in from {wrong}"), hint).into());
     }
     let of = |family| {
-        let own = named.iter().copied().find(|address| Family::of(*address) == family);
+        let own = named.iter().copied().find(|address| Family::from_address(*address) == family);
         own.or_else(|| ssh_from.clients(addresses, family).first().copied())
     };
     Ok(Family::BOTH.into_iter().filter_map(of).collect())

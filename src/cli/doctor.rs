@@ -27,11 +27,11 @@ fn examine(standing: Result<Privilege>) -> Result<ExitCode> {
     let mut text = String::new();
     let _ = writeln!(text, "scanlab {} on Linux {}", env!("CARGO_PKG_VERSION"), super::kernel_release());
     let rootless = matches!(standing, Ok(Privilege::Rootless));
-    let mut able = tell(&mut text, "privilege", standing.and_then(privilege));
-    able &= tell(&mut text, "TUN device", tun());
-    tell(&mut text, "confinement of iptables", Ok(lab::Walls::here().to_string()));
+    let mut able = append(&mut text, "privilege", standing.and_then(privilege));
+    able &= append(&mut text, "TUN device", tun());
+    append(&mut text, "confinement of iptables", Ok(lab::Walls::here().to_string()));
     if rootless {
-        tell(&mut text, "log capture", Ok(NFLOG.to_owned()));
+        append(&mut text, "log capture", Ok(NFLOG.to_owned()));
     }
     let _ = writeln!(text);
     let trial = if able { FlavourTrial::Labs } else { FlavourTrial::ProgramsOnly };
@@ -61,7 +61,7 @@ enum FlavourTrial {
     ProgramsOnly,
 }
 
-fn tell(text: &mut String, what: &str, found: Result<String>) -> bool {
+fn append(text: &mut String, what: &str, found: Result<String>) -> bool {
     let (word, details) = match &found {
         Ok(details) => ("ok", details.clone()),
         Err(Error::Input(error)) => ("missing", error.problem.clone()),
@@ -94,23 +94,23 @@ fn tun() -> Result<String> {
 fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, trial: FlavourTrial) -> bool {
     let equipment = match super::equipment::usual(flavour) {
         Ok(equipment) => equipment,
-        Err(error) => return tell(text, name, Err(error)),
+        Err(error) => return append(text, name, Err(error)),
     };
     let backend = match equipment.backend() {
         Backend::Nft => "nf_tables",
         Backend::Legacy => "legacy",
     };
-    tell(text, name, Ok(format!("{} ({backend})", equipment.iptables.version)));
+    append(text, name, Ok(format!("{} ({backend})", equipment.iptables.version)));
     if trial == FlavourTrial::ProgramsOnly {
         return true;
     }
-    let mut healthy = tell(text, &format!("  {}", instruments(&equipment)), logs(&equipment, Family::Ipv4, ""));
+    let mut healthy = append(text, &format!("  {}", instruments(&equipment)), logs(&equipment, Family::Ipv4, ""));
     for (what, matches) in FEATURES {
-        healthy &= tell(text, &format!("  {what}"), logs(&equipment, Family::Ipv4, matches));
+        healthy &= append(text, &format!("  {what}"), logs(&equipment, Family::Ipv4, matches));
     }
     match Lab::families().contains(&Family::Ipv6) {
-        true => healthy & tell(text, "  IPv6", logs(&equipment, Family::Ipv6, "")),
-        false => tell(text, "  IPv6", Ok("this machine has none: IPv6 checks will not run".to_owned())),
+        true => healthy & append(text, "  IPv6", logs(&equipment, Family::Ipv6, "")),
+        false => append(text, "  IPv6", Ok("this machine has none: IPv6 checks will not run".to_owned())),
     }
 }
 

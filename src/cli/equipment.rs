@@ -69,7 +69,7 @@ impl EquipmentArguments {
             let hint = "run it once with nft and once with legacy";
             return Err(InputError::new("`--iptables both` is for run, check and scan", hint).into());
         }
-        self.of(self.iptables, link, otherwise)
+        self.options(self.iptables, link, otherwise)
     }
 
     /// Finds what was asked for on this machine: one, or both flavours. Where nobody asked for a capture, `otherwise` tells
@@ -79,10 +79,10 @@ impl EquipmentArguments {
             FlavourArgument::Both => vec![FlavourArgument::Nft, FlavourArgument::Legacy],
             one => vec![one],
         };
-        flavours.into_iter().map(|flavour| self.of(flavour, link, otherwise)).collect()
+        flavours.into_iter().map(|flavour| self.options(flavour, link, otherwise)).collect()
     }
 
-    fn of(&self, flavour: FlavourArgument, link: LinkMode, otherwise: fn() -> Capture) -> Result<LabOptions> {
+    fn options(&self, flavour: FlavourArgument, link: LinkMode, otherwise: fn() -> Capture) -> Result<LabOptions> {
         let capture = match self.capture {
             CaptureArgument::Auto => otherwise(),
             CaptureArgument::Kmsg => Capture::Kmsg,

@@ -168,7 +168,7 @@ pub fn exec(options: ExecOptions) -> Result<ExitCode> {
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     })?;
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let report = Exec::of(words, &relayed, host, super::environment(&equipment, weather));
+    let report = Exec::new(words, &relayed, host, super::environment(&equipment, weather));
     if let Some(pcap) = pcap {
         let name = report.host.interface.clone();
         let mut capture = pcap.open(&[CaptureInterface { name, description: None, link: equipment.link }])?;
@@ -181,13 +181,13 @@ pub fn exec(options: ExecOptions) -> Result<ExitCode> {
     };
     match output {
         Some(mut file) => {
-            file.write(Inert::of(&text).as_str())?;
+            file.write(Inert::new(&text).as_str())?;
             file.keep()?;
         }
         None => super::print(&text)?,
     }
     if !options.unconfined && relayed.status != ToolStatus::Exited(0) {
-        super::say(
+        super::eprint_notice(
             "note: the tool could write to /tmp only; --writable DIR names another folder, --unconfined ends all limits",
         );
     }

@@ -27,9 +27,9 @@ impl Cancellable {
         static IS_STARTED: Mutex<bool> = Mutex::new(false);
         let mut is_started = IS_STARTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !*is_started {
-            let watch = SignalReceiver::open().doing("watch for signals")?;
+            let watch = SignalReceiver::open().context("watch for signals")?;
             let thread = thread::Builder::new().name("signals".to_owned());
-            thread.spawn(move || end_in_time(watch)).doing("start the thread that waits for signals")?;
+            thread.spawn(move || end_in_time(watch)).context("start the thread that waits for signals")?;
             *is_started = true;
         }
         signals::leave_to_watch(true);

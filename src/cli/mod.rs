@@ -144,10 +144,10 @@ pub fn main() -> ExitCode {
 
 fn perform_the_words() -> ExitCode {
     if std::env::args_os().len() == 1 {
-        say(manual::START);
+        eprint_notice(manual::START);
         return ExitCode::from(2);
     }
-    lab::pass_notices_to(say);
+    lab::pass_notices_to(eprint_notice);
     if let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR") {
         lab::use_runtime_folder(folder.into());
     }
@@ -158,14 +158,14 @@ fn perform_the_words() -> ExitCode {
 /// Reports the error, once; its exit status.
 fn report(error: &Error) -> ExitCode {
     if !matches!(error, Error::CannotMeasure(CannotMeasure::Interrupted(_))) || signals::is_first_report() {
-        tell(error);
+        eprint_error(error);
     }
     ExitCode::from(error.exit_status())
 }
 
 /// The command line's grammar, with everything that `--help` says.
 fn program() -> clap::Command {
-    manual::taught(Cli::command())
+    manual::with_long_help(Cli::command())
 }
 
 fn parse(words: Vec<OsString>) -> Cli {
@@ -177,7 +177,7 @@ fn parse(words: Vec<OsString>) -> Cli {
 fn end_with(answer: &clap::Error) -> ! {
     let text = answer.render().ansi().to_string();
     if answer.use_stderr() {
-        say(text.trim_end_matches('\n'));
+        eprint_notice(text.trim_end_matches('\n'));
     } else {
         let _ = print(&text);
     }
@@ -197,7 +197,7 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
     };
     let translation = scan::nmap_args::translate(words.split_off(2), takes_value)?;
     if !translation.without_meaning.is_empty() {
-        say(&format!("without a meaning here, and left out: {}", translation.without_meaning.join(" ")));
+        eprint_notice(&format!("without a meaning here, and left out: {}", translation.without_meaning.join(" ")));
     }
     words.extend(translation.words);
     Ok(words)
@@ -231,16 +231,16 @@ fn perform(command: ScanlabCommand) -> Result<ExitCode> {
 }
 
 /// stderr is the talk. An input error shows its place; colour only on a terminal (`anstream` sees to it).
-fn tell(error: &Error) {
+fn eprint_error(error: &Error) {
     let text = match error {
         Error::Input(input) => input.render(&Renderer::styled()),
         Error::CannotMeasure(why) => visible_lines(&format!("error: could not measure: {why}")),
     };
-    say(&text);
+    eprint_notice(&text);
 }
 
 /// Writes a line to stderr, in which a CI system finds no command; without stderr nobody reads it.
-fn say(text: &str) {
+fn eprint_notice(text: &str) {
     let _ = writeln!(anstream::stderr(), "{}", inert(text));
 }
 
@@ -251,7 +251,9 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
         let lets_through = |backend| Listing::parse_for(backend, family, source).lets_everything_through();
         if [Backend::Nft, Backend::Legacy].into_iter().all(lets_through) && wrong_format::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
-            say(&format!("warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"));
+            eprint_notice(&format!(
+                "warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"
+            ));
         }
     }
 }
@@ -259,7 +261,7 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
 /// The rules in a file that declares a table or a chain twice are not all loaded.
 fn warn_of_repeats(family: Family, source: &Source) {
     for LintFinding { line, message, .. } in lint::repeated(&Listing::parse(family, source)) {
-        say(&visible_lines(&format!("warning: {}:{line}: {message}", source.name.display())));
+        eprint_notice(&visible_lines(&format!("warning: {}:{line}: {message}", source.name.display())));
     }
 }
 
@@ -267,13 +269,13 @@ fn warn_of_repeats(family: Family, source: &Source) {
 fn warn_of_missing_families<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets.filter(|(family, _)| Lab::must_have(*family).is_err()) {
         let (name, family) = (visible_lines(&source.name.display().to_string()), family.title());
-        say(&format!("warning: this machine has no {family}: {name} is not tried"));
+        eprint_notice(&format!("warning: this machine has no {family}: {name} is not tried"));
     }
 }
 
 /// stdout is the result, in which a CI system finds no command.
 fn print(text: &str) -> Result<()> {
-    print_inert(&Inert::of(text))
+    print_inert(&Inert::new(text))
 }
 
 /// As [`print`]. A reader that has seen enough (`| head`) is no error.
@@ -281,7 +283,7 @@ fn print_inert(text: &Inert) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_str().as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.doing("write to standard output"),
+        written => written.context("write to standard output"),
     }
 }
 

@@ -74,13 +74,13 @@ pub fn mutate(options: MutateOptions) -> Result<ExitCode> {
     let found = super::interruptible(async {
         let mut found = Vec::with_capacity(scenarios.len());
         for scenario in scenarios {
-            let bar: Arc<dyn Progress> = Arc::new(StepBar::of("mutants"));
+            let bar: Arc<dyn Progress> = Arc::new(StepBar::new("mutants"));
             found.push(mutate::mutate(scenario, &settings, sweeps, bar).await?);
         }
         Ok(found)
     })?;
     let weather = found.first().map(|one| one.weather.clone()).unwrap_or_default();
-    let report = Mutation::of(found, super::environment(&equipment, weather));
+    let report = Mutation::new(found, super::environment(&equipment, weather));
     super::print(&match options.format {
         ReportFormat::Table => report::mutation_table(&report, super::width()),
         ReportFormat::Json => report::to_json(&report),
@@ -92,12 +92,12 @@ fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
     let (score, lowest) = (report.summary.score, report.summary.lowest_score());
     match wanted {
         Some(wanted) if score < wanted => {
-            super::say(&format!("the score is {score:.1} %, and --min-score asks for {wanted} %"));
+            super::eprint_notice(&format!("the score is {score:.1} %, and --min-score asks for {wanted} %"));
             ExitCode::from(1)
         }
         Some(wanted) if lowest < wanted => {
             let not_judged = report.summary.not_judged;
-            super::say(&format!(
+            super::eprint_notice(&format!(
                 "the score is {lowest:.1} % if a packet can tell all {not_judged} mutants that were not judged, and \
                  --min-score asks for {wanted} %"
             ));

@@ -11,7 +11,7 @@ pub struct StepBar(ProgressBar);
 
 impl StepBar {
     /// A bar that counts `things`.
-    pub fn of(things: &str) -> StepBar {
+    pub fn new(things: &str) -> StepBar {
         let target = match stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
@@ -51,7 +51,7 @@ impl Steps {
 
     /// There are so many `things` to come.
     pub fn begin(things: &str, count: usize) -> Steps {
-        let bar = StepBar::of(things);
+        let bar = StepBar::new(things);
         if count > Steps::STRIDE {
             bar.begin(count);
         }

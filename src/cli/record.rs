@@ -80,7 +80,7 @@ pub fn record(options: RecordOptions) -> Result<ExitCode> {
     match draft {
         None => super::print(&text)?,
         Some(mut draft) => {
-            draft.write(Inert::of(&text).as_str())?;
+            draft.write(Inert::new(&text).as_str())?;
             draft.allow(0o644);
             draft.keep()?;
         }
@@ -89,7 +89,7 @@ pub fn record(options: RecordOptions) -> Result<ExitCode> {
 }
 
 fn bar() -> Arc<dyn Progress> {
-    Arc::new(StepBar::of("mutants"))
+    Arc::new(StepBar::new("mutants"))
 }
 
 fn draft(path: &Path, force: bool) -> Result<AtomicFile> {
@@ -189,7 +189,7 @@ fn warn_of_interfaces(recording: &RecordRequest) {
     for (name, interfaces) in record::other_interfaces(&recording.rulesets, &recording.host) {
         let interfaces: Vec<String> = interfaces.iter().map(|name| visible(name)).collect();
         let over = recording.host.interface.as_str();
-        super::say(&format!(
+        super::eprint_notice(&format!(
             "warning: {} speaks of {}, and is recorded as {over} sees it (hint: --interface records another)",
             visible(&name),
             interfaces.join(", ")

@@ -90,7 +90,7 @@ impl ReportFiles {
 }
 
 fn text(report: &Report, format: RunFormat, table: impl Fn(&Report) -> String) -> Inert {
-    Inert::of(&match format {
+    Inert::new(&match format {
         RunFormat::Table => table(report),
         RunFormat::Json => report::to_json(report),
         RunFormat::Junit => report::junit(report),

@@ -140,7 +140,7 @@ fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
     let no_rules = || InputError::new("no scenario has a rule, so nothing is covered", "leave out --min-coverage");
     let covered = covered.ok_or_else(no_rules)?;
     if covered < wanted {
-        super::say(&format!("coverage is {covered:.1} %, and --min-coverage asks for {wanted} %"));
+        super::eprint_notice(&format!("coverage is {covered:.1} %, and --min-coverage asks for {wanted} %"));
     }
     Ok(covered >= wanted)
 }
@@ -159,7 +159,9 @@ fn select(options: &RunOptions) -> Result<Vec<Scenario>> {
     let all = scenarios.len();
     let part = shard.of(scenarios);
     if part.is_empty() {
-        super::say(&format!("shard {shard} is empty: there are {all} scenarios, and the first shards have them all"));
+        super::eprint_notice(&format!(
+            "shard {shard} is empty: there are {all} scenarios, and the first shards have them all"
+        ));
     }
     Ok(part)
 }

@@ -48,7 +48,7 @@ fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn start() -> Result<Runtime> {
     lab::assert_room_for_files()?;
     assert_room_for_threads()?;
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().doing("start the runtime")
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")
 }
 
 /// The runtime's two, one for what blocks, and a lab's: without them tokio panics, or waits for ever.
@@ -60,7 +60,7 @@ fn assert_room_for_threads() -> Result<()> {
     let gate = RwLock::new(());
     thread::scope(|scope| {
         let closed = gate.write();
-        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(gate.read())).doing(operation);
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(gate.read())).context(operation);
         let started = (0..THREADS).map(start).collect::<Result<Vec<_>>>();
         drop(closed);
         started?.into_iter().for_each(|thread| thread.join().expect("it does nothing that could panic"));

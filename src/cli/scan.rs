@@ -171,7 +171,7 @@ enum ScanFormat {
 
 /// Scans, and reports what was seen.
 pub fn scan(options: ScanOptions) -> Result<ExitCode> {
-    let plan = ScanPlan::of(&options)?;
+    let plan = ScanPlan::new(&options)?;
     options.equipment.admit_sizes(plan.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     super::warn_of_missing_families(plan.rulesets.iter().map(|(family, source)| (*family, source)));
@@ -215,11 +215,11 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     }
     let report = Report::of_flavours(reports);
     if plan.speaks_nmap() {
-        report.notes().iter().for_each(|note| super::say(&format!("note: {note}")));
+        report.notes().iter().for_each(|note| super::eprint_notice(&format!("note: {note}")));
     }
     let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
-    plan.outputs.write(|format| Inert::of(&in_words_of_nmap(format)))?;
-    plan.files.write(|format| Inert::of(&in_file(&report, format)))?;
+    plan.outputs.write(|format| Inert::new(&in_words_of_nmap(format)))?;
+    plan.files.write(|format| Inert::new(&in_file(&report, format)))?;
     super::print(&match plan.format {
         StandardOutput::Nmap(format) => in_words_of_nmap(format),
         StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),
@@ -245,19 +245,19 @@ fn hidden_host(hidden: Hidden, survey: &PortScan) -> HiddenHost {
     HiddenHost {
         address: survey.addresses.v6.host.into(),
         status: if scanned { HostStatus::Up } else { HostStatus::Down },
-        why: who_hides(&hidden, survey),
+        why: why_hidden(&hidden, survey),
         hidden,
     }
 }
 
-fn who_hides(hidden: &Hidden, survey: &PortScan) -> String {
+fn why_hidden(hidden: &Hidden, survey: &PortScan) -> String {
     let source = survey.rulesets.iter().find(|(family, _)| *family == Family::Ipv6).map(|(_, source)| source);
     hidden.reason(source.map(|source| source.name.as_path()))
 }
 
 /// nmap's formats have no place for the rule.
 fn say_who_hides(hidden: &Hidden, survey: &PortScan) {
-    super::say(&format!("note: {} is hidden: {}", survey.addresses.v6.host, who_hides(hidden, survey)));
+    super::eprint_notice(&format!("note: {} is hidden: {}", survey.addresses.v6.host, why_hidden(hidden, survey)));
 }
 
 /// What is to be done, once it is known that it can be.
@@ -278,7 +278,7 @@ struct ScanPlan {
 
 impl ScanPlan {
     /// Reads what has to be read, and finds every fault of the command line before a lab is built.
-    fn of(options: &ScanOptions) -> Result<ScanPlan> {
+    fn new(options: &ScanOptions) -> Result<ScanPlan> {
         let families = families(options);
         let rulesets = rulesets(options)?;
         families.iter().try_for_each(|family| check_family(&rulesets, *family))?;
@@ -372,7 +372,7 @@ impl ScanPlan {
         let all = self.techniques.iter().flat_map(|of| self.families.iter().map(move |family| (*of, *family)));
         let phase = |(technique, family): (Technique, Family)| {
             let phase = numbering.phase(technique, family, self.addresses).crafted(self.craft);
-            (phase, self.ports.of(technique.protocol()).clone())
+            (phase, self.ports.ports(technique.protocol()).clone())
         };
         all.map(phase).collect()
     }
@@ -492,7 +492,7 @@ fn ports(options: &ScanOptions, techniques: &[Technique], services: &KnownServic
     };
     for technique in techniques {
         let protocol = technique.protocol();
-        if technique.has_ports() && ports.of(protocol).is_empty() {
+        if technique.has_ports() && ports.ports(protocol).is_empty() {
             let problem = format!("no {protocol} port is left for {}", technique.profile().nmap);
             return Err(InputError::new(problem, "look at -p and --exclude-ports").into());
         }
@@ -641,7 +641,7 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
     };
     let (host, prober) = (addresses.host(family), addresses.prober(family));
     let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
-    let nobody = [host, prober].into_iter().find(|address| is_nobodys(*address, prefix_len));
+    let nobody = [host, prober].into_iter().find(|address| is_network_or_broadcast(*address, prefix_len));
     let problem = match nobody {
         Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
         None if host == prober => format!("host and prober have the same address, {host}"),
@@ -664,7 +664,7 @@ fn is_on_links(address: IpAddr) -> bool {
 }
 
 /// RFC 1122, section 3.2.1.3 (all zeros, all ones); a network of two hosts has neither (RFC 3021, section 2.1).
-fn is_nobodys(address: IpAddr, prefix_len: u8) -> bool {
+fn is_network_or_broadcast(address: IpAddr, prefix_len: u8) -> bool {
     let IpAddr::V4(address) = address else { return false };
     let ones = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
     let host = address.to_bits() & ones;

@@ -50,7 +50,7 @@ const LINKS: usize = 40;
 
 impl FolderEntry {
     /// Follows `path` up to its last name, and on through links that may be followed.
-    pub fn of(path: &Path, missing: Missing) -> io::Result<FolderEntry> {
+    pub fn open(path: &Path, missing: Missing) -> io::Result<FolderEntry> {
         if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(Errno::EISDIR.into());
         }
@@ -100,7 +100,7 @@ impl FolderEntry {
 /// Makes `folder` and those above it, by the same walk.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
     // The walk enters everything but the last name.
-    FolderEntry::of(&folder.join("file"), Missing::IsMade).map(drop)
+    FolderEntry::open(&folder.join("file"), Missing::IsMade).map(drop)
 }
 
 /// The names of a path, the first one last.

@@ -51,13 +51,13 @@ fn stamp() -> Result<SyslogStamp> {
     };
     let now = i64::try_from(timestamp::now()?.as_secs()).unwrap_or_default();
     let cannot_tell = || io::Error::other("the C library knows no date for it");
-    let time = sys::calendar_time(now, zone).ok_or_else(cannot_tell).doing("tell the date")?;
+    let time = sys::calendar_time(now, zone).ok_or_else(cannot_tell).context("tell the date")?;
     Ok(SyslogStamp { time, host, uptime })
 }
 
 /// `/proc/uptime` begins with the seconds since boot, see proc_uptime(5).
 fn uptime() -> Result<Duration> {
-    let text = fs::read_to_string("/proc/uptime").doing("read /proc/uptime")?;
+    let text = fs::read_to_string("/proc/uptime").context("read /proc/uptime")?;
     let seconds = text.split(' ').next().and_then(|seconds| seconds.parse().ok());
     Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
 }

@@ -183,7 +183,7 @@ enum LessonAudience {
 /// A line from whoever learns; none at the end of the input.
 fn answer() -> Result<Option<String>> {
     let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line).doing("read from standard input")?;
+    let read = io::stdin().lock().read_line(&mut line).context("read from standard input")?;
     Ok((read > 0).then(|| line.trim().to_owned()))
 }
 

@@ -32,7 +32,7 @@ fn parse_mac(text: &str) -> Result<Mac> {
 fn line(db: &VendorDb, mac: Mac) -> String {
     let vendor = db.lookup(mac);
     let nmap = vendor.nmap.as_deref().unwrap_or("(Unknown)");
-    let ieee = if db.tells_ieee() { format!("  IEEE: {}", ieee(db, mac, &vendor)) } else { String::new() };
+    let ieee = if db.has_ieee_names() { format!("  IEEE: {}", ieee(db, mac, &vendor)) } else { String::new() };
     let notes: String = vendor.notes.iter().map(|note| format!("  [{note}]")).collect();
     format!("{mac}  nmap: {nmap}{ieee}{notes}")
 }

@@ -16,7 +16,7 @@ pub fn begin<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> Result<T> + Send + 'scope,
 ) -> Result<Begun<'scope, T>> {
-    Builder::new().spawn_scoped(scope, work).doing("start the thread of a lab")
+    Builder::new().spawn_scoped(scope, work).context("start the thread of a lab")
 }
 
 /// Waits for its end. A panic of the work goes on here.

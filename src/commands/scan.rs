@@ -272,7 +272,7 @@ impl PortScan {
         match self.fresh {
             Fresh::EachProbe => {
                 let probes: Vec<Probe> = phase.probes(ports).collect();
-                let found = lab.send_each_afresh(&probes)?;
+                let found = lab.send_with_fresh_limits(&probes)?;
                 probes.iter().zip(found).try_for_each(|(probe, observation)| each(probe, observation))?;
             }
             Fresh::First | Fresh::EachPhase => {

@@ -181,7 +181,7 @@ impl<'a> Lab<'a> {
             lab.link.assert_no_overrun()?;
             lab.conntrack.assert_no_loss()?;
             lab.icmp.assert_no_loss()?;
-            Ok((found, lab.take_rest()))
+            Ok((found, lab.drain_rest()))
         });
         let restored = printing.map_or(Ok(()), NfLogAllNetns::disable);
         let found = found?;
@@ -194,14 +194,14 @@ impl<'a> Lab<'a> {
     }
 
     fn build(isolated: &'a Isolated, blueprint: &'a LabSpec) -> Result<Lab<'a>> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start the lab's runtime")?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start the lab's runtime")?;
         let families = Lab::families();
         let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
         let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
         let copies = match blueprint.equipment.capture {
             Capture::Kmsg => None,
-            Capture::Nflog => Some(NflogCopies::of(&rulesets)?),
+            Capture::Nflog => Some(NflogCopies::new(&rulesets)?),
         };
         let listings: Vec<Listing> =
             rulesets.iter().map(|(family, text)| blueprint.equipment.listing(*family, text)).collect();
@@ -302,21 +302,21 @@ impl<'a> Lab<'a> {
             batch.extend(probes.by_ref().take(self.batch));
             let observed = self.send(&batch)?;
             batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
-            rest(self.take_rest())?;
+            rest(self.drain_rest())?;
         }
         Ok(())
     }
 
-    fn take_rest(&mut self) -> Rest {
+    fn drain_rest(&mut self) -> Rest {
         let LabSpec { addresses, interface, .. } = self.blueprint;
         let mut lines = self.log.take_journal();
         lines.retain(|line| log::journal::is_of_ruleset(line, addresses, interface));
-        Rest { frames: self.link.tape.take_rest(), lines }
+        Rest { frames: self.link.tape.drain_unclaimed(), lines }
     }
 
     fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
-        self.befriend(probes.iter().map(|probe| probe.flow.prober).collect())?;
-        self.conntrack.make_room(&self.netlink, probes.len())?;
+        self.add_permanent_neighbours(probes.iter().map(|probe| probe.flow.prober).collect())?;
+        self.conntrack.flush_before(&self.netlink, probes.len())?;
         let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
         let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
         let observed = exchange.observe(probes);
@@ -333,15 +333,15 @@ impl<'a> Lab<'a> {
     }
 
     /// Makes every source a neighbour, so that the host answers a spoofed one without asking for its MAC address.
-    fn befriend(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
+    fn add_permanent_neighbours(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
         let strangers: Vec<IpAddr> = sources.difference(&self.neighbours).copied().collect();
         if let Some(far) = strangers.iter().find(|source| !self.blueprint.addresses.is_on_link(**source)) {
-            let host = self.blueprint.addresses.host(Family::of(*far));
+            let host = self.blueprint.addresses.host(Family::from_address(*far));
             let hint = "a spoofed source is a unicast address in the network of the host";
             return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
         }
         if !strangers.is_empty() {
-            host::netcfg::befriend(self.isolated, &self.runtime, self.link_setup(), &strangers)?;
+            host::netcfg::add_permanent_neighbours(self.isolated, &self.runtime, self.link_setup(), &strangers)?;
             self.neighbours.extend(strangers);
         }
         Ok(())
@@ -359,7 +359,7 @@ impl<'a> Lab<'a> {
     }
 
     /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.
-    pub fn send_each_afresh(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
+    pub fn send_with_fresh_limits(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
         self.send_each_afresh_while(probes, |_, observation| {
             observations.push(observation.clone());
@@ -368,7 +368,7 @@ impl<'a> Lab<'a> {
         Ok(observations)
     }
 
-    /// As [`Lab::send_each_afresh`], handing each observation to `each` with the place of its probe, until that has seen
+    /// As [`Lab::send_with_fresh_limits`], handing each observation to `each` with the place of its probe, until that has seen
     /// enough. The lab's limits must not have seen a packet yet.
     pub fn send_each_afresh_while(
         &mut self,
@@ -379,14 +379,14 @@ impl<'a> Lab<'a> {
         let at_once = if self.counts_packets(probes)? { 1 } else { BATCH };
         for (batch, index) in probes.chunks(at_once).zip((0..).step_by(at_once)) {
             let (family, first) = (batch[0].family(), &batch[0]);
-            if spent.entry(family).or_default().is_too_much(self.spending(family)?, first) {
+            if spent.entry(family).or_default().would_exceed(self.spending(family)?, first) {
                 self.renew_limits()?;
                 spent.clear();
             }
             let observed = self.send(batch)?;
             let spent = spent.entry(family).or_default();
             for ((index, probe), observation) in (index..).zip(batch).zip(&observed) {
-                spent.book(probe, observation);
+                spent.record(probe, observation);
                 if each(index, observation).is_break() {
                     return Ok(());
                 }
@@ -412,7 +412,7 @@ impl<'a> Lab<'a> {
                 read += paths.discard()?;
             }
             // What is logged must be read, too, or a full socket would make the loop faster than it is.
-            drop(self.log.take_turn()?);
+            drop(self.log.lock()?);
         }
         Ok(read)
     }
@@ -424,7 +424,7 @@ impl<'a> Lab<'a> {
         }
         let spending = match self.blueprint.equipment.backend() {
             Backend::Nft => {
-                self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::of)
+                self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::new)
             }
             Backend::Legacy => {
                 let tables = KernelTable::list(self.isolated, &self.listings)?;
@@ -487,7 +487,7 @@ impl<'a> Lab<'a> {
 
     /// Who answers for the host's addresses, and whether the host finds its neighbours.
     pub fn neighbourhood(&mut self) -> Result<DiscoveredMacs> {
-        let mut turn = self.log.take_turn()?;
+        let mut turn = self.log.lock()?;
         let found =
             host::neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
         turn.drain(drop)?;
@@ -501,7 +501,7 @@ impl<'a> Lab<'a> {
             return Ok(None);
         }
         let host = self.blueprint.addresses.v6.host;
-        let mut turn = self.log.take_turn()?;
+        let mut turn = self.log.lock()?;
         let found = host::neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?;
         turn.drain(drop)?;
         Ok(found.1)
@@ -582,7 +582,7 @@ fn watch_paths(
             RuleIndex::assert_loaded(listings, &known)?;
             let book = RuleIndex::compile(listings, known)?;
             let paths =
-                Paths::new(TraceWitness::NfTables(tracer), book, CtStateReader::of(listings), *blueprint.addresses)
+                Paths::new(TraceWitness::NfTables(tracer), book, CtStateReader::new(listings), *blueprint.addresses)
                     .with(blueprint.fault.as_ref());
             Ok((Some(paths), listed.into()))
         }
@@ -610,7 +610,7 @@ fn plant(
     log: &mut LogSource,
 ) -> Result<()> {
     match sabotage.fault {
-        Fault::BlindLog => log.deafen(sabotage.clone()),
+        Fault::BlindLog => log.disable_log(sabotage.clone()),
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
         // The tracer's own, see `Tracer::open` and `Paths::read_on`.
         Fault::LostTrace | Fault::LostRouting => {}

@@ -13,13 +13,13 @@ pub(super) fn translated(line: LogLine) -> LogLine {
     }
     let understood = LogLine { rest: String::new(), ..line.clone() };
     match LogLine::parse(&format!("{understood}{}", in_the_kernels_words(&line.rest))) {
-        Some(other) if other.prefix == line.prefix && tells(&other) > tells(&line) => other,
+        Some(other) if other.prefix == line.prefix && shown_headers(&other) > shown_headers(&line) => other,
         _ => line,
     }
 }
 
 /// Whether the link, the network and the transport header are told.
-fn tells(line: &LogLine) -> [bool; 3] {
+fn shown_headers(line: &LogLine) -> [bool; 3] {
     let transport = line.network.as_ref().and_then(|network| network.transport());
     [line.network.is_some(), transport.is_some(), line.link.is_some()]
 }

@@ -91,26 +91,26 @@ impl LoggedPacket<'_> {
         let name = |interface: Option<&str>| interface.unwrap_or_default().to_owned();
         let mut line = format!("IN={} OUT={} ", name(self.in_interface), name(self.out_interface));
         if self.in_interface.is_some() {
-            self.tell_link(&mut line, asked.flags);
+            self.render_link(&mut line, asked.flags);
         }
         let packet = Bytes::new(self.packet);
         let told = match self.family {
-            Family::Ipv4 => ipv4::tell(&mut line, packet, asked, QuoteDepth::Logged),
-            Family::Ipv6 => ipv6::tell(&mut line, packet, asked, QuoteDepth::Logged),
+            Family::Ipv4 => ipv4::render(&mut line, packet, asked, QuoteDepth::Logged),
+            Family::Ipv6 => ipv6::render(&mut line, packet, asked, QuoteDepth::Logged),
         };
         if told == Rendered::ToTheEnd {
-            self.tell_circumstances(&mut line, asked.flags);
+            self.render_interfaces_and_mark(&mut line, asked.flags);
         }
         line
     }
 
-    fn tell_link(&self, line: &mut String, flags: LogFlags) {
+    fn render_link(&self, line: &mut String, flags: LogFlags) {
         const ETHERNET: u16 = 1;
         let bytes = self.real_link_header();
         if !flags.has(LogFlags::MACDECODE) || self.link_type != Some(ETHERNET) {
-            say(line, LinkHeader::Plain { bytes: bytes.to_vec(), tunnel: None });
+            append(line, LinkHeader::Plain { bytes: bytes.to_vec(), tunnel: None });
         } else if let Some(mac) = MacHeader::from_bytes(bytes) {
-            say(line, LinkHeader::Decoded { mac, vlan: None });
+            append(line, LinkHeader::Decoded { mac, vlan: None });
         }
     }
 
@@ -120,18 +120,18 @@ impl LoggedPacket<'_> {
         if self.packet.starts_with(self.link_header) { &[] } else { self.link_header }
     }
 
-    fn tell_circumstances(&self, line: &mut String, flags: LogFlags) {
+    fn render_interfaces_and_mark(&self, line: &mut String, flags: LogFlags) {
         if let Some(owner) = self.owner.filter(|_| flags.has(LogFlags::UID)) {
-            say(line, format_args!("UID={} GID={} ", owner.uid, owner.gid));
+            append(line, format_args!("UID={} GID={} ", owner.uid, owner.gid));
         }
         if self.mark != 0 {
-            say(line, format_args!("MARK=0x{:x} ", self.mark));
+            append(line, format_args!("MARK=0x{:x} ", self.mark));
         }
     }
 }
 
 /// Adds to the line.
-fn say(line: &mut String, what: impl std::fmt::Display) {
+fn append(line: &mut String, what: impl std::fmt::Display) {
     write!(line, "{what}").expect("a String takes everything");
 }
 

@@ -23,8 +23,8 @@ impl Network {
     }
 
     /// The network of this length that `address` lies in; none where the family has no such length.
-    pub fn of(address: IpAddr, length: u32) -> Option<Network> {
-        let family = Family::of(address);
+    pub fn new(address: IpAddr, length: u32) -> Option<Network> {
+        let family = Family::from_address(address);
         let free = width(family).checked_sub(length)?;
         let first = to_address(to_number(address) & !low_bits(free), family);
         Some(Network { first, length: length as u8 })
@@ -32,7 +32,7 @@ impl Network {
 
     /// The family of its addresses.
     pub fn family(&self) -> Family {
-        Family::of(self.first)
+        Family::from_address(self.first)
     }
 
     /// Whether it holds every address of its family.
@@ -42,7 +42,7 @@ impl Network {
 
     /// Whether `address` lies in it; never, if it is of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
-        Family::of(address) == self.family() && (self.number()..=self.last()).contains(&to_number(address))
+        Family::from_address(address) == self.family() && (self.number()..=self.last()).contains(&to_number(address))
     }
 
     /// Whether all addresses of `other` lie in it.
@@ -157,12 +157,12 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
-        let family = Family::of(address);
+        let family = Family::from_address(address);
         let length = match length {
             None => Some(width(family)),
             Some(length) => length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok()).flatten(),
         };
-        let network = length.and_then(|length| Network::of(address, length));
+        let network = length.and_then(|length| Network::new(address, length));
         let network = network.ok_or_else(|| NetworkError::Length { text: text.to_owned(), family })?;
         if network.first == address { Ok(network) } else { Err(NetworkError::HostBits { address, network }) }
     }

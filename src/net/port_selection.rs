@@ -173,7 +173,7 @@ impl SelectionPart {
 
 impl SelectedPorts {
     /// The ports of one protocol.
-    pub fn of(&self, protocol: Protocol) -> &PortSet {
+    pub fn ports(&self, protocol: Protocol) -> &PortSet {
         match protocol {
             Protocol::Tcp => &self.tcp,
             Protocol::Udp => &self.udp,

@@ -17,7 +17,7 @@ pub struct Rate {
 
 impl Rate {
     /// So many packets in so many seconds; none when there are no packets, or more than the kernel can tell apart.
-    pub fn of(packets: u64, seconds: u64) -> Option<Rate> {
+    pub fn new(packets: u64, seconds: u64) -> Option<Rate> {
         let interval = SCALE.checked_mul(seconds)?.checked_div(packets)?;
         (interval != 0).then_some(Rate { interval })
     }
@@ -63,14 +63,14 @@ mod tests {
         for (packets, seconds, printed) in
             [(5, 60, "5/min"), (300, 3600, "5/min"), (1, 1, "1/sec"), (3, 3600, "3/hour"), (2, 86_400, "2/day")]
         {
-            assert_eq!(Rate::of(packets, seconds).unwrap().to_string(), printed);
+            assert_eq!(Rate::new(packets, seconds).unwrap().to_string(), printed);
         }
     }
 
     #[test]
     fn what_the_kernel_cannot_keep_is_no_rate() {
-        assert_eq!(Rate::of(0, 60), None);
-        assert_eq!(Rate::of(20_000, 1), None);
-        assert_eq!(Rate::of(1, u64::MAX), None);
+        assert_eq!(Rate::new(0, 60), None);
+        assert_eq!(Rate::new(20_000, 1), None);
+        assert_eq!(Rate::new(1, u64::MAX), None);
     }
 }

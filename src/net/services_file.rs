@@ -44,12 +44,12 @@ impl ServicesFile {
     /// The ports whose name fits `pattern`, in which `*` stands for any text and `?` for one character. Upper and lower
     /// case differ.
     pub fn ports_named(&self, protocol: Protocol, pattern: &str) -> PortSet {
-        self.of(protocol).filter(|service| service.names.iter().any(|name| fits(pattern, name))).map(port).collect()
+        self.ports(protocol).filter(|service| service.names.iter().any(|name| fits(pattern, name))).map(port).collect()
     }
 
     /// The ports that have a name.
     pub fn known_ports(&self, protocol: Protocol) -> PortSet {
-        self.of(protocol).map(port).collect()
+        self.ports(protocol).map(port).collect()
     }
 
     /// Whether the file tells how often ports are open, as nmap's does.
@@ -59,12 +59,13 @@ impl ServicesFile {
 
     /// The `count` ports that are open most often.
     pub fn most_frequent(&self, protocol: Protocol, count: usize) -> PortSet {
-        let mut services: Vec<&NamedPort> = self.of(protocol).filter(|service| service.frequency.is_some()).collect();
+        let mut services: Vec<&NamedPort> =
+            self.ports(protocol).filter(|service| service.frequency.is_some()).collect();
         services.sort_by(|a, b| b.frequency.unwrap_or_default().total_cmp(&a.frequency.unwrap_or_default()));
         services.into_iter().take(count).map(port).collect()
     }
 
-    fn of(&self, protocol: Protocol) -> impl Iterator<Item = &NamedPort> {
+    fn ports(&self, protocol: Protocol) -> impl Iterator<Item = &NamedPort> {
         self.services.iter().filter(move |service| service.protocol == protocol)
     }
 }

@@ -38,7 +38,7 @@ impl Probe {
     /// of one about the SYN.
     pub fn is_refused_later_by(&self, reply: &Reply) -> bool {
         let is_error = matches!(reply.body, Body::Unreachable(_));
-        self.technique.is_conversation() && is_error && reply.answers(&self.flow, self.seq.wrapping_add(1))
+        self.technique.is_full_connect() && is_error && reply.answers(&self.flow, self.seq.wrapping_add(1))
     }
 
     fn sequence_len(&self) -> u32 {

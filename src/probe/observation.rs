@@ -61,7 +61,7 @@ impl Observation {
     }
 
     /// Adds the notes that follow from the verdict and the paths: of two packets that one rule copies the first has one.
-    pub fn take_notes(&mut self) {
+    pub fn add_notes(&mut self) {
         let of = |what: Copied, path: &Arc<Path>| note::copies(path).map(|copy| (what, copy)).collect::<Vec<_>>();
         let mut copies: Vec<(Copied, note::Copy)> = Vec::new();
         let probe = self.path.iter().flat_map(|path| of(Copied::Probe, path));

@@ -81,7 +81,7 @@ const IPV6_HEADER: usize = 40;
 impl RawPacket<'_> {
     /// The packet in an Ethernet frame.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
-        let (ip_header, ethertype) = match Family::of(self.flow.host) {
+        let (ip_header, ethertype) = match Family::from_address(self.flow.host) {
             Family::Ipv4 => (IPV4_HEADER, EtherTypes::Ipv4),
             Family::Ipv6 => (IPV6_HEADER, EtherTypes::Ipv6),
         };
@@ -124,7 +124,7 @@ impl RawPacket<'_> {
                 udp.set_length(UDP_HEADER as u16);
             }
             IpPayload::EchoRequest => {
-                bytes[0] = echo_request(Family::of(self.flow.host));
+                bytes[0] = echo_request(Family::from_address(self.flow.host));
                 bytes[4..6].copy_from_slice(&source.to_be_bytes());
                 bytes[6..8].copy_from_slice(&destination.to_be_bytes());
             }
@@ -180,7 +180,7 @@ impl RawPacket<'_> {
     }
 
     fn next_header(&self) -> IpNextHeaderProtocol {
-        match (self.flow.protocol, Family::of(self.flow.host)) {
+        match (self.flow.protocol, Family::from_address(self.flow.host)) {
             (Protocol::Tcp, _) => IpNextHeaderProtocols::Tcp,
             (Protocol::Udp, _) => IpNextHeaderProtocols::Udp,
             (Protocol::Icmp, Family::Ipv4) => IpNextHeaderProtocols::Icmp,

@@ -30,7 +30,7 @@ pub struct DiffReport {
 
 impl DiffReport {
     /// The report of `diff`.
-    pub fn of(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
+    pub fn new(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
         let environment = environment(diff.weather.clone());
         DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
     }

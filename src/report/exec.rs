@@ -177,7 +177,7 @@ pub struct HeldBackRecord {
 
 impl Exec {
     /// The report of what was observed of `command`.
-    pub fn of(command: Vec<String>, relayed: &ToolRun, host: HostSummary, environment: Environment) -> Exec {
+    pub fn new(command: Vec<String>, relayed: &ToolRun, host: HostSummary, environment: Environment) -> Exec {
         let mut ways = Ways::default();
         let glances: Vec<PacketSummary> = relayed.frames.iter().map(|frame| PacketSummary::at(&frame.bytes)).collect();
         let frames = frame_records(&relayed.frames, &glances, &mut ways);
@@ -316,7 +316,7 @@ fn groups(
     let mut all: Vec<Members> = Vec::new();
     for (place, frame) in relayed.frames.iter().enumerate() {
         let glance = &glances[place];
-        if frame.cause.is_some() && !asks_for_a_neighbour(glance.kind) {
+        if frame.cause.is_some() && !is_neighbour_request(glance.kind) {
             continue;
         }
         let connection =
@@ -370,7 +370,7 @@ fn group(common: Common, members: &Members, ways: &Ways) -> FrameGroup {
 }
 
 /// ARP, and neighbour solicitations: the host asks on its own account, whatever it is dealing with.
-fn asks_for_a_neighbour(kind: SummaryKind) -> bool {
+fn is_neighbour_request(kind: SummaryKind) -> bool {
     matches!(kind, SummaryKind::Arp(1) | SummaryKind::Icmp(Family::Ipv6, 135, _))
 }
 
@@ -386,7 +386,7 @@ fn answers(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<usize,
     let mut answers = HashMap::new();
     for (frame, glance) in frames.iter().zip(glances) {
         let Some(cause) = frame.cause else { continue };
-        if asks_for_a_neighbour(glance.kind) {
+        if is_neighbour_request(glance.kind) {
             continue;
         }
         let goes_back = glance.ends.zip(glances[cause].ends).is_some_and(|((_, to), (from, _))| to == from);

@@ -83,7 +83,7 @@ fn became(group: &FrameGroup, report: &Exec) -> String {
         match (&group.answer, group.held_back) {
             (Some(answer), _) => words.push(format!("answered with {answer}")),
             (None, Some(path)) => words.push(format!("its answer {}", ended(&report.paths[path]))),
-            (None, None) if asks(group) => words.push("no answer".to_owned()),
+            (None, None) if expects_answer(group) => words.push("no answer".to_owned()),
             (None, None) => {}
         }
     }
@@ -93,7 +93,7 @@ fn became(group: &FrameGroup, report: &Exec) -> String {
 }
 
 /// Whether a host that lets it in would answer: not a RST (RFC 9293, section 3.10.7.1), not what is an answer itself.
-fn asks(group: &FrameGroup) -> bool {
+fn expects_answer(group: &FrameGroup) -> bool {
     let is_part = group.what == "fragment" && group.verdict.is_none();
     let is_answer = is_part || group.what.contains("RST") || group.what.ends_with("reply");
     let is_announcement =

@@ -50,12 +50,12 @@ pub fn exercise_question(
 
 fn symptom(check: &Check, width: usize) -> String {
     let mut text = format!("  {}\n", check.name());
-    text.push_str(&hanging("    expected  ", &told(&check.expected), width));
-    let observed = check.observed.as_ref().map_or_else(|| "nothing: it did not run".to_owned(), told);
+    text.push_str(&hanging("    expected  ", &describe(&check.expected), width));
+    let observed = check.observed.as_ref().map_or_else(|| "nothing: it did not run".to_owned(), describe);
     text + &hanging("    observed  ", &observed, width)
 }
 
-fn told(found: &CheckFacts) -> String {
+fn describe(found: &CheckFacts) -> String {
     let log = found.log.as_ref().map(|log| match log.is_empty() {
         true => "no line".to_owned(),
         false => log.iter().map(|prefix| format!("\"{}\"", visible(prefix))).collect::<Vec<_>>().join(", "),

@@ -54,7 +54,7 @@ fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<
     let mut pairs = Vec::new();
     while !blocks.is_empty() {
         let block = blocks.remove(0);
-        let likewise = blocks.iter().position(|other| other.is_likewise(&block));
+        let likewise = blocks.iter().position(|other| other.same_result(&block));
         pairs.push((block, likewise.map(|index| blocks.remove(index))));
     }
     pairs
@@ -66,12 +66,12 @@ impl<'a> Block<'a> {
         let facts = |told: &'_ Explanation| (told.cause, told.patch.clone());
         first.family == check.family
             && facts(told) == facts(explanation)
-            && MessageTemplate::of(first, told).template(&told.words)
-                == MessageTemplate::of(check, explanation).template(&explanation.words)
+            && MessageTemplate::new(first, told).template(&told.words)
+                == MessageTemplate::new(check, explanation).template(&explanation.words)
     }
 
     /// Told of another file, and the same but for its name.
-    fn is_likewise(&self, other: &Block) -> bool {
+    fn same_result(&self, other: &Block) -> bool {
         let anonymous = |block: &Block| {
             let body = block.body(usize::MAX, &[]);
             let body = block.file().map_or(body.clone(), |name| body.replace(&name, "the file"));
@@ -114,7 +114,7 @@ impl<'a> Block<'a> {
     /// The words of the first, with what the others have in its place.
     fn words(&self) -> String {
         let all: Vec<MessageTemplate> =
-            self.told.iter().map(|(check, told)| MessageTemplate::of(check, told)).collect();
+            self.told.iter().map(|(check, told)| MessageTemplate::new(check, told)).collect();
         all[0].filled(&self.told[0].1.words, &all)
     }
 

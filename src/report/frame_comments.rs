@@ -27,7 +27,7 @@ pub struct CapturedInterface {
 
 /// The frames of a probe, in order.
 pub fn of_probe<'a>(place: CapturedInterface, probe: &Probe, observation: &'a Observation) -> Vec<CapturedFrame<'a>> {
-    let frames = observation.frames.iter().scan(UnclaimedLines::of(observation), |lines, frame| {
+    let frames = observation.frames.iter().scan(UnclaimedLines::new(observation), |lines, frame| {
         Some(place.captured(frame, comment(place, probe, observation, frame, lines)))
     });
     frames.collect()
@@ -92,7 +92,7 @@ struct UnclaimedLines<'a> {
 }
 
 impl<'a> UnclaimedLines<'a> {
-    fn of(observation: &'a Observation) -> UnclaimedLines<'a> {
+    fn new(observation: &'a Observation) -> UnclaimedLines<'a> {
         UnclaimedLines { own: &observation.log, followup: &observation.followup }
     }
 

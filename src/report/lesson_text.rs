@@ -23,7 +23,7 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
         let first = number == 0;
         pages.push(sent(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
         let likewise =
-            lesson.scenes[..number].iter().find(|other| went_alike(&other.with_firewall, &scene.with_firewall));
+            lesson.scenes[..number].iter().find(|other| same_result(&other.with_firewall, &scene.with_firewall));
         pages.push(on_its_way(lesson, scene, likewise, width));
         pages.push(logged(lesson, scene, width, if first { Detail::Whole } else { Detail::Bytes }));
         pages.push(answered(lesson, scene, &scene.with_firewall, width));
@@ -182,7 +182,7 @@ fn on_its_way(lesson: &Lesson, scene: &PortScene, likewise: Option<&PortScene>, 
 }
 
 /// Whether the same rules looked at both, and came to the same.
-fn went_alike(one: &ProbeResult, other: &ProbeResult) -> bool {
+fn same_result(one: &ProbeResult, other: &ProbeResult) -> bool {
     let came = |met: &RuleVisit| (met.table.clone(), met.chain.clone(), met.rule, met.verdict.clone());
     one.trail.iter().map(came).eq(other.trail.iter().map(came))
 }

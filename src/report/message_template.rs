@@ -11,12 +11,12 @@ pub struct MessageTemplate([String; 4]);
 
 impl MessageTemplate {
     /// What is a check's own in its explanation.
-    pub fn of(check: &Check, explanation: &Explanation) -> MessageTemplate {
+    pub fn new(check: &Check, explanation: &Explanation) -> MessageTemplate {
         let is_spoken_of = |prefix: &&String| explanation.words.contains(&format!("{prefix:?}"));
         let prefix = check.expected.log.iter().flatten().find(is_spoken_of);
         let meant = explanation.meant.as_ref().and_then(|place| Some((place.file.display(), place.line?)));
         MessageTemplate([
-            taker(explanation).unwrap_or_default(),
+            deciding_rule(explanation).unwrap_or_default(),
             probe_name(&explanation.words).unwrap_or_default(),
             prefix.map(|prefix| format!("{prefix:?}")).unwrap_or_default(),
             meant.map(|(file, line)| format!("{file}:{line}")).unwrap_or_default(),
@@ -48,7 +48,7 @@ impl MessageTemplate {
 const MARKS: [&str; 4] = ["\u{1}", "\u{2}", "\u{3}", "\u{4}"];
 
 /// `rules.v4:10 accepts`
-fn taker(explanation: &Explanation) -> Option<String> {
+fn deciding_rule(explanation: &Explanation) -> Option<String> {
     let took = explanation.took.as_ref()?;
     let (before, verb) = explanation.words.split_once(&format!("{}:{} ", took.file.display(), took.line?))?;
     let verb = verb.split(' ').next()?;

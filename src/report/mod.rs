@@ -319,7 +319,7 @@ impl Report {
         Report {
             host: scenarios.first().map(|scenario| scenario.host.clone()),
             probes: probes.collect(),
-            summary: Some(CheckCounts::of(&scenarios)),
+            summary: Some(CheckCounts::count(&scenarios)),
             scenarios: Some(scenarios),
             not_applicable: not_applicable(environment.link),
             ..Report::empty(environment)
@@ -389,7 +389,7 @@ fn scenario(report: &ScenarioReport) -> ReportedScenario {
 }
 
 impl CheckCounts {
-    fn of(scenarios: &[ReportedScenario]) -> CheckCounts {
+    fn count(scenarios: &[ReportedScenario]) -> CheckCounts {
         let checks = || scenarios.iter().flat_map(|scenario| &scenario.checks);
         let count = |outcome| checks().filter(|check| check.outcome == outcome).count();
         CheckCounts {

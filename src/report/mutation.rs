@@ -33,7 +33,7 @@ pub struct Mutation {
 
 impl Mutation {
     /// The report of these scenarios.
-    pub fn of(mutations: Vec<MutationReport>, environment: Environment) -> Mutation {
+    pub fn new(mutations: Vec<MutationReport>, environment: Environment) -> Mutation {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
         let summary = MutantCounts::of(mutations.iter().flat_map(|one| &one.mutants));
         let not_applicable = not_applicable(environment.link);

@@ -71,7 +71,7 @@ impl Results {
         let mut found = at(path, line);
         let why = if first.outcome == Outcome::NotRun { "" } else { first.why };
         found.message = format!("{}\n{why}", messages(cases)).trim_end().to_owned().into();
-        found.related_locations = asked(suite, cases);
+        found.related_locations = locations(suite, cases);
         if first.outcome == Outcome::Known {
             let justification = first.why.to_owned();
             found.suppressions = vec![Suppression { kind: "external", status: "accepted", justification }];
@@ -147,10 +147,10 @@ impl Results {
 
 /// Where these cases are asked for, unless that is where they are shown. GitHub takes so many locations of a result
 /// (<https://docs.github.com/en/code-security/reference/code-scanning/sarif-support-for-code-scanning>).
-fn asked(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
+fn locations(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
     const LOCATIONS: usize = 100;
     let (path, line) = suite.origin(cases[0]);
-    let places = cases.iter().filter_map(|case| suite.asked(case));
+    let places = cases.iter().filter_map(|case| suite.requested_at(case));
     let places: BTreeSet<_> = places.filter(|place| *place != (path, line.unwrap_or(1))).collect();
     let asked = |(path, line): (&Path, usize)| Location {
         message: Some("asked for here".to_owned().into()),

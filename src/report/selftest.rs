@@ -47,13 +47,13 @@ impl SelfTestReport {
     /// The report of a self-test.
     pub fn new(found: &SelfTest, environment: Environment) -> SelfTestReport {
         let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
-        let summary = SelfTestSummary::of(&found.rows);
+        let summary = SelfTestSummary::count(&found.rows);
         SelfTestReport { schema: SCHEMA, tool, environment, faults: found.rows.clone(), summary }
     }
 }
 
 impl SelfTestSummary {
-    fn of(rows: &[FaultRow]) -> SelfTestSummary {
+    fn count(rows: &[FaultRow]) -> SelfTestSummary {
         let faults = || rows.iter().skip(1);
         let count = |outcome| faults().filter(|row| row.outcome == outcome).count();
         SelfTestSummary {

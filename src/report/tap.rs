@@ -7,7 +7,7 @@ use super::Report;
 use super::verdicts::{CheckWords, Suite, suites};
 use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert;
-use crate::text::escape::{steers, visible, visible_json};
+use crate::text::escape::{is_terminal_control, visible, visible_json};
 
 /// The report as TAP.
 pub fn tap(report: &Report) -> String {
@@ -42,7 +42,7 @@ fn point(text: &mut String, number: usize, suite: &Suite, case: &CheckWords) {
 fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string());
     let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
-    let place = rule.or_else(|| suite.asked(case)).map(|(file, line)| format!("{}:{line}", file.display()));
+    let place = rule.or_else(|| suite.requested_at(case)).map(|(file, line)| format!("{}:{line}", file.display()));
     let _ = writeln!(text, "  ---\n  message: {}", quoted(&case.message()));
     if let Some(place) = place {
         let _ = writeln!(text, "  at: {}", quoted(&place));
@@ -60,7 +60,8 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
 /// The text as a literal block (YAML 1.2, section 8.1.2), line for line; none where it has characters that a block cannot
 /// hold, or a command that has to be escaped.
 fn block(text: &str) -> Option<String> {
-    let printable = text.chars().all(|character| character == '\n' || !steers(character)) && inert(text) == text;
+    let printable =
+        text.chars().all(|character| character == '\n' || !is_terminal_control(character)) && inert(text) == text;
     let lines = text.lines().map(|line| format!("\n    {line}"));
     (printable && text.starts_with("---") && text.ends_with('\n')).then(|| format!("|{}", lines.collect::<String>()))
 }

@@ -84,7 +84,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Where a case is asked for: at its row of the scenario, or at its entry of the sensor.
-    pub fn asked(&self, case: &CheckWords) -> Option<(&Path, usize)> {
+    pub fn requested_at(&self, case: &CheckWords) -> Option<(&Path, usize)> {
         let file = Path::new(self.source);
         case.row.filter(|_| is_a_file(file)).map(|line| (file, line))
     }

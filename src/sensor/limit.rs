@@ -24,7 +24,7 @@ impl SensorLimit {
     /// # Panics
     /// When the limit was made by hand with a rate that [`read_limit`] refuses.
     pub fn rate(&self) -> Rate {
-        Rate::of(self.count.into(), self.per.seconds().into()).expect("a rate that the kernel can keep")
+        Rate::new(self.count.into(), self.per.seconds().into()).expect("a rate that the kernel can keep")
     }
 }
 

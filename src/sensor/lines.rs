@@ -43,7 +43,7 @@ pub struct EntryLines(BTreeMap<SensorEntry, usize>);
 
 impl EntryLines {
     /// The lines of the `[sensor]` and the `[host]` of this file.
-    pub fn of(source: &Source) -> EntryLines {
+    pub fn read(source: &Source) -> EntryLines {
         let mut reader = EntryLineReader { breaks: breaks(source), lines: EntryLines::default() };
         for value in TomlTable::parse(source).into_iter().flat_map(TomlTable::into_entries) {
             match value.key.name.as_str() {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> EntryLines {
-        EntryLines::of(&Source { name: "sensor.toml".into(), text: text.into() })
+        EntryLines::read(&Source { name: "sensor.toml".into(), text: text.into() })
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl SensorFile {
         file.finish()?;
         let sensor = read_sensor(sensor)?;
         let host = read_host(host, Some(&sensor), &Source::read_regular)?;
-        let lines = EntryLines::of(&source);
+        let lines = EntryLines::read(&source);
         Ok(SensorFile { source, sensor, host, lines })
     }
 }

@@ -20,7 +20,7 @@ pub enum SshFrom {
 impl SshFrom {
     /// Whether SSH is let in from `address`.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.networks(Family::of(address)).iter().any(|network| network.contains(address))
+        self.networks(Family::from_address(address)).iter().any(|network| network.contains(address))
     }
 
     /// The networks of `family`, in the order of the file; *everywhere* is a network too.

@@ -73,7 +73,7 @@ impl SshServer {
 
     /// Whether it listens on one of `ports` at `address`, as far as the file tells: a name may stand for any address.
     pub fn listens_at(&self, address: IpAddr, ports: &[Port]) -> bool {
-        if self.family.is_some_and(|family| family != Family::of(address)) {
+        if self.family.is_some_and(|family| family != Family::from_address(address)) {
             return false;
         }
         let has_port = |own: &ListenAddress| match own.port {
@@ -81,7 +81,7 @@ impl SshServer {
             None => self.ports.iter().any(|port| ports.contains(port)),
         };
         let is_at = |own: &ListenAddress| match own.host.parse::<IpAddr>() {
-            Ok(host) if host.is_unspecified() => Family::of(host) == Family::of(address),
+            Ok(host) if host.is_unspecified() => Family::from_address(host) == Family::from_address(address),
             Ok(host) => host == address,
             Err(_) => true,
         };

@@ -35,7 +35,7 @@ fn split(read_end: RawFd, mut writer: &PipeWriter, filters: Option<&[BpfProgram]
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
     // SAFETY: this process's own copy of the descriptor, which nothing here uses again. Now the parent has the only one.
     check(unsafe { libc::close(read_end) })?;
-    if nobody_reads(writer) {
+    if has_no_reader(writer) {
         // The parent was gone before it could be watched.
         return Err(io::ErrorKind::BrokenPipe.into());
     }
@@ -54,7 +54,7 @@ fn split(read_end: RawFd, mut writer: &PipeWriter, filters: Option<&[BpfProgram]
 }
 
 /// A pipe without a reader is in an error state: poll(2), POLLERR.
-fn nobody_reads(writer: &PipeWriter) -> bool {
+fn has_no_reader(writer: &PipeWriter) -> bool {
     let mut poll = libc::pollfd { fd: writer.as_raw_fd(), events: 0, revents: 0 };
     // SAFETY: one valid `pollfd`, as its count says; see poll(2).
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };

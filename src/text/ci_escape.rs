@@ -21,7 +21,7 @@ pub struct Inert(String);
 
 impl Inert {
     /// The text of a report, in which nothing is a command.
-    pub fn of(text: &str) -> Inert {
+    pub fn new(text: &str) -> Inert {
         Inert(inert(text).into_owned())
     }
 

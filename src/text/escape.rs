@@ -9,18 +9,19 @@ use crate::text::ci_escape::inert_json;
 
 /// The text in one line: each character that steers is shown as its escape.
 pub fn visible(text: &str) -> String {
-    escaped(text, steers)
+    escaped(text, is_terminal_control)
 }
 
 /// The text with its line ends and tabs.
 pub fn visible_lines(text: &str) -> String {
-    escaped(text, |c| steers(c) && c != '\n' && c != '\t')
+    escaped(text, |c| is_terminal_control(c) && c != '\n' && c != '\t')
 }
 
 /// JSON that says the same: what steers, and what a CI system obeys ([`crate::text::ci_escape`]), can stand in strings only, where it
 /// has an escape (RFC 8259, section 7).
 pub fn visible_json(json: &str) -> String {
-    let escape = |c: char| if steers(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let escape =
+        |c: char| if is_terminal_control(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     inert_json(&json.chars().map(escape).collect::<String>()).into_owned()
 }
 
@@ -48,7 +49,7 @@ fn pictured(c: char) -> char {
         '\n' | '\r' | '\t' => c,
         '\0'..' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
         '\u{7f}' => '\u{2421}',
-        c if steers(c) => '\u{fffd}',
+        c if is_terminal_control(c) => '\u{fffd}',
         c => c,
     }
 }
@@ -58,7 +59,7 @@ fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> String {
 }
 
 /// Control characters, separators of lines and paragraphs, and the characters with the property `Bidi_Control`.
-pub fn steers(c: char) -> bool {
+pub fn is_terminal_control(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
@@ -77,7 +78,7 @@ mod tests {
     fn json_says_the_same_and_steers_nothing() {
         let text = "a\u{1b}[2J\u{9b}m\u{7f}\u{202e}\u{2028}\n\té";
         let json = visible_json(&serde_json::to_string_pretty(&[text]).unwrap());
-        assert!(!json.contains(|c| steers(c) && c != '\n'), "{json:?}");
+        assert!(!json.contains(|c| is_terminal_control(c) && c != '\n'), "{json:?}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 

@@ -70,7 +70,7 @@ pub enum Content {
 impl Headers {
     /// The family.
     pub fn family(&self) -> Family {
-        Family::of(self.source)
+        Family::from_address(self.source)
     }
 
     /// The headers of a packet that goes the other way.
@@ -97,7 +97,7 @@ impl Headers {
 
     /// A packet to which this one could be the answer: the same the other way round, an echo request before its reply, and
     /// a datagram before the error that quotes it.
-    pub fn asked_by(&self) -> Headers {
+    pub fn request(&self) -> Headers {
         const UDP: u8 = 17;
         let reversed = self.reversed();
         match self.content {

@@ -49,7 +49,7 @@ pub enum CompletionShell {
 }
 
 /// Puts options under headings, and ends `--help` with examples and the exit status.
-pub fn taught(program: Command) -> Command {
+pub fn with_long_help(program: Command) -> Command {
     let program = ended(program, "").mut_args(headings::under_heading);
     program.mut_subcommands(|command| {
         let name = command.get_name().to_owned();
@@ -67,7 +67,7 @@ fn ended(command: Command, name: &str) -> Command {
 
 /// Prints a page, or writes all of them.
 pub fn man(program: &Command, options: &ManOptions) -> Result<()> {
-    let pages = pages(program).doing("write a manual page")?;
+    let pages = pages(program).context("write a manual page")?;
     match &options.output {
         Some(folder) => write(&pages, folder),
         None => super::print(&String::from_utf8_lossy(&page(&pages, options.command.as_deref())?.text)),

@@ -45,7 +45,7 @@ impl EvasionArguments {
 
     /// Fails for an address of a family in which nothing is scanned: it would go unused, and nobody would know.
     pub fn check_families(&self, families: &[Family]) -> Outcome<()> {
-        let stray = self.source_address.filter(|source| !families.contains(&Family::of(*source)));
+        let stray = self.source_address.filter(|source| !families.contains(&Family::from_address(*source)));
         let Some(stray) = stray else { return Ok(()) };
         let scanned = families.iter().map(Family::to_string).collect::<Vec<_>>().join(" and ");
         let hint = "name an address of the family that is scanned; -4 and -6 choose it";
@@ -59,7 +59,10 @@ impl EvasionArguments {
         let without_effect: Vec<&str> =
             given.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();
         if techniques.contains(&Technique::Connect) && !without_effect.is_empty() {
-            crate::cli::say(&format!("without a meaning for -sT, and left out there: {}", without_effect.join(" ")));
+            crate::cli::eprint_notice(&format!(
+                "without a meaning for -sT, and left out there: {}",
+                without_effect.join(" ")
+            ));
         }
     }
 }

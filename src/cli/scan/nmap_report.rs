@@ -88,7 +88,7 @@ fn arguments() -> Vec<String> {
 }
 
 fn scan(technique: Technique, facts: &NmapReportFacts) -> Scan {
-    let ports = facts.plan.ports.of(technique.protocol()).clone();
+    let ports = facts.plan.ports.ports(technique.protocol()).clone();
     Scan { technique, flags: facts.options.evasion.scanflags, ports }
 }
 
@@ -129,7 +129,7 @@ fn host_reason(facts: &NmapReportFacts) -> HostReason {
 fn shows_mac(probe: &Probe, observation: &Observation) -> bool {
     let verdict = observation.verdict;
     let is_from_host = verdict.reason_ip.is_none() && verdict.reason != Reason::NoResponse;
-    is_from_host && !probe.technique.is_conversation()
+    is_from_host && !probe.technique.is_full_connect()
 }
 
 fn rows(group: &ProbeGroup, services: &KnownServices) -> Vec<PortRow> {

@@ -83,7 +83,7 @@ pub struct DecidingRule {
 
 impl Behaviour {
     /// What `response` tells of rules that read as `listing`.
-    pub fn of(response: &Response, listing: &Listing) -> Behaviour {
+    pub fn new(response: &Response, listing: &Listing) -> Behaviour {
         let own: Vec<&Path> = response.own.iter().map(|own| own.path.as_ref()).collect();
         let answer =
             response.answer.as_ref().map(|answer| Box::new(Behaviour::of_paths(&[answer.path.as_ref()], listing)));
@@ -164,7 +164,7 @@ fn copy(step: &Step, listing: &Listing) -> Option<CopyAndRule> {
 }
 
 fn in_words(limit: RuleLimit) -> String {
-    let rate = Rate::of(limit.count.into(), limit.seconds.into());
+    let rate = Rate::new(limit.count.into(), limit.seconds.into());
     let rate = rate.map_or_else(|| format!("{} in {} s", limit.count, limit.seconds), |rate| rate.to_string());
     format!("{rate} burst {}", limit.burst)
 }

@@ -16,7 +16,7 @@ use crate::probe::packet::{Packet, Response, Stimulus};
 use crate::probe::scan::Technique;
 use crate::probe::scan_pass::{PassNumbering, SEED};
 use crate::rules::iptables_save::Listing;
-use crate::rules::sweep::{SweepPlan, strangers};
+use crate::rules::sweep::{SweepPlan, foreign_addresses};
 use crate::verdict::findings::interfaces;
 
 /// What tells the two sides apart in `family` is added to `compared`.
@@ -53,7 +53,7 @@ pub(super) struct Over<'a> {
 impl Over<'_> {
     fn sweeps(&self, compared: &mut Compared) -> Result<()> {
         let mut plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
-        let (stimuli, strangers) = (self.stimuli(&plan), plan.strangers());
+        let (stimuli, strangers) = (self.stimuli(&plan), plan.foreign_addresses());
         let fresh = self.both(compared, |lab| lab.sweep(&stimuli, &strangers, LimitOverride::Wide))?;
         let more = plan.in_connections_of_any(&stimuli, &fresh.each_ref().map(Vec::as_slice));
         self.note(compared, &plan, &stimuli, &fresh, LimitOverride::Wide);
@@ -72,7 +72,7 @@ impl Over<'_> {
     /// Sends these to both sides, and notes what differs.
     pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
         let plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
-        let strangers = strangers(stimuli, &self.comparison.addresses);
+        let strangers = foreign_addresses(stimuli, &self.comparison.addresses);
         let found = self.both(compared, |lab| lab.sweep(stimuli, &strangers, LimitOverride::Wide))?;
         self.note(compared, &plan, stimuli, &found, LimitOverride::Wide);
         Ok(())
@@ -83,7 +83,8 @@ impl Over<'_> {
         if plan.is_complete {
             return plan.stimuli();
         }
-        let all = self.listings.iter().flat_map(|listing| SweepPlan::of(listing, &self.comparison.addresses).stimuli());
+        let all =
+            self.listings.iter().flat_map(|listing| SweepPlan::new(listing, &self.comparison.addresses).stimuli());
         let mut known = HashSet::new();
         all.filter(|stimulus| known.insert(*stimulus)).collect()
     }
@@ -99,7 +100,7 @@ impl Over<'_> {
         compared.sent += stimuli.len();
         let stand_in = SweepPlan::stand_in([plan].into_iter(), &[]);
         for (number, stimulus) in stimuli.iter().enumerate() {
-            let [before, after] = [0, 1].map(|side: usize| Behaviour::of(&found[side][number], &self.listings[side]));
+            let [before, after] = [0, 1].map(|side: usize| Behaviour::new(&found[side][number], &self.listings[side]));
             if before.is_like(&after) {
                 continue;
             }
@@ -109,7 +110,7 @@ impl Over<'_> {
             };
             let (before, after) = (alone(before.clone(), &after), alone(after, &before));
             let packet = plan.packet(stimulus, &self.comparison.addresses).ok();
-            let packet: Option<Packet> = packet.map(|packet| plan.stood_in_for(packet, stand_in));
+            let packet: Option<Packet> = packet.map(|packet| plan.representative_of(packet, stand_in));
             compared.differences.push(PacketDifference {
                 family: self.family,
                 interface: self.interface.to_string(),
@@ -130,7 +131,7 @@ impl Over<'_> {
             let mut phase = numbering.phase(technique, self.family, self.comparison.addresses);
             probes.extend(phase.probes(&ports));
         }
-        let [before, after] = self.both(compared, |lab| lab.send_each_afresh(&probes))?;
+        let [before, after] = self.both(compared, |lab| lab.send_with_fresh_limits(&probes))?;
         compared.sent += probes.len();
         for ((probe, before), after) in probes.iter().zip(&before).zip(&after) {
             let [before, after] = [(before, 0), (after, 1)].map(|(seen, side)| self.sight(seen, side));

@@ -42,7 +42,7 @@ pub(super) fn family(
     listings: &[Listing; 2],
     compared: &mut Compared,
 ) -> Result<()> {
-    let space = Space::of(&listings.each_ref(), &comparison.interface);
+    let space = Space::new(&listings.each_ref(), &comparison.interface);
     let gaps = match compare(&space, listings.each_ref()) {
         Ok(gaps) => gaps,
         Err(TooMany) => {

@@ -23,17 +23,17 @@ pub struct LiveInterface {
 
 /// Reads the interface that is asked for, or else the one of the default route.
 pub fn read(name: Option<&InterfaceName>) -> Result<LiveInterface> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
     runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let (connection, handle, _) = new_connection().context("open a route netlink socket")?;
         let connection = tokio::spawn(connection);
-        let found = ask(&handle, name).await;
+        let found = query(&handle, name).await;
         connection.abort();
         found
     })
 }
 
-async fn ask(handle: &Handle, name: Option<&InterfaceName>) -> Result<LiveInterface> {
+async fn query(handle: &Handle, name: Option<&InterfaceName>) -> Result<LiveInterface> {
     let wanted = match name {
         Some(_) => None,
         None => Some(default_route(handle).await?),

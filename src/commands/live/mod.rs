@@ -64,7 +64,7 @@ impl Machine {
         let rulesets = rules::read(iptables)?;
         let config = Path::new(SSHD_CONFIG);
         let ssh = if config.exists() { Some(SshServer::read(config)?) } else { None };
-        let host_name = fs::read_to_string("/proc/sys/kernel/hostname").doing("read the name of this machine")?;
+        let host_name = fs::read_to_string("/proc/sys/kernel/hostname").context("read the name of this machine")?;
         let prefixes = found.addresses.clone();
         Ok(Machine {
             others: others::read(iptables.backend, &rulesets),
@@ -84,7 +84,10 @@ impl Machine {
 
     /// Its first address of a family that a lab can have, with its prefix length.
     pub fn address(&self, family: Family) -> Option<(IpAddr, u8)> {
-        self.prefixes.iter().copied().find(|(address, _)| Family::of(*address) == family && is_usable(*address))
+        self.prefixes
+            .iter()
+            .copied()
+            .find(|(address, _)| Family::from_address(*address) == family && is_usable(*address))
     }
 }
 

@@ -50,7 +50,7 @@ pub struct BaselineSweep {
 pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
     let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
     let weather = found.weather().unwrap_or_default();
-    let evidence = CheckInputs::of(found);
+    let evidence = CheckInputs::new(found);
     let checks = job.checks(&evidence)?;
     all_pass(job, &checks)?;
     let families: Vec<Family> = job.rulesets.iter().map(|(family, _)| *family).collect();
@@ -87,7 +87,7 @@ fn met(observation: &Observation) -> impl Iterator<Item = usize> {
 fn sweep(job: &Job, family: Family) -> Result<BaselineSweep> {
     let source = job.ruleset(family).expect("the family has a ruleset");
     let listing = job.listing(family, source);
-    let mut plan = SweepPlan::of(&listing, &job.scenario.host.addresses);
+    let mut plan = SweepPlan::new(&listing, &job.scenario.host.addresses);
     let sweep = Sweep { listing: &listing, limits: LimitOverride::Wide };
     let (effects, journeys) = job.in_lab(&[(family, source)], |lab| sweep.all(lab, &mut plan))?;
     Ok(BaselineSweep { listing, plan, effects, journeys })

@@ -216,7 +216,7 @@ pub async fn mutate(
     progress.begin(mutants.len());
     let (of_job, of_baseline) = (Arc::clone(&job), Arc::clone(&baseline));
     let try_out = move |mutant: Mutant| {
-        let fate = trial::of(&of_job, &of_baseline, &mutant, sweeps)?;
+        let fate = trial::outcome(&of_job, &of_baseline, &mutant, sweeps)?;
         progress.advance();
         Ok(tried(&of_job, mutant, fate))
     };

@@ -23,7 +23,7 @@ use crate::probe::scan::Technique;
 use crate::rules::iptables_save::{Listing, Packet, RuleLimit};
 use crate::rules::mutant::Mutant;
 use crate::rules::space::{SetDifference, Space, TooMany, compare, witnesses};
-use crate::rules::sweep::{SweepPlan, strangers};
+use crate::rules::sweep::{SweepPlan, foreign_addresses};
 use crate::text::escape::listed;
 use crate::verdict::compare;
 use crate::wire::frame::Direction;
@@ -45,7 +45,7 @@ struct UnansweredPackets {
 }
 
 /// What becomes of `mutant`.
-pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<MutantOutcome> {
+pub fn outcome(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<MutantOutcome> {
     if let Some(because) = mutant.equivalent {
         return Ok(MutantOutcome::Equivalent { because: because.to_owned() });
     }
@@ -62,7 +62,7 @@ pub fn of(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Re
     };
     match shown {
         Ok(MutantResults::Fate(fate)) => Ok(fate),
-        Ok(MutantResults::Ask(questions)) => trial.ask_the_original(original, questions),
+        Ok(MutantResults::Ask(questions)) => trial.test_original(original, questions),
         Err(Error::Input(_)) => Ok(MutantOutcome::Refused),
         Err(error) => Err(error),
     }
@@ -96,7 +96,7 @@ impl MutantTrial<'_> {
         cells.sort_by_key(|cell| !self.met_the_line(cell.key()));
         let mut phases = Phases::new(&self.job.scenario);
         let probes: Vec<_> =
-            cells.iter().map(|cell| phases.of(cell.technique, cell.family).probe(cell.port, 0)).collect();
+            cells.iter().map(|cell| phases.pass(cell.technique, cell.family).probe(cell.port, 0)).collect();
         let mut killer = None;
         lab.send_each_afresh_while(&probes, |index, observation| {
             killer = self.if_killed(compare::cell(cells[index], observation));
@@ -164,7 +164,7 @@ impl MutantTrial<'_> {
     fn in_many_labs(&self, source: &Source) -> Result<MutantOutcome> {
         let job = self.job.with_ruleset(self.mutant.family, source);
         let found = job.tasks().into_iter().map(|task| Ok((task, job.perform(task)?))).collect::<Result<_>>()?;
-        let checks = job.checks(&CheckInputs::of(crate::commands::run::job::JobResults(found)))?;
+        let checks = job.checks(&CheckInputs::new(crate::commands::run::job::JobResults(found)))?;
         Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
             Some(killer) => MutantOutcome::Killed { by: killer.name() },
             None => {
@@ -180,11 +180,11 @@ impl MutantTrial<'_> {
     /// No check noticed: would any packet?
     fn survived(&self, lab: &mut Lab) -> Result<MutantResults> {
         let differences = AffectedPackets::between(&self.swept.listing, &self.listing);
-        let original = self.swept.effects.only(&self.telling(&differences));
-        let (stimuli, strangers) = (original.stimuli().to_vec(), self.swept.plan.strangers());
+        let original = self.swept.effects.only(&self.affected(&differences));
+        let (stimuli, strangers) = (original.stimuli().to_vec(), self.swept.plan.foreign_addresses());
         let mutant = self.sweep(LimitOverride::Wide).these(lab, stimuli.clone(), &strangers)?;
         if let Some(difference) = original.difference(&mutant) {
-            return Ok(MutantResults::Fate(self.told_by(&difference, LimitOverride::Wide)));
+            return Ok(MutantResults::Fate(self.outcome_from(&difference, LimitOverride::Wide)));
         }
         let mut questions = Vec::new();
         let (more, their_strangers) = self.beyond(&differences);
@@ -200,21 +200,21 @@ impl MutantTrial<'_> {
     }
 
     /// Sends the original what the mutant was sent.
-    fn ask_the_original(&self, source: &Source, questions: Vec<UnansweredPackets>) -> Result<MutantOutcome> {
+    fn test_original(&self, source: &Source, questions: Vec<UnansweredPackets>) -> Result<MutantOutcome> {
         for UnansweredPackets { limits, strangers, mutant } in questions {
             let sweep = Sweep { listing: &self.swept.listing, limits };
             let stimuli = mutant.stimuli().to_vec();
             let original =
                 self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli, &strangers))?;
             if let Some(difference) = original.difference(&mutant) {
-                return Ok(self.told_by(&difference, limits));
+                return Ok(self.outcome_from(&difference, limits));
             }
         }
         self.proved(source)
     }
 
     fn space(&self) -> Space {
-        Space::of(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
+        Space::new(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
     }
 
     fn gaps(&self) -> std::result::Result<Vec<SetDifference>, TooMany> {
@@ -237,7 +237,7 @@ impl MutantTrial<'_> {
         let stimuli = here.map(|witness| witness.stimulus).filter(|stimulus| known.insert(*stimulus));
         let stimuli: Vec<Stimulus> = stimuli.collect();
         if !stimuli.is_empty() {
-            let strangers = strangers(&stimuli, &host.addresses);
+            let strangers = foreign_addresses(&stimuli, &host.addresses);
             let send = |listing, source: &Source| {
                 let sweep = Sweep { listing, limits: LimitOverride::Wide };
                 self.job.in_lab(&[(self.mutant.family, source)], |lab| sweep.these(lab, stimuli.clone(), &strangers))
@@ -245,31 +245,32 @@ impl MutantTrial<'_> {
             let original = send(&self.swept.listing, source)?;
             let mutant = send(&self.listing, &self.mutant.apply(source))?;
             if let Some(difference) = original.difference(&mutant) {
-                return Ok(self.told_by(&difference, LimitOverride::Wide));
+                return Ok(self.outcome_from(&difference, LimitOverride::Wide));
             }
         }
         Ok(MutantOutcome::NotJudged { because: not_tried(&space, first) })
     }
 
     /// The stimuli of the original's sweep that may tell, by their places.
-    fn telling(&self, differences: &AffectedPackets) -> Vec<usize> {
+    fn affected(&self, differences: &AffectedPackets) -> Vec<usize> {
         if self.sweeps == Sweeps::Whole {
             return (0..self.swept.journeys.len()).collect();
         }
         let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
-        let may_tell =
-            |journeys: &[Journey]| differences.concern(journeys.iter(), |one| Packet::of(one, interface, host));
+        let may_tell = |journeys: &[Journey]| {
+            differences.concern(journeys.iter(), |one| Packet::from_journey(one, interface, host))
+        };
         let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));
         places.map(|(place, _)| place).collect()
     }
 
     /// The mutant draws boundaries of its own: what its own sweep has, the original's has not, and may tell.
     fn beyond(&self, differences: &AffectedPackets) -> (Vec<Stimulus>, Vec<IpAddr>) {
-        let plan = SweepPlan::of(&self.listing, &self.job.scenario.host.addresses);
+        let plan = SweepPlan::new(&self.listing, &self.job.scenario.host.addresses);
         let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
         let may_tell = |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
         let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_tell(stimulus));
-        (more.collect(), plan.strangers())
+        (more.collect(), plan.foreign_addresses())
     }
 
     fn sweep(&self, limits: LimitOverride) -> Sweep<'_> {
@@ -285,10 +286,10 @@ impl MutantTrial<'_> {
         let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
         let direction = if stimulus.sender == StimulusSender::Host { Direction::Out } else { Direction::In };
         let journey = Journey { headers: stimulus.headers, direction, path: path.into() };
-        Packet::of(&journey, self.job.scenario.host.interface.as_str(), self.host())
+        Packet::from_journey(&journey, self.job.scenario.host.interface.as_str(), self.host())
     }
 
-    fn told_by(&self, difference: &EffectDifference, limits: LimitOverride) -> MutantOutcome {
+    fn outcome_from(&self, difference: &EffectDifference, limits: LimitOverride) -> MutantOutcome {
         let EffectDifference { stimulus, original, mutant } = difference;
         let packet = self.swept.plan.packet(stimulus, &self.job.scenario.host.addresses);
         let packet = packet.map_or_else(|_| stimulus.to_string(), |packet| packet.to_string());
@@ -324,7 +325,7 @@ impl MutantTrial<'_> {
         let of_flags = |technique: &Technique| technique.profile().flags == flags;
         let technique =
             Technique::DERIVED.into_iter().find(of_flags).filter(|_| stimulus.sender == StimulusSender::Prober)?;
-        let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
+        let rate = Rate::new(limit.count.into(), limit.seconds.into())?;
         if lines.iter().filter(|other| **other == prefix).count() > 1 {
             return None;
         }

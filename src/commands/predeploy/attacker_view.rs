@@ -42,12 +42,12 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
     facts.push(Fact::new(Assessment::Good, text));
     facts.extend(beyond::proxies(measured));
-    facts.extend(whence(subject, measured));
+    facts.extend(vantage(subject, measured));
     QuestionAnswer::new(PredeployQuestion::Attacker, facts, ["This.", "This."])
 }
 
 /// Where not everybody is let in over SSH, it matters from where one looks.
-fn whence(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
+fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let ssh_from = &subject.sensor.ssh_from;
     if !ssh_from.is_said() {
         return Vec::new();

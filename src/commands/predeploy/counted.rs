@@ -39,8 +39,8 @@ impl Counter {
 pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
     let listing = subject.equipment.listing(family, source);
-    let space = Space::of(&[&listing], &subject.scenario.host.interface);
-    let sets = Sets::of(space, &listing);
+    let space = Space::new(&[&listing], &subject.scenario.host.interface);
+    let sets = Sets::new(space, &listing);
     let is_met = |table: &Table, chain: &Chain, number: usize| {
         let arrivals = sets.arrivals(&table.name, &chain.name, number);
         // What divides into too many kinds may arrive.

@@ -89,7 +89,7 @@ fn explained<T: Send>(subject: &PredeploySubject, work: impl Fn(&mut Lab) -> Res
 
 /// If a stranger does not get in after a row, the limit is everybody's, unless he never gets in.
 fn whose(subject: &PredeploySubject, row: ConnectionRow) -> Result<ConnectionRow> {
-    let client = subject.admins.iter().find(|client| Family::of(**client) == row.family);
+    let client = subject.admins.iter().find(|client| Family::from_address(**client) == row.family);
     let (Some(client), Some(_), SpentBy::Unknown) = (client, row.opened, row.spent_by) else { return Ok(row) };
     let gets_in = in_lab(subject, WatchedEvents::Replies, |lab| lab.lets_in_a_stranger(*client, row.port))?;
     Ok(ConnectionRow { spent_by: if gets_in { SpentBy::Everybody } else { SpentBy::Unknown }, ..row })
@@ -292,6 +292,6 @@ fn shut_by(rule: &Rule) -> Option<String> {
         return Some(format!("{seconds} seconds{more}"));
     }
     let limit = rule.limit().or(rule.hash_limit()).or(rule.hash_above())?;
-    let rate = Rate::of(limit.count.into(), limit.seconds.into())?;
+    let rate = Rate::new(limit.count.into(), limit.seconds.into())?;
     Some(format!("the rule lets in {rate}"))
 }

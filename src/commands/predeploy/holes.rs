@@ -181,7 +181,7 @@ fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
     let kept = |field: PacketField, values: &Values| all.with(field, &all.values(field).difference(values));
     let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
     let of = |protocol: u128| all.with(PacketField::Protocol, &Values::these([protocol]));
-    let messages = Values::of(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
+    let messages = Values::from_ranges(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
     let asked = of(icmp)
         .and_then(|all| all.with(PacketField::Message, &all.values(PacketField::Message).difference(&messages)));
     [of(17), asked, kept(PacketField::Protocol, &apart)].into_iter().flatten()
@@ -206,7 +206,9 @@ pub(super) fn meant(subject: &PredeploySubject, family: Family) -> Values {
         let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
         Some(number & !rest..=number | rest)
     };
-    Values::of(subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())))
+    Values::from_ranges(
+        subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())),
+    )
 }
 
 fn hole(sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {
@@ -275,7 +277,8 @@ impl Hole {
 
     /// Whether it has a packet to one of these ports from anybody over any link.
     pub fn has_port(&self, ports: &crate::net::port::PortSet) -> bool {
-        let ports = Values::of(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));
+        let ports =
+            Values::from_ranges(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));
         !self.region.values(PacketField::DestinationPort).intersection(&ports).is_empty()
     }
 }

@@ -32,17 +32,17 @@ pub struct Caller {
 pub fn measure(subject: &PredeploySubject) -> Result<Vec<Caller>> {
     let tried: Vec<(IpAddr, Option<Network>)> = match &subject.sensor.ssh_from {
         SshFrom::Networks(networks) => beside(subject, networks).into_iter().map(|address| (address, None)).collect(),
-        SshFrom::Everywhere => whom_rules_name(subject),
+        SshFrom::Everywhere => peers(subject),
     };
     let families = Lab::families();
     let ports = subject.sensor.ssh.iter();
     let calls: Vec<(Caller, Stimulus)> = ports
         .flat_map(|port| tried.iter().map(move |(address, network)| (*address, *network, *port)))
-        .filter(|(address, ..)| families.contains(&Family::of(*address)))
+        .filter(|(address, ..)| families.contains(&Family::from_address(*address)))
         .enumerate()
         .filter_map(|(number, (address, network, port))| {
             let packet = syn(address, port)?;
-            let stimulus = packet.stimulus(Family::of(address), &subject.scenario.host.addresses, number);
+            let stimulus = packet.stimulus(Family::from_address(address), &subject.scenario.host.addresses, number);
             Some((Caller { address, network, port, is_let_in: false }, stimulus))
         })
         .collect();
@@ -82,7 +82,7 @@ fn beside(subject: &PredeploySubject, networks: &[Network]) -> BTreeSet<IpAddr> 
 }
 
 /// Somebody in each network that a rule names, the administrator, and in either family somebody who is in none of them.
-fn whom_rules_name(subject: &PredeploySubject) -> Vec<(IpAddr, Option<Network>)> {
+fn peers(subject: &PredeploySubject) -> Vec<(IpAddr, Option<Network>)> {
     let mut named: Vec<Network> = Family::BOTH.into_iter().flat_map(|family| named(subject, family)).collect();
     if named.is_empty() {
         return Vec::new();
@@ -108,7 +108,7 @@ fn named(subject: &PredeploySubject, family: Family) -> Vec<Network> {
     let rules = listing.rules().filter(|(.., rule)| !rule.denies());
     let clauses = rules.flat_map(|(.., rule)| rule.clauses.iter().filter(|clause| !clause.negated));
     let networks = clauses.filter_map(|clause| match &clause.ask {
-        Match::Source(prefix) if !prefix.is_everything() => Network::of(prefix.address, prefix.prefix_len()?),
+        Match::Source(prefix) if !prefix.is_everything() => Network::new(prefix.address, prefix.prefix_len()?),
         _ => None,
     });
     networks.collect::<BTreeSet<Network>>().into_iter().take(ASKED).collect()
@@ -124,16 +124,16 @@ fn far(family: Family) -> impl Iterator<Item = IpAddr> {
     let v6 = [[0x2001, 0xdb8, 0xffff], [0x2001, 0xdb8, 0x7777], [0x2600, 0x77, 0x77], [0xfd00, 0x77, 0x77]];
     let v4 = v4.into_iter().map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
     let v6 = v6.into_iter().map(|[a, b, c]| IpAddr::from(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0x77)));
-    v4.chain(v6).filter(move |address| Family::of(*address) == family)
+    v4.chain(v6).filter(move |address| Family::from_address(*address) == family)
 }
 
 /// Whether nobody whom `ssh_from` does not name is let in over `family`.
 pub fn keeps_strangers_out(callers: &[Caller], family: Family) -> bool {
-    callers.iter().filter(|caller| Family::of(caller.address) == family).all(|caller| !caller.is_let_in)
+    callers.iter().filter(|caller| Family::from_address(caller.address) == family).all(|caller| !caller.is_let_in)
 }
 
 /// Whom the rules let in although `ssh_from` does not name them; nothing where the sensor lets in everybody.
-pub fn strangers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact> {
+pub fn unnamed_peers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact> {
     if !subject.sensor.ssh_from.is_said() {
         return Vec::new();
     }
@@ -156,12 +156,13 @@ pub fn strangers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact> {
 }
 
 /// How to say in the sensor what the rules do, where they let in some and the sensor means everybody.
-pub fn way_out(subject: &PredeploySubject, callers: &[Caller]) -> Option<Fact> {
+pub fn sensor_change(subject: &PredeploySubject, callers: &[Caller]) -> Option<Fact> {
     if subject.sensor.ssh_from.is_said() || callers.iter().all(|caller| caller.is_let_in) {
         return None;
     }
     let let_in = |family: Family| {
-        let of_family = callers.iter().filter(move |caller| caller.is_let_in && Family::of(caller.address) == family);
+        let of_family =
+            callers.iter().filter(move |caller| caller.is_let_in && Family::from_address(caller.address) == family);
         of_family.map(move |caller| caller.network.unwrap_or(Network::everything(family)))
     };
     let networks: BTreeSet<Network> = Lab::families().into_iter().flat_map(let_in).collect();
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn somebody_is_far_away_in_either_family() {
         for family in Family::BOTH {
-            assert!(far(family).count() >= 4 && far(family).all(|address| Family::of(address) == family));
+            assert!(far(family).count() >= 4 && far(family).all(|address| Family::from_address(address) == family));
         }
     }
 }

@@ -130,7 +130,7 @@ impl ConnectionSegment {
         let host = number(subject.scenario.host.addresses.host(family));
         let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
         let clients = holes::meant(subject, family).intersection(&clients(family)).difference(&Values::these([host]));
-        let (host, ports, link) = (Values::these([host]), Values::of([1024..=65_535]), Values::these([0]));
+        let (host, ports, link) = (Values::these([host]), Values::from_ranges([1024..=65_535]), Values::these([0]));
         let ends = match self {
             ConnectionSegment::Syn | ConnectionSegment::OfClient => [
                 (PacketField::In, link),
@@ -221,11 +221,11 @@ fn clients(family: Family) -> Values {
                 [[198, 18, 0, 0], [198, 19, 255, 255]],
                 [[224, 0, 0, 0], [255, 255, 255, 255]],
             ];
-            Values::of([0..=u128::from(u32::MAX)]).difference(&Values::of(others.map(v4)))
+            Values::from_ranges([0..=u128::from(u32::MAX)]).difference(&Values::from_ranges(others.map(v4)))
         }
         Family::Ipv6 => {
             let prefix = |first: u128, length: u32| first << 112..=(first << 112 | (u128::MAX >> length));
-            Values::of([prefix(0x2000, 3), prefix(0xfc00, 7)])
+            Values::from_ranges([prefix(0x2000, 3), prefix(0xfc00, 7)])
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::net::{Family, InterfaceName};
 use crate::probe::packet::{Response, Stimulus};
 use crate::probe::path::Fate;
 use crate::rules::space::{Sets, Space, WitnessPacket};
-use crate::rules::sweep::strangers;
+use crate::rules::sweep::foreign_addresses;
 
 impl PredeploySubject<'_> {
     /// The rules, as a lab loads them.
@@ -53,7 +53,7 @@ impl PredeploySubject<'_> {
         let services: Vec<HostService> = self.sensor.ssh.iter().map(|port| listener(*port)).collect();
         let blueprint = LabSpec { interface, services: &services, ..self.blueprint(&rulesets) };
         fresh::answers(self, &blueprint, stimuli, |lab, some| {
-            lab.sweep(some, &strangers(some, addresses), LimitOverride::Wide)
+            lab.sweep(some, &foreign_addresses(some, addresses), LimitOverride::Wide)
         })
     }
 
@@ -62,7 +62,7 @@ impl PredeploySubject<'_> {
         let here = self.rulesets.iter().filter(|(family, _)| Lab::families().contains(family));
         let found = here.map(|(family, source)| {
             let listing = self.equipment.listing(*family, source);
-            find(&Sets::of(Space::of(&[&listing], &self.scenario.host.interface), &listing))
+            find(&Sets::new(Space::new(&[&listing], &self.scenario.host.interface), &listing))
         });
         Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }

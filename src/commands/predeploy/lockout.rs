@@ -79,7 +79,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     }
     let told = worst.into_iter().map(|((family, port), opening, blame)| (family, (port, opening, blame)));
     let admins = |families: &str| {
-        let is_of = |admin: &&IpAddr| families.contains(Family::of(**admin).title());
+        let is_of = |admin: &&IpAddr| families.contains(Family::from_address(**admin).title());
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     };
     let fact = |(families, (port, opening, blame)): (String, (Port, Opening, Option<String>))| {

@@ -228,7 +228,7 @@ impl QuestionAnswer {
             Assessment::Unknown => NOT_KNOWN,
             Assessment::Note | Assessment::Good => good,
         };
-        QuestionAnswer { question, asks: question.asks(), tone, answer, line: None, facts }
+        QuestionAnswer { question, asks: question.text(), tone, answer, line: None, facts }
     }
 
     /// Adds those facts of `other` that speak against a deployment, or are unknown, and are no facts here.
@@ -253,7 +253,7 @@ impl QuestionAnswer {
 
 impl PredeployQuestion {
     /// The question in words.
-    pub const fn asks(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             PredeployQuestion::LockedOut => "Will I be locked out?",
             PredeployQuestion::LogLines => "Will a scan leave a line in the log?",
@@ -315,7 +315,7 @@ pub struct PredeployFindings {
 }
 
 /// Asks what no check of a run tells, here and at other moments.
-pub fn ask(subject: &PredeploySubject) -> Result<PredeployFindings> {
+pub fn measure_all(subject: &PredeploySubject) -> Result<PredeployFindings> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
     for (moment, then) in time_dependent::answers_then(subject)? {
@@ -394,7 +394,7 @@ fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioRepor
         facts.push(Fact::new(Assessment::Bad, text));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
-        facts.extend(inbound_peers::way_out(subject, callers));
+        facts.extend(inbound_peers::sensor_change(subject, callers));
     }
     facts.extend(unknown(&with(Outcome::NotRun)));
     (!facts.is_empty()).then(|| QuestionAnswer::new(PredeployQuestion::Others, facts, ["Yes.", "No."]))
@@ -538,7 +538,7 @@ fn may_ask_for_any_port(rule: &Rule) -> bool {
 fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
     let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let points = listings.flat_map(|listing| {
-        let points = SweepPlan::of(&listing, &subject.scenario.host.addresses).services();
+        let points = SweepPlan::new(&listing, &subject.scenario.host.addresses).services();
         points.iter().collect::<Vec<_>>()
     });
     points.collect()

@@ -25,7 +25,7 @@ pub enum OtherProtocol {
 
 impl OtherProtocol {
     /// Those that a family has.
-    pub fn of(family: Family) -> Vec<OtherProtocol> {
+    pub fn in_family(family: Family) -> Vec<OtherProtocol> {
         use OtherProtocol::{Echo, Esp, Gre, Igmp};
         match family {
             Family::Ipv4 => vec![Echo, Igmp, Gre, Esp],
@@ -80,7 +80,7 @@ pub fn let_in(subject: &PredeploySubject) -> Result<Vec<(Family, Vec<OtherProtoc
     let families = Lab::families();
     let asked: Vec<(Family, OtherProtocol)> = families
         .iter()
-        .flat_map(|family| OtherProtocol::of(*family).into_iter().map(|other| (*family, other)))
+        .flat_map(|family| OtherProtocol::in_family(*family).into_iter().map(|other| (*family, other)))
         .collect();
     let stimuli: Vec<Stimulus> = asked.iter().map(|(family, other)| stimulus(*family, *other)).collect();
     let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_any(some))?;

@@ -9,14 +9,14 @@ use crate::sensor::SshFrom;
 /// Nothing, where SSH is let in from everywhere.
 pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let SshFrom::Networks(networks) = &subject.sensor.ssh_from else { return Vec::new() };
-    let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::of(*admin) == *family);
+    let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::from_address(*admin) == *family);
     let unused = Lab::families().into_iter().filter(has_nobody).map(|family| without_admin(networks, family));
     let outside = subject.admins.iter().filter(|admin| !subject.sensor.ssh_from.contains(**admin));
     let kept_out = outside.map(|admin| {
         let text = format!(
             "you log in from {admin}, and the sensor does not let you in over SSH: its `ssh_from` names {}; add the address \
              that you come from",
-            of_family(networks, Family::of(*admin))
+            of_family(networks, Family::from_address(*admin))
         );
         Fact::new(Assessment::Bad, text)
     });

@@ -27,7 +27,7 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
         let rulesets: Vec<(Family, Source)> =
             subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
         let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
-        Ok((which.told(moment), answers_of(&then, &measure(&then)?)))
+        Ok((which.describe(moment), answers_of(&then, &measure(&then)?)))
     };
     [TimeDependentResult::None, TimeDependentResult::All].into_iter().map(of).collect()
 }
@@ -73,7 +73,7 @@ fn which(subject: &PredeploySubject) -> Option<TimeDependentRules> {
 }
 
 impl TimeDependentRules {
-    fn told(&self, moment: TimeDependentResult) -> String {
+    fn describe(&self, moment: TimeDependentResult) -> String {
         let (rules, one) = match self.others {
             0 => (self.first.clone(), true),
             1 => (format!("{} and one other rule", self.first), false),

@@ -25,9 +25,9 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     }
     facts.extend(beyond::facts(subject, measured));
     facts.extend(beyond::other_firewalls(subject).into_iter().filter(|fact| fact.tone == Assessment::Unknown));
-    let strangers = inbound_peers::strangers(subject, &measured.callers);
+    let strangers = inbound_peers::unnamed_peers(subject, &measured.callers);
     facts.extend(strangers.into_iter().filter(|fact| fact.tone != Assessment::Good || measured.holes.is_empty()));
-    facts.extend(measured.holes.iter().filter(|hole| !is_told(measured, hole, &wanted)).map(Hole::fact));
+    facts.extend(measured.holes.iter().filter(|hole| !is_reported(measured, hole, &wanted)).map(Hole::fact));
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
     for (families, ports) in told_once(udp.collect()) {
         facts.extend(of_udp(subject, &families, &ports));
@@ -40,7 +40,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
 
 /// Whether its packets go to ports that every scanner finds open, are led by a rule that a scanner meets, or are of a
 /// protocol that was found to be let in.
-fn is_told(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
+fn is_reported(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     if let Some(line) = hole.led_by() {
         return is_met(measured, hole, line, wanted);
     }
@@ -127,7 +127,7 @@ fn of_udp(subject: &PredeploySubject, families: &str, ports: &PortSet) -> Option
 
 /// The names of what is let in and of what is not. IGMP, which one family has, is not told where it fares as the rest.
 fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String, String)) {
-    let all = OtherProtocol::of(*family);
+    let all = OtherProtocol::in_family(*family);
     let is_uniform = open.is_empty() || open.len() == all.len();
     let names = |is_open: bool| {
         let wanted =

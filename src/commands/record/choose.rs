@@ -51,7 +51,7 @@ pub fn packets(swept: &RecordSweep, scanned: &Scanned) -> Vec<Packet> {
         let broken =
             Listing::parse_for(swept.listing.backend, swept.listing.family, &mutant.apply(&swept.listing.source));
         let differences = AffectedPackets::between(&swept.listing, &broken);
-        let tells = |candidate: &&&PacketCandidate| candidate.tells(&differences, &broken, scanned);
+        let tells = |candidate: &&&PacketCandidate| candidate.is_affected(&differences, &broken, scanned);
         if free.iter().chain(&chosen).any(|candidate| tells(&candidate)) {
             continue;
         }
@@ -70,7 +70,7 @@ struct PacketCandidate {
 
 impl PacketCandidate {
     /// Whether the broken ruleset does something else with it.
-    fn tells(&self, differences: &AffectedPackets, broken: &Listing, scanned: &Scanned) -> bool {
+    fn is_affected(&self, differences: &AffectedPackets, broken: &Listing, scanned: &Scanned) -> bool {
         let packet = |journey: &Journey| seen(journey, scanned);
         if !differences.concern(self.own.iter(), packet) {
             return false;
@@ -83,7 +83,7 @@ impl PacketCandidate {
 }
 
 fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
-    iptables_save::Packet::of(journey, scanned.interface, scanned.addresses.host(journey.headers.family()))
+    iptables_save::Packet::from_journey(journey, scanned.interface, scanned.addresses.host(journey.headers.family()))
 }
 
 /// Those that a scenario can name and whose connection opens, the plain ones first, each once.
@@ -95,7 +95,7 @@ fn candidates(swept: &RecordSweep, scanned: &Scanned) -> Vec<PacketCandidate> {
         .filter(|(stimulus, response)| response.failed_lead(stimulus.lead).is_none())
         .filter_map(|(stimulus, response)| {
             let packet = swept.plan.packet(stimulus, scanned.addresses).ok()?;
-            let packet = swept.plan.stood_in_for(packet, scanned.stand_in);
+            let packet = swept.plan.representative_of(packet, scanned.stand_in);
             let own = response.own.clone();
             let read = own.iter().map(|journey| as_measured(&swept.listing, journey, scanned)).collect();
             Some(PacketCandidate { packet, own, read })
@@ -125,7 +125,7 @@ enum Direct {
 }
 
 impl Direct {
-    fn of(way: Way) -> Direct {
+    fn from_way(way: Way) -> Direct {
         match way {
             Way::ToHost => Direct::ToHost,
             Way::From(_) => Direct::FromStranger,
@@ -148,11 +148,17 @@ fn one_of_each<'a>(candidates: &[&'a PacketCandidate]) -> Vec<&'a PacketCandidat
         let end = candidate.own.last().map(|own| own.path.fate).unwrap_or(Fate::Vanished);
         let lines: Vec<String> =
             candidate.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
-        seen.insert((Direct::of(candidate.packet.way()), candidate.packet.lead(), kind(&candidate.packet), end, lines))
+        seen.insert((
+            Direct::from_way(candidate.packet.way()),
+            candidate.packet.lead(),
+            kind(&candidate.packet),
+            end,
+            lines,
+        ))
     };
     // Over loopback an answer comes from a port that says nothing.
     let says_something = |candidate: &&&PacketCandidate| {
-        !(Direct::of(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
+        !(Direct::from_way(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
             || candidate.packet.what().destination().is_none()
     };
     candidates.iter().filter(says_something).filter(|candidate| is_new(candidate)).copied().collect()

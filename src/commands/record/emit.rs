@@ -124,7 +124,7 @@ impl Text<'_> {
         self.section("How often a line is written", !(rows.is_empty() && facts.unsayable.is_empty()));
         rows.iter().for_each(|row| self.scan(row));
         for (family, doing, why) in &facts.unsayable {
-            self.line(&format!("\n# {}\n# No row asks for this limit: {why}.", self.doing(*family, doing)));
+            self.line(&format!("\n# {}\n# No row asks for this limit: {why}.", self.deciding_rule(*family, doing)));
         }
         self
     }
@@ -177,7 +177,7 @@ impl Text<'_> {
     }
 
     fn scan(&mut self, row: &ScanRow) {
-        self.doings(&row.doings);
+        self.deciding_rules(&row.doings);
         self.line("[[expect]]");
         let techniques: Vec<String> = row.techniques.iter().map(|technique| format!("\"{technique}\"")).collect();
         match techniques.as_slice() {
@@ -189,14 +189,14 @@ impl Text<'_> {
         }
         self.effect(&row.families, &row.effect);
         if let Some(limit) = row.limit {
-            let rate = Rate::of(limit.count.into(), limit.seconds.into()).map(|rate| rate.to_string());
+            let rate = Rate::new(limit.count.into(), limit.seconds.into()).map(|rate| rate.to_string());
             let rate = rate.unwrap_or_default();
             self.line(&format!("rate    = {{ rate = \"{rate}\", burst = {} }}", limit.burst));
         }
     }
 
     fn packet(&mut self, row: &PacketRow) {
-        self.doings(&row.doings);
+        self.deciding_rules(&row.doings);
         self.line("[[expect]]");
         let packets: Vec<String> = row.packets.iter().map(|packet| format!("\"{packet}\"")).collect();
         let line = format!("packet  = [{}]", packets.join(", "));
@@ -239,7 +239,7 @@ impl Text<'_> {
     }
 
     /// Of rules that read alike in both families the text is told once.
-    fn doings(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
+    fn deciding_rules(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
         self.line("");
         let mut told: Vec<(String, &str)> = Vec::new();
         for (family, (line, text)) in doings {
@@ -258,7 +258,7 @@ impl Text<'_> {
     }
 
     /// `rules.v4:5 -A INPUT -j DROP`
-    fn doing(&self, family: Family, (line, text): &DecidingRuleText) -> String {
+    fn deciding_rule(&self, family: Family, (line, text): &DecidingRuleText) -> String {
         visible(&format!("{} {text}", self.place(family, *line)))
     }
 

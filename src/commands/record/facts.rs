@@ -59,7 +59,7 @@ pub struct RateFact {
 
 impl RecordedFacts {
     /// What `found` says of rulesets that read as `listings`.
-    pub fn of(found: JobResults, listings: &[Listing]) -> RecordedFacts {
+    pub fn new(found: JobResults, listings: &[Listing]) -> RecordedFacts {
         let mut facts = RecordedFacts::default();
         let hidden = found.0.values().find_map(|of| of.neighbourhood.as_ref()?.hidden.clone());
         facts.beyond.extend(hidden.as_ref().map(|hidden| without_scans(hidden, listings)));
@@ -79,7 +79,7 @@ impl RecordedFacts {
             let copied = observation.notes.iter().filter(|note| matches!(note, Note::Copied { .. }));
             facts.beyond.extend(copied.map(|note| format!("{family} {} {}: {note}", probe.technique, probe.flow.port)));
             let effect = effect_of_probe(probe.technique, observation);
-            let doings = observation.path.iter().flat_map(|path| doings(path)).collect();
+            let doings = observation.path.iter().flat_map(|path| effects_of(path)).collect();
             if let Some(listing) = listings.iter().find(|listing| listing.family == family) {
                 limits.meet(listing, key, &effect, observation);
             }
@@ -94,7 +94,7 @@ impl RecordedFacts {
                 let note = Note::Copied { what: Copied::Probe, copy };
                 facts.beyond.insert(format!("{} {}: {note}", cell.family, cell.packet));
             }
-            let doings = response.own.iter().flat_map(|own| doings(&own.path)).collect();
+            let doings = response.own.iter().flat_map(|own| effects_of(&own.path)).collect();
             facts.packets.insert((cell.family, cell.packet), (effect_of_packet(response), doings));
         }
         (facts.rates, facts.unsayable) = limits.into_rates();
@@ -119,18 +119,18 @@ fn effect_of_probe(technique: Technique, observation: &Observation) -> RowEffect
 }
 
 fn effect_of_packet(response: &Response) -> RowEffect {
-    let verdict = response.own.last().and_then(|own| FilterVerdict::of(own.path.fate));
+    let verdict = response.own.last().and_then(|own| FilterVerdict::from_fate(own.path.fate));
     let log = response.own.iter().flat_map(|own| own.path.log_prefixes()).map(str::to_owned).collect();
     RowEffect { verdict, state: None, log }
 }
 
 /// The rules that logged, and the one that had the last word.
-fn doings(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
+fn effects_of(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
     let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
-    logged.chain(path.last()).filter_map(doing)
+    logged.chain(path.last()).filter_map(effect_of)
 }
 
 /// The rule of a step.
-pub fn doing(step: &Step) -> Option<DecidingRuleText> {
+pub fn effect_of(step: &Step) -> Option<DecidingRuleText> {
     Some((step.line?, step.text.clone()))
 }

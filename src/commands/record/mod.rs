@@ -199,7 +199,7 @@ impl Recorder<'_> {
     async fn questions(&self) -> Result<Questions> {
         let host = &self.recording.host;
         let listings = self.recording.listings(&self.settings.equipment);
-        let plans: Vec<SweepPlan> = listings.iter().map(|listing| SweepPlan::of(listing, &host.addresses)).collect();
+        let plans: Vec<SweepPlan> = listings.iter().map(|listing| SweepPlan::new(listing, &host.addresses)).collect();
         let ports = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>());
         let ports: PortSet = ports.chain(host.listen.iter().copied()).collect();
         let stand_in = SweepPlan::stand_in(plans.iter(), &host.listen);
@@ -248,17 +248,17 @@ impl Recorder<'_> {
     }
 
     async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<RecordedFacts> {
-        let asked = self.recording.scenario(asked(&self.recording.families(), ports, packets));
+        let asked = self.recording.scenario(expectation_rows(&self.recording.families(), ports, packets));
         let job = Arc::new(Job::new(asked, self.settings)?);
         let found = self.workforce.perform(&[job]).await?.remove(0);
-        Ok(RecordedFacts::of(found, &self.recording.listings(&self.settings.equipment)))
+        Ok(RecordedFacts::new(found, &self.recording.listings(&self.settings.equipment)))
     }
 
     /// The checks that do not match when the recording is run.
     async fn wrong(&self, text: &str) -> Result<Vec<Check>> {
         let job = Arc::new(Job::new(self.recording.read(text)?, self.settings)?);
         let found = self.workforce.perform(&[Arc::clone(&job)]).await?.remove(0);
-        let checks = job.checks(&CheckInputs::of(found))?;
+        let checks = job.checks(&CheckInputs::new(found))?;
         Ok(checks.into_iter().filter(|check| matches!(check.outcome, Outcome::Mismatched | Outcome::NotRun)).collect())
     }
 }
@@ -283,11 +283,11 @@ fn plan_of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
         broken.map(|source| Listing::parse_for(listing.backend, listing.family, &source)).collect();
     let all: Vec<&Listing> = [listing].into_iter().chain(&broken).collect();
     let plan = SweepPlan::of_all(listing.family, &all, addresses);
-    if plan.is_complete { plan } else { SweepPlan::of(listing, addresses) }
+    if plan.is_complete { plan } else { SweepPlan::new(listing, addresses) }
 }
 
 /// Rows that ask everything; what they expect is not looked at.
-fn asked(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Vec<ExpectRow> {
+fn expectation_rows(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Vec<ExpectRow> {
     let families = families.to_vec();
     let row = |subjects: Vec<CheckSubject>, ports: Option<PortSet>| ExpectRow {
         select: Selection { subjects, ports, families: families.clone() },

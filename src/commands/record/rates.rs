@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{DecidingRuleText, ProbeKey, RateFact, RowEffect, doing};
+use super::facts::{DecidingRuleText, ProbeKey, RateFact, RowEffect, effect_of};
 use crate::net::Family;
 use crate::net::rate::Rate;
 use crate::probe::observation::Observation;
@@ -65,7 +65,7 @@ const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix"
 fn limited(listing: &Listing, step: &Step) -> Option<(String, DecidingRuleText, RuleLimit)> {
     let prefix = step.log_prefix.clone()?;
     let rule = listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
-    Some((prefix, doing(step)?, rule.limit()?))
+    Some((prefix, effect_of(step)?, rule.limit()?))
 }
 
 /// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.
@@ -80,7 +80,7 @@ fn why_unsayable(limit: RuleLimit) -> Option<String> {
         ))
     } else if count > seconds {
         Some("it recovers while a burst is being sent".to_owned())
-    } else if lasts > A_DAY || Rate::of(count.into(), seconds.into()).is_none() {
+    } else if lasts > A_DAY || Rate::new(count.into(), seconds.into()).is_none() {
         Some("it is more than iptables-legacy can count".to_owned())
     } else {
         None

@@ -59,7 +59,7 @@ impl Topic {
     /// All of them, in the order of the file.
     pub const ALL: [Topic; 5] = [Topic::ToHost, Topic::Strangers, Topic::Connections, Topic::FromHost, Topic::Loopback];
 
-    fn of(packet: &Packet) -> Topic {
+    fn from_packet(packet: &Packet) -> Topic {
         match (packet.way(), packet.lead()) {
             (Way::OverLoopback | Way::HostToItself, _) => Topic::Loopback,
             (Way::FromHost | Way::FromHostTo(_), _) => Topic::FromHost,
@@ -154,7 +154,7 @@ fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
 pub fn of_packets(facts: &RecordedFacts, families: &[Family], topic: Topic) -> Vec<PacketRow> {
     let mut of: BTreeMap<RowEffect, ByFamily<Packet>> = BTreeMap::new();
     for ((family, packet), (effect, doings)) in &facts.packets {
-        if Topic::of(packet) == topic {
+        if Topic::from_packet(packet) == topic {
             of.entry(effect.clone()).or_default().entry(*family).or_default().insert(*packet, doings);
         }
     }

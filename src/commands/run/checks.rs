@@ -34,7 +34,7 @@ pub struct CheckInputs {
 
 impl CheckInputs {
     /// Puts in order what was found.
-    pub fn of(found: JobResults) -> CheckInputs {
+    pub fn new(found: JobResults) -> CheckInputs {
         let mut evidence = CheckInputs {
             cells: Vec::new(),
             bursts: Vec::new(),
@@ -57,7 +57,7 @@ impl CheckInputs {
     /// The probes that a check rests on; of a burst those that show what it complains of.
     fn of_check(&self, check: &Check) -> Vec<(Probe, Observation)> {
         let of = |probes: &[(Probe, Observation)]| -> Vec<(Probe, Observation)> {
-            probes.iter().filter(|(probe, _)| asks(probe) == asked(check)).cloned().collect()
+            probes.iter().filter(|(probe, _)| probe_key(probe) == check_key(check)).cloned().collect()
         };
         match check.burst_of {
             None => self.cells_of(check).to_vec(),
@@ -68,8 +68,8 @@ impl CheckInputs {
 
     /// The probes of single checks are in order, and there may be a million of them.
     fn cells_of(&self, check: &Check) -> &[(Probe, Observation)] {
-        let from = self.cells.partition_point(|(probe, _)| asks(probe) < asked(check));
-        let length = self.cells[from..].partition_point(|(probe, _)| asks(probe) == asked(check));
+        let from = self.cells.partition_point(|(probe, _)| probe_key(probe) < check_key(check));
+        let length = self.cells[from..].partition_point(|(probe, _)| probe_key(probe) == check_key(check));
         &self.cells[from..from + length]
     }
 
@@ -81,7 +81,7 @@ impl CheckInputs {
         let (cell, response) = self.packets.iter().find(is_it)?;
         let own = response.own.last()?;
         let host = &job.scenario.host;
-        let packet = Packet::of(own, host.interface.as_str(), host.addresses.host(cell.family));
+        let packet = Packet::from_journey(own, host.interface.as_str(), host.addresses.host(cell.family));
         let answer_path = response.answer.as_ref().map(|answer| Arc::clone(&answer.path));
         let seen = Observation::silence(Technique::Syn);
         Some((packet, Observation { path: Some(Arc::clone(&own.path)), answer_path, ..seen }))
@@ -100,7 +100,7 @@ struct Grounds {
 }
 
 impl Grounds {
-    fn of(check: &Check, evidence: &CheckInputs, job: &Job) -> Grounds {
+    fn new(check: &Check, evidence: &CheckInputs, job: &Job) -> Grounds {
         Grounds { probes: evidence.of_check(check), packet: evidence.of_packet(check, job) }
     }
 
@@ -115,12 +115,12 @@ impl Grounds {
 /// What a probe or a check is about.
 type CheckKey = (Option<Family>, Option<Technique>, Option<Port>);
 
-fn asks(probe: &Probe) -> CheckKey {
+fn probe_key(probe: &Probe) -> CheckKey {
     let port = Some(probe.flow.port).filter(|_| probe.technique.has_ports());
     (Some(probe.family()), Some(probe.technique), port)
 }
 
-fn asked(check: &Check) -> CheckKey {
+fn check_key(check: &Check) -> CheckKey {
     (check.family, check.subject.technique(), check.port)
 }
 
@@ -129,7 +129,7 @@ impl Job {
     pub fn report(&self, found: JobResults) -> Result<(ScenarioReport, CheckInputs)> {
         let recordings = self.recordings(&found);
         let lines = found.0.values().flat_map(|of| of.lines.iter().cloned()).collect();
-        let evidence = CheckInputs::of(found);
+        let evidence = CheckInputs::new(found);
         let mut checks = self.checks(&evidence)?;
         self.explain(&mut checks, &evidence);
         let report = ScenarioReport {
@@ -183,7 +183,7 @@ impl Job {
             let in_log = host_macs(evidence.cells.iter().chain(&evidence.bursts));
             let (families, mac) = (Lab::families(), self.mac());
             checks.extend(compare::neighbours(&self.scenario, mac, &families, found, &in_log, &self.vendors));
-            if !families.contains(&Family::Ipv6) && self.asks_about(Family::Ipv6) {
+            if !families.contains(&Family::Ipv6) && self.concerns(Family::Ipv6) {
                 checks.push(compare::no_neighbours_over_ipv6(mac));
             }
             if let Some(hidden) = &found.hidden {
@@ -196,7 +196,7 @@ impl Job {
     }
 
     /// Whether the scenario has rules of this family, or expects something of it.
-    fn asks_about(&self, family: Family) -> bool {
+    fn concerns(&self, family: Family) -> bool {
         let ScenarioPlan { rounds, bursts, packets, .. } = &self.plan;
         self.ruleset(family).is_some()
             || rounds.iter().flatten().any(|cell| cell.family == family)
@@ -209,7 +209,7 @@ impl Job {
         let listings = self.listings();
         let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
         for check in checks.iter_mut().filter(differs) {
-            let grounds = Grounds::of(check, evidence, self);
+            let grounds = Grounds::new(check, evidence, self);
             check.explanation = match self.scene(&listings, check) {
                 Some(scene) => grounds.finding(check, scene).map(|finding| finding.explanation(scene)),
                 None => without_ruleset(check),
@@ -219,7 +219,7 @@ impl Job {
 
     /// What may mend a check, to be tried.
     pub fn candidates(&self, check: &Check, evidence: &CheckInputs) -> Vec<PatchCandidate> {
-        let (listings, grounds) = (self.listings(), Grounds::of(check, evidence, self));
+        let (listings, grounds) = (self.listings(), Grounds::new(check, evidence, self));
         let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
         grounds.finding(check, scene).map_or_else(Vec::new, |finding| patch::candidates(&finding, scene))
     }

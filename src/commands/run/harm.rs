@@ -17,9 +17,9 @@ use crate::wire::headers::Content;
 pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &[&Check]) -> bool {
     let scenario = &job.scenario;
     let [before, after] = sources.map(|source| job.listing(family, source));
-    let space = Space::of(&[&before, &after], &scenario.host.interface);
-    let asked = IntendedChange::of(scenario, family, resolved, &after);
-    let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
+    let space = Space::new(&[&before, &after], &scenario.host.interface);
+    let asked = IntendedChange::new(scenario, family, resolved, &after);
+    let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
     RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
 }
 
@@ -34,14 +34,14 @@ struct IntendedChange {
 }
 
 impl IntendedChange {
-    fn of(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> IntendedChange {
+    fn new(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> IntendedChange {
         let contents: Vec<(&Check, Content, u8)> =
             checks.iter().filter_map(|check| content(scenario, family, check)).collect();
         let behind_nat = ports_behind_nat(listing);
         let ports = |wanted: fn(&Check, &Content) -> bool| {
             let of_checks = contents.iter().filter(|(check, content, _)| wanted(check, content));
             let ports: Vec<Values> = of_checks.filter_map(|(_, content, _)| port(content)).map(one).collect();
-            let beside = if ports.is_empty() { Values::of([]) } else { behind_nat.clone() };
+            let beside = if ports.is_empty() { Values::from_ranges([]) } else { behind_nat.clone() };
             ports.iter().fold(beside, |all, one| all.union(one))
         };
         IntendedChange {
@@ -93,7 +93,7 @@ fn is_kept_out(check: &Check) -> bool {
 fn ports_behind_nat(listing: &Listing) -> Values {
     let of_nat = listing.rules().filter(|(table, ..)| table.name == "nat");
     let ranges = of_nat.filter_map(|(.., rule)| rule.target.as_ref()?.new_ports());
-    Values::of(ranges.map(|ports| u128::from(ports.start().0)..=u128::from(ports.end().0)))
+    Values::from_ranges(ranges.map(|ports| u128::from(ports.start().0)..=u128::from(ports.end().0)))
 }
 
 fn one(port: Port) -> Values {
@@ -142,7 +142,7 @@ impl RulesetChange<'_> {
         let has_more = |field, open: &[Region], besides: &Values| {
             !open.is_empty() && !is_within(region, field, &all(open, field).union(besides))
         };
-        let none = Values::of([]);
+        let none = Values::from_ranges([]);
         let has_other_addresses =
             [PacketField::Source, PacketField::Destination].iter().any(|field| has_more(*field, &open, &none));
         has_other_addresses || is_asked_more || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
@@ -195,7 +195,7 @@ impl RulesetChange<'_> {
     fn is_neighbour_discovery(&self, region: &Region) -> bool {
         self.space.family == Family::Ipv6
             && meets(region, PacketField::Protocol, &Values::these([58]))
-            && meets(region, PacketField::Message, &Values::of([133 * 256..=137 * 256 + 255]))
+            && meets(region, PacketField::Message, &Values::from_ranges([133 * 256..=137 * 256 + 255]))
     }
 
     fn is_served(&self, region: &Region) -> bool {
@@ -226,7 +226,7 @@ impl RulesetChange<'_> {
 }
 
 fn all(regions: &[Region], field: PacketField) -> Values {
-    regions.iter().fold(Values::of([]), |all, one| all.union(one.values(field)))
+    regions.iter().fold(Values::from_ranges([]), |all, one| all.union(one.values(field)))
 }
 
 /// The place of `lo` among the names of a space.
@@ -258,14 +258,14 @@ mod tests {
             Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
         };
         let (before, after) = (listing(before), listing(after));
-        let space = Space::of(&[&before, &after], &"eth0".parse().expect("an interface"));
+        let space = Space::new(&[&before, &after], &"eth0".parse().expect("an interface"));
         let asked = IntendedChange {
             protocols: Values::these([6]),
             ports: Values::these([asked]),
             kept_out: Values::these([asked]),
             served: Values::these([22, 80]),
         };
-        let sides = [&before, &after].map(|side| Sets::of(space.clone(), side));
+        let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
         RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
     }
 

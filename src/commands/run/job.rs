@@ -92,7 +92,7 @@ impl Job {
     /// Plans the scenario.
     pub fn new(scenario: Scenario, settings: &Settings) -> Result<Job> {
         let rulesets = rulesets(&scenario);
-        let plan = ScenarioPlan::of(&scenario, rulesets.iter().any(|(_, source)| keeps_lists(source)))?;
+        let plan = ScenarioPlan::new(&scenario, rulesets.iter().any(|(_, source)| keeps_lists(source)))?;
         let services = scenario.host.listen.iter();
         let services = services
             .map(|port| HostService { protocol: Protocol::Tcp, port: *port, greeting: greeting(&scenario, *port) })
@@ -196,8 +196,8 @@ impl Job {
         let mut phases = Phases::new(&self.scenario);
         let here: Vec<&Cell> = round.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
         let probes: Vec<Probe> =
-            here.iter().map(|cell| phases.of(cell.technique, cell.family).probe(cell.port, 0)).collect();
-        let observations = lab.send_each_afresh(&probes)?;
+            here.iter().map(|cell| phases.pass(cell.technique, cell.family).probe(cell.port, 0)).collect();
+        let observations = lab.send_with_fresh_limits(&probes)?;
         Ok(probes.into_iter().zip(observations).collect())
     }
 
@@ -281,7 +281,7 @@ pub fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<V
     if !Lab::families().contains(&burst.family) {
         return Ok(Vec::new());
     }
-    let phase = phases.of(burst.technique, burst.family);
+    let phase = phases.pass(burst.technique, burst.family);
     let probes: Vec<Probe> = (0..burst.probes).map(|attempt| phase.probe(burst.port, attempt)).collect();
     let start = Instant::now();
     let observations = lab.send(&probes)?;
@@ -312,7 +312,7 @@ impl<'a> Phases<'a> {
     }
 
     /// The phase of a technique in a family.
-    pub fn of(&mut self, technique: Technique, family: Family) -> &mut ScanPass {
+    pub fn pass(&mut self, technique: Technique, family: Family) -> &mut ScanPass {
         let addresses = self.scenario.host.addresses;
         let numbering = &mut self.numbering;
         self.phases.entry((technique, family)).or_insert_with(|| numbering.phase(technique, family, addresses))

@@ -41,7 +41,7 @@ pub async fn propose(
     }
     let (mut tries, mut search) = (0, SEARCH);
     for (ailment, index) in ailments {
-        if tries == AILMENTS || is_cured(&report.checks[index]) {
+        if tries == AILMENTS || is_fixed(&report.checks[index]) {
             continue;
         }
         tries += 1;
@@ -49,7 +49,7 @@ pub async fn propose(
         let candidates = job.candidates(&report.checks[index], evidence);
         let trial = PatchSearch { job, family, before: &report.checks, index, workforce };
         if let Some(cure) = trial.best(candidates, &mut search).await? {
-            let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| is_ill(check)).count();
+            let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| still_fails(check)).count();
             if resolves_all {
                 cure.hand_out_to_all(&mut report.checks);
                 break;
@@ -68,7 +68,7 @@ fn ailment(check: &Check) -> Option<MismatchKey> {
 }
 
 /// A patch for a check of the same cause mends this one, too.
-fn is_cured(check: &Check) -> bool {
+fn is_fixed(check: &Check) -> bool {
     check.explanation.as_ref().is_some_and(|explanation| explanation.patch.is_some())
 }
 
@@ -81,7 +81,7 @@ struct VerifiedPatch {
 impl VerifiedPatch {
     /// One fix that resolves everything is the only one that is shown.
     fn hand_out_to_all(&self, checks: &mut [Check]) {
-        for check in checks.iter_mut().filter(|check| is_ill(check)) {
+        for check in checks.iter_mut().filter(|check| still_fails(check)) {
             if let Some(explanation) = &mut check.explanation {
                 explanation.patch = Some(self.patch.clone());
             }
@@ -92,7 +92,7 @@ impl VerifiedPatch {
     fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &MismatchKey) {
         for (check, well) in checks.iter_mut().zip(&self.well) {
             let same = ailment(check).is_some_and(|(of, by, ..)| (of, by) == (*family, *cause));
-            if *well && same && !is_cured(check) {
+            if *well && same && !is_fixed(check) {
                 let explanation = check.explanation.take();
                 check.explanation = explanation.map(|found| Explanation { patch: Some(self.patch.clone()), ..found });
             }
@@ -112,7 +112,7 @@ struct PatchSearch<'a> {
 impl PatchSearch<'_> {
     /// The first candidate that resolves everything of the family, or else the one that resolves most.
     async fn best(&self, candidates: Vec<PatchCandidate>, search: &mut usize) -> Result<Option<VerifiedPatch>> {
-        let ill = self.before.iter().filter(|check| is_ill(check) && check.family == Some(self.family)).count();
+        let ill = self.before.iter().filter(|check| still_fails(check) && check.family == Some(self.family)).count();
         let mut best: Option<VerifiedPatch> = None;
         for candidate in candidates {
             let resolved = best.as_ref().map_or(0, |cure| cure.patch.mends);
@@ -131,9 +131,10 @@ impl PatchSearch<'_> {
         let (job, family, before) = (self.job, self.family, self.before);
         let Some(ruleset) = job.ruleset(family) else { return Ok(None) };
         let patched = apply(ruleset, &candidate.edits);
-        let Some(after) = try_out(job, family, &patched, self.workforce).await? else { return Ok(None) };
-        let Some(well) = mends(before, &after, self.index) else { return Ok(None) };
-        let resolved = before.iter().zip(&well).filter(|(check, well)| **well && is_ill(check)).map(|(check, _)| check);
+        let Some(after) = run_checks(job, family, &patched, self.workforce).await? else { return Ok(None) };
+        let Some(well) = fixed_checks(before, &after, self.index) else { return Ok(None) };
+        let resolved =
+            before.iter().zip(&well).filter(|(check, well)| **well && still_fails(check)).map(|(check, _)| check);
         let resolved: Vec<&Check> = resolved.collect();
         if !is_harmless(job, family, [ruleset, &patched], &resolved) {
             return Ok(None);
@@ -144,24 +145,24 @@ impl PatchSearch<'_> {
 }
 
 /// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.
-async fn try_out(job: &Job, family: Family, patched: &Source, workforce: &LabPool) -> Result<Option<Vec<Check>>> {
+async fn run_checks(job: &Job, family: Family, patched: &Source, workforce: &LabPool) -> Result<Option<Vec<Check>>> {
     let patched = Arc::new(job.with_ruleset(family, patched));
     match workforce.perform(&[Arc::clone(&patched)]).await {
-        Ok(mut found) => patched.checks(&CheckInputs::of(found.remove(0))).map(Some),
+        Ok(mut found) => patched.checks(&CheckInputs::new(found.remove(0))).map(Some),
         Err(Error::Input(_) | Error::CannotMeasure(_)) => Ok(None),
     }
 }
 
 /// Which checks are well with the change, if it mends number `index` and all others either are well too or observe what
 /// they did before.
-fn mends(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
+fn fixed_checks(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
     let well: Vec<bool> = after.iter().map(|check| check.outcome == Outcome::Matched).collect();
     let harmless = |(before, after): (&Check, &Check)| {
-        before.observed == after.observed || (is_ill(before) && after.outcome == Outcome::Matched)
+        before.observed == after.observed || (still_fails(before) && after.outcome == Outcome::Matched)
     };
     (before.len() == after.len() && well[index] && before.iter().zip(after).all(harmless)).then_some(well)
 }
 
-fn is_ill(check: &Check) -> bool {
+fn still_fails(check: &Check) -> bool {
     check.outcome == Outcome::Mismatched
 }

@@ -20,7 +20,7 @@ pub enum Ending {
 
 impl Ending {
     /// What is right for a fault.
-    pub fn of(fault: Fault) -> Ending {
+    pub fn expected(fault: Fault) -> Ending {
         match fault {
             Fault::BlindLog => Ending::Blind,
             Fault::NothingLoaded => Ending::NotLoaded,
@@ -39,7 +39,7 @@ pub fn judge(sabotage: &Sabotage, found: &Result<Vec<WrongVerdict>, CannotMeasur
     if let Some(reason) = sabotage.declined() {
         return (FaultOutcome::NotRun, reason.to_owned());
     }
-    let (outcome, happened) = ended(Ending::of(sabotage.fault), found);
+    let (outcome, happened) = ended(Ending::expected(sabotage.fault), found);
     match outcome {
         FaultOutcome::Caught | FaultOutcome::Right if sabotage.met() == 0 => {
             (FaultOutcome::NotPlanted, format!("the instrument never met it; {happened}"))

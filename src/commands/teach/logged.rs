@@ -27,7 +27,7 @@ pub struct LoggedField {
 
 impl LoggedLine {
     /// Reads it.
-    pub fn of(record: &LogRecord) -> LoggedLine {
+    pub fn new(record: &LogRecord) -> LoggedLine {
         let body = LogLine::parse(&record.line).map(|line| line.body().to_string()).unwrap_or_default();
         let mut is_behind_ports = false;
         let fields = body.split(' ').filter(|word| !word.is_empty()).map(|word| {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn words_of_a_line_are_told() {
         let line = "<IPT> x: IN=eth0 OUT= MAC=00:0c:29:4f:8e:35:02:00:5e:10:00:66:08:00 SRC=203.0.113.66 URG URGP=0 ";
-        let read = LoggedLine::of(&LogRecord { prefix: "<IPT> x: ".into(), line: line.into() });
+        let read = LoggedLine::new(&LogRecord { prefix: "<IPT> x: ".into(), line: line.into() });
         let told: Vec<&str> = read.fields.iter().map(|field| field.meaning.as_str()).collect();
         let expected = [
             "the interface that it came in by",

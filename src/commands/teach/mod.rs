@@ -29,7 +29,7 @@ use crate::wire::frame::{Frame, FramePart};
 
 pub use logged::{LoggedField, LoggedLine};
 pub use rule_trace::RuleVisit;
-pub use technique_facts::{RfcRequirement, TechniqueFacts, of as technique_facts_of};
+pub use technique_facts::{RfcRequirement, TechniqueFacts, facts as technique_facts_of};
 
 /// What a lesson is held with.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ pub fn hold(setting: &LessonSetup, techniques: &[Technique], family: Family) -> 
     let (rules, no_rules) = (listing(&firewall), listing(&bare));
     let mut seen = with_firewall.into_iter().zip(without);
     let lesson = |technique: &Technique| {
-        let asked = setting.asked(*technique);
+        let asked = setting.probed_ports(*technique);
         let scenes = asked.into_iter().zip(seen.by_ref()).map(|(asked, ((probe, on), (_, off)))| PortScene {
             role: asked.role,
             port: technique.has_ports().then_some(asked.port),
@@ -211,7 +211,7 @@ const UNNAMED: [Port; 4] = [Port(8080), Port(4444), Port(31337), Port(60000)];
 
 impl LessonSetup {
     /// Which ports are asked, and why.
-    fn asked(&self, technique: Technique) -> Vec<ProbedPort> {
+    fn probed_ports(&self, technique: Technique) -> Vec<ProbedPort> {
         if !technique.has_ports() {
             return vec![ProbedPort { role: LessonRole::Host, port: Port(0), is_listening: true }];
         }
@@ -263,11 +263,11 @@ impl LessonSetup {
         let mut numbering = PassNumbering::new(SEED);
         let probes = techniques.iter().flat_map(|technique| {
             let mut phase = numbering.phase(*technique, family, self.host.addresses);
-            let asked = self.asked(*technique);
+            let asked = self.probed_ports(*technique);
             asked.into_iter().map(|asked| phase.probe(asked.port, 0)).collect::<Vec<_>>()
         });
         let probes: Vec<Probe> = probes.collect();
-        let observed = Lab::run(&blueprint, |lab| lab.send_each_afresh(&probes))?;
+        let observed = Lab::run(&blueprint, |lab| lab.send_with_fresh_limits(&probes))?;
         Ok(probes.into_iter().zip(observed).collect())
     }
 
@@ -281,7 +281,7 @@ impl LessonSetup {
             protocol: profile.protocol,
             family,
             flags: (profile.protocol == Protocol::Tcp).then_some(profile.flags),
-            doctrine: technique_facts::of(technique, family),
+            doctrine: technique_facts::facts(technique, family),
             capture: self.equipment.capture,
             ruleset: ruleset.map(|(_, source)| source.name.display().to_string()).unwrap_or_default(),
             scenes,
@@ -292,7 +292,7 @@ impl LessonSetup {
         let interface = self.host.interface.as_str();
         let trail = |path: Option<&Path>, incoming| {
             let path = path?;
-            Some(rule_trace::of(path, listing, &rule_trace::packet(probe, path, interface, incoming)))
+            Some(rule_trace::visits(path, listing, &rule_trace::packet(probe, path, interface, incoming)))
         };
         ProbeResult {
             verdict: observation.verdict,
@@ -301,8 +301,8 @@ impl LessonSetup {
             trail: trail(observation.path.as_deref(), Direction::In).unwrap_or_default(),
             fate: observation.path.as_ref().map(|path| path.fate),
             answer_trail: trail(observation.answer_path.as_deref(), Direction::Out).unwrap_or_default(),
-            log: observation.log.iter().map(LoggedLine::of).collect(),
-            followup: observation.followup.iter().map(LoggedLine::of).collect(),
+            log: observation.log.iter().map(LoggedLine::new).collect(),
+            followup: observation.followup.iter().map(LoggedLine::new).collect(),
         }
     }
 

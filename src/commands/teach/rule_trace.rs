@@ -31,7 +31,7 @@ pub struct RuleVisit {
 }
 
 /// Everything that the packet met on this way.
-pub fn of(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<RuleVisit> {
+pub fn visits(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<RuleVisit> {
     let mut met = Vec::new();
     let mut last: Vec<(&str, &str, usize)> = Vec::new();
     for step in &path.steps {

@@ -61,7 +61,7 @@ const SILENT_LIKE_A_FILTER: &str = "A RST says closed. Silence says open or filt
                                     filtered.";
 
 /// What there is to know of a technique.
-pub fn of(technique: Technique, family: Family) -> TechniqueFacts {
+pub fn facts(technique: Technique, family: Family) -> TechniqueFacts {
     match technique {
         Technique::Xmas => TechniqueFacts {
             idea: "A segment lit up like a Christmas tree: FIN, PSH and URG are set. No connection ever begins so. It \

@@ -459,11 +459,11 @@ mod tests {
         #[test]
         fn whoever_is_asked_for_is_let_in_as_ssh_from_says(number in any::<u128>(), length in 0..=128u32) {
             let address = if length % 2 == 0 { IpAddr::from((number as u32).to_be_bytes()) } else { number.to_be_bytes().into() };
-            let network = Network::of(address, if address.is_ipv4() { length / 4 } else { length }).unwrap();
+            let network = Network::new(address, if address.is_ipv4() { length / 4 } else { length }).unwrap();
             let (sensor, host) = (sensor_from(&[&network.to_string()]), host(&[32232]));
             for row in packet_expectations(&sensor, &host, Author::Other) {
-                let from = row.packet.stranger().unwrap_or(host.addresses.prober(row.family));
-                prop_assert!(from != host.addresses.host(row.family) && Family::of(from) == row.family);
+                let from = row.packet.foreign_address().unwrap_or(host.addresses.prober(row.family));
+                prop_assert!(from != host.addresses.host(row.family) && Family::from_address(from) == row.family);
                 prop_assert_eq!(network.contains(from), row.verdict == FilterVerdict::Accept, "{} {}", row.packet, network);
             }
         }
@@ -473,7 +473,8 @@ mod tests {
     fn nobody_is_asked_for_who_cannot_send() {
         let odd = ["0.0.0.0/1", "203.0.113.8/30", "2001:db8:113::10/128", "fe80::/10"];
         let rows = packet_expectations(&sensor_from(&odd), &host(&[32232]), Author::Other);
-        let from: Vec<String> = rows.iter().filter_map(|row| row.packet.stranger()).map(|a| a.to_string()).collect();
+        let from: Vec<String> =
+            rows.iter().filter_map(|row| row.packet.foreign_address()).map(|a| a.to_string()).collect();
         insta::assert_snapshot!(from.join("\n"), @"
         64.0.0.1
         64.0.0.1

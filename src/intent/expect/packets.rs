@@ -58,7 +58,7 @@ pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<
         Author::Sensor => promised(sensor, host, &mut list),
         Author::Other => in_connections(sensor, host, &mut list),
     }
-    whence(sensor, host, &mut list);
+    ssh_sources(sensor, host, &mut list);
     list.0
 }
 
@@ -215,7 +215,7 @@ fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
 }
 
 /// Who lets in whom, where it is said.
-fn whence(sensor: &Sensor, host: &Host, list: &mut List) {
+fn ssh_sources(sensor: &Sensor, host: &Host, list: &mut List) {
     let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
     let somebody = |address: &IpAddr| is_somebody(*address, host);
     let stranger = |address: &IpAddr| somebody(address) && !sensor.ssh_from.contains(*address);

@@ -99,7 +99,7 @@ pub const BURST_MAX: u32 = 120;
 
 impl ScenarioPlan {
     /// Plans `scenario`; `keeps_lists` says whether its ruleset keeps lists of what it saw.
-    pub fn of(scenario: &Scenario, keeps_lists: bool) -> Result<ScenarioPlan> {
+    pub fn new(scenario: &Scenario, keeps_lists: bool) -> Result<ScenarioPlan> {
         let cells = cells(scenario)?;
         let bursts = bursts(scenario, &cells)?.into_iter();
         let (bursts, too_long) = bursts.partition(|burst| u32::from(burst.probes) <= BURST_MAX);
@@ -138,7 +138,7 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
             cells.insert((expectation.family, expectation.technique, expectation.port), expected);
         }
     }
-    for row in scenario.expect.iter().filter(|row| row.asks_of_one_probe()) {
+    for row in scenario.expect.iter().filter(|row| row.expects_of_one_probe()) {
         for key in keys(row) {
             overlay(cells.entry(key).or_default(), row);
         }

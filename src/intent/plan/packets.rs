@@ -61,8 +61,8 @@ fn keys(row: &ExpectRow) -> Vec<(Family, Packet)> {
 
 /// Nobody but the host has its address.
 fn can_be_sent(scenario: &Scenario, row: &ExpectRow, packet: Packet) -> Result<()> {
-    let host = |address: &IpAddr| scenario.host.addresses.host(Family::of(*address)) == *address;
-    match packet.stranger().filter(host) {
+    let host = |address: &IpAddr| scenario.host.addresses.host(Family::from_address(*address)) == *address;
+    match packet.foreign_address().filter(host) {
         Some(address) => Err(own_address(scenario, row, address)),
         None => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::text::ci_escape::inert_json;
-use crate::text::escape::steers;
+use crate::text::escape::is_terminal_control;
 
 /// A basic string (TOML v1.0.0, "String"): what could end it, or steer the reader's terminal, is escaped.
 pub fn quoted(text: &str) -> String {
@@ -12,7 +12,7 @@ pub fn quoted(text: &str) -> String {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\t' => quoted.push_str("\\t"),
-            c if steers(c) => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
+            c if is_terminal_control(c) => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
             c => quoted.push(c),
         }
     }
@@ -39,7 +39,7 @@ mod tests {
         {
             let table: toml::Table = toml::from_str(&format!("a = {}\n", quoted(text))).unwrap();
             assert_eq!(table["a"].as_str(), Some(text));
-            assert!(!quoted(text).contains(steers));
+            assert!(!quoted(text).contains(is_terminal_control));
         }
     }
 

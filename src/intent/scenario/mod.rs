@@ -80,7 +80,7 @@ impl Scenario {
         if sensor.is_none() && ruleset.is_none() {
             return Err(nothing_to_test(&source).into());
         }
-        let lines = EntryLines::of(&source);
+        let lines = EntryLines::read(&source);
         Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
     }
 }

@@ -29,7 +29,7 @@ pub struct ExpectRow {
 
 impl ExpectRow {
     /// Whether it asks something of single probes. A row with a rate asks for its lines of a burst.
-    pub fn asks_of_one_probe(&self) -> bool {
+    pub fn expects_of_one_probe(&self) -> bool {
         self.state.is_some() || self.verdict.is_some() || (self.log.is_some() && self.rate.is_none())
     }
 }

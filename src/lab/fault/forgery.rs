@@ -34,7 +34,7 @@ impl ForgedSegment {
         let sent = Reply::from_ethernet(frame)?;
         let flow = sent.flow()?;
         let Body::Tcp(segment) = sent.body else { return None };
-        let is_canary = sent.source == canary::source(Family::of(sent.source));
+        let is_canary = sent.source == canary::source(Family::from_address(sent.source));
         let is_probe = !is_canary && segment.flags & TcpFlags::RST == 0;
         // An answer travels the other way.
         is_probe.then_some(ForgedSegment { flow, segment, ends: Ends { prober: ends.host, host: ends.prober } })

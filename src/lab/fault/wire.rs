@@ -19,15 +19,15 @@ impl Wire {
     pub fn open(isolated: &Isolated, interface: &InterfaceName) -> Result<Wire> {
         isolated.assert("opening a packet socket")?;
         let opened = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None);
-        let socket = opened.doing("open a packet socket")?;
-        let index = if_nametoindex(interface.as_str()).doing("look up the interface")?;
-        bind(socket.as_raw_fd(), &sys::link_address(index)).doing("tie a packet socket to the interface")?;
+        let socket = opened.context("open a packet socket")?;
+        let index = if_nametoindex(interface.as_str()).context("look up the interface")?;
+        bind(socket.as_raw_fd(), &sys::link_address(index)).context("tie a packet socket to the interface")?;
         Ok(Wire(socket))
     }
 
     /// Sends a frame to the prober.
     pub fn inject(&self, frame: &[u8]) -> Result<()> {
         let sent = send(self.0.as_raw_fd(), frame, MsgFlags::empty());
-        sent.map(drop).doing("send a forged frame through a packet socket")
+        sent.map(drop).context("send a forged frame through a packet socket")
     }
 }

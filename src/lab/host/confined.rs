@@ -76,7 +76,7 @@ impl Confined {
         let what = || format!("the end of {name}");
         output
             .map_err(|_| Error::from(CannotMeasure::Deadline { what: what(), seconds: PATIENCE.as_secs() }))?
-            .doing(format!("run {name}"))
+            .context(format!("run {name}"))
     }
 
     /// Runs it without input, from a thread that may or may not be the runtime's.
@@ -84,10 +84,10 @@ impl Confined {
         assert_room_for_files()?;
         thread::scope(|scope| {
             let run = || {
-                let runtime = Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
+                let runtime = Builder::new_current_thread().enable_all().build().context("start a runtime")?;
                 runtime.block_on(self.output(""))
             };
-            let thread = thread::Builder::new().spawn_scoped(scope, run).doing("start a thread")?;
+            let thread = thread::Builder::new().spawn_scoped(scope, run).context("start a thread")?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -120,7 +120,7 @@ impl Confined {
                 .iter()
                 .map(|kept| 1 << kept.index())
                 .sum(),
-            landlock: view::of(&self.program)?,
+            landlock: view::landlock_ruleset(&self.program)?,
             filter: filter::compiled(),
             lock: self.lock.map(PrivateLock::into_file),
         };

@@ -27,7 +27,7 @@ impl ConntrackWatch {
     }
 
     /// Flushes the table before `probes` more could fill it.
-    pub fn make_room(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
+    pub fn flush_before(&mut self, netlink: &Nfnetlink, probes: usize) -> Result<()> {
         if self.used + probes > self.room {
             self.forget(netlink)?;
         }
@@ -38,7 +38,7 @@ impl ConntrackWatch {
     /// Lets conntrack forget every connection that the lab has made.
     pub fn forget(&mut self, netlink: &Nfnetlink) -> Result<()> {
         if self.used > 0 {
-            netlink.request(nfnetlink::flush_conntrack()).doing("flush the conntrack table")?;
+            netlink.request(nfnetlink::flush_conntrack()).context("flush the conntrack table")?;
             self.used = 0;
         }
         Ok(())

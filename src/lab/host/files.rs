@@ -9,6 +9,6 @@ const FILES: usize = 16;
 
 /// Fails if the limit of open files (`ulimit -n`) leaves no room for a runtime.
 pub fn assert_room_for_files() -> Result<()> {
-    let open = |_| File::open("/dev/null").doing("open the files that the runtime takes");
+    let open = |_| File::open("/dev/null").context("open the files that the runtime takes");
     (0..FILES).map(open).collect::<Result<Vec<File>>>().map(drop)
 }

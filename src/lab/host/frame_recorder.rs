@@ -47,7 +47,7 @@ impl FrameRecorder {
     }
 
     /// Takes every claimed frame off the tape, in order, with the place of its probe.
-    pub fn take_claimed(&self) -> Vec<(usize, Frame)> {
+    pub fn drain_claimed(&self) -> Vec<(usize, Frame)> {
         let Some(taped) = &self.0 else { return Vec::new() };
         let (claimed, left) = taped.take().into_iter().partition(|taped| taped.owner.is_some());
         taped.replace(left);
@@ -56,7 +56,7 @@ impl FrameRecorder {
     }
 
     /// Takes what is left: the lab's own frames, and what the host sent by itself.
-    pub fn take_rest(&self) -> Vec<Frame> {
+    pub fn drain_unclaimed(&self) -> Vec<Frame> {
         let Some(taped) = &self.0 else { return Vec::new() };
         taped.take().into_iter().map(|taped| taped.frame).collect()
     }
@@ -71,7 +71,7 @@ mod tests {
         let tape = FrameRecorder::default();
         tape.record(Direction::In, b"frame");
         tape.claim(0, FramePart::Probe);
-        assert!(tape.take_claimed().is_empty() && tape.take_rest().is_empty());
+        assert!(tape.drain_claimed().is_empty() && tape.drain_unclaimed().is_empty());
     }
 
     #[test]
@@ -84,13 +84,13 @@ mod tests {
         tape.mark_fence();
         tape.record(Direction::Out, b"answer");
         tape.claim(7, FramePart::Answer);
-        let claimed: Vec<_> = tape.take_claimed().into_iter().map(|(owner, frame)| (owner, frame.part)).collect();
+        let claimed: Vec<_> = tape.drain_claimed().into_iter().map(|(owner, frame)| (owner, frame.part)).collect();
         assert_eq!(claimed, [(7, FramePart::Probe), (7, FramePart::Answer)]);
-        let rest = tape.take_rest();
+        let rest = tape.drain_unclaimed();
         assert_eq!(
             rest.iter().map(|frame| (&*frame.bytes, frame.part)).collect::<Vec<_>>(),
             [(&b"fence"[..], FramePart::Fence)]
         );
-        assert!(tape.take_rest().is_empty());
+        assert!(tape.drain_unclaimed().is_empty());
     }
 }

@@ -25,9 +25,9 @@ impl HostSocket {
         isolated.assert("opening a raw socket")?;
         let open = |family| -> Result<OwnedFd> {
             let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw);
-            let socket = socket.doing("open a raw socket on the host")?;
+            let socket = socket.context("open a raw socket on the host")?;
             // A batch is sent before anybody reads the link.
-            setsockopt(&socket, sockopt::SndBuf, &(1 << 20)).doing("make room for the host's packets")?;
+            setsockopt(&socket, sockopt::SndBuf, &(1 << 20)).context("make room for the host's packets")?;
             Ok(socket)
         };
         let v6 = families.contains(&Family::Ipv6).then(|| open(AddressFamily::Inet6)).transpose()?;
@@ -43,7 +43,7 @@ impl HostSocket {
         match sendto(socket.as_raw_fd(), packet, &to, MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(()),
             Err(error) if BY_RULES.contains(&error) => Ok(()),
-            Err(error) => Err(error).doing(format!("let the host send a packet to {destination}")),
+            Err(error) => Err(error).context(format!("let the host send a packet to {destination}")),
         }
     }
 }

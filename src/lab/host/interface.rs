@@ -43,13 +43,13 @@ impl Interface {
             let source = io::Error::other(format!("the kernel named it {}", device.name()));
             return Err(CannotMeasure::System { operation, source }.into());
         }
-        device.set_non_blocking().doing("make the lab's interface non-blocking")?;
+        device.set_non_blocking().context("make the lab's interface non-blocking")?;
         Ok(Interface { device, name: name.clone() })
     }
 
     /// Puts a frame, or on a TUN a packet, on the link. The kernel has dealt with it when this returns.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let written = self.device.send(frame).map_err(gone).doing("write a frame to the lab's interface")?;
+        let written = self.device.send(frame).map_err(gone).context("write a frame to the lab's interface")?;
         assert_eq!(written, frame.len(), "a TAP or TUN interface takes whole frames");
         Ok(())
     }
@@ -59,7 +59,7 @@ impl Interface {
     pub fn send_if_up(&self, frame: &[u8]) -> Result<()> {
         match self.device.send(frame) {
             Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => Ok(()),
-            sent => sent.map(drop).map_err(gone).doing("write a frame to the lab's interface"),
+            sent => sent.map(drop).map_err(gone).context("write a frame to the lab's interface"),
         }
     }
 
@@ -67,13 +67,13 @@ impl Interface {
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         match self.device.recv(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            received => received.map_err(gone).doing("read a frame from the lab's interface").map(Some),
+            received => received.map_err(gone).context("read a frame from the lab's interface").map(Some),
         }
     }
 
     /// Waits until a frame is there. False when `deadline` has passed.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
-        wait::until_readable(self.as_fd(), deadline).doing("wait for a frame from the lab's interface")
+        wait::until_readable(self.as_fd(), deadline).context("wait for a frame from the lab's interface")
     }
 
     /// Frames that the host sent and the interface's queue had no room for, since it was made: `tx_dropped` of
@@ -90,12 +90,12 @@ impl Interface {
     }
 
     fn counter(&self, column: usize) -> Result<u64> {
-        let table = fs::read_to_string("/proc/thread-self/net/dev").doing("read /proc/thread-self/net/dev")?;
+        let table = fs::read_to_string("/proc/thread-self/net/dev").context("read /proc/thread-self/net/dev")?;
         let counter = table.lines().find_map(|line| {
             let counters = line.trim_start().strip_prefix(self.name.as_str())?.strip_prefix(':')?;
             counters.split_ascii_whitespace().nth(column)?.parse().ok()
         });
-        counter.ok_or_else(|| io::Error::other("the interface is not listed")).doing("read the interface's counters")
+        counter.ok_or_else(|| io::Error::other("the interface is not listed")).context("read the interface's counters")
     }
 }
 

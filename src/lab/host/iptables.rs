@@ -213,7 +213,7 @@ fn listed(program: &Path, arguments: &[&str]) -> Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let said = std::io::Error::other(format!("{said} (hint: only root may read the rules of a machine)"));
-    Err(said).doing(format!("read the rules of this machine with {}", program.display()))
+    Err(said).context(format!("read the rules of this machine with {}", program.display()))
 }
 
 /// x_tables' own tables; any other name is a slip of the ruleset.
@@ -367,12 +367,12 @@ mod tests {
             let load = |_: &Isolated| {
                 hide_x_tables();
                 if is_confined {
-                    let runtime = Builder::new_current_thread().enable_all().build().doing("start a runtime")?;
+                    let runtime = Builder::new_current_thread().enable_all().build().context("start a runtime")?;
                     return runtime.block_on(iptables.restore(Family::Ipv4, &ruleset)).map(drop);
                 }
                 let file = folder.path().join("rules");
                 fs::write(&file, &ruleset).expect("write the rules");
-                Command::new(&iptables.v4).arg(file).output().map(drop).doing("run iptables")
+                Command::new(&iptables.v4).arg(file).output().map(drop).context("run iptables")
             };
             in_fresh_namespace(load).expect("it ends");
             mark.exists()

@@ -88,7 +88,7 @@ impl LockFolder {
         }
         let above = if is_root() { Some(Path::new(OF_ROOT)) } else { RUNTIME_FOLDER.get().map(PathBuf::as_path) };
         let none = || io::Error::new(ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set");
-        let above = above.ok_or_else(none).doing("find a folder for locks")?;
+        let above = above.ok_or_else(none).context("find a folder for locks")?;
         let folder = Arc::new(LockFolder::enter_in(above)?);
         *present = Arc::downgrade(&folder);
         Ok(folder)
@@ -99,7 +99,7 @@ impl LockFolder {
         let operation = format!("make {} a folder for locks", path.display());
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match LockFolder::try_to_enter(above).doing(&operation)? {
+            match LockFolder::try_to_enter(above).context(&operation)? {
                 LockAttempt::Entered(folder) => return Ok(folder),
                 LockAttempt::Busy(folder) if Instant::now() > deadline => return Err(too_late(&path, &folder)),
                 LockAttempt::Busy(_) | LockAttempt::Gone => thread::sleep(Duration::from_millis(1)),
@@ -142,7 +142,7 @@ impl LockFolder {
             Some(folder) => openat(&**folder, name, flags, mode),
             None => Err(Errno::ENOENT),
         };
-        Ok(File::from(opened.doing(format!("open {}", self.path_of(name).display()))?))
+        Ok(File::from(opened.context(format!("open {}", self.path_of(name).display()))?))
     }
 
     /// A shared lock on the file of this name. An exclusive one is held for microseconds only.
@@ -154,7 +154,7 @@ impl LockFolder {
                 Ok(lock) => return Ok(lock),
                 Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
                 Err((file, Errno::EWOULDBLOCK)) => return Err(too_late(&self.path_of(name), &file)),
-                Err((_, error)) => return Err(error).doing(format!("lock {}", self.path_of(name).display())),
+                Err((_, error)) => return Err(error).context(format!("lock {}", self.path_of(name).display())),
             };
             thread::sleep(Duration::from_millis(1));
         }
@@ -216,7 +216,7 @@ fn names(folder: &OwnedFd) -> nix::Result<Vec<CString>> {
 }
 
 fn too_late(path: &Path, lock: impl AsFd) -> crate::error::Error {
-    let holder = Holder::of(lock).map_or("another program".to_owned(), |holder| holder.to_string());
+    let holder = Holder::find(lock).map_or("another program".to_owned(), |holder| holder.to_string());
     let what = format!("the lock on {} ({holder} holds it)", path.display());
     CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }

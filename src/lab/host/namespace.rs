@@ -16,7 +16,7 @@ use crate::error::{CannotMeasure, Context, Result};
 pub fn in_fresh_namespace<T: Send>(work: impl FnOnce(&Isolated) -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
         let lab = thread::Builder::new().name("lab".to_owned());
-        let thread = lab.spawn_scoped(scope, || work(&Isolated::enter()?)).doing("start the lab's thread")?;
+        let thread = lab.spawn_scoped(scope, || work(&Isolated::enter()?)).context("start the lab's thread")?;
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
@@ -65,7 +65,7 @@ impl Isolated {
             return Err(self.refuse(operation, format!("{here} is not its own {}", self.own)));
         }
         for other in ["/proc/self/ns/net", "/proc/1/ns/net"] {
-            match NamespaceId::of(Path::new(other)) {
+            match NamespaceId::read(Path::new(other)) {
                 Ok(id) if id == here => return Err(self.refuse(operation, format!("{here} is also {other}"))),
                 Ok(_) | Err(_) => {}
             }
@@ -93,10 +93,10 @@ impl std::fmt::Display for NamespaceId {
 
 impl NamespaceId {
     fn of_this_thread() -> Result<NamespaceId> {
-        NamespaceId::of(Path::new("/proc/thread-self/ns/net")).doing("look up the thread's network namespace")
+        NamespaceId::read(Path::new("/proc/thread-self/ns/net")).context("look up the thread's network namespace")
     }
 
-    fn of(path: &Path) -> std::io::Result<NamespaceId> {
+    fn read(path: &Path) -> std::io::Result<NamespaceId> {
         let metadata = fs::metadata(path)?;
         Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
     }

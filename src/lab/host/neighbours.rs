@@ -104,9 +104,9 @@ fn claim(link: &mut ProberLink, question: &[u8], address: std::net::IpAddr) -> R
 
 /// Lets the host send a datagram to a neighbour that it does not know yet, and plays that neighbour.
 fn resolves(link: &mut ProberLink, addresses: &Addresses) -> Result<bool> {
-    let stranger = stranger(addresses);
+    let stranger = unused_address(addresses);
     let (host, host_mac, prober_mac) = (addresses.v6.host, link.ends.host, link.ends.prober);
-    let socket = UdpSocket::bind(SocketAddr::new(host.into(), 0)).doing("open a socket on the host")?;
+    let socket = UdpSocket::bind(SocketAddr::new(host.into(), 0)).context("open a socket on the host")?;
     const DISCARD: u16 = 9;
     // A rule that forbids the host to send is the ruleset's business: it shows as a neighbour that is not found.
     let _ = socket.send_to(&[], SocketAddr::new(stranger.into(), DISCARD));
@@ -125,7 +125,7 @@ fn is_datagram(reply: &Reply, to: Ipv6Addr) -> bool {
 }
 
 /// An address of the link that is neither the host's nor the prober's.
-fn stranger(addresses: &Addresses) -> Ipv6Addr {
+fn unused_address(addresses: &Addresses) -> Ipv6Addr {
     let taken = [addresses.v6.host, addresses.v6.prober];
     let next = |step: u128| Ipv6Addr::from(u128::from(addresses.v6.prober) ^ step);
     (1..).map(next).find(|address| !taken.contains(address)).expect("a link has more than two addresses")

@@ -49,7 +49,12 @@ pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers
 }
 
 /// Makes the prober a permanent neighbour under each of `addresses`, which are on the link: nothing has to ask for them.
-pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addresses: &[IpAddr]) -> Result<()> {
+pub fn add_permanent_neighbours(
+    isolated: &Isolated,
+    runtime: &Runtime,
+    setup: LinkSetup,
+    addresses: &[IpAddr],
+) -> Result<()> {
     isolated.assert("adding neighbours")?;
     connected(runtime, async |handle| add_neighbours(handle, setup, addresses).await)
 }
@@ -57,7 +62,7 @@ pub fn befriend(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, addres
 /// Does `work` over a connection of its own to the namespace of this thread.
 fn connected<T>(runtime: &Runtime, work: impl AsyncFnOnce(&Handle) -> Result<T>) -> Result<T> {
     runtime.block_on(async {
-        let (connection, handle, _) = new_connection().doing("open a route netlink socket")?;
+        let (connection, handle, _) = new_connection().context("open a route netlink socket")?;
         let connection = tokio::spawn(connection);
         let done = work(&handle).await;
         connection.abort();
@@ -85,7 +90,7 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
         let added = handle.route().add(message).replace().execute().await;
         added.map_err(|error| failed("add a route to everywhere", error))?;
     }
-    for stranger in strangers.iter().filter(|address| setup.families.contains(&Family::of(**address))) {
+    for stranger in strangers.iter().filter(|address| setup.families.contains(&Family::from_address(**address))) {
         add_neighbour(handle, index, *stranger, setup).await?;
     }
     Ok(())

@@ -117,7 +117,7 @@ fn write_path(path: &Path, name: &str, wanted: &str) -> Result<Option<String>> {
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
             Some(error)
         }
-        written => written.doing(format!("write {wanted} to {}", path.display())).map(|()| None)?,
+        written => written.context(format!("write {wanted} to {}", path.display())).map(|()| None)?,
     };
     let value = read(path)?;
     match (refused, value) {
@@ -132,7 +132,7 @@ fn write_path(path: &Path, name: &str, wanted: &str) -> Result<Option<String>> {
 fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        value => value.doing(format!("read {}", path.display())).map(|value| Some(value.trim().to_owned())),
+        value => value.context(format!("read {}", path.display())).map(|value| Some(value.trim().to_owned())),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct PrivateLock {
 impl PrivateLock {
     /// Makes the file.
     pub fn new() -> Result<PrivateLock> {
-        let file = memfd_create("xtables.lock", MFdFlags::MFD_CLOEXEC).doing("make a lock file for iptables")?;
+        let file = memfd_create("xtables.lock", MFdFlags::MFD_CLOEXEC).context("make a lock file for iptables")?;
         Ok(PrivateLock { file })
     }
 

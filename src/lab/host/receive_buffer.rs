@@ -18,10 +18,10 @@ pub fn probes_at_once(granted: usize) -> usize {
 /// Asks for `wanted` bytes, and tells how many the kernel grants (it counts its own overhead, and doubles what is asked
 /// for: socket(7), SO_RCVBUF). Only `CAP_NET_ADMIN` of the machine goes beyond `net.core.rmem_max` (SO_RCVBUFFORCE; a user
 /// namespace's does not count: `sock_setsockopt` in net/core/sock.c). What does not fit is told as ENOBUFS.
-pub fn make_room(socket: &Socket, wanted: usize) -> Result<usize> {
+pub fn grow(socket: &Socket, wanted: usize) -> Result<usize> {
     let granted = match setsockopt(socket, sockopt::RcvBufForce, &wanted) {
         Err(Errno::EPERM) => setsockopt(socket, sockopt::RcvBuf, &wanted),
         granted => granted,
     };
-    granted.and_then(|()| getsockopt(socket, sockopt::RcvBuf)).doing("make room for what the kernel tells")
+    granted.and_then(|()| getsockopt(socket, sockopt::RcvBuf)).context("make room for what the kernel tells")
 }

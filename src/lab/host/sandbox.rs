@@ -42,9 +42,9 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 pub fn enclose(isolated: &Isolated, writable: &[PathBuf]) -> Result<()> {
     isolated.assert("the tool's file system")?;
     let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    unshare(own | CloneFlags::CLONE_NEWCGROUP).doing("make the tool's namespaces")?;
+    unshare(own | CloneFlags::CLONE_NEWCGROUP).context("make the tool's namespaces")?;
     make_mounts_private()?;
-    let here = env::current_dir().doing("find the working directory")?;
+    let here = env::current_dir().context("find the working directory")?;
     let kept: Vec<OpenPath> =
         std::iter::once(&here).chain(writable).map(|path| OpenPath::open(path)).collect::<Result<_>>()?;
     let devices = DEVICES.map(|name| OpenPath::open(&Path::new("/dev").join(name)).ok());
@@ -55,7 +55,7 @@ pub fn enclose(isolated: &Isolated, writable: &[PathBuf]) -> Result<()> {
     kept.iter().try_for_each(OpenPath::restore)?;
     writable.iter().try_for_each(|folder| set(folder, Reach::Mount, 0, MOUNT_ATTR_RDONLY))?;
     // The old one may be below a mount now.
-    env::set_current_dir(&here).doing("enter the working directory")
+    env::set_current_dir(&here).context("enter the working directory")
 }
 
 /// A file or folder that is kept open, since its name will be hidden.
@@ -67,20 +67,20 @@ struct OpenPath {
 impl OpenPath {
     fn open(path: &Path) -> Result<OpenPath> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
-        Ok(OpenPath { path: path.to_owned(), file: file.doing(format!("open {}", path.display()))? })
+        Ok(OpenPath { path: path.to_owned(), file: file.context(format!("open {}", path.display()))? })
     }
 
     /// Puts a folder where it was.
     fn restore(&self) -> Result<()> {
         if fs::metadata(&self.path).is_err() {
-            fs::create_dir_all(&self.path).doing(format!("make {}", self.path.display()))?;
+            fs::create_dir_all(&self.path).context(format!("make {}", self.path.display()))?;
         }
         self.bind()
     }
 
     /// Puts a device where it was, in an empty `/dev`.
     fn restore_device(&self) -> Result<()> {
-        File::create(&self.path).doing(format!("make {}", self.path.display()))?;
+        File::create(&self.path).context(format!("make {}", self.path.display()))?;
         self.bind()?;
         set(&self.path, Reach::Mount, 0, MOUNT_ATTR_NODEV)
     }
@@ -89,14 +89,14 @@ impl OpenPath {
         let source = format!("/proc/thread-self/fd/{}", self.file.as_raw_fd());
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
         let bound = mount(Some(source.as_str()), &self.path, None::<&str>, flags, None::<&str>);
-        bound.doing(format!("show {} to the tool", self.path.display()))
+        bound.context(format!("show {} to the tool", self.path.display()))
     }
 }
 
 /// No mount of the tool's reaches the machine, and none of the machine's comes later.
 fn make_mounts_private() -> Result<()> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).doing("make the tool's mounts private")
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).context("make the tool's mounts private")
 }
 
 fn make_read_only() -> Result<()> {
@@ -120,7 +120,7 @@ fn empty(folder: &Path) -> Result<()> {
     mount_tmpfs(folder, "mode=1777")?;
     let is_temporary = folder.ends_with("tmp");
     for (target, path) in links.into_iter().filter(|_| !is_temporary) {
-        symlink(target, &path).doing(format!("make {}", path.display()))?;
+        symlink(target, &path).context(format!("make {}", path.display()))?;
     }
     Ok(())
 }
@@ -132,9 +132,9 @@ fn fill_dev(devices: impl Iterator<Item = OpenPath>) -> Result<()> {
         device.restore_device()?;
     }
     for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
-        symlink(Path::new("/proc/self").join(target), dev.join(name)).doing("fill the tool's /dev")?;
+        symlink(Path::new("/proc/self").join(target), dev.join(name)).context("fill the tool's /dev")?;
     }
-    fs::create_dir(dev.join("shm")).doing("fill the tool's /dev")?;
+    fs::create_dir(dev.join("shm")).context("fill the tool's /dev")?;
     mount_tmpfs(&dev.join("shm"), "mode=1777")?;
     set(dev, Reach::Mount, MOUNT_ATTR_RDONLY, 0)
 }
@@ -142,7 +142,7 @@ fn fill_dev(devices: impl Iterator<Item = OpenPath>) -> Result<()> {
 fn mount_tmpfs(folder: &Path, options: &str) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let mounted = mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some(options));
-    mounted.doing(format!("mount an empty {}", folder.display()))
+    mounted.context(format!("mount an empty {}", folder.display()))
 }
 
 /// Sets and clears attributes; mount by mount where the kernel knows no other way.
@@ -151,7 +151,7 @@ fn set(path: &Path, reach: Reach, set: u64, clear: u64) -> Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => remount(path, reach, set, clear),
         changed => changed,
     }
-    .doing(format!("change how {} is mounted for the tool", path.display()))
+    .context(format!("change how {} is mounted for the tool", path.display()))
 }
 
 /// As [`set_attributes`], before Linux 5.12.

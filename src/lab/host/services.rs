@@ -83,7 +83,7 @@ impl ListeningSockets {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
                 // The client reset before it was accepted (accept(2), "Error handling").
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) => return Err(error).doing(format!("accept a connection on port {port}")),
+                Err(error) => return Err(error).context(format!("accept a connection on port {port}")),
             }
         }
     }
@@ -92,7 +92,7 @@ impl ListeningSockets {
 impl ListeningSockets {
     /// Accepts every connection that waits anywhere, and resets it, so that a queue of 128 places has room for the next:
     /// from a full one no SYN is answered (`tcp_conn_request`).
-    pub fn hang_up(&self) -> Result<()> {
+    pub fn close_accepted(&self) -> Result<()> {
         for (socket, service) in &self.sockets {
             while read_one(socket, service.port)?.is_some() {}
         }
@@ -113,14 +113,14 @@ fn greet(connection: &mut TcpStream, greeting: Option<&str>) -> std::io::Result<
 
 /// A socket bound to `::` takes both families; without IPv6 there is only `0.0.0.0`.
 fn listen(port: Port) -> Result<TcpListener> {
-    let listener = TcpListener::bind(everywhere(port)).doing(format!("listen on port {port}"))?;
-    listener.set_nonblocking(true).doing(format!("listen on port {port}"))?;
+    let listener = TcpListener::bind(everywhere(port)).context(format!("listen on port {port}"))?;
+    listener.set_nonblocking(true).context(format!("listen on port {port}"))?;
     Ok(listener)
 }
 
 fn bind(port: Port) -> Result<UdpSocket> {
-    let socket = UdpSocket::bind(everywhere(port)).doing(format!("listen on UDP port {port}"))?;
-    socket.set_nonblocking(true).doing(format!("listen on UDP port {port}"))?;
+    let socket = UdpSocket::bind(everywhere(port)).context(format!("listen on UDP port {port}"))?;
+    socket.set_nonblocking(true).context(format!("listen on UDP port {port}"))?;
     Ok(socket)
 }
 
@@ -134,6 +134,6 @@ fn read_one(socket: &UdpSocket, port: Port) -> Result<Option<SocketAddr>> {
     match socket.recv_from(&mut [0; 64]) {
         Ok((_, sender)) => Ok(Some(sender)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error).doing(format!("read a datagram on port {port}")),
+        Err(error) => Err(error).context(format!("read a datagram on port {port}")),
     }
 }

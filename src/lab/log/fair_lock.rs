@@ -68,7 +68,7 @@ impl WaitList {
 
 impl QueueHead<'_> {
     /// Tells those behind that what this one waits for gets on.
-    pub fn give_hope(&self) {
+    pub fn extend_deadline(&self) {
         self.queue.line().hopes += 1;
         self.queue.moved.notify_all();
     }
@@ -136,7 +136,7 @@ mod tests {
             scope.spawn(|| assert!(queue.wait(patience).is_some(), "the first one gave hope"));
             for _ in 0..4 {
                 thread::sleep(patience * 2 / 5);
-                first.give_hope();
+                first.extend_deadline();
             }
             drop(first);
         });

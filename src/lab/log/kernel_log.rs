@@ -1,7 +1,7 @@
 //! The kernel's log, read from `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg). A LOG rule prints in the context of
 //! the one who sent the packet, so the line is there when the fence has been answered.
 //!
-//! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::take_turn`] and the end of the
+//! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::lock`] and the end of the
 //! [`KernelLogLock`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
 //! number is the probe's.
 
@@ -57,7 +57,7 @@ impl KernelLog {
     /// Opens the log. What was logged before is not read.
     pub fn open() -> Result<KernelLog> {
         let records = open()?;
-        lseek(&records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        lseek(&records, 0, Whence::SeekEnd).context(format!("go to the end of {PATH}"))?;
         let folder = LockFolder::of_the_machine()?;
         Ok(KernelLog { records, turns: Some(folder.file(LOCK)?), _folder: folder, buffer: vec![0; RECORD_MAX] })
     }
@@ -74,32 +74,32 @@ impl KernelLog {
     }
 
     /// Waits for its turn, and forgets what was logged until then.
-    pub fn take_turn(&mut self) -> Result<KernelLogLock<'_>> {
+    pub fn lock(&mut self) -> Result<KernelLogLock<'_>> {
         let Some(place) = QUEUE.wait(PATIENCE) else { return Err(too_late(self.turns.as_ref())) };
         let file = self.turns.take().expect("a turn gives back its file when it ends");
-        let lock = self.lock(file, &place)?;
-        lseek(&self.records, 0, Whence::SeekEnd).doing(format!("go to the end of {PATH}"))?;
+        let lock = self.wait_for_lock(file, &place)?;
+        lseek(&self.records, 0, Whence::SeekEnd).context(format!("go to the end of {PATH}"))?;
         Ok(KernelLogLock { log: self, lock: Some(lock), _place: place })
     }
 
     /// flock(2) knows no deadline, so it is asked again and again: at once for the few milliseconds of a turn, then seldom
     /// enough to leave the processors to those who speak.
-    fn lock(&mut self, mut file: File, place: &QueueHead) -> Result<Flock<File>> {
+    fn wait_for_lock(&mut self, mut file: File, place: &QueueHead) -> Result<Flock<File>> {
         let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
         let start = Instant::now();
         loop {
             file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
                 Err((file, Errno::EWOULDBLOCK)) => file,
-                Err((_, error)) => return Err(error).doing(format!("lock {LOCK}")),
+                Err((_, error)) => return Err(error).context(format!("lock {LOCK}")),
             };
             match silence.is_broken(&file, &mut self.records, &mut self.buffer) {
-                true => place.give_hope(),
+                true => place.extend_deadline(),
                 false if silence.since.elapsed() >= PATIENCE => return Err(too_late(Some(&file))),
                 false => {}
             }
             if start.elapsed() >= NOTICE
-                && let Some(holder) = Holder::of(&file)
+                && let Some(holder) = Holder::find(&file)
             {
                 notice::say_once(|| format!("waiting for the kernel log: held by {holder}"));
             }
@@ -142,7 +142,7 @@ impl Silence {
             return false;
         }
         self.asked = Instant::now();
-        let holder = Holder::of(lock);
+        let holder = Holder::find(lock);
         let is_stopped = holder.as_ref().is_some_and(Holder::is_stopped);
         let is_broken = !is_stopped && (holder != self.holder || is_heard(records, buffer));
         if is_broken {
@@ -164,8 +164,9 @@ fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
 
 /// Whoever is first in this process's line asks for the lock, so the others wait for the same holder.
 fn too_late(file: Option<&File>) -> Error {
-    let holder =
-        file.and_then(Holder::of).map_or("another program holds it".to_owned(), |holder| format!("{holder} holds it"));
+    let holder = file
+        .and_then(Holder::find)
+        .map_or("another program holds it".to_owned(), |holder| format!("{holder} holds it"));
     let what = format!("this lab's turn to use the kernel log ({holder})");
     CannotMeasure::Deadline { what, seconds: PATIENCE.as_secs() }.into()
 }
@@ -216,7 +217,7 @@ fn open() -> Result<File> {
         }
         _ => CannotMeasure::System { operation: format!("open {PATH}"), source: error },
     })?;
-    let metadata = file.metadata().doing(format!("look at {PATH}"))?;
+    let metadata = file.metadata().context(format!("look at {PATH}"))?;
     if !metadata.file_type().is_char_device() || (major(metadata.rdev()), minor(metadata.rdev())) != KMSG {
         return Err(blind("is something else than the kernel's log"));
     }

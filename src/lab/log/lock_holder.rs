@@ -17,7 +17,7 @@ pub struct Holder {
 impl Holder {
     /// The holder of the lock on `file`; none when nobody holds it, or when it is in a container that cannot be seen from
     /// here.
-    pub fn of(file: impl AsFd) -> Option<Holder> {
+    pub fn find(file: impl AsFd) -> Option<Holder> {
         let found = fstat(file).ok()?;
         let (device, inode) = (found.st_dev, found.st_ino);
         let name = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
@@ -70,9 +70,9 @@ mod tests {
     fn the_kernel_names_the_holder_of_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let file = File::create(folder.path().join("lock")).unwrap();
-        assert_eq!(Holder::of(&file), None);
+        assert_eq!(Holder::find(&file), None);
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
-        let holder = Holder::of(&*lock).unwrap();
+        let holder = Holder::find(&*lock).unwrap();
         assert_eq!((holder.process, holder.is_stopped), (std::process::id(), false));
     }
 }

@@ -1,7 +1,7 @@
 //! Where the lines of LOG rules are read: from the kernel's own log, or from a socket for logged packets. Whoever asks for
 //! lines does not know which.
 //!
-//! [`LogSource::take_turn`] begins a time in which everything that is logged may be the lab's own, and forgets what was
+//! [`LogSource::lock`] begins a time in which everything that is logged may be the lab's own, and forgets what was
 //! logged before. [`LogTurn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
 //! kernel's log belongs to the whole machine, so there labs wait for each other; a socket is a lab's own.
 
@@ -76,17 +76,17 @@ impl LogSource {
     }
 
     /// Reads on, and tells nothing: a fault that a canary must notice.
-    pub fn deafen(&mut self, sabotage: Arc<Sabotage>) {
+    pub fn disable_log(&mut self, sabotage: Arc<Sabotage>) {
         sabotage.plant(1);
         self.deaf = Some(sabotage);
     }
 
     /// Waits for its turn, and forgets what was logged until then.
-    pub fn take_turn(&mut self) -> Result<LogTurn<'_>> {
+    pub fn lock(&mut self) -> Result<LogTurn<'_>> {
         let kind = match &mut self.kind {
             LogBackend::Kmsg(log, lines) => {
                 lines.iter_mut().try_for_each(NflogLines::forget)?;
-                KindOfTurn::Kmsg(log.take_turn()?, lines.as_mut())
+                KindOfTurn::Kmsg(log.lock()?, lines.as_mut())
             }
             LogBackend::Nflog(lines) => {
                 lines.forget()?;

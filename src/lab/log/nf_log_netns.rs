@@ -101,7 +101,7 @@ fn unlock(lock: Flock<File>) -> Result<()> {
     match lock.relock(FlockArg::LockExclusiveNonblock) {
         Ok(()) if read(&mut sysctl)? == OURS => write(&mut sysctl, 0),
         Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),
-        Err(error) => Err(error).doing(format!("lock {LOCK}")),
+        Err(error) => Err(error).context(format!("lock {LOCK}")),
     }
 }
 
@@ -111,12 +111,12 @@ fn open() -> Result<File> {
 
 fn read(file: &mut File) -> Result<i64> {
     let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).doing(format!("read {PATH}"))?;
-    text.trim().parse().map_err(io::Error::other).doing(format!("read {PATH}"))
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).context(format!("read {PATH}"))?;
+    text.trim().parse().map_err(io::Error::other).context(format!("read {PATH}"))
 }
 
 fn write(file: &mut File, value: i64) -> Result<()> {
-    file.rewind().and_then(|()| write!(file, "{value}")).doing(format!("write {value} to {PATH}"))
+    file.rewind().and_then(|()| write!(file, "{value}")).context(format!("write {value} to {PATH}"))
 }
 
 fn cannot_open(error: io::Error) -> Error {

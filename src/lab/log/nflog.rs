@@ -16,7 +16,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::Sabotage;
 use crate::lab::host::namespace::Isolated;
-use crate::lab::host::receive_buffer::{make_room, probes_at_once};
+use crate::lab::host::receive_buffer::{grow, probes_at_once};
 use crate::lab::host::wait;
 use crate::lab::trace::nfnetlink::{Attributes, ULOG, acknowledge, attributes, config_message, messages};
 use crate::net::Family;
@@ -75,9 +75,9 @@ impl Nflog {
     /// in errors.
     pub fn open(isolated: &Isolated, groups: impl IntoIterator<Item = u16>, instrument: &'static str) -> Result<Nflog> {
         isolated.assert("listening to logged packets")?;
-        let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for logged packets")?;
-        socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for logged packets")?;
-        let granted = make_room(&socket, BUFFER)?;
+        let mut socket = Socket::new(NETLINK_NETFILTER).context("open a socket for logged packets")?;
+        socket.bind(&SocketAddr::new(0, 0)).context("bind a socket for logged packets")?;
+        let granted = grow(&socket, BUFFER)?;
         let nflog = Nflog { socket, granted, instrument, buffer: vec![0; MESSAGE_MAX], starved: None };
         for group in groups {
             nflog.listen(group)?;
@@ -97,8 +97,8 @@ impl Nflog {
     }
 
     /// Makes the socket too small: a fault that must be noticed as a loss.
-    pub fn starve(&mut self, sabotage: Arc<Sabotage>) -> Result<()> {
-        make_room(&self.socket, SMALLEST_BUFFER)?;
+    pub fn shrink_buffer(&mut self, sabotage: Arc<Sabotage>) -> Result<()> {
+        grow(&self.socket, SMALLEST_BUFFER)?;
         self.starved = Some(sabotage);
         Ok(())
     }
@@ -108,13 +108,13 @@ impl Nflog {
         let doing = || format!("listen to the log group {group}");
         const COMMAND: u16 = 1;
         const BIND: u8 = 1;
-        self.configure(group, Attributes::new().bytes(COMMAND, &[BIND])).doing(doing())?;
+        self.configure(group, Attributes::new().bytes(COMMAND, &[BIND])).context(doing())?;
         const MODE: u16 = 2;
         // struct nfulnl_msg_config_mode: copy range, copy mode (NFULNL_COPY_PACKET), padding.
         const WHOLE_PACKETS: [u8; 6] = [0, 0, 0xff, 0xff, 2, 0];
         const QUEUE_THRESHOLD: u16 = 5;
         let each_at_once = Attributes::new().bytes(MODE, &WHOLE_PACKETS).be32(QUEUE_THRESHOLD, 1);
-        self.configure(group, each_at_once).doing(doing())
+        self.configure(group, each_at_once).context(doing())
     }
 
     fn configure(&self, group: u16, attributes: Attributes) -> std::io::Result<()> {
@@ -140,7 +140,7 @@ impl Nflog {
     /// Waits until something was logged. False when `deadline` has passed.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
         let socket: BorrowedFd = sys::borrow_fd(self, self.socket.as_raw_fd());
-        wait::until_readable(socket.as_fd(), deadline).doing("wait for a logged packet")
+        wait::until_readable(socket.as_fd(), deadline).context("wait for a logged packet")
     }
 
     /// Reads and forgets what there is; tells how many messages there were.
@@ -168,7 +168,7 @@ impl Nflog {
             Ok(length) => Ok(Some(length)),
             Err(Errno::EAGAIN) => Ok(None),
             Err(Errno::ENOBUFS) => Err(self.overrun()),
-            Err(error) => Err(error).doing("read logged packets"),
+            Err(error) => Err(error).context("read logged packets"),
         }
     }
 

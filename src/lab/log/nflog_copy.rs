@@ -19,7 +19,7 @@ impl NflogCopies {
     ///
     /// # Errors
     /// When the rulesets leave no block of groups free.
-    pub fn of(rulesets: &[(Family, &Source)]) -> Result<NflogCopies> {
+    pub fn new(rulesets: &[(Family, &Source)]) -> Result<NflogCopies> {
         let groups = Groups::beside(rulesets.iter().copied()).ok_or_else(|| CannotMeasure::Blind {
             instrument: INSTRUMENT,
             evidence: "the ruleset's own NFLOG rules leave no 256 groups free".to_owned(),
@@ -30,7 +30,7 @@ impl NflogCopies {
 
     /// Copies of other rulesets, with the same groups. They log to none that the first ones do not.
     pub fn of_all(&self, rulesets: &[(Family, &Source)]) -> Vec<(Family, NflogCopy)> {
-        rulesets.iter().map(|(family, source)| (*family, NflogCopy::of(*family, source, &self.groups))).collect()
+        rulesets.iter().map(|(family, source)| (*family, NflogCopy::new(*family, source, &self.groups))).collect()
     }
 
     /// Those that differ from their originals.

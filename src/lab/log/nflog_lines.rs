@@ -56,7 +56,7 @@ impl NflogLines {
         let copied = copies.map(NflogCopies::listened_to).unwrap_or_default();
         let mut socket = Nflog::open(isolated, copied.union(own).copied(), INSTRUMENT)?;
         if let Some(sabotage) = fault.filter(|sabotage| sabotage.fault == Fault::LogOverrun) {
-            socket.starve(sabotage.clone())?;
+            socket.shrink_buffer(sabotage.clone())?;
         }
         Ok(NflogLines { socket, renderer: Renderer::new(copies.map(|copies| copies.groups))? })
     }
@@ -164,12 +164,12 @@ fn name(index: u32) -> Result<String> {
             let evidence = format!("a packet names interface {index}, of which nothing is known");
             Err(CannotMeasure::Blind { instrument: INSTRUMENT, evidence }.into())
         }
-        Err(error) => Err(error).doing(format!("look up the name of interface {index}")),
+        Err(error) => Err(error).context(format!("look up the name of interface {index}")),
     }
 }
 
 fn kernel_release() -> Result<String> {
-    let name = uname().doing("ask for the kernel's release")?;
+    let name = uname().context("ask for the kernel's release")?;
     Ok(name.release().to_string_lossy().into_owned())
 }
 

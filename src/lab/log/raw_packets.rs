@@ -11,7 +11,7 @@ impl Lab<'_> {
     /// is read from the kernel's log may hold lines of others.
     pub fn lines_of(&mut self, frames: &[Vec<u8>], packets: &[(Vec<u8>, IpAddr)]) -> Result<Vec<String>> {
         let host = HostSocket::open(self.isolated, &self.families)?;
-        let mut turn = self.log.take_turn()?;
+        let mut turn = self.log.lock()?;
         for frame in frames {
             self.link.send(frame)?;
         }

@@ -144,7 +144,7 @@ fn is_probe(probe: &Probe, seen: &PacketId, ports: &SeenPorts) -> bool {
 
 /// A raw probe draws one answer. Of a connect's conversation the first is the answer: SYN/ACK, or a refusal.
 fn is_answer(probe: &Probe, ports: &SeenPorts) -> bool {
-    !probe.technique.is_conversation() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
+    !probe.technique.is_full_connect() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
 }
 
 fn flow(seen: &PacketId, ports: &SeenPorts, sender: PacketSender) -> Flow {

@@ -31,7 +31,7 @@ impl Canaries {
         addresses: &Addresses,
         families: &[Family],
     ) -> Result<()> {
-        let mut turn = log.take_turn()?;
+        let mut turn = log.lock()?;
         let mut sent = Vec::new();
         for family in families {
             self.last += 1;

@@ -46,14 +46,14 @@ impl<'a> Exchange<'a> {
         paths: Option<&'a mut Paths>,
         ports: PortMatch,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.take_turn()?, services, paths, ports })
+        Ok(Exchange { link, turn: log.lock()?, services, paths, ports })
     }
 
     /// Sends the probes and tells, in their order, what each brought to light.
     pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
-        let mut ledger = Observations::of(probes, self.ports);
+        let mut ledger = Observations::new(probes, self.ports);
         for (index, probe) in probes.iter().enumerate() {
-            match probe.technique.is_conversation() {
+            match probe.technique.is_full_connect() {
                 true => self.connect(index, &mut ledger)?,
                 false => self.put(&probe.frame(&self.link.ends), index, FramePart::Probe)?,
             }
@@ -65,8 +65,8 @@ impl<'a> Exchange<'a> {
         if self.paths.is_some() {
             ledger.judge()?;
         }
-        ledger.observed.iter_mut().for_each(Observation::take_notes);
-        for (index, frame) in self.link.tape.take_claimed() {
+        ledger.observed.iter_mut().for_each(Observation::add_notes);
+        for (index, frame) in self.link.tape.drain_claimed() {
             ledger.observed[index].frames.push(frame);
         }
         Ok(ledger.observed)
@@ -81,16 +81,16 @@ impl<'a> Exchange<'a> {
     /// Waits until everything sent so far has been dealt with, and books it.
     fn settle(&mut self, ledger: &mut Observations) -> Result<()> {
         let resets = ledger.resets;
-        self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+        self.link.fence(|link, reply| ledger.record_reply(link, &reply))?;
         // RSTs that the replies called for are behind the fence: they get one of their own.
         if ledger.resets != resets {
-            self.link.fence(|link, reply| ledger.book_reply(link, &reply))?;
+            self.link.fence(|link, reply| ledger.record_reply(link, &reply))?;
         }
-        self.turn.drain(|line| ledger.book_line(line))?;
+        self.turn.drain(|line| ledger.record_line(line))?;
         match &mut self.paths {
             Some(paths) => {
-                ledger.book_paths(paths.read()?)?;
-                paths.take_lines().into_iter().for_each(|line| ledger.book_line(line));
+                ledger.record_paths(paths.read()?)?;
+                paths.take_lines().into_iter().for_each(|line| ledger.record_line(line));
                 Ok(())
             }
             None => Ok(()),
@@ -136,7 +136,7 @@ struct Observations<'a> {
 }
 
 impl<'a> Observations<'a> {
-    fn of(probes: &'a [Probe], ports: PortMatch) -> Observations<'a> {
+    fn new(probes: &'a [Probe], ports: PortMatch) -> Observations<'a> {
         Observations {
             probes,
             by_flow: probes.iter().enumerate().map(|(index, probe)| (probe.flow, index)).collect(),
@@ -154,8 +154,8 @@ impl<'a> Observations<'a> {
     fn judge(&mut self) -> Result<()> {
         for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
             witnesses::put_in_order(observation);
-            let fate = witnesses::agree(probe, observation, self.answered.contains(&index))?;
-            observation.filter = FilterVerdict::of(fate);
+            let fate = witnesses::check_consistency(probe, observation, self.answered.contains(&index))?;
+            observation.filter = FilterVerdict::from_fate(fate);
             if let Fate::Left(left) = fate {
                 observation.verdict = scan::left(left);
             }
@@ -166,7 +166,7 @@ impl<'a> Observations<'a> {
     /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
     /// RST that the scanner's kernel would send. An ICMP error about the third segment of a handshake undoes what the
     /// SYN/ACK said: measured, `nmap -sT` reports the error.
-    fn book_reply(&mut self, link: &ProberLink, reply: &Reply) -> Result<()> {
+    fn record_reply(&mut self, link: &ProberLink, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
         if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
@@ -184,7 +184,7 @@ impl<'a> Observations<'a> {
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
-            match probe.technique.is_conversation() {
+            match probe.technique.is_full_connect() {
                 true => drop(self.syn_ack.insert(index, segment.clone())),
                 false => {
                     link.send(&probe.reset_after(segment, &link.ends))?;
@@ -206,7 +206,7 @@ impl<'a> Observations<'a> {
         }
     }
 
-    fn book_line(&mut self, text: String) {
+    fn record_line(&mut self, text: String) {
         let Some((line, cause)) = self.batch().cause_of_line(&text) else { return };
         let record = LogRecord { prefix: line.prefix, line: text };
         match cause {
@@ -216,7 +216,7 @@ impl<'a> Observations<'a> {
     }
 
     /// The first packet that is the probe, and the first that answers it; the rest followed.
-    fn book_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
+    fn record_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
         let causes: Vec<Option<Attribution>> =
             packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen, packet.direction)).collect();
         for (packet, cause) in packets.iter().zip(&causes) {

@@ -56,7 +56,7 @@ pub enum Spending {
 
 impl Spending {
     /// What uses up the limits of these rules, as the kernel has them.
-    pub fn of(rules: &Rules) -> Spending {
+    pub fn new(rules: &Rules) -> Spending {
         rules.iter().map(spending).fold(Spending::Never, Spending::and)
     }
 
@@ -84,7 +84,7 @@ pub struct LimitUse {
 
 impl LimitUse {
     /// Whether `probe` might meet a limit that is used up.
-    pub fn is_too_much(&self, spending: Spending, probe: &Probe) -> bool {
+    pub fn would_exceed(&self, spending: Spending, probe: &Probe) -> bool {
         match spending {
             Spending::Never => false,
             Spending::Lines { burst } => self.lines.values().any(|lines| *lines >= burst),
@@ -93,7 +93,7 @@ impl LimitUse {
     }
 
     /// Books what a probe brought about.
-    pub fn book(&mut self, probe: &Probe, observation: &Observation) {
+    pub fn record(&mut self, probe: &Probe, observation: &Observation) {
         self.packets += packets(probe);
         for record in observation.log.iter().chain(&observation.followup) {
             *self.lines.entry(record.prefix.clone()).or_default() += 1;
@@ -104,7 +104,7 @@ impl LimitUse {
 /// How many packets a probe may bring about at one hook: itself, and what its conversation needs.
 fn packets(probe: &Probe) -> u32 {
     match () {
-        () if probe.technique.is_conversation() => 4,
+        () if probe.technique.is_full_connect() => 4,
         () if probe.flags() & TcpFlags::SYN != 0 => 2,
         () => 1,
     }

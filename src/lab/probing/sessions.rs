@@ -204,7 +204,7 @@ impl Lab<'_> {
     /// Those of `clients` whose family the lab has; the host finds them from now on.
     fn reachable(&mut self, clients: &[IpAddr]) -> Result<Vec<IpAddr>> {
         let clients: Vec<IpAddr> =
-            clients.iter().copied().filter(|client| self.families.contains(&Family::of(*client))).collect();
+            clients.iter().copied().filter(|client| self.families.contains(&Family::from_address(*client))).collect();
         self.reach(&clients)?;
         Ok(clients)
     }
@@ -257,7 +257,7 @@ impl Lab<'_> {
             rulesets.iter().copied().filter(|(family, _)| self.families.contains(family)).collect();
         let copies = match self.blueprint.equipment.capture {
             Capture::Kmsg => None,
-            Capture::Nflog => Some(NflogCopies::of(&here)?),
+            Capture::Nflog => Some(NflogCopies::new(&here)?),
         };
         // Who listens to a log group must leave it before somebody else can.
         self.paths = None;
@@ -277,7 +277,7 @@ impl Lab<'_> {
 /// The SYN of a client's connection; each `number` has a port of its own.
 fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Probe {
     let own = FIRST_PORT + number;
-    let host = addresses.host(Family::of(client));
+    let host = addresses.host(Family::from_address(client));
     let seq = 1_000_000 + u32::from(own);
     Probe {
         technique: Technique::Connect,
@@ -327,7 +327,7 @@ impl OpenSession {
         link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
         link.fence(|_, _| Ok(()))?;
         let Some(stream) = services.serve(probe.flow.port)?.pop() else { return Ok(Err(Opening::HalfOpen)) };
-        stream.set_nonblocking(true).doing("work over a connection")?;
+        stream.set_nonblocking(true).context("work over a connection")?;
         let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
         Ok(Ok(OpenSession { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
     }

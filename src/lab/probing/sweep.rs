@@ -54,7 +54,7 @@ impl Lab<'_> {
     /// Likewise.
     pub fn sweep_all(&mut self, plan: &mut SweepPlan, limits: LimitOverride) -> Result<(Vec<Stimulus>, Vec<Response>)> {
         let mut stimuli = plan.stimuli();
-        let mut responses = self.sweep(&stimuli, &plan.strangers(), limits)?;
+        let mut responses = self.sweep(&stimuli, &plan.foreign_addresses(), limits)?;
         let more = plan.in_connections(&stimuli, &responses);
         responses.extend(self.sweep(&more, &[], limits)?);
         stimuli.extend(more);
@@ -91,22 +91,22 @@ impl Lab<'_> {
         let mut tags = 1;
         let mut responses = Vec::with_capacity(stimuli.len());
         let at_once = self.paths.as_ref().map_or(BATCH, Paths::probes_at_once).min(BATCH);
-        for batch in Batches::of(stimuli, at_once) {
+        for batch in Batches::new(stimuli, at_once) {
             if batch.meets_an_old_flow {
                 self.conntrack.forget(&self.netlink)?;
             }
-            self.conntrack.make_room(&self.netlink, 2 * batch.stimuli.len())?;
+            self.conntrack.flush_before(&self.netlink, 2 * batch.stimuli.len())?;
             responses.extend(self.sweep_batch(batch.stimuli, &host, tags, witnesses)?);
             tags = next_tags(tags);
-            self.hang_up(witnesses)?;
+            self.close_connections(witnesses)?;
         }
         Ok(responses)
     }
 
     /// Open connections are closed. Their last packets belong to no stimulus, but are part of the log.
-    fn hang_up(&mut self, witnesses: Witnesses) -> Result<()> {
-        let mut ear = SweepLogReader::new(self.log.take_turn()?, witnesses);
-        self.services.hang_up()?;
+    fn close_connections(&mut self, witnesses: Witnesses) -> Result<()> {
+        let mut ear = SweepLogReader::new(self.log.lock()?, witnesses);
+        self.services.close_accepted()?;
         self.link.fence(|_, _| Ok(()))?;
         ear.listen()?;
         self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
@@ -163,19 +163,19 @@ impl Lab<'_> {
             evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
         };
         // LOG rules print: whoever reads the kernel's log must not be overrun by it.
-        let ear = SweepLogReader::new(self.log.take_turn()?, witnesses);
+        let ear = SweepLogReader::new(self.log.lock()?, witnesses);
         let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
         let mut batch =
-            SweepInstruments { link: &mut self.link, ear, paths, host, book: BatchState::of(stimuli, tags) };
+            SweepInstruments { link: &mut self.link, ear, paths, host, book: BatchState::new(stimuli, tags) };
         batch.send(PacketRole::Opener)?;
         batch.send(PacketRole::Handshake)?;
         batch.send(PacketRole::Stimulus)?;
         batch.wait_for_loopback()?;
         let mut responses = batch.book.close()?;
-        for (index, frame) in batch.link.tape.take_claimed() {
+        for (index, frame) in batch.link.tape.drain_claimed() {
             responses[index].frames.push(frame);
         }
-        batch.ear.agree(stimuli, &responses, |index| tag(tags, index, PacketRole::Stimulus))?;
+        batch.ear.check_consistency(stimuli, &responses, |index| tag(tags, index, PacketRole::Stimulus))?;
         Ok(responses)
     }
 }
@@ -194,7 +194,7 @@ struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    fn of(stimuli: &'a [Stimulus], at_once: usize) -> Batches<'a> {
+    fn new(stimuli: &'a [Stimulus], at_once: usize) -> Batches<'a> {
         Batches { left: stimuli, at_once, used: HashSet::new() }
     }
 }
@@ -203,14 +203,18 @@ impl<'a> Iterator for Batches<'a> {
     type Item = StimulusBatch<'a>;
 
     fn next(&mut self) -> Option<StimulusBatch<'a>> {
-        let first = FlowKey::of(&self.left.first()?.headers);
+        let first = FlowKey::from_headers(&self.left.first()?.headers);
         let meets_an_old_flow = self.used.contains(&first);
         if meets_an_old_flow {
             self.used.clear();
         }
         let used = &mut self.used;
-        let fresh =
-            self.left.iter().take(self.at_once).take_while(|next| used.insert(FlowKey::of(&next.headers))).count();
+        let fresh = self
+            .left
+            .iter()
+            .take(self.at_once)
+            .take_while(|next| used.insert(FlowKey::from_headers(&next.headers)))
+            .count();
         let (stimuli, left) = self.left.split_at(fresh);
         self.left = left;
         Some(StimulusBatch { stimuli, meets_an_old_flow })
@@ -225,7 +229,7 @@ struct FlowKey {
 }
 
 impl FlowKey {
-    fn of(headers: &Headers) -> FlowKey {
+    fn from_headers(headers: &Headers) -> FlowKey {
         let (source, destination) = match headers.content {
             Content::Tcp { source, destination, .. } | Content::Udp { source, destination } => {
                 (source.0, destination.0)
@@ -339,8 +343,8 @@ struct BatchState<'a> {
 }
 
 impl<'a> BatchState<'a> {
-    fn of(stimuli: &'a [Stimulus], tags: u16) -> BatchState<'a> {
-        let flow = |(index, stimulus): (usize, &Stimulus)| (FlowKey::of(&stimulus.headers), index);
+    fn new(stimuli: &'a [Stimulus], tags: u16) -> BatchState<'a> {
+        let flow = |(index, stimulus): (usize, &Stimulus)| (FlowKey::from_headers(&stimulus.headers), index);
         BatchState {
             stimuli,
             tags,
@@ -410,7 +414,7 @@ impl<'a> BatchState<'a> {
     /// that was another stimulus.
     fn of_flow(&self, headers: &Headers) -> Option<usize> {
         let has_flow = !matches!(headers.content, Content::Icmp { .. });
-        self.by_flow.get(&FlowKey::of(headers)).copied().filter(|_| has_flow)
+        self.by_flow.get(&FlowKey::from_headers(headers)).copied().filter(|_| has_flow)
     }
 
     /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
@@ -427,7 +431,8 @@ impl<'a> BatchState<'a> {
         let (asked, answer) = (stimulus.headers, journey.headers);
         let is_first = response.answer.is_none() && !response.own.is_empty() && stimulus.lead == packet::Lead::None;
         let goes_back = (answer.source, answer.destination) == (asked.destination, asked.source);
-        let in_flow = matches!(answer.content, Content::Icmp { .. }) || FlowKey::of(&answer) == FlowKey::of(&asked);
+        let in_flow = matches!(answer.content, Content::Icmp { .. })
+            || FlowKey::from_headers(&answer) == FlowKey::from_headers(&asked);
         is_first && goes_back && in_flow && journey.direction == Direction::Out
     }
 

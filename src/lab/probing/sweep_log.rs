@@ -45,7 +45,12 @@ impl<'a> SweepLogReader<'a> {
     }
 
     /// Compares what was heard with the paths of the stimuli, each of which has a tag of its own.
-    pub fn agree(&self, stimuli: &[Stimulus], responses: &[Response], tag: impl Fn(usize) -> u16) -> Result<()> {
+    pub fn check_consistency(
+        &self,
+        stimuli: &[Stimulus],
+        responses: &[Response],
+        tag: impl Fn(usize) -> u16,
+    ) -> Result<()> {
         let Some(lines) = &self.lines else { return Ok(()) };
         let mut each = stimuli.iter().zip(responses).enumerate();
         each.try_for_each(|(index, (stimulus, response))| same_lines(lines, stimulus, response, tag(index)))
@@ -133,27 +138,27 @@ mod tests {
         (LogLine::parse(&text).unwrap(), text)
     }
 
-    fn agree(lines: &[(LogLine, String)], prefixes: &[&str]) -> bool {
+    fn is_consistent(lines: &[(LogLine, String)], prefixes: &[&str]) -> bool {
         same_lines(lines, &stimulus(), &response(prefixes), 7).is_ok()
     }
 
     #[test]
     fn every_log_rule_on_the_path_leaves_its_line_and_no_other_is_there() {
         let lines = [line("odd: ", 7, 40_001), line("all: ", 7, 40_001)];
-        assert!(agree(&lines, &["odd: ", "all: "]));
-        assert!(!agree(&lines, &["all: ", "odd: "]), "in another order");
-        assert!(!agree(&lines, &["odd: "]), "a line too much");
-        assert!(!agree(&lines[..1], &["odd: ", "all: "]), "a line is missing");
-        assert!(!agree(&lines[..1], &["od"]), "another prefix");
+        assert!(is_consistent(&lines, &["odd: ", "all: "]));
+        assert!(!is_consistent(&lines, &["all: ", "odd: "]), "in another order");
+        assert!(!is_consistent(&lines, &["odd: "]), "a line too much");
+        assert!(!is_consistent(&lines[..1], &["odd: ", "all: "]), "a line is missing");
+        assert!(!is_consistent(&lines[..1], &["od"]), "another prefix");
     }
 
     #[test]
     fn lines_of_others_are_nobodys_business() {
-        assert!(agree(&[line("odd: ", 8, 40_001), line("odd: ", 7, 40_002)], &[]));
+        assert!(is_consistent(&[line("odd: ", 8, 40_001), line("odd: ", 7, 40_002)], &[]));
     }
 
     #[test]
     fn a_prefix_may_look_like_the_beginning_of_a_line() {
-        assert!(agree(&[line("IN=", 7, 40_001)], &["IN="]));
+        assert!(is_consistent(&[line("IN=", 7, 40_001)], &["IN="]));
     }
 }

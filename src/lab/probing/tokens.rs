@@ -87,7 +87,7 @@ fn try_lock(folder: &LockFolder, number: usize) -> crate::error::Result<Option<F
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error).doing(format!("lock lab-{number}")),
+        Err((_, error)) => Err(error).context(format!("lock lab-{number}")),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::text::escape::listed;
 /// 4. An answer came if the host was seen to send one that no rule took away, and only then.
 /// 5. What a rule dropped was not answered.
 /// 6. It went where its path ends: nothing but a rule of another table than filter sends a probe off between two hooks.
-pub fn agree(probe: &Probe, observation: &Observation, answered: bool) -> Result<Fate> {
+pub fn check_consistency(probe: &Probe, observation: &Observation, answered: bool) -> Result<Fate> {
     let Some(path) = &observation.path else {
         return Err(lost(format!("{} was not traced", name(probe))));
     };

@@ -61,8 +61,8 @@ impl Lab<'_> {
         let (hold, done) = sync_channel::<()>(0);
         let (link, log, services, paths) = (&mut self.link, &mut self.log, &self.services, self.paths.as_mut());
         thread::scope(|scope| {
-            let stand_by = || in_fresh_namespace(|isolated| tool_side::stand_by(isolated, setup, ready, done));
-            let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).doing("start the tool's thread")?;
+            let stand_by = || in_fresh_namespace(|isolated| tool_side::run(isolated, setup, ready, done));
+            let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).context("start the tool's thread")?;
             let relayed = Relay::between(link, log, services, paths, command, made, hold);
             let stood_by = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // When there is no tool, its own end knows why.
@@ -126,7 +126,7 @@ impl<'a> Relay<'a> {
         let ended = relay.run(log, &mut tool, command);
         tool.kill();
         let (record, connections) = (relay.record, relay.connections);
-        let hung_up = hang_up(connections, host);
+        let hung_up = reset_connections(connections, host);
         let ended = hung_up.and(ended);
         Some(ended.and_then(|(status, elapsed)| {
             let traced = paths.map(|paths| paths.close(record.reading)).transpose()?;
@@ -141,7 +141,7 @@ impl<'a> Relay<'a> {
         tool: &mut RunningTool,
         command: &ToolCommand,
     ) -> Result<(ToolStatus, Duration)> {
-        self.forget_what_came_first()?;
+        self.discard_pending()?;
         let mut ended = None;
         loop {
             let moved = self.pass_on(log)?;
@@ -159,7 +159,7 @@ impl<'a> Relay<'a> {
     }
 
     /// What the host said before there was a tool is not of the tool.
-    fn forget_what_came_first(&mut self) -> Result<()> {
+    fn discard_pending(&mut self) -> Result<()> {
         while self.host.receive_frame()?.is_some() {}
         match &mut self.paths {
             Some(paths) => paths.discard().map(drop),
@@ -176,7 +176,7 @@ impl<'a> Relay<'a> {
             }
             return Ok(answered);
         };
-        let mut turn = log.take_turn()?;
+        let mut turn = log.lock()?;
         let slice = self.record.frames.len();
         self.pass_to_host(length, &mut turn)?;
         for _ in 1..SLICE {
@@ -272,7 +272,7 @@ impl<'a> Relay<'a> {
         let ends = [self.tool.as_fd(), self.host.as_fd(), tool.as_fd()];
         match poll(&mut ends.map(|end| PollFd::new(end, PollFlags::POLLIN)), timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error).doing("wait for the tool and the host"),
+            Err(error) => Err(error).context("wait for the tool and the host"),
         }
     }
 }
@@ -289,7 +289,7 @@ impl RelayRecord {
 fn has_ended(tool: &mut RunningTool, command: &ToolCommand) -> Result<Option<(ToolStatus, Duration)>> {
     let elapsed = tool.elapsed();
     let ready = poll(&mut [PollFd::new(tool.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
-    if ready.doing("look whether the tool has ended")? > 0 {
+    if ready.context("look whether the tool has ended")? > 0 {
         let status = tool.status()?;
         // What it has left behind ends now.
         tool.kill();
@@ -309,7 +309,7 @@ fn assert_wanted(stop: &Stop) -> Result<()> {
 }
 
 /// Resets what is still open, so that no timer of the host speaks to a tool that is gone.
-fn hang_up(connections: Vec<TcpStream>, host: &mut ProberLink) -> Result<()> {
+fn reset_connections(connections: Vec<TcpStream>, host: &mut ProberLink) -> Result<()> {
     for connection in connections {
         let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
         // A connection that is gone already needs no reset.

@@ -46,7 +46,7 @@ pub fn tie(
     if paths_are_known {
         for (place, frame) in frames.iter_mut().enumerate() {
             put_in_order(frame);
-            agree(place, frame)?;
+            check_consistency(place, frame)?;
         }
     } else {
         judge_by_answers(&mut frames, &sightings);
@@ -86,7 +86,7 @@ fn tie_paths(
         frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
             // It waits for the rest of its packet.
             Fate::Vanished if is_fragment(&frame.bytes) => None,
-            fate => FilterVerdict::of(fate),
+            fate => FilterVerdict::from_fate(fate),
         });
     }
     let is_left =
@@ -195,7 +195,7 @@ fn put_in_order(frame: &mut RelayedFrame) {
 
 /// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which
 /// are put together on their way; nor of what a timer of the host sent, whose lines may be another lab's to hear.
-fn agree(place: usize, frame: &RelayedFrame) -> Result<()> {
+fn check_consistency(place: usize, frame: &RelayedFrame) -> Result<()> {
     let Some(path) = &frame.path else { return Ok(()) };
     let is_timed = frame.direction == Direction::Out && frame.cause.is_none();
     if is_timed || is_fragment(&frame.bytes) {

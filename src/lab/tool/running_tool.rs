@@ -97,15 +97,15 @@ impl RunningTool {
             }
             Privileges::Unconfined => None,
         };
-        unshare(CloneFlags::CLONE_NEWPID).doing("make a PID namespace")?;
+        unshare(CloneFlags::CLONE_NEWPID).context("make a PID namespace")?;
         let (program, arguments) = command.words.split_first().expect("a command has at least one word");
         let mut child = Command::new(program);
         child.args(arguments);
         if command.output == ToolOutput::Stderr {
-            let stderr = io::stderr().as_fd().try_clone_to_owned().doing("give the tool our standard error")?;
+            let stderr = io::stderr().as_fd().try_clone_to_owned().context("give the tool our standard error")?;
             child.stdout(Stdio::from(stderr));
         }
-        let ended = first_process::run_beneath(&mut child, filters).doing("make a pipe")?;
+        let ended = first_process::run_beneath(&mut child, filters).context("make a pipe")?;
         let spawned = child.spawn();
         // The pipe's other end.
         drop(child);
@@ -124,7 +124,7 @@ impl RunningTool {
     /// How it ended; to be asked when its file descriptor is readable, else it waits.
     pub fn status(&mut self) -> Result<ToolStatus> {
         let mut status = [0; STATUS];
-        self.ended.read_exact(&mut status).doing("learn how the tool ended")?;
+        self.ended.read_exact(&mut status).context("learn how the tool ended")?;
         Ok(ToolStatus::from_wait(i32::from_ne_bytes(status)))
     }
 

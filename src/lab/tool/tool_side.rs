@@ -55,12 +55,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes the tool's end, starts the tool, hands both over, and stays until the relay is `done`: the tool dies with this
 /// thread. Fails when a frame of the tool did not fit into the queue.
-pub fn stand_by(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, done: Receiver<()>) -> Result<()> {
+pub fn run(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, done: Receiver<()>) -> Result<()> {
     pinned_sysctls::pin(isolated, &Sysctls::default())?;
     let tap = Arc::new(Interface::create(isolated, setup.interface, LinkMode::Tap)?);
     configure(isolated, setup)?;
     open_low_ports(isolated)?;
-    forget_what_came_first(&tap)?;
+    discard_pending(&tap)?;
     let tool = RunningTool::start(isolated, setup.command)?;
     // Without a relay there is nothing to stand by.
     let _ = ready.send(ToolEnd { tap: Arc::clone(&tap), tool });
@@ -85,7 +85,7 @@ fn overruns(tap: &Interface, interface: &InterfaceName) -> Result<u64> {
 }
 
 fn runtime() -> Result<Runtime> {
-    runtime::Builder::new_current_thread().enable_all().build().doing("start the tool's runtime")
+    runtime::Builder::new_current_thread().enable_all().build().context("start the tool's runtime")
 }
 
 fn configure(isolated: &Isolated, setup: ToolSetup) -> Result<()> {
@@ -135,12 +135,12 @@ fn open_low_ports(isolated: &Isolated) -> Result<()> {
     isolated.assert("the tool's sysctls")?;
     match fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        written => written.doing("let the tool bind low ports"),
+        written => written.context("let the tool bind low ports"),
     }
 }
 
 /// What the kernel said when the interface came up is not the tool's.
-fn forget_what_came_first(tap: &Interface) -> Result<()> {
+fn discard_pending(tap: &Interface) -> Result<()> {
     let mut buffer = vec![0; FRAME_MAX];
     while tap.receive(&mut buffer)?.is_some() {}
     Ok(())

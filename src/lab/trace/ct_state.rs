@@ -18,8 +18,8 @@ pub struct CtStateReader {
 impl CtStateReader {
     /// Silence means INVALID where (1) the kernel tells the other states, and (2) a rule of the family makes it track
     /// connections. A nat table alone does not: its chains register no hook of conntrack, its targets do.
-    pub fn of(listings: &[Listing]) -> CtStateReader {
-        if !nix::sys::utsname::uname().is_ok_and(|name| tells_states(&name.release().to_string_lossy())) {
+    pub fn new(listings: &[Listing]) -> CtStateReader {
+        if !nix::sys::utsname::uname().is_ok_and(|name| reports_states(&name.release().to_string_lossy())) {
             return CtStateReader::default();
         }
         let tracks = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
@@ -52,22 +52,22 @@ fn is_behind_conntrack(event: &Event) -> bool {
 }
 
 /// Whether this release has `NFTA_TRACE_CT_STATE`: Linux 6.16 or later.
-fn tells_states(release: &str) -> bool {
+fn reports_states(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::tells_states;
+    use super::reports_states;
 
     #[test]
     fn the_release_tells_whether_the_trace_tells() {
         for release in ["6.16.0", "6.18.44-fc-v669", "6.100", "7.0-rc1", "10.0.1"] {
-            assert!(tells_states(release), "{release}");
+            assert!(reports_states(release), "{release}");
         }
         for release in ["6.15.9", "6.1.0-37-amd64", "5.19", "6", "", "linux"] {
-            assert!(!tells_states(release), "{release}");
+            assert!(!reports_states(release), "{release}");
         }
     }
 }

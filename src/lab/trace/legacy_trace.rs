@@ -85,7 +85,7 @@ impl XTracer {
         let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
         if let Some(sabotage) = starved {
             sabotage.plant(1);
-            nflog.starve(sabotage)?;
+            nflog.shrink_buffer(sabotage)?;
         }
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
@@ -113,7 +113,7 @@ impl XTracer {
         })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
-            EventEmitter { tables: &self.tables, packet, number: self.next }.tell(&mut each)?;
+            EventEmitter { tables: &self.tables, packet, number: self.next }.emit(&mut each)?;
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ fn log_to_netlink(family: Family) -> Result<()> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
             Err(CannotMeasure::NoPaths { why: format!("{path} cannot be written: {error}") }.into())
         }
-        written => written.doing(format!("write nfnetlink_log to {path}")),
+        written => written.context(format!("write nfnetlink_log to {path}")),
     }
 }
 
@@ -254,7 +254,7 @@ struct EventEmitter<'a> {
 }
 
 impl EventEmitter<'_> {
-    fn tell(&self, each: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
+    fn emit(&self, each: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
         let (network, transport) = split(&self.packet.bytes);
         let begins = match self.packet.direction {
             Direction::In => own_table::RECEIVED,
@@ -369,12 +369,12 @@ impl EventEmitter<'_> {
             RuleVerdict::Continue => Code::Continue,
             RuleVerdict::Jump(chain) => Code::Jump(chain.as_bytes()),
             RuleVerdict::Goto(chain) => Code::Goto(chain.as_bytes()),
-            RuleVerdict::Extension(name) => self.asked(index, name),
+            RuleVerdict::Extension(name) => self.code_of_extension(index, name),
         }
     }
 
     /// What an extension said. Where the packet is not seen again, a target of nat has not taken it: routing has.
-    fn asked(&self, index: usize, name: &str) -> Code<'static> {
+    fn code_of_extension(&self, index: usize, name: &str) -> Code<'static> {
         const STEALS: [&str; 2] = ["NFQUEUE", "SYNPROXY"];
         const LETS_PASS: [&str; 6] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY"];
         let records = &self.packet.records;

@@ -65,11 +65,11 @@ impl Nfnetlink {
     /// Opens a socket in the lab's namespace, to which it stays bound.
     pub fn open(isolated: &Isolated) -> Result<Nfnetlink> {
         isolated.assert("opening a netfilter socket")?;
-        let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a netfilter socket")?;
-        socket.bind_auto().doing("bind a netfilter socket")?;
+        let mut socket = Socket::new(NETLINK_NETFILTER).context("open a netfilter socket")?;
+        socket.bind_auto().context("bind a netfilter socket")?;
         let most = room_to_send(&socket);
         let netlink = Nfnetlink { socket, most };
-        netlink.make_room_for_dumps().doing("ask netfilter for an acknowledgment")?;
+        netlink.make_room_for_dumps().context("ask netfilter for an acknowledgment")?;
         Ok(netlink)
     }
 

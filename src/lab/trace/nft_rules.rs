@@ -31,7 +31,7 @@ pub struct RuleAttributes(Vec<(u16, Vec<u8>)>);
 impl Rules {
     /// Asks the kernel for them.
     pub fn list(netlink: &Nfnetlink, family: Family) -> Result<Rules> {
-        let rules = Rules::dump(netlink, family).doing("list the rules (nf_tables)")?;
+        let rules = Rules::dump(netlink, family).context("list the rules (nf_tables)")?;
         Ok(Rules { family, rules })
     }
 
@@ -141,7 +141,7 @@ pub fn replace(
     if changed.is_empty() {
         return Ok(None);
     }
-    netlink.transaction(changed, Mode::Replace).doing(words.operation)?;
+    netlink.transaction(changed, Mode::Replace).context(words.operation)?;
     let families: Vec<Family> = before.iter().map(|rules| rules.family).collect();
     let after = list_all(netlink, &families)?;
     if !before.iter().zip(&after).all(|(before, after)| same(before, after)) {
@@ -176,7 +176,7 @@ impl RuleAttributes {
         };
         let parts = self.expressions().into_iter().map(expression_parts);
         let (_, data) = parts.into_iter().find(|(name, _)| *name == b"limit\0")?;
-        Rate::of(of(data, RATE)?, of(data, UNIT)?)
+        Rate::new(of(data, RATE)?, of(data, UNIT)?)
     }
 
     /// Its expressions, in order: the attributes of each.

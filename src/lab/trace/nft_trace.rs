@@ -18,7 +18,7 @@ use super::nft_rules::name;
 use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
-use crate::lab::host::receive_buffer::{make_room, probes_at_once};
+use crate::lab::host::receive_buffer::{grow, probes_at_once};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 
@@ -48,10 +48,10 @@ impl Tracer {
         isolated.assert("listening to traces")?;
         let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
         let room = if starved.is_some() { SMALLEST_BUFFER } else { BUFFER };
-        let mut socket = Socket::new(NETLINK_NETFILTER).doing("open a socket for traces")?;
-        socket.bind(&SocketAddr::new(0, 0)).doing("bind a socket for traces")?;
-        let granted = make_room(&socket, room)?;
-        socket.add_membership(GROUP).doing("listen to traces")?;
+        let mut socket = Socket::new(NETLINK_NETFILTER).context("open a socket for traces")?;
+        socket.bind(&SocketAddr::new(0, 0)).context("bind a socket for traces")?;
+        let granted = grow(&socket, room)?;
+        socket.add_membership(GROUP).context("listen to traces")?;
         Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], granted, starved })
     }
 
@@ -87,7 +87,7 @@ impl Tracer {
             Ok(length) => Ok(Some(length)),
             Err(Errno::EAGAIN) => Ok(None),
             Err(Errno::ENOBUFS) => Err(self.overrun()),
-            Err(error) => Err(error).doing("read traces"),
+            Err(error) => Err(error).context("read traces"),
         }
     }
 

@@ -84,7 +84,7 @@ pub enum WatchedEvents {
 pub fn catch_fences(isolated: &Isolated, netlink: &Nfnetlink) -> Result<()> {
     isolated.assert("making the lab's own table")?;
     let requests = vec![table(Family::Ipv4), chain(Family::Ipv4, &FENCE), fence_rule()];
-    netlink.transaction(requests, Mode::Create).doing("make the chain that catches fences (nf_tables, nfnetlink_log)")
+    netlink.transaction(requests, Mode::Create).context("make the chain that catches fences (nf_tables, nfnetlink_log)")
 }
 
 /// What the lab's own table says of a packet where nf_tables traces nothing but itself.
@@ -149,7 +149,7 @@ pub fn install(
 ) -> Result<()> {
     isolated.assert("making the lab's own table")?;
     let requests = families.iter().flat_map(|family| of_family(*family, logger, tracing(*family))).collect();
-    netlink.transaction(requests, Mode::Create).doing("make the lab's own table (nf_tables)")
+    netlink.transaction(requests, Mode::Create).context("make the lab's own table (nf_tables)")
 }
 
 /// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
@@ -166,7 +166,8 @@ fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Re
             for (place, direction) in [(&PREROUTING, Direction::In), (&OUTPUT, Direction::Out)] {
                 requests.push(trace_rule(family, place, Some(Mark::Begins(direction))));
             }
-            requests.extend([&INPUT, &POSTROUTING].map(|place| rule(family, place, [tell(Mark::CameThrough)])));
+            requests
+                .extend([&INPUT, &POSTROUTING].map(|place| rule(family, place, [log_expression(Mark::CameThrough)])));
             for place in [&TRACKED, &TRACKED_OUT].into_iter().filter(|_| has_conntrack) {
                 requests.push(chain(family, place));
                 requests.extend(ConntrackState::ALL.map(|state| state_rule(family, place, state)));
@@ -175,8 +176,9 @@ fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Re
     }
     if let Some(tracing) = tracing.filter(|tracing| tracing.has_nat) {
         requests.push(chain(family, &ROUTED_PLACE));
-        requests
-            .extend((tracing.backend == Backend::Legacy).then(|| rule(family, &ROUTED_PLACE, [tell(Mark::Routed)])));
+        requests.extend(
+            (tracing.backend == Backend::Legacy).then(|| rule(family, &ROUTED_PLACE, [log_expression(Mark::Routed)])),
+        );
     }
     requests.push(canary_rule(family, logger, tracing));
     requests
@@ -210,7 +212,7 @@ fn canary_rule(family: Family, logger: Logger, tracing: Option<Tracing>) -> Requ
     let traced = match tracing.map(|tracing| tracing.backend) {
         None => Vec::new(),
         Some(Backend::Nft) => trace_on().to_vec(),
-        Some(Backend::Legacy) => vec![tell(Mark::Begins(Direction::In))],
+        Some(Backend::Legacy) => vec![log_expression(Mark::Begins(Direction::In))],
     };
     let catch = [load_source(family), equals(&source)].into_iter().chain(traced);
     rule(family, &PREROUTING, catch.chain([log(canary::PREFIX, logger), verdict(NF_DROP)]))
@@ -227,7 +229,7 @@ fn fence_rule() -> Request {
 
 /// `meta nftrace set 1 accept`, behind a mark: accepting ends this chain only, and saves the event of its policy.
 fn trace_rule(family: Family, place: &Hook, mark: Option<Mark>) -> Request {
-    rule(family, place, mark.map(tell).into_iter().chain(trace_on()).chain([verdict(NF_ACCEPT)]))
+    rule(family, place, mark.map(log_expression).into_iter().chain(trace_on()).chain([verdict(NF_ACCEPT)]))
 }
 
 /// `ct state new log group ... prefix "NEW"`: `NF_CT_STATE_BIT` and its like (linux/netfilter/nf_conntrack_common.h).
@@ -239,7 +241,7 @@ fn state_rule(family: Family, place: &Hook, state: ConntrackState) -> Request {
         ConntrackState::New => 8,
         ConntrackState::Untracked => 64,
     };
-    rule(family, place, [load_state(), equals(&bit.to_ne_bytes()), tell(Mark::Tracked(state))])
+    rule(family, place, [load_state(), equals(&bit.to_ne_bytes()), log_expression(Mark::Tracked(state))])
 }
 
 fn rule(family: Family, place: &Hook, expressions: impl IntoIterator<Item = Attributes>) -> Request {
@@ -309,7 +311,7 @@ fn log_to(group: u16) -> Attributes {
 }
 
 /// `log group ... prefix "..."`
-fn tell(mark: Mark) -> Attributes {
+fn log_expression(mark: Mark) -> Attributes {
     log(mark.prefix(), Logger::Group(LOG_GROUP))
 }
 

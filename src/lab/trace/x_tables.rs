@@ -83,7 +83,7 @@ impl KernelTable {
         let names = listings.iter().flat_map(|listing| listing.tables.iter().map(move |table| (listing.family, table)));
         let listed = names.map(|(family, table)| {
             let entries =
-                IptEntries::ask(family, &table.name).doing(format!("list the table {} (x_tables)", table.name))?;
+                IptEntries::query(family, &table.name).context(format!("list the table {} (x_tables)", table.name))?;
             let chains = entries.chains().ok_or_else(|| unreadable(family, &table.name))?;
             Ok(KernelTable { family, name: table.name.clone(), chains })
         });
@@ -120,7 +120,7 @@ impl KernelRule {
             MatchOf::Memory | MatchOf::Other => None,
         });
         // `avg` of struct xt_rateinfo is what a rate is kept as here.
-        interval.and_then(|interval| Rate::of(SCALE, interval.into()))
+        interval.and_then(|interval| Rate::new(SCALE, interval.into()))
     }
 
     fn spending(&self) -> Spending {
@@ -160,7 +160,7 @@ struct IptEntries {
 }
 
 impl IptEntries {
-    fn ask(family: Family, table: &str) -> io::Result<IptEntries> {
+    fn query(family: Family, table: &str) -> io::Result<IptEntries> {
         const GET_INFO: i32 = 64;
         const GET_ENTRIES: i32 = 65;
         // struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.

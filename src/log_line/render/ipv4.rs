@@ -2,24 +2,24 @@
 
 use super::bytes::{Bytes, be16, be32};
 use super::transport::{self, Whole};
-use super::{QuoteDepth, RenderOptions, Rendered, say};
+use super::{QuoteDepth, RenderOptions, Rendered, append};
 use crate::log_line::{Icmp, IcmpDetail, Ipv4, LogFlags, LoggedProtocol, Transport};
 use crate::net::Family;
 
 /// Adds an IPv4 packet to the line.
-pub(super) fn tell(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+pub(super) fn render(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 20;
     let Some(header) = packet.first::<HEADER>() else {
-        say(line, "TRUNCATED");
+        append(line, "TRUNCATED");
         return Rendered::InPart;
     };
     let length = usize::from(header[0] & 0x0f) * 4;
     let wanted = asked.flags.has(LogFlags::IP_OPTIONS) && length > HEADER;
     let options = packet.skip(HEADER).up_to(length.saturating_sub(HEADER)).filter(|_| wanted);
     let ipv4 = read(header, options.map(<[u8]>::to_vec));
-    say(line, &ipv4);
+    append(line, &ipv4);
     if wanted && options.is_none() {
-        say(line, "TRUNCATED");
+        append(line, "TRUNCATED");
         return Rendered::InPart;
     }
     let whole = if ipv4.fragment_offset == 0 { Whole::Beginning } else { Whole::LaterFragment };
@@ -53,16 +53,16 @@ fn carried(
     depth: QuoteDepth,
 ) -> Rendered {
     match (protocol, whole) {
-        (6, _) => return transport::tell_tcp(line, rest, whole, asked),
-        (17, _) => return transport::tell_udp(line, rest, whole, LoggedProtocol::Udp),
-        (136, _) => return transport::tell_udp(line, rest, whole, LoggedProtocol::UdpLite),
-        (1, _) => tell_icmp(line, rest, whole, asked, depth),
+        (6, _) => return transport::render_tcp(line, rest, whole, asked),
+        (17, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::Udp),
+        (136, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::UdpLite),
+        (1, _) => render_icmp(line, rest, whole, asked, depth),
         // The kernel asks for the fragment before it prints the name.
         (51, Whole::LaterFragment) => {}
         (51, Whole::Beginning) => tell_spi::<12>(line, rest, LoggedProtocol::Ah, 4),
-        (50, Whole::LaterFragment) => say(line, Transport::Named(LoggedProtocol::Esp)),
+        (50, Whole::LaterFragment) => append(line, Transport::Named(LoggedProtocol::Esp)),
         (50, Whole::Beginning) => tell_spi::<8>(line, rest, LoggedProtocol::Esp, 0),
-        _ => say(line, Transport::Named(LoggedProtocol::Number(protocol))),
+        _ => append(line, Transport::Named(LoggedProtocol::Number(protocol))),
     }
     Rendered::ToTheEnd
 }
@@ -74,33 +74,33 @@ fn tell_spi<const N: usize>(line: &mut String, rest: Bytes, protocol: LoggedProt
         (Some(spi), LoggedProtocol::Ah) => Transport::Ah { spi },
         (Some(spi), _) => Transport::Esp { spi },
     };
-    say(line, transport);
+    append(line, transport);
 }
 
-fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) {
+fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) {
     const HEADER: usize = 8;
     let header = match (whole, rest.first::<HEADER>()) {
-        (Whole::LaterFragment, _) => return say(line, Transport::Named(LoggedProtocol::Icmp)),
+        (Whole::LaterFragment, _) => return append(line, Transport::Named(LoggedProtocol::Icmp)),
         (_, None) => {
             let (protocol, bytes) = (LoggedProtocol::Icmp, rest.left());
-            return say(line, Transport::Incomplete { protocol, bytes });
+            return append(line, Transport::Incomplete { protocol, bytes });
         }
         (_, Some(header)) => header,
     };
     let (kind, code) = (header[0], header[1]);
     let is_short = rest.left() < required(kind);
     let detail = if is_short { IcmpDetail::Incomplete { bytes: rest.left() } } else { detail(header) };
-    say(line, Transport::Icmp(Icmp { family: Family::Ipv4, kind, code, detail, quoted: None, mtu: None }));
+    append(line, Transport::Icmp(Icmp { family: Family::Ipv4, kind, code, detail, quoted: None, mtu: None }));
     if is_short {
         return;
     }
     if matches!(kind, 3 | 4 | 5 | 11) && depth == QuoteDepth::Logged {
-        say(line, "[");
-        tell(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
-        say(line, "] ");
+        append(line, "[");
+        render(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
+        append(line, "] ");
     }
     if (kind, code) == (3, 4) {
-        say(line, format_args!("MTU={} ", be16(header, 6)));
+        append(line, format_args!("MTU={} ", be16(header, 6)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::bytes::{Bytes, be16, be32};
 use super::transport::{self, Whole};
-use super::{QuoteDepth, RenderOptions, Rendered, say};
+use super::{QuoteDepth, RenderOptions, Rendered, append};
 use crate::log_line::{FragmentHeader, Icmp, IcmpDetail, Ipv6, LogFlags, LoggedProtocol, Transport};
 use crate::net::Family;
 
@@ -16,15 +16,15 @@ const AH: u8 = 51;
 const DESTINATION: u8 = 60;
 
 /// Adds an IPv6 packet to the line.
-pub(super) fn tell(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+pub(super) fn render(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 40;
     let Some(header) = packet.first::<HEADER>() else {
-        say(line, "TRUNCATED");
+        append(line, "TRUNCATED");
         return Rendered::InPart;
     };
-    say(line, read(header));
+    append(line, read(header));
     let listed = asked.flags.has(LogFlags::IP_OPTIONS);
-    match (HeaderWalk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).tell(line, listed) {
+    match (HeaderWalk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).render(line, listed) {
         Some(end) => carried(line, end, asked, depth),
         None => Rendered::InPart,
     }
@@ -62,14 +62,14 @@ struct HeaderWalk<'a> {
 impl HeaderWalk<'_> {
     /// Adds every extension header to the line; `listed` ones stand in `OPT ( .. )`. Where it ends, or nothing when the
     /// line ends with it.
-    fn tell(mut self, line: &mut String, listed: bool) -> Option<Self> {
+    fn render(mut self, line: &mut String, listed: bool) -> Option<Self> {
         while matches!(self.next, HOP_BY_HOP | ROUTING | FRAGMENT | ESP | AH | DESTINATION) {
             let Some([next, length]) = self.rest.first::<2>().copied() else {
-                say(line, "TRUNCATED");
+                append(line, "TRUNCATED");
                 return None;
             };
             if listed {
-                say(line, "OPT ( ");
+                append(line, "OPT ( ");
             }
             let length = match self.next {
                 FRAGMENT => self.fragment(line)?,
@@ -81,7 +81,7 @@ impl HeaderWalk<'_> {
                 _ => self.unnamed(line, listed).then_some((usize::from(length) + 1) * 8)?,
             };
             if listed {
-                say(line, ") ");
+                append(line, ") ");
             }
             (self.next, self.rest) = (next, self.rest.skip(length));
         }
@@ -90,12 +90,12 @@ impl HeaderWalk<'_> {
 
     fn fragment(&mut self, line: &mut String) -> Option<usize> {
         let Some(header) = self.rest.first::<8>() else {
-            say(line, "FRAG:TRUNCATED ");
+            append(line, "FRAG:TRUNCATED ");
             return None;
         };
         let field = be16(header, 2);
         let (offset, more) = (field & 0xfff8, field & 1 != 0);
-        say(line, FragmentHeader { offset, more, id: be32(header, 4) });
+        append(line, FragmentHeader { offset, more, id: be32(header, 4) });
         if offset != 0 {
             self.whole = Whole::LaterFragment;
         }
@@ -107,9 +107,9 @@ impl HeaderWalk<'_> {
         if !listed {
             return true;
         }
-        say(line, if self.next == AH { "AH " } else { "ESP " });
+        append(line, if self.next == AH { "AH " } else { "ESP " });
         if self.whole == Whole::LaterFragment {
-            say(line, ")");
+            append(line, ")");
             return false;
         }
         let spi = match self.next {
@@ -117,12 +117,12 @@ impl HeaderWalk<'_> {
             _ => self.rest.first::<8>().map(|header| be32(header, 0)),
         };
         match spi {
-            None => say(line, format_args!("INCOMPLETE [{} bytes] )", self.rest.left())),
-            Some(spi) => say(line, format_args!("SPI=0x{spi:x} ")),
+            None => append(line, format_args!("INCOMPLETE [{} bytes] )", self.rest.left())),
+            Some(spi) => append(line, format_args!("SPI=0x{spi:x} ")),
         }
         // An ESP header is the last, and its parenthesis stands alone.
         if self.next == ESP && spi.is_some() {
-            say(line, ")");
+            append(line, ")");
         }
         spi.is_some()
     }
@@ -130,7 +130,7 @@ impl HeaderWalk<'_> {
     fn unnamed(&self, line: &mut String, listed: bool) -> bool {
         let ends = self.whole == Whole::LaterFragment;
         if ends && listed {
-            say(line, ")");
+            append(line, ")");
         }
         !ends
     }
@@ -139,25 +139,25 @@ impl HeaderWalk<'_> {
 fn carried(line: &mut String, end: HeaderWalk, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const ICMPV6: u8 = 58;
     match end.next {
-        6 => transport::tell_tcp(line, end.rest, end.whole, asked),
-        17 => transport::tell_udp(line, end.rest, end.whole, LoggedProtocol::Udp),
-        136 => transport::tell_udp(line, end.rest, end.whole, LoggedProtocol::UdpLite),
-        ICMPV6 => tell_icmp(line, end.rest, end.whole, asked, depth),
+        6 => transport::render_tcp(line, end.rest, end.whole, asked),
+        17 => transport::render_udp(line, end.rest, end.whole, LoggedProtocol::Udp),
+        136 => transport::render_udp(line, end.rest, end.whole, LoggedProtocol::UdpLite),
+        ICMPV6 => render_icmp(line, end.rest, end.whole, asked, depth),
         number => {
-            say(line, Transport::Named(LoggedProtocol::Number(number)));
+            append(line, Transport::Named(LoggedProtocol::Number(number)));
             Rendered::ToTheEnd
         }
     }
 }
 
-fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 8;
     if whole == Whole::LaterFragment {
-        say(line, Transport::Named(LoggedProtocol::Icmpv6));
+        append(line, Transport::Named(LoggedProtocol::Icmpv6));
         return Rendered::ToTheEnd;
     }
     let Some(header) = rest.first::<HEADER>() else {
-        say(line, Transport::Incomplete { protocol: LoggedProtocol::Icmpv6, bytes: rest.left() });
+        append(line, Transport::Incomplete { protocol: LoggedProtocol::Icmpv6, bytes: rest.left() });
         return Rendered::InPart;
     };
     let (kind, code) = (header[0], header[1]);
@@ -166,14 +166,14 @@ fn tell_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions,
         4 => IcmpDetail::Pointer(be32(header, 4)),
         _ => IcmpDetail::None,
     };
-    say(line, Transport::Icmp(Icmp { family: Family::Ipv6, kind, code, detail, quoted: None, mtu: None }));
+    append(line, Transport::Icmp(Icmp { family: Family::Ipv6, kind, code, detail, quoted: None, mtu: None }));
     if matches!(kind, 1..=4) && depth == QuoteDepth::Logged {
-        say(line, "[");
-        tell(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
-        say(line, "] ");
+        append(line, "[");
+        render(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
+        append(line, "] ");
     }
     if kind == 2 {
-        say(line, format_args!("MTU={} ", be32(header, 4)));
+        append(line, format_args!("MTU={} ", be32(header, 4)));
     }
     Rendered::ToTheEnd
 }

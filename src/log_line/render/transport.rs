@@ -1,7 +1,7 @@
 //! `nf_log_dump_tcp_header` and `nf_log_dump_udp_header`
 
 use super::bytes::{Bytes, be16, be32};
-use super::{AccurateEcn, RenderOptions, Rendered, say};
+use super::{AccurateEcn, RenderOptions, Rendered, append};
 use crate::log_line::{LogFlags, LoggedProtocol, Sequence, TcpHeader, Transport, UdpHeader};
 use crate::net::port::Port;
 
@@ -15,7 +15,7 @@ pub(super) enum Whole {
 }
 
 /// Adds a TCP header to the line.
-pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions) -> Rendered {
+pub(super) fn render_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions) -> Rendered {
     const HEADER: usize = 20;
     let header = match (whole, rest.first::<HEADER>()) {
         (Whole::LaterFragment, _) => return later_fragment(line, LoggedProtocol::Tcp),
@@ -25,9 +25,9 @@ pub(super) fn tell_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Rend
     let length = usize::from(header[12] >> 4) * 4;
     let wanted = asked.flags.has(LogFlags::TCP_OPTIONS) && length > HEADER;
     let options = rest.skip(HEADER).up_to(length.saturating_sub(HEADER)).filter(|_| wanted);
-    say(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, asked) }));
+    append(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, asked) }));
     if wanted && options.is_none() {
-        say(line, "OPT (TRUNCATED)");
+        append(line, "OPT (TRUNCATED)");
         return Rendered::InPart;
     }
     Rendered::ToTheEnd
@@ -52,7 +52,7 @@ fn read_tcp(header: &[u8; 20], asked: RenderOptions) -> TcpHeader {
 }
 
 /// Adds a header of UDP or UDP-Lite to the line.
-pub(super) fn tell_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: LoggedProtocol) -> Rendered {
+pub(super) fn render_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: LoggedProtocol) -> Rendered {
     match (whole, rest.first::<8>()) {
         (Whole::LaterFragment, _) => later_fragment(line, protocol),
         (_, None) => incomplete(line, protocol, rest),
@@ -60,18 +60,18 @@ pub(super) fn tell_udp(line: &mut String, rest: Bytes, whole: Whole, protocol: L
             let port = |at| Port(be16(header, at));
             let lite = protocol == LoggedProtocol::UdpLite;
             let (source, destination, length) = (port(0), port(2), be16(header, 4));
-            say(line, Transport::Udp(UdpHeader { lite, source, destination, length }));
+            append(line, Transport::Udp(UdpHeader { lite, source, destination, length }));
             Rendered::ToTheEnd
         }
     }
 }
 
 fn later_fragment(line: &mut String, protocol: LoggedProtocol) -> Rendered {
-    say(line, Transport::Named(protocol));
+    append(line, Transport::Named(protocol));
     Rendered::ToTheEnd
 }
 
 fn incomplete(line: &mut String, protocol: LoggedProtocol, rest: Bytes) -> Rendered {
-    say(line, Transport::Incomplete { protocol, bytes: rest.left() });
+    append(line, Transport::Incomplete { protocol, bytes: rest.left() });
     Rendered::InPart
 }

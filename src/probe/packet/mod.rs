@@ -102,7 +102,7 @@ impl Stimulus {
                 Some((self.sender, self.headers.with_flags(SYN)))
             }
             (Lead::Backward, _) | (Lead::Handshake, StimulusSender::Prober) => {
-                Some((other_end, self.headers.asked_by().with_flags(SYN)))
+                Some((other_end, self.headers.request().with_flags(SYN)))
             }
         }
     }

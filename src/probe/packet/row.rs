@@ -113,7 +113,7 @@ impl Packet {
     }
 
     /// What the stimulus is called, source port included. Fails where it is none that a [`crate::rules::sweep::SweepPlan`] makes.
-    pub fn of(stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
+    pub fn from_stimulus(stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
         let headers = &stimulus.headers;
         let family = headers.family();
         let what = match headers.content {
@@ -182,11 +182,11 @@ impl Packet {
 
     /// The only family that it can be of; none when it can be of both.
     pub fn family(&self) -> Option<Family> {
-        self.what.family().or(self.stranger().map(Family::of))
+        self.what.family().or(self.foreign_address().map(Family::from_address))
     }
 
     /// The foreign address that it comes from or goes to.
-    pub fn stranger(&self) -> Option<IpAddr> {
+    pub fn foreign_address(&self) -> Option<IpAddr> {
         match self.way {
             Way::From(address) | Way::FromHostTo(address) => Some(address),
             Way::ToHost | Way::FromHost | Way::OverLoopback | Way::HostToItself => None,
@@ -195,7 +195,7 @@ impl Packet {
 
     /// The foreign address that the host has to find its way to, be it for an answer.
     pub fn reached_stranger(&self) -> Option<IpAddr> {
-        self.stranger().filter(|address| can_be_reached(*address))
+        self.foreign_address().filter(|address| can_be_reached(*address))
     }
 
     /// Whether the packet belongs to a connection that its own sender opened, which takes something that listens.
@@ -234,13 +234,13 @@ impl Packet {
     }
 
     fn check_way(&self) -> Result<(), PacketError> {
-        let Some(address) = self.stranger() else { return Ok(()) };
+        let Some(address) = self.foreign_address() else { return Ok(()) };
         let reaches = matches!(self.way, Way::From(_)) && !matches!(self.lead, Lead::Backward | Lead::Handshake);
         if !is_usable(address) || !(reaches || can_be_reached(address)) {
             return Err(PacketError::Unusable(address));
         }
         match self.what.family() {
-            Some(family) if family != Family::of(address) => Err(PacketError::TwoFamilies(address)),
+            Some(family) if family != Family::from_address(address) => Err(PacketError::TwoFamilies(address)),
             _ => Ok(()),
         }
     }
@@ -308,7 +308,7 @@ fn icmp_of(family: Family) -> u8 {
 
 fn way_of(stimulus: &Stimulus, addresses: &Addresses) -> Way {
     let Headers { source, destination, .. } = stimulus.headers;
-    let prober = addresses.prober(Family::of(source));
+    let prober = addresses.prober(Family::from_address(source));
     match stimulus.sender {
         StimulusSender::Prober if source == prober => Way::ToHost,
         StimulusSender::Prober => Way::From(source),

@@ -25,7 +25,7 @@ impl FilterVerdict {
     pub const ALL: [FilterVerdict; 3] = [FilterVerdict::Accept, FilterVerdict::Drop, FilterVerdict::Reject];
 
     /// The verdict on a packet whose way ended so; `None` if it left the modelled world.
-    pub const fn of(fate: Fate) -> Option<FilterVerdict> {
+    pub const fn from_fate(fate: Fate) -> Option<FilterVerdict> {
         match fate {
             Fate::Accepted => Some(FilterVerdict::Accept),
             Fate::Rejected => Some(FilterVerdict::Reject),

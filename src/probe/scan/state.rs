@@ -249,7 +249,7 @@ pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Ve
         Body::Unreachable(unreachable) => icmp(technique, Sent::by(reply.source, host), unreachable)?,
         Body::Neighbour(_) | Body::Other => return None,
     };
-    let decided_by_errno = technique.is_conversation();
+    let decided_by_errno = technique.is_full_connect();
     Some(Verdict {
         state,
         reason,
@@ -272,7 +272,7 @@ fn tcp(technique: Technique, segment: &TcpSegment) -> Option<(PortState, Reason)
 }
 
 fn reset_reason(technique: Technique) -> Reason {
-    if technique.is_conversation() { Reason::ConnRefused } else { Reason::Reset }
+    if technique.is_full_connect() { Reason::ConnRefused } else { Reason::Reset }
 }
 
 /// Who sent an ICMP error, and in which family.
@@ -284,13 +284,13 @@ struct Sent {
 
 impl Sent {
     fn by(sender: IpAddr, host: IpAddr) -> Sent {
-        Sent { family: Family::of(host), by_host: sender == host }
+        Sent { family: Family::from_address(host), by_host: sender == host }
     }
 }
 
 fn icmp(technique: Technique, sent: Sent, error: &IcmpError) -> Option<(PortState, Reason)> {
     let family = sent.family;
-    if technique.is_conversation() {
+    if technique.is_full_connect() {
         return connect_errno(family, error);
     }
     let reason = match (family, error.kind, error.code) {

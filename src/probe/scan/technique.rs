@@ -157,7 +157,7 @@ impl Technique {
     }
 
     /// Whether the scanner's kernel holds a whole conversation for it.
-    pub const fn is_conversation(self) -> bool {
+    pub const fn is_full_connect(self) -> bool {
         matches!(self.profile().sender, Sender::Kernel)
     }
 

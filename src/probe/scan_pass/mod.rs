@@ -116,7 +116,7 @@ impl ScanPass {
     }
 
     fn unnumbered(&mut self, prober_port: Port, port: Port) -> Probe {
-        let source = self.craft.source.filter(|source| Family::of(*source) == self.family);
+        let source = self.craft.source.filter(|source| Family::from_address(*source) == self.family);
         Probe {
             technique: self.technique,
             flow: Flow {
@@ -138,7 +138,7 @@ impl ScanPass {
     /// Stays above the ports that a lab listens on by habit, wherever the base lies. A connect's source port is its
     /// kernel's, whatever `-g` says.
     fn source_port(&self, step: u16) -> u16 {
-        let fixed = self.craft.source_port.filter(|_| !self.technique.is_conversation());
+        let fixed = self.craft.source_port.filter(|_| !self.technique.is_full_connect());
         fixed.map(|port| port.0).unwrap_or_else(|| self.scheduled_port(step))
     }
 

@@ -132,7 +132,7 @@ impl Document {
         let state = if host.reason.is_up() { "up" } else { "down" };
         let status = [("state", state), ("reason", host.reason.as_str()), ("reason_ttl", "0")];
         self.empty("status", &status)?.line()?;
-        let family = Family::of(host.address).to_string();
+        let family = Family::from_address(host.address).to_string();
         self.empty("address", &[("addr", &host.address.to_string()), ("addrtype", &family)])?.line()
     }
 

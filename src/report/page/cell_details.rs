@@ -196,7 +196,7 @@ impl AllCellDetails {
     }
 
     /// Tells the story of a cell that stands for `count` ports: its number, and what it says in one line.
-    pub fn tell(
+    pub fn add(
         &mut self,
         (port, technique, family): (Option<Port>, Technique, Family),
         ports: &str,
@@ -241,7 +241,7 @@ impl AllCellDetails {
     }
 
     /// All that was told.
-    pub fn told(&self) -> StoryJson<'_> {
+    pub fn json(&self) -> StoryJson<'_> {
         let ways = self.ways.values.iter().map(|path| RulePathJson { steps: &path.steps, fate: path.fate }).collect();
         StoryJson { stories: &self.stories, ways, rulesets: &self.rulesets, words: &self.words.values }
     }

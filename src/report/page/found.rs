@@ -28,16 +28,16 @@ pub struct UnexpectedResults<'a> {
 
 impl<'a> UnexpectedResults<'a> {
     /// The first of these.
-    pub fn of(findings: &'a RulesetFindings) -> UnexpectedResults<'a> {
+    pub fn new(findings: &'a RulesetFindings) -> UnexpectedResults<'a> {
         UnexpectedResults {
-            unreachable: FirstOf::of(&findings.unreachable, RULES),
-            not_provable: FirstOf::of(&findings.not_provable, RULES),
-            parity: FirstOf::of(&findings.parity, RULES),
+            unreachable: FirstOf::new(&findings.unreachable, RULES),
+            not_provable: FirstOf::new(&findings.not_provable, RULES),
+            parity: FirstOf::new(&findings.parity, RULES),
         }
     }
 
     /// Rules that nothing reached, by what is missing for a proof.
-    pub fn unproved(&self) -> Vec<Unproved<'a>> {
+    pub fn unproven(&self) -> Vec<Unproved<'a>> {
         let mut all: Vec<Unproved> = Vec::new();
         for NotProvable { place, reason } in self.not_provable.shown {
             match all.iter_mut().find(|one| one.reason == reason) {
@@ -50,7 +50,7 @@ impl<'a> UnexpectedResults<'a> {
 
     /// What takes the packets of a rule.
     pub fn in_front(&self, one: &&'a DeadRule) -> FirstOf<'a, ShadowingRule> {
-        FirstOf::of(&one.in_front, IN_FRONT)
+        FirstOf::new(&one.in_front, IN_FRONT)
     }
 
     /// The packets that the families do not treat alike.
@@ -82,7 +82,7 @@ pub struct Lint<'a> {
 
 impl<'a> Lint<'a> {
     /// The first of each kind.
-    pub fn of(all: &'a [LintFinding]) -> Lint<'a> {
+    pub fn new(all: &'a [LintFinding]) -> Lint<'a> {
         let mut counts: BTreeMap<FindingKind, usize> = BTreeMap::new();
         let mut has_room = |one: &&LintFinding| {
             let count = counts.entry(one.rule).or_default();

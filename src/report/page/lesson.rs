@@ -67,7 +67,7 @@ impl LessonPage<'_> {
         [&scene.with_firewall, &scene.without]
     }
 
-    fn asked(&self, scene: &PortScene) -> String {
+    fn probed(&self, scene: &PortScene) -> String {
         scene.port.map_or_else(|| "The host".to_owned(), |port| format!("Port {port}"))
     }
 

@@ -21,7 +21,7 @@ pub struct FirstOf<'a, T> {
 
 impl<'a, T> FirstOf<'a, T> {
     /// At most so many of them.
-    pub fn of(all: &'a [T], most: usize) -> FirstOf<'a, T> {
+    pub fn new(all: &'a [T], most: usize) -> FirstOf<'a, T> {
         let (shown, left_out) = all.split_at(all.len().min(most));
         FirstOf { shown, left_out: left_out.len() }
     }
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn the_first_and_the_rest_are_all() {
         for (most, shown, left_out) in [(0, 0, 3), (2, 2, 1), (3, 3, 0), (9, 3, 0)] {
-            let first = FirstOf::of(&[1, 2, 3], most);
+            let first = FirstOf::new(&[1, 2, 3], most);
             assert_eq!((first.shown.len(), first.left_out), (shown, left_out));
         }
     }

@@ -173,7 +173,7 @@ fn row(
     let mut cell = |key: RowKey| {
         let facts = seen.get(&key)?;
         let way = ways.iter().find(|(family, _)| *family == key.2).map(|(_, way)| *way);
-        let (story, words) = stories.tell(key, &ports, group.len(), facts, way);
+        let (story, words) = stories.add(key, &ports, group.len(), facts, way);
         Some(MatrixCell { story, words, state: facts.state(), outcome: facts.outcome(), is_logged: facts.is_logged() })
     };
     let cells = keys(group[0], columns).map(&mut cell).collect();

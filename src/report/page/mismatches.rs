@@ -44,7 +44,7 @@ const MISHAPS: usize = 200;
 
 impl<'a> Mismatches<'a> {
     /// The mishaps of these checks.
-    pub fn of(checks: &'a [Check]) -> Mismatches<'a> {
+    pub fn new(checks: &'a [Check]) -> Mismatches<'a> {
         let mut places = HashMap::new();
         let mut groups: Vec<Vec<&Check>> = Vec::new();
         for check in checks.iter().filter(|check| check.outcome != Outcome::Matched) {

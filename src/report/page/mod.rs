@@ -34,7 +34,7 @@ use crate::commands::predeploy::{Assessment, QuestionAnswer};
 use crate::intent::check::Outcome;
 use crate::lab::{Backend, Capture};
 use crate::text::ci_escape::inert_markup;
-use crate::text::escape::steers;
+use crate::text::escape::is_terminal_control;
 
 /// The report as a page.
 pub fn page(report: &Report) -> String {
@@ -50,7 +50,7 @@ pub fn page(report: &Report) -> String {
         bar: report.summary.as_ref().map(bar).filter(|bar| shows(bar, &verdict)).unwrap_or_default(),
         verdict,
         parts,
-        data: embedded::json(&stories.told()),
+        data: embedded::json(&stories.json()),
     };
     // A template writes to memory, and what it calls does not fail.
     let html = page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"));
@@ -102,9 +102,9 @@ fn parts<'a>(report: &'a Report, stories: &mut AllCellDetails) -> Vec<PagePart<'
             number: index + 1,
             scenario: Some(scenario),
             matrix: Matrix::of(&scenario.checks, probes, stories, &ways),
-            mishaps: Mismatches::of(&scenario.checks),
+            mishaps: Mismatches::new(&scenario.checks),
             rulesets,
-            others: Others::of(&scenario.checks),
+            others: Others::new(&scenario.checks),
         }
     };
     scenarios.iter().enumerate().map(part).collect()
@@ -238,17 +238,17 @@ impl Page<'_> {
     }
 
     fn findings(&self) -> Option<UnexpectedResults<'_>> {
-        self.report.findings.as_ref().map(UnexpectedResults::of)
+        self.report.findings.as_ref().map(UnexpectedResults::new)
     }
 
     fn lint(&self) -> Option<Lint<'_>> {
-        self.report.lint.as_deref().map(Lint::of)
+        self.report.lint.as_deref().map(Lint::new)
     }
 
     fn differences(&self) -> FirstOf<'_, FlavourDifference> {
         const DIFFERENCES: usize = 500;
         let all = self.report.flavours.as_ref().map_or(&[][..], |flavours| &flavours.differences);
-        FirstOf::of(all, DIFFERENCES)
+        FirstOf::new(all, DIFFERENCES)
     }
 
     fn covered(&self) -> Option<String> {
@@ -269,7 +269,7 @@ impl Escaper for Escaped {
             '&' => dest.write_str("&amp;"),
             '"' => dest.write_str("&quot;"),
             '\'' => dest.write_str("&#39;"),
-            c if steers(c) => write!(dest, "{}", c.escape_default()),
+            c if is_terminal_control(c) => write!(dest, "{}", c.escape_default()),
             c => dest.write_char(c),
         })
     }

@@ -36,7 +36,7 @@ const ROWS: usize = 1000;
 
 impl Others {
     /// What no matrix shows of these checks.
-    pub fn of(checks: &[Check]) -> Others {
+    pub fn new(checks: &[Check]) -> Others {
         let mut places = HashMap::new();
         let mut rows: Vec<OtherCheckRow> = Vec::new();
         for row in checks.iter().filter(|check| !is_in_matrix(check)).map(row) {

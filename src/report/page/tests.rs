@@ -59,7 +59,7 @@ fn large() -> Report {
         coverage: vec![Coverage { file: "large.v4".into(), family: Family::Ipv4, rules }],
     };
     let scenarios = vec![scenario];
-    let summary = Some(CheckCounts::of(&scenarios));
+    let summary = Some(CheckCounts::count(&scenarios));
     let probes = (1..=PROBES).map(probe).collect();
     Report { summary, probes, scenarios: Some(scenarios), ..Report::empty(environment) }
 }
@@ -271,11 +271,11 @@ fn a_red_verdict_has_no_green_bar() {
         .checks
         .iter_mut()
         .for_each(|check| check.outcome = Outcome::Matched);
-    report.summary = report.scenarios.as_deref().map(CheckCounts::of);
+    report.summary = report.scenarios.as_deref().map(CheckCounts::count);
     assert!(page(&report).contains("<svg class=\"bar\""), "the verdict is green as well");
     let fact = Fact { tone: Assessment::Bad, text: "SSH is not let in".to_owned(), line: None };
     let question = PredeployQuestion::LockedOut;
-    let asks = question.asks();
+    let asks = question.text();
     let answer =
         QuestionAnswer { question, asks, tone: Assessment::Bad, answer: "Yes.", line: None, facts: vec![fact] };
     report.answers = Some(Answers(vec![answer]));

@@ -15,7 +15,7 @@ use crate::report::{
     CheckCounts, Environment, FlavourDifference, FlavourReport, Flavours, HostSummary, github, junit, markdown, sarif,
     tap, to_json,
 };
-use crate::text::escape::steers;
+use crate::text::escape::is_terminal_control;
 
 fn check(port: u16, outcome: Outcome, why: &str) -> Check {
     let state = |state| CheckFacts { state: Some(state), ..CheckFacts::default() };
@@ -83,7 +83,7 @@ fn no_format_for_ci_steers_its_reader() {
     ];
     for (name, format) in formats {
         let text = format(&report);
-        let steering: Vec<&str> = text.lines().filter(|line| line.contains(steers)).collect();
+        let steering: Vec<&str> = text.lines().filter(|line| line.contains(is_terminal_control)).collect();
         assert!(steering.is_empty(), "{name}: {steering:?}");
     }
     let read: serde_json::Value = serde_json::from_str(&to_json(&report)).expect("JSON");
@@ -127,7 +127,7 @@ fn report() -> Report {
     let flavours =
         Flavours { compared: [flavour(Backend::Nft), flavour(Backend::Legacy)], differences: vec![difference] };
     let scenarios = vec![scenario];
-    let summary = Some(CheckCounts::of(&scenarios));
+    let summary = Some(CheckCounts::count(&scenarios));
     Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(environment) }
 }
 
@@ -209,7 +209,7 @@ fn a_reason_not_to_deploy_stands_at_the_entry_of_the_sensor() {
     let question = PredeployQuestion::LockedOut;
     let answer = QuestionAnswer {
         question,
-        asks: question.asks(),
+        asks: question.text(),
         tone: Assessment::Bad,
         answer: "Yes.",
         line: Some(7),

@@ -15,7 +15,7 @@ pub fn admit(limits: Limits, ruleset: &Source, lines: &[CommandLine<'_>]) -> Res
     let mut total = CHAIN.saturating_mul(ruleset.text.lines().filter(|line| line.starts_with(':')).count() as u64);
     let mut tables = HashSet::new();
     for line in lines {
-        let (bytes, blame) = asked(line, &mut tables);
+        let (bytes, blame) = demand(line, &mut tables);
         total = total.saturating_add(bytes.saturating_mul(line.rules as u64));
         if total > limits.bytes {
             let problem = format!(
@@ -33,7 +33,7 @@ const CHAIN: u64 = 512;
 const RULE: u64 = 640;
 
 /// How much a line asks for, and what of it asks for most.
-fn asked(line: &CommandLine<'_>, tables: &mut HashSet<String>) -> (u64, String) {
+fn demand(line: &CommandLine<'_>, tables: &mut HashSet<String>) -> (u64, String) {
     let mut total = RULE;
     let mut most = (RULE, "this rule".to_owned());
     for extension in named(&line.words) {

@@ -15,7 +15,7 @@ use crate::rules::iptables_save::{Chain, Match, Rule, Table};
 /// Every rule counts as one that may match or not. A packet passes each hook once, so the built-in chains of all tables are
 /// summed.
 pub fn admit(limits: Limits, family: Family, ruleset: &Source, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
-    let total = |copy| total(|| sections(family, ruleset, lines), Prices::of(lines, copy));
+    let total = |copy| total(|| sections(family, ruleset, lines), Prices::new(lines, copy));
     let once = total(0)?;
     // A copy that TEE makes passes OUTPUT and POSTROUTING, where TEE does nothing more (`nf_skb_duplicated`).
     let spent = if names(lines, "TEE") { total(once)? } else { once };
@@ -51,7 +51,7 @@ struct Prices {
 const PLAIN_RULE: u64 = 16;
 
 impl Prices {
-    fn of(lines: &[CommandLine<'_>], copy: u64) -> Prices {
+    fn new(lines: &[CommandLine<'_>], copy: u64) -> Prices {
         // With TRACE, each rule that a packet meets sends a message.
         Prices { rule: if names(lines, "TRACE") { 2_000 } else { PLAIN_RULE }, copy: copy.saturating_add(2_000) }
     }

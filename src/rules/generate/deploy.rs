@@ -71,13 +71,13 @@ fn readme(sensor: &Sensor, host: &Host) -> String {
 
 fn login(sensor: &Sensor) -> String {
     match sensor.ssh.first() {
-        Some(port) => format!("ssh -p {port} USER@PI{}", whence(sensor)),
+        Some(port) => format!("ssh -p {port} USER@PI{}", ssh_sources(sensor)),
         None => "(this sensor serves no SSH: log in at its console)".to_owned(),
     }
 }
 
 /// A comment that tells whence, where it is not from everywhere.
-fn whence(sensor: &Sensor) -> String {
+fn ssh_sources(sensor: &Sensor) -> String {
     match &sensor.ssh_from {
         SshFrom::Everywhere => String::new(),
         SshFrom::Networks(networks) => {

@@ -79,7 +79,7 @@ impl ChainCommand {
     }
 
     /// Carries it out in `table`, with the rules that its line (number `line`) makes.
-    pub fn carry_out(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
+    pub fn apply(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
         match self {
             ChainCommand::Append(chain) => table.change(&chain, |chain| append(chain, rules)),
             ChainCommand::Insert(chain, number) => table.change(&chain, |chain| insert(chain, number, rules)),

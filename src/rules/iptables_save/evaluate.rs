@@ -35,7 +35,7 @@ pub struct Packet {
 impl Packet {
     /// The packet of `journey` as rules see it. What `host` sends to itself goes over `lo`, anything else over
     /// `interface`.
-    pub fn of(journey: &Journey, interface: &str, host: IpAddr) -> Packet {
+    pub fn from_journey(journey: &Journey, interface: &str, host: IpAddr) -> Packet {
         let is_own = |address: IpAddr| address == host || address.is_loopback();
         let headers = journey.headers;
         let over = if is_own(headers.source) && is_own(headers.destination) { "lo" } else { interface };

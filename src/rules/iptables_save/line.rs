@@ -210,7 +210,7 @@ impl LineReader<'_> {
         match found.owner {
             Owner::Target => self.target_option(found.name, &arguments),
             Owner::Match(module) => {
-                let ask = match_kind::ask(self.family, &module, &found.name, &arguments);
+                let ask = match_kind::parse(self.family, &module, &found.name, &arguments);
                 let ask = ask.unwrap_or_else(|| Match::Other(self.written()));
                 self.keep(Some((ask, Some(module))));
             }

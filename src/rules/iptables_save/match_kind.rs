@@ -8,7 +8,7 @@ use crate::net::conntrack::ConntrackState;
 use crate::net::port::PortSet;
 
 /// Reads the option `name` (in full, without dashes) of the match `module`; none for what is kept as it is written.
-pub(super) fn ask(family: Family, module: &str, name: &str, arguments: &[String]) -> Option<Match> {
+pub(super) fn parse(family: Family, module: &str, name: &str, arguments: &[String]) -> Option<Match> {
     let first = arguments.first().map_or("", String::as_str);
     let second = arguments.get(1).map_or("", String::as_str);
     Some(match (module, name) {

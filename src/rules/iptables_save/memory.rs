@@ -30,7 +30,7 @@ impl Rule {
     /// The rate of [`Rule::hash_limit`].
     pub fn hash_rate(&self) -> Option<Rate> {
         let limit = self.hash_limit()?;
-        Rate::of(limit.count.into(), limit.seconds.into())
+        Rate::new(limit.count.into(), limit.seconds.into())
     }
 
     /// The matches that remember earlier packets, in the order of the text.

@@ -51,7 +51,7 @@ impl Groups {
         (group & 0xff00 == self.first).then(|| LogFlags::from_bits(group as u8))
     }
 
-    fn of(&self, log: &Target) -> u16 {
+    fn group(&self, log: &Target) -> u16 {
         let given = LogFlags::OPTIONS.into_iter().filter(|(option, _)| log.option(option).is_some());
         let flags = given.fold(LogFlags::NONE, |all, (_, flag)| all.and(flag));
         self.first + u16::from(level(log) * LogFlags::COUNT + flags.bits())
@@ -60,7 +60,7 @@ impl Groups {
 
 impl Copy {
     /// Copies `source`, a ruleset that iptables takes.
-    pub fn of(family: Family, source: &Source, groups: &Groups) -> Copy {
+    pub fn new(family: Family, source: &Source, groups: &Groups) -> Copy {
         let mut used = BTreeSet::new();
         let copied = lines(&source.text).map(|line| match copied(family, line, groups) {
             Some((text, group)) => {
@@ -107,7 +107,7 @@ fn number(text: &str) -> u16 {
 fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> {
     let rule = rule(family, line)?;
     let log = rule.target.as_ref().filter(|target| target.name == "LOG" && !target.goto)?;
-    let group = groups.of(log);
+    let group = groups.group(log);
     let prefix = kept(log.option("--log-prefix").unwrap_or_default());
     let target = match prefix {
         // iptables takes no empty prefix: a rule without one has none.
@@ -174,7 +174,7 @@ mod tests {
     fn copy(text: &str) -> String {
         let source = source(text);
         let groups = Groups::beside([(Family::Ipv4, &source)]).expect("a block");
-        Copy::of(Family::Ipv4, &source, &groups).source.text.to_string()
+        Copy::new(Family::Ipv4, &source, &groups).source.text.to_string()
     }
 
     /// The copy of one rule. Warning, no flags: 0xff00 + 4 * 32.
@@ -279,7 +279,7 @@ mod tests {
             let shapes = |listing: &Listing| listing.rules().map(|(table, chain, number, rule)| (table.name.clone(), chain.name.clone(), number, rule.line)).collect::<Vec<_>>();
             prop_assert_eq!(shapes(&before), shapes(&after));
             for ((_, _, _, one), (_, _, _, other)) in before.rules().zip(after.rules()) {
-                prop_assert!(one.asks_the_same(other), "{} {}", one.text, other.text);
+                prop_assert!(one.same_matches(other), "{} {}", one.text, other.text);
                 prop_assert!(other.target.as_ref().is_none_or(|target| target.name != "LOG" || target.goto), "{}", other.text);
             }
         }

@@ -59,10 +59,10 @@ impl OpenRules {
 
     /// Where the first rule that says the same as `rule` is.
     pub fn position(&mut self, rule: &Rule) -> Option<usize> {
-        let meanings = self.meanings.get_or_insert_with(|| Meanings::of(&self.rules));
+        let meanings = self.meanings.get_or_insert_with(|| Meanings::new(&self.rules));
         let same = meanings.keys.get(&meaning(rule))?.iter();
         let mut places = same.map(|key| meanings.in_order.partition_point(|(other, _)| other < key));
-        places.find(|at| self.rules[*at].says_the_same(rule))
+        places.find(|at| self.rules[*at].is_equivalent(rule))
     }
 }
 
@@ -73,7 +73,7 @@ impl From<OpenRules> for Vec<Rule> {
 }
 
 impl Meanings {
-    fn of(rules: &VecDeque<Box<Rule>>) -> Meanings {
+    fn new(rules: &VecDeque<Box<Rule>>) -> Meanings {
         rules.iter().fold(Meanings::default(), |meanings, rule| {
             let end = meanings.in_order.len();
             meanings.with(end, meaning(rule)).unwrap_or_default()
@@ -107,10 +107,11 @@ impl Meanings {
     }
 }
 
-/// What [`Rule::says_the_same`] compares, hashed: what modules ask in its order, the rest as a set.
+/// What [`Rule::is_equivalent`] compares, hashed: what modules ask in its order, the rest as a set.
 fn meaning(rule: &Rule) -> u64 {
     let asks = |clause: &Clause| hash(&(&clause.ask, clause.negated));
-    let (of_modules, common): (Vec<&Clause>, Vec<&Clause>) = rule.asked().partition(|clause| clause.module.is_some());
+    let (of_modules, common): (Vec<&Clause>, Vec<&Clause>) =
+        rule.narrowing_clauses().partition(|clause| clause.module.is_some());
     let of_modules: Vec<u64> = of_modules.into_iter().map(asks).collect();
     let common: BTreeSet<u64> = common.into_iter().map(asks).collect();
     let target = rule.target.as_ref().map(|target| (&target.name, target.goto, &target.options));
@@ -154,7 +155,7 @@ mod tests {
         ]);
         assert_eq!(rules.len(), 12);
         for (one, other) in rules.iter().flat_map(|one| rules.iter().map(move |other| (one, other))) {
-            assert_eq!(meaning(one) == meaning(other), one.says_the_same(other), "{} / {}", one.text, other.text);
+            assert_eq!(meaning(one) == meaning(other), one.is_equivalent(other), "{} / {}", one.text, other.text);
         }
     }
 

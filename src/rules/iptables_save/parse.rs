@@ -99,7 +99,7 @@ impl ListingReader {
         let Some(command) = read.command.take().filter(|_| !read.elsewhere && self.in_table) else { return };
         let rules = self.rules(number, start, text, read);
         if let Some(table) = self.table() {
-            command.carry_out(table, number, rules);
+            command.apply(table, number, rules);
         }
     }
 

@@ -9,7 +9,8 @@ use crate::net::Family;
 impl Prefix {
     /// Whether `address` lies in it; never, if it is of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
-        Family::of(address) == Family::of(self.address) && bits(address) & self.mask == bits(self.address) & self.mask
+        Family::from_address(address) == Family::from_address(self.address)
+            && bits(address) & self.mask == bits(self.address) & self.mask
     }
 
     /// How many bits count, when they are the first ones (`/8`).
@@ -38,7 +39,7 @@ impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.prefix_len() {
             Some(len) => write!(f, "{}/{len}", self.address),
-            None => write!(f, "{}/{}", self.address, from_bits(self.mask, Family::of(self.address))),
+            None => write!(f, "{}/{}", self.address, from_bits(self.mask, Family::from_address(self.address))),
         }
     }
 }

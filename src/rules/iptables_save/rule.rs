@@ -94,26 +94,30 @@ impl Rule {
 
     /// Whether both ask for the same and do the same, however they are written; that is what `-D` goes by. What every
     /// rule can ask has no order, what modules ask has.
-    pub fn says_the_same(&self, other: &Rule) -> bool {
+    pub fn is_equivalent(&self, other: &Rule) -> bool {
         let same_target = match (&self.target, &other.target) {
             (Some(a), Some(b)) => (&a.name, a.goto, &a.options) == (&b.name, b.goto, &b.options),
             (a, b) => a.is_none() && b.is_none(),
         };
-        same_target && self.asks_the_same(other)
+        same_target && self.same_matches(other)
     }
 
     /// Whether both ask for the same; `-p all` and `-s 0/0` ask for nothing.
-    pub fn asks_the_same(&self, other: &Rule) -> bool {
-        let modules = |rule: &Rule| -> Vec<(Match, bool)> { rule.asked().filter(of_module).map(asks).collect() };
-        let common = |rule: &Rule| -> Vec<(Match, bool)> { rule.asked().filter(|c| !of_module(c)).map(asks).collect() };
+    pub fn same_matches(&self, other: &Rule) -> bool {
+        let modules = |rule: &Rule| -> Vec<(Match, bool)> {
+            rule.narrowing_clauses().filter(of_module).map(match_and_negation).collect()
+        };
+        let common = |rule: &Rule| -> Vec<(Match, bool)> {
+            rule.narrowing_clauses().filter(|c| !of_module(c)).map(match_and_negation).collect()
+        };
         let (mine, theirs) = (common(self), common(other));
         let subset = |some: &[(Match, bool)], all: &[(Match, bool)]| some.iter().all(|one| all.contains(one));
         modules(self) == modules(other) && subset(&mine, &theirs) && subset(&theirs, &mine)
     }
 
     /// The clauses that narrow the rule.
-    pub(super) fn asked(&self) -> impl Iterator<Item = &Clause> {
-        self.clauses.iter().filter(|clause| !clause.asks_nothing())
+    pub(super) fn narrowing_clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.clauses.iter().filter(|clause| !clause.matches_everything())
     }
 }
 
@@ -121,13 +125,13 @@ fn of_module(clause: &&Clause) -> bool {
     clause.module.is_some()
 }
 
-fn asks(clause: &Clause) -> (Match, bool) {
+fn match_and_negation(clause: &Clause) -> (Match, bool) {
     (clause.ask.clone(), clause.negated)
 }
 
 impl Clause {
     /// Whether every packet fulfils it, because it says `all` or `0/0`: iptables-save leaves such a clause out.
-    fn asks_nothing(&self) -> bool {
+    fn matches_everything(&self) -> bool {
         !self.negated
             && match &self.ask {
                 Match::Protocol(protocol) => *protocol == 0,

@@ -41,7 +41,7 @@ fn impossible_flags(rule: &Rule) -> Option<(u8, u8)> {
 }
 
 /// Whether the clause asks for a state, and INVALID is one of them.
-fn asks_for_invalid(clause: &Clause) -> Option<bool> {
+fn matches_invalid(clause: &Clause) -> Option<bool> {
     match &clause.ask {
         Match::State(states) => Some(states.contains(&ConntrackState::Invalid) != clause.negated),
         _ => None,
@@ -49,7 +49,7 @@ fn asks_for_invalid(clause: &Clause) -> Option<bool> {
 }
 
 fn in_other_state(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
-    let clause = rule.clauses.iter().find(|clause| asks_for_invalid(clause) == Some(false))?;
+    let clause = rule.clauses.iter().find(|clause| matches_invalid(clause) == Some(false))?;
     let message = format!(
         "this rule never matches: conntrack calls packets with such flags INVALID, and it asks for `{}`",
         &rule.text[clause.span.clone()]
@@ -70,14 +70,14 @@ fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<LintFi
 
 /// Whether the rule is a verdict on INVALID packets.
 fn may_take_invalid(rule: &Rule) -> bool {
-    let by_state = rule.clauses.iter().any(|clause| asks_for_invalid(clause) == Some(true));
+    let by_state = rule.clauses.iter().any(|clause| matches_invalid(clause) == Some(true));
     by_state && rule.is_terminal() && rule.limit().is_none()
 }
 
 /// Whether `taker` ends the way of every INVALID packet that `rule` asks for.
 fn takes_invalid(taker: &Rule, rule: &Rule, mask: u8) -> bool {
     let takes = |clause: &Clause| match (&clause.ask, clause.negated) {
-        (Match::State(_), _) => asks_for_invalid(clause) == Some(true),
+        (Match::State(_), _) => matches_invalid(clause) == Some(true),
         (Match::Comment(_), _) | (Match::Protocol(0 | 6), false) => true,
         (Match::TcpFlags { mask: its_mask, comp }, negated) => {
             its_mask & !mask == 0

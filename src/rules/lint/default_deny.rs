@@ -34,7 +34,7 @@ fn no_loopback(listing: &Listing, filter: &Table) -> Option<LintFinding> {
 fn no_established(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     let established = |(interface, host): (String, IpAddr)| Packet {
         conntrack: Some(ConntrackState::Established),
-        ..packet(listing.family, &interface, stranger(listing.family), host, ANSWER)
+        ..packet(listing.family, &interface, documentation_address(listing.family), host, ANSWER)
     };
     let line = denied_wherever_it_arrives(listing, filter, established)?;
     let message = "this denies the answers to what the host asks for, and all but the first packet of a connection";
@@ -93,7 +93,7 @@ fn packet(family: Family, interface: &str, source: IpAddr, destination: IpAddr, 
 }
 
 /// An address that nobody has a rule for (RFC 5737, RFC 3849).
-fn stranger(family: Family) -> IpAddr {
+fn documentation_address(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 77).into(),
         Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77).into(),
@@ -133,7 +133,7 @@ fn arrivals(listing: &Listing, filter: &Table) -> Vec<(String, IpAddr)> {
     let mut interfaces: Vec<String> = clauses().filter_map(|clause| interface(&clause.ask)).take(MOST_NAMES).collect();
     interfaces.push("eth0".to_owned());
     let mut hosts: Vec<IpAddr> = clauses().filter_map(|clause| host(&clause.ask)).take(MOST_NAMES).collect();
-    hosts.push(stranger(listing.family));
+    hosts.push(documentation_address(listing.family));
     let pairs = interfaces.iter().flat_map(|interface| hosts.iter().map(move |host| (interface.clone(), *host)));
     pairs.collect()
 }

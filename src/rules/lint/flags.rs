@@ -46,7 +46,7 @@ fn speaks_of_xmas(rule: &Rule) -> bool {
 
 /// Every connection begins with a SYN: denied before the ACCEPT for its port, it never gets there.
 fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
-    let denies = |rule: &Rule| rule.denies() && rule.clauses.iter().any(asks_for_flags);
+    let denies = |rule: &Rule| rule.denies() && rule.clauses.iter().any(matches_flags);
     let accepted: Vec<(usize, &Rule, Packet)> =
         (0..).zip(&chain.rules).filter_map(|(at, rule)| Some((at, rule, opening(listing.family, rule)?))).collect();
     let victim = |at: usize, rule: &Rule| {
@@ -64,7 +64,7 @@ fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     (0..).zip(&chain.rules).filter(|(_, rule)| denies(rule)).filter_map(finding).collect()
 }
 
-fn asks_for_flags(clause: &crate::rules::iptables_save::Clause) -> bool {
+fn matches_flags(clause: &crate::rules::iptables_save::Clause) -> bool {
     matches!(clause.ask, Match::TcpFlags { .. })
 }
 

@@ -34,7 +34,7 @@ fn missing(v4: &Listing, filter: &Table, other: &Table) -> Vec<LintFinding> {
         finding.fix(format!(":{} DROP [0:0], in the ruleset for IPv6", chain.name))
     });
     let others: Vec<(&Rule, Asks)> =
-        other.chains.iter().flat_map(|chain| &chain.rules).map(|rule| (rule, asks(rule))).collect();
+        other.chains.iter().flat_map(|chain| &chain.rules).map(|rule| (rule, requirements(rule))).collect();
     let denied =
         |chain: &Chain| other.chains.iter().any(|twin| twin.name == chain.name && twin.policy == Some(Policy::Drop));
     let rules = filter.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
@@ -99,7 +99,7 @@ fn icmp_in_v6(kind: (u8, Option<u8>)) -> Option<(u8, Option<u8>)> {
     }
 }
 
-fn asks(rule: &Rule) -> Asks {
+fn requirements(rule: &Rule) -> Asks {
     rule.clauses.iter().filter(|clause| narrows(clause)).map(|clause| (clause.ask.clone(), clause.negated)).collect()
 }
 

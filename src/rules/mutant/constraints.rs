@@ -75,13 +75,13 @@ pub fn may_be_deleted(site: &MutationSite<'_>, clause: &Clause) -> bool {
         Match::LimitBurst(_) => false,
         // A comment matches everything.
         Match::Comment(_) => false,
-        Match::Other(_) => stands_alone(site.rule, clause),
+        Match::Other(_) => is_only_option(site.rule, clause),
         _ => true,
     }
 }
 
 /// An option that is the only one of its module goes together with it.
-fn stands_alone(rule: &Rule, clause: &Clause) -> bool {
+fn is_only_option(rule: &Rule, clause: &Clause) -> bool {
     let same = rule.clauses.iter().filter(|other| other.module == clause.module).count();
     clause.module.is_some() && same == 1
 }

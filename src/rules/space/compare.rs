@@ -25,14 +25,14 @@ pub struct SetDifference {
 /// # Errors
 /// Sets that split into too many parts.
 pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<SetDifference>, TooMany> {
-    let sides = sides.map(|listing| Sets::of(space.clone(), listing));
+    let sides = sides.map(|listing| Sets::new(space.clone(), listing));
     let mut names: Vec<&str> =
         sides.iter().flat_map(|side| side.listing.tables.iter().map(|table| table.name.as_str())).collect();
     names.sort_unstable();
     names.dedup();
     let mut gaps = Vec::new();
     for table in names {
-        let different = Different::of(&sides, table);
+        let different = Different::new(&sides, table);
         if different.is_nothing() {
             continue;
         }
@@ -51,7 +51,7 @@ pub(super) struct Different {
 }
 
 impl Different {
-    pub(super) fn of([one, other]: &[Sets; 2], name: &str) -> Different {
+    pub(super) fn new([one, other]: &[Sets; 2], name: &str) -> Different {
         let mut different = Different { rules: Vec::new(), lines: [Vec::new(), Vec::new()], policies: Vec::new() };
         let tables = [one, other].map(|side| side.table(name));
         for (side, (own, others)) in [(tables[0], tables[1]), (tables[1], tables[0])].into_iter().enumerate() {
@@ -88,7 +88,7 @@ impl Different {
     fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<SetDifference>, TooMany> {
         let mut gaps = Vec::new();
         for part in self.starts(&sides[0].space, table, hook) {
-            let apart = told_apart(sides, (table, hook), &part)?;
+            let apart = distinguished(sides, (table, hook), &part)?;
             let gap = |(region, ends): Apart| {
                 let lines = ends.map_or_else(|| self.lines.clone(), |ends| ends.map(|line| line.into_iter().collect()));
                 SetDifference { region, table: table.to_owned(), hook, lines }
@@ -106,7 +106,7 @@ impl Different {
 type Apart = (Region, Option<[Option<usize>; 2]>);
 
 /// The packets of `start` that meet something else on the second side.
-fn told_apart(sides: &[Sets; 2], place: (&str, &str), start: &Region) -> Result<Vec<Apart>, TooMany> {
+fn distinguished(sides: &[Sets; 2], place: (&str, &str), start: &Region) -> Result<Vec<Apart>, TooMany> {
     let [one, other] = sides;
     let shared = |deed: &&Deed| !is_private(deed, sides, place.0);
     let same = |one: &Leaf, other: &Leaf| {
@@ -138,7 +138,7 @@ fn is_private(deed: &Deed, sides: &[Sets; 2], table: &str) -> bool {
 
 /// The rules of `one` without those with which both begin, and those with which both end.
 fn differing<'r, 'a>(one: &'r [RuleSets<'a>], other: &[RuleSets<'a>]) -> &'r [RuleSets<'a>] {
-    let same = |(one, other): &(&RuleSets, &RuleSets)| one.says_the_same(other);
+    let same = |(one, other): &(&RuleSets, &RuleSets)| one.is_equivalent(other);
     let start = one.iter().zip(other).take_while(same).count();
     let (one, other) = (&one[start..], &other[start..]);
     let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();

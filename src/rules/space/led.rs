@@ -35,7 +35,7 @@ impl<'a> Sets<'a> {
 
     /// What becomes of them after nat.
     fn after(&self, leaf: Leaf<'a>, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
-        let (own, change) = (own(host), NatRewrite::of(&leaf.end, host));
+        let (own, change) = (own(host), NatRewrite::from_target(&leaf.end, host));
         let mut after = leaf.region.clone();
         for (field, values) in change.fields() {
             after = values.iter().fold(after, |after, values| after.changed(field, values));
@@ -53,11 +53,11 @@ impl<'a> Sets<'a> {
 
 /// The address of a host, and those of its loopback.
 fn own(host: IpAddr) -> Values {
-    let loopback = match Family::of(host) {
+    let loopback = match Family::from_address(host) {
         Family::Ipv4 => 0x7f00_0000..=0x7fff_ffff,
         Family::Ipv6 => 1..=1,
     };
-    Values::of([loopback]).union(&Values::these([witness::number(host)]))
+    Values::from_ranges([loopback]).union(&Values::these([witness::number(host)]))
 }
 
 /// What a target of nat writes into a packet; `None` where it leaves a field as it is.
@@ -68,8 +68,8 @@ struct NatRewrite {
 
 impl NatRewrite {
     /// The change that `target` makes; any, if it is not understood.
-    fn of(target: &str, host: IpAddr) -> NatRewrite {
-        let family = Family::of(host);
+    fn from_target(target: &str, host: IpAddr) -> NatRewrite {
+        let family = Family::from_address(host);
         let words: Vec<&str> = target.split([' ', '=']).collect();
         let option = words.iter().position(|word| word.starts_with("--to"));
         let argument = option.and_then(|place| words.get(place + 1).copied());
@@ -119,15 +119,15 @@ fn ports(text: &str) -> Values {
 
 fn range(text: &str, number: impl Fn(&str) -> Option<u128>) -> Option<Values> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some(Values::of([number(first)?..=number(last)?]))
+    Some(Values::from_ranges([number(first)?..=number(last)?]))
 }
 
 fn any_port() -> Values {
-    Values::of([0..=u16::MAX.into()])
+    Values::from_ranges([0..=u16::MAX.into()])
 }
 
 fn every(family: Family) -> Values {
-    Values::of([0..=if family == Family::Ipv4 { u32::MAX.into() } else { u128::MAX }])
+    Values::from_ranges([0..=if family == Family::Ipv4 { u32::MAX.into() } else { u128::MAX }])
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         let docker = one(0xac11_0002);
         for (target, destination, ports) in [
             ("REDIRECT --to-ports 22", host.clone(), one(22)),
-            ("REDIRECT --random --to-ports 22-25", host.clone(), Some(Values::of([22..=25]))),
+            ("REDIRECT --random --to-ports 22-25", host.clone(), Some(Values::from_ranges([22..=25]))),
             ("REDIRECT", host.clone(), None),
             ("REDIRECT --to-port ssh", host.clone(), Some(any_port())),
             ("DNAT --to-destination 172.17.0.2:80", docker.clone(), one(80)),
@@ -150,11 +150,11 @@ mod tests {
             ("DNAT --to-destination :22", None, one(22)),
             ("NETMAP --to 10.0.0.0/8", Some(every(Family::Ipv4)), Some(any_port())),
         ] {
-            let change = NatRewrite::of(target, v4);
+            let change = NatRewrite::from_target(target, v4);
             assert_eq!((change.destination, change.ports), (destination, ports), "{target}");
         }
         for (target, ports) in [("[2001:db8::10]:22", one(22)), ("2001:db8::10", None)] {
-            let change = NatRewrite::of(&format!("DNAT --to-destination {target}"), v6);
+            let change = NatRewrite::from_target(&format!("DNAT --to-destination {target}"), v6);
             assert_eq!((change.destination, change.ports), (one(witness::number(v6)), ports), "{target}");
         }
     }

@@ -44,7 +44,7 @@ pub struct Region {
 
 impl Region {
     /// The packets with these values.
-    pub fn of(sets: [Values; FIELDS]) -> Region {
+    pub fn new(sets: [Values; FIELDS]) -> Region {
         Region { sets, answers: BTreeMap::new() }
     }
 

@@ -60,7 +60,7 @@ const CONSTANT: &[&str] =
 
 impl Space {
     /// What `rule` asks for.
-    pub(super) fn asked(&self, rule: &Rule) -> Requirement {
+    pub(super) fn requirement(&self, rule: &Rule) -> Requirement {
         let understood =
             rule.clauses.iter().try_fold(self.everything.clone(), |region, clause| self.narrowed(region, clause));
         let mut region = understood;
@@ -90,17 +90,21 @@ impl Space {
                 Some(region)
             }
             Match::Protocol(number) => field(PacketField::Protocol, Values::these([u128::from(*number)])),
-            Match::Source(prefix) if range(prefix).is_some() => field(PacketField::Source, Values::of(range(prefix))),
+            Match::Source(prefix) if range(prefix).is_some() => {
+                field(PacketField::Source, Values::from_ranges(range(prefix)))
+            }
             Match::Destination(prefix) if range(prefix).is_some() => {
-                field(PacketField::Destination, Values::of(range(prefix)))
+                field(PacketField::Destination, Values::from_ranges(range(prefix)))
             }
             Match::Source(_) | Match::Destination(_) => Some(region),
             Match::InInterface(name) => field(PacketField::In, self.meant(name)),
             Match::OutInterface(name) => field(PacketField::Out, self.meant(name)),
-            Match::SourcePorts(ports) => field(PacketField::SourcePort, Values::of(ports.ranges().map(wide)))
+            Match::SourcePorts(ports) => field(PacketField::SourcePort, Values::from_ranges(ports.ranges().map(wide)))
                 .and_then(|one| of(&WITH_PORTS, one)),
-            Match::DestinationPorts(ports) => field(PacketField::DestinationPort, Values::of(ports.ranges().map(wide)))
-                .and_then(|one| of(&WITH_PORTS, one)),
+            Match::DestinationPorts(ports) => {
+                field(PacketField::DestinationPort, Values::from_ranges(ports.ranges().map(wide)))
+                    .and_then(|one| of(&WITH_PORTS, one))
+            }
             Match::TcpFlags { mask, comp } => {
                 let octets = (0..64u8).filter(|octet| octet & mask == *comp).map(u128::from);
                 field(PacketField::Flags, Values::these(octets)).and_then(|one| of(&[6], one))
@@ -111,7 +115,7 @@ impl Space {
             }
             Match::IcmpType(kind) => {
                 let number = if self.family == Family::Ipv4 { 1 } else { 58 };
-                field(PacketField::Message, Values::of([messages(*kind)])).and_then(|one| of(&[number], one))
+                field(PacketField::Message, Values::from_ranges([messages(*kind)])).and_then(|one| of(&[number], one))
             }
         }
     }

@@ -28,8 +28,8 @@ const STEPS: usize = 20_000_000;
 
 impl<'a> Sets<'a> {
     /// The sets of `listing`, which is one of the rulesets of `space`.
-    pub fn of(space: Space, listing: &'a Listing) -> Sets<'a> {
-        let tables = listing.tables.iter().map(|table| (table.name.as_str(), TableSets::of(&space, table))).collect();
+    pub fn new(space: Space, listing: &'a Listing) -> Sets<'a> {
+        let tables = listing.tables.iter().map(|table| (table.name.as_str(), TableSets::new(&space, table))).collect();
         Sets { space, listing, left: Cell::new(STEPS), arrivals: RefCell::default(), tables }
     }
 
@@ -92,10 +92,10 @@ pub(super) struct MemoryMatch<'a> {
 }
 
 impl<'a> TableSets<'a> {
-    fn of(space: &Space, table: &'a text::Table) -> TableSets<'a> {
+    fn new(space: &Space, table: &'a text::Table) -> TableSets<'a> {
         let numbers: HashMap<&str, usize> =
             table.chains.iter().enumerate().map(|(number, chain)| (chain.name.as_str(), number)).collect();
-        let chains: Vec<ChainSets> = table.chains.iter().map(|chain| ChainSets::of(space, chain, &numbers)).collect();
+        let chains: Vec<ChainSets> = table.chains.iter().map(|chain| ChainSets::new(space, chain, &numbers)).collect();
         let limited = table.chains.iter().zip(&chains).flat_map(|(text, chain)| {
             let rules = text.rules.iter().zip(&chain.rules).filter(|(text, _)| text.limit().is_some());
             rules.map(|(_, rule)| (chain.name, Arc::clone(&rule.does)))
@@ -130,23 +130,23 @@ fn reached_from(chains: &[ChainSets], hook: &str) -> HashSet<usize> {
 }
 
 impl<'a> ChainSets<'a> {
-    fn of(space: &Space, chain: &'a text::Chain, numbers: &HashMap<&str, usize>) -> ChainSets<'a> {
+    fn new(space: &Space, chain: &'a text::Chain, numbers: &HashMap<&str, usize>) -> ChainSets<'a> {
         let mut alike: HashMap<(String, Arc<str>), usize> = HashMap::new();
         let rules =
-            chain.rules.iter().map(|rule| RuleSets::of(space, &chain.name, rule, numbers, &mut alike)).collect();
+            chain.rules.iter().map(|rule| RuleSets::new(space, &chain.name, rule, numbers, &mut alike)).collect();
         ChainSets { name: &chain.name, line: chain.line, drops: chain.policy == Some(Policy::Drop), rules }
     }
 }
 
 impl<'a> RuleSets<'a> {
-    fn of(
+    fn new(
         space: &Space,
         chain: &'a str,
         rule: &text::Rule,
         numbers: &HashMap<&str, usize>,
         alike: &mut HashMap<(String, Arc<str>), usize>,
     ) -> RuleSets<'a> {
-        let asked = space.asked(rule);
+        let asked = space.requirement(rule);
         let does: Arc<str> = target(rule, space.family).into();
         let question = (!asked.memory.is_empty()).then(|| {
             let place = alike.entry((asked.memory.clone(), Arc::clone(&does))).or_default();
@@ -154,11 +154,11 @@ impl<'a> RuleSets<'a> {
             Arc::new(MemoryMatch { memory: asked.memory, chain, does: Arc::clone(&does), place: *place })
         });
         let goes = rule.target.as_ref().is_some_and(|target| target.goto);
-        RuleSets { line: rule.line, region: asked.region, question, act: Act::of(rule, numbers), does, goes }
+        RuleSets { line: rule.line, region: asked.region, question, act: Act::from_rule(rule, numbers), does, goes }
     }
 
     /// Whether both ask for the same and do the same.
-    pub fn says_the_same(&self, other: &RuleSets) -> bool {
+    pub fn is_equivalent(&self, other: &RuleSets) -> bool {
         let memory = |rule: &RuleSets| rule.question.as_ref().map(|question| question.memory.clone());
         (&self.does, self.goes, &self.region) == (&other.does, other.goes, &other.region)
             && memory(self) == memory(other)
@@ -166,7 +166,7 @@ impl<'a> RuleSets<'a> {
 }
 
 impl Act {
-    fn of(rule: &text::Rule, numbers: &HashMap<&str, usize>) -> Act {
+    fn from_rule(rule: &text::Rule, numbers: &HashMap<&str, usize>) -> Act {
         let Some(target) = &rule.target else { return Act::GoesOn };
         match numbers.get(target.name.as_str()) {
             _ if target.name == "RETURN" => Act::Returns,

@@ -11,16 +11,16 @@ fn listing(rules: &[&str]) -> Listing {
 /// Whether no packet comes to the last rule of INPUT.
 fn is_dead(rules: &[&str]) -> bool {
     let listing = listing(rules);
-    let space = Space::of(&[&listing], &InterfaceName::default());
+    let space = Space::new(&[&listing], &InterfaceName::default());
     let number = listing.chain("filter", "INPUT").expect("INPUT").rules.len();
-    let sets = Sets::of(space, &listing);
+    let sets = Sets::new(space, &listing);
     let arrivals = sets.arrivals("filter", "INPUT", number);
     arrivals.is_all && arrivals.found.is_empty()
 }
 
 fn is_same(one: &[&str], other: &[&str]) -> bool {
     let (one, other) = (listing(one), listing(other));
-    let space = Space::of(&[&one, &other], &InterfaceName::default());
+    let space = Space::new(&[&one, &other], &InterfaceName::default());
     compare(&space, [&one, &other]).is_ok_and(|gaps| gaps.is_empty())
 }
 
@@ -147,7 +147,7 @@ fn many(count: usize) -> Listing {
 #[test]
 fn three_thousand_rules_need_less_than_all_steps() {
     let listing = many(3_000);
-    let sets = Sets::of(Space::of(&[&listing], &InterfaceName::default()), &listing);
+    let sets = Sets::new(Space::new(&[&listing], &InterfaceName::default()), &listing);
     let is_dead = |number: &usize| {
         let arrivals = sets.arrivals("filter", "INPUT", *number);
         assert!(arrivals.is_all, "rule {number}");
@@ -159,7 +159,7 @@ fn three_thousand_rules_need_less_than_all_steps() {
 #[test]
 fn a_difference_among_three_thousand_rules_is_found() {
     let (one, other) = (many(3_000), many(2_999));
-    let space = Space::of(&[&one, &other], &InterfaceName::default());
+    let space = Space::new(&[&one, &other], &InterfaceName::default());
     assert!(compare(&space, [&one, &one]).is_ok_and(|gaps| gaps.is_empty()));
     let gaps = compare(&space, [&one, &other]).expect("few parts");
     assert_eq!(gaps.len(), 0, "the policy drops the packets, too");
@@ -174,7 +174,7 @@ fn a_difference_among_three_thousand_rules_is_found() {
 #[test]
 fn without_steps_nothing_is_proved() {
     let listing = many(20);
-    let sets = Sets::of(Space::of(&[&listing], &InterfaceName::default()), &listing);
+    let sets = Sets::new(Space::new(&[&listing], &InterfaceName::default()), &listing);
     let start = sets.space.universe("filter", "INPUT").remove(0);
     assert!(sets.leaves(("filter", "INPUT"), &start).is_ok());
     sets.left.set(30);

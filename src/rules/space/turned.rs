@@ -29,7 +29,7 @@ pub fn turned(sides: &[Sets; 2]) -> Result<Vec<Turned>, TooMany> {
     names.dedup();
     let mut found = Vec::new();
     for table in names {
-        let different = Different::of(sides, table);
+        let different = Different::new(sides, table);
         for hook in HOOKS {
             for start in different.starts(&sides[0].space, table, hook) {
                 of_start(sides, (table, hook), &start, &mut found)?;

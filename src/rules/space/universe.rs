@@ -30,7 +30,7 @@ const TCP: u128 = 6;
 
 impl Space {
     /// The space of `listings`, on a host whose link is `interface`.
-    pub fn of(listings: &[&Listing], interface: &InterfaceName) -> Space {
+    pub fn new(listings: &[&Listing], interface: &InterfaceName) -> Space {
         let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
         let has_target = |names: &[&str]| {
             rules.iter().any(|rule| rule.target.as_ref().is_some_and(|target| names.contains(&target.name.as_str())))
@@ -86,7 +86,7 @@ impl Space {
         }
         let tcp = Values::these([TCP]);
         let sense = Values::these((0..64).filter(|octet| makes_sense(*octet as u8)));
-        let nonsense = Values::of([0..=63]).difference(&sense);
+        let nonsense = Values::from_ranges([0..=63]).difference(&sense);
         let segments = all.with(PacketField::Protocol, &tcp);
         let invalid = states(&[ConntrackState::Invalid]);
         let odd = segments.as_ref().and_then(|all| all.with(PacketField::Flags, &nonsense));
@@ -110,8 +110,8 @@ impl Space {
 fn everything(family: Family, names: usize) -> Region {
     let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
     let names = names as u128 - 1;
-    let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::of([0..=65_535]));
-    let mut set = |field: PacketField, last: u128| sets[field as usize] = Values::of([0..=last]);
+    let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::from_ranges([0..=65_535]));
+    let mut set = |field: PacketField, last: u128| sets[field as usize] = Values::from_ranges([0..=last]);
     set(PacketField::Protocol, 255);
     set(PacketField::Source, last);
     set(PacketField::Destination, last);
@@ -120,7 +120,7 @@ fn everything(family: Family, names: usize) -> Region {
     set(PacketField::Flags, 63);
     set(PacketField::State, ConntrackState::ALL.len() as u128 - 1);
     set(PacketField::Whole, 1);
-    Region::of(sets)
+    Region::new(sets)
 }
 
 /// The places of states.

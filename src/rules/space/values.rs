@@ -9,7 +9,7 @@ pub struct Values(Arc<[(u128, u128)]>);
 
 impl Values {
     /// The numbers of these ranges.
-    pub fn of(ranges: impl IntoIterator<Item = RangeInclusive<u128>>) -> Values {
+    pub fn from_ranges(ranges: impl IntoIterator<Item = RangeInclusive<u128>>) -> Values {
         let mut ranges: Vec<(u128, u128)> = ranges.into_iter().map(RangeInclusive::into_inner).collect();
         ranges.sort_unstable();
         let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
@@ -24,7 +24,7 @@ impl Values {
 
     /// These numbers.
     pub fn these(numbers: impl IntoIterator<Item = u128>) -> Values {
-        Values::of(numbers.into_iter().map(|number| number..=number))
+        Values::from_ranges(numbers.into_iter().map(|number| number..=number))
     }
 
     /// What both have.
@@ -39,7 +39,7 @@ impl Values {
 
     /// What either has.
     pub fn union(&self, other: &Values) -> Values {
-        Values::of(self.ranges().chain(other.ranges()))
+        Values::from_ranges(self.ranges().chain(other.ranges()))
     }
 
     /// What only this one has.
@@ -96,15 +96,15 @@ mod tests {
 
     #[test]
     fn sets_are_cut_and_joined_at_their_ends() {
-        let all = Values::of([0..=9]);
-        let some = Values::of([7..=7, 2..=3, 4..=4]);
-        assert_eq!(some, Values::of([2..=4, 7..=7]));
-        assert_eq!(all.difference(&some), Values::of([0..=1, 5..=6, 8..=9]));
+        let all = Values::from_ranges([0..=9]);
+        let some = Values::from_ranges([7..=7, 2..=3, 4..=4]);
+        assert_eq!(some, Values::from_ranges([2..=4, 7..=7]));
+        assert_eq!(all.difference(&some), Values::from_ranges([0..=1, 5..=6, 8..=9]));
         assert_eq!(all.intersection(&some), some);
         assert!(some.difference(&all).is_empty());
         assert_eq!(
-            Values::of([0..=u128::MAX]).difference(&Values::these([u128::MAX])),
-            Values::of([0..=u128::MAX - 1])
+            Values::from_ranges([0..=u128::MAX]).difference(&Values::these([u128::MAX])),
+            Values::from_ranges([0..=u128::MAX - 1])
         );
     }
 

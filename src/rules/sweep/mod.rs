@@ -10,4 +10,4 @@ mod points;
 mod tests;
 
 pub use flag_coverage::FlagCoverage;
-pub use plan::{SweepPlan, strangers};
+pub use plan::{SweepPlan, foreign_addresses};

@@ -60,7 +60,7 @@ enum Choice {
 
 impl SweepPlan {
     /// The sweep of `listing`, from the prober of `addresses` to their host.
-    pub fn of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
+    pub fn new(listing: &Listing, addresses: &Addresses) -> SweepPlan {
         SweepPlan::of_all(listing.family, &[listing], addresses)
     }
 
@@ -119,7 +119,7 @@ impl SweepPlan {
         };
         let opened: Vec<Headers> = asked.filter_map(own).collect();
         // Flows of their own: the host's sockets remember those of the first stimuli.
-        let mut numbering = FlowNumbering { next: stimuli.len() as u32, ..FlowNumbering::of(self) };
+        let mut numbering = FlowNumbering { next: stimuli.len() as u32, ..FlowNumbering::new(self) };
         let mut stimuli = Vec::new();
         for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
             let mut in_own_flow = || numbering.renumbered(headers).with_flags(octet);
@@ -136,7 +136,7 @@ impl SweepPlan {
 
     /// What a stimulus of this sweep is called in a scenario, without a source port where no rule asks for it.
     pub fn packet(&self, stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
-        let packet = Packet::of(stimulus, addresses)?;
+        let packet = Packet::from_stimulus(stimulus, addresses)?;
         let is_any = match stimulus.headers.content {
             Content::Tcp { source, .. } | Content::Udp { source, .. } => self.source_ports.unnamed.contains(&source.0),
             Content::Icmp { .. } | Content::Other => false,
@@ -147,7 +147,7 @@ impl SweepPlan {
     }
 
     /// The packet with `stand_in` in the place of a port that nobody names.
-    pub fn stood_in_for(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
+    pub fn representative_of(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
         match (packet.what().destination(), stand_in) {
             (Some(port), Some(stand_in)) if self.is_unnamed(port) => packet.to_port(stand_in),
             _ => packet,
@@ -172,7 +172,7 @@ impl SweepPlan {
     }
 
     /// Foreign addresses that the host has to find its way to.
-    pub fn strangers(&self) -> Vec<IpAddr> {
+    pub fn foreign_addresses(&self) -> Vec<IpAddr> {
         self.strangers.iter().copied().filter(|address| can_be_reached(*address)).collect()
     }
 
@@ -185,21 +185,21 @@ impl SweepPlan {
     /// One octet of each kind where all are too many; nothing at all where those are.
     fn thin_out(&mut self) {
         self.is_complete = self.destination_ports.points.len() <= LISTENERS;
-        if self.is_too_much() {
+        if self.exceeds_limit() {
             self.octets = self.few_octets.clone();
             self.which_octets = FlagCoverage::Distinguished;
-            self.is_complete = !self.is_too_much();
+            self.is_complete = !self.exceeds_limit();
         }
     }
 
     /// The packets of the prober are counted first: all combinations of a large ruleset may be millions.
-    fn is_too_much(&self) -> bool {
+    fn exceeds_limit(&self) -> bool {
         let of_each = self.octets.len() * self.tcp.len() + self.udp.len() + self.messages.len() + self.protocols.len();
         self.is_complete && ((1 + self.strangers.len()) * of_each > LIMIT || self.stimuli().len() > LIMIT)
     }
 
     fn add_prober(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = FlowNumbering::of(self);
+        let mut numbering = FlowNumbering::new(self);
         for source in [self.prober].iter().chain(&self.strangers) {
             let mut add = |lead, headers| stimuli.push(Stimulus { sender: StimulusSender::Prober, lead, headers });
             let answers = self.tracks && can_be_reached(*source);
@@ -222,7 +222,7 @@ impl SweepPlan {
     }
 
     fn add_host(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = FlowNumbering::of(self);
+        let mut numbering = FlowNumbering::new(self);
         let reached = self.strangers.iter().filter(|address| can_be_reached(**address));
         for destination in [self.prober].iter().chain(reached).filter(|_| self.host_is_filtered) {
             let ends = (self.host, *destination);
@@ -236,7 +236,7 @@ impl SweepPlan {
     }
 
     fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
-        let mut numbering = FlowNumbering::of(self);
+        let mut numbering = FlowNumbering::new(self);
         let loopback: IpAddr = match self.family {
             Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
             Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
@@ -287,13 +287,13 @@ impl SweepPlan {
 }
 
 /// Foreign addresses to which the host sends one of `stimuli`, or an answer to it.
-pub fn strangers(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
+pub fn foreign_addresses(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpAddr> {
     let other_end = |stimulus: &Stimulus| match stimulus.sender {
         StimulusSender::Prober => stimulus.headers.source,
         StimulusSender::Host => stimulus.headers.destination,
     };
     let is_end = |address: &IpAddr| {
-        let family = Family::of(*address);
+        let family = Family::from_address(*address);
         address.is_loopback() || [addresses.host(family), addresses.prober(family)].contains(address)
     };
     let found = stimuli.iter().map(other_end).filter(|address| !is_end(address) && can_be_reached(*address));
@@ -389,7 +389,7 @@ struct FlowNumbering {
 }
 
 impl FlowNumbering {
-    fn of(plan: &SweepPlan) -> FlowNumbering {
+    fn new(plan: &SweepPlan) -> FlowNumbering {
         let (sources, destinations) = (plan.source_ports.unnamed.clone(), plan.destination_ports.unnamed.clone());
         FlowNumbering { sources, destinations, next: 0 }
     }

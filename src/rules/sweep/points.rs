@@ -55,7 +55,7 @@ pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr
 /// The first addresses inside, and the first ones behind. Of a mask that is not contiguous nobody knows what is behind.
 fn candidates(prefix: &Prefix) -> (Vec<IpAddr>, Vec<IpAddr>) {
     const TRIED: u128 = 4;
-    let family = Family::of(prefix.address);
+    let family = Family::from_address(prefix.address);
     let width = if family == Family::Ipv4 { 32 } else { 128 };
     let first = number(prefix.address);
     let inside = (0..TRIED).map(|step| address(first.wrapping_add(step), family));

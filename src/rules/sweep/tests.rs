@@ -21,7 +21,7 @@ fn listing(rules: &str) -> Listing {
 }
 
 fn plan(rules: &str) -> SweepPlan {
-    SweepPlan::of(&listing(rules), &Addresses::default())
+    SweepPlan::new(&listing(rules), &Addresses::default())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::net::Mac;
 /// The IEEE's entry for `mac`.
 pub(super) fn registered(mac: Mac) -> Option<Registered> {
     if let Some((_, name)) = OVERRIDDEN.iter().find(|(prefix, _)| mac.0.starts_with(prefix)) {
-        return Some(entry(MacPrefix::of(mac, 24), name));
+        return Some(entry(MacPrefix::from_mac(mac, 24), name));
     }
     // A block that is not given out still lies in the 24 bits of the Registration Authority.
     let found = OUI_DB_BUNDLED.lookup(&mac.0).or_else(|| OUI_DB_BUNDLED.lookup(&mac.0[..3]))?;
@@ -19,7 +19,7 @@ pub(super) fn registered(mac: Mac) -> Option<Registered> {
 }
 
 fn entry(prefix: MacPrefix, name: &str) -> Registered {
-    Registered { name: name.to_owned(), prefix, registry: Some(Registry::of(prefix)) }
+    Registered { name: name.to_owned(), prefix, registry: Some(Registry::from_prefix(prefix)) }
 }
 
 /// The hypervisor or emulator that gives such an address to its guests.

@@ -20,7 +20,7 @@ pub(super) enum VendorFileFormat {
 
 impl VendorFileFormat {
     /// The format of `text`.
-    pub(super) fn of(text: &str) -> VendorFileFormat {
+    pub(super) fn detect(text: &str) -> VendorFileFormat {
         match text {
             _ if text.starts_with(CSV_HEADER) => VendorFileFormat::IeeeCsv,
             _ if text.contains(BASE_16) => VendorFileFormat::IeeeText,
@@ -40,7 +40,7 @@ pub(super) struct PrefixEntries(HashMap<MacPrefix, Registered>);
 impl PrefixEntries {
     /// The entry with the longest prefix of `mac`.
     pub(super) fn longest(&self, mac: Mac) -> Option<Registered> {
-        MacPrefix::LENGTHS.iter().find_map(|bits| self.0.get(&MacPrefix::of(mac, *bits))).cloned()
+        MacPrefix::LENGTHS.iter().find_map(|bits| self.0.get(&MacPrefix::from_mac(mac, *bits))).cloned()
     }
 
     /// Whether any entry is of this registry.
@@ -104,7 +104,7 @@ fn parse_ieee_text(source: &Source) -> Result<PrefixEntries, InputError> {
         } else if let Some((range, name)) = line.split_once(BASE_16) {
             let base = base.take().ok_or_else(|| bad("no `(hex)` line stands before"))?;
             let prefix = ieee_prefix(&base, range.trim()).ok_or_else(|| bad("no prefix that the IEEE gives out"))?;
-            entries.insert(prefix, Some(Registry::of(prefix)), name.trim());
+            entries.insert(prefix, Some(Registry::from_prefix(prefix)), name.trim());
         }
     }
     Ok(entries)

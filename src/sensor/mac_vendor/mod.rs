@@ -74,7 +74,7 @@ impl VendorDb {
     /// `nmap-mac-prefixes`; which of them is seen from the text. Several IEEE texts may be joined. The first of two
     /// equal prefixes counts. A line that cannot be read is an input error with its place.
     pub fn from_file(source: &Source) -> Result<VendorDb> {
-        let format = VendorFileFormat::of(&source.text);
+        let format = VendorFileFormat::detect(&source.text);
         Ok(VendorDb(VendorTable::File(format, file::parse(source, format)?)))
     }
 
@@ -108,7 +108,7 @@ impl VendorDb {
     }
 
     /// Whether the table knows the IEEE's names, and not only nmap's.
-    pub fn tells_ieee(&self) -> bool {
+    pub fn has_ieee_names(&self) -> bool {
         !matches!(self.0, VendorTable::File(VendorFileFormat::Nmap, _))
     }
 }

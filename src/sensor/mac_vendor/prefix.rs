@@ -34,7 +34,7 @@ impl Registry {
     }
 
     /// The registry that a prefix of this length belongs to.
-    pub(super) fn of(prefix: MacPrefix) -> Registry {
+    pub(super) fn from_prefix(prefix: MacPrefix) -> Registry {
         match (prefix.bits, prefix.value >> (prefix.bits - 24)) {
             // Blocks of Digital Equipment, older than the CID registry.
             (24, 0xaa_0000..=0xaa_0004) => Registry::MaL,
@@ -72,7 +72,7 @@ impl MacPrefix {
     pub const LENGTHS: [u32; 3] = [36, 28, 24];
 
     /// The first `bits` (24 to 48) of `mac`.
-    pub(super) fn of(mac: Mac, bits: u32) -> MacPrefix {
+    pub(super) fn from_mac(mac: Mac, bits: u32) -> MacPrefix {
         let value = mac.0.iter().fold(0, |value, octet| value << 8 | u64::from(*octet));
         MacPrefix { bits, value: value >> (48 - bits) }
     }

@@ -370,13 +370,13 @@ fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
 pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
     for check in checks {
         let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
-        let asked = || scenario.expect.iter().rfind(|row| asks_for(row, check)).map(|row| row.line);
+        let asked = || scenario.expect.iter().rfind(|row| selects(row, check)).map(|row| row.line);
         check.line = known.or_else(asked).or_else(|| sensor_origin::line(scenario, check));
     }
 }
 
-fn asks_for(row: &ExpectRow, check: &Check) -> bool {
-    let asks = if check.burst_of.is_some() { row.rate.is_some() } else { row.asks_of_one_probe() };
+fn selects(row: &ExpectRow, check: &Check) -> bool {
+    let asks = if check.burst_of.is_some() { row.rate.is_some() } else { row.expects_of_one_probe() };
     asks && check.family.is_some_and(|family| row.select.covers(check.subject, check.port, family))
 }
 

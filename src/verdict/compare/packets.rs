@@ -23,7 +23,7 @@ pub fn packet(cell: &PacketCell, response: &Response) -> Check {
     if let Some(left) = last.and_then(Fate::left) {
         return not_run(CheckSubject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), left.to_string());
     }
-    let verdict = last.and_then(FilterVerdict::of);
+    let verdict = last.and_then(FilterVerdict::from_fate);
     let mut observed = CheckFacts { verdict, log: Some(log), ..CheckFacts::default() }.only(&cell.expected);
     let aside = nflog::set_aside(&cell.expected, &mut observed);
     nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed), &aside)

@@ -48,7 +48,7 @@ pub enum ExpectedEffect {
 
 impl ExpectedEffect {
     /// What differs most tellingly: a line that is missing, a line that is too much, the state, the rate, what follows.
-    pub fn of(check: &Check) -> Option<ExpectedEffect> {
+    pub fn from_check(check: &Check) -> Option<ExpectedEffect> {
         let (expected, observed) = (&check.expected, check.observed.as_ref()?);
         line(expected, observed)
             .or_else(|| state(expected, observed))

@@ -2,7 +2,7 @@
 //! that fits the packet best.
 
 use super::expected_effect::ExpectedEffect;
-use super::{MismatchContext, PacketView, PlacedRule, stands};
+use super::{MismatchContext, PacketView, PlacedRule, placed_rules};
 use crate::net::port::Port;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{LOG_PREFIX, Match, MatchResult, Packet, Rule};
@@ -46,12 +46,12 @@ pub fn elsewhere<'a>(
         }
         _ => false,
     };
-    stands(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
+    placed_rules(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
 }
 
 fn by_prefix<'a>(prefix: &str, sight: &PacketView<'a>, wanted: impl Fn(&PlacedRule) -> bool) -> Option<PlacedRule<'a>> {
     let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
-    sight.stands().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
+    sight.rules().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 
 /// A rule for the packet's port, or for one that looks like it, or one that nothing of it refuses. A rule that two clauses
@@ -71,7 +71,7 @@ fn by_target<'a>(
         1 => names(stand) || names_similar_port(stand, sight.packet(stand)),
         _ => false,
     };
-    let fitting = sight.stands().filter(has_target).filter(fits);
+    let fitting = sight.rules().filter(has_target).filter(fits);
     fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
 }
 
@@ -123,7 +123,7 @@ pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &PacketView<'a>) -> 
             || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
     };
     let is_right = |stand: &PlacedRule| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
-    let found = sight.stands().filter(|stand| similar(stand) && !is_right(stand));
+    let found = sight.rules().filter(|stand| similar(stand) && !is_right(stand));
     found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 

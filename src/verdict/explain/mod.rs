@@ -76,7 +76,7 @@ pub fn explain<'a>(
     probes: &'a [(Probe, Observation)],
     scene: MismatchContext<'a>,
 ) -> Option<Diagnosis<'a>> {
-    let goal = ExpectedEffect::of(check)?;
+    let goal = ExpectedEffect::from_check(check)?;
     let (probe, observation) = goal.decisive(probes)?;
     let path = observation.path.as_deref()?;
     let packet = packet(probe, path, scene);
@@ -90,7 +90,7 @@ pub fn explain_packet<'a>(
     observation: &'a Observation,
     scene: MismatchContext<'a>,
 ) -> Option<Diagnosis<'a>> {
-    let goal = ExpectedEffect::of(check).filter(|_| observation.path.is_some())?;
+    let goal = ExpectedEffect::from_check(check).filter(|_| observation.path.is_some())?;
     Some(why::find(goal, packet, observation, &[], scene))
 }
 
@@ -115,7 +115,7 @@ impl<'a> Diagnosis<'a> {
             cause: self.cause,
             took: self.took.map(|step| place_of_step(step, scene.listing)),
             meant: self.meant.map(|stand| stand.place(scene.listing)),
-            words: words::of(self, scene),
+            words: words::describe(self, scene),
             patch: None,
         }
     }
@@ -155,7 +155,7 @@ fn place_of_step(step: &Step, listing: &Listing) -> RuleRef {
 }
 
 /// All rules of a ruleset, with where they stand.
-fn stands(listing: &Listing) -> impl Iterator<Item = PlacedRule<'_>> {
+fn placed_rules(listing: &Listing) -> impl Iterator<Item = PlacedRule<'_>> {
     listing.rules().map(|(table, chain, number, rule)| PlacedRule {
         table: &table.name,
         chain: &chain.name,
@@ -166,7 +166,7 @@ fn stands(listing: &Listing) -> impl Iterator<Item = PlacedRule<'_>> {
 
 /// The rule of a step.
 fn stand_of<'a>(step: &Step, listing: &'a Listing) -> Option<PlacedRule<'a>> {
-    stands(listing).find(|stand| stand.is(step))
+    placed_rules(listing).find(|stand| stand.is(step))
 }
 
 /// Whether the rule asks for a destination port.
@@ -175,7 +175,7 @@ fn names_a_port(rule: &Rule) -> bool {
 }
 
 /// Whether the rule takes what is in `state` to conntrack.
-fn asks_state(rule: &Rule, state: ConntrackState) -> bool {
+fn matches_state(rule: &Rule, state: ConntrackState) -> bool {
     let asks = |ask: &Match| matches!(ask, Match::State(states) if states.contains(&state));
     rule.clauses.iter().any(|clause| asks(&clause.ask) && !clause.negated)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{MismatchContext, PlacedRule, stand_of, stands};
+use super::{MismatchContext, PlacedRule, placed_rules, stand_of};
 use crate::net::port::Port;
 use crate::probe::path::Path;
 use crate::rules::iptables_save::{Listing, Packet};
@@ -40,7 +40,7 @@ pub struct NatChange {
 
 impl<'a> PacketView<'a> {
     /// The sight of `packet`, which went the way of `path`.
-    pub fn of(packet: &Packet, path: &Path, scene: MismatchContext<'a>) -> PacketView<'a> {
+    pub fn new(packet: &Packet, path: &Path, scene: MismatchContext<'a>) -> PacketView<'a> {
         PacketView {
             listing: scene.listing,
             sent: packet.clone(),
@@ -82,8 +82,8 @@ impl<'a> PacketView<'a> {
     }
 
     /// The rules that the packet can come to.
-    pub fn stands(&self) -> impl Iterator<Item = PlacedRule<'a>> {
-        stands(self.listing).filter(|stand| self.can_meet(stand))
+    pub fn rules(&self) -> impl Iterator<Item = PlacedRule<'a>> {
+        placed_rules(self.listing).filter(|stand| self.can_meet(stand))
     }
 
     fn hooks_of(&self, table: &str, chain: &str) -> Option<&BTreeSet<&'static str>> {

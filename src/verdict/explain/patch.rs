@@ -5,8 +5,8 @@ mod place;
 mod presence;
 mod wording;
 
-use super::why::asks_alike;
-use super::{Diagnosis, MismatchContext, PlacedRule, asks_state, stand_of, stands};
+use super::why::same_matches;
+use super::{Diagnosis, MismatchContext, PlacedRule, matches_state, placed_rules, stand_of};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
@@ -86,21 +86,21 @@ impl<'a> PatchBuilder<'a> {
         match stand_of(step, self.scene.listing) {
             Some(taker) => Some(self.first_of_group(taker).rule.line),
             None => {
-                let of_chain =
-                    stands(self.scene.listing).filter(|stand| (stand.table, stand.chain) == (&step.table, &step.chain));
+                let of_chain = placed_rules(self.scene.listing)
+                    .filter(|stand| (stand.table, stand.chain) == (&step.table, &step.chain));
                 of_chain.last().map(|last| last.rule.line + 1).or(step.line.map(|line| line + 1))
             }
         }
     }
 
-    fn taker(&self) -> Option<PlacedRule<'a>> {
+    fn deciding_rule(&self) -> Option<PlacedRule<'a>> {
         stand_of(self.finding.took?, self.scene.listing)
     }
 
     /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
     fn taker_in_chain(&self) -> Option<PlacedRule<'a>> {
         let meant = self.finding.meant?;
-        let taker = self.taker()?;
+        let taker = self.deciding_rule()?;
         if (taker.table, taker.chain) == (meant.table, meant.chain) {
             return Some(taker);
         }
@@ -108,7 +108,7 @@ impl<'a> PatchBuilder<'a> {
             let target = stand.rule.target.as_ref().map(|target| target.name.as_str());
             (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
         };
-        stands(self.scene.listing).find(jumps)
+        placed_rules(self.scene.listing).find(jumps)
     }
 
     /// The LOG right in front of a rule that asks for the same belongs to it.
@@ -116,19 +116,19 @@ impl<'a> PatchBuilder<'a> {
         let before = |stand: &PlacedRule| {
             (stand.table, stand.chain, stand.number + 1) == (taker.table, taker.chain, taker.number)
                 && stand.rule.log_prefix().is_some()
-                && asks_alike(stand.rule, taker.rule)
+                && same_matches(stand.rule, taker.rule)
         };
-        stands(self.scene.listing).find(before).unwrap_or(taker)
+        placed_rules(self.scene.listing).find(before).unwrap_or(taker)
     }
 
     fn group_behind(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
-        group_behind(meant, stands(self.scene.listing))
+        group_behind(meant, placed_rules(self.scene.listing))
     }
 }
 
 /// Whether it lets in more than one port, or what is ESTABLISHED: such a rule is never given more to take.
 fn opens_wide(rule: &Rule) -> bool {
-    rule.accepts() && !names_one_port(rule) && !asks_state(rule, ConntrackState::Established)
+    rule.accepts() && !names_one_port(rule) && !matches_state(rule, ConntrackState::Established)
 }
 
 fn names_one_port(rule: &Rule) -> bool {
@@ -147,7 +147,7 @@ fn group_behind<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedR
     let next = |stand: &PlacedRule| {
         (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)
             && stand.rule.is_terminal()
-            && asks_alike(stand.rule, first.rule)
+            && same_matches(stand.rule, first.rule)
     };
     [first].into_iter().chain(all.find(next)).collect()
 }

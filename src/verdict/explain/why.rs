@@ -2,7 +2,9 @@
 //! and which clause of the rule refuses the packet.
 
 use super::expected_effect::ExpectedEffect;
-use super::{Diagnosis, MismatchContext, PacketView, PlacedRule, asks_state, intended, names_a_port, stand_of, stands};
+use super::{
+    Diagnosis, MismatchContext, PacketView, PlacedRule, intended, matches_state, names_a_port, placed_rules, stand_of,
+};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::Probe;
@@ -20,7 +22,7 @@ pub fn find<'a>(
     scene: MismatchContext<'a>,
 ) -> Diagnosis<'a> {
     let path = observation.path.as_deref().expect("`explain` asks only about probes with a path");
-    let sight = PacketView::of(&packet, path, scene);
+    let sight = PacketView::new(&packet, path, scene);
     let case = Diagnoser { sight: &sight, path, observation, probes, scene };
     let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
     let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
@@ -92,7 +94,7 @@ impl<'a> Diagnoser<'a, '_> {
     }
 
     fn no_line(&self, prefix: &str) -> Judgement<'a> {
-        match self.let_go() {
+        match self.exhausted_limit() {
             Some(limited) => self.judgement(Cause::LimitOnVerdict).meant(limited),
             None => Judgement { took: self.logging(prefix), ..self.judgement(Cause::TooBroad) },
         }
@@ -139,7 +141,7 @@ impl<'a> Diagnoser<'a, '_> {
             Fate::Vanished => self.judgement(Cause::Vanished),
             _ => match self.meant(goal) {
                 Some(meant) => self.why_not(meant),
-                None => self.judgement(self.taker(self.unforeseen())),
+                None => self.judgement(self.unless_policy(self.unforeseen())),
             },
         }
     }
@@ -151,7 +153,7 @@ impl<'a> Diagnoser<'a, '_> {
     }
 
     fn keep_out(&self, goal: &ExpectedEffect) -> Judgement<'a> {
-        if let Some(limited) = self.let_go() {
+        if let Some(limited) = self.exhausted_limit() {
             return self.judgement(Cause::LimitOnVerdict).meant(limited);
         }
         if self.path.fate == Fate::Rejected {
@@ -159,12 +161,12 @@ impl<'a> Diagnoser<'a, '_> {
         }
         match self.meant(goal) {
             Some(meant) => self.why_not(meant),
-            None => self.judgement(self.taker(Cause::TooBroad)),
+            None => self.judgement(self.unless_policy(Cause::TooBroad)),
         }
     }
 
     /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
-    fn let_go(&self) -> Option<PlacedRule<'a>> {
+    fn exhausted_limit(&self) -> Option<PlacedRule<'a>> {
         let first = self.probes.first()?.1.path.as_deref()?;
         let ended = stand_of(first.last()?, self.scene.listing)?;
         (ended.rule.limit().is_some() && ended.rule.is_terminal() && !ended.is_on(self.path)).then_some(ended)
@@ -176,7 +178,7 @@ impl<'a> Diagnoser<'a, '_> {
         match ways.iter().find(taken) {
             Some(path) => Judgement {
                 took: path.last(),
-                meant: stands(self.scene.listing).find(|stand| carries_on(stand, path)),
+                meant: placed_rules(self.scene.listing).find(|stand| carries_on(stand, path)),
                 ..self.judgement(Cause::FollowupTaken)
             },
             None => self.judgement(Cause::NotListening),
@@ -217,7 +219,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
         let taker = self.decider(meant.table).and_then(|step| stand_of(step, self.scene.listing));
         match taker {
-            Some(taker) if asks_alike(taker.rule, meant.rule) => Cause::LogBehindVerdict,
+            Some(taker) if same_matches(taker.rule, meant.rule) => Cause::LogBehindVerdict,
             Some(_) => Cause::EarlierRule,
             None => Cause::Policy,
         }
@@ -259,11 +261,11 @@ impl<'a> Diagnoser<'a, '_> {
     fn jumps_to(&self, meant: PlacedRule<'a>) -> impl Iterator<Item = PlacedRule<'a>> {
         let leads =
             move |stand: &PlacedRule| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
-        self.sight.stands().filter(move |stand| stand.table == meant.table && leads(stand))
+        self.sight.rules().filter(move |stand| stand.table == meant.table && leads(stand))
     }
 
     /// `by_rule`, unless a policy had the last word.
-    fn taker(&self, by_rule: Cause) -> Cause {
+    fn unless_policy(&self, by_rule: Cause) -> Cause {
         match self.decider(FILTER) {
             Some(step) if step.rule.is_some() => by_rule,
             _ => Cause::Policy,
@@ -301,7 +303,7 @@ fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
     let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
     let same_chain =
         path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
-    is_tracked && same_chain && stand.rule.accepts() && asks_state(stand.rule, ConntrackState::Established)
+    is_tracked && same_chain && stand.rule.accepts() && matches_state(stand.rule, ConntrackState::Established)
 }
 
 /// Whether the limit stands in front of a clause that tells packets apart.
@@ -313,11 +315,11 @@ fn limit_is_first(rule: &Rule) -> bool {
 }
 
 /// Whether both ask for the same, limits and comments aside.
-pub(super) fn asks_alike(one: &Rule, other: &Rule) -> bool {
-    asks(one) == asks(other)
+pub(super) fn same_matches(one: &Rule, other: &Rule) -> bool {
+    narrowing_matches(one) == narrowing_matches(other)
 }
 
-fn asks(rule: &Rule) -> Vec<(&Match, bool)> {
+fn narrowing_matches(rule: &Rule) -> Vec<(&Match, bool)> {
     let aside = |ask: &Match| matches!(ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
     rule.clauses.iter().filter(|clause| !aside(&clause.ask)).map(|clause| (&clause.ask, clause.negated)).collect()
 }

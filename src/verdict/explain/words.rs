@@ -1,7 +1,7 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
 use super::expected_effect::ExpectedEffect;
-use super::{Diagnosis, MismatchContext, PlacedRule, asks_state, intended, names_a_port, stand_of, stands};
+use super::{Diagnosis, MismatchContext, PlacedRule, intended, matches_state, names_a_port, placed_rules, stand_of};
 use crate::intent::explanation::Cause;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
@@ -11,7 +11,7 @@ use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// What happened, why, and what was meant.
-pub fn of(finding: &Diagnosis, scene: MismatchContext) -> String {
+pub fn describe(finding: &Diagnosis, scene: MismatchContext) -> String {
     let speaker = SentenceWriter { finding, scene };
     speaker.sentences()
 }
@@ -61,7 +61,9 @@ impl SentenceWriter<'_> {
             Cause::OtherMatch => format!("{}; {took} it instead", self.clause()),
             Cause::TooBroad => self.too_broad(),
             Cause::OtherOrder => self.order(),
-            Cause::LoggedTwice => format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.taker()),
+            Cause::LoggedTwice => {
+                format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.deciding_rule())
+            }
             Cause::Reject => {
                 format!(
                     "{took} the {}: it does not get in, but the sender gets an answer, and none was expected",
@@ -124,7 +126,7 @@ impl SentenceWriter<'_> {
     }
 
     /// `rules.v4:12`
-    fn taker(&self) -> String {
+    fn deciding_rule(&self) -> String {
         self.finding.took.map_or_else(|| "a rule".to_owned(), |step| self.name(step))
     }
 
@@ -160,10 +162,10 @@ impl SentenceWriter<'_> {
     fn because(&self) -> String {
         let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
         match taker {
-            Some(taker) if self.is_invalid() && asks_state(taker, ConntrackState::Invalid) => {
+            Some(taker) if self.is_invalid() && matches_state(taker, ConntrackState::Invalid) => {
                 format!(", since it matches every packet that conntrack calls INVALID, such as every {}", self.packet())
             }
-            Some(taker) if asks_for_port_alone(taker) => ", since the port is all that it asks for".to_owned(),
+            Some(taker) if matches_port_alone(taker) => ", since the port is all that it asks for".to_owned(),
             _ => String::new(),
         }
     }
@@ -267,7 +269,7 @@ impl SentenceWriter<'_> {
         let packet = self.packet();
         match &self.finding.goal {
             ExpectedEffect::NoLine(prefix) | ExpectedEffect::OneLine(prefix) => {
-                format!("{} logs the {packet} with {prefix:?}, and no such line was expected", self.taker())
+                format!("{} logs the {packet} with {prefix:?}, and no such line was expected", self.deciding_rule())
             }
             ExpectedEffect::KeepOut(_) => format!("{} the {packet}, and no rule drops it", self.took()),
             _ => format!("{} the {packet}, which should get in", self.took()),
@@ -276,7 +278,7 @@ impl SentenceWriter<'_> {
 
     fn order(&self) -> String {
         let ExpectedEffect::Order { first, instead } = &self.finding.goal else { return String::new() };
-        let (taker, meant) = (self.taker(), self.meant());
+        let (taker, meant) = (self.deciding_rule(), self.meant());
         format!(
             "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was expected",
             self.packet()
@@ -368,7 +370,7 @@ fn chain_of(step: &Step) -> String {
     }
 }
 
-fn asks_for_port_alone(rule: &Rule) -> bool {
+fn matches_port_alone(rule: &Rule) -> bool {
     let plain = |ask: &Match| matches!(ask, Match::Protocol(_) | Match::DestinationPorts(_) | Match::Comment(_));
     names_a_port(rule) && rule.clauses.iter().all(|clause| plain(&clause.ask) && !clause.negated)
 }
@@ -378,7 +380,7 @@ fn line_of(listing: &Listing, line: usize) -> String {
 }
 
 fn logs<'a>(listing: &'a Listing, prefix: &str) -> Option<&'a Rule> {
-    stands(listing).map(|stand| stand.rule).find(|rule| rule.log_prefix().as_deref() == Some(prefix))
+    placed_rules(listing).map(|stand| stand.rule).find(|rule| rule.log_prefix().as_deref() == Some(prefix))
 }
 
 fn family(listing: &Listing) -> Family {

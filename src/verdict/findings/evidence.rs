@@ -41,7 +41,7 @@ impl<'a> RulesetEvidence<'a> {
         RulesetEvidence {
             listing,
             is_complete: true,
-            sets: Sets::of(Space::of(&[listing], interface), listing),
+            sets: Sets::new(Space::new(&[listing], interface), listing),
             packets: Vec::new(),
             matched: HashSet::new(),
             known: HashSet::new(),
@@ -53,7 +53,7 @@ impl<'a> RulesetEvidence<'a> {
     pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
         let journeys = responses.iter().flat_map(Response::journeys);
         for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
-            let packet = Packet::of(journey, interface.as_str(), host);
+            let packet = Packet::from_journey(journey, interface.as_str(), host);
             let over = packet.in_interface.clone().or(packet.out_interface.clone()).unwrap_or_default();
             if self.paths.insert(Arc::as_ptr(&journey.path)) {
                 self.note_matches(&journey.path);

@@ -30,7 +30,7 @@ pub(super) enum ProverResult {
 
 impl RulesetFindings {
     /// What is concluded from the evidence of each family.
-    pub fn of(evidence: &[RulesetEvidence]) -> RulesetFindings {
+    pub fn from_evidence(evidence: &[RulesetEvidence]) -> RulesetFindings {
         let mut findings = RulesetFindings::default();
         evidence.iter().for_each(|evidence| findings.add(evidence));
         findings.unreachable.sort_by_key(|unreachable| unreachable.severity);
@@ -98,7 +98,7 @@ impl<'a> ReachabilityProver<'a> {
         let conclusion = self.by_chain(at, depth);
         let conclusion = conclusion.or_else(|| self.by_completeness()).or_else(|| self.by_clauses(at));
         match conclusion.unwrap_or_else(|| self.by_packets(at)) {
-            ProverResult::Dead { in_front, reason } => match self.evidence.unproved(at, &reason) {
+            ProverResult::Dead { in_front, reason } => match self.evidence.why_unproven(at, &reason) {
                 Some(why) => not_provable(why),
                 None => ProverResult::Dead { in_front, reason },
             },
@@ -291,7 +291,7 @@ fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
 /// Its packets are never in the states that it asks for. Helpers that make TCP and UDP RELATED are not in the lab, and
 /// of other protocols only ICMP errors and echo replies are sent as part of a connection.
 fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> ProverResult {
-    let asks = |state| rule.clauses.iter().any(|clause| asks_for(clause, state));
+    let asks = |state| rule.clauses.iter().any(|clause| matches_state(clause, state));
     let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
     if asks(ConntrackState::Related) && !fitting.iter().any(is_icmp) {
         return not_provable("no connection of the lab is RELATED to another one, as a helper would make it");
@@ -303,7 +303,7 @@ fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> ProverResult {
     dead(Vec::new(), reason::never_in_state(rule, fitting))
 }
 
-fn asks_for(clause: &Clause, state: ConntrackState) -> bool {
+fn matches_state(clause: &Clause, state: ConntrackState) -> bool {
     matches!(&clause.ask, Match::State(states) if states.contains(&state) != clause.negated)
 }
 

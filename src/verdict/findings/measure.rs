@@ -43,7 +43,7 @@ pub fn measure(subject: &FindingsSubject) -> Result<RulesetFindings> {
     let not_tried =
         |(family, source): (Family, &Source)| UntriedRuleset { family, file: source.name.display().to_string() };
     let not_tried = missing.into_iter().map(not_tried).collect();
-    Ok(RulesetFindings { sweeps, parity, not_tried, ..RulesetFindings::of(&evidence) })
+    Ok(RulesetFindings { sweeps, parity, not_tried, ..RulesetFindings::from_evidence(&evidence) })
 }
 
 /// Sweeps over one interface.
@@ -52,7 +52,7 @@ fn sweep(
     interface: &InterfaceName,
     evidence: &mut [RulesetEvidence],
 ) -> Result<Vec<SweepSummary>> {
-    let mut plans: Vec<SweepPlan> = evidence.iter().map(|one| SweepPlan::of(one.listing, subject.addresses)).collect();
+    let mut plans: Vec<SweepPlan> = evidence.iter().map(|one| SweepPlan::new(one.listing, subject.addresses)).collect();
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
     let services: Vec<HostService> =
         ports.into_iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();

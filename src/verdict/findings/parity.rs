@@ -154,7 +154,7 @@ fn questions(ports: &[RangeInclusive<u16>]) -> Vec<ParityPacket> {
 /// Ranges of ports within which neither ruleset tells ports apart: from each boundary to the next.
 fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16>> {
     let points =
-        listings.iter().flat_map(|listing| SweepPlan::of(listing, addresses).services().iter().collect::<Vec<_>>());
+        listings.iter().flat_map(|listing| SweepPlan::new(listing, addresses).services().iter().collect::<Vec<_>>());
     let points: BTreeSet<u16> = points.map(|port| port.0).collect();
     let ends = points.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
     points.iter().zip(ends).map(|(first, last)| *first..=last).collect()

@@ -23,7 +23,7 @@ fn taken_by_one(rule: &Rule, asked: &[&Witnessed], step: &Step, taker: Option<&R
     let states = states(asked);
     match taker {
         None => format!("the policy of {} {verb} its packets before", step.chain),
-        Some(taker) if only(&states) == Some(ConntrackState::Invalid) && asks_for_invalid(taker) => {
+        Some(taker) if only(&states) == Some(ConntrackState::Invalid) && matches_invalid(taker) => {
             let subject = subject(rule);
             format!("{subject} are INVALID to conntrack, and line {} {verb} what is INVALID", taker.line)
         }
@@ -76,7 +76,8 @@ pub(super) fn through(jump: &Rule, why: &str) -> String {
 
 /// A rule in front depends on what is not swept.
 pub(super) fn depends_on(rule: &Rule) -> String {
-    let others: Vec<String> = rule.clauses.iter().filter(|clause| is_other(clause)).map(|c| asked(rule, c)).collect();
+    let others: Vec<String> =
+        rule.clauses.iter().filter(|clause| is_other(clause)).map(|c| clause_text(rule, c)).collect();
     depends_on_match(rule, others.first().map(String::as_str).unwrap_or_default())
 }
 
@@ -87,11 +88,11 @@ pub(super) fn depends_on_match(rule: &Rule, asked: &str) -> String {
 
 /// Nothing that was sent fulfils one clause.
 pub(super) fn not_sent(rule: &Rule, clause: &Clause) -> String {
-    format!("no packet of the sweep fulfils {}", asked(rule, clause))
+    format!("no packet of the sweep fulfils {}", clause_text(rule, clause))
 }
 
 /// A clause as it is written; of a match that is not understood, with all its options.
-fn asked(rule: &Rule, clause: &Clause) -> String {
+fn clause_text(rule: &Rule, clause: &Clause) -> String {
     let Some(module) = clause.module.as_ref().filter(|_| is_other(clause)) else {
         return written(rule, clause).to_owned();
     };
@@ -116,7 +117,7 @@ fn only(states: &BTreeSet<ConntrackState>) -> Option<ConntrackState> {
     states.first().copied().filter(|_| states.len() == 1)
 }
 
-fn asks_for_invalid(rule: &Rule) -> bool {
+fn matches_invalid(rule: &Rule) -> bool {
     let invalid = |clause: &Clause| match &clause.ask {
         Match::State(states) => states.contains(&ConntrackState::Invalid) != clause.negated,
         _ => false,

@@ -13,7 +13,7 @@ use crate::net::InterfaceName;
 use crate::probe::packet::Stimulus;
 use crate::rules::iptables_save::Listing;
 use crate::rules::space::{Region, Space, WitnessPacket, witnesses};
-use crate::rules::sweep::strangers;
+use crate::rules::sweep::foreign_addresses;
 
 /// So many sets of one rule are tried.
 const TRIED: usize = 8;
@@ -25,7 +25,7 @@ impl RulesetEvidence<'_> {
             let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
             let host = subject.addresses.host(self.listing.family);
             for limits in limits(self.listing).iter().copied() {
-                let send = |lab: &mut Lab| lab.sweep(&stimuli, &strangers(&stimuli, subject.addresses), limits);
+                let send = |lab: &mut Lab| lab.sweep(&stimuli, &foreign_addresses(&stimuli, subject.addresses), limits);
                 let responses = Lab::run(&blueprint(subject, &interface, &[]), send)?;
                 self.add(&responses, &interface, host);
             }
@@ -53,7 +53,7 @@ impl RulesetEvidence<'_> {
     }
 
     /// Why it is not proved that no packet comes to a rule, to which none came because of `reason`; `None` if it is.
-    pub(super) fn unproved(&self, at: At, reason: &str) -> Option<String> {
+    pub(super) fn why_unproven(&self, at: At, reason: &str) -> Option<String> {
         let arrivals = self.sets.arrivals(at.table, at.chain, at.number);
         match arrivals.found.first() {
             Some((_, region)) => Some(why(&self.sets.space, self.listing, region, reason)),

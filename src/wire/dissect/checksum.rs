@@ -20,7 +20,7 @@ pub struct Pseudo {
 
 /// What the checksum at byte `at` is worth, over these bytes alone.
 pub fn judge(bytes: &[u8], at: usize) -> String {
-    told(bytes, at, 0)
+    describe(bytes, at, 0)
 }
 
 /// What the checksum at byte `at` of a segment is worth, with its pseudo header; none where that cannot be told.
@@ -28,11 +28,11 @@ pub fn judge_transport(segment: &[u8], at: usize, protocol: u8, pseudo: &Pseudo,
     let is_known = is_whole && !pseudo.is_fragment;
     is_known.then(|| {
         let addresses = [octets(pseudo.source), octets(pseudo.destination)].concat();
-        told(segment, at, sum(&addresses) + segment.len() as u64 + u64::from(protocol))
+        describe(segment, at, sum(&addresses) + segment.len() as u64 + u64::from(protocol))
     })
 }
 
-fn told(bytes: &[u8], at: usize, more: u64) -> String {
+fn describe(bytes: &[u8], at: usize, more: u64) -> String {
     let found = be16(bytes, at).unwrap_or_default();
     let right = !fold(sum(bytes) + more - u64::from(found));
     // In ones' complement there are two zeros.

@@ -13,7 +13,7 @@ pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     header.note("header and data, in bytes");
     let value = header.hex16("Checksum")?;
     let datagram = header.bytes_up_to(pseudo.end);
-    if value == 0 && Family::of(pseudo.source) == Family::Ipv4 {
+    if value == 0 && Family::from_address(pseudo.source) == Family::Ipv4 {
         header.note("none was made");
     } else if let Some(note) = checksum::judge_transport(datagram, 6, 17, pseudo, header.end() >= pseudo.end) {
         header.note(note);

@@ -35,7 +35,7 @@ fn loss() -> CannotMeasure {
 #[test]
 fn each_fault_has_an_ending_that_is_right() {
     for fault in Fault::ALL {
-        let (found, right) = match Ending::of(fault) {
+        let (found, right) = match Ending::expected(fault) {
             Ending::Blind => (Err(blind()), FaultOutcome::Caught),
             Ending::NotLoaded => (Err(not_loaded()), FaultOutcome::Caught),
             Ending::Loss => (Err(loss()), FaultOutcome::Caught),
@@ -79,7 +79,7 @@ fn an_error_of_the_wrong_kind_is_no_catch() {
 #[test]
 fn what_was_never_met_proves_nothing() {
     for fault in Fault::ALL {
-        let found = if Ending::of(fault) == Ending::Blind { Err(blind()) } else { Ok(Vec::new()) };
+        let found = if Ending::expected(fault) == Ending::Blind { Err(blind()) } else { Ok(Vec::new()) };
         let outcome = judge(&Sabotage::new(fault), &found).0;
         assert!(matches!(outcome, FaultOutcome::NotPlanted | FaultOutcome::Fooled), "{fault:?}: {outcome:?}");
     }

@@ -23,7 +23,7 @@ const FOLDERS: [&str; 11] =
 const NEWEST: ABI = ABI::V6;
 
 /// The Landlock ruleset for `program`; `None` if the kernel has no Landlock.
-pub fn of(program: &Path) -> io::Result<Option<OwnedFd>> {
+pub fn landlock_ruleset(program: &Path) -> io::Result<Option<OwnedFd>> {
     let executable = executables(program)?;
     ruleset(&executable).map_err(io::Error::other)
 }

@@ -94,7 +94,7 @@ impl Lab<'_> {
             if cut.is_none() {
                 cut = self.cut_later(client, first, port)?;
             }
-            found.push(Endurance { family: Family::of(client), port, rounds, lasted, cut });
+            found.push(Endurance { family: Family::from_address(client), port, rounds, lasted, cut });
         }
         Ok(found)
     }

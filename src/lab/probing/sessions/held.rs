@@ -30,7 +30,7 @@ impl Lab<'_> {
         let clients = self.reachable(clients)?;
         let mut found = Vec::new();
         for client in clients {
-            if let Some(stranger) = self.stranger(client) {
+            if let Some(stranger) = self.other_address(client) {
                 self.reach(&[stranger])?;
                 found.extend(self.held_by(stranger, client, port, most)?);
             }
@@ -54,7 +54,7 @@ impl Lab<'_> {
         }
         thread::sleep(PAUSE);
         let gets_in = self.visit(client, port, 1)?.is_none();
-        let held = |took| Held { family: Family::of(client), port, count, took };
+        let held = |took| Held { family: Family::from_address(client), port, count, took };
         Ok(took.filter(|_| count > 0 && gets_in).map(held))
     }
 }

@@ -56,7 +56,7 @@ impl Lab<'_> {
 
     /// Whether a stranger gets in by the family of `client`.
     pub fn lets_in_a_stranger(&mut self, client: IpAddr, port: Port) -> Result<bool> {
-        match self.stranger(client) {
+        match self.other_address(client) {
             Some(stranger) => {
                 self.reach(&[stranger])?;
                 Ok(self.visit(stranger, port, 0)?.is_none())
@@ -67,7 +67,7 @@ impl Lab<'_> {
 
     fn row(&mut self, client: IpAddr, port: Port, tries: u16) -> Result<Option<ConnectionRow>> {
         let mut row = ConnectionRow {
-            family: Family::of(client),
+            family: Family::from_address(client),
             port,
             tries,
             opened: None,
@@ -112,8 +112,8 @@ impl Lab<'_> {
     }
 
     /// Another address on the link.
-    pub(super) fn stranger(&self, client: IpAddr) -> Option<IpAddr> {
-        let near = |step: u8| match self.blueprint.addresses.prober(Family::of(client)) {
+    pub(super) fn other_address(&self, client: IpAddr) -> Option<IpAddr> {
+        let near = |step: u8| match self.blueprint.addresses.prober(Family::from_address(client)) {
             IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
             IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
         };

@@ -1,4 +1,4 @@
-//! For every condition of [`agree`], by its number, a contradiction that it catches.
+//! For every condition of [`check_consistency`], by its number, a contradiction that it catches.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ fn answered() -> Observation {
 }
 
 fn words(observation: &Observation, answered: bool) -> String {
-    agree(&probe(), observation, answered).expect_err("a contradiction").to_string()
+    check_consistency(&probe(), observation, answered).expect_err("a contradiction").to_string()
 }
 
 fn assert_says(observation: &Observation, answered: bool, expected: &str) {
@@ -77,10 +77,10 @@ fn assert_says(observation: &Observation, answered: bool, expected: &str) {
 
 #[test]
 fn witnesses_that_agree_tell_where_it_ended() {
-    assert_eq!(agree(&probe(), &dropped(), false).expect("agreement"), Fate::Dropped);
-    assert_eq!(agree(&probe(), &answered(), true).expect("agreement"), Fate::Accepted);
+    assert_eq!(check_consistency(&probe(), &dropped(), false).expect("agreement"), Fate::Dropped);
+    assert_eq!(check_consistency(&probe(), &answered(), true).expect("agreement"), Fate::Accepted);
     let rejected = Observation { path: Some(path(&["a: "], Fate::Rejected)), ..answered() };
-    assert_eq!(agree(&probe(), &rejected, true).expect("agreement"), Fate::Rejected);
+    assert_eq!(check_consistency(&probe(), &rejected, true).expect("agreement"), Fate::Rejected);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn condition_3_what_followed_is_told_alike_in_any_order() {
         followup: lines(log),
         ..answered()
     };
-    assert!(agree(&probe(), &followed(&["d: ", "c: "]), true).is_ok());
+    assert!(check_consistency(&probe(), &followed(&["d: ", "c: "]), true).is_ok());
     for log in [&["c: "][..], &["c: ", "c: "], &["c: ", "d: ", "d: "], &[]] {
         assert_says(&followed(log), true, "the trace shows LOG rules with the prefixes [\"c: \", \"d: \"]");
     }
@@ -129,7 +129,7 @@ fn condition_4_an_answer_came_if_one_was_sent_and_only_then() {
     assert_says(&answered(), false, "the trace shows an answer on its way out, but none arrived");
     assert_says(&dropped(), true, "an answer arrived that the trace does not show");
     let taken = Observation { answer_path: Some(path(&["out: "], Fate::Dropped)), ..answered() };
-    assert!(agree(&probe(), &taken, false).is_ok());
+    assert!(check_consistency(&probe(), &taken, false).is_ok());
     assert_says(&taken, true, "an answer arrived that the trace does not show");
 }
 
@@ -146,5 +146,5 @@ fn condition_6_nothing_but_another_table_sends_a_probe_off() {
         Observation { path: Some(Arc::new(path)), ..Observation::silence(Technique::Syn) }
     };
     assert_says(&vanished("filter"), false, "the trace ends between two hooks, and no rule has touched it");
-    assert_eq!(agree(&probe(), &vanished("nat"), false).expect("agreement"), Fate::Vanished);
+    assert_eq!(check_consistency(&probe(), &vanished("nat"), false).expect("agreement"), Fate::Vanished);
 }

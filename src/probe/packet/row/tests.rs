@@ -140,11 +140,12 @@ fn rulesets() -> Vec<Source> {
 fn every_stimulus_of_a_sweep_has_a_text() {
     let addresses = Addresses::default();
     for (ruleset, family) in rulesets().iter().flat_map(|ruleset| Family::BOTH.map(|family| (ruleset, family))) {
-        let plan = SweepPlan::of(&Listing::parse(family, ruleset), &addresses);
+        let plan = SweepPlan::new(&Listing::parse(family, ruleset), &addresses);
         let stimuli = plan.stimuli();
         assert!(stimuli.len() > 100);
         for stimulus in stimuli.into_iter().chain(within_connections(&addresses, family)) {
-            let exact = Packet::of(&stimulus, &addresses).unwrap_or_else(|error| panic!("{stimulus:?}: {error}"));
+            let exact =
+                Packet::from_stimulus(&stimulus, &addresses).unwrap_or_else(|error| panic!("{stimulus:?}: {error}"));
             let read = parse(&exact.to_string());
             assert_eq!(read.stimulus(family, &addresses, 0), stimulus, "{exact}");
             assert!(exact.family().is_none_or(|of| of == family), "{exact}");
@@ -161,7 +162,8 @@ fn within_connections(addresses: &Addresses, family: Family) -> Vec<Stimulus> {
 
 fn assert_but_for_source(stimulus: &Stimulus, short: Packet, family: Family) {
     let again = parse(&short.to_string()).stimulus(family, &Addresses::default(), 7);
-    let without_source = |stimulus: &Stimulus| Packet::of(stimulus, &Addresses::default()).unwrap().with_any_source();
+    let without_source =
+        |stimulus: &Stimulus| Packet::from_stimulus(stimulus, &Addresses::default()).unwrap().with_any_source();
     assert_eq!(without_source(&again), without_source(stimulus));
 }
 
@@ -191,7 +193,7 @@ proptest! {
     #[test]
     fn what_is_sent_is_called_as_it_was(packet in packets(), family in proptest::sample::select(&Family::BOTH[..])) {
         let family = packet.family().unwrap_or(family);
-        let called = Packet::of(&packet.stimulus(family, &Addresses::default(), 3), &Addresses::default());
+        let called = Packet::from_stimulus(&packet.stimulus(family, &Addresses::default(), 3), &Addresses::default());
         prop_assert_eq!(called.map(Packet::with_any_source), Ok(packet.with_any_source()));
     }
 

@@ -1,6 +1,6 @@
 //! A rule in another place.
 
-use super::super::{PlacedRule, asks_state, names_a_port, stands};
+use super::super::{PlacedRule, matches_state, names_a_port, placed_rules};
 use super::{PatchBuilder, PatchCandidate, lines, opens_wide};
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
@@ -37,14 +37,14 @@ impl<'a> PatchBuilder<'a> {
 
     /// A rule that takes whatever is INVALID belongs behind all rules for scans: that mends every one of them.
     pub(super) fn move_taker_down(&self) -> Vec<PatchCandidate> {
-        let taker = self.taker_in_chain().filter(|taker| asks_state(taker.rule, ConntrackState::Invalid));
+        let taker = self.taker_in_chain().filter(|taker| matches_state(taker.rule, ConntrackState::Invalid));
         let Some(taker) = taker else { return Vec::new() };
         let asks_flags = |stand: &PlacedRule| {
             (stand.table, stand.chain) == (taker.table, taker.chain)
                 && stand.number > taker.number
                 && stand.rule.clauses.iter().any(|clause| matches!(clause.ask, Match::TcpFlags { .. }))
         };
-        let Some(last) = stands(self.scene.listing).filter(asks_flags).last() else { return Vec::new() };
+        let Some(last) = placed_rules(self.scene.listing).filter(asks_flags).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
         vec![moved_behind(&group, last.rule.line)]
@@ -58,7 +58,7 @@ impl<'a> PatchBuilder<'a> {
             let is_later = (stand.table, stand.chain) == (taker.table, taker.chain) && stand.number > taker.number;
             is_later && stand.rule.accepts()
         };
-        let Some(last) = stands(self.scene.listing).filter(lets_in).last() else { return Vec::new() };
+        let Some(last) = placed_rules(self.scene.listing).filter(lets_in).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
         vec![moved_behind(&group, last.rule.line)]
@@ -68,12 +68,12 @@ impl<'a> PatchBuilder<'a> {
     fn early_in_chain_of(&self, taker: PlacedRule) -> Option<usize> {
         let is_loopback = |clause: &Clause| matches!(&clause.ask, Match::InInterface(name) if name == "lo");
         let belongs_to_front = |rule: &Rule| {
-            rule.accepts() && (asks_state(rule, ConntrackState::Established) || rule.clauses.iter().any(is_loopback))
+            rule.accepts() && (matches_state(rule, ConntrackState::Established) || rule.clauses.iter().any(is_loopback))
         };
         let early = |stand: &PlacedRule| {
             (stand.table, stand.chain) == (taker.table, taker.chain) && !belongs_to_front(stand.rule)
         };
-        stands(self.scene.listing).find(early).map(|stand| stand.rule.line)
+        placed_rules(self.scene.listing).find(early).map(|stand| stand.rule.line)
     }
 
     /// The LOG of the nat table, in front of the rule that takes the packet.

@@ -1,6 +1,6 @@
 //! A rule in other words.
 
-use super::super::{PlacedRule, stands};
+use super::super::{PlacedRule, placed_rules};
 use super::{PatchBuilder, PatchCandidate, names_one_port, replaced, text_of};
 use crate::log_line::NFLOG_NAME;
 use crate::net::port::Port;
@@ -14,14 +14,16 @@ use crate::wire::tcp_flags::tcp_flag_names;
 impl<'a> PatchBuilder<'a> {
     /// A LOG for a port that is to see connections begin, and scans not.
     pub(super) fn only_new(&self) -> Vec<PatchCandidate> {
-        let Some(taker) = self.taker().filter(|taker| taker.rule.log_prefix().is_some()) else { return Vec::new() };
+        let Some(taker) = self.deciding_rule().filter(|taker| taker.rule.log_prefix().is_some()) else {
+            return Vec::new();
+        };
         let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
         let text = taker.rule.with(protocol, "-p tcp --syn");
         vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
     }
 
     pub(super) fn silence(&self) -> Vec<PatchCandidate> {
-        let Some(taker) = self.taker() else { return Vec::new() };
+        let Some(taker) = self.deciding_rule() else { return Vec::new() };
         let words = format!("write `-j DROP` in line {}", taker.rule.line);
         vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
     }
@@ -58,7 +60,8 @@ impl<'a> PatchBuilder<'a> {
 
     /// A list of ports that are kept out, without the one that is to get in.
     pub(super) fn out_of_list(&self) -> Vec<PatchCandidate> {
-        let (ExpectedEffect::LetIn(_), Some(port), Some(taker)) = (&self.finding.goal, self.port(), self.taker())
+        let (ExpectedEffect::LetIn(_), Some(port), Some(taker)) =
+            (&self.finding.goal, self.port(), self.deciding_rule())
         else {
             return Vec::new();
         };
@@ -84,7 +87,7 @@ impl<'a> PatchBuilder<'a> {
         let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
         let is_meant = |port: &Port| *port != change.from && are_similar_ports(*port, change.to);
         let Some(port) = ports.iter().find(is_meant) else { return Vec::new() };
-        let Some(nat) = stands(self.scene.listing).find(|stand| stand.rule.line == change.line) else {
+        let Some(nat) = placed_rules(self.scene.listing).find(|stand| stand.rule.line == change.line) else {
             return Vec::new();
         };
         let Some(target) = &nat.rule.target else { return Vec::new() };
