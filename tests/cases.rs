@@ -11,6 +11,8 @@ mod binary;
 mod blame;
 #[path = "cases/claims.rs"]
 mod claims;
+#[path = "cases/delivered.rs"]
+mod delivered;
 #[path = "cases/families.rs"]
 mod families;
 #[path = "cases/icmp.rs"]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::kept_out::RECEIVED;
-use super::{Assessment, Fact, PredeploySubject, intended};
+use super::{Assessment, Fact, PredeploySubject, delivered, intended};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
@@ -12,7 +12,7 @@ use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::Listing;
 use crate::rules::space::{
-    Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, state_places, witnesses,
+    Leaf, Led, PacketField, Region, Sets, Space, TooMany, Values, WitnessPacket, number, state_places, witnesses,
 };
 use crate::sensor::Deny;
 
@@ -27,8 +27,10 @@ pub struct Hole {
     led_by: Option<usize>,
     /// What they are.
     what: String,
-    /// The match on their way that the lab cannot fulfil.
-    asked: Option<String>,
+    /// Why the lab sends none of them.
+    because: Option<String>,
+    /// Whether one of them was sent.
+    is_tried: bool,
     /// The packets.
     region: Region,
     /// What became of one of them; `None` if none was sent, or if the one that was sent did not get in.
@@ -69,7 +71,7 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
             Some(Fate::Left(left)) if hole.led_by.is_some() => Some(Passed::Out(left)),
             _ => None,
         };
-        let hole = Hole { passed, ..hole };
+        let hole = Hole { passed, is_tried: fate.is_some(), ..hole };
         match holes.iter_mut().find(|known| known.place == hole.place) {
             Some(known) if known.passed.is_none() && hole.passed.is_some() => *known = hole,
             Some(_) => {}
@@ -84,7 +86,11 @@ fn accepted(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<
     let mut found = Vec::new();
     for start in starts(subject, sets, ("filter", "INPUT")) {
         let leaves = sets.leaves(("filter", "INPUT"), &start)?;
-        found.extend(leaves.iter().filter(|leaf| &*leaf.end == "ACCEPT").map(|leaf| hole(sets, leaf, &leaf.region)));
+        let accepted = leaves.iter().filter(|leaf| &*leaf.end == "ACCEPT" && !delivered::is_for_many(&leaf.region));
+        for leaf in accepted {
+            let passed = delivered::passed_by_others(sets, &leaf.region);
+            found.extend(passed.iter().map(|region| hole(subject, sets, leaf, region)));
+        }
     }
     Ok(found)
 }
@@ -94,7 +100,7 @@ fn led(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>
     let host = subject.scenario.host.addresses.host(sets.space.family);
     let mut found = Vec::new();
     for start in starts(subject, sets, ("nat", "PREROUTING")) {
-        let of = |led: &Led| Hole { led_by: led.leaf.line, ..hole(sets, &led.leaf, &led.region) };
+        let of = |led: &Led| Hole { led_by: led.leaf.line, ..hole(subject, sets, &led.leaf, &led.region) };
         found.extend(sets.led(&start, host)?.iter().map(of));
     }
     Ok(found)
@@ -110,7 +116,7 @@ fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Ho
         };
         for start in starts(subject, sets, place) {
             let leaves = sets.leaves(place, &start)?;
-            let of = |leaf: &Leaf| Hole { led_by: leaf.line, ..hole(sets, leaf, &leaf.region) };
+            let of = |leaf: &Leaf| Hole { led_by: leaf.line, ..hole(subject, sets, leaf, &leaf.region) };
             found.extend(leaves.iter().filter(is_handed).map(of));
         }
     }
@@ -121,8 +127,9 @@ fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Ho
 const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
 
 fn starts(subject: &PredeploySubject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
-    let all = sets.space.universe(table, hook);
-    all.iter().flat_map(|all| unmeant(subject, sets.space.family, all)).collect()
+    let (family, all) = (sets.space.family, sets.space.universe(table, hook));
+    let unmeant = all.iter().flat_map(|all| unmeant(subject, family, all));
+    unmeant.filter_map(|region| delivered::deliverable(subject, family, hook, &region)).collect()
 }
 
 fn too_many(sets: &Sets) -> Hole {
@@ -132,7 +139,8 @@ fn too_many(sets: &Sets) -> Hole {
         place: sets.listing.source.name.display().to_string(),
         led_by: None,
         what: "packets of more kinds than are looked at".to_owned(),
-        asked: None,
+        because: None,
+        is_tried: false,
         region: space.everything.clone(),
         passed: None,
     }
@@ -211,17 +219,25 @@ pub(super) fn meant(subject: &PredeploySubject, family: Family) -> Values {
     )
 }
 
-fn hole(sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {
+fn hole(subject: &PredeploySubject, sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {
     let space = &sets.space;
     Hole {
         family: space.family,
         place: place(sets.listing, leaf, "INPUT"),
         led_by: None,
         what: space.describe(region),
-        asked: space.opaque(region).map(str::to_owned),
+        because: because(subject, space, region),
+        is_tried: false,
         region: region.clone(),
         passed: None,
     }
+}
+
+fn because(subject: &PredeploySubject, space: &Space, region: &Region) -> Option<String> {
+    let opaque = space.opaque(region).map(|asked| format!("no probe varies {asked}"));
+    let host = number(subject.scenario.host.addresses.host(space.family));
+    let is_for_host = region.values(PacketField::Destination).contains(host);
+    opaque.or_else(|| (!is_for_host).then(|| "probes go to the address of [host] only".to_owned()))
 }
 
 /// The rule that ends the way of `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
@@ -238,7 +254,6 @@ impl Hole {
     pub fn fact(&self) -> Fact {
         let Hole { family, place, what, .. } = self;
         let family = family.title();
-        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
         match self.passed {
             Some(Passed::In) => Fact::new(
                 Assessment::Bad,
@@ -248,10 +263,17 @@ impl Hole {
                 Assessment::Bad,
                 format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"),
             ),
-            None => Fact::new(
-                Assessment::Unknown,
-                format!("{what} may be let in over {family}, which was not tried{because}: {place}"),
-            ),
+            None => {
+                Fact::new(Assessment::Unknown, format!("{what} may be let in over {family}, {}: {place}", self.tried()))
+            }
+        }
+    }
+
+    fn tried(&self) -> String {
+        match (&self.because, self.is_tried) {
+            (_, true) => "though one of them was sent and did not get in".to_owned(),
+            (Some(because), false) => format!("which was not tried, since {because}"),
+            (None, false) => "which was not tried".to_owned(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::net::conntrack::ConntrackState;
 use crate::probe::packet::{Lead, Stimulus};
 use crate::probe::path::Fate;
 use crate::rules::space::{
-    Leaf, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, of_unicast, state_places, witnesses,
+    Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, of_unicast, state_places, witnesses,
 };
 
 /// Clients that a rule keeps out.
@@ -27,7 +27,9 @@ pub struct KeptOut {
     ports: u128,
     /// How many addresses are few among those that the sensor means.
     few: u128,
-    /// Whether one of the packets was sent and kept out.
+    /// Whether one of the packets was sent.
+    is_tried: bool,
+    /// Whether it was kept out.
     is_kept_out: bool,
 }
 
@@ -69,7 +71,8 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
     let fates = subject.fates(&packets)?;
     let mut all: Vec<KeptOut> = Vec::new();
     for (one, fate) in found.into_iter().zip(fates) {
-        let one = KeptOut { is_kept_out: matches!(fate, Some(Fate::Dropped | Fate::Rejected)), ..one };
+        let is_kept_out = matches!(fate, Some(Fate::Dropped | Fate::Rejected));
+        let one = KeptOut { is_tried: fate.is_some(), is_kept_out, ..one };
         match all.iter_mut().find(|known| known.place == one.place && known.segment == one.segment) {
             Some(known) => known.add(one),
             None => all.push(one),
@@ -100,11 +103,35 @@ fn at(
                 leaf
             });
             let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
+            let arrived = if table == "nat" { led_to_ssh(subject, sets, &meant) } else { Vec::new() };
             let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(&leaf.region));
-            exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (leaf, hook)))).collect()
+            let leaves = leaves.flat_map(|leaf| without(leaf, &arrived));
+            exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (&leaf, hook)))).collect()
         }
     });
     found.collect()
+}
+
+/// The packets of `meant` that nat leads to the SSH server, whose address or port it writes into them.
+fn led_to_ssh(subject: &PredeploySubject, sets: &Sets, meant: &Region) -> Vec<Region> {
+    let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
+    let host = subject.scenario.host.addresses.host(sets.space.family);
+    // If the sets are too many, each change counts as keeping out.
+    let led = sets.led(meant, host).unwrap_or_default().into_iter();
+    let is_ssh = |led: &Led| led.ports.as_ref().is_none_or(|ports| ports.difference(&ssh).is_empty());
+    led.filter(|led| led.is_for_host && is_ssh(led)).map(|led| led.region).collect()
+}
+
+/// The packets of `leaf` that are not in `arrived`.
+fn without<'a>(leaf: &Leaf<'a>, arrived: &[Region]) -> Vec<Leaf<'a>> {
+    let outside = |all: Vec<Region>, one: &Region| all.iter().flat_map(|region| region.difference(one)).collect();
+    let rest = arrived.iter().fold(vec![leaf.region.clone()], outside);
+    let of = |region| {
+        let mut leaf = leaf.clone();
+        leaf.region = region;
+        leaf
+    };
+    rest.into_iter().map(of).collect()
 }
 
 fn is_exempted(leaf: &Leaf) -> bool {
@@ -270,6 +297,7 @@ fn kept_out(
         addresses: size(leaf.region.values(address)),
         ports: size(leaf.region.values(port)),
         few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
+        is_tried: false,
         is_kept_out: false,
     };
     (kept_out, packet)
@@ -286,6 +314,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         addresses: size(&holes::meant(subject, space.family)),
         ports: u128::from(u16::MAX),
         few: few(space.family),
+        is_tried: false,
         is_kept_out: false,
     }
 }
@@ -324,8 +353,12 @@ impl KeptOut {
         if self.is_kept_out {
             return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
         }
-        let because = self.asked.as_ref().map(|asked| format!(", since no probe varies {asked}")).unwrap_or_default();
-        Fact::new(self.tone(), format!("{what} may be kept out over {family}, which was not tried{because}: {place}"))
+        let tried = match (&self.asked, self.is_tried) {
+            (_, true) => "though one of them was sent and got through".to_owned(),
+            (Some(asked), false) => format!("which was not tried, since no probe varies {asked}"),
+            (None, false) => "which was not tried".to_owned(),
+        };
+        Fact::new(self.tone(), format!("{what} may be kept out over {family}, {tried}: {place}"))
     }
 }
 

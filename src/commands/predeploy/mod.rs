@@ -6,6 +6,7 @@
 mod attacker_view;
 mod beyond;
 mod counted;
+mod delivered;
 mod endurance;
 mod fresh;
 mod holes;

@@ -18,6 +18,8 @@ pub struct Led<'a> {
     pub leaf: Leaf<'a>,
     /// Whether they stay on the host, whose filter accepts them; else they are for another machine.
     pub is_for_host: bool,
+    /// The destination ports that the rule writes; `None` if they keep theirs.
+    pub ports: Option<Values>,
 }
 
 impl<'a> Sets<'a> {
@@ -42,7 +44,7 @@ impl<'a> Sets<'a> {
         }
         let leaves = after.with(PacketField::Destination, &own).map(|after| self.leaves(("filter", "INPUT"), &after));
         let accepted = leaves.transpose()?.into_iter().flatten().filter(|leaf| &*leaf.end == "ACCEPT");
-        let led = |region, is_for_host| Led { region, leaf: leaf.clone(), is_for_host };
+        let led = |region, is_for_host| Led { region, leaf: leaf.clone(), is_for_host, ports: change.ports.clone() };
         let mut all: Vec<Led> =
             accepted.map(|accepted| led(change.undone(&accepted.region, &leaf.region), true)).collect();
         let is_for_others = !after.values(PacketField::Destination).difference(&own).is_empty();

@@ -1,0 +1,121 @@
+//! Which packets that come over a link get to a socket of the host: the kernel drops others, whatever the rules say, and
+//! tables before and after the filter stop some.
+
+use std::net::IpAddr;
+
+use super::PredeploySubject;
+use crate::net::{Addresses, Family};
+use crate::rules::space::{PacketField, Region, Sets, TooMany, Values, number, of_unicast};
+
+/// Those of `region`, at the chain `hook`, that the kernel does not drop.
+///
+/// IPv4 has martians (`ip_route_input_slow` in net/ipv4/route.c, after PREROUTING), IPv6 the checks of `ip6_rcv_core`. TCP
+/// takes no notice of segments that are for more than one host (`tcp_v4_rcv`, `tcp_v6_rcv`: PACKET_HOST).
+pub fn deliverable(subject: &PredeploySubject, family: Family, hook: &str, region: &Region) -> Option<Region> {
+    let except = |region: Region, field: PacketField, values: &Values| {
+        let rest = region.values(field).difference(values);
+        region.with(field, &rest)
+    };
+    let region = except(region.clone(), PacketField::Source, &no_source(subject, family))?;
+    // Before routing, nat can write another destination.
+    if hook != "INPUT" {
+        return Some(region);
+    }
+    let region = except(region, PacketField::Destination, &no_destination(subject, family))?;
+    match is_tcp(&region) {
+        true => except(region, PacketField::Destination, &for_many(family, &subject.scenario.host.addresses)),
+        false => Some(region),
+    }
+}
+
+fn is_tcp(region: &Region) -> bool {
+    const TCP: u128 = 6;
+    region.values(PacketField::Protocol) == &Values::these([TCP])
+}
+
+/// Whether matches on the kind of an address or a frame gave answers, on the way to the filter, that a segment for the host
+/// alone does not get.
+pub fn is_for_many(region: &Region) -> bool {
+    is_tcp(region) && region.answers().any(|(key, answer)| of_unicast(key) == Some(!answer))
+}
+
+fn no_source(subject: &PredeploySubject, family: Family) -> Values {
+    let own = number(subject.scenario.host.addresses.host(family));
+    let multicast = multicast(family);
+    match family {
+        Family::Ipv4 if is_set(subject, "accept_local") => multicast,
+        Family::Ipv4 => multicast.union(&Values::these([own, u32::MAX.into()])).union(&loopback(subject, family)),
+        Family::Ipv6 => multicast.union(&loopback(subject, family)),
+    }
+}
+
+fn no_destination(subject: &PredeploySubject, family: Family) -> Values {
+    match family {
+        Family::Ipv4 => loopback(subject, family),
+        // Scopes 0 (reserved) and 1 (one interface) of multicast.
+        Family::Ipv6 => {
+            let scopes = [0xff00_u128, 0xff01].map(|first| first << 112..=(first << 112 | (u128::MAX >> 16)));
+            loopback(subject, family).union(&Values::from_ranges(scopes))
+        }
+    }
+}
+
+/// Loopback addresses that no packet of a link may have; with `route_localnet` it may, over IPv4.
+fn loopback(subject: &PredeploySubject, family: Family) -> Values {
+    match family {
+        Family::Ipv4 if is_set(subject, "route_localnet") => Values::these([]),
+        Family::Ipv4 => Values::from_ranges([0x7f00_0000..=0x7fff_ffff]),
+        Family::Ipv6 => Values::these([1]),
+    }
+}
+
+/// Whether this sysctl of an interface is on, on any.
+fn is_set(subject: &PredeploySubject, name: &str) -> bool {
+    let end = format!(".{name}");
+    subject.equipment.sysctls.iter().any(|(name, value)| name.ends_with(&end) && value != "0")
+}
+
+fn multicast(family: Family) -> Values {
+    match family {
+        Family::Ipv4 => Values::from_ranges([0xe000_0000..=0xefff_ffff]),
+        Family::Ipv6 => Values::from_ranges([0xff00_u128 << 112..=u128::MAX]),
+    }
+}
+
+/// Multicast and broadcast addresses.
+fn for_many(family: Family, addresses: &Addresses) -> Values {
+    let IpAddr::V4(host) = addresses.host(family) else { return multicast(family) };
+    let rest = u32::MAX.checked_shr(addresses.v4.prefix_len.into()).unwrap_or(0);
+    // The last two addresses of a network of four or more; smaller ones have no broadcast address (RFC 3021).
+    let broadcast = (rest > 1).then_some(u128::from(host.to_bits() | rest));
+    multicast(family).union(&Values::these(broadcast.into_iter().chain([u32::MAX.into()])))
+}
+
+/// Tables besides the filter that a packet to the host passes unchanged.
+const OTHERS: [(&str, &str); 4] =
+    [("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("security", "INPUT")];
+
+/// Those of `region` that no rule of the other tables is sure to stop.
+pub fn passed_by_others(sets: &Sets, region: &Region) -> Vec<Region> {
+    let pass = |all: Vec<Region>, place| all.into_iter().flat_map(|region| passed_by(sets, region, place)).collect();
+    OTHERS.into_iter().fold(vec![region.clone()], pass)
+}
+
+fn passed_by(sets: &Sets, region: Region, place: (&str, &str)) -> Vec<Region> {
+    let passed = |part: &Region| -> Result<Vec<Region>, TooMany> {
+        let leaves = sets.leaves(place, part)?.into_iter().filter(|leaf| !is_stop(&leaf.end));
+        Ok(leaves.map(|leaf| leaf.region.changed(PacketField::State, region.values(PacketField::State))).collect())
+    };
+    let universe = sets.space.universe(place.0, place.1);
+    let parts = universe.iter().filter_map(|all| {
+        // In raw, conntrack has not seen the packet.
+        let seen = if place.0 == "raw" { all } else { &region };
+        all.intersection(&region.changed(PacketField::State, seen.values(PacketField::State)))
+    });
+    let found = parts.map(|part| passed(&part)).collect::<Result<Vec<_>, _>>();
+    found.map_or_else(|TooMany| vec![region.clone()], |found| found.concat())
+}
+
+fn is_stop(end: &str) -> bool {
+    matches!(end.split(' ').next(), Some("DROP" | "REJECT"))
+}
