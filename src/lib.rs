@@ -39,7 +39,7 @@
 //!
 //! # Rooms
 //!
-//! A room imports from the rooms below it only; `tests/architecture.rs` checks it.
+//! A room imports from the rooms below it only; `tests/user/architecture.rs` checks it.
 //!
 //! | floor | room | |
 //! | --- | --- | --- |

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The time stamp of the kernel is part of the text to imklog, and control characters pass as they are.
-//! `tests/kernel_syslog.rs` compares with what rsyslogd itself writes, byte for byte.
+//! `tests/kernel/syslog.rs` compares with what rsyslogd itself writes, byte for byte.
 
 use std::fmt::{self, Write};
 use std::time::Duration;

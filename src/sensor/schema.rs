@@ -1,7 +1,7 @@
 //! The shape of `[sensor]` and `[host]`, as a JSON Schema says it to an editor. What a schema cannot say (two services on one
 //! port, a prefix that is too long with its service's name) is said by the reader, with its place.
 //!
-//! The reader takes a file apart by hand, for the sake of its messages; `tests/schema.rs` holds its keys against these.
+//! The reader takes a file apart by hand, for the sake of its messages; `tests/documents/schema.rs` holds its keys against these.
 
 // Nobody makes any of these: they are there for their schema.
 #![allow(dead_code)]

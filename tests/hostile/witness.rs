@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::libc::O_NONBLOCK;
 
-use crate::ordinary::Home;
+use crate::support::ordinary::Home;
 
 /// The name of the planted program, in the folder of the attack. Rulesets name it relative to that folder or by
 /// [`PATH`].

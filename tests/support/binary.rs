@@ -2,7 +2,7 @@
 //!
 //! Every test here needs root and fails without it: a check that did not run is never green.
 
-// Every test crate uses a part of this.
+// `cases` uses a part of it.
 #![allow(dead_code)]
 
 use std::collections::BTreeSet;
@@ -104,8 +104,13 @@ pub fn share_the_machine() -> Flock<File> {
     lock(FlockArg::LockShared)
 }
 
-/// The machine alone: for tests that blind it, or that look at all of it.
+/// The machine alone: for tests that blind it, or that look at all of it. They are in a module `alone`, by which `.ci/tests`
+/// runs them after all others.
 pub fn have_the_machine_alone() -> Flock<File> {
+    let thread = std::thread::current();
+    // libtest names a test's thread after the test, but for the main thread, where a single test thread runs all.
+    let is_alone = thread.name().is_none_or(|test| test == "main" || test.contains("alone::"));
+    assert!(is_alone, "{thread:?} wants the machine alone outside of a module `alone`");
     lock(FlockArg::LockExclusive)
 }
 

@@ -1,9 +1,6 @@
 //! Chromium, driven through chromedriver by the WebDriver protocol (W3C, "WebDriver"): JSON over HTTP on one connection after
 //! the other. Whoever drops it ends both.
 
-// Every test crate uses a part of this.
-#![allow(dead_code)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

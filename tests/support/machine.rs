@@ -1,8 +1,5 @@
 //! The machine, as far as a lab could change it: a picture before, a picture after, and what differs.
 
-// Every test crate uses a part of this.
-#![allow(dead_code)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,6 @@
 //! An ordinary user at this machine, with the TUN device as some distributions have it: for everybody, for root only, or
 //! not at all. The machine's own /dev stays as it is: the user lives in a mount namespace.
 
-// Every test crate uses a part of this.
-#![allow(dead_code)]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,6 @@
 //! options of a connect are those of its kernel (`length`, `--tcp-option 8`). Rules that count packets are drawn apart
 //! ([`Ruleset::add_rules_that_count`]), since nmap must not send anything twice to them.
 
-// Every test crate uses a part of this.
-#![allow(dead_code)]
-
 use std::fmt::{self, Display, Formatter};
 
 use scanlab::net::Family;

@@ -1,8 +1,5 @@
 //! Documents held against schemas by those who wrote neither: Python's jsonschema, and xmllint.
 
-// Every test crate uses a part of this.
-#![allow(dead_code)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
 //! Lines captured on kernel 6.18 (`captured-6.18.kmsg`), rendered from packets that say the same; and hostile packets. What
-//! the kernel prints and what this renders are compared packet by packet in `tests/kernel_capture.rs`.
+//! the kernel prints and what this renders are compared packet by packet in `tests/kernel/capture.rs`.
 
 use proptest::prelude::*;
 

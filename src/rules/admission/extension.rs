@@ -1,7 +1,7 @@
 //! Which extensions a ruleset may name.
 //!
 //! [`MATCHES`] and [`TARGETS`] list what is allowed: each was loaded in a network namespace, and nothing of the machine around it
-//! changed (docs/limits.md; tests/kernel_admission.rs repeats it). Everything else is refused.
+//! changed (docs/limits.md; tests/kernel/admission.rs repeats it). Everything else is refused.
 
 use super::Terms;
 use super::load::CommandLine;

@@ -1,0 +1,575 @@
+//! The day of the person at the Pi: a ruleset is about to be deployed. One story through the built program, and every way
+//! in which it may go wrong with the answer that turns red. Needs root, as everything that asks the real kernel.
+
+use crate::support::binary;
+use crate::support::machine;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A prefix that no other test has: the kernel's log is everybody's.
+const SENSOR: &str = r#"
+[sensor]
+ssh      = 32232
+honeypot = { SSH = 22 }
+watched  = { HTTP = 80, ADB = 5555 }
+prefix   = "<PRE> "
+[host]
+mac    = "00:0c:29:4f:8e:35"
+vendor = "VMware"
+"#;
+
+const LINK: &str = "[Match]\nOriginalName=eth0\n[Link]\nMACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel\n";
+
+/// A folder with the sensor and the rules that scanlab generates for it.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+#[derive(Clone)]
+struct Said {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root (hint: see .ci/setup)");
+        let desk = Desk { folder: tempfile::tempdir().expect("a folder") };
+        desk.write("sensor.toml", SENSOR);
+        desk.write("00-mac.link", LINK);
+        assert_eq!(desk.scanlab(&["generate", "sensor.toml", "-o", "."]).status, Some(0));
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("write a file");
+    }
+
+    /// The generated file, changed line by line, under another name.
+    fn changed(&self, from: &str, to: &str, change: impl Fn(&str) -> Option<String>) {
+        let text = fs::read_to_string(self.path(from)).expect("a generated file");
+        let lines: Vec<String> = text.lines().filter_map(change).collect();
+        assert_ne!(lines.join("\n"), text.trim_end(), "the planted fault changes nothing");
+        self.write(to, &(lines.join("\n") + "\n"));
+    }
+
+    fn scanlab(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+        command.args(arguments).current_dir(self.folder.path()).env("COLUMNS", "80").env_remove("SSH_CONNECTION");
+        said(&mut command)
+    }
+
+    fn check(&self, arguments: &[&str]) -> Said {
+        self.scanlab(&[&["check", "--sensor", "sensor.toml"], arguments].concat())
+    }
+}
+
+fn said(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { status: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+impl Said {
+    /// The questions whose answers are reasons not to deploy, in their order.
+    fn red(&self) -> Vec<String> {
+        let mut red = Vec::new();
+        let mut question = String::new();
+        for line in self.stdout.lines() {
+            if let Some((asked, _)) = line.split_once('?').filter(|_| !line.starts_with(' ')) {
+                question = asked.to_owned();
+            }
+            if line.starts_with(" BAD ") && red.last() != Some(&question) {
+                red.push(question.clone());
+            }
+        }
+        red
+    }
+
+    fn verdict(&self) -> &str {
+        self.stdout.lines().last().unwrap_or_default()
+    }
+
+    /// All words in one line, so that it does not matter where a line was broken.
+    fn words(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+const LOCKED_OUT: &str = "Will I be locked out";
+const LINES: &str = "Will a scan leave a line in the log";
+const DISGUISE: &str = "Does it still look like a Raspberry Pi";
+const UNASKED: &str = "Is anything open that nobody asked for";
+const OTHERS: &str = "Is anything else not as the sensor means it";
+
+const GOOD: [&str; 4] = ["--rules", "rules.v4", "--rules6", "rules.v6"];
+
+/// Both families, as each may have the fault.
+fn with_rules<'a>(v4: &'a str, v6: &'a str) -> [&'a str; 4] {
+    ["--rules", v4, "--rules6", v6]
+}
+
+/// Two checks at a time: most of it a check waits for the kernel.
+#[test]
+fn every_planted_fault_turns_its_answer_red() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    let without = |what: &'static str| move |line: &str| (!line.contains(what)).then(|| line.to_owned());
+    let first_rules = |rules: &'static str| {
+        move |line: &str| {
+            let first = if line.starts_with(":OUTPUT") { rules } else { "" };
+            Some(format!("{line}{first}"))
+        }
+    };
+    desk.changed("rules.v4", "no-ssh.v4", without("--dport 32232"));
+    for family in ["v4", "v6"] {
+        desk.changed(&format!("rules.{family}"), &format!("dies.{family}"), without("ESTABLISHED"));
+    }
+    // The first connection that is opened still works: nothing but the one that is open dies.
+    const KILLS: &str =
+        "\n-A INPUT -p tcp --tcp-flags SYN NONE -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j DROP";
+    desk.changed("rules.v4", "kills.v4", first_rules(KILLS));
+    desk.changed("rules.v4", "no-xmas.v4", without("Xmas scan"));
+    desk.changed("rules.v6", "open.v6", first_rules("\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT"));
+    // Three connections a minute, whoever opens them; and the same for each address.
+    for (name, limit) in [
+        ("limit", "-m limit --limit 3/min --limit-burst 3"),
+        (
+            "hashlimit",
+            "-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name ssh",
+        ),
+    ] {
+        desk.changed("rules.v4", &format!("{name}.v4"), |line| {
+            let at = if line.contains("--dport 32232") { "-j ACCEPT" } else { "\n" };
+            Some(line.replace(at, &format!("{limit} {at}")))
+        });
+    }
+    // What one moment decides: it is so today, and was not before 2020; it was so before 2020, and is not today.
+    desk.changed("rules.v4", "today.v4", |line| {
+        let is_ssh = line.contains("--dport 32232");
+        Some(if is_ssh { line.replace("-j ACCEPT", "-m time --datestart 2020-01-01 -j ACCEPT") } else { line.into() })
+    });
+    desk.changed(
+        "rules.v4",
+        "once.v4",
+        first_rules("\n-A INPUT -p tcp --dport 8080 -m time --datestop 2020-01-01 -j ACCEPT"),
+    );
+    desk.changed("rules.v4", "redirected.v4", |line| {
+        let nat = "\n*nat\n-A PREROUTING -p tcp -m tcp --dport 32232 -j REDIRECT --to-ports 22\nCOMMIT";
+        Some(format!("{line}{}", if line == "COMMIT" { nat } else { "" }))
+    });
+    desk.write("all.toml", &SENSOR.replace("prefix", "deny = \"all\"\nprefix"));
+    desk.write(
+        "all.v4",
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p icmp -j ACCEPT\nCOMMIT\n",
+    );
+
+    let checks: Vec<Vec<&str>> = vec![
+        with_rules("no-ssh.v4", "rules.v6").to_vec(),
+        [&with_rules("dies.v4", "dies.v6")[..], &["--iptables", "nft"]].concat(),
+        [&with_rules("dies.v4", "dies.v6")[..], &["--iptables", "legacy"]].concat(),
+        with_rules("kills.v4", "rules.v6").to_vec(),
+        vec!["--rules", "rules.v4"],
+        with_rules("no-xmas.v4", "rules.v6").to_vec(),
+        [&with_rules("rules.v4", "open.v6")[..], &["--format", "json"]].concat(),
+        with_rules("limit.v4", "rules.v6").to_vec(),
+        with_rules("hashlimit.v4", "rules.v6").to_vec(),
+        with_rules("redirected.v4", "rules.v6").to_vec(),
+        with_rules("today.v4", "rules.v6").to_vec(),
+        with_rules("once.v4", "rules.v6").to_vec(),
+    ];
+    let (found, deny_all) = std::thread::scope(|scope| {
+        let (some, others) = checks.split_at(6);
+        let all = |checks: &[Vec<&str>]| checks.iter().map(|arguments| desk.check(arguments)).collect::<Vec<_>>();
+        let some = scope.spawn(move || all(some));
+        let others = all(others);
+        let deny_all = desk.scanlab(&["check", "--sensor", "all.toml", "--rules", "all.v4"]);
+        ([some.join().expect("checks"), others].concat(), deny_all)
+    });
+    let found: [Said; 12] = found.try_into().unwrap_or_else(|_| panic!("one for each"));
+    let [no_ssh, dies_nft, dies_legacy, kills, only_v4, no_xmas, open, limit, hashlimit, redirected, today, once] =
+        found;
+
+    assert_eq!(
+        (no_ssh.status, no_ssh.red()),
+        (Some(1), vec![LOCKED_OUT.to_owned(), OTHERS.to_owned()]),
+        "{}",
+        no_ssh.stdout
+    );
+    let words = no_ssh.words();
+    assert!(words.contains("a new SSH connection to port 32232 gets no answer, over IPv4"), "{words}");
+    assert!(words.contains("opens, over IPv6"), "{words}");
+    assert!(words.contains("; the rule is no-ssh.v4:"), "{words}");
+    assert!(no_ssh.verdict().starts_with("DO NOT DEPLOY: 2 reasons"), "{}", no_ssh.verdict());
+
+    for found in [dies_nft, dies_legacy] {
+        assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
+        let dies =
+            "a connection to port 32232 that is open while the rules are loaded dies (IPv4): the rules are dies.v4:";
+        assert!(found.words().contains(dies), "{}", found.stdout);
+    }
+    assert_eq!((kills.status, kills.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", kills.stdout);
+    let killer = "dies (IPv4): the rule is kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE";
+    assert!(kills.words().contains(killer), "{}", kills.stdout);
+
+    assert_eq!(only_v4.red(), [LINES, UNASKED, OTHERS], "{}", only_v4.stdout);
+    assert!(only_v4.words().contains("everything, over IPv6: there are no rules for it"), "{}", only_v4.stdout);
+
+    assert_eq!(no_xmas.red(), [LINES, OTHERS], "{}", no_xmas.stdout);
+    let line = "Xmas scan: no line at all, and the sensor wants one (IPv4)";
+    assert!(no_xmas.words().contains(line), "{}", no_xmas.stdout);
+
+    let report: Value = serde_json::from_str(&open.stdout).unwrap_or_else(|_| panic!("JSON: {}", open.stderr));
+    let first = &report["answers"][0];
+    assert_eq!((first["question"].as_str(), first["tone"].as_str()), (Some("unasked"), Some("bad")), "{first}");
+    assert!(first["facts"][0]["text"].as_str().expect("a text").starts_with("TCP port 8080 over IPv6"), "{first}");
+    assert_eq!(open.status, Some(1));
+    assert!(report["findings"].is_object(), "what programs read has all that it had");
+
+    assert_eq!((limit.status, limit.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", limit.stdout);
+    let everybody = "does not open, and everybody's count: a stranger who keeps knocking keeps you out";
+    assert!(limit.words().contains(everybody), "{}", limit.stdout);
+    assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
+    assert!(hashlimit.words().contains("No, but see the note."), "{}", hashlimit.stdout);
+    let each =
+        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself; ";
+    assert!(hashlimit.words().contains(each), "{}", hashlimit.stdout);
+
+    let words = redirected.words();
+    assert!(words.contains("32232 is refused, over IPv4") && words.contains("--dport 32232 -j REDIRECT"), "{words}");
+
+    assert_eq!((today.status, today.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", today.stdout);
+    let then = "gets no answer, over IPv4 (from 203.0.113.66); the rule is today.v4:";
+    assert!(today.words().contains(then) && today.words().contains("does not apply: -m time)"), "{}", today.stdout);
+    assert_eq!((once.status, once.red()), (Some(1), vec![UNASKED.to_owned()]), "{}", once.stdout);
+    let then = "TCP port 8080 over IPv4: let in, and the sensor serves nothing there (while once.v4:";
+    assert!(once.words().contains(then) && once.words().contains("applies: -m time)"), "{}", once.stdout);
+
+    let words = deny_all.words();
+    assert!(words.contains("other protocols over IPv4: ping let in, and the sensor denies all"), "{words}");
+    assert!(words.contains("other protocols over IPv6: ping, GRE, ESP let in, and the sensor denies all"), "{words}");
+}
+
+/// What is said of SSH is true for whoever asks: the administrator, who is elsewhere, and everybody else.
+#[test]
+fn whence_ssh_is_let_in_is_checked() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    let from = |networks: &str| SENSOR.replace("32232\n", &format!("32232\nssh_from = {networks}\n"));
+    desk.write("far.toml", &from("[\"192.0.2.0/24\", \"2001:db8:aaaa::/48\"]"));
+    desk.write("far-v4.toml", &from("\"192.0.2.0/24\""));
+    desk.write("near.toml", &from("[\"203.0.113.0/24\", \"2001:db8:113::/64\"]"));
+    assert_eq!(desk.scanlab(&["generate", "far-v4.toml", "-o", "far-v4"]).status, Some(0));
+    let restricted = with_rules("far-v4/rules.v4", "far-v4/rules.v6");
+    let check = |sensor: &str, rest: &[&str]| desk.scanlab(&[&["check", "--sensor", sensor], rest].concat());
+    // Two at a time, as above.
+    let ((far, outside), (v4, open, unsaid)) = std::thread::scope(|scope| {
+        let some = scope.spawn(|| (check("far.toml", &[]), check("far.toml", &["--admin", "198.51.100.7"])));
+        let others = (
+            check("far-v4.toml", &restricted),
+            check("near.toml", &GOOD),
+            check("sensor.toml", &[&restricted[..], &["--admin", "192.0.2.7"]].concat()),
+        );
+        (some.join().expect("checks"), others)
+    });
+
+    assert_eq!(far.status, Some(0), "{}{}", far.stdout, far.stderr);
+    for fact in [
+        "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.1 and 2001:db8:aaaa::1)",
+        "open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
+        "over IPv4 and IPv6: 22 open;",
+        "over IPv4 seen from 203.0.113.66, which `ssh_from` does not name",
+        "SSH (port 32232): only whom `ssh_from` names is let in; 8 others were tried",
+    ] {
+        assert!(far.words().contains(fact), "{fact}: {}", far.stdout);
+    }
+
+    assert_eq!(
+        (outside.status, outside.red()),
+        (Some(1), vec![LOCKED_OUT.to_owned()]),
+        "{}{}",
+        outside.stdout,
+        outside.stderr
+    );
+    let told = "you log in from 198.51.100.7, and the sensor does not let you in over SSH: its `ssh_from` names \
+                192.0.2.0/24 only; add the address that you come from";
+    assert!(outside.words().contains(told), "{}", outside.stdout);
+    assert!(outside.words().contains("gets no answer, over IPv4 (from 198.51.100.7)"), "{}", outside.stdout);
+
+    assert_eq!(v4.status, Some(0), "{}{}", v4.stdout, v4.stderr);
+    for fact in [
+        "Will I be locked out? No, but see the note. note SSH is reached over IPv4 only: `ssh_from` names no IPv6 network",
+        "opens, over IPv4 (from 192.0.2.1)",
+    ] {
+        assert!(v4.words().contains(fact), "{fact}: {}", v4.stdout);
+    }
+
+    // The prober is inside: nothing of what it sees tells that everybody else gets in, too.
+    assert_eq!(open.red(), [UNASKED, OTHERS], "{}{}", open.stdout, open.stderr);
+    assert_eq!(open.status, Some(1), "{}", open.stdout);
+    let told = "SSH (port 32232) lets in 198.51.100.77, 203.0.112.254, 203.0.114.1,";
+    assert!(open.words().contains(told), "{}", open.stdout);
+    let seen = "over IPv4 seen from 203.0.113.66, which `ssh_from` names ok over IPv6";
+    assert!(open.words().contains(seen), "{}", open.stdout);
+
+    assert_eq!(unsaid.red(), [LOCKED_OUT, OTHERS], "{}{}", unsaid.stdout, unsaid.stderr);
+    let way_out = "if the rules are right, say `ssh_from = [\"192.0.2.0/24\"]` in the sensor";
+    assert!(unsaid.words().contains(way_out), "{}", unsaid.stdout);
+}
+
+#[test]
+fn what_gives_the_pi_away_is_told() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    desk.write("pi.link", &LINK.replace("00:0c:29:4f:8e:35", "b8:27:eb:12:34:56").replace("OriginalName=eth0\n", ""));
+    desk.write("eui.toml", &format!("{SENSOR}addresses = {{ v6 = \"2001:db8:113::ba27:ebff:fe12:3456/64\" }}\n"));
+    let found = desk.scanlab(&[&["check", "--sensor", "eui.toml", "--link", "pi.link"], &GOOD[..]].concat());
+    let words = found.words();
+    for fact in [
+        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
+        "the IPv6 address 2001:db8:113:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "pi.link: [Match] has no valid condition: depending on its version, systemd applies the file to every interface or to none",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}", found.stdout);
+    }
+    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
+    // The article's own file as it is printed today: the sections are lost.
+    desk.write("lost.link", "MACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel database onboard slot path\n");
+    let found = desk.check(&["--link", "lost.link"]);
+    assert_eq!(found.status, Some(2));
+    assert!(found.stderr.contains("this MACAddress= stands in no section"), "{}", found.stderr);
+    assert!(found.stderr.contains("lost.link:1:1"), "{}", found.stderr);
+}
+
+/// A Pi that is none: a network namespace with its own rules, address and SSH configuration. It prints its state, checks
+/// itself, and prints its state again.
+const PI: &str = r#"
+set -e
+mount --bind ssh /etc/ssh
+if [ -e network ]; then mount -t tmpfs none /run; mkdir -p /run/systemd; ln -s "$PWD/network" /run/systemd/network; fi
+# Nothing of the kernel's own comes to life between the two looks.
+echo 1 > /proc/sys/net/ipv6/conf/default/addr_gen_mode
+ip link add eth0 type veth peer name cable
+ip link set eth0 address b8:27:eb:12:34:56
+ip link set lo up; ip link set cable up; ip link set eth0 up
+ip address add 192.0.2.10/24 dev eth0
+ip -6 address add 2001:db8:5::ba27:ebff:fe12:3456/64 dev eth0 nodad
+ip route add default via 192.0.2.1
+if [ -e disguised ]; then
+    ip link set eth0 address 00:0c:29:4f:8e:35
+    ip -6 address flush dev eth0 scope global; ip -6 address add 2001:db8:5::10/64 dev eth0 nodad
+fi
+if [ -e native.nft ]; then nft -f native.nft; fi
+iptables-nft-restore < live.v4
+ip6tables-nft-restore < live.v6
+if [ -e strict ]; then echo 0 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose; fi
+if [ -e legacy.v4 ]; then iptables-legacy-restore < legacy.v4; fi
+state() {
+    (iptables-nft-save; ip6tables-nft-save) | sed '/^#/d; s, \[.*,,'; nft -s list ruleset
+    ip -o link; ip -o address | sed 's/valid_lft.*//'; ip route; ip -6 route; ip rule; ip neighbour show nud permanent
+    cat /proc/net/nf_conntrack 2>/dev/null | wc -l
+    find /proc/sys/net -type f ! -name '*count*' ! -name netdev_rss_key -exec grep -H . {} + 2>/dev/null | sort
+}
+state > before
+if [ -e unreadable ]; then mount --bind /bin/false "$(command -v nft)"; fi
+status=0
+"$@" > said 2> talk || status=$?
+if [ -e unreadable ]; then umount "$(command -v nft)"; fi
+state > after
+exit $status
+"#;
+
+/// Runs `arguments` on that Pi; nothing of it may be another after them.
+fn on_a_pi(desk: &Desk, arguments: &[&str]) -> Said {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "sh", "-c", PI, "sh", env!("CARGO_BIN_EXE_scanlab")]).args(arguments);
+    command
+        .current_dir(desk.folder.path())
+        .env("COLUMNS", "80")
+        .env("SSH_CONNECTION", "192.0.2.77 51000 192.0.2.10 32232");
+    let outer = said(&mut command);
+    let read = |name: &str| fs::read_to_string(desk.path(name)).unwrap_or_else(|_| panic!("no Pi: {}", outer.stderr));
+    let (before, after) = (read("before"), read("after"));
+    let changed: Vec<_> = before.lines().zip(after.lines()).filter(|(before, after)| before != after).collect();
+    assert!(before == after, "the machine was changed: {changed:#?}");
+    assert!(Path::new(&desk.path("before")).metadata().expect("a file").len() > 1000);
+    Said { status: outer.status, stdout: read("said"), stderr: read("talk") }
+}
+
+#[test]
+fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    fs::create_dir(desk.path("ssh")).expect("a folder");
+    desk.write("ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nMatch User pi\n  Port 1\n");
+    fs::create_dir(desk.path("ssh/sshd_config.d")).expect("a folder");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 32232\n");
+    fs::copy(desk.path("rules.v4"), desk.path("live.v4")).expect("a copy");
+    fs::copy(desk.path("rules.v6"), desk.path("live.v6")).expect("a copy");
+
+    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
+    let words = found.words();
+    for fact in [
+        "the SSH server is set up for port 32232, as in the sensor",
+        "opens, over IPv4 and IPv6 (from 192.0.2.77 and 2001:db8:5:",
+        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
+        "the IPv6 address 2001:db8:5:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "DST=192.0.2.10",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
+    }
+    assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
+
+    // A sysctl of the machine is one of the lab.
+    desk.write("strict", "");
+    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
+    let set = "net.netfilter.nf_conntrack_tcp_loose = 0 (this machine; otherwise 1), decides";
+    assert!(found.words().contains(set), "{}{}", found.stdout, found.stderr);
+    fs::remove_file(desk.path("strict")).expect("a file");
+
+    // Another .link file of the machine comes first, and matches.
+    fs::create_dir(desk.path("network")).expect("a folder");
+    desk.write("network/00-first.link", "[Match]\nOriginalName=!wlan*\n[Link]\nWakeOnLan=off\n");
+    let found =
+        on_a_pi(&desk, &[&["check", "--sensor", "sensor.toml", "--live", "--link", "00-mac.link"], &GOOD[..]].concat());
+    let fact = "/run/systemd/network/00-first.link sorts before 00-mac.link and matches the interface";
+    assert!(found.words().contains(fact), "{}{}", found.stdout, found.stderr);
+    fs::remove_dir_all(desk.path("network")).expect("a folder");
+
+    // The rules of a machine that has none yet, an SSH server somewhere else, and a .link file for another interface.
+    desk.write("live.v4", "*filter\nCOMMIT\n");
+    desk.write("live.v6", "*filter\nCOMMIT\n");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\nListenAddress 192.0.2.10\nListenAddress 192.0.2.10:32232\n");
+    desk.write("legacy.v4", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n");
+    desk.write("wlan.link", &LINK.replace("eth0", "wlan*"));
+    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link", "--iptables", "nft"];
+    let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
+    let words = found.words();
+    for fact in [
+        "the SSH server is set up for port 2222 too, which the sensor does not name",
+        "the SSH server listens at 192.0.2.10, and not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
+        "another firewall filters on this machine: IPv4 has legacy tables (filter) beside those of nf_tables",
+        "stays open (IPv4 and IPv6): what you type arrives once the machine has printed something",
+        "wlan.link:2: OriginalName=wlan* does not match eth0 of this machine, so the file is not applied to it",
+    ] {
+        assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
+    }
+    assert_eq!((found.status, found.red()), (Some(1), vec![DISGUISE.to_owned()]), "{}", found.stdout);
+
+    // Nobody gets in over IPv6, so it does not matter that the server does not listen there; and who asks is kept out.
+    desk.write("far.toml", &SENSOR.replace("32232\n", "32232\nssh_from = \"198.51.100.0/24\"\n"));
+    let found = on_a_pi(&desk, &["check", "--sensor", "far.toml", "--live", "--iptables", "nft"]);
+    let kept_out =
+        "you log in from 192.0.2.77, and the sensor does not let you in over SSH: its `ssh_from` names 198.51";
+    assert!(found.words().contains(kept_out), "{}{}", found.stdout, found.stderr);
+    assert!(!found.words().contains("the SSH server listens at 192.0.2.10, and not at"), "{}", found.stdout);
+
+    // The server is somewhere else altogether.
+    fs::remove_file(desk.path("legacy.v4")).expect("a file");
+    desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
+    let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
+    let elsewhere = "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another";
+    assert!(found.words().contains(elsewhere), "{}{}", found.stdout, found.stderr);
+    assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
+}
+
+/// A ruleset of its own beside that of iptables, as nftables.service loads it.
+const NATIVE: &str = r#"
+flush ruleset
+table inet filter {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state invalid drop
+    iif "lo" accept
+    ct state established,related accept
+    ip saddr 192.168.7.0/24 tcp dport 22 accept
+    counter log prefix "nft-input-drop: "
+  }
+}
+"#;
+
+#[test]
+fn a_machine_with_another_firewall_is_never_called_safe() {
+    let _machine = binary::share_the_machine();
+    let desk = Desk::new();
+    fs::create_dir(desk.path("ssh")).expect("a folder");
+    desk.write("ssh/sshd_config", "Port 32232\n");
+    desk.write("disguised", "");
+    fs::copy(desk.path("rules.v4"), desk.path("live.v4")).expect("a copy");
+    fs::copy(desk.path("rules.v6"), desk.path("live.v6")).expect("a copy");
+    let check = || on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "--iptables", "nft"]);
+    let cannot_tell = |found: &Said, why: &str| {
+        assert_eq!(found.status, Some(3), "{}{}", found.stdout, found.stderr);
+        assert!(found.verdict().starts_with("CANNOT TELL"), "{}", found.stdout);
+        assert!(found.words().contains(why), "{}", found.stdout);
+        for question in [LOCKED_OUT, UNASKED] {
+            assert!(found.words().contains(&format!("{question}? Not known.")), "{}", found.stdout);
+        }
+    };
+
+    let alone = check();
+    assert_eq!((alone.status, alone.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", alone.stdout, alone.stderr);
+
+    desk.write("native.nft", "table inet t { chain c { type filter hook input priority 0; policy accept; }; }\n");
+    let idle = check();
+    assert_eq!((idle.status, idle.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", idle.stdout, idle.stderr);
+    assert!(idle.words().contains("is not of iptables, and has no rule"), "{}", idle.stdout);
+
+    desk.write("native.nft", NATIVE);
+    let names = "the chain `input` in table `inet filter` of nf_tables (hook input, priority 0, policy drop)";
+    cannot_tell(&check(), names);
+
+    fs::remove_file(desk.path("native.nft")).expect("a file");
+    desk.write("legacy.v4", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n");
+    cannot_tell(&check(), "IPv4 has legacy tables (filter) beside those of nf_tables");
+
+    fs::remove_file(desk.path("legacy.v4")).expect("a file");
+    desk.write("unreadable", "");
+    cannot_tell(&check(), "other tables of nf_tables were not read");
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_good_ruleset_is_safe_to_deploy_and_leaves_nothing() {
+        let _machine = binary::have_the_machine_alone();
+        let (desk, private) = (Desk::new(), tempfile::tempdir().expect("a folder"));
+        let files = machine::names(desk.folder.path());
+        let before = machine::machine(private.path());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+        command.args(["check", "--sensor", "sensor.toml", "--link", "00-mac.link", "--admin", "192.0.2.7"]).args(GOOD);
+        command.current_dir(desk.folder.path()).env("TMPDIR", private.path()).env("COLUMNS", "80");
+        let found = said(&mut command);
+        assert_eq!((found.status, found.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", found.stdout, found.stderr);
+        assert_eq!(found.red(), [""; 0]);
+        let words = found.words();
+        for fact in [
+            "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.7 and 2001:db8:113::66)",
+            "what you type arrives once the machine has printed something",
+            "that is open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
+            "Xmas scan: 5 lines, \"<PRE> Xmas scan: \" (IPv4 and IPv6)",
+            "over IPv4 and IPv6: 22, 32232 open;",
+            "the MAC address 00:0c:29:4f:8e:35: nmap prints VMware, the IEEE has VMware, Inc.",
+            "TCP over IPv4 and IPv6: only what the sensor serves is let in",
+        ] {
+            assert!(words.contains(fact), "{fact}: {}", found.stdout);
+        }
+        assert!(found.stdout.lines().count() <= 45, "one screen: {}", found.stdout);
+        assert!(found.stdout.lines().all(|line| line.chars().count() <= 80), "{}", found.stdout);
+
+        machine::assert_untouched(&before, private.path());
+        assert_eq!(machine::names(desk.folder.path()), files);
+        let log = Command::new("dmesg").output().expect("the kernel's log");
+        assert!(log.status.success(), "{log:?}");
+        assert!(!String::from_utf8_lossy(&log.stdout).contains("<PRE> "), "a line of the check is in the log");
+    }
+}

@@ -1,0 +1,8 @@
+//! Hostile input in every command; a program of its own, since it measures the memory of all its children.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod alone;
+mod attacks;
+mod witness;

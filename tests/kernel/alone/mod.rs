@@ -1,0 +1,5 @@
+//! What looks at the whole machine, or blinds it.
+
+mod host;
+mod many;
+mod selftest;

@@ -1,0 +1,37 @@
+//! What the kernel does, which takes root and iptables. Tests in a module `alone` need the machine for themselves.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admission;
+mod alone;
+mod blind;
+mod capture;
+mod ci_commands;
+mod cli;
+mod conntrack;
+mod exec;
+mod explanations;
+mod faults;
+mod findings;
+mod frames;
+mod hostile_text;
+mod iptables_fails;
+mod large;
+mod legacy;
+mod limits;
+mod lines;
+mod matrix;
+mod mutants;
+mod mutate;
+mod nat;
+mod packets;
+mod record;
+mod rootless;
+mod scenarios;
+mod second_user;
+mod signals;
+mod syslog;
+mod tun;
+mod without_ipv6;
+mod words;

@@ -1,0 +1,57 @@
+//! Bad input that is refused before the kernel is asked, and the help.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::input::Input;
+
+#[test]
+fn a_sensor_that_is_wrong() {
+    insta::assert_snapshot!(Input::generate_from_each(&[
+        ("malformed.toml", "[sensor\nssh = 22\n"),
+        ("unknown-key.toml", "[sensor]\nssh = 22\nhoneypott = { SSH = 23 }\n"),
+        ("port-zero.toml", "[sensor]\nssh = 0\n"),
+        ("port-65536.toml", "[sensor]\nssh = 22\nwatched = { HTTP = 65536 }\n"),
+        ("mac.toml", "[sensor]\nssh = 22\n\n[host]\nmac = \"00:0c:29\"\n"),
+    ]));
+}
+
+#[test]
+fn a_prefix_or_a_name_that_a_log_line_cannot_hold() {
+    insta::assert_snapshot!(Input::generate_from_each(&[
+        ("long.toml", "[sensor]\nssh = 22\nscans = [\"xmas\"]\nprefix = \"<a very long prefix> \"\n"),
+        ("quote.toml", "[sensor]\nssh = 22\nprefix = \"<a\\\"b> \"\n"),
+        ("newline.toml", "[sensor]\nssh = 22\nprefix = \"<a\\nb> \"\n"),
+        ("control.toml", "[sensor]\nssh = 22\nprefix = \"<a\\u001b[2J> \"\n"),
+        ("no-space.toml", "[sensor]\nssh = 22\nprefix = \"<IPT>\"\n"),
+        ("name-quote.toml", "[sensor]\nssh = 22\nwatched = { \"a\\\"b\" = 80 }\n"),
+        ("name-newline.toml", "[sensor]\nssh = 22\nwatched = { \"a\\nb\" = 80 }\n"),
+        ("name-control.toml", "[sensor]\nssh = 22\nwatched = { \"a\\u0007\" = 80 }\n"),
+    ]));
+}
+
+#[test]
+fn what_is_not_there() {
+    let mut input = Input::new(&[]);
+    fs::create_dir(input.folder.path().join("empty")).expect("make a folder");
+    input.run(&["run", "nowhere.toml"]).run(&["run", "empty"]).run(&["run", "--filter", "no scenario has this"]);
+    input.run(&["generate", "nowhere.toml"]).run(&["scan", "--rules", "nowhere.v4"]).run(&["scan", "--rules", "empty"]);
+    insta::assert_snapshot!(input.said);
+}
+
+/// On the narrowest of usual terminals nothing is broken twice.
+#[test]
+fn help_fits_eighty_columns() {
+    for command in
+        ["", "run", "generate", "check", "mutate", "scan", "exec", "doctor", "selftest", "vendor", "man", "completions"]
+    {
+        for option in ["-h", "--help"] {
+            let words: Vec<&str> = [command, option].into_iter().filter(|word| !word.is_empty()).collect();
+            let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));
+            let output = scanlab.args(&words).env_remove("COLUMNS").output().expect("run scanlab");
+            let help = String::from_utf8(output.stdout).expect("UTF-8");
+            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(output.status.success() && wide.is_empty(), "{words:?}: {wide:#?}");
+        }
+    }
+}
