@@ -14,6 +14,12 @@ ci:
 soak MINUTES="10":
     .ci/soak {{ MINUTES }}
 
+# Format, lint, and the tests that need no privilege and no program but cargo: in less than a minute
+quick:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+    cargo test --locked --quiet --lib --bins --test user
+
 # The tests (as root: those of the kernel too)
 test *ARGS:
     cargo test --locked {{ ARGS }}

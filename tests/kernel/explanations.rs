@@ -49,7 +49,7 @@ fn assert_explained_and_mended(name: &str) {
     let _machine = share_the_machine();
     let case = Case::copied(name);
     let said = case.said();
-    insta::with_settings!({ snapshot_path => "explanations", prepend_module_to_snapshot => false, omit_expression => true }, {
+    insta::with_settings!({ snapshot_path => "../explanations", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, said);
     });
     let before = Checks::of(&case.run(&["--format", "json"]));

@@ -97,6 +97,7 @@ mod tests {
 
     /// The one test of this program that takes tokens.
     #[tokio::test]
+    #[ignore = "needs root: cargo test -- --ignored"]
     async fn a_run_has_one_lab_whatever_the_others_have_and_gets_it_back() {
         let first = Token::take().await;
         assert!(matches!(first.kind, TokenKind::Own));

@@ -305,6 +305,7 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 
 /// The third opinion. Needs tshark, see `.ci/setup`.
 #[test]
+#[ignore = "needs tshark: cargo test -- --ignored"]
 fn tshark_finds_the_same_values_at_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("frames.pcap");

@@ -78,6 +78,7 @@ fn a_confined_program_reads_the_files_of_the_system_only() {
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_has_two_capabilities_at_most_and_no_environment() {
     let (_, status, _) = sh("while read name value; do echo $name $value; done < /proc/self/status");
     let value = |name: &str| {
@@ -98,6 +99,7 @@ fn a_confined_program_has_two_capabilities_at_most_and_no_environment() {
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_inherits_no_file_but_its_lock() {
     let leaked = fs::File::open("/etc/protocols").expect("a file");
     // A descriptor that a new program keeps.
@@ -113,6 +115,7 @@ fn a_confined_program_inherits_no_file_but_its_lock() {
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_has_no_socket_but_those_for_rules() {
     let script = "\
 import socket as s
@@ -131,6 +134,7 @@ for family, kind, protocol in [
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_cannot_use_the_one_name_that_execve_takes() {
     if !Walls::here().seccomp {
         return;
@@ -160,6 +164,7 @@ print(tried(c.execve(at, None, None)),
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_is_refused_what_an_attacker_would_try() {
     if !Walls::here().seccomp {
         return;
@@ -211,6 +216,7 @@ fn a_confined_program_is_refused_what_an_attacker_would_try() {
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn a_program_without_an_end_is_killed() {
     let started = std::time::Instant::now();
     let run = Confined::new(Path::new("/usr/bin/python3")).arg("-c").arg("import time; time.sleep(60)");
@@ -221,6 +227,7 @@ fn a_program_without_an_end_is_killed() {
 }
 
 #[test]
+#[ignore = "needs python3: cargo test -- --ignored"]
 fn output_without_an_end_is_an_error() {
     let error = confined_error("import os\nwhile True: os.write(1, b'x' * (1 << 20))");
     assert!(error.to_string().contains("it prints more than"), "{error}");
