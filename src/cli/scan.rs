@@ -52,11 +52,9 @@ pub struct ScanOptions {
     /// IPv6 ruleset, ip6tables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Scan techniques: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help = technique_names())]
     scan: Vec<Technique>,
-    /// The same in nmap's letters: -sS, -sT, -sN, -sF, -sX, -sA, -sM, -sW, -sU
-    #[arg(short = 's', value_name = "LETTERS", hide_short_help = true)]
+    #[arg(short = 's', value_name = "LETTERS", hide_short_help = true, help = technique_letters())]
     nmap: Vec<String>,
     /// The host's address: nothing else can be scanned
     #[arg(value_name = "TARGET", hide_short_help = true)]
@@ -549,6 +547,16 @@ pub(super) fn read(path: &Path) -> Result<Source> {
         return Source::read(path);
     }
     Source::read_from(path, std::io::stdin().lock())
+}
+
+fn technique_names() -> String {
+    format!("Scan techniques: {}", Technique::ALL.map(Technique::name).join(", "))
+}
+
+fn technique_letters() -> String {
+    let options = Technique::ALL.map(|technique| technique.profile().nmap);
+    let letters: Vec<&str> = options.into_iter().filter(|option| option.starts_with("-s")).collect();
+    format!("The same in nmap's letters: {}", letters.join(", "))
 }
 
 /// Named techniques, each once, in the order given; a SYN scan when none is named, as with nmap.
