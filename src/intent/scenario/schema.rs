@@ -171,3 +171,19 @@ enum Families {
     /// Either.
     Both,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::scenario::CheckSubject;
+    use crate::probe::scan::Technique;
+
+    #[test]
+    fn scan_schema_of_every_subject_has_its_name() {
+        let schema = serde_json::to_string(&schemars::schema_for!(Scan)).unwrap();
+        let names =
+            Technique::ALL.map(CheckSubject::Scan).into_iter().chain(CheckSubject::OTHERS).map(CheckSubject::name);
+        let missing: Vec<&str> = names.filter(|name| !schema.contains(&format!("\"const\":\"{name}\""))).collect();
+        assert!(missing.is_empty(), "`Scan` in this file lacks {missing:?}");
+    }
+}
