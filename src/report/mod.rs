@@ -146,6 +146,22 @@ pub struct Environment {
     pub set_sysctls: Vec<SetSysctl>,
 }
 
+#[cfg(test)]
+impl Environment {
+    /// An environment for tests of formats: nothing of it was measured.
+    fn sample() -> Environment {
+        Environment {
+            kernel: String::new(),
+            iptables: String::new(),
+            backend: Backend::Nft,
+            capture: Capture::Kmsg,
+            link: LinkMode::Tap,
+            sysctls: PinnedSysctls::default(),
+            set_sysctls: Vec::new(),
+        }
+    }
+}
+
 /// A host that no neighbour finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HiddenHost {

@@ -10,7 +10,7 @@ use crate::error::Source;
 use crate::intent::check::{Check, CheckFacts as Facts};
 use crate::intent::explanation::{Cause, Explanation};
 use crate::intent::scenario::CheckSubject;
-use crate::lab::{LinkMode, PinnedSysctls};
+use crate::lab::LinkMode;
 use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::probe::observation::LogRecord;
@@ -38,11 +38,8 @@ fn large() -> Report {
     let environment = Environment {
         kernel: "6.1".to_owned(),
         iptables: "1.8.9".to_owned(),
-        backend: Backend::Nft,
-        capture: Capture::Kmsg,
         link: LinkMode::Tun,
-        sysctls: PinnedSysctls::default(),
-        set_sysctls: Vec::new(),
+        ..Environment::sample()
     };
     let rules: Vec<RuleHits> = (1..=RULES).map(rule).collect();
     let text: String = rules.iter().map(|rule| format!("{}\n", rule.text)).collect();

@@ -1,17 +1,8 @@
 use super::*;
-use crate::lab::{Backend, Capture, LinkMode, PinnedSysctls};
+use crate::lab::PinnedSysctls;
 
 fn report(rows: Vec<FaultRow>) -> SelfTestReport {
-    let environment = Environment {
-        kernel: String::new(),
-        iptables: String::new(),
-        backend: Backend::Nft,
-        capture: Capture::Kmsg,
-        link: LinkMode::Tap,
-        sysctls: PinnedSysctls::default(),
-        set_sysctls: Vec::new(),
-    };
-    SelfTestReport::new(&SelfTest { rows, weather: PinnedSysctls::default() }, environment)
+    SelfTestReport::new(&SelfTest { rows, weather: PinnedSysctls::default() }, Environment::sample())
 }
 
 fn row(fault: &'static str, happened: &str, outcome: FaultOutcome) -> FaultRow {

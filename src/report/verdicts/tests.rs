@@ -7,7 +7,7 @@ use crate::commands::predeploy::{Fact, PredeployQuestion};
 use crate::intent::check::CheckFacts;
 use crate::intent::explanation::{Cause, Explanation, Patch};
 use crate::intent::scenario::CheckSubject;
-use crate::lab::{Backend, Capture, LinkMode, PinnedSysctls};
+use crate::lab::Backend;
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
@@ -107,15 +107,6 @@ fn report() -> Report {
         checks,
         coverage: Vec::new(),
     };
-    let environment = Environment {
-        kernel: String::new(),
-        iptables: String::new(),
-        backend: Backend::Nft,
-        capture: Capture::Kmsg,
-        link: LinkMode::Tap,
-        sysctls: PinnedSysctls::default(),
-        set_sysctls: Vec::new(),
-    };
     let flavour = |backend| FlavourReport { backend, iptables: "1.8.9".to_owned() };
     let difference = FlavourDifference {
         scenario: Some("in.toml".to_owned()),
@@ -128,7 +119,7 @@ fn report() -> Report {
         Flavours { compared: [flavour(Backend::Nft), flavour(Backend::Legacy)], differences: vec![difference] };
     let scenarios = vec![scenario];
     let summary = Some(CheckCounts::count(&scenarios));
-    Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(environment) }
+    Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(Environment::sample()) }
 }
 
 #[test]
