@@ -57,7 +57,7 @@ const fn rate(name: &'static str, usual: &'static str) -> KnownSysctl {
 }
 
 /// From ip-sysctl.rst and nf_conntrack-sysctl.rst of the kernel's documentation.
-const KNOWN: [KnownSysctl; 29] = [
+const KNOWN: &[KnownSysctl] = &[
     known("net.ipv4.conf.*.rp_filter", "0"),
     known("net.ipv4.conf.*.accept_local", "0"),
     known("net.ipv4.conf.*.route_localnet", "0"),
@@ -106,7 +106,8 @@ impl Sysctls {
         let name = name.replace('/', ".");
         if find(&name).is_none() {
             let shown = name.escape_debug();
-            let hint = format!("these can be set: {}", KNOWN.map(|known| known.name).join(", "));
+            let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+            let hint = format!("these can be set: {}", names.join(", "));
             return Err((format!("the sysctl `{shown}` cannot be set in a lab"), hint));
         }
         let digits = value.strip_prefix('-').unwrap_or(value);

@@ -128,7 +128,7 @@ pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<LintFinding> {
     findings
 }
 
-const CHECKS: [fn(&Listing) -> Vec<LintFinding>; 12] = [
+const CHECKS: &[fn(&Listing) -> Vec<LintFinding>] = &[
     prefix::check,
     typography::check,
     limit::check,
