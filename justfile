@@ -31,7 +31,7 @@ lint:
 
 # The documentation; the architecture is on the front page
 doc *ARGS:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps {{ ARGS }}
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items {{ ARGS }}
 
 # Hostile input for one of fuzz/targets, made by what it reaches in the code (takes `cargo install cargo-fuzz`)
 fuzz TARGET SECONDS="60":

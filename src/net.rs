@@ -4,9 +4,9 @@ pub mod conntrack;
 mod network;
 pub mod port;
 pub mod port_selection;
-pub mod rate;
+pub(crate) mod rate;
 pub mod services_file;
-pub mod sysctl;
+pub(crate) mod sysctl;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -4,19 +4,19 @@
 //! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
 
 mod answer;
-pub mod canary;
+pub(crate) mod canary;
 mod craft;
-pub mod hidden;
-pub mod left_the_world;
-pub mod note;
+pub(crate) mod hidden;
+pub(crate) mod left_the_world;
+pub(crate) mod note;
 pub mod observation;
 pub mod packet;
-pub mod packet_summary;
+pub(crate) mod packet_summary;
 pub mod path;
-pub mod probe_group;
+pub(crate) mod probe_group;
 pub mod scan;
 pub mod scan_pass;
-pub mod tool_run;
+pub(crate) mod tool_run;
 mod wire;
 
 use pnet_packet::tcp::TcpFlags;

@@ -1,11 +1,11 @@
 //! All `unsafe` of the program: calls that no well-kept crate wraps.
 #![allow(unsafe_code)]
 
-pub mod confinement;
-pub mod first_process;
-pub mod mounts;
-pub mod sandbox;
-pub mod signals;
+pub(crate) mod confinement;
+pub(crate) mod first_process;
+pub(crate) mod mounts;
+pub(crate) mod sandbox;
+pub(crate) mod signals;
 
 use std::io;
 use std::mem;

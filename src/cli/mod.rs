@@ -3,24 +3,24 @@
 mod atomic_file;
 mod capture_file;
 mod check;
-pub mod diff;
-pub mod doctor;
+pub(crate) mod diff;
+pub(crate) mod doctor;
 mod equipment;
-pub mod exec;
-pub mod generate;
+pub(crate) mod exec;
+pub(crate) mod generate;
 mod interrupt;
 mod listen;
 mod manual;
-pub mod mutate;
+pub(crate) mod mutate;
 mod no_clobber;
 mod paginate;
-pub mod progress;
-pub mod record;
+pub(crate) mod progress;
+pub(crate) mod record;
 mod report_files;
 mod report_target;
-pub mod run;
+pub(crate) mod run;
 mod runtime;
-pub mod scan;
+pub(crate) mod scan;
 mod schema;
 mod selftest;
 mod services;
@@ -29,7 +29,7 @@ mod sticky;
 mod syslog;
 mod teach;
 mod timestamp;
-pub mod vendor;
+pub(crate) mod vendor;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -278,7 +278,7 @@ fn print(text: &str) -> Result<()> {
     print_inert(&Inert::new(text))
 }
 
-/// As [`print`]. A reader that has seen enough (`| head`) is no error.
+/// As [`print()`]. A reader that has seen enough (`| head`) is no error.
 fn print_inert(text: &Inert) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_str().as_bytes()).and_then(|()| stdout.flush()) {

@@ -3,7 +3,7 @@
 
 mod evasion;
 mod live_outputs;
-pub mod nmap_args;
+pub(crate) mod nmap_args;
 mod nmap_report;
 mod outputs;
 mod report_files;

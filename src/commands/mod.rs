@@ -1,13 +1,13 @@
 //! What each subcommand measures, without a screen: runs, scans, pre-deploy checks, mutation tests, recordings, comparisons,
 //! lessons, the self-test, and the reader of the live machine.
 
-pub mod diff;
-pub mod live;
-pub mod mutate;
-pub mod parallel;
-pub mod predeploy;
-pub mod record;
-pub mod run;
-pub mod scan;
+pub(crate) mod diff;
+pub(crate) mod live;
+pub(crate) mod mutate;
+pub(crate) mod parallel;
+pub(crate) mod predeploy;
+pub(crate) mod record;
+pub(crate) mod run;
+pub(crate) mod scan;
 pub mod selftest;
-pub mod teach;
+pub(crate) mod teach;

@@ -2,9 +2,9 @@
 //!
 //! This room and [`rules`](crate::rules) import nothing of each other: an oracle that sees the ruleset shares its bugs.
 
-pub mod check;
-pub mod embedded;
+pub(crate) mod check;
+pub(crate) mod embedded;
 pub mod expect;
-pub mod explanation;
-pub mod plan;
+pub(crate) mod explanation;
+pub(crate) mod plan;
 pub mod scenario;

@@ -1,7 +1,7 @@
 //! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that is to blame, and where it is asked for, with
 //! the tried patch as a fix; what is known, suppressed with its reason; what did not run; rules that nothing reaches; lint.
 //!
-//! Checks with one explanation share one result, as they share one annotation of [`super::github`]. Nothing of the machine is
+//! Checks with one explanation share one result, as they share one annotation of [`super::github()`]. Nothing of the machine is
 //! told, so that equal runs give equal files wherever they are done.
 
 mod fix;

@@ -2,11 +2,11 @@
 //! lab; here a rule is read to explain a result, to choose what to send, and to change it.
 
 pub mod admission;
-pub mod coverage;
+pub(crate) mod coverage;
 pub mod generate;
 pub mod iptables_save;
 pub mod lint;
 pub mod mutant;
-pub mod space;
+pub(crate) mod space;
 pub mod sweep;
 pub mod unsafe_options;

@@ -1,5 +1,5 @@
 //! Conclusions from observations: compared with the intent, explained, and gathered into findings.
 
-pub mod compare;
-pub mod explain;
+pub(crate) mod compare;
+pub(crate) mod explain;
 pub mod findings;

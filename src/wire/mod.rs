@@ -1,9 +1,9 @@
 //! Bytes and headers. Knows no rule.
 
 pub(crate) mod bytes;
-pub mod discovery;
+pub(crate) mod discovery;
 pub mod dissect;
-pub mod frame;
+pub(crate) mod frame;
 pub mod headers;
 pub(crate) mod packet_id;
 pub mod reply;

@@ -1,7 +1,7 @@
 //! The self-test: faults of the instrument itself, planted one at a time, each in a lab of its own whose verdicts are
 //! known beforehand. Every one must be noticed, or change nothing.
 //!
-//! A self-test that cannot fail proves nothing. So [`judge`] is apart from the labs, and a fault counts only when the
+//! A self-test that cannot fail proves nothing. So [`mod@judge`] is apart from the labs, and a fault counts only when the
 //! instrument has really met it: see [`Sabotage::met`].
 
 mod fault_lab;

@@ -4,7 +4,7 @@
 //! Facts only; `report` puts them on a terminal or a page. What a standard demands comes from `technique_facts`; all else is
 //! measured.
 
-pub mod exercise;
+pub(crate) mod exercise;
 mod logged;
 mod rule_trace;
 mod technique_facts;
@@ -27,9 +27,9 @@ use crate::wire::dissect::{Layer, LinkKind, dissect};
 use crate::wire::frame::Direction;
 use crate::wire::frame::{Frame, FramePart};
 
-pub use logged::{LoggedField, LoggedLine};
+pub use logged::LoggedLine;
 pub use rule_trace::RuleVisit;
-pub use technique_facts::{RfcRequirement, TechniqueFacts, facts as technique_facts_of};
+pub use technique_facts::{TechniqueFacts, facts as technique_facts_of};
 
 /// What a lesson is held with.
 #[derive(Debug, Clone)]

@@ -29,7 +29,7 @@ mod real_iptables_tests;
 mod rewrite;
 mod rule;
 mod unified;
-pub mod wrong_format;
+pub(crate) mod wrong_format;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

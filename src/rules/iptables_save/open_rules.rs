@@ -14,7 +14,7 @@ pub(super) struct OpenRules {
     meanings: Option<Meanings>,
 }
 
-/// A hash for each rule, equal for rules that [say the same](Rule::says_the_same); and where the rules with a hash are.
+/// A hash for each rule, equal for rules that [say the same](Rule::is_equivalent); and where the rules with a hash are.
 #[derive(Debug, Default)]
 struct Meanings {
     /// A key and the hash of each rule; keys ascend, with room in between.

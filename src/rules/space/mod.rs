@@ -20,14 +20,13 @@ mod values;
 mod walk;
 mod witness;
 
-pub use arrivals::Arrivals;
 pub use compare::{SetDifference, compare};
 pub use led::Led;
 pub use region::{PacketField, Region};
 pub use sets::Sets;
 pub use turned::{Turned, turned};
+pub use universe::Space;
 pub use universe::state_places;
-pub use universe::{HOOKS, Space};
 pub use values::Values;
 pub use walk::Leaf;
 pub use witness::{WitnessPacket, number, of_unicast, witnesses};

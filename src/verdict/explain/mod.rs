@@ -7,7 +7,7 @@
 mod expected_effect;
 mod intended;
 mod packet_view;
-pub mod patch;
+pub(crate) mod patch;
 mod why;
 mod words;
 

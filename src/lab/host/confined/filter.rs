@@ -2,7 +2,7 @@
 //!
 //! How can execve(2) be allowed once? The filter is there before it and after it, and sees numbers only, of which one is
 //! the address of the program's name. The name is put at an address below all programs
-//! ([`NAME_ADDRESS`](crate::sys::confinement::NAME_ADDRESS)), and the filter allows execve(2) with that address alone. The
+//! ([`NAME_ADDRESS`]), and the filter allows execve(2) with that address alone. The
 //! new image has nothing there, and cannot have: mmap(2) takes no address below [`LOWEST_MAPPING`], mremap(2) none at all,
 //! and the kernel chooses none so low by itself, as long as the address space (RLIMIT_AS) is not used up. So each later
 //! execve(2) is refused, by the filter (EPERM) or, with that very address, by the kernel (EFAULT).
