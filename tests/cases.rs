@@ -19,6 +19,8 @@ mod families;
 mod icmp;
 #[path = "cases/link_file.rs"]
 mod link_file;
+#[path = "cases/moments.rs"]
+mod moments;
 #[path = "cases/neighbours.rs"]
 mod neighbours;
 #[path = "cases/rates.rs"]

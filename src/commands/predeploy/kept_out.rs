@@ -1,7 +1,7 @@
 //! Packets of SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client:
 //! the SYN, and what either side sends after it. Found as sets of packets, and tried with one packet of each.
 
-use super::{Assessment, Fact, PredeploySubject, holes};
+use super::{Assessment, Fact, PredeploySubject, holes, time_dependent};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
@@ -104,7 +104,9 @@ fn at(
             });
             let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
             let arrived = if table == "nat" { led_to_ssh(subject, sets, &meant) } else { Vec::new() };
+            let is_tried = |leaf: &&Leaf| time_dependent::is_tried_at_each_moment(sets.listing, &leaf.region);
             let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(&leaf.region));
+            let leaves = leaves.filter(|leaf| !is_tried(leaf));
             let leaves = leaves.flat_map(|leaf| without(leaf, &arrived));
             exempted.chain(leaves.map(|leaf| kept_out(subject, sets, segment, (&leaf, hook)))).collect()
         }

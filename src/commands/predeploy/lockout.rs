@@ -124,6 +124,12 @@ fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut told: Vec<(LockoutResult, Places)> = Vec::new();
     for (before, found) in &measured.sessions {
         for (family, port, fate, took) in fates(&found.sessions) {
+            let is_of_moment =
+                |step: &Step| step.line.is_some_and(|line| measured.of_the_moment.contains(&(family, line)));
+            let fate = match fate {
+                SessionOutcome::Dies if took.iter().any(is_of_moment) => SessionOutcome::DiesByMoment,
+                fate => fate,
+            };
             let key = (port, fate, blame(subject, family, &took));
             match told.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, places)) => places.push((*before, family)),
@@ -183,6 +189,8 @@ enum SessionOutcome {
     /// It stands still until somebody types.
     WaitsForYou,
     Dies,
+    /// A rule that goes by the moment takes its packets.
+    DiesByMoment,
     NeverOpen,
 }
 
@@ -203,6 +211,10 @@ impl SessionOutcome {
                 let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
                               conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
                 (Assessment::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
+            }
+            SessionOutcome::DiesByMoment => {
+                let blame = blame.unwrap_or_default();
+                (Assessment::Bad, format!("{open} dies ({places}): {blame}; it takes packets of open connections, too"))
             }
             SessionOutcome::NeverOpen => (
                 Assessment::Note,

@@ -126,6 +126,8 @@ struct Measured {
     kept_out: Vec<KeptOut>,
     /// Rules that change what those clients receive.
     reply_changes: Vec<ReplyChange>,
+    /// The lines of rules that go by the moment, in the rules as they are given.
+    of_the_moment: Vec<(Family, usize)>,
 }
 
 impl Measured {
@@ -376,6 +378,7 @@ fn measure(subject: &PredeploySubject) -> Result<Measured> {
             holes: parallel::end(holes)?,
             kept_out: parallel::end(kept_out)?,
             reply_changes: reply_changes::measure(subject)?,
+            of_the_moment: time_dependent::places(subject),
         })
     })
 }

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answers, PredeploySubject, answers_of, measure};
+use super::{Answers, Measured, PredeploySubject, answers_of, measure};
 use crate::error::{Result, Source};
 use crate::net::Family;
 use crate::rules::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
+use crate::rules::space::Region;
 
 /// What such rules do at another moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +28,28 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
         let rulesets: Vec<(Family, Source)> =
             subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
         let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
-        Ok((which.describe(moment), answers_of(&then, &measure(&then)?)))
+        let measured = Measured { of_the_moment: places(subject), ..measure(&then)? };
+        Ok((which.describe(moment), answers_of(&then, &measured)))
     };
     [TimeDependentResult::None, TimeDependentResult::All].into_iter().map(of).collect()
+}
+
+/// The lines of rules that go by the moment.
+pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
+    let of = |(family, source): &(Family, Source)| {
+        let listing = subject.equipment.listing(*family, source);
+        let rules = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.of_the_moment().next().is_some());
+        rules.map(|rule| (*family, rule.line)).collect::<Vec<_>>()
+    };
+    subject.rulesets.iter().flat_map(of).collect()
+}
+
+/// Whether a leaf, to which matches gave these answers, is tried both ways here: if only one rule goes by the moment, each
+/// of its answers is that of a moment.
+pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
+    let rules = listing.rules().filter(|(.., rule)| rule.of_the_moment().next().is_some()).count();
+    let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
+    rules == 1 && region.answers().any(|(key, _)| is_of_moment(key))
 }
 
 /// Every rule stays in its line.
