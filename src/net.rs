@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_mac_is_refused() {
+    fn a_malformed_mac_is_refused() {
         for text in [
             "",
             "00:0c:29:4f:8e",
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_send_on_the_link_is_told_from_what_cannot() {
+    fn addresses_on_the_link_exclude_unusable_ones() {
         let addresses = Addresses::default();
         let is_on_link = |text: &&str| addresses.is_on_link(text.parse().unwrap());
         assert!(["203.0.113.66", "203.0.113.1", "2001:db8:113::66", "2001:db8:113::1:2:3"].iter().all(is_on_link));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_sends_from_what_no_other_machine_has() {
+    fn addresses_that_no_other_machine_has_may_not_send() {
         let may_send = |text: &&str| Addresses::default().may_send(text.parse().unwrap());
         assert!(["203.0.113.66", "192.0.2.0", "192.0.2.255", "2001:db8::7"].iter().all(may_send));
         let not = ["203.0.113.10", "203.0.113.0", "203.0.113.255", "0.0.0.1", "127.0.0.1", "224.0.0.1", "240.0.0.1"];

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_leaves_nothing() {
+    fn a_draft_that_is_dropped_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         drop(AtomicFile::begin(&folder.path().join("a"), "").unwrap());
         assert!(names(folder.path()).is_empty());
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_nobody_writes_is_removed_and_one_that_is_written_stays() {
+    fn a_draft_without_a_writer_is_removed_and_one_with_a_writer_stays() {
         let folder = tempfile::tempdir().unwrap();
         let [stale, alive] = [0, 1].map(|number| folder.path().join(draft(number)));
         fs::write(&stale, "").unwrap();
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_an_input_error() {
+    fn a_path_that_cannot_be_written_is_an_input_error() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("no/such/a"), folder.path().to_owned()] {
             assert_eq!(AtomicFile::begin(&path, "").unwrap_err().exit_status(), 2, "{}", path.display());

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_one_screen() {
+    fn a_text_that_fits_the_terminal_is_one_screen() {
         assert_eq!(screens("a\n\nb\n", 80, 3), ["a\n\nb\n"]);
         assert_eq!(screens("a\n\nb\n", 80, 2), ["a\n", "b\n"]);
     }

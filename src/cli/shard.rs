@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shard_is_refused() {
+    fn a_malformed_shard_is_refused() {
         for text in ["", "1", "0/4", "5/4", "0/0", "1/0", "+1/4", "-1/4", "1/4/4", "a/b", "1 / 4"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }

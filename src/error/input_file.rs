@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_text_are_refused_whoever_names_them() {
+    fn binary_files_are_refused_however_they_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));
         let _listener = UnixListener::bind(&socket).unwrap();

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_scanlab_reads_is_quoted() {
+    fn lines_of_the_inputs_of_scanlab_are_quoted() {
         for line in [
             "-A INPUT -p tcp -j DROP",
             "[0:0] -A INPUT -j DROP",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_keep_secret_is_not() {
+    fn lines_of_secret_files_are_not_quoted() {
         for line in [
             "root:$6$salt$hash:19000:0:99999:7:::",
             "daemon:*:19000:0:99999:7:::",

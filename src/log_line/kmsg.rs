@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_refused() {
+    fn a_malformed_kmsg_record_is_refused() {
         for record in [&b""[..], b"no record", b"7,1;x", b"x,1,2,-;x", b"7,1,2;x", b"99999999,1,2,-;x", b"-1,1,2,-;x"] {
             assert_eq!(KmsgRecord::parse(record), None, "{record:?}");
         }

@@ -104,7 +104,7 @@ fn a_quote_in_a_quote_is_not_followed() {
 }
 
 #[test]
-fn what_is_no_line_is_refused() {
+fn a_text_that_is_not_a_log_line_is_refused() {
     for text in ["", "IN=", "IN=eth0", "IN=eth0 OUT", "IN=a-name-of-sixteen OUT= ", "usb 1-1: new device", "ÄIN=é"] {
         assert_eq!(LogLine::parse(text), None, "{text}");
     }
@@ -201,7 +201,7 @@ fn colours_of_dmesg_and_line_ends_are_left_out() {
 
 /// Each line is understood to its end, and says these things.
 #[test]
-fn what_manuals_show_is_understood() {
+fn log_lines_shown_in_manuals_are_parsed_to_the_end() {
     let v4 = "SRC=198.51.100.7 DST=203.0.113.10 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=47300 DF ";
     let v6 = "SRC=2001:0db8:0000:0000:0000:0000:0000:0001 DST=ff02:0000:0000:0000:0000:0000:0000:0001 LEN=64 TC=0 HOPLIMIT=255 FLOWLBL=0 ";
     let lines = [
@@ -275,7 +275,7 @@ fn ebtables_tells_addresses_in_words() {
 }
 
 #[test]
-fn what_a_full_buffer_or_an_author_broke_is_kept() {
+fn a_truncated_or_misspelt_log_line_keeps_its_rest() {
     for tail in ["PROTO=TCP SPT=39935 DINDOW=32304 RES=0x00 SYN URGP=0", "PROTO=TCP SPT=39935 DP", "PROTO"] {
         let line = spelt_otherwise(&format!(
             "kernel: x IN=lo OUT= MAC= SRC=127.0.0.1 DST=127.0.0.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=0 DF {tail}"
@@ -576,7 +576,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,200}", tail in "(IN=|OUT=| |\\[|SRC=|PROTO=ICMP |TYPE=3 CODE=3 |\\PC){0,40}") {
+    fn log_line_parsers_given_any_text_do_not_panic(text in "\\PC{0,200}", tail in "(IN=|OUT=| |\\[|SRC=|PROTO=ICMP |TYPE=3 CODE=3 |\\PC){0,40}") {
         LogLine::parse(&text);
         SyslogLine::parse(&text);
         SyslogLine::parse(&format!("IN=a OUT=b {tail}"));

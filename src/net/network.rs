@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told_with_the_way_to_write_it() {
+    fn a_malformed_network_is_an_error_with_a_hint() {
         let complaint = |text: &str| {
             let error = text.parse::<Network>().unwrap_err();
             format!("{error}: {}\n", error.hint())

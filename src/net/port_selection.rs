@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn a_malformed_port_selection_is_an_error_with_a_hint() {
         for (text, problem) in [
             ("", "! no port is named"),
             ("T:", "! `` is not a port number"),

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_cannot_keep_is_no_rate() {
+    fn a_rate_outside_the_range_of_the_kernel_is_none() {
         assert_eq!(Rate::new(0, 60), None);
         assert_eq!(Rate::new(20_000, 1), None);
         assert_eq!(Rate::new(1, u64::MAX), None);

@@ -453,7 +453,7 @@ proptest! {
 
     /// The reading of the frame asserts that its checksums are right.
     #[test]
-    fn whatever_follows_a_probe_is_sound(probe in any_probe(), seq: u32, ack: u32, greeting in 0_usize..2000) {
+    fn frames_after_a_probe_have_correct_checksums(probe in any_probe(), seq: u32, ack: u32, greeting in 0_usize..2000) {
         let syn_ack = TcpSegment { seq, ack, ..syn_ack(&probe) };
         for frame in [
             probe.reset_after(&syn_ack, &ENDS),

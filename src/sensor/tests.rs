@@ -72,7 +72,7 @@ fn rates_are_read_as_the_limit_match_reads_them() {
 }
 
 #[test]
-fn whence_ssh_is_reached_is_said_by_network() {
+fn ssh_from_lists_networks_or_is_everywhere() {
     let ssh_from = |text: &str| parse(&format!("[sensor]\nssh = 22\n{text}")).unwrap().sensor.ssh_from;
     assert_eq!(ssh_from(""), SshFrom::Everywhere);
     let from = ssh_from("ssh_from = [\"192.0.2.0/24\", \"198.51.100.7\"]");
@@ -1072,7 +1072,7 @@ fn a_relative_path_is_taken_from_the_folder_of_the_file() {
 
 proptest! {
     #[test]
-    fn whatever_a_file_says_reading_it_does_not_panic(text in "(\\[sensor\\]|\\[host\\]|ssh|mac|=|\\n|\"|[0-9]|\\PC){0,40}") {
+    fn the_scenario_reader_given_any_text_does_not_panic(text in "(\\[sensor\\]|\\[host\\]|ssh|mac|=|\\n|\"|[0-9]|\\PC){0,40}") {
         let _ = parse(&text).map_err(|error| error.to_string());
     }
 

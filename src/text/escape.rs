@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_as_an_escape() {
+    fn terminal_control_characters_are_escaped() {
         assert_eq!(visible("a\u{1b}[2J\u{9b}m\u{202e}\n\té"), r"a\u{1b}[2J\u{9b}m\u{202e}\n\té");
         assert_eq!(visible_lines("a\n\tb\r"), "a\n\tb\\r");
     }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_octet_is_refused() {
+    fn malformed_tcp_flags_are_refused() {
         for text in ["", "256", "0x100", "0x", "-1", "0x+1", "SYN FIN", "SYNFI", "FOO", "ECN", ",", "SYN,", "é"] {
             assert_eq!(read(text), None, "{text:?}");
         }

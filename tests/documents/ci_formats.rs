@@ -308,7 +308,7 @@ fn a_scan_refuses_what_needs_expectations() {
 
 /// Found in review: of a scenario that a report was named like, the report was all that was left.
 #[test]
-fn what_is_read_is_not_written_over() {
+fn a_report_never_overwrites_an_input_file() {
     let _machine = binary::share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name);

@@ -186,7 +186,7 @@ fn every_exercise_has_a_symptom_and_a_cure() {
 }
 
 #[test]
-fn what_there_is_no_lesson_about_is_refused() {
+fn teach_without_a_lesson_for_the_arguments_is_refused() {
     let menu = scanlab(&["teach"], "");
     assert_eq!(menu.status, Some(0));
     assert!(menu.stdout.contains("-sX"), "{}", menu.stdout);

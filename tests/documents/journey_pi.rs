@@ -260,7 +260,7 @@ fn every_planted_fault_turns_its_answer_red() {
 
 /// What is said of SSH is true for whoever asks: the administrator, who is elsewhere, and everybody else.
 #[test]
-fn whence_ssh_is_let_in_is_checked() {
+fn ssh_from_is_checked_for_each_source() {
     let _machine = binary::share_the_machine();
     let desk = Desk::new();
     let from = |networks: &str| SENSOR.replace("32232\n", &format!("32232\nssh_from = {networks}\n"));
@@ -326,7 +326,7 @@ fn whence_ssh_is_let_in_is_checked() {
 }
 
 #[test]
-fn what_gives_the_pi_away_is_told() {
+fn traces_of_the_pi_vendor_are_reported() {
     let _machine = binary::share_the_machine();
     let desk = Desk::new();
     desk.write("pi.link", &LINK.replace("00:0c:29:4f:8e:35", "b8:27:eb:12:34:56").replace("OriginalName=eth0\n", ""));

@@ -269,7 +269,7 @@ fn an_elision_stands_for_any_number_of_lines() {
 
 /// Planted faults: a wrong line, a missing line, a wrong exit status, a file that a later block replaces.
 #[test]
-fn what_does_not_happen_is_told() {
+fn a_document_that_differs_from_the_output_is_reported() {
     let vendor = "$ scanlab vendor 00:0c:29:4f:8e:35\n";
     let line = "00:0c:29:4f:8e:35  nmap: VMware  IEEE: VMware, Inc. (MA-L 00:0c:29)  [VMware virtual NIC]\n";
     let document = |lines: &str| format!("```console\n{lines}```\n");

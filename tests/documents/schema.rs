@@ -126,7 +126,7 @@ fn every_scenario_and_sensor_fits() {
 }
 
 #[test]
-fn what_the_reader_refuses_the_schema_refuses() {
+fn the_schema_refuses_each_file_that_the_reader_refuses() {
     let sensor = |rest: &str| toml(&format!("[sensor]\nssh = 22\n{rest}"));
     let scenario = |rest: &str| toml(&format!("title = \"t\"\n[sensor]\nssh = 22\n{rest}"));
     let row = |rest: &str| scenario(&format!("[[expect]]\nscan = \"fin\"\nports = 80\n{rest}"));

@@ -129,7 +129,7 @@ fn scan(rules: &str, more: &[&str]) -> Ended {
 }
 
 #[test]
-fn what_asks_for_too_much_is_refused_at_its_line_within_seconds() {
+fn an_excessive_ruleset_is_refused_at_its_line_within_seconds() {
     let _machine = share_the_machine();
     let before = log();
     let chains: String = (0..10).map(|at| format!(":c{at} - [0:0]\n")).collect();

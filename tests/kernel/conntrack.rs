@@ -87,7 +87,7 @@ fn a_nat_table_that_translates_nothing_does_not_track() {
 }
 
 #[test]
-fn what_the_raw_table_drops_conntrack_has_not_seen() {
+fn packets_dropped_by_the_raw_table_are_unknown_to_conntrack() {
     let _machine = binary::share_the_machine();
     let raw = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -p tcp -j DROP\nCOMMIT\n";
     assert_eq!(states(&format!("{raw}{}", filter(TRACKED)), "null"), told(None, "null"));

@@ -150,7 +150,7 @@ fn the_union_of_two_ranges() {
 }
 
 #[test]
-fn a_chain_that_nobody_calls() {
+fn an_uncalled_chain_is_dead() {
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:scans - [0:0]\n:called - [0:0]\n\
         -A INPUT -p tcp -j called\n-A scans -j LOG --log-prefix \"scan: \"\n-A called -p udp -j LOG\n-A called -j RETURN\n\
         -A called -j DROP\nCOMMIT\n";
@@ -158,7 +158,7 @@ fn a_chain_that_nobody_calls() {
 }
 
 #[test]
-fn what_is_null_is_never_new() {
+fn null_packets_never_match_state_new() {
     insta::assert_snapshot!(told(&filter(&[
         "-A INPUT -p tcp --tcp-flags ALL NONE -m state --state NEW -j LOG --log-prefix \"Null scan: \"",
         "-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
@@ -182,7 +182,7 @@ fn without_conntrack_nat_sees_nothing() {
 }
 
 #[test]
-fn what_the_sweep_exercises_is_not_dead() {
+fn rules_that_the_sweep_exercises_are_not_dead() {
     for rule in [
         "-A INPUT -i wlan0 -p tcp --dport 22 -j LOG",
         "-A INPUT -i wl+ -j LOG",
@@ -228,7 +228,7 @@ fn behind_a_limit_stands_what_it_has_no_room_for() {
 }
 
 #[test]
-fn what_the_sweep_cannot_vary_is_not_provable() {
+fn rules_on_properties_outside_the_sweep_are_not_provable() {
     insta::assert_snapshot!(told(&filter(&[
         "-A INPUT -m recent --name bad --rcheck --seconds 60 -j LOG --log-prefix \"again: \"",
         "-A INPUT -m time --timestart 00:00 --timestop 23:59:59 -j DROP",
@@ -318,7 +318,7 @@ fn ipv6_has_its_own_sweep() {
 
 /// The same rules, but for one that IPv6 lacks, and one that only IPv6 has.
 #[test]
-fn what_one_family_lets_in_and_the_other_keeps_out() {
+fn ports_open_in_one_family_only_are_reported() {
     let _machine = binary::share_the_machine();
     let shared = ["-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -p udp -m udp --dport 53 -j ACCEPT"];
     let v4 =

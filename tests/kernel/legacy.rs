@@ -188,7 +188,7 @@ const QUEUES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
 
 /// Found by drawing rules: what a queue lets pass was taken for kept, and its answer for one that was never sent.
 #[test]
-fn of_queues_that_nobody_reads() {
+fn queues_without_a_reader_are_the_same_with_both_flavours() {
     let _machine = share_the_machine();
     let scans = assert_same_scans(QUEUES, QUEUES);
     let syn = |probe: &&Value| probe["scan"] == "syn";

@@ -67,7 +67,7 @@ exit $status
 
 /// Found here: a capture that did not fit on the disk was cut off, and the exit status was 0.
 #[test]
-fn what_does_not_fit_on_the_disk_is_named_and_what_was_there_stays() {
+fn a_full_disk_is_an_error_and_the_existing_file_stays() {
     let _machine = share_the_machine();
     let scan = ["scan", "--rules", "scenarios/own-ruleset.v4", "-p", "1-4000"];
     let exec = ["exec", "--rules", "scenarios/own-ruleset.v4"];
@@ -123,7 +123,7 @@ fn a_reader_that_has_seen_enough_changes_nothing() {
 
 /// `scanlab ... >&- 2>&-`: the exit status is the summary, whoever listens.
 #[test]
-fn nobody_listens() {
+fn closed_output_streams_do_not_change_the_exit_status() {
     let _machine = share_the_machine();
     let refused = ["scan", "--rules", "scenarios/there-is-no-such.v4"];
     for (arguments, status) in COMMANDS.into_iter().map(|arguments| (arguments, 0)).chain([(&refused[..], 2)]) {

@@ -66,7 +66,7 @@ fn every_line_is_named_and_the_rate_of_each_is_asked() {
 
 /// Too few, too many, in another order, with another prefix: each is known as it is, and as nothing else.
 #[test]
-fn what_differs_is_seen_on_both_sides_and_known_by_all_of_its_lines() {
+fn differing_log_lines_are_reported_and_known_as_a_whole() {
     let _machine = share_the_machine();
     let wrong = [
         (80, json!(["new: ", "web: ", "web: "]), json!(["new: ", "web: "])),

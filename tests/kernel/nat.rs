@@ -39,7 +39,7 @@ fn the_answer_of_a_redirected_port_keeps_its_line() {
 /// Found by `just soak`: a packet without ports that NAT made like another (`REDIRECT` of GRE) was taken for a full conntrack
 /// table, and one that NAT sent where nothing goes from its address was an error of the lab.
 #[test]
-fn what_nat_makes_impossible_is_the_rulesets_doing() {
+fn probes_that_nat_makes_impossible_are_blamed_on_the_ruleset() {
     let _machine = binary::share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
     for (v4, v6) in [

@@ -172,7 +172,7 @@ fn every_mistake_that_a_packet_can_tell_is_noticed_by_a_recording() {
 }
 
 #[test]
-fn what_cannot_be_recorded_or_compared_is_told_with_a_hint() {
+fn input_that_cannot_be_recorded_or_compared_is_an_error_with_a_hint() {
     let folder = folder_with(&[("rules.v4", RULES), ("empty.v4", ""), ("there.toml", ""), ("none/x", "")]);
     let told = |arguments: &[&str]| {
         let ended = scanlab(folder.path(), arguments);
@@ -227,7 +227,7 @@ fn rulesets_that_only_read_differently_are_told_apart_by_no_packet() {
 }
 
 #[test]
-fn what_differs_is_told_with_the_rules_of_both_sides() {
+fn differing_packets_are_reported_with_the_rules_of_both_sides() {
     let _machine = share_the_machine();
     let other = RULES
         .replace("--limit 5/min", "--limit 50/min")

@@ -131,7 +131,7 @@ fn a_ruleset_that_is_refused_is_an_input_error() {
 
 /// What the user is told where the TUN device, user namespaces or the kernel's own log cannot be had.
 #[test]
-fn what_is_in_the_way_is_named() {
+fn obstacles_of_an_ordinary_user_are_named() {
     let _machine = share_the_machine();
     let home = home();
     let commands = [&["run"][..], &["scan", "--rules", "rules.v4"], &["selftest"]];
@@ -218,7 +218,7 @@ fn doctor_ends_with_3_where_it_names_something_missing_that_the_default_needs() 
 
 /// Another user's lock on a file that everybody may open would stop the lab.
 #[test]
-fn nobody_else_can_lock_a_legacy_lab_out() {
+fn a_lock_of_another_user_does_not_block_a_legacy_lab() {
     let _machine = share_the_machine();
     let home = home();
     let lock =

@@ -69,7 +69,7 @@ fn a_lock_that_another_user_holds_neither_stops_a_run_nor_keeps_the_setting_on()
 }
 
 #[test]
-fn what_a_killed_run_left_is_healed_although_another_user_holds_a_lock() {
+fn the_sysctl_left_by_a_killed_run_is_restored_despite_another_users_lock() {
     let _machine = share_the_machine();
     let _second = Second::holds("--exclusive", NF_LOG_ALL_NETNS);
     let mut killed = command(&[HARDENED, "--capture", "kmsg"]).spawn().expect("scanlab starts");
@@ -119,7 +119,7 @@ fn sticky_folder() -> tempfile::TempDir {
 
 /// The kernel refuses the same where `fs.protected_symlinks` and `fs.protected_regular` are on.
 #[test]
-fn what_another_user_has_put_into_a_shared_folder_is_not_written_to() {
+fn files_of_another_user_in_a_sticky_folder_are_not_written() {
     let _machine = share_the_machine();
     let folder = sticky_folder();
     let private = tempfile::tempdir().expect("a folder");

@@ -252,7 +252,7 @@ fn a_run_writes_the_lines_of_its_report_and_of_all_else() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_before_anything_is_measured() {
+fn an_unwritable_syslog_path_is_refused_before_the_measurement() {
     let _machine = share_the_machine();
     let folder = folder();
     for (path, why) in [("missing/kern.log", "No such file"), (".", "Is a directory")] {

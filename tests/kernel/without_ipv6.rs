@@ -56,7 +56,7 @@ fn words(text: &str) -> String {
 }
 
 #[test]
-fn what_asks_about_ipv4_only_is_whole() {
+fn an_ipv4_scenario_without_ipv6_runs_completely() {
     let _machine = share_the_machine();
     let desk = Desk::new();
     let run = desk.scanlab(&["run", "ipv4.toml"]);
@@ -79,7 +79,7 @@ fn what_asks_about_ipv4_only_is_whole() {
 
 /// Found on a kernel with `ipv6.disable=1`: `scan -6` failed to add a neighbour, and `mutate` blamed the scenario (2).
 #[test]
-fn what_asks_about_ipv6_was_not_run() {
+fn checks_of_ipv6_without_ipv6_are_not_run() {
     let _machine = share_the_machine();
     let desk = Desk::new();
     let run = desk.scanlab(&["run", "both.toml", "--format", "json"]);

@@ -341,7 +341,7 @@ fn words_that_cannot_be_kept_to() {
 }
 
 #[test]
-fn what_has_no_meaning_is_said_in_one_line() {
+fn nmap_options_without_effect_are_listed_in_one_line() {
     let subject = Subject::start();
     let words = "-n -Pn -T4 --max-retries 1 -PE --min-rate=100 -p 22 -oG - 203.0.113.10";
     let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
@@ -351,7 +351,7 @@ fn what_has_no_meaning_is_said_in_one_line() {
 }
 
 #[test]
-fn what_has_no_meaning_for_a_connect_is_said() {
+fn nmap_options_without_effect_on_a_connect_are_reported() {
     let subject = Subject::start();
     let words = "-sT --badsum --scanflags 0 -p 22 -oG - 203.0.113.10";
     let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());

@@ -397,7 +397,7 @@ const WITHOUT_NDP: u64 = 223_493_809_331_325;
 
 /// nmap that asks no neighbour leaves it to its kernel: rules that drop neighbour discovery silence every port.
 #[test]
-fn a_host_that_nobody_finds_is_silent_for_nmap_and_scanlab() {
+fn an_undiscoverable_host_is_silent_for_nmap_and_scanlab() {
     let _machine = share_the_machine();
     let home = Home::new(USER, &[]);
     let options = ["--iptables", "nft", "--link", "tap", "-Pn", "--send-ip"];

@@ -31,7 +31,7 @@ fn a_prefix_or_a_name_that_a_log_line_cannot_hold() {
 }
 
 #[test]
-fn what_is_not_there() {
+fn a_missing_file_or_folder_is_refused() {
     let mut input = Input::new(&[]);
     fs::create_dir(input.folder.path().join("empty")).expect("make a folder");
     input.run(&["run", "nowhere.toml"]).run(&["run", "empty"]).run(&["run", "--filter", "no scenario has this"]);

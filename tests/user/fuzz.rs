@@ -392,7 +392,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_found_in_rulesets(text in damaged_text(&RULESETS)) {
+    fn findings_of_rulesets(text in damaged_text(&RULESETS)) {
         in_time(move || {
             let text: String = text.chars().take(1200).collect();
             let listing = Listing::parse(Family::Ipv4, &source(&text));

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn nmap_arguments_without_a_meaning_are_refused() {
         assert_eq!(translated("-nDRND:3"), "! -D is no option of scanlab");
         assert_eq!(translated("-oS x"), "! -oS is no output of scanlab");
         assert_eq!(translated("-T7"), "! `-T 7` is no timing template");

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_proposed_can_be_said() {
+    fn contained_networks_are_merged_into_the_widest() {
         let texts = ["10.1.0.0/16", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "2001:db8:aaaa::/48", "::/0"];
         let networks = texts.iter().map(|text| text.parse().unwrap()).collect();
         let widest: Vec<String> = widest(&networks).iter().map(Network::to_string).collect();

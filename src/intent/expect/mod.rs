@@ -457,7 +457,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_is_asked_for_is_let_in_as_ssh_from_says(number in any::<u128>(), length in 0..=128u32) {
+        fn expected_ssh_verdicts_match_ssh_from_for_any_network(number in any::<u128>(), length in 0..=128u32) {
             let address = if length % 2 == 0 { IpAddr::from((number as u32).to_be_bytes()) } else { number.to_be_bytes().into() };
             let network = Network::new(address, if address.is_ipv4() { length / 4 } else { length }).unwrap();
             let (sensor, host) = (sensor_from(&[&network.to_string()]), host(&[32232]));
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_for_who_cannot_send() {
+    fn ssh_expectations_name_only_addresses_that_can_send() {
         let odd = ["0.0.0.0/1", "203.0.113.8/30", "2001:db8:113::10/128", "fe80::/10"];
         let rows = packet_expectations(&sensor_from(&odd), &host(&[32232]), Author::Other);
         let from: Vec<String> =

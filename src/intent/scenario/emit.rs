@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_quoted_is_read_back() {
+    fn any_quoted_text_is_read_back_by_toml() {
         for text in ["", "<IPT> SSH: ", "\" = \\", "\u{1b}[31m\t\u{202e}é\u{9b}", "'''\"\"\"# no comment", "\u{fffd}"]
         {
             let table: toml::Table = toml::from_str(&format!("a = {}\n", quoted(text))).unwrap();

@@ -105,7 +105,7 @@ fn complaints_about_lines() {
 }
 
 #[test]
-fn a_built_in_scenario_gets_its_files_from_whoever_compiled_them_in() {
+fn a_built_in_scenario_reads_its_compiled_in_files() {
     let source = Source {
         name: "<built-in>/own-ruleset.toml".into(),
         text: include_str!("../../../scenarios/own-ruleset.toml").into(),

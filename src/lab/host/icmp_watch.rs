@@ -64,7 +64,7 @@ mod tests {
 
     /// Laid out as Linux 6.18 does; the numbers are made up.
     #[test]
-    fn what_was_not_sent_is_summed_up() {
+    fn icmp_counters_of_unsent_messages_are_summed() {
         let v4 = "Ip: InReceives OutErrors\nIp: 5 6\nIcmp: InMsgs InErrors OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost\n\
                   Icmp: 100 200 300 1 2 4\nIcmpMsg: OutType3\nIcmpMsg: 9\n";
         let v6 = "Ip6OutDiscards                  \t50\nIcmp6InErrors                   \t60\n\

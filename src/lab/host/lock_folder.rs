@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_removed_by_the_next() {
+    fn files_of_a_killed_run_are_removed_by_the_next_run() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join(NAME);
         fs::create_dir(&path).unwrap();

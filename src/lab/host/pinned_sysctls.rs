@@ -149,7 +149,7 @@ mod tests {
     const READ_ONLY: &str = "/proc/sys/kernel/ostype";
 
     #[test]
-    fn what_may_not_be_written_must_say_what_is_wanted() {
+    fn a_read_only_sysctl_must_have_the_wanted_value() {
         let pin = |wanted| write_path(Path::new(READ_ONLY), "kernel.ostype", wanted);
         assert_eq!(pin("Linux").unwrap(), Some("Linux".to_owned()));
         let error = pin("Hurd").unwrap_err();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_left_out() {
+    fn a_missing_sysctl_is_skipped() {
         let path = Path::new("/proc/sys/net/ipv4/there_is_no_such_sysctl");
         assert_eq!(write_path(path, "net.ipv4.there_is_no_such_sysctl", "0").unwrap(), None);
     }

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn who_loses_patience_leaves_the_line() {
+    fn a_waiter_that_times_out_leaves_the_queue() {
         let queue = Queue::new();
         let first = queue.wait(PATIENCE).expect("a place");
         assert!(queue.wait(Duration::ZERO).is_none());
@@ -129,7 +129,7 @@ mod tests {
         });
     }
     #[test]
-    fn who_is_given_hope_goes_on_waiting() {
+    fn a_waiter_with_progress_ahead_waits_beyond_its_timeout() {
         let (queue, patience) = (Queue::new(), Duration::from_millis(500));
         let first = queue.wait(patience).expect("a place");
         thread::scope(|scope| {

@@ -59,7 +59,7 @@ mod tests {
     use nix::fcntl::{Flock, FlockArg};
 
     #[test]
-    fn who_waits_is_no_holder() {
+    fn a_waiting_process_is_not_reported_as_the_holder() {
         let locks = "1: POSIX  ADVISORY  WRITE 17 00:05:11 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 18 00:05:11 0 EOF\n\
                      2: FLOCK  ADVISORY  WRITE 19 00:05:11 0 EOF\n3: FLOCK  ADVISORY  WRITE 20 00:05:12 0 EOF\n";
         assert_eq!(find(locks, "00:05:11"), Some(19));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_others_are_nobodys_business() {
+    fn log_lines_of_other_hosts_are_ignored() {
         assert!(is_consistent(&[line("odd: ", 8, 40_001), line("odd: ", 7, 40_002)], &[]));
     }
 

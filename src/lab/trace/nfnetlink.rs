@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn netlink_messages_round_trip() {
         let attributes_in = Attributes::new().be32(1, 7).nested(2, Attributes::new().string(3, "INPUT"));
         let mut bytes = Vec::new();
         write_message(&mut bytes, Request { subsystem: 10, kind: 3, family: 2, attributes: attributes_in }, 0, 1);

@@ -69,7 +69,7 @@ fn the_lowest_reserved_bit_is_a_flag_in_new_kernels_only() {
 }
 
 #[test]
-fn what_the_host_hears_of_itself_has_no_link_header() {
+fn a_looped_back_packet_is_rendered_without_a_link_header() {
     let bytes = ipv4(17, &[0, 1, 0, 2, 0, 8, 0, 0]);
     let heard = LoggedPacket { link_header: &bytes[..14], ..packet("", &bytes) };
     assert!(heard.line(LogFlags::NONE, AccurateEcn::Flag).starts_with("IN=eth0 OUT= MAC= SRC="));

@@ -84,7 +84,7 @@ fn crafted_flags_move_the_mask() {
 }
 
 #[test]
-fn what_is_crafted_is_taken_by_nmaps_rules() {
+fn probe_overrides_are_applied_as_nmap_applies_them() {
     let source = "203.0.113.99".parse().unwrap();
     let craft = ProbeOverrides {
         scanflags: Some(0xff),

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_ends_the_element_that_it_stands_in() {
+    fn embedded_json_never_closes_its_element() {
         let hostile = "</script><!--<script>]]>&\u{2028}\u{202e}\"\\";
         let text = json(&[hostile]);
         assert!(!text.contains(['<', '>', '&', '\u{2028}', '\u{202e}']), "{text}");

@@ -300,7 +300,7 @@ fn equal_reports_are_equal_pages() {
 }
 
 #[test]
-fn no_text_is_markup_and_nothing_steers() {
+fn escaped_text_has_no_markup_and_no_control_characters() {
     let mut text = String::new();
     Escaped.write_escaped_str(&mut text, "<script a='\"&>\u{202e}\u{2028}\u{1b}é").expect("a String takes all");
     assert_eq!(text, "&lt;script a=&#39;&quot;&amp;&gt;\\u{202e}\\u{2028}\\u{1b}é");

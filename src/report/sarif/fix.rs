@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_diff_of_whole_lines_is_no_fix() {
+    fn a_diff_that_is_not_of_whole_lines_gives_no_fix() {
         assert!(replacements("").is_none());
         assert!(replacements("--- a\n+++ a\n@@ -1 +1 @@\n-x\n\\ No newline at end of file\n+y\n").is_none());
         assert!(replacements("--- a\n+++ a\n@@ -x +1 @@\n-x\n+y\n").is_none());

@@ -145,7 +145,7 @@ fn markdown_shows_what_is_not_as_expected() {
 }
 
 #[test]
-fn what_is_in_no_file_is_shown_at_the_scenario() {
+fn a_rule_of_a_generated_file_is_annotated_at_the_scenario() {
     let mut report = report();
     let generated =
         RuleRef { file: PathBuf::from("<generated>/rules.v4"), ..explained(80).explanation.unwrap().took.unwrap() };
@@ -161,7 +161,7 @@ fn what_is_in_no_file_is_shown_at_the_scenario() {
 
 /// Each check of a group is told with its own facts, at its own row.
 #[test]
-fn what_shares_an_annotation_keeps_its_facts() {
+fn grouped_annotations_keep_the_facts_of_each_check() {
     let mut report = report();
     let other = CheckFacts { state: Some(PortState::Filtered), ..CheckFacts::default() };
     let checks = &mut report.scenarios.as_mut().expect("scenarios")[0].checks;

@@ -242,7 +242,7 @@ fn ssh_rules(keys: &str) -> String {
 }
 
 #[test]
-fn whence_ssh_is_let_in_is_a_rule_for_each_network() {
+fn each_ssh_network_has_a_rule_of_its_own() {
     insta::assert_snapshot!(ssh_rules(FROM), @"
     -A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
     -A INPUT -s 198.51.100.7/32 -p tcp -m tcp --dport 32232 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT

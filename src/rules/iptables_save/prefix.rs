@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_not_read() {
+    fn a_malformed_address_is_none() {
         for text in
             ["", "localhost", "10.0.0.0/33", "10.0.0.256", "1.2.3.4.5", "10./8", "::/129", "+1.2.3.4", "1.2.3.4/"]
         {

@@ -102,7 +102,7 @@ const V6: &[&str] = &[
 
 #[test]
 #[ignore = "needs root and iptables: cargo test -- --ignored"]
-fn what_was_loaded_and_what_is_saved_read_the_same() {
+fn a_rule_as_loaded_and_as_saved_parses_the_same() {
     for backend in ["nft", "legacy"] {
         for rule in BOTH.iter().chain(V4) {
             check(Family::Ipv4, &format!("iptables-{backend}"), rule);

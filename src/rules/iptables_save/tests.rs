@@ -236,7 +236,7 @@ fn a_list_of_addresses_makes_several_rules() {
 }
 
 #[test]
-fn lists_cannot_multiply_without_bound() {
+fn address_lists_expand_to_a_bounded_number_of_rules() {
     let addresses = vec!["0"; 2_000].join(",");
     assert!(input(&format!("-A INPUT -s {addresses} -d {addresses}")).len() <= 2_000);
 }
@@ -288,7 +288,7 @@ fn a_carriage_return_is_part_of_a_word() {
 }
 
 #[test]
-fn what_stands_outside_of_a_table_is_nothing() {
+fn rules_outside_of_a_table_are_ignored() {
     assert_eq!(listing("-A INPUT -j DROP\n*filter\nCOMMIT\n-A INPUT -j DROP\n:x -\n").rules().count(), 0);
 }
 
@@ -424,7 +424,7 @@ fn pieces() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_reader_panic(text in any::<String>(), rule in "\\PC*") {
+    fn the_iptables_save_parser_given_any_text_does_not_panic(text in any::<String>(), rule in "\\PC*") {
         check_spans(&listing(&text));
         check_spans(&listing(&format!("*filter\n-A INPUT {rule}\n")));
     }

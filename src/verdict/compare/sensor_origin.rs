@@ -172,7 +172,7 @@ listen = [22,
     }
 
     #[test]
-    fn what_a_file_leaves_out_is_shown_where_it_could_stand() {
+    fn an_absent_key_is_reported_at_its_table() {
         let [filtered, open] = [PortState::Filtered, PortState::Open].map(state);
         let without_deny = scenario(&SENSOR.replace("deny = \"tcp\"\n", ""));
         let listener = scan(Technique::Syn, 8080, filtered.clone(), open.clone());

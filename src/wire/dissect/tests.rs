@@ -239,7 +239,7 @@ fn neighbours_are_told() {
 }
 
 #[test]
-fn what_an_error_quotes_is_marked() {
+fn layers_quoted_by_an_icmp_error_are_marked() {
     let layers = dissect(&samples()[3], LinkKind::Ethernet);
     assert_eq!(layers.iter().map(|layer| layer.is_quoted).collect::<Vec<_>>(), [false, false, false, true, true]);
     assert_eq!(told(&layers, "ICMP", "Code").unwrap(), "3 | port unreachable");
@@ -247,7 +247,7 @@ fn what_an_error_quotes_is_marked() {
 }
 
 #[test]
-fn what_is_behind_a_packet_is_padding() {
+fn bytes_after_a_packet_are_padding() {
     let frame = [&samples()[0][..], &[0; 6]].concat();
     let layers = dissect(&frame, LinkKind::Ethernet);
     assert_eq!(names(&layers), ["Ethernet", "IPv4", "TCP", "Padding"]);

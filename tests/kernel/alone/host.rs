@@ -126,7 +126,7 @@ impl Moments {
 
 /// The instrument of this file sees what it is there to see.
 #[test]
-fn what_is_left_behind_is_noticed() {
+fn leftovers_of_a_run_are_noticed() {
     let _machine = have_the_machine_alone();
     let private = tempfile::tempdir().expect("a folder");
     let before = machine(private.path());

@@ -55,7 +55,7 @@ fn a_wrong_verdict_is_never_right() {
 }
 
 #[test]
-fn a_loss_that_nobody_notices_is_no_luck() {
+fn a_loss_that_goes_unnoticed_is_not_accepted() {
     for fault in [Fault::BlindLog, Fault::LogOverrun, Fault::FullConntrack] {
         let (outcome, happened) = judge(&met(fault), &Ok(Vec::new()));
         assert_eq!(
@@ -77,7 +77,7 @@ fn an_error_of_the_wrong_kind_is_no_catch() {
 }
 
 #[test]
-fn what_was_never_met_proves_nothing() {
+fn a_fault_that_was_never_met_is_not_planted_or_fooled() {
     for fault in Fault::ALL {
         let found = if Ending::expected(fault) == Ending::Blind { Err(blind()) } else { Ok(Vec::new()) };
         let outcome = judge(&Sabotage::new(fault), &found).0;
@@ -86,7 +86,7 @@ fn what_was_never_met_proves_nothing() {
 }
 
 #[test]
-fn what_the_machine_does_not_let_be_planted_did_not_run() {
+fn a_fault_that_the_machine_declines_did_not_run() {
     let sabotage = Sabotage::new(Fault::FullConntrack);
     sabotage.decline("nf_conntrack_max is 0".to_owned());
     let judged = judge(&sabotage, &Ok(Vec::new()));

@@ -70,7 +70,7 @@ fn trace_and_log_must_agree() {
 }
 
 #[test]
-fn what_the_hosts_own_rules_hold_back_is_told() {
+fn packets_dropped_by_the_hosts_own_rules_are_reported() {
     let traced = vec![traced(&["out "], Direction::Out, Fate::Dropped)];
     let (_, held_back) =
         tie(Vec::new(), Some(traced), vec![TiedLine { during: 0..0, ..line("out ", probe().ip_id) }]).unwrap();

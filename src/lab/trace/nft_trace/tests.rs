@@ -75,7 +75,7 @@ fn an_event_without_what_every_event_has_is_none() {
 }
 
 #[test]
-fn a_verdict_that_nobody_knows_is_none() {
+fn an_unknown_verdict_is_none() {
     for (number, verdict) in [(0, Code::Drop), (1, Code::Accept), (2, Code::Stolen), (0x10003, Code::Stolen)] {
         assert_eq!(code(number, None), Some(verdict), "{number}");
     }

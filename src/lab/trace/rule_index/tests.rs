@@ -106,7 +106,7 @@ fn a_chain_that_the_file_does_not_have_is_a_disagreement() {
 }
 
 #[test]
-fn a_handle_that_nobody_loaded_is_a_disagreement() {
+fn a_handle_that_was_not_loaded_is_a_disagreement() {
     let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
     let words = disagreement(book.step(&event("INPUT", Some(12), Code::Accept)));
     assert_eq!(words, "the trace names rule 12 of chain INPUT in table filter (ipv4), which the lab did not load");

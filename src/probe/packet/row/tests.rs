@@ -186,19 +186,19 @@ fn packets() -> impl Strategy<Value = Packet> {
 
 proptest! {
     #[test]
-    fn what_is_printed_reads_as_it_was(packet in packets()) {
+    fn a_printed_packet_parses_to_the_same_packet(packet in packets()) {
         prop_assert_eq!(packet.to_string().parse(), Ok(packet));
     }
 
     #[test]
-    fn what_is_sent_is_called_as_it_was(packet in packets(), family in proptest::sample::select(&Family::BOTH[..])) {
+    fn the_stimulus_of_a_packet_is_named_as_the_packet(packet in packets(), family in proptest::sample::select(&Family::BOTH[..])) {
         let family = packet.family().unwrap_or(family);
         let called = Packet::from_stimulus(&packet.stimulus(family, &Addresses::default(), 3), &Addresses::default());
         prop_assert_eq!(called.map(Packet::with_any_source), Ok(packet.with_any_source()));
     }
 
     #[test]
-    fn no_text_is_too_odd(text in "[ a-zA-Z0-9,/.:]{0,40}|(tcp|udp|icmp|protocol) .{0,30}") {
+    fn any_text_that_parses_as_a_packet_prints_unchanged(text in "[ a-zA-Z0-9,/.:]{0,40}|(tcp|udp|icmp|protocol) .{0,30}") {
         if let Ok(packet) = text.parse::<Packet>() {
             prop_assert_eq!(packet.to_string(), text);
         }
