@@ -25,11 +25,11 @@ fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The README, and all of `docs/`.
+/// The README, CONTRIBUTING, and all of `docs/`.
 fn documents() -> Vec<PathBuf> {
     let entries = fs::read_dir("docs").expect("the documents").map(|entry| entry.expect("a document").path());
     let markdown = entries.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let mut documents: Vec<PathBuf> = markdown.chain([PathBuf::from("README.md")]).collect();
+    let mut documents: Vec<PathBuf> = markdown.chain(["README.md", "CONTRIBUTING.md"].map(PathBuf::from)).collect();
     documents.sort();
     documents
 }
@@ -180,6 +180,35 @@ fn the_two_commands_are_those_of_ci_and_of_the_justfile() {
     };
     assert_eq!([setup, demo, ci], [recipe("setup *ARGS:"), recipe("demo *ARGS:"), recipe("ci:")]);
     assert!(text(".ci/run").lines().any(|line| line == format!("{setup} tests")));
+}
+
+#[test]
+fn paths_and_recipes_of_contributing_exist() {
+    let page = text("CONTRIBUTING.md");
+    assert_eq!(missing_paths(&page), Vec::<&str>::new());
+    assert_eq!(missing_recipes(&page), Vec::<&str>::new());
+}
+
+#[test]
+fn paths_and_recipes_that_do_not_exist_are_found() {
+    assert_eq!(missing_paths("`src/lib.rs`, `src/no_such.rs`, `--scan`"), ["src/no_such.rs"]);
+    assert_eq!(missing_recipes("```sh\njust ci\njust no-such ARGS\n```\n"), ["no-such"]);
+}
+
+/// The paths between backticks that do not exist. A path begins with a folder of the project.
+fn missing_paths(page: &str) -> Vec<&str> {
+    let folders = ["src/", "tests/", "docs/", "fuzz/"];
+    let quoted = page.split('`').skip(1).step_by(2).filter(|quoted| !quoted.contains([' ', '\n']));
+    let paths = quoted.filter(|quoted| folders.iter().any(|folder| quoted.starts_with(folder)));
+    paths.filter(|path| !Path::new(path).exists()).collect()
+}
+
+/// The words after `just` at the beginning of a line that name no recipe.
+fn missing_recipes(page: &str) -> Vec<&str> {
+    let justfile = text("justfile");
+    let recipes: Vec<&str> = justfile.lines().filter_map(|line| line.split([' ', ':']).next()).collect();
+    let called = page.lines().filter_map(|line| line.strip_prefix("just ")?.split(' ').next());
+    called.filter(|name| !recipes.contains(name)).collect()
 }
 
 #[test]
