@@ -219,7 +219,7 @@ pub struct Subnet<A> {
     pub host: A,
     /// Bits of the network part.
     pub prefix_len: u8,
-    /// Where the probes come from; in the same network, so that no router stands between.
+    /// Where the probes come from; in the same network, so that no router is between.
     pub prober: A,
 }
 

@@ -20,7 +20,7 @@ pub struct KmsgRecord {
 }
 
 impl KmsgRecord {
-    /// Reads what one `read(2)` gave; none when it is not a record. Header fields that later kernels add, and the
+    /// Reads what one `read(2)` gave; `None` if it is not a record. Header fields that later kernels add, and the
     /// `KEY=value` lines that follow the text, are passed over, as the ABI demands.
     pub fn parse(record: &[u8]) -> Option<KmsgRecord> {
         let separator = record.iter().position(|byte| *byte == b';')?;

@@ -58,17 +58,17 @@ use reader::TokenReader;
 pub struct LogLine {
     /// What the rule put in front, to the byte, trailing space included.
     pub prefix: String,
-    /// `IN=`: where the packet came in; none for a packet of the host itself.
+    /// `IN=`: where the packet came in; `None` for a packet of the host itself.
     pub in_interface: Option<String>,
-    /// `OUT=`: where it leaves; none in PREROUTING and INPUT.
+    /// `OUT=`: where it leaves; `None` in PREROUTING and INPUT.
     pub out_interface: Option<String>,
     /// `PHYSIN=`: the port of a bridge that it came in by, when that is not [`LogLine::in_interface`].
     pub physical_in: Option<String>,
     /// `PHYSOUT=`: the port of a bridge that it leaves by.
     pub physical_out: Option<String>,
-    /// The link-layer header; none for a packet of the host itself.
+    /// The link-layer header; `None` for a packet of the host itself.
     pub link: Option<LinkHeader>,
-    /// The packet; none when its header was cut short or its ethertype is not one that the kernel tells.
+    /// The packet; `None` if its header was cut short or its ethertype is not one that the kernel tells.
     pub network: Option<LoggedPacketHeader>,
     /// `UID= GID=`: who owns the socket (`--log-uid`). A TAP's own frames carry the owner of the TAP.
     pub owner: Option<Owner>,
@@ -88,7 +88,7 @@ pub struct Owner {
 }
 
 impl LogLine {
-    /// Reads a line, without its line end; none when it holds no `IN=<interface> OUT=<interface>`. A missing trailing
+    /// Reads a line, without its line end; `None` if it holds no `IN=<interface> OUT=<interface>`. A missing trailing
     /// space (log daemons strip it) is forgiven.
     pub fn parse(text: &str) -> Option<LogLine> {
         text.rmatch_indices("IN=").find_map(|(start, _)| {

@@ -27,7 +27,7 @@ impl LoggedPacketHeader {
         ipv4.or_else(|| reader.attempt(Ipv6::parse).map(LoggedPacketHeader::Ipv6))
     }
 
-    /// Source address; none for an ARP packet without addresses.
+    /// Source address; `None` for an ARP packet without addresses.
     pub fn source(&self) -> Option<IpAddr> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => Some(packet.source.into()),
@@ -36,7 +36,7 @@ impl LoggedPacketHeader {
         }
     }
 
-    /// Destination address; none for an ARP packet without addresses.
+    /// Destination address; `None` for an ARP packet without addresses.
     pub fn destination(&self) -> Option<IpAddr> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => Some(packet.destination.into()),
@@ -45,7 +45,7 @@ impl LoggedPacketHeader {
         }
     }
 
-    /// What the packet carries, as far as the kernel tells.
+    /// What the packet carries, as far as the kernel prints it.
     pub fn transport(&self) -> Option<&Transport> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => packet.transport.as_ref(),

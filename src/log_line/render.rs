@@ -23,9 +23,9 @@ use crate::net::Family;
 pub struct LoggedPacket<'a> {
     /// What the rule puts in front.
     pub prefix: &'a [u8],
-    /// Where it came in; none for a packet of the host itself.
+    /// Where it came in; `None` for a packet of the host itself.
     pub in_interface: Option<&'a str>,
-    /// Where it leaves; none in PREROUTING and INPUT.
+    /// Where it leaves; `None` in PREROUTING and INPUT.
     pub out_interface: Option<&'a str>,
     /// The link-layer header as it lay in front of the packet.
     pub link_header: &'a [u8],

@@ -37,7 +37,7 @@ pub struct SyslogHeader {
 }
 
 impl SyslogLine {
-    /// Reads a line, with or without its line end; none when it holds no line of the LOG target.
+    /// Reads a line, with or without its line end; `None` if it holds no line of the LOG target.
     ///
     /// Other writers (ulogd, ebtables) spell the same things otherwise; they are read where that tells more, and print in
     /// the kernel's spelling.
@@ -107,7 +107,7 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// A word, the spaces before it and the one behind it. A word of the kernel's line is none of the header.
+    /// A word, the spaces before it and the one after it. A word of the kernel's line is none of the header.
     fn word(&mut self) -> Option<&'a str> {
         let (word, behind) = self.0.trim_start_matches(' ').split_once(' ')?;
         self.0 = behind;

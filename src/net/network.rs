@@ -22,7 +22,7 @@ impl Network {
         Network { first: to_address(0, family), length: 0 }
     }
 
-    /// The network of this length that `address` lies in; none where the family has no such length.
+    /// The network of this length that `address` lies in; `None` if the family has no such length.
     pub fn new(address: IpAddr, length: u32) -> Option<Network> {
         let family = Family::from_address(address);
         let free = width(family).checked_sub(length)?;
@@ -69,7 +69,7 @@ impl Network {
         (1..=OFFERED).filter_map(|step| Some(to_address(self.number().checked_sub(step)?, self.family())))
     }
 
-    /// The addresses right behind it, the nearest first.
+    /// The addresses after it, the nearest first.
     pub fn behind(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let family = self.family();
         let number = move |step| self.last().checked_add(step).filter(|number| *number <= low_bits(width(family)));
@@ -116,7 +116,7 @@ pub enum NetworkError {
     /// There is no address in it.
     #[error("`{}` is no address and no network", .0.escape_debug())]
     Address(String),
-    /// What is behind the slash is no length of a prefix.
+    /// The text after the slash is not a prefix length.
     #[error("`{}` has no prefix length that {family} has", .text.escape_debug())]
     Length {
         /// The text.

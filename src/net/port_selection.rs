@@ -16,7 +16,7 @@ pub struct PortSelection(Vec<SelectionPart>);
 struct SelectionPart {
     /// None: of every protocol.
     protocol: Option<Protocol>,
-    /// Whether it stands in brackets: only what has a name.
+    /// Whether it is in brackets, which means ports with a name only.
     bracketed: bool,
     what: What,
 }
@@ -115,7 +115,7 @@ fn what(text: &str) -> Result<What, PortSelectionError> {
 }
 
 impl PortSelection {
-    /// The same for services: what stands behind neither `T:` nor `U:` is TCP.
+    /// The same for services: entries after neither `T:` nor `U:` are TCP.
     pub fn tcp_by_default(mut self) -> PortSelection {
         for part in &mut self.0 {
             part.protocol.get_or_insert(Protocol::Tcp);

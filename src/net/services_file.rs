@@ -52,7 +52,7 @@ impl ServicesFile {
         self.ports(protocol).map(port).collect()
     }
 
-    /// Whether the file tells how often ports are open, as nmap's does.
+    /// Whether the file says how often ports are open, as nmap's does.
     pub fn has_frequencies(&self) -> bool {
         self.services.iter().any(|service| service.frequency.is_some())
     }

@@ -19,19 +19,19 @@ pub struct Observation {
     pub log: Vec<LogRecord>,
     /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
     pub followup: Vec<LogRecord>,
-    /// The probe's way through the rules; none unless the lab watches paths.
+    /// The probe's way through the rules; `None` unless the lab watches paths.
     pub path: Option<Arc<Path>>,
     /// The way of the host's answer to it, if it sent one.
     pub answer_path: Option<Arc<Path>>,
     /// The ways of what followed.
     pub followup_paths: Vec<Arc<Path>>,
-    /// What the filter did with the probe; none unless the lab watches for it.
+    /// What the filter did with the probe; `None` unless the lab watches for it.
     pub filter: Option<FilterVerdict>,
-    /// How far a connect came; none for other techniques, and when there was no SYN/ACK.
+    /// How far a connect came; `None` for other techniques, and when there was no SYN/ACK.
     pub connection: Option<ConnectProgress>,
     /// What the verdict does not say.
     pub notes: Vec<Note>,
-    /// The frames of the probe, of the answer and of what followed, in order; none unless the lab records them.
+    /// The frames of the probe, of the answer and of what followed, in order; empty unless the lab records them.
     pub frames: Vec<Frame>,
 }
 

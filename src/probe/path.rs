@@ -17,7 +17,7 @@ use crate::text::words::{Word, words};
 pub struct Path {
     /// Rules and policies, in the order in which the packet met them.
     pub steps: Vec<Step>,
-    /// What conntrack made of the packet; none where nothing asks conntrack, the kernel does not tell, or a rule of the
+    /// What conntrack made of the packet; `None` if nothing asks conntrack, the kernel does not tell, or a rule of the
     /// raw table had the last word, before conntrack.
     pub conntrack: Option<ConntrackState>,
     /// Where it ended.
@@ -187,7 +187,7 @@ impl Serialize for Fate {
 }
 
 impl Path {
-    /// The rule or policy that had the last word; none when nothing but the lab's own chains saw the packet.
+    /// The rule or policy that had the last word; `None` if nothing but the lab's own chains saw the packet.
     pub fn last(&self) -> Option<&Step> {
         self.steps.last()
     }

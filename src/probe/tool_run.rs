@@ -33,9 +33,9 @@ pub struct RelayedFrame {
     pub direction: Direction,
     /// All of it, from its Ethernet header on.
     pub bytes: Vec<u8>,
-    /// Of a frame that the host sent: the one that it was dealing with then, by its place; none when a timer sent it.
+    /// Of a frame that the host sent: the one that it was dealing with then, by its place; `None` if a timer sent it.
     pub cause: Option<usize>,
-    /// Its way through the rules; none for what is no IP, for what the kernel threw away before any rule could see it,
+    /// Its way through the rules; `None` for what is no IP, for what the kernel threw away before any rule could see it,
     /// and where paths are not known.
     pub path: Option<Arc<Path>>,
     /// What the filter did with it, as far as that is known.

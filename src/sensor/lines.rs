@@ -1,4 +1,4 @@
-//! Where the entries of an intent stand in their file, so that what is expected because of one of them can be shown there.
+//! The lines of the entries of an intent in their file, so that what is expected because of one of them can be shown there.
 //!
 //! Kept apart from what they mean: two files that mean the same are one [`Sensor`](super::Sensor), wherever its keys stand.
 //! What is wrong in a file is said by those who read it; here it has no line.
@@ -55,7 +55,7 @@ impl EntryLines {
         reader.lines
     }
 
-    /// The line of an entry; none where the file leaves it out.
+    /// The line of an entry; `None` if the file leaves it out.
     pub fn line(&self, entry: SensorEntry) -> Option<usize> {
         self.0.get(&entry).copied()
     }

@@ -52,9 +52,9 @@ impl Conditions {
 /// `Key=value`, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {
-    /// What stands before the `=`.
+    /// The text before the `=`.
     pub key: String,
-    /// What stands behind it, without blanks at either end; never empty.
+    /// The text after it, without blanks at either end; never empty.
     pub value: String,
     /// Its line (1 is the first).
     pub line: usize,

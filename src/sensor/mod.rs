@@ -59,7 +59,7 @@ pub struct Sensor {
 /// A named service: `SMB = [139, 445]`. Every port has a LOG rule of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// The name, as it stands in the log prefix.
+    /// The name, as in the log prefix.
     pub name: String,
     /// Its ports, at least one.
     pub ports: Vec<Port>,
@@ -133,7 +133,7 @@ pub enum RuleOrder {
 /// The machine under test: the `[host]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Its MAC address; none when the scenario does not care.
+    /// Its MAC address; `None` if the scenario does not care.
     pub mac: Option<Mac>,
     /// The `.link` file that sets it, if the scenario names one.
     pub link: Option<LinkFile>,

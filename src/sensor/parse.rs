@@ -23,7 +23,7 @@ pub struct SensorFile {
     pub sensor: Sensor,
     /// Its `[host]`.
     pub host: Host,
-    /// Where both stand.
+    /// The place of both.
     pub lines: EntryLines,
 }
 

@@ -33,7 +33,7 @@ pub fn check_prefix(value: &Value<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the prefix of every scan fits behind `value`.
+/// Checks that the prefix of every scan fits after `value`.
 pub fn check_scan_prefixes(value: &Value<'_>, scans: &[Technique]) -> Result<()> {
     let whole = |scan: &Technique| format!("{}{} scan: ", value.text().unwrap_or_default(), scan.profile().title);
     match scans.iter().map(whole).max_by_key(String::len) {

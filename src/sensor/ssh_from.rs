@@ -1,5 +1,5 @@
-//! `ssh_from`: whence the management SSH server is reached. Most people let SSH in from the network that they work in, and
-//! from nowhere else.
+//! `ssh_from`: the networks from which the management SSH server is reached. Most people let SSH in from the network that they
+//! work in, and from nowhere else.
 
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ impl SshFrom {
         prober.into_iter().chain(others).collect()
     }
 
-    /// Whether it was said whence.
+    /// Whether networks are named.
     pub fn is_said(&self) -> bool {
         match self {
             SshFrom::Everywhere => false,

@@ -14,7 +14,7 @@ use crate::error::{InputError, Result, Source};
 pub struct TomlTable<'a> {
     /// The file.
     pub source: &'a Source,
-    /// Where the table stands.
+    /// The place of the table.
     pub span: Range<usize>,
     entries: Vec<(String, Value<'a>)>,
     taken: Vec<&'static str>,
@@ -47,7 +47,7 @@ impl TomlPlace<'_> {
 pub struct TomlKey {
     /// The key itself.
     pub name: String,
-    /// Where it stands.
+    /// The place of the entry.
     pub span: Range<usize>,
 }
 
@@ -96,7 +96,7 @@ impl<'a> TomlTable<'a> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
-    /// Where the table stands.
+    /// The place of the table.
     pub fn spot(&self) -> TomlPlace<'a> {
         TomlPlace { source: self.source, span: self.span.clone() }
     }
@@ -133,12 +133,12 @@ fn known(name: &str, keys: &[&'static str]) -> String {
 }
 
 impl<'a> Value<'a> {
-    /// Where the value stands.
+    /// The place of the value.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
-    /// Where the value stands, for an error once the value is used up.
+    /// The place of the value, for an error once the value is used up.
     pub fn spot(&self) -> TomlPlace<'a> {
         TomlPlace { source: self.source, span: self.span.clone() }
     }

@@ -16,7 +16,7 @@ pub struct PacketId {
     pub destination: IpAddr,
     /// Identification of the IPv4 header.
     pub ip_id: Option<u16>,
-    /// What tells its flow, when it is a packet that has one.
+    /// Key of its flow; `None` if it has no flow.
     pub ports: Option<SeenPorts>,
     /// Whether it is an ICMP or ICMPv6 error.
     pub is_icmp_error: bool,
@@ -36,7 +36,7 @@ pub struct SeenPorts {
 }
 
 impl PacketId {
-    /// What a log line shows; none for ARP.
+    /// What a log line shows; `None` for ARP.
     pub fn from_line(network: &LoggedPacketHeader) -> Option<PacketId> {
         let ip_id = match network {
             LoggedPacketHeader::Ipv4(ipv4) => Some(ipv4.id),
@@ -72,7 +72,7 @@ impl PacketId {
     }
 }
 
-/// A packet's network header, and what is behind it.
+/// A packet's network header and its payload.
 pub fn split(packet: &[u8]) -> (&[u8], &[u8]) {
     const IPV6_HEADER: usize = 40;
     let length = match packet.first() {

@@ -33,7 +33,7 @@ pub use packets::{Author, PacketExpectation, packet_expectations};
 pub struct Expected {
     /// The state of the port, as the technique sees it.
     pub state: PortState,
-    /// The prefix of the line that the probe leaves in the log, to the byte; none when it leaves none.
+    /// The prefix of the line that the probe leaves in the log, to the byte; `None` if it leaves none.
     pub log: Option<String>,
 }
 

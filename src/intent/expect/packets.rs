@@ -38,7 +38,7 @@ pub struct PacketExpectation {
     pub family: Family,
     /// What the filter makes of it.
     pub verdict: FilterVerdict,
-    /// The prefix of the line that it leaves in the log, to the byte; none when it leaves none.
+    /// The prefix of the line that it leaves in the log, to the byte; `None` if it leaves none.
     pub log: Option<String>,
 }
 

@@ -59,14 +59,14 @@ pub struct Burst {
 }
 
 impl Cell {
-    /// What tells it from other cells.
+    /// Key that distinguishes it from other cells.
     pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
 }
 
 impl Burst {
-    /// What tells it from other bursts.
+    /// Key that distinguishes it from other bursts.
     pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
@@ -80,7 +80,7 @@ pub type Round = Vec<Cell>;
 pub struct ScenarioPlan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
-    /// Bursts, the families in turn; those of one probe stand together.
+    /// Bursts, the families in turn; those of one probe are adjacent.
     pub bursts: Vec<Burst>,
     /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
     pub too_long: Vec<Burst>,
@@ -125,7 +125,7 @@ fn one_of_each<'a>(bursts: impl Iterator<Item = &'a Burst>) -> Vec<&'a Burst> {
     sent
 }
 
-/// What tells a cell, or a burst.
+/// Key that distinguishes a cell, or a burst.
 pub type CellKey = (Family, Technique, Port);
 
 fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {

@@ -38,7 +38,7 @@ pub struct Scenario {
     pub ruleset: Option<RulesetFiles>,
     /// The machine under test.
     pub host: Host,
-    /// Where the entries of the sensor and of the host stand in the file.
+    /// The lines of the entries of the sensor and of the host in the file.
     pub lines: EntryLines,
     /// Expectations that add to those of the sensor, or override them.
     pub expect: Vec<ExpectRow>,

@@ -84,12 +84,12 @@ pub struct Response {
     pub answer: Option<Journey>,
     /// What led to it, and what else was under way at the time; some of it is sent by the kernel's timers.
     pub others: Vec<Journey>,
-    /// The frames of the stimulus and of what led to it, as far as the prober sent them; none unless they are recorded.
+    /// The frames of the stimulus and of what led to it, as far as the prober sent them; empty unless they are recorded.
     pub frames: Vec<Frame>,
 }
 
 impl Stimulus {
-    /// What has to come first, and who sends it; none for what comes out of the blue.
+    /// What has to come first, and who sends it; `None` for what comes out of the blue.
     pub fn opener(&self) -> Option<(StimulusSender, Headers)> {
         let other_end = if self.sender == StimulusSender::Prober || self.is_loopback() {
             StimulusSender::Host

@@ -47,14 +47,14 @@ pub enum What {
     Tcp {
         /// FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
         flags: u8,
-        /// The source port; none where it does not matter.
+        /// The source port; `None` if it does not matter.
         source: Option<Port>,
         /// The destination port.
         destination: Port,
     },
     /// `udp to 53`
     Udp {
-        /// The source port; none where it does not matter.
+        /// The source port; `None` if it does not matter.
         source: Option<Port>,
         /// The destination port.
         destination: Port,
@@ -180,7 +180,7 @@ impl Packet {
         Stimulus { sender, lead: self.lead, headers: Headers { source, destination, protocol, content } }
     }
 
-    /// The only family that it can be of; none when it can be of both.
+    /// The only family that it can be of; `None` if it can be of both.
     pub fn family(&self) -> Option<Family> {
         self.what.family().or(self.foreign_address().map(Family::from_address))
     }
@@ -271,7 +271,7 @@ impl Way {
 }
 
 impl What {
-    /// The port that it goes to; none for what has no ports.
+    /// The port that it goes to; `None` for what has no ports.
     pub fn destination(self) -> Option<Port> {
         match self {
             What::Tcp { destination, .. } | What::Udp { destination, .. } => Some(destination),

@@ -201,7 +201,7 @@ pub struct Verdict {
     pub state: PortState,
     /// Why.
     pub reason: Reason,
-    /// TTL or hop limit of the packet that decided; none for silence and for `connect`, as nmap has it.
+    /// TTL or hop limit of the packet that decided; `None` for silence and for `connect`, as nmap has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ttl: Option<u8>,
     /// Who sent the packet that decided, when it was not the host itself.
@@ -239,7 +239,7 @@ pub fn left(left: LeftTheWorld) -> Verdict {
     Verdict { state: PortState::Unknown, reason: Reason::Left(left), reason_ttl: None, reason_ip: None }
 }
 
-/// The verdict of one reply to a probe of `host`, or none when nmap would take no notice of it. The caller has
+/// The verdict of one reply to a probe of `host`, or `None` if nmap would take no notice of it. The caller has
 /// checked that the reply belongs to the probe, see `Probe::is_answered_by`.
 pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Verdict> {
     let (state, reason) = match &reply.body {

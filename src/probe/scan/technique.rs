@@ -1,4 +1,4 @@
-//! The table of techniques: one row each, which says all that tells one technique from the others.
+//! The table of techniques: one row each, with all that distinguishes one technique from the others.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ pub enum Technique {
     Echo,
 }
 
-/// What makes a technique: one row of the table.
+/// A row of the table: the properties of a technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// The technique.
@@ -50,18 +50,18 @@ pub struct Profile {
     pub title: &'static str,
     /// What it sends.
     pub protocol: Protocol,
-    /// Who makes its packets.
+    /// The sender of its packets.
     pub sender: Sender,
     /// The TCP flags octet (RFC 9293, section 3.1); 0 for what is not TCP. It decides what else goes with it: the mask is
     /// the acknowledgment number if ACK is set, and the MSS option is there if SYN is set.
     pub flags: u8,
-    /// What silence means, after every try.
+    /// The port state that silence means, after every try.
     pub silence: PortState,
-    /// What a RST means.
+    /// The meaning of a RST.
     pub reset: Reset,
 }
 
-/// Who makes the packets of a technique.
+/// The sender of the packets of a technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// nmap itself: every field is its own.
@@ -70,7 +70,7 @@ pub enum Sender {
     Kernel,
 }
 
-/// What a technique makes of a RST.
+/// The meaning of a RST to a technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
     /// Nothing listens.
@@ -82,7 +82,7 @@ pub enum Reset {
 }
 
 impl Reset {
-    /// The port state that a RST with this window tells.
+    /// The port state that a RST with this window means.
     pub const fn state(self, window: u16) -> PortState {
         match (self, window) {
             (Reset::Closed, _) | (Reset::ByWindow, 0) => PortState::Closed,
@@ -132,7 +132,7 @@ impl Technique {
     /// Every technique, in the order of reports.
     pub const ALL: [Technique; TABLE.len()] = all();
 
-    /// The techniques that are asked about wherever a sensor says what is to happen, and by a row that says `all`.
+    /// The techniques of derived expectations, and of a row that says `all`.
     pub const DERIVED: [Technique; 6] =
         [Technique::Syn, Technique::Connect, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
@@ -161,13 +161,13 @@ impl Technique {
         matches!(self.profile().sender, Sender::Kernel)
     }
 
-    /// Whether it asks for one port after the other; what does not asks for the host.
+    /// Whether it probes ports; otherwise it probes the host.
     pub const fn has_ports(self) -> bool {
         !matches!(self.protocol(), Protocol::Icmp)
     }
 }
 
-/// A row stands where its variant does.
+/// Checks that rows and variants have the same order.
 const fn all() -> [Technique; TABLE.len()] {
     let mut all = [Technique::Syn; TABLE.len()];
     let mut place = 0;

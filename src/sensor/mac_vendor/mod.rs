@@ -24,11 +24,11 @@ use file::{PrefixEntries, VendorFileFormat};
 pub struct Vendor {
     /// The organisation as registered with the IEEE.
     pub ieee: Option<String>,
-    /// The name as nmap prints it; none where nmap prints `(Unknown)`.
+    /// The name as nmap prints it; `None` if nmap prints `(Unknown)`.
     pub nmap: Option<String>,
-    /// The registry that holds the prefix; none when a file does not tell.
+    /// The registry that holds the prefix; `None` if a file does not tell.
     pub registry: Option<Registry>,
-    /// The prefix under which it was found, such as `b8:27:eb`; none for a name that only nmap knows.
+    /// The prefix under which it was found, such as `b8:27:eb`; `None` for a name that only nmap knows.
     pub prefix: Option<MacPrefix>,
     /// What else the address says.
     pub notes: Vec<Note>,

@@ -14,7 +14,7 @@ pub struct Pseudo {
     pub destination: IpAddr,
     /// Where the packet says that it ends; it may be beyond the frame's end, when only its beginning was quoted.
     pub end: usize,
-    /// Whether it is but a fragment, whose checksum nobody can tell.
+    /// Whether it is but a fragment, whose checksum cannot be verified.
     pub is_fragment: bool,
 }
 
@@ -23,7 +23,7 @@ pub fn judge(bytes: &[u8], at: usize) -> String {
     describe(bytes, at, 0)
 }
 
-/// What the checksum at byte `at` of a segment is worth, with its pseudo header; none where that cannot be told.
+/// What the checksum at byte `at` of a segment is worth, with its pseudo header; `None` if that cannot be told.
 pub fn judge_transport(segment: &[u8], at: usize, protocol: u8, pseudo: &Pseudo, is_whole: bool) -> Option<String> {
     let is_known = is_whole && !pseudo.is_fragment;
     is_known.then(|| {

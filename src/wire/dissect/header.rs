@@ -74,7 +74,7 @@ impl<'a> HeaderReader<'a> {
         self.fields.push(HeaderField { name, bytes, value: value.to_string(), note: None });
     }
 
-    /// Goes on behind fields of some bits.
+    /// Continues after fields of some bits.
     pub fn skip(&mut self, len: usize) {
         self.at = (self.at + len).min(self.end);
     }

@@ -1,6 +1,6 @@
 //! The bytes of a frame, each with the name that its RFC gives it: for those who want to see what was on the wire.
 //!
-//! Layers lie one behind the other and together are the whole frame; fields lie within their layer. Frames are read with
+//! Layers follow one another and together are the whole frame; fields lie within their layer. Frames are read with
 //! distrust: whatever one says, reading it never panics, and no range reaches past its end. Nothing is decided here, and no
 //! value or note holds a character that is not printable ASCII.
 
@@ -54,7 +54,7 @@ pub struct HeaderField {
     pub bytes: Range<usize>,
     /// What it says.
     pub value: String,
-    /// What that means, where a number alone tells nobody.
+    /// Meaning of the value, where a number alone says little.
     pub note: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What numbers of headers stand for (IANA's registries), as far as a firewall meets them.
+//! Names of numbers in headers (IANA's registries), as far as a firewall meets them.
 
 /// An EtherType (IEEE 802 Numbers).
 pub fn ether_type(number: u16) -> Option<&'static str> {

@@ -116,7 +116,7 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// The Ethernet address that claims it: sender hardware address, or target link-layer address option.
     pub mac: Option<Mac>,
-    /// For whom the ARP reply is: target hardware address.
+    /// The target hardware address of the ARP reply.
     pub asker: Option<Mac>,
 }
 
