@@ -17,7 +17,7 @@ pub fn now() -> Result<Duration> {
     Ok(fixed()?.unwrap_or_else(present))
 }
 
-/// What `SOURCE_DATE_EPOCH` says the time is; none where it says nothing.
+/// What `SOURCE_DATE_EPOCH` says the time is; `None` if it says nothing.
 ///
 /// # Errors
 /// What is no number of seconds is an input error.

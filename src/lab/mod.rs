@@ -135,7 +135,7 @@ pub struct Lab<'a> {
     services: ListeningSockets,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
-    /// What is loaded in the place of the rulesets; none when the kernel's log is read.
+    /// What is loaded in the place of the rulesets; `None` if the kernel's log is read.
     copies: Option<NflogCopies>,
     /// The kernel's rules, once they have been asked for.
     rules: OnceCell<Vec<Rules>>,
@@ -547,7 +547,7 @@ fn own_groups(blueprint: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
     nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::legacy_trace::TRACE_GROUP).collect()
 }
 
-/// How the paths of a family's packets are to be told; none when nobody watches them.
+/// How the paths of a family's packets are to be told; `None` if nobody watches them.
 fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
     let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());

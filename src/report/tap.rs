@@ -57,8 +57,8 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     text.push_str("  ...\n");
 }
 
-/// The text as a literal block (YAML 1.2, section 8.1.2), line for line; none where it has characters that a block cannot
-/// hold, or a command that has to be escaped.
+/// The text as a literal block (YAML 1.2, section 8.1.2), line for line; `None` if it has characters that a block
+/// cannot hold, or a command that has to be escaped.
 fn block(text: &str) -> Option<String> {
     let printable =
         text.chars().all(|character| character == '\n' || !is_terminal_control(character)) && inert(text) == text;

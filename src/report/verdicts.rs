@@ -41,7 +41,7 @@ pub struct Suite<'a> {
 pub struct CheckWords<'a> {
     /// What is checked.
     pub name: String,
-    /// What a summary of several checks is made of; none for a difference of flavours.
+    /// What a summary of several checks is made of; `None` for a difference of flavours.
     pub check: Option<&'a Check>,
     /// What came of it.
     pub outcome: Outcome,

@@ -32,7 +32,7 @@ pub struct Machine {
     pub rulesets: Vec<(Family, Source)>,
     /// What filters here beside these rules.
     pub others: Vec<Other>,
-    /// Where its SSH server listens by its configuration; none where it has none.
+    /// Where its SSH server listens by its configuration; `None` if it has none.
     pub ssh: Option<SshServer>,
     /// The interface that was asked for, or the one of the default route.
     pub interface: InterfaceName,

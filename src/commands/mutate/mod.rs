@@ -69,7 +69,7 @@ pub enum MutantOutcome {
     },
     /// No check noticed it, and this packet would have told: the row that notices it.
     Survived {
-        /// An `[[expect]]` row, ready to be pasted; none when only the rate of a limit differs.
+        /// An `[[expect]]` row, ready to be pasted; `None` if only the rate of a limit differs.
         row: Option<String>,
         /// What differs, in words.
         differs: String,

@@ -20,7 +20,7 @@ pub struct ReplyChange {
 /// What the target does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Effect {
-    /// The packet is left with so few hops; none if it is not known how many.
+    /// The packet is left with so few hops; `None` if it is not known how many.
     Hops(Option<u8>),
     /// The SYN/ACK has a maximum segment size below the default.
     SegmentSize,

@@ -25,7 +25,7 @@ const SENT: [(&str, &str); 6] = [
     ("nat", "POSTROUTING"),
 ];
 
-/// What `listing` does with `packet`; none where that cannot be read. No limit is ever used up.
+/// What `listing` does with `packet`; `None` if that cannot be read. No limit is ever used up.
 pub fn walk(listing: &Listing, packet: &Packet, direction: Direction) -> Option<ReadOutcome> {
     let chains: &[(&str, &str)] = if direction == Direction::In { &RECEIVED } else { &SENT };
     let mut lines = Vec::new();

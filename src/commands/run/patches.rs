@@ -144,7 +144,7 @@ impl PatchSearch<'_> {
     }
 }
 
-/// All checks with the patched ruleset; none when iptables refuses it, or the lab cannot measure it.
+/// All checks with the patched ruleset; `None` if iptables refuses it, or the lab cannot measure it.
 async fn run_checks(job: &Job, family: Family, patched: &Source, workforce: &LabPool) -> Result<Option<Vec<Check>>> {
     let patched = Arc::new(job.with_ruleset(family, patched));
     match workforce.perform(&[Arc::clone(&patched)]).await {

@@ -57,7 +57,7 @@ pub struct Lesson {
     pub protocol: Protocol,
     /// The family that it was played in.
     pub family: Family,
-    /// The TCP flags octet; none for what is no TCP.
+    /// The TCP flags octet; `None` for what is no TCP.
     pub flags: Option<u8>,
     /// What it is, and what the standards say about it.
     pub doctrine: TechniqueFacts,
@@ -74,7 +74,7 @@ pub struct Lesson {
 pub struct PortScene {
     /// Why this port was chosen.
     pub role: LessonRole,
-    /// The port; none for what asks for the host.
+    /// The port; `None` for what asks for the host.
     pub port: Option<Port>,
     /// Whether something listens there.
     pub is_listening: bool,
@@ -121,7 +121,7 @@ pub struct ProbeResult {
     pub verdict: Verdict,
     /// Every frame of it, in order.
     pub frames: Vec<ShownFrame>,
-    /// What conntrack makes of the probe; none where nothing asks it, or the kernel does not tell.
+    /// What conntrack makes of the probe; `None` if nothing asks it, or the kernel does not tell.
     pub conntrack: Option<ConntrackState>,
     /// Every rule that looked at the probe, and what came of that.
     pub trail: Vec<RuleVisit>,

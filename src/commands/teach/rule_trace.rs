@@ -18,13 +18,13 @@ pub struct RuleVisit {
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// Its number in the chain, from 1; none for a policy.
+    /// Its number in the chain, from 1; `None` for a policy.
     pub rule: Option<usize>,
     /// Its line in the ruleset file.
     pub line: Option<usize>,
     /// Its text.
     pub text: String,
-    /// What it did with the packet; none for a rule that did not match.
+    /// What it did with the packet; `None` for a rule that did not match.
     pub verdict: Option<String>,
     /// Why it did not match.
     pub why_not: Option<String>,

@@ -19,9 +19,9 @@ use crate::wire::reply::{Body, Reply};
 /// What was found out about the host's neighbourhood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiscoveredMacs {
-    /// The MAC address in the ARP reply; none when there was no reply.
+    /// The MAC address in the ARP reply; `None` if there was no reply.
     pub arp: Option<Mac>,
-    /// The MAC address in the neighbour advertisement; none when the solicitation stayed unanswered.
+    /// The MAC address in the neighbour advertisement; `None` if the solicitation stayed unanswered.
     pub advertised: Option<Mac>,
     /// What keeps the advertisement from the neighbour; `None` if it arrived.
     pub hidden: Option<Hidden>,

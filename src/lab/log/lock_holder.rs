@@ -15,8 +15,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The holder of the lock on `file`; none when nobody holds it, or when it is in a container that cannot be seen from
-    /// here.
+    /// The holder of the lock on `file`; `None` if nobody holds it, or when it is in a container that cannot be seen
+    /// from here.
     pub fn find(file: impl AsFd) -> Option<Holder> {
         let found = fstat(file).ok()?;
         let (device, inode) = (found.st_dev, found.st_ino);

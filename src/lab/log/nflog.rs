@@ -54,7 +54,7 @@ pub struct Logged<'a> {
     pub hook: u8,
     /// The rule's own prefix.
     pub prefix: &'a [u8],
-    /// Index of the interface that it came in by; none for what the host sends.
+    /// Index of the interface that it came in by; `None` for what the host sends.
     pub input: Option<u32>,
     /// Index of the interface that it leaves by.
     pub output: Option<u32>,
@@ -162,7 +162,7 @@ impl Nflog {
         }
     }
 
-    /// The length of the next message; none when there is none.
+    /// The length of the next message; `None` if there is none.
     fn receive(&mut self) -> Result<Option<usize>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),

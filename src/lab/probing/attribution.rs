@@ -62,7 +62,7 @@ pub struct AttributedBatch<'a> {
 }
 
 impl AttributedBatch<'_> {
-    /// Ties a line to a probe; none when it belongs to none of them, such as a line of another program's traffic.
+    /// Ties a line to a probe; `None` if it belongs to none of them, such as a line of another program's traffic.
     pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Attribution)> {
         let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;

@@ -23,7 +23,7 @@ pub enum LimitOverride {
 /// nanoseconds (`nft_limit_init` in net/netfilter/nft_limit.c).
 const WIDE: u32 = 100_000;
 
-/// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; none when there was
+/// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; `None` if there was
 /// nothing to change.
 pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: LimitOverride) -> Result<Option<Vec<Rules>>> {
     let has_limit = |rule: &RuleAttributes| rule.expressions().into_iter().any(is_limit);

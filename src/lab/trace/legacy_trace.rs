@@ -294,7 +294,7 @@ impl EventEmitter<'_> {
         }
     }
 
-    /// The event of a line; none for the end of a chain that is no built-in one, which nf_tables does not number.
+    /// The event of a line; `None` for the end of a chain that is no built-in one, which nf_tables does not number.
     fn event(&self, index: usize) -> Result<Option<Event<'_>>> {
         let record = &self.packet.records[index];
         let (table, chain) = self.at(record);

@@ -81,7 +81,7 @@ impl Tracer {
         Ok(discarded)
     }
 
-    /// The length of the next message; none when there is none.
+    /// The length of the next message; `None` if there is none.
     fn receive(&mut self) -> Result<Option<usize>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),

@@ -92,7 +92,7 @@ impl RuleIndex {
         }
     }
 
-    /// What an event says, in the words of the file; none for the end of a chain, which is no step.
+    /// What an event says, in the words of the file; `None` for the end of a chain, which is no step.
     ///
     /// # Errors
     /// A handle that nothing is known of: the ruleset has changed under the lab's hands.

@@ -154,7 +154,7 @@ const NAME: usize = 32;
 /// A table as the kernel hands it out.
 struct IptEntries {
     family: Family,
-    /// Where each hook begins; none for a hook that the table does not have.
+    /// Where each hook begins; `None` for a hook that the table does not have.
     hooks: [Option<usize>; 5],
     bytes: Vec<u8>,
 }

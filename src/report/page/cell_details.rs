@@ -37,7 +37,7 @@ pub type CellLikeness =
     (Option<(Outcome, String, String)>, Option<(PortState, String)>, [Option<usize>; 2], Vec<String>);
 
 impl CellFacts<'_> {
-    /// The state; none when nothing was seen.
+    /// The state; `None` if nothing was seen.
     pub fn state(&self) -> Option<PortState> {
         let observed = || self.check?.observed.as_ref()?.state;
         self.probe.map(|probe| probe.state).or_else(observed)

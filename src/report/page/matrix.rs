@@ -47,9 +47,9 @@ pub struct MatrixRow {
 pub struct MatrixCell {
     /// The number of its story.
     pub story: usize,
-    /// The state; none when nothing was seen.
+    /// The state; `None` if nothing was seen.
     pub state: Option<PortState>,
-    /// What came of the check; none when nobody asked.
+    /// What came of the check; `None` if nobody asked.
     pub outcome: Option<Outcome>,
     /// Whether the probe left a line in the log.
     pub is_logged: bool,

@@ -2,7 +2,7 @@
 
 use super::model::{Replacement, SarifMessage, SarifRegion};
 
-/// The replacements of a unified diff of one file; none where it is not one of whole lines (a file without a line end at
+/// The replacements of a unified diff of one file; `None` if it is not one of whole lines (a file without a line end at
 /// its end).
 pub fn replacements(diff: &str) -> Option<Vec<Replacement>> {
     let mut all = Vec::new();

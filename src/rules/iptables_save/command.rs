@@ -46,7 +46,7 @@ pub(super) enum ChainCommand {
     Insert(String, usize),
     /// `-R chain number`
     Replace(String, usize),
-    /// `-D chain number`; none for `-D chain rule`.
+    /// `-D chain number`; `None` for `-D chain rule`.
     Delete(String, Option<usize>),
     /// `-F [chain]`
     Flush(Option<String>),
@@ -61,7 +61,7 @@ pub(super) enum ChainCommand {
 }
 
 impl ChainCommand {
-    /// The command `base` with its arguments; none for what changes nothing, or lacks an argument.
+    /// The command `base` with its arguments; `None` for what changes nothing, or lacks an argument.
     pub fn new(base: Base, first: Option<String>, second: Option<String>) -> Option<ChainCommand> {
         let number = || second.as_ref().map(|number| number.parse().unwrap_or(usize::MAX));
         Some(match base {

@@ -16,9 +16,9 @@ use crate::wire::headers::Content;
 pub struct Packet {
     /// Its family.
     pub family: Family,
-    /// Where it came in; none for what the host sends.
+    /// Where it came in; `None` for what the host sends.
     pub in_interface: Option<String>,
-    /// Where it goes out; none for what the host receives.
+    /// Where it goes out; `None` for what the host receives.
     pub out_interface: Option<String>,
     /// Its source.
     pub source: IpAddr,
@@ -28,7 +28,7 @@ pub struct Packet {
     pub protocol: u8,
     /// What it carries.
     pub content: Content,
-    /// What conntrack makes of it; none when that is not known, because nothing tracks connections here.
+    /// What conntrack makes of it; `None` if that is not known, because nothing tracks connections here.
     pub conntrack: Option<ConntrackState>,
 }
 

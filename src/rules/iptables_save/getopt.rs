@@ -6,7 +6,7 @@ use super::extension::{ExtensionModule, known_match};
 /// A match or target that a line has named so far.
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
-    /// Its name; none for a target.
+    /// Its name; `None` for a target.
     pub module: Option<String>,
     /// Its options, where they are known.
     pub extension: Option<&'static ExtensionModule>,
@@ -32,7 +32,7 @@ pub(super) struct FoundOption {
     pub owner: Owner,
     /// Its full name, without dashes.
     pub name: String,
-    /// How many arguments there are to it; none when that is not known.
+    /// How many arguments there are to it; `None` if that is not known.
     pub arguments: Option<usize>,
 }
 

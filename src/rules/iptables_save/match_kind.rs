@@ -7,7 +7,7 @@ use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::PortSet;
 
-/// Reads the option `name` (in full, without dashes) of the match `module`; none for what is kept as it is written.
+/// Reads the option `name` (in full, without dashes) of the match `module`; `None` for what is kept as it is written.
 pub(super) fn parse(family: Family, module: &str, name: &str, arguments: &[String]) -> Option<Match> {
     let first = arguments.first().map_or("", String::as_str);
     let second = arguments.get(1).map_or("", String::as_str);

@@ -77,7 +77,7 @@ pub struct Table {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// The line that declares it; none for a built-in chain that only rules speak of.
+    /// The line that declares it; `None` for a built-in chain that only rules speak of.
     pub line: Option<usize>,
     /// The policy of a built-in chain, when the text sets it.
     pub policy: Option<Policy>,
@@ -107,7 +107,7 @@ pub struct Rule {
     pub clauses: Vec<Clause>,
     /// The matches that it loads by name (`-m NAME`), in the order of the text.
     pub modules: Vec<Module>,
-    /// What it does; none for a rule that only counts.
+    /// What it does; `None` for a rule that only counts.
     pub target: Option<Target>,
 }
 
@@ -127,7 +127,7 @@ pub struct Clause {
     pub ask: Match,
     /// `!`
     pub negated: bool,
-    /// The `-m` module that the option belongs to; none for what every rule can ask (`-p`, `-s`, `-i`, ...).
+    /// The `-m` module that the option belongs to; `None` for what every rule can ask (`-p`, `-s`, `-i`, ...).
     pub module: Option<String>,
     /// Where the option stands in [`Rule::text`], with its `!` and its arguments, without `-m`.
     pub span: Range<usize>,

@@ -30,7 +30,7 @@ pub struct Copy {
 }
 
 impl Groups {
-    /// The highest block in which no NFLOG rule of these rulesets has its group; none when there is none left.
+    /// The highest block in which no NFLOG rule of these rulesets has its group; `None` if there is none left.
     pub fn beside<'a>(rulesets: impl IntoIterator<Item = (Family, &'a Source)>) -> Option<Groups> {
         let used =
             |(family, source): (Family, &'a Source)| lines(&source.text).filter_map(move |line| group(family, line));
@@ -46,7 +46,7 @@ impl Groups {
         self.first
     }
 
-    /// What the line of a packet that was logged to `group` has to hold; none when it is no group of these.
+    /// What the line of a packet that was logged to `group` has to hold; `None` if it is no group of these.
     pub fn flags(&self, group: u16) -> Option<LogFlags> {
         (group & 0xff00 == self.first).then(|| LogFlags::from_bits(group as u8))
     }
@@ -103,7 +103,7 @@ fn number(text: &str) -> u16 {
     u16::from_str_radix(digits, radix).unwrap_or(0)
 }
 
-/// The line with NFLOG in the place of LOG, and its group; none for any other line.
+/// The line with NFLOG in the place of LOG, and its group; `None` for any other line.
 fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> {
     let rule = rule(family, line)?;
     let log = rule.target.as_ref().filter(|target| target.name == "LOG" && !target.goto)?;
@@ -119,7 +119,7 @@ fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> 
     Some((format!("{before}{}{behind}", rule.with_target(&target)), group))
 }
 
-/// The rule that a line speaks of, whatever it does with it; none for what is no command, or is for the other family.
+/// The rule that a line speaks of, whatever it does with it; `None` for what is no command, or is for the other family.
 fn rule(family: Family, line: &str) -> Option<Rule> {
     let line = line.trim_end_matches([' ', '\t', '\n']);
     let is_command = !line.is_empty() && !line.starts_with(['#', '*', ':']) && line != "COMMIT";

@@ -80,7 +80,7 @@ impl Meanings {
         })
     }
 
-    /// With one more at `at`; none if there is no key left for it.
+    /// With one more at `at`; `None` if there is no key left for it.
     fn with(mut self, at: usize, meaning: u64) -> Option<Meanings> {
         let key = |at: usize| self.in_order.get(at).map(|(key, _)| *key);
         let new = match (at.checked_sub(1).and_then(key), key(at)) {

@@ -49,7 +49,7 @@ const RULE_SIZE: usize = 1 << 10;
 struct ListingReader {
     family: Family,
     backend: Backend,
-    /// In the order of the text; none for one that comes again.
+    /// In the order of the text; `None` for one that comes again.
     tables: Vec<Option<OpenTable>>,
     numbers: HashMap<String, usize>,
     /// Between `*table` and COMMIT: the last table.

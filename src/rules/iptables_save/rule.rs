@@ -26,7 +26,7 @@ impl RuleLimit {
 pub const LOG_PREFIX: usize = 29;
 
 impl Rule {
-    /// What a LOG rule puts in front of its line; empty when it says nothing, none for any other target.
+    /// What a LOG rule puts in front of its line; empty when it says nothing, `None` for any other target.
     ///
     /// The kernel keeps 29 bytes ([`LOG_PREFIX`]); both backends of iptables 1.8.9 cut without a word, and in the midst of
     /// a character if need be, whose bytes then are as broken in the log. Such a rest shows as U+FFFD here.

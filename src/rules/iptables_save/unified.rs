@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(quoted_name("a\"b\nc"), r#""a\"b\012c""#);
     }
 
-    /// What patch(1) makes of `text`; none if it is not installed.
+    /// What patch(1) makes of `text`; `None` if it is not installed.
     fn patched(text: &str, diff: &str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rules.v4");

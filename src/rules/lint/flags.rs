@@ -68,7 +68,8 @@ fn matches_flags(clause: &crate::rules::iptables_save::Clause) -> bool {
     matches!(clause.ask, Match::TcpFlags { .. })
 }
 
-/// The packet that opens a connection which `rule` accepts; none if it accepts no port, or asks for what cannot be read.
+/// The packet that opens a connection which `rule` accepts; `None` if it accepts no port, or asks for what cannot be
+/// read.
 fn opening(family: Family, rule: &Rule) -> Option<Packet> {
     let any: IpAddr = match family {
         Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),

@@ -56,7 +56,7 @@ fn lacks_policy(chain: &Chain, other: &Table) -> bool {
 /// What a rule asks for.
 type Asks = Vec<(Match, bool)>;
 
-/// What the rule would ask for in IPv6; none if it asks for what IPv6 does not have, or for what cannot be read here.
+/// What the rule would ask for in IPv6; `None` if it asks for what IPv6 does not have, or for what cannot be read here.
 fn twin(rule: &Rule) -> Option<Asks> {
     rule.clauses
         .iter()

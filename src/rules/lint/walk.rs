@@ -39,7 +39,7 @@ struct ChainWalk<'a> {
 }
 
 impl ChainWalk<'_> {
-    /// What becomes of the packet in `chain`; none if it comes out at the end, or returns.
+    /// What becomes of the packet in `chain`; `None` if it comes out at the end, or returns.
     fn chain(&mut self, chain: &Chain, depth: usize) -> Option<Reachability> {
         // What may have become of it in the rules that it may have matched.
         let mut perhaps = None;

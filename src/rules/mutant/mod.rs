@@ -48,7 +48,7 @@ pub struct Mutant {
     pub table: String,
     /// The chain.
     pub chain: String,
-    /// The number of the rule in its chain (1 is the first); none when the mistake is in the chain's policy.
+    /// The number of the rule in its chain (1 is the first); `None` if the mistake is in the chain's policy.
     pub rule: Option<usize>,
     /// The line of the original text (1 is the first).
     pub line: usize,

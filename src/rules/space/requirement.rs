@@ -11,7 +11,7 @@ use crate::rules::iptables_save::{Clause, Match, Prefix, Rule};
 /// What a rule asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Requirement {
-    /// The packets; none if it asks for what no packet is.
+    /// The packets; `None` if it asks for what no packet is.
     pub region: Option<Region>,
     /// Matches that have a memory, or whose answer may change on the way, as they are written; empty if there are none.
     pub memory: String,

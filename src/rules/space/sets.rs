@@ -61,7 +61,7 @@ pub(super) struct ChainSets<'a> {
 #[derive(Debug)]
 pub(super) struct RuleSets<'a> {
     pub line: usize,
-    /// The packets that it asks for, but for its memory; none if no packet is like that.
+    /// The packets that it asks for, but for its memory; `None` if no packet is like that.
     pub region: Option<Region>,
     /// What it asks its memory, if it has one.
     pub question: Option<Arc<MemoryMatch<'a>>>,

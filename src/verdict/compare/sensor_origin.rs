@@ -8,7 +8,7 @@ use crate::probe::packet::Way;
 use crate::probe::scan::Technique;
 use crate::sensor::{Sensor, SensorEntry};
 
-/// The line of the entry; none where the file says nothing of it.
+/// The line of the entry; `None` if the file says nothing of it.
 pub fn line(scenario: &Scenario, check: &Check) -> Option<usize> {
     entries(scenario, check).into_iter().find_map(|entry| scenario.lines.line(entry))
 }

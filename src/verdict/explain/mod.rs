@@ -94,7 +94,7 @@ pub fn explain_packet<'a>(
     Some(why::find(goal, packet, observation, &[], scene))
 }
 
-/// Why a scan is not as expected of a family that has no ruleset; none for what is no scan.
+/// Why a scan is not as expected of a family that has no ruleset; `None` for what is no scan.
 pub fn without_ruleset(check: &Check) -> Option<Explanation> {
     check.subject.technique()?;
     let words =

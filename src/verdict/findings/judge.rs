@@ -307,7 +307,7 @@ fn matches_state(clause: &Clause, state: ConntrackState) -> bool {
     matches!(&clause.ask, Match::State(states) if states.contains(&state) != clause.negated)
 }
 
-/// The step that took a packet away before it came to the rule; none when nothing did.
+/// The step that took a packet away before it came to the rule; `None` if nothing did.
 fn taker<'s>(at: At, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
     let around = |step: &&&Step| step.table == at.table && chains.contains(&step.chain.as_str());
     let passed: Vec<&Step> = steps.iter().collect();

@@ -98,7 +98,7 @@ fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disp
 /// One packet that both families are asked about.
 struct ParityPacket {
     kind: TrafficKind,
-    /// The ports that it stands for, of which it asks the first; none for what has no ports.
+    /// The ports that it stands for, of which it asks the first; `None` for what has no ports.
     ports: Option<RangeInclusive<u16>>,
     /// Another one for each, so that conntrack takes none for part of another's flow.
     source: Port,
