@@ -14,8 +14,8 @@ use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
-use crate::probe::scan::Technique;
 use crate::text::escape::visible;
+use crate::text::group::grouped;
 
 /// Of a run only what is mismatched or did not run, and why; nothing where all is well.
 pub fn red_table(report: &Report, width: u16) -> String {
@@ -124,13 +124,8 @@ fn packets_table(rows: &[TableRow], width: u16) -> Table {
 
 /// Why, once for all checks that share the reason.
 fn reasons_table(scenario: &ReportedScenario, width: u16) -> Option<Table> {
-    let mut reasons: Vec<(&str, Vec<&Check>)> = Vec::new();
-    for check in scenario.checks.iter().filter(|check| !check.why.is_empty()) {
-        match reasons.iter_mut().find(|(why, _)| *why == check.why) {
-            Some((_, checks)) => checks.push(check),
-            None => reasons.push((&check.why, vec![check])),
-        }
-    }
+    let explained = scenario.checks.iter().filter(|check| !check.why.is_empty());
+    let reasons = grouped(explained.map(|check| (check.why.as_str(), check)));
     let mut table = new_table(width);
     table.set_header(["why", ""]);
     for (why, checks) in &reasons {
@@ -296,18 +291,12 @@ fn hidden_host(hidden: &HiddenHost, width: u16) -> String {
 
 /// Probes that look alike in a table: same technique, family, state, reason and prefixes.
 fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
-    type TableStyle = (Technique, Family, String, String);
-    let mut rows: Vec<(TableStyle, Vec<PortSet>, &ProbeRecord)> = Vec::new();
-    for probe in probes {
-        let look = (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
-        let ports = probe.ports();
-        match rows.iter_mut().find(|(other, ..)| *other == look) {
-            Some((_, sets, _)) => sets.push(ports),
-            None => rows.push((look, vec![ports], probe)),
-        }
-    }
-    let merge = |sets: Vec<PortSet>| sets.iter().flat_map(PortSet::ranges).collect();
-    rows.into_iter().map(|(_, sets, probe)| (merge(sets), probe)).collect()
+    let style =
+        |probe: &ProbeRecord| (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));
+    let rows = grouped(probes.iter().map(|probe| (style(probe), probe)));
+    let ports =
+        |probes: &[&ProbeRecord]| probes.iter().flat_map(|probe| probe.ports().ranges().collect::<Vec<_>>()).collect();
+    rows.into_iter().map(|(_, probes)| (ports(&probes), probes[0])).collect()
 }
 
 /// As nmap prints it: `reset ttl 64`, `admin-prohibited from 10.0.0.1 ttl 64`.

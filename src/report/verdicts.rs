@@ -9,6 +9,7 @@ use super::{Report, ReportedScenario};
 use crate::commands::predeploy::{Answers, Assessment, QuestionAnswer};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Patch, RuleRef};
+use crate::text::group::grouped;
 
 /// What the cases of a suite are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,15 +92,9 @@ impl<'a> Suite<'a> {
 
     /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
     pub fn alike(&self, wanted: impl Fn(&CheckWords<'a>) -> bool) -> Vec<Vec<&CheckWords<'a>>> {
-        let mut groups: Vec<(String, Vec<&CheckWords<'a>>)> = Vec::new();
-        for case in self.cases.iter().filter(|case| wanted(case)) {
-            let key = format!("{} {:?} {}", case.outcome, self.origin(case), case.story());
-            match groups.iter_mut().find(|(other, _)| *other == key) {
-                Some((_, cases)) => cases.push(case),
-                None => groups.push((key, vec![case])),
-            }
-        }
-        groups.into_iter().map(|(_, cases)| cases).collect()
+        let key = |case: &CheckWords| format!("{} {:?} {}", case.outcome, self.origin(case), case.story());
+        let cases = self.cases.iter().filter(|case| wanted(case)).map(|case| (key(case), case));
+        grouped(cases).into_iter().map(|(_, cases)| cases).collect()
     }
 }
 
@@ -184,14 +179,7 @@ fn or_nothing(value: Option<&str>) -> String {
 
 /// What several cases say, a line for each message: `xmas at 80, 443: expected open, observed filtered`.
 pub fn messages(cases: &[&CheckWords]) -> String {
-    let mut groups: Vec<(String, Vec<&CheckWords>)> = Vec::new();
-    for case in cases {
-        let message = case.message();
-        match groups.iter_mut().find(|(other, _)| *other == message) {
-            Some((_, alike)) => alike.push(case),
-            None => groups.push((message, vec![case])),
-        }
-    }
+    let groups = grouped(cases.iter().map(|case| (case.message(), *case)));
     let lines: Vec<String> = groups.iter().map(|(message, cases)| format!("{}: {message}", subjects(cases))).collect();
     lines.join("\n")
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod ci_escape;
 pub mod escape;
+pub(crate) mod group;
 pub mod words;

@@ -48,6 +48,7 @@ use crate::rules::iptables_save::{Clause, Match, Rule};
 use crate::rules::sweep::SweepPlan;
 use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{EntryLines, LinkFile, Sensor, SensorEntry};
+use crate::text::group::grouped;
 
 use self::endurance::Endured;
 use self::holes::Hole;
@@ -406,13 +407,7 @@ fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioRepor
 
 /// The checks that did not run, by the reason why: the rules are not to blame for it, and are not cleared by it.
 fn unknown(not_run: &[&Check]) -> Vec<Fact> {
-    let mut reasons: Vec<(&str, Vec<&Check>)> = Vec::new();
-    for check in not_run {
-        match reasons.iter_mut().find(|(why, _)| *why == check.why) {
-            Some((_, checks)) => checks.push(check),
-            None => reasons.push((&check.why, vec![check])),
-        }
-    }
+    let reasons = grouped(not_run.iter().map(|check| (check.why.as_str(), *check)));
     let fact = |(why, checks): (&str, Vec<&Check>)| {
         let count = match checks.len() {
             1 => "1 check".to_owned(),
@@ -556,19 +551,13 @@ fn intended(sensor: &Sensor) -> Vec<Port> {
 
 /// What is said of each family, told once where it is the same: `over IPv4 and IPv6`.
 fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
-    let mut told: Vec<(Vec<Family>, T)> = Vec::new();
-    for (family, what) in of {
-        match told.iter_mut().find(|(_, other)| *other == what) {
-            Some((families, _)) if families.contains(&family) => {}
-            Some((families, _)) => families.push(family),
-            None => told.push((vec![family], what)),
-        }
-    }
     let names = |mut families: Vec<Family>| {
         families.sort();
+        families.dedup();
         families.into_iter().map(Family::title).collect::<Vec<_>>().join(" and ")
     };
-    told.into_iter().map(|(families, what)| (names(families), what)).collect()
+    let told = grouped(of.into_iter().map(|(family, what)| (what, family)));
+    told.into_iter().map(|(what, families)| (names(families), what)).collect()
 }
 
 #[cfg(test)]

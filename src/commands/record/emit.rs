@@ -13,6 +13,7 @@ use crate::net::{Addresses, Family, InterfaceName};
 use crate::probe::scan::FilterVerdict;
 use crate::sensor::Host;
 use crate::text::escape::visible;
+use crate::text::group::grouped;
 
 /// How wide a list may be in one line.
 const WIDTH: usize = 100;
@@ -241,16 +242,9 @@ impl Text<'_> {
     /// Of rules that read alike in both families the text is told once.
     fn deciding_rules(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
         self.line("");
-        let mut told: Vec<(String, &str)> = Vec::new();
-        for (family, (line, text)) in doings {
-            let place = self.place(*family, *line);
-            match told.iter_mut().find(|(_, other)| other == text) {
-                Some((places, _)) => drop(write!(places, ", {place}")),
-                None => told.push((place, text)),
-            }
-        }
-        for (places, text) in told.iter().take(NAMED) {
-            self.line(&visible(&format!("# {places} {text}")));
+        let told = grouped(doings.iter().map(|(family, (line, text))| (text, self.place(*family, *line))));
+        for (text, places) in told.iter().take(NAMED) {
+            self.line(&visible(&format!("# {} {text}", places.join(", "))));
         }
         if told.len() > NAMED {
             self.line(&format!("# and {} more", told.len() - NAMED));

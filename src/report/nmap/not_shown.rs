@@ -6,6 +6,7 @@ use super::{NmapReport, PortRow, Shown, may_be_open};
 use crate::net::Protocol;
 use crate::net::port::PortSet;
 use crate::probe::scan::{PortState, Reason};
+use crate::text::group::grouped;
 
 /// The ports of one state that are not shown one by one.
 pub(super) struct UnshownPorts {
@@ -71,17 +72,11 @@ fn states(rows: &[&PortRow]) -> Vec<(PortState, usize)> {
 
 /// The reasons of one state, most ports first; as many: TCP first, then in the order of [`rank_of_reason`].
 fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<ReasonGroup> {
-    let mut groups: Vec<(Reason, Protocol, Vec<_>)> = Vec::new();
-    for row in rows {
-        match groups.iter_mut().find(|(reason, protocol, _)| (*reason, *protocol) == (row.reason, row.protocol)) {
-            Some((_, _, ports)) => ports.push(row.port),
-            None => groups.push((row.reason, row.protocol, vec![row.port])),
-        }
-    }
-    groups.sort_by_key(|(reason, protocol, ports)| (Reverse(ports.len()), *protocol, rank_of_reason(*reason)));
+    let mut groups = grouped(rows.map(|row| ((row.reason, row.protocol), row.port)));
+    groups.sort_by_key(|((reason, protocol), ports)| (Reverse(ports.len()), *protocol, rank_of_reason(*reason)));
     groups
         .into_iter()
-        .map(|(reason, protocol, ports)| ReasonGroup { reason, protocol, ports: ports.into_iter().collect() })
+        .map(|((reason, protocol), ports)| ReasonGroup { reason, protocol, ports: ports.into_iter().collect() })
         .collect()
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::listed::{FirstOf, shortened};
 use crate::rules::lint::{FindingKind, LintFinding};
+use crate::text::group::grouped;
 use crate::verdict::findings::{DeadRule, Disparity, FindingPlace, NotProvable, RulesetFindings, ShadowingRule};
 
 /// No more of each than this.
@@ -38,14 +39,8 @@ impl<'a> UnexpectedResults<'a> {
 
     /// Rules that nothing reached, by what is missing for a proof.
     pub fn unproven(&self) -> Vec<Unproved<'a>> {
-        let mut all: Vec<Unproved> = Vec::new();
-        for NotProvable { place, reason } in self.not_provable.shown {
-            match all.iter_mut().find(|one| one.reason == reason) {
-                Some(one) => one.rules.push(place),
-                None => all.push(Unproved { reason, rules: vec![place] }),
-            }
-        }
-        all
+        let rules = self.not_provable.shown.iter().map(|NotProvable { place, reason }| (reason.as_str(), place));
+        grouped(rules).into_iter().map(|(reason, rules)| Unproved { reason, rules }).collect()
     }
 
     /// What takes the packets of a rule.
