@@ -3,27 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::evidence::RulesetEvidence;
-use super::{RulesetFindings, SweepSummary, UntriedRuleset, parity};
+use super::{FindingsSubject, RulesetFindings, SweepSummary, UntriedRuleset, parity};
 use crate::error::{Result, Source};
-use crate::lab::{HostService, Lab, LabOptions, LabSpec, LimitOverride, WatchedEvents};
-use crate::net::{Addresses, Family, InterfaceName, Mac, Protocol};
+use crate::lab::{HostService, Lab, LabSpec, LimitOverride, WatchedEvents};
+use crate::net::{Family, InterfaceName, Protocol};
 use crate::rules::iptables_save::{Listing, Match};
 use crate::rules::sweep::SweepPlan;
-
-/// The rulesets of a host, and how they are loaded.
-#[derive(Debug, Clone, Copy)]
-pub struct FindingsSubject<'a> {
-    /// What the labs are made with.
-    pub equipment: &'a LabOptions,
-    /// The interface that is swept first; those that rules name come after it.
-    pub interface: &'a InterfaceName,
-    /// The host's MAC address.
-    pub mac: Mac,
-    /// Addresses of both ends.
-    pub addresses: &'a Addresses,
-    /// iptables-save text, one for each family that has any.
-    pub rulesets: &'a [(Family, &'a Source)],
-}
 
 /// Sweeps the rulesets, and tells what nothing reaches.
 pub fn measure(subject: &FindingsSubject) -> Result<RulesetFindings> {

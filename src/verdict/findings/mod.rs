@@ -17,12 +17,29 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::net::Family;
+use crate::error::Source;
+use crate::lab::LabOptions;
+use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::rules::sweep::FlagCoverage;
 
 pub use evidence::RulesetEvidence;
-pub use measure::{FindingsSubject, interfaces, measure};
+pub use measure::{interfaces, measure};
 pub use parity::{Disparity, LastStep};
+
+/// The rulesets of a host, and how they are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct FindingsSubject<'a> {
+    /// What the labs are made with.
+    pub equipment: &'a LabOptions,
+    /// The interface that is swept first; those that rules name come after it.
+    pub interface: &'a InterfaceName,
+    /// The host's MAC address.
+    pub mac: Mac,
+    /// Addresses of both ends.
+    pub addresses: &'a Addresses,
+    /// iptables-save text, one for each family that has any.
+    pub rulesets: &'a [(Family, &'a Source)],
+}
 
 /// What is found in the rulesets of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]

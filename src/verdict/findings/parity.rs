@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::measure::FindingsSubject;
+use super::FindingsSubject;
 use crate::error::{Result, Source};
 use crate::lab::{Lab, LabSpec, LimitOverride, WatchedEvents};
 use crate::net::port::{Port, PortSet};

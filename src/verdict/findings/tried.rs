@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::FindingsSubject;
 use super::evidence::RulesetEvidence;
 use super::judge::At;
-use super::measure::{FindingsSubject, blueprint, limits};
+use super::measure::{blueprint, limits};
 use super::reason;
 use crate::error::Result;
 use crate::lab::Lab;
