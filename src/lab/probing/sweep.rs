@@ -17,7 +17,7 @@ use crate::error::{CannotMeasure, Result, Source};
 use crate::lab::host::host_socket::HostSocket;
 use crate::lab::host::link::ProberLink;
 use crate::lab::host::netcfg;
-use crate::lab::trace::nft_trace::lost;
+use crate::lab::trace::lost;
 use crate::lab::trace::paths::{Paths, Traced};
 use crate::lab::trace::rule_index::RuleIndex;
 use crate::lab::trace::x_tables::{self, KernelTable};

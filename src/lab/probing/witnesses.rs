@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::error::{CannotMeasure, Error, Result};
-use crate::lab::trace::nft_trace::lost;
+use crate::lab::trace::lost;
 use crate::log_line::NFLOG_NAME;
 use crate::probe::Probe;
 use crate::probe::observation::{LogRecord, Observation};

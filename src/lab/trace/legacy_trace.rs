@@ -15,7 +15,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::nft_trace::{Code, Event, TraceEventKind, lost};
+use super::lost;
+use super::nft_trace::{Code, Event, TraceEventKind};
 use super::own_table::{self, Mark};
 use super::traced_headers::TracedHeaders;
 use super::x_tables::{HOOKS, KernelChain, KernelTable, RuleVerdict};

@@ -11,3 +11,10 @@ pub(super) mod paths;
 pub(super) mod rule_index;
 pub(super) mod traced_headers;
 pub(super) mod x_tables;
+
+use crate::error::{CannotMeasure, Error};
+
+/// The loss of traces, with how it showed.
+pub(super) fn lost(evidence: String) -> Error {
+    CannotMeasure::Loss { instrument: "rule trace", evidence }.into()
+}

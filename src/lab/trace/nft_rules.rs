@@ -3,9 +3,8 @@
 
 use std::io;
 
+use super::lost;
 use super::nfnetlink::{Attributes, Mode, NFTABLES, Nfnetlink, Request, attributes, protocol_family};
-use super::nft_trace::lost;
-use super::rule_index::{KernelRuleText, Renamed};
 use crate::error::{CannotMeasure, Context, Result};
 use crate::net::Family;
 use crate::net::rate::Rate;
@@ -17,6 +16,32 @@ const HANDLE: u16 = 3;
 const EXPRESSIONS: u16 = 4;
 const COMPAT: u16 = 5;
 const POSITION: u16 = 6;
+
+/// What the kernel says of a rule besides its matches.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelRuleText<'a> {
+    /// The name of its table.
+    pub table: &'a [u8],
+    /// The name of its chain.
+    pub chain: &'a [u8],
+    /// The number by which its events name it, within its table.
+    pub handle: u64,
+    /// The rate of its first limit.
+    pub rate: Option<Rate>,
+}
+
+/// A rule that has a new handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// Its family.
+    pub family: Family,
+    /// The name of its table.
+    pub table: Vec<u8>,
+    /// The handle that it had.
+    pub before: u64,
+    /// The handle that it has.
+    pub after: u64,
+}
 
 /// The rules of a family, in the order in which they stand in their chains.
 pub struct Rules {

@@ -13,9 +13,10 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::lost;
 use super::nfnetlink::{NFTABLES, attributes, messages};
 use super::nft_rules::name;
-use crate::error::{CannotMeasure, Context, Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::host::receive_buffer::{grow, probes_at_once};
@@ -98,11 +99,6 @@ impl Tracer {
         }
         lost("its socket had no room for them (ENOBUFS)".to_owned())
     }
-}
-
-/// The loss of traces, with how it showed.
-pub fn lost(evidence: String) -> Error {
-    CannotMeasure::Loss { instrument: "rule trace", evidence }.into()
 }
 
 /// `NFT_MSG_TRACE`

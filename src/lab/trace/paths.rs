@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::ct_state::CtStateReader;
 use super::legacy_trace::XTracer;
-use super::nft_trace::{Code, Event, Tracer, lost};
+use super::lost;
+use super::nft_rules::Renamed;
+use super::nft_trace::{Code, Event, Tracer};
 use super::own_table;
-use super::rule_index::{Renamed, RuleIndex};
+use super::rule_index::RuleIndex;
 use super::traced_headers::TracedHeaders;
 use crate::error::Result;
 use crate::lab::fault::{Fault, Sabotage};

@@ -4,11 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::nft_rules::{KernelRuleText, Renamed};
 use super::nft_trace::{Code, Event, TraceEventKind};
 use super::own_table;
 use crate::error::{CannotMeasure, Result};
 use crate::net::Family;
-use crate::net::rate::Rate;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Chain, Listing, Policy, Rule};
 
@@ -19,32 +19,6 @@ pub struct RuleIndex {
     policies: HashMap<(Family, Vec<u8>, Vec<u8>), Step>,
     /// The chains that have rules.
     with_rules: HashSet<(Family, Vec<u8>, Vec<u8>)>,
-}
-
-/// What the kernel says of a rule besides its matches.
-#[derive(Debug, Clone, Copy)]
-pub struct KernelRuleText<'a> {
-    /// The name of its table.
-    pub table: &'a [u8],
-    /// The name of its chain.
-    pub chain: &'a [u8],
-    /// The number by which its events name it, within its table.
-    pub handle: u64,
-    /// The rate of its first limit.
-    pub rate: Option<Rate>,
-}
-
-/// A rule that has a new handle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renamed {
-    /// Its family.
-    pub family: Family,
-    /// The name of its table.
-    pub table: Vec<u8>,
-    /// The handle that it had.
-    pub before: u64,
-    /// The handle that it has.
-    pub after: u64,
 }
 
 impl RuleIndex {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
-use super::rule_index::KernelRuleText;
+use super::nft_rules::KernelRuleText;
 use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::host::namespace::Isolated;
 use crate::lab::probing::fresh_limits::Spending;
