@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::facts::{DecidingRuleText, RecordedFacts, RowEffect};
+use super::effect::{DecidingRuleText, RowEffect};
+use super::facts::RecordedFacts;
 use super::rows::{self, PacketRow, ScanRow, Topic};
 use super::{NamedRuleset, Recorded, UnrecordedReason};
 use crate::intent::scenario::{quoted, quoted_log};

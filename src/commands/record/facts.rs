@@ -2,34 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::effect::{DecidingRuleText, ProbeKey, RowEffect, effect_of};
 use super::rates::{MeasuredLimits, Rates, Unsayable};
 use crate::commands::run::job::JobResults;
 use crate::net::Family;
-use crate::net::port::Port;
 use crate::probe::hidden::Hidden;
 use crate::probe::note::{Copied, Note, copies};
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Packet, Response};
-use crate::probe::path::{Path, Step};
+use crate::probe::path::Path;
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
-use crate::rules::iptables_save::{Listing, RuleLimit};
-
-/// What comes of a probe or a packet, as a row says it; what is none cannot be said.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RowEffect {
-    /// What the filter does.
-    pub verdict: Option<FilterVerdict>,
-    /// The port state.
-    pub state: Option<PortState>,
-    /// The prefixes of the lines that it leaves.
-    pub log: Vec<String>,
-}
-
-/// What tells a probe.
-pub type ProbeKey = (Technique, Family, Port);
-
-/// A rule, as a comment names it: its line, and its text.
-pub type DecidingRuleText = (usize, String);
+use crate::rules::iptables_save::Listing;
 
 /// Whatever was measured.
 #[derive(Debug, Default)]
@@ -44,17 +27,6 @@ pub struct RecordedFacts {
     pub unsayable: Unsayable,
     /// What left the modelled world, with where it went: no row can expect anything of it.
     pub beyond: BTreeSet<String>,
-}
-
-/// How often a rule logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateFact {
-    /// What one probe finds.
-    pub effect: RowEffect,
-    /// The limit, as the rule has it.
-    pub limit: RuleLimit,
-    /// The rule.
-    pub rule: DecidingRuleText,
 }
 
 impl RecordedFacts {
@@ -128,9 +100,4 @@ fn effect_of_packet(response: &Response) -> RowEffect {
 fn effects_of(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
     let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
     logged.chain(path.last()).filter_map(effect_of)
-}
-
-/// The rule of a step.
-pub fn effect_of(step: &Step) -> Option<DecidingRuleText> {
-    Some((step.line?, step.text.clone()))
 }

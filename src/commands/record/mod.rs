@@ -9,6 +9,7 @@
 //! A *thorough* recording goes on until no mutant of the ruleset survives that a row could tell.
 
 mod choose;
+mod effect;
 mod emit;
 mod facts;
 mod rates;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{DecidingRuleText, ProbeKey, RateFact, RowEffect, effect_of};
+use super::effect::{DecidingRuleText, ProbeKey, RateFact, RowEffect, effect_of};
 use crate::net::Family;
 use crate::net::rate::Rate;
 use crate::probe::observation::Observation;

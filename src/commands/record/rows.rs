@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{DecidingRuleText, RateFact, RecordedFacts, RowEffect};
+use super::effect::{DecidingRuleText, RateFact, RowEffect};
+use super::facts::RecordedFacts;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::{Lead, Packet, Way};
