@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::CheckSubject;
-use super::selection::{Selection, read_selection};
+use super::packets::read_packets;
+use super::selection::{Selection, names, read_checks};
 use crate::error::{Result, Source};
 use crate::log_line::NFLOG_NAME;
 use crate::probe::scan::{FilterVerdict, PortState};
@@ -181,6 +182,21 @@ fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
         Ok(if is_group_alone { format!("{text} ") } else { text.to_owned() })
     };
     value.into_one_or_many().into_iter().map(read).collect()
+}
+
+/// Takes the keys of a selection from a row.
+fn read_selection(row: &mut TomlTable<'_>) -> Result<Selection> {
+    match (row.take("scan"), row.take("packet")) {
+        (Some(scan), None) => read_checks(row, scan),
+        (None, Some(packet)) => read_packets(row, packet),
+        (Some(_), Some(packet)) => {
+            Err(packet.error("the row has both `scan` and `packet`", "write a row for each").into())
+        }
+        (None, None) => {
+            let hint = format!("name what it speaks of: packet = \"tcp SYN to 80\", or scan: {}", names());
+            Err(row.error("the row has neither `scan` nor `packet`", hint).into())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which checks a row speaks of: `scan` and `ports`, or `packet`; and `family`.
 
-use super::{CheckSubject, packets};
+use super::CheckSubject;
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
@@ -37,22 +37,8 @@ impl Selection {
     }
 }
 
-/// Takes the keys of a selection from a row.
-pub fn read_selection(row: &mut TomlTable<'_>) -> Result<Selection> {
-    match (row.take("scan"), row.take("packet")) {
-        (Some(scan), None) => read_checks(row, scan),
-        (None, Some(packet)) => packets::read_packets(row, packet),
-        (Some(_), Some(packet)) => {
-            Err(packet.error("the row has both `scan` and `packet`", "write a row for each").into())
-        }
-        (None, None) => {
-            let hint = format!("name what it speaks of: packet = \"tcp SYN to 80\", or scan: {}", names());
-            Err(row.error("the row has neither `scan` nor `packet`", hint).into())
-        }
-    }
-}
-
-fn read_checks(row: &mut TomlTable<'_>, scan: Value<'_>) -> Result<Selection> {
+/// The checks of a row with `scan`.
+pub fn read_checks(row: &mut TomlTable<'_>, scan: Value<'_>) -> Result<Selection> {
     let subjects = read_subjects(scan)?;
     let scans = subjects.iter().filter(|subject| subject.technique().is_some_and(Technique::has_ports)).count();
     let ports = match row.take("ports") {
@@ -69,7 +55,8 @@ fn read_checks(row: &mut TomlTable<'_>, scan: Value<'_>) -> Result<Selection> {
     Ok(Selection { subjects, ports, families: read_families(row)? })
 }
 
-fn names() -> String {
+/// The names that `scan` takes.
+pub fn names() -> String {
     let all = Technique::ALL.map(CheckSubject::Scan).into_iter().chain(CheckSubject::OTHERS);
     let names: Vec<&str> = all.map(CheckSubject::name).collect();
     format!("{}, or all ({})", names.join(", "), Technique::DERIVED.map(Technique::name).join(", "))
