@@ -95,7 +95,8 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
         weather: PinnedSysctls::default(),
     };
     for family in comparison.families() {
-        measure::family(comparison, family, &mut compared)?;
+        let listings = measure::family(comparison, family, &mut compared)?;
+        untried::family(comparison, family, &listings, &mut compared)?;
     }
     compared.differences = difference::together(compared.differences);
     compared.scans = difference::scans_together(compared.scans);

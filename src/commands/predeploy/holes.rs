@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use super::kept_out::RECEIVED;
 use super::{Assessment, Fact, PredeploySubject, delivered, intended};
 use crate::error::Result;
 use crate::net::Family;
@@ -15,6 +14,16 @@ use crate::rules::space::{
     Leaf, Led, PacketField, Region, Sets, Space, TooMany, Values, WitnessPacket, number, state_places, witnesses,
 };
 use crate::sensor::Deny;
+
+/// Chains that a received packet passes, in the order in which it does.
+pub(super) const RECEIVED: [(&str, &str); 6] = [
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    ("nat", "PREROUTING"),
+    ("mangle", "INPUT"),
+    ("filter", "INPUT"),
+    ("security", "INPUT"),
+];
 
 /// Packets that a rule lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]

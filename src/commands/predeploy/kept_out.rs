@@ -44,16 +44,6 @@ pub(super) enum ConnectionSegment {
     OfHost,
 }
 
-/// Chains that a received packet passes, in the order in which it does.
-pub(super) const RECEIVED: [(&str, &str); 6] = [
-    ("raw", "PREROUTING"),
-    ("mangle", "PREROUTING"),
-    ("nat", "PREROUTING"),
-    ("mangle", "INPUT"),
-    ("filter", "INPUT"),
-    ("security", "INPUT"),
-];
-
 /// Chains that a packet of the host passes.
 const SENT: [(&str, &str); 5] =
     [("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"), ("mangle", "POSTROUTING")];
@@ -148,7 +138,7 @@ const LATER: [u128; 4] = [16, 24, 17, 25];
 impl ConnectionSegment {
     const fn chains(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            ConnectionSegment::Syn | ConnectionSegment::OfClient => &RECEIVED,
+            ConnectionSegment::Syn | ConnectionSegment::OfClient => &holes::RECEIVED,
             ConnectionSegment::OfHost => &SENT,
         }
     }
