@@ -544,6 +544,8 @@ mod alone {
         let _machine = binary::have_the_machine_alone();
         let (desk, private) = (Desk::new(), tempfile::tempdir().expect("a folder"));
         let files = machine::names(desk.folder.path());
+        // A run that was killed may have left the folder of locks.
+        said(Command::new(env!("CARGO_BIN_EXE_scanlab")).arg("doctor"));
         let before = machine::machine(private.path());
         let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
         command.args(["check", "--sensor", "sensor.toml", "--link", "00-mac.link", "--admin", "192.0.2.7"]).args(GOOD);

@@ -252,7 +252,6 @@ fn every_command_ends_at_whatever_moment_and_without_a_panic() {
             assert!(is_early || status.code().is_some(), "{words}: {status}: {said}");
         }
     }
-    assert_eq!(setting(), 0, "the one setting of the machine is given back");
 }
 
 /// `net.netfilter.nf_log_all_netns`, once other runs on this machine let go of it.
@@ -298,6 +297,13 @@ fn a_signal_that_comes_twice_at_once_is_one() {
 
 mod alone {
     use super::*;
+
+    /// The tests of the other modules have ended then, all that were interrupted among them.
+    #[test]
+    fn the_setting_of_the_machine_is_given_back_by_all_runs() {
+        let _machine = have_the_machine_alone();
+        assert_eq!(setting(), 0);
+    }
 
     /// The deadline of the process restores what its labs could not.
     #[test]
