@@ -84,16 +84,9 @@ fn compare(
 ) -> Result<()> {
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let services = [HostService { protocol: Protocol::Tcp, port: Port(22), greeting: None }];
-    let blueprint = LabSpec {
-        equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
-        services: &services,
-        rulesets: &[(Family::Ipv4, rules)],
-        watch,
-        fault: None,
-    };
+    let rulesets = [(Family::Ipv4, rules)];
+    let blueprint =
+        LabSpec { services: &services, watch, ..LabSpec::new(equipment, &interface, &addresses, &rulesets) };
     let mut numbering = PassNumbering::new(1);
     let mut phase = numbering.phase(technique, Family::Ipv4, addresses);
     let probes: Vec<Probe> = (1..=u16::MAX).map(|port| phase.probe(Port(port), 0)).collect();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::equipment::FlavourArgument;
 use super::runtime::interruptible_blocking_here;
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{self, Backend, Capture, HOST_MAC, Lab, LabOptions, LabSpec, Privilege, TUN_DEVICE, WatchedEvents};
+use crate::lab::{self, Backend, Capture, Lab, LabOptions, LabSpec, Privilege, TUN_DEVICE, WatchedEvents};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName};
 use crate::probe::observation::Observation;
@@ -136,16 +136,9 @@ fn logs(equipment: &LabOptions, family: Family, matches: &str) -> Result<String>
     );
     let source = Source { name: "<doctor>".into(), text: rules.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
-    let blueprint = LabSpec {
-        equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
-        services: &[],
-        rulesets: &[(family, &source)],
-        watch: WatchedEvents::Replies,
-        fault: None,
-    };
+    let rulesets = [(family, &source)];
+    let blueprint =
+        LabSpec { watch: WatchedEvents::Replies, ..LabSpec::new(equipment, &interface, &addresses, &rulesets) };
     const DISCARD: Port = Port(9);
     let probe = PassNumbering::new(0).phase(Technique::Syn, family, addresses).probe(DISCARD, 0);
     let observed = Lab::run(&blueprint, |lab| lab.send(&[probe]))?;

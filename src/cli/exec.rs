@@ -21,7 +21,7 @@ use crate::intent::plan;
 use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{
     HOST_MAC, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Privileges, Stop, StopOnDrop, ToolCommand,
-    ToolOutput, WatchedEvents,
+    ToolOutput,
 };
 use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
@@ -221,14 +221,9 @@ fn writable(folder: &Path) -> Result<PathBuf> {
 fn observe(target: &ExecTarget, equipment: &LabOptions, command: &ToolCommand) -> Result<(ToolRun, PinnedSysctls)> {
     let rulesets: Vec<(Family, &Source)> = target.rulesets.iter().map(|(family, source)| (*family, source)).collect();
     let blueprint = LabSpec {
-        equipment,
-        interface: &target.interface,
         mac: target.mac,
-        addresses: &target.addresses,
         services: &target.services,
-        rulesets: &rulesets,
-        watch: WatchedEvents::Paths,
-        fault: None,
+        ..LabSpec::new(equipment, &target.interface, &target.addresses, &rulesets)
     };
     Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
 }

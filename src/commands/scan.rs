@@ -207,14 +207,10 @@ impl PortScan {
 
     fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> LabSpec<'a> {
         LabSpec {
-            equipment: &self.equipment,
-            interface: &self.interface,
             mac: self.mac,
-            addresses: &self.addresses,
             services: &self.services,
-            rulesets,
             watch: self.watch,
-            fault: None,
+            ..LabSpec::new(&self.equipment, &self.interface, &self.addresses, rulesets)
         }
     }
 

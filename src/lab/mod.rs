@@ -115,6 +115,19 @@ pub struct LabSpec<'a> {
     pub fault: Option<Arc<Sabotage>>,
 }
 
+impl<'a> LabSpec<'a> {
+    /// A host with [`HOST_MAC`] on which nothing listens; the paths of packets are watched.
+    pub fn new(
+        equipment: &'a LabOptions,
+        interface: &'a InterfaceName,
+        addresses: &'a Addresses,
+        rulesets: &'a [(Family, &'a Source)],
+    ) -> LabSpec<'a> {
+        let watch = WatchedEvents::Paths;
+        LabSpec { equipment, interface, mac: HOST_MAC, addresses, services: &[], rulesets, watch, fault: None }
+    }
+}
+
 /// What a lab records besides observations.
 #[derive(Debug, Default)]
 pub struct Rest {

@@ -11,7 +11,7 @@ use std::thread;
 use crate::support::binary::{HARDENED, NF_LOG_ALL_NETNS, have_the_machine_alone, run, share_the_machine};
 use scanlab::error::{CannotMeasure, Error};
 use scanlab::intent::scenario::Scenario;
-use scanlab::lab::{Fault, Flavour, HOST_MAC, Lab, LabOptions, LabSpec, Sabotage};
+use scanlab::lab::{Fault, Flavour, Lab, LabOptions, LabSpec, Sabotage};
 
 #[test]
 fn a_namespace_without_loggers_cannot_measure() {
@@ -20,14 +20,8 @@ fn a_namespace_without_loggers_cannot_measure() {
     let equipment = LabOptions::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let host = Scenario::load(HARDENED.as_ref()).expect("a scenario").host;
     let blueprint = LabSpec {
-        equipment: &equipment,
-        interface: &host.interface,
-        mac: HOST_MAC,
-        addresses: &host.addresses,
-        services: &[],
-        rulesets: &[],
         watch: scanlab::lab::WatchedEvents::Replies,
-        fault: None,
+        ..LabSpec::new(&equipment, &host.interface, &host.addresses, &[])
     };
     Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");
     let blind = LabSpec { fault: Some(Sabotage::new(Fault::BlindLog)), ..blueprint };

@@ -39,15 +39,12 @@ fn in_a_lab<T: Send>(
 ) -> Result<T, Error> {
     let ruleset = Source { name: "<test>".into(), text: ruleset.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
+    let rulesets = [(Family::Ipv4, &ruleset), (Family::Ipv6, &ruleset)];
     let blueprint = LabSpec {
-        equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
         services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
-        rulesets: &[(Family::Ipv4, &ruleset), (Family::Ipv6, &ruleset)],
         watch: WatchedEvents::Replies,
         fault,
+        ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
     Lab::run(&blueprint, work)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use scanlab::error::Source;
 use scanlab::intent::scenario::Scenario;
-use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LimitOverride, WatchedEvents};
+use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, LimitOverride};
 use scanlab::net::conntrack::ConntrackState;
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
@@ -90,16 +90,8 @@ fn responses(family: Family, source: &Source, plan: &SweepPlan, stimuli: &[Stimu
     let (equipment, addresses, interface) = (equipment(), Addresses::default(), InterfaceName::default());
     let services: Vec<HostService> =
         plan.services().iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let blueprint = LabSpec {
-        equipment: &equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
-        services: &services,
-        rulesets: &[(family, source)],
-        watch: WatchedEvents::Paths,
-        fault: None,
-    };
+    let rulesets = [(family, source)];
+    let blueprint = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
     let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.foreign_addresses(), LimitOverride::Wide));
     swept.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -136,15 +136,13 @@ fn rows_about_neighbours_are_passed_over() {
 
 /// What a lab over a TUN says of these probes.
 fn observe(equipment: &LabOptions, rules: &Source, watch: WatchedEvents, probes: &[Probe]) -> Vec<Observation> {
+    let interface = InterfaceName::default();
+    let addresses = Addresses::default();
+    let rulesets = Family::BOTH.map(|family| (family, rules));
     let blueprint = LabSpec {
-        equipment,
-        interface: &InterfaceName::default(),
-        mac: HOST_MAC,
-        addresses: &Addresses::default(),
         services: &[HostService { protocol: scanlab::net::Protocol::Tcp, port: Port(22), greeting: None }],
-        rulesets: &Family::BOTH.map(|family| (family, rules)),
         watch,
-        fault: None,
+        ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
     Lab::run(&blueprint, |lab| lab.send(probes)).unwrap_or_else(|error| panic!("{error}\n{}", rules.text))
 }
@@ -215,16 +213,11 @@ fn a_rule_for_the_fences_own_address_holds_nothing_back() {
     let rules = source(rules);
     for flavour in [Flavour::Nft, Flavour::Legacy] {
         let equipment = equipment(LinkMode::Tun, flavour);
-        let blueprint = LabSpec {
-            equipment: &equipment,
-            interface: &InterfaceName::default(),
-            mac: HOST_MAC,
-            addresses: &Addresses::default(),
-            services: &[],
-            rulesets: &[(Family::Ipv4, &rules)],
-            watch: WatchedEvents::Replies,
-            fault: None,
-        };
+        let interface = InterfaceName::default();
+        let addresses = Addresses::default();
+        let rulesets = [(Family::Ipv4, &rules)];
+        let blueprint =
+            LabSpec { watch: WatchedEvents::Replies, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
         let [probe, _] = probes(Technique::Syn);
         let observed = Lab::run(&blueprint, |lab| lab.send(&[probe])).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(observed[0].verdict.state, PortState::Filtered);

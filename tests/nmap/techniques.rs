@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use scanlab::error::Source;
-use scanlab::lab::{Flavour, HOST_MAC, HostService, Lab, LabOptions, LabSpec, WatchedEvents};
+use scanlab::lab::{Flavour, HostService, Lab, LabOptions, LabSpec};
 use scanlab::net::port::{Port, PortSet};
 use scanlab::net::{Addresses, Family, InterfaceName, Protocol};
 use scanlab::probe::observation::Observation;
@@ -87,16 +87,8 @@ fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
     let services =
         [service(Protocol::Tcp, 22, None), service(Protocol::Udp, 22, None), service(Protocol::Udp, 26, Some("hello"))];
     let source = Source { name: "<test>".into(), text: rules.into() };
-    let blueprint = LabSpec {
-        equipment: &equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
-        services: &services,
-        rulesets: &[(family, &source)],
-        watch: WatchedEvents::Paths,
-        fault: None,
-    };
+    let rulesets = [(family, &source)];
+    let blueprint = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
     let observed = Lab::run(&blueprint, |lab| lab.send(probes));
     observed.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -7,7 +7,7 @@ use super::behaviour::Behaviour;
 use super::difference::{PacketDifference, ScanView, SeenByScans};
 use super::{Compared, Comparison, Side};
 use crate::error::{Result, Source};
-use crate::lab::{HostService, Lab, LabOptions, LabSpec, LimitOverride, PinnedSysctls, WatchedEvents};
+use crate::lab::{HostService, Lab, LabOptions, LabSpec, LimitOverride, PinnedSysctls};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::probe::Probe;
@@ -182,14 +182,9 @@ impl Over<'_> {
         let rulesets = side.rulesets.iter().filter(|(family, _)| *family == self.family);
         let rulesets: Vec<(Family, &Source)> = rulesets.map(|(family, source)| (*family, source)).collect();
         let blueprint = LabSpec {
-            equipment: &self.comparison.equipment,
-            interface: self.interface,
             mac: self.comparison.mac,
-            addresses: &self.comparison.addresses,
             services: &services,
-            rulesets: &rulesets,
-            watch: WatchedEvents::Paths,
-            fault: None,
+            ..LabSpec::new(&self.comparison.equipment, self.interface, &self.comparison.addresses, &rulesets)
         };
         Lab::run(&blueprint, |lab| {
             let found = work(lab)?;

@@ -104,14 +104,10 @@ fn in_lab<T: Send>(
     let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
     let host = &subject.scenario.host;
     let blueprint = LabSpec {
-        equipment: subject.equipment,
-        interface: &host.interface,
         mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: &host.addresses,
         services: &services,
-        rulesets: &rulesets,
         watch,
-        fault: None,
+        ..LabSpec::new(subject.equipment, &host.interface, &host.addresses, &rulesets)
     };
     Lab::run(&blueprint, work)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{PredeploySubject, fresh, listener};
 use crate::error::{Result, Source};
-use crate::lab::{HOST_MAC, HostService, Lab, LabSpec, LimitOverride, WatchedEvents};
+use crate::lab::{HOST_MAC, HostService, Lab, LabSpec, LimitOverride};
 use crate::net::{Family, InterfaceName};
 use crate::probe::packet::{Response, Stimulus};
 use crate::probe::path::Fate;
@@ -21,14 +21,8 @@ impl PredeploySubject<'_> {
     pub(super) fn blueprint<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> LabSpec<'b> {
         let host = &self.scenario.host;
         LabSpec {
-            equipment: self.equipment,
-            interface: &host.interface,
             mac: host.mac.unwrap_or(HOST_MAC),
-            addresses: &host.addresses,
-            services: &[],
-            rulesets,
-            watch: WatchedEvents::Paths,
-            fault: None,
+            ..LabSpec::new(self.equipment, &host.interface, &host.addresses, rulesets)
         }
     }
 

@@ -175,14 +175,10 @@ impl Job {
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<(T, Rest)> {
         let blueprint = LabSpec {
-            equipment: &self.equipment,
-            interface: &self.scenario.host.interface,
             mac: self.mac(),
-            addresses: &self.scenario.host.addresses,
             services: &self.services,
-            rulesets,
             watch: self.watch,
-            fault: None,
+            ..LabSpec::new(&self.equipment, &self.scenario.host.interface, &self.scenario.host.addresses, rulesets)
         };
         Lab::run_recorded(&blueprint, work)
     }

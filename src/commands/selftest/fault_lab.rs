@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::error::{CannotMeasure, Error, Result, Source};
-use crate::lab::{Fault, HOST_MAC, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Sabotage, WatchedEvents};
+use crate::lab::{Fault, HostService, Lab, LabOptions, LabSpec, PinnedSysctls, Sabotage};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::probe::Probe;
@@ -193,16 +193,12 @@ fn measure(
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let families = Lab::families();
     let source = |family: &Family| Source { name: "<selftest>".into(), text: world.ruleset(*family).into() };
-    let rulesets: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
+    let sources: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
+    let rulesets: Vec<(Family, &Source)> = sources.iter().map(|(family, source)| (*family, source)).collect();
     let blueprint = LabSpec {
-        equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
         services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
-        rulesets: &rulesets.iter().map(|(family, source)| (*family, source)).collect::<Vec<_>>(),
-        watch: WatchedEvents::Paths,
         fault,
+        ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
     let (probes, expected): (Vec<Probe>, Vec<ProbeOutcome>) = probes(&families, addresses, world).into_iter().unzip();
     let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;

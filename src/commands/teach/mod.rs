@@ -251,14 +251,10 @@ impl LessonSetup {
     ) -> Result<Vec<(Probe, Observation)>> {
         let services = self.services();
         let blueprint = LabSpec {
-            equipment: &self.equipment,
-            interface: &self.host.interface,
             mac: self.host.mac.unwrap_or(HOST_MAC),
-            addresses: &self.host.addresses,
             services: &services,
-            rulesets,
             watch: WatchedEvents::Frames,
-            fault: None,
+            ..LabSpec::new(&self.equipment, &self.host.interface, &self.host.addresses, rulesets)
         };
         let mut numbering = PassNumbering::new(SEED);
         let probes = techniques.iter().flat_map(|technique| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::evidence::RulesetEvidence;
 use super::{FindingsSubject, RulesetFindings, SweepSummary, UntriedRuleset, parity};
 use crate::error::{Result, Source};
-use crate::lab::{HostService, Lab, LabSpec, LimitOverride, WatchedEvents};
+use crate::lab::{HostService, Lab, LabSpec, LimitOverride};
 use crate::net::{Family, InterfaceName, Protocol};
 use crate::rules::iptables_save::{Listing, Match};
 use crate::rules::sweep::SweepPlan;
@@ -65,14 +65,9 @@ pub(super) fn blueprint<'a>(
     services: &'a [HostService],
 ) -> LabSpec<'a> {
     LabSpec {
-        equipment: subject.equipment,
-        interface,
         mac: subject.mac,
-        addresses: subject.addresses,
         services,
-        rulesets: subject.rulesets,
-        watch: WatchedEvents::Paths,
-        fault: None,
+        ..LabSpec::new(subject.equipment, interface, subject.addresses, subject.rulesets)
     }
 }
 

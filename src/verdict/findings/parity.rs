@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::FindingsSubject;
 use crate::error::{Result, Source};
-use crate::lab::{Lab, LabSpec, LimitOverride, WatchedEvents};
+use crate::lab::{Lab, LabSpec, LimitOverride};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
 use crate::probe::packet::{Lead, Response, Stimulus, StimulusSender};
@@ -170,14 +170,8 @@ enum Admission {
 /// A lab for each family, so that none meets what the other left behind. Limits are out of the way.
 fn decisions(subject: &FindingsSubject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Admission, LastStep)>> {
     let blueprint = LabSpec {
-        equipment: subject.equipment,
-        interface: subject.interface,
         mac: subject.mac,
-        addresses: subject.addresses,
-        services: &[],
-        rulesets: subject.rulesets,
-        watch: WatchedEvents::Paths,
-        fault: None,
+        ..LabSpec::new(subject.equipment, subject.interface, subject.addresses, subject.rulesets)
     };
     let responses = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
     let source = subject.rulesets.iter().find(|(other, _)| *other == family).map(|(_, source)| *source);

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::binary::{Ended, ended, have_the_machine_alone};
 use scanlab::commands::selftest::{FaultOutcome, judge};
 use scanlab::error::Error;
-use scanlab::lab::{Fault, Flavour, HOST_MAC, Lab, LabOptions, LabSpec, LinkMode, Sabotage, WatchedEvents};
+use scanlab::lab::{Fault, Flavour, Lab, LabOptions, LabSpec, LinkMode, Sabotage};
 use scanlab::net::port::Port;
 use scanlab::net::{Addresses, Family, InterfaceName};
 use scanlab::probe::Probe;
@@ -86,16 +86,9 @@ fn lab_with(
     let tracking = "*nat\n-A PREROUTING -p tcp --dport 24 -j DNAT --to-destination 198.51.100.9\nCOMMIT\n\
                     *filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
-    let blueprint = LabSpec {
-        equipment: &equipment,
-        interface: &interface,
-        mac: HOST_MAC,
-        addresses: &addresses,
-        services: &[],
-        rulesets: &[(Family::Ipv4, &ruleset)],
-        watch: WatchedEvents::Paths,
-        fault: Some(sabotage.clone()),
-    };
+    let rulesets = [(Family::Ipv4, &ruleset)];
+    let blueprint =
+        LabSpec { fault: Some(sabotage.clone()), ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
     Lab::run(&blueprint, |lab| lab.send(probes))
 }
 
