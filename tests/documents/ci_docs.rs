@@ -88,7 +88,7 @@ impl Runner {
     fn at_home(&self, mut command: Command) -> Command {
         assert!(
             nix::unistd::geteuid().is_root(),
-            "this test asks the real kernel and needs root (hint: see .ci/setup)"
+            "this test asks the real kernel and needs root (hint: see .ci/setup tests)"
         );
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.folder.path().join("bin").display());
         command.current_dir(self.folder.path()).env("PATH", path).stdin(Stdio::null());

@@ -1,7 +1,7 @@
 //! The README that `scanlab generate -o` writes: its commands are run, in namespaces that the test makes, with an /etc and a
 //! /root of their own. Those that would change the machine are listed, each with the reason.
 //!
-//! Needs root, iptables (nft), nft, nmap and unshare, see `.ci/setup`.
+//! Needs root, iptables (nft), nft, nmap and unshare, see `.ci/setup tests`.
 
 use crate::support::binary::share_the_machine;
 use std::fs;
@@ -40,7 +40,7 @@ struct Deployment {
 
 impl Deployment {
     fn new() -> Deployment {
-        assert!(nix::unistd::geteuid().is_root(), "this test makes namespaces and needs root (hint: see .ci/setup)");
+        assert!(nix::unistd::geteuid().is_root(), "this test makes namespaces and needs root (hint: see .ci/setup tests)");
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("sensor.toml"), SENSOR).expect("write the sensor");
         let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));

@@ -1,5 +1,5 @@
 //! The page of a report, in a real Chromium: it says what was measured, can be followed with pointer and keys, asks nothing
-//! of any network, and runs nothing that stands in its input. Needs root, Chromium and chromedriver, see `.ci/setup`.
+//! of any network, and runs nothing that stands in its input. Needs root, Chromium and chromedriver, see `.ci/setup tests`.
 
 use crate::support::binary;
 use std::fs;

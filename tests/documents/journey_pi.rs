@@ -37,7 +37,7 @@ struct Said {
 
 impl Desk {
     fn new() -> Desk {
-        assert!(nix::unistd::geteuid().is_root(), "this test needs root (hint: see .ci/setup)");
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root (hint: see .ci/setup tests)");
         let desk = Desk { folder: tempfile::tempdir().expect("a folder") };
         desk.write("sensor.toml", SENSOR);
         desk.write("00-mac.link", LINK);

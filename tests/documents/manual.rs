@@ -1,7 +1,7 @@
 //! What teaches the command line: `--help`, whose examples are pasted and run; manual pages, which groff reads without a
 //! warning; completions, which the shells themselves are asked for.
 //!
-//! Needs root, iptables, nmap, curl, groff, zsh and fish, see `.ci/setup`.
+//! Needs root, iptables, nmap, curl, groff, zsh and fish, see `.ci/setup tests`.
 
 use crate::support::binary::share_the_machine;
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ fn is_run_elsewhere(script: &str) -> bool {
 #[test]
 fn every_example_of_help_can_be_pasted() {
     let _machine = share_the_machine();
-    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root (hint: see .ci/setup)");
+    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
     let (home, mut done) = (tempfile::tempdir().expect("a folder"), BTreeSet::new());
     for command in commands() {
         let help = help(&command, "--help");
@@ -220,7 +220,7 @@ fn is_read_by(shell: &str, option: &str, script: &str) -> bool {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), script).expect("write the script");
     let output = Command::new(shell).arg(option).arg(file.path()).output();
-    output.unwrap_or_else(|error| panic!("{shell}: {error} (hint: see .ci/setup)")).status.success()
+    output.unwrap_or_else(|error| panic!("{shell}: {error} (hint: see .ci/setup tests)")).status.success()
 }
 
 #[test]

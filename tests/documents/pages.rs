@@ -5,7 +5,7 @@
 //! write it: before the commands below it, and in place of an older one of that name. A line of a `console` block that begins
 //! with `$ ` is run by a shell, in a folder that belongs to the document. Blocks of other languages are only read.
 //!
-//! Needs root and iptables, see `.ci/setup`.
+//! Needs root and iptables, see `.ci/setup tests`.
 
 use std::env;
 use std::fmt::Write;

@@ -234,7 +234,7 @@ fn the_sample_of_a_capture_is_true() {
 fn comments(capture: &Path) -> String {
     let fields = ["-T", "fields", "-e", "frame.packet_flags_direction", "-e", "frame.comment"];
     let shown = Command::new("tshark").args(["-n", "-r"]).arg(capture).args(fields).output();
-    let shown = shown.expect("tshark (hint: .ci/setup installs it)");
+    let shown = shown.expect("tshark (hint: .ci/setup tests installs it)");
     let text = String::from_utf8(shown.stdout).expect("UTF-8");
     let of_probes = text.lines().filter(|line| line.contains(" of port "));
     of_probes.map(|line| line.to_owned() + "\n").collect()

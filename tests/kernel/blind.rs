@@ -96,7 +96,7 @@ mod alone {
         let fills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/full_icmp_socket.py");
         let mut command = Command::new("unshare");
         command.args(["--net", "python3"]).arg(fills).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut filler = command.spawn().expect("this needs root and python3 (hint: see .ci/setup)");
+        let mut filler = command.spawn().expect("this needs root and python3 (hint: see .ci/setup tests)");
         let mut processor = String::new();
         let mut said = BufReader::new(filler.stdout.take().expect("a pipe"));
         said.read_line(&mut processor).expect("the filler says when it is done");

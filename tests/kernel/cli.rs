@@ -1,6 +1,6 @@
 //! Bad input for which the kernel or iptables is asked, and the whole answer.
 //!
-//! Needs root and both flavours of iptables, see `.ci/setup`.
+//! Needs root and both flavours of iptables, see `.ci/setup tests`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

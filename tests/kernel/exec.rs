@@ -1,6 +1,6 @@
 //! Real tools behind the relay: they see what they would see over a cable, and the report tells what became of them.
 //!
-//! Needs root and the tools, see `.ci/setup`.
+//! Needs root and the tools, see `.ci/setup tests`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -275,7 +275,7 @@ fn wireshark_opens_the_capture() {
         .args(["-n", "-r", &capture, "-T", "fields", "-E", "separator=|"])
         .args(fields.as_flattened())
         .output()
-        .expect("tshark (hint: .ci/setup installs it)");
+        .expect("tshark (hint: .ci/setup tests installs it)");
     let text = String::from_utf8(tshark.stdout).expect("UTF-8");
     let lines: Vec<&str> = text.lines().collect();
     let frames = observed.report["frames"].as_array().expect("frames");

@@ -1,7 +1,7 @@
 //! Small rulesets, each with one classic mistake: what is said of it, and that the change which is proposed mends it.
 //!
 //! Every explanation is a snapshot, to be read as the person at the Pi would. Every patch is applied by patch(1) to a copy
-//! of the files, and the scenario is run again. Needs root and patch(1), see `.ci/setup`.
+//! of the files, and the scenario is run again. Needs root and patch(1), see `.ci/setup tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -141,7 +141,7 @@ impl Case {
     fn patch(&self, diff: &str) {
         let mut patch = Command::new("patch");
         patch.args(["-p0", "--fuzz=0"]).current_dir(self.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = patch.spawn().expect("patch(1) (hint: see .ci/setup)");
+        let mut child = patch.spawn().expect("patch(1) (hint: see .ci/setup tests)");
         child.stdin.take().expect("a pipe").write_all(diff.as_bytes()).expect("write the patch");
         let output = child.wait_with_output().expect("patch ends");
         assert!(output.status.success(), "{}\n{diff}", String::from_utf8_lossy(&output.stdout));

@@ -43,7 +43,7 @@ fn shown(capture: &str) -> Vec<Shown> {
         .args(["-n", "-r", capture, "-T", "fields", "-E", "separator=|"])
         .args(fields.as_flattened())
         .output()
-        .expect("tshark (hint: .ci/setup installs it)");
+        .expect("tshark (hint: .ci/setup tests installs it)");
     assert!(tshark.status.success(), "{}", String::from_utf8_lossy(&tshark.stderr));
     let text = String::from_utf8(tshark.stdout).expect("UTF-8");
     let mut last = String::new();

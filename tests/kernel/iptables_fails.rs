@@ -1,5 +1,5 @@
 //! Whose fault it is when iptables fails: programs in its place that die, lie or hang are exit status 3, and no ruleset is
-//! blamed. Needs root, see `.ci/setup`.
+//! blamed. Needs root, see `.ci/setup tests`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 //! What is told of x_tables is what is told of nf_tables, to the letter: paths, log lines, explanations, patches, coverage,
 //! findings and mutants. Two witnesses of the kernel that share no code (nft's rule trace, and TRACE over NFLOG) tell the
-//! same story of the same text; where they do not, `--iptables both` says so. Needs root, see `.ci/setup`.
+//! same story of the same text; where they do not, `--iptables both` says so. Needs root, see `.ci/setup tests`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
 //! scanlab against itself: whatever the flavour, the link, the capture and the user, a ruleset is told of in the same
-//! words: state, reason, TTL, lines but for `MAC=`, paths by line, verdicts. Needs root, see `.ci/setup`.
+//! words: state, reason, TTL, lines but for `MAC=`, paths by line, verdicts. Needs root, see `.ci/setup tests`.
 //!
 //! Each ruleset is scanned with every other setting, each setting scans every other ruleset; `SCANLAB_MATRIX=all` leaves
 //! none out.

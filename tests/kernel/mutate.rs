@@ -41,7 +41,7 @@ log = \"web: \"
 
 fn mutate(folder: &Path, arguments: &[&str]) -> Ended {
     let is_root = nix::unistd::geteuid().is_root();
-    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
     let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
     command.current_dir(folder).env("COLUMNS", "80").arg("mutate").args(arguments);
     ended(command.output().expect("the program starts"))

@@ -48,7 +48,7 @@ COMMIT
 
 fn scanlab(folder: &Path, arguments: &[&str]) -> Ended {
     let is_root = nix::unistd::geteuid().is_root();
-    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
     let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
     command.current_dir(folder).args(arguments);
     ended(command.output().expect("the program starts"))

@@ -1,6 +1,6 @@
 //! The file that `--syslog` writes is what rsyslogd writes, and psad and fail2ban read all of it.
 //!
-//! Needs root, and the programs themselves: see `.ci/setup`. psad runs in namespaces of its own, in which nothing but the
+//! Needs root, and the programs themselves: see `.ci/setup tests`. psad runs in namespaces of its own, in which nothing but the
 //! test's folder can be written, and which has no network.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ fn scan(folder: &Path, family: &[&str]) -> String {
 fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("TZ", "UTC");
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error} (hint: see .ci/setup)"));
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error} (hint: see .ci/setup tests)"));
     let ended = ended(output);
     assert_eq!(ended.status, Some(0), "{program} {arguments:?}: {}\n{}", ended.stdout, ended.stderr);
     ended.stdout
@@ -203,7 +203,7 @@ fn rsyslogd(folder: &Path, lines: &[&str]) -> String {
     let mut command = Command::new("rsyslogd");
     command.args(["-n", "-f", "rsyslog.conf", "-i", &format!("{place}/pid")]).current_dir(folder);
     let mut daemon =
-        command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("rsyslogd (hint: see .ci/setup)");
+        command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("rsyslogd (hint: see .ci/setup tests)");
     // Opening for both never waits, so a daemon that has died does not keep the test.
     let mut kernel = OpenOptions::new().read(true).write(true).open(&pipe).expect("open the pipe");
     kernel.write_all(lines.iter().map(|line| format!("<4>{line}\n")).collect::<String>().as_bytes()).expect("write");

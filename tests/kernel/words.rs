@@ -1,6 +1,6 @@
 //! The words of a rule, as they are read here and as the real `iptables-restore` reads them. Random lines, of the
 //! characters that mean something to either: `PROPTEST_CASES=100000 cargo test --test kernel words` is a long run. Needs
-//! root, see `.ci/setup`.
+//! root, see `.ci/setup tests`.
 
 use crate::support::binary::share_the_machine;
 use std::fs;

@@ -1,7 +1,7 @@
 //! `scanlab scan` in nmap's words: the same ruleset, scanned by scanlab in its lab and by real nmap over a cable, gives the
 //! same normal output, XML and grepable output, byte for byte, and nmap's own consumers read it.
 //!
-//! Needs root, nmap, ndiff, xmllint, python3-libnmap and iptables, see `.ci/setup`.
+//! Needs root, nmap, ndiff, xmllint, python3-libnmap and iptables, see `.ci/setup tests`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -238,7 +238,7 @@ fn xmllint(xml: &Path) -> Output {
 
 /// 0: no difference; 1: one at least.
 fn ndiff(expected: &Path, observed: &Path) -> Option<i32> {
-    let output = Command::new("ndiff").arg(expected).arg(observed).output().expect("run ndiff (hint: see .ci/setup)");
+    let output = Command::new("ndiff").arg(expected).arg(observed).output().expect("run ndiff (hint: see .ci/setup tests)");
     output.status.code()
 }
 

@@ -1,6 +1,6 @@
 //! `scanlab scan` sees what nmap sees: same state and same reason for every port, all techniques, both families.
 //!
-//! Needs root, nmap and iptables, see `.ci/setup`.
+//! Needs root, nmap and iptables, see `.ci/setup tests`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,7 +4,7 @@
 //! What is made alike before the comparison: the monitor prints the rule that switches tracing on, which is left out; it
 //! prints `-j REJECT` as a drop and RETURN as a number; a policy has no text; where scanlab has LOG it has NFLOG, see
 //! [`silent`]. The rulesets are written as iptables-save writes them, so that the text of a rule is compared to the byte.
-//! Needs root, see `.ci/setup`.
+//! Needs root, see `.ci/setup tests`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Every technique and every way to craft its packets, against the real kernel and real nmap: the same frames on the wire,
 //! field by field, and the same state and reason for every port.
 //!
-//! Needs root, nmap and iptables, see `.ci/setup`.
+//! Needs root, nmap and iptables, see `.ci/setup tests`.
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -69,7 +69,7 @@ fn name(check: &Value) -> String {
 /// `scanlab run --format json` with `arguments`, from the project's folder.
 pub fn command<S: AsRef<str>>(arguments: &[S]) -> Command {
     let is_root = nix::unistd::geteuid().is_root();
-    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+    assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
     let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
     command.args(["run", "--format", "json"]).args(arguments.iter().map(AsRef::as_ref));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -54,7 +54,7 @@ fn links() -> BTreeSet<String> {
 /// The lines that a program prints of the machine, without the time of day, counters, and how long something is valid.
 fn printed(command: &[&str]) -> BTreeSet<String> {
     let output = Command::new(command[0]).args(&command[1..]).env("XTABLES_LOCKFILE", "/dev/null").output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (hint: see .ci/setup)"));
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (hint: see .ci/setup tests)"));
     assert!(output.status.success(), "{command:?}: {output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lasting = text.lines().filter(|line| !line.starts_with('#')).map(without_what_runs);

@@ -107,7 +107,7 @@ impl Home {
 
     pub fn at_home(&self, mut command: Command) -> Command {
         let is_root = nix::unistd::geteuid().is_root();
-        assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup)");
+        assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
         command.current_dir(self.path()).env("COLUMNS", "80").env("TMPDIR", self.path().join("tmp"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
