@@ -233,6 +233,12 @@ impl<'a> Lab<'a> {
             families: &families,
         };
         host::netcfg::set_up(isolated, &runtime, setup)?;
+        // A machine has a default route, by which it answers a sender that nat INPUT made up; nat OUTPUT gives the answer
+        // the real one back.
+        let senders: Vec<IpAddr> = listings.iter().flat_map(Listing::new_senders).collect();
+        if !senders.is_empty() {
+            host::netcfg::reach(isolated, &runtime, setup, &senders)?;
+        }
         let services = ListeningSockets::start(isolated, blueprint.services)?;
         let netlink = Nfnetlink::open(isolated)?;
         let mut link = ProberLink::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);

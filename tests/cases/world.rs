@@ -118,6 +118,19 @@ fn a_scan_names_where_copies_go() {
 }
 
 #[test]
+fn a_sender_that_nat_input_made_up_is_answered() {
+    let rules: &[&str] = &["-4", "-6", "--rules", "renamed.v4", "--rules6", "renamed.v6", "-p", "22,23"];
+    for lab in LABS {
+        for technique in ["-sS", "-sT"] {
+            let mut found = scanned(&[rules, &[technique], lab].concat());
+            found.sort();
+            let open = "22 open syn-ack";
+            assert_eq!(found, [open, open, "23 filtered no-response", "23 filtered no-response"], "{lab:?}");
+        }
+    }
+}
+
+#[test]
 fn a_copy_is_named_before_a_deployment_and_in_a_recording_and_is_a_difference() {
     let arguments = ["check", "--sensor", "sensor.toml", "--rules", "copied.v4", "--format", "json"];
     let report: Value = serde_json::from_str(&scanlab("world", &arguments).stdout).expect("the report is JSON");

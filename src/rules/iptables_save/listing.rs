@@ -1,5 +1,7 @@
 //! Finding one's way in a ruleset that has been read.
 
+use std::net::IpAddr;
+
 use super::{Chain, Listing, Policy, Rule, Table};
 
 impl Listing {
@@ -28,9 +30,41 @@ impl Listing {
         self.rules().any(|(.., rule)| rule.limit().is_some() && !logs(rule))
     }
 
+    /// The senders that SNAT gives to packets which the host receives (nat INPUT), the first of each range: the host
+    /// answers them.
+    pub fn new_senders(&self) -> impl Iterator<Item = IpAddr> {
+        let received = self.rules().filter(|(table, chain, ..)| table.name == "nat" && chain.name != "POSTROUTING");
+        received.filter_map(|(.., rule)| {
+            let target = rule.target.as_ref().filter(|target| target.name == "SNAT")?;
+            first_address(target.option("--to-source")?)
+        })
+    }
+
     /// The chain `name` of `table`.
     pub fn chain(&self, table: &str, name: &str) -> Option<&Chain> {
         let table = self.tables.iter().find(|one| one.name == table)?;
         table.chains.iter().find(|chain| chain.name == name)
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1-192.0.2.9:1024-2047`, `[2001:db8::1]:80` (libxt_NAT.c).
+fn first_address(text: &str) -> Option<IpAddr> {
+    let first = text.trim_start_matches('[').split([']', '-']).next()?;
+    first.parse().ok().or_else(|| first.split(':').next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_address;
+
+    #[test]
+    fn first_address_is_read_from_every_form_of_to_source() {
+        for text in ["192.0.2.1", "192.0.2.1-192.0.2.9", "192.0.2.1:1024-2047", "192.0.2.1-192.0.2.9:1024-2047"] {
+            assert_eq!(first_address(text), "192.0.2.1".parse().ok(), "{text}");
+        }
+        for text in ["2001:db8::1", "2001:db8::1-2001:db8::9", "[2001:db8::1]:80"] {
+            assert_eq!(first_address(text), "2001:db8::1".parse().ok(), "{text}");
+        }
+        assert_eq!(first_address(":1024-2047"), None);
     }
 }
