@@ -40,7 +40,10 @@ struct Deployment {
 
 impl Deployment {
     fn new() -> Deployment {
-        assert!(nix::unistd::geteuid().is_root(), "this test makes namespaces and needs root (hint: see .ci/setup tests)");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test makes namespaces and needs root (hint: see .ci/setup tests)"
+        );
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("sensor.toml"), SENSOR).expect("write the sensor");
         let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));

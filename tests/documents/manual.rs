@@ -79,7 +79,10 @@ fn is_run_elsewhere(script: &str) -> bool {
 #[test]
 fn every_example_of_help_can_be_pasted() {
     let _machine = share_the_machine();
-    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test asks the real kernel and needs root (hint: see .ci/setup tests)"
+    );
     let (home, mut done) = (tempfile::tempdir().expect("a folder"), BTreeSet::new());
     for command in commands() {
         let help = help(&command, "--help");

@@ -225,7 +225,7 @@ fn every_tool_is_observed() {
 #[test]
 fn decoys_are_those_of_real_nmap() {
     let _machine = share_the_machine();
-    let words = "nmap -n -Pn -sS --max-retries 0 -D 203.0.113.77,ME,203.0.113.78 -p 22 203.0.113.10";
+    let words = "nmap -n -Pn -sS --max-retries 0 --min-rtt-timeout 5s --max-rtt-timeout 9s --initial-rtt-timeout 5s -D 203.0.113.77,ME,203.0.113.78 -p 22 203.0.113.10";
     let observed = Bench::hardened().exec(&words.split(' ').collect::<Vec<_>>());
     assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
     let frames = observed.report["frames"].as_array().expect("frames");

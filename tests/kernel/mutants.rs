@@ -109,7 +109,10 @@ done"#;
 
 /// The mutants, and the original, that a kernel refuses; in a network namespace that ends with the command.
 fn refused(family: Family, text: &str) -> String {
-    assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test asks the real kernel and needs root (hint: see .ci/setup tests)"
+    );
     let original = Source { name: "rules".into(), text: text.into() };
     let folder = tempfile::tempdir().expect("a folder");
     let mut refused = String::new();

@@ -64,7 +64,8 @@ fn scan(folder: &Path, family: &[&str]) -> String {
 fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("TZ", "UTC");
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error} (hint: see .ci/setup tests)"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error} (hint: see .ci/setup tests)"));
     let ended = ended(output);
     assert_eq!(ended.status, Some(0), "{program} {arguments:?}: {}\n{}", ended.stdout, ended.stderr);
     ended.stdout

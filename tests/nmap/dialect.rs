@@ -238,7 +238,8 @@ fn xmllint(xml: &Path) -> Output {
 
 /// 0: no difference; 1: one at least.
 fn ndiff(expected: &Path, observed: &Path) -> Option<i32> {
-    let output = Command::new("ndiff").arg(expected).arg(observed).output().expect("run ndiff (hint: see .ci/setup tests)");
+    let output =
+        Command::new("ndiff").arg(expected).arg(observed).output().expect("run ndiff (hint: see .ci/setup tests)");
     output.status.code()
 }
 
