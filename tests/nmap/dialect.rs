@@ -8,35 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::hosts::Hosts;
+use crate::{REJECTS_V4, REJECTS_V6};
 use scanlab::net::Family;
 use tempfile::TempDir;
 
 const LISTEN: [u16; 3] = [22, 80, 443];
 
-/// Thirteen ports of each kind of refusal, so that nmap has to order reasons that as many ports have.
-const REJECTS: [[&str; 7]; 2] = [
-    [
-        "icmp-net-unreachable",
-        "icmp-host-unreachable",
-        "icmp-proto-unreachable",
-        "icmp-port-unreachable",
-        "icmp-net-prohibited",
-        "icmp-host-prohibited",
-        "icmp-admin-prohibited",
-    ],
-    [
-        "icmp6-no-route",
-        "icmp6-adm-prohibited",
-        "icmp6-addr-unreachable",
-        "icmp6-port-unreachable",
-        "icmp6-policy-fail",
-        "icmp6-reject-route",
-        "tcp-reset",
-    ],
-];
-
 /// 25: refused; 201 to 230: silent; 1001 to 1091: thirteen of each refusal.
-fn ruleset(rejects: &[&str; 7]) -> String {
+/// Thirteen ports of each kind of refusal, so that nmap has to order reasons that as many ports have.
+fn ruleset(rejects: &[&str]) -> String {
     let refused = rejects
         .iter()
         .zip((1001..).step_by(13))
@@ -100,7 +80,7 @@ struct Subject {
 
 impl Subject {
     fn start() -> Subject {
-        let rulesets = REJECTS.map(|rejects| ruleset(&rejects));
+        let rulesets = [&REJECTS_V4[..7], &REJECTS_V6].map(ruleset);
         let folder = tempfile::tempdir().expect("a folder");
         for (name, text) in ["rules.v4", "rules.v6"].iter().zip(&rulesets) {
             fs::write(folder.path().join(name), text).expect("write the ruleset");

@@ -16,6 +16,7 @@ use scanlab::rules::generate;
 use serde_json::Value;
 
 use crate::support::hosts::{Seen, nmap_scan};
+use crate::{REJECTS_V4, REJECTS_V6};
 
 /// A ruleset, what listens behind it, and the ports that tell something.
 struct Subject {
@@ -46,26 +47,12 @@ fn on_the_hardened_sensor() {
 /// Every `--reject-with`, one port each from 1001 up; 22 is served and 23 is closed.
 #[test]
 fn on_every_kind_of_reject() {
-    let v4 = [
-        "icmp-net-unreachable",
-        "icmp-host-unreachable",
-        "icmp-proto-unreachable",
-        "icmp-port-unreachable",
-        "icmp-net-prohibited",
-        "icmp-host-prohibited",
-        "icmp-admin-prohibited",
-        "tcp-reset",
-    ];
-    let v6 = [
-        "icmp6-no-route",
-        "icmp6-adm-prohibited",
-        "icmp6-addr-unreachable",
-        "icmp6-port-unreachable",
-        "icmp6-policy-fail",
-        "icmp6-reject-route",
-        "tcp-reset",
-    ];
-    assert_parity(&Subject { v4: rejects(&v4), v6: rejects(&v6), listen: &[22, 1001], ports: "22,23,1001-1009" });
+    assert_parity(&Subject {
+        v4: rejects(&REJECTS_V4),
+        v6: rejects(&REJECTS_V6),
+        listen: &[22, 1001],
+        ports: "22,23,1001-1009",
+    });
 }
 
 fn rejects(kinds: &[&str]) -> String {

@@ -16,6 +16,7 @@ use scanlab::probe::scan_pass::{PassNumbering, SEED};
 use scanlab::probe::{Probe, ProbeOverrides};
 
 use crate::support::hosts::{Hosts, Seen, ends, read_xml};
+use crate::{REJECTS_V4, REJECTS_V6};
 
 /// What is asked of both: nmap's options, and the same in words of the library.
 #[derive(Debug, Clone)]
@@ -40,27 +41,6 @@ fn with_flags(technique: Technique, number: &'static str, flags: u8) -> Case {
 /// 22 is served, 26 answers datagrams, 23 is closed, 24 is dropped, 25 is logged and closed, from 1001 up there is one port for
 /// each kind of REJECT.
 const PORTS: &str = "22-26,1001-1008";
-
-const REJECTS_V4: [&str; 8] = [
-    "icmp-net-unreachable",
-    "icmp-host-unreachable",
-    "icmp-proto-unreachable",
-    "icmp-port-unreachable",
-    "icmp-net-prohibited",
-    "icmp-host-prohibited",
-    "icmp-admin-prohibited",
-    "tcp-reset",
-];
-
-const REJECTS_V6: [&str; 7] = [
-    "icmp6-no-route",
-    "icmp6-adm-prohibited",
-    "icmp6-addr-unreachable",
-    "icmp6-port-unreachable",
-    "icmp6-policy-fail",
-    "icmp6-reject-route",
-    "tcp-reset",
-];
 
 fn ruleset(family: Family) -> String {
     let kinds = if family == Family::Ipv4 { &REJECTS_V4[..] } else { &REJECTS_V6[..] };
