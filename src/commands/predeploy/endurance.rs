@@ -3,10 +3,10 @@
 
 use super::counted::{Counted, Counter, counters};
 use super::{Assessment, Fact, PredeploySubject, listener, lockout, told_once};
-use crate::error::{Result, Source};
+use crate::error::Result;
 use crate::lab::{
-    ClientConnection, ConnectionRow, Cut, Endurance, HOST_MAC, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS,
-    SpentBy, WatchedEvents,
+    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS, SpentBy,
+    WatchedEvents,
 };
 use crate::net::Family;
 use crate::net::port::Port;
@@ -100,15 +100,9 @@ fn in_lab<T: Send>(
     watch: WatchedEvents,
     work: impl FnOnce(&mut Lab) -> Result<T> + Send,
 ) -> Result<T> {
-    let rulesets: Vec<(Family, &Source)> = subject.rulesets.iter().map(|(family, source)| (*family, source)).collect();
+    let rulesets = subject.rules();
     let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
-    let host = &subject.scenario.host;
-    let blueprint = LabSpec {
-        mac: host.mac.unwrap_or(HOST_MAC),
-        services: &services,
-        watch,
-        ..LabSpec::new(subject.equipment, &host.interface, &host.addresses, &rulesets)
-    };
+    let blueprint = LabSpec { services: &services, watch, ..subject.blueprint(&rulesets) };
     Lab::run(&blueprint, work)
 }
 

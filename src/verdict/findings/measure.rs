@@ -41,7 +41,7 @@ fn sweep(
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
     let services: Vec<HostService> =
         ports.into_iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let blueprint = blueprint(subject, interface, &services);
+    let blueprint = LabSpec { services: &services, ..subject.blueprint(interface) };
     let mut swept = Vec::new();
     for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
         let host = subject.addresses.host(evidence.listing.family);
@@ -56,19 +56,6 @@ fn sweep(
         swept.push(SweepSummary { family, interface: interface.to_string(), stimuli, octets, complete });
     }
     Ok(swept)
-}
-
-/// A lab of the rulesets, over `interface`.
-pub(super) fn blueprint<'a>(
-    subject: &FindingsSubject<'a>,
-    interface: &'a InterfaceName,
-    services: &'a [HostService],
-) -> LabSpec<'a> {
-    LabSpec {
-        mac: subject.mac,
-        services,
-        ..LabSpec::new(subject.equipment, interface, subject.addresses, subject.rulesets)
-    }
 }
 
 /// A packet for which a limit has no room goes on to the rules after it.

@@ -18,7 +18,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::error::Source;
-use crate::lab::LabOptions;
+use crate::lab::{LabOptions, LabSpec};
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 use crate::rules::sweep::FlagCoverage;
 
@@ -39,6 +39,13 @@ pub struct FindingsSubject<'a> {
     pub addresses: &'a Addresses,
     /// iptables-save text, one for each family that has any.
     pub rulesets: &'a [(Family, &'a Source)],
+}
+
+impl<'a> FindingsSubject<'a> {
+    /// A lab of the rulesets, over `interface`, in which nothing listens.
+    fn blueprint(&self, interface: &'a InterfaceName) -> LabSpec<'a> {
+        LabSpec { mac: self.mac, ..LabSpec::new(self.equipment, interface, self.addresses, self.rulesets) }
+    }
 }
 
 /// What is found in the rulesets of a host.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::FindingsSubject;
 use crate::error::{Result, Source};
-use crate::lab::{Lab, LabSpec, LimitOverride};
+use crate::lab::{Lab, LimitOverride};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family};
 use crate::probe::packet::{Lead, Response, Stimulus, StimulusSender};
@@ -169,11 +169,8 @@ enum Admission {
 
 /// A lab for each family, so that none meets what the other left behind. Limits are out of the way.
 fn decisions(subject: &FindingsSubject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Admission, LastStep)>> {
-    let blueprint = LabSpec {
-        mac: subject.mac,
-        ..LabSpec::new(subject.equipment, subject.interface, subject.addresses, subject.rulesets)
-    };
-    let responses = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
+    let responses =
+        Lab::run(&subject.blueprint(subject.interface), |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
     let source = subject.rulesets.iter().find(|(other, _)| *other == family).map(|(_, source)| *source);
     Ok(responses.iter().map(|response| decision(response, source)).collect())
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::FindingsSubject;
 use super::evidence::RulesetEvidence;
 use super::judge::At;
-use super::measure::{blueprint, limits};
+use super::measure::limits;
 use super::reason;
 use crate::error::Result;
 use crate::lab::Lab;
@@ -27,7 +27,7 @@ impl RulesetEvidence<'_> {
             let host = subject.addresses.host(self.listing.family);
             for limits in limits(self.listing).iter().copied() {
                 let send = |lab: &mut Lab| lab.sweep(&stimuli, &foreign_addresses(&stimuli, subject.addresses), limits);
-                let responses = Lab::run(&blueprint(subject, &interface, &[]), send)?;
+                let responses = Lab::run(&subject.blueprint(&interface), send)?;
                 self.add(&responses, &interface, host);
             }
         }
