@@ -43,13 +43,11 @@ pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets:
     let sets = Sets::new(space, &listing);
     let is_met = |table: &Table, chain: &Chain, number: usize| {
         let arrivals = sets.arrivals(&table.name, &chain.name, number);
-        // What divides into too many kinds may arrive.
-        !arrivals.is_all || arrivals.found.iter().any(|(hook, region)| is_of(region, hook, port, packets))
+        arrivals.may_be(|hook, region| is_of(region, hook, port, packets))
     };
     let counting = listing.rules().filter(|(table, _, _, rule)| table.name != "nat" && counts(rule));
     let met = counting.filter(|(table, chain, number, _)| is_met(table, chain, *number));
-    let place = |rule: &Rule| format!("{}:{}: {}", source.name.display(), rule.line, rule.text);
-    met.map(|(.., rule)| Counter { place: place(rule), limit: limit(rule) }).collect()
+    met.map(|(.., rule)| Counter { place: listing.quoted(rule), limit: limit(rule) }).collect()
 }
 
 fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {

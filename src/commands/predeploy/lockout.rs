@@ -16,6 +16,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
 use crate::sensor::SshServer;
+use crate::text::group::grouped;
 
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let mut facts = ssh_admins::meant(subject);
@@ -121,26 +122,22 @@ pub(super) fn blame(subject: &PredeploySubject, family: Family, took: &[Step]) -
 
 /// What is the same under whatever rules were there before, and in both families, is told once.
 fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
-    let mut told: Vec<(LockoutResult, Places)> = Vec::new();
-    for (before, found) in &measured.sessions {
-        for (family, port, fate, took) in fates(&found.sessions) {
+    let mut found: Vec<(LockoutResult, (Before, Family))> = Vec::new();
+    for (before, of) in &measured.sessions {
+        for (family, port, fate, took) in fates(&of.sessions) {
             let is_of_moment =
                 |step: &Step| step.line.is_some_and(|line| measured.of_the_moment.contains(&(family, line)));
             let fate = match fate {
                 SessionOutcome::Dies if took.iter().any(is_of_moment) => SessionOutcome::DiesByMoment,
                 fate => fate,
             };
-            let key = (port, fate, blame(subject, family, &took));
-            match told.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, places)) => places.push((*before, family)),
-                None => told.push((key, vec![(*before, family)])),
-            }
+            found.push(((port, fate, blame(subject, family, &took)), (*before, family)));
         }
     }
     let fact = |((port, fate, blame), places): (LockoutResult, Places)| {
         fate.fact(port, &where_it_is(measured, &places), blame.as_deref())
     };
-    told.into_iter().map(fact).collect()
+    grouped(found).into_iter().map(fact).collect()
 }
 
 /// What became of a connection to a port, and the rules that are to blame.

@@ -5,7 +5,7 @@ use super::kept_out::ConnectionSegment;
 use super::{Assessment, Fact, PredeploySubject};
 use crate::error::Result;
 use crate::net::Family;
-use crate::rules::iptables_save::{Rule, Target};
+use crate::rules::iptables_save::Target;
 use crate::rules::space::{Region, Sets};
 
 /// A rule that changes packets of the host in an SSH connection.
@@ -41,22 +41,16 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Vec<ReplyChange> {
         is_met(subject, sets, (&table.name, &chain.name, number)).then_some((effect, rule))
     });
     let family = sets.space.family;
-    changing.map(|(effect, rule)| ReplyChange { family, effect, place: place(sets, rule) }).collect()
-}
-
-fn place(sets: &Sets, rule: &Rule) -> String {
-    format!("{}:{}: {}", sets.listing.source.name.display(), rule.line, rule.text)
+    changing.map(|(effect, rule)| ReplyChange { family, effect, place: sets.listing.quoted(rule) }).collect()
 }
 
 fn is_met(subject: &PredeploySubject, sets: &Sets, (table, chain, number): (&str, &str, usize)) -> bool {
-    let arrivals = sets.arrivals(table, chain, number);
     let is_reply = |region: &Region| {
         let reply = ConnectionSegment::OfHost.meant(subject, sets.space.family, region, table);
         reply.is_some_and(|reply| ConnectionSegment::OfHost.can_be(&reply))
     };
     let is_sent = |hook: &str| matches!(hook, "OUTPUT" | "POSTROUTING");
-    // What divides into too many kinds may arrive.
-    !arrivals.is_all || arrivals.found.iter().any(|(hook, region)| is_sent(hook) && is_reply(region))
+    sets.arrivals(table, chain, number).may_be(|hook, region| is_sent(hook) && is_reply(region))
 }
 
 /// The hop limit of Linux, which reaches every host (`IPDEFTTL` in include/uapi/linux/ip.h).

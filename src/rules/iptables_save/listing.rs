@@ -10,6 +10,11 @@ impl Listing {
         self.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(|target| names.contains(&&*target.name)))
     }
 
+    /// A rule of it, as `FILE:LINE: TEXT`.
+    pub fn quoted(&self, rule: &Rule) -> String {
+        format!("{}:{}: {}", self.source.name.display(), rule.line, rule.text)
+    }
+
     /// Every rule with its table, its chain and its number there (1 is the first, as in `iptables -L --line-numbers`).
     pub fn rules(&self) -> impl Iterator<Item = (&Table, &Chain, usize, &Rule)> {
         let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
@@ -30,8 +35,8 @@ impl Listing {
         self.rules().any(|(.., rule)| rule.limit().is_some() && !logs(rule))
     }
 
-    /// The senders that SNAT gives to packets which the host receives (nat INPUT), the first of each range: the host
-    /// answers them.
+    /// The senders that SNAT may give to packets which the host receives, the first of each range: the host answers them.
+    /// Only nat INPUT does so; a user-defined chain may be reached from there.
     pub fn new_senders(&self) -> impl Iterator<Item = IpAddr> {
         let received = self.rules().filter(|(table, chain, ..)| table.name == "nat" && chain.name != "POSTROUTING");
         received.filter_map(|(.., rule)| {

@@ -15,6 +15,14 @@ pub struct Arrivals {
     pub is_all: bool,
 }
 
+impl Arrivals {
+    /// Whether some of them may be as `wanted`, which is given the chain at which their way begins: those that divide into
+    /// too many parts may.
+    pub fn may_be(&self, wanted: impl Fn(&str, &Region) -> bool) -> bool {
+        !self.is_all || self.found.iter().any(|(hook, region)| wanted(hook, region))
+    }
+}
+
 impl Sets<'_> {
     /// The packets with which rule `number` of `chain` is reached.
     pub fn arrivals(&self, table: &str, chain: &str, number: usize) -> Rc<Arrivals> {
