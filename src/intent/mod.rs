@@ -1,4 +1,4 @@
-//! What is wanted: scenarios, the checks they ask for, and the oracle, which derives expectations from the sensor alone.
+//! Scenarios, the checks that they ask for, and the oracle, which derives expectations from the sensor alone.
 //!
 //! This room and [`rules`](crate::rules) import nothing of each other: an oracle that sees the ruleset shares its bugs.
 

@@ -1,19 +1,20 @@
 //! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
-//! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this row only.
+//! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this room
+//! only.
 //!
-//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`, which also holds the `tokens` of which
-//! the machine has so many; what
-//! a run waits for is said by a `notice`. The order of [`Lab::run`] is the order of the modules: `nf_log_netns`
-//! lets LOG rules print, `namespace` makes the namespace and proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg`
-//! make the `link`, with a `fence` of its own where there is no ARP, `services` listen, `readiness`
-//! waits for the host's addresses, `own_table` catches canaries, `loading` has `iptables` load the ruleset as given (a program
-//! that is `confined` to just that), and
-//! its `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to each what it caused (`paths` from the trace, read by the
-//! `rule_index`; the `witnesses` must agree; `flows` that probes share are kept apart), and
-//! `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from filling up, `icmp_watch` notices errors that
-//! the host could not send. `sweep` sends everything that a ruleset tells apart, with limits set aside by `limit_override`. `sessions` are worked over while rules are
-//! loaded. `relay` puts a real `running_tool` on the other end of the link, in a
-//! namespace of its own (`tool_side`). `fault` is for the self-test only: it harms the others on purpose.
+//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`,
+//! which also holds the `tokens`, of which the machine has a fixed number; a `notice` says what a run waits for. The
+//! order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
+//! namespace and proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence`
+//! of its own where there is no ARP, `services` listen, `readiness` waits for the host's addresses, `own_table` catches
+//! canaries, `loading` has `iptables` load the ruleset as given (a program that is `confined` to just that), and its
+//! `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to
+//! each what it caused (`paths` from the trace, read by the `rule_index`; the `witnesses` must agree; `flows` that
+//! probes share are kept apart), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from
+//! filling up, `icmp_watch` notices errors that the host could not send. `sweep` sends everything that a ruleset
+//! distinguishes, with limits set aside by `limit_override`. `sessions` are worked over while rules are loaded. `relay`
+//! puts a real `running_tool` on the other end of the link, in a namespace of its own (`tool_side`). `fault` is for the
+//! self-test only: it harms the others on purpose.
 
 mod fault;
 mod host;

@@ -16,7 +16,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The rate of so many packets in so many seconds; `None` if there are no packets, or more than the kernel can tell apart.
+    /// The rate of so many packets in so many seconds; `None` if there are no packets, or more than the kernel can distinguish.
     pub fn new(packets: u64, seconds: u64) -> Option<Rate> {
         let interval = SCALE.checked_mul(seconds)?.checked_div(packets)?;
         (interval != 0).then_some(Rate { interval })

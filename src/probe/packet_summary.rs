@@ -1,4 +1,4 @@
-//! What a frame is, at a glance: enough to tell frames apart in a report. Reads with distrust, as [`crate::wire::reply`] does.
+//! A frame in a few words, enough to distinguish frames in a report. Reads defensively, as [`crate::wire::reply`] does.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -309,7 +309,7 @@ fn run<S: AsRef<str>>(command: &[S], input: &str) -> String {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A network namespace: a thread that entered a fresh one, and does there what it is told. Its children inherit it.
+/// A network namespace: a thread that entered a fresh one, and runs there what it is given. Its children inherit it.
 struct Namespace {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -341,7 +341,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        // A panic in there was told when it happened.
+        // A panic in there was reported when it happened.
         let _ = self.thread.take().expect("a thread").join();
     }
 }

@@ -522,7 +522,7 @@ fn ports(subject: &PredeploySubject) -> PortSet {
     boundaries(subject).into_iter().chain(intended(subject.sensor)).collect()
 }
 
-/// Whether a rule may tell apart ports that are not next to a boundary that it draws.
+/// Whether a rule may distinguish ports that are not next to a boundary that it draws.
 fn may_ask_for_any_port(rule: &Rule) -> bool {
     let names_all = |clause: &Clause| match &clause.ask {
         Match::DestinationPorts(ports) => {

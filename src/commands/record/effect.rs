@@ -1,4 +1,4 @@
-//! What comes of a probe or a packet, and the rules that brought it about.
+//! The effect of a ruleset on a probe or a packet, and the rules that have it.
 
 use crate::net::Family;
 use crate::net::port::Port;
@@ -6,7 +6,7 @@ use crate::probe::path::Step;
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
 use crate::rules::iptables_save::RuleLimit;
 
-/// What comes of a probe or a packet, as a row says it; what is none cannot be said.
+/// The effect of a ruleset on a probe or a packet, as a row says it; `None` if it cannot be said.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowEffect {
     /// What the filter does.

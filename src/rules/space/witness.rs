@@ -143,7 +143,7 @@ pub(super) fn address(number: u128, family: Family) -> IpAddr {
 
 /// What a match on the kind of an address or a frame says to a packet for the host alone; `None` for other matches.
 pub fn of_unicast(key: &str) -> Option<bool> {
-    // A match that is asked anew after a packet was changed has its place in brackets.
+    // A match that is asked again after a packet was changed has its place in brackets.
     let key = key.split(" [").next().unwrap_or(key).to_lowercase();
     let words: Vec<&str> = key.split(' ').collect();
     let (words, negated) = match words.as_slice() {

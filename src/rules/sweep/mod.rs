@@ -1,4 +1,4 @@
-//! The packets that one ruleset tells apart: every boundary that it draws (ports, prefixes, flags, types, protocols) has a
+//! The packets that one ruleset distinguishes: every boundary that it draws (ports, prefixes, flags, types, protocols) has a
 //! packet on either side of it, fresh and as part of a connection, from the prober, from the host, and over loopback.
 //!
 //! Pure: this room says what is to be sent. The lab sends, `findings` concludes.

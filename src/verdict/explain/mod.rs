@@ -1,8 +1,8 @@
 //! Why is a check not as expected? Which rule took the packet, which was meant to, and why that one did not.
 //!
 //! What happened is measured: the path that the kernel told. Only what did *not* happen is worked out here, by reading the
-//! rule that was meant against the packet, clause by clause. A change that would mend it is proposed by [`patch`], and told
-//! only after it has been tried on the kernel (`run` does that).
+//! rule that was meant against the packet, clause by clause. A change that would fix it is proposed by [`patch`], and
+//! shown only after it has been tried on the kernel (`run` does that).
 
 mod expected_effect;
 mod intended;
