@@ -17,9 +17,11 @@ fuzz_target!(|text: &str| {
     let lines = text.lines().count();
     for family in [Family::Ipv4, Family::Ipv6] {
         let listing = Listing::parse(family, &source);
-        for (_, chain, _, rule) in listing.rules() {
-            assert!((1..=lines).contains(&rule.line));
+        for chain in listing.tables.iter().flat_map(|table| &table.chains) {
             assert!(chain.line.is_none_or(|line| (1..=lines).contains(&line)));
+        }
+        for rule in listing.rules() {
+            assert!((1..=lines).contains(&rule.line));
             assert_eq!(text.get(rule.span.clone()), Some(rule.text.as_str()));
             for clause in &rule.clauses {
                 rule.text.get(clause.span.clone()).expect("a clause of the rule's text");

@@ -35,7 +35,7 @@ fn holds_its_own_rules_only(sensor: &Sensor) {
     let generated = generate::generate(sensor);
     for (family, text) in [(Family::Ipv4, generated.v4), (Family::Ipv6, generated.v6)] {
         let listing = Listing::parse(family, &Source { name: "generated".into(), text: Arc::from(text.as_str()) });
-        let prefixes: Vec<String> = listing.rules().filter_map(|(.., rule)| rule.log_prefix()).collect();
+        let prefixes: Vec<String> = listing.rules().filter_map(|rule| rule.log_prefix()).collect();
         assert!(prefixes.iter().all(|prefix| prefix.starts_with(&sensor.prefix)), "{prefixes:?}");
         assert_eq!(text.matches("-j LOG").count(), prefixes.len(), "{text}");
     }

@@ -558,7 +558,7 @@ fn is_traced(blueprint: &LabSpec, listings: &[Listing]) -> bool {
 /// The groups of the NFLOG rules, but for those in the lab's own block.
 fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
     let rules = listings.iter().flat_map(Listing::rules);
-    rules.filter_map(|(.., rule)| rule.nflog()).map(|(group, _)| group).filter(|group| !is_of_the_lab(*group))
+    rules.filter_map(|rule| rule.nflog()).map(|(group, _)| group).filter(|group| !is_of_the_lab(*group))
 }
 
 /// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
@@ -570,7 +570,7 @@ fn own_groups(blueprint: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
 /// How the paths of a family's packets are to be told; `None` if nobody watches them.
 fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
-    let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|(.., rule)| rule.uses_conntrack());
+    let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|rule| rule.uses_conntrack());
     let has_nat = of_family.flat_map(|listing| &listing.tables).any(|table| table.name == "nat");
     let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack, has_nat };
     is_traced(blueprint, listings).then_some(tracing)

@@ -53,6 +53,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it is in this chain.
+    pub fn is_in(&self, table: &str, chain: &str) -> bool {
+        (self.table.as_str(), self.chain.as_str()) == (table, chain)
+    }
+
     /// Whether a match of the rule dropped the packet, which it could not read or had no room to remember (`hotdrop` of
     /// `struct xt_action_param`, linux/netfilter/x_tables.h): nf_tables traces that as the rule's own drop.
     pub fn is_dropped_by_match(&self) -> bool {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::net::Family;
 use crate::probe::packet::Response;
 use crate::probe::path::{Path, Step};
-use crate::rules::iptables_save::Listing;
+use crate::rules::iptables_save::{Listing, PlacedRule};
 
 /// The rules of one ruleset, with their hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -43,12 +43,12 @@ pub struct RuleHits {
 impl Coverage {
     /// No rule was hit yet.
     pub fn none(listing: &Listing) -> Coverage {
-        let rules = listing.rules().map(|(table, chain, rule, of)| RuleHits {
-            table: table.name.clone(),
-            chain: chain.name.clone(),
-            rule,
-            line: of.line,
-            text: of.text.clone(),
+        let rules = listing.placed_rules().map(|PlacedRule { table, chain, number, rule }| RuleHits {
+            table: table.to_owned(),
+            chain: chain.to_owned(),
+            rule: number,
+            line: rule.line,
+            text: rule.text.clone(),
             hits: 0,
         });
         Coverage { file: listing.source.name.clone(), family: listing.family, rules: rules.collect() }

@@ -359,9 +359,11 @@ proptest! {
         in_time(move || {
             let listing = Listing::parse(family, &source(&text));
             let count = text.lines().count();
-            for (_, chain, _, rule) in listing.rules() {
-                assert!((1..=count).contains(&rule.line), "{rule:?}");
+            for chain in listing.tables.iter().flat_map(|table| &table.chains) {
                 assert!(chain.line.is_none_or(|line| (1..=count).contains(&line)), "{chain:?}");
+            }
+            for rule in listing.rules() {
+                assert!((1..=count).contains(&rule.line), "{rule:?}");
                 assert_eq!(text.get(rule.span.clone()), Some(rule.text.as_str()));
                 for clause in &rule.clauses {
                     let own = rule.text.get(clause.span.clone()).expect("a clause of the rule's text");
@@ -419,7 +421,7 @@ proptest! {
                 let generated = generate::generate(sensor);
                 for (family, text) in [(Family::Ipv4, generated.v4), (Family::Ipv6, generated.v6)] {
                     let listing = Listing::parse(family, &source(&text));
-                    let prefixes: Vec<String> = listing.rules().filter_map(|(.., rule)| rule.log_prefix()).collect();
+                    let prefixes: Vec<String> = listing.rules().filter_map(|rule| rule.log_prefix()).collect();
                     assert!(prefixes.iter().all(|prefix| prefix.starts_with(&sensor.prefix)), "{prefixes:?}");
                     // No name writes a rule of its own.
                     assert_eq!(text.matches("-j LOG").count(), prefixes.len(), "{text}");

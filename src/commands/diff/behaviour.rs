@@ -132,30 +132,25 @@ impl Behaviour {
     }
 }
 
-fn rule<'l>(step: &Step, listing: &'l Listing) -> Option<&'l Rule> {
-    listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)
-}
-
 fn place(step: &Step, listing: &Listing) -> Option<DecidingRule> {
     let file = listing.source.name.display().to_string();
     Some(DecidingRule { file, line: step.line?, text: step.text.clone() })
 }
 
 fn words(step: &Step, listing: &Listing) -> Option<String> {
-    let target = rule(step, listing)?.target.as_ref()?;
-    Some(target.reject_with(listing.family).to_owned())
+    Some(listing.rule_of(step)?.target.as_ref()?.reject_with(listing.family).to_owned())
 }
 
 /// As the file has it: in a sweep the kernel's limits are others.
 fn line(step: &Step, listing: &Listing) -> Option<LoggedBy> {
     let prefix = step.log_prefix.clone()?;
-    let limit = rule(step, listing).and_then(Rule::limit).map(in_words);
-    let style = rule(step, listing).and_then(|rule| rule.target.as_ref()?.log_style());
+    let limit = listing.rule_of(step).and_then(Rule::limit).map(in_words);
+    let style = listing.rule_of(step).and_then(|rule| rule.target.as_ref()?.log_style());
     Some(LoggedBy { prefix, limit, style, by: place(step, listing) })
 }
 
 fn guard(step: &Step, listing: &Listing) -> Option<Guard> {
-    let rule = rule(step, listing).filter(|rule| rule.is_terminal() || rule.is_jump())?;
+    let rule = listing.rule_of(step).filter(|rule| rule.is_terminal() || rule.is_jump())?;
     Some(Guard { limit: in_words(rule.limit()?), by: place(step, listing) })
 }
 

@@ -10,7 +10,7 @@ use super::rules;
 use crate::error::{Result, Source};
 use crate::lab::{Backend, Lab, list_rules};
 use crate::net::Family;
-use crate::rules::iptables_save::{Listing, Policy};
+use crate::rules::iptables_save::{HOOKS, Listing, Policy};
 
 /// Something that filters beside the rules that were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,6 @@ impl NftChain {
     /// iptables-save does not print a table that holds anything else.
     fn is_of_iptables(&self, saved: &[(Family, Source)]) -> bool {
         const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
-        const CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
         let family = match self.family.as_str() {
             "ip" => Family::Ipv4,
             "ip6" => Family::Ipv6,
@@ -127,7 +126,7 @@ impl NftChain {
         let block = format!("*{}", self.table);
         let is_printed =
             |(of, source): &(Family, Source)| *of == family && source.text.lines().any(|line| line.trim_end() == block);
-        let has_its_names = TABLES.contains(&self.table.as_str()) && CHAINS.contains(&self.name.as_str());
+        let has_its_names = TABLES.contains(&self.table.as_str()) && HOOKS.contains(&self.name.as_str());
         has_its_names && saved.iter().any(is_printed)
     }
 }

@@ -21,7 +21,7 @@ pub struct AffectedPackets<'a> {
 impl<'a> AffectedPackets<'a> {
     /// The rules in which `original` and `mutant` differ, chain by chain; of a chain, all between the first and the last.
     pub fn between(original: &'a Listing, mutant: &'a Listing) -> AffectedPackets<'a> {
-        let tracks = |listing: &Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
+        let tracks = |listing: &Listing| listing.rules().any(Rule::uses_conntrack);
         let mut differences = AffectedPackets {
             rules: Vec::new(),
             policies: BTreeSet::new(),

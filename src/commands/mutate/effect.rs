@@ -8,7 +8,7 @@ use crate::lab::{Lab, LimitOverride};
 use crate::probe::note;
 use crate::probe::packet::{Journey, Response, Stimulus};
 use crate::probe::path::{Fate, Path, Step};
-use crate::rules::iptables_save::{Listing, RuleLimit};
+use crate::rules::iptables_save::{Listing, Rule, RuleLimit};
 use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 
@@ -81,27 +81,22 @@ impl Sweep<'_> {
 
     fn way(&self, journey: &Journey) -> PathEffect {
         let path: &Path = &journey.path;
-        let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, self.limit(step))));
+        // As the file has it: in a sweep the kernel's limits are others.
+        let limit = |step| self.listing.rule_of(step).and_then(Rule::limit);
+        let logs = path.steps.iter().filter_map(|step| Some((step.log_prefix.clone()?, limit(step))));
         let styles = path.steps.iter().filter(|step| step.log_prefix.is_some()).map(|step| self.style(step)).collect();
         let copies = note::copies(path).map(|copy| copy.to).collect();
         let (direction, fate, words) = (journey.direction, path.fate, self.words(path));
         PathEffect { direction, fate, lines: logs.collect(), styles, copies, words }
     }
 
-    /// As the file has it: in a sweep the kernel's limits are others.
-    fn limit(&self, step: &Step) -> Option<RuleLimit> {
-        self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?.limit()
-    }
-
     fn style(&self, step: &Step) -> Option<String> {
-        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
-        rule.target.as_ref()?.log_style()
+        self.listing.rule_of(step)?.target.as_ref()?.log_style()
     }
 
     fn words(&self, path: &Path) -> Option<String> {
         let step = path.steps.last().filter(|_| path.fate == Fate::Rejected)?;
-        let rule = self.listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
-        Some(rule.target.as_ref()?.reject_with(self.listing.family).to_owned())
+        Some(self.listing.rule_of(step)?.target.as_ref()?.reject_with(self.listing.family).to_owned())
     }
 }
 

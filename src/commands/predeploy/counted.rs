@@ -4,7 +4,7 @@ use super::PredeploySubject;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
-use crate::rules::iptables_save::{Chain, Rule, RuleLimit, Table};
+use crate::rules::iptables_save::{PlacedRule, Rule, RuleLimit};
 use crate::rules::space::{PacketField, Region, Sets, Space, Values, state_places};
 
 /// Packets that rules count.
@@ -41,13 +41,12 @@ pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets:
     let listing = subject.equipment.listing(family, source);
     let space = Space::new(&[&listing], &subject.scenario.host.interface);
     let sets = Sets::new(space, &listing);
-    let is_met = |table: &Table, chain: &Chain, number: usize| {
-        let arrivals = sets.arrivals(&table.name, &chain.name, number);
+    let is_met = |at: &PlacedRule| {
+        let arrivals = sets.arrivals(at.table, at.chain, at.number);
         arrivals.may_be(|hook, region| is_of(region, hook, port, packets))
     };
-    let counting = listing.rules().filter(|(table, _, _, rule)| table.name != "nat" && counts(rule));
-    let met = counting.filter(|(table, chain, number, _)| is_met(table, chain, *number));
-    met.map(|(.., rule)| Counter { place: listing.quoted(rule), limit: limit(rule) }).collect()
+    let met = listing.placed_rules().filter(|at| at.table != "nat" && counts(at.rule)).filter(is_met);
+    met.map(|at| Counter { place: listing.quoted(at.rule), limit: limit(at.rule) }).collect()
 }
 
 fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {

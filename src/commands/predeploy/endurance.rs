@@ -59,7 +59,7 @@ fn counted_connections(subject: &PredeploySubject) -> Option<u16> {
         let count = ["--connlimit-above", "--connlimit-upto"].iter().find_map(|one| rule.argument("connlimit", one));
         Some(count.and_then(|count| count.parse().ok()).unwrap_or(u16::MAX - 1).saturating_add(1))
     };
-    listings.filter_map(|listing| listing.rules().filter_map(|(.., rule)| most(rule)).max()).max()
+    listings.filter_map(|listing| listing.rules().filter_map(&most).max()).max()
 }
 
 /// How many packets are too many for each of the rules, and no fewer than `least`.
@@ -266,7 +266,7 @@ fn wait(subject: &PredeploySubject, row: &ConnectionRow) -> Option<String> {
     let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;
     let listing = subject.equipment.listing(row.family, source);
     let is_took = |rule: &&Rule| row.took.iter().any(|step| step.line == Some(rule.line));
-    let rules = || listing.rules().map(|(.., rule)| rule);
+    let rules = || listing.rules();
     let lets_in = |rule: &&Rule| rule.accepts() && names(rule, row.port);
     rules().filter(is_took).find_map(shut_by).or_else(|| rules().filter(lets_in).find_map(shut_by))
 }

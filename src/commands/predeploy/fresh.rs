@@ -25,7 +25,7 @@ pub fn answers<Q: Sync, A: Send>(
 /// Whether an answer of `rulesets` may depend on the packets before.
 pub fn counts(subject: &PredeploySubject, rulesets: &[(Family, &Source)]) -> bool {
     let mut listings = rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
-    listings.any(|listing| listing.keeps_lists() || listing.rules().any(|(.., rule)| counts_what_passes(rule)))
+    listings.any(|listing| listing.keeps_lists() || listing.rules().any(counts_what_passes))
 }
 
 /// A limit of a LOG rule changes the lines, and nothing that becomes of a packet.

@@ -105,8 +105,8 @@ const ASKED: usize = 64;
 fn named(subject: &PredeploySubject, family: Family) -> Vec<Network> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
     let listing = Listing::parse(family, source);
-    let rules = listing.rules().filter(|(.., rule)| !rule.denies());
-    let clauses = rules.flat_map(|(.., rule)| rule.clauses.iter().filter(|clause| !clause.negated));
+    let rules = listing.rules().filter(|rule| !rule.denies());
+    let clauses = rules.flat_map(|rule| rule.clauses.iter().filter(|clause| !clause.negated));
     let networks = clauses.filter_map(|clause| match &clause.ask {
         Match::Source(prefix) if !prefix.is_everything() => Network::new(prefix.address, prefix.prefix_len()?),
         _ => None,

@@ -201,7 +201,7 @@ fn globs(setting: &KeyValue, name: &str) -> bool {
 fn renames(subject: &PredeploySubject, link: &LinkFile, name: &str) -> Option<Fact> {
     let own = &subject.scenario.host.interface;
     let is_named = |listing: &Listing| {
-        listing.rules().flat_map(|(.., rule)| &rule.clauses).any(|clause| match &clause.ask {
+        listing.rules().flat_map(|rule| &rule.clauses).any(|clause| match &clause.ask {
             Match::InInterface(name) | Match::OutInterface(name) => name == own.as_str(),
             _ => false,
         })

@@ -515,7 +515,7 @@ const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
 
 fn ports(subject: &PredeploySubject) -> PortSet {
     let listings = || subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
-    let mut opaque = listings().map(|listing| listing.rules().any(|(.., rule)| may_ask_for_any_port(rule)));
+    let mut opaque = listings().map(|listing| listing.rules().any(may_ask_for_any_port));
     if subject.ports == ScannedPorts::All || opaque.any(|is_opaque| is_opaque) {
         return [1..=u16::MAX].into_iter().collect();
     }

@@ -5,7 +5,7 @@ use super::kept_out::ConnectionSegment;
 use super::{Assessment, Fact, PredeploySubject};
 use crate::error::Result;
 use crate::net::Family;
-use crate::rules::iptables_save::Target;
+use crate::rules::iptables_save::{PlacedRule, Target};
 use crate::rules::space::{Region, Sets};
 
 /// A rule that changes packets of the host in an SSH connection.
@@ -36,15 +36,15 @@ pub fn measure(subject: &PredeploySubject) -> Result<Vec<ReplyChange>> {
 }
 
 fn of_family(subject: &PredeploySubject, sets: &Sets) -> Vec<ReplyChange> {
-    let changing = sets.listing.rules().filter_map(|(table, chain, number, rule)| {
-        let effect = effect(rule.target.as_ref()?, &table.name)?;
-        is_met(subject, sets, (&table.name, &chain.name, number)).then_some((effect, rule))
+    let changing = sets.listing.placed_rules().filter_map(|at| {
+        let effect = effect(at.rule.target.as_ref()?, at.table)?;
+        is_met(subject, sets, at).then_some((effect, at.rule))
     });
     let family = sets.space.family;
     changing.map(|(effect, rule)| ReplyChange { family, effect, place: sets.listing.quoted(rule) }).collect()
 }
 
-fn is_met(subject: &PredeploySubject, sets: &Sets, (table, chain, number): (&str, &str, usize)) -> bool {
+fn is_met(subject: &PredeploySubject, sets: &Sets, PlacedRule { table, chain, number, .. }: PlacedRule) -> bool {
     let is_reply = |region: &Region| {
         let reply = ConnectionSegment::OfHost.meant(subject, sets.space.family, region, table);
         reply.is_some_and(|reply| ConnectionSegment::OfHost.can_be(&reply))
@@ -148,7 +148,7 @@ mod tests {
         ] {
             let text = format!("*mangle\n-A OUTPUT -p tcp -j {target}\nCOMMIT\n");
             let listing = Listing::parse(Family::Ipv4, &Source { name: "rules".into(), text: text.into() });
-            let (.., rule) = listing.rules().next().expect("a rule");
+            let rule = listing.rules().next().expect("a rule");
             assert_eq!(effect(rule.target.as_ref().expect("a target"), "mangle"), expected, "{target}");
         }
     }

@@ -38,7 +38,7 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
 pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
     let of = |(family, source): &(Family, Source)| {
         let listing = subject.equipment.listing(*family, source);
-        let rules = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.of_the_moment().next().is_some());
+        let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some());
         rules.map(|rule| (*family, rule.line)).collect::<Vec<_>>()
     };
     subject.rulesets.iter().flat_map(of).collect()
@@ -47,7 +47,7 @@ pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
 /// Whether a leaf, to which matches gave these answers, is tried both ways here: if only one rule goes by the moment, each
 /// of its answers is that of a moment.
 pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
-    let rules = listing.rules().filter(|(.., rule)| rule.of_the_moment().next().is_some()).count();
+    let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some()).count();
     let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
     rules == 1 && region.answers().any(|(key, _)| is_of_moment(key))
 }
@@ -55,7 +55,7 @@ pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
 /// Every rule stays in its line.
 fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
     let listing = Listing::parse(family, source);
-    let rules = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.of_the_moment().next().is_some());
+    let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some());
     let text = |rule: &Rule| match moment {
         TimeDependentResult::None => String::new(),
         TimeDependentResult::All => rule.without_matches(&OF_THE_MOMENT),
@@ -80,7 +80,7 @@ fn which(subject: &PredeploySubject) -> Option<TimeDependentRules> {
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
     for (number, (source, listing)) in listings.enumerate() {
-        for (.., rule) in listing.rules() {
+        for rule in listing.rules() {
             for module in rule.of_the_moment() {
                 places.insert((number, rule.line, source.name.display().to_string()));
                 matches.insert(format!("-m {}", module.name));

@@ -186,7 +186,7 @@ fn is_tcp(technique: &&Technique) -> bool {
 
 /// The interfaces that rules name, and that are not `interface`: what comes over them is not asked about.
 pub fn other_interfaces(listing: &Listing, interface: &str) -> BTreeSet<String> {
-    let named = listing.rules().flat_map(|(.., rule)| &rule.clauses).filter_map(|clause| match &clause.ask {
+    let named = listing.rules().flat_map(|rule| &rule.clauses).filter_map(|clause| match &clause.ask {
         Match::InInterface(name) | Match::OutInterface(name) => Some(name.clone()),
         _ => None,
     });

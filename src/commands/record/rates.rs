@@ -64,8 +64,7 @@ const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix"
 /// What a step logged with, by which rule, and within which limit.
 fn limited(listing: &Listing, step: &Step) -> Option<(String, DecidingRuleText, RuleLimit)> {
     let prefix = step.log_prefix.clone()?;
-    let rule = listing.chain(&step.table, &step.chain)?.rules.get(step.rule? - 1)?;
-    Some((prefix, effect_of(step)?, rule.limit()?))
+    Some((prefix, effect_of(step)?, listing.rule_of(step)?.limit()?))
 }
 
 /// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.

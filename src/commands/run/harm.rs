@@ -91,8 +91,8 @@ fn is_kept_out(check: &Check) -> bool {
 
 /// The ports that rules of the nat table give to packets: filter sees those.
 fn ports_behind_nat(listing: &Listing) -> Values {
-    let of_nat = listing.rules().filter(|(table, ..)| table.name == "nat");
-    let ranges = of_nat.filter_map(|(.., rule)| rule.target.as_ref()?.new_ports());
+    let of_nat = listing.placed_rules().filter(|at| at.table == "nat");
+    let ranges = of_nat.filter_map(|at| at.rule.target.as_ref()?.new_ports());
     Values::from_ranges(ranges.map(|ports| u128::from(ports.start().0)..=u128::from(ports.end().0)))
 }
 
@@ -215,7 +215,7 @@ impl RulesetChange<'_> {
     /// An interface that was in the changed rule alone: neither the host's nor one that another rule names.
     fn is_of_no_interface(&self, region: &Region) -> bool {
         let named =
-            self.sides[1].listing.rules().flat_map(|(.., rule)| &rule.clauses).filter_map(|clause| match &clause.ask {
+            self.sides[1].listing.rules().flat_map(|rule| &rule.clauses).filter_map(|clause| match &clause.ask {
                 Match::InInterface(name) | Match::OutInterface(name) => Some(self.space.meant(name)),
                 _ => None,
             });

@@ -244,7 +244,7 @@ impl Exercise {
     }
 
     fn edits(&self, works: &Listing) -> Option<Vec<Edit>> {
-        let line = |text: &str| works.rules().find(|(.., rule)| rule.text.contains(text)).map(|(.., rule)| rule.line);
+        let line = |text: &str| works.rules().find(|rule| rule.text.contains(text)).map(|rule| rule.line);
         match self.mistake {
             ExerciseMistake::Insert { before, rule } => {
                 Some(vec![Edit::InsertBefore { line: line(before)?, text: rule.to_owned() }])

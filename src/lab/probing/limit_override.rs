@@ -83,7 +83,7 @@ fn without_limits(list: &[u8]) -> Vec<u8> {
 /// another, but loads a table in no time.
 pub fn rewritten(listing: &Listing, limits: LimitOverride) -> Source {
     const ALMOST_NEVER: &str = "-m limit --limit 1/day --limit-burst 1";
-    let has_limit = listing.rules().map(|(.., rule)| rule).filter(|rule| rule.limit().is_some());
+    let has_limit = listing.rules().filter(|rule| rule.limit().is_some());
     let edits = has_limit.map(|rule| {
         let guards_a_log = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
         let wide = limits == LimitOverride::Wide || guards_a_log;

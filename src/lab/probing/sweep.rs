@@ -130,7 +130,7 @@ impl Lab<'_> {
 
     /// What the kernel has then must stand as the files do, as before.
     fn load_with(&self, limits: LimitOverride) -> Result<()> {
-        let has_limit = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.limit().is_some());
+        let has_limit = |listing: &&Listing| listing.rules().any(|rule| rule.limit().is_some());
         let other: Vec<(Family, Source)> = self
             .listings
             .iter()

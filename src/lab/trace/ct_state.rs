@@ -22,7 +22,7 @@ impl CtStateReader {
         if !nix::sys::utsname::uname().is_ok_and(|name| reports_states(&name.release().to_string_lossy())) {
             return CtStateReader::default();
         }
-        let tracks = |listing: &&Listing| listing.rules().any(|(.., rule)| rule.uses_conntrack());
+        let tracks = |listing: &&Listing| listing.rules().any(|rule| rule.uses_conntrack());
         CtStateReader { tracked: listings.iter().filter(tracks).map(|listing| listing.family).collect() }
     }
 

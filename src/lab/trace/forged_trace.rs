@@ -9,7 +9,7 @@ use crate::rules::iptables_save::{Listing, Rule};
 /// Fails for the first NFLOG rule whose lines would be taken for the trace.
 pub fn check(listings: &[Listing]) -> Result<()> {
     for listing in listings {
-        if let Some((.., rule)) = listing.rules().find(|(.., rule)| forges(rule)) {
+        if let Some(rule) = listing.rules().find(|rule| forges(rule)) {
             let problem = "what this rule logs cannot be told from x_tables' own rule trace";
             let hint = "choose another --nflog-prefix or --nflog-group, or use --iptables nft";
             return Err(listing.source.error(rule.span.clone(), problem, hint).into());

@@ -10,7 +10,7 @@ use super::own_table;
 use crate::error::{CannotMeasure, Result};
 use crate::net::Family;
 use crate::probe::path::{Step, StepVerdict};
-use crate::rules::iptables_save::{Chain, Listing, Policy, Rule};
+use crate::rules::iptables_save::{Chain, Listing, PlacedRule, Policy, Rule};
 
 /// The rules and policies of a lab, by the names that the kernel has for them.
 #[derive(Clone)]
@@ -45,14 +45,11 @@ impl RuleIndex {
         let all =
             kernel.iter().flat_map(|(family, rules)| rules.iter().map(move |rule| (*family, rule.table, rule.chain)));
         let there: HashSet<_> = all.collect();
-        let mut rules = listings.iter().flat_map(|listing| listing.rules().map(move |rule| (listing.family, rule)));
-        let missing = rules.find(|(family, (table, chain, ..))| {
-            !there.contains(&(*family, table.name.as_bytes(), chain.name.as_bytes()))
-        });
-        let Some((family, (table, chain, ..))) = missing else { return Ok(()) };
+        let mut rules = listings.iter().flat_map(|listing| listing.placed_rules().map(|at| (listing.family, at)));
+        let missing = rules.find(|(family, at)| !there.contains(&(*family, at.table.as_bytes(), at.chain.as_bytes())));
+        let Some((family, PlacedRule { table, chain, .. })) = missing else { return Ok(()) };
         let problem = format!(
-            "it ended without an error, and the kernel has no rule in chain {} of table {} ({family})",
-            chain.name, table.name
+            "it ended without an error, and the kernel has no rule in chain {chain} of table {table} ({family})"
         );
         Err(CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem }.into())
     }

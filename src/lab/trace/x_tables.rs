@@ -13,7 +13,7 @@ use crate::lab::host::namespace::Isolated;
 use crate::lab::probing::fresh_limits::Spending;
 use crate::net::Family;
 use crate::net::rate::{Rate, SCALE};
-use crate::rules::iptables_save::Listing;
+use crate::rules::iptables_save::{HOOKS, Listing};
 use crate::sys;
 
 /// A table.
@@ -144,9 +144,6 @@ fn unreadable(family: Family, table: &str) -> crate::error::Error {
     CannotMeasure::Disagreement(format!("the kernel lists table {table} ({family}) in a way that cannot be read"))
         .into()
 }
-
-/// `enum nf_inet_hooks`, and the names that ip_tables has for them.
-pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /// A name of a table, with its NUL (`XT_TABLE_MAXNAMELEN`).
 const NAME: usize = 32;

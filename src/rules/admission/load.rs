@@ -225,7 +225,7 @@ fn repeats<'a>(
     before: usize,
 ) -> HashMap<usize, usize> {
     let mut listed = HashMap::<usize, usize>::new();
-    listing.rules().for_each(|(_, _, _, rule)| *listed.entry(rule.line).or_default() += 1);
+    listing.rules().for_each(|rule| *listed.entry(rule.line).or_default() += 1);
     let times = |line: &CommandLine<'_>| {
         Some((line.number - before, line.rules.div_ceil(*listed.get(&(line.number - before))?)))
     };

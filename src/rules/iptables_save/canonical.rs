@@ -94,7 +94,7 @@ mod tests {
     fn canonical(family: Family, target: &str) -> String {
         let text = format!("*filter\n-A INPUT -j {target}\nCOMMIT\n");
         let listing = Listing::parse(family, &Source { name: "rules".into(), text: text.into() });
-        let (.., rule) = listing.rules().next().expect("a rule");
+        let rule = listing.rules().next().expect("a rule");
         rule.target.as_ref().expect("a target").canonical(family)
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::base::Base;
 use super::open_rules::OpenRules;
-use super::{Chain, Policy, Rule, Table};
+use super::{Chain, HOOKS, Policy, Rule, Table};
 
 /// A table while its lines are carried out.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl OpenTable {
 
     /// Gives the built-in chains the policies that they have in `earlier`.
     pub fn keep_policies(&mut self, earlier: OpenTable) {
-        let built_in = |chain: &OpenChain| chain.policy.is_some() && is_built_in(&chain.name);
+        let built_in = |chain: &OpenChain| chain.policy.is_some() && HOOKS.contains(&&*chain.name);
         for OpenChain { name, line, policy, .. } in earlier.chains.into_values().filter(built_in) {
             self.change(&name, |chain| (chain.line, chain.policy) = (line, policy));
         }
@@ -164,7 +164,7 @@ impl OpenTable {
         self.empty.remove(&number);
         match self.chains.get(&number) {
             Some(chain) if !chain.rules.is_empty() => drop(self.filled.insert(number)),
-            Some(chain) if !is_built_in(&chain.name) => drop(self.empty.insert(number)),
+            Some(chain) if !HOOKS.contains(&&*chain.name) => drop(self.empty.insert(number)),
             _ => {}
         }
     }
@@ -193,7 +193,7 @@ impl OpenTable {
     /// `:CHAIN POLICY`. A user-defined chain that is declared again loses its rules, a built-in chain keeps them. A
     /// user-defined chain has no policy (iptables-nft 1.8.9 ignores it; legacy refuses both).
     pub fn declare(&mut self, name: &str, line: usize, policy: Option<Policy>) {
-        let is_built_in = is_built_in(name);
+        let is_built_in = HOOKS.contains(&name);
         self.change(name, |chain| {
             if !is_built_in && chain.line.is_some() {
                 chain.rules.clear();
@@ -219,15 +219,10 @@ impl OpenTable {
     }
 }
 
-/// Whether the kernel made it: these five names are taken (`nf_inet_hooks`).
-fn is_built_in(chain: &str) -> bool {
-    ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].contains(&chain)
-}
-
 impl Chain {
     /// Whether the kernel made it; all others are one's own.
     pub fn is_built_in(&self) -> bool {
-        is_built_in(&self.name)
+        HOOKS.contains(&&*self.name)
     }
 }
 

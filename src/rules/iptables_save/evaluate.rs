@@ -209,7 +209,7 @@ mod tests {
     fn answer(rule: &str, packet: &Packet) -> MatchResult {
         let text = format!("*filter\n-A INPUT {rule} -j DROP\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
-        listing.rules().next().map_or(MatchResult::Unknown, |(_, _, _, rule)| rule.answer(packet))
+        listing.rules().next().map_or(MatchResult::Unknown, |rule| rule.answer(packet))
     }
 
     #[test]

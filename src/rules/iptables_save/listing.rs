@@ -3,11 +3,40 @@
 use std::net::IpAddr;
 
 use super::{Chain, Listing, Policy, Rule, Table};
+use crate::probe::path::{Path, Step};
+
+/// The built-in chains, one for each hook (`enum nf_inet_hooks`).
+pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// A rule, and its place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlacedRule<'a> {
+    /// Its table.
+    pub table: &'a str,
+    /// Its chain.
+    pub chain: &'a str,
+    /// Its number in its chain (1 is the first, as in `iptables -L --line-numbers`).
+    pub number: usize,
+    /// The rule.
+    pub rule: &'a Rule,
+}
+
+impl PlacedRule<'_> {
+    /// Whether `step` is of this rule.
+    pub fn is(&self, step: &Step) -> bool {
+        step.rule == Some(self.number) && step.is_in(self.table, self.chain)
+    }
+
+    /// Whether it matched a packet on this path.
+    pub fn is_on(&self, path: &Path) -> bool {
+        path.steps.iter().any(|step| self.is(step))
+    }
+}
 
 impl Listing {
     /// Whether a rule has one of these targets.
     pub fn has_target(&self, names: &[&str]) -> bool {
-        self.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(|target| names.contains(&&*target.name)))
+        self.rules().any(|rule| rule.target.as_ref().is_some_and(|target| names.contains(&&*target.name)))
     }
 
     /// A rule of it, as `FILE:LINE: TEXT`.
@@ -15,11 +44,28 @@ impl Listing {
         format!("{}:{}: {}", self.source.name.display(), rule.line, rule.text)
     }
 
-    /// Every rule with its table, its chain and its number there (1 is the first, as in `iptables -L --line-numbers`).
-    pub fn rules(&self) -> impl Iterator<Item = (&Table, &Chain, usize, &Rule)> {
+    /// Every rule, in the order of its tables and chains.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
+    }
+
+    /// Every rule, with its place.
+    pub fn placed_rules(&self) -> impl Iterator<Item = PlacedRule<'_>> {
         let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
-        chains
-            .flat_map(|(table, chain)| (1..).zip(&chain.rules).map(move |(number, rule)| (table, chain, number, rule)))
+        chains.flat_map(|(Table { name: table, .. }, chain)| {
+            let numbered = (1..).zip(&chain.rules);
+            numbered.map(move |(number, rule)| PlacedRule { table, chain: &chain.name, number, rule })
+        })
+    }
+
+    /// The rule of a step, with its place; `None` for a policy.
+    pub fn placed(&self, step: &Step) -> Option<PlacedRule<'_>> {
+        self.placed_rules().find(|at| at.is(step))
+    }
+
+    /// The rule of a step; `None` for a policy.
+    pub fn rule_of(&self, step: &Step) -> Option<&Rule> {
+        self.chain(&step.table, &step.chain)?.rules.get(step.rule?.checked_sub(1)?)
     }
 
     /// Whether it holds nothing that could hold a packet back: no rule, and no chain with a policy of DROP.
@@ -32,15 +78,15 @@ impl Listing {
     pub fn limits_more_than_lines(&self) -> bool {
         let logs =
             |rule: &Rule| rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
-        self.rules().any(|(.., rule)| rule.limit().is_some() && !logs(rule))
+        self.rules().any(|rule| rule.limit().is_some() && !logs(rule))
     }
 
     /// The senders that SNAT may give to packets which the host receives, the first of each range: the host answers them.
     /// Only nat INPUT does so; a user-defined chain may be reached from there.
     pub fn new_senders(&self) -> impl Iterator<Item = IpAddr> {
-        let received = self.rules().filter(|(table, chain, ..)| table.name == "nat" && chain.name != "POSTROUTING");
-        received.filter_map(|(.., rule)| {
-            let target = rule.target.as_ref().filter(|target| target.name == "SNAT")?;
+        let received = self.placed_rules().filter(|at| at.table == "nat" && at.chain != "POSTROUTING");
+        received.filter_map(|at| {
+            let target = at.rule.target.as_ref().filter(|target| target.name == "SNAT")?;
             first_address(target.option("--to-source")?)
         })
     }

@@ -80,7 +80,7 @@ impl Rule {
 impl Listing {
     /// Whether a rule keeps what it saw in a list with a name (`recent`, `hashlimit`, a set), which outlives the rule.
     pub fn keeps_lists(&self) -> bool {
-        self.rules().any(|(.., rule)| {
+        self.rules().any(|rule| {
             let writes_a_set = rule.target.as_ref().is_some_and(|target| target.name == "SET");
             writes_a_set || rule.modules.iter().any(|module| NAMED.contains(&module.name.as_str()))
         })
@@ -100,7 +100,7 @@ mod tests {
     fn rule(matches: &str) -> Rule {
         let text = format!("*filter\n-A INPUT {matches} -j LOG\nCOMMIT\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
-        listing.rules().next().expect("a rule").3.clone()
+        listing.rules().next().expect("a rule").clone()
     }
 
     #[test]

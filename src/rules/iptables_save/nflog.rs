@@ -276,9 +276,9 @@ mod tests {
             let text = format!("*filter\n{}\nCOMMIT\n", lines.join("\n"));
             let (before, after) = (Listing::parse(Family::Ipv4, &source(&text)), Listing::parse(Family::Ipv4, &source(&copy(&text))));
             prop_assert_eq!(text.lines().count(), copy(&text).lines().count());
-            let shapes = |listing: &Listing| listing.rules().map(|(table, chain, number, rule)| (table.name.clone(), chain.name.clone(), number, rule.line)).collect::<Vec<_>>();
+            let shapes = |listing: &Listing| listing.placed_rules().map(|at| (at.table.to_owned(), at.chain.to_owned(), at.number, at.rule.line)).collect::<Vec<_>>();
             prop_assert_eq!(shapes(&before), shapes(&after));
-            for ((_, _, _, one), (_, _, _, other)) in before.rules().zip(after.rules()) {
+            for (one, other) in before.rules().zip(after.rules()) {
                 prop_assert!(one.same_matches(other), "{} {}", one.text, other.text);
                 prop_assert!(other.target.as_ref().is_none_or(|target| target.name != "LOG" || target.goto), "{}", other.text);
             }

@@ -53,7 +53,7 @@ fn meaning(rule: &Rule) -> Meaning {
 fn check(family: Family, program: &str, rule: &str) {
     let text = ruleset(rule);
     let saved = saved(program, &text).unwrap_or_else(|error| panic!("{program}: {rule}: {error}"));
-    let rules = |text: &str| -> Vec<_> { read(family, text).rules().map(|(_, _, _, rule)| meaning(rule)).collect() };
+    let rules = |text: &str| -> Vec<_> { read(family, text).rules().map(|rule| meaning(rule)).collect() };
     assert_eq!(rules(&text), rules(&saved), "{program}: {rule}\n{saved}");
 }
 
@@ -130,7 +130,7 @@ fn every_name_of_an_icmp_type_is_the_kernels() {
 fn iptables_takes_a_rule_without_any_clause_but_its_protocol() {
     for text in BOTH.iter().chain(V4).filter(|text| !text.contains('\n')) {
         let listing = read(Family::Ipv4, &ruleset(text));
-        for (_, _, _, rule) in listing.rules() {
+        for rule in listing.rules() {
             for clause in rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Protocol(_))) {
                 let shorter = ruleset(&rule.without(clause));
                 saved("iptables-nft", &shorter).unwrap_or_else(|error| panic!("{shorter}: {error}"));
@@ -147,7 +147,7 @@ fn iptables_takes_the_opposite_of_a_clause_unless_it_has_none() {
     };
     for text in BOTH.iter().chain(V4).filter(|text| !text.contains('\n') && !text.contains(',')) {
         let listing = read(Family::Ipv4, &ruleset(text));
-        for (_, _, _, rule) in listing.rules() {
+        for rule in listing.rules() {
             let clauses = rule.clauses.iter().filter(has_one);
             for clause in clauses.filter(|clause| !matches!(clause.ask, Match::Protocol(6 | 17))) {
                 let opposite = ruleset(&rule.negating(clause));
@@ -180,9 +180,8 @@ const WHOLE_TEXTS: &[&str] = &[
 fn loaded(listing: &Listing) -> (BTreeSet<String>, BTreeSet<String>) {
     let chains = || listing.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
     let drops = chains().filter(|(_, chain)| chain.policy == Some(Policy::Drop));
-    let rules = listing
-        .rules()
-        .map(|(table, chain, number, rule)| format!("{} {} {number} {:?}", table.name, chain.name, meaning(rule)));
+    let rules = listing.placed_rules();
+    let rules = rules.map(|at| format!("{} {} {} {:?}", at.table, at.chain, at.number, meaning(at.rule)));
     (drops.map(|(table, chain)| format!("{} {}", table.name, chain.name)).collect(), rules.collect())
 }
 

@@ -21,7 +21,7 @@ fn input(lines: &str) -> Vec<Rule> {
 /// A rule in `family`, shown: each clause with the module it belongs to and the text it stands in, then the target.
 fn shown_in(family: Family, rule: &str) -> String {
     let listing = Listing::parse(family, &source(&format!("*filter\n-A INPUT {rule}\n")));
-    let Some((_, _, _, rule)) = listing.rules().next() else { return "nothing".to_owned() };
+    let Some(rule) = listing.rules().next() else { return "nothing".to_owned() };
     let clause = |clause: &Clause| {
         let not = if clause.negated { "! " } else { "" };
         let module = clause.module.as_ref().map_or(String::new(), |module| format!("{module} "));
@@ -253,8 +253,7 @@ fn tables_and_chains_are_found_with_their_lines() {
     assert_eq!(line("scans"), Some((Some(8), None, 1)));
     assert_eq!(line("more"), Some((Some(9), None, 0)));
     assert_eq!(line("OUTPUT"), Some((None, None, 1)));
-    let rules: Vec<_> =
-        listing.rules().map(|(table, chain, number, rule)| (&*table.name, &*chain.name, number, rule.line)).collect();
+    let rules: Vec<_> = listing.placed_rules().map(|at| (at.table, at.chain, at.number, at.rule.line)).collect();
     assert_eq!(rules, [("filter", "scans", 1, 10), ("filter", "OUTPUT", 1, 11)]);
     let rule = &listing.chain("filter", "scans").unwrap().rules[0];
     assert_eq!((&*rule.text, &listing.source.text[rule.span.clone()]), ("-A scans -j RETURN", "-A scans -j RETURN"));
@@ -264,7 +263,7 @@ fn tables_and_chains_are_found_with_their_lines() {
 fn a_table_that_comes_again_starts_anew() {
     // iptables-restore 1.8.9 without --noflush: one REJECT rule is left.
     let listing = listing("*filter\n-A INPUT -j ACCEPT\n-N a\nCOMMIT\n*filter\n-A INPUT -j REJECT\nCOMMIT\n");
-    assert_eq!(listing.rules().map(|(_, _, _, rule)| rule.line).collect::<Vec<_>>(), [6]);
+    assert_eq!(listing.rules().map(|rule| rule.line).collect::<Vec<_>>(), [6]);
     assert!(listing.chain("filter", "a").is_none());
 }
 
@@ -272,7 +271,8 @@ fn a_table_that_comes_again_starts_anew() {
 fn odd_white_space_does_no_harm() {
     let text = "*filter \n:INPUT DROP [0:0]\n\t\n [1:2] -A\n[0:0]\t-A INPUT\t-p tcp  -j\tDROP \t\nCOMMIT\n";
     let listing = listing(text);
-    let (_, chain, _, rule) = listing.rules().next().unwrap();
+    let chain = &listing.tables[0].chains[0];
+    let rule = &chain.rules[0];
     assert_eq!((chain.policy, rule.line, &*rule.text), (Some(Policy::Drop), 5, "-A INPUT\t-p tcp  -j\tDROP"));
     assert_eq!(&listing.source.text[rule.span.clone()], rule.text);
     // iptables 1.8.9 takes ` # x` for a rule, and refuses it.
@@ -283,7 +283,7 @@ fn odd_white_space_does_no_harm() {
 fn a_carriage_return_is_part_of_a_word() {
     // iptables 1.8.9 logs with the prefix `x\r`.
     let listing = listing("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j LOG --log-prefix x\r\nCOMMIT\n");
-    let (_, _, _, rule) = listing.rules().next().unwrap();
+    let rule = listing.rules().next().unwrap();
     assert_eq!(rule.log_prefix().as_deref(), Some("x\r"));
 }
 
@@ -335,7 +335,7 @@ fn a_rule_ends_goes_on_or_jumps() {
 }
 
 fn check_spans(listing: &Listing) {
-    for (_, _, _, rule) in listing.rules() {
+    for rule in listing.rules() {
         assert_eq!(&listing.source.text[rule.span.clone()], rule.text);
         let target = rule.target.iter().flat_map(|target| target.apart.iter().chain([&target.span]));
         let spans =
@@ -348,7 +348,7 @@ fn check_spans(listing: &Listing) {
 
 /// Whatever the rule looks like, a changed one is a rule again.
 fn check_rewrites(listing: &Listing) {
-    for (_, _, _, rule) in listing.rules() {
+    for rule in listing.rules() {
         for clause in &rule.clauses {
             for text in
                 [rule.without(clause), rule.with(clause, "-i lo"), rule.negating(clause), rule.with_target("-j DROP")]

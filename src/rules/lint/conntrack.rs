@@ -7,7 +7,7 @@ use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Target};
 /// Rules for NULL, FIN, Xmas and other impossible packets: in another state, or behind a rule that takes INVALID.
 /// Silent where a rule exempts packets from tracking: these are UNTRACKED.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
-    if listing.rules().any(|(.., rule)| rule.target.as_ref().is_some_and(Target::exempts)) {
+    if listing.rules().any(|rule| rule.target.as_ref().is_some_and(Target::exempts)) {
         return Vec::new();
     }
     listing.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| check_chain(listing, chain)).collect()

@@ -24,7 +24,7 @@ const XMAS: u8 = 41;
 /// nmap's Xmas scan sets three flags; `ALL ALL` asks for six. Said of rules that call themselves Xmas, and of any when
 /// no other rule asks for the three.
 fn all_flags(listing: &Listing) -> Vec<LintFinding> {
-    let other = listing.rules().any(|(_, _, _, rule)| rule.clauses.iter().any(|clause| clause.ask == exactly(XMAS)));
+    let other = listing.rules().any(|rule| rule.clauses.iter().any(|clause| clause.ask == exactly(XMAS)));
     let all = |rule: &Rule| rule.clauses.iter().find(|clause| clause.ask == exactly(ALL) && !clause.negated).cloned();
     let finding = |rule: &Rule| {
         let clause = all(rule).filter(|_| !other || speaks_of_xmas(rule))?;
@@ -32,7 +32,7 @@ fn all_flags(listing: &Listing) -> Vec<LintFinding> {
         let fix = rule.with(&clause, "--tcp-flags ALL FIN,PSH,URG");
         Some(LintFinding::new(FindingKind::XmasAllFlags, listing, rule.line, message).fix(fix))
     };
-    listing.rules().filter_map(|(_, _, _, rule)| finding(rule)).collect()
+    listing.rules().filter_map(finding).collect()
 }
 
 const fn exactly(flags: u8) -> Match {

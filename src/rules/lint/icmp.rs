@@ -17,5 +17,5 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
         let fix = rule.with(clause, &format!("-p {right}"));
         Some(LintFinding::new(FindingKind::OtherFamilysIcmp, listing, rule.line, message).fix(fix))
     };
-    listing.rules().filter_map(|(.., rule)| finding(rule)).collect()
+    listing.rules().filter_map(finding).collect()
 }

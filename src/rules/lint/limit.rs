@@ -5,7 +5,7 @@ use crate::rules::iptables_save::{Clause, Listing, Match, Rule, RuleLimit};
 
 /// Limits where they do harm.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
-    let limited = || listing.rules().filter_map(|(_, _, _, rule)| Some((rule, rule.limit()?)));
+    let limited = || listing.rules().filter_map(|rule| Some((rule, rule.limit()?)));
     let on_deny = limited().filter_map(|(rule, limit)| on_deny(listing, rule, limit));
     on_deny.chain(limited().filter_map(|(rule, _)| before_match(listing, rule))).collect()
 }

@@ -10,7 +10,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
         let kept = rule.log_prefix()?;
         too_long(listing, rule, written, &kept).or_else(|| without_blank(listing, rule, &kept))
     };
-    listing.rules().filter_map(|(_, _, _, rule)| finding(rule)).collect()
+    listing.rules().filter_map(finding).collect()
 }
 
 /// `char prefix[30]` of `struct xt_log_info`: both iptables-restore and `--test` cut without a word.

@@ -36,7 +36,7 @@ fn tables(listing: &Listing) -> impl Iterator<Item = (&Rule, &str)> {
     /// iptables-extensions(8): the name of a rule that has none.
     const DEFAULT: &str = "DEFAULT";
     let asks = |rule: &&Rule| rule.modules.iter().any(|module| module.name == "recent");
-    let rules = listing.rules().map(|(.., rule)| rule).filter(asks);
+    let rules = listing.rules().filter(asks);
     rules.map(|rule| (rule, option(rule, "--name").unwrap_or(DEFAULT)))
 }
 

@@ -5,7 +5,7 @@ use crate::rules::iptables_save::{Listing, Module};
 
 /// Every such match, once a line.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
-    let matches = listing.rules().flat_map(|(.., rule)| rule.of_the_moment().map(move |module| (rule.line, module)));
+    let matches = listing.rules().flat_map(|rule| rule.of_the_moment().map(move |module| (rule.line, module)));
     let finding = |(line, module): (usize, &Module)| {
         let message = format!("`-m {}`: {}; what a run finds holds for its moment", module.name, why(module));
         LintFinding::new(FindingKind::OfTheMoment, listing, line, message)

@@ -60,7 +60,7 @@ fn hyphens(before: &str, behind: &str) -> &'static str {
 
 /// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name; the rule is dead.
 pub(super) fn check_interfaces(listing: &Listing) -> Vec<LintFinding> {
-    listing.rules().filter_map(|(_, _, _, rule)| glued_interface(listing, rule)).collect()
+    listing.rules().filter_map(|rule| glued_interface(listing, rule)).collect()
 }
 
 fn glued_interface(listing: &Listing, rule: &Rule) -> Option<LintFinding> {

@@ -2,9 +2,10 @@
 
 use super::region::Region;
 use super::sets::{ChainSets, RuleSets, Sets};
-use super::universe::{HOOKS, Space};
+use super::universe::Space;
 use super::walk::{Deed, Leaf};
 use super::{GAPS, TooMany};
+use crate::rules::iptables_save::HOOKS;
 use crate::rules::iptables_save::Listing;
 
 /// Packets of which the two may make something else.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::arrivals::Arrivals;
 use super::region::Region;
-use super::universe::{HOOKS, Space};
+use super::universe::Space;
 use crate::net::Family;
+use crate::rules::iptables_save::HOOKS;
 use crate::rules::iptables_save::{self as text, Listing, Policy};
 
 /// A ruleset, the packets that its rules ask for, and the steps that walks through it may still take.

@@ -3,8 +3,8 @@
 use super::compare::Different;
 use super::region::Region;
 use super::sets::Sets;
-use super::universe::HOOKS;
 use super::{GAPS, TooMany};
+use crate::rules::iptables_save::HOOKS;
 
 /// Packets that pass a chain with only one of two rulesets.
 #[derive(Debug, Clone)]

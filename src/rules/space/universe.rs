@@ -6,9 +6,6 @@ use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
-/// The chains at which packets begin.
-pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-
 /// What the rulesets that are looked at together have in common.
 #[derive(Debug, Clone)]
 pub struct Space {
@@ -31,7 +28,7 @@ const TCP: u128 = 6;
 impl Space {
     /// The space of `listings`, on a host whose link is `interface`.
     pub fn new(listings: &[&Listing], interface: &InterfaceName) -> Space {
-        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).collect();
         let has_target = |names: &[&str]| {
             rules.iter().any(|rule| rule.target.as_ref().is_some_and(|target| names.contains(&target.name.as_str())))
         };

@@ -67,7 +67,7 @@ impl SweepPlan {
     /// One sweep for several rulesets of a family: whatever one of them tells apart.
     pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> SweepPlan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).map(|(.., rule)| rule).collect();
+        let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).collect();
         let prefixes = asked(&rules, |ask| match ask {
             Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
             _ => None,
@@ -377,8 +377,7 @@ fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
 
 /// Whether a rule looks at what the host sends.
 fn filters_the_host(listing: &Listing) -> bool {
-    let of_host = |chain: &str| matches!(chain, "OUTPUT" | "POSTROUTING");
-    listing.rules().any(|(_, chain, ..)| of_host(&chain.name))
+    listing.placed_rules().any(|at| matches!(at.chain, "OUTPUT" | "POSTROUTING"))
 }
 
 /// Gives every packet unnamed ports of its own, so that flows do not meet.

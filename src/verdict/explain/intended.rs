@@ -2,7 +2,7 @@
 //! that fits the packet best.
 
 use super::expected_effect::ExpectedEffect;
-use super::{MismatchContext, PacketView, PlacedRule, placed_rules};
+use super::{MismatchContext, PacketView, PlacedRule};
 use crate::net::port::Port;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{LOG_PREFIX, Match, MatchResult, Packet, Rule};
@@ -46,7 +46,7 @@ pub fn elsewhere<'a>(
         }
         _ => false,
     };
-    placed_rules(scene.listing).filter(|stand| !sight.can_meet(stand)).find(fits)
+    scene.listing.placed_rules().filter(|stand| !sight.can_meet(stand)).find(fits)
 }
 
 fn by_prefix<'a>(prefix: &str, sight: &PacketView<'a>, wanted: impl Fn(&PlacedRule) -> bool) -> Option<PlacedRule<'a>> {

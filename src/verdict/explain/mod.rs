@@ -18,7 +18,7 @@ use crate::net::{Family, InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Path, Step};
-use crate::rules::iptables_save::{Clause, Listing, Match, Packet, Rule};
+use crate::rules::iptables_save::{Clause, Listing, Match, Packet, PlacedRule, Rule};
 use crate::wire::headers::Content;
 
 use self::expected_effect::ExpectedEffect;
@@ -33,15 +33,6 @@ pub struct MismatchContext<'a> {
     pub twin: Option<&'a Listing>,
     /// The interface that the rules speak of.
     pub interface: &'a InterfaceName,
-}
-
-/// A rule, and where it stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct PlacedRule<'a> {
-    table: &'a str,
-    chain: &'a str,
-    number: usize,
-    rule: &'a Rule,
 }
 
 /// What is found of a mismatch, before it is put into words.
@@ -114,32 +105,21 @@ impl<'a> Diagnosis<'a> {
         Explanation {
             cause: self.cause,
             took: self.took.map(|step| place_of_step(step, scene.listing)),
-            meant: self.meant.map(|stand| stand.place(scene.listing)),
+            meant: self.meant.map(|stand| place_of_rule(stand, scene.listing)),
             words: words::describe(self, scene),
             patch: None,
         }
     }
 }
 
-impl PlacedRule<'_> {
-    fn place(&self, listing: &Listing) -> RuleRef {
-        RuleRef {
-            file: listing.source.name.clone(),
-            line: Some(self.rule.line),
-            table: self.table.to_owned(),
-            chain: self.chain.to_owned(),
-            rule: Some(self.number),
-            text: self.rule.text.clone(),
-        }
-    }
-
-    /// Whether the rule matched a packet on this path.
-    fn is_on(&self, path: &Path) -> bool {
-        path.steps.iter().any(|step| self.is(step))
-    }
-
-    fn is(&self, step: &Step) -> bool {
-        (step.table.as_str(), step.chain.as_str(), step.rule) == (self.table, self.chain, Some(self.number))
+fn place_of_rule(at: PlacedRule, listing: &Listing) -> RuleRef {
+    RuleRef {
+        file: listing.source.name.clone(),
+        line: Some(at.rule.line),
+        table: at.table.to_owned(),
+        chain: at.chain.to_owned(),
+        rule: Some(at.number),
+        text: at.rule.text.clone(),
     }
 }
 
@@ -152,21 +132,6 @@ fn place_of_step(step: &Step, listing: &Listing) -> RuleRef {
         rule: step.rule,
         text: step.text.clone(),
     }
-}
-
-/// All rules of a ruleset, with where they stand.
-fn placed_rules(listing: &Listing) -> impl Iterator<Item = PlacedRule<'_>> {
-    listing.rules().map(|(table, chain, number, rule)| PlacedRule {
-        table: &table.name,
-        chain: &chain.name,
-        number,
-        rule,
-    })
-}
-
-/// The rule of a step.
-fn stand_of<'a>(step: &Step, listing: &'a Listing) -> Option<PlacedRule<'a>> {
-    placed_rules(listing).find(|stand| stand.is(step))
 }
 
 /// Whether the rule asks for a destination port.
@@ -185,7 +150,7 @@ fn matches_state(rule: &Rule, state: ConntrackState) -> bool {
 /// with an ACK while `nf_conntrack_tcp_loose` is 1, as it is in the lab; all else is INVALID. PSH and URG do not count.
 fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackState> {
     const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK
-    let tracked = listing.rules().any(|(.., rule)| rule.uses_conntrack());
+    let tracked = listing.rules().any(Rule::uses_conntrack);
     let first = match probe.flags() & COUNTED {
         _ if probe.flow.protocol != Protocol::Tcp => ConntrackState::New,
         0x02 | 0x10 => ConntrackState::New,

@@ -3,14 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{MismatchContext, PlacedRule, placed_rules, stand_of};
+use super::{MismatchContext, PlacedRule};
 use crate::net::port::Port;
 use crate::probe::path::Path;
-use crate::rules::iptables_save::{Listing, Packet};
+use crate::rules::iptables_save::{HOOKS, Listing, Packet};
 use crate::wire::headers::Content;
-
-/// The built-in chains, one for each hook.
-const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /// A packet and the hooks on its way.
 pub struct PacketView<'a> {
@@ -83,7 +80,7 @@ impl<'a> PacketView<'a> {
 
     /// The rules that the packet can come to.
     pub fn rules(&self) -> impl Iterator<Item = PlacedRule<'a>> {
-        placed_rules(self.listing).filter(|stand| self.can_meet(stand))
+        self.listing.placed_rules().filter(|stand| self.can_meet(stand))
     }
 
     fn hooks_of(&self, table: &str, chain: &str) -> Option<&BTreeSet<&'static str>> {
@@ -142,7 +139,7 @@ fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, N
         Content::Tcp { destination, .. } | Content::Udp { destination, .. } => destination,
         Content::Icmp { .. } | Content::Other => return None,
     };
-    let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| stand_of(step, listing));
+    let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| listing.placed(step));
     let change = stands.filter_map(|stand| change_by(&stand, from)).next().filter(|change| change.to != from)?;
     let content = match packet.content {
         Content::Tcp { source, flags, .. } => Content::Tcp { source, destination: change.to, flags },

@@ -6,7 +6,7 @@ mod presence;
 mod wording;
 
 use super::why::same_matches;
-use super::{Diagnosis, MismatchContext, PlacedRule, matches_state, placed_rules, stand_of};
+use super::{Diagnosis, MismatchContext, PlacedRule, matches_state};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
@@ -83,10 +83,13 @@ impl<'a> PatchBuilder<'a> {
 
     /// Where a new rule would see what `step` takes now; behind all rules of the chain when it is the policy.
     fn line_before(&self, step: &Step) -> Option<usize> {
-        match stand_of(step, self.scene.listing) {
+        match self.scene.listing.placed(step) {
             Some(taker) => Some(self.first_of_group(taker).rule.line),
             None => {
-                let of_chain = placed_rules(self.scene.listing)
+                let of_chain = self
+                    .scene
+                    .listing
+                    .placed_rules()
                     .filter(|stand| (stand.table, stand.chain) == (&step.table, &step.chain));
                 of_chain.last().map(|last| last.rule.line + 1).or(step.line.map(|line| line + 1))
             }
@@ -94,7 +97,7 @@ impl<'a> PatchBuilder<'a> {
     }
 
     fn deciding_rule(&self) -> Option<PlacedRule<'a>> {
-        stand_of(self.finding.took?, self.scene.listing)
+        self.scene.listing.placed(self.finding.took?)
     }
 
     /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
@@ -108,7 +111,7 @@ impl<'a> PatchBuilder<'a> {
             let target = stand.rule.target.as_ref().map(|target| target.name.as_str());
             (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
         };
-        placed_rules(self.scene.listing).find(jumps)
+        self.scene.listing.placed_rules().find(jumps)
     }
 
     /// The LOG right in front of a rule that asks for the same belongs to it.
@@ -118,11 +121,11 @@ impl<'a> PatchBuilder<'a> {
                 && stand.rule.log_prefix().is_some()
                 && same_matches(stand.rule, taker.rule)
         };
-        placed_rules(self.scene.listing).find(before).unwrap_or(taker)
+        self.scene.listing.placed_rules().find(before).unwrap_or(taker)
     }
 
     fn group_behind(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
-        group_behind(meant, placed_rules(self.scene.listing))
+        group_behind(meant, self.scene.listing.placed_rules())
     }
 }
 

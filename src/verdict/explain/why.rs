@@ -2,16 +2,14 @@
 //! and which clause of the rule refuses the packet.
 
 use super::expected_effect::ExpectedEffect;
-use super::{
-    Diagnosis, MismatchContext, PacketView, PlacedRule, intended, matches_state, names_a_port, placed_rules, stand_of,
-};
+use super::{Diagnosis, MismatchContext, PacketView, PlacedRule, intended, matches_state, names_a_port};
 use crate::intent::explanation::Cause;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::probe::scan::PortState;
-use crate::rules::iptables_save::{Clause, Match, MatchResult, Packet, Rule};
+use crate::rules::iptables_save::{Clause, HOOKS, Match, MatchResult, Packet, Rule};
 
 /// Finds out why `goal` was missed by the probe that `observation` speaks of, one of `probes`.
 pub fn find<'a>(
@@ -148,7 +146,7 @@ impl<'a> Diagnoser<'a, '_> {
 
     /// Nothing was meant to let it in: a rule of the port's own keeps it out, or one for all that no rule lets in.
     fn unforeseen(&self) -> Cause {
-        let taker = self.decider(FILTER).and_then(|step| stand_of(step, self.scene.listing));
+        let taker = self.decider(FILTER).and_then(|step| self.scene.listing.placed(step));
         if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
     }
 
@@ -168,7 +166,7 @@ impl<'a> Diagnoser<'a, '_> {
     /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
     fn exhausted_limit(&self) -> Option<PlacedRule<'a>> {
         let first = self.probes.first()?.1.path.as_deref()?;
-        let ended = stand_of(first.last()?, self.scene.listing)?;
+        let ended = self.scene.listing.placed(first.last()?)?;
         (ended.rule.limit().is_some() && ended.rule.is_terminal() && !ended.is_on(self.path)).then_some(ended)
     }
 
@@ -178,7 +176,7 @@ impl<'a> Diagnoser<'a, '_> {
         match ways.iter().find(taken) {
             Some(path) => Judgement {
                 took: path.last(),
-                meant: placed_rules(self.scene.listing).find(|stand| carries_on(stand, path)),
+                meant: self.scene.listing.placed_rules().find(|stand| carries_on(stand, path)),
                 ..self.judgement(Cause::FollowupTaken)
             },
             None => self.judgement(Cause::NotListening),
@@ -217,7 +215,7 @@ impl<'a> Diagnoser<'a, '_> {
         if self.is_user_chain(meant) && self.jumps_to(meant).next().is_none() {
             return Cause::ChainNotReached;
         }
-        let taker = self.decider(meant.table).and_then(|step| stand_of(step, self.scene.listing));
+        let taker = self.decider(meant.table).and_then(|step| self.scene.listing.placed(step));
         match taker {
             Some(taker) if same_matches(taker.rule, meant.rule) => Cause::LogBehindVerdict,
             Some(_) => Cause::EarlierRule,
@@ -227,14 +225,13 @@ impl<'a> Diagnoser<'a, '_> {
 
     /// Whether a later rule of the chain, or its end, was met.
     fn went_past(&self, meant: PlacedRule) -> bool {
-        let same_chain = |step: &&Step| (step.table.as_str(), step.chain.as_str()) == (meant.table, meant.chain);
+        let same_chain = |step: &&Step| step.is_in(meant.table, meant.chain);
         let past = |step: &Step| step.rule.is_none_or(|number| number > meant.number);
         self.path.steps.iter().filter(same_chain).any(past)
     }
 
     fn is_user_chain(&self, stand: PlacedRule) -> bool {
-        const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-        !BUILT_IN.contains(&stand.chain)
+        !HOOKS.contains(&stand.chain)
     }
 
     /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
@@ -301,8 +298,7 @@ impl<'a> Judgement<'a> {
 /// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
 fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
     let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
-    let same_chain =
-        path.last().is_some_and(|step| (step.table.as_str(), step.chain.as_str()) == (stand.table, stand.chain));
+    let same_chain = path.last().is_some_and(|step| step.is_in(stand.table, stand.chain));
     is_tracked && same_chain && stand.rule.accepts() && matches_state(stand.rule, ConntrackState::Established)
 }
 

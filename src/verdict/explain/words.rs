@@ -1,7 +1,7 @@
 //! The words of an explanation: one or two plain sentences, with the rules by their lines.
 
 use super::expected_effect::ExpectedEffect;
-use super::{Diagnosis, MismatchContext, PlacedRule, intended, matches_state, names_a_port, placed_rules, stand_of};
+use super::{Diagnosis, MismatchContext, PlacedRule, intended, matches_state, names_a_port};
 use crate::intent::explanation::Cause;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
@@ -160,7 +160,7 @@ impl SentenceWriter<'_> {
     /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe; one that asks for a port and nothing else
     /// takes every scan of that port.
     fn because(&self) -> String {
-        let taker = self.finding.took.and_then(|step| stand_of(step, self.scene.listing)).map(|stand| stand.rule);
+        let taker = self.finding.took.and_then(|step| self.scene.listing.rule_of(step));
         match taker {
             Some(taker) if self.is_invalid() && matches_state(taker, ConntrackState::Invalid) => {
                 format!(", since it matches every packet that conntrack calls INVALID, such as every {}", self.packet())
@@ -380,7 +380,7 @@ fn line_of(listing: &Listing, line: usize) -> String {
 }
 
 fn logs<'a>(listing: &'a Listing, prefix: &str) -> Option<&'a Rule> {
-    placed_rules(listing).map(|stand| stand.rule).find(|rule| rule.log_prefix().as_deref() == Some(prefix))
+    listing.rules().find(|rule| rule.log_prefix().as_deref() == Some(prefix))
 }
 
 fn family(listing: &Listing) -> Family {

@@ -5,17 +5,8 @@ use super::reason;
 use super::{DeadRule, FindingPlace, NotProvable, RulesetFindings, Severity, ShadowingRule};
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
-use crate::rules::iptables_save::{Clause, Match, MatchResult, Rule};
+use crate::rules::iptables_save::{Clause, HOOKS, Match, MatchResult, PlacedRule, Rule};
 use crate::wire::frame::Direction;
-
-/// A rule and where it stands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At<'a> {
-    pub table: &'a str,
-    pub chain: &'a str,
-    pub number: usize,
-    pub rule: &'a Rule,
-}
 
 /// What is known of a rule.
 #[derive(Debug)]
@@ -40,7 +31,7 @@ impl RulesetFindings {
 
     fn add(&mut self, evidence: &RulesetEvidence) {
         let court = ReachabilityProver { evidence };
-        for at in court.rules() {
+        for at in evidence.listing.placed_rules() {
             let place = court.place(at);
             match court.conclude(at, DEPTH) {
                 ProverResult::Reached => {}
@@ -64,19 +55,12 @@ fn severity(rule: &Rule) -> Severity {
     }
 }
 
-const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-
 struct ReachabilityProver<'a> {
     evidence: &'a RulesetEvidence<'a>,
 }
 
 impl<'a> ReachabilityProver<'a> {
-    fn rules(&self) -> impl Iterator<Item = At<'a>> {
-        let rules = self.evidence.listing.rules();
-        rules.map(|(table, chain, number, rule)| At { table: &table.name, chain: &chain.name, number, rule })
-    }
-
-    fn place(&self, at: At) -> FindingPlace {
+    fn place(&self, at: PlacedRule) -> FindingPlace {
         FindingPlace {
             family: self.evidence.listing.family,
             file: self.evidence.listing.source.name.to_string_lossy().into_owned(),
@@ -91,7 +75,7 @@ impl<'a> ReachabilityProver<'a> {
     /// In this order: (1) it was reached, (2) the chain cannot be, (3) the sweep does not say all, (4) the packets that it
     /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first. What follows
     /// from the packets that were sent is said only if it is proved for all others, too.
-    fn conclude(&self, at: At<'a>, depth: usize) -> ProverResult {
+    fn conclude(&self, at: PlacedRule<'a>, depth: usize) -> ProverResult {
         if self.evidence.has_matched(at.table, at.chain, at.number) {
             return ProverResult::Reached;
         }
@@ -107,14 +91,14 @@ impl<'a> ReachabilityProver<'a> {
     }
 
     /// A chain is as dead as all rules that jump there.
-    fn by_chain(&self, at: At<'a>, depth: usize) -> Option<ProverResult> {
+    fn by_chain(&self, at: PlacedRule<'a>, depth: usize) -> Option<ProverResult> {
         if at.chain == "FORWARD" {
             return Some(not_provable("nothing is forwarded in the lab"));
         }
-        if BUILT_IN.contains(&at.chain) || depth == 0 {
+        if HOOKS.contains(&at.chain) || depth == 0 {
             return None;
         }
-        let jumps: Vec<At> = self.jumps_to(at.table, at.chain).collect();
+        let jumps: Vec<PlacedRule> = self.jumps_to(at.table, at.chain).collect();
         if jumps.is_empty() {
             return Some(dead(Vec::new(), format!("no rule jumps to chain {}", at.chain)));
         }
@@ -140,7 +124,7 @@ impl<'a> ReachabilityProver<'a> {
     }
 
     /// Each thing that it asks for must have been there, on some packet.
-    fn by_clauses(&self, at: At) -> Option<ProverResult> {
+    fn by_clauses(&self, at: PlacedRule) -> Option<ProverResult> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
         let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
             let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == MatchResult::Yes;
@@ -155,7 +139,7 @@ impl<'a> ReachabilityProver<'a> {
         })
     }
 
-    fn by_packets(&self, at: At) -> ProverResult {
+    fn by_packets(&self, at: PlacedRule) -> ProverResult {
         let fitting: Vec<&Witnessed> = self.of_hook(at).filter(|one| fits(at, one, |c| !is_state(c))).collect();
         if fitting.is_empty() {
             return by_contradiction(at.rule);
@@ -175,17 +159,18 @@ impl<'a> ReachabilityProver<'a> {
     }
 
     /// Who took the packets that it asks for?
-    fn by_takers(&self, at: At, asked: &[&Witnessed]) -> ProverResult {
+    fn by_takers(&self, at: PlacedRule, asked: &[&Witnessed]) -> ProverResult {
         let chains = self.chains_around(at);
         let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
         let untaken = taken.contains(&None);
         let takers = counted(taken.into_iter().flatten());
         let in_front: Vec<ShadowingRule> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
-        let rules: Vec<(&Step, Option<&Rule>)> = takers.iter().map(|(_, step)| (*step, self.rule_of(step))).collect();
+        let rules: Vec<(&Step, Option<&Rule>)> =
+            takers.iter().map(|(_, step)| (*step, self.evidence.listing.rule_of(step))).collect();
         if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
             return not_provable(reason::depends_on(rule));
         }
-        if untaken && BUILT_IN.contains(&at.chain) {
+        if untaken && HOOKS.contains(&at.chain) {
             return not_provable("packets that it asks for came by, and did not match it");
         }
         if in_front.is_empty() {
@@ -197,7 +182,7 @@ impl<'a> ReachabilityProver<'a> {
     }
 
     /// The packets that pass the hooks from which its chain is reached.
-    fn of_hook(&self, at: At) -> impl Iterator<Item = &'a Witnessed> {
+    fn of_hook(&self, at: PlacedRule) -> impl Iterator<Item = &'a Witnessed> {
         let bases = self.bases(at.table, at.chain, DEPTH);
         let received = bases.iter().any(|base| matches!(*base, "PREROUTING" | "INPUT"));
         let sent = bases.iter().any(|base| matches!(*base, "OUTPUT" | "POSTROUTING"));
@@ -207,29 +192,25 @@ impl<'a> ReachabilityProver<'a> {
         })
     }
 
-    fn jumps_to(&self, table: &'a str, chain: &'a str) -> impl Iterator<Item = At<'a>> {
-        let is_jump = move |at: &At| at.rule.target.as_ref().is_some_and(|target| target.name == chain);
-        self.rules().filter(move |at| at.table == table && is_jump(at))
+    fn jumps_to(&self, table: &'a str, chain: &'a str) -> impl Iterator<Item = PlacedRule<'a>> {
+        let is_jump = move |at: &PlacedRule| at.rule.target.as_ref().is_some_and(|target| target.name == chain);
+        self.evidence.listing.placed_rules().filter(move |at| at.table == table && is_jump(at))
     }
 
     /// The built-in chains from which a chain can be reached.
     fn bases(&self, table: &'a str, chain: &'a str, depth: usize) -> Vec<&'a str> {
-        if BUILT_IN.contains(&chain) || depth == 0 {
+        if HOOKS.contains(&chain) || depth == 0 {
             return vec![chain];
         }
         self.jumps_to(table, chain).flat_map(|jump| self.bases(table, jump.chain, depth - 1)).collect()
     }
 
     /// The chains of the same table that packets of the same hooks come through.
-    fn chains_around(&self, at: At<'a>) -> Vec<&'a str> {
+    fn chains_around(&self, at: PlacedRule<'a>) -> Vec<&'a str> {
         let bases = self.bases(at.table, at.chain, DEPTH);
         let tables = self.evidence.listing.tables.iter().filter(|table| table.name == at.table);
         let chains = tables.flat_map(|table| table.chains.iter().map(|chain| chain.name.as_str()));
         chains.filter(|chain| self.bases(at.table, chain, DEPTH).iter().any(|base| bases.contains(base))).collect()
-    }
-
-    fn rule_of(&self, step: &Step) -> Option<&'a Rule> {
-        self.evidence.listing.chain(&step.table, &step.chain)?.rules.get(step.rule?.checked_sub(1)?)
     }
 }
 
@@ -256,7 +237,7 @@ fn is_of_more(rule: &Rule) -> bool {
 }
 
 /// Whether the packet fulfils those clauses that are `wanted`. A state that is not known may be the right one.
-fn fits(at: At, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
+fn fits(at: PlacedRule, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
     let packet = as_seen_in(at.table, one);
     let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
     clauses.all(|clause| match clause.answer(&packet) {
@@ -308,7 +289,7 @@ fn matches_state(clause: &Clause, state: ConntrackState) -> bool {
 }
 
 /// The step that took a packet away before it came to the rule; `None` if nothing did.
-fn taker<'s>(at: At, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
+fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
     let around = |step: &&&Step| step.table == at.table && chains.contains(&step.chain.as_str());
     let passed: Vec<&Step> = steps.iter().collect();
     let inside: Vec<&&Step> = passed.iter().filter(around).collect();
@@ -342,7 +323,7 @@ fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> 
 /// Whether the rule of `step` asks for all of the packets, so that it would be enough on its own.
 fn takes_all(step: &Step, rule: Option<&Rule>, asked: &[&Witnessed]) -> bool {
     let Some(rule) = rule else { return false };
-    let at = At { table: &step.table, chain: &step.chain, number: 0, rule };
+    let at = PlacedRule { table: &step.table, chain: &step.chain, number: 0, rule };
     asked.iter().all(|one| fits(at, one, |_| true))
 }
 

@@ -66,7 +66,7 @@ pub(super) fn limits(listing: &Listing) -> &'static [LimitOverride] {
 /// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.
 pub fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
     let mut interfaces = vec![first.clone()];
-    let clauses = listings.iter().flat_map(Listing::rules).flat_map(|(.., rule)| &rule.clauses);
+    let clauses = listings.iter().flat_map(Listing::rules).flat_map(|rule| &rule.clauses);
     for clause in clauses {
         let (Match::InInterface(name) | Match::OutInterface(name)) = &clause.ask else { continue };
         let name = name.strip_suffix('+').map_or_else(|| name.clone(), |start| format!("{start}0"));

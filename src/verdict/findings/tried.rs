@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::FindingsSubject;
 use super::evidence::RulesetEvidence;
-use super::judge::At;
 use super::measure::limits;
 use super::reason;
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::InterfaceName;
 use crate::probe::packet::Stimulus;
-use crate::rules::iptables_save::Listing;
+use crate::rules::iptables_save::{Listing, PlacedRule};
 use crate::rules::space::{Region, Space, WitnessPacket, witnesses};
 use crate::rules::sweep::foreign_addresses;
 
@@ -38,11 +37,11 @@ impl RulesetEvidence<'_> {
     fn untried(&self, subject: &FindingsSubject) -> BTreeMap<String, Vec<Stimulus>> {
         let mut all: BTreeMap<String, Vec<Stimulus>> = BTreeMap::new();
         let mut known = HashSet::new();
-        for (table, chain, number, _) in self.listing.rules() {
-            if self.has_matched(&table.name, &chain.name, number) {
+        for PlacedRule { table, chain, number, .. } in self.listing.placed_rules() {
+            if self.has_matched(table, chain, number) {
                 continue;
             }
-            let left = self.sets.arrivals(&table.name, &chain.name, number);
+            let left = self.sets.arrivals(table, chain, number);
             let witnesses = |(hook, one): &(&str, Region)| witnesses(&self.sets.space, one, hook, subject.addresses);
             for WitnessPacket { interface, stimulus } in left.found.iter().take(TRIED).flat_map(witnesses) {
                 if known.insert((interface.clone(), stimulus)) {
@@ -54,7 +53,7 @@ impl RulesetEvidence<'_> {
     }
 
     /// Why it is not proved that no packet comes to a rule, to which none came because of `reason`; `None` if it is.
-    pub(super) fn why_unproven(&self, at: At, reason: &str) -> Option<String> {
+    pub(super) fn why_unproven(&self, at: PlacedRule, reason: &str) -> Option<String> {
         let arrivals = self.sets.arrivals(at.table, at.chain, at.number);
         match arrivals.found.first() {
             Some((_, region)) => Some(why(&self.sets.space, self.listing, region, reason)),
@@ -68,11 +67,9 @@ impl RulesetEvidence<'_> {
 fn why(space: &Space, listing: &Listing, region: &Region, reason: &str) -> String {
     let asks = |key: &str| {
         let words = key.split(" [").next().unwrap_or(key);
-        let mut rules = listing.rules().map(|(.., rule)| rule);
+        let mut rules = listing.rules();
         let first = words.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        rules
-            .find(|rule| rule.text.contains(words))
-            .or_else(|| listing.rules().map(|(.., rule)| rule).find(|rule| rule.text.contains(&first)))
+        rules.find(|rule| rule.text.contains(words)).or_else(|| listing.rules().find(|rule| rule.text.contains(&first)))
     };
     let opaque = region.answers().find_map(|(key, _)| Some((asks(key)?, key)));
     match opaque {

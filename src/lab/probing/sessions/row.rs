@@ -108,7 +108,7 @@ impl Lab<'_> {
 
     fn counts_connections(&self) -> bool {
         let mut rules = self.listings.iter().flat_map(|listing| listing.rules());
-        rules.any(|(.., rule)| rule.modules.iter().any(|module| module.name == "connlimit"))
+        rules.any(|rule| rule.modules.iter().any(|module| module.name == "connlimit"))
     }
 
     /// Another address on the link.

@@ -1,6 +1,6 @@
 //! A rule in another place.
 
-use super::super::{PlacedRule, matches_state, names_a_port, placed_rules};
+use super::super::{PlacedRule, matches_state, names_a_port};
 use super::{PatchBuilder, PatchCandidate, lines, opens_wide};
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
@@ -44,7 +44,7 @@ impl<'a> PatchBuilder<'a> {
                 && stand.number > taker.number
                 && stand.rule.clauses.iter().any(|clause| matches!(clause.ask, Match::TcpFlags { .. }))
         };
-        let Some(last) = placed_rules(self.scene.listing).filter(asks_flags).last() else { return Vec::new() };
+        let Some(last) = self.scene.listing.placed_rules().filter(asks_flags).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
         vec![moved_behind(&group, last.rule.line)]
@@ -58,7 +58,7 @@ impl<'a> PatchBuilder<'a> {
             let is_later = (stand.table, stand.chain) == (taker.table, taker.chain) && stand.number > taker.number;
             is_later && stand.rule.accepts()
         };
-        let Some(last) = placed_rules(self.scene.listing).filter(lets_in).last() else { return Vec::new() };
+        let Some(last) = self.scene.listing.placed_rules().filter(lets_in).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
         vec![moved_behind(&group, last.rule.line)]
@@ -73,7 +73,7 @@ impl<'a> PatchBuilder<'a> {
         let early = |stand: &PlacedRule| {
             (stand.table, stand.chain) == (taker.table, taker.chain) && !belongs_to_front(stand.rule)
         };
-        placed_rules(self.scene.listing).find(early).map(|stand| stand.rule.line)
+        self.scene.listing.placed_rules().find(early).map(|stand| stand.rule.line)
     }
 
     /// The LOG of the nat table, in front of the rule that takes the packet.

@@ -1,6 +1,6 @@
 //! A rule more, or one less; another policy.
 
-use super::super::{PlacedRule, placed_rules};
+use super::super::PlacedRule;
 use super::{PatchBuilder, PatchCandidate, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
 use crate::intent::explanation::Cause;
 use crate::probe::path::{Step, StepVerdict};
@@ -47,8 +47,8 @@ impl<'a> PatchBuilder<'a> {
     /// The rule that every stateful filter begins with.
     pub(super) fn carry_on(&self) -> Vec<PatchCandidate> {
         let Some(step) = self.finding.took.filter(|_| self.finding.meant.is_none()) else { return Vec::new() };
-        let in_chain = |stand: &PlacedRule| (stand.table, stand.chain) == (step.table.as_str(), step.chain.as_str());
-        let first = placed_rules(self.scene.listing).find(in_chain).map(|stand| stand.rule.line);
+        let in_chain = |stand: &PlacedRule| step.is_in(stand.table, stand.chain);
+        let first = self.scene.listing.placed_rules().find(in_chain).map(|stand| stand.rule.line);
         let rule = format!("-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", step.chain);
         let at_first = first.map(|line| inserted(line, rule.clone()));
         at_first.into_iter().chain(self.added(step, rule)).collect()
@@ -61,7 +61,7 @@ impl<'a> PatchBuilder<'a> {
             |stand: &PlacedRule| (stand.table, stand.chain) == (meant.table, meant.chain) && opens_wide(stand.rule);
         if meant.table != step.table
             || meant.chain == step.chain
-            || placed_rules(self.scene.listing).any(|stand| opens(&stand))
+            || self.scene.listing.placed_rules().any(|stand| opens(&stand))
         {
             return Vec::new();
         }
@@ -75,14 +75,14 @@ impl<'a> PatchBuilder<'a> {
         };
         let (Some(twin), Some(step)) = (self.scene.twin, self.finding.took) else { return Vec::new() };
         let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix);
-        let Some(original) = placed_rules(twin).find(logs) else { return Vec::new() };
+        let Some(original) = twin.placed_rules().find(logs) else { return Vec::new() };
         let Some(line) = self.line_before(step) else { return Vec::new() };
         let file = twin.source.name.display();
         let copy = |group: &[PlacedRule]| PatchCandidate {
             words: format!("copy {} of {file} to line {line}", lines(group)),
             edits: vec![Edit::InsertBefore { line, text: texts(group) }],
         };
-        let mut group = group_behind(original, placed_rules(twin));
+        let mut group = group_behind(original, twin.placed_rules());
         group.retain(|stand| !opens_wide(stand.rule));
         if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }

@@ -1,6 +1,6 @@
 //! A rule in other words.
 
-use super::super::{PlacedRule, placed_rules};
+use super::super::PlacedRule;
 use super::{PatchBuilder, PatchCandidate, names_one_port, replaced, text_of};
 use crate::log_line::NFLOG_NAME;
 use crate::net::port::Port;
@@ -87,7 +87,7 @@ impl<'a> PatchBuilder<'a> {
         let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
         let is_meant = |port: &Port| *port != change.from && are_similar_ports(*port, change.to);
         let Some(port) = ports.iter().find(is_meant) else { return Vec::new() };
-        let Some(nat) = placed_rules(self.scene.listing).find(|stand| stand.rule.line == change.line) else {
+        let Some(nat) = self.scene.listing.placed_rules().find(|stand| stand.rule.line == change.line) else {
             return Vec::new();
         };
         let Some(target) = &nat.rule.target else { return Vec::new() };
