@@ -1,5 +1,4 @@
-//! The answers before a deployment, as a text: every question with its answer, worst first, and the verdict as the last
-//! line.
+//! The answers of `check` as text: each question with its answer, worst first, and the verdict on the last line.
 
 use std::fmt::Write;
 
@@ -10,7 +9,7 @@ use super::{Deployment, Report, explained};
 use crate::commands::predeploy::{Assessment, Fact, QuestionAnswer};
 use crate::text::escape::visible;
 
-/// The answers, at most `width` columns wide; what goes well is told in fewer words than what does not.
+/// The answers, at most `width` columns wide; answers without a problem are shown shorter.
 pub fn answers_text(report: &Report, width: u16) -> String {
     let mut text = String::new();
     for answer in report.answers.iter().flat_map(|answers| &answers.0) {
@@ -25,7 +24,7 @@ pub fn answers_text(report: &Report, width: u16) -> String {
     text
 }
 
-/// The last line.
+/// The verdict, which is the last line.
 pub fn deploy_verdict(report: &Report) -> String {
     let (color, text) = match report.deployment() {
         Deployment::Safe => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),

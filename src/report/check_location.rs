@@ -1,4 +1,4 @@
-//! Which checks a line speaks of.
+//! Short names for groups of checks, for lines of a report.
 
 use std::collections::BTreeSet;
 

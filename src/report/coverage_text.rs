@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::rules::coverage::{Coverage, RuleHits};
 use crate::text::escape::visible;
 
-/// One line for each ruleset, and one for each of its rules that no packet met; lines are cut at `width` columns.
+/// One line for each ruleset, and one for each of its rules that no packet matched; lines are cut at `width` columns.
 pub fn block(coverage: &[Coverage], width: u16) -> String {
     let mut text = String::new();
     for one in coverage {

@@ -22,9 +22,9 @@ pub struct DiffReport {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// Where it was measured.
+    /// The environment of the measurement.
     pub environment: Environment,
-    /// What was found.
+    /// The differences.
     pub diff: Compared,
 }
 
@@ -36,10 +36,10 @@ impl DiffReport {
     }
 }
 
-/// So many packets of one story are named.
+/// The maximum number of packets that are named for each difference.
 const NAMED: usize = 6;
 
-/// For people: each story with the rules on either side, what a scan sees of it, and one line that sums up.
+/// The report for people: each difference with the rules on either side, its effect on scans, and a summary line.
 pub fn diff_text(report: &DiffReport) -> String {
     let compared = &report.diff;
     let mut text = String::new();
@@ -172,7 +172,7 @@ fn packets(text: &mut String, packets: &[Packet]) {
     let _ = writeln!(text, "  packets {}{more}", names.join(", "));
 }
 
-/// The rules on one side: those that log and limit, and the one that had the last word.
+/// The rules on one side: those that log or limit, and the one that decided.
 fn side(text: &mut String, name: &str, one: &Behaviour) {
     let logs = one.log.iter().map(|line| line.by.as_ref());
     let limits = one.limits.iter().map(|guard| guard.by.as_ref());

@@ -1,4 +1,4 @@
-//! What the ruleset made of a tool: frames that met the same are told together.
+//! The report of `exec`: the effect of the ruleset on the frames of a tool. Frames with the same result are grouped.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -26,83 +26,83 @@ pub struct Exec {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// Where it was measured.
+    /// The environment of the measurement.
     pub environment: Environment,
     /// The host.
     pub host: HostSummary,
-    /// What was run.
+    /// The command that was run.
     pub command: Vec<String>,
-    /// How it ended.
+    /// The exit status of the tool.
     pub tool_status: ToolStatusRecord,
-    /// Frames that met the same, in the order in which they began.
+    /// Frames with the same result, in the order in which they began.
     pub groups: Vec<FrameGroup>,
     /// Every log line.
     pub log: Vec<ExecLogLine>,
-    /// Every way that a packet took.
+    /// Each distinct path of a packet through the rules.
     pub paths: Vec<PathRecord>,
     /// Every frame.
     pub frames: Vec<FrameRecord>,
-    /// What the host wanted to send, and its own rules held back.
+    /// Packets that the host sent and its own rules held back.
     pub held_back: Vec<HeldBackRecord>,
 }
 
-/// How the tool ended.
+/// The way the tool ended.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct ToolStatusRecord {
-    /// Its exit status, when it ended by itself.
+    /// The exit status; `None` if a signal ended the tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,
     /// The signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// Whether it ran longer than it was allowed to, and was killed.
+    /// True if the tool exceeded its time limit and was killed.
     pub timed_out: bool,
-    /// How long it ran.
+    /// The run time in seconds.
     pub seconds: f64,
 }
 
-/// Frames that met the same.
+/// Frames with the same result.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Group")]
 pub struct FrameGroup {
-    /// `to-host`, or `from-host` for what the host sent by itself.
+    /// `to-host`, or `from-host` for packets that the host sent by itself.
     pub direction: FrameDirection,
-    /// The family; none for ARP and what is no IP.
+    /// The family; `None` for ARP and other frames that are not IP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
     /// `tcp`, `udp`, `icmp`, `icmpv6`, `arp`, or a number.
     pub protocol: String,
-    /// What they are: `tcp xmas`, `tcp RST`, `connection`.
+    /// The kind of frame: `tcp xmas`, `tcp RST`, `connection`.
     pub what: String,
-    /// How many.
+    /// The number of frames.
     pub frames: usize,
-    /// How many connections they belong to, when they belong to any.
+    /// The number of connections that they belong to, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<usize>,
     /// The host's ports: `1-21,23`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<String>,
-    /// What the filter did.
+    /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
-    /// The rule or policy that had the last word.
+    /// The rule or policy that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<Step>,
-    /// Their way, by its place in `paths`.
+    /// Their path, as an index into `paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<usize>,
-    /// What the host answered at once: `tcp RST,ACK`.
+    /// The immediate answer of the host: `tcp RST,ACK`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// The way of the answer that the host's own rules held back, by its place in `paths`.
+    /// The path of the answer that the host's own rules held back, as an index into `paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_back: Option<usize>,
-    /// What each of them left in the log.
+    /// The prefixes of the log lines that each frame caused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
 }
 
-/// Which way a frame went.
+/// The direction of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Way")]
@@ -117,7 +117,7 @@ pub enum FrameDirection {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "LoggedLine")]
 pub struct ExecLogLine {
-    /// The frame that caused it, by its place in `frames`.
+    /// The frame that caused it, as an index into `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
     /// Prefix and line.
@@ -125,15 +125,15 @@ pub struct ExecLogLine {
     pub record: LogRecord,
 }
 
-/// A way through the rules.
+/// A path through the rules.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PathRecord {
     /// Rules and policies, in order.
     pub steps: Vec<Step>,
-    /// What conntrack made of the packet.
+    /// The conntrack state of the packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conntrack: Option<ConntrackState>,
-    /// Where it ended.
+    /// The end of the path.
     pub fate: Fate,
 }
 
@@ -142,41 +142,41 @@ pub struct PathRecord {
 pub struct FrameRecord {
     /// Seconds since the first frame.
     pub seconds: f64,
-    /// Which way it went.
+    /// The direction.
     pub direction: FrameDirection,
-    /// What it is.
+    /// The kind of frame.
     pub what: String,
-    /// Who sent it.
+    /// The source address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// To whom.
+    /// The destination address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// Bytes.
+    /// The length in bytes.
     pub length: usize,
-    /// The frame that it answers, by its place.
+    /// The frame that it answers, as an index into `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<usize>,
-    /// What the filter did.
+    /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
-    /// Its way, by its place in `paths`.
+    /// Its path, as an index into `paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<usize>,
 }
 
-/// A packet of the host that never came to the link.
+/// A packet of the host that did not reach the link.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HeldBackRecord {
-    /// The frame that the host was dealing with, by its place in `frames`.
+    /// The frame that the host was processing, as an index into `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<usize>,
-    /// Its way, by its place in `paths`.
+    /// Its path, as an index into `paths`.
     pub path: usize,
 }
 
 impl Exec {
-    /// The report of what was observed of `command`.
+    /// The report of a run of `command`.
     pub fn new(command: Vec<String>, relayed: &ToolRun, host: HostSummary, environment: Environment) -> Exec {
         let mut ways = Ways::default();
         let glances: Vec<PacketSummary> = relayed.frames.iter().map(|frame| PacketSummary::at(&frame.bytes)).collect();
@@ -203,7 +203,7 @@ impl Exec {
     }
 }
 
-/// Every path once.
+/// The distinct paths, with their indices.
 #[derive(Default)]
 struct Ways {
     places: HashMap<Arc<Path>, usize>,
@@ -276,12 +276,12 @@ fn path_record(path: &Path) -> PathRecord {
     PathRecord { steps: path.steps.clone(), conntrack: path.conntrack, fate: path.fate }
 }
 
-/// What frames of one group have in common.
+/// The facts that the frames of a group share.
 #[derive(PartialEq, Eq, Hash)]
 struct Common {
     direction: Direction,
     family: Option<Family>,
-    /// None for the frames of connections behind their first.
+    /// `None` for the frames of a connection after its first.
     kind: Option<SummaryKind>,
     verdict: Option<FilterVerdict>,
     path: Option<usize>,
@@ -301,7 +301,8 @@ struct Members {
 /// A connection: the tool's end, and the host's.
 type ToolConnection = ((std::net::IpAddr, Port), (std::net::IpAddr, Port));
 
-/// Answers belong to what they answer; what is left is what the tool sent, and what the host sent by itself.
+/// Groups the frames: an answer belongs to the frame that it answers; each other frame was sent by the tool, or by the
+/// host by itself.
 fn groups(
     relayed: &ToolRun,
     glances: &[PacketSummary],
@@ -369,19 +370,19 @@ fn group(common: Common, members: &Members, ways: &Ways) -> FrameGroup {
     }
 }
 
-/// ARP, and neighbour solicitations: the host asks on its own account, whatever it is dealing with.
+/// ARP requests and neighbour solicitations: the host sends these on its own account, whatever frame it is processing.
 fn is_neighbour_request(kind: SummaryKind) -> bool {
     matches!(kind, SummaryKind::Arp(1) | SummaryKind::Icmp(Family::Ipv6, 135, _))
 }
 
-/// What keeps a link going stands behind what was meant: ARP, neighbour discovery, multicast listeners.
+/// Frames that keep the link working, which are listed last: ARP, neighbour discovery, multicast listener reports.
 fn is_housekeeping(what: &str) -> bool {
     ["arp ", "icmpv6 133", "icmpv6 134", "icmpv6 135", "icmpv6 136", "icmpv6 143"]
         .iter()
         .any(|word| what.starts_with(word))
 }
 
-/// The first frame that goes back to where each frame came from.
+/// The first frame that the host sent back to the source of each frame.
 fn answers(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<usize, SummaryKind> {
     let mut answers = HashMap::new();
     for (frame, glance) in frames.iter().zip(glances) {
@@ -397,7 +398,7 @@ fn answers(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<usize,
     answers
 }
 
-/// Connections that were made, each with the place of its SYN: the host answered it with SYN/ACK, and the tool went on
+/// Established connections, each with the index of its SYN: the host answered it with SYN/ACK, and the tool went on
 /// with anything but a RST.
 fn connections(frames: &[RelayedFrame], glances: &[PacketSummary]) -> HashMap<ToolConnection, usize> {
     const HANDSHAKE: u8 = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;

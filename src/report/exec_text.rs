@@ -1,4 +1,4 @@
-//! The report of a tool for people, and the comments of its capture.
+//! The report of `exec` for people, and the comments of its capture.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::text::escape::visible;
 /// More log lines than this are counted; all of them are in the JSON.
 const LINES: usize = 20;
 
-/// What the ruleset made of the tool. Rules are not cut, since a rule that is not whole is of no use.
+/// The report for people. Rules are never cut, since a truncated rule could not be pasted back.
 pub fn exec_text(report: &Exec) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", visible(&report.command.join(" ")));
@@ -48,7 +48,7 @@ fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Groups of the same kind of frame stand together, under a line that says what they are.
+/// Writes groups of the same kind of frame together, under a line that names the kind.
 fn write_groups(text: &mut String, groups: &[&FrameGroup], report: &Exec, whose: &str) {
     let mut heads: Vec<(Option<Family>, &str)> = Vec::new();
     for group in groups {
@@ -92,7 +92,8 @@ fn became(group: &FrameGroup, report: &Exec) -> String {
     format!("{}{}{}", connections.unwrap_or_default(), ports.unwrap_or_default(), words.join("; "))
 }
 
-/// Whether a host that lets it in would answer: not a RST (RFC 9293, section 3.10.7.1), not what is an answer itself.
+/// True if a host that accepts the packet would answer it: false for a RST (RFC 9293, section 3.10.7.1) and for
+/// answers.
 fn expects_answer(group: &FrameGroup) -> bool {
     let is_part = group.what == "fragment" && group.verdict.is_none();
     let is_answer = is_part || group.what.contains("RST") || group.what.ends_with("reply");
@@ -133,7 +134,8 @@ fn write_log(text: &mut String, report: &Exec) {
     }
 }
 
-/// The frames of a capture, with a comment each: what it is, its way rule by rule, where it ended, what it left in the log.
+/// The frames of a capture, each with a comment: its kind, its path rule by rule, the end of that path, and its log
+/// lines.
 pub fn captured<'a>(relayed: &'a ToolRun, report: &'a Exec) -> impl Iterator<Item = CapturedFrame<'a>> {
     relayed.frames.iter().zip(&report.frames).map(|(frame, record)| CapturedFrame {
         interface: 0,

@@ -1,4 +1,4 @@
-//! An exercise for the terminal: the complaint, the rules, what was measured; and when somebody has guessed, why it is so.
+//! An exercise for the terminal: the complaint, the rules and the measurements; after a guess, the explanation.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::commands::teach::exercise::{ALL, Broken, Exercise};
 use crate::intent::check::{Check, CheckFacts, Outcome};
 use crate::text::escape::visible;
 
-/// All exercises, with their numbers.
+/// The list of all exercises, with their numbers.
 pub fn exercise_menu(width: u16) -> String {
     let mut text = "Exercises: one mistake each. Which one?\n\n".to_owned();
     for (place, exercise) in ALL.iter().enumerate() {
@@ -21,7 +21,7 @@ pub fn exercise_menu(width: u16) -> String {
     text + "\nscanlab teach --exercise 1    a number, a name or a technique\n"
 }
 
-/// What is asked.
+/// The question of an exercise.
 pub fn exercise_question(
     number: usize,
     exercise: &Exercise,
@@ -70,7 +70,7 @@ fn describe(found: &CheckFacts) -> String {
     facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// What the log has: the first line of each scan that was measured.
+/// The first log line of the measured scans.
 fn lines(measured: &ScenarioReport, width: usize) -> String {
     let first = measured.probes.iter().find_map(|(_, observation)| observation.log.first());
     let mut text = String::new();
@@ -81,7 +81,7 @@ fn lines(measured: &ScenarioReport, width: usize) -> String {
     text
 }
 
-/// Why it is so, and what mends it; all of it measured.
+/// The explanation and the fix, both measured.
 pub fn exercise_answer(exercise: &Exercise, broken: &Broken, measured: &ScenarioReport, width: u16) -> String {
     let letter = ('a'..).nth(exercise.right).unwrap_or_default();
     let mut text = hanging("", &format!("It is {letter}) {}", exercise.choices[exercise.right]), usize::from(width));

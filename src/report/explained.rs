@@ -1,7 +1,8 @@
-//! Explanations for people: which rule took the packet, which was meant to, why that one did not, and what mends it.
+//! Explanations for people: the rule that matched the packet, the intended rule, the clause that did not match, and the
+//! fix.
 //!
-//! What is the same is told once: for all ports, for all techniques that meet the same rule, and for both families when
-//! their files say the same on the same lines.
+//! Equal explanations are printed once: for all ports, for all techniques with the same result, and for both families
+//! if their files have the same text on the same lines.
 
 use std::fmt::Write;
 
@@ -11,8 +12,8 @@ use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
 
-/// One block for each explanation of a mismatch, however many checks share it; prose is wrapped at `width` columns. What is
-/// known has its own reason already.
+/// One block for each distinct explanation of a mismatch; prose is wrapped at `width` columns. Known mismatches have a
+/// reason of their own and are left out.
 pub fn blocks(checks: &[Check], width: u16) -> String {
     let mut text = String::new();
     let mut shown: Vec<&str> = Vec::new();
@@ -21,7 +22,7 @@ pub fn blocks(checks: &[Check], width: u16) -> String {
         let families = families.collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "  why  {} ({families})", visible(&whereabouts(&block.checks())));
         text.push_str(&block.body(usize::from(width), &shown));
-        // Without a rule there is no file to name, and the families are named above.
+        // Without a rule there is no file to name, and the families are in the heading.
         if let Some(file) = likewise.as_ref().and_then(Block::file) {
             let _ = writeln!(text, "{INDENT}{} has the same problem on the same line", visible(&file));
         }
@@ -30,13 +31,13 @@ pub fn blocks(checks: &[Check], width: u16) -> String {
     text
 }
 
-/// Explanations that differ in nothing but whom they speak of.
+/// Checks whose explanations differ only in the parts that [`MessageTemplate`] replaces.
 #[derive(Debug, Clone, PartialEq)]
 struct Block<'a> {
     told: Vec<(&'a Check, &'a Explanation)>,
 }
 
-/// What may be told together, in the order of the checks.
+/// Groups the checks that can share a block, in the order of the checks.
 fn shared(checks: &[Check]) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block> = Vec::new();
     for check in checks.iter().filter(|check| check.outcome == Outcome::Mismatched) {
@@ -49,7 +50,7 @@ fn shared(checks: &[Check]) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Each block with the one of the other family that says the same of the other file.
+/// Each block with the block of the other family that has the same text but for the file name.
 fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<'_>>)> {
     let mut pairs = Vec::new();
     while !blocks.is_empty() {
@@ -70,7 +71,7 @@ impl<'a> Block<'a> {
                 == MessageTemplate::new(check, explanation).template(&explanation.words)
     }
 
-    /// Told of another file, and the same but for its name.
+    /// True if the other block is of the other family, and equal apart from the file name.
     fn same_result(&self, other: &Block) -> bool {
         let anonymous = |block: &Block| {
             let body = block.body(usize::MAX, &[]);
@@ -111,14 +112,14 @@ impl<'a> Block<'a> {
         text
     }
 
-    /// The words of the first, with what the others have in its place.
+    /// The sentence of the first check, with the variable parts of all checks in its placeholders.
     fn words(&self) -> String {
         let all: Vec<MessageTemplate> =
             self.told.iter().map(|(check, told)| MessageTemplate::new(check, told)).collect();
         all[0].filled(&self.told[0].1.words, &all)
     }
 
-    /// Each once.
+    /// The distinct rules that `of` returns, in order.
     fn places(&self, of: fn(&Explanation) -> Option<&RuleRef>) -> Vec<&'a RuleRef> {
         let mut places: Vec<&RuleRef> = Vec::new();
         for place in self.told.iter().filter_map(|(_, told)| of(told)) {
@@ -148,15 +149,15 @@ fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
     }
 }
 
-/// Under the blank and the word of a block.
+/// The indent below the first word of a block.
 const INDENT: &str = "       ";
 
-/// `rules.v4:12: -A INPUT ...`: not cut, since a rule that is not whole is of no use.
+/// `rules.v4:12: -A INPUT ...`: never cut, since a truncated rule could not be pasted back.
 fn quoted(place: &RuleRef) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)
 }
-/// Prose in lines of at most `width` columns; a word that is longer has a line of its own.
+/// Wraps prose at `width` columns; a longer word gets a line of its own.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {

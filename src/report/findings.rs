@@ -1,4 +1,4 @@
-//! Findings as a text: rules that nothing can reach, LOG rules first, each with what stands in front of it.
+//! Findings as text: rules that no packet can reach, LOG rules first, each with the earlier rules that shadow it.
 
 use std::fmt::Write;
 
@@ -78,8 +78,8 @@ impl FindingsPage {
         text + &self.paragraph(3, &format!("ipv6: {}", decision(&one.ipv6)))
     }
 
-    /// Words in lines, each behind `indent` blanks; the lines after the first two blanks further in. A word that is longer
-    /// than a line has one of its own.
+    /// Wraps words at the page width, with the first line indented by `indent` and the following lines by two more. A
+    /// word that is longer than a line gets a line of its own.
     fn paragraph(&self, indent: usize, words: &str) -> String {
         let mut text = " ".repeat(indent);
         let mut column = indent;
@@ -111,7 +111,7 @@ fn decision(decision: &LastStep) -> String {
     format!("{}{}", place.unwrap_or_default(), decision.text)
 }
 
-/// `line 5 takes 38: -A INPUT ...`
+/// `line 5 takes 38: -A INPUT ...`: an earlier rule, and the number of packets that match it first.
 fn in_front(front: &ShadowingRule) -> String {
     let line = front.line.map_or_else(|| "no line".to_owned(), |line| format!("line {line}"));
     format!("{line} takes {}: {}", front.packets, front.text)

@@ -1,5 +1,5 @@
-//! Two reports of the same, made with two flavours of iptables, side by side. They share a kernel, and every rule has the
-//! same text: whatever they do not do alike is a mismatch, whether anybody expected anything or not.
+//! Two reports of the same run, made with two flavours of iptables, compared. They share a kernel, and every rule has
+//! the same text, so each difference is a mismatch, whether a scenario expects anything or not.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,12 +14,12 @@ use crate::probe::observation::ConnectProgress;
 use crate::probe::path::Path;
 use crate::text::escape::visible;
 
-/// What two flavours did, compared.
+/// The comparison of two flavours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Flavours {
-    /// Who was compared; the report around this is the first one's.
+    /// The flavours that were compared; the surrounding report is that of the first.
     pub compared: [FlavourReport; 2],
-    /// Where they differ.
+    /// Their differences.
     pub differences: Vec<FlavourDifference>,
 }
 
@@ -27,13 +27,13 @@ pub struct Flavours {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Flavour")]
 pub struct FlavourReport {
-    /// What it writes to.
+    /// The backend that it writes to.
     pub backend: Backend,
     /// Its version.
     pub iptables: String,
 }
 
-/// Something that two flavours do not do alike.
+/// A fact that differs between two flavours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Difference")]
 pub struct FlavourDifference {
@@ -42,19 +42,19 @@ pub struct FlavourDifference {
     pub scenario: Option<String>,
     /// The probe, the check or the rule.
     pub subject: String,
-    /// What of it: `state`, `path`, ...
+    /// The name of the fact: `state`, `path`, ...
     pub fact: &'static str,
-    /// What it is with the first flavour; none where there is nothing of the kind.
+    /// Its value with the first flavour; `None` if it has none.
     pub first: Option<String>,
-    /// What it is with the second.
+    /// Its value with the second flavour; `None` if it has none.
     pub second: Option<String>,
 }
 
 impl Report {
-    /// The report of one flavour; of two the first one's, with all that is not the same with the second.
+    /// The report of one flavour; of two, the report of the first with its differences from the second.
     ///
     /// # Panics
-    /// When there is no report.
+    /// If there is no report.
     pub fn of_flavours(reports: Vec<Report>) -> Report {
         let mut reports = reports.into_iter();
         let first = reports.next().expect("a report of one flavour at least");
@@ -65,13 +65,13 @@ impl Report {
         Report { flavours, ..first }
     }
 
-    /// Whether two flavours do not do the same.
+    /// True if the flavours were compared and differ.
     pub fn flavours_differ(&self) -> bool {
         self.flavours.as_ref().is_some_and(|flavours| !flavours.differences.is_empty())
     }
 }
 
-/// What was compared, and every difference; nothing where there was one flavour only.
+/// The flavours that were compared, and every difference; empty if there was one flavour only.
 pub fn flavours_block(report: &Report, width: u16) -> String {
     let Some(Flavours { compared, differences }) = &report.flavours else { return String::new() };
     let names = compared.each_ref().map(|flavour| format!("{} {}", backend_name(flavour.backend), flavour.iptables));
@@ -96,7 +96,7 @@ pub fn flavours_block(report: &Report, width: u16) -> String {
     text
 }
 
-/// The name that `--iptables` has for it.
+/// The name of the backend in `--iptables`.
 pub fn backend_name(backend: Backend) -> &'static str {
     match backend {
         Backend::Nft => "nft",
@@ -108,7 +108,7 @@ fn flavour(report: &Report) -> FlavourReport {
     FlavourReport { backend: report.environment.backend, iptables: report.environment.iptables.clone() }
 }
 
-/// What is known of something, by its scenario, its name, and the name of the fact.
+/// Facts of probes, checks and rules, by scenario, subject and name of the fact.
 type FlavourFacts = BTreeMap<(Option<String>, String, &'static str), String>;
 
 fn differences(first: &Report, second: &Report) -> Vec<FlavourDifference> {
@@ -157,7 +157,7 @@ fn facts(report: &Report) -> FlavourFacts {
     facts
 }
 
-/// Of log lines the prefixes: the rest has numbers that the kernel chooses.
+/// Adds the facts of a probe: of log lines the prefix only, since the rest has numbers that the kernel chooses.
 fn add_probe(facts: &mut FlavourFacts, probe: &ProbeRecord) {
     let prefixes = |records: &[crate::probe::observation::LogRecord]| {
         records.iter().map(|record| format!("{:?}", record.prefix)).collect::<Vec<_>>().join(" + ")
@@ -184,7 +184,7 @@ fn add_probe(facts: &mut FlavourFacts, probe: &ProbeRecord) {
     }
 }
 
-/// `line 7: jump scans, line 12: drop`; the rate of a limit, too, since nobody else tells it.
+/// `line 7: jump scans, line 12: drop`, with the rate of a `limit`, which no other fact shows.
 fn way(path: &Path) -> String {
     let step = |step: &crate::probe::path::Step| {
         let place = step.line.map_or_else(|| format!("{} {}", step.table, step.chain), |line| format!("line {line}"));
@@ -194,7 +194,7 @@ fn way(path: &Path) -> String {
     path.steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether the service got the connection, and what it said.
+/// A connection in words: accepted by the service or not, and the greeting that it sent.
 fn connection_words(connection: &ConnectProgress) -> String {
     let end = if connection.accepted { "accepted" } else { "not accepted" };
     format!("{end}, greeting {:?}", connection.greeting)

@@ -1,5 +1,5 @@
-//! The frames of a run or a scan as a capture tells them: what each is, the way of its probe rule by rule, where that ended,
-//! the port state that it led to, and the log lines that it left.
+//! Comments for the frames of a capture: the kind of frame, the path of its probe rule by rule, the end of that path,
+//! the port state that it led to, and its log lines.
 
 use std::fmt::Write;
 
@@ -16,10 +16,10 @@ use crate::probe::packet_summary::{PacketSummary, SummaryKind};
 use crate::probe::path::Path;
 use crate::wire::frame::{Frame, FramePart};
 
-/// The interface that frames were on: its place in the capture, and what they are.
+/// The interface of frames: its index in the capture, and its kind.
 #[derive(Debug, Clone, Copy)]
 pub struct CapturedInterface {
-    /// Among the interfaces of the capture.
+    /// The index among the interfaces of the capture.
     pub interface: usize,
     /// Its kind.
     pub link: LinkMode,
@@ -43,7 +43,7 @@ pub fn of_packet<'a>(place: CapturedInterface, cell: &PacketCell, response: &'a 
     response.frames.iter().map(|frame| place.captured(frame, comment(frame))).collect()
 }
 
-/// A frame that is no probe's.
+/// A frame that belongs to no probe.
 pub fn of_lab(place: CapturedInterface, frame: &Frame) -> CapturedFrame<'_> {
     place.captured(frame, format!("{}{}", place.glance(frame), place.purpose(frame)))
 }
@@ -71,7 +71,7 @@ impl CapturedInterface {
         }
     }
 
-    /// What the lab sends for its own ends.
+    /// The purpose of a frame that the lab sends for itself.
     fn purpose(self, frame: &Frame) -> &'static str {
         let ends = self.look(frame).ends;
         let is_canary = |family| ends.is_some_and(|(from, to)| [from, to].contains(&canary::source(family)));
@@ -85,7 +85,7 @@ impl CapturedInterface {
     }
 }
 
-/// Log lines that no frame has been given yet.
+/// Log lines that are not yet assigned to a frame.
 struct UnclaimedLines<'a> {
     own: &'a [LogRecord],
     followup: &'a [LogRecord],
@@ -96,7 +96,7 @@ impl<'a> UnclaimedLines<'a> {
         UnclaimedLines { own: &observation.log, followup: &observation.followup }
     }
 
-    /// Lines are told of the first frame that can have left them.
+    /// Assigns the lines to the first frame that can have caused them.
     fn take(&mut self, part: FramePart) -> &'a [LogRecord] {
         match part {
             FramePart::Probe => std::mem::take(&mut self.own),

@@ -1,6 +1,6 @@
-//! Annotations of a GitHub workflow: each mismatch at the line of the ruleset that is to blame, or where it is asked for
-//! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>). Checks with one explanation share
-//! one annotation: GitHub shows few of them.
+//! Annotations of a GitHub workflow: each mismatch at the line of the ruleset that causes it, or at the row that
+//! expects it (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>). Checks with one
+//! explanation share one annotation, since GitHub shows few of them.
 
 use super::Report;
 use super::verdicts::{CheckWords, Suite, is_a_file, messages, suites};
@@ -8,7 +8,7 @@ use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert;
 use crate::text::escape::visible_lines;
 
-/// The report as workflow commands; nothing where all is as expected.
+/// The report as workflow commands; empty if everything is as expected.
 pub fn github(report: &Report) -> String {
     suites(report).iter().flat_map(annotations).collect()
 }
@@ -23,7 +23,7 @@ fn annotation(suite: &Suite, cases: &[&CheckWords]) -> String {
         (path, line) if is_a_file(path) => {
             format!("file={},line={},", property(&path.display().to_string()), line.unwrap_or(1))
         }
-        // An annotation without a place is shown with the job.
+        // GitHub shows an annotation without a place with the job.
         _ => String::new(),
     };
     let kind = if first.outcome == Outcome::NotRun { "not run" } else { "mismatch" };

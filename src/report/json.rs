@@ -1,11 +1,10 @@
-//! The JSON of the Contract.
+//! Reports as JSON.
 
 use serde::Serialize;
 
 use crate::text::escape::visible_json;
 
-/// The report as one line of JSON for each top-level thing that a reader looks for, that is: pretty-printed, with a line
-/// break at its end.
+/// The report as pretty-printed JSON, with a line break at its end.
 pub fn to_json(report: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(report).expect("a report has string keys and finite numbers only");
     visible_json(&text) + "\n"

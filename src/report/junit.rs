@@ -1,7 +1,7 @@
 //! JUnit's XML, as CI systems read it: a test suite for each scenario, a test case for each check.
 //!
 //! A mismatch is a failure; a check that did not run is an error; a mismatch that is known is skipped, with the reason.
-//! Nothing in it depends on the time, so that equal runs give equal files.
+//! It contains no times, so equal runs give equal files.
 
 use std::io;
 
@@ -29,7 +29,7 @@ impl Document {
         let count = |outcome| suites.iter().map(|suite| count(suite, outcome)).sum::<usize>().to_string();
         let tests = suites.iter().map(|suite| suite.cases.len()).sum::<usize>().to_string();
         self.0.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-        // The schema that Jenkins reads by (junit-10.xsd) has no `skipped` here.
+        // The schema of Jenkins (junit-10.xsd) has no `skipped` here.
         let tag = BytesStart::new("testsuites").with_attributes([
             ("name", "scanlab"),
             ("tests", &tests),

@@ -1,5 +1,5 @@
-//! A lesson for the terminal, page by page. Nothing is told by colour alone, and no line is wider than asked for as long as
-//! its words are not.
+//! A lesson for the terminal, page by page. Colour is never the only sign, and no line exceeds the width unless a
+//! single word does.
 
 use std::fmt::Write;
 
@@ -33,7 +33,7 @@ pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
     pages
 }
 
-/// What there is to learn, for those who have not chosen yet.
+/// The list of lessons.
 pub fn lesson_menu(width: u16) -> String {
     let mut text = heading("Lessons");
     for technique in Technique::ALL {
@@ -49,7 +49,7 @@ pub fn lesson_menu(width: u16) -> String {
     text
 }
 
-/// How much of a thing is told: all of it, or what was not told before.
+/// The level of detail: everything, or only the parts that differ from an earlier page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Detail {
     Whole,
@@ -71,7 +71,7 @@ fn idea(lesson: &Lesson, width: usize) -> String {
     text
 }
 
-/// The bits, high one first, each in a box; those that are set in brackets and with a mark below.
+/// The bits of the flags octet, most significant first, each in a box; set bits are in brackets and have a mark below.
 fn drawn(flags: u8) -> String {
     const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
     let is_set = |place: usize| flags << place & 0x80 != 0;
@@ -100,7 +100,7 @@ fn standards(lesson: &Lesson, width: usize) -> String {
     text
 }
 
-/// `80/tcp`, or the host.
+/// `80/tcp`, or the host if the technique has no port.
 fn port_of(lesson: &Lesson, scene: &PortScene) -> String {
     scene.port.map_or_else(|| "the host".to_owned(), |port| format!("{port}/{}", lesson.protocol))
 }
@@ -117,7 +117,7 @@ fn sent(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> Str
     text
 }
 
-/// Every field with its bytes; or the bytes alone.
+/// Every field with its bytes, or the bytes alone.
 fn bytes(frame: &ShownFrame, width: usize, detail: Detail) -> String {
     match detail {
         Detail::Whole => frame.layers.iter().map(|layer| layer_text(layer, frame, width)).collect(),
@@ -142,7 +142,7 @@ fn layer_text(layer: &Layer, frame: &ShownFrame, width: usize) -> String {
     text
 }
 
-/// The flags that are not set were drawn, and are in the octet.
+/// True for a flag that is not set: it is in the drawing and in the octet already.
 fn is_unset_bit(field: &HeaderField) -> bool {
     const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
     NAMES.contains(&field.name) && field.value == "0"
@@ -161,7 +161,7 @@ fn field_text(field: &HeaderField, frame: &ShownFrame, width: usize) -> String {
     text
 }
 
-/// Of a way that was told before, the rules that matched.
+/// The path of the probe; if an earlier page has shown the same one, only the rules that matched.
 fn on_its_way(lesson: &Lesson, scene: &PortScene, likewise: Option<&PortScene>, width: usize) -> String {
     let ruleset = visible(&lesson.ruleset);
     let mut text = heading(&format!("{}: its way through the chains of {ruleset}", port_of(lesson, scene)));
@@ -181,7 +181,7 @@ fn on_its_way(lesson: &Lesson, scene: &PortScene, likewise: Option<&PortScene>, 
     text + &paragraph(end_of(lesson, seen), width)
 }
 
-/// Whether the same rules looked at both, and came to the same.
+/// True if the same rules were evaluated for both, with the same results.
 fn same_result(one: &ProbeResult, other: &ProbeResult) -> bool {
     let came = |met: &RuleVisit| (met.table.clone(), met.chain.clone(), met.rule, met.verdict.clone());
     one.trail.iter().map(came).eq(other.trail.iter().map(came))
@@ -194,7 +194,7 @@ fn conntrack(seen: &ProbeResult) -> String {
     )
 }
 
-/// What a state says of a first packet.
+/// The meaning of a conntrack state for a first packet.
 const fn meaning(state: ConntrackState) -> &'static str {
     match state {
         ConntrackState::New => ": a connection could begin with it",
@@ -217,7 +217,7 @@ fn end_of(lesson: &Lesson, seen: &ProbeResult) -> &'static str {
     }
 }
 
-/// One entry for each rule: `no` and why, or what it did.
+/// One entry for each rule: its verdict, or `no match` and the reason.
 fn trail(met: &[RuleVisit], width: usize) -> String {
     let bold = Style::new().bold();
     let mut text = String::new();
@@ -238,7 +238,7 @@ fn trail(met: &[RuleVisit], width: usize) -> String {
     text
 }
 
-/// Names of chains are from a file; the styles around them are not.
+/// Escapes a text, except for the styles in it: chain names come from a file.
 fn visible_styled(text: &str) -> String {
     let bold = Style::new().bold();
     let (on, off) = (format!("{bold}"), format!("{bold:#}"));
@@ -268,7 +268,7 @@ fn logged(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> S
     text
 }
 
-/// What was not tested, so that the machine's own log stays clean.
+/// A note on the part that was not tested: the lesson reads log lines through NFLOG and not from the kernel's log.
 const READ_THROUGH_NFLOG: &str = "The line is what LOG prints; it was read through NFLOG, so that nothing of the lesson \
                                   stands in this machine's log. --capture kmsg reads the kernel's own log instead.";
 
@@ -283,7 +283,7 @@ fn log_line(line: &LoggedLine, width: usize, detail: Detail) -> String {
     text
 }
 
-/// A word of the line, and what it says; below it where the word is long.
+/// A word of the line with its meaning, which is on the next line if the word is long.
 fn word(text: &str, meaning: &str, width: usize) -> String {
     const COLUMN: usize = 22;
     let indent = " ".repeat(COLUMN + 3);
@@ -347,7 +347,8 @@ fn in_words_of_nmap(lesson: &Lesson, scene: &PortScene, seen: &ProbeResult, widt
     text + &paragraph(because(scene, seen), width)
 }
 
-/// What nmap takes to send just this probe. In its own network it asks ARP, not ICMP, unless it is told not to.
+/// The nmap options that send just this probe. On its own link nmap pings with ARP and not with ICMP, unless it has
+/// `--disable-arp-ping`.
 fn options(lesson: &Lesson) -> String {
     let more = match lesson.technique {
         Technique::Udp => " --data-length 0",
@@ -358,12 +359,12 @@ fn options(lesson: &Lesson) -> String {
     format!("{family}{}{more}", lesson.nmap)
 }
 
-/// The names that nmap has for port numbers are its own.
+/// A note that the column SERVICE is left out: service names are nmap's own data.
 const fn column_left_out(scene: &PortScene) -> &'static str {
     if scene.port.is_some() { " (its column SERVICE is left out)" } else { "" }
 }
 
-/// Whether a rule took the host's answer away.
+/// True if a rule dropped the host's answer.
 fn lost_its_answer(seen: &ProbeResult) -> bool {
     let last = seen.answer_trail.iter().rev().find_map(|met| met.verdict.as_deref());
     matches!(last, Some("drop" | "reject"))
@@ -448,7 +449,7 @@ fn paragraph(words: &str, width: usize) -> String {
     hanging("", words, width)
 }
 
-/// The first line begins with `first`; the others are indented as far.
+/// Wraps the words; the first line begins with `first`, and the others are indented by its length.
 pub(super) fn hanging(first: &str, words: &str, width: usize) -> String {
     let indent = first.chars().count();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What a lint finds, as a text: the place, what happens there, and what to do about it.
+//! Lint findings as text: the place, the effect, and the fix.
 
 use std::fmt::Write;
 

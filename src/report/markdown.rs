@@ -1,4 +1,4 @@
-//! Markdown, such as for the summary of a CI job: what was counted, each scenario with its outcome, and the checks that are
+//! Markdown, such as for the summary of a CI job: the counts, each scenario with its outcome, and the checks that are
 //! not as expected.
 
 use std::collections::BTreeSet;
@@ -56,7 +56,8 @@ fn of_suite(suite: &Suite) -> String {
     text
 }
 
-/// Cases that differ in nothing but where they look: a summary may be no longer than a CI system takes (GitHub: 1 MiB).
+/// Groups cases that differ only in port, technique or family, since a CI system limits the size of a summary (GitHub:
+/// 1 MiB).
 fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
     let facts = |case: &CheckWords| (case.outcome, case.expected.clone(), case.observed.clone(), case.why.to_owned());
     let mut rows: Vec<Vec<&CheckWords>> = Vec::new();
@@ -69,7 +70,7 @@ fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
     rows
 }
 
-/// `ipv4 xmas 80`; of several `ipv4 ipv6 null, fin at 22, 80`.
+/// `ipv4 xmas 80`; for several cases `ipv4 ipv6 null, fin at 22, 80`.
 fn name(row: &[&CheckWords]) -> String {
     if let [only] = row {
         return only.name.clone();
@@ -80,7 +81,7 @@ fn name(row: &[&CheckWords]) -> String {
     format!("{} {}", families.join(" "), whereabouts(&checks)).trim_start().to_owned()
 }
 
-/// Text in a cell of a table: nothing in it is markup.
+/// Escapes a text for a table cell, so that nothing in it is markup.
 fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len());
     for character in visible(&text.replace(['\n', '\r'], " ")).chars() {
@@ -98,7 +99,7 @@ fn cell(text: &str) -> String {
     cell
 }
 
-/// A block of code, fenced by more backticks than stand in it.
+/// A code block, fenced by more backticks than its text has in a row.
 fn block(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

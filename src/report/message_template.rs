@@ -1,16 +1,16 @@
-//! What an explanation says of one check alone: what took the packet, the probe's name, the prefix that was expected, the
-//! rule that was meant.
-//! Where explanations differ in nothing else, one sentence tells them all: "the NULL, FIN or Xmas probe".
+//! The parts of an explanation that are specific to one check: the rule that matched, the name of the probe, the
+//! expected prefix, and the intended rule. Explanations that differ only in these parts are merged into one sentence:
+//! "the NULL, FIN or Xmas probe".
 
 use crate::intent::check::Check;
 use crate::intent::explanation::Explanation;
 
-/// What one check puts into the sentence; empty where the sentence does not speak of it.
+/// The variable parts of a check's explanation; empty where the sentence does not contain one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageTemplate([String; 4]);
 
 impl MessageTemplate {
-    /// What is a check's own in its explanation.
+    /// The variable parts of this check's explanation.
     pub fn new(check: &Check, explanation: &Explanation) -> MessageTemplate {
         let is_spoken_of = |prefix: &&String| explanation.words.contains(&format!("{prefix:?}"));
         let prefix = check.expected.log.iter().flatten().find(is_spoken_of);
@@ -23,13 +23,13 @@ impl MessageTemplate {
         ])
     }
 
-    /// The sentence with a mark wherever something of its own stood.
+    /// The sentence with its variable parts replaced by placeholders.
     pub fn template(&self, words: &str) -> String {
         let marked = |words: String, (own, mark): (&String, &str)| replace_whole(&words, own, mark);
         self.0.iter().zip(MARKS).fold(words.to_owned(), marked)
     }
 
-    /// The sentence with what all of them, of which this is the first, put into its places.
+    /// The sentence with the variable parts of all checks, of which this is the first, in its placeholders.
     pub fn filled(&self, words: &str, all: &[MessageTemplate]) -> String {
         let fill = |words: String, (index, mark): (usize, &str)| {
             let mut own: Vec<&str> = Vec::new();
@@ -44,7 +44,7 @@ impl MessageTemplate {
     }
 }
 
-/// Nothing that a ruleset or a report can hold.
+/// Placeholders: control characters that no ruleset or report can contain.
 const MARKS: [&str; 4] = ["\u{1}", "\u{2}", "\u{3}", "\u{4}"];
 
 /// `rules.v4:10 accepts`
@@ -63,7 +63,7 @@ fn probe_name(words: &str) -> Option<String> {
     (name != "the" && name != "this").then(|| format!("{name} probe"))
 }
 
-/// Line 5 is no part of line 55.
+/// Replaces whole words only: line 5 is no part of line 55.
 fn replace_whole(words: &str, own: &str, mark: &str) -> String {
     if own.is_empty() {
         return words.to_owned();

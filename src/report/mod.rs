@@ -94,11 +94,11 @@ pub struct Report {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// Where it was measured.
+    /// The environment of the measurement.
     pub environment: Environment,
     /// The host; the first scenario's in a run.
     pub host: Option<HostSummary>,
-    /// Every probe.
+    /// The probes.
     pub probes: Vec<ProbeRecord>,
     /// The host, if it is hidden from its neighbours: it does not answer a neighbour solicitation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,40 +106,40 @@ pub struct Report {
     /// The scenarios of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenarios: Option<Vec<ReportedScenario>>,
-    /// What is wrong with the text of the rulesets.
+    /// Lint findings on the text of the rulesets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Vec<Lint>>,
-    /// Which checks of a run have nothing to check on this kind of link.
+    /// The checks of a run that do not apply to this kind of link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<&'static str>,
     /// The summary of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<CheckCounts>,
-    /// Rules that nothing can reach; of a scan that was asked for paths.
+    /// Rules that no packet can reach; only of a scan with paths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<RulesetFindings>,
-    /// What a second flavour of iptables did, compared with what this report tells.
+    /// The comparison with a second flavour of iptables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flavours: Option<Flavours>,
-    /// The answers before a deployment, worst first; of `check`.
+    /// The answers of `check`, worst first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
 }
 
-/// Where it was measured.
+/// The environment of a measurement.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Environment {
     /// `uname -r`.
     pub kernel: String,
-    /// Version of iptables.
+    /// The version of iptables.
     pub iptables: String,
-    /// What it writes to.
+    /// The backend that iptables writes to.
     pub backend: Backend,
-    /// How log lines are read.
+    /// The way log lines are read.
     pub capture: Capture,
     /// The kind of interface.
     pub link: LinkMode,
-    /// The lab's weather.
+    /// The sysctls that the lab pins.
     pub sysctls: PinnedSysctls,
     /// Sysctls that were set to another value than a lab's usual one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -148,7 +148,7 @@ pub struct Environment {
 
 #[cfg(test)]
 impl Environment {
-    /// An environment for tests of formats: nothing of it was measured.
+    /// An environment for tests of formats, with empty values.
     fn sample() -> Environment {
         Environment {
             kernel: String::new(),
@@ -167,26 +167,26 @@ impl Environment {
 pub struct HiddenHost {
     /// Its address.
     pub address: IpAddr,
-    /// As nmap has it.
+    /// nmap's verdict on the host.
     pub status: HostStatus,
-    /// Which rule drops which message, in words.
+    /// The rule that drops each message, in words.
     pub why: String,
-    /// The same.
+    /// The same as data.
     #[serde(flatten)]
     pub hidden: Hidden,
 }
 
-/// Whether nmap takes a host to be up.
+/// nmap's verdict on whether a host is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostStatus {
-    /// It does: nobody asked for the host.
+    /// Up: nmap did not ping the host.
     Up,
-    /// It does not, and scans no port.
+    /// Down: nmap scans no port.
     Down,
 }
 
-/// One probe, or several that are equal but for their port.
+/// One probe, or several that are equal apart from the port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProbeRecord {
     /// The scenario's file, in a run.
@@ -196,54 +196,54 @@ pub struct ProbeRecord {
     pub family: Family,
     /// The technique.
     pub scan: Technique,
-    /// What it sends.
+    /// The protocol of the probe.
     pub protocol: Protocol,
-    /// The port, when it is one; an echo request has none.
+    /// The port, if there is one only; `None` for an echo request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
-    /// The ports, when they are several: `1-21,23`.
+    /// The ports, if there are several: `1-21,23`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<String>,
     /// The port state.
     pub state: PortState,
-    /// Why.
+    /// The reason for the state, in nmap's words.
     pub reason: Reason,
-    /// TTL or hop limit of the reply that decided.
+    /// TTL or hop limit of the decisive reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ttl: Option<u8>,
-    /// Who sent it, when it was not the host.
+    /// The sender of that reply, if it was not the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ip: Option<IpAddr>,
     /// Log lines that the probe itself caused.
     #[serde(serialize_with = "sequence::of_answer")]
     #[schemars(with = "Vec<LogRecord>")]
     pub log: Vec<LogRecord>,
-    /// Log lines of what had to follow.
+    /// Log lines of later packets of the same exchange.
     #[serde(serialize_with = "sequence::of_followup")]
     #[schemars(with = "Vec<LogRecord>")]
     pub followup: Vec<LogRecord>,
-    /// How far a connect came.
+    /// The progress of a connect scan's connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectProgress>,
-    /// The rules and policies on the probe's way, in order.
+    /// The rules and policies on the path of the probe, in order.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
     #[schemars(with = "Option<Vec<Step>>")]
     pub path: Option<Arc<Path>>,
-    /// Those on the way of the host's answer.
+    /// The rules and policies on the path of the host's answer.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "steps")]
     #[schemars(with = "Option<Vec<Step>>")]
     pub answer_path: Option<Arc<Path>>,
-    /// What conntrack made of the probe.
+    /// The conntrack state of the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conntrack: Option<ConntrackState>,
-    /// What the filter did with it.
+    /// The verdict of the filter on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
-    /// What its state does not say: a copy that leaves the lab, an answer that no service gave.
+    /// Facts that the state does not show: a copy that leaves the lab, an answer that came from no service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub notes: Vec<Note>,
-    /// Its frames, where they were recorded.
+    /// Its frames, if they were recorded.
     #[serde(skip)]
     pub frames: Vec<Frame>,
 }
@@ -266,7 +266,7 @@ fn steps<S: Serializer>(path: &Option<Arc<Path>>, serializer: S) -> Result<S::Ok
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Scenario")]
 pub struct ReportedScenario {
-    /// What it proves.
+    /// The claim that the scenario proves.
     pub name: String,
     /// Its file.
     pub file: String,
@@ -279,28 +279,28 @@ pub struct ReportedScenario {
     pub rulesets: Vec<(Family, Source)>,
     /// Its checks.
     pub checks: Vec<Check>,
-    /// Which rules its probes exercised.
+    /// The rules that its probes exercised.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub coverage: Vec<Coverage>,
 }
 
-/// Whether a ruleset may be deployed.
+/// The verdict on a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deployment {
-    /// Nothing speaks against it, and everything was looked at.
+    /// Safe: all questions have good answers.
     Safe,
-    /// What it does depends on the flavour of iptables that loads it.
+    /// The effect of the ruleset depends on the flavour of iptables that loads it.
     FlavoursDiffer,
-    /// Nothing speaks against it, but not everything could be looked at.
+    /// No problem was found, but some question has no answer.
     Unknown,
-    /// These many reasons speak against it.
+    /// There are reasons not to deploy.
     Unsafe {
-        /// How many.
+        /// Their number.
         reasons: usize,
     },
 }
 
-/// How many checks had which outcome.
+/// The number of checks for each outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "Summary")]
 pub struct CheckCounts {
@@ -316,12 +316,12 @@ pub struct CheckCounts {
     pub known: usize,
     /// Not run.
     pub not_run: usize,
-    /// How many of all rules were exercised, in percent; none where the paths of probes are not known.
+    /// The share of all rules that were exercised, in percent; `None` if the paths of probes are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
 }
 
-/// More probes than this, and equal ones are told together.
+/// The number of probes above which equal ones are merged.
 const SINGLY: usize = 512;
 
 impl Report {
@@ -348,12 +348,12 @@ impl Report {
         Report { host: Some(host), probes, ..Report::empty(environment) }
     }
 
-    /// The notes of its probes, each with its scans and ports.
+    /// The notes on its probes, each with its scans and ports.
     pub fn notes(&self) -> Vec<String> {
         notes::in_words(&self.probes, &self.environment)
     }
 
-    /// What the answers before a deployment come to.
+    /// The verdict of the answers.
     pub fn deployment(&self) -> Deployment {
         let count = |of: fn(&Answers) -> usize| self.answers.as_ref().map_or(0, of);
         match (count(Answers::reasons), count(Answers::unknowns)) {
@@ -386,7 +386,7 @@ impl Report {
     }
 }
 
-/// Which checks have nothing to check on this kind of link, in one line.
+/// The checks that do not apply to this kind of link, in one line.
 fn not_applicable(link: LinkMode) -> Option<&'static str> {
     (!link.has_macs())
         .then_some("vendor and neighbour checks: not applicable on a TUN link, which has no MAC addresses")
@@ -420,7 +420,7 @@ impl CheckCounts {
     }
 }
 
-/// The probes of a run.
+/// The records of a run's probes.
 fn probe_records(probes: &[(Probe, Observation)], scenario: Option<&str>) -> Vec<ProbeRecord> {
     if probes.len() <= SINGLY {
         let alone = probes.iter().map(|(probe, observation)| ProbeGroup::alone(*probe, observation.clone()));

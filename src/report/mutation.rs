@@ -20,14 +20,14 @@ pub struct Mutation {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// Where it was measured.
+    /// The environment of the measurement.
     pub environment: Environment,
-    /// Which checks of the scenarios have nothing to check on this kind of link.
+    /// The checks of the scenarios that do not apply to this kind of link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<&'static str>,
-    /// One for each scenario.
+    /// The mutations of each scenario.
     pub mutations: Vec<MutationReport>,
-    /// All scenarios together.
+    /// The counts of all scenarios together.
     pub summary: MutantCounts,
 }
 
@@ -41,8 +41,8 @@ impl Mutation {
     }
 }
 
-/// For people: the mutants of each operator in numbers, the survivors with the row that would notice them, and one line
-/// that sums up.
+/// The report for people: the number of mutants of each operator, the survivors with a row that would kill them, and a
+/// summary line.
 pub fn mutation_table(report: &Mutation, width: u16) -> String {
     let mut text = report.not_applicable.map_or_else(String::new, |line| format!("{line}\n\n"));
     for (number, one) in report.mutations.iter().enumerate() {

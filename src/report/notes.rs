@@ -1,4 +1,4 @@
-//! The notes of probes for people: what a verdict does not say, once for all probes that share it.
+//! The notes of probes for people: facts that a verdict does not show, once for all probes that share them.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub fn block(probes: &[ProbeRecord], environment: &Environment, width: u16) -> S
 pub fn in_words(probes: &[ProbeRecord], environment: &Environment) -> Vec<String> {
     let mut ports: BTreeMap<(Option<&str>, Family, Technique, &Note), PortSet> = BTreeMap::new();
     for probe in probes {
-        // The check of a connect says itself that it is half open.
+        // In a scenario, the check of a connect scan reports by itself that the connection is half open.
         let is_in_check = |note: &&Note| probe.scenario.is_some() && **note == Note::HalfOpen;
         for note in probe.notes.iter().filter(|note| !is_in_check(note)) {
             let of = ports.entry((probe.scenario.as_deref(), probe.family, probe.scan, note)).or_default();

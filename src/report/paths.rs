@@ -1,4 +1,4 @@
-//! Paths for people: the rules that probes met, in order; probes that went the same way are told together.
+//! Paths for people: the rules that probes matched, in order; probes on the same path are grouped.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::net::port::PortSet;
 use crate::probe::path::{Fate, Path, Step};
 use crate::text::escape::visible;
 
-/// One block for each way that probes went, of those whose paths are known. Rules are not cut, since a rule that is not
-/// whole is of no use.
+/// One block for each path, of probes whose path is known. Rules are never cut, since a truncated rule could not be
+/// pasted back.
 pub fn blocks(probes: &[ProbeRecord]) -> String {
     let mut text = String::new();
     for (way, of) in ways(probes) {
@@ -67,7 +67,7 @@ pub fn in_words(step: &Step) -> String {
     format!("{table} {chain}{number}{line}: {verdict}{by}  {text}")
 }
 
-/// Probes of one technique and family that went the same way, with their ports.
+/// Groups the probes of one technique and family that share a path, with their ports.
 fn ways(probes: &[ProbeRecord]) -> Vec<(&ProbeRecord, PortSet)> {
     let mut ways: Vec<(&ProbeRecord, Vec<std::ops::RangeInclusive<u16>>)> = Vec::new();
     for record in probes {

@@ -1,5 +1,5 @@
-//! Frames as a file that Wireshark opens: pcapng, nanoseconds, and for every frame its direction as seen from
-//! the host and a comment that tells what became of it (draft-ietf-opsawg-pcapng; its sections are named below).
+//! Frames as a file that Wireshark opens: pcapng, nanoseconds, and for every frame its direction as seen from the host
+//! and a comment with its path and result (draft-ietf-opsawg-pcapng; the functions below name its sections).
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -11,20 +11,20 @@ use crate::wire::frame::Direction;
 /// One frame.
 #[derive(Debug, Clone)]
 pub struct CapturedFrame<'a> {
-    /// Its interface: a place among those of the file.
+    /// Its interface, as an index into those of the file.
     pub interface: usize,
-    /// When it was on the link, since 1970-01-01 00:00:00 UTC.
+    /// The time at which it was on the link, since 1970-01-01 00:00:00 UTC.
     pub at: Duration,
-    /// Whether the host received or sent it.
+    /// The direction, as seen from the host.
     pub direction: Direction,
-    /// All of it: an Ethernet frame on a TAP, an IP packet on a TUN.
+    /// The whole frame: an Ethernet frame on a TAP, an IP packet on a TUN.
     pub bytes: Cow<'a, [u8]>,
-    /// What is told of it; nothing when empty.
+    /// The comment; none is written if it is empty.
     pub comment: String,
 }
 
 impl CapturedFrame<'_> {
-    /// The same, with bytes of its own.
+    /// The same frame with a copy of its bytes.
     pub fn into_owned(self) -> CapturedFrame<'static> {
         let CapturedFrame { interface, at, direction, bytes, comment } = self;
         CapturedFrame { interface, at, direction, bytes: bytes.into_owned().into(), comment }
@@ -36,9 +36,9 @@ impl CapturedFrame<'_> {
 pub struct CaptureInterface {
     /// Its name in the lab.
     pub name: String,
-    /// Which lab it stood in, when there were several.
+    /// The lab that it belongs to, if there are several.
     pub description: Option<String>,
-    /// What its frames are.
+    /// The kind of its frames.
     pub link: LinkMode,
 }
 
@@ -58,13 +58,13 @@ impl<W: Write> CaptureWriter<W> {
         self.0.write_all(&enhanced_packet(&frame))
     }
 
-    /// The writer below, after the last frame.
+    /// Returns the inner writer.
     pub fn into_inner(self) -> W {
         self.0
     }
 }
 
-/// Section 4.1. Its byte-order magic declares every number of the file big-endian.
+/// Section header block, section 4.1. Its byte-order magic declares every number of the file big-endian.
 fn section_header() -> Vec<u8> {
     const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
     const VERSION: [u16; 2] = [1, 0];
@@ -77,7 +77,7 @@ fn section_header() -> Vec<u8> {
     block(0x0a0d_0d0a, body)
 }
 
-/// Section 4.2.
+/// Interface description block, section 4.2.
 fn interface_description(interface: &CaptureInterface) -> Vec<u8> {
     const ETHERNET: u16 = 1;
     const RAW: u16 = 101;
@@ -101,11 +101,11 @@ fn interface_description(interface: &CaptureInterface) -> Vec<u8> {
     block(1, body)
 }
 
-/// Section 4.3.
+/// Enhanced packet block, section 4.3.
 fn enhanced_packet(frame: &CapturedFrame<'_>) -> Vec<u8> {
     const COMMENT: u16 = 1;
     const FLAGS: u16 = 2;
-    /// Of the flags word: the low two bits are the direction.
+    /// The low two bits of the flags word are the direction.
     const INBOUND: u32 = 1;
     const OUTBOUND: u32 = 2;
     let flags = match frame.direction {
@@ -115,7 +115,7 @@ fn enhanced_packet(frame: &CapturedFrame<'_>) -> Vec<u8> {
     let length = frame.bytes.len() as u32;
     let mut body = (frame.interface as u32).to_be_bytes().to_vec();
     body.extend((frame.at.as_nanos() as u64).to_be_bytes());
-    // The captured length and the original one: no frame is cut.
+    // Captured length and original length are equal: no frame is cut.
     body.extend([length, length].map(u32::to_be_bytes).concat());
     push_padded(&mut body, &frame.bytes);
     push_option(&mut body, FLAGS, &flags.to_be_bytes());
@@ -134,7 +134,7 @@ fn block(kind: u32, mut body: Vec<u8>) -> Vec<u8> {
     [&kind.to_be_bytes(), &length, body.as_slice(), &length].concat()
 }
 
-/// The text, cut where it exceeds what the 16-bit length of an option can count.
+/// An option with this text, cut if it is longer than the 16-bit length of an option can count.
 fn push_text(body: &mut Vec<u8>, code: u16, text: &str) {
     const LONGEST: usize = 60_000;
     if text.len() <= LONGEST {
@@ -144,7 +144,7 @@ fn push_text(body: &mut Vec<u8>, code: u16, text: &str) {
     push_option(body, code, format!("{}…", &text[..end]).as_bytes());
 }
 
-/// Section 3.5.
+/// An option, section 3.5.
 fn push_option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.extend(code.to_be_bytes());
     body.extend((value.len() as u16).to_be_bytes());
@@ -179,7 +179,7 @@ mod tests {
         writer.into_inner()
     }
 
-    /// The type and the body of each block of a file whose lengths agree.
+    /// The type and the body of each block of a file; panics if the two lengths of a block differ.
     fn blocks(mut file: &[u8]) -> Vec<(u32, &[u8])> {
         let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
         let mut all = Vec::new();

@@ -1,8 +1,9 @@
-//! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that is to blame, and where it is asked for, with
-//! the tried patch as a fix; what is known, suppressed with its reason; what did not run; rules that nothing reaches; lint.
+//! SARIF 2.1.0, for code scanning: each mismatch at the line of the ruleset that causes it and at the row that expects
+//! it, with the verified patch as a fix; known mismatches, suppressed with their reason; checks that did not run; rules
+//! that no packet reaches; lint.
 //!
-//! Checks with one explanation share one result, as they share one annotation of [`super::github()`]. Nothing of the machine is
-//! told, so that equal runs give equal files wherever they are done.
+//! Checks with one explanation share one result, as they share one annotation of [`super::github()`]. The file contains
+//! no facts of the machine, so equal runs give equal files on every machine.
 
 mod fix;
 mod model;
@@ -37,7 +38,7 @@ pub fn sarif(report: &Report) -> String {
     })
 }
 
-/// What a ruleset that is in no file was made from: the sensor, or the scenario.
+/// The source of a generated ruleset: the sensor or the scenario.
 fn home(report: &Report) -> String {
     let first = report.scenarios.iter().flatten().next();
     first.map(|scenario| scenario.file.clone()).unwrap_or_default()
@@ -96,7 +97,7 @@ impl Results {
         findings.parity.iter().for_each(|one| self.of_disparity(one));
     }
 
-    /// At what decided in the family that lets it in.
+    /// A family gap, at the rule that decided in the family that accepts the packets.
     fn of_disparity(&mut self, one: &Disparity) {
         let (open, closed) = match one.lets_in {
             crate::net::Family::Ipv4 => (&one.ipv4, &one.ipv6),
@@ -131,7 +132,7 @@ impl Results {
         self.found.push((kind, SarifResult { rule_id: kind.id(), level: kind.level(), ..found }));
     }
 
-    /// Rules are those that something was found by, in the order of their names.
+    /// The run; it lists only rules that have a result, sorted by name.
     fn into_run(self) -> SarifRun {
         let mut rules: Vec<_> = self.found.iter().map(|(kind, _)| kind.rule()).collect();
         rules.sort_by(|one, other| one.id.cmp(&other.id));
@@ -145,8 +146,8 @@ impl Results {
     }
 }
 
-/// Where these cases are asked for, unless that is where they are shown. GitHub takes so many locations of a result
-/// (<https://docs.github.com/en/code-security/reference/code-scanning/sarif-support-for-code-scanning>).
+/// The places where these cases are expected, without the place at which they are shown. GitHub limits the locations of
+/// a result (<https://docs.github.com/en/code-security/reference/code-scanning/sarif-support-for-code-scanning>).
 fn locations(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
     const LOCATIONS: usize = 100;
     let (path, line) = suite.origin(cases[0]);
@@ -167,14 +168,14 @@ fn location(path: &Path, line: Option<usize>) -> Location {
         let artifact_location = ArtifactLocation { uri: uri::uri(path) };
         physical_location = Some(PhysicalLocation { artifact_location, region });
     } else {
-        // What is built in stands in no file.
+        // A built-in ruleset is in no file.
         let fully_qualified_name = if name.is_empty() { "iptables".to_owned() } else { name };
         logical_locations.push(LogicalLocation { fully_qualified_name });
     }
     Location { physical_location, logical_locations, message: None }
 }
 
-/// A result there, of which nothing else is said yet.
+/// A result at this place, still without rule and message.
 fn at(path: &Path, line: Option<usize>) -> SarifResult {
     SarifResult {
         rule_id: String::new(),
@@ -188,7 +189,7 @@ fn at(path: &Path, line: Option<usize>) -> SarifResult {
     }
 }
 
-/// The tried patch, where there is a file to be patched.
+/// The verified patch, if the ruleset is in a file.
 fn fix(case: &CheckWords) -> Option<Fix> {
     let (patch, place) = (case.patch?, case.place?);
     let file = super::verdicts::is_a_file(&place.file).then_some(&place.file)?;

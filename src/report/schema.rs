@@ -10,11 +10,11 @@ use super::{DiffReport, Exec, Mutation, Report, SelfTestReport};
 use crate::intent::scenario::ScenarioShape;
 use crate::sensor::SensorFileShape;
 
-/// Whatever scanlab prints as JSON. Changes are additive within one `schema`: what is not said here may come.
+/// The JSON output of scanlab. Changes are additive within one `schema`: fields that are not listed here may be added.
 #[derive(Serialize, JsonSchema)]
 #[schemars(title = "scanlab result, schema 1")]
 #[serde(untagged)]
-// Nobody makes one: it is there for its schema.
+// Never constructed: it exists for its schema.
 #[allow(dead_code, clippy::large_enum_variant)]
 enum Printed {
     Report(Report),
@@ -24,17 +24,18 @@ enum Printed {
     SelfTest(SelfTestReport),
 }
 
-/// Of what `run`, `check`, `scan`, `diff`, `mutate`, `exec` and `selftest` print with `--format json`.
+/// The schema of the JSON that `run`, `check`, `scan`, `diff`, `mutate`, `exec` and `selftest` print with `--format
+/// json`.
 pub fn result_schema() -> Schema {
     schema_of::<Printed>()
 }
 
-/// Of a scenario's file.
+/// The schema of a scenario file.
 pub fn scenario_schema() -> Schema {
     without_null(schema_of::<ScenarioShape>())
 }
 
-/// Of a sensor's file.
+/// The schema of a sensor file.
 pub fn sensor_schema() -> Schema {
     without_null(schema_of::<SensorFileShape>())
 }
@@ -43,7 +44,7 @@ fn schema_of<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
-/// TOML has no null.
+/// Removes null from all types, since TOML has none.
 fn without_null(mut schema: Schema) -> Schema {
     RecursiveTransform(forbid_null).transform(&mut schema);
     schema

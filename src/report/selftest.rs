@@ -18,26 +18,26 @@ pub struct SelfTestReport {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// Where it was run.
+    /// The environment of the self-test.
     pub environment: Environment,
     /// The control, then every fault.
     pub faults: Vec<FaultRow>,
-    /// How many there were of each outcome.
+    /// The number of faults for each outcome.
     pub summary: SelfTestSummary,
 }
 
-/// How many faults had which outcome; the control is none.
+/// The number of faults for each outcome; the control is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SelfTestSummary {
     /// Faults.
     pub faults: usize,
-    /// Noticed: the lab said that it cannot measure.
+    /// Noticed: the lab reported that it cannot measure.
     pub caught: usize,
-    /// Not believed: every verdict is right.
+    /// Harmless: every verdict is right.
     pub right: usize,
     /// The instrument was fooled.
     pub fooled: usize,
-    /// Never met by the instrument.
+    /// Not encountered by the instrument.
     pub not_planted: usize,
     /// Not run on this machine.
     pub not_run: usize,

@@ -1,16 +1,16 @@
-//! Log lines in a report that is the same each time: the host chooses its initial sequence number by chance (RFC 6528), and
-//! `--log-tcp-sequence` shows it. Reports in JSON have `*` in its place; `--syslog` has the line as it was.
+//! Log lines that are the same in each report: the host's initial sequence number is random (RFC 6528), and
+//! `--log-tcp-sequence` shows it. Reports in JSON have `*` in its place; `--syslog` keeps the line as it was.
 
 use serde::{Serialize, Serializer};
 
 use crate::probe::observation::LogRecord;
 
-/// The lines of a probe and of the host's answer: a SYN/ACK is the only answer whose number is not that of the probe.
+/// Serializes the lines of a probe and its answer: a SYN/ACK is the only answer with a random number of the host's.
 pub fn of_answer<S: Serializer>(records: &[LogRecord], serializer: S) -> Result<S::Ok, S::Error> {
     masked(records, in_answer).serialize(serializer)
 }
 
-/// The lines of what followed: the host's own numbers go on from the first, and the prober acknowledges them.
+/// Serializes the lines of later packets: the host's numbers follow from its first, and the prober acknowledges them.
 pub fn of_followup<S: Serializer>(records: &[LogRecord], serializer: S) -> Result<S::Ok, S::Error> {
     masked(records, in_followup).serialize(serializer)
 }
@@ -23,7 +23,7 @@ fn in_followup(line: &str) -> Option<Number> {
     Some(if is_sent(line) { Number::Own } else { Number::Acknowledged })
 }
 
-/// Which of the two numbers goes back to chance.
+/// The one of the two numbers that is random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     Own,
@@ -45,7 +45,7 @@ fn is_sent(line: &str) -> bool {
     line.starts_with("IN= ")
 }
 
-/// `None` if the line has no sequence numbers, or none of chance: 0 is a constant.
+/// The line with the random number replaced; `None` if it has no sequence numbers, or only the constant 0.
 fn without(line: &str, number: Number) -> Option<String> {
     let (before, rest) = line.split_once(" SEQ=")?;
     let (seq, rest) = rest.split_once(" ACK=")?;

@@ -1,31 +1,32 @@
 //! Log lines as rsyslog writes them to a file, for the programs that read such files: psad, fail2ban, CrowdSec.
 //!
-//! The format is `RSYSLOG_TraditionalFileFormat` (rsyslog.conf(5)), behind rsyslog's reader of the kernel log, imklog:
+//! The format is `RSYSLOG_TraditionalFileFormat` (rsyslog.conf(5)), with lines as imklog, rsyslog's reader of the
+//! kernel log, passes them on:
 //!
 //! ```text
 //! Nov 23 16:01:30 sensor kernel: [  123.456789] <IPT> Xmas scan: IN=eth0 OUT= MAC=...
 //! ```
 //!
-//! The time stamp of the kernel is part of the text to imklog, and control characters pass as they are.
-//! `tests/kernel/syslog.rs` compares with what rsyslogd itself writes, byte for byte.
+//! The kernel's time stamp is part of the text to imklog, and control characters pass unchanged.
+//! `tests/kernel/syslog.rs` compares with the output of rsyslogd, byte for byte.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::sys::CalendarTime;
 
-/// What stands in front of every line: when and where it was logged.
+/// The beginning of every line: the time and the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyslogStamp {
-    /// When rsyslog got it, on the clock of its machine.
+    /// The time at which rsyslog received the line, on the clock of its machine.
     pub time: CalendarTime,
-    /// The name of the machine, with or without its domain, which rsyslog leaves out.
+    /// The name of the machine, with or without a domain, which rsyslog leaves out.
     pub host: String,
-    /// How long the kernel had been up when it logged it.
+    /// The uptime of the kernel at which it logged the line.
     pub uptime: Duration,
 }
 
-/// These lines.
+/// The lines in this format.
 pub fn syslog(lines: &[String], stamp: &SyslogStamp) -> String {
     lines.iter().fold(String::new(), |mut text, line| {
         emit(&mut text, line, stamp);
@@ -33,7 +34,7 @@ pub fn syslog(lines: &[String], stamp: &SyslogStamp) -> String {
     })
 }
 
-/// The kernel repeats its own time stamp in front of every line of a text (`record_print_text` in
+/// The kernel repeats its time stamp at the start of every line of a text (`record_print_text` in
 /// `kernel/printk/printk.c`), so a line end within a prefix cannot forge a line of another program.
 fn emit(text: &mut String, record: &str, stamp: &SyslogStamp) {
     for line in record.split('\n') {

@@ -1,4 +1,4 @@
-//! The report for people: what is not as expected first, with the reason; then the rest; then one line that sums up.
+//! The report for people: checks that are not as expected, with the reason; then the others; then a summary line.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ use crate::net::port::{Port, PortSet};
 use crate::text::escape::visible;
 use crate::text::group::grouped;
 
-/// Of a run only what is mismatched or did not run, and why; nothing where all is well.
+/// The mismatches and the checks of a run that did not run, with the reason; empty if there are none.
 pub fn red_table(report: &Report, width: u16) -> String {
     let mut text = if report.flavours_differ() { flavours_block(report, width) } else { String::new() };
     for scenario in report.scenarios.iter().flatten().filter(|scenario| scenario.outcome.is_red()) {
@@ -61,12 +61,12 @@ fn block(scenario: &ReportedScenario, width: u16) -> String {
     text
 }
 
-/// What was not tested where log lines come through NFLOG; nothing where the kernel itself printed them.
+/// Changed sysctls, and a note on the part that NFLOG capture does not test; empty if there is neither.
 fn environment_notes(environment: &Environment, width: u16) -> String {
     set_sysctls(environment, width) + &capture_note(environment, width)
 }
 
-/// The sysctls that were set to another value than the lab's usual one; empty if there are none.
+/// The sysctls that differ from the lab's usual values; empty if there are none.
 pub fn set_sysctls(environment: &Environment, width: u16) -> String {
     if environment.set_sysctls.is_empty() {
         return String::new();
@@ -89,7 +89,8 @@ fn capture_note(environment: &Environment, width: u16) -> String {
     format!("{}\n\n", table.trim_fmt())
 }
 
-/// Scans with what else there is, and packets, whose texts need more room and no ports; first where the worst happened.
+/// Two tables: packets, whose texts need more room and have no ports, and all other checks; the one with the worst
+/// outcome is first.
 fn checks_tables(scenario: &ReportedScenario, width: u16) -> Vec<Table> {
     let (packets, others): (Vec<&Check>, Vec<&Check>) =
         scenario.checks.iter().partition(|check| check.subject.packet().is_some());
@@ -122,7 +123,7 @@ fn packets_table(rows: &[TableRow], width: u16) -> Table {
     table
 }
 
-/// Why, once for all checks that share the reason.
+/// The reasons, each once for all checks that share it.
 fn reasons_table(scenario: &ReportedScenario, width: u16) -> Option<Table> {
     let explained = scenario.checks.iter().filter(|check| !check.why.is_empty());
     let reasons = grouped(explained.map(|check| (check.why.as_str(), check)));
@@ -141,7 +142,7 @@ pub(super) fn new_table(width: u16) -> Table {
     table
 }
 
-/// Checks that differ in nothing but port and family.
+/// Checks that differ only in port and family.
 struct TableRow<'a> {
     first: &'a Check,
     ports: Vec<Port>,
@@ -191,7 +192,7 @@ impl TableRow<'_> {
             None => "not run".to_owned(),
         };
         let ports = self.ports.iter().copied().collect::<PortSet>().to_string();
-        // A comma is no place to break a line, a blank is.
+        // A table breaks lines at blanks and not at commas.
         let ports = ports.replace(',', ", ");
         let cells =
             [outcome.to_string(), scan(self.first), ports, families(&self.families), expected.to_string(), observed];
@@ -199,8 +200,8 @@ impl TableRow<'_> {
     }
 }
 
-/// A cell with more log prefixes than fit beside each other has one in each line: a table would break them at the blanks
-/// that they end with.
+/// Puts each log prefix on a line of its own if they do not fit on one: a table would break the line at the blank at
+/// the end of a prefix.
 fn lines_apart(cell: &str) -> String {
     const BESIDE: usize = 18;
     if cell.len() <= BESIDE { cell.to_owned() } else { cell.replace("\" + \"", "\"\n+ \"") }
@@ -242,7 +243,7 @@ fn style(outcome: Outcome) -> Style {
     color.on_default().bold()
 }
 
-/// The report of a scan: per technique and family, ports that were seen alike in one row.
+/// The report of a scan: one row for ports with the same result, per technique and family.
 pub fn scan_table(report: &Report, width: u16) -> String {
     let mut text = String::new();
     if let Some(host) = &report.host {
@@ -289,7 +290,7 @@ fn hidden_host(hidden: &HiddenHost, width: u16) -> String {
     format!("{}\n\n", table.trim_fmt())
 }
 
-/// Probes that look alike in a table: same technique, family, state, reason and prefixes.
+/// Groups probes that are equal in a table: technique, family, state, reason and prefixes.
 fn alike(probes: &[ProbeRecord]) -> Vec<(PortSet, &ProbeRecord)> {
     let style =
         |probe: &ProbeRecord| (probe.scan, probe.family, format!("{} {}", probe.state, reason(probe)), log(probe));

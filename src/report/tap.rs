@@ -15,7 +15,7 @@ pub fn tap(report: &Report) -> String {
     let cases = || suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
     let mut text = format!("TAP version 14\n1..{}\n", cases().count());
     if cases().next().is_none() {
-        // "1..0" is how a producer says that there is nothing to run.
+        // In TAP, "1..0" means that there is nothing to run.
         text = "TAP version 14\n1..0 # skip no checks\n".to_owned();
     }
     for (number, (suite, case)) in (1..).zip(cases()) {
@@ -38,7 +38,7 @@ fn point(text: &mut String, number: usize, suite: &Suite, case: &CheckWords) {
     }
 }
 
-/// A block of YAML, whose strings are written as JSON writes them.
+/// A YAML block, whose strings are written as in JSON.
 fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string());
     let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
@@ -57,8 +57,8 @@ fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     text.push_str("  ...\n");
 }
 
-/// The text as a literal block (YAML 1.2, section 8.1.2), line for line; `None` if it has characters that a block
-/// cannot hold, or a command that has to be escaped.
+/// The text as a literal block (YAML 1.2, section 8.1.2); `None` if it has characters that a block cannot hold, or a
+/// workflow command that has to be escaped.
 fn block(text: &str) -> Option<String> {
     let printable =
         text.chars().all(|character| character == '\n' || !is_terminal_control(character)) && inert(text) == text;
@@ -66,7 +66,7 @@ fn block(text: &str) -> Option<String> {
     (printable && text.starts_with("---") && text.ends_with('\n')).then(|| format!("|{}", lines.collect::<String>()))
 }
 
-/// In a description `\\` and `#` stand behind a backslash, and a line ends it.
+/// Escapes a description: `\\` and `#` get a backslash, and line ends become blanks.
 fn escaped(text: &str) -> String {
     visible(&text.replace(['\n', '\r'], " ")).replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -1,5 +1,5 @@
-//! What the formats for CI have in common: suites of cases, each with an outcome and the words that go with it. A scenario is
-//! a suite, and a check is a case; what two flavours of iptables do not do alike is a suite of its own.
+//! The common model of the formats for CI: suites of cases, each with an outcome and its words. A scenario is a suite,
+//! and a check is a case; the differences of two flavours of iptables are a suite of their own.
 
 use std::path::Path;
 
@@ -11,26 +11,26 @@ use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Patch, RuleRef};
 use crate::text::group::grouped;
 
-/// What the cases of a suite are about.
+/// The subject of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
     /// A scenario.
     Scenario,
-    /// Whether a ruleset can be deployed.
+    /// The answers of `check` before a deployment.
     Deployment,
-    /// What two flavours of iptables do not do alike.
+    /// The differences of two flavours of iptables.
     Flavours,
 }
 
-/// Cases that belong together.
+/// A group of cases.
 pub struct Suite<'a> {
-    /// What they are about.
+    /// The subject of its cases.
     pub about: About,
-    /// What it proves.
+    /// The claim that it proves.
     pub name: &'a str,
-    /// The file that it is called by.
+    /// The file that identifies it.
     pub file: &'a str,
-    /// The file in which its cases are asked for.
+    /// The file that expects its cases.
     pub source: &'a str,
     /// The worst outcome of its cases.
     pub outcome: Outcome,
@@ -40,23 +40,23 @@ pub struct Suite<'a> {
 
 /// One check, in words.
 pub struct CheckWords<'a> {
-    /// What is checked.
+    /// The subject of the check.
     pub name: String,
-    /// What a summary of several checks is made of; `None` for a difference of flavours.
+    /// The check, from which a summary of several is made; `None` for a difference of flavours.
     pub check: Option<&'a Check>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was expected.
+    /// The expected result.
     pub expected: String,
-    /// What was observed; nothing when it did not run.
+    /// The observed result; empty if the check did not run.
     pub observed: String,
-    /// Why; empty when there is nothing to say.
+    /// The reason; empty if there is none.
     pub why: &'a str,
-    /// The rule to look at: the one that took the packet, or else the one that was meant to.
+    /// The rule to look at: the one that matched the packet, or else the intended one.
     pub place: Option<&'a RuleRef>,
-    /// The line of the row or of the sensor's entry that asks for it, in the suite's source.
+    /// The line of the row or sensor entry that expects it, in the suite's source.
     pub row: Option<usize>,
-    /// What mends it.
+    /// The patch that fixes it.
     pub patch: Option<&'a Patch>,
 }
 
@@ -68,15 +68,15 @@ pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).collect()
 }
 
-/// Whether a reader of the repository can open it: generated rulesets, built-in scenarios and standard input he cannot.
+/// True if it is a file that can be opened: generated rulesets, built-in scenarios and standard input are not.
 pub fn is_a_file(path: &Path) -> bool {
     let in_no_folder = ["<generated>", "<built-in>", "<none>", "-"].iter().any(|folder| path.starts_with(folder));
     !in_no_folder && !path.as_os_str().is_empty()
 }
 
 impl<'a> Suite<'a> {
-    /// Where a case is shown: at its rule, or, where the ruleset is in no file, where it is asked for. The line, where one is
-    /// known.
+    /// The place of a case, with the line if it is known: its rule, or, if the ruleset is in no file, the row that
+    /// expects it.
     pub fn origin<'b>(&'b self, case: &'b CheckWords) -> (&'b Path, Option<usize>) {
         match case.place {
             Some(place) if is_a_file(&place.file) => (&place.file, place.line),
@@ -84,13 +84,13 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// Where a case is asked for: at its row of the scenario, or at its entry of the sensor.
+    /// The place that expects a case: a row of the scenario, or an entry of the sensor.
     pub fn requested_at(&self, case: &CheckWords) -> Option<(&Path, usize)> {
         let file = Path::new(self.source);
         case.row.filter(|_| is_a_file(file)).map(|line| (file, line))
     }
 
-    /// The cases that are `wanted`, those of one outcome, one place and one explanation together, in their order.
+    /// The cases that are `wanted`, grouped by outcome, place and explanation, in their order.
     pub fn alike(&self, wanted: impl Fn(&CheckWords<'a>) -> bool) -> Vec<Vec<&CheckWords<'a>>> {
         let key = |case: &CheckWords| format!("{} {:?} {}", case.outcome, self.origin(case), case.story());
         let cases = self.cases.iter().filter(|case| wanted(case)).map(|case| (key(case), case));
@@ -104,7 +104,7 @@ fn of_scenario(scenario: &ReportedScenario) -> Suite<'_> {
     Suite { about: About::Scenario, name, file, source: file, outcome, cases }
 }
 
-/// A question is called by its own name, whatever the sensor.
+/// The suite of `check`. Each case has the name of its question, whatever the sensor.
 fn of_answers<'a>(answers: &'a Answers, source: &'a str) -> Suite<'a> {
     let cases: Vec<CheckWords> = answers.0.iter().map(of_answer).collect();
     let outcome = cases.iter().map(|case| case.outcome).min().unwrap_or(Outcome::NotRun);
@@ -143,7 +143,7 @@ fn of_check(check: &Check) -> CheckWords<'_> {
         observed: check.observed.as_ref().map(ToString::to_string).unwrap_or_default(),
         why: match (check.outcome, explanation) {
             (Outcome::Mismatched | Outcome::NotRun, Some(explanation)) => &explanation.words,
-            // Of what is known the scenario says why.
+            // The scenario gives the reason of a known mismatch.
             _ => &check.why,
         },
         place: places.into_iter().find(|place| place.line.is_some()),
@@ -177,7 +177,7 @@ fn or_nothing(value: Option<&str>) -> String {
     value.unwrap_or("nothing").to_owned()
 }
 
-/// What several cases say, a line for each message: `xmas at 80, 443: expected open, observed filtered`.
+/// The messages of several cases, one line each: `xmas at 80, 443: expected open, observed filtered`.
 pub fn messages(cases: &[&CheckWords]) -> String {
     let groups = grouped(cases.iter().map(|case| (case.message(), *case)));
     let lines: Vec<String> = groups.iter().map(|(message, cases)| format!("{}: {message}", subjects(cases))).collect();
@@ -191,7 +191,7 @@ fn subjects(cases: &[&CheckWords]) -> String {
 }
 
 impl CheckWords<'_> {
-    /// `expected open, observed filtered`; of a check that did not run, why.
+    /// `expected open, observed filtered`; for a check that did not run, the reason.
     pub fn message(&self) -> String {
         match self.outcome {
             Outcome::NotRun => format!("not run: {}", self.why),
@@ -201,7 +201,7 @@ impl CheckWords<'_> {
         }
     }
 
-    /// What more there is to say: why, and the patch that mends it. Of what did not run the message has said why.
+    /// The reason, and the patch that fixes it. Empty for a check that did not run, whose message has the reason.
     pub fn details(&self) -> String {
         if self.outcome == Outcome::NotRun {
             return String::new();
@@ -211,7 +211,7 @@ impl CheckWords<'_> {
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 
-    /// What is the same for all that goes wrong for one reason: the patch, which mends them all; or else the reason.
+    /// The key by which cases with one cause are grouped: the patch that fixes them, or else the reason.
     fn story(&self) -> String {
         let explanation = self.check.and_then(|check| check.explanation.as_ref());
         match (explanation, self.patch) {
@@ -220,7 +220,7 @@ impl CheckWords<'_> {
         }
     }
 
-    /// Whether it keeps the run from being green.
+    /// True if it makes the run fail.
     pub fn is_red(&self) -> bool {
         self.outcome.is_red()
     }

@@ -1,4 +1,4 @@
-//! What a reader of the findings sees, at 80 columns.
+//! The findings as printed at 80 columns.
 
 use super::*;
 use crate::rules::sweep::FlagCoverage;

@@ -35,7 +35,7 @@ fn ports_scanned(report: &NmapReport) -> String {
     format!("TCP({};{tcp}) UDP({};{udp}) SCTP(0;) PROTOCOLS(0;)", tcp.len(), udp.len())
 }
 
-/// A state that is not shown is named when it is the only one.
+/// The ports as items, and the state whose ports are not shown, if it is the only one.
 fn ports(report: &NmapReport) -> String {
     let Collapsed { shown, ignored } = collapse(report);
     let items: Vec<String> = shown.iter().map(|row| item(row)).collect();
@@ -46,7 +46,7 @@ fn ports(report: &NmapReport) -> String {
     format!("Ports: {}{rest}", items.join(", "))
 }
 
-/// Port, state, protocol, owner, service, RPC, version; a slash within one would end it.
+/// Port, state, protocol, owner, service, RPC, version: a slash within one would end the field.
 fn item(row: &PortRow) -> String {
     let service = row.service.as_deref().map(visible).unwrap_or_default().replace('/', "|");
     format!("{}/{}/{}//{service}///", row.port, row.state, row.protocol)

@@ -1,12 +1,12 @@
-//! A scan in nmap's own words, for people and programs that know nmap: normal output, XML and grepable output, each as
-//! nmap 7.93 was seen to print it, to the byte.
+//! A scan in nmap's output formats (normal, XML, grepable), for people and programs that know nmap; each is byte for
+//! byte as nmap 7.93 prints it.
 //!
-//! Pure: a writer gets an [`NmapReport`] and gives text. What nmap prints and scanlab does not:
+//! Pure: a writer turns an [`NmapReport`] into text. Parts of nmap's output that scanlab does not print:
 //!
-//! 1. A latency, since nothing is timed here: as with an nmap that had no answer to time.
-//! 2. The talk of a scan that is under way (`Initiating SYN Stealth Scan at`), and the count of raw packets.
-//! 3. A guess about closed ports that may be reported as filtered: nothing is guessed here.
-//! 4. A link to a style sheet.
+//! 1. The latency, since scanlab measures no times: the same as for an nmap that got no answer to time.
+//! 2. The progress of a running scan (`Initiating SYN Stealth Scan at`), and the count of raw packets.
+//! 3. The guess that closed ports may be reported as filtered, since scanlab does not guess.
+//! 4. The link to a style sheet.
 //!
 //! Times are in UTC, so that two machines write the same.
 
@@ -32,7 +32,7 @@ pub use self::nmap_date::UnixTime;
 pub use self::normal::{Addressee, normal};
 pub use self::xml::xml;
 
-/// The nmap whose output this is. Its readers go by this version; who wrote it stands in the arguments.
+/// The version of nmap whose format this is. Programs that read the output check it; the arguments name scanlab.
 const SPOKEN: &str = "7.93";
 
 /// One scan of one host, as nmap's formats need it.
@@ -44,15 +44,15 @@ pub struct NmapReport {
     pub start: UnixTime,
     /// When it ended.
     pub end: UnixTime,
-    /// What was scanned: one TCP technique, UDP, or both.
+    /// The scans: one TCP technique, UDP, or both.
     pub scans: Vec<Scan>,
     /// The host.
     pub host: ScannedHost,
     /// Every port, once for each protocol.
     pub ports: Vec<PortRow>,
-    /// How it is to be shown.
+    /// Display options.
     pub presentation: Presentation,
-    /// The folder in which nmap's own files were found and read.
+    /// The folder of nmap's own data files, if they were found and read.
     pub data_files: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct NmapReport {
 pub struct Scan {
     /// The technique.
     pub technique: Technique,
-    /// The flags that were sent in the place of the technique's own.
+    /// The flags that replaced those of the technique.
     pub flags: Option<TcpFlagsOctet>,
     /// The ports.
     pub ports: PortSet,
@@ -72,29 +72,29 @@ pub struct Scan {
 pub struct ScannedHost {
     /// Its address.
     pub address: IpAddr,
-    /// Its Ethernet address, where it shows.
+    /// Its Ethernet address, if the scan shows it.
     pub mac: Option<Mac>,
-    /// Who made it, as nmap would say.
+    /// The vendor of that address, in nmap's words.
     pub vendor: Option<String>,
-    /// Why it counts as up.
+    /// The reason why it is reported as up or down.
     pub reason: HostReason,
 }
 
-/// Why a host counts as up.
+/// The reason why a host is reported as up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostReason {
     /// It answered an ARP request.
     ArpResponse,
     /// It answered a neighbour solicitation.
     NeighbourResponse,
-    /// Nobody asked.
+    /// Up: it was not pinged (-Pn).
     UserSet,
-    /// It answered no neighbour solicitation: it counts as down.
+    /// Down: it answered no neighbour solicitation.
     NoResponse,
 }
 
 impl HostReason {
-    /// Whether the host counts as up.
+    /// True if the host is reported as up.
     pub const fn is_up(self) -> bool {
         !matches!(self, HostReason::NoResponse)
     }
@@ -110,26 +110,26 @@ impl HostReason {
     }
 }
 
-/// What was found of one port.
+/// The result of one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRow {
-    /// What it belongs to.
+    /// Its protocol.
     pub protocol: Protocol,
     /// Its number.
     pub port: Port,
     /// Its state.
     pub state: PortState,
-    /// Why.
+    /// The reason for the state.
     pub reason: Reason,
-    /// TTL or hop limit of the packet that decided.
+    /// TTL or hop limit of the decisive packet.
     pub ttl: Option<u8>,
-    /// Who sent that packet, when it was not the host.
+    /// The sender of that packet, if it was not the host.
     pub from: Option<IpAddr>,
-    /// What is usually there.
+    /// The name of the service that is usually on this port.
     pub service: Option<String>,
 }
 
-/// How a report is to be shown.
+/// Display options of a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presentation {
     /// The lines for a host that is down.
@@ -142,45 +142,45 @@ pub struct Presentation {
     pub shown: Shown,
 }
 
-/// What nmap's terminal output says of a host that is down.
+/// The advice in nmap's terminal output for a host that is down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Advice {
-    /// To try -Pn.
+    /// Try -Pn.
     #[default]
     TryPn,
-    /// Nothing: -Pn was tried.
+    /// No advice: the scan used -Pn.
     None,
 }
 
-/// Whether reasons are shown.
+/// The display of reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reasons {
-    /// They are not, unless `-vv` asks for them.
+    /// Hidden, unless `-vv` shows them.
     #[default]
     Hidden,
-    /// They are.
+    /// Shown.
     Shown,
 }
 
-/// Which ports are shown.
+/// The ports that are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shown {
-    /// All, but for states that too many ports have.
+    /// All, except those in a state that too many ports have.
     #[default]
     All,
-    /// Those that are, or may be, open.
+    /// Ports that are or may be open.
     Open,
 }
 
 impl NmapReport {
-    /// The rows, TCP before UDP, by number.
+    /// The rows, TCP before UDP, sorted by port.
     fn sorted_ports(&self) -> Vec<&PortRow> {
         let mut rows: Vec<&PortRow> = self.ports.iter().collect();
         rows.sort_by_key(|row| (row.protocol, row.port));
         rows
     }
 
-    /// With `--open` a host without a port that may be open is left out, and without `-v` one that is down.
+    /// False for a host without a possibly open port (with `--open`), and for one that is down (without `-v`).
     fn shows_host(&self) -> bool {
         let is_worth_it = self.host.reason.is_up() || self.presentation.verbosity > 0;
         is_worth_it && (self.presentation.shown == Shown::All || self.ports.iter().any(|row| may_be_open(row.state)))
@@ -194,7 +194,7 @@ impl NmapReport {
         crate::text::escape::visible(&self.arguments.join(" "))
     }
 
-    /// `scan initiated ... as: ...`, which begins every file.
+    /// `scan initiated ... as: ...`, the first line of every file.
     fn initiated(&self) -> String {
         format!("Nmap {SPOKEN} scan initiated {} as: {}", self.start.long(), self.arguments())
     }
@@ -210,12 +210,12 @@ impl NmapReport {
     }
 }
 
-/// What `--open` keeps.
+/// True for the states that `--open` shows.
 pub fn may_be_open(state: PortState) -> bool {
     match state {
         PortState::Open | PortState::OpenFiltered | PortState::Unfiltered => true,
         PortState::Closed | PortState::Filtered | PortState::ClosedFiltered => false,
-        // It may be open for all that was seen.
+        // The port may be open: scanlab did not see enough to exclude it.
         PortState::Unknown => true,
     }
 }

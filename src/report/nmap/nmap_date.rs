@@ -1,8 +1,8 @@
-//! A point in time, in UTC, in the three ways in which nmap writes one.
+//! A point in time, in UTC, in nmap's three date formats.
 
 use std::time::Duration;
 
-/// A time since the first second of 1970, UTC.
+/// A time since 1970-01-01 00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub Duration);
 
@@ -22,7 +22,7 @@ impl UnixTime {
         self.0.as_secs()
     }
 
-    /// `Mon Nov 23 16:12:37 2026`, as asctime(3) has it.
+    /// `Mon Nov 23 16:12:37 2026`, as asctime(3) prints it.
     pub fn long(self) -> String {
         let Date { year, month, day } = self.date();
         let name = DAYS[(self.days() % 7) as usize];
@@ -39,7 +39,7 @@ impl UnixTime {
         format!("{} {} UTC", self.calendar(), self.clock())
     }
 
-    /// How long it is after `earlier`.
+    /// The time that has passed since `earlier`.
     pub fn since(self, earlier: UnixTime) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

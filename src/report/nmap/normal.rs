@@ -1,4 +1,4 @@
-//! nmap's normal output: what it prints for people, and what `-oN` writes.
+//! nmap's normal output: the text for the terminal and for `-oN`.
 
 use std::fmt::Write;
 
@@ -6,12 +6,12 @@ use super::not_shown::{Collapsed, UnshownPorts, collapse};
 use super::{Advice, HostReason, NmapReport, PortRow, SPOKEN};
 use crate::text::escape::visible;
 
-/// Who reads it.
+/// The destination of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressee {
-    /// The person at the terminal.
+    /// The terminal.
     Terminal,
-    /// Whoever opens the file later: the command line is written down.
+    /// A file, which begins with the command line.
     File,
 }
 
@@ -73,7 +73,8 @@ fn received(report: &NmapReport) -> String {
     if report.shows_reasons() { format!(", received {}", report.host.reason.as_str()) } else { String::new() }
 }
 
-/// Empty when everything is shown. The plural goes by the number of ports in the state, not by that in the group.
+/// `Not shown: ...`; empty if all ports are shown. nmap chooses the plural by the number of ports in the state, not in
+/// the group.
 fn not_shown(ignored: &[UnshownPorts]) -> String {
     let phrases = ignored.iter().flat_map(|ignored| {
         let noun = if ignored.count == 1 { "port" } else { "ports" };
@@ -118,7 +119,7 @@ fn mac_line(report: &NmapReport) -> String {
 }
 
 impl HostReason {
-    /// Whether nmap found the host by asking its neighbours on the link.
+    /// nmap's name of the neighbour discovery that found the host; `None` without one.
     pub(super) fn by_neighbour_discovery(self) -> Option<&'static str> {
         match self {
             HostReason::ArpResponse => Some("ARP Ping Scan"),

@@ -1,4 +1,4 @@
-//! Which ports are told together ("Not shown"), and in which order.
+//! The ports that nmap groups as "Not shown", and their order.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use crate::net::port::PortSet;
 use crate::probe::scan::{PortState, Reason};
 use crate::text::group::grouped;
 
-/// The ports of one state that are not shown one by one.
+/// The ports of one state that are not listed individually.
 pub(super) struct UnshownPorts {
     pub state: PortState,
     pub count: usize,
@@ -22,16 +22,16 @@ pub(super) struct ReasonGroup {
     pub ports: PortSet,
 }
 
-/// The rows that are shown, in order, and the rest.
+/// The rows that are listed, in order, and the grouped ports.
 pub(super) struct Collapsed<'a> {
     pub shown: Vec<&'a PortRow>,
     pub ignored: Vec<UnshownPorts>,
 }
 
-/// More ports than this have to have a state that is not shown; every `-v` adds as many.
+/// A state is grouped if more ports than this have it; every `-v` adds as many.
 const FEW: usize = 25;
 
-/// Puts apart what is not shown:
+/// Separates the ports that are not listed:
 ///
 /// 1. With `--open`, every state that is not open and cannot be.
 /// 2. A state other than open that more than 25 ports have. With `-vvv` open|filtered stays.
@@ -61,7 +61,7 @@ fn is_ignored(report: &NmapReport, state: PortState, count: usize) -> bool {
     }
 }
 
-/// How many ports have each state, most first; as many: in the order of [`rank_of_state`].
+/// The number of ports in each state, highest first; equal numbers in the order of [`rank_of_state`].
 fn states(rows: &[&PortRow]) -> Vec<(PortState, usize)> {
     let count = |state| rows.iter().filter(|row| row.state == state).count();
     let mut states: Vec<_> = PortState::ALL.map(|state| (state, count(state))).into();
@@ -70,7 +70,7 @@ fn states(rows: &[&PortRow]) -> Vec<(PortState, usize)> {
     states
 }
 
-/// The reasons of one state, most ports first; as many: TCP first, then in the order of [`rank_of_reason`].
+/// The reasons of one state, most ports first; for equal numbers TCP first, then in the order of [`rank_of_reason`].
 fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<ReasonGroup> {
     let mut groups = grouped(rows.map(|row| ((row.reason, row.protocol), row.port)));
     groups.sort_by_key(|((reason, protocol), ports)| (Reverse(ports.len()), *protocol, rank_of_reason(*reason)));
@@ -80,7 +80,7 @@ fn groups<'a>(rows: impl Iterator<Item = &'a PortRow>) -> Vec<ReasonGroup> {
         .collect()
 }
 
-/// Measured with as many ports of each.
+/// nmap's order of states with equally many ports, as measured.
 fn rank_of_state(state: PortState) -> u8 {
     match state {
         PortState::Closed => 0,
@@ -93,8 +93,8 @@ fn rank_of_state(state: PortState) -> u8 {
     }
 }
 
-/// Measured with as many ports of each, as far as Linux answers so; param-problem, beyond-scope, udp-response and split-handshake-syn stand
-/// where they harm nobody.
+/// nmap's order of reasons with equally many ports, measured for all that Linux can send; the ranks of param-problem,
+/// beyond-scope, udp-response and split-handshake-syn are arbitrary.
 fn rank_of_reason(reason: Reason) -> u8 {
     match reason {
         Reason::ParamProblem => 0,

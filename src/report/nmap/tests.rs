@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A host of which nothing is known but its ports.
+/// A report of a host with these ports.
 fn report(ports: Vec<PortRow>) -> NmapReport {
     let of = |protocol| ports.iter().filter(|row| row.protocol == protocol).map(|row| row.port).collect();
     NmapReport {
@@ -43,7 +43,7 @@ fn only_open(report: NmapReport) -> NmapReport {
     NmapReport { presentation: Presentation { shown: Shown::Open, ..report.presentation }, ..report }
 }
 
-/// All that there is of one report.
+/// One report in all formats.
 fn all(report: &NmapReport) -> String {
     let parts = [
         ("terminal", normal(report, Addressee::Terminal).replace(env!("CARGO_PKG_VERSION"), "X.Y.Z")),
@@ -93,7 +93,7 @@ fn of_open_ports_only_the_rest_is_counted() {
     ");
 }
 
-/// 26 ports alike are not shown one by one, 25 are; each `-v` adds 25.
+/// 26 equal ports are grouped, 25 are not; each `-v` adds 25.
 #[test]
 fn many_are_more_than_twenty_five() {
     let rows = |count: u16, verbosity| {
@@ -121,7 +121,7 @@ fn tcp_and_udp_and_flags() {
     insta::assert_snapshot!(all(&report));
 }
 
-/// What comes from files does not break out of where it stands.
+/// Text from files is escaped in every format.
 #[test]
 fn a_hostile_vendor_and_a_hostile_service() {
     let service = "a\"/>\n<b>";

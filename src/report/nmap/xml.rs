@@ -1,4 +1,4 @@
-//! nmap's XML, as its DTD describes it and its readers (ndiff, Zenmap, python-libnmap) expect it.
+//! nmap's XML, as its DTD and its readers (ndiff, Zenmap, python-libnmap) expect it.
 
 use std::io;
 
@@ -78,7 +78,7 @@ impl Document {
         self.empty("scaninfo", &attributes)?.line()
     }
 
-    /// What nmap tells as soon as a neighbour has answered.
+    /// The elements that nmap writes as soon as a neighbour has answered.
     fn discovery(&mut self, report: &NmapReport) -> io::Result<()> {
         let Some(task) = report.host.reason.by_neighbour_discovery() else { return Ok(()) };
         let time = report.start.seconds().to_string();
@@ -235,7 +235,7 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-/// What nmap calls a technique while it is at it.
+/// nmap's name of a technique in its progress messages.
 fn task(technique: Technique) -> String {
     let title = technique.profile().title;
     match technique {

@@ -1,10 +1,10 @@
-//! The answers before a deployment, and the verdict that they come to.
+//! The answers of `check`, and their verdict.
 
 use super::counted;
 use crate::commands::predeploy::Assessment;
 use crate::report::{Deployment, Report};
 
-/// The name of the look of the verdict, and its words.
+/// The CSS class of the verdict, and its words.
 pub fn verdict(report: &Report) -> (&'static str, String) {
     match report.deployment() {
         Deployment::Safe => ("matched", "Safe to deploy".to_owned()),
@@ -16,7 +16,7 @@ pub fn verdict(report: &Report) -> (&'static str, String) {
     }
 }
 
-/// The name of the look of a tone.
+/// The CSS class of an assessment.
 pub fn look(tone: Assessment) -> &'static str {
     match tone {
         Assessment::Bad => "mismatched",

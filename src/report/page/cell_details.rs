@@ -1,5 +1,5 @@
-//! What the script of a page is told of each cell: the probe's way, its log line, its frames, and what came of the check.
-//! What many cells have in common is told once, and pointed at by its number.
+//! The data of each cell for the page's script: the path of the probe, its log line, its frames, and the outcome of the
+//! check. Values that many cells share are stored once and referenced by number.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -23,7 +23,7 @@ use crate::wire::dissect::{HeaderField, LinkKind, dissect};
 use crate::wire::frame::Direction;
 use crate::wire::frame::{Frame, FramePart};
 
-/// What is known of a cell.
+/// The facts of a cell.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CellFacts<'a> {
     /// The check.
@@ -32,28 +32,29 @@ pub struct CellFacts<'a> {
     pub probe: Option<&'a ProbeRecord>,
 }
 
-/// What two cells have in common when they are alike: outcome, expected and observed; state and reason; ways and prefixes.
+/// The key by which equal cells are merged: outcome, expected and observed; state and reason; paths and prefixes.
 pub type CellLikeness =
     (Option<(Outcome, String, String)>, Option<(PortState, String)>, [Option<usize>; 2], Vec<String>);
 
 impl CellFacts<'_> {
-    /// The state; `None` if nothing was seen.
+    /// The state; `None` if no result was observed.
     pub fn state(&self) -> Option<PortState> {
         let observed = || self.check?.observed.as_ref()?.state;
         self.probe.map(|probe| probe.state).or_else(observed)
     }
 
-    /// What came of the check.
+    /// The outcome of the check, if there is one.
     pub fn outcome(&self) -> Option<Outcome> {
         self.check.map(|check| check.outcome)
     }
 
-    /// Whether the probe left a line.
+    /// True if the probe caused a log line.
     pub fn is_logged(&self) -> bool {
         self.probe.is_some_and(|probe| !probe.log.is_empty())
     }
 
-    /// What makes it like others. Probes that went the same way share the path.
+    /// The key by which equal cells are merged. Probes on the same path share the `Arc`, so its address identifies the
+    /// path.
     pub fn look(&self) -> CellLikeness {
         let check = self.check.map(|check| (check.outcome, check.expected.to_string(), observed(check)));
         let state = self.probe.map(|probe| (probe.state, probe.reason.to_string()));
@@ -64,13 +65,13 @@ impl CellFacts<'_> {
     }
 }
 
-/// More stories than this, and the rest is told without frames.
+/// The number of cells whose frames are included; later cells have no frames.
 const WITH_FRAMES: usize = 1500;
 
-/// Frames of one probe; the rest of a conversation is much the same.
+/// The maximum number of frames of one probe; the rest of a connection is much the same.
 const FRAMES: usize = 12;
 
-/// All stories of a page.
+/// The details of all cells of a page.
 pub struct AllCellDetails {
     link: LinkKind,
     ways: Distinct<Path>,
@@ -79,7 +80,7 @@ pub struct AllCellDetails {
     stories: Vec<CellDetails>,
 }
 
-/// Each value once, with its number.
+/// Distinct values, each with a number.
 struct Distinct<T> {
     numbers: HashMap<T, usize>,
     values: Vec<T>,
@@ -100,7 +101,7 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
     }
 }
 
-/// What the script reads.
+/// The JSON that the script reads.
 #[derive(Serialize)]
 pub struct StoryJson<'a> {
     stories: &'a [CellDetails],
@@ -115,11 +116,11 @@ struct RulePathJson<'a> {
     fate: Fate,
 }
 
-/// The rules of a ruleset, as far as they are shown.
+/// A ruleset, with those of its rules that are shown.
 #[derive(Serialize)]
 struct Chains {
     file: String,
-    /// How many rules each chain has: table, chain, rules.
+    /// The number of rules in each chain: table, chain, rules.
     lengths: Vec<(String, String, usize)>,
     rules: Vec<RuleHits>,
 }
@@ -129,7 +130,7 @@ struct CellDetails {
     title: String,
     technique: &'static str,
     nmap: &'static str,
-    /// The port of the probe that is shown, when the cell stands for several.
+    /// The port of the probe that is shown, if the cell is for several ports.
     shown: Option<Port>,
     state: Option<PortState>,
     reason: Option<String>,
@@ -145,7 +146,7 @@ struct CellDetails {
     greeting: Option<String>,
     ruleset: Option<usize>,
     frames: Vec<ToldFrame>,
-    /// Frames that are not shown.
+    /// The number of frames that are left out.
     more_frames: usize,
 }
 
@@ -162,12 +163,12 @@ struct ToldFrame {
 struct ToldLayer {
     name: usize,
     quoted: bool,
-    /// Name, first byte, byte behind the last, value, and note, or -1.
+    /// Name, first byte, end of the bytes (exclusive), value, and note (-1 if there is none).
     fields: Vec<(usize, usize, usize, usize, i64)>,
 }
 
 impl AllCellDetails {
-    /// No story yet.
+    /// A page without cells.
     pub fn new(link: LinkMode) -> AllCellDetails {
         let link = if link.has_macs() { LinkKind::Ethernet } else { LinkKind::Ip };
         AllCellDetails {
@@ -179,7 +180,7 @@ impl AllCellDetails {
         }
     }
 
-    /// Tells of a ruleset, and of those of its rules whose lines are shown; its number.
+    /// Adds a ruleset with those of its rules whose lines are shown; returns its number.
     pub fn ruleset(&mut self, source: &Source, rules: &[RuleHits], is_shown: impl Fn(usize) -> bool) -> usize {
         let mut lengths: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for RuleHits { table, chain, rule, .. } in rules {
@@ -195,7 +196,7 @@ impl AllCellDetails {
         self.rulesets.len() - 1
     }
 
-    /// Tells the story of a cell that stands for `count` ports: its number, and what it says in one line.
+    /// Adds a cell for `count` ports; returns its number and its summary in one line.
     pub fn add(
         &mut self,
         (port, technique, family): (Option<Port>, Technique, Family),
@@ -240,7 +241,7 @@ impl AllCellDetails {
         (self.stories.len() - 1, words)
     }
 
-    /// All that was told.
+    /// The JSON of all cells.
     pub fn json(&self) -> StoryJson<'_> {
         let ways = self.ways.values.iter().map(|path| RulePathJson { steps: &path.steps, fate: path.fate }).collect();
         StoryJson { stories: &self.stories, ways, rulesets: &self.rulesets, words: &self.words.values }
@@ -296,7 +297,7 @@ fn title(port: Option<Port>, technique: Technique, family: Family, ports: &str, 
     format!("{technique} to {of} over {family}")
 }
 
-/// The family as people write it.
+/// The family in usual spelling.
 pub fn family_name(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "IPv4",
@@ -332,7 +333,7 @@ fn part(part: FramePart) -> &'static str {
     }
 }
 
-/// A packet of a TUN is looked at behind an Ethernet header that says what it is.
+/// A summary of a packet. The packet of a TUN gets an Ethernet header first, since [`PacketSummary`] reads frames.
 fn glance(bytes: &[u8], link: LinkKind) -> String {
     let kind = match link {
         LinkKind::Ethernet => PacketSummary::at(bytes).kind,

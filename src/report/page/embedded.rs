@@ -1,4 +1,4 @@
-//! Data within HTML: JSON that no reader of HTML can take for anything else.
+//! Data within HTML: JSON that an HTML parser cannot interpret as markup.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::text::ci_escape::inert_json;
 use crate::text::escape::visible;
 
-/// As JSON, to stand in a `<script type="application/json">`: what steers is shown as its escape in every text, and `<`,
-/// `>` and `&`, which JSON has in texts only, are escaped as JSON allows (RFC 8259, section 7).
+/// The data as JSON for a `<script type="application/json">`: control characters in texts are shown as escapes, and
+/// `<`, `>` and `&`, which JSON has in texts only, are escaped as RFC 8259, section 7, allows.
 pub fn json(data: &impl Serialize) -> String {
     let mut value = serde_json::to_value(data).unwrap_or_else(|error| unreachable!("facts are JSON: {error}"));
     make_visible(&mut value);

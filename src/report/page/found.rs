@@ -1,5 +1,4 @@
-//! Rules that nothing reaches, what the families do not do alike, and what is known to go wrong: so much of it as somebody
-//! looks at, the worst first.
+//! Rules that no packet reaches, differences between the families, and lint: a limited number of each, worst first.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +7,22 @@ use crate::rules::lint::{FindingKind, LintFinding};
 use crate::text::group::grouped;
 use crate::verdict::findings::{DeadRule, Disparity, FindingPlace, NotProvable, RulesetFindings, ShadowingRule};
 
-/// No more of each than this.
+/// The maximum number of each.
 const RULES: usize = 200;
 
-/// No more rules in front of one rule than this.
+/// The maximum number of earlier rules that are shown for one rule.
 const IN_FRONT: usize = 8;
 
-/// No more lint of a kind than this: one that every rule has leaves room for the others.
+/// The maximum number of lint findings of a kind, so that a kind that every rule has does not crowd out the others.
 const OF_A_KIND: usize = 40;
 
-/// What was found without being expected.
+/// Results that no scenario expected.
 pub struct UnexpectedResults<'a> {
-    /// Rules that nothing can reach.
+    /// Rules that no packet can reach.
     pub unreachable: FirstOf<'a, DeadRule>,
-    /// Rules that nothing reached.
+    /// Rules that no packet reached, without a proof.
     pub not_provable: FirstOf<'a, NotProvable>,
-    /// What one family lets in and the other keeps out.
+    /// Packets that one family accepts and the other does not.
     pub parity: FirstOf<'a, Disparity>,
 }
 
@@ -37,41 +36,41 @@ impl<'a> UnexpectedResults<'a> {
         }
     }
 
-    /// Rules that nothing reached, by what is missing for a proof.
+    /// Rules that no packet reached, grouped by the missing part of the proof.
     pub fn unproven(&self) -> Vec<Unproved<'a>> {
         let rules = self.not_provable.shown.iter().map(|NotProvable { place, reason }| (reason.as_str(), place));
         grouped(rules).into_iter().map(|(reason, rules)| Unproved { reason, rules }).collect()
     }
 
-    /// What takes the packets of a rule.
+    /// The earlier rules that match the packets of a rule.
     pub fn in_front(&self, one: &&'a DeadRule) -> FirstOf<'a, ShadowingRule> {
         FirstOf::new(&one.in_front, IN_FRONT)
     }
 
-    /// The packets that the families do not treat alike.
+    /// The packets that the families treat differently.
     pub fn packets(&self, one: &&Disparity) -> String {
         shortened(&one.packets.join(", "))
     }
 
-    /// The ports that they go to.
+    /// Their destination ports.
     pub fn ports(&self, one: &&Disparity) -> String {
         shortened(&one.ports.replace(',', ", "))
     }
 }
 
-/// Rules of which nothing is proved for one reason.
+/// Unproven rules that share a reason.
 pub struct Unproved<'a> {
-    /// What is missing.
+    /// The missing part of the proof.
     pub reason: &'a str,
     /// The rules.
     pub rules: Vec<&'a FindingPlace>,
 }
 
-/// What is wrong with the text of the rules.
+/// Lint findings on the text of the rules.
 pub struct Lint<'a> {
     /// The first of each kind, by file and line.
     pub shown: Vec<&'a LintFinding>,
-    /// How many more there are of some kinds.
+    /// The number of findings that are left out, for each kind that is cut.
     pub left_out: Vec<(FindingKind, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! Lessons as a page: what is sent, what the standards demand, and what came of it with the firewall and without.
+//! Lessons as a page: the packets, the requirements of the standards, and the results with and without the firewall.
 
 use askama::Template;
 
@@ -34,19 +34,19 @@ struct LessonPage<'a> {
     data: &'static str,
 }
 
-/// A bit of the flags octet (RFC 9293, section 3.1), high one first.
+/// A bit of the flags octet (RFC 9293, section 3.1), most significant first.
 struct Bit {
     name: &'static str,
     is_set: bool,
 }
 
-/// A stretch of a way in one chain.
+/// The part of a path that is in one chain.
 struct ChainSegment<'a> {
     name: String,
     rules: Vec<&'a RuleVisit>,
 }
 
-/// Bytes in a row of a dump, with the look of the layer that each lies in.
+/// A row of bytes in a hex dump, each with the CSS class of its layer.
 struct DumpRow {
     at: String,
     bytes: Vec<(String, &'static str)>,

@@ -1,9 +1,9 @@
-//! Lists that nobody reads to their end.
+//! Lists, cut after a number of items.
 
-/// More items than this are counted.
+/// The number of items that are shown before the rest is counted.
 const ITEMS: usize = 24;
 
-/// The list with its first items, and how many more there are: `1, 3, 5, and 32765 more`.
+/// The first items of the list, and the number of the others: `1, 3, 5, and 32765 more`.
 pub fn shortened(list: &str) -> String {
     match list.match_indices(", ").nth(ITEMS - 1) {
         Some((at, _)) => format!("{}, and {} more", &list[..at], list[at..].matches(", ").count()),
@@ -11,16 +11,16 @@ pub fn shortened(list: &str) -> String {
     }
 }
 
-/// The first of a list, and how many more there are.
+/// The first items of a list, and the number of the others.
 pub struct FirstOf<'a, T> {
-    /// Those that there is room for.
+    /// The items that are shown.
     pub shown: &'a [T],
-    /// How many there is no room for.
+    /// The number of items that are not shown.
     pub left_out: usize,
 }
 
 impl<'a, T> FirstOf<'a, T> {
-    /// At most so many of them.
+    /// At most `most` of the items.
     pub fn new(all: &'a [T], most: usize) -> FirstOf<'a, T> {
         let (shown, left_out) = all.split_at(all.len().min(most));
         FirstOf { shown, left_out: left_out.len() }

@@ -1,4 +1,4 @@
-//! Ports and techniques: what was seen, what was expected, and how the two go together.
+//! The matrix of ports and techniques: observed states, expectations, and outcomes.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ pub struct Matrix {
     pub columns: Vec<Column>,
     /// The rows, in the order of the ports.
     pub rows: Vec<MatrixRow>,
-    /// Whether a row may stand for several ports.
+    /// True if a row may be for several ports.
     pub is_grouped: bool,
-    /// Rows that there was no room for.
+    /// The number of rows that are left out.
     pub left_out: usize,
 }
 
@@ -29,45 +29,45 @@ pub struct Matrix {
 pub struct Column {
     /// The technique.
     pub technique: Technique,
-    /// In which families it was tried.
+    /// The families in which it was tried.
     pub families: Vec<Family>,
 }
 
-/// A port, or several that are alike.
+/// A port, or several with the same results.
 #[derive(Debug)]
 pub struct MatrixRow {
-    /// `80`, `1-21, 23`; `host` for what has no ports.
+    /// `80`, `1-21, 23`; `host` for a technique without ports.
     pub ports: String,
-    /// One for each technique and family.
+    /// A cell for each technique and family.
     pub cells: Vec<Option<MatrixCell>>,
 }
 
-/// What was seen.
+/// The result of one technique at one port or at several.
 #[derive(Debug)]
 pub struct MatrixCell {
-    /// The number of its story.
+    /// The number of its details in [`AllCellDetails`].
     pub story: usize,
-    /// The state; `None` if nothing was seen.
+    /// The state; `None` if no result was observed.
     pub state: Option<PortState>,
-    /// What came of the check; `None` if nobody asked.
+    /// The outcome of the check; `None` without one.
     pub outcome: Option<Outcome>,
-    /// Whether the probe left a line in the log.
+    /// True if the probe caused a log line.
     pub is_logged: bool,
-    /// All of it, in words.
+    /// Its summary in words.
     pub words: String,
 }
 
-/// More ports than this, and those that are alike share a row.
+/// The number of ports above which ports with the same results share a row.
 const SINGLY: usize = 24;
 
-/// No more rows than this.
+/// The maximum number of rows.
 const ROWS: usize = 200;
 
 type RowKey = (Option<Port>, Technique, Family);
 
 impl Matrix {
-    /// The matrix of these checks and probes; the stories of its cells go to `stories`. `ways` are the rulesets that the
-    /// probes went through.
+    /// The matrix of these checks and probes; the details of its cells are added to `stories`. `ways` are the rulesets
+    /// that the probes passed.
     pub fn of<'a>(
         checks: &'a [Check],
         probes: impl Iterator<Item = &'a ProbeRecord>,
@@ -89,7 +89,7 @@ impl Matrix {
         Matrix { columns, rows, is_grouped, left_out }
     }
 
-    /// Whether a technique begins in this column.
+    /// True if this column is the first one of a technique.
     pub fn begins(&self, column: &usize) -> bool {
         let mut begin = 0;
         self.columns.iter().any(|one| {
@@ -99,8 +99,8 @@ impl Matrix {
     }
 }
 
-/// A check and its probe, by what they ask. The first probe that asks is the one that was compared; those of a burst come
-/// later.
+/// Checks and their probes, by port, technique and family. Of several probes the first is the one that was compared;
+/// the others belong to a burst.
 fn gather<'a>(checks: &'a [Check], probes: impl Iterator<Item = &'a ProbeRecord>) -> BTreeMap<RowKey, CellFacts<'a>> {
     let mut seen: BTreeMap<RowKey, CellFacts> = BTreeMap::new();
     for check in checks.iter().filter(|check| check.burst_of.is_none()) {
@@ -133,7 +133,7 @@ fn columns<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Column> {
     families.into_iter().map(|(technique, families)| Column { technique, families }).collect()
 }
 
-/// Ports whose cells are all alike.
+/// Groups ports whose cells are all equal.
 fn groups(
     ports: &[Option<Port>],
     columns: &[Column],
@@ -181,17 +181,17 @@ fn row(
 }
 
 impl MatrixCell {
-    /// The letters of the state.
+    /// The abbreviation of the state.
     pub fn letters(&self) -> &'static str {
         letters(self.state)
     }
 
-    /// The name of its look.
+    /// The CSS class of the state.
     pub fn look(&self) -> &'static str {
         look(self.state)
     }
 
-    /// The name of the look of its outcome.
+    /// The CSS class of the outcome.
     pub fn mark(&self) -> &'static str {
         match self.outcome {
             Some(Outcome::Mismatched) => "is-mismatched",
@@ -201,7 +201,7 @@ impl MatrixCell {
         }
     }
 
-    /// The character of its outcome, for those who see no colours.
+    /// The character of the outcome, for readers who cannot see the colour.
     pub fn sign(&self) -> &'static str {
         match self.outcome {
             Some(Outcome::Mismatched) => "≠",
@@ -212,7 +212,7 @@ impl MatrixCell {
     }
 }
 
-/// The name of the look of a state.
+/// The CSS class of a state.
 pub fn look(state: Option<PortState>) -> &'static str {
     match state {
         None => "none",
@@ -226,7 +226,7 @@ pub fn look(state: Option<PortState>) -> &'static str {
     }
 }
 
-/// The letters of a state.
+/// The abbreviation of a state.
 pub fn letters(state: Option<PortState>) -> &'static str {
     match state {
         None => "–",

@@ -1,4 +1,4 @@
-//! What is not as expected, with the reason and the patch; what shares both is told once.
+//! Checks that are not as expected, with the reason and the patch; checks that share both are grouped.
 
 use std::collections::HashMap;
 
@@ -8,42 +8,42 @@ use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::report::check_location::whereabouts;
 
-/// Checks that are not as expected for one reason.
+/// Checks that are not as expected for the same reason.
 pub struct MismatchGroup<'a> {
-    /// What came of them.
+    /// Their outcome.
     pub outcome: Outcome,
     /// `null, fin at 80, 443`
     pub about: String,
     /// `IPv4, IPv6`
     pub families: String,
-    /// Whether they are more than one.
+    /// True if there are several checks.
     pub is_several: bool,
-    /// What the first of them expected.
+    /// The expected result of the first check.
     pub expected: String,
-    /// What the first of them observed.
+    /// The observed result of the first check.
     pub observed: String,
-    /// Why, in words.
+    /// The reason, in words.
     pub words: &'a str,
-    /// The rule that took the packets, and the one that was meant to.
+    /// The rule that matched the packets, and the intended rule.
     pub places: Vec<(&'static str, &'a RuleRef)>,
-    /// What mends them.
+    /// The patch that fixes them.
     pub patch: Option<&'a Patch>,
 }
 
-/// What is not as expected, mismatches first.
+/// The groups of checks that are not as expected, mismatches first.
 #[derive(Default)]
 pub struct Mismatches<'a> {
-    /// The first of them.
+    /// The groups that are shown.
     pub shown: Vec<MismatchGroup<'a>>,
-    /// Those that there was no room for.
+    /// The number of groups that are left out.
     pub left_out: usize,
 }
 
-/// No more mishaps than this.
+/// The maximum number of groups.
 const MISHAPS: usize = 200;
 
 impl<'a> Mismatches<'a> {
-    /// The mishaps of these checks.
+    /// The groups of these checks.
     pub fn new(checks: &'a [Check]) -> Mismatches<'a> {
         let mut places = HashMap::new();
         let mut groups: Vec<Vec<&Check>> = Vec::new();
@@ -60,7 +60,7 @@ impl<'a> Mismatches<'a> {
     }
 }
 
-/// Why a check is not as expected: the explanation of a mismatch, or else what it says itself.
+/// The reason why a check is not as expected: the explanation of a mismatch, or the check's own words.
 #[derive(PartialEq, Eq, Hash)]
 enum MismatchReason<'a> {
     Explained(Cause, [Option<&'a RuleRef>; 2], Option<&'a str>),
@@ -108,7 +108,7 @@ fn places(explanation: &Explanation) -> Vec<(&'static str, &RuleRef)> {
 }
 
 impl MismatchGroup<'_> {
-    /// The lines of the patch, each with the name of its look.
+    /// The lines of the patch, each with its CSS class.
     pub fn diff(&self) -> Vec<(&'static str, &str)> {
         let lines = self.patch.into_iter().flat_map(|patch| patch.diff.lines());
         lines.map(|line| (diff_look(line), line)).collect()

@@ -1,9 +1,9 @@
-//! A report as one page that opens from disk: what was seen of each port by each technique, the way of every probe through
-//! the rules, its bytes, and why anything is not as expected.
+//! A report as one HTML page that opens from disk: the result of each port and technique, the path of every probe
+//! through the rules, its bytes, and the reason for each check that is not as expected.
 //!
-//! The page asks nothing of the network, and its policy forbids it to: style and script are named by their digests. All of
-//! what it says without a script stands in the HTML; what the script shows of a probe is data beside it. No time is in it,
-//! so that two pages of the same facts are the same.
+//! The page loads nothing from the network, and its policy forbids it: style and script are allowed by their digests.
+//! The HTML is complete without the script; the details that the script shows are embedded as JSON. The page contains
+//! no times, so equal facts give equal pages.
 
 mod answered;
 mod cell_details;
@@ -52,7 +52,7 @@ pub fn page(report: &Report) -> String {
         parts,
         data: embedded::json(&stories.json()),
     };
-    // A template writes to memory, and what it calls does not fail.
+    // A template writes to memory, and the methods that it calls do not fail.
     let html = page.render().unwrap_or_else(|error| unreachable!("the page does not render: {error}"));
     inert_markup(&html).into_owned()
 }
@@ -78,7 +78,7 @@ struct Page<'a> {
     data: String,
 }
 
-/// A scenario of the page, or a scan.
+/// A section of the page: a scenario or a scan.
 struct PagePart<'a> {
     number: usize,
     scenario: Option<&'a ReportedScenario>,
@@ -110,7 +110,7 @@ fn parts<'a>(report: &'a Report, stories: &mut AllCellDetails) -> Vec<PagePart<'
     scenarios.iter().enumerate().map(part).collect()
 }
 
-/// What a page may load: its own style and script, and nothing else.
+/// The Content Security Policy of the page: its own style and script, and nothing else.
 fn policy() -> String {
     format!(
         "default-src 'none'; style-src '{STYLE_DIGEST}'; script-src '{SCRIPT_DIGEST}'; img-src data:; base-uri 'none'; \
@@ -118,7 +118,7 @@ fn policy() -> String {
     )
 }
 
-/// The verdict in a few words, and the name of its look.
+/// The verdict in a few words, and its CSS class.
 struct VerdictWords {
     look: &'static str,
     words: String,
@@ -163,7 +163,7 @@ fn subject(report: &Report) -> String {
     }
 }
 
-/// A slice of the bar that shows how many checks had which outcome, in thousandths of its length.
+/// A slice of the bar that shows the share of each outcome, in thousandths of its length.
 struct Slice {
     outcome: Outcome,
     from: usize,
@@ -188,7 +188,8 @@ fn bar(summary: &CheckCounts) -> Vec<Slice> {
     slices
 }
 
-/// Whether the worst slice has the look of the verdict: no bar is green beneath a verdict that is red for another reason.
+/// True if the worst slice has the colour of the verdict: a bar must not be green below a verdict that is red for
+/// another reason.
 fn shows(bar: &[Slice], verdict: &VerdictWords) -> bool {
     bar.first().is_some_and(|worst| worst.outcome.to_string() == verdict.look)
 }
@@ -198,7 +199,7 @@ impl Page<'_> {
         self.report.notes()
     }
 
-    /// `131070 probes`: a record may be of many ports.
+    /// `131070 probes`: a record may be for many ports.
     fn probes(&self) -> String {
         counted(self.report.probes.iter().map(|probe| probe.ports().len().max(1)).sum(), "probe", "probes")
     }
@@ -257,7 +258,8 @@ impl Page<'_> {
     }
 }
 
-/// How every text gets into a page: nothing in it is markup, and what steers is shown as an escape.
+/// The escaper for every text in a page: markup characters become entities, and control characters are shown as
+/// escapes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Escaped;
 

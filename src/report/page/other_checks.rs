@@ -1,4 +1,4 @@
-//! The checks that no matrix shows: bursts, packets, neighbours, the vendor. The worst come first.
+//! The checks that are not in a matrix: bursts, packets, neighbours, the vendor; worst first.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use super::cell_details::family_name;
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::CheckSubject;
 
-/// A check, or two that differ in nothing but the family.
+/// A check, or two that differ only in the family.
 pub struct OtherCheckRow {
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What is checked.
+    /// The subject of the check.
     pub subject: String,
     /// `IPv4, IPv6`
     pub families: String,
-    /// What was expected.
+    /// The expected result.
     pub expected: String,
-    /// What was observed.
+    /// The observed result.
     pub observed: String,
-    /// Why, when there is something to say.
+    /// The reason, if there is one.
     pub why: String,
 }
 
@@ -27,15 +27,15 @@ pub struct OtherCheckRow {
 pub struct Others {
     /// The first of them.
     pub rows: Vec<OtherCheckRow>,
-    /// Those that there was no room for.
+    /// The number of rows that are left out.
     pub left_out: usize,
 }
 
-/// No more rows than this.
+/// The maximum number of rows.
 const ROWS: usize = 1000;
 
 impl Others {
-    /// What no matrix shows of these checks.
+    /// Those of the checks that are not in a matrix.
     pub fn new(checks: &[Check]) -> Others {
         let mut places = HashMap::new();
         let mut rows: Vec<OtherCheckRow> = Vec::new();
@@ -52,7 +52,7 @@ impl Others {
         Others { rows, left_out }
     }
 
-    /// Whether they are few, or one of them is not as expected.
+    /// True if the table is expanded: it is short, or a check in it is not as expected.
     pub fn are_open(&self) -> bool {
         self.rows.len() <= 12 || self.rows[0].outcome != Outcome::Matched
     }
@@ -74,7 +74,7 @@ fn row(check: &Check) -> OtherCheckRow {
 }
 
 impl OtherCheckRow {
-    /// All but the family.
+    /// All facts but the family.
     fn facts(&self) -> (Outcome, [String; 4]) {
         let texts = [&self.subject, &self.expected, &self.observed, &self.why];
         (self.outcome, texts.map(Clone::clone))

@@ -1,4 +1,4 @@
-//! Rulesets as they were loaded, with what the probes made of each rule.
+//! Rulesets as they were loaded, with the number of hits of each rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,36 +17,36 @@ pub struct RulesetLines<'a> {
     pub family: Family,
     /// Its file.
     pub file: String,
-    /// How many rules it has.
+    /// The number of its rules.
     pub rules: usize,
-    /// How many of them were exercised.
+    /// The number of its rules that were exercised.
     pub exercised: usize,
     /// Its lines.
     pub lines: Vec<RulesetLine<'a>>,
-    /// Lines that there was no room for.
+    /// The number of lines that are left out.
     pub left_out: usize,
 }
 
 /// A line of a ruleset.
 pub struct RulesetLine<'a> {
-    /// From 1.
+    /// The line number, from 1.
     pub number: usize,
-    /// How many lines in front of it are not shown.
+    /// The number of lines left out before it.
     pub skipped: usize,
-    /// As it is written.
+    /// The text of the line.
     pub text: &'a str,
-    /// What it holds: `table`, `policy`, `rule`, `comment`.
+    /// The kind of line: `table`, `policy`, `rule`, `comment`.
     pub kind: &'static str,
     /// The hits of its rule; a line with a list of addresses makes several.
     pub hits: Option<u64>,
-    /// What is wrong with it: `dead LOG`, `not provable`.
+    /// The finding on its rule: `dead LOG`, `not provable`.
     pub finding: Option<(&'static str, &'a str)>,
 }
 
-/// No more lines than this.
+/// The maximum number of lines.
 const LINES: usize = 2000;
 
-/// The rulesets of a scenario, and what the script is told of them.
+/// The rulesets of a scenario; their data for the script is added to `stories`.
 pub fn rulesets<'a>(
     scenario: &'a ReportedScenario,
     findings: Option<&'a RulesetFindings>,
@@ -71,19 +71,19 @@ pub fn rulesets<'a>(
 }
 
 impl RulesetLines<'_> {
-    /// The family as people write it.
+    /// The family in usual spelling.
     pub fn family_name(&self) -> &'static str {
         family_name(self.family)
     }
 
-    /// Whether it is looked at without being asked for: what stands behind a long one would not be found.
+    /// True if it is expanded: content after a long, expanded one would be hard to find.
     pub fn is_short(&self) -> bool {
         const SHORT: usize = 300;
         self.lines.len() <= SHORT
     }
 }
 
-/// What makes a line worth its place.
+/// The facts that rank a line.
 struct Weight<'a> {
     blamed: BTreeSet<usize>,
     hits: BTreeMap<usize, u64>,
@@ -91,7 +91,7 @@ struct Weight<'a> {
 }
 
 impl<'a> Weight<'a> {
-    /// The lines that there is room for, in their order.
+    /// The lines with the highest ranks, in file order.
     fn lines(&self, source: &'a Source) -> Vec<RulesetLine<'a>> {
         let mut all: Vec<(usize, &str)> = source.text.lines().enumerate().map(|(at, text)| (at + 1, text)).collect();
         all.sort_by_key(|(number, text)| self.rank(*number, text));
@@ -107,7 +107,7 @@ impl<'a> Weight<'a> {
         all.into_iter().map(&mut line).collect()
     }
 
-    /// To blame, matched, what rules stand in, dead, and all others.
+    /// The rank of a line: named by an explanation, matched, table or policy, dead, all others.
     fn rank(&self, number: usize, text: &str) -> u8 {
         match kind(text) {
             _ if self.blamed.contains(&number) => 0,

@@ -28,12 +28,12 @@ fn digests_of_style_and_script_are_those_that_the_policy_names() {
     assert_eq!([STYLE_DIGEST, SCRIPT_DIGEST], [STYLE, SCRIPT].map(digest), "(named, computed)");
 }
 
-/// As many as the longest scan has.
+/// As many as in the longest scan.
 const PROBES: u16 = 10_000;
 
 const RULES: usize = 2_000;
 
-/// Every port has a rule, a log line, and a mismatch of its own.
+/// A large run in which every port has a rule, a log line, and a mismatch of its own.
 fn large() -> Report {
     let environment = Environment {
         kernel: "6.1".to_owned(),
@@ -126,7 +126,7 @@ fn probe(port: u16) -> ProbeRecord {
     }
 }
 
-/// What grows with the run is bounded, and says how much of it is left out.
+/// Every part that grows with the run is bounded, and shows how many items are left out.
 #[test]
 fn a_large_run_is_a_page_that_a_browser_opens() {
     let page = page(&large());
@@ -142,7 +142,7 @@ fn a_large_run_is_a_page_that_a_browser_opens() {
     }
 }
 
-/// As many rules as a block list has. One is matched, one is to blame, the others are dead; all of them are to be mended.
+/// A ruleset as long as a block list. One rule is matched, one is blamed, the others are dead; all have lint findings.
 fn endless() -> Report {
     const RULES: usize = 20_000;
     const MATCHED: usize = 15_000;
@@ -209,7 +209,7 @@ fn blames(line: usize) -> Explanation {
     Explanation { cause: Cause::TooBroad, took: Some(place), meant: None, words: "it does".to_owned(), patch: None }
 }
 
-/// What is found in a ruleset is bounded as well, what matters of it is kept, and none of it is markup.
+/// Findings are bounded as well, the important ones are kept, and none of the text is markup.
 #[test]
 fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
     let page = page(&endless());
@@ -237,7 +237,7 @@ fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
     assert!(!page.contains("data-line=\"15002\"") && !page.contains("data-line=\"19002\""), "only what matters");
 }
 
-/// Ports that are alike share a row, whose name does not grow with them.
+/// Ports with the same results share a row, whose name is bounded.
 #[test]
 fn a_row_of_many_ports_has_a_short_name() {
     let mut report = large();
@@ -306,7 +306,7 @@ fn escaped_text_has_no_markup_and_no_control_characters() {
     assert_eq!(text, "&lt;script a=&#39;&quot;&amp;&gt;\\u{202e}\\u{2028}\\u{1b}é");
 }
 
-/// The end of either element would be the end of what its digest speaks of.
+/// The digest covers the text up to the end tag, so neither file may contain one.
 #[test]
 fn style_and_script_stay_within_their_elements() {
     assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));

@@ -1,9 +1,9 @@
-//! A tried patch as a fix: each run of changed lines of the unified diff is a replacement of whole lines.
+//! A verified patch as a SARIF fix: each run of changed lines of the unified diff is a replacement of whole lines.
 
 use super::model::{Replacement, SarifMessage, SarifRegion};
 
-/// The replacements of a unified diff of one file; `None` if it is not one of whole lines (a file without a line end at
-/// its end).
+/// The replacements of a unified diff of one file; `None` if the diff does not consist of whole lines (the file has no
+/// newline at its end).
 pub fn replacements(diff: &str) -> Option<Vec<Replacement>> {
     let mut all = Vec::new();
     let mut line = 0;
@@ -28,7 +28,7 @@ pub fn replacements(diff: &str) -> Option<Vec<Replacement>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// `12,7 +12,8 @@`; of no lines the head names the one before them.
+/// The line at which a hunk such as `12,7 +12,8 @@` begins; a hunk without old lines names the line before it.
 fn first_line(head: &str) -> Option<usize> {
     let old = head.split(' ').next()?;
     match old.split_once(',') {
@@ -38,7 +38,7 @@ fn first_line(head: &str) -> Option<usize> {
     }
 }
 
-/// Lines that go, and what comes in their place.
+/// The number of deleted lines, and the text that replaces them.
 #[derive(Default)]
 struct ReplacedLines {
     old: usize,
@@ -46,7 +46,7 @@ struct ReplacedLines {
 }
 
 impl ReplacedLines {
-    /// What the run replaces, when `line` is the first behind it.
+    /// The replacement of the run, where `line` is the first line after it.
     fn take(&mut self, line: usize) -> Option<Replacement> {
         let ReplacedLines { old, new } = std::mem::take(self);
         let at = |line| (Some(line), Some(1));
@@ -63,7 +63,7 @@ mod tests {
     use crate::error::Source;
     use crate::rules::iptables_save::{Edit, apply, unified};
 
-    /// What a reader of SARIF does with replacements (section 3.57): the later ones first, so that lines keep their numbers.
+    /// Applies replacements as SARIF requires (section 3.57): the last one first, so that line numbers stay valid.
     fn replaced(text: &str, replacements: &[Replacement]) -> String {
         let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         for one in replacements.iter().rev() {

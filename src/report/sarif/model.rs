@@ -1,4 +1,4 @@
-//! The part of SARIF 2.1.0 that is written here
+//! The parts of SARIF 2.1.0 that scanlab writes
 //! (<https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/sarif-v2.1.0-errata01-os-complete.html>).
 
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub struct Configuration {
     pub level: Level,
 }
 
-/// How much it matters, section 3.27.10.
+/// `level`, section 3.27.10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -97,7 +97,7 @@ pub struct Location {
     pub message: Option<SarifMessage>,
 }
 
-/// `logicalLocation`, section 3.33: of what stands in no file.
+/// `logicalLocation`, section 3.33: a place that is in no file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogicalLocation {

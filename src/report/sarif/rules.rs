@@ -1,4 +1,4 @@
-//! What can be found, as SARIF's rules: each kind of mismatch, of finding and of lint, with what it means and what to do.
+//! Kinds of result as SARIF's rules: each kind of mismatch, finding and lint, with its meaning and the fix.
 
 use super::model::{Configuration, Level, ReportingDescriptor};
 use crate::intent::explanation::Cause;
@@ -8,23 +8,23 @@ use crate::verdict::findings::Severity;
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
-    /// Observed is not what was expected; the cause, where it is known.
+    /// A mismatch, with its cause if it is known.
     Mismatch(Option<Cause>),
-    /// A mismatch that the scenario knows of.
+    /// A mismatch that the scenario lists as known.
     Known,
     /// A check that did not run.
     NotRun,
-    /// Two flavours of iptables do not do alike.
+    /// A difference between two flavours of iptables.
     Flavours,
     /// A reason not to deploy.
     Deployment,
-    /// A rule that nothing reaches.
+    /// A rule that no packet can reach.
     Unreachable(Severity),
-    /// A rule that nothing reached, without a proof.
+    /// A rule that no packet reached, without a proof.
     NotProvable,
-    /// What one family lets in and the other keeps out.
+    /// Packets that one family accepts and the other does not.
     Parity,
-    /// Something in the text of a ruleset that is known to go wrong.
+    /// A lint finding on the text of a ruleset.
     Lint(FindingKind),
 }
 
@@ -57,7 +57,7 @@ impl ResultKind {
         }
     }
 
-    /// How much it matters.
+    /// The severity.
     pub fn level(self) -> Level {
         match self {
             ResultKind::Mismatch(_) | ResultKind::NotRun | ResultKind::Flavours | ResultKind::Deployment => {
@@ -179,7 +179,7 @@ fn of_lint(kind: FindingKind) -> &'static str {
     }
 }
 
-/// The name that is also in JSON: `earlier-rule`.
+/// The name of the cause as in JSON: `earlier-rule`.
 fn word(cause: Cause) -> String {
     let value = serde_json::to_value(cause).expect("a word");
     value.as_str().expect("a word").to_owned()

@@ -1,5 +1,5 @@
-//! Paths as URI references (RFC 3986): relative ones stay relative, so that a code scanner finds them from the root of the
-//! repository, and whatever a file name may hold is percent-encoded.
+//! Paths as URI references (RFC 3986): relative paths stay relative, so that a code scanner finds them from the root of
+//! the repository, and all other characters are percent-encoded.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -12,11 +12,13 @@ pub fn uri(path: &Path) -> String {
     while let Some(rest) = bytes.strip_prefix(b"./") {
         bytes = rest;
     }
-    // Of an absolute path `file://` says that the rest is no authority; so it would be with two slashes at its start.
+    // `file://` makes the rest of an absolute path a path; without it two slashes at the start would begin an
+    // authority.
     let mut uri = if path.is_absolute() { "file://".to_owned() } else { String::new() };
     for byte in bytes {
         match byte {
-            // Section 2.3, unreserved; and the slash between segments. A colon would make a scheme of the first segment.
+            // Unreserved characters (section 2.3), and the slash between segments. A colon is encoded, since it would
+            // end a scheme.
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(*byte)),
             other => {
                 let _ = write!(uri, "%{other:02X}");

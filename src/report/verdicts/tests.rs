@@ -1,4 +1,4 @@
-//! What the formats for CI say of one check of every outcome, with text that means something in each format.
+//! One check of every outcome in the formats for CI, with text that has a special meaning in each format.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ fn explained(port: u16) -> Check {
     Check { explanation: Some(explanation), ..check(port, Outcome::Mismatched, "states differ") }
 }
 
-/// Nothing that steers a terminal, or turns the direction of writing, comes through as it is.
+/// No control character of a terminal or of writing direction gets through unescaped.
 #[test]
 fn no_format_for_ci_steers_its_reader() {
     const HOSTILE: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d\r\u{2028}e";
@@ -159,7 +159,7 @@ fn a_rule_of_a_generated_file_is_annotated_at_the_scenario() {
     assert!(sarif.contains("\"uri\": \"in.toml\"") && !sarif.contains("\"fixes\""), "{sarif}");
 }
 
-/// Each check of a group is told with its own facts, at its own row.
+/// Each check of a group keeps its own facts and its own row.
 #[test]
 fn grouped_annotations_keep_the_facts_of_each_check() {
     let mut report = report();
@@ -193,7 +193,7 @@ fn without_a_ruleset_of_ones_own_each_row_has_its_line() {
     assert!(sarif.contains("\"startLine\": 13"), "what is known, at its row: {sarif}");
 }
 
-/// An answer before a deployment is shown at what the sensor says of it, and is no difference of flavours.
+/// A reason not to deploy is shown at its entry in the sensor file, and is no difference of flavours.
 #[test]
 fn a_reason_not_to_deploy_stands_at_the_entry_of_the_sensor() {
     let fact = Fact { tone: Assessment::Bad, text: "nobody gets in".to_owned(), line: None };
