@@ -1,14 +1,14 @@
-//! A file that is there as a whole or not at all, known to be writable before a lab is built. What was there before stays
-//! until then, and the file that replaces it keeps its mode and owner. The path is walked by [`FolderEntry`], which refuses what
-//! other users put into folders that are open to everybody.
+//! A file that appears whole or not at all, and is known to be writable before a lab is built. An existing file stays
+//! until then, and its replacement keeps its mode and owner. [`FolderEntry`] walks the path and refuses entries of
+//! other users in folders that everybody may write to.
 //!
-//! Until the file is whole it has no name (`O_TMPFILE`, open(2)), so a scanlab that is killed leaves nothing. Two cases need a
-//! second name, a *draft*: a file that is replaced, between linkat(2) and rename(2), since no system call replaces a
-//! name by a file without one; and a file system that has no files without a name, until the file is whole. A draft is locked
-//! (flock(2)) as long as its writer lives; the next scanlab that writes to the folder removes those that are not.
+//! The unfinished file has no name (`O_TMPFILE`, open(2)), so a killed scanlab leaves nothing. Two cases need a
+//! temporary name, a *draft*: replacing a file, between linkat(2) and rename(2), since no system call replaces a name
+//! by a file without one; and a file system without unnamed files, until the file is complete. A draft is locked
+//! (flock(2)) while its writer lives; the next scanlab that writes to the folder removes drafts without a lock.
 //!
-//! A device, a pipe, and what a process has open (`/dev/stdout` leads through procfs, perhaps to a file of another
-//! process) are written to as they are, since a rename would replace them.
+//! A device, a pipe, and an open file of a process (`/dev/stdout` leads through procfs, perhaps to a file of another
+//! process) are written in place, since a rename would replace them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -34,11 +34,11 @@ pub struct AtomicFile {
     spot: FolderEntry,
     until_whole: PendingFile,
     mode: Option<u32>,
-    /// The lock of a draft, for as long as it is written.
+    /// The lock of a draft, held while it is written.
     _lock: Option<Flock<File>>,
 }
 
-/// Where the bytes are until the file is whole.
+/// The place of the bytes until the file is complete.
 #[derive(Debug)]
 enum PendingFile {
     /// In a file without a name.
@@ -50,7 +50,7 @@ enum PendingFile {
 }
 
 impl AtomicFile {
-    /// Begins the file; one that cannot be written is an input error with this `hint`.
+    /// Opens the file; if it cannot be written, the input error has this `hint`.
     pub fn begin(path: &Path, hint: &'static str) -> Result<AtomicFile> {
         let begun =
             open(path).map_err(|error| InputError::new(format!("cannot write {}: {error}", path.display()), hint))?;
@@ -62,7 +62,7 @@ impl AtomicFile {
         self.write_all(text.as_bytes()).context(format!("write {}", self.path.display()))
     }
 
-    /// Says who may read, write and run it. One that replaces another keeps the other's mode, but may be run if it should.
+    /// Sets the mode of a new file. An existing file keeps its mode, and gains the execute bits of `mode`.
     pub fn allow(&mut self, mode: u32) {
         self.mode = Some(mode);
     }
@@ -87,7 +87,7 @@ impl AtomicFile {
             NameHolder::File(old) => self.resemble(&old)?,
             NameHolder::Nothing if matches!(self.until_whole, PendingFile::Unnamed) => {
                 match link(&self.file, &self.spot, name) {
-                    // Another run has written the same file meanwhile.
+                    // Another run has written the same file in the meantime.
                     Err(Errno::EEXIST) => return self.name(),
                     linked => return Ok(linked?),
                 }
@@ -105,7 +105,7 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Takes the owner and the mode of the file that it replaces.
+    /// Copies the owner and the mode of the file that it replaces.
     fn resemble(&self, old: &FileStat) -> io::Result<()> {
         let own = self.file.metadata()?;
         if (own.uid(), own.gid()) != (old.st_uid, old.st_gid) {
@@ -139,7 +139,8 @@ fn open(path: &Path) -> io::Result<AtomicFile> {
         }
         NameHolder::File(_) | NameHolder::Nothing => {
             let (file, until_whole) = without_a_name(&spot)?;
-            // Nobody else has it, so the lock is free; where the file system has no locks, drafts are never taken for stale.
+            // The draft is new, so no other process holds its lock. On a file system without locks no draft is ever
+            // removed as stale.
             let lock = lock(file.try_clone()?);
             (file, until_whole, lock)
         }
@@ -152,12 +153,13 @@ fn without_a_name(spot: &FolderEntry) -> io::Result<(File, PendingFile)> {
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
     match openat(&spot.folder, ".", flags, USUAL) {
         Ok(file) => Ok((File::from(file), PendingFile::Unnamed)),
-        // The file system has none (open(2), ERRORS); or whatever is wrong is wrong with the other way, too.
+        // The file system has no unnamed files (open(2), ERRORS). Any other error will recur with a named one, and is
+        // reported then.
         Err(_) => named(spot),
     }
 }
 
-/// The lock of a file that nobody else has locked.
+/// A lock on the file; `None` if another process holds it, or the file system has no locks.
 fn lock(file: File) -> Option<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }
@@ -172,7 +174,7 @@ fn named(spot: &FolderEntry) -> io::Result<(File, PendingFile)> {
     Ok((File::from(file.expect("a draft that was claimed is open")), PendingFile::Named(draft)))
 }
 
-/// What the umask leaves of it.
+/// The usual mode, before the umask.
 const USUAL: Mode = Mode::from_bits_truncate(0o666);
 
 fn link(file: &File, spot: &FolderEntry, name: &OsStr) -> nix::Result<()> {
@@ -188,14 +190,14 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Names of drafts in a folder, by which the next scanlab finds what one that was killed has left.
+/// The number of draft names that are used in a folder; the next scanlab checks all of them for leftovers.
 const DRAFTS: u32 = 8;
 
 fn draft(number: u32) -> OsString {
     format!(".scanlab-draft-{number}").into()
 }
 
-/// A draft's name that is free. Where another user holds all of those that are looked for, there is one that nobody guesses.
+/// Creates a draft under a free name. If another user holds all the usual ones, it gets an unpredictable name.
 fn claim(spot: &FolderEntry, mut make: impl FnMut(&OsStr) -> nix::Result<()>) -> io::Result<OsString> {
     remove_stale(spot);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();

@@ -1,4 +1,4 @@
-//! `--pcap`: every frame goes to a file for Wireshark, with a comment each, in the order of time.
+//! `--pcap`: every frame goes to a file for Wireshark, each with a comment, sorted by time.
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -10,38 +10,38 @@ use crate::lab::LinkMode;
 use crate::report::frame_comments::{self, CapturedInterface};
 use crate::report::{CaptureInterface, CaptureWriter, CapturedFrame};
 
-/// A file that will hold frames.
+/// A capture file without content.
 pub struct CaptureFile {
     file: AtomicFile,
     path: PathBuf,
 }
 
-/// A file that takes frames.
+/// A capture file that accepts frames.
 pub struct OpenCapture {
     writer: CaptureWriter<BufWriter<AtomicFile>>,
     path: PathBuf,
-    /// Not written yet, since an earlier one may come.
+    /// Frames that are not yet written, since an earlier one may follow.
     pending: Vec<CapturedFrame<'static>>,
 }
 
-/// More frames than a lab hands over at a time: none of those that come later is earlier than the first half of these.
+/// More frames than a lab hands over at once: no later frame is earlier than the first half of these.
 const WINDOW: usize = 8192;
 
 impl CaptureFile {
-    /// Begins the file, so that nothing is measured in vain.
+    /// Opens the file before the measurement, so that a bad path costs no measurement.
     pub fn begin(path: &Path) -> Result<CaptureFile> {
         let file = AtomicFile::begin(path, "name a file in a folder that is there and may be written to")?;
         Ok(CaptureFile { file, path: path.to_owned() })
     }
 
-    /// Writes what stands in front of the frames.
+    /// Writes the blocks that precede the frames.
     pub fn open(self, interfaces: &[CaptureInterface]) -> Result<OpenCapture> {
         let CaptureFile { file, path } = self;
         let writer = CaptureWriter::begin(BufWriter::new(file), interfaces).context(writing(&path))?;
         Ok(OpenCapture { writer, path, pending: Vec::new() })
     }
 
-    /// Writes what was on the links of a run, where each lab has an interface of its own.
+    /// Writes the frames of a run, where each lab has an interface of its own.
     pub fn keep_run(self, run: &RunReport, link: LinkMode) -> Result<()> {
         let of_scenario = |scenario: &'_ ScenarioReport| scenario.recordings.len();
         let mut interfaces = Vec::with_capacity(run.scenarios.iter().map(of_scenario).sum());
@@ -64,7 +64,7 @@ impl CaptureFile {
 }
 
 impl OpenCapture {
-    /// Takes more frames; those of one lab come nearly in their order.
+    /// Adds frames; those of one lab arrive nearly sorted.
     pub fn add<'a>(&mut self, frames: impl IntoIterator<Item = CapturedFrame<'a>>) -> Result<()> {
         self.pending.extend(frames.into_iter().map(CapturedFrame::into_owned));
         if self.pending.len() > WINDOW {
@@ -73,7 +73,7 @@ impl OpenCapture {
         Ok(())
     }
 
-    /// Writes what is still pending, and puts the file in its place.
+    /// Writes the pending frames, and gives the file its name.
     pub fn finish(mut self) -> Result<()> {
         self.write_first(self.pending.len())?;
         let file =

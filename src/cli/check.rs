@@ -1,5 +1,5 @@
-//! `scanlab check`: a ruleset against the intent, before it is deployed. The checks of a run, and what the person at the
-//! machine asks: the answers first, in plain words, then the verdict.
+//! `scanlab check`: a ruleset against the intent, before it is deployed. It runs the checks of a run, and answers the
+//! questions of an administrator: first the answers in plain words, then the verdict.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{LinkFile, Sensor, SensorEntry, SensorFile, SshFrom};
 use crate::verdict::findings::{self, RulesetFindings};
 
-/// What `check --help` says after the options.
+/// The end of `check --help`.
 pub const AFTER_HELP: &str = "\
 Answers five questions, what is wrong first: Will I be locked out? Will a scan
 leave a line in the log? What does an attacker see? Does it still look like a
@@ -72,7 +72,7 @@ pub struct CheckOptions {
     report: ReportArguments,
 }
 
-/// What is checked, read and put together.
+/// The input of `check`, read and combined.
 #[derive(Debug, Clone)]
 struct CheckInput {
     scenario: Scenario,
@@ -81,7 +81,7 @@ struct CheckInput {
     admins: Vec<IpAddr>,
     link: Option<LinkFile>,
     ports: ScannedPorts,
-    /// Whether every packet that the rules tell apart is sent, to find rules that none of them reaches.
+    /// The extent of the measurement.
     depth: CheckDepth,
 }
 
@@ -94,7 +94,7 @@ enum CheckDepth {
 /// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
 /// not known; findings do not change it.
 pub fn check(options: CheckOptions) -> Result<ExitCode> {
-    // Whoever checks before he deploys finds nothing of it in his log.
+    // By default `check` leaves no lines in the machine's own log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
     let case = case(&options, &flavours[0])?;
     spare(files_of(&case.scenario).chain(options.link.as_deref()), options.report.paths())?;
@@ -116,7 +116,7 @@ pub fn check(options: CheckOptions) -> Result<ExitCode> {
     Ok(ExitCode::from(status))
 }
 
-/// Those of the first flavour, with what only another one found.
+/// The answers of the first flavour, with those facts of the other that differ.
 fn all_answers(reports: &[Report]) -> Answers {
     let of = |report: &Report| report.answers.clone().expect("every flavour has its answers");
     let mut answers = of(&reports[0]);
@@ -129,7 +129,7 @@ fn all_answers(reports: &[Report]) -> Answers {
     answers
 }
 
-/// The report of one flavour: the checks of a run, and beside them what only a deployment asks.
+/// The report of one flavour: the checks of a run, and the questions that only a deployment asks.
 fn check_with(
     equipment: LabOptions,
     watch: WatchedEvents,
@@ -153,7 +153,7 @@ fn check_with(
         asked.map(|(asked, findings)| (found, set, asked, findings))
     })?;
     if case.case.machine.is_some() {
-        // Nobody comes in over a family that the machine itself does not have.
+        // Over a family that the machine does not have, no packet arrives.
         let missing = Family::BOTH.into_iter().filter(|family| Lab::must_have(*family).is_err());
         missing.for_each(|family| found.scenarios[0].leave_out(family));
     }
@@ -163,7 +163,7 @@ fn check_with(
     Ok(Report { findings, lint, answers: Some(answers), ..Report::of_run(&found, environment) })
 }
 
-/// A case, and what its labs are made with.
+/// The input, with the lab options of one flavour.
 struct CaseOfFlavour {
     equipment: LabOptions,
     case: CheckInput,
@@ -194,7 +194,7 @@ impl CaseOfFlavour {
     }
 }
 
-/// What is wrong with the text of these rulesets.
+/// Lint findings on the text of these rulesets.
 pub fn lint(equipment: &LabOptions, rulesets: &[(Family, Source)]) -> Vec<LintFinding> {
     let listing = |wanted: Family| {
         let ruleset = rulesets.iter().find(|(family, _)| *family == wanted);
@@ -234,7 +234,7 @@ fn case(options: &CheckOptions, equipment: &LabOptions) -> Result<CheckInput> {
     Ok(CheckInput { scenario, sensor, machine, admins, link, ports, depth })
 }
 
-/// What is named; of a family that is not, with --live, the machine's own, which stays.
+/// The rulesets of the command line; with --live, a family without one gets the machine's own ruleset, which stays.
 fn rulesets(options: &CheckOptions, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
     let of = |path: &Option<PathBuf>, family: Family| {
         let own = || machine?.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
@@ -244,7 +244,7 @@ fn rulesets(options: &CheckOptions, machine: Option<&Machine>) -> Result<Option<
     Ok((v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 }))
 }
 
-/// The machine's own, each with a neighbour that scans it.
+/// The machine's own addresses, each with a neighbour that scans it.
 fn addresses_of(machine: &Machine) -> Addresses {
     let mut addresses = Addresses::default();
     if let Some((IpAddr::V4(host), length)) = machine.address(Family::Ipv4) {
@@ -266,8 +266,8 @@ fn addresses_of(machine: &Machine) -> Addresses {
     addresses
 }
 
-/// One of each family: those that are named, else whoever is connected by SSH to this machine, else somebody whom the sensor
-/// lets in, a neighbour if it may be; nobody where it lets in nobody.
+/// The administrator's address of each family: from --admin, else the peer of the current SSH connection, else an
+/// address that the sensor accepts, a neighbour if possible. None if the sensor accepts SSH from nowhere.
 fn admins(options: &CheckOptions, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
     let connected = || {
         let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| options.live)?;

@@ -1,4 +1,4 @@
-//! `scanlab diff`: what behaves differently between two rulesets.
+//! `scanlab diff`: the differences in behaviour between two rulesets.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +43,7 @@ const HELP: &str =
     "Both get every packet that either of them tells apart, and nmap's techniques at every port that either names.
 A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.";
 
-/// Compares, and reports. The status is 1 when something is different, and 3 when something may be and was not tried.
+/// Compares and reports. The status is 1 if there is a difference, and 3 if there may be one that was not measured.
 pub fn diff(options: DiffOptions) -> Result<ExitCode> {
     let sides = sides(&options)?;
     let rulesets = || sides.iter().flat_map(|side| &side.rulesets);

@@ -1,4 +1,5 @@
-//! `scanlab doctor`: tries each thing that the lab needs, in throw-away namespaces, and says how to get what is missing.
+//! `scanlab doctor`: tries each thing that the lab needs, in throw-away namespaces, and reports how to get missing
+//! ones.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,9 +17,9 @@ use crate::probe::scan_pass::PassNumbering;
 use crate::text::escape::listed;
 use crate::text::escape::visible_lines;
 
-/// Prints one line for each thing. Status 0 when the default flavour of iptables can do all of it, 3 when not.
+/// Prints one line for each thing. The status is 0 if the default flavour of iptables can do everything, else 3.
 pub fn doctor() -> Result<ExitCode> {
-    // Before there is a second thread.
+    // A user namespace has to be entered before there is a second thread (unshare(2)).
     let standing = lab::enter_user_namespace();
     interruptible_blocking_here(move || examine(standing))
 }
@@ -49,15 +50,15 @@ fn examine(standing: Result<Privilege>) -> Result<ExitCode> {
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// How an ordinary user reads the lines of LOG rules.
+/// The capture of an ordinary user.
 const NFLOG: &str = "nflog: lines are rendered as the kernel's, since its own log takes root";
 
-/// What is tried of a flavour of iptables.
+/// The extent of the test of a flavour of iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FlavourTrial {
-    /// What labs do with it.
+    /// Everything that labs do with it.
     Labs,
-    /// Whether it is there: a lab would say once more what is missing.
+    /// Its presence only: a lab would report the same missing thing again.
     ProgramsOnly,
 }
 
@@ -71,7 +72,7 @@ fn append(text: &mut String, what: &str, found: Result<String>) -> bool {
     found.is_ok()
 }
 
-/// The capabilities that a lab takes, see capabilities(7).
+/// The capabilities that a lab needs, see capabilities(7).
 fn privilege(standing: Privilege) -> Result<String> {
     use caps::{CapSet, Capability};
     if standing == Privilege::Rootless {
@@ -114,7 +115,7 @@ fn flavour_is_healthy(text: &mut String, name: &str, flavour: FlavourArgument, t
     }
 }
 
-/// What the simplest lab takes.
+/// The instruments of the simplest lab.
 fn instruments(equipment: &LabOptions) -> &'static str {
     match equipment.capture {
         Capture::Kmsg => "namespace, TAP, LOG, kmsg",
@@ -122,7 +123,7 @@ fn instruments(equipment: &LabOptions) -> &'static str {
     }
 }
 
-/// What is tried besides, and the matches that a LOG rule gets for it.
+/// Further features to test, and the matches that a LOG rule gets for them.
 const FEATURES: [(&str, &str); 2] =
     [("match limit", "-m limit --limit 5/min"), ("match conntrack", "-m conntrack --ctstate NEW")];
 

@@ -1,4 +1,4 @@
-//! The options that say what labs are made with; every command that builds a lab has them.
+//! The options for labs, shared by every command that builds one.
 
 use clap::{Args, ValueEnum};
 
@@ -58,12 +58,12 @@ pub enum CaptureArgument {
 }
 
 impl EquipmentArguments {
-    /// Finds what was asked for on this machine, when it is one flavour.
+    /// Finds the requested flavour on this machine; `both` is an error.
     pub fn find(&self, link: LinkMode) -> Result<LabOptions> {
         self.find_with(link, Capture::usual)
     }
 
-    /// Likewise; where nobody asked for a capture, `otherwise` tells it.
+    /// As [`Self::find`]; `otherwise` returns the capture if no option sets one.
     pub fn find_with(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<LabOptions> {
         if self.iptables == FlavourArgument::Both {
             let hint = "run it once with nft and once with legacy";
@@ -72,8 +72,8 @@ impl EquipmentArguments {
         self.options(self.iptables, link, otherwise)
     }
 
-    /// Finds what was asked for on this machine: one, or both flavours. Where nobody asked for a capture, `otherwise` tells
-    /// it.
+    /// Finds the requested flavours on this machine, one or both; `otherwise` returns the capture if no option sets
+    /// one.
     pub fn find_all(&self, link: LinkMode, otherwise: fn() -> Capture) -> Result<Vec<LabOptions>> {
         let flavours = match self.iptables {
             FlavourArgument::Both => vec![FlavourArgument::Nft, FlavourArgument::Legacy],
@@ -97,7 +97,7 @@ impl EquipmentArguments {
         if self.allow_large { Limits::LARGE } else { Limits::USUAL }
     }
 
-    /// Refuses rulesets with too many lines. Every command does so before anything else reads a ruleset.
+    /// Refuses rulesets with too many lines. Every command does so before any other code reads a ruleset.
     pub fn admit_sizes<'a>(&self, mut rulesets: impl Iterator<Item = &'a Source>) -> Result<()> {
         Ok(rulesets.try_for_each(|ruleset| self.limits().admit_size(ruleset))?)
     }
@@ -113,7 +113,7 @@ impl EquipmentArguments {
     }
 }
 
-/// A TAP and the kernel's own log, with the iptables along PATH.
+/// A TAP and the kernel's own log, with the iptables found in PATH.
 pub fn usual(flavour: FlavourArgument) -> Result<LabOptions> {
     LabOptions::usual(flavour.into(), &std::env::var("PATH").unwrap_or_default())
 }

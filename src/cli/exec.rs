@@ -1,5 +1,5 @@
-//! `scanlab exec`: a real tool against a ruleset, observed. The tool runs in a namespace of its own behind a relay; what the
-//! ruleset made of its frames is reported when it has ended.
+//! `scanlab exec`: a real tool against a ruleset, observed. The tool runs in a namespace of its own behind a relay;
+//! when it has ended, the effect of the ruleset on its frames is reported.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ use crate::report::{self, CaptureInterface, Exec, HostSummary};
 use crate::sensor::{EntryLines, SensorFile};
 use crate::text::ci_escape::Inert;
 
-/// What `--help` says behind the options.
+/// The end of `exec --help`.
 pub const AFTER_HELP: &str = "\
 The tool runs in a network namespace of its own, in which there is nothing \
 but the host under test: no route leads anywhere else. Whatever it starts ends \
@@ -112,7 +112,7 @@ pub struct ExecOptions {
     command: Vec<OsString>,
 }
 
-/// What the tool is put before.
+/// The host that the tool meets.
 #[derive(Debug, Clone)]
 struct ExecTarget {
     interface: InterfaceName,
@@ -123,7 +123,7 @@ struct ExecTarget {
     sysctls: Sysctls,
 }
 
-/// Runs the tool, and reports what became of its frames.
+/// Runs the tool, and reports the effect of the ruleset on its frames.
 pub fn exec(options: ExecOptions) -> Result<ExitCode> {
     if options.link == LinkArgument::Tun {
         let hint = "use --link tap: a real tool finds its host by ARP and NDP, which need Ethernet";
@@ -203,7 +203,7 @@ fn privileges(options: &ExecOptions) -> Result<Privileges> {
     })
 }
 
-/// The folder without links. What the tool has of its own cannot be had from the machine.
+/// The folder with links resolved. System folders are refused, since the tool has its own versions of them.
 fn writable(folder: &Path) -> Result<PathBuf> {
     let refused = |why: &str| {
         let problem = format!("the tool cannot write to {}: {why}", folder.display());
@@ -228,12 +228,12 @@ fn observe(target: &ExecTarget, equipment: &LabOptions, command: &ToolCommand) -
     Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
 }
 
-/// A file that cannot be written is told before the tool is run.
+/// Opens the file before the tool runs, so that an unwritable path is reported first.
 fn begin(path: Option<&Path>) -> Result<Option<AtomicFile>> {
     path.map(|path| AtomicFile::begin(path, "name a file in a folder that is there")).transpose()
 }
 
-/// The sensor's host, with what was named put in its place.
+/// The sensor's host, with the options of the command line applied.
 fn target(options: &ExecOptions) -> Result<ExecTarget> {
     let scenario = scenario(options)?;
     let rulesets = run::rulesets(&scenario);

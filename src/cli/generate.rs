@@ -9,12 +9,12 @@ use crate::error::{InputError, Result};
 use crate::rules::generate::{DeployFile, files};
 use crate::sensor::SensorFile;
 
-/// Whether files that are already there may be replaced.
+/// The treatment of files that exist already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// They are an error.
+    /// An existing file is an error.
     Keep,
-    /// They are replaced: `--force`.
+    /// It is replaced: `--force`.
     Replace,
 }
 
@@ -28,7 +28,7 @@ pub fn generate(sensor: &Path, out: Option<&Path>, existing: Existing) -> Result
     }
 }
 
-/// The headings are comments: each part can be piped into its restore.
+/// The headings are comments, so each part can be piped into its restore program.
 fn both_rulesets(files: &[DeployFile]) -> String {
     let rulesets = files.iter().filter(|file| file.path.starts_with("rules."));
     rulesets.map(|file| format!("# ==> {} <==\n{}", file.path, file.text)).collect()
@@ -55,7 +55,7 @@ fn none_exists(files: &[DeployFile], folder: &Path) -> Result<()> {
     }
 }
 
-/// The one thing that a rename does not replace: found out before the first one.
+/// Refuses a folder in place of a file, which rename(2) does not replace, before the first rename.
 fn no_folder_in_the_way(files: &[DeployFile], folder: &Path) -> Result<()> {
     match files.iter().map(|file| folder.join(file.path)).find(|path| path.is_dir()) {
         None => Ok(()),
@@ -65,7 +65,7 @@ fn no_folder_in_the_way(files: &[DeployFile], folder: &Path) -> Result<()> {
     }
 }
 
-/// The draft of a file, with all that will be in it.
+/// A draft of a file with its whole content.
 fn draft(file: &DeployFile, path: &Path) -> Result<AtomicFile> {
     const HINT: &str = "name a folder that you may write to";
     let folder = path.parent().unwrap_or(Path::new(""));

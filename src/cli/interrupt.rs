@@ -1,5 +1,5 @@
-//! The end by a signal. A command that has no lab ends in the signal handler. One that has labs is cancelled, and has until
-//! [`DEADLINE`] to remove them; what is left then goes with the process, which ends itself.
+//! The end by a signal. A command without labs ends in the signal handler. One with labs is cancelled, and has until
+//! [`DEADLINE`] to remove them; the process then exits, and the kernel removes the rest.
 
 use std::panic;
 use std::sync::{LazyLock, Mutex};
@@ -12,17 +12,17 @@ use crate::error::{Context, Result};
 use crate::lab;
 use crate::sys::signals::{self, SignalReceiver};
 
-/// Every command ends within a second. The rest of it is for the end of the process, which waits until the kernel has
-/// removed its interfaces (`rtnl_lock`).
+/// Every command ends within a second. The rest of that second is for the exit of the process, which waits until the
+/// kernel has removed its interfaces (`rtnl_lock`).
 const DEADLINE: Duration = Duration::from_millis(500);
 
 static CANCELLED: LazyLock<watch::Sender<Option<&'static str>>> = LazyLock::new(|| watch::Sender::new(None));
 
-/// The time in which a signal cancels the work, instead of ending the process.
+/// As long as it exists, a signal cancels the work instead of ending the process.
 pub struct Cancellable(());
 
 impl Cancellable {
-    /// Starts the thread that waits for the signal, unless it runs already.
+    /// Starts the thread that waits for the signal, unless it is running.
     pub fn begin() -> Result<Cancellable> {
         static IS_STARTED: Mutex<bool> = Mutex::new(false);
         let mut is_started = IS_STARTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -36,12 +36,12 @@ impl Cancellable {
         Ok(Cancellable(()))
     }
 
-    /// Waits for a signal; its name.
+    /// Waits for a signal; returns its name.
     pub async fn cancelled(&self) -> &'static str {
         let mut receiver = CANCELLED.subscribe();
         match receiver.wait_for(Option::is_some).await.map(|name| *name) {
             Ok(Some(name)) => name,
-            // The sender is static: it is never dropped.
+            // The sender is static and never dropped.
             _ => std::future::pending().await,
         }
     }

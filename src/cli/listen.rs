@@ -1,5 +1,4 @@
-//! `--listen`: the ports of the host on which something listens, in nmap's own syntax. A port is TCP unless `U:` stands
-//! before it.
+//! `--listen`: the ports of the host that have a listener, in nmap's syntax. A port is TCP unless it follows `U:`.
 
 use super::services::KnownServices;
 use crate::error::{InputError, Result};
@@ -9,14 +8,14 @@ use crate::net::port::Port;
 use crate::net::port_selection::PortSelection;
 use crate::sensor::MOST_PORTS;
 
-/// What a UDP service says to whoever writes to it: without an answer it could not be told from a port behind a DROP (nmap
-/// reference guide, `-sU`: "Occasionally, a service will respond with a UDP packet, proving that it is open").
+/// The answer of a UDP service: without one, the port would look like one behind a DROP rule (nmap reference guide,
+/// `-sU`: "Occasionally, a service will respond with a UDP packet, proving that it is open").
 const ANSWER: &str = "scanlab\n";
 
-/// The services on these ports; those of TCP greet as `greeting` says.
+/// The services on these ports; a TCP service sends `greeting`.
 ///
 /// # Errors
-/// A name that no service has, and port 0.
+/// If a name is unknown, and for port 0.
 pub fn services(
     selection: &PortSelection,
     greeting: impl Fn(Port) -> Option<&'static str>,
@@ -26,7 +25,7 @@ pub fn services(
         InputError::new(format!("--listen: {error}"), "names are those of nmap's nmap-services or of /etc/services")
     })?;
     if ports.tcp.contains(Port(0)) || ports.udp.contains(Port(0)) {
-        // bind(2) takes 0 as "any free port", so that something would listen, and nobody would know where.
+        // bind(2) interprets 0 as "any free port", so the service would listen on an unknown port.
         return Err(InputError::new("nothing can listen on port 0", "name ports from 1 to 65535").into());
     }
     let count = ports.tcp.len() + ports.udp.len();

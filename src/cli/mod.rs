@@ -1,4 +1,4 @@
-//! The command line: what the user asks for, and the exit status. The only row that reads the environment.
+//! The command line: arguments, files, terminal and exit status. The only room that reads the environment.
 
 mod atomic_file;
 mod capture_file;
@@ -132,7 +132,7 @@ pub enum ReportFormat {
     Json,
 }
 
-/// Does what the command line asks for.
+/// Runs the command line; returns the exit status.
 pub fn main() -> ExitCode {
     // Without handlers a signal still ends the program, though with another status.
     let _ = signals::install();
@@ -155,7 +155,7 @@ fn perform_the_words() -> ExitCode {
     ended.unwrap_or_else(|error| report(&error))
 }
 
-/// Reports the error, once; its exit status.
+/// Reports the error once; returns its exit status.
 fn report(error: &Error) -> ExitCode {
     if !matches!(error, Error::CannotMeasure(CannotMeasure::Interrupted(_))) || signals::is_first_report() {
         eprint_error(error);
@@ -163,7 +163,7 @@ fn report(error: &Error) -> ExitCode {
     ExitCode::from(error.exit_status())
 }
 
-/// The command line's grammar, with everything that `--help` says.
+/// The grammar of the command line, with all texts of `--help`.
 fn program() -> clap::Command {
     manual::with_long_help(Cli::command())
 }
@@ -184,7 +184,7 @@ fn end_with(answer: &clap::Error) -> ! {
     std::process::exit(answer.exit_code())
 }
 
-/// The command line; after `scan` it may be in nmap's words.
+/// The arguments; those after `scan` may be in nmap's syntax.
 fn words() -> std::result::Result<Vec<OsString>, InputError> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     if words.get(1).is_none_or(|command| command != "scan") {
@@ -230,7 +230,7 @@ fn perform(command: ScanlabCommand) -> Result<ExitCode> {
     }
 }
 
-/// stderr is the talk. An input error shows its place; colour only on a terminal (`anstream` sees to it).
+/// Prints an error to stderr, an input error with its place. `anstream` removes colours unless it is a terminal.
 fn eprint_error(error: &Error) {
     let text = match error {
         Error::Input(input) => input.render(&Renderer::styled()),
@@ -239,12 +239,12 @@ fn eprint_error(error: &Error) {
     eprint_notice(&text);
 }
 
-/// Writes a line to stderr, in which a CI system finds no command; without stderr nobody reads it.
+/// Writes a line to stderr, with workflow commands of CI systems escaped. A missing stderr is no error.
 fn eprint_notice(text: &str) {
     let _ = writeln!(anstream::stderr(), "{}", inert(text));
 }
 
-/// A ruleset without a rule and without a policy of DROP lets everything through: it may be the wrong file.
+/// Warns of a ruleset without rules and without a DROP policy: it accepts everything, and may be the wrong file.
 fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets {
         warn_of_repeats(family, source);
@@ -258,14 +258,14 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     }
 }
 
-/// The rules in a file that declares a table or a chain twice are not all loaded.
+/// Warns of a file that declares a table or a chain twice: its rules are not all loaded.
 fn warn_of_repeats(family: Family, source: &Source) {
     for LintFinding { line, message, .. } in lint::repeated(&Listing::parse(family, source)) {
         eprint_notice(&visible_lines(&format!("warning: {}:{line}: {message}", source.name.display())));
     }
 }
 
-/// A ruleset of a family that this machine does not have is not loaded, and not missed where another one is.
+/// Warns of a ruleset of a family that this machine does not have: it is not loaded, and another family's is.
 fn warn_of_missing_families<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
     for (family, source) in rulesets.filter(|(family, _)| Lab::must_have(*family).is_err()) {
         let (name, family) = (visible_lines(&source.name.display().to_string()), family.title());
@@ -273,12 +273,12 @@ fn warn_of_missing_families<'a>(rulesets: impl Iterator<Item = (Family, &'a Sour
     }
 }
 
-/// stdout is the result, in which a CI system finds no command.
+/// Prints a result to stdout, with workflow commands of CI systems escaped.
 fn print(text: &str) -> Result<()> {
     print_inert(&Inert::new(text))
 }
 
-/// As [`print()`]. A reader that has seen enough (`| head`) is no error.
+/// As [`print()`]. A reader that closes the pipe early (`| head`) is no error.
 fn print_inert(text: &Inert) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_str().as_bytes()).and_then(|()| stdout.flush()) {
@@ -287,14 +287,14 @@ fn print_inert(text: &Inert) -> Result<()> {
     }
 }
 
-/// The terminal's width in columns; COLUMNS, or 80, where there is none.
+/// The width of the terminal in columns; without a terminal COLUMNS, or 80.
 fn width() -> u16 {
     let terminal = terminal_size::terminal_size().map(|(width, _)| width.0);
     let asked = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal.or_else(asked).unwrap_or(80).clamp(40, 200)
 }
 
-/// How many rows there are to write in.
+/// The height of the terminal in rows; 24 without one.
 fn height() -> u16 {
     terminal_size::terminal_size().map_or(24, |(_, height)| height.0).max(6)
 }

@@ -1,4 +1,4 @@
-//! `scanlab mutate`: breaks the rulesets of scenarios, and tells whether the scenarios notice.
+//! `scanlab mutate`: breaks the rulesets of scenarios, and reports which mistakes the scenarios do not notice.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,8 +53,8 @@ const HELP: &str = "A mutant is the ruleset with one mistake in it. It is
 The score is the share of the killed among the killed and the survived. The status is 3 if mutants were not judged; with
 --min-score only if the score would be too low with all of them as survivors.";
 
-/// Tries every mutant and reports. The status is 1 when the score is lower than was asked for, and 3 when mutants
-/// that were not judged leave that open.
+/// Tries every mutant and reports. The status is 1 if the score is below `--min-score`, and 3 if unjudged mutants leave
+/// that open.
 pub fn mutate(options: MutateOptions) -> Result<ExitCode> {
     let scenarios = discover(&options.path)?;
     let rulesets: Vec<_> = scenarios.iter().flat_map(rulesets).collect();

@@ -1,11 +1,11 @@
-//! What is read is not written over: of a scenario, a report of the same name would be all that is left.
+//! Refuses to write a report over an input file.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{InputError, Result};
 use crate::intent::scenario::Scenario;
 
-/// Refuses to write to what is read. A device or a pipe may be both.
+/// Refuses to write to a file that is read. A device or a pipe may be both.
 pub fn spare<'a>(
     read: impl IntoIterator<Item = &'a Path>,
     written: impl IntoIterator<Item = impl AsRef<Path>>,
@@ -22,7 +22,7 @@ pub fn spare<'a>(
     Ok(())
 }
 
-/// The files that a scenario was read from: its own, and those of its rulesets.
+/// The files that a scenario was read from: its own file, and its rulesets.
 pub fn files_of(scenario: &Scenario) -> impl Iterator<Item = &Path> {
     let rulesets = scenario.ruleset.iter().flat_map(|files| [&files.v4, &files.v6]).flatten();
     std::iter::once(&scenario.source).chain(rulesets).map(|source| source.name.as_path())

@@ -1,7 +1,7 @@
-//! A long page, cut into screens that a terminal shows whole.
+//! Splits a long page into screens that a terminal shows whole.
 
-/// Cuts a page into parts of at most `rows` rows on a terminal that is `width` columns wide: behind a blank line if there is
-/// one in the lower half, else in front of the line there that is least indented, since it begins something.
+/// Splits a page into parts of at most `rows` rows on a terminal of `width` columns: after a blank line if there is one
+/// in the lower half, else before the least indented line there, since it begins a section.
 pub fn screens(page: &str, width: usize, rows: usize) -> Vec<String> {
     let mut rest: Vec<&str> = page.lines().collect();
     let mut screens = Vec::new();
@@ -14,7 +14,7 @@ pub fn screens(page: &str, width: usize, rows: usize) -> Vec<String> {
     screens
 }
 
-/// How many lines fit; one does in any case.
+/// The number of lines that fit, at least one.
 fn fitting(lines: &[&str], width: usize, rows: usize) -> usize {
     let taken = lines.iter().scan(0, |taken, line| {
         *taken += line.chars().count().div_ceil(width.max(1)).max(1);

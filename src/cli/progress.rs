@@ -1,4 +1,4 @@
-//! How far a long command is: a bar on a terminal; elsewhere nothing.
+//! The progress of a long command: a bar on a terminal, elsewhere nothing.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The bar; gone when dropped.
+/// The bar; removed when dropped.
 pub struct StepBar(ProgressBar);
 
 impl StepBar {
@@ -22,13 +22,13 @@ impl StepBar {
         StepBar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// There are so many to come.
+    /// Sets the number of steps.
     pub fn begin(&self, count: usize) {
         self.0.set_length(count as u64);
         self.0.enable_steady_tick(Duration::from_millis(100));
     }
 
-    /// So many more are done.
+    /// Counts `count` more steps.
     pub fn advance(&self, count: usize) {
         self.0.inc(count as u64);
     }
@@ -40,7 +40,8 @@ impl Drop for StepBar {
     }
 }
 
-/// Counts steps that take less time than a look at the clock, and moves a bar now and then. Few steps have none.
+/// Counts steps that are shorter than reading the clock, and moves the bar now and then. A small number of steps has no
+/// bar.
 pub struct Steps {
     bar: StepBar,
     taken: AtomicUsize,
@@ -49,7 +50,7 @@ pub struct Steps {
 impl Steps {
     const STRIDE: usize = 1024;
 
-    /// There are so many `things` to come.
+    /// Starts to count `count` `things`.
     pub fn begin(things: &str, count: usize) -> Steps {
         let bar = StepBar::new(things);
         if count > Steps::STRIDE {
@@ -58,7 +59,7 @@ impl Steps {
         Steps { bar, taken: AtomicUsize::new(0) }
     }
 
-    /// One more is done.
+    /// Counts one more step.
     pub fn take(&self) {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if taken.is_multiple_of(Steps::STRIDE) {

@@ -1,4 +1,4 @@
-//! `scanlab record`: writes the scenario that describes what a ruleset does.
+//! `scanlab record`: writes the scenario that describes the current behaviour of a ruleset.
 
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -100,7 +100,7 @@ fn draft(path: &Path, force: bool) -> Result<AtomicFile> {
     AtomicFile::begin(path, "name a file in a folder that you may write to")
 }
 
-/// `/dev/stdout` and the like are always there, and never replaced.
+/// `/dev/stdout` and similar files always exist, and are never replaced.
 trait OutputKind {
     fn is_char_device_or_pipe(&self) -> bool;
 }
@@ -139,7 +139,7 @@ fn ruleset(family: Family, path: &Path, scenario: &Path) -> Result<NamedRuleset>
     Ok(NamedRuleset { family, source, name: name.to_owned() })
 }
 
-/// The way to `path` from the folder of `scenario`; absolute paths stay.
+/// The path from the folder of `scenario` to `path`; absolute paths stay absolute.
 fn from_folder_of(scenario: &Path, path: &Path) -> PathBuf {
     let folder = scenario.parent().filter(|folder| !folder.as_os_str().is_empty());
     let Some(folder) = folder.filter(|_| path.is_relative()) else { return path.to_owned() };
@@ -172,7 +172,7 @@ fn host(options: &RecordOptions) -> Result<Host> {
     Ok(host)
 }
 
-/// The host of a scenario listens on TCP ports only.
+/// The TCP ports of `--listen`: a scenario has no UDP listeners by port.
 fn listening(listen: &PortSelection) -> Result<Vec<Port>> {
     let services = super::listen::services(listen, |_| None)?;
     match services.iter().find(|service| service.protocol != Protocol::Tcp) {

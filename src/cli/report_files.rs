@@ -1,4 +1,4 @@
-//! Where `run` and `check` report, and in which formats: one to standard output, and any number to files.
+//! The reports of `run` and `check`: one on standard output, and any number in files, each with its format.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub enum RunFormat {
     Html,
 }
 
-/// The files of a report, which hold nothing yet.
+/// Report files without content.
 pub struct ReportFiles {
     format: RunFormat,
     quiet: bool,
@@ -53,13 +53,13 @@ pub struct ReportFiles {
 }
 
 impl ReportArguments {
-    /// What has to be watched for these formats: only the page shows frames.
+    /// The events to record for these formats: only the page shows frames.
     pub fn watch(&self) -> WatchedEvents {
         let mut formats = self.destinations.iter().map(|to| to.format).chain([self.format]);
         if formats.any(|format| format == RunFormat::Html) { WatchedEvents::Frames } else { WatchedEvents::Paths }
     }
 
-    /// Whether nobody but people reads the report.
+    /// True if the report is only for people.
     pub fn is_for_people(&self) -> bool {
         self.format == RunFormat::Table && self.destinations.is_empty()
     }
@@ -69,7 +69,7 @@ impl ReportArguments {
         self.destinations.iter().map(|to| &to.path)
     }
 
-    /// Begins every file, so that nothing is measured in vain.
+    /// Opens every file before the measurement, so that a bad path costs no measurement.
     pub fn begin(&self) -> Result<ReportFiles> {
         let (format, quiet) = (self.format, self.quiet);
         Ok(ReportFiles { format, quiet, files: Drafts::begin(&self.destinations, &[])? })
@@ -77,13 +77,13 @@ impl ReportArguments {
 }
 
 impl ReportFiles {
-    /// Reports; `table` is the text for people, and `status` what the run will end with.
+    /// Writes the reports; `table` makes the text for people, and `status` is the exit status of the run.
     pub fn write(self, report: &Report, status: u8, table: impl Fn(&Report) -> String) -> Result<()> {
         self.files.write(|format| text(report, format, &table))?;
         match (self.quiet, self.format) {
             (true, _) if status == 0 => Ok(()),
             (true, RunFormat::Table) => super::print(&report::red_table(report, super::width())),
-            // A part of a document is none.
+            // A fragment of JSON, XML or SARIF is no valid document, so `--quiet` does not shorten it.
             (true | false, format) => super::print_inert(&text(report, format, &table)),
         }
     }

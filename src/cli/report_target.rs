@@ -1,4 +1,4 @@
-//! `--report FORMAT=FILE`: files that a report goes to, each in a format of its own, written whole or not at all.
+//! `--report FORMAT=FILE`: report files, each in a format of its own, written whole or not at all.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct ReportTarget<F> {
     pub path: PathBuf,
 }
 
-/// Reads `FORMAT=FILE`.
+/// Parses `FORMAT=FILE`.
 pub fn destination<F: ValueEnum>(text: &str) -> std::result::Result<ReportTarget<F>, String> {
     let unknown = || format!("write FORMAT=FILE, where FORMAT is one of {}", names::<F>());
     let (format, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(unknown)?;
@@ -34,11 +34,11 @@ pub fn names<F: ValueEnum>() -> String {
     formats.map(|format| format.get_name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
-/// Files that hold nothing yet.
+/// Files without content.
 pub struct Drafts<F>(Vec<(F, AtomicFile)>);
 
 impl<F: Copy> Drafts<F> {
-    /// Begins every file, so that nothing is measured in vain. `others` are written as well.
+    /// Opens every file before the measurement, so that a bad path costs no measurement. `others` are written as well.
     pub fn begin(destinations: &[ReportTarget<F>], others: &[PathBuf]) -> Result<Drafts<F>> {
         let paths = destinations.iter().map(|to| &to.path);
         check_names(others.iter().chain(paths))?;
@@ -51,7 +51,7 @@ impl<F: Copy> Drafts<F> {
     /// Writes every file.
     pub fn write(self, text: impl Fn(F) -> Inert) -> Result<()> {
         for (format, mut file) in self.0 {
-            // Colours are for terminals.
+            // Colours are for terminals only.
             file.write(&anstream::adapter::strip_str(text(format).as_str()).to_string())?;
             file.keep()?;
         }
@@ -59,7 +59,7 @@ impl<F: Copy> Drafts<F> {
     }
 }
 
-/// Of two reports to one file the second would be all that is left. A pipe or a terminal takes as many as there are.
+/// Refuses two reports to one file, since the second would replace the first. A pipe or a terminal accepts several.
 fn check_names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
     let mut seen = BTreeSet::new();
     let is_replaced = |path: &&PathBuf| path.metadata().map_or(true, |found| found.is_file());
@@ -69,7 +69,7 @@ fn check_names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
     })
 }
 
-/// The path by which a file is one and the same, there or not.
+/// The canonical path, whether the file exists or not.
 fn in_its_folder(path: &Path) -> PathBuf {
     if let Ok(there) = path.canonicalize() {
         return there;

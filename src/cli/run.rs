@@ -61,12 +61,12 @@ pub struct RunOptions {
     oui_file: Option<PathBuf>,
 }
 
-/// As many as the whole machine has.
+/// The number of labs that the whole machine may have at a time.
 pub fn default_jobs() -> u16 {
     Token::count() as u16
 }
 
-/// Runs the scenarios and reports. The status is 1 when anything is mismatched, 3 when something did not run.
+/// Runs the scenarios and reports. The status is 1 if anything is mismatched, 3 if a check did not run.
 pub fn run(options: RunOptions) -> Result<ExitCode> {
     let scenarios = select(&options)?;
     let rulesets: Vec<_> = scenarios.iter().flat_map(run::rulesets).collect();
@@ -94,7 +94,7 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
             let set = run::decided(&scenarios, &settings, &found, set).await?;
             Ok((found, set))
         })?;
-        // Of two flavours the lines and frames of the first.
+        // With two flavours, lines and frames are those of the first.
         let lines = found.scenarios.iter().map(|scenario| scenario.lines.as_slice());
         syslog.take().map_or(Ok(()), |file| file.keep(lines))?;
         pcap.take().map_or(Ok(()), |file| file.keep_run(&found, equipment.link))?;
@@ -129,12 +129,12 @@ fn set_sysctls(equipment: &LabOptions, scenarios: &[Scenario]) -> Vec<SetSysctl>
     set
 }
 
-/// A matrix with more jobs than scenarios: the others run them all, and this one has nothing to say.
+/// True for a shard without scenarios: the matrix has more jobs than scenarios, and this job succeeds without a run.
 fn is_empty_shard(options: &RunOptions, scenarios: &[Scenario]) -> bool {
     options.shard.is_some() && scenarios.is_empty()
 }
 
-/// Whether enough of the rules were exercised; says so where they were not.
+/// True if enough rules were exercised; prints a notice otherwise.
 fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
     let covered = report.summary.and_then(|summary| summary.coverage);
     let no_rules = || InputError::new("no scenario has a rule, so nothing is covered", "leave out --min-coverage");
@@ -145,13 +145,13 @@ fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
     Ok(covered >= wanted)
 }
 
-/// A percentage, as `--min-coverage` takes it.
+/// Parses a percentage, as for `--min-coverage`.
 pub fn percent(text: &str) -> std::result::Result<f64, String> {
     let number = text.trim_end_matches('%').trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
     number.ok_or_else(|| "a percentage is a number from 0 to 100".to_owned())
 }
 
-/// Those that are named, of these those that the filter takes, of these the part that is asked for.
+/// The named scenarios, reduced by the filter, then by the shard.
 fn select(options: &RunOptions) -> Result<Vec<Scenario>> {
     let named = if options.path.is_empty() { embedded::scenarios()? } else { discover(&options.path)? };
     let scenarios = filtered(named, options)?;
@@ -178,12 +178,12 @@ fn filtered(scenarios: Vec<Scenario>, options: &RunOptions) -> Result<Vec<Scenar
     Ok(selected)
 }
 
-/// Vendors as the built-in table or `oui_file` tells them.
+/// The vendors of the built-in table or of `oui_file`.
 pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
     oui_file.map_or_else(|| Ok(VendorDb::built_in()), |path| VendorDb::from_file(&Source::read(path)?))
 }
 
-/// The exit status that the outcomes ask for.
+/// The exit status for the outcomes of a report.
 pub fn status(report: &Report) -> u8 {
     let worst = report.scenarios.iter().flatten().map(|scenario| scenario.outcome).min();
     match worst {

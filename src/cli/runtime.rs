@@ -9,10 +9,10 @@ use super::interrupt::Cancellable;
 use crate::error::{CannotMeasure, Context, Result};
 use crate::lab;
 
-/// Does `work`, in a user namespace where this user has no lab without it. A signal ends it: no further lab is begun, and
-/// those that stand are torn down in their own order.
+/// Does `work`, in a user namespace if this user can have no lab without one. A signal ends it: no further lab is
+/// begun, and existing ones are torn down in their usual order.
 pub fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    // Before there is a second thread.
+    // A user namespace has to be entered before there is a second thread (unshare(2)).
     lab::enter_user_namespace()?;
     interruptible_here(work)
 }
@@ -23,7 +23,7 @@ pub fn interruptible_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T
     interruptible_blocking_here(work)
 }
 
-/// As [`interruptible_blocking`], with what the user may do as it is.
+/// As [`interruptible_blocking`], without entering a user namespace.
 pub fn interruptible_blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     interruptible_here(async {
         let done = tokio::task::spawn_blocking(work).await;
@@ -40,7 +40,7 @@ fn interruptible_here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
             signal = cancellable.cancelled() => Err(CannotMeasure::Interrupted(signal).into()),
         }
     });
-    // Waits for the labs that still stand; after a signal, until the process ends itself.
+    // Waits for the labs that still exist; after a signal, until the process ends itself.
     drop(runtime);
     found
 }
@@ -51,10 +51,10 @@ fn start() -> Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")
 }
 
-/// The runtime's two, one for what blocks, and a lab's: without them tokio panics, or waits for ever.
+/// The runtime's two threads, one for blocking work, and one of a lab: without them tokio panics, or waits for ever.
 const THREADS: usize = 4;
 
-/// All of them at a time, and gone behind it.
+/// Starts all of them at the same time, and ends them again.
 fn assert_room_for_threads() -> Result<()> {
     let operation = "start the threads that the runtime takes (`ulimit -u` and `ulimit -v` tell how many there may be)";
     let gate = RwLock::new(());

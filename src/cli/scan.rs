@@ -1,5 +1,5 @@
-//! `scanlab scan`: what a scan sees of a ruleset. Same engine as `run`, no expectations. Options and reports are nmap's, as
-//! far as they have a meaning here.
+//! `scanlab scan`: the view of a scanner on a ruleset. Same engine as `run`, without expectations. Options and reports
+//! are nmap's, as far as they have a meaning here.
 
 mod evasion;
 mod live_outputs;
@@ -142,7 +142,7 @@ pub struct ScanOptions {
 }
 
 impl ScanOptions {
-    /// Whether nmap itself would not ask its neighbours.
+    /// True if nmap itself would send no ARP or neighbour solicitation (`--disable-arp-ping`, `--send-ip`).
     fn leaves_it_to_the_kernel(&self) -> bool {
         self.disable_arp_ping || self.send_ip
     }
@@ -167,7 +167,7 @@ enum ScanFormat {
     Sarif,
 }
 
-/// Scans, and reports what was seen.
+/// Scans, and reports the results.
 pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     let plan = ScanPlan::new(&options)?;
     options.equipment.admit_sizes(plan.rulesets.iter().map(|(_, source)| source))?;
@@ -190,7 +190,7 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
         let start = UnixTime(timestamp::now()?);
-        // Of two flavours the lines of the first, and its report in nmap's words.
+        // With two flavours, the lines and nmap's report are those of the first.
         let mut found = live_outputs::perform(&survey, syslog.take(), pcap.take())?;
         let facts = NmapReportFacts {
             options: &options,
@@ -253,12 +253,12 @@ fn why_hidden(hidden: &Hidden, survey: &PortScan) -> String {
     hidden.reason(source.map(|source| source.name.as_path()))
 }
 
-/// nmap's formats have no place for the rule.
+/// A notice, since nmap's formats have no place for the rule.
 fn say_who_hides(hidden: &Hidden, survey: &PortScan) {
     super::eprint_notice(&format!("note: {} is hidden: {}", survey.addresses.v6.host, why_hidden(hidden, survey)));
 }
 
-/// What is to be done, once it is known that it can be.
+/// A scan whose options have been checked.
 struct ScanPlan {
     /// IPv4 first.
     families: Vec<Family>,
@@ -275,7 +275,7 @@ struct ScanPlan {
 }
 
 impl ScanPlan {
-    /// Reads what has to be read, and finds every fault of the command line before a lab is built.
+    /// Reads all input, and finds every fault of the command line before a lab is built.
     fn new(options: &ScanOptions) -> Result<ScanPlan> {
         let families = families(options);
         let rulesets = rulesets(options)?;
@@ -318,12 +318,12 @@ impl ScanPlan {
         Ok(plan)
     }
 
-    /// Whether anything is written in nmap's formats.
+    /// True if a report is in one of nmap's formats.
     fn speaks_nmap(&self) -> bool {
         self.outputs.any() || self.format.is_of_nmap()
     }
 
-    /// The whole scan; the sensor's `options` say where.
+    /// The whole scan, with the addresses of `options`.
     fn survey(&self, options: &ScanOptions, equipment: LabOptions) -> PortScan {
         PortScan {
             equipment,
@@ -350,8 +350,9 @@ impl ScanPlan {
         }
     }
 
-    /// As nmap: the address that probes come from asks, and -Pn alone changes nothing on a link. Without that question
-    /// (`--send-ip`) nmap's kernel asks the same, and no probe leaves it without an answer.
+    /// As in nmap: the source address of the probes sends the solicitation, and -Pn alone changes nothing on a link.
+    /// Without nmap's own solicitation (`--send-ip`) the kernel of nmap's machine sends one, and sends no probe without
+    /// its answer.
     fn discovery(&self, options: &ScanOptions) -> Option<Discovery> {
         let source = match self.craft.source {
             Some(IpAddr::V6(source)) => source,
@@ -376,7 +377,7 @@ impl ScanPlan {
     }
 }
 
-/// Over IPv4, as nmap; with `-6` over IPv6, and with both over both.
+/// IPv4, as in nmap; with `-6` IPv6, and with both options both families.
 fn families(options: &ScanOptions) -> Vec<Family> {
     match (options.ipv4, options.ipv6) {
         (_, false) => vec![Family::Ipv4],
@@ -396,16 +397,16 @@ fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
     Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into())
 }
 
-/// What goes to standard output.
+/// The report on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StandardOutput {
     Table,
     Json,
     Html,
     Sarif,
-    /// As nmap prints to a terminal.
+    /// As nmap prints it to a terminal.
     Terminal,
-    /// As nmap writes to a file.
+    /// As nmap writes it to a file.
     Nmap(NmapFormat),
 }
 
@@ -432,7 +433,7 @@ fn standard_format(options: &ScanOptions, outputs: &Outputs) -> Result<StandardO
     })
 }
 
-/// A scan alone has nothing that stands at a line.
+/// Refuses SARIF without `--trace`: such a scan has no result that belongs to a line.
 fn check_sarif(options: &ScanOptions) -> Result<()> {
     let is_asked = options.format == Some(ScanFormat::Sarif) || options.files.has(FileFormat::Sarif);
     if !is_asked || options.trace {
@@ -459,7 +460,7 @@ fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> String {
     }
 }
 
-/// nmap's line ends with whom to scan; here there is one host only.
+/// nmap's command line ends with the targets; the lab has one host only.
 fn check_target(options: &ScanOptions, addresses: &Addresses, families: &[Family]) -> Result<()> {
     let hosts: Vec<IpAddr> = families.iter().map(|family| addresses.host(*family)).collect();
     let is_host = |target: &String| target.parse().is_ok_and(|target: IpAddr| hosts.contains(&target));
@@ -498,10 +499,10 @@ fn ports(options: &ScanOptions, techniques: &[Technique], services: &KnownServic
     Ok(ports)
 }
 
-/// How many ports `-F` scans.
+/// The number of ports that `-F` scans.
 const FAST: u16 = 100;
 
-/// What nothing can reach in the rulesets of the scan, in both families.
+/// The rules that no packet can reach, in both families.
 fn findings(survey: &PortScan) -> Result<RulesetFindings> {
     findings::measure(&FindingsSubject {
         equipment: &survey.equipment,
@@ -533,7 +534,7 @@ fn rulesets(options: &ScanOptions) -> Result<Vec<(Family, Source)>> {
     named.into_iter().map(|(family, path)| Ok((family, read(path)?))).collect()
 }
 
-/// Fails when both families are to be read from standard input.
+/// Fails if both families are to be read from standard input.
 pub(super) fn assert_one_standard_input(named: &BTreeMap<Family, &PathBuf>) -> Result<()> {
     if named.len() == 2 && named.values().all(|path| path.as_os_str() == "-") {
         return Err(InputError::new("standard input holds one ruleset, not two", "name a file for one of them").into());
@@ -559,7 +560,7 @@ fn technique_letters() -> String {
     format!("The same in nmap's letters: {}", letters.join(", "))
 }
 
-/// Named techniques, each once, in the order given; a SYN scan when none is named, as with nmap.
+/// The techniques, each once, in the order given; a SYN scan by default, as in nmap.
 fn techniques(options: &ScanOptions) -> Result<Vec<Technique>> {
     let mut techniques = options.scan.clone();
     for letter in options.nmap.iter().flat_map(|letters| letters.chars()) {
@@ -585,7 +586,7 @@ fn techniques(options: &ScanOptions) -> Result<Vec<Technique>> {
     Ok(if techniques.is_empty() { vec![Technique::Syn] } else { techniques })
 }
 
-/// The default addresses, with what was named put in its place.
+/// The default addresses, with the options of the command line applied.
 fn addresses(options: &ScanOptions) -> Result<Addresses> {
     let mut addresses = Addresses::default();
     if let Some(text) = &options.host_addr {
@@ -598,7 +599,7 @@ fn addresses(options: &ScanOptions) -> Result<Addresses> {
     Ok(addresses)
 }
 
-/// Puts the host at `text`, an address with a prefix length.
+/// Sets the host's address to `text`, an address with a prefix length.
 pub(super) fn put_host_address(addresses: &mut Addresses, text: &str) -> Result<()> {
     let (host, prefix_len) = parse_address(text)?;
     match host {
@@ -608,7 +609,7 @@ pub(super) fn put_host_address(addresses: &mut Addresses, text: &str) -> Result<
     Ok(())
 }
 
-/// Puts the prober at `prober`.
+/// Sets the prober's address.
 pub(super) fn put_prober_address(addresses: &mut Addresses, prober: IpAddr) {
     match prober {
         IpAddr::V4(prober) => addresses.v4.prober = prober,
@@ -616,7 +617,7 @@ pub(super) fn put_prober_address(addresses: &mut Addresses, prober: IpAddr) {
     }
 }
 
-/// Fails for what no interface can have.
+/// Fails for an address that no interface can have.
 pub(super) fn check_mac(mac: Mac) -> Result<()> {
     if mac.is_assignable() {
         return Ok(());
@@ -637,7 +638,7 @@ fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
     Ok(parse().ok_or_else(|| InputError::new(problem, "write it like 203.0.113.10/24"))?)
 }
 
-/// The prober must be a neighbour of the host: nothing else is on the link.
+/// Fails unless the prober is a neighbour of the host: the link has no router.
 pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
     let bits = |address: IpAddr| match address {
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
@@ -662,8 +663,8 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
     Err(InputError::new(problem, "choose both with --host-addr ADDRESS/LEN and --prober-addr ADDRESS").into())
 }
 
-/// Unicast; but not of 0/8, which is for oneself (RFC 6890), nor an IPv6 address that stands for one of IPv4, which the host
-/// would not answer (RFC 4291, section 2.5.5.2).
+/// True for a unicast address, except 0/8, which is "this network" (RFC 6890), and IPv4-mapped IPv6 addresses, which
+/// the host would not answer (RFC 4291, section 2.5.5.2).
 fn is_on_links(address: IpAddr) -> bool {
     let is_of_this_network = matches!(address, IpAddr::V4(address) if address.octets()[0] == 0);
     let is_mapped = address.to_canonical() != address;

@@ -1,4 +1,4 @@
-//! `scanlab selftest`: plants faults in the instrument itself, and tells whether it notices.
+//! `scanlab selftest`: injects faults into the instrument, and verifies that it detects them.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub struct SelftestOptions {
     format: ReportFormat,
 }
 
-/// What else there is to know, for `--help`.
+/// The end of `selftest --help`.
 pub const AFTER_HELP: &str = "\
 Each fault is planted in a throw-away lab of its own: replies that are forged or stale, a kernel log that wraps around \
 under its reader, a conntrack table that is full. Each must end in \"could not measure\", or leave every verdict right.

@@ -1,5 +1,5 @@
-//! Where the names of services come from: nmap's own file, where nmap is installed, since a report in its words is to
-//! name what nmap names; else the system's.
+//! The source of service names: nmap's own file if nmap is installed, so that reports in nmap's format have nmap's
+//! names; else that of the system.
 
 use std::path::Path;
 
@@ -8,25 +8,25 @@ use crate::net::Protocol;
 use crate::net::port_selection::SelectedPorts;
 use crate::net::services_file::ServicesFile;
 
-/// Where nmap has its files: as packages install it, and as `make install` does.
+/// The folders of nmap's files: as packages install them, and as `make install` does.
 const NMAP_FOLDERS: [&str; 2] = ["/usr/share/nmap", "/usr/local/share/nmap"];
 const NMAP_FILE: &str = "nmap-services";
 const SYSTEM_FILE: &str = "/etc/services";
 
-/// The services that this machine knows of.
+/// The services that this machine has names for.
 #[derive(Debug, Default)]
 pub struct KnownServices {
-    /// The file's content; empty on a machine that has none.
+    /// The content of the file; empty if there is none.
     pub file: ServicesFile,
-    /// The folder of nmap's file, when it is nmap's.
+    /// The folder of the file, if it is nmap's.
     pub nmap_folder: Option<&'static str>,
 }
 
 impl KnownServices {
-    /// Reads the first file that is there.
+    /// Reads the first file that exists.
     ///
     /// # Errors
-    /// A file that is there and cannot be read.
+    /// If a file exists and cannot be read.
     pub fn read() -> Result<KnownServices> {
         for folder in NMAP_FOLDERS {
             let path = Path::new(folder).join(NMAP_FILE);
@@ -39,10 +39,10 @@ impl KnownServices {
         Ok(KnownServices { file, nmap_folder: None })
     }
 
-    /// The ports that are open most often, so many of each protocol.
+    /// The `count` ports of each protocol that are open most often.
     ///
     /// # Errors
-    /// No file tells how often ports are open.
+    /// If no file has frequencies.
     pub fn most_frequent(&self, count: u16) -> Result<SelectedPorts> {
         if !self.file.has_frequencies() {
             let problem = format!("which ports are open most often stands in nmap's {NMAP_FILE}, which is not here");

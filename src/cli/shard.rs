@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One part of so many.
+/// One part of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     part: usize,
@@ -11,8 +11,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Every so manieth item, in order, so that neighbours, which tend to take equally long, are spread: each item is in one
-    /// shard and in no other.
+    /// Every n-th item, in order, so that neighbours, which tend to have similar run times, are spread over the shards.
+    /// Each item is in exactly one shard.
     pub fn of<T>(self, items: Vec<T>) -> Vec<T> {
         items.into_iter().skip(self.part - 1).step_by(self.parts).collect()
     }

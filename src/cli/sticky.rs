@@ -1,5 +1,5 @@
-//! Where a file that is to be written really is: the path is walked one name at a time, so that what is checked is what is
-//! opened, and other users' files in folders that everybody may write to are refused.
+//! The real place of an output file: the path is walked one name at a time, so that the file that is checked is the
+//! file that is opened, and files of other users in folders that everybody may write to are refused.
 //!
 //! The rules are those of the kernel's `fs.protected_symlinks`, `fs.protected_regular` and `fs.protected_fifos`
 //! (Documentation/admin-guide/sysctl/fs.rst), whether or not they are on: in a sticky folder that others may write to, a
@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
 
-/// A name in a folder that is open.
+/// A name in an open folder.
 #[derive(Debug)]
 pub struct FolderEntry {
     /// The folder.
@@ -25,27 +25,27 @@ pub struct FolderEntry {
     pub name: OsString,
 }
 
-/// What has the name.
+/// The holder of a name.
 #[derive(Debug)]
 pub enum NameHolder {
-    /// Nothing yet.
+    /// The name is free.
     Nothing,
     /// A file, which may be replaced.
     File(FileStat),
-    /// A device or a pipe; or a link of procfs, which leads to what a process has open.
+    /// A device or a pipe; or a link of procfs, which leads to an open file of a process.
     InPlace(OFlag),
 }
 
-/// What becomes of folders that are missing.
+/// The treatment of missing folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// They are an error.
+    /// A missing folder is an error.
     IsAnError,
-    /// They are made.
+    /// It is created.
     IsMade,
 }
 
-/// As many links as the kernel follows (path_resolution(7)).
+/// The number of links that the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
 
 impl FolderEntry {
@@ -79,7 +79,7 @@ impl FolderEntry {
         Err(Errno::EISDIR.into())
     }
 
-    /// What has the name now.
+    /// The current holder of the name.
     pub fn look(&self) -> io::Result<NameHolder> {
         let found = match fstatat(&self.folder, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(Errno::ENOENT) => return Ok(NameHolder::Nothing),
@@ -87,7 +87,7 @@ impl FolderEntry {
         };
         match kind(&found) {
             SFlag::S_IFDIR => Err(Errno::EISDIR.into()),
-            // The walk ends at links of procfs only; another one has come meanwhile.
+            // The walk ends only at links of procfs, so another process has just created this one.
             SFlag::S_IFLNK if is_procfs(&self.folder)? => Ok(NameHolder::InPlace(OFlag::empty())),
             SFlag::S_IFLNK => Err(Errno::ELOOP.into()),
             SFlag::S_IFREG => may_use(&self.folder, &found, "file").map(|()| NameHolder::File(found)),
@@ -97,9 +97,9 @@ impl FolderEntry {
     }
 }
 
-/// Makes `folder` and those above it, by the same walk.
+/// Creates `folder` and its parents, by the same walk.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
-    // The walk enters everything but the last name.
+    // The walk enters all folders but the last name.
     FolderEntry::open(&folder.join("file"), Missing::IsMade).map(drop)
 }
 
@@ -132,11 +132,11 @@ fn enter(folder: &OwnedFd, name: &OsStr, follow: OFlag, missing: Missing) -> io:
 
 enum StickyLink {
     To(PathBuf),
-    /// What it reads as need not be where it leads (proc_pid_fd(5)).
+    /// The target text need not be the path of the open file (proc_pid_fd(5)).
     OfProcfs,
 }
 
-/// `None` if the name is no link; one that may not be followed is an error.
+/// The target of a link; `None` if the name is no link. A link that may not be followed is an error.
 fn link_at(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<StickyLink>> {
     let found = match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(None),

@@ -10,7 +10,7 @@ use crate::error::{Context, Result};
 use crate::report::{self, SyslogStamp};
 use crate::sys::{self, TimeZone};
 
-/// A file that will hold the log lines.
+/// An open file for log lines.
 #[derive(Debug)]
 pub struct SyslogFile {
     file: AtomicFile,
@@ -18,31 +18,31 @@ pub struct SyslogFile {
 }
 
 impl SyslogFile {
-    /// Opens the file; one that cannot be written is an input error.
+    /// Opens the file; an unwritable file is an input error.
     pub fn open(path: &Path) -> Result<SyslogFile> {
         let stamp = stamp()?;
         Ok(SyslogFile { file: AtomicFile::begin(path, "name a file that you may write to")?, stamp })
     }
 
-    /// Writes these lines, and puts the file in its place.
+    /// Writes these lines, and gives the file its name.
     pub fn keep<'a>(mut self, lines: impl IntoIterator<Item = &'a [String]>) -> Result<()> {
         lines.into_iter().try_for_each(|lines| self.add(lines))?;
         self.finish()
     }
 
-    /// Writes some more lines.
+    /// Writes more lines.
     pub fn add(&mut self, lines: &[String]) -> Result<()> {
         self.file.write(&report::syslog(lines, &self.stamp))
     }
 
-    /// Puts the file in its place.
+    /// Gives the file its name.
     pub fn finish(self) -> Result<()> {
         self.file.keep()
     }
 }
 
-/// Now, on this machine; with `SOURCE_DATE_EPOCH` that second of UTC, and a kernel that has just been started, so that
-/// two runs write the same bytes.
+/// The present time of this machine; with `SOURCE_DATE_EPOCH` that second of UTC and an uptime of 0, so that two runs
+/// write the same bytes.
 fn stamp() -> Result<SyslogStamp> {
     let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
     let (zone, uptime) = match timestamp::fixed()? {

@@ -1,4 +1,4 @@
-//! `scanlab teach`: lessons and exercises, step by step on a terminal, straight through everywhere else.
+//! `scanlab teach`: lessons and exercises, page by page on a terminal, without pauses elsewhere.
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
@@ -50,12 +50,12 @@ pub struct TeachOptions {
     equipment: EquipmentArguments,
 }
 
-/// What else there is to know, for `--help`.
+/// The end of `teach --help`.
 pub const AFTER_HELP: &str = "\
 On a terminal Enter shows the next page and q quits; otherwise everything is printed at once. In an exercise the letter \
 of a choice is a guess, and Enter alone (or the end of the input) shows the answer.";
 
-/// Teaches.
+/// Prints a lesson, or plays an exercise.
 pub fn teach(options: TeachOptions) -> Result<ExitCode> {
     let subject = options.subject.as_deref();
     match (options.exercise, subject) {
@@ -94,7 +94,7 @@ fn techniques(wanted: &str) -> Result<Vec<Technique>> {
     Ok(vec![technique])
 }
 
-/// What it could have been comes first.
+/// The error for an unknown name, with the closest known name first.
 fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
     let list = format!("use one of {}", names.join(", "));
     let near = names.iter().map(|name| (strsim::levenshtein(&wanted.to_lowercase(), name), name)).min();
@@ -105,7 +105,7 @@ fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
     InputError::new(format!("`{}` is no {kind}", wanted.escape_debug()), hint)
 }
 
-/// Whoever teaches leaves nothing in the log of the machine, unless he asks for it.
+/// By default `teach` leaves no lines in the machine's own log.
 fn equipment(options: &TeachOptions) -> Result<LabOptions> {
     let mut equipment = options.equipment.find_all(LinkArgument::Tap.into(), || Capture::Nflog)?;
     if equipment.len() > 1 {
@@ -148,10 +148,10 @@ fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
     found.ok_or_else(|| InputError::new("no sensor is built in", "name one with --sensor").into())
 }
 
-/// One page after the other; on a terminal each screen but the last waits for Enter.
+/// Prints one page after the other; on a terminal each screen but the last waits for Enter.
 fn show(pages: Vec<String>) -> Result<LessonAudience> {
     let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
-    // Below a screen come a blank line and the prompt.
+    // Below a screen there are a blank line and the prompt.
     let rows = usize::from(super::height()).saturating_sub(2);
     let fitted = |page: String| screens(&page, usize::from(super::width()), rows);
     let pages: Vec<String> = if waits { pages.into_iter().flat_map(fitted).collect() } else { pages };
@@ -173,14 +173,14 @@ fn show(pages: Vec<String>) -> Result<LessonAudience> {
     Ok(LessonAudience::Stays)
 }
 
-/// Whether there is somebody to go on for.
+/// The decision of the reader after a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LessonAudience {
     Stays,
     Left,
 }
 
-/// A line from whoever learns; none at the end of the input.
+/// A line from the terminal; `None` at the end of the input.
 fn answer() -> Result<Option<String>> {
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line).context("read from standard input")?;
@@ -207,7 +207,7 @@ fn play(options: &TeachOptions, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// Until somebody is right, or has given up: then the answer is wanted.
+/// Repeats until a guess is right or the reader gives up: then the answer is printed.
 fn guess(exercise: &Exercise) -> Result<LessonAudience> {
     loop {
         super::print("\nYour guess (a to d; Enter: the answer; q: quit): ")?;

@@ -1,26 +1,26 @@
-//! What time it is, for reports that say so.
+//! The time, for reports that contain one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{InputError, Result};
 
-/// A report that is made twice can be made to say the same: <https://reproducible-builds.org/specs/source-date-epoch/>,
-/// "an ASCII representation of an integer".
+/// The variable that makes reports reproducible: <https://reproducible-builds.org/specs/source-date-epoch/>, "an ASCII
+/// representation of an integer".
 const FIXED: &str = "SOURCE_DATE_EPOCH";
 
 /// The last second of the year 9999.
 const LATEST: u64 = 253_402_300_799;
 
-/// The present, or what `SOURCE_DATE_EPOCH` says it is; since 1970-01-01 00:00:00 UTC.
+/// The present, or the time of `SOURCE_DATE_EPOCH`; since 1970-01-01 00:00:00 UTC.
 pub fn now() -> Result<Duration> {
     let present = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(fixed()?.unwrap_or_else(present))
 }
 
-/// What `SOURCE_DATE_EPOCH` says the time is; `None` if it says nothing.
+/// The time of `SOURCE_DATE_EPOCH`; `None` if it is not set.
 ///
 /// # Errors
-/// What is no number of seconds is an input error.
+/// If it is no number of seconds (an input error).
 pub fn fixed() -> Result<Option<Duration>> {
     let text = std::env::var_os(FIXED);
     Ok(text.map(|text| parse(&text.to_string_lossy())).transpose()?)

@@ -1,4 +1,4 @@
-//! `scanlab vendor MAC...`: who made it, as nmap would say and as the IEEE says.
+//! `scanlab vendor MAC...`: the vendor of a MAC address, in nmap's list and in the IEEE's.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,38 +1,38 @@
-//! What `--help` and the manual page tell of a command besides its options, as texts: kept here once, rendered twice.
+//! The texts of `--help` and of the manual page that are not options: written once, rendered twice.
 
-/// What there is to know of a command.
+/// The texts of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Chapter {
     /// Its name; "" is `scanlab` itself.
     pub command: &'static str,
-    /// Commands to paste.
+    /// Commands that can be pasted.
     pub examples: &'static [Example],
-    /// What it ends with, and when.
+    /// Exit statuses, with their meaning.
     pub statuses: &'static [(&'static str, &'static str)],
-    /// What it reads or writes beside the files that are named on the command line.
+    /// Files that it reads or writes and that are not named on the command line.
     pub files: &'static [(&'static str, &'static str)],
     /// Pages of other manuals, such as `nmap(1)`.
     pub see_also: &'static [&'static str],
 }
 
-/// A command, and what it is good for.
+/// A command and its purpose.
 #[derive(Debug, Clone, Copy)]
 pub struct Example {
-    /// What it is good for.
+    /// The purpose.
     pub purpose: &'static str,
     /// Lines for a shell.
     pub command: &'static str,
 }
 
 impl Chapter {
-    /// The end of `-h`: how it ends.
+    /// The end of `-h`: the exit statuses.
     pub fn short_ending(&self) -> String {
         let width = self.statuses.iter().map(|(status, _)| status.len()).max().unwrap_or_default();
         let line = |(status, meaning): &(&str, &str)| format!("\n  {status:width$}  {meaning}");
         format!("Exit status:{}", self.statuses.iter().map(line).collect::<String>())
     }
 
-    /// The end of `--help`: examples, then how it ends.
+    /// The end of `--help`: examples, then the exit statuses.
     pub fn long_ending(&self) -> String {
         let examples: String = self.examples.iter().map(Example::paragraph).collect();
         format!("Examples:{examples}\n\n{}", self.short_ending())
@@ -40,7 +40,7 @@ impl Chapter {
 }
 
 impl Example {
-    /// The purpose is indented by two, each line of the command by four: that is how a reader, or a test, finds them.
+    /// The purpose is indented by two, each line of the command by four; the test of the examples finds them by that.
     fn paragraph(&self) -> String {
         let lines: String = self.command.lines().map(|line| format!("\n    {line}")).collect();
         format!("\n  {}:{lines}", self.purpose)

@@ -1,4 +1,4 @@
-//! A chapter for every command. Examples follow upon each other: what one of them writes, a later one reads.
+//! A chapter for every command. Examples build on each other: a later one reads the files that an earlier one wrote.
 
 use super::chapter::{Chapter, Example};
 
@@ -307,13 +307,13 @@ const BAD_INPUT: (&str, &str) = ("2", "bad input: usage, scenario, sensor, or a 
 
 const NOT_MEASURED: (&str, &str) = ("3", "could not measure: no privilege, TUN or iptables, a blind instrument, loss");
 
-/// What most commands end with.
+/// The exit statuses of most commands.
 const STATUSES: &[(&str, &str)] = &[("0", "all as expected"), ("1", "at least one mismatch"), BAD_INPUT, NOT_MEASURED];
 
-/// What commands end with that build no lab.
+/// The exit statuses of commands that build no lab.
 const WRITER: &[(&str, &str)] = &[("0", "done"), ("2", "bad input, or a file that cannot be read or written")];
 
-/// What a lab is made with.
+/// The files that a lab uses.
 const LAB: &[(&str, &str)] = &[
     ("/dev/net/tun", "where the lab gets its interface from"),
     ("/dev/kmsg", "the kernel's log, in which lines are looked for with --capture kmsg"),
@@ -323,7 +323,7 @@ const LAB: &[(&str, &str)] = &[
     ),
 ];
 
-/// Besides, names of ports are read.
+/// Those of a lab, and the files with names of ports.
 const SCANS: &[(&str, &str)] = &[
     LAB[0],
     LAB[1],

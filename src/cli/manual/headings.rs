@@ -1,4 +1,4 @@
-//! Under which heading an option stands in `--help`. One table, since the same option means the same in every command.
+//! The heading of each option in `--help`. There is one table, since an option has the same meaning in every command.
 
 use clap::Arg;
 
@@ -81,7 +81,7 @@ const OPTIONS: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// The option under its heading; what is not in the table stays where it is.
+/// The option with its heading; an option that is not in the table stays under clap's own.
 pub fn under_heading(argument: Arg) -> Arg {
     match heading(argument.get_id().as_str()) {
         Some(heading) if !argument.is_positional() => argument.help_heading(heading),

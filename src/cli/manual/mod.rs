@@ -1,5 +1,5 @@
-//! What teaches the command line: the endings of `--help`, the headings of its options, manual pages and completions.
-//! Options are described where they are defined; all else is here.
+//! The documentation of the command line: the ends of `--help`, the headings of its options, manual pages and
+//! completions. Options are described where they are defined; everything else is here.
 
 mod chapter;
 mod chapters;
@@ -17,7 +17,7 @@ use super::atomic_file::AtomicFile;
 use super::sticky::make_folders;
 use crate::error::{Context, InputError, Result};
 
-/// What `scanlab` alone says.
+/// The output of `scanlab` without arguments.
 pub const START: &str = "\
 scanlab proves what a firewall ruleset does, by asking the real kernel.
 
@@ -57,7 +57,7 @@ pub fn with_long_help(program: Command) -> Command {
     })
 }
 
-/// Behind the notes that the command has of itself.
+/// Adds the chapter after the notes of the command.
 fn ended(command: Command, name: &str) -> Command {
     let Some(chapter) = CHAPTERS.iter().find(|chapter| chapter.command == name) else { return command };
     let notes = command.get_after_help().map(|notes| format!("{notes}\n\n")).unwrap_or_default();
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(commands, chapters, "the table is CHAPTERS in src/cli/manual/chapters.rs");
     }
 
-    /// clap breaks a line that is too long, and half a command cannot be pasted.
+    /// clap breaks a line that is too long, and a broken command cannot be pasted.
     #[test]
     fn examples_are_not_broken() {
         let lines = CHAPTERS.iter().flat_map(|chapter| chapter.examples).flat_map(|example| example.command.lines());

@@ -1,4 +1,5 @@
-//! Manual pages: `scanlab.1`, and one for each command. No date stands in them, so that the same program writes the same.
+//! Manual pages: `scanlab.1`, and one for each command. They contain no date, so the same program writes the same
+//! bytes.
 
 use std::io::{self, Write};
 
@@ -9,7 +10,7 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 use super::chapter::Chapter;
 use super::chapters::CHAPTERS;
 
-/// A page, by the name of its file.
+/// A page and the name of its file.
 pub struct ManualPage {
     /// `scanlab-run.1`.
     pub file: String,
@@ -17,7 +18,7 @@ pub struct ManualPage {
     pub text: Vec<u8>,
 }
 
-/// The pages of `program`, that of the program itself first.
+/// The pages of `program`, with the main page first.
 pub fn pages(program: &Command) -> io::Result<Vec<ManualPage>> {
     let mut program = program.clone().disable_help_subcommand(true);
     program.build();
@@ -52,7 +53,7 @@ fn title(name: &str) -> String {
     format!(".TH {name} 1 \"\" \"scanlab {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// What `-h` says behind the options, but for the exit status, which has a section of its own.
+/// The notes at the end of `-h`, without the exit status, which has a section of its own.
 fn notes(command: &Command, out: &mut dyn Write) -> io::Result<()> {
     let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let notes = notes.split("Exit status:").next().unwrap_or_default().trim();
@@ -72,7 +73,7 @@ fn ending(command: &Command, chapter: &Chapter) -> Roff {
     for example in chapter.examples {
         roff.control("PP", []);
         roff.text([roman(format!("{}:", example.purpose))]);
-        // As it stands, so that it can be pasted.
+        // Printed verbatim, so that it can be pasted.
         roff.control("RS", ["4"]).control("nf", []);
         example.command.lines().for_each(|line| {
             roff.text([roman(line)]);
@@ -95,7 +96,7 @@ fn entry(roff: &mut Roff, term: &str, meaning: &str) {
     roff.text([roman(meaning)]);
 }
 
-/// The program's page has those of all commands, and each of them the program's.
+/// The main page lists those of all commands, and each of them lists the main page.
 fn see_also(command: &Command, chapter: &Chapter) -> Vec<String> {
     let own: Vec<String> = match chapter.command {
         "" => command.get_subcommands().map(|command| format!("scanlab-{}(1)", command.get_name())).collect(),

@@ -1,4 +1,5 @@
-//! The options of nmap's "Firewall/IDS evasion and spoofing" that change what a probe looks like: read and checked here.
+//! The options of nmap's "Firewall/IDS evasion and spoofing" that change the fields of a probe: parsed and checked
+//! here.
 
 use std::net::IpAddr;
 
@@ -32,7 +33,7 @@ pub struct EvasionArguments {
 }
 
 impl EvasionArguments {
-    /// How the probes are to be made.
+    /// The overrides of probe fields.
     pub fn craft(&self) -> ProbeOverrides {
         ProbeOverrides {
             scanflags: self.scanflags.map(|flags| flags.0),
@@ -43,7 +44,7 @@ impl EvasionArguments {
         }
     }
 
-    /// Fails for an address of a family in which nothing is scanned: it would go unused, and nobody would know.
+    /// Fails for an address of a family that is not scanned: it would silently go unused.
     pub fn check_families(&self, families: &[Family]) -> Outcome<()> {
         let stray = self.source_address.filter(|source| !families.contains(&Family::from_address(*source)));
         let Some(stray) = stray else { return Ok(()) };
@@ -52,8 +53,8 @@ impl EvasionArguments {
         Err(InputError::new(format!("{stray} takes no part in a scan over {scanned}"), hint).into())
     }
 
-    /// A connect is the kernel's own (nmap reference guide, `-sT`): only its addresses, its source port and its TTL can be
-    /// chosen.
+    /// Prints the options that a connect scan ignores. Its packets are the kernel's own (nmap reference guide, `-sT`),
+    /// so only its addresses, its source port and its TTL can be set.
     pub fn say_what_a_connect_leaves_out(&self, techniques: &[Technique]) {
         let given = [("--scanflags", self.scanflags.is_some()), ("--badsum", self.badsum)];
         let without_effect: Vec<&str> =

@@ -1,4 +1,4 @@
-//! What is written while a scan goes on: log lines, frames, and how far it has come.
+//! The output during a scan: log lines, frames, and progress.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::probe::observation::Observation;
 use crate::report::CaptureInterface;
 use crate::report::frame_comments::{self, CapturedInterface};
 
-/// Scans, and writes log lines and frames while they come.
+/// Scans, and writes log lines and frames as they arrive.
 pub fn perform(survey: &PortScan, syslog: Option<SyslogFile>, pcap: Option<CaptureFile>) -> Result<PortScanResult> {
     let link = survey.equipment.link;
     // Each family has a lab of its own.

@@ -1,24 +1,25 @@
-//! nmap's words, made into the options of `scanlab scan`: a pure step before the command line is read. nmap takes its
-//! single-dash options as getopt_long(3) does: letters in a row, a value attached or in the next word.
+//! Translates nmap's arguments into the options of `scanlab scan`: a pure step before the command line is parsed. nmap
+//! parses single-dash options like getopt_long(3): several letters in a row, with a value attached or in the next word.
 //!
-//! 1. What `scan` has under another name is renamed: `-oX FILE` to `--output-xml=FILE`.
-//! 2. What is so here anyway (no name resolution, no discovery that decides, ports in order) is left out.
-//! 3. What has no meaning here (timing, retries, ways to find a host) is left out, and named to the user.
-//! 4. What would promise more than a scan does (`-sV`, `-O`, `--script`, `-f`, `-D`) is refused; the hint names
+//! 1. An option that `scan` has under another name is renamed: `-oX FILE` to `--output-xml=FILE`.
+//! 2. An option for scanlab's default behaviour (no name resolution, no host discovery, ports in order) is left out.
+//! 3. An option without a meaning here (timing, retries, kinds of host discovery) is left out, and reported to the
+//!    user.
+//! 4. An option that promises more than a scan does (`-sV`, `-O`, `--script`, `-f`, `-D`) is refused; the hint names
 //!    `scanlab exec`, where real nmap does it.
-//! 5. Everything else is left as it is.
+//! 5. Every other argument is unchanged.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 
 use crate::error::InputError;
 
-/// The words for the command line, and those that were left out.
+/// The translated arguments, and those that were left out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Translation {
-    /// What is read further.
+    /// The arguments for the parser of `scan`.
     pub words: Vec<OsString>,
-    /// What has no meaning here, as it was written, each once.
+    /// Arguments without a meaning here, as they were written, each once.
     pub without_meaning: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ const IDLE_WITH_VALUE: [&str; 18] = [
     "--datadir",
 ];
 
-/// Options that ask for what is so anyway.
+/// Options for scanlab's default behaviour.
 const KEPT: [&str; 4] = ["--no-stylesheet", "--privileged", "--send-eth", "--noninteractive"];
 
 /// Options without a value that have no meaning here.
@@ -64,7 +65,7 @@ const IDLE: [&str; 13] = [
     "--webxml",
 ];
 
-/// Options that are refused, and why. Real nmap behind `scanlab exec` does what they ask for.
+/// Options that are refused, with the reason. Real nmap in `scanlab exec` does what they request.
 const LEFT_TO_NMAP: [(&str, &str); 35] = [
     ("--adler32", NO_SCTP),
     ("--allports", NO_SERVICES),
@@ -111,16 +112,16 @@ const NO_DECOYS: &str = "all probes come from one address";
 const NO_THIRD_HOST: &str = "there is no third host on the lab's link";
 const ONE_HOST: &str = "probes go only to the lab's own host, see --host-addr";
 
-/// The hint of a refusal: the reason, and the command that does with real nmap what `option` asks for.
+/// The hint of a refusal: the reason, and the command that does it with real nmap.
 pub fn left_to_nmap(option: &str, why: &str) -> String {
     format!("{why}; real nmap: scanlab exec --rules FILE -- nmap {option} ...")
 }
 
-/// Translates the words that follow `scan`. `takes_value` tells which words of the command line have the next one as their
-/// value.
+/// Translates the arguments after `scan`. `takes_value` is true for an option of the command line whose value is the
+/// next argument.
 ///
 /// # Errors
-/// A word that nmap knows and scanlab cannot keep to, and one whose value is missing or wrong.
+/// If nmap has the option and scanlab cannot do what it requests, and if a value is missing or wrong.
 pub fn translate(
     words: impl IntoIterator<Item = OsString>,
     takes_value: impl Fn(&str) -> bool,
@@ -177,7 +178,7 @@ impl Translation {
         Ok(())
     }
 
-    /// `letters` stand after one dash.
+    /// Translates `letters` after a single dash.
     fn short(&mut self, letters: &str, rest: &mut VecDeque<OsString>) -> Result<(), InputError> {
         for (at, letter) in letters.char_indices() {
             let after = &letters[at + letter.len_utf8()..];
@@ -235,7 +236,7 @@ impl Translation {
         Ok(())
     }
 
-    /// `-Pn`, and the older ways to write it; every other letter says how a host is to be found.
+    /// `-Pn` and its older spellings; every other letter selects a kind of host discovery.
     fn ping(&mut self, after: &str) -> Result<(), InputError> {
         match after.chars().next() {
             Some('n' | 'N' | '0' | 'D') => {
@@ -259,7 +260,7 @@ impl Translation {
             _ => {
                 let option = format!("-o{}", letter.escape_debug());
                 let hint = "use -oN, -oX, -oG or -oA; JSON comes with --format json";
-                // The others that nmap has.
+                // The other formats of nmap.
                 let hint =
                     if matches!(letter, "S" | "H" | "M") { left_to_nmap(&option, hint) } else { hint.to_owned() };
                 return Err(InputError::new(format!("{option} is no output of scanlab"), hint));

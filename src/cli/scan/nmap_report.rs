@@ -1,4 +1,4 @@
-//! From what was seen to a report in nmap's words.
+//! Converts the results of a scan into a report in nmap's words.
 
 use super::{ScanOptions, ScanPlan};
 use crate::cli::services::KnownServices;
@@ -15,23 +15,23 @@ use crate::report::nmap::{
     Advice, HostReason, NmapReport, PortRow, Presentation, Reasons, Scan, ScannedHost, Shown, UnixTime,
 };
 
-/// What a report is made of.
+/// The facts for a report.
 pub struct NmapReportFacts<'a> {
     pub options: &'a ScanOptions,
     pub plan: &'a ScanPlan,
     pub link: LinkMode,
     pub host: &'a HostSummary,
     pub groups: &'a [ProbeGroup],
-    /// Whether the host did not answer a neighbour solicitation.
+    /// True if the host did not answer a neighbour solicitation.
     pub hidden: bool,
     pub start: UnixTime,
     pub end: UnixTime,
 }
 
-/// nmap's reports have room for one state of a port in each protocol.
+/// nmap's reports have one state for each port and protocol.
 ///
 /// # Errors
-/// Several techniques of one protocol.
+/// If there are several techniques of one protocol.
 pub fn check_techniques(techniques: &[Technique]) -> Result<()> {
     if let Some(technique) = techniques.iter().find(|technique| !technique.has_ports()) {
         let problem = format!("a report of nmap holds ports, and {} asks for none", technique.profile().nmap);
@@ -52,7 +52,7 @@ pub fn check_techniques(techniques: &[Technique]) -> Result<()> {
 /// nmap scans one host at a time, and a host is an address.
 ///
 /// # Errors
-/// Both families.
+/// If both families are scanned.
 pub fn check_families(families: &[Family]) -> Result<()> {
     if families.len() < 2 {
         return Ok(());
@@ -81,7 +81,7 @@ pub fn nmap_report(facts: &NmapReportFacts) -> NmapReport {
     }
 }
 
-/// As they were typed, but for the folder of the program.
+/// As they were typed, without the folder of the program.
 fn arguments() -> Vec<String> {
     let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     std::iter::once("scanlab".to_owned()).chain(typed).collect()
@@ -110,8 +110,8 @@ fn scanned_host(facts: &NmapReportFacts) -> ScannedHost {
     }
 }
 
-/// No rule of iptables filters ARP, so over IPv4 the host answers. As with nmap, `-Pn` alone does not keep neighbours from
-/// being asked.
+/// The reason why the host is up or down. No rule of iptables filters ARP, so over IPv4 the host answers. As in nmap,
+/// `-Pn` alone does not suppress the solicitation.
 fn host_reason(facts: &NmapReportFacts) -> HostReason {
     let options = facts.options;
     match (facts.link, facts.plan.families[0]) {
@@ -125,7 +125,8 @@ fn host_reason(facts: &NmapReportFacts) -> HostReason {
     }
 }
 
-/// Who has not asked learns the address from the first frame of the host; a connect shows no frames.
+/// True if the scan learns the MAC address: without a solicitation, from the first frame of the host; a connect scan
+/// sees no frames.
 fn shows_mac(probe: &Probe, observation: &Observation) -> bool {
     let verdict = observation.verdict;
     let is_from_host = verdict.reason_ip.is_none() && verdict.reason != Reason::NoResponse;

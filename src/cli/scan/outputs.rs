@@ -37,11 +37,11 @@ pub struct OutputArguments {
     output_all: Option<PathBuf>,
 }
 
-/// Files that are still drafts, and what goes to standard output.
+/// Files that are still drafts, and the format for standard output.
 #[derive(Debug)]
 pub struct Outputs {
     drafts: Vec<(NmapFormat, AtomicFile)>,
-    /// The format that goes to standard output, when one was asked for.
+    /// The format for standard output, if one was requested.
     pub standard: Option<NmapFormat>,
 }
 
@@ -49,7 +49,7 @@ impl OutputArguments {
     /// Begins every file.
     ///
     /// # Errors
-    /// A path that cannot be written, and two reports for standard output.
+    /// If a path cannot be written, or two reports go to standard output.
     pub fn begin(&self) -> Result<Outputs> {
         let mut outputs = Outputs { drafts: Vec::new(), standard: None };
         for (format, path) in self.files()? {
@@ -86,7 +86,7 @@ impl OutputArguments {
     }
 }
 
-/// Appended, whatever dots the base has.
+/// The base with a suffix appended, even if the base contains dots.
 fn with_suffix(base: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(base);
     path.push(suffix);
@@ -94,7 +94,7 @@ fn with_suffix(base: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Outputs {
-    /// Whether a report in nmap's words is asked for.
+    /// True if a report in nmap's words was requested.
     pub fn any(&self) -> bool {
         self.standard.is_some() || !self.drafts.is_empty()
     }

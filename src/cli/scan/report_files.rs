@@ -1,4 +1,4 @@
-//! The files of `scan --report FORMAT=FILE`. nmap's formats have options of nmap's own.
+//! The files of `scan --report FORMAT=FILE`. nmap's formats have nmap's own options.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub struct ScanReportArguments {
 }
 
 impl ScanReportArguments {
-    /// Whether a report is of this format.
+    /// True if a report is in this format.
     pub fn has(&self, format: FileFormat) -> bool {
         self.destinations.iter().any(|to| to.format == format)
     }
@@ -51,7 +51,7 @@ fn scan_destination(text: &str) -> std::result::Result<ReportTarget<FileFormat>,
     destination(text).map_err(|unknown| not_of_a_scan(format).unwrap_or(unknown))
 }
 
-/// Why a format that is known elsewhere is none of a scan.
+/// The reason why a format that other commands have is not available for a scan.
 fn not_of_a_scan(format: &str) -> Option<String> {
     let of_a_scan = names::<FileFormat>();
     if FileFormat::from_str(format, true).is_ok() {
