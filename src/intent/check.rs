@@ -1,5 +1,4 @@
-//! A check: what was expected, what was observed, and what came of it. Facts only; `compare` makes them and `report`
-//! prints them.
+//! A check: the expected facts, the observed facts, and the outcome. `compare` makes checks and `report` prints them.
 
 use std::fmt;
 
@@ -13,22 +12,22 @@ use crate::net::rate::Rate;
 use crate::net::{Family, Mac};
 use crate::probe::scan::{FilterVerdict, PortState};
 
-/// What came of a check, or of all checks of a scenario.
+/// The outcome of a check, or of all checks of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Observed is not what was expected.
+    /// The observed facts differ from the expected ones.
     Mismatched,
     /// It did not run: never green.
     NotRun,
-    /// A mismatch that the scenario knows of.
+    /// A mismatch that the scenario lists as known.
     Known,
-    /// Observed is what was expected.
+    /// The observed facts are the expected ones.
     Matched,
 }
 
 impl Outcome {
-    /// Whether it keeps a run from being green.
+    /// True if it makes a run fail.
     pub const fn is_red(self) -> bool {
         match self {
             Outcome::Mismatched | Outcome::NotRun => true,
@@ -51,30 +50,30 @@ impl fmt::Display for Outcome {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
-    /// What is checked: `scan`, a technique's name for a scan; and `packet`, the text of one.
+    /// The subject: `scan`, the name of a technique for a scan; and `packet`, the text of a packet.
     #[serde(flatten, serialize_with = "by_name")]
     #[schemars(with = "SubjectRecord")]
     pub subject: CheckSubject,
-    /// The probed port; none for what is not a scan.
+    /// The probed port; `None` unless it is a scan.
     pub port: Option<Port>,
-    /// The family; none for what has none.
+    /// The family; `None` for a subject without one.
     pub family: Option<Family>,
-    /// How many probes in a burst, when it is the rate that is checked.
+    /// The number of probes in the burst, if the rate is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst_of: Option<u32>,
-    /// What the intent says.
+    /// The facts that the intent requires.
     pub expected: CheckFacts,
-    /// What the kernel did; the same facts as expected, and none when the check did not run.
+    /// The observed facts, of the same kinds as expected; `None` if the check did not run.
     pub observed: Option<CheckFacts>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Where it is asked for in the scenario's file, or the sensor's: the line of the row that knows of it, or else of the row
-    /// that asks for it, or else of the entry of `[sensor]` or `[host]` that does; none where the file does not speak of it.
+    /// The line in the scenario's or sensor's file that causes the check: that of the `[[known]]` row, else of the
+    /// `[[expect]]` row, else of the entry of `[sensor]` or `[host]`; `None` if the file has none of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// What differs, in words; empty when there is nothing to say.
+    /// The difference in words; empty if there is none.
     pub why: String,
-    /// Why it differs.
+    /// The explanation of a mismatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
 }
@@ -93,7 +92,7 @@ struct SubjectRecord {
 }
 
 impl Check {
-    /// `ipv4 xmas 80`, `ipv6 20 x syn 22`, `arp`: what is checked, in one line.
+    /// `ipv4 xmas 80`, `ipv6 20 x syn 22`, `arp`: the subject in one line.
     pub fn name(&self) -> String {
         let family = self.family.map(|family| family.to_string());
         let burst = self.burst_of.map(|probes| format!("{probes} x"));
@@ -101,19 +100,19 @@ impl Check {
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// The port that a scan probes, or a packet goes to.
+    /// The port that a scan probes, or the destination port of a packet.
     pub fn destination(&self) -> Option<Port> {
         self.port.or_else(|| self.subject.packet()?.what().destination())
     }
 
-    /// Whether both ask the same, whatever they found.
+    /// True if both checks have the same subject, port, family, burst and expected log.
     pub fn is_same_question(&self, other: &Check) -> bool {
         let question = |check: &Check| (check.subject, check.port, check.family, check.burst_of);
         question(self) == question(other) && self.expected.log == other.expected.log
     }
 }
 
-/// Facts of either side. What is none was not asked.
+/// Facts of either side. A fact that is `None` is not checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Facts")]
 pub struct CheckFacts {
@@ -123,39 +122,39 @@ pub struct CheckFacts {
     /// The prefixes of the log lines that the probe itself caused, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Vec<String>>,
-    /// How many lines a burst of probes left.
+    /// The number of log lines of a burst of probes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<u32>,
-    /// How fast the limit of the rule that logs recovers.
+    /// The rate at which the limit of the LOG rule recovers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<FilterVerdict>,
-    /// Whether the service got the connection.
+    /// True if the service got the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<bool>,
-    /// What the service said first.
+    /// The greeting of the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
-    /// The MAC addresses that the host gives away, each once.
+    /// The MAC addresses that the host shows, each once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub macs: Option<Vec<Mac>>,
-    /// The vendor that they tell.
+    /// The vendor of those addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
-    /// Whether the host finds a neighbour that it has no entry for.
+    /// True if the host resolves a neighbour that it has no entry for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolves: Option<bool>,
 }
 
 impl CheckFacts {
-    /// The log when there is one line, or none.
+    /// The log of one line, or of none.
     pub fn one_line(prefix: Option<&str>) -> Option<Vec<String>> {
         Some(prefix.into_iter().map(str::to_owned).collect())
     }
 
-    /// The facts of `self` that `asked` asks for.
+    /// The facts of `self` that `asked` contains.
     pub fn only(&self, asked: &CheckFacts) -> CheckFacts {
         CheckFacts {
             state: self.state.filter(|_| asked.state.is_some()),

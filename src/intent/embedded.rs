@@ -1,4 +1,4 @@
-//! The scenarios that are compiled in: what `scanlab run` runs when none is named. The same files as in `scenarios/`.
+//! The scenarios that are compiled in, which `scanlab run` runs by default. They are the files of `scenarios/`.
 
 use std::path::Path;
 

@@ -1,11 +1,11 @@
-//! Why a check is not as expected: facts, between `explain` that finds them and the reports that show them.
+//! Explanations of mismatches: facts that `explain` finds and reports show.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Why a check is not as expected.
+/// The explanation of a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// The kind of mistake.
@@ -18,7 +18,7 @@ pub struct Explanation {
     pub meant: Option<RuleRef>,
     /// The explanation in plain words.
     pub words: String,
-    /// A change of the ruleset that has been tried, and fixes it.
+    /// A change of the ruleset that was tested and fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<Patch>,
 }
@@ -29,51 +29,51 @@ pub struct Explanation {
 pub enum Cause {
     /// A rule before the intended one matches the packet.
     EarlierRule,
-    /// The LOG comes after the rule that decides about what it would log.
+    /// The LOG rule comes after the rule that decides on the packet.
     LogBehindVerdict,
-    /// Conntrack calls the packet INVALID, or anything else than what the rule asks for.
+    /// Conntrack marks the packet INVALID, or in another state than the rule matches.
     ConntrackState,
-    /// The rule is in the nat table, which never sees what is INVALID, nor any but the first packet of a flow.
+    /// The rule is in the nat table, which never sees INVALID packets, and only the first packet of a flow.
     NatTable,
-    /// The rule looks for other TCP flags.
+    /// The rule matches other TCP flags.
     TcpFlags,
-    /// Another match of the rule does not fit: port, protocol, interface, address.
+    /// Another match of the rule does not apply: port, protocol, interface, address.
     OtherMatch,
     /// A rule matches a packet that it should not.
     TooBroad,
     /// Two rules log the packet with the same prefix.
     LoggedTwice,
-    /// Two rules log the packet, not in the expected order.
+    /// Two rules log the packet, in an unexpected order.
     OtherOrder,
-    /// The packet is kept out by a REJECT, which answers where no answer was expected.
+    /// A REJECT rule answers the packet, and no answer was expected.
     Reject,
     /// The rule's limit is used up.
     LimitSpent,
-    /// The limit is asked before the rule's other matches, so that any packet uses it up.
+    /// The limit is evaluated before the rule's other matches, so any packet uses it up.
     LimitFirst,
-    /// The rule that drops has a limit: packets above it go on to the next rule.
+    /// The DROP rule has a limit: packets above it go on to the next rule.
     LimitOnVerdict,
-    /// The rate of the rule is another, or it has none.
+    /// The rate of the rule differs, or it has none.
     OtherRate,
     /// No rule matches the packet: the policy decides.
     Policy,
-    /// There is no ruleset for the family at all.
+    /// The family has no ruleset.
     NoRuleset,
-    /// There is no rule for the packet.
+    /// No rule matches the packet.
     NoRule,
     /// The rule logs with another prefix.
     OtherPrefix,
-    /// Nothing jumps to the chain of the rule.
+    /// No rule jumps to the chain of the rule.
     ChainNotReached,
     /// The host's answer is dropped on its way out.
     AnswerTaken,
     /// A later packet of the connection is dropped.
     FollowupTaken,
-    /// The ruleset lets it in, and nothing listens.
+    /// The ruleset accepts the packet, and the port has no listener.
     NotListening,
-    /// The ruleset lets it in, and something listens.
+    /// The ruleset accepts the packet, and the port has a listener.
     Listening,
-    /// The kernel discarded the packet between two hooks; no rule did.
+    /// The kernel discarded the packet between two hooks; no rule dropped it.
     Vanished,
 }
 
@@ -83,28 +83,28 @@ pub enum Cause {
 pub struct RuleRef {
     /// The ruleset's file.
     pub file: PathBuf,
-    /// Its line; none for the policy of a chain that the file does not declare.
+    /// Its line; `None` for the policy of a chain that the file does not declare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// Its table.
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// The rule's number in its chain, from 1; none for a policy.
+    /// The rule's number in its chain, from 1; `None` for a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
     /// Its text.
     pub text: String,
 }
 
-/// A change of the ruleset that resolves a mismatch: it was loaded, and every check of the scenario was done again.
+/// A change of the ruleset that resolves a mismatch: it was loaded, and every check of the scenario was repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Patch {
-    /// What it does, in words.
+    /// The change in words.
     pub words: String,
-    /// How many mismatches are gone with it.
+    /// The number of mismatches that it resolves.
     pub mends: usize,
-    /// How many checks of the scenario were done again with it.
+    /// The number of checks of the scenario that were repeated with it.
     pub checked: usize,
     /// A unified diff.
     pub diff: String,

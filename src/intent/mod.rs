@@ -1,6 +1,7 @@
-//! Scenarios, the checks that they ask for, and the oracle, which derives expectations from the sensor alone.
+//! Scenarios, their checks, and the oracle, which derives expectations from the sensor alone.
 //!
-//! This room and [`rules`](crate::rules) import nothing of each other: an oracle that sees the ruleset shares its bugs.
+//! This room and [`rules`](crate::rules) import nothing from each other: an oracle that sees the ruleset would share
+//! its bugs.
 
 pub(crate) mod check;
 pub(crate) mod embedded;

@@ -12,7 +12,7 @@ use crate::net::port::Port;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, InterfaceName, Mac, Subnet};
 
-/// How the files that a scenario names are read; those that are compiled in have no folder.
+/// Reads a file that a scenario names; compiled-in files are in no folder.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Source>;
 
 /// Reads a `[host]`. By default the host listens where the sensor serves.
@@ -124,7 +124,7 @@ fn read_addresses(table: &mut TomlTable<'_>) -> Result<Addresses> {
     })
 }
 
-/// What `{ v4 = .., v6 = .. }` holds.
+/// The values of `{ v4 = .., v6 = .. }`.
 #[derive(Default)]
 struct Pair<'a> {
     v4: Option<Value<'a>>,
@@ -140,7 +140,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// An address of either family, as far as this file has to know the difference.
+/// An address of either family, with the differences that this file needs.
 trait Address: Copy + PartialEq + std::fmt::Display + std::str::FromStr {
     const BITS: u32;
     const EXAMPLE: &'static str;
@@ -172,7 +172,7 @@ impl Address for Ipv6Addr {
         u128::from(self)
     }
 
-    /// A link-local address would need a scope, and one that embeds IPv4 never stands on a wire.
+    /// A link-local address would need a scope, and an IPv4-mapped address never appears in a packet.
     fn is_reachable_unicast(self) -> bool {
         let special = self.is_unspecified() || self.is_loopback() || self.is_multicast();
         !(special || self.is_unicast_link_local() || matches!(self.to_canonical(), IpAddr::V4(_)))
@@ -223,7 +223,7 @@ fn read_address<A: Address>(value: &Value<'_>, text: &str) -> Result<A> {
 }
 
 /// 1. Both have to be addresses of machines in their network.
-/// 2. Both have to be in the same network, so that no router stands between them.
+/// 2. Both have to be in the same network, so that there is no router between them.
 /// 3. They have to differ.
 fn neighbours<A: Address>(value: &Value<'_>, subnet: Subnet<A>) -> Result<Subnet<A>> {
     let Subnet { host, prefix_len, prober } = subnet;

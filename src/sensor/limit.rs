@@ -1,5 +1,5 @@
-//! Reads a rate limit as the `limit` match does: libxt_limit.c of iptables parses it, xt_limit.c of the kernel keeps
-//! it. What either would refuse, round away or let overflow is refused here.
+//! Reads a rate limit as the `limit` match does: libxt_limit.c of iptables parses it, xt_limit.c of the kernel applies
+//! it. Values that either would refuse, round away or let overflow are refused here.
 
 use super::table::Value;
 use super::{SensorLimit, TimeUnit};
@@ -19,10 +19,10 @@ impl Default for SensorLimit {
 }
 
 impl SensorLimit {
-    /// How fast it recovers; this is all that the kernel keeps of `count` and `per`.
+    /// The rate of recovery; the kernel stores this instead of `count` and `per`.
     ///
     /// # Panics
-    /// When the limit was made by hand with a rate that [`read_limit`] refuses.
+    /// If the limit was constructed with a rate that [`read_limit`] refuses.
     pub fn rate(&self) -> Rate {
         Rate::new(self.count.into(), self.per.seconds().into()).expect("a rate that the kernel can keep")
     }
@@ -80,9 +80,9 @@ fn rate(value: &Value<'_>, burst: u32) -> Result<SensorLimit> {
 }
 
 /// 1. libxt_limit.c: "Rate too fast" when the interval rounds to 0.
-/// 2. xt_limit.c counts credits in 32 bits, scaled so that one day just fits whatever HZ is (`CREDITS_PER_JIFFY`). Where
-///    interval times burst is longer, the legacy backend refuses the rule (`1/day` with a burst of 2 or 5) or, where the
-///    product wraps unnoticed, keeps a smaller burst than it was given.
+/// 2. xt_limit.c counts credits in 32 bits, scaled so that one day just fits whatever HZ is (`CREDITS_PER_JIFFY`). If
+///    interval times burst is longer, the legacy backend refuses the rule (`1/day` with a burst of 2 or 5) or, if the
+///    product wraps unnoticed, uses a smaller burst than it was given.
 fn keepable(value: &Value<'_>, limit: &SensorLimit) -> Result<()> {
     if interval(limit) == 0 {
         return Err(value.error(format!("{limit} is too fast for the limit match"), "at most 10000/sec").into());

@@ -1,7 +1,8 @@
-//! The lines of the entries of an intent in their file, so that what is expected because of one of them can be shown there.
+//! The lines of the entries of an intent in their file, so that a mismatch can be shown at the entry that causes the
+//! expectation.
 //!
-//! Kept apart from what they mean: two files that mean the same are one [`Sensor`](super::Sensor), wherever its keys stand.
-//! What is wrong in a file is said by those who read it; here it has no line.
+//! Kept apart from the values: two files with the same values are the same [`Sensor`](super::Sensor), wherever their
+//! keys are. The readers of the values report errors; here an invalid entry has no line.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +11,10 @@ use crate::error::Source;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
 
-/// A part of an intent that something can be expected because of.
+/// An entry of an intent that can cause an expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SensorEntry {
-    /// `[sensor]`: what it leaves out is as by default.
+    /// `[sensor]`, for values that the file leaves out.
     Sensor,
     /// `ssh`
     Ssh,
@@ -60,7 +61,7 @@ impl EntryLines {
         self.0.get(&entry).copied()
     }
 
-    /// Forgets an entry in whose place something else was put.
+    /// Removes an entry whose value was overridden.
     pub fn forget(&mut self, entry: SensorEntry) {
         self.0.remove(&entry);
     }
@@ -71,7 +72,7 @@ fn breaks(source: &Source) -> Vec<usize> {
 }
 
 struct EntryLineReader {
-    /// Where lines end.
+    /// The offsets of the line ends.
     breaks: Vec<usize>,
     lines: EntryLines,
 }

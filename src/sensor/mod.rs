@@ -1,5 +1,4 @@
-//! The sensor: what its owner means the firewall to do. The generator and the oracle both start here, and meet nowhere
-//! else.
+//! The sensor: the intent of its owner for the firewall. Generator and oracle both start here, and share nothing else.
 
 mod host;
 mod limit;
@@ -38,7 +37,7 @@ pub use table::{TomlKey, TomlPlace, TomlTable, Value};
 pub struct Sensor {
     /// Ports of the management SSH server: accepted, not logged.
     pub ssh: Vec<Port>,
-    /// Whence they are accepted; from elsewhere they are ports without a name.
+    /// The sources from which they are accepted; for other sources they are unnamed ports.
     pub ssh_from: SshFrom,
     /// Logged, then accepted.
     pub honeypot: Vec<Service>,
@@ -46,11 +45,11 @@ pub struct Sensor {
     pub watched: Vec<Service>,
     /// Techniques that are logged as scans; subset of [`Technique::LOGGED`], without repetition.
     pub scans: Vec<Technique>,
-    /// Limit of every LOG rule, each rule with a bucket of its own.
+    /// The limit of every LOG rule; each rule has a bucket of its own.
     pub limit: SensorLimit,
-    /// What every log prefix starts with, such as `<IPT> `.
+    /// The beginning of every log prefix, such as `<IPT> `.
     pub prefix: String,
-    /// What the default deny covers.
+    /// The scope of the default deny.
     pub deny: Deny,
     /// The order of the generated rules.
     pub order: RuleOrder,
@@ -112,12 +111,12 @@ impl TimeUnit {
     }
 }
 
-/// What the default deny covers.
+/// The scope of the default deny.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deny {
     /// TCP, as in the article.
     Tcp,
-    /// Every protocol; loopback, ICMP errors and NDP are kept alive.
+    /// Every protocol; loopback, ICMP errors and NDP stay accepted.
     All,
 }
 
@@ -133,15 +132,15 @@ pub enum RuleOrder {
 /// The machine under test: the `[host]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Its MAC address; `None` if the scenario does not care.
+    /// Its MAC address; `None` if the scenario has none.
     pub mac: Option<Mac>,
     /// The `.link` file that sets it, if the scenario names one.
     pub link: Option<LinkFile>,
-    /// The vendor that the MAC is to give away.
+    /// The vendor that the MAC address should show.
     pub vendor: Option<String>,
-    /// Ports on which something listens, ascending.
+    /// Ports with a listener, ascending.
     pub listen: Vec<Port>,
-    /// The interface that the rules speak of.
+    /// The interface that the rules name.
     pub interface: InterfaceName,
     /// Both ends of the link.
     pub addresses: Addresses,
@@ -162,7 +161,7 @@ impl Sensor {
 }
 
 impl fmt::Display for SensorLimit {
-    /// `5/min`, the burst apart.
+    /// `5/min`, without the burst.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.count, self.per.suffix())
     }

@@ -1,5 +1,5 @@
-//! Reads the `[sensor]` and `[host]` tables: what is wrong in them is said here, with its place, so that everything
-//! after this can take a [`Sensor`] at its word. In particular no name may write a rule of its own.
+//! Reads the `[sensor]` and `[host]` tables and reports every error with its place, so that later code can rely on a
+//! [`Sensor`]. In particular, no name may inject a rule.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::{Deny, Host, RuleOrder, Sensor, SensorLimit};
 use crate::error::{Result, Source};
 use crate::probe::scan::Technique;
 
-/// A file that holds a sensor, and nothing else.
+/// A file that contains a sensor and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SensorFile {
     /// The file.
@@ -23,7 +23,7 @@ pub struct SensorFile {
     pub sensor: Sensor,
     /// Its `[host]`.
     pub host: Host,
-    /// The place of both.
+    /// The lines of the entries of both.
     pub lines: EntryLines,
 }
 
@@ -33,7 +33,7 @@ impl SensorFile {
         SensorFile::parse(Source::read(path)?)
     }
 
-    /// Reads a sensor file; the files that it names are looked for in its folder.
+    /// Parses a sensor file; the files that it names are looked up in its folder.
     pub fn parse(source: Source) -> Result<SensorFile> {
         let mut file = TomlTable::parse(&source)?;
         let Some(sensor) = file.take_table("sensor")? else {
@@ -52,7 +52,7 @@ impl SensorFile {
     }
 }
 
-/// Reads a `[sensor]`; the files that it names are looked for in the folder of its source.
+/// Reads a `[sensor]`; the files that it names are looked up in the folder of its source.
 pub fn read_sensor(mut table: TomlTable<'_>) -> Result<Sensor> {
     let mut claims = UsedNames::default();
     let ssh = read_ssh(&mut table, &mut claims)?;
@@ -103,7 +103,7 @@ fn read_prefix(table: &mut TomlTable<'_>, scans: &[Technique]) -> Result<String>
     Ok(value.text()?.to_owned())
 }
 
-/// One of two words; the first when there is none.
+/// One of two words; the first is the default.
 fn choice<T>(value: Option<Value<'_>>, choices: [(&str, T); 2]) -> Result<T> {
     let [(first, default), (second, other)] = choices;
     let Some(value) = value else { return Ok(default) };

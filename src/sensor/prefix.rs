@@ -1,5 +1,5 @@
-//! What a log prefix may be. It ends up between double quotes in a ruleset, and in a kernel log line: it must not be
-//! able to leave the quotes, nor be cut off.
+//! The rules for log prefixes. A prefix is printed between double quotes in a ruleset, and in a kernel log line: it
+//! must neither end the quotes, nor be cut off.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use crate::error::{InputError, Result, Source};
 use crate::log_line::{NFLOG_NAME, is_of_the_lab};
 use crate::probe::scan::Technique;
 
-/// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, one of them the final NUL. Both
-/// restores cut a longer one without a word.
+/// The longest prefix that LOG keeps: `struct xt_log_info` has 30 bytes for it, including the final NUL. Both restore
+/// programs cut a longer one silently.
 pub const MAX_PREFIX: usize = 29;
 
-/// Checks what all prefixes start with.
+/// Checks the common beginning of all prefixes.
 pub fn check_prefix(value: &Value<'_>) -> Result<()> {
     let text = value.text()?;
     if let Some(problem) = unsafe_in_a_rule(text) {
@@ -42,8 +42,8 @@ pub fn check_scan_prefixes(value: &Value<'_>, scans: &[Technique]) -> Result<()>
     }
 }
 
-/// Checks a complete prefix, as rows of a scenario name it; `""` stands for no line. It may be that of a rule which
-/// somebody else wrote, so it may hold whatever a line of a ruleset can.
+/// Checks a complete prefix in a row of a scenario; `""` means no line. The prefix may be that of a rule that scanlab
+/// did not generate, so it may contain everything that a line of a ruleset can.
 pub fn check_whole_prefix(value: &Value<'_>) -> Result<()> {
     let text = value.text()?;
     if let Some(c) = text.chars().find(|c| matches!(c, '\n' | '\0')) {
@@ -53,11 +53,11 @@ pub fn check_whole_prefix(value: &Value<'_>) -> Result<()> {
     if let Some(line) = text.strip_prefix(NFLOG_NAME) {
         return check_nflog(line).map_err(|(problem, hint)| value.error(problem, hint).into());
     }
-    // What is left of a character that LOG has cut shows as U+FFFD, for a byte each.
+    // Each byte of a character that LOG has cut shows as U+FFFD.
     fits(&text.replace(char::REPLACEMENT_CHARACTER, "?")).map_err(|(problem, hint)| value.error(problem, hint).into())
 }
 
-/// Checks what follows `nflog:`, the group and the prefix of an NFLOG rule.
+/// Checks the text after `nflog:`, the group and the prefix of an NFLOG rule.
 fn check_nflog(line: &str) -> std::result::Result<(), (String, String)> {
     const HINT: &str = "write `nflog:GROUP PREFIX`, with the group in decimal and one space before the rule's prefix";
     let (group, prefix) = line.split_once(' ').unwrap_or((line, ""));
@@ -76,7 +76,7 @@ fn check_nflog(line: &str) -> std::result::Result<(), (String, String)> {
     }
 }
 
-/// `char prefix[64]` of `struct xt_nflog_info`, less its NUL.
+/// `char prefix[64]` of `struct xt_nflog_info`, without its NUL.
 const NFLOG_PREFIX: usize = 63;
 
 /// Checks the name of a service, and that its prefix fits.

@@ -1,9 +1,11 @@
-//! The shape of `[sensor]` and `[host]`, as a JSON Schema says it to an editor. What a schema cannot say (two services on one
-//! port, a prefix that is too long with its service's name) is said by the reader, with its place.
+//! The shape of `[sensor]` and `[host]` as a JSON Schema, for editors. Constraints that a schema cannot express (two
+//! services on one port, a prefix that is too long with its service's name) are reported by the reader, with their
+//! place.
 //!
-//! The reader takes a file apart by hand, for the sake of its messages; `tests/documents/schema.rs` holds its keys against these.
+//! The reader parses files by hand for the sake of its messages; `tests/documents/schema.rs` compares its keys with
+//! these.
 
-// Nobody makes any of these: they are there for their schema.
+// Never constructed: these types exist for their schema.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -21,18 +23,18 @@ pub struct SensorFileShape {
     host: Option<HostShape>,
 }
 
-/// What its owner means the firewall to do.
+/// The intent of its owner for the firewall.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Sensor")]
 pub struct SensorShape {
     /// Ports of the management SSH server: accepted, not logged. "auto" reads them from sshd_config; an empty list locks
     /// you out.
     ssh: SshShape,
-    /// Where "auto" reads the port of the SSH server: /etc/ssh/sshd_config unless another file is named.
+    /// The sshd_config from which "auto" reads the port of the SSH server; /etc/ssh/sshd_config by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     sshd_config: Option<String>,
-    /// The networks or addresses that SSH is let in from, of either family; in a family that none is named of, from nowhere.
-    /// From everywhere unless some are named.
+    /// The networks or addresses from which SSH is accepted, of either family. If only one family has entries, SSH is
+    /// closed over the other. Everywhere by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     ssh_from: Option<NetworksShape>,
     /// Services that are logged, then accepted: a name, which is in the log prefix, and its port or ports.
@@ -41,18 +43,18 @@ pub struct SensorShape {
     /// Services that are logged, then dropped: a name, which is in the log prefix, and its port or ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     watched: Option<BTreeMap<String, PortsShape>>,
-    /// Techniques that are logged as scans; all of them unless some are named.
+    /// Techniques that are logged as scans; all of them by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("uniqueItems" = true))]
     scans: Option<Vec<LoggedScan>>,
-    /// How often each LOG rule logs: 5/min with a burst of 5 unless said otherwise.
+    /// The rate limit of each LOG rule; 5/min with a burst of 5 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitShape>,
-    /// What every log prefix starts with, a blank at its end: `"<IPT> "` unless said otherwise.
+    /// The beginning of every log prefix, ending with a blank; `"<IPT> "` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 29), regex(pattern = "^[^-].* $|^ $"))]
     prefix: Option<String>,
-    /// What is denied by default.
+    /// The scope of the default deny.
     #[serde(skip_serializing_if = "Option::is_none")]
     deny: Option<DenyShape>,
     /// The order of the rules.
@@ -70,7 +72,7 @@ enum SshShape {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Auto {
-    /// As sshd_config says.
+    /// Read from sshd_config.
     Auto,
 }
 
@@ -112,11 +114,11 @@ enum LoggedScan {
     Ack,
 }
 
-/// A rate, as the limit match has it.
+/// A rate, as for the limit match.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged, rename = "Limit")]
 pub enum LimitShape {
-    /// With the burst that iptables gives it, 5.
+    /// With the default burst of iptables, 5.
     Rate(RateSchema),
     /// With a burst.
     Full(FullLimit),
@@ -134,7 +136,7 @@ pub struct FullLimit {
     /// Such as 5/min.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<RateSchema>,
-    /// So many packets match before the rate counts.
+    /// The number of packets that match before the rate applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     burst: Option<u32>,
@@ -143,9 +145,9 @@ pub struct FullLimit {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase", rename = "Deny")]
 enum DenyShape {
-    /// TCP only, as the article has it.
+    /// TCP only, as in the article.
     Tcp,
-    /// Every protocol; loopback, ICMP errors and neighbour discovery are kept alive.
+    /// Every protocol; loopback, ICMP errors and neighbour discovery stay accepted.
     All,
 }
 
@@ -154,7 +156,7 @@ enum DenyShape {
 enum OrderShape {
     /// The order that works.
     Hardened,
-    /// The rules as the article gives them, in its order.
+    /// The rules of the article, in its order.
     Article,
 }
 
@@ -169,24 +171,24 @@ pub struct HostShape {
     /// The systemd .link file that gives it its MAC address.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
-    /// The vendor that its MAC address is to give away, as nmap would print it.
+    /// The vendor that its MAC address should show, as nmap prints it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     vendor: Option<String>,
-    /// Where it listens: where the sensor serves, unless said otherwise.
+    /// The ports with a listener; by default those that the sensor serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<PortsShape>,
-    /// Its interface: eth0 unless said otherwise.
+    /// Its interface; eth0 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15))]
     interface: Option<String>,
     /// Its addresses, with the length of their prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     addresses: Option<AddressesShape>,
-    /// The addresses that probes come from.
+    /// The source addresses of probes.
     #[serde(skip_serializing_if = "Option::is_none")]
     prober: Option<AddressesShape>,
-    /// Sysctls that decide on packets, with their values on this host.
+    /// Sysctls that affect packets, with their values on this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     sysctls: Option<BTreeMap<String, SysctlShape>>,
 }

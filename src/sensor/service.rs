@@ -1,4 +1,4 @@
-//! Reads which ports are served and watched: `ssh`, `honeypot` and `watched`. A port belongs to one of them only, or
+//! Reads the ports that are served and watched: `ssh`, `honeypot` and `watched`. A port may be in one of them only, or
 //! the rule that comes first would silently win.
 
 use std::collections::{HashMap, HashSet};
@@ -11,13 +11,14 @@ use super::table::{TomlTable, Value};
 use crate::error::{InputError, Result, Source};
 use crate::net::port::Port;
 
-/// Where sshd looks, see sshd(8).
+/// The default configuration file of sshd, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 
-/// So many ports a sensor names at most, and a host listens on: each has rules, probes and bursts of its own.
+/// The maximum number of ports in a sensor, and of listeners of a host: each port has rules, probes and bursts of its
+/// own.
 pub const MOST_PORTS: usize = 1_000;
 
-/// Who has claimed which port and which name so far.
+/// Ports and names that are already assigned to a service.
 #[derive(Default)]
 pub struct UsedNames {
     ports: HashMap<Port, String>,
@@ -75,7 +76,7 @@ fn auto(source: &Source, ssh: &Value<'_>, config: Option<Value<'_>>, claims: &mu
     Ok(ports)
 }
 
-/// `path`, taken from the folder of `source` when it is relative.
+/// `path`, relative to the folder of `source` unless it is absolute.
 pub fn beside(source: &Source, path: &Path) -> PathBuf {
     source.name.parent().unwrap_or(Path::new("")).join(path)
 }

@@ -1,5 +1,5 @@
-//! `ssh_from`: the networks from which the management SSH server is reached. Most people let SSH in from the network that they
-//! work in, and from nowhere else.
+//! `ssh_from`: the networks from which the management SSH server is reachable. Most people accept SSH only from the
+//! network that they work in.
 
 use std::net::IpAddr;
 
@@ -8,17 +8,17 @@ use crate::error::Result;
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Network, NetworkError};
 
-/// Whence SSH is let in.
+/// The sources from which SSH is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshFrom {
     /// From every address of both families.
     Everywhere,
-    /// From these networks, none of which lies in another. In a family that has none of them, from nowhere.
+    /// From these networks, none of which contains another. A family without networks is closed.
     Networks(Vec<Network>),
 }
 
 impl SshFrom {
-    /// Whether SSH is let in from `address`.
+    /// True if SSH is accepted from `address`.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.networks(Family::from_address(address)).iter().any(|network| network.contains(address))
     }
@@ -31,7 +31,7 @@ impl SshFrom {
         }
     }
 
-    /// Addresses of `family` that somebody may log in from: the prober's where SSH is let in from it, and then some of each
+    /// Source addresses of `family` that may log in: that of the prober if SSH is accepted from it, then some of each
     /// network.
     pub fn clients(&self, addresses: &Addresses, family: Family) -> Vec<IpAddr> {
         let prober = Some(addresses.prober(family)).filter(|prober| self.contains(*prober));
@@ -40,7 +40,7 @@ impl SshFrom {
         prober.into_iter().chain(others).collect()
     }
 
-    /// Whether networks are named.
+    /// True if the sensor names networks.
     pub fn is_said(&self) -> bool {
         match self {
             SshFrom::Everywhere => false,
@@ -49,7 +49,7 @@ impl SshFrom {
     }
 }
 
-/// Reads `ssh_from`, which speaks of the ports of `ssh`.
+/// Reads `ssh_from`, which applies to the ports of `ssh`.
 pub fn read_ssh_from(table: &mut TomlTable<'_>, ssh: &[Port]) -> Result<SshFrom> {
     let Some(value) = table.take("ssh_from") else { return Ok(SshFrom::Everywhere) };
     if ssh.is_empty() {
@@ -94,7 +94,7 @@ fn read_network(value: &Value<'_>) -> Result<Network> {
     Ok(network)
 }
 
-/// What packets never come from, and whose rule would let in nobody.
+/// Networks that packets never come from, so that a rule for them would accept nothing.
 const OF_NOBODY: [(&str, &str, &str); 7] = [
     ("0.0.0.0/8", "\"this network\" (RFC 791)", UNICAST),
     ("127.0.0.0/8", "the machine's own loopback", "what it says to itself does not come over the network"),
@@ -115,7 +115,8 @@ fn of_machines(value: &Value<'_>, network: Network) -> Result<()> {
     }
 }
 
-/// Two rules for the same address are one too many, and whoever takes away one of them wonders.
+/// Refuses overlapping networks: after one of two rules for the same address is removed, SSH would unexpectedly stay
+/// open.
 fn apart(value: &Value<'_>, network: Network, others: &[Network]) -> Result<()> {
     let problem = match others.iter().find(|other| other.covers(&network) || network.covers(other)) {
         None => return Ok(()),

@@ -1,6 +1,6 @@
 //! Reads the ports of the SSH server from its configuration, as sshd does: sshd_config(5), and servconf.c of OpenSSH.
 //!
-//! Does not ask a running server, and does not know of `sshd -p` or of a systemd socket.
+//! Does not query a running server, and ignores `sshd -p` and systemd sockets.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -15,7 +15,8 @@ use crate::net::port::Port;
 /// servconf.h: `SERVCONF_MAX_DEPTH`.
 const MAX_DEPTH: usize = 16;
 
-/// So many files are read. sshd has no such limit: of files that include each other ten times it would read 10^16.
+/// The maximum number of files that are read. sshd has no such limit: if files include each other ten times it would
+/// read 10^16.
 const MAX_FILES: usize = 256;
 
 /// The ports that the server configured by the file at `path` listens on, ascending.
@@ -23,7 +24,7 @@ pub fn ports_of_sshd(path: &Path) -> Result<Vec<Port>> {
     SshServer::read(path).map(|server| server.ports())
 }
 
-/// Where an SSH server is set up to listen.
+/// The addresses and ports that an SSH server is configured to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshServer {
     ports: Vec<Port>,
@@ -38,10 +39,11 @@ struct ListenAddress {
 }
 
 impl SshServer {
-    /// What the file at `path` says, with what it includes.
+    /// Reads the file at `path` with all files that it includes.
     ///
     /// # Errors
-    /// When a file cannot be read, and for what sshd refuses.
+    ///
+    /// If a file cannot be read, or sshd would refuse it.
     pub fn read(path: &Path) -> Result<SshServer> {
         let mut config = Config::default();
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -71,7 +73,8 @@ impl SshServer {
         ports
     }
 
-    /// Whether it listens on one of `ports` at `address`, as far as the file tells: a name may stand for any address.
+    /// True if it listens on one of `ports` at `address`. A host name may resolve to any address, so it matches all of
+    /// them.
     pub fn listens_at(&self, address: IpAddr, ports: &[Port]) -> bool {
         if self.family.is_some_and(|family| family != Family::from_address(address)) {
             return false;
@@ -96,15 +99,15 @@ impl SshServer {
 struct Config {
     ports: Vec<Port>,
     addresses: Vec<ListenAddress>,
-    /// `AddressFamily`, where it is not `any`.
+    /// `AddressFamily`, unless it is `any`.
     family: Option<Family>,
-    /// How many files have been read.
+    /// The number of files that have been read.
     files: usize,
 }
 
 impl Config {
-    /// Reads one file up to its first `Match`: what follows is conditional, and sshd refuses ports there. A `Match` in
-    /// an included file ends with that file.
+    /// Reads one file up to its first `Match`: the lines after it are conditional, and sshd refuses ports there. A
+    /// `Match` in an included file ends with that file.
     fn read(&mut self, folder: &Path, path: &Path, depth: usize) -> Result<()> {
         let source = Source::read_regular(path)?;
         self.files += 1;
@@ -193,13 +196,13 @@ impl ConfigLine<'_> {
         }
     }
 
-    /// The files that a pattern of `Include` matches, in the order of their names; none is no error, as with sshd.
+    /// The files that a pattern of `Include` matches, sorted by name. As in sshd, it is no error if there are none.
     fn matching(&self, folder: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
         let Some(folder) = folder.to_str() else {
             let problem = format!("the folder {} has a name that is not UTF-8", folder.display());
             return Err(self.error(problem, "rename the folder").into());
         };
-        // To glob(3) two asterisks are one; here they would walk through all folders below.
+        // To glob(3) two asterisks are one; the crate `glob` would search all subfolders.
         let mut pattern = pattern.to_owned();
         while pattern.contains("**") {
             pattern = pattern.replace("**", "*");

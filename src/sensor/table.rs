@@ -1,8 +1,8 @@
-//! Reads a TOML table key by key, so that every complaint has the exact place, plain words and a next step. Used for
-//! the tables of a sensor here, and for those of a scenario.
+//! Reads a TOML table key by key, so that every error has an exact place, plain words and a next step. It reads the
+//! tables of a sensor here, and those of a scenario in `intent`.
 //!
-//! Not a serde deserializer: those speak of "invalid type: map", and lose the place inside flattened and untagged
-//! parts. A key that nobody [takes](TomlTable::take) is an error, see [`TomlTable::finish`].
+//! Not a serde deserializer: its messages are like "invalid type: map", and lose the place inside flattened and
+//! untagged parts. A key that no code [takes](TomlTable::take) is an error, see [`TomlTable::finish`].
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{InputError, Result, Source};
 
-/// A table from which keys are taken one by one.
+/// A table from which keys are removed as they are read.
 pub struct TomlTable<'a> {
     /// The file.
     pub source: &'a Source,
@@ -29,7 +29,7 @@ pub struct Value<'a> {
     value: DeValue<'a>,
 }
 
-/// A place in a file. An error costs the length of its lines: it is made where there is one, and only the place is kept before.
+/// A place in a file. Making an error reads the lines before it, so only the place is kept until there is one.
 pub struct TomlPlace<'a> {
     source: &'a Source,
     span: Range<usize>,
@@ -69,29 +69,29 @@ impl<'a> TomlTable<'a> {
         TomlTable { source, span, entries: entries.into_iter().map(entry).collect(), taken: Vec::new() }
     }
 
-    /// Takes the value of `key`, which from now on is a known key.
+    /// Removes and returns the value of `key`, and registers it as a known key.
     pub fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.taken.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.remove(at).1)
     }
 
-    /// Takes the table under `key`.
+    /// Removes and returns the table under `key`.
     pub fn take_table(&mut self, key: &'static str) -> Result<Option<TomlTable<'a>>> {
         self.take(key).map(Value::into_table).transpose()
     }
 
-    /// Takes the text under `key`.
+    /// Removes and returns the text under `key`.
     pub fn take_text(&mut self, key: &'static str) -> Result<Option<(Range<usize>, String)>> {
         self.take(key).map(|value| Ok((value.span.clone(), value.text()?.to_owned()))).transpose()
     }
 
-    /// Every entry that was not taken, in the order of the file: for tables whose keys are names.
+    /// All remaining entries, in the order of the file: for tables whose keys are names.
     pub fn into_entries(self) -> impl Iterator<Item = Value<'a>> {
         self.entries.into_iter().map(|(_, value)| value)
     }
 
-    /// Whether `key` is there.
+    /// True if the table has `key`.
     pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, _)| name == key)
     }
@@ -106,7 +106,7 @@ impl<'a> TomlTable<'a> {
         self.source.error(self.span.clone(), problem, hint)
     }
 
-    /// Fails when a key is left that was never asked for.
+    /// Fails if a key is left that no code has read.
     pub fn finish(self) -> Result<()> {
         match self.entries.first() {
             None => Ok(()),
@@ -118,7 +118,7 @@ impl<'a> TomlTable<'a> {
     }
 }
 
-/// The place of a syntax error is toml's; only its first line is repeated, the rest would draw the place again.
+/// The error at toml's place, with the first line of its message; the other lines repeat the place.
 fn syntax_error(source: &Source, error: &toml::de::Error) -> InputError {
     let problem = format!("this is not TOML: {}", error.message().lines().next().unwrap_or_default());
     source.error(error.span().unwrap_or(0..0), problem, "see https://toml.io for how it is written")
@@ -153,7 +153,7 @@ impl<'a> Value<'a> {
         self.source.text.get(self.span.clone()).unwrap_or_default()
     }
 
-    /// The text that it is.
+    /// The value as text; an error if it has another type.
     pub fn text(&self) -> Result<&str> {
         match &self.value {
             DeValue::String(text) => Ok(text),
@@ -161,12 +161,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The text, when it is one.
+    /// The value, if it is text.
     pub fn as_text(&self) -> Option<&str> {
         if let DeValue::String(text) = &self.value { Some(text) } else { None }
     }
 
-    /// The whole number that it is; one too large for any use is `i64::MAX`.
+    /// The value as a whole number; a number that is too large becomes `i64::MAX`.
     pub fn number(&self) -> Result<i64> {
         match &self.value {
             DeValue::Integer(number) => Ok(saturated(number)),
@@ -174,17 +174,17 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether it is a whole number.
+    /// True if it is a whole number.
     pub fn is_number(&self) -> bool {
         matches!(self.value, DeValue::Integer(_))
     }
 
-    /// Whether it is a table.
+    /// True if it is a table.
     pub fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
     }
 
-    /// The boolean that it is.
+    /// The value as a boolean; an error if it has another type.
     pub fn boolean(&self) -> Result<bool> {
         match &self.value {
             DeValue::Boolean(boolean) => Ok(*boolean),
@@ -192,7 +192,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The table that it is.
+    /// The value as a table; an error if it has another type.
     pub fn into_table(self) -> Result<TomlTable<'a>> {
         match self.value {
             DeValue::Table(table) => Ok(TomlTable::new(self.source, self.span, table)),
@@ -200,12 +200,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The values of the list that it is.
+    /// The values of a list; an error if it has another type.
     pub fn into_list(self) -> Result<Vec<Value<'a>>> {
         if matches!(self.value, DeValue::Array(_)) { Ok(self.into_one_or_many()) } else { self.wrong_type("a list") }
     }
 
-    /// The values of a list; itself when it is none.
+    /// The values of a list, or the value itself if it is no list.
     pub fn into_one_or_many(self) -> Vec<Value<'a>> {
         let (key, source) = (self.key.clone(), self.source);
         match self.value {
@@ -217,7 +217,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The error of a value that is not what its key asks for.
+    /// The error for a value that has the wrong type.
     pub fn wrong_type<T>(&self, wanted: &str) -> Result<T> {
         let problem = format!("`{}` is {}", self.key.name.escape_debug(), article(&self.value));
         Err(self.error(problem, format!("it has to be {wanted}")).into())

@@ -1,21 +1,22 @@
-//! The oracle: what each probe must find, from the intent alone.
+//! The oracle: the expected result of each probe, derived from the intent alone.
 //!
 //! It starts from the [`Sensor`] and the [`Host`] and never sees a ruleset: generator and oracle would otherwise share
-//! one bug. `compare` holds what is said here against what the lab observed. To scans both
-//! [`RuleOrder`](crate::sensor::RuleOrder)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is asked for; to
-//! other packets they do not, see [`packet_expectations`].
+//! one bug. `compare` compares its expectations with the lab's observations. For scans both
+//! [`RuleOrder`](crate::sensor::RuleOrder)s and both [`Deny`](crate::sensor::Deny)s mean the same, so neither is read;
+//! for other packets they differ, see [`packet_expectations`].
 //!
 //! # The intent
 //!
-//! 1. NULL, FIN, Xmas and ACK are dropped in silence at every port, named or not, whether something listens or not, and
-//!    logged as a scan when the technique is in `scans`.
-//! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` port without a line and at a `honeypot` port with the
-//!    line of the port: *open* when something listens there, else *closed*, because the kernel itself answers with a RST.
-//!    To whom `ssh_from` does not name, an `ssh` port is one without a name.
+//! 1. NULL, FIN, Xmas and ACK are dropped silently at every port, named or not, with or without a listener, and logged
+//!    as a scan if the technique is in `scans`.
+//! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` port without a line and at a `honeypot` port with
+//!    the line of the port: *open* if there is a listener, else *closed*, because the kernel itself answers with a RST.
+//!    For sources outside `ssh_from`, an `ssh` port is an unnamed port.
 //! 3. A SYN is dropped at a `watched` port with the line of the port.
-//! 4. A SYN is dropped at every other port, and logged as a SYN scan when that is in `scans`.
+//! 4. A SYN is dropped at every other port, and logged as a SYN scan if that is in `scans`.
 //!
-//! What a probe expects of the log holds for the first probe of a rule; [`RateExpectation`] tells when the limit speaks.
+//! The expected log line of a probe holds for the first probe of a rule; [`RateExpectation`] describes the effect of
+//! the limit.
 
 mod packets;
 
@@ -28,35 +29,35 @@ use crate::sensor::{Host, Sensor, SensorLimit, Service};
 
 pub use packets::{Author, PacketExpectation, packet_expectations};
 
-/// What one probe must find.
+/// The expected result of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// The state of the port, as the technique sees it.
     pub state: PortState,
-    /// The prefix of the line that the probe leaves in the log, to the byte; `None` if it leaves none.
+    /// The prefix of the log line that the probe causes, byte for byte; `None` for no line.
     pub log: Option<String>,
 }
 
-/// A probe and what it must find.
+/// A probe and its expected result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
-    /// How the port is probed.
+    /// The technique of the probe.
     pub technique: Technique,
-    /// Over IPv4 or IPv6.
+    /// IPv4 or IPv6.
     pub family: Family,
     /// The port.
     pub port: Port,
-    /// What must come of it.
+    /// The expected result.
     pub expected: Expected,
 }
 
-/// A LOG rule and its limit: of many probes in a burst, as many lines as the limit lets through, and every probe the
-/// same fate.
+/// A LOG rule and its limit: a burst of probes causes as many lines as the limit permits, and every probe has the same
+/// result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateExpectation {
     /// The technique that triggers the rule.
     pub technique: Technique,
-    /// Over IPv4 or IPv6.
+    /// IPv4 or IPv6.
     pub family: Family,
     /// The port that triggers it.
     pub port: Port,
@@ -68,7 +69,7 @@ pub struct RateExpectation {
     pub state: PortState,
 }
 
-/// Every technique at every port that matters, ordered by family, technique and port.
+/// Every technique at every relevant port, ordered by family, technique and port.
 pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
     let ports: BTreeSet<Port> = named_ports(sensor).into_iter().chain(unnamed_ports(sensor, host)).collect();
     let probes = Family::BOTH.into_iter().flat_map(|family| Technique::DERIVED.map(|technique| (family, technique)));
@@ -81,8 +82,8 @@ pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
         .collect()
 }
 
-/// One for each LOG rule that is meant, ordered as [`expectations`]: honeypot and watched ports by their SYN, techniques
-/// in `scans` at a port without a name.
+/// One for each intended LOG rule, ordered as [`expectations`]: honeypot and watched ports by their SYN, techniques in
+/// `scans` at an unnamed port.
 pub fn rate_expectations(sensor: &Sensor, host: &Host) -> Vec<RateExpectation> {
     let logged_ports = services(sensor).flat_map(|service| &service.ports).map(|port| (Technique::Syn, *port));
     let unnamed = unnamed_ports(sensor, host).first().copied();
@@ -98,12 +99,12 @@ pub fn rate_expectations(sensor: &Sensor, host: &Host) -> Vec<RateExpectation> {
         .collect()
 }
 
-/// The ports without a name at which the default deny is tried, ascending. Few, but each can tell something:
+/// The unnamed ports at which the default deny is tested, ascending. They are few, but each can reveal a mistake:
 ///
 /// 1. the first and the last port, 1 and 65535, which a range written too short misses;
 /// 2. the neighbours of the lowest and of the highest named port: a range written in place of a list, or a port off by
 ///    one, shows at one of these four;
-/// 3. the lowest port on which something listens although it has no name: only there a missing deny says *open*.
+/// 3. the lowest unnamed port with a listener: only there a missing deny results in *open*.
 pub fn unnamed_ports(sensor: &Sensor, host: &Host) -> Vec<Port> {
     let named = named_ports(sensor);
     let ends = [Port(1), Port(u16::MAX)];
@@ -113,7 +114,7 @@ pub fn unnamed_ports(sensor: &Sensor, host: &Host) -> Vec<Port> {
     ports.difference(&named).copied().collect()
 }
 
-/// The ports next to `port`; port 0 is never on the wire, see [`Port`].
+/// The ports next to `port`; port 0 never appears in a packet, see [`Port`].
 fn neighbours(port: Port) -> impl Iterator<Item = Port> {
     let below = port.0.checked_sub(1).filter(|below| *below != 0);
     below.into_iter().chain(port.0.checked_add(1)).map(Port)
@@ -148,7 +149,7 @@ fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, at: (Fami
     }
 }
 
-/// What the sensor means a port to be to the prober.
+/// The role of a port in the sensor, for the prober.
 enum PortRole<'a> {
     Ssh,
     Honeypot(&'a Service),
@@ -167,7 +168,7 @@ fn role<'a>(sensor: &'a Sensor, host: &Host, (family, port): (Family, Port)) -> 
     honeypot.or_else(watched).unwrap_or(PortRole::Unnamed)
 }
 
-/// The state of a port whose packets the firewall lets through to the host's own TCP.
+/// The state of a port whose packets the firewall passes to the host's TCP.
 fn accepted(host: &Host, technique: Technique, port: Port) -> PortState {
     if host.listen.contains(&port) { PortState::Open } else { technique.profile().reset.state(0) }
 }
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!(unnamed(&nothing), "1,65535");
     }
 
-    /// What is expected of each packet over both families: `tcp RST to 1: drop`.
+    /// The expectation for each packet over both families: `tcp RST to 1: drop`.
     fn packet_table(sensor: &Sensor) -> String {
         let rows = packet_expectations(sensor, &host(&[22, 32232]), Author::Sensor).into_iter().map(|row| {
             let log = row.log.map_or(String::new(), |prefix| format!(", {prefix:?}"));
@@ -381,7 +382,7 @@ mod tests {
         assert!(packet_table(&article).contains("tcp SYN to 22 over lo: accept\n"));
     }
 
-    /// A sensor that is managed from there.
+    /// A sensor with `ssh_from` set to these networks.
     fn sensor_from(networks: &[&str]) -> Sensor {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
         Sensor { ssh_from: SshFrom::Networks(networks), ..sensor() }
@@ -442,7 +443,7 @@ mod tests {
         ipv6 tcp SYN to 32232 from 2001:db8:aaa9:ffff:ffff:ffff:ffff:ffff: drop "<IPT> SYN scan: "
         ipv6 tcp SYN to 32232 from 2001:db8:aaab::: drop "<IPT> SYN scan: "
         "#);
-        // What this order promises of a port without a name, it promises the prober of this one.
+        // For a client in one of these networks, an unnamed port is an unnamed port of the prober.
         let unnamed = |order| {
             let sensor = Sensor { order, ..sensor_from(&["192.0.2.0/24"]) };
             table(&sensor, Author::Sensor)

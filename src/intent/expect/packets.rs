@@ -1,23 +1,23 @@
-//! What packets that are no scan must find, from the intent alone. Of a ruleset that somebody else wrote little is expected:
-//! rulesets that mean the same may differ in what they do with packets that the intent says nothing of. Of the sensor's own
-//! order more is, since it promises more.
+//! The expected results of packets that are no scan, derived from the intent alone. A foreign ruleset has few
+//! expectations: rulesets with the same intent may treat packets differently that the intent does not mention. The
+//! sensor's own order has more, since it promises more.
 //!
-//! 1. The host talks to itself: over loopback everything gets through, and leaves no line. The article does not speak of
-//!    it, so its order promises it only where everything is denied, and loopback has to be kept alive.
-//! 2. Flags that are neither the opening of a connection nor one of the named scans are kept out without a line, as all
-//!    that nothing else speaks of. The article lets all TCP to a port find the rules of the port, and says so: it *permits
-//!    tcp packets coming to port 32232*, and to the others *will log packets destined for those ports*.
-//! 3. A SYN with PSH or URG opens a connection as any SYN does (RFC 9293, section 3.10.7.2, looks at neither), and one in
-//!    the midst of a connection opens none: it is no port's business, and a SYN scan by its flags. What is kept out is
-//!    dropped, not refused. The hardened order promises this of every port that it names, and of those beside it.
-//! 4. What belongs to a connection is accepted without a line: to what the host serves, and *the incoming part of web or
-//!    ssh connections initiated from* it.
-//! 5. What is not TCP is none of the business of `deny = "tcp"`. With `deny = "all"` it is kept out, but for what the
-//!    host cannot do without: ICMP errors and neighbour discovery.
-//! 6. Where `ssh_from` says whence SSH is let in, it is asked at either end of each of its networks, and right beside them: a
-//!    prefix that is a bit too short or too long shows there. This is expected of every ruleset.
+//! 1. The host sends to itself: over loopback every packet is accepted without a log line. The article does not mention
+//!    loopback, so its order promises this only if everything is denied and loopback has to be excepted.
+//! 2. TCP flags that neither open a connection nor belong to a named scan are dropped without a line, as is every
+//!    packet that no other item covers. The article passes all TCP to a port to the rules of the port, and says so: it
+//!    *permits tcp packets coming to port 32232*, and to the others *will log packets destined for those ports*.
+//! 3. A SYN with PSH or URG opens a connection like any SYN (RFC 9293, section 3.10.7.2, checks neither flag), and a
+//!    SYN within a connection opens none: no port rule matches it, and by its flags it is a SYN scan. The rules drop
+//!    and do not reject. The hardened order promises this for every named port and its neighbours.
+//! 4. A packet of an existing connection is accepted without a line: to the services of the host, and *the incoming
+//!    part of web or ssh connections initiated from* it.
+//! 5. `deny = "tcp"` does not affect other protocols. `deny = "all"` drops them, except for the packets that the host
+//!    needs: ICMP errors and neighbour discovery.
+//! 6. With `ssh_from`, SSH is tested from both ends of each network, and from the addresses just outside: a prefix that
+//!    is a bit too short or too long shows there. This is expected of every ruleset.
 //!
-//! None of it speaks of limits: it is asked whether there is a line, not how often.
+//! Limits play no role here: the expectation is that there is a line, not how often.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,29 +29,29 @@ use crate::probe::packet::Packet;
 use crate::probe::scan::{FilterVerdict, Technique};
 use crate::sensor::{Deny, Host, RuleOrder, Sensor, SshFrom};
 
-/// A packet and what it must find.
+/// A packet and its expected result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacketExpectation {
     /// The packet.
     pub packet: Packet,
-    /// Over IPv4 or IPv6.
+    /// IPv4 or IPv6.
     pub family: Family,
-    /// What the filter makes of it.
+    /// The verdict of the filter.
     pub verdict: FilterVerdict,
-    /// The prefix of the line that it leaves in the log, to the byte; `None` if it leaves none.
+    /// The prefix of the log line that it causes, byte for byte; `None` for no line.
     pub log: Option<String>,
 }
 
-/// Who wrote the ruleset.
+/// The author of the ruleset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Author {
-    /// The sensor: it keeps what its order promises.
+    /// Generated from the sensor: it keeps what its order promises.
     Sensor,
-    /// Somebody else.
+    /// Any other author.
     Other,
 }
 
-/// Of each kind of packet one, and two where a port has a name.
+/// One packet of each kind, and two for named ports.
 pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<PacketExpectation> {
     let mut list = List::default();
     match author {
@@ -86,7 +86,7 @@ impl List {
         }
     }
 
-    /// Nothing, where the packet is never of this family.
+    /// Adds the expectation, unless the packet cannot be of this family.
     fn add_of(&mut self, family: Family, text: &str, verdict: FilterVerdict, log: Option<String>) {
         let packet: Packet = text.parse().expect("the oracle writes packets as they are read");
         if packet.family().is_none_or(|only| only == family) {
@@ -103,7 +103,7 @@ impl List {
     }
 }
 
-/// The first port that is served for management, the first of the honeypot, and the first without a name.
+/// The first `ssh` port, the first honeypot port, and the first unnamed port.
 fn one_of_each(sensor: &Sensor, host: &Host) -> Vec<Port> {
     let unnamed = unnamed_ports(sensor, host).into_iter().take(1);
     served(sensor).into_iter().chain(unnamed).collect()
@@ -120,13 +120,13 @@ fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
     }
     for port in one_of_each(sensor, host) {
         list.accepted(&format!("tcp SYN to {port} over lo"));
-        // Not even what would be a scan from anybody else.
+        // Over loopback, even a packet that would be a scan from another host.
         list.accepted(&format!("tcp NONE to {port} over lo"));
     }
 }
 
-/// Some by which a scanner goes that is not nmap, some that a rule for a named scan would take if it looked at a flag
-/// less, and two that only a connection should have.
+/// Flags that scanners other than nmap send, flags that a rule for a named scan would match if it checked one flag
+/// less, and two combinations that only belong to a connection.
 const ODD: [&str; 10] =
     ["URG", "RST", "FIN,SYN", "FIN,PSH", "FIN,URG", "PSH,URG", "SYN,ACK", "FIN,ACK", "PSH,ACK", "ALL"];
 
@@ -142,7 +142,7 @@ fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// What becomes of what meets the rules of a port, and no other.
+/// The result for a packet that only the rules of a port match.
 fn of_port(sensor: &Sensor, role: PortRole) -> (FilterVerdict, Option<String>) {
     match role {
         PortRole::Ssh => (FilterVerdict::Accept, None),
@@ -163,7 +163,7 @@ fn openings(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// A range that is one port too long takes what is not its own.
+/// The neighbours of named ports: a range that is one port too long would match them.
 fn beside_named_ports(sensor: &Sensor, list: &mut List) {
     let named = named_ports(sensor);
     let beside: BTreeSet<Port> =
@@ -173,7 +173,7 @@ fn beside_named_ports(sensor: &Sensor, list: &mut List) {
     }
 }
 
-/// A scanner must not be answered either.
+/// A scan must stay unanswered.
 fn scans(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in unnamed_ports(sensor, host).into_iter().take(1) {
         let prefix = sensor.scans.contains(&Technique::Ack).then(|| sensor.scan_prefix(Technique::Ack));
@@ -187,7 +187,7 @@ fn syn_scan(sensor: &Sensor) -> Option<String> {
     sensor.scans.contains(&Technique::Syn).then(|| sensor.scan_prefix(Technique::Syn))
 }
 
-/// What goes on in a connection to what is served.
+/// Packets within connections to the services.
 fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
     for port in served(sensor).into_iter().filter(|port| host.listen.contains(port)) {
         for (flags, family) in
@@ -204,8 +204,8 @@ fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// Who works over SSH, as a packet says it: the prober, about whom nothing is said, or somebody whom `ssh_from` names, and
-/// whom the host finds its way to.
+/// The source of an SSH client in packet notation: empty for the prober, else an address of `ssh_from` that the host
+/// has a route to.
 fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
     let prober = host.addresses.prober(family);
     let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_stranger().is_some());
@@ -214,7 +214,7 @@ fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
     Some(if client == prober { String::new() } else { format!(" from {client}") })
 }
 
-/// Who lets in whom, where it is said.
+/// SSH from the ends of each network of `ssh_from`, and from their neighbours outside.
 fn ssh_sources(sensor: &Sensor, host: &Host, list: &mut List) {
     let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
     let somebody = |address: &IpAddr| is_somebody(*address, host);
@@ -236,7 +236,7 @@ fn ssh_sources(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// Each network has a rule of its own, which is no wider than that for everybody would be.
+/// Odd flags from each network: it has a rule of its own, which must be no wider than a rule for all sources.
 fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
     let SshFrom::Networks(networks) = &sensor.ssh_from else { return };
     let insider = |network: &Network| network.first_machines().find(|address| is_somebody(*address, host));
@@ -256,17 +256,17 @@ fn from_each_network(sensor: &Sensor, host: &Host, list: &mut List) {
     }
 }
 
-/// Whether a packet can come from there to the host: there are addresses that nobody has.
+/// True if a packet can come from there to the host: some addresses can never be a source.
 fn is_somebody(address: IpAddr, host: &Host) -> bool {
     syn_from(address).is_some() && host.addresses.may_send(address)
 }
 
-/// None where a row cannot speak of it.
+/// A SYN from the address; `None` if packet notation cannot express it.
 fn syn_from(address: IpAddr) -> Option<Packet> {
     format!("tcp SYN to 1 from {address}").parse().ok()
 }
 
-/// What the host opens, and what comes back.
+/// Connections that the host opens, and their answers.
 fn of_the_host(sensor: &Sensor, list: &mut List) {
     let own = own_port(sensor);
     list.accepted("tcp SYN to 443 from host");
@@ -280,7 +280,7 @@ fn of_the_host(sensor: &Sensor, list: &mut List) {
     }
 }
 
-/// A port from which the host opens connections: one without a name.
+/// An unnamed port, from which the host opens connections.
 fn own_port(sensor: &Sensor) -> Port {
     let named = named_ports(sensor);
     (40_000..=u16::MAX).map(Port).find(|port| !named.contains(port)).unwrap_or(Port(40_000))
@@ -293,8 +293,8 @@ fn other_protocols(sensor: &Sensor, list: &mut List) {
             Deny::All => list.dropped(text),
         }
     }
-    // Neighbour discovery: router advertisement, neighbour solicitation and advertisement (RFC 4861). Of ICMP errors only
-    // those are asked for that answer something (above): one out of the blue may well be kept out.
+    // Neighbour discovery: router advertisement, neighbour solicitation and advertisement (RFC 4861). ICMP errors are
+    // expected only as answers (above): an unsolicited one may be dropped.
     for text in ["icmpv6 134/0", "icmpv6 135/0", "icmpv6 136/0"] {
         list.accepted(text);
     }

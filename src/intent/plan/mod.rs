@@ -1,9 +1,9 @@
-//! From a scenario to what is asked of the kernel: cells (one probe each), bursts (many probes of one port, for the
-//! rate), and *rounds*: what shares a lab. Within a round every cell meets limits that still have room, so that no check
-//! depends on the order of the checks.
+//! From a scenario to probes: cells (one probe each), bursts (many probes of one port, for the rate), and *rounds*, the
+//! cells that share a lab. Within a round no cell uses up a limit of another, so no check depends on the order of the
+//! checks.
 //!
-//! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows; the ruleset is not read here, but
-//! for the names of matches that need a lab of their own.
+//! Expectations come from the sensor, through the oracle, and from `[[expect]]` rows. The ruleset is not read here,
+//! except for the names of matches that need a lab of their own.
 
 mod packets;
 
@@ -21,7 +21,7 @@ use crate::sensor::{SensorLimit, Service};
 
 pub use packets::PacketCell;
 
-/// What one probe must find.
+/// A probe and its expected result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The technique.
@@ -30,11 +30,12 @@ pub struct Cell {
     pub family: Family,
     /// The port.
     pub port: Port,
-    /// What must come of it.
+    /// The expected facts.
     pub expected: CheckFacts,
 }
 
-/// What a burst of probes must find of one line. Of several lines of a probe the rates are seen in one burst.
+/// A burst of probes and its expected result for one log line. If a probe causes several lines, one burst measures all
+/// their rates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Burst {
     /// The technique.
@@ -43,30 +44,30 @@ pub struct Burst {
     pub family: Family,
     /// The port.
     pub port: Port,
-    /// How many probes.
+    /// The number of probes.
     pub probes: u16,
-    /// Whether the limit is to be the rule's own, as a sensor means it: then the burst is sent twice, once with fresh
-    /// limits, and once after the bursts of all other rules, which must not have touched it.
+    /// True if the rule must have a limit of its own, as in a sensor: then the burst is sent twice, once with fresh
+    /// limits, and once after the bursts of all other rules, which must not have used it.
     pub own_limit: bool,
-    /// How fast the limit recovers.
+    /// The rate at which the limit recovers.
     pub limit: SensorLimit,
-    /// How soon one of the limits that the burst is about lets one more through.
+    /// The time until one of the limits of the burst permits one more packet.
     pub refill: Duration,
-    /// The prefixes of what each probe leaves besides the line whose rate is asked: those lines are not counted.
+    /// The prefixes of other lines that each probe causes: they are not counted.
     pub besides: Vec<String>,
-    /// What must come of it.
+    /// The expected facts.
     pub expected: CheckFacts,
 }
 
 impl Cell {
-    /// Key that distinguishes it from other cells.
+    /// The key that distinguishes it from other cells.
     pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
 }
 
 impl Burst {
-    /// Key that distinguishes it from other bursts.
+    /// The key that distinguishes it from other bursts.
     pub fn key(&self) -> CellKey {
         (self.family, self.technique, self.port)
     }
@@ -80,25 +81,25 @@ pub type Round = Vec<Cell>;
 pub struct ScenarioPlan {
     /// Single probes, each in one round.
     pub rounds: Vec<Round>,
-    /// Bursts, the families in turn; those of one probe are adjacent.
+    /// Bursts, alternating between the families; those of one probe are adjacent.
     pub bursts: Vec<Burst>,
-    /// Bursts that are longer than [`BURST_MAX`]: not run, and said so.
+    /// Bursts that are longer than [`BURST_MAX`]: not run, and reported as such.
     pub too_long: Vec<Burst>,
-    /// Whether the ruleset keeps lists of what it saw (xt_recent, xt_hashlimit), which outlive their rules: then every cell
+    /// True if the ruleset has lists of addresses (xt_recent, xt_hashlimit), which outlive its rules: then every cell
     /// needs a lab of its own.
     pub keeps_lists: bool,
-    /// Packets that are no scan, by the lab that they share.
+    /// Packets that are no scan, grouped by lab.
     pub packets: Vec<Vec<PacketCell>>,
 }
 
-/// Probes of a burst, at least: `limit` lets 5 of them through by default.
+/// The minimum number of probes of a burst: `limit` permits 5 of them by default.
 const BURST_OF: u32 = 20;
 
-/// Source ports that one burst may take up, by nmap's numbering of tries.
+/// The maximum number of source ports of one burst, by nmap's numbering of tries.
 pub const BURST_MAX: u32 = 120;
 
 impl ScenarioPlan {
-    /// Plans `scenario`; `keeps_lists` says whether its ruleset keeps lists of what it saw.
+    /// Plans `scenario`; `keeps_lists` is true if its ruleset has lists of addresses.
     pub fn new(scenario: &Scenario, keeps_lists: bool) -> Result<ScenarioPlan> {
         let cells = cells(scenario)?;
         let bursts = bursts(scenario, &cells)?.into_iter();
@@ -108,7 +109,7 @@ impl ScenarioPlan {
         Ok(ScenarioPlan { rounds: rounds(cells, keeps_lists), bursts, too_long, keeps_lists, packets })
     }
 
-    /// The bursts that are sent: one of those that are seen together.
+    /// The bursts that are sent: one of those that are measured together.
     pub fn sent(&self) -> Vec<&Burst> {
         one_of_each(self.bursts.iter())
     }
@@ -125,7 +126,7 @@ fn one_of_each<'a>(bursts: impl Iterator<Item = &'a Burst>) -> Vec<&'a Burst> {
     sent
 }
 
-/// Key that distinguishes a cell, or a burst.
+/// The key of a cell or a burst.
 pub type CellKey = (Family, Technique, Port);
 
 fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
@@ -152,10 +153,10 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
     Ok(cells.collect())
 }
 
-/// The probes that a row speaks of; rows that are no scan have none.
+/// The probes that a row selects; a row of packets selects none.
 fn keys(row: &ExpectRow) -> Vec<CellKey> {
     let techniques = row.select.subjects.iter().filter_map(|subject| subject.technique());
-    // What has no ports is asked once, by the number that its flow has in place of a port.
+    // A technique without ports is probed once, with the flow's number in place of a port.
     let ports: Vec<Port> = match &row.select.ports {
         Some(ports) => ports.iter().collect(),
         None => vec![Port(0)],
@@ -166,7 +167,7 @@ fn keys(row: &ExpectRow) -> Vec<CellKey> {
         .collect()
 }
 
-/// What a row says adds to what is expected, or overrides it.
+/// The row overrides the facts that it names; other facts stay.
 fn overlay(expected: &mut CheckFacts, row: &ExpectRow) {
     expected.state = row.state.or(expected.state);
     expected.verdict = row.verdict.or(expected.verdict);
@@ -175,7 +176,7 @@ fn overlay(expected: &mut CheckFacts, row: &ExpectRow) {
     }
 }
 
-/// A connect to an open port is more than a SYN/ACK: the service must get the connection, and be heard.
+/// Adds the expectations of a connect to an open port: the service gets the connection, and its greeting arrives.
 fn with_conversation(scenario: &Scenario, technique: Technique, port: Port, expected: CheckFacts) -> CheckFacts {
     if technique != Technique::Connect || expected.state != Some(PortState::Open) {
         return expected;
@@ -183,14 +184,14 @@ fn with_conversation(scenario: &Scenario, technique: Technique, port: Port, expe
     CheckFacts { accepted: Some(true), greeting: greeting(scenario, port).map(str::to_owned), ..expected }
 }
 
-/// What listens on `port` says first: SSH servers speak first, and so does a honeypot that plays one.
+/// The greeting of the listener on `port`: an SSH server speaks first, and so does a honeypot that imitates one.
 pub fn greeting(scenario: &Scenario, port: Port) -> Option<&'static str> {
     let sensor = scenario.sensor.as_ref()?;
     let is_ssh = |service: &Service| service.name.to_ascii_lowercase().contains("ssh") && service.ports.contains(&port);
     (sensor.ssh.contains(&port) || sensor.honeypot.iter().any(is_ssh)).then_some(SSH_BANNER)
 }
 
-/// What an SSH server says first (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
+/// The greeting of an SSH server (RFC 4253, section 4.2); the version is that of Raspbian Stretch, the article's.
 const SSH_BANNER: &str = "SSH-2.0-OpenSSH_7.4p1 Raspbian-10+deb9u7";
 
 fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
@@ -222,7 +223,7 @@ fn bursts(scenario: &Scenario, cells: &[Cell]) -> Result<Vec<Burst>> {
     Ok(bursts)
 }
 
-/// Of which line the rate is: the row says so itself, or another row of the same probe that knows of one line.
+/// The prefix of the line whose rate is meant: the row's own, or that of another row of the same probe with one line.
 fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: CellKey) -> Result<Option<&'a str>> {
     match row.log.as_deref().or_else(|| logged_elsewhere(scenario, key)) {
         None => Ok(None),
@@ -231,7 +232,7 @@ fn prefix_of_rate<'a>(scenario: &'a Scenario, row: &'a ExpectRow, key: CellKey) 
     }
 }
 
-/// The prefixes that another row names for the same probe.
+/// The prefixes that another row has for the same probe.
 fn logged_elsewhere(scenario: &Scenario, key: CellKey) -> Option<&[String]> {
     let speaks_of_it = |row: &&ExpectRow| row.rate.is_none() && keys(row).contains(&key);
     scenario.expect.iter().rev().filter(speaks_of_it).find_map(|row| row.log.as_deref())
@@ -257,19 +258,19 @@ fn burst(key: CellKey, prefix: Option<&str>, limit: SensorLimit, found: CheckFac
     Burst { technique, family, port, probes, own_limit, limit, refill, besides: Vec::new(), expected }
 }
 
-/// The lines that one probe is expected to leave.
+/// The log lines that one probe is expected to cause.
 fn lines_of(cells: &[Cell], key: CellKey) -> &[String] {
     let cell = cells.binary_search_by_key(&key, Cell::key).ok().map(|place| &cells[place]);
     cell.and_then(|cell| cell.expected.log.as_deref()).unwrap_or_default()
 }
 
-/// Whether both are rates of a probe that leaves both lines; else the later one overrides the earlier one.
+/// True if the rates are of two lines that the probe causes; otherwise the later row overrides the earlier one.
 fn are_of_two_lines(one: &Burst, other: &Burst, lines: &[String]) -> bool {
     let is_there = |burst: &Burst| burst.expected.log.iter().flatten().any(|prefix| lines.contains(prefix));
     one.expected.log != other.expected.log && is_there(one) && is_there(other)
 }
 
-/// Those of one probe are seen in one burst, which is long enough for each of them.
+/// Bursts of one probe are measured in one burst, which is long enough for each of them.
 fn seen_together(mut bursts: Vec<Burst>) -> Vec<Burst> {
     for together in bursts.chunk_by_mut(|one, other| one.key() == other.key()) {
         let probes = together.iter().map(|burst| burst.probes).max().unwrap_or_default();
@@ -279,7 +280,7 @@ fn seen_together(mut bursts: Vec<Burst>) -> Vec<Burst> {
     bursts
 }
 
-/// A probe that is expected to leave the line of the burst and others leaves the others in a burst as well.
+/// The prefixes of the other lines that a probe of the burst causes, which occur in the burst as well.
 fn besides_what(lines: &[String], burst: Burst) -> Burst {
     let besides = match burst.expected.log.as_deref() {
         Some([own]) if lines.contains(own) => lines.iter().filter(|prefix| *prefix != own).cloned().collect(),
@@ -294,21 +295,22 @@ fn too_long(scenario: &Scenario, row: &ExpectRow, limit: SensorLimit) -> Error {
     scenario.source.error(span, problem, "expect the rate of a rule with a smaller --limit-burst").into()
 }
 
-/// Cells that share a round: as many as makes several labs worth their while, since each lab waits for the kernel. The
-/// cells of one technique are dealt out in turn, so that no limit is asked too often in a round.
+/// The number of cells that share a round, chosen so that several labs pay off, since each lab waits for the kernel.
+/// The cells of one technique are dealt out in turn, so that no limit is used too often in a round.
 const ROUND: usize = 80;
 
-/// Labs for one kind of work. More of them would load the ruleset more often, and are never in use at the same time.
+/// The maximum number of labs for one kind of work. More would load the ruleset more often, and would never run at the
+/// same time.
 pub const MOST_LABS: usize = 32;
 
-/// Rounds of about [`ROUND`] cells, [`MOST_LABS`] of them at most; or of one cell each. There is a round without a cell as well: the first one also asks who is
-/// there.
+/// Rounds of about [`ROUND`] cells, at most [`MOST_LABS`] of them; or of one cell each. Without cells there is one
+/// empty round, since the first round also does the vendor and neighbour checks.
 fn rounds(cells: Vec<Cell>, keeps_lists: bool) -> Vec<Round> {
     if keeps_lists && !cells.is_empty() {
         return cells.into_iter().map(|cell| vec![cell]).collect();
     }
     let mut cells = cells;
-    // The families take turns, since their limits are renewed together.
+    // The families alternate, since their limits are renewed together.
     cells.sort_by_key(|cell| (cell.technique, cell.port, cell.family));
     let count = cells.len().div_ceil(ROUND).clamp(1, MOST_LABS);
     let mut rounds = vec![Round::new(); count];

@@ -1,5 +1,5 @@
-//! Packets that are no scan: what must become of each, and which share a lab. Limits are out of the way there, so that it
-//! is asked *whether* a rule takes a packet; how often is the business of bursts.
+//! Packets that are no scan: the expected result of each, and the groups that share a lab. Limits are disabled there,
+//! so these checks are about *whether* a rule matches a packet; bursts measure how often.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,18 +10,18 @@ use crate::intent::expect::{Author, packet_expectations};
 use crate::intent::scenario::{ExpectRow, Packet, Scenario};
 use crate::net::Family;
 
-/// What one packet must find.
+/// A packet and its expected result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacketCell {
     /// The packet.
     pub packet: Packet,
     /// The family.
     pub family: Family,
-    /// What must come of it.
+    /// The expected facts.
     pub expected: CheckFacts,
 }
 
-/// The packets that share a lab: all of them; or each alone where the ruleset keeps lists of what it saw.
+/// The packets grouped by lab: all together, or each alone if the ruleset has lists of addresses.
 pub fn plan(scenario: &Scenario, keeps_lists: bool) -> Result<Vec<Vec<PacketCell>>> {
     let cells = cells(scenario)?;
     let in_a_lab = if keeps_lists { 1 } else { cells.len().max(1) };
@@ -48,7 +48,7 @@ fn cells(scenario: &Scenario) -> Result<Vec<PacketCell>> {
     Ok(cells.into_iter().map(cell).collect())
 }
 
-/// The packets that a row speaks of, each in the families of the row that it can be of.
+/// The packets that a row selects, each in those families of the row that it can have.
 fn keys(row: &ExpectRow) -> Vec<(Family, Packet)> {
     let packets: Vec<Packet> = row.select.subjects.iter().filter_map(|subject| subject.packet()).collect();
     let in_family = |family: &Family| {
@@ -59,7 +59,7 @@ fn keys(row: &ExpectRow) -> Vec<(Family, Packet)> {
     row.select.families.iter().flat_map(in_family).collect()
 }
 
-/// Nobody but the host has its address.
+/// Refuses a packet from the host's own address: no other machine has it.
 fn can_be_sent(scenario: &Scenario, row: &ExpectRow, packet: Packet) -> Result<()> {
     let host = |address: &IpAddr| scenario.host.addresses.host(Family::from_address(*address)) == *address;
     match packet.foreign_address().filter(host) {

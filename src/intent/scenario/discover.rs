@@ -6,8 +6,8 @@ use super::Scenario;
 use crate::error::{InputError, Result, Source};
 use crate::sensor::{SensorFile, TomlTable};
 
-/// Reads every scenario that `paths` name, in the order of the paths and, within a folder, of the names. A file that
-/// is named has to be a scenario; in a folder, a sensor file is passed over.
+/// Reads all scenarios in `paths`, in the order of the paths and, within a folder, of the names. A file that is named
+/// directly must be a scenario; a sensor file in a folder is skipped.
 pub fn discover(paths: &[PathBuf]) -> Result<Vec<Scenario>> {
     let mut scenarios = Vec::new();
     for path in paths {
@@ -34,7 +34,7 @@ fn in_folder(folder: &Path) -> Result<Vec<Scenario>> {
     Ok(scenarios)
 }
 
-/// Links to folders are not followed: they could lead round in a circle.
+/// Does not follow links to folders: they could be circular.
 fn toml_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = |error| InputError::new(format!("cannot read {}: {error}", folder.display()), "");
     let entries =

@@ -1,11 +1,11 @@
-//! Text that goes into a scenario, as TOML writes it.
+//! Text for a scenario, in TOML syntax.
 
 use std::fmt::Write;
 
 use crate::text::ci_escape::inert_json;
 use crate::text::escape::is_terminal_control;
 
-/// A basic string (TOML v1.0.0, "String"): what could end it, or steer the reader's terminal, is escaped.
+/// A basic string (TOML v1.0.0, "String"): characters that would end it or control the reader's terminal are escaped.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
@@ -20,7 +20,7 @@ pub fn quoted(text: &str) -> String {
     inert_json(&quoted).into_owned()
 }
 
-/// The value of `log` for lines with these prefixes: a text as long as one can say it, else a list.
+/// The value of `log` for lines with these prefixes: a string if possible, else a list.
 pub fn quoted_log<T: AsRef<str>>(prefixes: &[T]) -> String {
     match prefixes {
         [] => quoted(""),

@@ -1,7 +1,7 @@
-//! A scenario: a file that states what it proves, names a sensor or a ruleset, and says what is to be expected.
+//! A scenario: a file that states its claim, names a sensor or a ruleset, and lists expectations.
 //!
-//! Reads and checks; runs nothing, and derives no expectations: `expect` does. Relative paths are taken from the
-//! folder of the scenario.
+//! This room reads and validates; it runs nothing, and derives no expectations, which `expect` does. Relative paths are
+//! relative to the folder of the scenario.
 
 mod discover;
 mod emit;
@@ -30,9 +30,9 @@ pub use crate::probe::packet::Packet;
 pub struct Scenario {
     /// The file.
     pub source: Source,
-    /// What it proves.
+    /// The claim that it proves.
     pub title: String,
-    /// The intent, when it is stated: the expectations come from it, and so does the ruleset unless one is given.
+    /// The intent, if there is one: the expectations come from it, and so does the ruleset unless another is given.
     pub sensor: Option<Sensor>,
     /// The user's own ruleset.
     pub ruleset: Option<RulesetFiles>,
@@ -66,7 +66,7 @@ impl Scenario {
         Scenario::parse_with(source, &Source::read_regular)
     }
 
-    /// Reads a scenario; `read` gets the files that it names, which for a built-in one are in no folder.
+    /// Parses a scenario; `read` reads the files that it names, since those of a built-in scenario are in no folder.
     pub fn parse_with(source: Source, read: ReadFile<'_>) -> Result<Scenario> {
         let mut file = TomlTable::parse(&source)?;
         let title = read_title(&mut file)?;
@@ -85,7 +85,8 @@ impl Scenario {
     }
 }
 
-/// So many probes and packets the rows of a scenario ask for at most: one technique at every port in both families.
+/// The maximum number of probes and packets that the rows of a scenario select: one technique at every port in both
+/// families.
 const MOST_PROBES: usize = 2 * 65_535;
 
 fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {

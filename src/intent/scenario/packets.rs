@@ -1,4 +1,4 @@
-//! Rows that speak of packets: `packet = "tcp FIN,PSH to 22"`, one or a list.
+//! Rows of packets: `packet = "tcp FIN,PSH to 22"`, one or a list.
 
 use super::selection::{Selection, read_family};
 use super::{CheckSubject, Packet};
@@ -7,7 +7,7 @@ use crate::net::Family;
 use crate::probe::packet::PacketError;
 use crate::sensor::{TomlTable, Value};
 
-/// The packets of a row, in the families that it names; a packet that is of one family only says so itself.
+/// The packets of a row, in the families that it names; a packet that exists in one family only needs no `family`.
 pub fn read_packets(row: &mut TomlTable<'_>, value: Value<'_>) -> Result<Selection> {
     let family = row.take("family");
     let stated = family.as_ref().map(read_family).transpose()?;
@@ -37,7 +37,7 @@ pub fn read_packets(row: &mut TomlTable<'_>, value: Value<'_>) -> Result<Selecti
     Ok(Selection { subjects, ports: None, families })
 }
 
-/// Every check is compared with every packet of a row.
+/// Bounded, since every check is compared with every packet of a row.
 const MOST_IN_A_ROW: usize = 2_000;
 
 fn read_packet(value: &Value<'_>) -> Result<Packet> {

@@ -1,4 +1,4 @@
-//! The rows of a scenario: what is expected, and which mismatches are known.
+//! The rows of a scenario: expectations and known mismatches.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,51 +11,51 @@ use crate::log_line::NFLOG_NAME;
 use crate::probe::scan::{FilterVerdict, PortState};
 use crate::sensor::{SensorLimit, TomlTable, Value, check_whole_prefix, read_limit};
 
-/// An `[[expect]]` row: what is said here is expected of every check that it selects; the rest stays as it was.
+/// An `[[expect]]` row: its facts are expected of every check that it selects; all other expectations stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectRow {
     /// The checks.
     pub select: Selection,
     /// The port state.
     pub state: Option<PortState>,
-    /// The exact prefixes of the lines that a probe leaves, in the order of the log; in a row with a rate that of its line.
+    /// The exact prefixes of the lines that a probe causes, in log order; in a row with a rate, the prefix of its line.
     pub log: Option<Vec<String>>,
-    /// What the filter does.
+    /// The verdict of the filter.
     pub verdict: Option<FilterVerdict>,
-    /// How often it is logged.
+    /// The rate of the log lines.
     pub rate: Option<SensorLimit>,
     /// The line on which the row begins.
     pub line: usize,
 }
 
 impl ExpectRow {
-    /// Whether it asks something of single probes. A row with a rate asks for its lines of a burst.
+    /// True if it has expectations of single probes. The `log` of a row with a rate is about a burst.
     pub fn expects_of_one_probe(&self) -> bool {
         self.state.is_some() || self.verdict.is_some() || (self.log.is_some() && self.rate.is_none())
     }
 }
 
-/// A `[[known]]` row: a mismatch that does not fail the run, and fails it once it no longer happens. The values are
-/// those that are *observed*; without any the row covers whatever mismatches.
+/// A `[[known]]` row: a mismatch that does not fail the run, and fails it once it no longer occurs. The values are the
+/// *observed* ones; without values the row covers any mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRow {
     /// The checks.
     pub select: Selection,
     /// The port state.
     pub state: Option<PortState>,
-    /// The exact prefixes of the lines, in the order of the log; of a burst each once, in that of their first lines.
+    /// The exact prefixes of the lines, in log order; of a burst each once, in the order of their first lines.
     pub log: Option<Vec<String>>,
-    /// What the filter does.
+    /// The verdict of the filter.
     pub verdict: Option<FilterVerdict>,
-    /// Whether the row speaks of the check of the rate.
+    /// True if the row is about the check of the rate.
     pub rate: bool,
-    /// Why it is so.
+    /// The reason for the mismatch.
     pub because: String,
     /// The line on which the row begins.
     pub line: usize,
 }
 
-/// Reads `[[expect]]` or `[[known]]`; `read` gets the line on which a row begins.
+/// Reads `[[expect]]` or `[[known]]`; `read` gets the first line of a row.
 pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(TomlTable<'_>, usize) -> Result<T>) -> Result<Vec<T>> {
     let Some(rows) = rows else { return Ok(Vec::new()) };
     let name = rows.key.name.clone();
@@ -79,10 +79,10 @@ pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(TomlTable<'_>, usize) -> R
     rows.into_iter().map(row).collect()
 }
 
-/// Every check is compared with every row.
+/// Bounded, since every check is compared with every row.
 pub const MOST_ROWS: usize = 5_000;
 
-/// Numbers the lines of places that come in their order: no byte is looked at twice, however many rows there are.
+/// Computes the line numbers of ascending offsets: no byte is read twice, however many rows there are.
 struct LinesInOrder {
     at: usize,
     line: usize,
@@ -155,8 +155,8 @@ fn read_word<T: FromStr<Err: Display>>(value: Option<Value<'_>>) -> Result<Optio
     Ok(Some(value.text()?.parse().map_err(|error| value.error(error, ""))?))
 }
 
-/// A text is the prefix of the only line, and `""` says that there is none. A list has the prefix of every line, so that
-/// `""` in it is a line without one.
+/// A string is the prefix of the only line, and `""` means no line. A list has the prefix of every line, so `""` in it
+/// is a line without a prefix.
 fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     match value {
         Some(value) if value.as_text() == Some("") => Ok(Some(Vec::new())),
@@ -164,7 +164,7 @@ fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// A rate is that of one line; `""` is one without a prefix, since none has no rate.
+/// The prefix of the line whose rate is meant; `""` is a line without a prefix, since no line would have no rate.
 fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     let Some(value) = value else { return Ok(None) };
     let hint = "name the prefix of that line alone; what else the probe leaves is said in a row without `rate`";
@@ -184,7 +184,7 @@ fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
     value.into_one_or_many().into_iter().map(read).collect()
 }
 
-/// Takes the keys of a selection from a row.
+/// Removes the keys of a selection from a row.
 fn read_selection(row: &mut TomlTable<'_>) -> Result<Selection> {
     match (row.take("scan"), row.take("packet")) {
         (Some(scan), None) => read_checks(row, scan),
@@ -221,7 +221,7 @@ mod tests {
         let started = std::time::Instant::now();
         let scenario = super::super::Scenario::parse(source).unwrap();
         assert_eq!(scenario.known.last().map(|row| row.line), Some(4 + 4 * (MOST_ROWS - 1)));
-        // Counted anew for every row, 50,000 took minutes.
+        // Counting lines from the start for each of 50,000 rows took minutes.
         assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
     }
 }

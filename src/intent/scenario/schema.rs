@@ -1,6 +1,6 @@
-//! The shape of a scenario, as a JSON Schema says it to an editor; see `sensor`'s for how it is kept true.
+//! The shape of a scenario as a JSON Schema, for editors; the one of `sensor` explains how it is kept correct.
 
-// Nobody makes any of these: they are there for their schema.
+// Never constructed: these types exist for their schema.
 #![allow(dead_code)]
 
 use schemars::JsonSchema;
@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::probe::scan::{FilterVerdict, PortState};
 use crate::sensor::{HostShape, LimitShape, SensorShape};
 
-/// A scenario: what it proves, of which ruleset, and what is to be expected of it.
+/// A scenario: its claim, the ruleset, and the expectations.
 #[derive(Serialize, JsonSchema)]
 #[schemars(title = "scanlab scenario", extend("anyOf" = [{"required": ["sensor"]}, {"required": ["ruleset"]}]))]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioShape {
-    /// What it proves, in a sentence.
+    /// The claim that it proves, in a sentence.
     #[schemars(length(min = 1))]
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub struct ScenarioShape {
     ruleset: Option<RulesetShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<HostShape>,
-    /// What is expected beyond what the sensor says, or in its place.
+    /// Expectations that add to those of the sensor, or override them.
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<Vec<ExpectShape>>,
     /// Mismatches that are known: they do not fail the run, and fail it once they no longer happen.
@@ -31,7 +31,7 @@ pub struct ScenarioShape {
     known: Option<Vec<KnownShape>>,
 }
 
-/// Your own ruleset, as iptables-save and ip6tables-save wrote it; paths are taken from the folder of the scenario.
+/// Your own ruleset, as written by iptables-save and ip6tables-save; paths are relative to the folder of the scenario.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Ruleset")]
 #[schemars(extend("minProperties" = 1))]
@@ -42,15 +42,15 @@ struct RulesetShape {
     v6: Option<String>,
 }
 
-/// What is expected of every check that the row selects.
+/// Expectations of every check that the row selects.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Expect")]
 #[schemars(extend("oneOf" = [{"required": ["scan"]}, {"required": ["packet"]}]))]
 struct ExpectShape {
-    /// The scans or other checks that it speaks of.
+    /// The scans or other checks that it selects.
     #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<OneOrMany<Scan>>,
-    /// The packets that it speaks of: "tcp FIN,PSH to 22".
+    /// The packets that it selects: "tcp FIN,PSH to 22".
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,23 +62,23 @@ struct ExpectShape {
     state: Option<PortState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogSchema>,
-    /// What the filter does.
+    /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
-    /// How often it is logged.
+    /// The rate of the log lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<LimitShape>,
 }
 
-/// A mismatch that is known. The values are those that are observed; without any the row covers whatever mismatches.
+/// A known mismatch. The values are the observed ones; without values the row covers any mismatch.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Known")]
 #[schemars(extend("oneOf" = [{"required": ["scan"]}, {"required": ["packet"]}]))]
 struct KnownShape {
-    /// The scans or other checks that it speaks of.
+    /// The scans or other checks that it selects.
     #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<OneOrMany<Scan>>,
-    /// The packets that it speaks of: "tcp FIN,PSH to 22".
+    /// The packets that it selects: "tcp FIN,PSH to 22".
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,13 +90,13 @@ struct KnownShape {
     state: Option<PortState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogSchema>,
-    /// What the filter does.
+    /// The verdict of the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
-    /// Whether the row speaks of how often it is logged.
+    /// True if the row is about the rate of the log lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<bool>,
-    /// Why it is so.
+    /// The reason for the mismatch.
     #[schemars(length(min = 1))]
     because: String,
 }
@@ -109,7 +109,7 @@ enum OneOrMany<T> {
     Many(#[schemars(length(min = 1))] Vec<T>),
 }
 
-/// The exact log prefix, "" for no line; or those of all lines, in the order of the log.
+/// The exact log prefix, "" for no line; or those of all lines, in log order.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "Log")]
@@ -143,11 +143,11 @@ enum Scan {
     Udp,
     /// An ICMP echo request; it has no port.
     Echo,
-    /// The vendor that the MAC address gives away.
+    /// The vendor that the MAC address shows.
     Vendor,
-    /// Whether the host answers ARP.
+    /// The host answers ARP.
     Arp,
-    /// Whether the host answers neighbour solicitations.
+    /// The host answers neighbour solicitations.
     Ndp,
 }
 
@@ -160,7 +160,7 @@ enum PortsSchema {
     Text(String),
 }
 
-/// Which families; both unless one is named.
+/// The families; both by default.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Families {

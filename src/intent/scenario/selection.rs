@@ -1,4 +1,4 @@
-//! Which checks a row speaks of: `scan` and `ports`, or `packet`; and `family`.
+//! The checks that a row selects: `scan` and `ports`, or `packet`; and `family`.
 
 use super::CheckSubject;
 use crate::error::Result;
@@ -7,26 +7,26 @@ use crate::net::port::{Port, PortSet};
 use crate::probe::scan::Technique;
 use crate::sensor::{TomlPlace, TomlTable, Value};
 
-/// The checks that a row speaks of: each subject × port × family.
+/// The checks that a row selects: each subject × port × family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// What is checked.
+    /// The subjects.
     pub subjects: Vec<CheckSubject>,
-    /// On which ports: set for scans, none for what is not a scan, and for the echo request, which has no port. A packet
-    /// names its own.
+    /// The ports of scans; `None` for other subjects, and for the echo request, which has no port. A packet has its
+    /// own.
     pub ports: Option<PortSet>,
-    /// In which families.
+    /// The families.
     pub families: Vec<Family>,
 }
 
 impl Selection {
-    /// How many probes or packets the row asks for.
+    /// The number of probes or packets that the row selects.
     pub fn count(&self) -> usize {
         let ports = self.ports.as_ref().map_or(1, PortSet::len);
         self.subjects.len().saturating_mul(ports).saturating_mul(self.families.len())
     }
 
-    /// Whether the row speaks of this check; `port` is none for what is not a scan.
+    /// True if the row selects this check; `port` is `None` unless it is a scan.
     pub fn covers(&self, subject: CheckSubject, port: Option<Port>, family: Family) -> bool {
         let port_matches = || match (&self.ports, port) {
             (Some(ports), Some(port)) => ports.contains(port),
@@ -55,7 +55,7 @@ pub fn read_checks(row: &mut TomlTable<'_>, scan: Value<'_>) -> Result<Selection
     Ok(Selection { subjects, ports, families: read_families(row)? })
 }
 
-/// The names that `scan` takes.
+/// The values of `scan`.
 pub fn names() -> String {
     let all = Technique::ALL.map(CheckSubject::Scan).into_iter().chain(CheckSubject::OTHERS);
     let names: Vec<&str> = all.map(CheckSubject::name).collect();

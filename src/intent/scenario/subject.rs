@@ -1,4 +1,4 @@
-//! What a row of a scenario speaks of, one thing of it.
+//! The subject of a check: a scan, the vendor, a neighbour protocol, or a packet.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,26 +6,26 @@ use std::str::FromStr;
 use crate::probe::packet::Packet;
 use crate::probe::scan::Technique;
 
-/// What is checked: a scan, or one of the checks that are not scans.
+/// The subject of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CheckSubject {
     /// A scan of ports.
     Scan(Technique),
     /// The vendor that the MAC address gives away.
     Vendor,
-    /// Whether the host answers ARP.
+    /// The host's answer to ARP.
     Arp,
-    /// Whether the host answers neighbour solicitations.
+    /// The host's answer to neighbour solicitations.
     Ndp,
-    /// What becomes of one packet.
+    /// The result of one packet.
     Packet(Packet),
 }
 
 impl CheckSubject {
-    /// The checks that are neither scans nor packets.
+    /// The subjects that are neither scans nor packets.
     pub const OTHERS: [CheckSubject; 3] = [CheckSubject::Vendor, CheckSubject::Arp, CheckSubject::Ndp];
 
-    /// The word that names it in a scenario.
+    /// Its name in a scenario.
     pub const fn name(self) -> &'static str {
         match self {
             CheckSubject::Scan(technique) => technique.name(),
@@ -36,12 +36,12 @@ impl CheckSubject {
         }
     }
 
-    /// The technique, when it is a scan.
+    /// The technique, if it is a scan.
     pub const fn technique(self) -> Option<Technique> {
         if let CheckSubject::Scan(technique) = self { Some(technique) } else { None }
     }
 
-    /// The packet, when it is one.
+    /// The packet, if it is one.
     pub const fn packet(self) -> Option<Packet> {
         if let CheckSubject::Packet(packet) = self { Some(packet) } else { None }
     }
@@ -56,7 +56,7 @@ impl fmt::Display for CheckSubject {
     }
 }
 
-/// The text names nothing that is checked.
+/// The error for a text that names no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is neither a scan nor another check", .0.escape_debug())]
 pub struct SubjectError(pub String);

@@ -26,7 +26,7 @@ fn examples() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
-/// An echo request asks for the host: its row has no ports, and says of it what it likes.
+/// An echo request goes to the host: its row has no ports, and may expect any fact.
 #[test]
 fn a_row_of_the_echo_request_has_no_ports() {
     let read = |row: &str| {

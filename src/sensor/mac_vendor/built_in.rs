@@ -1,4 +1,4 @@
-//! The table that is compiled in: the crate `macaddr-ouidb`, put right where it strays from the IEEE's registries.
+//! The table that is compiled in: the crate `macaddr-ouidb`, corrected where it differs from the IEEE's registries.
 
 use macaddr_ouidb::{OUI_DB_BUNDLED, OuiDb};
 
@@ -10,7 +10,7 @@ pub(super) fn registered(mac: Mac) -> Option<Registered> {
     if let Some((_, name)) = OVERRIDDEN.iter().find(|(prefix, _)| mac.0.starts_with(prefix)) {
         return Some(entry(MacPrefix::from_mac(mac, 24), name));
     }
-    // A block that is not given out still lies in the 24 bits of the Registration Authority.
+    // A block that is not assigned still belongs to the Registration Authority by its first 24 bits.
     let found = OUI_DB_BUNDLED.lookup(&mac.0).or_else(|| OUI_DB_BUNDLED.lookup(&mac.0[..3]))?;
     if OuiDb::is_virtual_nic(found.name()) {
         return None;
@@ -22,14 +22,14 @@ fn entry(prefix: MacPrefix, name: &str) -> Registered {
     Registered { name: name.to_owned(), prefix, registry: Some(Registry::from_prefix(prefix)) }
 }
 
-/// The hypervisor or emulator that gives such an address to its guests.
+/// The hypervisor or emulator that assigns such an address to its guests.
 pub(super) fn virtual_nic(mac: Mac) -> Option<String> {
     let found = OUI_DB_BUNDLED.lookup(&mac.0)?;
     Some(found.name().to_owned()).filter(|name| OuiDb::is_virtual_nic(name))
 }
 
-/// Prefixes that the crate gives to a hypervisor, and who has them by the IEEE's MA-L registry. Those that the crate
-/// names and that are not here are not registered at all.
+/// Prefixes that the crate attributes to a hypervisor, with their owners in the IEEE's MA-L registry. Prefixes that the
+/// crate names and that are not here are not registered at all.
 const OVERRIDDEN: [([u8; 3], &str); 14] = [
     ([0x00, 0x03, 0xff], "Microsoft Corporation"),
     ([0x00, 0x05, 0x69], "VMware, Inc."),

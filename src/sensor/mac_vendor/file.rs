@@ -33,7 +33,7 @@ const CSV_HEADER: &str = "Registry,Assignment,";
 const HEX: &str = "(hex)";
 const BASE_16: &str = "(base 16)";
 
-/// What a file says, by prefix.
+/// The entries of a file, by prefix.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PrefixEntries(HashMap<MacPrefix, Registered>);
 
@@ -43,13 +43,13 @@ impl PrefixEntries {
         MacPrefix::LENGTHS.iter().find_map(|bits| self.0.get(&MacPrefix::from_mac(mac, *bits))).cloned()
     }
 
-    /// Whether any entry is of this registry.
+    /// True if an entry is of this registry.
     pub(super) fn holds(&self, registry: Registry) -> bool {
         self.0.values().any(|entry| entry.registry == Some(registry))
     }
 
     fn insert(&mut self, prefix: MacPrefix, registry: Option<Registry>, name: &str) {
-        // What a file says must not steer the reader's terminal.
+        // A name from a file must not control the reader's terminal.
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
         self.0.entry(prefix).or_insert(Registered { name, prefix, registry });
     }
@@ -92,8 +92,8 @@ fn parse_nmap(source: &Source) -> Result<PrefixEntries, InputError> {
     Ok(entries)
 }
 
-/// The `(hex)` line of a block gives the first 24 bits; its `(base 16)` line gives the same digits again (MA-L), or the
-/// range of what follows them (MA-M, MA-S, IAB).
+/// The `(hex)` line of a block has the first 24 bits; its `(base 16)` line repeats these digits (MA-L), or has the
+/// range of the digits that follow (MA-M, MA-S, IAB).
 fn parse_ieee_text(source: &Source) -> Result<PrefixEntries, InputError> {
     let mut entries = PrefixEntries::default();
     let mut base = None;
@@ -153,7 +153,7 @@ fn rows(text: &str) -> impl Iterator<Item = (Range<usize>, Vec<String>)> {
     })
 }
 
-/// The first row of `text`, and how many bytes it takes with its line end.
+/// The first row of `text`, and its length in bytes with the line end.
 fn first_row(text: &str) -> (usize, Vec<String>) {
     let mut row = vec![String::new()];
     let mut quoted = false;
@@ -183,7 +183,7 @@ mod tests {
         Source { name: "vendors".into(), text: text.into() }
     }
 
-    /// The IEEE's name (or nmap's, where that is all there is) and the place of `mac` in `text`.
+    /// The IEEE's name (or nmap's, if there is no other) and the prefix of `mac` in `text`.
     fn lookup(text: &str, mac: &str) -> String {
         let vendor = VendorDb::from_file(&source(text)).unwrap().lookup(mac.parse().unwrap());
         let Some(prefix) = vendor.prefix else { return "-".to_owned() };

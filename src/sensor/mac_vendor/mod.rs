@@ -1,10 +1,10 @@
-//! Who made the interface: what a MAC address gives away to a scanner, and what the IEEE has on record.
+//! The vendor of a MAC address: the name that a scanner shows, and the name that the IEEE has registered.
 //!
-//! `cli::vendor` prints it, and the lab compares it with the vendor that a host means to show. The two names differ on
-//! purpose: a scanner shows what *its* file knew when it was packaged, in nmap's shortened spelling.
+//! `cli::vendor` prints it, and the lab compares it with the vendor that a host is meant to show. The two names may
+//! differ: a scanner shows the contents of *its* file when it was packaged, in nmap's shortened spelling.
 //!
-//! The built-in data are those of `macaddr-ouidb` (the IEEE's registries as of November 2026); a file in the IEEE's own
-//! formats or in that of nmap can take their place. Nothing here comes from nmap's file.
+//! The built-in data are those of `macaddr-ouidb` (the IEEE's registries as of November 2026); a file in one of the
+//! IEEE's formats or in nmap's can replace them. No data are from nmap's file.
 
 mod built_in;
 mod file;
@@ -19,35 +19,35 @@ use crate::error::{Result, Source};
 use crate::net::Mac;
 use file::{PrefixEntries, VendorFileFormat};
 
-/// What is known of a MAC address.
+/// The facts about a MAC address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vendor {
     /// The organisation as registered with the IEEE.
     pub ieee: Option<String>,
     /// The name as nmap prints it; `None` if nmap prints `(Unknown)`.
     pub nmap: Option<String>,
-    /// The registry that holds the prefix; `None` if a file does not tell.
+    /// The registry of the prefix; `None` if a file does not contain it.
     pub registry: Option<Registry>,
-    /// The prefix under which it was found, such as `b8:27:eb`; `None` for a name that only nmap knows.
+    /// The prefix of the entry, such as `b8:27:eb`; `None` for a name that only nmap has.
     pub prefix: Option<MacPrefix>,
-    /// What else the address says.
+    /// Other facts about the address.
     pub notes: Vec<Note>,
 }
 
-/// What a MAC address says apart from its vendor.
+/// A fact about a MAC address apart from its vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// The I/G bit: the address names a group, no interface has it.
     Multicast,
-    /// The U/L bit: someone chose the address, no vendor was given it.
+    /// The U/L bit: the address was chosen locally, not assigned to a vendor.
     LocallyAdministered,
-    /// A hypervisor or emulator gives such addresses to its guests: its name.
+    /// A hypervisor or emulator assigns such addresses to its guests: its name.
     VirtualNic(String),
 }
 
 impl Vendor {
-    /// Whether the name gives away a Raspberry Pi. By name, not by a list of prefixes: the MA-L, MA-M and MA-S blocks of
-    /// Raspberry Pi go by three names, and new ones are added.
+    /// True if the name identifies a Raspberry Pi. This checks the name and not a list of prefixes: the MA-L, MA-M and
+    /// MA-S blocks of Raspberry Pi have three names, and new blocks are added.
     pub fn is_raspberry_pi(&self) -> bool {
         let names = self.ieee.iter().chain(&self.nmap);
         names.into_iter().any(|name| name.to_ascii_lowercase().contains("raspberry pi"))
@@ -93,12 +93,12 @@ impl VendorDb {
         Vendor { notes: notes(mac), ..vendor }
     }
 
-    /// Whether `mac` gives away a Raspberry Pi, see [`Vendor::is_raspberry_pi`].
+    /// True if `mac` identifies a Raspberry Pi, see [`Vendor::is_raspberry_pi`].
     pub fn is_raspberry_pi(&self, mac: Mac) -> bool {
         self.lookup(mac).is_raspberry_pi()
     }
 
-    /// Whether `mac` may begin with a CID of the IEEE, and the table does not hold the CID registry.
+    /// True if `mac` may begin with a CID of the IEEE, and the table does not contain the CID registry.
     pub fn lacks_company_id(&self, mac: Mac) -> bool {
         let holds_it = match &self.0 {
             VendorTable::BuiltIn => false,
@@ -107,7 +107,7 @@ impl VendorDb {
         prefix::is_company_id(mac.0[0].into()) && !holds_it
     }
 
-    /// Whether the table knows the IEEE's names, and not only nmap's.
+    /// True if the table contains the IEEE's names, and not only nmap's.
     pub fn has_ieee_names(&self) -> bool {
         !matches!(self.0, VendorTable::File(VendorFileFormat::Nmap, _))
     }
@@ -121,7 +121,7 @@ struct Registered {
     registry: Option<Registry>,
 }
 
-/// The name in a file of nmap's is what nmap prints.
+/// The name as nmap prints it, since the file is nmap's.
 fn as_nmap_file(registered: Option<Registered>) -> Vendor {
     let Some(Registered { name, prefix, .. }) = registered else { return Vendor::default() };
     Vendor { nmap: Some(name), prefix: Some(prefix), ..Vendor::default() }
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(place("00:50:c2:7d:50:00"), "IAB 00:50:c2:7d:5");
     }
 
-    /// The crate puts the hypervisor's name in place of the owner of the prefix; a scanner shows the owner.
+    /// The crate has the name of the hypervisor in place of the owner of the prefix; a scanner shows the owner.
     #[test]
     fn the_owner_of_a_hypervisors_prefix_is_told() {
         assert_eq!(names("00:0c:29:4f:8e:35"), both("VMware, Inc.", "VMware"));

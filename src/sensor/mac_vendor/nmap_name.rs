@@ -1,4 +1,4 @@
-//! How nmap spells a vendor: the registered name, shortened. Written from the rules, not from nmap's script or file.
+//! nmap's spelling of a vendor: the registered name, shortened. Written from the rules, not from nmap's script or file.
 //!
 //! Measured against the file of nmap 7.93 with the IEEE's `oui.txt` of August 2022, from which that file was made: 32,512
 //! of 32,527 common prefixes (99.95 %) are spelled the same; the rest are artefacts (doubled dots, odd spaces, duplicate
@@ -6,8 +6,8 @@
 
 use crate::net::Mac;
 
-/// The name that nmap gives to a prefix on its own account. Four of the five are not registered; the IEEE has `08:00:27`
-/// under the name of its first owner.
+/// nmap's own name for a prefix. Four of the five are not registered; the IEEE has `08:00:27` under the name of its
+/// first owner.
 pub(super) fn of_unregistered(mac: Mac) -> Option<&'static str> {
     match mac.0 {
         [0x00, 0xff, 0xd1, ..] => Some("Cooperative Linux virtual NIC"),
@@ -21,11 +21,11 @@ pub(super) fn of_unregistered(mac: Mac) -> Option<&'static str> {
 
 /// Shortens a registered name:
 ///
-/// 1. A name that shouts (no lower-case letter, or a word that starts with four capitals) is lowered, word by word.
-/// 2. A final comma goes, with the one to six characters after it: `, Inc.`
-/// 3. Legal forms go wherever they stand: ` Corporation`, ` Ltd.`, ` S.A.`
-/// 4. A lone dot and spaces at the end go.
-/// 5. What is not ASCII goes, and so do double quotes.
+/// 1. A name in capitals (no lower-case letter, or a word that starts with four capitals) is lowered, word by word.
+/// 2. A final comma is removed, with the one to six characters after it: `, Inc.`
+/// 3. Legal forms are removed at any position: ` Corporation`, ` Ltd.`, ` S.A.`
+/// 4. A lone dot and spaces at the end are removed.
+/// 5. Characters outside ASCII and double quotes are removed.
 pub(super) fn shorten(name: &str) -> String {
     let calm = if shouts(name) { lower_words(name) } else { name.to_owned() };
     let plain: String = calm.chars().filter(|c| c.is_ascii() && *c != '"').collect();
@@ -45,7 +45,7 @@ fn lower_words(name: &str) -> String {
     words.join(" ")
 }
 
-/// Longer words are lowered but for their first letter; short ones may be acronyms: `IBM`, `NEXT,`.
+/// Lowers a longer word except for its first letter; a short one may be an acronym: `IBM`, `NEXT,`.
 fn lower_word(word: &str) -> String {
     let acronym = match word.chars().count() {
         0..=3 => true,
@@ -61,14 +61,14 @@ fn lower_word(word: &str) -> String {
 }
 
 fn without_final_clause(name: &str) -> &str {
-    // The first comma that is near enough to the end, as a leftmost match would find it.
+    // The first comma that is close enough to the end, as a leftmost match would find it.
     let near = |(at, _): &(usize, &str)| (1..=6).contains(&(name.len() - at - 1));
     name.match_indices(',').find(near).map_or(name, |(at, _)| &name[..at])
 }
 
-/// Words that go, each with the space before it and with a dot after it; a word boundary must follow.
+/// Words that are removed, each with the space before it and with a dot after it; a word boundary must follow.
 const LEGAL_WORDS: [&str; 7] = [" corporation", " inc", " ltd", " corp", " co", " llc", " pty"];
-/// Dotted forms that go, each with the space before it, unless a space follows: `S.A. de C.V.` stays whole.
+/// Dotted forms that are removed, each with the space before it, unless a space follows: `S.A. de C.V.` stays whole.
 const DOTTED_FORMS: [&str; 4] = [" s.a.", " s.p.a.", " b.v.", " l.l.c."];
 
 /// `name` is ASCII.
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// Names of the IEEE's registry, and what nmap 7.93 was seen to print for them.
+    /// Names of the IEEE's registry, with the names that nmap 7.93 was seen to print.
     #[test]
     fn names_are_shortened_as_nmap_does() {
         for (ieee, nmap) in [

@@ -1,4 +1,4 @@
-//! Prefixes of MAC addresses, and the registries that give them out.
+//! Prefixes of MAC addresses, and the registries that assign them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Registry {
     MaM,
     /// MA-S, 36 bits; once called OUI-36.
     MaS,
-    /// IAB, 36 bits under `00:50:c2` and `40:d8:55`; no longer given out.
+    /// IAB, 36 bits under `00:50:c2` and `40:d8:55`; no longer assigned.
     Iab,
     /// CID, 24 bits with the U/L bit set: names a company, not for universal addresses.
     Cid,
@@ -47,7 +47,7 @@ impl Registry {
     }
 }
 
-/// Whether a MAC address with this first octet can begin with a CID: its last four bits are 1010 (IEEE 802c-2017,
+/// True if a MAC address with this first octet can begin with a CID: its last four bits are 1010 (IEEE 802c-2017,
 /// extended local identifiers).
 pub(super) fn is_company_id(first_octet: u64) -> bool {
     first_octet & 0x0f == 0x0a
@@ -68,7 +68,7 @@ pub struct MacPrefix {
 }
 
 impl MacPrefix {
-    /// The lengths that are given out, longest first, in bits.
+    /// The lengths that are assigned, longest first, in bits.
     pub const LENGTHS: [u32; 3] = [36, 28, 24];
 
     /// The first `bits` (24 to 48) of `mac`.
