@@ -1,8 +1,8 @@
-//! What can go wrong, kept in two classes that never share an exit status: the input is wrong ([`InputError`], 2) and
-//! the lab cannot measure ([`CannotMeasure`], 3). A firewall that behaves wrongly is neither: it is a *mismatch*, the
-//! product, and lives in `compare`.
+//! Errors, in two classes that never share an exit status: the input is wrong ([`InputError`], 2) or the lab cannot
+//! measure ([`CannotMeasure`], 3). A firewall that behaves wrongly is neither: it is a *mismatch*, the product, and is
+//! in `compare`.
 //!
-//! A variant holds facts; the words are all here.
+//! A variant holds facts; all messages are here.
 
 mod input_file;
 mod obstacle;
@@ -25,10 +25,10 @@ use self::quoting::{WITHHELD, is_quotable, without_words_of};
 
 pub use obstacle::UserNamespaceDenied;
 
-/// The result of everything that can fail.
+/// The result of a fallible function.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command ended without a verdict.
+/// The reason why a command ended without a verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The user's input is wrong: exit status 2.
@@ -40,7 +40,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The process exit status that the Contract gives to this error.
+    /// The exit status for this error.
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::Input(_) => 2,
@@ -55,25 +55,26 @@ impl From<InputError> for Error {
     }
 }
 
-/// A text file that was given to scanlab: its name as the user wrote it, and what it said.
+/// A text file that was given to scanlab: its name as the user wrote it, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The path as the user wrote it; `<built-in>/...` for what is compiled in, `-` for standard input.
+    /// The path as the user wrote it; `<built-in>/...` for a compiled-in file, `-` for standard input.
     pub name: PathBuf,
     /// The whole text.
     pub text: Arc<str>,
 }
 
 impl Source {
-    /// No file that scanlab reads has a reason to be larger (bytes).
+    /// The maximum size in bytes; no valid input is larger.
     pub const LIMIT: u64 = 8 << 20;
 
-    /// Reads `path`, which the command line names; a missing file, a folder, a device, a file of the kernel, a file over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
+    /// Reads `path`, which the command line names. A missing file, a folder, a device, a file of the kernel, a file
+    /// over [`Source::LIMIT`] and one that is not UTF-8 are input errors.
     pub fn read(path: &Path) -> Result<Source> {
         Source::read_named_by(NamedBy::CommandLine, path)
     }
 
-    /// Reads a file that another file names. Refuses a pipe or a device as well: nobody may ever write to it.
+    /// Reads a file that another file names. Refuses pipes and devices as well, since a pipe may never get a writer.
     pub fn read_regular(path: &Path) -> Result<Source> {
         Source::read_named_by(NamedBy::File, path)
     }
@@ -88,17 +89,17 @@ impl Source {
         Source::read_from(path, file)
     }
 
-    /// Reads `file` to its end, as what `name` names; refuses the same.
+    /// Reads `file` to its end, under the name `name`; size and encoding errors are as in [`Self::read`].
     pub fn read_from(name: &Path, file: impl io::Read) -> Result<Source> {
         Ok(Source { name: name.to_owned(), text: read_text(name, file)?.into() })
     }
 
-    /// The line number (from 1) in which byte `offset` stands.
+    /// The number (from 1) of the line with byte `offset`.
     pub fn line_of(&self, offset: usize) -> usize {
         1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 
-    /// The bytes of line `number` (from 1), without its end; the last line when there are fewer.
+    /// The bytes of line `number` (from 1), without its end; the last line if there are fewer.
     pub fn span_of_line(&self, number: usize) -> Range<usize> {
         let mut start = 0;
         for line in self.text.split_inclusive('\n').take(number.saturating_sub(1)) {
@@ -111,7 +112,7 @@ impl Source {
 
     /// An input error at `span`.
     ///
-    /// Words of lines that may not be quoted are left out of it.
+    /// Words of lines that may not be quoted are removed from it.
     pub fn error(&self, span: Range<usize>, problem: impl fmt::Display, hint: impl fmt::Display) -> InputError {
         let place = SourcePlace { source: self.clone(), span };
         let shown = |text: String| place.withheld_lines().fold(text, |text, line| without_words_of(line, text));
@@ -157,7 +158,7 @@ pub struct SourcePlace {
 }
 
 impl SourcePlace {
-    /// The lines that it touches, and that no message may quote.
+    /// The lines of this place that no message may quote.
     fn withheld_lines(&self) -> impl Iterator<Item = &str> {
         self.lines().filter(|line| !is_quotable(line))
     }
@@ -182,12 +183,12 @@ impl SourcePlace {
     }
 }
 
-/// Input that cannot be used: what is wrong, where, and what to do about it.
+/// An input error: the problem, its place, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
-    /// Where it stands, when it stands in a file.
+    /// Its place, if it is in a file.
     pub place: Option<SourcePlace>,
-    /// What is wrong: lower case, no full stop.
+    /// The problem: lower case, no full stop.
     pub problem: String,
     /// The next step.
     pub hint: Option<String>,
@@ -200,7 +201,7 @@ impl InputError {
         InputError { place: None, problem: problem.to_string(), hint }
     }
 
-    /// The error with its place drawn: file, line, column, the line itself and a caret.
+    /// The error with its place: file, line, column, the line itself and a caret.
     pub fn render(&self, renderer: &Renderer) -> String {
         let problem = visible_lines(&self.problem);
         let title = Level::ERROR.primary_title(problem.as_str());
@@ -234,41 +235,41 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
-/// The lab cannot measure here, or what it measured cannot be trusted. Never a verdict on a ruleset.
+/// The lab cannot measure here, or its measurements cannot be trusted. Never a verdict on a ruleset.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotMeasure {
-    /// A capability that building the lab takes is missing.
+    /// A capability that the lab needs is missing.
     #[error("no privilege to {what}: capability {capability} is missing (hint: run as root, for example with sudo)")]
     NoPrivilege {
-        /// What it is needed for.
+        /// The step that needs it.
         what: &'static str,
         /// Its name, see capabilities(7).
         capability: String,
     },
-    /// An ordinary user's lab stands in a user namespace, and the kernel makes none.
+    /// The lab of an ordinary user needs a user namespace, and the kernel permits none.
     #[error(
         "no privilege to build a lab, and no user namespace to have it in: failed to {operation}: {source} (hint: {obstacle})"
     )]
     NoUserNamespace {
-        /// Which step failed.
+        /// The step that failed.
         operation: &'static str,
-        /// Why it failed.
+        /// Its error.
         #[source]
         source: io::Error,
-        /// What is in the way.
+        /// The obstacle.
         obstacle: UserNamespaceDenied,
     },
     /// `/dev/net/tun` cannot be opened.
     #[error("cannot open /dev/net/tun: {0} (hint: {hint})", hint = tun_hint(.0))]
     NoTun(#[source] io::Error),
-    /// Legacy iptables cannot reach a table, whose module is not loaded.
+    /// Legacy iptables cannot use a table, since its module is not loaded.
     #[error("x_tables has no table `{table}` here: {said} (hint: `sudo modprobe {module}`, or use --iptables nft)")]
     NoTable {
         /// The table.
         table: String,
-        /// The kernel module that brings it.
+        /// The kernel module of the table.
         module: String,
-        /// What iptables said.
+        /// The message of iptables.
         said: String,
     },
     /// A program that the lab runs is not installed.
@@ -277,17 +278,17 @@ pub enum CannotMeasure {
         /// Its name.
         program: String,
     },
-    /// A program did not do what it was run for, for a reason of its own: nothing is known of the ruleset.
+    /// A program failed for a reason of its own, so nothing is known of the ruleset.
     #[error(
         "{program} failed, whatever the ruleset says: {problem} (hint: does it work by itself, and has the machine memory left?)"
     )]
     ProgramFailed {
         /// Its name.
         program: String,
-        /// How it failed.
+        /// The failure.
         problem: String,
     },
-    /// A sysctl that decides what a probe sees has another value than the lab needs, and may not be written here.
+    /// A sysctl that affects probes has another value than the lab needs, and may not be written here.
     #[error(
         "{name} is {value}, must be {wanted}, and may not be written here: {source} (hint: run as root; in a container, \
          /proc/sys must be writable: `--privileged`)"
@@ -295,11 +296,11 @@ pub enum CannotMeasure {
     NotPinned {
         /// Its name.
         name: String,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it must be.
+        /// The value that the lab needs.
         wanted: String,
-        /// Why it cannot be written.
+        /// The reason why it cannot be written.
         #[source]
         source: io::Error,
     },
@@ -312,34 +313,34 @@ pub enum CannotMeasure {
     /// A call to the kernel failed.
     #[error("failed to {operation}: {source}{hint}", hint = files_hint(source))]
     System {
-        /// What was attempted, on which object.
+        /// The operation and its object.
         operation: String,
-        /// Why it failed.
+        /// Its error.
         #[source]
         source: io::Error,
     },
     /// The lab's thread is still in the namespace of the host: nothing was loaded.
     #[error("refused to go on in {operation}: the lab is not in a network namespace of its own ({proof})")]
     NotIsolated {
-        /// What was about to happen.
+        /// The operation that was refused.
         operation: &'static str,
-        /// What the proof saw.
+        /// The observation that refuted the isolation.
         proof: String,
     },
-    /// An instrument did not see what was put before it.
+    /// An instrument did not observe a known event.
     #[error("the {instrument} is blind: {evidence} (hint: `scanlab doctor` tells what this machine is missing)")]
     Blind {
-        /// Which one.
+        /// The instrument.
         instrument: &'static str,
-        /// What it should have seen.
+        /// The event that it missed.
         evidence: String,
     },
-    /// Something was observed and lost before it could be read.
+    /// An event was lost before it could be read.
     #[error("the {instrument} lost records: {evidence} (hint: the machine may be overloaded; run it again alone)")]
     Loss {
-        /// Which instrument.
+        /// The instrument.
         instrument: &'static str,
-        /// How the loss showed.
+        /// The sign of the loss.
         evidence: String,
     },
     /// A condition did not come true in time.
@@ -353,7 +354,7 @@ pub enum CannotMeasure {
     /// Two instruments disagree on one probe.
     #[error("the instruments disagree: {0}")]
     Disagreement(String),
-    /// A rule logs so little of a packet that no probe is recognised in it.
+    /// A rule logs so little of a packet that no probe can be identified in it.
     #[error(
         "an NFLOG rule of group {group} with the prefix `{}` logs only {bytes} bytes of a packet, too few to recognise \
          the probe (hint: raise its --nflog-size to 128, or remove it)",
@@ -364,13 +365,13 @@ pub enum CannotMeasure {
         group: u16,
         /// Its prefix.
         prefix: String,
-        /// How much of the packet it logs.
+        /// The number of bytes that it logs.
         bytes: usize,
     },
-    /// The paths of packets are not to be had here.
+    /// The paths of packets are not available here.
     #[error("no path of a packet is known here: {why} (hint: use --iptables nft)")]
     NoPaths {
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The family is not available on this machine.
@@ -383,7 +384,7 @@ pub enum CannotMeasure {
         /// The family.
         family: Family,
     },
-    /// A signal asked the run to stop.
+    /// A signal interrupted the run.
     #[error("interrupted by {0}: the run is not complete")]
     Interrupted(&'static str),
 }
@@ -397,7 +398,7 @@ fn tun_hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// EMFILE and ENFILE, whatever was attempted.
+/// The hint for EMFILE and ENFILE, after any operation.
 fn files_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE) => " (hint: allow more open files than `ulimit -n` tells)",

@@ -58,7 +58,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// What a probe, a service or a flow speaks above IP.
+/// The protocol of a probe, a service or a flow above IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -71,7 +71,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The word that names it in reports.
+    /// Its name in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -95,17 +95,17 @@ impl Mac {
     /// `ff:ff:ff:ff:ff:ff`.
     pub const BROADCAST: Mac = Mac([0xff; 6]);
 
-    /// Whether the I/G bit says "group" (multicast or broadcast): never an interface's own address.
+    /// True if the I/G bit is set (multicast or broadcast): never an interface's own address.
     pub fn is_multicast(self) -> bool {
         self.0[0] & 1 == 1
     }
 
-    /// Whether the U/L bit says "locally administered": no vendor was assigned this address (IEEE 802c).
+    /// True if the U/L bit is set (locally administered): the address was not assigned by a vendor (IEEE 802c).
     pub fn is_locally_administered(self) -> bool {
         self.0[0] & 2 == 2
     }
 
-    /// Whether an interface can have this address: not multicast, not all zero.
+    /// True if an interface can have this address: not multicast, not all zero.
     pub fn is_assignable(self) -> bool {
         !self.is_multicast() && self.0 != [0; 6]
     }
@@ -118,12 +118,12 @@ impl fmt::Display for Mac {
     }
 }
 
-/// The text is not an Ethernet address.
+/// The error for a text that is not an Ethernet address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a MAC address: write six pairs of hexadecimal digits, like 00:0c:29:4f:8e:35")]
 pub struct MacError(pub String);
 
-/// Reads `00:0c:29:4f:8e:35`, `00-0C-29-4F-8E-35`, `000c.294f.8e35` and `000c294f8e35`.
+/// Parses `00:0c:29:4f:8e:35`, `00-0C-29-4F-8E-35`, `000c.294f.8e35` and `000c294f8e35`.
 impl FromStr for Mac {
     type Err = MacError;
 
@@ -163,10 +163,10 @@ impl Serialize for Mac {
     }
 }
 
-/// The name of a network interface: one that the kernel accepts (`dev_valid_name` of net/core/dev.c: 1 to 15 bytes, no `/`,
-/// `:` or white space, not `.` or `..`), and that nothing else reads in another way. ASCII letters, digits and `_-.@` mean
-/// the same to a shell, to systemd.link(5) and to a log line. `%` and `+` are patterns to the kernel and to iptables, a
-/// dash at the start is an option, and `lo`, `all` and `default` name something else.
+/// The name of a network interface: one that the kernel accepts (`dev_valid_name` of net/core/dev.c: 1 to 15 bytes, no
+/// `/`, `:` or white space, not `.` or `..`), and that all other programs read in the same way. ASCII letters, digits
+/// and `_-.@` mean the same to a shell, to systemd.link(5) and to a log line. `%` and `+` are patterns to the kernel
+/// and to iptables, a dash at the start begins an option, and `lo`, `all` and `default` have other meanings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct InterfaceName(String);
@@ -191,7 +191,7 @@ impl fmt::Display for InterfaceName {
     }
 }
 
-/// The text cannot name the lab's interface.
+/// The error for a text that cannot name the lab's interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` cannot name an interface: use 1 to 15 of the letters a to z and A to Z, digits and `_-.@`, with no dash at the start, and not lo, all or default",
@@ -219,13 +219,13 @@ pub struct Subnet<A> {
     pub host: A,
     /// Bits of the network part.
     pub prefix_len: u8,
-    /// Where the probes come from; in the same network, so that no router is between.
+    /// The source of the probes; in the same network, so that no router is needed.
     pub prober: A,
 }
 
 impl Subnet<Ipv4Addr> {
-    /// Whether all bits behind the prefix are alike: the network's own name, or its broadcast (RFC 919), which no packet may
-    /// come from. Networks of two addresses or one have neither (RFC 3021).
+    /// True if the bits after the prefix are all 0 or all 1: the network's own address, or its broadcast (RFC 919),
+    /// which no packet may come from. Networks of two addresses or one have neither (RFC 3021).
     fn is_broadcast(&self, address: IpAddr) -> bool {
         let IpAddr::V4(address) = address else { return false };
         let of_hosts = u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0);
@@ -234,7 +234,7 @@ impl Subnet<Ipv4Addr> {
     }
 }
 
-/// Addresses of the link: documentation ranges (RFC 5737, RFC 3849), so that a leak could reach nobody.
+/// Addresses of the link: documentation ranges (RFC 5737, RFC 3849), so that a leaked packet could reach no real host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Addresses {
     /// IPv4.
@@ -263,7 +263,7 @@ impl Addresses {
         }
     }
 
-    /// Whether `address` is another unicast address on the link than the host's own.
+    /// True if `address` is a unicast address on the link and not the host's own.
     pub fn is_on_link(&self, address: IpAddr) -> bool {
         let unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
         unicast
@@ -281,8 +281,8 @@ impl Addresses {
             }
     }
 
-    /// Whether a packet from `address` comes over the link to the rules of the host: not from its own address, and not from
-    /// what no machine has, which its kernel calls a martian (`ip_route_input_slow`, `fib_validate_source`).
+    /// True if a packet from `address` passes over the link to the rules of the host: not from its own address, and not
+    /// from an address that the kernel treats as martian (`ip_route_input_slow`, `fib_validate_source`).
     pub fn may_send(&self, address: IpAddr) -> bool {
         let is_reserved = matches!(address, IpAddr::V4(address) if matches!(address.octets()[0], 0 | 240..));
         let of_link = Network::new(self.v4.host.into(), self.v4.prefix_len.into());
@@ -291,7 +291,7 @@ impl Addresses {
         address != self.host(Family::from_address(address)) && !(is_of_nobody || is_reserved || is_of_all)
     }
 
-    /// The address that the probes come from in `family`.
+    /// The source address of the probes in `family`.
     pub fn prober(&self, family: Family) -> IpAddr {
         match family {
             Family::Ipv4 => self.v4.prober.into(),

@@ -19,15 +19,15 @@ use nix::sys::socket::{LinkAddr, SockaddrLike};
 /// Borrows a file descriptor for as long as its `owner` is borrowed. `tun-tap` offers `AsRawFd` only.
 ///
 /// # Panics
-/// When `fd` is -1.
+/// If `fd` is -1.
 pub fn borrow_fd<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
     // SAFETY: `fd` is owned by `_owner`, which is borrowed as long as the result lives, so it stays open; it is not -1,
     // which `BorrowedFd` checks in debug builds and open(2) never returns for an open file.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// The address that ties a packet socket to the interface with this index, see packet(7). `nix` makes none itself, and
-/// getifaddrs(3) lists none for an interface without a MAC address.
+/// The address that binds a packet socket to the interface with this index, see packet(7). `nix` has no constructor for
+/// it, and getifaddrs(3) lists none for an interface without a MAC address.
 pub fn link_address(index: u32) -> LinkAddr {
     let address = sockaddr_ll {
         sll_family: AF_PACKET as u16,
@@ -44,8 +44,8 @@ pub fn link_address(index: u32) -> LinkAddr {
     copied.expect("the address is one of a link")
 }
 
-/// Reads a socket option into `buffer`, whose content goes to the kernel first, and tells how many bytes are there now:
-/// getsockopt(2). nix knows options of fixed types only; those of x_tables are lists.
+/// Reads a socket option into `buffer`, whose content is also the request, and returns the length of the result:
+/// getsockopt(2). nix supports options of fixed types only; those of x_tables are lists.
 pub fn read_option(socket: BorrowedFd<'_>, level: i32, name: i32, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = libc::socklen_t::try_from(buffer.len()).map_err(io::Error::other)?;
     // SAFETY: the kernel writes at most `length` bytes to `buffer`, which is that long and borrowed for the call, and
@@ -71,16 +71,16 @@ pub struct CalendarTime {
     pub second: u8,
 }
 
-/// Which clock a calendar time is read from.
+/// The time zone of a calendar time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeZone {
-    /// That of the machine and the user: `TZ`, or `/etc/localtime`.
+    /// The zone of the machine and the user: `TZ`, or `/etc/localtime`.
     Local,
     /// Coordinated universal time.
     Utc,
 }
 
-/// The calendar time at `seconds` since 1970; none where the year overflows.
+/// The calendar time at `seconds` since 1970; `None` if the year overflows.
 pub fn calendar_time(seconds: i64, zone: TimeZone) -> Option<CalendarTime> {
     // A `time_t` has 32 bits on ARMv7 with musl.
     #[allow(clippy::useless_conversion)]

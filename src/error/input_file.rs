@@ -1,7 +1,7 @@
-//! The files that are read as input: which of them may be opened, and how.
+//! The files that may be opened as input.
 //!
-//! A file is looked at before it is opened (`O_PATH`, open(2)): opening a FIFO can wait for ever, and opening a device can do
-//! something. What is opened then is what was looked at.
+//! A file is examined before it is opened (`O_PATH`, open(2)): opening a FIFO can wait for ever, and opening a device
+//! can have side effects. The file that is then opened is the file that was examined.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -16,7 +16,7 @@ use nix::sys::statfs::{
     TRACEFS_MAGIC, fstatfs,
 };
 
-/// Who names a file.
+/// The origin of a file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// The command line, which may name a stream: a FIFO, the pipe of `<(command)`, a terminal.
@@ -25,11 +25,11 @@ pub enum NamedBy {
     File,
 }
 
-/// Why a file is not opened.
+/// The reason why a file is not opened.
 pub enum FileRefusal {
-    /// It is no file that can be read as text.
+    /// It is not a file that can be read as text.
     Kind(&'static str),
-    /// The system refuses.
+    /// The system refuses it.
     Os(io::Error),
 }
 
@@ -69,7 +69,7 @@ pub fn open(path: &Path, named_by: NamedBy) -> Result<File, FileRefusal> {
     }
 }
 
-/// File systems whose files are made when they are read; some, such as /proc/kmsg, take away what is read.
+/// File systems whose files are generated when they are read; reading some, such as /proc/kmsg, removes the data.
 const SPECIAL: [FsType; 7] = [
     PROC_SUPER_MAGIC,
     SYSFS_MAGIC,
@@ -83,8 +83,8 @@ const SPECIAL: [FsType; 7] = [
 /// `/dev/null`, an empty file.
 const NULL: dev_t = makedev(1, 3);
 
-/// Serial lines are no terminals here: to open one can change its state. Consoles, `/dev/tty`, and pseudo-terminals
-/// (Documentation/admin-guide/devices.txt).
+/// True for consoles, `/dev/tty` and pseudo-terminals (Documentation/admin-guide/devices.txt). Serial lines are
+/// excluded: opening one can change its state.
 fn is_terminal(device: dev_t) -> bool {
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
     matches!((major, minor), (4, 0..=63) | (5, 0 | 1) | (136..=143, _))
@@ -95,7 +95,7 @@ fn reopen(found: &File, flags: i32) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Waits for a writer: without one, reading a FIFO that was opened without waiting is at its end.
+/// Waits for a writer: without one, a FIFO that was opened without blocking is at its end.
 fn stream(file: File) -> Result<File, FileRefusal> {
     poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
     let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL)?;

@@ -1,27 +1,27 @@
-//! What keeps an ordinary user from a user namespace, and what mends it: every distribution has a switch of its own.
+//! The obstacles to an ordinary user's user namespace, and their fixes: every distribution has a switch of its own.
 
 use std::fmt;
 
-/// Why the kernel makes no user namespace here.
+/// The reason why the kernel permits no user namespace here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserNamespaceDenied {
-    /// `user.max_user_namespaces` allows none: so RHEL and CentOS 7 come. See namespaces(7), `/proc/sys/user`.
+    /// `user.max_user_namespaces` is 0, the default of RHEL and CentOS 7. See namespaces(7), `/proc/sys/user`.
     Limit,
-    /// `kernel.unprivileged_userns_clone` is 0: so Debian came until version 10, and hardened kernels do.
+    /// `kernel.unprivileged_userns_clone` is 0, the default of Debian up to version 10 and of hardened kernels.
     SwitchedOff,
-    /// `kernel.apparmor_restrict_unprivileged_userns` is 1: so Ubuntu comes since 23.10. The namespace is made, but
-    /// nothing is allowed in it.
+    /// `kernel.apparmor_restrict_unprivileged_userns` is 1, the default of Ubuntu since 23.10. The namespace is
+    /// created, but has no rights.
     AppArmor,
     /// A seccomp filter refuses it, as those of Docker and Podman do.
     Seccomp,
-    /// The kernel was built without them (`CONFIG_USER_NS`).
+    /// The kernel was built without user namespaces (`CONFIG_USER_NS`).
     NotBuiltIn,
-    /// Something else: a chroot (unshare(2), EPERM), or a security module.
+    /// Another reason: a chroot (unshare(2), EPERM), or a security module.
     Other,
 }
 
 impl UserNamespaceDenied {
-    /// What makes scanlab run as an ordinary user; running it as root mends all of them.
+    /// The fix for an ordinary user; running scanlab as root avoids all of them.
     const fn hint(self) -> &'static str {
         match self {
             UserNamespaceDenied::Limit => "`sudo sysctl -w user.max_user_namespaces=15000`, or run as root",

@@ -1,10 +1,11 @@
-//! Which lines of a file a message may quote. A scenario can name any file, and scanlab may read, as root, what its user
-//! may not: `/etc/shadow`, a private key, a file of passwords. So a line is quoted only if it looks like what scanlab reads:
-//! a rule, a row of a scenario or sensor, a line of the few other files that it knows.
+//! The lines of a file that a message may quote. A scenario can name any file, and scanlab may, as root, read files
+//! that its user may not: `/etc/shadow`, a private key, a file of passwords. So a line is quoted only if it looks like
+//! one of scanlab's inputs: a rule, a row of a scenario or sensor, a line of the few other files that it reads.
 //!
-//! [`Source::error`](super::Source::error) and the drawing of an error ask here, and nobody else decides.
+//! [`Source::error`](super::Source::error) and the rendering of an error call these functions; no other code decides.
 
-/// Keys of scenarios, sensors and .link files. Others are quoted only if they are one of these, mistyped.
+/// Keys of scenarios, sensors and .link files. A line with another key is quoted only if the key is a mistyped one of
+/// these.
 const KEYS: &[&str] = &[
     "addresses",
     "because",
@@ -89,10 +90,10 @@ const COMMANDS: &[&str] = &[
 /// Directives of sshd_config(5) that are read.
 const DIRECTIVES: &[&str] = &["Port", "ListenAddress", "Include", "Match", "AddressFamily"];
 
-/// What is said in the place of a line.
+/// The text in place of a line that is not shown.
 pub const WITHHELD: &str = "line not shown: it does not look like a rule";
 
-/// Whether a message may quote this line.
+/// True if a message may quote this line.
 pub fn is_quotable(line: &str) -> bool {
     let line = line.trim();
     line.is_empty() || is_rule(line) || is_heading(line) || is_assignment(line) || is_vendor(line) || is_directive(line)
@@ -131,7 +132,7 @@ fn is_assignment(line: &str) -> bool {
     (rest.starts_with('=') || rest.is_empty()) && key.split('.').all(is_known)
 }
 
-/// Four letters at least, of which one is missing, one too many or another one; or two are swapped.
+/// True if `name` is `known` (at least four letters) with one letter missing, added or changed, or two swapped.
 fn is_mistyped(name: &str, known: &str) -> bool {
     let (name, known) = (name.as_bytes(), known.as_bytes());
     if name.len().min(known.len()) < 4 || name.len().abs_diff(known.len()) > 1 {
@@ -148,7 +149,7 @@ fn is_mistyped(name: &str, known: &str) -> bool {
     }
 }
 
-/// A line of a list of vendors: it begins with the prefix of a MAC address, or with the name of the IEEE's register.
+/// A line of a vendor list: it begins with the prefix of a MAC address, or with the name of an IEEE registry.
 fn is_vendor(line: &str) -> bool {
     let first = line.split([' ', '\t']).next().unwrap_or_default();
     let digits = first.chars().filter(char::is_ascii_hexdigit).count();
@@ -161,7 +162,7 @@ fn is_directive(line: &str) -> bool {
     DIRECTIVES.iter().any(|directive| directive.eq_ignore_ascii_case(first))
 }
 
-/// `text` with what it quotes of `line`, which may not be quoted, left out; the key of an assignment says nothing.
+/// `text` without the words of `line`, which may not be quoted; the key of an assignment may stay.
 pub fn without_words_of(line: &str, text: String) -> String {
     let is_key = |key: &str| key.trim().chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
     let said = line.split_once('=').filter(|(key, _)| is_key(key)).map_or(line, |(_, value)| value);

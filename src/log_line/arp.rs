@@ -15,7 +15,7 @@ pub struct Arp {
     pub protocol: u16,
     /// 1 request, 2 reply.
     pub opcode: u16,
-    /// The addresses, told for Ethernet and IPv4 only.
+    /// The addresses; `None` unless the types are Ethernet and IPv4.
     pub addresses: Option<ArpAddresses>,
 }
 

@@ -1,12 +1,12 @@
-//! Lines that look like the kernel's and are spelt a little otherwise: by ulogd's LOGEMU, by ebtables, by the hand that
-//! wrote a manual.
+//! Lines similar to the kernel's with another spelling: from ulogd's LOGEMU, from ebtables, and handwritten ones in
+//! manuals.
 
 use std::net::Ipv6Addr;
 
 use super::LogLine;
 use super::ipv6::Full;
 
-/// The line with what it did not understand read in other spellings, where that tells more.
+/// Reparses the unparsed rest of a line in the other spellings; returns that line if it has more headers.
 pub(super) fn translated(line: LogLine) -> LogLine {
     if line.rest.is_empty() {
         return line;
@@ -18,7 +18,7 @@ pub(super) fn translated(line: LogLine) -> LogLine {
     }
 }
 
-/// Whether the link, the network and the transport header are told.
+/// For the network, transport and link header: true if the line has it.
 fn shown_headers(line: &LogLine) -> [bool; 3] {
     let transport = line.network.as_ref().and_then(|network| network.transport());
     [line.network.is_some(), transport.is_some(), line.link.is_some()]
@@ -31,7 +31,7 @@ fn in_the_kernels_words(rest: &str) -> String {
     for (at, word) in words.iter().enumerate() {
         text.push_str(&in_the_kernels_spelling(word));
         text.push(' ');
-        // ulogd does not tell the reserved bits.
+        // ulogd does not print the reserved bits.
         if word.starts_with("WINDOW=") && !words.get(at + 1).is_some_and(|next| next.starts_with("RES=")) {
             text.push_str("RES=0x00 ");
         }
@@ -71,7 +71,7 @@ fn octet(value: &str) -> Option<String> {
     u8::from_str_radix(digits, 16).ok().map(|octet| format!("0x{octet:02X}"))
 }
 
-/// The kernel has names for some protocols only; the numbers are IANA's.
+/// The kernel's name or number of a protocol. The kernel has names for some protocols only; the numbers are IANA's.
 fn protocol(name: &str) -> Option<&'static str> {
     let known = [
         ("TCP", "TCP"),

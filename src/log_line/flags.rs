@@ -1,11 +1,11 @@
-//! What a LOG rule asks to be told on top.
+//! The options of a LOG rule that add fields to its line.
 
 /// The options of a LOG rule that change its line (`NF_LOG_*`, linux/netfilter/nf_log.h), as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LogFlags(u8);
 
 impl LogFlags {
-    /// Nothing on top.
+    /// No option.
     pub const NONE: LogFlags = LogFlags(0);
     /// `--log-tcp-sequence`
     pub const TCP_SEQUENCE: LogFlags = LogFlags(1);
@@ -18,7 +18,7 @@ impl LogFlags {
     /// `--log-macdecode`
     pub const MACDECODE: LogFlags = LogFlags(16);
 
-    /// How many sets there are; [`LogFlags::bits`] are smaller.
+    /// The number of sets; [`LogFlags::bits`] are smaller.
     pub const COUNT: u8 = 32;
 
     /// Every flag, by the option that sets it.
@@ -30,22 +30,22 @@ impl LogFlags {
         ("--log-macdecode", LogFlags::MACDECODE),
     ];
 
-    /// The set of this number; bits that mean nothing are passed over.
+    /// The set with these bits; unknown bits are ignored.
     pub fn from_bits(bits: u8) -> LogFlags {
         LogFlags(bits % LogFlags::COUNT)
     }
 
-    /// Its number.
+    /// The bits of the set.
     pub fn bits(self) -> u8 {
         self.0
     }
 
-    /// Both.
+    /// The union of both sets.
     pub fn and(self, other: LogFlags) -> LogFlags {
         LogFlags(self.0 | other.0)
     }
 
-    /// Whether it holds all of `other`.
+    /// True if it contains all flags of `other`.
     pub fn has(self, other: LogFlags) -> bool {
         self.0 & other.0 == other.0
     }

@@ -10,24 +10,24 @@ use crate::net::Family;
 /// An ICMP or ICMPv6 message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Icmp {
-    /// Which of the two.
+    /// IPv4 for ICMP, IPv6 for ICMPv6.
     pub family: Family,
     /// Type.
     pub kind: u8,
     /// Code.
     pub code: u8,
-    /// What this type tells on top.
+    /// The further fields of this type.
     pub detail: IcmpDetail,
-    /// The packet that an error quotes; not told for an error that is itself quoted.
+    /// The packet that an error quotes; `None` in an error that is itself quoted.
     pub quoted: Option<Box<LoggedPacketHeader>>,
     /// `MTU=` of the next hop, in bytes: fragmentation needed, packet too big.
     pub mtu: Option<u32>,
 }
 
-/// What an ICMP type tells on top of type and code.
+/// The fields of an ICMP type after type and code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IcmpDetail {
-    /// Nothing.
+    /// No further field.
     None,
     /// The message is shorter than its type demands.
     Incomplete {

@@ -16,7 +16,7 @@ pub struct Ipv4 {
     /// Total length, in bytes, header included. More than 65535 for a packet that is not segmented yet.
     pub length: u32,
     /// The TOS octet without its lowest bit: the kernel prints it through the masks of RFC 1349, `TOS=` 0x1e and
-    /// `PREC=` 0xe0, so of the two ECN bits only the upper one is told.
+    /// `PREC=` 0xe0, so of the two ECN bits only the upper one is printed.
     pub tos: u8,
     /// Time to live.
     pub ttl: u8,
@@ -32,7 +32,7 @@ pub struct Ipv4 {
     pub fragment_offset: u16,
     /// `OPT (..)`: the options (`--log-ip-options`), when there are any.
     pub options: Option<Vec<u8>>,
-    /// What it carries.
+    /// The payload.
     pub transport: Option<Transport>,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for Ipv4 {
     }
 }
 
-/// Prints `OPT (..) `, for IPv4 and TCP alike.
+/// Prints `OPT (..) `, for both IPv4 and TCP.
 pub(super) fn emit_options(f: &mut fmt::Formatter<'_>, options: &[u8]) -> fmt::Result {
     f.write_str("OPT (")?;
     options.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;

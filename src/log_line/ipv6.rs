@@ -19,27 +19,27 @@ pub struct Ipv6 {
     pub traffic_class: u8,
     /// Hop limit.
     pub hop_limit: u8,
-    /// Flow label, 20 bits. Printed in decimal, whatever the kernel's own comment says.
+    /// Flow label, 20 bits. The kernel prints it in decimal, although a comment in its source says otherwise.
     pub flow_label: u32,
-    /// Extension headers, in order, as far as they are told.
+    /// Extension headers in order, as far as the kernel prints them.
     pub extensions: Vec<ExtensionHeader>,
-    /// What it carries; none after an ESP header, at which the kernel stops.
+    /// The payload; `None` after an ESP header, at which the kernel stops.
     pub transport: Option<Transport>,
 }
 
 /// An extension header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtensionHeader {
-    /// Without `--log-ip-options`, a fragment header is the only one told.
+    /// A fragment header: the only kind that is printed without `--log-ip-options`.
     Fragment(FragmentHeader),
-    /// With `--log-ip-options`, each is told in `OPT ( .. )`.
+    /// With `--log-ip-options`, any header, printed in `OPT ( .. )`.
     Listed(ListedExtension),
 }
 
-/// What stands in `OPT ( .. )`.
+/// The content of `OPT ( .. )`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListedExtension {
-    /// Nothing: hop-by-hop options, a routing header or destination options.
+    /// Empty: hop-by-hop options, a routing header or destination options.
     Unnamed,
     /// A fragment header.
     Fragment(FragmentHeader),
@@ -48,7 +48,7 @@ pub enum ListedExtension {
         /// Security parameters index.
         spi: u32,
     },
-    /// An ESP header: the last that is told.
+    /// An ESP header: the last one that is printed.
     Esp {
         /// Security parameters index.
         spi: u32,
@@ -58,7 +58,7 @@ pub enum ListedExtension {
 /// A fragment header (RFC 8200, section 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FragmentHeader {
-    /// Offset in bytes: IPv4 tells it in units of 8.
+    /// Offset in bytes; IPv4 prints it in units of 8.
     pub offset: u16,
     /// More fragments follow; the kernel prints `INCOMPLETE`.
     pub more: bool,
@@ -108,7 +108,8 @@ impl ListedExtension {
         let fragment = reader.attempt(FragmentHeader::parse).map(ListedExtension::Fragment);
         let ah = || reader.hex("AH SPI=0x").map(|spi| ListedExtension::Ah { spi });
         let extension = fragment.or_else(ah).unwrap_or(ListedExtension::Unnamed);
-        // The kernel also stops at a header inside a later fragment, and then prints no space: that goes to the rest.
+        // The kernel also stops at a header inside a later fragment, and prints no space then: that line goes into
+        // `rest`.
         reader.literal(") ").map(|()| extension)
     }
 }

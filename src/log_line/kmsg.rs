@@ -1,14 +1,14 @@
-//! One record of `/dev/kmsg`, as Documentation/ABI/testing/dev-kmsg of the kernel describes it. Reading the device is the
-//! lab's part: each `read(2)` gives one record.
+//! One record of `/dev/kmsg`, see Documentation/ABI/testing/dev-kmsg of the kernel. The lab reads the device: each
+//! `read(2)` returns one record.
 
 /// A record of the kernel's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KmsgRecord {
-    /// The number in front: `facility * 8 + level`.
+    /// The number at the start: `facility * 8 + level`.
     pub priority: u16,
-    /// Who wrote it: 0 is the kernel, and nobody else can write 0.
+    /// The origin: 0 is the kernel, and user space cannot write 0.
     pub facility: u16,
-    /// How urgent: 0 (emergency) to 7 (debug).
+    /// The severity: 0 (emergency) to 7 (debug).
     pub level: u8,
     /// Counts every record since boot; a gap is a loss.
     pub sequence: u64,
@@ -20,8 +20,8 @@ pub struct KmsgRecord {
 }
 
 impl KmsgRecord {
-    /// Reads what one `read(2)` gave; `None` if it is not a record. Header fields that later kernels add, and the
-    /// `KEY=value` lines that follow the text, are passed over, as the ABI demands.
+    /// Parses the result of one `read(2)`; `None` if it is not a record. Header fields of later kernels, and the
+    /// `KEY=value` lines after the text, are ignored, as the ABI demands.
     pub fn parse(record: &[u8]) -> Option<KmsgRecord> {
         let separator = record.iter().position(|byte| *byte == b';')?;
         let (header, text) = (&record[..separator], &record[separator + 1..]);
@@ -35,7 +35,7 @@ impl KmsgRecord {
         Some(KmsgRecord { priority, facility: priority >> 3, level, sequence, timestamp_us, text })
     }
 
-    /// Whether the kernel itself wrote it: no process can forge that.
+    /// True if the kernel itself wrote it: no process can forge that.
     pub fn is_from_kernel(&self) -> bool {
         self.facility == 0
     }

@@ -9,9 +9,9 @@ use crate::net::Mac;
 /// A link-layer header, in the form in which it was printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkHeader {
-    /// `MAC=`: the header as it lay in front of the packet.
+    /// `MAC=`: the header as it precedes the packet.
     Plain {
-        /// Its bytes: 14 on Ethernet (destination, source, ethertype), none on a TUN interface.
+        /// Its bytes: 14 on Ethernet (destination, source, ethertype); empty on a TUN interface.
         bytes: Vec<u8>,
         /// `TUNNEL=`: the outer addresses on a SIT tunnel.
         tunnel: Option<Tunnel>,
@@ -20,7 +20,7 @@ pub enum LinkHeader {
     Decoded {
         /// The header.
         mac: MacHeader,
-        /// `VPROTO= VID=`: the tag, when there was one.
+        /// `VPROTO= VID=`: the tag, if there is one.
         vlan: Option<Vlan>,
     },
 }
@@ -72,7 +72,7 @@ impl LinkHeader {
         Some(LinkHeader::Plain { bytes, tunnel: reader.value("TUNNEL=", Tunnel::parse) })
     }
 
-    /// The Ethernet header, when there is a whole one.
+    /// The Ethernet header; `None` if it is incomplete.
     pub fn mac(&self) -> Option<MacHeader> {
         match self {
             LinkHeader::Plain { bytes, .. } => MacHeader::from_bytes(bytes),

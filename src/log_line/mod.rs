@@ -1,23 +1,23 @@
 //! The line that netfilter's LOG target prints, read into types and printed back byte for byte.
 //!
-//! The lab reads lines with it to tell whose probe caused them; where packets come through NFLOG, [`LoggedPacket::line`]
-//! says what the kernel would have printed. It is pure text: it does not open `/dev/kmsg` and does not know which probe a
-//! line belongs to.
+//! The lab reads lines with it to find the probe that caused them; if packets are captured with NFLOG,
+//! [`LoggedPacket::line`] renders the line that the kernel would print. It is pure text: it does not open `/dev/kmsg`
+//! and does not know the probes.
 //!
 //! Source of the format: `net/netfilter/nf_log_syslog.c` of Linux 6.18, and lines captured on that kernel.
 //!
 //! # Where the prefix ends
 //!
-//! The prefix is the user's, up to 29 bytes for LOG and 127 for NFLOG and nftables, and the kernel puts nothing between
-//! it and its own `IN=`. A prefix may end without a space (`PORTSCANIN=eth0`) and may hold pieces of a line itself.
-//! So the body is what starts at the *last* `IN=<interface> OUT=<interface> `: the kernel prints these two tokens once,
-//! first, and nothing that it prints after them contains them (`PHYSIN=` is followed by `PHYSOUT=`, never by `OUT=`).
-//! Only an interface whose own name contains `IN=` could be misread.
+//! The prefix is the user's, up to 29 bytes for LOG and 127 for NFLOG and nftables, and the kernel puts no separator
+//! between it and its own `IN=`. A prefix may end without a space (`PORTSCANIN=eth0`) and may contain pieces of a line
+//! itself. So the body starts at the *last* `IN=<interface> OUT=<interface> `: the kernel prints these two tokens once,
+//! first, and no later token contains them (`PHYSIN=` is followed by `PHYSOUT=`, never by `OUT=`). Only an interface
+//! whose own name contains `IN=` could be misread.
 //!
-//! # What a reader can rely on
+//! # Guarantees
 //!
-//! Reading never fails half-way: what is not understood (a field of a later kernel, a cut line, `TRUNCATED`) is kept in
-//! [`LogLine::rest`] as it stands, so nothing is lost when the line is printed again.
+//! Parsing never fails half-way: unknown text (a field of a later kernel, a cut line, `TRUNCATED`) is kept unchanged in
+//! [`LogLine::rest`], so nothing is lost when the line is printed again.
 
 mod arp;
 mod dialect;
@@ -56,25 +56,25 @@ use reader::TokenReader;
 /// One line of the LOG target (or of TRACE, which prints the same body).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// What the rule put in front, to the byte, trailing space included.
+    /// The prefix of the rule, byte for byte, trailing space included.
     pub prefix: String,
-    /// `IN=`: where the packet came in; `None` for a packet of the host itself.
+    /// `IN=`: the interface that the packet arrived on; `None` for a packet of the host itself.
     pub in_interface: Option<String>,
-    /// `OUT=`: where it leaves; `None` in PREROUTING and INPUT.
+    /// `OUT=`: the interface that it leaves by; `None` in PREROUTING and INPUT.
     pub out_interface: Option<String>,
-    /// `PHYSIN=`: the port of a bridge that it came in by, when that is not [`LogLine::in_interface`].
+    /// `PHYSIN=`: the bridge port that it arrived on, if that is not [`LogLine::in_interface`].
     pub physical_in: Option<String>,
-    /// `PHYSOUT=`: the port of a bridge that it leaves by.
+    /// `PHYSOUT=`: the bridge port that it leaves by.
     pub physical_out: Option<String>,
     /// The link-layer header; `None` for a packet of the host itself.
     pub link: Option<LinkHeader>,
-    /// The packet; `None` if its header was cut short or its ethertype is not one that the kernel tells.
+    /// The packet; `None` if its header is cut short or the kernel does not print its ethertype.
     pub network: Option<LoggedPacketHeader>,
-    /// `UID= GID=`: who owns the socket (`--log-uid`). A TAP's own frames carry the owner of the TAP.
+    /// `UID= GID=`: the owner of the socket (`--log-uid`). A TAP's own frames carry the owner of the TAP.
     pub owner: Option<Owner>,
-    /// `MARK=`: the packet mark, when it is not 0.
+    /// `MARK=`: the packet mark, if it is not 0.
     pub mark: Option<u32>,
-    /// What follows and was not understood, as it stands.
+    /// The unparsed rest, unchanged.
     pub rest: String,
 }
 
@@ -83,13 +83,13 @@ pub struct LogLine {
 pub struct Owner {
     /// Numeric user, as the initial user namespace sees it.
     pub uid: u32,
-    /// Numeric group, likewise.
+    /// Numeric group, as the initial user namespace sees it.
     pub gid: u32,
 }
 
 impl LogLine {
-    /// Reads a line, without its line end; `None` if it holds no `IN=<interface> OUT=<interface>`. A missing trailing
-    /// space (log daemons strip it) is forgiven.
+    /// Parses a line without its line end; `None` if it has no `IN=<interface> OUT=<interface>`. The trailing space may
+    /// be missing, since log daemons strip it.
     pub fn parse(text: &str) -> Option<LogLine> {
         text.rmatch_indices("IN=").find_map(|(start, _)| {
             let (prefix, body) = text.split_at(start);
@@ -114,7 +114,7 @@ impl LogLine {
         })
     }
 
-    /// The Ethernet header, however it was printed.
+    /// The Ethernet header, in either form.
     pub fn mac(&self) -> Option<MacHeader> {
         self.link.as_ref().and_then(LinkHeader::mac)
     }
@@ -125,14 +125,14 @@ impl LogLine {
     }
 }
 
-/// An interface name as `dev_valid_name` allows it (at most 15 bytes, no `/` or `:`), or none. The outer option says
-/// whether the field is there at all.
+/// An interface name that `dev_valid_name` allows (at most 15 bytes, no `/` or `:`), or `Some(None)` for an empty one;
+/// `None` if the field is missing.
 fn interface(reader: &mut TokenReader, key: &str) -> Option<Option<String>> {
     let name = reader.value(key, |name| (name.len() <= 15 && !name.contains(['/', ':'])).then_some(name))?;
     Some(Some(name.to_owned()).filter(|name| !name.is_empty()))
 }
 
-/// The port of a bridge: it has a name, or the kernel says nothing of it.
+/// A bridge port; the kernel prints it with a name or not at all.
 fn port(reader: &mut TokenReader, key: &str) -> Option<String> {
     reader.attempt(|ahead| interface(ahead, key)?)
 }
@@ -167,7 +167,7 @@ impl fmt::Display for Body<'_> {
     }
 }
 
-/// Prints `KEY=value `, or nothing.
+/// Prints `KEY=value `, or nothing for `None`.
 fn emit<T: fmt::Display>(f: &mut fmt::Formatter<'_>, key: &str, value: &Option<T>) -> fmt::Result {
     value.iter().try_for_each(|value| write!(f, "{key}{value} "))
 }

@@ -1,4 +1,4 @@
-//! The packet of a line, whatever its network layer.
+//! The packet of a line, of any network layer.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ impl LoggedPacketHeader {
         ipv4.or_else(|| reader.attempt(Ipv6::parse).map(LoggedPacketHeader::Ipv6))
     }
 
-    /// Source address; `None` for an ARP packet without addresses.
+    /// The source address; `None` for an ARP packet without addresses.
     pub fn source(&self) -> Option<IpAddr> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => Some(packet.source.into()),
@@ -36,7 +36,7 @@ impl LoggedPacketHeader {
         }
     }
 
-    /// Destination address; `None` for an ARP packet without addresses.
+    /// The destination address; `None` for an ARP packet without addresses.
     pub fn destination(&self) -> Option<IpAddr> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => Some(packet.destination.into()),
@@ -45,7 +45,7 @@ impl LoggedPacketHeader {
         }
     }
 
-    /// What the packet carries, as far as the kernel prints it.
+    /// The payload, as far as the kernel prints it.
     pub fn transport(&self) -> Option<&Transport> {
         match self {
             LoggedPacketHeader::Ipv4(packet) => packet.transport.as_ref(),
@@ -54,7 +54,7 @@ impl LoggedPacketHeader {
         }
     }
 
-    /// The TCP header, when it carries a whole one.
+    /// The TCP header; `None` if it is cut short or another protocol.
     pub fn tcp(&self) -> Option<&TcpHeader> {
         match self.transport() {
             Some(Transport::Tcp(header)) => Some(header),

@@ -1,11 +1,11 @@
-//! The line that LOG would print for a packet: `nf_log_ip_packet` and `nf_log_ip6_packet` of net/netfilter/nf_log_syslog.c
-//! (Linux 6.18), told again from what NFLOG delivers of it. Pure.
+//! The line that LOG would print for a packet, rebuilt from the data that NFLOG delivers: `nf_log_ip_packet` and
+//! `nf_log_ip6_packet` of net/netfilter/nf_log_syslog.c (Linux 6.18). Pure.
 //!
-//! Packets are hostile: they may be cut short anywhere, and their lengths may lie. The kernel prints a line all the same,
-//! and so does this, in the same words.
+//! Packets are hostile: they may be cut short anywhere, and their lengths may be wrong. The kernel prints a line all
+//! the same, and so does this code, in the same words.
 //!
-//! Not told: the ports of a bridge (`PHYSIN=`), the outer addresses of a SIT tunnel and VLAN tags, none of which there is
-//! in a lab.
+//! Not rendered: the ports of a bridge (`PHYSIN=`), the outer addresses of a SIT tunnel, and VLAN tags. A lab has none
+//! of them.
 
 mod bytes;
 mod ipv4;
@@ -21,17 +21,17 @@ use crate::net::Family;
 /// A packet that a rule has logged.
 #[derive(Debug, Clone, Copy)]
 pub struct LoggedPacket<'a> {
-    /// What the rule puts in front.
+    /// The prefix of the rule.
     pub prefix: &'a [u8],
-    /// Where it came in; `None` for a packet of the host itself.
+    /// The interface that it arrived on; `None` for a packet of the host itself.
     pub in_interface: Option<&'a str>,
-    /// Where it leaves; `None` in PREROUTING and INPUT.
+    /// The interface that it leaves by; `None` in PREROUTING and INPUT.
     pub out_interface: Option<&'a str>,
-    /// The link-layer header as it lay in front of the packet.
+    /// The link-layer header as it precedes the packet.
     pub link_header: &'a [u8],
     /// Type of the link layer (`ARPHRD_*`, linux/if_arp.h).
     pub link_type: Option<u16>,
-    /// Who owns the socket that it belongs to, if anybody does.
+    /// The owner of its socket, if it has one.
     pub owner: Option<Owner>,
     /// Its mark.
     pub mark: u32,
@@ -41,37 +41,38 @@ pub struct LoggedPacket<'a> {
     pub packet: &'a [u8],
 }
 
-/// What the kernel makes of the lowest of the four reserved bits of TCP.
+/// The kernel's interpretation of the lowest of the four reserved bits of TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccurateEcn {
     /// A flag, `AE`: Linux 6.15 and later.
     Flag,
-    /// Just another reserved bit.
+    /// A reserved bit like the others.
     Reserved,
 }
 
-/// The kernel's own buffer for a line (`S_SIZE` of net/netfilter/nf_log.c), less the NUL, and the level in front.
+/// The size of the kernel's buffer for a line (`S_SIZE` of net/netfilter/nf_log.c), without the NUL and the level at
+/// its start.
 const LONGEST: usize = 1024 - 5 - 1 - 2;
 
-/// How far a packet was told.
+/// The extent to which a packet was rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rendered {
     /// To its end: owner and mark follow.
     ToTheEnd,
-    /// Up to where it is cut short; nothing follows.
+    /// Up to the point where it is cut short; the line ends there.
     InPart,
 }
 
-/// Which packet is told.
+/// The position of the packet that is rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QuoteDepth {
-    /// The one that was logged.
+    /// The packet that was logged.
     Logged,
-    /// The one that an ICMP error quotes: what that quotes in turn is not told.
+    /// The packet that an ICMP error quotes: its own quoted packet is not rendered.
     Quoted,
 }
 
-/// What the rule and the kernel ask for.
+/// The fields that the rule requests and the kernel prints.
 #[derive(Debug, Clone, Copy)]
 struct RenderOptions {
     flags: LogFlags,
@@ -114,8 +115,9 @@ impl LoggedPacket<'_> {
         }
     }
 
-    /// A packet that the host hears back of itself (multicast, broadcast: `dev_loopback_xmit`) has a link-layer header of
-    /// no length. LOG prints none then; NFLOG delivers as many bytes as usual, which are the packet's own first ones.
+    /// The link-layer header. A packet that the host receives from itself (multicast, broadcast: `dev_loopback_xmit`)
+    /// has one of length 0. LOG prints none then; NFLOG delivers as many bytes as usual, which are the first ones of
+    /// the packet.
     fn real_link_header(&self) -> &[u8] {
         if self.packet.starts_with(self.link_header) { &[] } else { self.link_header }
     }

@@ -1,12 +1,12 @@
-//! A line of a log file: the kernel's own line behind what a log daemon or dmesg put in front of it.
+//! A line of a log file: the kernel's own line after the header of a log daemon or of dmesg.
 //!
 //! ```text
 //! Nov 23 16:01:30 sensor kernel: [  123.456789] <IPT> Xmas scan: IN=eth0 OUT= ...
 //! ```
 //!
-//! Read are the headers of RFC 3164 and RFC 5424, of rsyslog's and syslog-ng's files, of journalctl(1) in all its short
-//! forms, of dmesg(1) with and without colours, of BusyBox and OpenWrt, and of ulogd. All parts are optional. What is no
-//! header belongs to the prefix: a header cannot be told from a prefix that looks like one.
+//! Accepted are the headers of RFC 3164 and RFC 5424, of the files of rsyslog and syslog-ng, of journalctl(1) in all
+//! its short forms, of dmesg(1) with and without colours, of BusyBox and OpenWrt, and of ulogd. All parts are optional.
+//! Text that is no known header belongs to the prefix; a prefix that looks like a header is read as one.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use super::dialect::translated;
 /// A line of a log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyslogLine {
-    /// What stands in front.
+    /// The header.
     pub header: SyslogHeader,
     /// The kernel's own line.
     pub line: LogLine,
 }
 
-/// What stands in front of the kernel's line.
+/// The text before the kernel's line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyslogHeader {
     /// All of it, without colours.
     pub text: String,
-    /// When it was logged, as it is written there.
+    /// The time at which it was logged, as written.
     pub time: Option<String>,
     /// The machine that logged it.
     pub host: Option<String>,
-    /// The kernel's own time stamp: how long it had been up.
+    /// The kernel's own time stamp: its uptime.
     pub uptime: Option<Duration>,
 }
 
 impl SyslogLine {
-    /// Reads a line, with or without its line end; `None` if it holds no line of the LOG target.
+    /// Parses a line, with or without its line end; `None` if it has no line of the LOG target.
     ///
-    /// Other writers (ulogd, ebtables) spell the same things otherwise; they are read where that tells more, and print in
-    /// the kernel's spelling.
+    /// Other writers (ulogd, ebtables) have other spellings; they are accepted if that yields more headers, and print
+    /// in the kernel's spelling.
     pub fn parse(text: &str) -> Option<SyslogLine> {
         let text = without_colours(text);
         let text = text.trim_end_matches(['\r', '\n']);
@@ -57,8 +57,8 @@ impl fmt::Display for SyslogLine {
     }
 }
 
-/// dmesg colours the parts of a line: `ESC [ 32 m`, see ECMA-48, section 8.3.117. None is left, not even one that another
-/// was in the middle of.
+/// Removes the colours of dmesg, `ESC [ 32 m` (ECMA-48, section 8.3.117): all of them, including a colour that another
+/// one interrupts.
 fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
@@ -70,7 +70,7 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
-/// The length of what stands before a colour that `text` ends with.
+/// The length of the text before a colour at the end of `text`.
 fn before_colour(text: &str) -> Option<usize> {
     let codes = text.strip_suffix('m')?;
     let before = codes.trim_end_matches(|c: char| c.is_ascii_digit() || c == ';').strip_suffix("\u{1b}[")?;
@@ -78,7 +78,7 @@ fn before_colour(text: &str) -> Option<usize> {
 }
 
 impl SyslogHeader {
-    /// Reads the header, and gives what is behind it.
+    /// Parses the header; returns it and the text after it.
     fn parse(text: &str) -> (SyslogHeader, &str) {
         let mut cursor = Cursor(text);
         let mut header = SyslogHeader::default();
@@ -99,7 +99,7 @@ impl SyslogHeader {
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
-    /// Takes what `read` takes, or nothing when it fails.
+    /// Consumes the tokens of `read`, or none if it fails.
     fn take<T>(&mut self, read: impl FnOnce(&mut Cursor<'a>) -> Option<T>) -> Option<T> {
         let mut ahead = *self;
         let value = read(&mut ahead)?;
@@ -107,7 +107,8 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// A word, the spaces before it and the one after it. A word of the kernel's line is none of the header.
+    /// Consumes a word, the spaces before it and the one after it. A word of the kernel's line does not belong to the
+    /// header.
     fn word(&mut self) -> Option<&'a str> {
         let (word, behind) = self.0.trim_start_matches(' ').split_once(' ')?;
         self.0 = behind;
@@ -118,7 +119,7 @@ impl<'a> Cursor<'a> {
         self.take(|ahead| ahead.word().filter(|word| is_meant(word)))
     }
 
-    /// `<4>`, and the version of RFC 5424 behind it.
+    /// Consumes `<4>`, and the version of RFC 5424 after it.
     fn priority(&mut self) {
         self.take(|ahead| {
             let (number, behind) = ahead.0.strip_prefix('<')?.split_once('>')?;
@@ -139,7 +140,7 @@ impl<'a> Cursor<'a> {
         self.word_that(|word| word.trim_start_matches('<').starts_with("kern."));
     }
 
-    /// The time of day, whoever wrote it.
+    /// Consumes a time of any format.
     fn time(&mut self) -> Option<&'a str> {
         let before = self.0;
         match self.take(Cursor::bracketed_time) {
@@ -188,7 +189,7 @@ impl<'a> Cursor<'a> {
         Some(Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?))
     }
 
-    /// `[    C0] `: the processor or the task that spoke (`CONFIG_PRINTK_CALLER`).
+    /// `[    C0] `: the processor or the task that logged it (`CONFIG_PRINTK_CALLER`).
     fn caller(&mut self) -> Option<()> {
         let (inside, behind) = self.0.strip_prefix('[')?.split_once("] ")?;
         self.0 = behind;
@@ -196,8 +197,8 @@ impl<'a> Cursor<'a> {
         is_number(number, 1..=9).then_some(())
     }
 
-    /// The host and who spoke: `sensor kernel: `, `kernel: `, `sensor kernel - - - `; or the host alone, behind a time that
-    /// dmesg did not write.
+    /// Consumes the host and the tag: `sensor kernel: `, `kernel: `, `sensor kernel - - - `; or the host alone, after a
+    /// time that dmesg did not write. Returns the host.
     fn origin(&mut self, may_be_alone: bool) -> Option<String> {
         self.facility();
         if self.word_that(is_tag).is_some() {
@@ -217,7 +218,7 @@ impl<'a> Cursor<'a> {
         tagged.or_else(|| alone(self)).map(str::to_owned)
     }
 
-    /// RFC 5424, section 6: APP-NAME, PROCID, MSGID and STRUCTURED-DATA; `-` is none.
+    /// RFC 5424, section 6: APP-NAME, PROCID, MSGID and STRUCTURED-DATA, where `-` means a missing one.
     fn rfc5424_tag(&mut self) -> Option<&'a str> {
         self.take(|ahead| {
             let tag = ahead.word_that(|word| is_tag(&format!("{word}:")))?;
@@ -233,7 +234,8 @@ const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Who speaks for the kernel: itself, klogd, or ulogd. Any other word is the beginning of a prefix (`DROP: `).
+/// The tags of kernel lines: the kernel's own, klogd's, and ulogd's. Any other word is the beginning of a prefix
+/// (`DROP: `).
 const SPEAKERS: [&str; 4] = ["kernel", "klogd", "vmunix", "ulogd"];
 
 /// `kernel:`, `ulogd[412]:`
@@ -251,13 +253,13 @@ fn is_year(word: &str) -> bool {
     is_number(word, 4..=4)
 }
 
-/// Digits stand for digits; everything else stands for itself.
+/// Compares with a pattern: 0 matches any digit, every other character itself.
 fn looks_like(word: &str, picture: &str) -> bool {
     let same = |(one, other): (u8, u8)| if other == b'0' { one.is_ascii_digit() } else { one == other };
     word.len() >= picture.len() && word.bytes().zip(picture.bytes()).all(same)
 }
 
-/// RFC 3339, with `T`; dmesg writes the fraction behind a comma.
+/// RFC 3339, with `T`; dmesg has a comma before the fraction.
 fn is_iso_time(word: &str) -> bool {
     looks_like(word, "0000-00-00T00:00:00")
 }

@@ -113,7 +113,7 @@ fn a_text_that_is_not_a_log_line_is_refused() {
 const BODY: &str = "IN=eth0 OUT= MAC=00:0c:29:4f:8e:35:02:11:22:33:44:66:08:00 SRC=203.0.113.66 DST=203.0.113.10 LEN=40 \
                     TOS=0x00 PREC=0x00 TTL=57 ID=4660 PROTO=TCP SPT=40000 DPT=80 WINDOW=1024 RES=0x00 SYN URGP=0 ";
 
-/// What a header tells: time, host, seconds since boot.
+/// The parts of a header: time, host, seconds since boot.
 type Told = (Option<&'static str>, Option<&'static str>, Option<u64>);
 
 /// The headers that manuals, daemons and tools show.
@@ -199,7 +199,7 @@ fn colours_of_dmesg_and_line_ends_are_left_out() {
     assert_eq!(read.to_string(), format!("\u{1b}[x{BODY}"));
 }
 
-/// Each line is understood to its end, and says these things.
+/// Each line is parsed to its end, with these facts.
 #[test]
 fn log_lines_shown_in_manuals_are_parsed_to_the_end() {
     let v4 = "SRC=198.51.100.7 DST=203.0.113.10 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=47300 DF ";
@@ -504,7 +504,7 @@ fn line() -> BoxedStrategy<LogLine> {
     .boxed()
 }
 
-/// Found by `just fuzz logs`: a port without a name was taken, and gone when the line was printed.
+/// Found by `just fuzz logs`: a port without a name was accepted, and lost when the line was printed.
 #[test]
 fn a_port_of_a_bridge_without_a_name_stays_where_it_was() {
     for text in ["x IN=eth0 OUT= PHYSIN= MARK=0x1 ", "x IN=eth0 OUT= PHYSIN=a PHYSOUT= MARK=0x1 "] {
@@ -512,7 +512,7 @@ fn a_port_of_a_bridge_without_a_name_stays_where_it_was() {
     }
 }
 
-/// The kernel stops at an ESP extension header and prints no space after ARP: nothing follows either on a real line.
+/// The kernel stops at an ESP extension header and prints no space after ARP: a real line ends there.
 fn ends_the_line(network: &LoggedPacketHeader) -> bool {
     let text = network.to_string();
     matches!(network, LoggedPacketHeader::Arp(_)) || text.contains("ESP SPI=") && text.contains(" )")

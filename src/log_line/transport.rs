@@ -1,4 +1,4 @@
-//! `PROTO=` and what follows it.
+//! `PROTO=` and the fields after it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::reader::{TokenReader, canonical};
 use super::{Icmp, TcpHeader};
 use crate::net::port::Port;
 
-/// What a packet carries.
+/// The payload of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// TCP.
@@ -27,12 +27,12 @@ pub enum Transport {
     },
     /// `INCOMPLETE`: the header is cut short.
     Incomplete {
-        /// Of which protocol.
+        /// The protocol.
         protocol: LoggedProtocol,
         /// Bytes that are there.
         bytes: u32,
     },
-    /// The protocol alone: a later fragment, or a protocol that the kernel tells by its number only.
+    /// The protocol alone: a later fragment, or a protocol that the kernel prints by its number only.
     Named(LoggedProtocol),
 }
 
@@ -60,7 +60,7 @@ pub enum LoggedProtocol {
 /// A UDP (RFC 768) or UDP-Lite (RFC 3828) header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UdpHeader {
-    /// Whether it is UDP-Lite.
+    /// True for UDP-Lite.
     pub lite: bool,
     /// Source port.
     pub source: Port,

@@ -5,19 +5,20 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What conntrack makes of a packet (`enum ip_conntrack_info`, `NF_CT_STATE_*_BIT` in linux/netfilter); iptables' words.
+/// The conntrack state of a packet (`enum ip_conntrack_info`, `NF_CT_STATE_*_BIT` in linux/netfilter), in iptables'
+/// words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConntrackState {
-    /// It makes no sense to conntrack, and belongs to no connection.
+    /// Conntrack cannot interpret it, and it belongs to no connection.
     Invalid,
     /// It belongs to a connection that has seen packets both ways.
     Established,
-    /// It starts a connection that an other one announced, or is an ICMP error about one.
+    /// It starts a connection that another one announced, or is an ICMP error about one.
     Related,
     /// It starts a connection.
     New,
-    /// It is exempt from tracking: NDP, or what the raw table says.
+    /// It is exempt from tracking: NDP, or exempted in the raw table.
     Untracked,
 }
 
@@ -31,7 +32,7 @@ impl ConntrackState {
         ConntrackState::Untracked,
     ];
 
-    /// As `--ctstate` names it.
+    /// Its name in `--ctstate`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ConntrackState::Invalid => "INVALID",

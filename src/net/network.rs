@@ -1,4 +1,4 @@
-//! Networks: the addresses that begin alike, and those right beside them.
+//! Networks: addresses with a common prefix, and their neighbours outside.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use super::Family;
 
-/// A network, by its first address and how many bits of it count. Prints as iptables-save prints it, `192.0.2.7/32`.
+/// A network: its first address and the length of its prefix. Prints as in iptables-save, `192.0.2.7/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     first: IpAddr,
     length: u8,
 }
 
-/// How many addresses are offered from each end of a network: some may not do, such as the host's own.
+/// The number of addresses that are offered from each end of a network: some may be unusable, such as the host's own.
 const OFFERED: u128 = 4;
 
 impl Network {
@@ -22,7 +22,7 @@ impl Network {
         Network { first: to_address(0, family), length: 0 }
     }
 
-    /// The network of this length that `address` lies in; `None` if the family has no such length.
+    /// The network of this length that contains `address`; `None` if the family has no such length.
     pub fn new(address: IpAddr, length: u32) -> Option<Network> {
         let family = Family::from_address(address);
         let free = width(family).checked_sub(length)?;
@@ -35,17 +35,17 @@ impl Network {
         Family::from_address(self.first)
     }
 
-    /// Whether it holds every address of its family.
+    /// True if it contains every address of its family.
     pub fn is_everything(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether `address` lies in it; never, if it is of the other family.
+    /// True if it contains `address`; false for an address of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
         Family::from_address(address) == self.family() && (self.number()..=self.last()).contains(&to_number(address))
     }
 
-    /// Whether all addresses of `other` lie in it.
+    /// True if it contains all addresses of `other`.
     pub fn covers(&self, other: &Network) -> bool {
         self.length <= other.length && self.contains(other.first)
     }
@@ -57,35 +57,36 @@ impl Network {
         steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
     }
 
-    /// The same from its end.
+    /// As [`Self::first_machines`], from its end.
     pub fn last_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (start, end) = self.of_machines();
         let steps = (0..OFFERED).map(move |step| end.saturating_sub(step)).filter(move |number| *number >= start);
         steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
     }
 
-    /// The addresses right before it, the nearest first.
+    /// The addresses right before it, nearest first.
     pub fn before(&self) -> impl Iterator<Item = IpAddr> + '_ {
         (1..=OFFERED).filter_map(|step| Some(to_address(self.number().checked_sub(step)?, self.family())))
     }
 
-    /// The addresses after it, the nearest first.
+    /// The addresses right after it, nearest first.
     pub fn behind(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let family = self.family();
         let number = move |step| self.last().checked_add(step).filter(|number| *number <= low_bits(width(family)));
         (1..=OFFERED).filter_map(move |step| Some(to_address(number(step)?, family)))
     }
 
-    /// What starts or ends in addresses that nobody has, such as 127.0.0.0/8, may be at home in its middle.
+    /// Addresses from its middle, for a network that begins or ends with addresses that no machine has, such as
+    /// 127.0.0.0/8.
     fn middle_machines(&self) -> impl Iterator<Item = u128> {
         let (start, end) = self.of_machines();
         let middle = start + (end - start) / 2;
         (1..=OFFERED).map(move |step| middle.saturating_add(step)).filter(move |number| *number <= end)
     }
 
-    /// The first and the last address that a machine may have. The first one of a network is its own name in IPv4, the last
-    /// one its broadcast (RFC 919); in IPv6 the first one is that of any of its routers (RFC 4291, section 2.6.1). Networks
-    /// of two addresses or one have none of these (RFC 3021, RFC 6164).
+    /// The first and the last address that a machine may have. The first address of an IPv4 network is its own, the
+    /// last one its broadcast (RFC 919); the first one of an IPv6 network is that of any of its routers (RFC 4291,
+    /// section 2.6.1). Networks of two addresses or one have none of these (RFC 3021, RFC 6164).
     fn of_machines(&self) -> (u128, u128) {
         let (first, last) = (self.number(), self.last());
         match self.family() {
@@ -110,10 +111,10 @@ impl fmt::Display for Network {
     }
 }
 
-/// The text is not a network.
+/// The error for a text that is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// There is no address in it.
+    /// It contains no address.
     #[error("`{}` is no address and no network", .0.escape_debug())]
     Address(String),
     /// The text after the slash is not a prefix length.
@@ -124,18 +125,18 @@ pub enum NetworkError {
         /// The family of its address.
         family: Family,
     },
-    /// It is an address in a network, and not the network.
+    /// It is an address within a network, and not the network's own.
     #[error("{address} is not the first address of {network}")]
     HostBits {
         /// The address.
         address: IpAddr,
-        /// The network that it lies in.
+        /// The network that contains it.
         network: Network,
     },
 }
 
 impl NetworkError {
-    /// How it is written right.
+    /// The correct notation.
     pub fn hint(&self) -> String {
         match self {
             NetworkError::Address(_) => {
@@ -149,8 +150,8 @@ impl NetworkError {
     }
 }
 
-/// Reads `192.0.2.0/24`, and `192.0.2.7` for one address. Bits that do not count have to be 0: who writes others may have
-/// meant the one address.
+/// Parses `192.0.2.0/24`, and `192.0.2.7` for one address. Bits after the prefix have to be 0: otherwise the one
+/// address may be meant.
 impl FromStr for Network {
     type Err = NetworkError;
 

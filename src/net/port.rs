@@ -28,10 +28,10 @@ impl fmt::Display for Port {
     }
 }
 
-/// Why a text is not a port set.
+/// The reason why a text is not a port set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// The number does not name a port.
+    /// The number is not a port.
     #[error("port {0} is out of range: ports are 1 to 65535")]
     OutOfRange(String),
     /// The text is not a number.
@@ -40,7 +40,7 @@ pub enum PortError {
     /// A range that ends before it begins.
     #[error("port range {0}-{1} is reversed: write {1}-{0}")]
     Reversed(u16, u16),
-    /// No port at all.
+    /// There is no port.
     #[error("no port is named")]
     Empty,
 }
@@ -50,7 +50,7 @@ pub enum PortError {
 pub struct PortSet(Vec<RangeInclusive<u16>>);
 
 impl PortSet {
-    /// No port.
+    /// The empty set.
     pub const EMPTY: PortSet = PortSet(Vec::new());
 
     /// Every port of the set, ascending.
@@ -63,17 +63,17 @@ impl PortSet {
         self.0.iter().cloned()
     }
 
-    /// How many ports the set holds.
+    /// The number of ports.
     pub fn len(&self) -> usize {
         self.0.iter().map(|range| range.len()).sum()
     }
 
-    /// Whether the set holds no port.
+    /// True if the set has no port.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `port` is in the set.
+    /// True if `port` is in the set.
     pub fn contains(&self, port: Port) -> bool {
         let next = self.0.partition_point(|range| *range.end() < port.0);
         self.0.get(next).is_some_and(|range| range.contains(&port.0))
@@ -128,8 +128,8 @@ impl fmt::Display for PortSet {
     }
 }
 
-/// Reads nmap's `-p` syntax for one protocol: `22`, `80-90`, `-100` (from 1), `60000-` (to 65535), `-` (all
-/// from 1), joined by commas. See the nmap reference guide, "Port specification and scan order".
+/// Parses nmap's `-p` syntax for one protocol: `22`, `80-90`, `-100` (from 1), `60000-` (to 65535), `-` (all from 1),
+/// joined by commas. See the nmap reference guide, "Port specification and scan order".
 impl FromStr for PortSet {
     type Err = PortError;
 

@@ -1,5 +1,5 @@
-//! nmap's `-p`, whole: which ports of which protocol are to be scanned. nmap reference guide, "Port specification and
-//! scan order". Names are looked up in a [`ServicesFile`], which somebody else has read.
+//! nmap's whole `-p` syntax: ports for each protocol. See the nmap reference guide, "Port specification and scan
+//! order". Names are looked up in a [`ServicesFile`], which the caller has read.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -8,15 +8,15 @@ use crate::net::Protocol;
 use crate::net::port::{self, PortError, PortSet};
 use crate::net::services_file::ServicesFile;
 
-/// What `-p` says, before names are looked up.
+/// The value of `-p`, before names are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortSelection(Vec<SelectionPart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SelectionPart {
-    /// None: of every protocol.
+    /// `None` means every protocol.
     protocol: Option<Protocol>,
-    /// Whether it is in brackets, which means ports with a name only.
+    /// True if it is in brackets, which select only ports with a name.
     bracketed: bool,
     what: What,
 }
@@ -36,19 +36,19 @@ pub struct SelectedPorts {
     pub udp: PortSet,
 }
 
-/// Why a text selects no ports.
+/// The reason why a text selects no ports.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortSelectionError {
     /// A number or a range is wrong, or there is none.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// Nothing has this name.
+    /// No service has this name.
     #[error("no service is called `{}`", .0.escape_debug())]
     UnknownService(String),
-    /// Ports of something else.
+    /// It selects another protocol.
     #[error("`{}:` is no protocol that scanlab scans: use T: for TCP and U: for UDP", .0.escape_debug())]
     Protocol(char),
-    /// Each is looked up in the whole services file.
+    /// Limited, since each lookup searches the whole services file.
     #[error("more than {MOST_LOOKUPS} names and ranges in brackets")]
     TooManyLookups,
     /// A bracket has no partner.
@@ -59,8 +59,8 @@ pub enum PortSelectionError {
 impl FromStr for PortSelection {
     type Err = PortSelectionError;
 
-    /// Reads `22,80-90,-100,60000-,-`, where open ends reach from 1 to 65535; `T:` and `U:`, each valid for what follows
-    /// it; names, with `*` and `?`; and `[...]`, which keeps only the ports that have a name.
+    /// Parses `22,80-90,-100,60000-,-`, where open ends are 1 and 65535; `T:` and `U:`, which apply to the parts after
+    /// them; names, with `*` and `?`; and `[...]`, which keeps only ports with a name.
     fn from_str(text: &str) -> Result<Self, PortSelectionError> {
         let mut protocol = None;
         let mut bracketed = false;
@@ -86,7 +86,7 @@ impl FromStr for PortSelection {
     }
 }
 
-/// What follows `T:`, `U:` and `[`, in either order, and whether there was a bracket.
+/// The text after `T:`, `U:` and `[`, in either order, and whether there was a bracket.
 fn start_of<'a>(word: &'a str, protocol: &mut Option<Protocol>) -> Result<(&'a str, bool), PortSelectionError> {
     let (mut rest, mut opens) = (word, false);
     loop {
@@ -106,7 +106,7 @@ fn start_of<'a>(word: &'a str, protocol: &mut Option<Protocol>) -> Result<(&'a s
     }
 }
 
-/// A name has something else than digits and a dash in it.
+/// A range if there are only digits and dashes, else a name.
 fn what(text: &str) -> Result<What, PortSelectionError> {
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return Ok(What::Range(port::parse_range(text)?));
@@ -115,7 +115,7 @@ fn what(text: &str) -> Result<What, PortSelectionError> {
 }
 
 impl PortSelection {
-    /// The same for services: entries after neither `T:` nor `U:` are TCP.
+    /// The selection for services: parts without `T:` or `U:` are TCP.
     pub fn tcp_by_default(mut self) -> PortSelection {
         for part in &mut self.0 {
             part.protocol.get_or_insert(Protocol::Tcp);
@@ -123,15 +123,16 @@ impl PortSelection {
         self
     }
 
-    /// Whether names have to be looked up.
+    /// True if names have to be looked up.
     pub fn needs_names(&self) -> bool {
         self.0.iter().any(SelectionPart::is_looked_up)
     }
 
-    /// The ports that are meant.
+    /// The selected ports.
     ///
     /// # Errors
-    /// A name that no service has, in none of the transports that it may be of.
+    ///
+    /// If no service has a name, in any protocol that the part may select.
     pub fn resolve(&self, services: &ServicesFile) -> Result<SelectedPorts, PortSelectionError> {
         let mut selected: [Vec<RangeInclusive<u16>>; 2] = Default::default();
         for part in &self.0 {
@@ -152,7 +153,7 @@ impl PortSelection {
     }
 }
 
-/// So many parts of one `-p` are looked up at most.
+/// The maximum number of parts of one `-p` that are looked up.
 const MOST_LOOKUPS: usize = 1_000;
 
 impl SelectionPart {
@@ -181,7 +182,7 @@ impl SelectedPorts {
         }
     }
 
-    /// What is left when `other` is taken away.
+    /// The ports that are not in `other`.
     pub fn without(&self, other: &SelectedPorts) -> SelectedPorts {
         SelectedPorts { tcp: self.tcp.difference(&other.tcp), udp: self.udp.difference(&other.udp) }
     }
@@ -200,7 +201,7 @@ mod tests {
         ports.map_or_else(|error| format!("! {error}"), |ports| format!("T:{} U:{}", ports.tcp, ports.udp))
     }
 
-    /// The first five as nmap 7.93 was seen to take them.
+    /// The results of the first five are those of nmap 7.93.
     #[test]
     fn the_whole_syntax_is_read() {
         for (text, ports) in [

@@ -1,4 +1,4 @@
-//! The rate of a `limit` match, as the kernel keeps it: a time between two packets.
+//! The rate of a `limit` match as the kernel stores it: a time between two packets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,24 +9,25 @@ use serde::{Serialize, Serializer};
 /// `XT_LIMIT_SCALE` (linux/netfilter/xt_limit.h): times are counted in units of 1/10000 s.
 pub const SCALE: u64 = 10_000;
 
-/// How fast a limit recovers: the time between two packets, in units of 1/10000 s. `300/hour` and `5/min` are the same.
+/// The rate of recovery of a limit: the time between two packets, in units of 1/10000 s. `300/hour` and `5/min` are
+/// equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate {
     interval: u64,
 }
 
 impl Rate {
-    /// The rate of so many packets in so many seconds; `None` if there are no packets, or more than the kernel can distinguish.
+    /// The rate of `packets` in `seconds`; `None` if there are no packets, or more than the kernel can distinguish.
     pub fn new(packets: u64, seconds: u64) -> Option<Rate> {
         let interval = SCALE.checked_mul(seconds)?.checked_div(packets)?;
         (interval != 0).then_some(Rate { interval })
     }
 }
 
-/// Seconds, and what iptables calls them.
+/// The units of iptables, in seconds.
 const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "min"), (1, "sec")];
 
-/// As libxt_limit.c prints what the kernel kept (`print_rate`).
+/// Prints the stored rate as libxt_limit.c does (`print_rate`).
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = |(seconds, _): &(u64, &str)| SCALE * seconds;

@@ -1,7 +1,7 @@
-//! Which services have which ports: a file in the format of services(5), `ssh 22/tcp`. nmap's own file has a third column
-//! that tells how often the port was found open; there an alias stands in the system's file.
+//! Names of ports: a file in the format of services(5), `ssh 22/tcp`. nmap's own file has a third column with the
+//! frequency of the open port; the system's file has an alias there.
 //!
-//! Pure: whoever calls it has read the file. A line that cannot be read is passed over, as getservent(3) does.
+//! Pure: the caller has read the file. Invalid lines are skipped, as in getservent(3).
 
 use std::collections::HashMap;
 
@@ -35,14 +35,13 @@ impl ServicesFile {
         file
     }
 
-    /// The name of a port: the first that the file has for it.
+    /// The name of a port: the first one in the file.
     pub fn name_of(&self, protocol: Protocol, port: Port) -> Option<&str> {
         let at = *self.by_port.get(&(protocol, port))?;
         self.services[at].names.first().map(String::as_str)
     }
 
-    /// The ports whose name fits `pattern`, in which `*` stands for any text and `?` for one character. Upper and lower
-    /// case differ.
+    /// The ports whose name matches `pattern`, in which `*` matches any text and `?` one character. Case-sensitive.
     pub fn ports_named(&self, protocol: Protocol, pattern: &str) -> PortSet {
         self.ports(protocol).filter(|service| service.names.iter().any(|name| fits(pattern, name))).map(port).collect()
     }
@@ -52,7 +51,7 @@ impl ServicesFile {
         self.ports(protocol).map(port).collect()
     }
 
-    /// Whether the file says how often ports are open, as nmap's does.
+    /// True if the file has frequencies, as nmap's does.
     pub fn has_frequencies(&self) -> bool {
         self.services.iter().any(|service| service.frequency.is_some())
     }
@@ -103,7 +102,8 @@ fn parse_frequency(word: &str) -> Option<f64> {
     }
 }
 
-/// Whether `name` fits `pattern`: the latest `*` takes one character more whenever what follows it does not fit.
+/// Matches `name` against `pattern`, with backtracking: the latest `*` matches one more character each time the text
+/// after it does not match.
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut in_pattern, mut in_name) = (0, 0);

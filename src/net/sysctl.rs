@@ -1,9 +1,9 @@
-//! Sysctls that a user may set in a lab: which ones, what they are there otherwise, and who set them.
+//! Sysctls that a user may set in a lab, with their usual values.
 //!
-//! A lab pins the sysctls that would let the machine, and not the ruleset, decide the fate of a probe. Those of a real
-//! machine may differ, and then decide. Only sysctls of a network namespace that decide on packets are on the list: a
-//! sysctl of the whole machine, one that writes into its log (`log_martians`, `nf_conntrack_log_invalid`) and one that
-//! the lab itself rests on (`accept_dad`, `tcp_synack_retries`) are refused.
+//! A lab pins the sysctls with which the machine, and not the ruleset, would decide on a probe. A real machine may have
+//! other values, and decide differently. The list has only sysctls of a network namespace that affect packets: a sysctl
+//! of the whole machine, one that writes to its log (`log_martians`, `nf_conntrack_log_invalid`) and one that the lab
+//! itself depends on (`accept_dad`, `tcp_synack_retries`) are refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,36 +15,36 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sysctls(BTreeMap<String, Set>);
 
-/// A sysctl that somebody set.
+/// A value and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Set {
     value: String,
     source: String,
 }
 
-/// A sysctl that somebody set, as reports show it.
+/// A sysctl with a value that was set, as reports show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SetSysctl {
     /// Its name: `net.ipv4.conf.all.rp_filter`.
     pub name: String,
     /// Its value.
     pub value: String,
-    /// The value that the lab has otherwise.
+    /// The usual value in a lab.
     pub usual: &'static str,
-    /// Who set it: `--sysctl`, a place in a file, or `this machine`.
+    /// The source of the value: `--sysctl`, a place in a file, or `this machine`.
     pub source: String,
-    /// The checks that observe something else with the usual value; `None` if that was not measured.
+    /// The checks that have other results with the usual value; `None` if that was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decides: Option<Vec<String>>,
 }
 
-/// One that may be set. In a name, `*` is `all`, `default`, or an interface.
+/// A sysctl that may be set. In its name, `*` is `all`, `default`, or an interface.
 struct KnownSysctl {
     name: &'static str,
     /// Its value in a lab: pinned, or the kernel's own default in a new namespace.
     usual: &'static str,
-    /// Whether `check --live` takes the machine's value. A limit on the number of packets a second is not taken, since a
-    /// lab sends faster than any scanner.
+    /// True if `check --live` uses the machine's value. A limit on packets per second is not copied, since a lab sends
+    /// faster than any scanner.
     from_machine: bool,
 }
 
@@ -89,11 +89,11 @@ const KNOWN: &[KnownSysctl] = &[
     rate("net.ipv6.icmp.ratemask", "128"),
 ];
 
-/// Digits of a value, more than any of these sysctls takes.
+/// The maximum number of digits of a value, more than any of these sysctls accepts.
 const LONGEST: usize = 20;
 
 impl Sysctls {
-    /// Whether nothing is set.
+    /// True if no sysctl is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -101,7 +101,8 @@ impl Sysctls {
     /// Sets `name`, on a host whose interface is `interface`.
     ///
     /// # Errors
-    /// A sysctl that is not on the list, and a value that is no number: what is wrong, and a hint.
+    ///
+    /// If the sysctl is not on the list or the value is no number: the problem, and a hint.
     pub fn set(&mut self, name: &str, value: &str, source: &str) -> Result<(), (String, String)> {
         let name = name.replace('/', ".");
         if find(&name).is_none() {
@@ -118,7 +119,7 @@ impl Sysctls {
         Ok(())
     }
 
-    /// These, and `others` over them.
+    /// These with `others` on top.
     pub fn with(mut self, others: &Sysctls) -> Sysctls {
         self.0.extend(others.0.iter().map(|(name, set)| (name.clone(), set.clone())));
         self
@@ -134,7 +135,7 @@ impl Sysctls {
         self.0.iter().map(|(name, set)| (name.as_str(), set.value.as_str()))
     }
 
-    /// Those whose value is not the lab's usual one.
+    /// Those with a value other than the usual one.
     pub fn unusual(&self) -> Vec<SetSysctl> {
         let shown = self.0.iter().map(|(name, set)| SetSysctl {
             name: name.clone(),
@@ -146,15 +147,15 @@ impl Sysctls {
         shown.filter(|one| one.value != one.usual).collect()
     }
 
-    /// The sysctls of a machine that decide on single packets, for `interface`; `read` returns `None` for one that the
-    /// machine does not have.
+    /// The sysctls of a machine that affect single packets, for `interface`; `read` returns `None` for a sysctl that
+    /// the machine does not have.
     pub fn of_machine(interface: &str, read: impl Fn(&str) -> Option<String>) -> Sysctls {
         let mut found = Sysctls::default();
         for known in KNOWN.iter().filter(|known| known.from_machine) {
             for part in ["all", "default", interface] {
                 let name = known.name.replace('*', part);
                 if let Some(value) = read(&name).filter(|value| value != known.usual) {
-                    // One with a value that is no number is not on the list.
+                    // A value that is no number is ignored: no sysctl on the list has one.
                     let _ = found.set(&name, value.trim(), "this machine");
                 }
             }

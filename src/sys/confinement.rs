@@ -1,4 +1,4 @@
-//! The last steps of a child before it becomes another program: what it gives up, in the order in which it can.
+//! The last steps of a child before execve(2): the rights that it drops, in the only possible order.
 
 use std::ffi::{CString, c_char, c_int, c_ulong};
 use std::io;
@@ -10,24 +10,24 @@ use std::ptr;
 use nix::libc;
 use seccompiler::BpfProgram;
 
-/// Address of the program's name in the child, the only one that a filter lets execve(2) have. Nothing of a new image is
-/// there: programs are linked at 2 MiB or above, or anywhere far above, and a filter is to refuse a mapping below
-/// [`LOWEST_MAPPING`].
+/// Address of the program's name in the child, the only one that a filter permits execve(2) to use. A new image has
+/// nothing there: programs are linked at 2 MiB or above, or at a random high address, and a filter must refuse a
+/// mapping below [`LOWEST_MAPPING`].
 pub const NAME_ADDRESS: usize = 0x10_0000;
 
-/// No mmap(2) with an address below this one is to be allowed.
+/// The lowest address that a filter may permit mmap(2) to request.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 pub const LOWEST_MAPPING: usize = 0x20_0000;
 
-/// Address space that a confined program may have, on a machine with 64 bits: far less than it takes to leave the kernel
-/// no other place for a mapping than [`NAME_ADDRESS`].
+/// The address space of a confined program on a 64-bit machine: far too small to leave the kernel no other place for a
+/// mapping than [`NAME_ADDRESS`].
 #[cfg(target_pointer_width = "64")]
 const MOST_MEMORY: Option<libc::rlim_t> = Some(8 << 30);
-/// There is no filter either, see `lab::confined`.
+/// Without 64 bits there is no filter either, see `lab::confined`.
 #[cfg(not(target_pointer_width = "64"))]
 const MOST_MEMORY: Option<libc::rlim_t> = None;
 
-/// What a child becomes, and what it may do.
+/// The program of a child, and its rights.
 pub struct Confinement {
     /// The program, its arguments beginning with its own name, and its whole environment: no more than [`MOST_WORDS`] each.
     pub program: CString,
@@ -35,20 +35,20 @@ pub struct Confinement {
     pub arguments: Vec<CString>,
     /// See `program`.
     pub environment: Vec<CString>,
-    /// Bits of the capabilities that it keeps, of those that there are: capabilities(7), the first 32.
+    /// The capabilities that it keeps, if it has them: capabilities(7), the first 32.
     pub capabilities: u32,
     /// A Landlock ruleset, see landlock_restrict_self(2).
     pub landlock: Option<OwnedFd>,
     /// A seccomp filter, see seccomp(2).
     pub filter: Option<&'static BpfProgram>,
-    /// The only file descriptor above 2 that it gets.
+    /// The only file descriptor above 2 that it inherits.
     pub lock: Option<OwnedFd>,
 }
 
-/// The longest list of arguments, and of variables.
+/// The maximum number of arguments, and of variables.
 pub const MOST_WORDS: usize = 15;
 
-/// Lets `command` become the program of `confinement`, whatever program it was made with.
+/// Makes `command` execute the program of `confinement` in place of its own.
 pub fn confine(command: &mut Command, confinement: Confinement) {
     let parent = std::process::id();
     let enter = move || Err(enter(&confinement, parent).err().unwrap_or_else(io::Error::last_os_error));
@@ -56,10 +56,10 @@ pub fn confine(command: &mut Command, confinement: Confinement) {
     unsafe { command.pre_exec(enter) };
 }
 
-/// Does not return when all went well.
+/// Returns only on failure.
 fn enter(confinement: &Confinement, parent: u32) -> io::Result<()> {
     die_with_parent(parent)?;
-    // Whatever was opened without O_CLOEXEC. Linux before 5.11 knows no such flag.
+    // Marks files that were opened without O_CLOEXEC. Linux before 5.11 does not have this flag.
     // SAFETY: plain integers; see close_range(2).
     unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if let Some(lock) = &confinement.lock {
@@ -83,13 +83,13 @@ fn enter(confinement: &Confinement, parent: u32) -> io::Result<()> {
     Err(io::Error::last_os_error())
 }
 
-/// The kernel kills this process when the thread that started it ends, however that comes: PR_SET_PDEATHSIG(2const).
+/// Makes the kernel kill this process when the thread that started it ends for any reason: PR_SET_PDEATHSIG(2const).
 fn die_with_parent(parent: u32) -> io::Result<()> {
     // SAFETY: plain integers; see prctl(2).
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong) })?;
     // SAFETY: takes nothing, and cannot fail; see getppid(2).
     let now = unsafe { libc::getppid() };
-    // It ended before it could be watched.
+    // The parent ended before the signal was set.
     if now.cast_unsigned() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
@@ -98,13 +98,13 @@ fn inherit(file: RawFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(file, libc::F_SETFD, 0) }).map(drop)
 }
 
-/// No file grows, no core is dumped, and memory has an end.
+/// Limits file size and core dumps to 0, and memory to [`MOST_MEMORY`].
 fn limit_resources() -> io::Result<()> {
     let limits = [(libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)];
     let memory = MOST_MEMORY.map(|most| (libc::RLIMIT_AS, most));
     for (resource, most) in limits.into_iter().chain(memory) {
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-        // A lower limit that is there already cannot be raised, and need not be.
+        // An existing lower limit cannot be raised, and need not be.
         // SAFETY: one valid `rlimit` of this frame; see setrlimit(2).
         let set = check(unsafe { libc::setrlimit(resource, &raw const limit) });
         set.map(drop)
@@ -128,7 +128,7 @@ fn place_name(program: &CString) -> io::Result<*const c_char> {
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // Linux before 4.17 takes the address for a mere wish.
+    // Linux before 4.17 treats the address as a hint.
     if page != address {
         return Err(io::ErrorKind::AddrInUse.into());
     }
@@ -162,8 +162,8 @@ struct CapabilitySets {
     inheritable: u32,
 }
 
-/// Keeps `wanted`, of the capabilities that there are, over the execve(2) to come, whoever the user is. With no_new_privs
-/// root gets no others back there (capabilities(7), and `cap_bprm_creds_from_file` of security/commoncap.c).
+/// Keeps those of `wanted` that the process has over the following execve(2), for any user. With no_new_privs root
+/// regains no others there (capabilities(7), and `cap_bprm_creds_from_file` of security/commoncap.c).
 pub(super) fn keep_capabilities(wanted: u32) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let mut header = CapabilityHeader { version: VERSION_3, process: 0 };

@@ -1,5 +1,6 @@
-//! A program that cannot be outlived by what it starts, and cannot outlive us: it runs beneath the first process of a PID
-//! namespace. When that ends, the kernel kills everything in there (pid_namespaces(7), "The namespace init process").
+//! A program that its children cannot outlive, and that cannot outlive scanlab: it runs under the first process of a
+//! PID namespace. When that one ends, the kernel kills all others in it (pid_namespaces(7), "The namespace init
+//! process").
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,12 +12,12 @@ use seccompiler::BpfProgram;
 
 use super::sandbox;
 
-/// Lets `command` run beneath a first process, and gives the pipe on which that tells the command's wait status (four
-/// bytes, native) when it has ended; nothing but the end of the file when it was killed. To be spawned, once, by a
-/// thread that has unshared its PID namespace; the command is to be dropped then, since it holds the pipe's other end.
+/// Makes `command` run under a first process. Returns the pipe to which that process writes the command's wait status
+/// (four bytes, native) when it has ended, or nothing if it was killed. The command must be spawned once, by a thread
+/// that has unshared its PID namespace, and then dropped, since it holds the pipe's write end.
 ///
-/// With `filters` both processes are confined first, see [`sandbox::enter`]. If that fails, `Command::spawn` does, and the
-/// pipe holds the name of the step.
+/// With `filters` both processes are confined first, see [`sandbox::enter`]. If that fails, `Command::spawn` fails, and
+/// the pipe contains the name of the step.
 ///
 /// The first process dies with the *thread* that spawned it (`PR_SET_PDEATHSIG`).
 pub fn run_beneath(command: &mut Command, filters: Option<Vec<BpfProgram>>) -> io::Result<PipeReader> {
@@ -29,19 +30,19 @@ pub fn run_beneath(command: &mut Command, filters: Option<Vec<BpfProgram>>) -> i
     Ok(reader)
 }
 
-/// Becomes two: the one that returns goes on to be the command, the other is the first process and never returns.
+/// Forks: the process in which it returns becomes the command, the other is the first process and never returns.
 fn split(read_end: RawFd, mut writer: &PipeWriter, filters: Option<&[BpfProgram]>) -> io::Result<()> {
     // SAFETY: plain integers; see prctl(2).
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
     // SAFETY: this process's own copy of the descriptor, which nothing here uses again. Now the parent has the only one.
     check(unsafe { libc::close(read_end) })?;
     if has_no_reader(writer) {
-        // The parent was gone before it could be watched.
+        // The parent ended before the signal was set.
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     if let Some(filters) = filters {
         sandbox::enter(filters).map_err(|(step, error)| {
-            // Without the name of the step, the error is still there.
+            // If the write fails, the error without the name of the step remains.
             let _ = writer.write(step.as_bytes());
             error
         })?;
@@ -61,7 +62,7 @@ fn has_no_reader(writer: &PipeWriter) -> bool {
     ready == 1 && poll.revents & libc::POLLERR != 0
 }
 
-/// Waits for the command and whatever it leaves behind; ends with it.
+/// Waits for the command and for orphaned processes; exits when the command has ended.
 fn be_first(child: libc::pid_t, mut writer: &PipeWriter) -> ! {
     sandbox::hide_memory();
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
@@ -74,7 +75,7 @@ fn be_first(child: libc::pid_t, mut writer: &PipeWriter) -> ! {
         // SAFETY: `status` is an integer of this frame; see waitpid(2).
         match unsafe { libc::waitpid(-1, &raw mut status, 0) } {
             ended if ended == child => {
-                // Without a reader there is nobody to tell.
+                // The reader may be gone; then the status is not needed.
                 let _ = writer.write(&status.to_ne_bytes());
                 break;
             }
@@ -86,7 +87,7 @@ fn be_first(child: libc::pid_t, mut writer: &PipeWriter) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Lets go of what was inherited: above all of the pipe on which `Command::spawn` waits for the exec, and of the labs'
+/// Closes the inherited descriptors: above all the pipe on which `Command::spawn` waits for the exec, and the labs'
 /// interfaces.
 fn close_all_but(kept: RawFd) {
     const FIRST: libc::c_uint = 3;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::libc;
 
-/// How far a change reaches.
+/// The mounts that a change affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// One mount.

@@ -1,5 +1,5 @@
-//! The last steps of a child before it becomes a tool that nobody trusts: what it gives up. Bare system calls only, since
-//! they are made between fork(2) and execve(2).
+//! The last steps of a child before it becomes an untrusted tool: the rights that it drops. Bare system calls only,
+//! since they are made between fork(2) and execve(2).
 
 use std::ffi::{c_int, c_ulong};
 use std::io;
@@ -12,7 +12,7 @@ use super::confinement::{check, keep_capabilities};
 /// `CAP_NET_RAW` of capabilities(7).
 const NET_RAW: u32 = 13;
 
-/// Gives up everything but raw sockets. An error comes with the step that failed.
+/// Drops all rights but raw sockets. An error comes with the step that failed.
 pub fn enter(filters: &[BpfProgram]) -> Result<(), (&'static str, io::Error)> {
     let step = |name: &'static str| move |error| (name, error);
     mount_proc().map_err(step("mount its own /proc"))?;
@@ -36,7 +36,7 @@ pub fn hide_memory() {
 
 const ZERO: c_ulong = 0;
 
-/// Only a process of the PID namespace itself can mount its /proc, and it does so in a mount namespace of its own, since
+/// Mounts /proc. Only a process in the PID namespace can do that, and it does so in a mount namespace of its own, since
 /// the thread that started it still needs the other one.
 fn mount_proc() -> io::Result<()> {
     // SAFETY: plain integers; see unshare(2).
@@ -47,10 +47,10 @@ fn mount_proc() -> io::Result<()> {
     check(unsafe { libc::mount(name, place, name, flags, std::ptr::null()) }).map(drop)
 }
 
-/// No file descriptor above 2 gets into the tool, whoever opened it.
+/// Keeps every file descriptor above 2 from the tool.
 fn close_on_exec() {
     const FIRST: libc::c_uint = 3;
-    /// Linux before 5.11 has to be asked for each of them. This is where a program of common limits has its last one.
+    /// The highest descriptor under common limits, for Linux before 5.11, where each has to be closed separately.
     const LAST: c_int = 1 << 16;
     // SAFETY: plain integers; see close_range(2).
     let all = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -62,7 +62,8 @@ fn close_on_exec() {
     }
 }
 
-/// Leaves [`NET_RAW`] in each set, and nothing in any other one. What is not in the bounding set never comes back.
+/// Leaves [`NET_RAW`] in each set and no other capability. A capability that is not in the bounding set cannot be
+/// regained.
 fn drop_capabilities() -> io::Result<()> {
     const MOST: u32 = 64;
     for capability in (0..MOST).filter(|capability| *capability != NET_RAW) {

@@ -1,7 +1,7 @@
 //! Signals that end the program: SIGINT, SIGTERM and SIGHUP.
 //!
-//! As long as there is no lab, the handler itself ends the process. While labs exist, it wakes a thread that ends them first
-//! ([`SignalReceiver`]). A second signal ends the process at once, in every state.
+//! While there is no lab, the handler itself ends the process. While labs exist, it wakes a thread that removes them
+//! first ([`SignalReceiver`]). A second signal ends the process at once, in every state.
 
 use std::ffi::c_int;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering::SeqCst};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// The signals, and what is written when one of them ends the process.
+/// The signals, with the message for each.
 const ENDING: [(Signal, &str); 3] = [
     (Signal::SIGINT, "error: could not measure: interrupted by SIGINT: the run is not complete\n"),
     (Signal::SIGTERM, "error: could not measure: interrupted by SIGTERM: the run is not complete\n"),
@@ -21,21 +21,22 @@ const ENDING: [(Signal, &str); 3] = [
 /// The exit status of a run that is not complete.
 const INCOMPLETE: c_int = 3;
 
-/// timeout(1) sends its signal twice, to the process and to its group: those two are one.
+/// The time in which two signals count as one, in milliseconds: timeout(1) sends its signal to the process and to its
+/// group.
 const ONE_SIGNAL: i64 = 100;
 
 /// The first signal; 0 before it.
 static FIRST: AtomicI32 = AtomicI32::new(0);
-/// When it came, in milliseconds; 0 before it.
+/// The time of the first signal, in milliseconds; 0 before it.
 static SINCE: AtomicI64 = AtomicI64::new(0);
-/// Whether a thread waits for it.
+/// True if a thread waits for it.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 /// The pipe that wakes the thread.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// Whether the interruption was reported.
+/// True if the interruption was reported.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Installs the handlers. To be called before anything else.
+/// Installs the handlers. To be called before all other code.
 pub fn install() -> io::Result<()> {
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
     for (signal, _) in ENDING {
@@ -45,12 +46,12 @@ pub fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// The signal that arrived; `None` before it.
+/// The signal that arrived, if any.
 pub fn arrived() -> Option<&'static str> {
     Signal::try_from(FIRST.load(SeqCst)).ok().map(Signal::as_str)
 }
 
-/// Whether nothing has reported the interruption yet; from now on something has.
+/// True for the first caller, which reports the interruption.
 pub fn is_first_report() -> bool {
     !TOLD.swap(true, SeqCst)
 }
@@ -66,7 +67,7 @@ impl SignalReceiver {
         Ok(SignalReceiver(reader))
     }
 
-    /// Waits for the signal; its name.
+    /// Waits for the signal; returns its name.
     pub fn wait(&mut self) -> &'static str {
         while arrived().is_none() {
             let _ = self.0.read(&mut [0]);
@@ -75,12 +76,12 @@ impl SignalReceiver {
     }
 }
 
-/// Leaves the first signal to the thread that waits for it, or to the handler again.
+/// Assigns the first signal to the waiting thread, or to the handler again.
 pub fn leave_to_watch(watched: bool) {
     WATCHED.store(watched, SeqCst);
 }
 
-/// Ends the process now, without running anything else of it.
+/// Ends the process at once, without destructors.
 pub fn end() -> ! {
     end_by(FIRST.load(SeqCst))
 }

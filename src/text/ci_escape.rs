@@ -1,5 +1,5 @@
-//! Text in which a CI system finds no command. The log of a job is read line by line, and what a ruleset or the name of a
-//! file puts there would be obeyed:
+//! Text without workflow commands of CI systems. Runners read the log of a job line by line, and would obey commands
+//! from a ruleset or a file name:
 //!
 //! - GitHub: `::error::` where a line begins, after white space, and `##[error]` anywhere in a line (`ActionCommand.cs` of
 //!   the runner);
@@ -7,25 +7,26 @@
 //! - TeamCity: `##teamcity[message]` anywhere in a line;
 //! - GitLab: `section_start:1:name`.
 //!
-//! Each loses one character to an escape: a backslash in text, which a shell, Markdown and iptables-restore (between quotes)
-//! read as the character itself, and the format's own escape in JSON and in XML, so that a program reads the same text.
+//! One character of each command becomes an escape: a backslash in text, which a shell, Markdown and iptables-restore
+//! (between quotes) read as the character itself, and the format's own escape in JSON and in XML, so that a program
+//! reads the same text.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// Text that may be written where a CI system reads.
+/// Text without workflow commands, safe for the log of a CI job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inert(String);
 
 impl Inert {
-    /// The text of a report, in which nothing is a command.
+    /// The text of a report, with all commands escaped.
     pub fn new(text: &str) -> Inert {
         Inert(inert(text).into_owned())
     }
 
-    /// Commands that scanlab itself gives, whose data is inert.
+    /// Commands of scanlab itself, whose data is already escaped.
     pub fn commands(text: String) -> Inert {
         Inert(text)
     }
@@ -36,23 +37,24 @@ impl Inert {
     }
 }
 
-/// The text, with a backslash in each command.
+/// The text with a backslash in each command.
 pub fn inert(text: &str) -> Cow<'_, str> {
     escaped(text, |c| format!("\\{c}"))
 }
 
-/// JSON of the same content (RFC 8259, section 7): a command can only be part of a string. Basic strings of TOML have the
-/// same escape.
+/// JSON with the same content (RFC 8259, section 7): a command can only be part of a string. Basic strings of TOML have
+/// the same escape.
 pub fn inert_json(json: &str) -> Cow<'_, str> {
     escaped(json, |c| format!("\\u{:04x}", u32::from(c)))
 }
 
-/// XML or HTML of the same content, as long as the command is part of text or of an attribute.
+/// XML or HTML with the same content, if the command is part of text or of an attribute.
 pub fn inert_markup(markup: &str) -> Cow<'_, str> {
     escaped(markup, |c| format!("&#{};", u32::from(c)))
 }
 
-/// One pass can end in the middle of a command: matches do not overlap, and a colour has a bracket as well.
+/// Escapes repeatedly, since one pass can end in the middle of a command: matches do not overlap, and a colour contains
+/// a bracket, too.
 fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     let mut escaped = escaped_once(text, &escape);
     while COMMAND.is_match(&escaped) {
@@ -64,15 +66,15 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
 fn escaped_once(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     COMMAND.replace_all(text, |command: &Captures| {
         let whole = command.get_match();
-        // One group for each kind of command, of which one took part.
+        // There is one group for each kind of command, and one of them matched.
         let at = command.iter().skip(1).flatten().next().unwrap_or(whole);
         let escape = at.as_str().chars().map(&escape).collect::<String>();
         [&text[whole.start()..at.start()], &escape, &text[at.end()..whole.end()]].concat()
     })
 }
 
-/// A command, and in it the character to escape. Runners written in .NET may compare texts by culture, which ignores
-/// characters without a width; colours are removed from what is written to no terminal.
+/// A command, with the character to escape as a group. Runners written in .NET may compare texts by culture, which
+/// ignores characters without a width; colours are removed from output that is not for a terminal.
 static COMMAND: LazyLock<Regex> = LazyLock::new(|| {
     let ignored = r"(?:\x1b\[[0-9;]*m|[[\p{Cc}\p{DI}]--[\r\n]])";
     let at_the_start = format!(r"(?:^|\r)(?:\s|{ignored})*(:){ignored}*:");

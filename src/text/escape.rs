@@ -1,32 +1,33 @@
-//! Text that is safe to print: what comes from a file, a log or a network must not steer the reader's terminal.
+//! Text that is safe to print: data from a file, a log or a network must not control the reader's terminal.
 //!
-//! What steers it are control characters, among them U+009B, which begins an escape sequence as ESC does, and the characters
-//! that turn the direction of writing (Unicode Standard Annex 9), with which a line can be made to read as another one.
+//! The escaped characters are control characters, including U+009B, which begins an escape sequence like ESC, and
+//! characters that change the direction of writing (Unicode Standard Annex 9), which can make a line read as another
+//! one.
 
 use std::ops::Range;
 
 use crate::text::ci_escape::inert_json;
 
-/// The text in one line: each character that steers is shown as its escape.
+/// The text on one line, with control characters shown as escapes.
 pub fn visible(text: &str) -> String {
     escaped(text, is_terminal_control)
 }
 
-/// The text with its line ends and tabs.
+/// The text with control characters shown as escapes, except line ends and tabs.
 pub fn visible_lines(text: &str) -> String {
     escaped(text, |c| is_terminal_control(c) && c != '\n' && c != '\t')
 }
 
-/// JSON that says the same: what steers, and what a CI system obeys ([`crate::text::ci_escape`]), can stand in strings only, where it
-/// has an escape (RFC 8259, section 7).
+/// JSON with the same content: control characters and workflow commands of CI systems ([`crate::text::ci_escape`]) can
+/// be in strings only, where they become escapes (RFC 8259, section 7).
 pub fn visible_json(json: &str) -> String {
     let escape =
         |c: char| if is_terminal_control(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     inert_json(&json.chars().map(escape).collect::<String>()).into_owned()
 }
 
-/// A text to quote from, and where `span` of the original now is. Every character that steers becomes one picture of it, so
-/// that columns stay; line ends stay, too. A span that is none of the text's is put right.
+/// The text for a quotation, with the range of `span` in it. Every control character becomes one visible symbol, so
+/// that columns stay; line ends stay, too. A span outside the text is clamped.
 pub fn quotable(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
     let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     let start = floor(span.start);
@@ -43,7 +44,7 @@ pub fn listed<T: AsRef<str>>(texts: &[T]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
-/// The block of control pictures begins at U+2400; for other characters there is U+FFFD.
+/// The visible symbol of a control character: the block of control pictures begins at U+2400; others become U+FFFD.
 fn pictured(c: char) -> char {
     match c {
         '\n' | '\r' | '\t' => c,

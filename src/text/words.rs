@@ -1,12 +1,12 @@
-//! A line, split into words exactly as iptables-restore does it (`tokenize_rule_counters` and `add_param_to_argv` in
-//! iptables/xshared.c). The only such reader of the program: what is refused and what is reported are the same words.
+//! Splits a line into words exactly as iptables-restore does (`tokenize_rule_counters` and `add_param_to_argv` in
+//! iptables/xshared.c). It is the only such parser of the program, so the checks and the reports see the same words.
 
 use std::ops::Range;
 
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// What iptables reads: without quotes and escapes.
+    /// The text as iptables reads it: without quotes and escapes.
     pub text: String,
     /// Its place in the line, quotes included (bytes).
     pub span: Range<usize>,
@@ -16,10 +16,10 @@ pub struct Word {
 
 /// The words of `line`, which has neither counters nor a newline, see [`without_counters`].
 ///
-/// 1. Blanks and tabs part words; nothing else does.
+/// 1. Only blanks and tabs separate words.
 /// 2. A `"` opens a quoted text, anywhere in a word; the `"` that closes it ends the word, too. iptables 1.8.9 reads
 ///    `ab"cd e"f` as `abcd e` and `f`.
-/// 3. A backslash takes the next character literally, but in a quoted text only.
+/// 3. A backslash makes the next character literal, but in a quoted text only.
 /// 4. `""` is a word. A quote that is never closed ends with its line.
 pub fn words(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
@@ -31,14 +31,14 @@ pub fn words(line: &str) -> Vec<Word> {
     words
 }
 
-/// The rest of a line that begins with `[packets:bytes]`, in the first column; the whole line if it does not. No blank need
-/// follow the `]`.
+/// The rest of a line after `[packets:bytes]` in the first column; the whole line without it. A blank after the `]` is
+/// optional.
 pub fn without_counters(line: &str) -> &str {
     counters(line).map_or(line, |(_, rest)| rest)
 }
 
-/// Whether `line` begins as counters do, and is not of their form. iptables looks for the `:` and the `]` with strtok(3),
-/// which cuts the rule itself where they stand behind the first `]`: `[0]-A INPUT --comment a:b] -j DROP`.
+/// True if `line` begins like counters but is malformed. iptables looks for the `:` and the `]` with strtok(3), which
+/// cuts the rule itself if they come after the first `]`: `[0]-A INPUT --comment a:b] -j DROP`.
 pub fn has_odd_counters(line: &str) -> bool {
     line.starts_with('[') && counters(line).is_none()
 }
@@ -68,7 +68,7 @@ fn word(line: &str, from: usize) -> Option<Word> {
     Some(Word { text, span: start..line.len(), is_open: false })
 }
 
-/// Reads on behind a `"`; where the quoted text ends, if it does.
+/// Reads on after a `"`; returns the end of the quoted text, if it is closed.
 fn quoted(characters: &mut impl Iterator<Item = (usize, char)>, text: &mut String) -> Option<usize> {
     while let Some((at, c)) = characters.next() {
         match c {
@@ -80,7 +80,7 @@ fn quoted(characters: &mut impl Iterator<Item = (usize, char)>, text: &mut Strin
     None
 }
 
-/// The newline has been taken off before.
+/// The newline has been removed before.
 fn is_blank(c: char) -> bool {
     c == ' ' || c == '\t'
 }

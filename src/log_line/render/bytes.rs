@@ -1,4 +1,4 @@
-//! What is left of a packet from some place on. The place may lie behind the packet's end, where lying lengths lead.
+//! The bytes of a packet from an offset on. The offset may be beyond the packet's end, if a length in it is wrong.
 
 /// The rest of a packet.
 #[derive(Debug, Clone, Copy)]
@@ -8,12 +8,12 @@ pub(super) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    /// All of it.
+    /// The whole packet.
     pub(super) fn new(packet: &'a [u8]) -> Bytes<'a> {
         Bytes { packet, at: 0 }
     }
 
-    /// What is left `count` bytes further on.
+    /// The rest after `count` more bytes.
     pub(super) fn skip(self, count: usize) -> Bytes<'a> {
         Bytes { at: self.at + count, ..self }
     }
@@ -28,7 +28,7 @@ impl<'a> Bytes<'a> {
         self.packet.get(self.at..self.at + end)
     }
 
-    /// How many are left, as the kernel counts: 32 bits, below zero they wrap around.
+    /// The number of bytes left, in the kernel's arithmetic: 32 bits, wrapping below zero.
     pub(super) fn left(self) -> u32 {
         (self.packet.len() as u32).wrapping_sub(self.at as u32)
     }

@@ -57,7 +57,7 @@ fn carried(
         (17, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::Udp),
         (136, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::UdpLite),
         (1, _) => render_icmp(line, rest, whole, asked, depth),
-        // The kernel asks for the fragment before it prints the name.
+        // The kernel checks for a fragment before it prints the name.
         (51, Whole::LaterFragment) => {}
         (51, Whole::Beginning) => tell_spi::<12>(line, rest, LoggedProtocol::Ah, 4),
         (50, Whole::LaterFragment) => append(line, Transport::Named(LoggedProtocol::Esp)),
@@ -104,7 +104,7 @@ fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOption
     }
 }
 
-/// How many bytes a message of this type must have at least (`required_len`).
+/// The minimum length in bytes of a message of this type (`required_len`).
 fn required(kind: u8) -> u32 {
     match kind {
         0 | 8 => 4,

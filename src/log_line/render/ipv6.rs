@@ -49,19 +49,19 @@ fn address(header: &[u8; 40], at: usize) -> Ipv6Addr {
     octets.into()
 }
 
-/// On the way through the extension headers.
+/// The position during the walk through the extension headers.
 #[derive(Clone, Copy)]
 struct HeaderWalk<'a> {
     /// The next header.
     next: u8,
-    /// From it on.
+    /// The bytes from that header on.
     rest: Bytes<'a>,
     whole: Whole,
 }
 
 impl HeaderWalk<'_> {
-    /// Adds every extension header to the line; `listed` ones stand in `OPT ( .. )`. Where it ends, or nothing when the
-    /// line ends with it.
+    /// Adds every extension header to the line, `listed` ones in `OPT ( .. )`. Returns the position after them, or
+    /// `None` if the line ends with them.
     fn render(mut self, line: &mut String, listed: bool) -> Option<Self> {
         while matches!(self.next, HOP_BY_HOP | ROUTING | FRAGMENT | ESP | AH | DESTINATION) {
             let Some([next, length]) = self.rest.first::<2>().copied() else {
@@ -102,7 +102,7 @@ impl HeaderWalk<'_> {
         Some(8)
     }
 
-    /// AH and ESP are told where they are listed. False when the line ends here.
+    /// Adds AH and ESP, which are printed only if they are listed. Returns false if the line ends here.
     fn security(&self, line: &mut String, listed: bool) -> bool {
         if !listed {
             return true;
@@ -120,7 +120,7 @@ impl HeaderWalk<'_> {
             None => append(line, format_args!("INCOMPLETE [{} bytes] )", self.rest.left())),
             Some(spi) => append(line, format_args!("SPI=0x{spi:x} ")),
         }
-        // An ESP header is the last, and its parenthesis stands alone.
+        // An ESP header is the last, and its parenthesis has no space before it.
         if self.next == ESP && spi.is_some() {
             append(line, ")");
         }

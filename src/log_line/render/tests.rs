@@ -1,5 +1,5 @@
-//! Lines captured on kernel 6.18 (`captured-6.18.kmsg`), rendered from packets that say the same; and hostile packets. What
-//! the kernel prints and what this renders are compared packet by packet in `tests/kernel/capture.rs`.
+//! Lines captured on kernel 6.18 (`captured-6.18.kmsg`), rendered from equivalent packets; and hostile packets.
+//! `tests/kernel/capture.rs` compares the kernel's own lines with the rendered ones, packet by packet.
 
 use proptest::prelude::*;
 

@@ -5,10 +5,10 @@ use super::{AccurateEcn, RenderOptions, Rendered, append};
 use crate::log_line::{LogFlags, LoggedProtocol, Sequence, TcpHeader, Transport, UdpHeader};
 use crate::net::port::Port;
 
-/// Whether the transport header is there.
+/// The presence of the transport header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whole {
-    /// It is, or should be.
+    /// The packet should contain it.
     Beginning,
     /// It is in the first fragment.
     LaterFragment,
