@@ -1,7 +1,7 @@
 //! Probes: crafted frames that equal nmap's on the wire, and the frames of the scanner's own kernel that belong to them
 //! (the RST that closes a half-open connection, the rest of a full connect).
 //!
-//! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: nothing is sent here.
+//! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: this room sends nothing.
 
 mod answer;
 pub(crate) mod canary;
@@ -40,7 +40,7 @@ pub struct Ends {
     pub host: Mac,
 }
 
-/// One probe: what a technique asks of one port, once.
+/// One probe: one packet of a technique to one port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
     /// The technique.
@@ -53,12 +53,12 @@ pub struct Probe {
     pub ack: u32,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// IPv4 identification; IPv6 has none.
+    /// IPv4 identification; unused in IPv6.
     pub ip_id: u16,
     /// IPv6 flow label, 20 bits.
     pub flow_label: u32,
-    /// What is not as nmap has it by itself; of this the probe itself takes flags and checksum, the rest is in the fields
-    /// above already.
+    /// Overrides of nmap's own values. The probe uses flags and checksum from it; the others are already in the fields
+    /// above.
     pub craft: ProbeOverrides,
 }
 
@@ -69,8 +69,8 @@ impl Probe {
     }
 
     /// The probe as a complete Ethernet frame. Every field is nmap's own for the raw techniques: window 1024, urgent
-    /// pointer 0, DF clear, MSS 1460 if and only if SYN is set (in IPv6 too); a datagram and an echo request are empty. A
-    /// connect has the look of the scanner's kernel instead, as `nmap -sT` has.
+    /// pointer 0, DF clear, MSS 1460 if and only if SYN is set (in IPv6 too); a datagram and an echo request are empty.
+    /// A connect has the header values of the scanner's kernel instead, as in `nmap -sT`.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
         let flags = self.flags();
         let (look, options, window) = match self.technique.is_full_connect() {
@@ -90,15 +90,15 @@ impl Probe {
         Crafted { probe: self, look, content, checksum }.frame(ends)
     }
 
-    /// The flags octet; 0 for what is no segment.
+    /// The flags octet; 0 for a packet that is not TCP.
     pub fn flags(&self) -> u8 {
         let own = self.technique.profile().flags;
         let is_segment = self.flow.protocol == Protocol::Tcp && !self.technique.is_full_connect();
         self.craft.scanflags.filter(|_| is_segment).unwrap_or(own)
     }
 
-    /// The RST with which the scanner's kernel, which knows of no connection, answers a SYN/ACK: sequence number as the
-    /// host acknowledged, window 0 (RFC 9293, section 3.5.2, group 1).
+    /// The RST with which the scanner's kernel, which has no such connection, answers a SYN/ACK: its sequence number is
+    /// the host's acknowledgment number, its window 0 (RFC 9293, section 3.5.2, group 1).
     pub fn reset_after(&self, syn_ack: &TcpSegment, ends: &Ends) -> Vec<u8> {
         self.kernel_segment(syn_ack.ack, 0, TcpFlags::RST, 0).frame(ends)
     }
@@ -120,14 +120,15 @@ impl Probe {
         self.kernel_segment(seq, ack, flags, 0).frame(ends)
     }
 
-    /// What the client of an open connection sends: with `payload` what is typed, without it an acknowledgment.
+    /// A segment of the client within an established connection: data with `payload`, an acknowledgment without.
     pub fn within_connection(&self, seq: u32, ack: u32, payload: &[u8], ends: &Ends) -> Vec<u8> {
         let flags = if payload.is_empty() { TcpFlags::ACK } else { TcpFlags::PSH | TcpFlags::ACK };
         let content = IpPayload::Segment { seq, ack, flags, window: CONNECTED_WINDOW, options: &[], payload };
         Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }.frame(ends)
     }
 
-    /// What the client of an open connection sends to close it. With a window of 0, the host could not close it, too.
+    /// The segment with which the client closes an established connection. With a window of 0, the host could not close
+    /// it.
     pub fn closing(&self, seq: u32, ack: u32, ends: &Ends) -> Vec<u8> {
         self.kernel_segment(seq, ack, TcpFlags::FIN | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
     }
@@ -163,7 +164,7 @@ fn connect_options(family: Family) -> Vec<u8> {
     vec![2, 4, high, low, 1, 1, 4, 2, 1, 3, 3, 10]
 }
 
-/// Whose habits the IP header shows.
+/// The style of the IP header: nmap's or the kernel's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HeaderStyle {
     /// Random TTL, DF clear, flow label 0, hop limit 255.
@@ -172,7 +173,7 @@ enum HeaderStyle {
     Kernel,
 }
 
-/// One packet of a probe's conversation, ready to be put on the wire.
+/// One packet of a probe's exchange, ready to be sent.
 struct Crafted<'a> {
     probe: &'a Probe,
     look: HeaderStyle,
@@ -195,8 +196,8 @@ impl Crafted<'_> {
         RawPacket { flow: self.probe.flow, ip, content: self.content, checksum: self.checksum }.frame(ends)
     }
 
-    /// Linux numbers a DF packet without a socket 0, and those of a connection from a counter of its own: the SYN's
-    /// number, then the next.
+    /// The IPv4 identification: Linux uses 0 for a DF packet without a socket, and a counter for those of a connection:
+    /// first the SYN's number, then the next.
     fn ip_id(&self) -> u16 {
         let opens = matches!(self.content, IpPayload::Segment { flags, .. } if flags & TcpFlags::SYN != 0);
         match (self.look, self.probe.technique.is_full_connect(), opens) {
@@ -206,7 +207,7 @@ impl Crafted<'_> {
         }
     }
 
-    /// `nmap -sT --ttl` sets the TTL of its sockets (`IP_TTL`), and no hop limit.
+    /// The TTL: `nmap -sT --ttl` sets that of its sockets (`IP_TTL`), and no hop limit.
     fn ttl(&self) -> u8 {
         let of_socket = self.probe.craft.ttl.filter(|_| self.probe.technique.is_full_connect());
         match (self.look, self.probe.family()) {

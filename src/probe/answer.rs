@@ -1,4 +1,4 @@
-//! Which reply answers which probe.
+//! Matching of replies to probes.
 
 use pnet_packet::tcp::TcpFlags;
 
@@ -6,9 +6,9 @@ use super::Probe;
 use crate::wire::reply::{Body, Reply, TcpSegment};
 
 impl Probe {
-    /// Whether `reply` answers this probe: it belongs to the probe's flow by nmap's rules ([`Reply::answers`]), and a
-    /// segment's numbers fit what the probe has sent. nmap does not look at those, so an answer to an earlier probe of
-    /// the same ports would do; here it would be a verdict about another packet.
+    /// True if `reply` answers this probe: it belongs to the probe's flow by nmap's rules ([`Reply::answers`]), and a
+    /// segment's numbers fit those of the probe. nmap does not check the numbers, so it accepts an answer to an earlier
+    /// probe of the same ports; here that would be a verdict about another packet.
     ///
     /// RFC 9293, section 3.5.2: "If the incoming segment has an ACK field, the reset takes its sequence number from the
     /// ACK field of the segment; otherwise, the reset has sequence number zero and the ACK field is set to the sum of
@@ -21,10 +21,10 @@ impl Probe {
         fits && reply.answers(&self.flow, self.seq)
     }
 
-    /// 1. What acknowledges, acknowledges this probe; SYN and FIN count one each.
+    /// 1. A segment with ACK must acknowledge this probe; SYN and FIN count one each.
     /// 2. A RST that does not acknowledge has the number that this probe acknowledged.
-    /// 3. Anything else has no number that could be checked. With a fixed source port (`-g`) the numbers are all that tells
-    ///    one probe of a port from the next, so there it is no answer, as with nmap.
+    /// 3. Any other segment has no number to check. With a fixed source port (`-g`) only the numbers distinguish the
+    ///    probes of a port, so then it is no answer, as in nmap.
     fn fits(&self, segment: &TcpSegment) -> bool {
         let has = |flag| segment.flags & flag != 0;
         match () {
@@ -34,8 +34,8 @@ impl Probe {
         }
     }
 
-    /// Whether `reply` is an ICMP error about the third segment of this connect's handshake, of which nmap hears as it does
-    /// of one about the SYN.
+    /// True if `reply` is an ICMP error about the third segment of this connect's handshake: nmap sees it like one
+    /// about the SYN.
     pub fn is_refused_later_by(&self, reply: &Reply) -> bool {
         let is_error = matches!(reply.body, Body::Unreachable(_));
         self.technique.is_full_connect() && is_error && reply.answers(&self.flow, self.seq.wrapping_add(1))

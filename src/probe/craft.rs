@@ -1,24 +1,26 @@
-//! What the caller of a scan changes of nmap's own packets: `--scanflags`, `--badsum`, `--source-port`, `--ttl`, `-S`.
+//! The options of a scan that change nmap's own packets: `--scanflags`, `--badsum`, `--source-port`, `--ttl`, `-S`.
 
 use std::net::IpAddr;
 
 use crate::net::port::Port;
 
-/// What is changed of nmap's own packets; by default nothing.
+/// The changes to nmap's own packets; none by default.
 ///
-/// A connect is the scanner's kernel's own: of all this it takes the source, and in IPv4 the TTL, as `nmap -sT` does.
+/// A connect scan uses the scanner's kernel: of these options it only uses the source and, in IPv4, the TTL, as in
+/// `nmap -sT`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ProbeOverrides {
-    /// `--scanflags`: the flags octet of every segment, whatever the technique's own is. The technique still says what an
-    /// answer means.
+    /// `--scanflags`: the flags octet of every segment, in place of the technique's own. The technique still determines
+    /// the meaning of an answer.
     pub scanflags: Option<u8>,
-    /// `--badsum`: the transport checksum is wrong, so that a host must not answer; what does is a firewall.
+    /// `--badsum`: the transport checksum is wrong, so a host must not answer, and any answer is from a firewall.
     pub badsum: bool,
-    /// `-g`, `--source-port`: every probe comes from this port, retries as well. Phases that share it share flows: the lab
-    /// makes conntrack forget a flow before it is used again.
+    /// `-g`, `--source-port`: the source port of every probe, including retries. Scan passes with the same port share
+    /// flows: the lab deletes the conntrack entry of a flow before it is used again.
     pub source_port: Option<Port>,
     /// `--ttl`: TTL or hop limit.
     pub ttl: Option<u8>,
-    /// `-S`: the source address; in the lab's subnet, since nothing else is on the link. Of the other family: no change.
+    /// `-S`: the source address; in the lab's subnet, since no other machine is on the link. One of the other family
+    /// has no effect.
     pub source: Option<IpAddr>,
 }

@@ -1,5 +1,5 @@
-//! A host that its neighbours do not find: its rules drop neighbour discovery (RFC 4861), on which IPv6 rests. No packet of
-//! a neighbour reaches such a host, whatever its other rules let in.
+//! A host that its neighbours cannot find: its rules drop neighbour discovery (RFC 4861), which IPv6 depends on. No
+//! packet of a neighbour reaches such a host, whatever its other rules accept.
 
 use std::fmt;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::probe::path::Step;
 
-/// What hides a host from its neighbours.
+/// The reason why neighbours cannot find a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hidden {
-    /// The message that does not come through.
+    /// The message that is dropped.
     pub message: NeighbourMessage,
     /// The rule or policy that drops it; `None` if that was not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,10 +24,10 @@ pub struct Hidden {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Message")]
 pub enum NeighbourMessage {
-    /// The question, which the host receives.
+    /// The solicitation, which the host receives.
     #[default]
     Solicitation,
-    /// The answer, which the host sends.
+    /// The advertisement, which the host sends.
     Advertisement,
 }
 

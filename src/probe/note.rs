@@ -1,5 +1,5 @@
-//! Notes of a probe: what its verdict does not say. Rules can send a copy out of the modelled world (TEE) or answer in the
-//! place of the host (SYNPROXY).
+//! Notes of a probe: facts that its verdict does not show. Rules can send a copy out of the modelled world (TEE) or
+//! answer in place of the host (SYNPROXY).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,12 +8,12 @@ use serde::{Serialize, Serializer};
 
 use crate::probe::path::{Path, Step, StepVerdict};
 
-/// What the verdict of a probe does not say.
+/// A fact that the verdict of a probe does not show.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Note {
     /// A rule sends a copy to another machine.
     Copied {
-        /// What is copied.
+        /// The packet that is copied.
         what: Copied,
         /// The copy.
         copy: Copy,
@@ -27,14 +27,14 @@ pub enum Note {
     HalfOpen,
 }
 
-/// Which packet is copied.
+/// The packet that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Copied {
     /// The probe.
     Probe,
     /// The host's answer.
     Answer,
-    /// What follows in the conversation.
+    /// A later packet of the exchange.
     Followup,
 }
 
@@ -51,7 +51,7 @@ impl Note {
     /// The targets that leave a note which only the path of a packet shows.
     pub const TARGETS: [&str; 2] = ["TEE", "SYNPROXY"];
 
-    /// The note of a probe whose path ends at SYNPROXY.
+    /// The note for a path that ends at SYNPROXY.
     pub fn of_proxy(path: &Path) -> Option<Note> {
         let last = path.last().filter(|step| step.verdict == StepVerdict::Stolen)?;
         (target(last) == Some("SYNPROXY")).then_some(Note::SynProxy { line: last.line })

@@ -1,4 +1,4 @@
-//! What one probe brought to light: facts, between the lab that finds them and the reports that tell them.
+//! The observations of one probe: facts that the lab collects and reports print.
 
 use std::sync::Arc;
 
@@ -10,57 +10,59 @@ use crate::probe::path::Path;
 use crate::probe::scan::{self, FilterVerdict, PortState, Technique, Verdict};
 use crate::wire::frame::Frame;
 
-/// What one probe brought to light.
+/// The observations of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// Port state and reason.
     pub verdict: Verdict,
     /// Log lines that the probe itself caused, in order.
     pub log: Vec<LogRecord>,
-    /// Log lines caused by what had to follow it: the RST that closes a half-open connection, the rest of a connect.
+    /// Log lines caused by later packets of the exchange: the RST that closes a half-open connection, the rest of a
+    /// connect.
     pub followup: Vec<LogRecord>,
-    /// The probe's way through the rules; `None` unless the lab watches paths.
+    /// The probe's path through the rules; `None` unless the lab watches paths.
     pub path: Option<Arc<Path>>,
-    /// The way of the host's answer to it, if it sent one.
+    /// The path of the host's answer to it, if it sent one.
     pub answer_path: Option<Arc<Path>>,
-    /// The ways of what followed.
+    /// The paths of later packets of the exchange.
     pub followup_paths: Vec<Arc<Path>>,
-    /// What the filter did with the probe; `None` unless the lab watches for it.
+    /// The verdict of the filter on the probe; `None` unless the lab watches paths.
     pub filter: Option<FilterVerdict>,
-    /// How far a connect came; `None` for other techniques, and when there was no SYN/ACK.
+    /// The progress of a connect; `None` for other techniques, and without a SYN/ACK.
     pub connection: Option<ConnectProgress>,
-    /// What the verdict does not say.
+    /// Facts that the verdict does not show.
     pub notes: Vec<Note>,
-    /// The frames of the probe, of the answer and of what followed, in order; empty unless the lab records them.
+    /// The frames of the probe, of the answer and of later packets, in order; empty unless the lab records them.
     pub frames: Vec<Frame>,
 }
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LogRecord {
-    /// The rule's own prefix, to the byte.
+    /// The rule's own prefix, byte for byte.
     pub prefix: String,
     /// The line, prefix included, without time stamp and level.
     pub line: String,
 }
 
-/// How far a connect came after the SYN/ACK.
+/// The progress of a connect after the SYN/ACK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
 pub struct ConnectProgress {
-    /// Whether the service got the connection: the third segment of the handshake went through.
+    /// True if the service got the connection: the third segment of the handshake arrived.
     pub accepted: bool,
-    /// What the service said first, as the client read it.
+    /// The greeting of the service, as the client read it.
     pub greeting: String,
 }
 
 impl Observation {
-    /// The ways of all packets: the probe's, the answer's, and of what followed.
+    /// The paths of all packets: probe, answer, and later packets.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.path.iter().chain(&self.answer_path).chain(&self.followup_paths).map(AsRef::as_ref)
     }
 
-    /// Adds the notes that follow from the verdict and the paths: of two packets that one rule copies the first has one.
+    /// Adds the notes that follow from the verdict and the paths. If one rule copies two packets, the first gets the
+    /// note.
     pub fn add_notes(&mut self) {
         let of = |what: Copied, path: &Arc<Path>| note::copies(path).map(|copy| (what, copy)).collect::<Vec<_>>();
         let mut copies: Vec<(Copied, note::Copy)> = Vec::new();
@@ -80,13 +82,13 @@ impl Observation {
         }
     }
 
-    /// Takes out what only a lab that watches paths tells.
+    /// Removes the facts that only a lab with paths observes.
     pub fn without_paths(&mut self) {
         (self.path, self.answer_path, self.filter) = (None, None, None);
         self.followup_paths.clear();
     }
 
-    /// What is known of a probe before anything has come of it.
+    /// The observation of a probe without any reply.
     pub fn silence(technique: Technique) -> Observation {
         Observation {
             verdict: scan::no_response(technique),

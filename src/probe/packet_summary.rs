@@ -1,4 +1,5 @@
-//! A frame in a few words, enough to distinguish frames in a report. Reads defensively, as [`crate::wire::reply`] does.
+//! A frame in a few words, which distinguish it from other frames in a report. Tolerates malformed frames, as
+//! [`crate::wire::reply`] does.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,18 +10,18 @@ use crate::probe::scan::Technique;
 use crate::wire::bytes::{self, be16};
 use crate::wire::tcp_flags::tcp_flag_names;
 
-/// A frame at a glance.
+/// The summary of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PacketSummary {
-    /// What it is.
+    /// The kind of frame.
     pub kind: SummaryKind,
-    /// Where it is from and where it goes, when it is IP or ARP.
+    /// Source and destination address, if it is IP or ARP.
     pub ends: Option<(IpAddr, IpAddr)>,
-    /// Source and destination port, when it has any.
+    /// Source and destination port, if it has ports.
     pub ports: Option<(Port, Port)>,
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SummaryKind {
     /// ARP, with its operation.
@@ -31,7 +32,7 @@ pub enum SummaryKind {
     Udp(Family),
     /// An ICMP or ICMPv6 message, with type and code.
     Icmp(Family, u8, u8),
-    /// A fragment that does not hold the header of what it is part of.
+    /// A fragment without the header of its payload.
     Fragment(Family),
     /// Another IP protocol, by its IANA number.
     Protocol(Family, u8),
@@ -45,11 +46,11 @@ const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
-/// FIN, SYN, RST, PSH, ACK, URG; nobody looks at the rest.
+/// FIN, SYN, RST, PSH, ACK, URG; the summary ignores the other flags.
 const SIX_FLAGS: u8 = 0x3f;
 
 impl PacketSummary {
-    /// Looks at an Ethernet frame.
+    /// Summarizes an Ethernet frame.
     pub fn at(frame: &[u8]) -> PacketSummary {
         let ethertype = be16(frame, 12).unwrap_or_default();
         let payload = frame.get(ETHERNET_HEADER..).unwrap_or_default();
@@ -62,7 +63,7 @@ impl PacketSummary {
         known.unwrap_or(PacketSummary { kind: SummaryKind::Ethernet(ethertype), ends: None, ports: None })
     }
 
-    /// Looks at an IP packet.
+    /// Summarizes an IP packet.
     pub fn at_packet(packet: &[u8]) -> PacketSummary {
         let known = match packet.first().map(|byte| byte >> 4) {
             Some(4) => ipv4(packet),
@@ -72,7 +73,7 @@ impl PacketSummary {
         known.unwrap_or(PacketSummary { kind: SummaryKind::Ethernet(0), ends: None, ports: None })
     }
 
-    /// The family, of what is IP.
+    /// The family; `None` unless it is IP.
     pub fn family(&self) -> Option<Family> {
         match self.kind {
             SummaryKind::Tcp(family, _)
@@ -94,7 +95,7 @@ impl PacketSummary {
 }
 
 impl SummaryKind {
-    /// `arp`, `tcp`, `udp`, `icmp`, `icmpv6`; a number for the rest.
+    /// `arp`, `tcp`, `udp`, `icmp`, `icmpv6`; a number for other protocols.
     pub fn protocol(self) -> String {
         match self {
             SummaryKind::Arp(_) => "arp".to_owned(),
@@ -108,7 +109,7 @@ impl SummaryKind {
         }
     }
 
-    /// The scan technique whose probes have these flags. A connect begins as a SYN scan does.
+    /// The scan technique whose probes have these flags. A connect begins like a SYN scan.
     pub fn technique(self) -> Option<Technique> {
         let SummaryKind::Tcp(_, flags) = self else { return None };
         Technique::LOGGED.into_iter().find(|technique| technique.profile().flags == flags)
@@ -150,7 +151,8 @@ fn ipv4(packet: &[u8]) -> Option<PacketSummary> {
     Some(if is_cut_short { PacketSummary { kind: SummaryKind::Fragment(Family::Ipv4), ..whole } } else { whole })
 }
 
-/// Extension headers that only stand between (RFC 8200, section 4): each says what comes next, and how long it is.
+/// Summarizes an IPv6 packet. Extension headers are skipped (RFC 8200, section 4): each has the next protocol and its
+/// own length.
 fn ipv6(packet: &[u8]) -> Option<PacketSummary> {
     const HEADER: usize = 40;
     let ends = (bytes::ipv6(packet, 8)?, bytes::ipv6(packet, 24)?);
@@ -179,7 +181,7 @@ fn ipv6(packet: &[u8]) -> Option<PacketSummary> {
     }
 }
 
-/// What is cut short is told by its protocol alone.
+/// A truncated header is summarized by its protocol alone.
 fn transport(family: Family, protocol: u8, header: &[u8], ends: (IpAddr, IpAddr)) -> PacketSummary {
     let ports = || Some((Port(be16(header, 0)?), Port(be16(header, 2)?)));
     let known = match protocol {

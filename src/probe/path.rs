@@ -1,5 +1,5 @@
-//! The way of a packet through the rules, as the kernel told it: every rule that matched, in order, and every policy that
-//! decided. Rules that looked at the packet and did not match are not on its path.
+//! The path of a packet through the rules, as the kernel traced it: every rule that matched, in order, and every policy
+//! that decided. Rules that were evaluated and did not match are not on it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,15 +12,15 @@ use crate::net::rate::Rate;
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::text::words::{Word, words};
 
-/// The way of one packet.
+/// The path of one packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// Rules and policies, in the order in which the packet met them.
+    /// Rules and policies, in the order of evaluation.
     pub steps: Vec<Step>,
-    /// What conntrack made of the packet; `None` if nothing asks conntrack, the kernel does not tell, or a rule of the
-    /// raw table had the last word, before conntrack.
+    /// The conntrack state of the packet; `None` if no rule uses conntrack, the kernel does not report it, or a rule of
+    /// the raw table decided before conntrack.
     pub conntrack: Option<ConntrackState>,
-    /// Where it ended.
+    /// The end of the path.
     pub fate: Fate,
 }
 
@@ -31,35 +31,35 @@ pub struct Step {
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// The rule's number in its chain, from 1; none for a policy.
+    /// The rule's number in its chain, from 1; `None` for a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
-    /// Its line in the ruleset file; none for the policy of a chain that the file does not declare.
+    /// Its line in the ruleset file; `None` for the policy of a chain that the file does not declare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The rule's own text; the declaration of the chain for a policy.
     pub text: String,
-    /// What came of it.
+    /// Its verdict.
     pub verdict: StepVerdict,
-    /// What the rule logs before `IN=`, when it is a LOG rule.
+    /// The log prefix, if it is a LOG rule.
     #[serde(skip)]
     pub log_prefix: Option<String>,
-    /// The rate of its limit, as the kernel has it.
+    /// The rate of its limit, as the kernel stores it.
     #[serde(skip)]
     pub rate: Option<Rate>,
-    /// The matches that remember earlier packets and whose rate is not known, such as `recent`.
+    /// Its stateful matches whose rate is not known, such as `recent`.
     #[serde(skip)]
     pub unread: Vec<String>,
 }
 
 impl Step {
-    /// Whether it is in this chain.
+    /// True if the step is in this chain of this table.
     pub fn is_in(&self, table: &str, chain: &str) -> bool {
         (self.table.as_str(), self.chain.as_str()) == (table, chain)
     }
 
-    /// Whether a match of the rule dropped the packet, which it could not read or had no room to remember (`hotdrop` of
-    /// `struct xt_action_param`, linux/netfilter/x_tables.h): nf_tables traces that as the rule's own drop.
+    /// True if a match of the rule dropped the packet, because it could not parse it or had no memory for it (`hotdrop`
+    /// of `struct xt_action_param`, linux/netfilter/x_tables.h): nf_tables traces that as the rule's own drop.
     pub fn is_dropped_by_match(&self) -> bool {
         const DROP_NOTHING: [&str; 8] = ["ACCEPT", "RETURN", "LOG", "NFLOG", "MARK", "CONNMARK", "SET", "AUDIT"];
         let words = words(&self.text);
@@ -70,29 +70,29 @@ impl Step {
     }
 }
 
-/// What a rule made of a packet.
+/// The result of a rule for a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StepVerdict {
-    /// On to the next rule.
+    /// Go on to the next rule.
     Continue,
-    /// Out of this table.
+    /// Accept in this table.
     Accept,
-    /// Thrown away, in silence.
+    /// Drop silently.
     Drop,
-    /// Thrown away by a REJECT: the sender is told.
+    /// Drop with an answer to the sender (REJECT).
     Reject,
-    /// Into a chain, to come back.
+    /// Jump to a chain, and return after it.
     Jump(String),
-    /// Into a chain, not to come back.
+    /// Go to a chain, without return.
     Goto(String),
-    /// Back to the chain that jumped, or to the policy.
+    /// Return to the chain that jumped, or to the policy.
     Return,
-    /// Kept by the target: a queue to a program, SYNPROXY.
+    /// Held by the target: a queue to a program, SYNPROXY.
     Stolen,
 }
 
 impl StepVerdict {
-    /// The word in the report.
+    /// Its name in reports.
     pub const fn as_str(&self) -> &'static str {
         match self {
             StepVerdict::Continue => "continue",
@@ -133,25 +133,25 @@ impl Serialize for StepVerdict {
     }
 }
 
-/// Where a packet's way ended.
+/// The end of a packet's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// It passed every chain of its last hook.
     Accepted,
-    /// A rule or a policy threw it away.
+    /// A rule or a policy dropped it.
     Dropped,
-    /// A REJECT threw it away.
+    /// A REJECT dropped it.
     Rejected,
-    /// A target kept it.
+    /// A target held it.
     Stolen,
-    /// It left the rules between two hooks: the kernel found no way to go on with it (routing, source validation).
+    /// The kernel discarded it between two hooks (routing, source validation).
     Vanished,
-    /// It left the modelled world: what became of it was not seen.
+    /// It left the modelled world, where its result is not observed.
     Left(LeftTheWorld),
 }
 
 impl Fate {
-    /// Where it went, if it left the modelled world.
+    /// Its destination, if it left the modelled world.
     pub const fn left(self) -> Option<LeftTheWorld> {
         match self {
             Fate::Left(left) => Some(left),
@@ -159,7 +159,7 @@ impl Fate {
         }
     }
 
-    /// The word in the report.
+    /// Its name in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Fate::Accepted => "accepted",
@@ -192,12 +192,12 @@ impl Serialize for Fate {
 }
 
 impl Path {
-    /// The rule or policy that had the last word; `None` if nothing but the lab's own chains saw the packet.
+    /// The rule or policy that decided; `None` if only the lab's own chains saw the packet.
     pub fn last(&self) -> Option<&Step> {
         self.steps.last()
     }
 
-    /// What the LOG rules on the way log, in order.
+    /// The prefixes of the LOG rules on the path, in order.
     pub fn log_prefixes(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| step.log_prefix.as_deref())
     }

@@ -1,4 +1,4 @@
-//! Probes that are alike but for their port, told together: what keeps the report of a whole range small. Pure.
+//! Groups of probes that are equal apart from the port, which keep the report of a whole port range small. Pure.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use crate::probe::Probe;
 use crate::probe::observation::{LogRecord, Observation};
 use crate::probe::path::Path;
 
-/// Probes that brought the same to light.
+/// Probes with the same result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeGroup {
     /// The first of them.
     pub first: Probe,
-    /// What it brought to light. The log lines of the others differ from these in ports and numbers only.
+    /// Its observation. The log lines of the others differ from these in ports and numbers only.
     pub observation: Observation,
     ports: Vec<RangeInclusive<u16>>,
 }
 
 impl ProbeGroup {
-    /// A probe for itself.
+    /// A group of one probe.
     pub fn alone(probe: Probe, observation: Observation) -> ProbeGroup {
         ProbeGroup { first: probe, observation, ports: vec![probe.flow.port.0..=probe.flow.port.0] }
     }
 
-    /// The ports of all of them.
+    /// The ports of all probes.
     pub fn ports(&self) -> PortSet {
         self.ports.iter().cloned().collect()
     }
 
-    /// The port, when there is one only.
+    /// The port, if there is one only.
     pub fn lone_port(&self) -> Option<Port> {
         match self.ports.as_slice() {
             [range] if range.start() == range.end() => Some(Port(*range.start())),
@@ -37,7 +37,7 @@ impl ProbeGroup {
         }
     }
 
-    /// Ports mostly come in their order, so the last range mostly grows.
+    /// Adds a port. Ports are mostly ascending, so mostly the last range grows.
     fn add(&mut self, Port(port): Port) {
         match self.ports.last_mut() {
             Some(last) if last.end().checked_add(1) == Some(port) => *last = *last.start()..=port,
@@ -53,7 +53,7 @@ impl ProbeGroup {
     }
 }
 
-/// The same state for the same reason, the same ways through the rules, and lines of the same rules.
+/// True if state, reason, paths and the rules of the log lines are equal.
 fn are_alike(one: &Observation, other: &Observation) -> bool {
     let Observation { verdict, log, followup, path, answer_path, followup_paths, filter, connection, notes, frames: _ } =
         one;
@@ -72,7 +72,7 @@ fn same_prefixes(one: &[LogRecord], other: &[LogRecord]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.prefix == other.prefix)
 }
 
-/// Most ways are told once and shared.
+/// Most paths are shared, so the pointers are compared first.
 fn same_way(one: Option<&Arc<Path>>, other: Option<&Arc<Path>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
@@ -80,17 +80,17 @@ fn same_way(one: Option<&Arc<Path>>, other: Option<&Arc<Path>>) -> bool {
     }
 }
 
-/// Takes probes as they come, and puts those together that are alike.
+/// Groups equal probes as they arrive.
 #[derive(Debug, Default)]
 pub struct ProbeGrouper {
     groups: Vec<ProbeGroup>,
 }
 
-/// How far back a group is looked for, so that a sweep whose every probe differs stays linear.
+/// The number of groups that are searched for an equal one, so that a sweep in which every probe differs stays linear.
 const GROUPS_BACK: usize = 64;
 
 impl ProbeGrouper {
-    /// Takes one more.
+    /// Adds a probe.
     pub fn take(&mut self, probe: &Probe, observation: Observation) {
         match self.groups.iter_mut().rev().take(GROUPS_BACK).find(|group| group.is_like(probe, &observation)) {
             Some(group) => group.add(probe.flow.port),
@@ -98,7 +98,7 @@ impl ProbeGrouper {
         }
     }
 
-    /// The groups, each where its first probe stood.
+    /// The groups, in the order of their first probes.
     pub fn into_groups(self) -> Vec<ProbeGroup> {
         self.groups
     }

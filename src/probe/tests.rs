@@ -10,7 +10,7 @@ use crate::net::port::Port;
 
 const ENDS: Ends = Ends { prober: Mac([2, 0, 0, 0, 0, 1]), host: Mac([0, 0x0c, 0x29, 1, 2, 3]) };
 
-/// What the second opinion reads in a frame whose lengths and checksums it found right.
+/// The fields that etherparse reads in a frame whose lengths and checksums it found correct.
 #[derive(Debug, PartialEq, Eq)]
 struct Read {
     flow: Flow,
@@ -239,7 +239,7 @@ fn datagrams_echo_requests_and_what_is_crafted_equal_nmaps_bit_for_bit() {
     }
 }
 
-/// Captured from `nmap -sT --ttl 9`: in IPv4 all of the connection has it, in IPv6 nothing.
+/// Captured from `nmap -sT --ttl 9`: in IPv4 the whole connection has this TTL; in IPv6 the option has no effect.
 #[test]
 fn of_what_is_crafted_a_connect_takes_the_ttl_in_ipv4() {
     let craft = ProbeOverrides { scanflags: Some(0), badsum: true, ttl: Some(9), ..ProbeOverrides::default() };
@@ -252,13 +252,14 @@ fn of_what_is_crafted_a_connect_takes_the_ttl_in_ipv4() {
     }
 }
 
-/// Captured from `nmap -sT`: all but the ports, the numbers, and the time stamps, which the lab leaves out on purpose.
+/// Captured from `nmap -sT`: everything but the ports, the numbers, and the time stamps, which the lab leaves out on
+/// purpose.
 #[test]
 fn a_connect_has_the_look_of_linux() {
     let v4 = "4500003c a4ee4000 40068131 0a4d0002 0a4d0001 839c0052 ae45dfd6 00000000 a002faf0 14cb0000 \
               020405b4 0402080a 0f160b10 00000000 0103030a";
     let captured = bytes(v4);
-    // The captured checksum is a partial one (offloaded), so the second opinion reads the crafted frame only.
+    // The captured checksum is a partial one (offloaded), so etherparse reads the crafted frame only.
     let probe = Probe { ttl: 1, ..sample(Technique::Connect, Family::Ipv4) };
     let read = Read::frame(&probe.frame(&ENDS));
     assert_eq!(read.ttl, captured[8]);
@@ -336,7 +337,7 @@ fn a_connect_goes_on_and_aborts_with_numbers_that_follow() {
     }
 }
 
-/// The one's complement sum over what IP carries and its pseudo header: all ones if the checksum is right (RFC 1071).
+/// The one's complement sum over the IP payload and its pseudo header: all ones if the checksum is correct (RFC 1071).
 fn sum(frame: &[u8]) -> u16 {
     let (addresses, protocol, content) = match frame[12..14] {
         [8, 0] => (&frame[26..34], frame[23], &frame[34..]),

@@ -1,5 +1,5 @@
-//! What a tool and the host said to each other over a relay, and what became of every frame: facts, between the lab that
-//! records them and the reports that tell them.
+//! The frames between a tool and the host over a relay, with the result of each: facts that the lab records and reports
+//! print.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -11,58 +11,58 @@ use crate::probe::path::{Fate, Path};
 use crate::probe::scan::FilterVerdict;
 use crate::wire::frame::Direction;
 
-/// All that was observed of a tool.
+/// All observations of a tool.
 #[derive(Debug, Clone)]
 pub struct ToolRun {
     /// Every frame, in the order in which the relay passed it on.
     pub frames: Vec<RelayedFrame>,
-    /// What the host wanted to send, and its own rules held back.
+    /// Packets that the host sent and its own rules held back.
     pub held_back: Vec<WithheldFrame>,
-    /// How the tool ended.
+    /// The way the tool ended.
     pub status: ToolStatus,
-    /// How long it ran.
+    /// The run time of the tool.
     pub elapsed: Duration,
 }
 
 /// A frame that was passed on.
 #[derive(Debug, Clone)]
 pub struct RelayedFrame {
-    /// When, since 1970-01-01 00:00:00 UTC.
+    /// The time, since 1970-01-01 00:00:00 UTC.
     pub at: Duration,
-    /// Whether the host received or sent it.
+    /// The direction, as seen from the host.
     pub direction: Direction,
-    /// All of it, from its Ethernet header on.
+    /// The whole frame, from its Ethernet header on.
     pub bytes: Vec<u8>,
-    /// Of a frame that the host sent: the one that it was dealing with then, by its place; `None` if a timer sent it.
+    /// For a frame of the host: the index of the frame that it was processing; `None` if a timer sent it.
     pub cause: Option<usize>,
-    /// Its way through the rules; `None` for what is no IP, for what the kernel threw away before any rule could see it,
-    /// and where paths are not known.
+    /// Its path through the rules; `None` for a frame that is not IP, for a packet that the kernel discarded before any
+    /// rule, and without known paths.
     pub path: Option<Arc<Path>>,
-    /// What the filter did with it, as far as that is known.
+    /// The verdict of the filter, if it is known.
     pub verdict: Option<FilterVerdict>,
-    /// The log lines that it left, in order.
+    /// The log lines that it caused, in order.
     pub log: Vec<LogRecord>,
 }
 
-/// A packet of the host that never came to the link.
+/// A packet of the host that did not reach the link.
 #[derive(Debug, Clone)]
 pub struct WithheldFrame {
-    /// The frame that the host was dealing with when it wanted to send it, by its place.
+    /// The index of the frame that the host was processing when it sent this packet.
     pub cause: Option<usize>,
-    /// Its way through the rules.
+    /// Its path through the rules.
     pub path: Arc<Path>,
-    /// The log lines that it left, in order.
+    /// The log lines that it caused, in order.
     pub log: Vec<LogRecord>,
 }
 
 impl RelayedFrame {
-    /// Where its way ended, when that is known.
+    /// The end of its path, if it is known.
     pub fn fate(&self) -> Option<Fate> {
         self.path.as_ref().map(|path| path.fate)
     }
 }
 
-/// How a tool ended.
+/// The way a tool ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolStatus {
     /// By itself, with this exit status.

@@ -1,4 +1,4 @@
-//! Headers, written one around the other: Ethernet, IP, and what IP carries.
+//! Writes headers: Ethernet, IP, and the payload of IP.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -22,13 +22,13 @@ pub(super) struct RawPacket<'a> {
     pub flow: Flow,
     /// The IP header.
     pub ip: IpHeader,
-    /// What it carries.
+    /// The payload.
     pub content: IpPayload<'a>,
-    /// Whether the transport checksum is right.
+    /// The transport checksum, correct or wrong.
     pub checksum: Checksum,
 }
 
-/// What is free to choose of an IP header.
+/// The variable fields of an IP header.
 pub(super) struct IpHeader {
     /// TTL or hop limit.
     pub ttl: u8,
@@ -40,7 +40,7 @@ pub(super) struct IpHeader {
     pub flow_label: u32,
 }
 
-/// What an IP packet carries.
+/// The payload of an IP packet.
 pub(super) enum IpPayload<'a> {
     /// A TCP segment.
     Segment {
@@ -54,21 +54,21 @@ pub(super) enum IpPayload<'a> {
         window: u16,
         /// Options, a multiple of four bytes.
         options: &'a [u8],
-        /// What it carries.
+        /// The payload.
         payload: &'a [u8],
     },
     /// A UDP datagram without payload.
     Datagram,
-    /// An echo request without payload; identifier and sequence number stand where ports do.
+    /// An echo request without payload; identifier and sequence number are in the place of ports.
     EchoRequest,
 }
 
-/// Whether a checksum is right.
+/// The correctness of a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Checksum {
-    /// It is.
+    /// Correct.
     Right,
-    /// It is nmap's `--badsum`.
+    /// Wrong, as with nmap's `--badsum`.
     Bad,
 }
 
@@ -105,7 +105,7 @@ impl RawPacket<'_> {
         let (Port(source), Port(destination)) = (self.flow.prober_port, self.flow.port);
         match self.content {
             IpPayload::Segment { seq, ack, flags, window, options, payload } => {
-                // The data offset comes first: pnet finds the options by it.
+                // The data offset comes first, since pnet locates the options by it.
                 let mut tcp = MutableTcpPacket::new(bytes).expect("the buffer holds a TCP header");
                 tcp.set_data_offset(((TCP_HEADER + options.len()) / 4) as u8);
                 tcp.set_source(source);
@@ -220,8 +220,9 @@ fn or_all_ones(checksum: u16) -> u16 {
     if checksum == 0 { u16::MAX } else { checksum }
 }
 
-/// nmap's `--badsum`: the right one, minus 1 as the bytes stand in the memory of a little-endian machine. Where that would
-/// be none (0 in UDP), or the right one again (0 and all ones are the same number in one's complement), 1 less.
+/// nmap's `--badsum`: the correct checksum minus 1, in the byte order of a little-endian machine. If the result would
+/// mean "none" (0 in UDP) or be the correct one again (0 and all ones are the same number in one's complement), it is 1
+/// less.
 fn bad(right: u16) -> u16 {
     match right.swap_bytes() {
         0 | 1 => 0xfffe_u16,

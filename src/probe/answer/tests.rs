@@ -20,7 +20,7 @@ fn reply(probe: &Probe, seq: u32, ack: u32, flags: u8) -> Reply {
 const RST_ACK: u8 = TcpFlags::RST | TcpFlags::ACK;
 const SYN_ACK: u8 = TcpFlags::SYN | TcpFlags::ACK;
 
-/// As `tcp_v4_send_reset` (net/ipv4/tcp_ipv4.c) and `nf_reject_ip_tcphdr_put` number them.
+/// Numbered as in `tcp_v4_send_reset` (net/ipv4/tcp_ipv4.c) and `nf_reject_ip_tcphdr_put`.
 #[test]
 fn a_reset_numbered_as_the_kernel_does_is_an_answer() {
     for (technique, counted) in

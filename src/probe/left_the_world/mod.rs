@@ -1,4 +1,4 @@
-//! How a packet leaves what a lab models. What became of it there was not seen, so nothing is concluded from it.
+//! Packets that leave what a lab models. Their result there is not observed, so no conclusion is drawn from it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use crate::net::Addresses;
 use crate::net::port::Port;
 use crate::probe::path::{Step, StepVerdict};
 
-/// Where a packet went that left the modelled world.
+/// The destination of a packet that left the modelled world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LeftTheWorld {
     /// To another machine: its destination, after DNAT, is no address of the host.
@@ -30,14 +30,14 @@ pub enum LeftTheWorld {
     Proxied {
         /// The address of the proxy, if the rule names one.
         to: Option<IpAddr>,
-        /// The port of the proxy; `None` if it is the packet's own.
+        /// The port of the proxy; `None` for the packet's own.
         port: Option<Port>,
     },
 }
 
 impl LeftTheWorld {
-    /// What the step that was the packet's last did with it, if that step took it out of the world. The caller has
-    /// checked that the packet was not let in.
+    /// The destination of a packet whose last step is this one, if the step's target removed it from the modelled
+    /// world. The caller has checked that the packet was not accepted.
     pub fn by(step: &Step) -> Option<LeftTheWorld> {
         let words: Vec<&str> = step.text.split_whitespace().collect();
         let after = |option: &[&str]| {
@@ -60,7 +60,7 @@ impl LeftTheWorld {
         }
     }
 
-    /// The targets that can take a packet of a scan, which goes to an address of the host, out of the world.
+    /// The targets that can remove a scan's packet, which goes to an address of the host, from the modelled world.
     pub const TARGETS: [&str; 5] = ["DNAT", "NETMAP", "NFQUEUE", "QUEUE", "TPROXY"];
 }
 
@@ -99,8 +99,8 @@ impl Serialize for LeftTheWorld {
     }
 }
 
-/// Whether routing takes `address` for one of another machine. What goes to a group or to everybody on the link is no
-/// packet that a host forwards.
+/// True if routing treats `address` as that of another machine. A host does not forward multicast or the link's
+/// broadcast.
 pub fn is_foreign(address: IpAddr, addresses: &Addresses) -> bool {
     let is_own = match address {
         IpAddr::V4(v4) => {

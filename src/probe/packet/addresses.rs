@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-/// Whether the host can send there without being told through which interface.
+/// True if the host can send to this address without an interface in the call.
 pub fn can_be_reached(address: IpAddr) -> bool {
     !matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// Whether a packet from there is let in by the kernel before any rule of the filter table (`ip_route_input_slow`: no
-/// martians), and one to there finds its way.
+/// True if the kernel accepts packets from this address before the filter table (`ip_route_input_slow`: no martians),
+/// and can route packets to it.
 pub fn is_usable(address: IpAddr) -> bool {
     let plain = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
     plain
@@ -18,7 +18,7 @@ pub fn is_usable(address: IpAddr) -> bool {
         }
 }
 
-/// Whether IPv6 has an extension header with this number (RFC 7045, section 4), or nothing that follows (59).
+/// True if this is the number of an IPv6 extension header (RFC 7045, section 4), or 59, no next header.
 pub fn is_extension_header(protocol: u8) -> bool {
     matches!(protocol, 43 | 44 | 50 | 51 | 59 | 60 | 135)
 }

@@ -1,4 +1,4 @@
-//! Stimuli as bytes: IP packets, complete and with right checksums, so that nothing but the rules decides about them.
+//! Stimuli as bytes: complete IP packets with correct checksums, so that only the rules decide on them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use pnet_packet::util;
 use crate::net::Family;
 use crate::wire::headers::{Content, Headers};
 
-/// What tells one packet from all others, and where in its connection it stands.
+/// The numbers that identify a packet, and its position in its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     /// IPv4 identification, or the low 16 bits of the IPv6 flow label. Not 0, which the kernel would replace (raw(7)).
@@ -28,13 +28,13 @@ const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
-/// NDP asks for it (RFC 4861, section 6.1); no other rule of the stack minds.
+/// NDP requires it (RFC 4861, section 6.1); no other part of the stack depends on it.
 const HOP_LIMIT: u8 = 255;
 
-/// The packet. `quoted` is what an ICMP error speaks of.
+/// The packet as bytes. `quoted` is the packet that an ICMP error quotes.
 ///
-/// # Panics
-/// Never: both addresses are of one family, as every [`crate::rules::sweep::SweepPlan`] makes them; with two families the packet is empty.
+/// Both addresses are of one family, as every [`crate::rules::sweep::SweepPlan`] makes them; otherwise the packet is
+/// empty.
 pub fn bytes(headers: &Headers, numbers: Numbers, quoted: Option<&[u8]>) -> Vec<u8> {
     let payload = payload(headers, numbers, quoted);
     match (headers.source, headers.destination) {
@@ -87,7 +87,7 @@ fn v6(headers: &Headers, numbers: Numbers, payload: Vec<u8>, source: Ipv6Addr, d
     bytes
 }
 
-/// What stands behind the IP header, with a checksum of 0.
+/// The bytes after the IP header, with a checksum of 0.
 fn payload(headers: &Headers, numbers: Numbers, quoted: Option<&[u8]>) -> Vec<u8> {
     match headers.content {
         Content::Tcp { source, destination, flags } => {
@@ -112,8 +112,8 @@ fn payload(headers: &Headers, numbers: Numbers, quoted: Option<&[u8]>) -> Vec<u8
     }
 }
 
-/// A match that cannot read its header drops the packet (`hotdrop` of xt_sctp, xt_dccp and ipt_ah): the header has to be
-/// there, with a chunk of SCTP and the longer sequence number of DCCP.
+/// The minimum length of a protocol's header. A match that cannot read its header drops the packet (`hotdrop` of
+/// xt_sctp, xt_dccp and ipt_ah): SCTP needs a chunk, and DCCP the longer sequence number.
 fn smallest_header(protocol: u8) -> usize {
     const DCCP: u8 = 33;
     const AH: u8 = 51;
@@ -121,10 +121,10 @@ fn smallest_header(protocol: u8) -> usize {
     if [DCCP, AH, SCTP].contains(&protocol) { 16 } else { 8 }
 }
 
-/// Type, code, checksum; the rest is what it quotes, or identifier and sequence number, or enough zeros for a message of
+/// Type, code, checksum; then the quoted packet, or identifier and sequence number, or enough zeros for a message of
 /// NDP (an address).
 fn icmp(headers: &Headers, (kind, code): (u8, u8), echo: u16, quoted: Option<&[u8]>) -> Vec<u8> {
-    /// IP header and 8 bytes of what follows (RFC 792).
+    /// IP header and 8 bytes of its payload (RFC 792).
     const QUOTED: usize = 8;
     let mut bytes = vec![kind, code, 0, 0];
     if headers.is_icmp_error() {
@@ -139,7 +139,7 @@ fn icmp(headers: &Headers, (kind, code): (u8, u8), echo: u16, quoted: Option<&[u
     bytes
 }
 
-/// Where the checksum stands behind the IP header.
+/// The offset of the checksum after the IP header.
 fn checksum_place(headers: &Headers) -> Option<usize> {
     match headers.content {
         Content::Tcp { .. } => Some(16),
@@ -151,7 +151,7 @@ fn checksum_place(headers: &Headers) -> Option<usize> {
 
 fn fill_checksum(headers: &Headers, payload: &mut [u8], checksum: impl Fn(&[u8], usize) -> u16) {
     let Some(place) = checksum_place(headers) else { return };
-    // UDP says "none" with 0.
+    // In UDP, 0 means that there is no checksum.
     let checksum = Some(checksum(payload, place / 2)).filter(|checksum| *checksum != 0).unwrap_or(u16::MAX);
     payload[place..place + 2].copy_from_slice(&checksum.to_be_bytes());
 }

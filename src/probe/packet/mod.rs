@@ -1,8 +1,8 @@
-//! The sweep: an exhaustive set of packets for one ruleset, so that a rule which none of them matches is a finding. Every
-//! boundary that the ruleset draws (ports, prefixes, flags, types, protocols) has a packet on either side of it, fresh and
-//! as part of a connection, from the prober, from the host, and over loopback.
+//! The sweep: an exhaustive set of packets for one ruleset, so that a rule which none of them matches is a finding.
+//! Every boundary in the ruleset (ports, prefixes, flags, types, protocols) has a packet on either side of it, fresh
+//! and as part of a connection, from the prober, from the host, and over loopback.
 //!
-//! Pure: this room says what is to be sent and holds what came of it. The lab sends, `findings` concludes.
+//! Pure: this room has the packets and their results. The lab sends, `findings` concludes.
 
 pub(crate) mod addresses;
 mod bytes;
@@ -28,18 +28,18 @@ impl fmt::Display for Stimulus {
     }
 }
 
-/// One packet to be sent, and what is to happen before it.
+/// A packet to send, and the packets before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stimulus {
-    /// Who sends it.
+    /// The sender.
     pub sender: StimulusSender,
-    /// What comes before it.
+    /// The packets before it.
     pub lead: Lead,
     /// The packet.
     pub headers: Headers,
 }
 
-/// Who sends a stimulus. What the host sends to itself goes over loopback.
+/// The sender of a stimulus. A packet from the host to itself goes over loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StimulusSender {
     /// The prober, over the link.
@@ -48,48 +48,48 @@ pub enum StimulusSender {
     Host,
 }
 
-/// What comes before a stimulus, so that conntrack knows its connection.
+/// The packets before a stimulus, which create its connection in conntrack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lead {
-    /// Nothing: it comes out of the blue.
+    /// No packet: conntrack sees the stimulus as NEW or INVALID.
     None,
-    /// The SYN (or the datagram) that opens its connection, from the same sender; what listens answers it.
+    /// The SYN (or the datagram) that opens its connection, from the same sender; a listener answers it.
     Forward,
-    /// The SYN, datagram or echo request to which it could be the answer, from the other end; or what it quotes, when it
-    /// is an ICMP error.
+    /// The SYN, datagram or echo request from the other end that it may answer; or the packet that it quotes, if it is
+    /// an ICMP error.
     Backward,
-    /// The SYN (or the datagram) with which the host opens the connection, and the prober's answer to it: the stimulus is
-    /// what either of them sends then.
+    /// The SYN (or the datagram) with which the host opens the connection, and the prober's answer to it; the stimulus
+    /// is the next packet of either end.
     Handshake,
 }
 
-/// The way of one packet that a stimulus brought about.
+/// The path of one packet that a stimulus caused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Journey {
     /// The packet, as it entered the rules.
     pub headers: Headers,
-    /// Whether the host received or sent it.
+    /// The direction, as seen from the host.
     pub direction: Direction,
-    /// Its way.
+    /// Its path.
     pub path: Arc<Path>,
 }
 
-/// What came of a stimulus.
+/// The result of a stimulus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// Its own way; over loopback first out, then in. Never empty.
+    /// Its own paths; over loopback first out, then in. Never empty.
     pub own: Vec<Journey>,
-    /// The way of the first packet that the host sent in answer, when the stimulus came out of the blue: that one is sent
-    /// before anything else happens, so that it is the same each time.
+    /// The path of the first packet that the host sent in answer, if the stimulus has no lead: that packet is sent
+    /// before any other event, so it is the same each time.
     pub answer: Option<Journey>,
-    /// What led to it, and what else was under way at the time; some of it is sent by the kernel's timers.
+    /// Packets of the lead, and others at that time, some of which the kernel's timers send.
     pub others: Vec<Journey>,
-    /// The frames of the stimulus and of what led to it, as far as the prober sent them; empty unless they are recorded.
+    /// The frames of the stimulus and of its lead, as far as the prober sent them; empty unless they are recorded.
     pub frames: Vec<Frame>,
 }
 
 impl Stimulus {
-    /// What has to come first, and who sends it; `None` for what comes out of the blue.
+    /// The first packet of the lead, and its sender; `None` without a lead.
     pub fn opener(&self) -> Option<(StimulusSender, Headers)> {
         let other_end = if self.sender == StimulusSender::Prober || self.is_loopback() {
             StimulusSender::Host
@@ -107,21 +107,21 @@ impl Stimulus {
         }
     }
 
-    /// The prober's answer to the opener, where the stimulus comes behind it.
+    /// The prober's answer to the opener, if the stimulus comes after it.
     pub fn handshake(&self) -> Option<Headers> {
         let of_prober = if self.sender == StimulusSender::Host { self.headers.reversed() } else { self.headers };
         (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
     }
 
-    /// Whether host and destination are one: then it goes over loopback.
+    /// True if the host sends it to its own address, over loopback.
     pub fn is_loopback(&self) -> bool {
         self.sender == StimulusSender::Host && self.headers.source == self.headers.destination
     }
 }
 
 impl Response {
-    /// Why what had to come before the stimulus did not come through, where `lead` is its lead; `None` if it did. Without
-    /// it there is no connection that the stimulus could belong to.
+    /// The reason why a packet of the lead did not get through; `None` if all did. Without the lead there is no
+    /// connection that the stimulus could belong to.
     pub fn failed_lead(&self, lead: Lead) -> Option<String> {
         let own = self.own.first()?;
         let sender = if own.direction == Direction::Out { StimulusSender::Host } else { StimulusSender::Prober };
@@ -140,7 +140,7 @@ impl Response {
         opened.or(shook).or(answered.flatten())
     }
 
-    /// Why no packet that is `wanted` came through; `what` it is.
+    /// The reason why no packet that is `wanted` got through, where `what` is its name.
     fn failed(&self, what: &str, wanted: impl Fn(&&Journey) -> bool) -> Option<String> {
         let mut found = self.others.iter().filter(wanted).peekable();
         if found.peek().is_none() {
@@ -154,7 +154,7 @@ impl Response {
         Some(format!("{what} was dropped{}", by.unwrap_or_default()))
     }
 
-    /// All that is known to have been under way.
+    /// All packets that were observed.
     pub fn journeys(&self) -> impl Iterator<Item = &Journey> {
         self.own.iter().chain(&self.answer).chain(&self.others)
     }

@@ -1,5 +1,5 @@
-//! A stimulus in words, as a row of a scenario writes it: `tcp FIN,PSH to 22 established`. Says nothing of the family,
-//! unless an address or ICMP does, nor of a source port that does not matter.
+//! A stimulus in words, as in a row of a scenario: `tcp FIN,PSH to 22 established`. It names no family, unless an
+//! address or ICMP implies one, and no source port that does not matter.
 //!
 //! ```text
 //! packet = what [way] [lead]
@@ -10,10 +10,10 @@
 //! ```
 //!
 //! *established*: within a connection that its sender opened; *by host*: within one that the host opened, but sent by the
-//! other end; *answer*: the first packet that comes back to what opens a connection, or what comes back at any time from
-//! who did not open it.
+//! other end; *answer*: the first packet that answers the opener of a connection, or any packet of the end that did not
+//! open it.
 //!
-//! There is one way to write each packet; [`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display) are a pair.
+//! Each packet has one notation; [`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display) are inverse.
 
 mod emit;
 mod error;
@@ -40,21 +40,21 @@ pub struct Packet {
     lead: Lead,
 }
 
-/// What a packet is.
+/// The protocol of a packet, with its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
     /// `tcp FIN,PSH to 22`, `tcp ACK from 20 to 22`
     Tcp {
         /// FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
         flags: u8,
-        /// The source port; `None` if it does not matter.
+        /// The source port; `None` for any.
         source: Option<Port>,
         /// The destination port.
         destination: Port,
     },
     /// `udp to 53`
     Udp {
-        /// The source port; `None` if it does not matter.
+        /// The source port; `None` for any.
         source: Option<Port>,
         /// The destination port.
         destination: Port,
@@ -68,14 +68,14 @@ pub enum What {
         /// Its code.
         code: u8,
     },
-    /// `protocol 47`: one whose content no rule looks at.
+    /// `protocol 47`: a protocol of which no rule matches fields.
     Protocol(u8),
 }
 
-/// Whence and whither.
+/// Source and destination, relative to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
-    /// From the prober to the host; this goes without saying.
+    /// From the prober to the host; this is the default and has no words.
     ToHost,
     /// `from 10.0.0.1`: over the link to the host, from another address.
     From(IpAddr),
@@ -94,16 +94,16 @@ const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
-/// Source ports where they do not matter.
+/// The lowest source port of a packet that may have any.
 const SOURCES: u16 = 40_001;
 const HOW_MANY_SOURCES: u16 = 20_000;
 
 impl Packet {
-    /// A packet, if there can be such a one.
+    /// A packet, if it is possible.
     ///
-    /// 1. Ports are not 0, flags are the six that rules look at, and a protocol with a word of its own is called by it.
-    /// 2. A foreign address is one that packets come from, and of the family of the rest.
-    /// 3. What opens a connection and what answers is something that can; see [`Lead`].
+    /// 1. Ports are not 0, only the six usual flags are set, and a protocol with a keyword of its own has no number.
+    /// 2. A foreign address is a possible source, and of the same family as the rest.
+    /// 3. The packet can open a connection or be an answer, as its lead requires; see [`Lead`].
     pub fn new(what: What, way: Way, lead: Lead) -> Result<Packet, PacketError> {
         let packet = Packet { what, way, lead };
         packet.check_what()?;
@@ -112,7 +112,7 @@ impl Packet {
         Ok(packet)
     }
 
-    /// What the stimulus is called, source port included. Fails where it is none that a [`crate::rules::sweep::SweepPlan`] makes.
+    /// The notation of a stimulus, with its source port. Fails unless a [`crate::rules::sweep::SweepPlan`] can make it.
     pub fn from_stimulus(stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
         let headers = &stimulus.headers;
         let family = headers.family();
@@ -125,22 +125,22 @@ impl Packet {
         Packet::new(what, way_of(stimulus, addresses), stimulus.lead)
     }
 
-    /// What it is.
+    /// The protocol and its fields.
     pub fn what(&self) -> What {
         self.what
     }
 
-    /// Whence and whither it goes.
+    /// Source and destination.
     pub fn way(&self) -> Way {
         self.way
     }
 
-    /// What comes before it.
+    /// The packets before it.
     pub fn lead(&self) -> Lead {
         self.lead
     }
 
-    /// The same packet to another port; what has no ports stays as it is.
+    /// The same packet to another port; a packet without ports stays as it is.
     pub fn to_port(self, destination: Port) -> Packet {
         let what = match self.what {
             What::Tcp { flags, source, .. } => What::Tcp { flags, source, destination },
@@ -150,7 +150,7 @@ impl Packet {
         Packet { what, ..self }
     }
 
-    /// The same packet from whatever source port.
+    /// The same packet from any source port.
     pub fn with_any_source(self) -> Packet {
         let what = match self.what {
             What::Tcp { flags, destination, .. } => What::Tcp { flags, source: None, destination },
@@ -160,12 +160,12 @@ impl Packet {
         Packet { what, ..self }
     }
 
-    /// The stimulus, in a family that it [can be of](Packet::family). `number` tells it from others that are sent with it,
-    /// where its source port does not matter.
+    /// The stimulus in a family that it [can be of](Packet::family). `number` selects the source port if it may have
+    /// any, so that packets that are sent together differ.
     pub fn stimulus(&self, family: Family, addresses: &Addresses, number: usize) -> Stimulus {
         let (sender, source, destination) = self.ends(family, addresses);
         let any = SOURCES + (number % usize::from(HOW_MANY_SOURCES)) as u16;
-        // Over loopback a packet to its own port would be a connection with itself.
+        // Over loopback, a packet to its own source port would be a connection with itself.
         let any = |to: Port| Port(if any == to.0 { SOURCES - 1 } else { any });
         let (protocol, content) = match self.what {
             What::Tcp { flags, source, destination } => {
@@ -180,12 +180,12 @@ impl Packet {
         Stimulus { sender, lead: self.lead, headers: Headers { source, destination, protocol, content } }
     }
 
-    /// The only family that it can be of; `None` if it can be of both.
+    /// The only family that it can have; `None` if it can have both.
     pub fn family(&self) -> Option<Family> {
         self.what.family().or(self.foreign_address().map(Family::from_address))
     }
 
-    /// The foreign address that it comes from or goes to.
+    /// The foreign address that is its source or destination.
     pub fn foreign_address(&self) -> Option<IpAddr> {
         match self.way {
             Way::From(address) | Way::FromHostTo(address) => Some(address),
@@ -193,12 +193,12 @@ impl Packet {
         }
     }
 
-    /// The foreign address that the host has to find its way to, be it for an answer.
+    /// The foreign address that the host needs a route to, for this packet or for an answer.
     pub fn reached_stranger(&self) -> Option<IpAddr> {
         self.foreign_address().filter(|address| can_be_reached(*address))
     }
 
-    /// Whether the packet belongs to a connection that its own sender opened, which takes something that listens.
+    /// True if the packet belongs to a connection that its own sender opened, which needs a listener.
     pub fn needs_a_service(&self) -> bool {
         self.lead == Lead::Forward
     }
@@ -261,7 +261,7 @@ impl Packet {
 }
 
 impl Way {
-    /// Whether the host sends it over the link.
+    /// True if the host sends it over the link.
     fn is_from_host(self) -> bool {
         match self {
             Way::FromHost | Way::FromHostTo(_) => true,
@@ -271,7 +271,7 @@ impl Way {
 }
 
 impl What {
-    /// The port that it goes to; `None` for what has no ports.
+    /// The destination port; `None` for a protocol without ports.
     pub fn destination(self) -> Option<Port> {
         match self {
             What::Tcp { destination, .. } | What::Udp { destination, .. } => Some(destination),
@@ -279,7 +279,7 @@ impl What {
         }
     }
 
-    /// ICMPv6 and extension headers (RFC 7045, section 4) are of one family only.
+    /// The only family of ICMP or ICMPv6, and of extension headers (RFC 7045, section 4).
     fn family(self) -> Option<Family> {
         match self {
             What::Icmp { family, .. } => Some(family),
@@ -289,7 +289,7 @@ impl What {
         }
     }
 
-    /// Of ICMP only errors and the reply to an echo request answer anything.
+    /// True if it can be an answer: of ICMP, only errors and echo replies can.
     fn can_answer(self) -> bool {
         match self {
             What::Icmp { family: Family::Ipv4, kind, .. } => matches!(kind, 0 | 3 | 4 | 5 | 11 | 12),

@@ -1,4 +1,4 @@
-//! What the filter did with a packet, whatever the scanner made of the answer.
+//! The filter's verdict on a packet, independent of the scanner's view.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::probe::path::Fate;
 
-/// The filter's last word on a packet.
+/// The filter's final verdict on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterVerdict {
-    /// It went on to the host.
+    /// Accepted: it went on to the host.
     Accept,
-    /// It was thrown away in silence.
+    /// Dropped silently.
     Drop,
-    /// It was thrown away, and the sender was told.
+    /// Dropped with an answer to the sender.
     Reject,
 }
 
 impl FilterVerdict {
-    /// All three.
+    /// All verdicts.
     pub const ALL: [FilterVerdict; 3] = [FilterVerdict::Accept, FilterVerdict::Drop, FilterVerdict::Reject];
 
-    /// The verdict on a packet whose way ended so; `None` if it left the modelled world.
+    /// The verdict on a packet whose path ended like this; `None` if it left the modelled world.
     pub const fn from_fate(fate: Fate) -> Option<FilterVerdict> {
         match fate {
             Fate::Accepted => Some(FilterVerdict::Accept),
@@ -34,7 +34,7 @@ impl FilterVerdict {
         }
     }
 
-    /// The word that names it everywhere.
+    /// Its name in scenarios and reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             FilterVerdict::Accept => "accept",
@@ -50,7 +50,7 @@ impl fmt::Display for FilterVerdict {
     }
 }
 
-/// The text names no verdict.
+/// The error for a text that is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no verdict: use accept, drop or reject", .0.escape_debug())]
 pub struct FilterVerdictError(pub String);

@@ -1,16 +1,15 @@
-//! The scan techniques of nmap: what each puts on the wire, and what it makes of the answer.
+//! The scan techniques of nmap: the packets of each, and its interpretation of the answer.
 //!
-//! Pure: knows nothing of namespaces, rulesets or expectations.
+//! Pure: this room has no namespaces, rulesets or expectations.
 //!
 //! # To add a technique
 //!
-//! Add a variant to [`Technique`], and its row to the table in the same file. Nothing else: its packets, the verdicts, whose
-//! log line it is, the names in scenarios, on the command line and in reports are all made from the row. Techniques that
-//! are not made of TCP flags need a [`Protocol`](crate::net::Protocol), which `probe` and `reply` must know how to write
-//! and to read.
+//! Add a variant to [`Technique`], and its row to the table in the same file. Nothing else: its packets, the verdicts,
+//! the owner of its log line, and the names in scenarios, on the command line and in reports are all derived from the
+//! row. A technique that does not consist of TCP flags needs a [`Protocol`](crate::net::Protocol), which `probe` has to
+//! write and `reply` has to parse.
 //!
-//! What a *sensor* expects of a technique is another matter: [`Technique::DERIVED`] and [`Technique::LOGGED`] list the
-//! techniques that it has an opinion about.
+//! A *sensor* has expectations of some techniques only: [`Technique::DERIVED`] and [`Technique::LOGGED`] list them.
 //!
 //! Source of every fact: the nmap reference guide, "Port scanning techniques", and captures of nmap 7.93.
 

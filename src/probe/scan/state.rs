@@ -21,16 +21,17 @@ pub enum PortState {
     /// A service accepts connections.
     #[serde(rename = "open")]
     Open,
-    /// Reachable, and nothing listens.
+    /// Reachable, without a listener.
     #[serde(rename = "closed")]
     Closed,
-    /// A filter stands in front: no telling.
+    /// Filtered: a firewall hides the state.
     #[serde(rename = "filtered")]
     Filtered,
-    /// Reachable; open or closed cannot be told (ACK scan), or is not asked (echo: nmap says that the host is *up*).
+    /// Reachable; whether open or closed is unknown (ACK scan), or does not apply (echo: nmap reports the host as
+    /// *up*).
     #[serde(rename = "unfiltered")]
     Unfiltered,
-    /// Silence, where an open port is silent too.
+    /// No reply, where an open port would not reply either.
     #[serde(rename = "open|filtered")]
     OpenFiltered,
     /// Closed or filtered (idle scan, `--defeat-icmp-ratelimit`).
@@ -53,7 +54,7 @@ impl PortState {
         PortState::Unknown,
     ];
 
-    /// nmap's word.
+    /// Its name in nmap.
     pub const fn as_str(self) -> &'static str {
         match self {
             PortState::Open => "open",
@@ -73,7 +74,7 @@ impl fmt::Display for PortState {
     }
 }
 
-/// The text is no port state.
+/// The error for a text that is no port state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered", .0.escape_debug())]
 pub struct PortStateError(pub String);
@@ -82,13 +83,13 @@ impl FromStr for PortState {
     type Err = PortStateError;
 
     fn from_str(text: &str) -> Result<Self, PortStateError> {
-        // What was not measured is nothing to expect.
+        // A probe that was not measured cannot be expected.
         let named = |state: &PortState| state.as_str() == text && *state != PortState::Unknown;
         PortState::ALL.into_iter().find(named).ok_or_else(|| PortStateError(text.to_owned()))
     }
 }
 
-/// Why a port has its state, in nmap's words (`--reason`).
+/// The reason for a port state, in nmap's words (`--reason`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A SYN/ACK.
@@ -97,9 +98,9 @@ pub enum Reason {
     SplitHandshakeSyn,
     /// A RST.
     Reset,
-    /// connect() was refused: a RST, or what Linux maps to the same errno.
+    /// connect() was refused: a RST, or an ICMP error that Linux maps to the same errno.
     ConnRefused,
-    /// Nothing, after every try.
+    /// No reply after all tries.
     NoResponse,
     /// ICMP 3/0.
     NetUnreach,
@@ -134,7 +135,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// nmap's word; of a probe that left the modelled world where it went, for which nmap has no word.
+    /// nmap's word; for a probe that left the modelled world its destination, for which nmap has no word.
     pub fn as_str(self) -> Cow<'static, str> {
         match self {
             Reason::Left(left) => left.to_string().into(),
@@ -194,23 +195,23 @@ impl JsonSchema for Reason {
     }
 }
 
-/// What a technique makes of one port.
+/// The verdict of a technique on one port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Verdict {
     /// The port state.
     pub state: PortState,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// TTL or hop limit of the packet that decided; `None` for silence and for `connect`, as nmap has it.
+    /// TTL or hop limit of the decisive packet; `None` for silence and for `connect`, as in nmap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ttl: Option<u8>,
-    /// Who sent the packet that decided, when it was not the host itself.
+    /// The sender of the decisive packet, if it was not the host itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_ip: Option<IpAddr>,
 }
 
 impl Verdict {
-    /// Where the probe went, if it left the modelled world.
+    /// The destination of the probe, if it left the modelled world.
     pub const fn left(&self) -> Option<LeftTheWorld> {
         match self.reason {
             Reason::Left(left) => Some(left),
@@ -239,8 +240,8 @@ pub fn left(left: LeftTheWorld) -> Verdict {
     Verdict { state: PortState::Unknown, reason: Reason::Left(left), reason_ttl: None, reason_ip: None }
 }
 
-/// The verdict of one reply to a probe of `host`, or `None` if nmap would take no notice of it. The caller has
-/// checked that the reply belongs to the probe, see `Probe::is_answered_by`.
+/// The verdict of one reply to a probe of `host`; `None` if nmap would ignore it. The caller has checked that the reply
+/// belongs to the probe, see `Probe::is_answered_by`.
 pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Verdict> {
     let (state, reason) = match &reply.body {
         Body::Tcp(segment) => tcp(technique, segment)?,
@@ -258,8 +259,8 @@ pub fn interpret(technique: Technique, host: IpAddr, reply: &Reply) -> Option<Ve
     })
 }
 
-/// A SYN/ACK counts for a technique that asks with a SYN by its own nature; `--scanflags SYN` does not make an ACK scan one
-/// of them (measured: `nmap -sA --scanflags SYN` waits for something else).
+/// A SYN/ACK counts for a technique that sends a SYN by itself; `--scanflags SYN` does not turn an ACK scan into one
+/// (measured: `nmap -sA --scanflags SYN` ignores the SYN/ACK).
 fn tcp(technique: Technique, segment: &TcpSegment) -> Option<(PortState, Reason)> {
     let has = |flag| segment.flags & flag != 0;
     let sends_syn = technique.profile().flags & TcpFlags::SYN != 0;
@@ -275,7 +276,7 @@ fn reset_reason(technique: Technique) -> Reason {
     if technique.is_full_connect() { Reason::ConnRefused } else { Reason::Reset }
 }
 
-/// Who sent an ICMP error, and in which family.
+/// The sender of an ICMP error, and its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sent {
     family: Family,
@@ -309,13 +310,13 @@ fn icmp(technique: Technique, sent: Sent, error: &IcmpError) -> Option<(PortStat
         (Family::Ipv6, 4, 0 | 1) => Reason::ParamProblem,
         _ => return None,
     };
-    // nmap reads "erroneous header field" as a sign of life, whatever the technique: measured, version 7.93.
+    // nmap interprets "erroneous header field" as *open* for every technique: measured, version 7.93.
     let erroneous_header = (family, error.kind, error.code) == (Family::Ipv6, 4, 0);
     Some((if erroneous_header { PortState::Open } else { unreachable(technique, sent, reason) }, reason))
 }
 
-/// What is out of reach is filtered, but for what the host says of itself: that there is no such UDP port; or that there
-/// is no such protocol or port, in answer to an echo request, which only a host that is up can say (`nmap -PE` reports
+/// An ICMP error means *filtered*, except for two errors of the host itself: port unreachable in answer to UDP; and
+/// protocol or port unreachable in answer to an echo request, which only a host that is up can send (`nmap -PE` reports
 /// *up* for these two, and *down* for the others).
 fn unreachable(technique: Technique, sent: Sent, reason: Reason) -> PortState {
     match (technique.protocol(), reason) {
@@ -325,11 +326,11 @@ fn unreachable(technique: Technique, sent: Sent, reason: Reason) -> PortState {
     }
 }
 
-/// `connect()` sees errno, not ICMP: Linux's `icmp_err_convert` (net/ipv4/icmp.c) and `tab_unreach` (net/ipv6/icmp.c)
-/// fold several codes into one, and port unreachable becomes ECONNREFUSED, so nmap says *closed*. What nmap takes no
-/// notice of in a raw scan can be an errno all the same. While the handshake lasts every one of them is final
-/// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT); behind the SYN/ACK it is a soft error, which nmap is told of all the
-/// same when it asks for `SO_ERROR` (`sk_getsockopt`).
+/// `connect()` returns an errno, not ICMP: Linux's `icmp_err_convert` (net/ipv4/icmp.c) and `tab_unreach`
+/// (net/ipv6/icmp.c) map several codes to one, and port unreachable becomes ECONNREFUSED, so nmap reports *closed*.
+/// Errors that nmap ignores in a raw scan can be an errno as well. During the handshake every one of them is final
+/// (`tcp_v4_err`, `tcp_v6_err`: case TCP_SYN_SENT); after the SYN/ACK it is a soft error, which nmap gets as well when
+/// it reads `SO_ERROR` (`sk_getsockopt`).
 fn connect_errno(family: Family, error: &IcmpError) -> Option<(PortState, Reason)> {
     match (family, error.kind, error.code) {
         (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => Some((PortState::Closed, Reason::ConnRefused)),

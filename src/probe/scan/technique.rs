@@ -24,16 +24,16 @@ pub enum Technique {
     Fin,
     /// `-sX`: FIN, PSH and URG.
     Xmas,
-    /// `-sA`: ACK alone; maps firewalls, cannot tell open from closed.
+    /// `-sA`: ACK alone; maps firewalls, cannot distinguish open from closed.
     Ack,
     /// `-sM`: FIN and ACK, as Uriel Maimon described it in Phrack 49.
     Maimon,
-    /// `-sW`: as [`Technique::Ack`] on the wire, but the window of the RST is looked at.
+    /// `-sW`: the packets of [`Technique::Ack`], but the window of the RST decides.
     Window,
-    /// `-sU`: an empty datagram. nmap sends something meaningful to ports of well-known services; no such payloads are
-    /// bundled here, so a service that answers nothing but its own protocol looks as it does to `nmap --data-length 0`.
+    /// `-sU`: an empty datagram. nmap sends payloads to ports of well-known services; they are not included here, so a
+    /// service that only answers its own protocol has the result of `nmap --data-length 0`.
     Udp,
-    /// `-PE`: an ICMP echo request. It asks for the host and has no port: *unfiltered* is what nmap calls *up*.
+    /// `-PE`: an ICMP echo request. It probes the host and has no port: *unfiltered* is nmap's *up*.
     Echo,
 }
 
@@ -42,20 +42,20 @@ pub enum Technique {
 pub struct Profile {
     /// The technique.
     pub technique: Technique,
-    /// The word that names it everywhere.
+    /// Its name in scenarios and reports.
     pub name: &'static str,
     /// nmap's option.
     pub nmap: &'static str,
-    /// The name by which log prefixes call it: `Xmas scan: `.
+    /// Its name in log prefixes: `Xmas scan: `.
     pub title: &'static str,
-    /// What it sends.
+    /// The protocol of its packets.
     pub protocol: Protocol,
     /// The sender of its packets.
     pub sender: Sender,
-    /// The TCP flags octet (RFC 9293, section 3.1); 0 for what is not TCP. It decides what else goes with it: the mask is
-    /// the acknowledgment number if ACK is set, and the MSS option is there if SYN is set.
+    /// The TCP flags octet (RFC 9293, section 3.1); 0 without TCP. It decides on other fields: the mask is the
+    /// acknowledgment number if ACK is set, and the MSS option is present if SYN is set.
     pub flags: u8,
-    /// The port state that silence means, after every try.
+    /// The port state after no reply to any try.
     pub silence: PortState,
     /// The meaning of a RST.
     pub reset: Reset,
@@ -66,16 +66,16 @@ pub struct Profile {
 pub enum Sender {
     /// nmap itself: every field is its own.
     Nmap,
-    /// The scanner's kernel, which holds a whole conversation.
+    /// The scanner's kernel, which makes a full connection.
     Kernel,
 }
 
 /// The meaning of a RST to a technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
-    /// Nothing listens.
+    /// The port has no listener.
     Closed,
-    /// The port can be reached, and that is all.
+    /// The port is reachable; its state is unknown.
     Unfiltered,
     /// Some systems put a window into the RST of an open port. Linux never does.
     ByWindow,
@@ -132,12 +132,12 @@ impl Technique {
     /// Every technique, in the order of reports.
     pub const ALL: [Technique; TABLE.len()] = all();
 
-    /// The techniques of derived expectations, and of a row that says `all`.
+    /// The techniques of derived expectations, and of `all` in a row.
     pub const DERIVED: [Technique; 6] =
         [Technique::Syn, Technique::Connect, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
-    /// The techniques that a sensor can log as a scan. A connect is a visitor, not a scan technique of its own: its
-    /// first packet is a SYN.
+    /// The techniques that a sensor can log as a scan. A connect is a client's connection and no scan technique of its
+    /// own: its first packet is a SYN.
     pub const LOGGED: [Technique; 5] =
         [Technique::Xmas, Technique::Null, Technique::Fin, Technique::Syn, Technique::Ack];
 
@@ -146,22 +146,22 @@ impl Technique {
         TABLE[self as usize]
     }
 
-    /// The word that names it everywhere.
+    /// Its name in scenarios and reports.
     pub const fn name(self) -> &'static str {
         self.profile().name
     }
 
-    /// What it sends.
+    /// The protocol of its packets.
     pub const fn protocol(self) -> Protocol {
         self.profile().protocol
     }
 
-    /// Whether the scanner's kernel holds a whole conversation for it.
+    /// True if the scanner's kernel makes a full connection for it.
     pub const fn is_full_connect(self) -> bool {
         matches!(self.profile().sender, Sender::Kernel)
     }
 
-    /// Whether it probes ports; otherwise it probes the host.
+    /// True if it probes ports; otherwise it probes the host.
     pub const fn has_ports(self) -> bool {
         !matches!(self.protocol(), Protocol::Icmp)
     }
@@ -185,7 +185,7 @@ impl fmt::Display for Technique {
     }
 }
 
-/// The text names no technique.
+/// The error for a text that is no technique.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no scan technique: use one of {}", .0.escape_debug(), names())]
 pub struct TechniqueError(pub String);
@@ -197,7 +197,7 @@ fn names() -> String {
 impl FromStr for Technique {
     type Err = TechniqueError;
 
-    /// Reads the name in any case.
+    /// Parses the name in any case.
     fn from_str(text: &str) -> Result<Self, TechniqueError> {
         let named = |technique: &Technique| technique.name().eq_ignore_ascii_case(text);
         Technique::ALL.into_iter().find(named).ok_or_else(|| TechniqueError(text.to_owned()))

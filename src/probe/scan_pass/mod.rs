@@ -1,4 +1,4 @@
-//! nmap's numbering: which source port, sequence number, TTL and IP ID the probes of one phase carry. A *phase* is one
+//! nmap's numbering: the source port, sequence number, TTL and IP ID of the probes of one pass. A *pass* is one
 //! technique in one family; nmap gives each its own source port and its own 32-bit mask.
 //!
 //! The random numbers come from a seeded generator, so that two runs of the same inputs send the same bytes.
@@ -14,16 +14,17 @@ use crate::wire::reply::Flow;
 /// The lowest source port that nmap picks.
 const LOWEST_BASE: u16 = 33000;
 
-/// How many base ports nmap picks from.
+/// The number of base ports that nmap picks from.
 const BASES: u16 = 32261;
 
-/// How far the base port moves from one phase to the next.
+/// The distance of the base ports of consecutive passes.
 const PHASE_STEP: u16 = 256;
 
-/// The seed of every scan: all labs number their probes alike, so that two runs of the same inputs give the same report.
+/// The seed of every scan: all labs number their probes equally, so that two runs of the same inputs give the same
+/// report.
 pub const SEED: u64 = 0x5ca1_1ab5;
 
-/// Numbers the phases of one scan, as one run of nmap would.
+/// Numbers the passes of one scan, as one run of nmap would.
 #[derive(Debug, Clone)]
 pub struct PassNumbering {
     random: Random,
@@ -39,7 +40,7 @@ impl PassNumbering {
         PassNumbering { random, first_base, phases: 0 }
     }
 
-    /// The next phase.
+    /// The next pass.
     pub fn phase(&mut self, technique: Technique, family: Family, addresses: Addresses) -> ScanPass {
         let moved = u32::from(self.first_base) + u32::from(self.phases) * u32::from(PHASE_STEP);
         self.phases += 1;
@@ -73,12 +74,12 @@ impl ScanPass {
         self.family
     }
 
-    /// The same phase, with probes that are crafted as `craft` says.
+    /// The same pass, with the overrides of `craft`.
     pub fn crafted(self, craft: ProbeOverrides) -> ScanPass {
         ScanPass { craft, ..self }
     }
 
-    /// The first try of every port; one probe where the technique has no ports.
+    /// The first try of every port; one probe if the technique has no ports.
     pub fn probes<'a>(&'a mut self, ports: &'a PortSet) -> impl Iterator<Item = Probe> + 'a {
         let has_ports = self.technique.has_ports();
         let lone = (!has_ports).then(|| self.echo());
@@ -86,11 +87,11 @@ impl ScanPass {
         lone.into_iter().chain(of_ports)
     }
 
-    /// The probe of `port`, at try number `attempt` (0 first). The source port moves by two with every try, and the mask
-    /// is XORed with the same number in both halves; it goes where the technique has room for it: the sequence number,
-    /// or the acknowledgment number of a probe with ACK set.
+    /// The probe of `port`, at try number `attempt` (0 first). The source port moves by two with every try, and the
+    /// mask is XORed with the same number in both halves; it is in the sequence number, or in the acknowledgment number
+    /// of a probe with ACK set.
     ///
-    /// A datagram has no room for the mask. An echo request has no port, whichever is named: see [`Flow`].
+    /// A datagram has no field for the mask. An echo request has no port, whatever `port` is: see [`Flow`].
     pub fn probe(&mut self, port: Port, attempt: u16) -> Probe {
         if !self.technique.has_ports() {
             return self.echo();
@@ -101,7 +102,7 @@ impl ScanPass {
         let has = |flag| probe.flags() & flag != 0;
         let (seq, ack) = match (probe.flow.protocol, has(TcpFlags::ACK)) {
             (Protocol::Tcp, false) => (tag, 0),
-            // nmap fills in a sequence number where a SYN has none.
+            // nmap fills in a sequence number if `--scanflags` has SYN and ACK.
             (Protocol::Tcp, true) if has(TcpFlags::SYN) => (self.random.next() as u32, tag),
             (Protocol::Tcp, true) => (0, tag),
             (Protocol::Udp | Protocol::Icmp, _) => (0, 0),
@@ -109,7 +110,7 @@ impl ScanPass {
         Probe { seq, ack, ..probe }
     }
 
-    /// The identifier is random and never 0, and takes the place of the source port; the sequence number is 0.
+    /// An echo request: the identifier, in place of the source port, is random and never 0; the sequence number is 0.
     fn echo(&mut self) -> Probe {
         let id = 1 + self.random.below(0xffff) as u16;
         self.unnumbered(Port(id), Port(0))
@@ -135,8 +136,8 @@ impl ScanPass {
         }
     }
 
-    /// Stays above the ports that a lab listens on by habit, wherever the base lies. A connect's source port is its
-    /// kernel's, whatever `-g` says.
+    /// The source port of a try, always above the usual ports of a lab's listeners, whatever the base. A connect uses
+    /// its kernel's port, whatever `-g` says.
     fn source_port(&self, step: u16) -> u16 {
         let fixed = self.craft.source_port.filter(|_| !self.technique.is_full_connect());
         fixed.map(|port| port.0).unwrap_or_else(|| self.scheduled_port(step))
@@ -152,7 +153,7 @@ impl ScanPass {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to fill header fields. Not for secrets.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough for header fields. Not for secrets.
 #[derive(Debug, Clone)]
 struct Random(u64);
 

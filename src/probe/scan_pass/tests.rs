@@ -98,7 +98,7 @@ fn probe_overrides_are_applied_as_nmap_applies_them() {
     let connect = crafted(Technique::Connect, craft);
     assert_ne!(connect.flow.prober_port, Port(53), "a connect has its kernel's port");
     assert_eq!((connect.flags(), connect.flow.prober), (TcpFlags::SYN, source));
-    // A source of the other family is none.
+    // A source of the other family has no effect.
     let v6 = phase(7, Technique::Xmas, Family::Ipv6).crafted(craft).probe(Port(80), 0);
     assert_eq!((v6.flow.prober, v6.ttl), (Addresses::default().prober(Family::Ipv6), 9));
 }

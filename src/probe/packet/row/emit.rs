@@ -1,4 +1,4 @@
-//! From a packet to its text.
+//! Prints a packet.
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ fn way(way: Way) -> String {
     }
 }
 
-/// Who opened a connection goes without saying where it is the sender.
+/// The words for the lead. The opener is named only if it is not the sender.
 fn lead(way: Way, lead: Lead) -> &'static str {
     match lead {
         Lead::None => "",

@@ -1,14 +1,14 @@
-//! What is wrong with the text of a packet, and what to write instead.
+//! Errors in the text of a packet, with the correct notation.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// The text names no packet.
+/// The error for a text that is no packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PacketError {
-    /// It does not begin with what the packet is.
+    /// It does not begin with a protocol.
     What(String),
-    /// Something has to follow what stands there.
+    /// A word is missing.
     Missing(&'static str),
     /// No TCP flag.
     Flags(String),
@@ -16,21 +16,21 @@ pub enum PacketError {
     Port(String),
     /// No ICMP type and code.
     Message(String),
-    /// No number of a protocol, or that of one that has a word of its own.
+    /// No number of a protocol, or that of a protocol with a keyword.
     Protocol(String),
     /// No address.
     Address(String),
-    /// No packet comes from there, or finds its way to there.
+    /// Packets cannot come from this address, or cannot be routed to it.
     Unusable(IpAddr),
     /// An address of the other family.
     TwoFamilies(IpAddr),
-    /// Such a packet answers nothing.
+    /// A packet of this kind cannot be an answer.
     NoAnswer,
-    /// Such a packet is part of no connection, or of none that the lab can open.
+    /// A packet of this kind cannot be part of a connection, or of one that the lab can open.
     NoConnection,
-    /// Something is left over.
+    /// There are words left.
     Rest(String),
-    /// It is a packet, but this is how it is written.
+    /// It is a packet with another notation, which is this.
     Otherwise(String),
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for PacketError {
 }
 
 impl PacketError {
-    /// What to write instead.
+    /// The hint with the correct notation.
     pub fn hint(&self) -> String {
         match self {
             PacketError::What(_) => "begin with tcp, udp, icmp, icmpv6 or protocol: \"tcp SYN to 80\"".to_owned(),

@@ -1,4 +1,4 @@
-//! From its text to a packet.
+//! Parses a packet.
 
 use std::iter::Peekable;
 use std::net::IpAddr;
@@ -53,7 +53,7 @@ fn next<'a>(words: &mut WordReader<'a>, what: &'static str) -> ParseResult<&'a s
     words.next().ok_or(PacketError::Missing(what))
 }
 
-/// The word that is expected next, if it is there.
+/// Consumes the expected word, if it is next.
 fn take(words: &mut WordReader, word: &str) -> bool {
     words.next_if(|next| next.eq_ignore_ascii_case(word)).is_some()
 }

@@ -1,10 +1,10 @@
-//! Which packets people think of first: a SYN out of the blue before one with URG, and a port that nobody names last.
+//! An order of packets for people, simple ones first: a fresh SYN before one with URG, and unnamed ports last.
 
 use super::{Packet, Way, What};
 use crate::net::port::Port;
 use crate::probe::packet::Lead;
 
-/// The order of packets for people.
+/// The sort key.
 pub type Plainness = (Lead, Way, bool, usize, bool, Packet);
 
 const FIN_ACK: u8 = 17;
@@ -15,7 +15,7 @@ const ACK: u8 = 16;
 const SYN_ACK: u8 = 18;
 
 impl Packet {
-    /// Where it stands among others; `stand_in` is the port that stands for all that nobody names.
+    /// Its sort key; `stand_in` is the port that represents all unnamed ports.
     pub fn plainness(&self, stand_in: Option<Port>) -> Plainness {
         let usual = match self.lead {
             Lead::None => [SYN, ACK, PSH_ACK, SYN_ACK, FIN_ACK, RST],

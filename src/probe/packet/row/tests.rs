@@ -123,7 +123,7 @@ fn errors_say_what_is_wrong_and_what_to_write() {
     insta::assert_snapshot!(told.concat());
 }
 
-/// Addresses and ports of every kind of rule are in these.
+/// Rulesets with addresses and ports in every kind of rule.
 fn rulesets() -> Vec<Source> {
     let scenario = Scenario::load("scenarios/sensor-hardened.toml".as_ref()).unwrap();
     let sensor = scenario.sensor.unwrap();
@@ -154,7 +154,7 @@ fn every_stimulus_of_a_sweep_has_a_text() {
     }
 }
 
-/// As `Plan::in_connections` makes them.
+/// Made as in `Plan::in_connections`.
 fn within_connections(addresses: &Addresses, family: Family) -> Vec<Stimulus> {
     let texts = ["tcp ACK from 50000 to 22 established", "tcp RST from 22 to 50000 from host answer"];
     texts.iter().map(|text| parse(text).stimulus(family, addresses, 0)).collect()

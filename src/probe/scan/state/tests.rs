@@ -1,4 +1,4 @@
-//! The decision tables of nmap 7.93, whole: what each technique makes of each answer, as measured.
+//! The complete decision tables of nmap 7.93: the result of each technique for each answer, as measured.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn icmp_error(host: &str, kind: u8, code: u8) -> Body {
     })
 }
 
-/// `state reason`, or `-` for an answer that nmap takes no notice of.
+/// `state reason`, or `-` for an answer that nmap ignores.
 fn read(technique: Technique, host: &str, body: Body) -> String {
     interpret(technique, address(host), &reply(host, body))
         .map_or_else(|| "-".to_owned(), |verdict| format!("{} {}", verdict.state, verdict.reason))
@@ -130,7 +130,7 @@ fn silence() {
     );
 }
 
-/// What the raw techniques make of an ICMP error, all the same; then connect.
+/// Compares the results of the raw techniques for an ICMP error, which are all the same, and that of connect.
 fn check_icmp(host: &str, table: &[(u8, u8, &str, &str)]) {
     let mut unused = 0;
     for kind in 0..=255 {
@@ -184,7 +184,8 @@ fn icmpv6_errors() {
 
 const FOREIGN_V6: &str = "2001:db8:ffff::1";
 
-/// What UDP and echo make of an ICMP error of the host itself, and of a router; as `check_icmp` for all others.
+/// The results of UDP and echo for an ICMP error of the host itself, and of a router; for all others as in
+/// `check_icmp`.
 #[test]
 fn a_host_that_speaks_for_itself_is_believed_by_udp_and_echo() {
     let of = |technique, host: &str, sender: &str, kind, code| {
@@ -250,7 +251,7 @@ fn a_router_that_decides_is_named_and_connect_sees_none() {
 #[test]
 fn states_and_verdicts_are_read_as_they_are_written() {
     for state in PortState::ALL {
-        // An unknown state is reported, and cannot be expected.
+        // An unknown state is reported, but cannot be expected.
         let read = Some(state).filter(|state| *state != PortState::Unknown);
         assert_eq!(state.to_string().parse::<PortState>().ok(), read);
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
