@@ -1,4 +1,4 @@
-//! Fields of packet headers, in network byte order. None where the bytes end before the field does.
+//! Fields of packet headers, in network byte order; `None` if the bytes end before the field does.
 
 use std::net::IpAddr;
 

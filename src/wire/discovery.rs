@@ -1,5 +1,5 @@
-//! Frames that find neighbours: ARP (RFC 826) and neighbour discovery (RFC 4861), laid out as nmap's host discovery does
-//! (42 and 86 bytes). Pure.
+//! Frames of neighbour discovery: ARP (RFC 826) and NDP (RFC 4861), with the layout of nmap's host discovery (42 and 86
+//! bytes). Pure.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -22,7 +22,7 @@ const IPV6_HEADER: usize = 40;
 /// A solicitation or advertisement with one link-layer address option.
 const NEIGHBOUR_MESSAGE: usize = 24 + 8;
 
-/// "Who has `target`? Tell `sender`": what nmap asks first of a host on its own link.
+/// "Who has `target`? Tell `sender`": nmap's first packet to a host on its own link.
 pub fn arp_request(mac: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let mut frame = ethernet(mac, Mac::BROADCAST, EtherTypes::Arp, ARP_PACKET);
     let mut arp = MutableArpPacket::new(&mut frame[ETHERNET_HEADER..]).expect("the buffer holds an ARP packet");
@@ -43,12 +43,12 @@ pub fn arp_reply(mac: Mac, address: Ipv4Addr, asker: Mac) -> Vec<u8> {
     let mut arp = MutableArpPacket::new(&mut frame[ETHERNET_HEADER..]).expect("the buffer holds an ARP packet");
     arp.set_operation(ArpOperations::Reply);
     arp.set_target_hw_addr(MacAddr::from(asker.0));
-    // Linux answers an ARP probe, which names no address of its own, to 0.0.0.0.
+    // Linux answers an ARP probe, which has no sender address, to 0.0.0.0.
     arp.set_target_proto_addr(Ipv4Addr::UNSPECIFIED);
     frame
 }
 
-/// An ARP probe (RFC 5227, section 1.1): sender address 0.0.0.0, so that it changes nobody's neighbour table. Linux
+/// An ARP probe (RFC 5227, section 1.1): its sender address is 0.0.0.0, so that it changes no neighbour table. Linux
 /// answers it to the sender's MAC address (`arp_process` in net/ipv4/arp.c).
 pub fn arp_probe(mac: Mac, target: Ipv4Addr) -> Vec<u8> {
     arp_request(mac, Ipv4Addr::UNSPECIFIED, target)
@@ -109,7 +109,7 @@ fn link_layer_option(kind: icmpv6::ndp::NdpOptionType, mac: Mac) -> NdpOption {
     NdpOption { option_type: kind, length: 1, data: mac.0.to_vec() }
 }
 
-/// The typed packets of NDP have no checksum of their own, so the bytes are read again as plain ICMPv6.
+/// Writes the checksum through a plain ICMPv6 packet, since the typed packets of NDP have no checksum field.
 fn write_checksum(bytes: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr) {
     let message = Icmpv6Packet::new(bytes).expect("the buffer holds an ICMPv6 message");
     let checksum = icmpv6::checksum(&message, &source, &destination);

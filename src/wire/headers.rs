@@ -1,4 +1,4 @@
-//! The headers of a packet that rules look at.
+//! The header fields of a packet that rules match.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::wire::tcp_flags::tcp_flag_names;
 
-/// Of a packet, what rules look at.
+/// The header fields of a packet that rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Headers {
     /// Its source.
@@ -16,7 +16,7 @@ pub struct Headers {
     pub destination: IpAddr,
     /// The protocol's number (IANA).
     pub protocol: u8,
-    /// What it carries.
+    /// The fields of its payload.
     pub content: Content,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Headers {
     }
 }
 
-/// What a packet carries.
+/// The payload of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content {
     /// A TCP segment.
@@ -46,7 +46,7 @@ pub enum Content {
         source: Port,
         /// Its destination port.
         destination: Port,
-        /// Its flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. What is above is not looked at by any rule.
+        /// Its flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. No rule can match the higher bits.
         flags: u8,
     },
     /// A UDP datagram.
@@ -63,7 +63,7 @@ pub enum Content {
         /// Its code.
         code: u8,
     },
-    /// Anything else.
+    /// Any other payload.
     Other,
 }
 
@@ -73,7 +73,7 @@ impl Headers {
         Family::from_address(self.source)
     }
 
-    /// The headers of a packet that goes the other way.
+    /// The headers of a packet in the other direction.
     pub fn reversed(&self) -> Headers {
         let content = match self.content {
             Content::Tcp { source, destination, flags } => {
@@ -85,7 +85,7 @@ impl Headers {
         Headers { source: self.destination, destination: self.source, content, ..*self }
     }
 
-    /// The same segment with other flags; what is no segment stays as it is.
+    /// The same segment with other flags; a packet that is not TCP stays as it is.
     pub fn with_flags(&self, flags: u8) -> Headers {
         match self.content {
             Content::Tcp { source, destination, .. } => {
@@ -95,8 +95,8 @@ impl Headers {
         }
     }
 
-    /// A packet to which this one could be the answer: the same the other way round, an echo request before its reply, and
-    /// a datagram before the error that quotes it.
+    /// A packet to which this one could be the answer: the one in the other direction, an echo request for its reply,
+    /// and a datagram for the error that quotes it.
     pub fn request(&self) -> Headers {
         const UDP: u8 = 17;
         let reversed = self.reversed();
@@ -113,7 +113,7 @@ impl Headers {
         }
     }
 
-    /// Whether it is an ICMP or ICMPv6 error, which quotes another packet (RFC 792; RFC 4443, section 2.1).
+    /// True for an ICMP or ICMPv6 error, which quotes another packet (RFC 792; RFC 4443, section 2.1).
     pub fn is_icmp_error(&self) -> bool {
         match (self.content, self.family()) {
             (Content::Icmp { kind, .. }, Family::Ipv4) => matches!(kind, 3 | 4 | 5 | 11 | 12),
@@ -124,7 +124,7 @@ impl Headers {
 }
 
 impl Content {
-    /// The source port; `None` for what has no ports.
+    /// The source port; `None` for a protocol without ports.
     pub fn source_port(self) -> Option<Port> {
         match self {
             Content::Tcp { source, .. } | Content::Udp { source, .. } => Some(source),
@@ -132,7 +132,7 @@ impl Content {
         }
     }
 
-    /// The destination port; `None` for what has no ports.
+    /// The destination port; `None` for a protocol without ports.
     pub fn destination_port(self) -> Option<Port> {
         match self {
             Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),

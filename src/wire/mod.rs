@@ -1,4 +1,4 @@
-//! Bytes and headers. Knows no rule.
+//! Bytes and headers; this room has no rules.
 
 pub(crate) mod bytes;
 pub(crate) mod discovery;

@@ -1,4 +1,4 @@
-//! What is seen of a packet in its log line or its trace: enough to tell whose it is.
+//! The identity of a packet in its log line or its trace: enough to find the probe that it belongs to.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::net::port::Port;
 use crate::net::{Family, Protocol};
 use crate::wire::bytes::{be16, ipv4, ipv6};
 
-/// A packet as a witness saw it.
+/// A packet as seen by a witness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketId {
     /// Source address.
@@ -16,27 +16,27 @@ pub struct PacketId {
     pub destination: IpAddr,
     /// Identification of the IPv4 header.
     pub ip_id: Option<u16>,
-    /// Key of its flow; `None` if it has no flow.
+    /// Protocol, ports and flags; `None` for other protocols, and for fragments and errors.
     pub ports: Option<SeenPorts>,
-    /// Whether it is an ICMP or ICMPv6 error.
+    /// True for an ICMP or ICMPv6 error.
     pub is_icmp_error: bool,
 }
 
-/// The header of a segment, a datagram or an echo message, as far as it is looked at.
+/// The fields of a segment, a datagram or an echo message that identify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenPorts {
     /// The protocol.
     pub protocol: Protocol,
-    /// Source port; of an echo reply the sequence number.
+    /// Source port; in an echo reply the sequence number.
     pub source: Port,
-    /// Destination port; of an echo reply the identifier.
+    /// Destination port; in an echo reply the identifier.
     pub destination: Port,
-    /// Flags octet of a segment, with AE (RFC 9768) above it; else 0.
+    /// Flags octet of a segment, with AE (RFC 9768) above it; 0 for other protocols.
     pub flags: u16,
 }
 
 impl PacketId {
-    /// What a log line shows; `None` for ARP.
+    /// The packet of a log line; `None` for ARP.
     pub fn from_line(network: &LoggedPacketHeader) -> Option<PacketId> {
         let ip_id = match network {
             LoggedPacketHeader::Ipv4(ipv4) => Some(ipv4.id),
@@ -52,8 +52,8 @@ impl PacketId {
         })
     }
 
-    /// What the headers say that a trace carries: the network header, and the first bytes of the transport header. None
-    /// when they are too short for what they claim to be.
+    /// The packet of a trace: the network header, and the first bytes of the transport header. `None` if the network
+    /// header is cut short.
     pub fn from_headers(network: &[u8], transport: &[u8]) -> Option<PacketId> {
         let (source, destination, ip_id, protocol) = match network.first()? >> 4 {
             4 => (ipv4(network, 12)?, ipv4(network, 16)?, Some(be16(network, 4)?), network[9]),
@@ -116,7 +116,7 @@ fn echo(family: Family, header: &[u8]) -> Option<SeenPorts> {
     echo_ports(family, *header.first()?, be16(header, 4)?, be16(header, 6)?)
 }
 
-/// As if the identifier were the port of who asks, and the sequence number that of who is asked; see
+/// Treats the identifier as the port of the requester, and the sequence number as that of the responder; see
 /// [`Flow`](crate::wire::reply::Flow).
 fn echo_ports(family: Family, kind: u8, id: u16, seq: u16) -> Option<SeenPorts> {
     let (source, destination) = match (family, kind) {

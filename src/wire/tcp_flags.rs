@@ -7,14 +7,16 @@ use std::str::FromStr;
 /// The names of the bits, lowest first (RFC 9293, section 3.1; ECE and CWR: RFC 3168, section 6.1).
 const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
-/// The flags octet of a TCP header, of any value. Prints as nmap's XML does: `FINPSHURG`, and nothing for no flag.
+/// The flags octet of a TCP header, of any value. Prints as in nmap's XML: `FINPSHURG`, and empty for no flag.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TcpFlagsOctet(pub u8);
 
-/// The six flags that rules look at, the lowest bit first (RFC 9293, section 3.1); iptables-save prints them in this order.
+/// The six flags that rules can match, lowest bit first (RFC 9293, section 3.1); iptables-save prints them in this
+/// order.
 pub const TCP_FLAGS: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 
-/// The names of the flags that are set in `octet`, the lowest bit first. CWR and ECE have none: no rule looks at them.
+/// The names of the flags that are set in `octet`, lowest bit first. CWR and ECE are left out, since no rule can match
+/// them.
 pub fn tcp_flag_names(octet: u8) -> Vec<&'static str> {
     (0u8..).zip(TCP_FLAGS).filter(|(bit, _)| octet >> bit & 1 == 1).map(|(_, name)| name).collect()
 }
@@ -26,7 +28,7 @@ impl fmt::Display for TcpFlagsOctet {
     }
 }
 
-/// The text is no set of TCP flags.
+/// The error for a text that is no set of TCP flags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` is no set of TCP flags: write their names, like URGPSHFIN, or a number from 0 to 255, like 41 or 0x29",
@@ -37,7 +39,7 @@ pub struct TcpFlagsError(pub String);
 impl FromStr for TcpFlagsOctet {
     type Err = TcpFlagsError;
 
-    /// Reads names in any order and case, with or without commas (`SYNFIN`, `urg,psh`), `ALL`, `NONE`, and a number in
+    /// Parses names in any order and case, with or without commas (`SYNFIN`, `urg,psh`), `ALL`, `NONE`, and a number in
     /// decimal or hexadecimal.
     fn from_str(text: &str) -> Result<Self, TcpFlagsError> {
         let found = match text.to_ascii_uppercase().as_str() {
@@ -52,7 +54,7 @@ impl FromStr for TcpFlagsOctet {
 
 fn parse_number(text: &str) -> Option<u8> {
     let (digits, radix) = text.strip_prefix("0X").map_or((text, 10), |digits| (digits, 16));
-    // A sign is no digit, though `from_str_radix` would take one.
+    // `from_str_radix` would accept a sign.
     let is_number = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_number.then(|| u8::from_str_radix(digits, radix).ok()).flatten()
 }

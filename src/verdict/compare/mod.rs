@@ -1,5 +1,5 @@
-//! Expected against observed, always in this order. Makes a [`Check`] of every cell, burst and neighbour, and then lets
-//! the `[[known]]` rows have their say.
+//! Compares expected with observed facts, always in this order. Makes a [`Check`] of every cell, burst and neighbour,
+//! and then applies the `[[known]]` rows.
 
 mod nflog;
 mod packets;
@@ -24,7 +24,7 @@ use crate::sensor::mac_vendor::VendorDb;
 
 pub use packets::{packet, packet_of_no_family};
 
-/// One probe.
+/// The check of one probe.
 pub fn cell(cell: &Cell, observation: &Observation) -> Check {
     let subject = CheckSubject::Scan(cell.technique);
     if let Some(left) = observation.verdict.left() {
@@ -35,7 +35,8 @@ pub fn cell(cell: &Cell, observation: &Observation) -> Check {
     nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed).at(cell.port), &aside)
 }
 
-/// A burst, with fresh limits; and, if it was sent again after the bursts of other rules, what they left of its limit.
+/// The check of a burst, with fresh limits; and, if it was sent again after the bursts of other rules, of their effect
+/// on its limit.
 pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) -> Check {
     let alone = one_burst(burst, afresh);
     if alone.outcome != Outcome::Matched || in_a_row.is_empty() || !burst.own_limit {
@@ -48,16 +49,16 @@ pub fn burst(burst: &Burst, afresh: &[Observation], in_a_row: &[Observation]) ->
     }
 }
 
-/// How the reason begins of a burst that went well alone, and not after others.
+/// The beginning of the reason if a burst matched alone, but not after others.
 const IN_A_ROW: &str = "after bursts for other rules";
 
-/// Whether the check of a burst complains of the one that came after others.
+/// True if the mismatch of a burst is about the repetition after others.
 pub fn is_of_burst_in_a_row(check: &Check) -> bool {
     check.why.starts_with(IN_A_ROW)
 }
 
-/// The state is the one that every probe found, or the first that differs; the prefixes are told once each, in the order
-/// in which they came. Lines that a probe leaves besides the one whose rate is asked do not count.
+/// The state is that of every probe, or the first that differs; the prefixes are each listed once, in the order of
+/// arrival. Other lines of a probe than the one whose rate is checked do not count.
 fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
     if let Some(left) = observations.iter().find_map(|observation| observation.verdict.left()) {
         let subject = CheckSubject::Scan(burst.technique);
@@ -79,7 +80,7 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
         rate: rate.known(),
         ..CheckFacts::default()
     };
-    // Where no paths are known, a rate shows in its burst only.
+    // If no paths are known, only the number of lines shows the rate.
     let told = observations.iter().any(|observation| observation.path.is_some());
     let unread = rate.unread(observed.lines.unwrap_or_default(), burst);
     let expected =
@@ -103,7 +104,7 @@ fn each_once<'a>(prefixes: impl Iterator<Item = &'a String>) -> Vec<String> {
     found
 }
 
-/// A burst that is too long to be sent.
+/// The check of a burst that is too long to be sent.
 pub fn too_long(burst: &Burst) -> Check {
     let why = format!("a burst of {} is more than the {BURST_MAX} probes that one check sends", burst.limit.burst);
     let subject = CheckSubject::Scan(burst.technique);
@@ -111,18 +112,18 @@ pub fn too_long(burst: &Burst) -> Check {
     Check { burst_of: Some(u32::from(burst.probes)), ..check }
 }
 
-/// A probe of a family that this machine does not have.
+/// The check of a probe in a family that this machine does not have.
 pub fn no_family(technique: Technique, family: Family, port: Port, expected: &CheckFacts) -> Check {
     not_run(CheckSubject::Scan(technique), Some(family), expected.clone(), missing(family)).at(port)
 }
 
-/// Why nothing of a family was sent.
+/// The reason why no packet of a family was sent.
 fn missing(family: Family) -> String {
     format!("this machine has no {}", family.title())
 }
 
-/// What the host gives away to its neighbours: who answers ARP and NDP, which MAC address the log lines show, and which
-/// vendor that tells. A host without a MAC address of its own is not asked for its vendor.
+/// The checks of the facts that the host shows to its neighbours: its answers to ARP and NDP, the MAC addresses of the
+/// log lines, and their vendor. The vendor is checked only if the scenario has a MAC address or a vendor.
 pub fn neighbours(
     scenario: &Scenario,
     mac: Mac,
@@ -140,8 +141,8 @@ pub fn neighbours(
     checks
 }
 
-/// Makes every scan over IPv6 not-run: no neighbour finds the host, so what the probes met says nothing of what one sees. The
-/// check of NDP names the rule.
+/// Sets every scan over IPv6 to not run: neighbours cannot find the host, so results of probes are not those of a scan.
+/// The check of NDP names the rule.
 pub fn hide(checks: &mut [Check], hidden: &Hidden, file: Option<&Path>) {
     let reason = hidden.reason(file);
     for check in checks.iter_mut().filter(|check| check.family == Some(Family::Ipv6)) {
@@ -172,13 +173,13 @@ fn ndp(mac: Mac, found: &DiscoveredMacs) -> Check {
     check(CheckSubject::Ndp, Some(Family::Ipv6), facts(Some(mac), true), observed)
 }
 
-/// What [`neighbours`] would ask where there is IPv6.
+/// The check of NDP that [`neighbours`] would make with IPv6.
 pub fn no_neighbours_over_ipv6(mac: Mac) -> Check {
     let expected = CheckFacts { macs: Some(vec![mac]), resolves: Some(true), ..CheckFacts::default() };
     not_run(CheckSubject::Ndp, Some(Family::Ipv6), expected, missing(Family::Ipv6))
 }
 
-/// The vendor as nmap prints it, and never a Raspberry Pi. A scenario may name it as the IEEE does.
+/// The vendor as nmap prints it, which must not be a Raspberry Pi. A scenario may use the IEEE's name.
 fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb) -> Check {
     let (nmap, ieee, is_pi) = seen.iter().next().map_or((None, None, false), |mac| {
         let vendor = vendors.lookup(*mac);
@@ -200,7 +201,7 @@ fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb
     check
 }
 
-/// What an observation says, as findings.
+/// The facts of an observation.
 fn findings(observation: &Observation) -> CheckFacts {
     let connection = observation.connection.as_ref();
     CheckFacts {
@@ -246,14 +247,14 @@ fn not_run(subject: CheckSubject, family: Option<Family>, expected: CheckFacts, 
 }
 
 impl Check {
-    /// What asks for the host has no port.
+    /// Sets the port, unless the technique has none.
     fn at(self, port: Port) -> Check {
         let has_ports = self.subject.technique().is_none_or(Technique::has_ports);
         Check { port: Some(port).filter(|_| has_ports), ..self }
     }
 }
 
-/// Which facts differ, in words.
+/// The facts that differ, in words.
 fn difference(expected: &CheckFacts, observed: &CheckFacts) -> String {
     let differs = [
         (expected.state != observed.state, "the port state differs"),
@@ -277,12 +278,12 @@ fn difference(expected: &CheckFacts, observed: &CheckFacts) -> String {
     words.join("; ")
 }
 
-/// Whether the SYN of a connect got its SYN/ACK, where its state is asked.
+/// True if the SYN of a connect was answered by a SYN/ACK, or the state is not checked.
 fn is_answered(observed: &CheckFacts) -> bool {
     observed.state.is_none_or(|state| state == PortState::Open)
 }
 
-/// The order counts: where two rules have changed places, it is all that tells.
+/// The order counts: it is the only sign of two swapped rules.
 fn log_difference(expected: &CheckFacts, observed: &CheckFacts) -> &'static str {
     let sorted = |findings: &CheckFacts| {
         let mut prefixes = findings.log.clone().unwrap_or_default();
@@ -296,11 +297,12 @@ fn log_difference(expected: &CheckFacts, observed: &CheckFacts) -> &'static str 
     }
 }
 
-/// Lets the scenario's `[[known]]` rows speak: a mismatch that is as they say is *known*; one that is not there any more
-/// is a mismatch. A row may speak of a check that is not applicable on this kind of link.
+/// Applies the scenario's `[[known]]` rows: a mismatch that a row describes becomes *known*; a described mismatch that
+/// does not occur becomes a mismatch. A row may select a check that is not applicable on this kind of link.
 ///
 /// # Errors
-/// A row that speaks of no check of this scenario.
+///
+/// If a row selects no check of this scenario.
 pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) -> Result<()> {
     for row in &scenario.known {
         let mut spoken_of = checks.iter().filter(|check| speaks_of(row, check)).peekable();
@@ -317,14 +319,14 @@ pub fn apply_known(scenario: &Scenario, link: LinkMode, checks: &mut [Check]) ->
     Ok(())
 }
 
-/// Where two rates of one probe are asked, it is the one that mismatches of which a row knows.
+/// The key of a probe's checks. If a probe has two rates, a row is about the one that mismatches.
 type RateCellKey = (Option<Family>, Option<Port>, CheckSubject);
 
 fn place(check: &Check) -> RateCellKey {
     (check.family, check.port, check.subject)
 }
 
-/// Whether there is anything to check: vendors and neighbours need MAC addresses.
+/// True if the check is applicable on this link: vendors and neighbours need MAC addresses.
 fn is_applicable(subject: CheckSubject, link: LinkMode) -> bool {
     match subject {
         CheckSubject::Scan(_) | CheckSubject::Packet(_) => true,
@@ -365,8 +367,8 @@ fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
     scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
 }
 
-/// Names the line of the scenario that each check comes from: that of the row that knows of it, or else of the last that asks
-/// for it, which overrides those before, or else of the sensor's own entry.
+/// Sets the scenario's line of each check: that of the `[[known]]` row, else of the last `[[expect]]` row that selects
+/// it, which overrides earlier ones, else of the sensor's entry.
 pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
     for check in checks {
         let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);

@@ -1,10 +1,10 @@
-//! Lines of NFLOG rules: an expectation that names one is about all lines, any other about the kernel's log alone. What is
-//! not compared is reported beside the check.
+//! Lines of NFLOG rules: an expectation that names one is about all lines, any other about the kernel's log alone.
+//! Lines that are not compared are reported in the check.
 
 use crate::intent::check::{Check, CheckFacts};
 use crate::log_line::NFLOG_NAME;
 
-/// Takes the lines of NFLOG rules out of `observed`, unless `expected` names one.
+/// Removes the lines of NFLOG rules from `observed`, unless `expected` names one.
 pub fn set_aside(expected: &CheckFacts, observed: &mut CheckFacts) -> Vec<String> {
     let is_nflog = |prefix: &String| prefix.starts_with(NFLOG_NAME);
     let is_named = expected.log.iter().flatten().any(is_nflog);

@@ -1,7 +1,7 @@
-//! Packets that are no scan: what the rules were seen to do with each.
+//! Packets that are no scan: the observed effect of the rules on each.
 //!
-//! Two witnesses are asked, the rule trace and the kernel's log; the lab has compared them. There is no third: what the
-//! host would answer to such packets, nmap's table of states does not say.
+//! There are two witnesses, the rule trace and the kernel's log, which the lab has compared. A reply is no third one:
+//! nmap's table of states does not cover the host's answers to such packets.
 
 use super::{check, missing, nflog, not_run};
 use crate::intent::check::{Check, CheckFacts};
@@ -11,8 +11,8 @@ use crate::probe::packet::Response;
 use crate::probe::path::Fate;
 use crate::probe::scan::FilterVerdict;
 
-/// One packet. Over loopback it is seen twice: the last that is seen of it counts. Without what has to come before it there
-/// is no connection, and nothing is known of a packet in one.
+/// The check of one packet. Over loopback it is observed twice, and the last observation counts. If its lead did not
+/// get through, there is no connection, and the check did not run.
 pub fn packet(cell: &PacketCell, response: &Response) -> Check {
     let subject = CheckSubject::Packet(cell.packet);
     if let Some(why) = response.failed_lead(cell.packet.lead()) {
@@ -29,7 +29,7 @@ pub fn packet(cell: &PacketCell, response: &Response) -> Check {
     nflog::report(check(subject, Some(cell.family), cell.expected.clone(), observed), &aside)
 }
 
-/// A packet of a family that this machine does not have.
+/// The check of a packet in a family that this machine does not have.
 pub fn packet_of_no_family(cell: &PacketCell) -> Check {
     not_run(CheckSubject::Packet(cell.packet), Some(cell.family), cell.expected.clone(), missing(cell.family))
 }

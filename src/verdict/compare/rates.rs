@@ -9,11 +9,11 @@ use crate::probe::path::{Path, Step, StepVerdict};
 pub enum LineRate<'a> {
     /// No rule logged such a line.
     NoLine,
-    /// No rule on the way to the line has a limit.
+    /// No rule on the path to the line has a limit.
     Unlimited,
-    /// The slowest of the limits on the way to the line.
+    /// The slowest of the limits on the path to the line.
     Limited(Rate),
-    /// A match whose rate is not known, and the rule that has it.
+    /// A match whose rate is not known, and its rule.
     Unread(&'a str, &'a Step),
 }
 
@@ -56,7 +56,7 @@ impl LineRate<'_> {
         }
     }
 
-    /// Why the rate is not known although something limits the `lines` of a burst; `None` if it is known.
+    /// The reason why the rate is not known although a match limits the `lines` of a burst; `None` if it is known.
     pub fn unread(&self, lines: u32, burst: &Burst) -> Option<String> {
         let is_limited = (1..u32::from(burst.probes)).contains(&lines);
         let rate = burst.expected.rate?;

@@ -1,5 +1,5 @@
-//! Which entry of a sensor asks for a check that no row of the scenario speaks of: the one to change if the ruleset is
-//! right. Of several that a check rests on it is the one that the difference is about.
+//! The sensor's entry behind a check that no row of the scenario selects: the entry to change if the ruleset is right.
+//! If a check depends on several, it is the one that the difference is about.
 
 use crate::intent::check::{Check, CheckFacts};
 use crate::intent::scenario::{CheckSubject, Packet, Scenario};
@@ -8,12 +8,12 @@ use crate::probe::packet::Way;
 use crate::probe::scan::Technique;
 use crate::sensor::{Sensor, SensorEntry};
 
-/// The line of the entry; `None` if the file says nothing of it.
+/// The line of the entry; `None` if the file has none of them.
 pub fn line(scenario: &Scenario, check: &Check) -> Option<usize> {
     entries(scenario, check).into_iter().find_map(|entry| scenario.lines.line(entry))
 }
 
-/// The entries that ask for it, those first that are more to blame.
+/// The entries that the check depends on, most relevant first.
 fn entries(scenario: &Scenario, check: &Check) -> Vec<SensorEntry> {
     match (check.subject, &scenario.sensor) {
         (CheckSubject::Scan(technique), _) => of_scan(scenario, technique, check),
@@ -26,7 +26,7 @@ fn entries(scenario: &Scenario, check: &Check) -> Vec<SensorEntry> {
         (CheckSubject::Arp | CheckSubject::Ndp, _) if answers_as_another(check) => {
             vec![SensorEntry::Mac, SensorEntry::Host]
         }
-        // A host that cannot be found is one whose rules keep its neighbours out.
+        // If the host cannot be found, its rules drop neighbour discovery.
         (CheckSubject::Arp | CheckSubject::Ndp, _) => vec![SensorEntry::Deny, SensorEntry::Sensor, SensorEntry::Host],
     }
 }
@@ -40,27 +40,28 @@ fn of_scan(scenario: &Scenario, technique: Technique, check: &Check) -> Vec<Sens
         None if opens && differs(check, |found| &found.state) => {
             [SensorEntry::Deny].into_iter().chain(port.map(SensorEntry::Listener)).collect()
         }
-        // The first packet of a connection is that of a SYN scan.
+        // The first packet of a connection looks like that of a SYN scan.
         None => vec![SensorEntry::Scan(if opens { Technique::Syn } else { technique }), SensorEntry::Scans],
     });
     entries.push(SensorEntry::Sensor);
     entries
 }
 
-/// Whether it is how often a rule logs that differs, or that is asked. A rule that never logs has no limit to speak of.
+/// True if the rate of a rule is checked, or differs. A rule that never logs is not about its limit.
 fn is_of_limit(check: &Check) -> bool {
     let never = check.observed.as_ref().is_some_and(|observed| observed.lines == Some(0));
     let of_one_probe = differs(check, |found| &found.state) || differs(check, |found| &found.log);
     check.burst_of.is_some() && !never && !of_one_probe
 }
 
-/// By its file, or by that of its SSH server.
+/// True if the file names the port, or the configuration of its SSH server does.
 fn is_named(scenario: &Scenario, port: Port) -> bool {
     let by_sshd = || scenario.sensor.as_ref().is_some_and(|sensor| sensor.ssh.contains(&port));
     scenario.lines.line(SensorEntry::Port(port)).is_some() || by_sshd()
 }
 
-/// What is logged as a scan is one, whatever its port; else the port that it goes to, if that is the host's.
+/// A packet with a scan's prefix belongs to the scan, whatever its port; any other to its destination port, if that is
+/// the host's.
 fn of_packet(sensor: &Sensor, packet: Packet, expected: &CheckFacts) -> Vec<SensorEntry> {
     let log = expected.log.iter().flatten().next();
     let scan = Technique::LOGGED.into_iter().find(|technique| log == Some(&sensor.scan_prefix(*technique)));
@@ -69,7 +70,7 @@ fn of_packet(sensor: &Sensor, packet: Packet, expected: &CheckFacts) -> Vec<Sens
     specific.chain([SensorEntry::Deny, SensorEntry::Sensor]).collect()
 }
 
-/// Whether there is an answer, and it is not the host's own address.
+/// True if there is an answer with another address than the host's own.
 fn answers_as_another(check: &Check) -> bool {
     let answered = |observed: &CheckFacts| observed.macs.as_ref().is_some_and(|macs| !macs.is_empty());
     check.observed.as_ref().is_some_and(answered) && differs(check, |found| &found.macs)

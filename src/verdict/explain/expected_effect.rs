@@ -1,4 +1,4 @@
-//! What the ruleset was meant to do with a probe, where it did something else.
+//! The intended effect of the ruleset on a probe with a mismatch.
 
 use crate::intent::check::{Check, CheckFacts};
 use crate::net::rate::Rate;
@@ -6,48 +6,48 @@ use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::scan::{FilterVerdict, PortState};
 
-/// What was meant.
+/// The intended effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedEffect {
-    /// A line with this prefix.
+    /// A line with this prefix is missing.
     Line {
         /// The prefix.
         prefix: String,
-        /// The prefixes of the other lines that were meant: the rules that log with them are not to blame.
+        /// The prefixes of the other expected lines: the rules that log them are correct.
         others: Vec<String>,
     },
     /// No line, or not this one.
     NoLine(String),
-    /// One line with this prefix, not several; or not so many.
+    /// One line with this prefix, and not several.
     OneLine(String),
-    /// The lines that there are, in another order.
+    /// The same lines in another order.
     Order {
-        /// The prefix of the line that was meant to come first.
+        /// The prefix of the line that was expected first.
         first: String,
-        /// That of the one which came in its place.
+        /// The prefix of the line that came instead.
         instead: String,
     },
-    /// So many lines of a burst, with this prefix.
+    /// A number of lines of a burst, with this prefix.
     Lines {
         /// The prefix.
         prefix: String,
-        /// How many.
+        /// The expected number.
         expected: u32,
-        /// How many there were.
+        /// The observed number.
         observed: u32,
-        /// At which rate, when that is another.
+        /// The expected rate, if the observed one differs.
         rate: Option<Rate>,
     },
-    /// To let it in.
+    /// Accept the packet.
     LetIn(PortState),
-    /// To keep it out.
+    /// Keep the packet out.
     KeepOut(PortState),
-    /// To carry the connection on to the service, and its greeting back.
+    /// Pass the connection to the service, and its greeting back.
     Conversation,
 }
 
 impl ExpectedEffect {
-    /// What differs most tellingly: a line that is missing, a line that is too much, the state, the rate, what follows.
+    /// The most telling difference: a missing line, an additional line, the state, the rate, later packets.
     pub fn from_check(check: &Check) -> Option<ExpectedEffect> {
         let (expected, observed) = (&check.expected, check.observed.as_ref()?);
         line(expected, observed)
@@ -59,7 +59,7 @@ impl ExpectedEffect {
             .or_else(|| conversation(expected, observed))
     }
 
-    /// The probe that shows it: the first whose state or line is not as meant, or the first of all.
+    /// The probe that shows the mismatch: the first whose state or line differs, or the first of all.
     pub fn decisive<'a>(&self, probes: &'a [(Probe, Observation)]) -> Option<&'a (Probe, Observation)> {
         let differs = |(_, observation): &&(Probe, Observation)| match self {
             ExpectedEffect::LetIn(state) | ExpectedEffect::KeepOut(state) => observation.verdict.state != *state,
@@ -93,7 +93,7 @@ fn order(expected: &CheckFacts, observed: &CheckFacts) -> Option<ExpectedEffect>
     Some(ExpectedEffect::Order { first: first.clone(), instead: instead.clone() })
 }
 
-/// The places of those of `these` that `those` do not have, or not as often.
+/// The indices of those elements of `these` that `those` lacks, or has less often.
 fn beyond(these: &[String], those: &[String]) -> Vec<usize> {
     let mut rest = those.to_vec();
     let is_missing = |place: &usize| match rest.iter().position(|other| *other == these[*place]) {
@@ -141,7 +141,7 @@ fn conversation(expected: &CheckFacts, observed: &CheckFacts) -> Option<Expected
     differs.then_some(ExpectedEffect::Conversation)
 }
 
-/// States that a scanner tells by silence.
+/// True for a state that a scanner derives from no reply.
 fn is_silence(state: PortState) -> bool {
     match state {
         PortState::Filtered | PortState::OpenFiltered => true,

@@ -1,5 +1,5 @@
-//! Which rule was meant to deal with a packet: the one that logs with the expected prefix, or the one of the expected verdict
-//! that fits the packet best.
+//! The rule that was intended for a packet: the one that logs with the expected prefix, or the one with the expected
+//! verdict that fits the packet best.
 
 use super::expected_effect::ExpectedEffect;
 use super::{MismatchContext, PacketView, PlacedRule};
@@ -8,7 +8,7 @@ use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{LOG_PREFIX, Match, MatchResult, Packet, Rule};
 use crate::wire::headers::Content;
 
-/// The rule that was meant, among those that the packet can meet. `decider` is what decided about it.
+/// The intended rule, among those that the packet can reach. `decider` is the rule that decided.
 pub fn find<'a>(
     goal: &ExpectedEffect,
     sight: &PacketView<'a>,
@@ -16,12 +16,12 @@ pub fn find<'a>(
     decider: Option<&Step>,
 ) -> Option<PlacedRule<'a>> {
     match goal {
-        // One that did log is not the one that did not.
+        // A rule that logged is not the one that failed to log.
         ExpectedEffect::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
         ExpectedEffect::Lines { prefix, .. }
         | ExpectedEffect::OneLine(prefix)
         | ExpectedEffect::Order { first: prefix, .. } => by_prefix(prefix, sight, |_| true),
-        // An ACCEPT of another table could not have saved it.
+        // An ACCEPT in another table could not have accepted it.
         ExpectedEffect::LetIn(_) => {
             by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table))
         }
@@ -30,7 +30,7 @@ pub fn find<'a>(
     }
 }
 
-/// A rule that logs or accepts as was meant, where the packet never comes.
+/// A rule that logs or accepts as intended, in a hook that the packet does not pass.
 pub fn elsewhere<'a>(
     goal: &ExpectedEffect,
     sight: &PacketView<'a>,
@@ -54,8 +54,8 @@ fn by_prefix<'a>(prefix: &str, sight: &PacketView<'a>, wanted: impl Fn(&PlacedRu
     sight.rules().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 
-/// A rule for the packet's port, or for one that looks like it, or one that nothing of it refuses. A rule that two clauses
-/// refuse was meant for something else.
+/// A rule for the packet's port, for a similar port, or without a clause that refuses the packet. A rule with two
+/// refusing clauses was intended for other packets.
 fn by_target<'a>(
     targets: &[&str],
     sight: &PacketView<'a>,
@@ -75,7 +75,7 @@ fn by_target<'a>(
     fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
 }
 
-/// How many clauses of the rule refuse the packet.
+/// The number of clauses of the rule that refuse the packet.
 fn refusals(stand: &PlacedRule, packet: &Packet) -> usize {
     stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == MatchResult::No).count()
 }
@@ -85,7 +85,7 @@ fn names_port(stand: &PlacedRule, packet: &Packet) -> bool {
     stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == MatchResult::Yes)
 }
 
-/// A rule for port 2222 may have been meant for port 22, and one for 23:80 for 22:80.
+/// A rule for port 2222 may have been intended for port 22, and one for 23:80 for 22:80.
 fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
     let (Content::Tcp { destination, .. } | Content::Udp { destination, .. }) = packet.content else { return false };
     let looks_like = |ask: &Match| match ask {
@@ -98,8 +98,8 @@ fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
     stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
 }
 
-/// One is next to the other, or begins or ends the other (22 and 2222), or one digit is another, or is missing, or two
-/// digits have changed places.
+/// True if the ports are neighbours, one begins or ends with the other (22 and 2222), one digit differs or is missing,
+/// or two digits are swapped.
 pub(super) fn are_similar_ports(one: Port, other: Port) -> bool {
     let (low, high) = (one.min(other).to_string(), one.max(other).to_string());
     let is_part = high.starts_with(&low) || high.ends_with(&low);
@@ -115,8 +115,8 @@ fn are_transposed(one: &str, other: &str) -> bool {
     one != other && (1..one.len()).any(|at| swapped(at - 1))
 }
 
-/// A LOG rule whose prefix is not the expected one, but looks as if it was meant to be: cut, without its blank, or with
-/// one letter changed. Rules that met the packet come first. The rule of another line that is expected is none of them.
+/// A LOG rule with a prefix similar to the expected one: cut, without its blank, or with one letter changed. Rules that
+/// fit the packet come first. The rule of another expected line is excluded.
 pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &PacketView<'a>) -> Option<PlacedRule<'a>> {
     let similar = |stand: &PlacedRule| {
         stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
@@ -127,13 +127,13 @@ pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &PacketView<'a>) -> 
     found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
 }
 
-/// What a LOG rule asks for, where it is more than LOG keeps.
+/// The prefix of a LOG rule, if it is longer than LOG keeps.
 pub(super) fn whole_prefix(rule: &Rule) -> Option<&str> {
     let prefix = rule.target.as_ref().filter(|target| target.name == "LOG")?.option("--log-prefix")?;
     (prefix.len() > LOG_PREFIX).then_some(prefix)
 }
 
-/// What was cut and what is expected instead have more in common than what all prefixes of a ruleset begin with.
+/// True if the expected prefix and the cut one share more than the common beginning of a ruleset's prefixes.
 fn begin_alike(wanted: &str, whole: &str) -> bool {
     const IN_COMMON: usize = 16;
     wanted.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count() >= IN_COMMON
@@ -145,7 +145,7 @@ fn is_similar(wanted: &str, found: &str) -> bool {
     !found.is_empty() && (one.eq_ignore_ascii_case(other) || is_cut || differ_in_one(one, other))
 }
 
-/// One letter is another, or is missing on one side.
+/// True if one letter differs, or is missing on one side.
 fn differ_in_one(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let same_start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();

@@ -1,8 +1,9 @@
-//! Why is a check not as expected? Which rule took the packet, which was meant to, and why that one did not.
+//! The explanation of a mismatch: the rule that matched the packet, the intended rule, and the reason why it did not
+//! match.
 //!
-//! What happened is measured: the path that the kernel told. Only what did *not* happen is worked out here, by reading the
-//! rule that was meant against the packet, clause by clause. A change that would fix it is proposed by [`patch`], and
-//! shown only after it has been tried on the kernel (`run` does that).
+//! Events are measured: the path is from the kernel's trace. Only the reason why an intended rule did *not* match is
+//! derived, by evaluating it for the packet, clause by clause. [`patch`] proposes a fix, which is shown only after it
+//! has been tested on the kernel (`run` does that).
 
 mod expected_effect;
 mod intended;
@@ -24,44 +25,44 @@ use crate::wire::headers::Content;
 use self::expected_effect::ExpectedEffect;
 use self::packet_view::{NatChange, PacketView};
 
-/// Where the packets met the rules.
+/// The rules that the packets met.
 #[derive(Debug, Clone, Copy)]
 pub struct MismatchContext<'a> {
     /// The rules of the family.
     pub listing: &'a Listing,
-    /// Those of the other family, where there are any.
+    /// The rules of the other family, if it has any.
     pub twin: Option<&'a Listing>,
-    /// The interface that the rules speak of.
+    /// The interface that the rules name.
     pub interface: &'a InterfaceName,
 }
 
-/// What is found of a mismatch, before it is put into words.
+/// The facts about a mismatch, before they are put into words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnosis<'a> {
     /// The kind of mistake.
     pub cause: Cause,
-    /// What took the packet.
+    /// The rule or policy that decided on the packet.
     pub took: Option<&'a Step>,
-    /// The rule that was meant to.
+    /// The intended rule.
     pub(crate) meant: Option<PlacedRule<'a>>,
     /// The jump to the chain of that rule that does not fit the packet.
     jump: Option<PlacedRule<'a>>,
-    /// The clause that does not fit, of the jump if there is one, else of the rule that was meant; by its place.
+    /// The clause that does not fit, of the jump if there is one, else of the intended rule; by its index.
     clause: Option<usize>,
-    /// The packet, as the rule that was meant meets it, or else the one that took it.
+    /// The packet as the intended rule sees it, or else as the deciding rule does.
     packet: Packet,
-    /// What NAT had changed of it before.
+    /// The change that NAT had made to it before.
     change: Option<NatChange>,
-    /// The rule that answered the packet in the place of the host.
+    /// The rule that answered the packet in place of the host.
     answered: Option<&'a Step>,
-    /// A rule that does what was meant, in a hook that the packet does not pass.
+    /// A rule with the intended effect, in a hook that the packet does not pass.
     elsewhere: Option<PlacedRule<'a>>,
-    /// What it was meant to do.
+    /// The intended effect.
     goal: ExpectedEffect,
 }
 
-/// Explains a check that is not as expected; `probes` are those of the check, in the order in which they were sent. None
-/// when nothing of it is the ruleset's doing, or when no paths are known.
+/// Explains a mismatch; `probes` are those of the check, in the order in which they were sent. `None` if the ruleset is
+/// not the cause, or no paths are known.
 pub fn explain<'a>(
     check: &Check,
     probes: &'a [(Probe, Observation)],
@@ -74,7 +75,7 @@ pub fn explain<'a>(
     Some(why::find(goal, packet, observation, probes, scene))
 }
 
-/// Explains the check of a packet that is no scan: what rules saw of it, and its way, as `observation` has it.
+/// Explains the mismatch of a packet that is no scan: `packet` has the fields that rules match, `observation` the path.
 pub fn explain_packet<'a>(
     check: &Check,
     packet: Packet,
@@ -85,7 +86,7 @@ pub fn explain_packet<'a>(
     Some(why::find(goal, packet, observation, &[], scene))
 }
 
-/// Why a scan is not as expected of a family that has no ruleset; `None` for what is no scan.
+/// The explanation for a scan in a family without a ruleset; `None` for a check that is no scan.
 pub fn without_ruleset(check: &Check) -> Option<Explanation> {
     check.subject.technique()?;
     let words =
@@ -94,13 +95,13 @@ pub fn without_ruleset(check: &Check) -> Option<Explanation> {
 }
 
 impl<'a> Diagnosis<'a> {
-    /// The clause that does not fit, and the rule that it stands in.
+    /// The clause that does not fit, and its rule.
     fn refusal(&self) -> Option<(PlacedRule<'a>, &'a Clause)> {
         let stand = self.jump.or(self.meant)?;
         Some((stand, stand.rule.clauses.get(self.clause?)?))
     }
 
-    /// In words, without a patch.
+    /// The explanation in words, without a patch.
     pub fn explanation(&self, scene: MismatchContext) -> Explanation {
         Explanation {
             cause: self.cause,
@@ -134,20 +135,21 @@ fn place_of_step(step: &Step, listing: &Listing) -> RuleRef {
     }
 }
 
-/// Whether the rule asks for a destination port.
+/// True if the rule matches a destination port.
 fn names_a_port(rule: &Rule) -> bool {
     rule.clauses.iter().any(|clause| matches!(clause.ask, Match::DestinationPorts(_)) && !clause.negated)
 }
 
-/// Whether the rule takes what is in `state` to conntrack.
+/// True if the rule matches packets in this conntrack state.
 fn matches_state(rule: &Rule, state: ConntrackState) -> bool {
     let asks = |ask: &Match| matches!(ask, Match::State(states) if states.contains(&state));
     rule.clauses.iter().any(|clause| asks(&clause.ask) && !clause.negated)
 }
 
-/// What conntrack makes of a probe, which is the first packet of its flow: its path tells. Kernels before 6.16 put no state
-/// in the trace; there, where the ruleset makes the kernel track connections, it is worked out: `tcp_new` begins a connection with a SYN, and picks one up
-/// with an ACK while `nf_conntrack_tcp_loose` is 1, as it is in the lab; all else is INVALID. PSH and URG do not count.
+/// The conntrack state of a probe, which is the first packet of its flow: that of its path. Kernels before 6.16 do not
+/// trace the state; there, if the ruleset makes the kernel track connections, it is derived: `tcp_new` begins a
+/// connection with a SYN, and picks one up with an ACK while `nf_conntrack_tcp_loose` is 1, as in the lab; all other
+/// packets are INVALID. PSH and URG do not count.
 fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackState> {
     const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK
     let tracked = listing.rules().any(Rule::uses_conntrack);
@@ -159,7 +161,7 @@ fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackS
     path.conntrack.or(tracked.then_some(first))
 }
 
-/// The probe, as a rule sees it when it comes in.
+/// The probe as a rule sees it on arrival.
 fn packet(probe: &Probe, path: &Path, scene: MismatchContext) -> Packet {
     let (protocol, content) = content(probe);
     Packet {
@@ -174,7 +176,7 @@ fn packet(probe: &Probe, path: &Path, scene: MismatchContext) -> Packet {
     }
 }
 
-/// The protocol's number (IANA), and what rules look at behind the IP header.
+/// The protocol's number (IANA), and the fields after the IP header that rules match.
 fn content(probe: &Probe) -> (u8, Content) {
     let (source, destination) = (probe.flow.prober_port, probe.flow.port);
     match (probe.flow.protocol, probe.family()) {

@@ -1,5 +1,5 @@
-//! Which rules a packet can meet, and what it looks like there. A chain's name says neither: every table has an INPUT, and
-//! NAT changes a packet between two hooks.
+//! The rules that a packet can reach, and its headers there. The name of a chain is not enough: every table has an
+//! INPUT, and NAT changes a packet between two hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use crate::probe::path::Path;
 use crate::rules::iptables_save::{HOOKS, Listing, Packet};
 use crate::wire::headers::Content;
 
-/// A packet and the hooks on its way.
+/// A packet and the hooks on its path.
 pub struct PacketView<'a> {
     listing: &'a Listing,
     /// The packet as it was sent.
     sent: Packet,
-    /// The packet behind the rule of the nat table that changed it.
+    /// The packet after the rule of the nat table that changed it.
     changed: Option<(Packet, NatChange)>,
     /// The hooks that the packet passes.
     passes: BTreeSet<&'static str>,
@@ -22,21 +22,21 @@ pub struct PacketView<'a> {
     hooks: BTreeMap<(String, String), BTreeSet<&'static str>>,
 }
 
-/// What a rule of the nat table changed.
+/// The change that a rule of the nat table made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NatChange {
     /// The line of the rule.
     pub line: usize,
     /// The port that the packet was sent to.
     pub from: Port,
-    /// The port that it has from there on.
+    /// The port that it has afterwards.
     pub to: Port,
     /// The first and the last of the ports among which the kernel chooses.
     pub range: (Port, Port),
 }
 
 impl<'a> PacketView<'a> {
-    /// The sight of `packet`, which went the way of `path`.
+    /// The view of `packet`, which took `path`.
     pub fn new(packet: &Packet, path: &Path, scene: MismatchContext<'a>) -> PacketView<'a> {
         PacketView {
             listing: scene.listing,
@@ -47,7 +47,7 @@ impl<'a> PacketView<'a> {
         }
     }
 
-    /// The packet as the rule meets it.
+    /// The packet as the rule sees it.
     pub fn packet(&self, stand: &PlacedRule) -> &Packet {
         match &self.changed {
             Some((packet, _)) if self.is_behind_nat(stand.table, stand.chain) => packet,
@@ -55,12 +55,12 @@ impl<'a> PacketView<'a> {
         }
     }
 
-    /// What NAT had changed of the packet before it came to this chain.
+    /// The change that NAT had made to the packet before this chain.
     pub fn change(&self, table: &str, chain: &str) -> Option<NatChange> {
         self.changed.as_ref().filter(|_| self.is_behind_nat(table, chain)).map(|(_, change)| *change)
     }
 
-    /// The packet as the chain meets it.
+    /// The packet as the chain sees it.
     pub fn packet_in(&self, table: &str, chain: &str) -> &Packet {
         match &self.changed {
             Some((packet, _)) if self.is_behind_nat(table, chain) => packet,
@@ -73,12 +73,12 @@ impl<'a> PacketView<'a> {
         &self.sent
     }
 
-    /// Whether the packet can come to the rule. Nothing is known of a chain that nothing jumps to.
+    /// True if the packet can reach the rule, or no rule jumps to its chain.
     pub fn can_meet(&self, stand: &PlacedRule) -> bool {
         self.hooks_of(stand.table, stand.chain).is_none_or(|hooks| !hooks.is_disjoint(&self.passes))
     }
 
-    /// The rules that the packet can come to.
+    /// The rules that the packet can reach.
     pub fn rules(&self) -> impl Iterator<Item = PlacedRule<'a>> {
         self.listing.placed_rules().filter(|stand| self.can_meet(stand))
     }
@@ -87,8 +87,8 @@ impl<'a> PacketView<'a> {
         self.hooks.get(&(table.to_owned(), chain.to_owned()))
     }
 
-    /// Destinations change in PREROUTING for what comes in, and in OUTPUT for what the host sends; raw and mangle see both
-    /// before nat does (`enum nf_ip_hook_priorities`).
+    /// True if nat comes before the chain. Destinations change in PREROUTING for arriving packets, and in OUTPUT for
+    /// packets of the host; raw and mangle see both before nat does (`enum nf_ip_hook_priorities`).
     fn is_behind_nat(&self, table: &str, chain: &str) -> bool {
         let is_behind = |hook: &&'static str| match *hook {
             "PREROUTING" => false,

@@ -1,5 +1,5 @@
-//! Changes that may mend a mismatch: moving, deleting or editing one rule. Nothing is promised here; each has to be loaded,
-//! and every check done again, before anybody is told of it.
+//! Changes that may fix a mismatch: moving, deleting or editing one rule. These are candidates; each has to be loaded,
+//! and every check repeated, before it is shown.
 
 mod place;
 mod presence;
@@ -14,16 +14,16 @@ use crate::probe::path::Step;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
 use crate::wire::headers::Content;
 
-/// A change that may mend a mismatch.
+/// A change that may fix a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchCandidate {
-    /// What it does, in words.
+    /// The change in words.
     pub words: String,
-    /// How the ruleset is changed.
+    /// The edits of the ruleset.
     pub edits: Vec<Edit>,
 }
 
-/// What may mend it, the smallest intervention first.
+/// Candidates for a fix, smallest change first.
 pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandidate> {
     let smith = PatchBuilder { finding, scene };
     match finding.cause {
@@ -70,18 +70,18 @@ impl<'a> PatchBuilder<'a> {
         }
     }
 
-    /// The ports that the packet may have here, as iptables writes them: NAT chooses within a range.
+    /// The destination ports of the packet in iptables' notation: NAT chooses within a range.
     fn ports(&self) -> Option<String> {
         let range = self.finding.change.map(|change| change.range).filter(|(first, last)| first < last);
         self.port().map(|port| range.map_or(port.to_string(), |(first, last)| format!("{first}:{last}")))
     }
 
-    /// The word of iptables for the protocol of a packet that has ports.
+    /// iptables' name of the protocol of a packet with ports.
     fn protocol(&self) -> &'static str {
         if matches!(self.finding.packet.content, Content::Udp { .. }) { "udp" } else { "tcp" }
     }
 
-    /// Where a new rule would see what `step` takes now; behind all rules of the chain when it is the policy.
+    /// The line before which a new rule would see the packets of `step`; for a policy, after all rules of the chain.
     fn line_before(&self, step: &Step) -> Option<usize> {
         match self.scene.listing.placed(step) {
             Some(taker) => Some(self.first_of_group(taker).rule.line),
@@ -100,7 +100,8 @@ impl<'a> PatchBuilder<'a> {
         self.scene.listing.placed(self.finding.took?)
     }
 
-    /// The rule of the meant rule's own chain that took the packet, or sent it to the chain where it was taken.
+    /// The rule in the intended rule's chain that decided on the packet, or that jumped to the chain where it was
+    /// decided.
     fn taker_in_chain(&self) -> Option<PlacedRule<'a>> {
         let meant = self.finding.meant?;
         let taker = self.deciding_rule()?;
@@ -114,7 +115,7 @@ impl<'a> PatchBuilder<'a> {
         self.scene.listing.placed_rules().find(jumps)
     }
 
-    /// The LOG right in front of a rule that asks for the same belongs to it.
+    /// The LOG directly before a rule with the same matches belongs to it.
     fn first_of_group(&self, taker: PlacedRule<'a>) -> PlacedRule<'a> {
         let before = |stand: &PlacedRule| {
             (stand.table, stand.chain, stand.number + 1) == (taker.table, taker.chain, taker.number)
@@ -129,7 +130,7 @@ impl<'a> PatchBuilder<'a> {
     }
 }
 
-/// Whether it lets in more than one port, or what is ESTABLISHED: such a rule is never given more to take.
+/// True if it accepts more than one port, or ESTABLISHED: such a rule must not match more packets than now.
 fn opens_wide(rule: &Rule) -> bool {
     rule.accepts() && !names_one_port(rule) && !matches_state(rule, ConntrackState::Established)
 }
@@ -139,13 +140,13 @@ fn names_one_port(rule: &Rule) -> bool {
     rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
 }
 
-/// Whether it asks for one source port, as the host's answers have it.
+/// True if it matches one source port, as for the host's answers.
 fn names_one_source_port(rule: &Rule) -> bool {
     let only = |ask: &Match| matches!(ask, Match::SourcePorts(ports) if ports.iter().count() == 1);
     rule.clauses.iter().any(|clause| only(&clause.ask) && !clause.negated)
 }
 
-/// A rule, and the verdict right behind it that asks for the same.
+/// A rule, and the verdict directly after it with the same matches.
 fn group_behind<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedRule<'a>>) -> Vec<PlacedRule<'a>> {
     let next = |stand: &PlacedRule| {
         (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)

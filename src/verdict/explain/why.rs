@@ -1,5 +1,5 @@
-//! Why the rule that was meant did not do it. Worked out from two sides: where the packet's path ended, which is measured,
-//! and which clause of the rule refuses the packet.
+//! The reason why the intended rule did not match, derived from two facts: the end of the packet's path, which is
+//! measured, and the clause of the rule that refuses the packet.
 
 use super::expected_effect::ExpectedEffect;
 use super::{Diagnosis, MismatchContext, PacketView, PlacedRule, intended, matches_state, names_a_port};
@@ -11,7 +11,7 @@ use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::probe::scan::PortState;
 use crate::rules::iptables_save::{Clause, HOOKS, Match, MatchResult, Packet, Rule};
 
-/// Finds out why `goal` was missed by the probe that `observation` speaks of, one of `probes`.
+/// Finds the reason why `goal` was missed by the probe of `observation`, one of `probes`.
 pub fn find<'a>(
     goal: ExpectedEffect,
     packet: Packet,
@@ -36,8 +36,8 @@ pub fn find<'a>(
     Diagnosis { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
 }
 
-/// The table whose chains decide what gets in. Those of nat and security never let anything in that filter keeps out, and
-/// an accept of raw or mangle ends nothing but their own chain.
+/// The table whose chains decide on acceptance. Those of nat and security never accept a packet that filter drops, and
+/// an ACCEPT in raw or mangle ends their own chain only.
 const FILTER: &str = "filter";
 
 struct Diagnoser<'a, 'p> {
@@ -86,7 +86,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// Whether no clause of it refuses the packet.
+    /// True if none of its clauses refuses the packet.
     fn fits(&self, stand: PlacedRule<'a>) -> bool {
         stand.rule.answer(self.sight.packet(&stand)) != MatchResult::No
     }
@@ -98,7 +98,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// Where the packet, or the host's answer, was logged with this prefix.
+    /// The step that logged the packet, or the host's answer, with this prefix.
     fn logging(&self, prefix: &str) -> Option<&'a Step> {
         let logs = |step: &&Step| step.log_prefix.as_deref() == Some(prefix);
         let ways = [Some(self.path), self.observation.answer_path.as_deref()];
@@ -117,7 +117,7 @@ impl<'a> Diagnoser<'a, '_> {
         Judgement { took, meant, ..self.judgement(Cause::OtherOrder) }
     }
 
-    /// A rate: the rule that logs has another limit, or packets that it does not log use its limit up.
+    /// The cause of a wrong rate: the LOG rule has another limit, or packets that it does not log use up its limit.
     fn lines(&self, goal: &ExpectedEffect, expected: u32, observed: u32) -> Judgement<'a> {
         let Some(meant) = self.meant(goal) else { return self.judgement(Cause::NoRule) };
         if !meant.is_on(self.path) && observed == 0 {
@@ -144,7 +144,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// Nothing was meant to let it in: a rule of the port's own keeps it out, or one for all that no rule lets in.
+    /// The cause without an intended rule: a rule for this port keeps it out, or one for all packets does.
     fn unforeseen(&self) -> Cause {
         let taker = self.decider(FILTER).and_then(|step| self.scene.listing.placed(step));
         if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
@@ -163,7 +163,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// The rule with a limit that ended the way of an earlier probe of the same check, and let this one go.
+    /// The rule with a limit that decided on an earlier probe of the same check and did not match this one.
     fn exhausted_limit(&self) -> Option<PlacedRule<'a>> {
         let first = self.probes.first()?.1.path.as_deref()?;
         let ended = self.scene.listing.placed(first.last()?)?;
@@ -183,7 +183,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// Why `meant` is not on the path.
+    /// The reason why `meant` is not on the path.
     fn why_not(&self, meant: PlacedRule<'a>) -> Judgement<'a> {
         let refuses = |stand: PlacedRule| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
         let clause = refuses(meant);
@@ -203,7 +203,7 @@ impl<'a> Diagnoser<'a, '_> {
         Judgement { clause, ..self.missed(cause, meant) }
     }
 
-    /// No clause refuses the packet: it never came so far, or its limit is used up.
+    /// The cause if no clause refuses the packet: it did not reach the rule, or the rule's limit is used up.
     fn not_reached(&self, meant: PlacedRule<'a>) -> Cause {
         if self.went_past(meant) {
             return match (meant.rule.limit(), limit_is_first(meant.rule)) {
@@ -223,7 +223,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// Whether a later rule of the chain, or its end, was met.
+    /// True if the packet reached a later rule of the chain, or its end.
     fn went_past(&self, meant: PlacedRule) -> bool {
         let same_chain = |step: &&Step| step.is_in(meant.table, meant.chain);
         let past = |step: &Step| step.rule.is_none_or(|number| number > meant.number);
@@ -234,7 +234,7 @@ impl<'a> Diagnoser<'a, '_> {
         !HOOKS.contains(&stand.chain)
     }
 
-    /// The jump to the chain of `meant`, when the packet fits `meant` and none of the jumps.
+    /// The jump to the chain of `meant`, if the packet fits `meant` and none of the jumps.
     fn refusing_jump(&self, meant: PlacedRule<'a>) -> Option<PlacedRule<'a>> {
         let is_reached = self.entered(meant) || self.jumps_to(meant).any(|jump| self.fits(jump));
         self.jumps_to(meant).next().filter(|_| !is_reached && self.fits(meant))
@@ -254,14 +254,14 @@ impl<'a> Diagnoser<'a, '_> {
         self.path.steps.iter().any(enters)
     }
 
-    /// The jumps to the chain of `meant` that the packet can meet.
+    /// The jumps to the chain of `meant` that the packet can reach.
     fn jumps_to(&self, meant: PlacedRule<'a>) -> impl Iterator<Item = PlacedRule<'a>> {
         let leads =
             move |stand: &PlacedRule| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
         self.sight.rules().filter(move |stand| stand.table == meant.table && leads(stand))
     }
 
-    /// `by_rule`, unless a policy had the last word.
+    /// `by_rule`, unless a policy decided.
     fn unless_policy(&self, by_rule: Cause) -> Cause {
         match self.decider(FILTER) {
             Some(step) if step.rule.is_some() => by_rule,
@@ -269,7 +269,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
     }
 
-    /// `meant` was not met, or did not match, since something else decided first in its table.
+    /// `meant` was not reached, or did not match, since another rule decided first in its table.
     fn missed(&self, cause: Cause, meant: PlacedRule<'a>) -> Judgement<'a> {
         let took = self.decider(meant.table).or(self.decider(FILTER));
         Judgement { took, ..self.judgement(cause).meant(meant) }
@@ -279,7 +279,7 @@ impl<'a> Diagnoser<'a, '_> {
         Judgement { cause, took: self.decider(FILTER), meant: None, jump: None, clause: None }
     }
 
-    /// What decided about the packet: the rule or policy that ended its way, or else the one that had `table` accept it.
+    /// The step that decided: the rule or policy at the end of the path, or else the one that accepted in `table`.
     fn decider(&self, table: &str) -> Option<&'a Step> {
         let accepts = |step: &&Step| step.table == table && step.verdict == StepVerdict::Accept;
         match self.path.fate {
@@ -295,14 +295,14 @@ impl<'a> Judgement<'a> {
     }
 }
 
-/// Whether the rule accepts what belongs to a connection, in the chain where the packet of `path` was taken.
+/// True if the rule accepts packets of a connection, in the chain where the packet of `path` was decided.
 fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
     let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
     let same_chain = path.last().is_some_and(|step| step.is_in(stand.table, stand.chain));
     is_tracked && same_chain && stand.rule.accepts() && matches_state(stand.rule, ConntrackState::Established)
 }
 
-/// Whether the limit stands in front of a clause that tells packets apart.
+/// True if the limit comes before a clause that distinguishes packets.
 fn limit_is_first(rule: &Rule) -> bool {
     let limit = rule.clauses.iter().position(|clause| matches!(clause.ask, Match::Limit { .. }));
     let tells_apart =
@@ -310,7 +310,7 @@ fn limit_is_first(rule: &Rule) -> bool {
     limit.is_some_and(|limit| rule.clauses[limit..].iter().any(tells_apart))
 }
 
-/// Whether both ask for the same, limits and comments aside.
+/// True if both rules have the same matches, without limits and comments.
 pub(super) fn same_matches(one: &Rule, other: &Rule) -> bool {
     narrowing_matches(one) == narrowing_matches(other)
 }

@@ -10,7 +10,7 @@ use crate::rules::iptables_save::{Clause, LOG_PREFIX, Listing, Match, Rule, Rule
 use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
-/// What happened, why, and what was meant.
+/// The event, its cause, and the intention.
 pub fn describe(finding: &Diagnosis, scene: MismatchContext) -> String {
     let speaker = SentenceWriter { finding, scene };
     speaker.sentences()
@@ -26,7 +26,7 @@ impl SentenceWriter<'_> {
         format!("{}{}", self.changed(), self.reason())
     }
 
-    /// What NAT did before a rule looked at the packet.
+    /// The change that NAT made before a rule saw the packet.
     fn changed(&self) -> String {
         let change = self.finding.change.map(|change| {
             let line = line_of(self.scene.listing, change.line);
@@ -157,8 +157,8 @@ impl SentenceWriter<'_> {
         }
     }
 
-    /// A rule that takes what is INVALID takes every NULL, FIN and Xmas probe; one that asks for a port and nothing else
-    /// takes every scan of that port.
+    /// The reason why the rule matched: a rule for INVALID packets matches every NULL, FIN and Xmas probe; one for a
+    /// port alone matches every scan of that port.
     fn because(&self) -> String {
         let taker = self.finding.took.and_then(|step| self.scene.listing.rule_of(step));
         match taker {
@@ -203,7 +203,7 @@ impl SentenceWriter<'_> {
         }
     }
 
-    /// The matches of the rule that are not understood; one of them refuses the packet.
+    /// The unsupported matches of the rule, one of which refuses the packet.
     fn unread(&self) -> String {
         let Some(rule) = self.finding.meant.map(|stand| stand.rule) else { return "a match".to_owned() };
         let of = |name: &str| {
@@ -220,7 +220,7 @@ impl SentenceWriter<'_> {
         if unread.is_empty() { "a match".to_owned() } else { unread.join(" or ") }
     }
 
-    /// What the packet has instead, where the rule does not tell it already.
+    /// The value that the packet has instead, unless the rule shows it already.
     fn but(&self, clause: &Clause) -> String {
         match (&clause.ask, self.finding.packet.content) {
             (Match::InInterface(_), _) => format!(", which comes in on {}", self.scene.interface),
@@ -258,7 +258,7 @@ impl SentenceWriter<'_> {
         )
     }
 
-    /// SYNPROXY keeps the SYN, and answers in the place of the host.
+    /// SYNPROXY takes the SYN, and answers in place of the host.
     fn answered(&self) -> String {
         self.finding
             .answered
@@ -290,7 +290,7 @@ impl SentenceWriter<'_> {
         limit.map(limit_in_words).unwrap_or_default()
     }
 
-    /// The limit of the rule that logs; what else counts packets is named.
+    /// The limit of the LOG rule; other matches that count packets are named.
     fn limit_or_none(&self) -> String {
         let Some(meant) = self.finding.meant else { return String::new() };
         let others: Vec<String> = meant.rule.remembers_unread().map(|name| format!("`-m {name}`")).collect();
@@ -344,7 +344,7 @@ impl SentenceWriter<'_> {
         format!("{no_rule} of {file} logs with {prefix:?}{elsewhere}; {} the {}", self.took(), self.packet())
     }
 
-    /// A rule that would log or accept, had the packet come to it.
+    /// A rule that would log or accept if the packet reached it.
     fn other_hook(&self) -> Option<String> {
         let stand = self.finding.elsewhere?;
         let does = if matches!(self.finding.goal, ExpectedEffect::LetIn(_)) { "would accept it" } else { "does" };
@@ -422,7 +422,7 @@ fn flag_names(flags: u8) -> String {
     }
 }
 
-/// nmap's names, where it has one.
+/// nmap's name of the scan with these flags, if it has one.
 fn scan_name(flags: u8) -> String {
     match flags & 0x3f {
         0 => "NULL".to_owned(),

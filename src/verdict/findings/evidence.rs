@@ -1,4 +1,4 @@
-//! What a sweep showed of one ruleset: every packet with what rules look at, its way, and the rules that matched.
+//! The results of a sweep of one ruleset: every packet with its headers and its path, and the rules that matched.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::rules::iptables_save::{Listing, Packet};
 use crate::rules::space::{Sets, Space};
 use crate::wire::frame::Direction;
 
-/// What was seen of one ruleset.
+/// The results of a sweep of one ruleset.
 #[derive(Debug)]
 pub struct RulesetEvidence<'a> {
     /// The ruleset.
     pub listing: &'a Listing,
-    /// Whether everything was sent that the ruleset tells apart.
+    /// True if every packet that the ruleset distinguishes was sent.
     pub is_complete: bool,
-    /// The packets that its rules ask for.
+    /// The packets that its rules match.
     pub sets: Sets<'a>,
     pub(super) packets: Vec<Witnessed>,
     matched: HashSet<(String, String, usize)>,
@@ -27,7 +27,7 @@ pub struct RulesetEvidence<'a> {
     paths: HashSet<*const Path>,
 }
 
-/// A packet and its way.
+/// A packet and its path.
 #[derive(Debug)]
 pub(super) struct Witnessed {
     pub packet: Packet,
@@ -36,7 +36,7 @@ pub(super) struct Witnessed {
 }
 
 impl<'a> RulesetEvidence<'a> {
-    /// Nothing was seen yet, on a host whose link is `interface`.
+    /// Evidence without results, on a host whose link is `interface`.
     pub fn new(listing: &'a Listing, interface: &InterfaceName) -> RulesetEvidence<'a> {
         RulesetEvidence {
             listing,
@@ -49,7 +49,7 @@ impl<'a> RulesetEvidence<'a> {
         }
     }
 
-    /// Takes up what was seen on `interface`, of packets from and to `host`.
+    /// Adds the results on `interface`, of packets from and to `host`.
     pub fn add(&mut self, responses: &[Response], interface: &InterfaceName, host: IpAddr) {
         let journeys = responses.iter().flat_map(Response::journeys);
         for journey in journeys.filter(|journey| journey.headers.family() == self.listing.family) {
@@ -64,7 +64,7 @@ impl<'a> RulesetEvidence<'a> {
         }
     }
 
-    /// Whether a packet matched rule `number` of `chain`.
+    /// True if a packet matched rule `number` of `chain`.
     pub fn has_matched(&self, table: &str, chain: &str, number: usize) -> bool {
         self.matched.contains(&(table.to_owned(), chain.to_owned(), number))
     }
@@ -75,8 +75,9 @@ impl<'a> RulesetEvidence<'a> {
     }
 }
 
-/// In the raw table conntrack has not seen a packet from outside yet, and `--state` takes that for INVALID (`conntrack_mt`
-/// in net/netfilter/xt_conntrack.c). What comes in over loopback was seen when it went out.
+/// The packet as a table sees it. In the raw table conntrack has not yet seen a packet from outside, and `--state`
+/// treats that as INVALID (`conntrack_mt` in net/netfilter/xt_conntrack.c). A packet that arrives over loopback was
+/// seen when it was sent.
 pub(super) fn as_seen_in(table: &str, one: &Witnessed) -> Packet {
     let is_first = one.direction == Direction::Out || one.packet.in_interface.as_deref() != Some("lo");
     let unseen = table == "raw" && is_first;

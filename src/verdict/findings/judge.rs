@@ -1,4 +1,4 @@
-//! Is a rule that nothing reached dead, or is that not provable?
+//! Decides whether a rule that no packet reached is dead, or unproven.
 
 use super::evidence::{RulesetEvidence, Witnessed, as_seen_in};
 use super::reason;
@@ -8,19 +8,19 @@ use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, HOOKS, Match, MatchResult, PlacedRule, Rule};
 use crate::wire::frame::Direction;
 
-/// What is known of a rule.
+/// The conclusion on a rule.
 #[derive(Debug)]
 pub(super) enum ProverResult {
-    /// Packets match it.
+    /// A packet matched it.
     Reached,
-    /// None can.
+    /// No packet can match it.
     Dead { in_front: Vec<ShadowingRule>, reason: String },
-    /// None did.
+    /// No packet matched it, without a proof.
     NotProvable(String),
 }
 
 impl RulesetFindings {
-    /// What is concluded from the evidence of each family.
+    /// The conclusions from the evidence of each family.
     pub fn from_evidence(evidence: &[RulesetEvidence]) -> RulesetFindings {
         let mut findings = RulesetFindings::default();
         evidence.iter().for_each(|evidence| findings.add(evidence));
@@ -44,7 +44,7 @@ impl RulesetFindings {
     }
 }
 
-/// Chains that call chains; the kernel takes no more than 16 (`NFT_JUMP_STACK_SIZE`).
+/// The maximum depth of jumps; the kernel permits 16 (`NFT_JUMP_STACK_SIZE`).
 const DEPTH: usize = 16;
 
 fn severity(rule: &Rule) -> Severity {
@@ -72,9 +72,9 @@ impl<'a> ReachabilityProver<'a> {
         }
     }
 
-    /// In this order: (1) it was reached, (2) the chain cannot be, (3) the sweep does not say all, (4) the packets that it
-    /// asks for were not sent, (5) or cannot be, (6) nat does not see them, (7) other rules take them first. What follows
-    /// from the packets that were sent is said only if it is proved for all others, too.
+    /// Concludes in this order: (1) a packet matched it, (2) its chain is unreachable, (3) the sweep is incomplete, (4)
+    /// the packets that it matches were not sent, (5) or cannot exist, (6) nat does not see them, (7) other rules match
+    /// them first. A conclusion from the packets that were sent is used only if it is proved for all others, too.
     fn conclude(&self, at: PlacedRule<'a>, depth: usize) -> ProverResult {
         if self.evidence.has_matched(at.table, at.chain, at.number) {
             return ProverResult::Reached;
@@ -90,7 +90,7 @@ impl<'a> ReachabilityProver<'a> {
         }
     }
 
-    /// A chain is as dead as all rules that jump there.
+    /// A chain is dead if all rules that jump to it are.
     fn by_chain(&self, at: PlacedRule<'a>, depth: usize) -> Option<ProverResult> {
         if at.chain == "FORWARD" {
             return Some(not_provable("nothing is forwarded in the lab"));
@@ -123,7 +123,7 @@ impl<'a> ReachabilityProver<'a> {
         (!self.evidence.is_complete).then(incomplete)
     }
 
-    /// Each thing that it asks for must have been there, on some packet.
+    /// Each clause must have matched some packet.
     fn by_clauses(&self, at: PlacedRule) -> Option<ProverResult> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
         let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
@@ -158,7 +158,7 @@ impl<'a> ReachabilityProver<'a> {
         self.by_takers(at, &seen)
     }
 
-    /// Who took the packets that it asks for?
+    /// Finds the rules that matched its packets first.
     fn by_takers(&self, at: PlacedRule, asked: &[&Witnessed]) -> ProverResult {
         let chains = self.chains_around(at);
         let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
@@ -181,7 +181,7 @@ impl<'a> ReachabilityProver<'a> {
         dead(in_front, reason::taken(at.rule, asked, named))
     }
 
-    /// The packets that pass the hooks from which its chain is reached.
+    /// The packets that pass the hooks that lead to its chain.
     fn of_hook(&self, at: PlacedRule) -> impl Iterator<Item = &'a Witnessed> {
         let bases = self.bases(at.table, at.chain, DEPTH);
         let received = bases.iter().any(|base| matches!(*base, "PREROUTING" | "INPUT"));
@@ -197,7 +197,7 @@ impl<'a> ReachabilityProver<'a> {
         self.evidence.listing.placed_rules().filter(move |at| at.table == table && is_jump(at))
     }
 
-    /// The built-in chains from which a chain can be reached.
+    /// The built-in chains that lead to a chain.
     fn bases(&self, table: &'a str, chain: &'a str, depth: usize) -> Vec<&'a str> {
         if HOOKS.contains(&chain) || depth == 0 {
             return vec![chain];
@@ -205,7 +205,7 @@ impl<'a> ReachabilityProver<'a> {
         self.jumps_to(table, chain).flat_map(|jump| self.bases(table, jump.chain, depth - 1)).collect()
     }
 
-    /// The chains of the same table that packets of the same hooks come through.
+    /// The chains of the same table that packets of the same hooks pass.
     fn chains_around(&self, at: PlacedRule<'a>) -> Vec<&'a str> {
         let bases = self.bases(at.table, at.chain, DEPTH);
         let tables = self.evidence.listing.tables.iter().filter(|table| table.name == at.table);
@@ -222,7 +222,7 @@ fn not_provable(reason: impl Into<String>) -> ProverResult {
     ProverResult::NotProvable(reason.into())
 }
 
-/// A limit says how often, a comment nothing.
+/// False for limits and comments, which do not select packets.
 fn is_asked(clause: &Clause) -> bool {
     !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_))
 }
@@ -231,12 +231,12 @@ fn is_state(clause: &Clause) -> bool {
     matches!(clause.ask, Match::State(_))
 }
 
-/// Whether it has a match that depends on more than what a sweep sends: it may match now, and not at another time.
+/// True if a match of it depends on more than a sweep varies: it may match at another time.
 fn is_of_more(rule: &Rule) -> bool {
     rule.clauses.iter().any(|clause| matches!(clause.ask, Match::Other(_)))
 }
 
-/// Whether the packet fulfils those clauses that are `wanted`. A state that is not known may be the right one.
+/// True if the packet matches the clauses that are `wanted`. An unknown state counts as a match.
 fn fits(at: PlacedRule, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
     let packet = as_seen_in(at.table, one);
     let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
@@ -247,12 +247,13 @@ fn fits(at: PlacedRule, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bo
     })
 }
 
-/// nat looks at the first packet of a connection that conntrack knows (`nf_nat_inet_fn` in net/netfilter/nf_nat_core.c).
+/// True if nat sees the packet: it handles the first packet of a connection that conntrack tracks (`nf_nat_inet_fn` in
+/// net/netfilter/nf_nat_core.c).
 fn nat_sees(one: &Witnessed) -> bool {
     matches!(one.packet.conntrack, Some(ConntrackState::New | ConntrackState::Related))
 }
 
-/// Each clause was fulfilled, but no packet fulfilled all: is that because none can?
+/// The conclusion if each clause matched a packet, but no packet matched all of them: dead only if none can.
 fn by_contradiction(rule: &Rule) -> ProverResult {
     let masks: Vec<(u8, u8, bool)> = rule.clauses.iter().filter_map(flags).collect();
     let fulfils = |octet: u8| masks.iter().all(|(mask, comp, negated)| (octet & mask == *comp) != *negated);
@@ -269,8 +270,8 @@ fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {
     }
 }
 
-/// Its packets are never in the states that it asks for. Helpers that make TCP and UDP RELATED are not in the lab, and
-/// of other protocols only ICMP errors and echo replies are sent as part of a connection.
+/// The conclusion if its packets are never in the states that it matches. The lab has no conntrack helpers, which make
+/// TCP and UDP RELATED, and of other protocols only ICMP errors and echo replies are sent as part of a connection.
 fn by_state(rule: &Rule, fitting: &[&Witnessed]) -> ProverResult {
     let asks = |state| rule.clauses.iter().any(|clause| matches_state(clause, state));
     let is_icmp = |one: &&Witnessed| matches!(one.packet.protocol, 1 | 58);
@@ -288,7 +289,7 @@ fn matches_state(clause: &Clause, state: ConntrackState) -> bool {
     matches!(&clause.ask, Match::State(states) if states.contains(&state) != clause.negated)
 }
 
-/// The step that took a packet away before it came to the rule; `None` if nothing did.
+/// The step that ended a packet's path before the rule; `None` if the packet reached it.
 fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
     let around = |step: &&&Step| step.table == at.table && chains.contains(&step.chain.as_str());
     let passed: Vec<&Step> = steps.iter().collect();
@@ -306,7 +307,7 @@ fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s S
     }
 }
 
-/// Each taker once, with how many packets it took; who took most comes first.
+/// Each deciding step once, with its number of packets; most packets first.
 fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> {
     let place = |step: &'s Step| (step.line, &step.table, &step.chain, step.rule);
     let mut takers: Vec<(usize, &Step)> = Vec::new();
@@ -320,7 +321,7 @@ fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> 
     takers
 }
 
-/// Whether the rule of `step` asks for all of the packets, so that it would be enough on its own.
+/// True if the rule of `step` alone matches all of the packets.
 fn takes_all(step: &Step, rule: Option<&Rule>, asked: &[&Witnessed]) -> bool {
     let Some(rule) = rule else { return false };
     let at = PlacedRule { table: &step.table, chain: &step.chain, number: 0, rule };

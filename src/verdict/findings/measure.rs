@@ -1,4 +1,4 @@
-//! Findings, measured: a lab for every interface that the rules name, and a sweep of each family in it.
+//! Measures findings: a lab for every interface that the rules name, and a sweep of each family in it.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::net::{Family, InterfaceName, Protocol};
 use crate::rules::iptables_save::{Listing, Match};
 use crate::rules::sweep::SweepPlan;
 
-/// Sweeps the rulesets, and tells what nothing reaches.
+/// Sweeps the rulesets, and returns the rules that no packet reaches.
 pub fn measure(subject: &FindingsSubject) -> Result<RulesetFindings> {
     let families = Lab::families();
     let (here, missing): (Vec<(Family, &Source)>, Vec<_>) =
@@ -58,12 +58,12 @@ fn sweep(
     Ok(swept)
 }
 
-/// A packet for which a limit has no room goes on to the rules after it.
+/// The limit overrides to sweep with: if a limit is exhausted, its packets go on to the following rules.
 pub(super) fn limits(listing: &Listing) -> &'static [LimitOverride] {
     if listing.limits_more_than_lines() { &[LimitOverride::Wide, LimitOverride::Dry] } else { &[LimitOverride::Wide] }
 }
 
-/// The interface that was asked for, and those that rules name; of `eth+` the one called `eth0`. `lo` is in every lab.
+/// The requested interface, and those that rules name; `eth0` for `eth+`. `lo` is in every lab.
 pub fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
     let mut interfaces = vec![first.clone()];
     let clauses = listings.iter().flat_map(Listing::rules).flat_map(|rule| &rule.clauses);

@@ -1,9 +1,9 @@
-//! Findings without any expectation: the rules that no packet of an exhaustive sweep can reach, each with the rules that
-//! stand in front of it and with the reason. A LOG rule that can never fire comes first: it is a blind spot.
+//! Findings without any expectation: the rules that no packet of an exhaustive sweep can reach, each with the earlier
+//! rules that shadow it and with the reason. LOG rules that can never fire come first: they are blind spots.
 //!
-//! That a rule is never reached is measured. That nothing else could reach it is proved by sets ([`crate::rules::space`]): a rule
-//! is called dead only if the rules before it take every packet that it asks for; else it is *not provable*, after a packet
-//! of what they leave was sent, if the lab can send one.
+//! That no packet of the sweep reaches a rule is measured. That no other packet can reach it is proved by sets
+//! ([`crate::rules::space`]): a rule is called dead only if the rules before it match every packet that it matches;
+//! else it is *not provable*, after one of the remaining packets was sent, if the lab can send one.
 
 mod evidence;
 mod judge;
@@ -26,12 +26,12 @@ pub use evidence::RulesetEvidence;
 pub use measure::{interfaces, measure};
 pub use parity::{Disparity, LastStep};
 
-/// The rulesets of a host, and how they are loaded.
+/// The rulesets of a host, and the options for loading them.
 #[derive(Debug, Clone, Copy)]
 pub struct FindingsSubject<'a> {
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: &'a LabOptions,
-    /// The interface that is swept first; those that rules name come after it.
+    /// The interface that is swept first; those that rules name follow.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
     pub mac: Mac,
@@ -42,27 +42,29 @@ pub struct FindingsSubject<'a> {
 }
 
 impl<'a> FindingsSubject<'a> {
-    /// A lab of the rulesets, over `interface`, in which nothing listens.
+    /// A lab of the rulesets, over `interface`, without listeners.
     fn blueprint(&self, interface: &'a InterfaceName) -> LabSpec<'a> {
         LabSpec { mac: self.mac, ..LabSpec::new(self.equipment, interface, self.addresses, self.rulesets) }
     }
 }
 
-/// What is found in the rulesets of a host.
+/// Findings in the rulesets of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Findings")]
 pub struct RulesetFindings {
-    /// Rules that nothing reaches: LOG rules first, then those that drop, then the rest, each in the order of the file.
+    /// Rules that no packet can reach: LOG rules first, then those that drop, then the others, each in the order of the
+    /// file.
     pub unreachable: Vec<DeadRule>,
-    /// Rules that nothing reached, and that something else might.
+    /// Rules that no packet reached, without a proof.
     pub not_provable: Vec<NotProvable>,
-    /// What one family lets in and the other keeps out.
+    /// Packets that one family accepts and the other does not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parity: Vec<Disparity>,
-    /// Rulesets that nothing was sent to, since this machine does not have their family: of their rules nothing is known.
+    /// Rulesets of a family that this machine does not have: no packets were sent to them, so their rules are not
+    /// judged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_tried: Vec<UntriedRuleset>,
-    /// What was sent.
+    /// The sweeps.
     pub sweeps: Vec<SweepSummary>,
 }
 
@@ -76,7 +78,7 @@ pub struct UntriedRuleset {
     pub file: String,
 }
 
-/// Where a rule stands.
+/// The place of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingPlace {
     /// Its family.
@@ -95,29 +97,29 @@ pub struct FindingPlace {
     pub text: String,
 }
 
-/// A rule that nothing reaches.
+/// A rule that no packet can reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Unreachable")]
 pub struct DeadRule {
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
     /// The rule.
     #[serde(flatten)]
     pub place: FindingPlace,
-    /// What took the packets that it asks for, most of them first.
+    /// The earlier rules that match its packets, those with most packets first.
     pub in_front: Vec<ShadowingRule>,
-    /// Why it is never reached, in words.
+    /// The reason why it is never reached, in words.
     pub reason: String,
 }
 
-/// What a rule that is never reached would have done; the worst first.
+/// The severity of an unreachable rule, by its intended effect; worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// It would log: a blind spot.
     DeadLog,
     /// It would drop or reject.
     DeadDrop,
-    /// Anything else.
+    /// Any other effect.
     Dead,
 }
 
@@ -149,7 +151,7 @@ impl Serialize for Severity {
     }
 }
 
-/// A rule or policy that took packets which another rule asks for.
+/// A rule or policy that matched packets of a later rule first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "InFront")]
 pub struct ShadowingRule {
@@ -157,25 +159,25 @@ pub struct ShadowingRule {
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// Its number there; none for a policy.
+    /// Its number there; `None` for a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
-    /// Its line; none for the policy of a chain that the file does not declare.
+    /// Its line; `None` for the policy of a chain that the file does not declare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// Its text.
     pub text: String,
-    /// How many packets of the sweep it took.
+    /// The number of packets of the sweep that it matched.
     pub packets: usize,
 }
 
-/// A rule that nothing reached, without a proof that nothing can.
+/// A rule that no packet reached, without a proof that none can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotProvable {
     /// The rule.
     #[serde(flatten)]
     pub place: FindingPlace,
-    /// What is missing for a proof.
+    /// The missing part of the proof.
     pub reason: String,
 }
 
@@ -187,10 +189,10 @@ pub struct SweepSummary {
     pub family: Family,
     /// The interface.
     pub interface: String,
-    /// How many packets were sent, not counting those that lead to them.
+    /// The number of packets that were sent, without their leads.
     pub stimuli: usize,
-    /// Which flag octets.
+    /// The TCP flag octets that were sent.
     pub octets: FlagCoverage,
-    /// Whether everything was sent that the ruleset tells apart.
+    /// True if every packet that the ruleset distinguishes was sent.
     pub complete: bool,
 }

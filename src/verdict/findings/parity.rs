@@ -1,8 +1,8 @@
-//! What one family lets in and the other keeps out. The rulesets of IPv4 and IPv6 know nothing of each other, and a host is
+//! Packets that one family accepts and the other does not. The rulesets of IPv4 and IPv6 are independent, and a host is
 //! as open as the more open of the two.
 //!
-//! The same packets are sent in both families, to every port that either ruleset tells apart, out of the blue and from the
-//! prober; what becomes of them is measured.
+//! The same packets are sent in both families, to every port that either ruleset distinguishes, without a connection
+//! and from the prober; the results are measured.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -23,27 +23,27 @@ use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 use crate::wire::headers::{Content, Headers};
 
-/// Packets that one family lets in and the other keeps out.
+/// Packets that one family accepts and the other does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Disparity {
-    /// The family that lets them in.
+    /// The family that accepts them.
     pub lets_in: Family,
-    /// What they are: `tcp syn`, `udp`, `icmp echo request`.
+    /// The kinds of packet: `tcp syn`, `udp`, `icmp echo request`.
     pub packets: Vec<String>,
-    /// The ports that they go to; none for what has no ports.
+    /// Their destination ports; empty for packets without ports.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ports: String,
-    /// What decided over IPv4.
+    /// The deciding rule or policy over IPv4.
     pub ipv4: LastStep,
-    /// What decided over IPv6.
+    /// The deciding rule or policy over IPv6.
     pub ipv6: LastStep,
 }
 
-/// The last rule or policy on a packet's way.
+/// The last rule or policy on a packet's path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Decision")]
 pub struct LastStep {
-    /// The file; none where the ruleset has no such chain, and the kernel's own policy decided.
+    /// The file; `None` if the ruleset has no such chain, and the kernel's own policy decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// The line in it.
@@ -53,7 +53,7 @@ pub struct LastStep {
     pub text: String,
 }
 
-/// Compares the families of `subject`; nothing where it has one ruleset only, which `lint` tells.
+/// Compares the families of `subject`; empty if it has one ruleset only, which `lint` reports.
 pub fn compare(subject: &FindingsSubject, listings: &[Listing]) -> Result<Vec<Disparity>> {
     let of = |family| listings.iter().find(|listing| listing.family == family);
     let (Some(v4), Some(v6)) = (of(Family::Ipv4), of(Family::Ipv6)) else { return Ok(Vec::new()) };
@@ -80,7 +80,7 @@ pub fn compare(subject: &FindingsSubject, listings: &[Listing]) -> Result<Vec<Di
     Ok(together(disparities))
 }
 
-/// Packets that go the same ways are told together. What IPv6 lets in comes first: that is what gets forgotten.
+/// Merges packets with the same results. Those that IPv6 accepts come first, since they are more often overlooked.
 fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disparity> {
     let mut told: Vec<Disparity> = Vec::new();
     for (one, ports) in disparities {
@@ -95,12 +95,12 @@ fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disp
     told
 }
 
-/// One packet that both families are asked about.
+/// One packet that is sent in both families.
 struct ParityPacket {
     kind: TrafficKind,
-    /// The ports that it stands for, of which it asks the first; `None` for what has no ports.
+    /// The ports that it represents, by its first; `None` for a packet without ports.
     ports: Option<RangeInclusive<u16>>,
-    /// Another one for each, so that conntrack takes none for part of another's flow.
+    /// A different source port for each, so that conntrack assigns no packet to another's flow.
     source: Port,
 }
 
@@ -139,19 +139,19 @@ impl ParityPacket {
     }
 }
 
-/// The techniques that a ruleset may tell apart.
+/// The techniques that a ruleset may distinguish.
 const TECHNIQUES: [Technique; 5] = [Technique::Syn, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
 fn questions(ports: &[RangeInclusive<u16>]) -> Vec<ParityPacket> {
     let kinds = TECHNIQUES.into_iter().map(TrafficKind::Tcp).chain([TrafficKind::Udp]);
     let to_ports = kinds.flat_map(|kind| ports.iter().map(move |ports| (kind, Some(ports.clone()))));
     let all = to_ports.chain([(TrafficKind::EchoRequest, None)]);
-    // Above the ports that rules name by habit, and as many as there are.
+    // Above the ports that rules usually name, and repeated if they run out.
     let sources = (20_000..=u16::MAX).cycle().map(Port);
     all.zip(sources).map(|((kind, ports), source)| ParityPacket { kind, ports, source }).collect()
 }
 
-/// Ranges of ports within which neither ruleset tells ports apart: from each boundary to the next.
+/// Ranges of ports within which neither ruleset distinguishes ports: from each boundary to the next.
 fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16>> {
     let points =
         listings.iter().flat_map(|listing| SweepPlan::new(listing, addresses).services().iter().collect::<Vec<_>>());
@@ -160,14 +160,14 @@ fn ports(listings: &[&Listing], addresses: &Addresses) -> Vec<RangeInclusive<u16
     points.iter().zip(ends).map(|(first, last)| *first..=last).collect()
 }
 
-/// Whether a packet was let in.
+/// The acceptance of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Admission {
     LetIn,
     KeptOut,
 }
 
-/// A lab for each family, so that none meets what the other left behind. Limits are out of the way.
+/// Sends the packets in a lab for each family, so that no state of one affects the other. Limits are disabled.
 fn decisions(subject: &FindingsSubject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Admission, LastStep)>> {
     let responses =
         Lab::run(&subject.blueprint(subject.interface), |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;

@@ -1,4 +1,4 @@
-//! Why a rule is never reached, in words. Every word is backed by a packet that was sent.
+//! Reasons why a rule is never reached, in words. Every statement is backed by a packet that was sent.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::wire::tcp_flags::tcp_flag_names;
 
 const ALL_FLAGS: u8 = 63;
 
-/// Other rules take all its packets.
+/// Other rules match all its packets.
 pub(super) fn taken(rule: &Rule, asked: &[&Witnessed], takers: &[(&Step, Option<&Rule>)]) -> String {
     match takers {
         [(step, taker)] => taken_by_one(rule, asked, step, *taker),
@@ -38,7 +38,7 @@ pub(super) fn never_in_state(rule: &Rule, fitting: &[&Witnessed]) -> String {
     format!("no packet is both: {} are {}, never {}", subject(rule), seen.join(" or "), wanted.join(" and "))
 }
 
-/// nat passes over its packets.
+/// The nat table skips its packets.
 pub(super) fn nat_does_not_see(rule: &Rule, asked: &[&Witnessed]) -> String {
     match states(asked).iter().map(|state| state.as_str()).collect::<Vec<_>>().as_slice() {
         [] => "nat sees tracked connections only, and no rule makes the kernel track them".to_owned(),
@@ -49,17 +49,17 @@ pub(super) fn nat_does_not_see(rule: &Rule, asked: &[&Witnessed]) -> String {
     }
 }
 
-/// The chain is entered, but not by its packets.
+/// The chain is entered, but never by its packets.
 pub(super) fn never_in_chain(rule: &Rule, chain: &str) -> String {
     format!("{} never come to chain {chain}", subject(rule))
 }
 
-/// No octet fulfils its `--tcp-flags`.
+/// No flags octet matches its `--tcp-flags`.
 pub(super) fn no_such_flags() -> String {
     "no segment has such flags".to_owned()
 }
 
-/// conntrack comes behind the raw table, where every packet from outside is INVALID to `--state`.
+/// conntrack comes after the raw table, where every packet from outside is INVALID to `--state`.
 pub(super) fn no_state_in_raw() -> String {
     "the raw table is before conntrack: there `--state` takes every packet from outside for INVALID".to_owned()
 }
@@ -74,24 +74,24 @@ pub(super) fn through(jump: &Rule, why: &str) -> String {
     format!("line {} jumps to its chain: {why}", jump.line)
 }
 
-/// A rule in front depends on what is not swept.
+/// An earlier rule depends on a fact that the sweep does not vary.
 pub(super) fn depends_on(rule: &Rule) -> String {
     let others: Vec<String> =
         rule.clauses.iter().filter(|clause| is_other(clause)).map(|c| clause_text(rule, c)).collect();
     depends_on_match(rule, others.first().map(String::as_str).unwrap_or_default())
 }
 
-/// Likewise, and the match is known.
+/// As [`depends_on`], with a known match.
 pub(super) fn depends_on_match(rule: &Rule, asked: &str) -> String {
     format!("what comes here depends on line {}, which asks for more than a sweep can vary: {asked}", rule.line)
 }
 
-/// Nothing that was sent fulfils one clause.
+/// No packet that was sent matches one clause.
 pub(super) fn not_sent(rule: &Rule, clause: &Clause) -> String {
     format!("no packet of the sweep fulfils {}", clause_text(rule, clause))
 }
 
-/// A clause as it is written; of a match that is not understood, with all its options.
+/// A clause as it is written; an unsupported match with all its options.
 fn clause_text(rule: &Rule, clause: &Clause) -> String {
     let Some(module) = clause.module.as_ref().filter(|_| is_other(clause)) else {
         return written(rule, clause).to_owned();
@@ -152,7 +152,7 @@ fn lines<'s>(steps: impl Iterator<Item = &'s Step>) -> String {
     }
 }
 
-/// What a rule is about: `NULL packets`, `packets to port 22`.
+/// The packets of a rule: `NULL packets`, `packets to port 22`.
 fn subject(rule: &Rule) -> String {
     match (exact_flags(rule), what(rule).as_slice()) {
         (Some(flags), _) => format!("{flags} packets"),
@@ -161,7 +161,7 @@ fn subject(rule: &Rule) -> String {
     }
 }
 
-/// What a rule takes: `every tcp packet to port 22`.
+/// The packets of a rule: `every tcp packet to port 22`.
 fn everything(rule: &Rule) -> String {
     let protocol = rule.clauses.iter().find_map(|clause| match clause.ask {
         Match::Protocol(number) if !clause.negated => protocol_name(number),
@@ -172,7 +172,7 @@ fn everything(rule: &Rule) -> String {
     [vec![packet], what(rule)].concat().join(" ")
 }
 
-/// The name of a segment that is asked for with all its flags.
+/// The name of a segment whose flags are all matched.
 fn exact_flags(rule: &Rule) -> Option<String> {
     rule.clauses.iter().find_map(|clause| match clause.ask {
         Match::TcpFlags { mask: ALL_FLAGS, comp } if !clause.negated => Some(flags_name(comp)),

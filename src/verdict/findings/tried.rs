@@ -1,5 +1,5 @@
-//! What the rules before a rule leave of its packets: one of them is sent, and the rest keeps the rule from being called
-//! dead.
+//! Sends one of the packets that the rules before an unreached rule do not match; if there are others that cannot be
+//! sent, the rule is not called dead.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,11 +15,11 @@ use crate::rules::iptables_save::{Listing, PlacedRule};
 use crate::rules::space::{Region, Space, WitnessPacket, witnesses};
 use crate::rules::sweep::foreign_addresses;
 
-/// So many sets of one rule are tried.
+/// The maximum number of sets that are tried for one rule.
 const TRIED: usize = 8;
 
 impl RulesetEvidence<'_> {
-    /// Sends packets to the rules that nothing has reached.
+    /// Sends packets to the rules that no packet has reached.
     pub(super) fn is_tried(&mut self, subject: &FindingsSubject) -> Result<()> {
         for (interface, stimuli) in self.untried(subject) {
             let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
@@ -52,7 +52,8 @@ impl RulesetEvidence<'_> {
         all
     }
 
-    /// Why it is not proved that no packet comes to a rule, to which none came because of `reason`; `None` if it is.
+    /// The reason why it is not proved that no packet reaches a rule, which none did because of `reason`; `None` if it
+    /// is proved.
     pub(super) fn why_unproven(&self, at: PlacedRule, reason: &str) -> Option<String> {
         let arrivals = self.sets.arrivals(at.table, at.chain, at.number);
         match arrivals.found.first() {
@@ -63,7 +64,7 @@ impl RulesetEvidence<'_> {
     }
 }
 
-/// The match that no sweep varies, with its line; else what the packet is.
+/// The match that no sweep varies, with its line; else a description of the packet.
 fn why(space: &Space, listing: &Listing, region: &Region, reason: &str) -> String {
     let asks = |key: &str| {
         let words = key.split(" [").next().unwrap_or(key);

@@ -4,7 +4,7 @@ use super::header::{HeaderReader, data, mac};
 use super::{Then, names};
 use crate::wire::bytes::ipv4;
 
-/// Reads it. Nothing follows but padding.
+/// Reads the packet. Only padding follows it.
 pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     let space = header.u16("Hardware Address Space")?;
     if space == 1 {

@@ -1,29 +1,29 @@
-//! The Internet checksum (RFC 1071), and what a checksum field says of the bytes that are there.
+//! The Internet checksum (RFC 1071), and notes on whether a checksum field is correct.
 
 use std::net::IpAddr;
 
 use crate::wire::bytes::be16;
 
-/// The addresses of a packet and what it carries: the pseudo header of its checksum (RFC 9293, section 3.1; RFC 8200,
-/// section 8.1).
+/// The addresses of a packet and the end of its payload, for the pseudo header of its checksum (RFC 9293, section 3.1;
+/// RFC 8200, section 8.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pseudo {
     /// Source address.
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// Where the packet says that it ends; it may be beyond the frame's end, when only its beginning was quoted.
+    /// The end of the packet by its own length; it may be beyond the frame's end, if only its beginning was quoted.
     pub end: usize,
-    /// Whether it is but a fragment, whose checksum cannot be verified.
+    /// True for a fragment, whose checksum cannot be verified.
     pub is_fragment: bool,
 }
 
-/// What the checksum at byte `at` is worth, over these bytes alone.
+/// A note on the checksum at byte `at`, over these bytes alone.
 pub fn judge(bytes: &[u8], at: usize) -> String {
     describe(bytes, at, 0)
 }
 
-/// What the checksum at byte `at` of a segment is worth, with its pseudo header; `None` if that cannot be told.
+/// A note on the checksum at byte `at` of a segment, with its pseudo header; `None` if it cannot be verified.
 pub fn judge_transport(segment: &[u8], at: usize, protocol: u8, pseudo: &Pseudo, is_whole: bool) -> Option<String> {
     let is_known = is_whole && !pseudo.is_fragment;
     is_known.then(|| {
@@ -35,7 +35,7 @@ pub fn judge_transport(segment: &[u8], at: usize, protocol: u8, pseudo: &Pseudo,
 fn describe(bytes: &[u8], at: usize, more: u64) -> String {
     let found = be16(bytes, at).unwrap_or_default();
     let right = !fold(sum(bytes) + more - u64::from(found));
-    // In ones' complement there are two zeros.
+    // Ones' complement has two zeros.
     if right == found || (right == 0xffff && found == 0) || (right == 0 && found == 0xffff) {
         "correct".to_owned()
     } else {

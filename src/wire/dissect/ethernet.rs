@@ -1,9 +1,9 @@
-//! The Ethernet header (IEEE 802.3; RFC 894 for what it carries).
+//! The Ethernet header (IEEE 802.3; RFC 894 for its payload).
 
 use super::header::{HeaderReader, mac};
 use super::{Next, Then, names};
 
-/// Reads it.
+/// Reads the header.
 pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     header.field("Destination Address", 6, mac)?;
     header.field("Source Address", 6, mac)?;

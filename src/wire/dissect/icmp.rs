@@ -4,7 +4,7 @@ use super::checksum::{self, Pseudo};
 use super::header::{HeaderReader, data};
 use super::{Next, Then};
 
-/// Reads it. An error goes on with the packet that it quotes.
+/// Reads the message. After an error follows the packet that it quotes.
 pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let kind = header.u8("Type")?;
     if let Some(name) = kind_name(kind) {

@@ -5,7 +5,7 @@ use super::header::{HeaderReader, data, hex, mac};
 use super::{Next, Then};
 use crate::wire::bytes::{be32, ipv6};
 
-/// Reads it. An error goes on with the packet that it quotes.
+/// Reads the message. After an error follows the packet that it quotes.
 pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     let kind = header.u8("Type")?;
     if let Some(name) = kind_name(kind) {

@@ -5,7 +5,7 @@ use super::header::{HeaderReader, data, hex};
 use super::{Next, Then, names};
 use crate::wire::bytes::{be16, ipv4};
 
-/// Reads it, with its options.
+/// Reads the header, with its options.
 pub fn read(header: &mut HeaderReader<'_>) -> Option<Then> {
     let first = header.peek(1)?[0];
     header.bits("Version", 1, first >> 4);
@@ -44,7 +44,7 @@ fn length_note(total: usize, header: &HeaderReader<'_>) -> &'static str {
     if total > there { "header and data; here are fewer" } else { "header and data, in bytes" }
 }
 
-/// Which part of a packet this is.
+/// The part of a packet that this is.
 #[derive(PartialEq, Eq)]
 enum Fragment {
     Whole,

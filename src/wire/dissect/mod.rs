@@ -1,8 +1,8 @@
-//! The bytes of a frame, each with the name that its RFC gives it: for those who want to see what was on the wire.
+//! Dissects a frame: every byte, with the name of its field in the RFC.
 //!
-//! Layers follow one another and together are the whole frame; fields lie within their layer. Frames are read with
-//! distrust: whatever one says, reading it never panics, and no range reaches past its end. Nothing is decided here, and no
-//! value or note holds a character that is not printable ASCII.
+//! Layers follow one another and cover the whole frame; fields lie within their layer. Frames are not trusted: no
+//! content makes the reader panic, and no range extends past the frame's end. The dissector draws no conclusions, and
+//! values and notes contain printable ASCII only.
 
 mod arp;
 mod checksum;
@@ -23,23 +23,23 @@ use serde::Serialize;
 use self::checksum::Pseudo;
 use self::header::HeaderReader;
 
-/// How a frame begins.
+/// The first header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinkKind {
-    /// With an Ethernet header, as on a TAP.
+    /// An Ethernet header, as on a TAP.
     Ethernet,
-    /// With the header of an IP packet, as on a TUN.
+    /// An IP header, as on a TUN.
     Ip,
 }
 
-/// One header, or what is carried at the end.
+/// One header, or the payload at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Layer {
-    /// What it is: `Ethernet`, `IPv4`, `TCP`, `Payload`.
+    /// The kind of layer: `Ethernet`, `IPv4`, `TCP`, `Payload`.
     pub name: &'static str,
-    /// Where it lies in the frame.
+    /// Its range in the frame.
     pub bytes: Range<usize>,
-    /// Whether it is part of the packet that an ICMP error quotes.
+    /// True if it is part of the packet that an ICMP error quotes.
     pub is_quoted: bool,
     /// Its fields, in their order.
     pub fields: Vec<HeaderField>,
@@ -48,13 +48,13 @@ pub struct Layer {
 /// A field of a header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeaderField {
-    /// The name that the RFC gives it.
+    /// Its name in the RFC.
     pub name: &'static str,
-    /// The bytes that it lies in; fields of some bits share them.
+    /// The bytes that contain it; fields of bits share them.
     pub bytes: Range<usize>,
-    /// What it says.
+    /// Its value.
     pub value: String,
-    /// Meaning of the value, where a number alone says little.
+    /// The meaning of the value, if the value alone says little.
     pub note: Option<String>,
 }
 
@@ -72,7 +72,7 @@ pub fn dissect(frame: &[u8], link: LinkKind) -> Vec<Layer> {
         let read = read.unwrap_or(Then { next: Next::Payload, end });
         let layer = header.close(name, is_quoted);
         is_quoted |= matches!(next, Next::Icmp(_) | Next::Icmpv6(_)) && read.next == Next::Ip;
-        // A header of no byte would be read for ever.
+        // A header without bytes would repeat for ever.
         (at, next) = if layer.bytes.is_empty() { (at, Next::Payload) } else { (layer.bytes.end, read.next) };
         end = read.end.clamp(at, end);
         if !layer.bytes.is_empty() {
@@ -87,12 +87,12 @@ pub fn dissect(frame: &[u8], link: LinkKind) -> Vec<Layer> {
     layers
 }
 
-/// What a layer is to be read as.
+/// The kind of the next layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Next {
     Ethernet,
     Arp,
-    /// Of the version that it says itself.
+    /// IPv4 or IPv6, by its version field.
     Ip,
     Ipv4,
     Ipv6,
@@ -107,14 +107,14 @@ enum Next {
     Fragment,
 }
 
-/// What follows a header, and where that ends at the latest.
+/// The layer after a header, and the latest end of it.
 struct Then {
     next: Next,
     end: usize,
 }
 
 impl Next {
-    /// Reads a header; what follows is none where it is cut short.
+    /// Reads a header; the next layer is `None` if the header is cut short.
     fn read(&self, header: &mut HeaderReader<'_>) -> (&'static str, Option<Then>) {
         match self {
             Next::Ethernet => ("Ethernet", ethernet::read(header)),
@@ -132,7 +132,7 @@ impl Next {
         }
     }
 
-    /// What an IP packet carries.
+    /// The payload of an IP packet.
     fn transport(protocol: u8, pseudo: Pseudo) -> Next {
         match protocol {
             1 => Next::Icmp(pseudo),

@@ -1,4 +1,4 @@
-//! Names of numbers in headers (IANA's registries), as far as a firewall meets them.
+//! Names of numbers in headers (IANA's registries), as far as they occur in firewalls.
 
 /// An EtherType (IEEE 802 Numbers).
 pub fn ether_type(number: u16) -> Option<&'static str> {

@@ -18,7 +18,7 @@ pub const CONTROL_BITS: [(&str, &str); 8] = [
     ("FIN", "No more data from sender"),
 ];
 
-/// Reads it, with its options.
+/// Reads the header, with its options.
 pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     header.u16("Source Port")?;
     header.u16("Destination Port")?;

@@ -1,11 +1,12 @@
-//! Frames built by etherparse, which shares no code with this, frames written byte by byte, and bytes that mean no good.
+//! Frames built by etherparse, which shares no code with the dissector, frames written byte by byte, and malformed
+//! ones.
 
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use proptest::prelude::*;
 
 use super::*;
 
-/// `Layer.Field` of the first such layer, with its note behind a bar.
+/// The value of `layer.field` in the first such layer, with its note after a bar.
 fn told(layers: &[Layer], layer: &str, field: &str) -> Option<String> {
     let layer = layers.iter().find(|found| found.name == layer)?;
     let field = layer.fields.iter().find(|found| found.name == field)?;
@@ -18,7 +19,7 @@ fn assert_told(layers: &[Layer], facts: &[(&str, &str, String)]) {
     }
 }
 
-/// Layers are the frame, fields lie in their layer, and nothing steers a terminal.
+/// Asserts that the layers cover the frame, fields lie in their layer, and no text controls a terminal.
 fn assert_sound(frame: &[u8], layers: &[Layer]) {
     let mut end = 0;
     for layer in layers {
@@ -140,7 +141,7 @@ fn unhex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// `nmap -sX` as it was captured, from 10.77.0.2 to 10.77.0.1.
+/// A captured `nmap -sX`, from 10.77.0.2 to 10.77.0.1.
 const XMAS: &str = "45000028 76b30000 3a06f580 0a4d0002 0a4d0001 92650052 441a5bc8 00000000 50290400 64850000";
 
 fn samples() -> [Vec<u8>; 7] {
@@ -303,7 +304,7 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
 }
 
-/// The third opinion. Needs tshark, see `.ci/setup`.
+/// Comparison with a third implementation. Needs tshark, see `.ci/setup`.
 #[test]
 #[ignore = "needs tshark: cargo test -- --ignored"]
 fn tshark_finds_the_same_values_at_the_same_bytes() {

@@ -5,7 +5,7 @@ use super::header::HeaderReader;
 use super::{Next, Then};
 use crate::net::Family;
 
-/// Reads it.
+/// Reads the header.
 pub fn read(header: &mut HeaderReader<'_>, pseudo: &Pseudo) -> Option<Then> {
     header.u16("Source Port")?;
     header.u16("Destination Port")?;

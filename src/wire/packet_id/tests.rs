@@ -1,4 +1,4 @@
-//! Headers as the trace carries them; those of the first tests are from `trace/captured-6.18.nftrace`.
+//! Headers as a trace contains them; those of the first tests are from `trace/captured-6.18.nftrace`.
 
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn the_flags_of_congestion_are_seen() {
     }
 }
 
-/// Captured from `nmap -PE` and from what Linux answers: the identifier stands where the prober's port would.
+/// Captured from `nmap -PE` and Linux's answer: the identifier is in the place of the prober's port.
 #[test]
 fn datagrams_and_echo_messages_have_a_flow() {
     let seen = |protocol: u8, transport: &[u8]| {
@@ -91,7 +91,7 @@ fn headers_that_are_too_short_are_none() {
     for length in 0..40 {
         assert_eq!(PacketId::from_headers(&SYN_V6[..length], &SYN_V6[40..]), None, "{length} bytes");
     }
-    // A cut transport header is no segment, but the packet is still seen.
+    // A cut transport header has no ports, but the packet is still identified.
     for length in 0..14 {
         let seen = PacketId::from_headers(&XMAS[..20], &XMAS[20..20 + length]).expect("a network header");
         assert_eq!(seen.ports, None, "{length} bytes");

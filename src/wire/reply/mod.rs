@@ -1,5 +1,5 @@
-//! Frames that come back from the host, read with distrust: whatever a frame says, reading it never panics and never
-//! reads past its end. A reader decides nothing; `scan` makes port states of what is found here.
+//! Parses frames from the host. Frames are not trusted: no content makes the parser panic or read past the frame's end.
+//! The parser draws no conclusions; `scan` derives port states from its results.
 
 use std::net::IpAddr;
 
@@ -22,19 +22,19 @@ use crate::wire::bytes::be16;
 /// One frame from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Source of the Ethernet header; none on a link without one.
+    /// Source of the Ethernet header; `None` on a link without one.
     pub mac: Option<Mac>,
     /// Source address.
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// TTL or hop limit; 0 for ARP, which has none.
+    /// TTL or hop limit; 0 for ARP, which has neither.
     pub ttl: u8,
-    /// What it carries.
+    /// The payload.
     pub body: Body,
 }
 
-/// What a frame carries, as far as the lab cares.
+/// The payload of a frame, as far as the lab needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A TCP segment.
@@ -47,11 +47,11 @@ pub enum Body {
     Unreachable(IcmpError),
     /// An ARP reply or a neighbour advertisement.
     Neighbour(Neighbour),
-    /// Anything else.
+    /// Any other payload.
     Other,
 }
 
-/// A TCP header (RFC 9293, section 3.1) and what it carries.
+/// A TCP header (RFC 9293, section 3.1) and its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpSegment {
     /// Source port.
@@ -101,18 +101,19 @@ pub struct IcmpError {
     pub quoted_destination: IpAddr,
     /// Protocol of the quoted packet.
     pub protocol: Protocol,
-    /// Source port of the quoted packet; of an echo request the identifier, see [`Flow::prober_port`].
+    /// Source port of the quoted packet; in an echo request the identifier, see [`Flow::prober_port`].
     pub source: Port,
-    /// Destination port of the quoted packet; of an echo request the sequence number.
+    /// Destination port of the quoted packet; in an echo request the sequence number.
     pub destination: Port,
-    /// Sequence number of the quoted packet, when it is a segment.
+    /// Sequence number of the quoted packet; `None` unless it is TCP.
     pub seq: Option<u32>,
 }
 
-/// Who has an address: the claim of an ARP reply (RFC 826) or a neighbour advertisement (RFC 4861, section 4.4).
+/// The claim of an ARP reply (RFC 826) or a neighbour advertisement (RFC 4861, section 4.4): this MAC address has this
+/// IP address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbour {
-    /// The address that is claimed.
+    /// The claimed address.
     pub address: IpAddr,
     /// The Ethernet address that claims it: sender hardware address, or target link-layer address option.
     pub mac: Option<Mac>,
@@ -123,21 +124,21 @@ pub struct Neighbour {
 /// The probe that a reply must belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// The prober's address.
     pub prober: IpAddr,
-    /// The prober's port; of ICMP, which has none, the identifier of the echo request. Conntrack tells flows apart by it
-    /// (`icmp_pkt_to_tuple` in net/netfilter/nf_conntrack_proto_icmp.c).
+    /// The prober's port; for ICMP, which has none, the identifier of the echo request. Conntrack distinguishes flows
+    /// by it (`icmp_pkt_to_tuple` in net/netfilter/nf_conntrack_proto_icmp.c).
     pub prober_port: Port,
     /// The host's address.
     pub host: IpAddr,
-    /// The probed port; of ICMP the sequence number of the echo request, which is 0.
+    /// The probed port; for ICMP the sequence number of the echo request, which is 0.
     pub port: Port,
 }
 
 impl Reply {
-    /// Reads an Ethernet frame. None when it is not IP, ARP or NDP, or when its headers are cut short.
+    /// Parses an Ethernet frame; `None` if it is not IP, ARP or NDP, or its headers are cut short.
     pub fn from_ethernet(frame: &[u8]) -> Option<Reply> {
         let ethernet = EthernetPacket::new(frame)?;
         let mac = Mac(ethernet.get_source().octets());
@@ -148,7 +149,7 @@ impl Reply {
         }
     }
 
-    /// Reads an IP packet.
+    /// Parses an IP packet; `None` if its headers are cut short.
     pub fn from_ip(packet: &[u8]) -> Option<Reply> {
         let ip = Ip::parse(packet)?;
         Some(Reply { mac: None, source: ip.source, destination: ip.destination, ttl: ip.ttl, body: body(&ip) })
@@ -158,9 +159,9 @@ impl Reply {
         Reply { mac: Some(mac), ..self }
     }
 
-    /// Whether this reply belongs to the probe that was sent on `flow` with sequence number `seq`, by nmap's rules:
-    /// a segment or a datagram must have both addresses and both ports mirrored (sequence numbers are not looked at), an
-    /// echo reply the identifier; an ICMP error may come from anyone but must quote the flow and, of a segment, the
+    /// True if this reply belongs to the probe that was sent on `flow` with sequence number `seq`, by nmap's rules: a
+    /// segment or a datagram must have both addresses and both ports mirrored (sequence numbers are ignored), an echo
+    /// reply the identifier; an ICMP error may come from any host but must quote the flow and, for a segment, the
     /// sequence number.
     pub fn answers(&self, flow: &Flow, seq: u32) -> bool {
         let quotes = |error: &IcmpError| error.seq.is_none_or(|quoted| quoted == seq);
@@ -213,7 +214,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// A non-first fragment has no transport header, so it is not read (nmap drops it too).
+    /// A later fragment has no transport header, so it is ignored (nmap drops it, too).
     fn parse_v4(packet: &'a [u8]) -> Option<Ip<'a>> {
         let header = Ipv4Packet::new(packet)?;
         let start = usize::from(header.get_header_length()) * 4;
@@ -230,7 +231,7 @@ impl<'a> Ip<'a> {
         })
     }
 
-    /// Extension headers are not walked: neither the lab nor Linux's answers carry any.
+    /// Extension headers are not parsed: neither the lab nor Linux's answers contain any.
     fn parse_v6(packet: &'a [u8]) -> Option<Ip<'a>> {
         let header = Ipv6Packet::new(packet)?;
         let end = (40 + usize::from(header.get_payload_length())).min(packet.len());
@@ -332,7 +333,7 @@ fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
     }))
 }
 
-/// A quote is shorter than the length that its header gives, so it is cut by what is there.
+/// The quoted packet. A quote is shorter than the length in its header, so the available bytes are its payload.
 fn quoted_ip(quote: &[u8]) -> Option<(IpAddr, IpAddr, IpNextHeaderProtocol, &[u8])> {
     let ip = Ip::parse(quote)?;
     Some((ip.source, ip.destination, ip.protocol, ip.payload))
@@ -347,9 +348,9 @@ fn advertisement(bytes: &[u8]) -> Option<Neighbour> {
 /// Bytes of an advertisement before its options.
 const ADVERTISEMENT: usize = 24;
 
-/// The target link-layer address option. Options are walked here, since pnet's iterator computes their length in eight
-/// bits and panics from 32 on. Length 0 ends the walk: "Nodes MUST silently discard an ND packet that contains an option
-/// with length zero" (RFC 4861, section 4.6).
+/// The target link-layer address option. The options are parsed here, since pnet's iterator computes their length in
+/// eight bits and panics from 32 on. Length 0 ends them: "Nodes MUST silently discard an ND packet that contains an
+/// option with length zero" (RFC 4861, section 4.6).
 fn link_layer_address(mut options: &[u8]) -> Option<Mac> {
     while let &[kind, octets, ..] = options {
         let (option, rest) = options.split_at_checked(usize::from(octets) * 8)?;

@@ -63,7 +63,7 @@ fn ethernet(packet: &[u8]) -> Vec<u8> {
     [&PROBER_MAC[..], &HOST_MAC, &ethertype, packet].concat()
 }
 
-/// What the host sends back from the probed port.
+/// The host's answer from the probed port.
 fn answer(flow: &Flow, set: impl Fn(&mut etherparse::TcpHeader)) -> Vec<u8> {
     let mut header = etherparse::TcpHeader::new(flow.port.0, flow.prober_port.0, 0, 0);
     set(&mut header);
@@ -125,7 +125,7 @@ fn a_syn_ack_with_options_is_read_and_padding_is_not() {
         .unwrap()
         .write(&mut frame, b"hi")
         .unwrap();
-    // Ethernet pads short frames to 60 bytes: what is behind the IP packet is not payload.
+    // Ethernet pads short frames to 60 bytes: the bytes after the IP packet are not payload.
     frame.resize(80, 0xaa);
     let Body::Tcp(segment) = read(&frame).body else { panic!("no segment") };
     assert_eq!((segment.flags, segment.window), (TcpFlags::SYN | TcpFlags::ACK, 64240));
@@ -266,7 +266,7 @@ fn a_fragment_that_is_not_the_first_is_not_read() {
     assert_eq!(Reply::from_ethernet(&frame), None);
 }
 
-/// nmap does not look at the numbers of a segment: a RST with any of them counts.
+/// nmap ignores the numbers of a segment: a RST with any numbers counts.
 #[test]
 fn a_segment_answers_whatever_its_numbers() {
     for family in Family::BOTH {

@@ -1,4 +1,4 @@
-//! A rule in another place.
+//! Patches that move a rule.
 
 use super::super::{PlacedRule, matches_state, names_a_port};
 use super::{PatchBuilder, PatchCandidate, lines, opens_wide};
@@ -6,8 +6,8 @@ use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
 
 impl<'a> PatchBuilder<'a> {
-    /// Moves the rule that was meant in front of the one that takes the packet: with the verdict that belongs to it, and, if it
-    /// is for all ports, in front of all rules that may take such a packet; then of the one that does; then alone.
+    /// Moves the intended rule before the deciding rule: with its verdict, and, if it is for all ports, before all
+    /// rules that may match such a packet; then before the deciding rule; then alone.
     pub(super) fn move_up(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(taker)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
         if taker.number >= meant.number || opens_wide(meant.rule) {
@@ -29,13 +29,13 @@ impl<'a> PatchBuilder<'a> {
         found
     }
 
-    /// The LOG alone, in front of the one that logs before it.
+    /// Moves the LOG alone before the one that logs first.
     pub(super) fn log_before(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(other)) = (self.finding.meant, self.taker_in_chain()) else { return Vec::new() };
         if other.number < meant.number { vec![moved(&[meant], other.rule.line)] } else { Vec::new() }
     }
 
-    /// A rule that takes whatever is INVALID belongs behind all rules for scans: that mends every one of them.
+    /// Moves a rule that matches INVALID packets after all rules for scans, which fixes each of them.
     pub(super) fn move_taker_down(&self) -> Vec<PatchCandidate> {
         let taker = self.taker_in_chain().filter(|taker| matches_state(taker.rule, ConntrackState::Invalid));
         let Some(taker) = taker else { return Vec::new() };
@@ -50,7 +50,7 @@ impl<'a> PatchBuilder<'a> {
         vec![moved_behind(&group, last.rule.line)]
     }
 
-    /// A denial of everything belongs after all rules that let something in: that resolves what every one of them misses.
+    /// Moves a rule that denies everything after all rules that accept, which fixes each of them.
     pub(super) fn move_denial_down(&self) -> Vec<PatchCandidate> {
         let is_denial = |taker: &PlacedRule| taker.rule.denies() && !names_a_port(taker.rule);
         let Some(taker) = self.taker_in_chain().filter(is_denial) else { return Vec::new() };
@@ -64,7 +64,8 @@ impl<'a> PatchBuilder<'a> {
         vec![moved_behind(&group, last.rule.line)]
     }
 
-    /// The first rule of the chain that is not about loopback or what is ESTABLISHED: those belong to the front.
+    /// The first rule of the chain that does not accept loopback or ESTABLISHED packets: those rules belong at the
+    /// start.
     fn early_in_chain_of(&self, taker: PlacedRule) -> Option<usize> {
         let is_loopback = |clause: &Clause| matches!(&clause.ask, Match::InInterface(name) if name == "lo");
         let belongs_to_front = |rule: &Rule| {
@@ -76,7 +77,7 @@ impl<'a> PatchBuilder<'a> {
         self.scene.listing.placed_rules().find(early).map(|stand| stand.rule.line)
     }
 
-    /// The LOG of the nat table, in front of the rule that takes the packet.
+    /// Moves the LOG from the nat table before the deciding rule.
     pub(super) fn log_where_it_is_taken(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
         let appended = format!("-A {} ", meant.chain);

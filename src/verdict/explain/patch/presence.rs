@@ -1,4 +1,4 @@
-//! A rule more, or one less; another policy.
+//! Patches that add or delete a rule, or change a policy.
 
 use super::super::PlacedRule;
 use super::{PatchBuilder, PatchCandidate, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
@@ -8,9 +8,10 @@ use crate::rules::iptables_save::Edit;
 use crate::verdict::explain::expected_effect::ExpectedEffect;
 
 impl<'a> PatchBuilder<'a> {
-    /// Of the rules that keep something out only one for the port that is to get in: for all else there must be a better way.
+    /// Deletes the deciding rule. A rule that denies is deleted only if it is for the port that should be open: other
+    /// cases must have a better fix.
     pub(super) fn delete_taker(&self) -> Vec<PatchCandidate> {
-        // SYNPROXY and the queues are there on purpose: without them there is less protection than before.
+        // SYNPROXY and queues are there on purpose: deleting them would reduce protection.
         let keeps = self.finding.took.is_some_and(|step| step.verdict == StepVerdict::Stolen);
         let Some(taker) = self.deciding_rule().filter(|_| !keeps) else { return Vec::new() };
         let is_to_get_in = matches!(self.finding.goal, ExpectedEffect::LetIn(_));
@@ -22,7 +23,7 @@ impl<'a> PatchBuilder<'a> {
         vec![PatchCandidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] }]
     }
 
-    /// A rule for the port alone, in front of the one that keeps it out.
+    /// Adds a rule for the port alone, before the one that keeps it out.
     pub(super) fn let_in(&self) -> Vec<PatchCandidate> {
         let (ExpectedEffect::LetIn(_), Some(ports), Some(step)) = (&self.finding.goal, self.ports(), self.finding.took)
         else {
@@ -30,13 +31,14 @@ impl<'a> PatchBuilder<'a> {
         };
         let protocol = self.protocol();
         let rule = |interface: &str| format!("-A {}{interface} -p {protocol} --dport {ports} -j ACCEPT", step.chain);
-        // Where the port is open over other interfaces, it is to be opened over this one alone.
+        // If the port is open on other interfaces, open it on this one only.
         let over = format!(" -i {}", self.scene.interface);
         let interfaces = if step.chain == "OUTPUT" { vec![""] } else { vec!["", over.as_str()] };
         interfaces.into_iter().flat_map(|interface| self.added(step, rule(interface))).collect()
     }
 
-    /// What no rule takes is kept out, as far as it is of that protocol and comes from the wire; else by the policy.
+    /// Adds a rule that drops packets of the protocol that arrive on the interface and no rule matches; or else changes
+    /// the policy.
     pub(super) fn default_deny(&self) -> Vec<PatchCandidate> {
         let took = self.finding.took.filter(|step| step.table == "filter");
         let (ExpectedEffect::KeepOut(_), Some(step)) = (&self.finding.goal, took) else { return Vec::new() };
@@ -44,7 +46,7 @@ impl<'a> PatchBuilder<'a> {
         [self.added(step, rule), self.policy("DROP")].concat()
     }
 
-    /// The rule that every stateful filter begins with.
+    /// Adds the rule with which every stateful filter begins.
     pub(super) fn carry_on(&self) -> Vec<PatchCandidate> {
         let Some(step) = self.finding.took.filter(|_| self.finding.meant.is_none()) else { return Vec::new() };
         let in_chain = |stand: &PlacedRule| step.is_in(stand.table, stand.chain);
@@ -54,7 +56,7 @@ impl<'a> PatchBuilder<'a> {
         at_first.into_iter().chain(self.added(step, rule)).collect()
     }
 
-    /// A jump to the chain that is never entered, in front of what takes the packet.
+    /// Adds a jump to the unreached chain before the deciding rule.
     pub(super) fn jump(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
         let opens =
@@ -68,7 +70,7 @@ impl<'a> PatchBuilder<'a> {
         self.added(step, format!("-A {} -j {}", step.chain, meant.chain))
     }
 
-    /// The other family's rule that logs so, and the verdict behind it, in front of the rule that takes the packet.
+    /// Copies the other family's rule with this prefix, and the verdict after it, before the deciding rule.
     pub(super) fn copy_of_twin(&self) -> Vec<PatchCandidate> {
         let (ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. }) = &self.finding.goal else {
             return Vec::new();
@@ -91,7 +93,7 @@ impl<'a> PatchBuilder<'a> {
         self.line_before(step).map(|line| inserted(line, rule)).into_iter().collect()
     }
 
-    /// The policies of other tables are no place to filter: nat sees the first packet of a connection only.
+    /// Changes the policy of the filter table; nat sees the first packet of a connection only.
     fn policy(&self, policy: &str) -> Vec<PatchCandidate> {
         let Some((step, line)) = self
             .finding

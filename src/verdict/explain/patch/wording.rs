@@ -1,4 +1,4 @@
-//! A rule in other words.
+//! Patches that edit the text of a rule.
 
 use super::super::PlacedRule;
 use super::{PatchBuilder, PatchCandidate, names_one_port, replaced, text_of};
@@ -12,7 +12,7 @@ use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 impl<'a> PatchBuilder<'a> {
-    /// A LOG for a port that is to see connections begin, and scans not.
+    /// Restricts a LOG rule for a port to the beginning of connections, without scans.
     pub(super) fn only_new(&self) -> Vec<PatchCandidate> {
         let Some(taker) = self.deciding_rule().filter(|taker| taker.rule.log_prefix().is_some()) else {
             return Vec::new();
@@ -42,7 +42,7 @@ impl<'a> PatchBuilder<'a> {
         vec![replaced(stand.rule, stand.rule.without(clause), words)]
     }
 
-    /// The probe's port in the place of the one that the rule asks for, or besides those that it lists.
+    /// Replaces the port of the rule by that of the probe, or adds that to a list.
     pub(super) fn right_port(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
         if !matches!(clause.ask, Match::DestinationPorts(_)) {
@@ -58,7 +58,7 @@ impl<'a> PatchBuilder<'a> {
         lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
     }
 
-    /// A list of ports that are kept out, without the one that is to get in.
+    /// Removes the port that should be open from a list of denied ports.
     pub(super) fn out_of_list(&self) -> Vec<PatchCandidate> {
         let (ExpectedEffect::LetIn(_), Some(port), Some(taker)) =
             (&self.finding.goal, self.port(), self.deciding_rule())
@@ -78,7 +78,7 @@ impl<'a> PatchBuilder<'a> {
         vec![replaced(taker.rule, text, words)]
     }
 
-    /// The port that filter lets in, where a rule of the nat table names one that looks like it.
+    /// Changes the target port of a nat rule to the similar one that filter accepts.
     pub(super) fn right_new_port(&self) -> Vec<PatchCandidate> {
         let Some(change) = self.finding.change.filter(|change| change.range.0 == change.range.1) else {
             return Vec::new();
@@ -97,7 +97,7 @@ impl<'a> PatchBuilder<'a> {
         vec![replaced(nat.rule, nat.rule.with_target(&format!("{start}{port}")), words)]
     }
 
-    /// The rule without the `!` before the match that refuses the packet.
+    /// Removes the `!` before the match that refuses the packet.
     pub(super) fn unnegated(&self) -> Vec<PatchCandidate> {
         let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
             return Vec::new();
@@ -118,14 +118,14 @@ impl<'a> PatchBuilder<'a> {
         replaced(stand.rule, stand.rule.with(clause, text), words)
     }
 
-    /// The flags of the probe itself, all six looked at.
+    /// Matches the flags of the probe itself, with all six in the mask.
     pub(super) fn right_flags(&self) -> Vec<PatchCandidate> {
         let Some((meant, clause)) = self.finding.refusal().filter(|(rule, clause)| may_get_other_flags(rule, clause))
         else {
             return Vec::new();
         };
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
-        // In the words of the rule: iptables-save writes all six.
+        // In the notation of the rule: iptables-save prints all six names.
         let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
         let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
         let words = format!("write `{right}` in line {}", meant.rule.line);
@@ -139,7 +139,7 @@ impl<'a> PatchBuilder<'a> {
         vec![PatchCandidate { words: format!("{words} and line {}", verdict.rule.line), edits }, alone]
     }
 
-    /// Right flags are of no use behind a rule that takes the packet all the same.
+    /// Corrects the flags and moves the rule, if an earlier rule would still match the packet.
     pub(super) fn right_flags_and_up(&self) -> Vec<PatchCandidate> {
         let moves = self.move_up();
         let both = |flags: &PatchCandidate| -> Vec<PatchCandidate> {
@@ -216,14 +216,14 @@ impl<'a> PatchBuilder<'a> {
     }
 }
 
-/// A rule that accepts, and one for the begin of connections (`--syn`), keep the flags that they ask for.
+/// False for a rule that accepts, and one for the beginning of connections (`--syn`): they keep their flags.
 fn may_get_other_flags(stand: &PlacedRule, clause: &Clause) -> bool {
     const SYN: u8 = 0x02;
     !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
 }
 
-/// The list of ports with `port` in the place of one that looks like it, or with a range that reaches to it. A list of one
-/// port is that port in any case.
+/// The list of ports with `port` in place of a similar one, or with a range extended to it. A list of one port becomes
+/// that port in any case.
 fn corrected_list(list: &str, port: Port, is_one: bool) -> Option<String> {
     let corrected = |item: &str| {
         let (first, last) = item.split_once(':').unwrap_or((item, item));
@@ -245,7 +245,7 @@ fn protocol_tcp(rule: &Rule) -> Option<&Clause> {
     rule.clauses.iter().find(|clause| clause.ask == Match::Protocol(6) && !clause.negated)
 }
 
-/// The rule with its limit right in front of the target.
+/// The rule with its limit directly before the target.
 fn with_limit_last(rule: &Rule) -> Option<String> {
     let text = |wanted: fn(&Match) -> bool| {
         let clause = rule.clauses.iter().find(|clause| wanted(&clause.ask))?;
@@ -267,8 +267,7 @@ fn flags_of_iptables(flags: u8) -> String {
     }
 }
 
-/// The same limit, recovering as fast as was meant.
-/// The rate of the rule's `hashlimit`, or else its burst: a `limit` beside it would count all sources together.
+/// Sets the rate of the rule's `hashlimit`, or else its burst: an additional `limit` would count all sources together.
 fn right_hashlimit(rule: &Rule, burst: u32, rate: Option<Rate>) -> Option<PatchCandidate> {
     let limit = rule.hash_clause(&["--hashlimit-upto", "--hashlimit", "--hashlimit-above"])?;
     let burst = format!("--hashlimit-burst {burst}");
