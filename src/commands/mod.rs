@@ -1,5 +1,5 @@
-//! What each subcommand measures, without a screen: runs, scans, pre-deploy checks, mutation tests, recordings, comparisons,
-//! lessons, the self-test, and the reader of the live machine.
+//! The measurements of each subcommand, without a screen: runs, scans, pre-deploy checks, mutation tests, recordings,
+//! comparisons, lessons, the self-test, and the reader of the live machine.
 
 pub(crate) mod diff;
 pub(crate) mod live;

@@ -1,6 +1,6 @@
-//! A whole scan, without expectations: every technique on every port, each family in a lab of its own, side by side where
-//! there are processors for it. Probes are made as they are sent and told as they are answered, so that a scan of the
-//! whole range needs no more memory than one of a few ports.
+//! A whole scan without expectations: every technique on every port, each family in a lab of its own, in parallel if
+//! there are processors for it. Probes are made as they are sent and reported as they are answered, so a scan of all
+//! ports needs no more memory than one of a few.
 
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
@@ -18,92 +18,92 @@ use crate::probe::probe_group::{ProbeGroup, ProbeGrouper};
 use crate::probe::scan_pass::ScanPass;
 use crate::rules::iptables_save::keeps_lists;
 
-/// What is to be scanned, and how.
+/// The targets and options of a scan.
 #[derive(Debug, Clone)]
 pub struct PortScan {
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: LabOptions,
-    /// The interface that the rules speak of.
+    /// The interface that the rules name.
     pub interface: InterfaceName,
     /// The host's MAC address.
     pub mac: Mac,
     /// Addresses of both ends.
     pub addresses: Addresses,
-    /// What listens on the host.
+    /// The services of the host.
     pub services: Vec<HostService>,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
-    /// What is watched.
+    /// The events to record.
     pub watch: WatchedEvents,
-    /// When a family's lab begins.
+    /// The time at which a family's lab begins.
     pub order: LabOrder,
-    /// Which probes meet limits that have not seen a packet yet.
+    /// The probes that get fresh limits.
     pub fresh: Fresh,
-    /// How the host is looked for before it is scanned over IPv6; `None` if its MAC address is known already.
+    /// The host discovery before a scan over IPv6; `None` if its MAC address is known already.
     pub discovery: Option<Discovery>,
-    /// The phases, in the order of the report, each with its ports.
+    /// The passes, in the order of the report, each with its ports.
     pub phases: Vec<(ScanPass, PortSet)>,
 }
 
 /// A neighbour solicitation before a scan over IPv6, as nmap sends it to a host on its own link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discovery {
-    /// The address that asks.
+    /// The source address of the solicitation.
     pub source: Ipv6Addr,
-    /// What becomes of the probes if the host does not answer.
+    /// The treatment of probes if the host does not answer.
     pub unanswered: Unanswered,
 }
 
-/// What becomes of the probes to a host that does not answer a neighbour solicitation.
+/// The treatment of probes to a host that does not answer a neighbour solicitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// The host is down, and not scanned.
     NotScanned,
-    /// They cannot leave the prober, which has no MAC address to send them to: none of them is answered or logged.
+    /// They cannot be sent, since the prober has no MAC address for them: none is answered or logged.
     Silent,
 }
 
-/// When the lab of each family begins.
+/// The time at which the lab of each family begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabOrder {
     /// All at once.
     SideBySide,
-    /// When the one before it is done: all probes come in their order then.
+    /// After the lab before it has ended, so that all probes arrive in order.
     InTurn,
 }
 
-/// Which probes meet limits that have not seen a packet yet.
+/// The probes that get limits without earlier packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fresh {
-    /// The first one only: a scan is what nmap does.
+    /// The first one only, as in a scan by nmap.
     First,
-    /// The first one of each phase.
+    /// The first one of each pass.
     EachPhase,
     /// Every one.
     EachProbe,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, Clone)]
 pub struct PortScanResult {
-    /// What was found, in the order of the phases.
+    /// The groups of probes, in the order of the passes.
     pub groups: Vec<ProbeGroup>,
-    /// What hides the host from its neighbours over IPv6; `None` if it was found, or not looked for.
+    /// The rule that hides the host from its neighbours over IPv6; `None` if it was found, or there was no discovery.
     pub hidden: Option<Hidden>,
     /// The sysctls that were pinned.
     pub weather: PinnedSysctls,
 }
 
-/// Who is told of what a scan finds, while it goes on.
+/// An observer of a running scan.
 pub trait ScanObserver: Sync {
-    /// A probe was answered. Probes of one family come in their order.
+    /// Called for each answered probe. Probes of one family come in order.
     fn probe(&self, probe: &Probe, observation: &Observation) -> Result<()>;
 
-    /// Frames of the lab's own, and what the host sent by itself, of [`WatchedEvents::Frames`]; and every line of the log.
+    /// Called with the frames that belong to no probe, with [`WatchedEvents::Frames`], and with all log lines.
     fn rest(&self, family: Family, rest: Rest) -> Result<()>;
 }
 
-/// Nobody listens: what was found is enough.
+/// An observer that ignores everything.
 pub struct NoObserver;
 
 impl ScanObserver for NoObserver {
@@ -116,11 +116,11 @@ impl ScanObserver for NoObserver {
     }
 }
 
-/// Up to so many probes are told singly.
+/// The number of probes above which equal ones are merged.
 const SINGLY: usize = 512;
 
 impl PortScan {
-    /// How many probes it sends.
+    /// The number of probes.
     pub fn probes(&self) -> usize {
         self.phases.iter().map(|(_, ports)| ports.len()).sum()
     }
@@ -128,7 +128,8 @@ impl PortScan {
     /// Scans.
     ///
     /// # Errors
-    /// Rulesets that are refused, and everything that keeps a lab from measuring; of two failures that of the first family.
+    ///
+    /// If a ruleset is refused, or a lab cannot measure; of two failures that of the first family.
     pub fn perform(&self, audience: &impl ScanObserver) -> Result<PortScanResult> {
         let families = self.families();
         // Labs that read the kernel's log would only wait for each other.
@@ -152,7 +153,7 @@ impl PortScan {
         Ok(PortScanResult { groups: of_phases.flatten().collect(), hidden, weather })
     }
 
-    /// Those that are scanned, in the order in which they are named first.
+    /// The families that are scanned, in the order of first appearance.
     fn families(&self) -> Vec<Family> {
         let mut families: Vec<Family> = Vec::new();
         for (phase, _) in &self.phases {
@@ -188,8 +189,8 @@ impl PortScan {
         Ok(found)
     }
 
-    /// The phases of a family that share a lab, each with its place. Lists of a ruleset outlive the renewal of its limits:
-    /// where they have to be empty, each phase or each probe has a lab of its own.
+    /// The passes of a family, grouped by lab, each with its index. Lists of a ruleset survive the renewal of its
+    /// limits: if they have to be empty, each pass or each probe has a lab of its own.
     fn labs(&self, family: Family) -> Vec<Vec<Piece>> {
         let phases = self.phases.iter().filter(|(phase, _)| phase.family() == family).enumerate();
         let whole = phases.map(|(place, (phase, ports))| (place, phase.clone(), ports.clone()));
@@ -221,14 +222,14 @@ impl PortScan {
         }
     }
 
-    /// The same with the rule or policy that drops the message, which only a lab that watches paths tells.
+    /// The same with the rule or policy that drops the message, which only a lab with paths reports.
     fn blamed(&self, hidden: Hidden, sources: &[(Family, &Source)]) -> Result<Hidden> {
         let Some(Discovery { source, .. }) = self.discovery.filter(|_| hidden.by.is_none()) else { return Ok(hidden) };
         let blueprint = LabSpec { watch: WatchedEvents::Paths, ..self.blueprint(sources) };
         Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
     }
 
-    /// The results of a phase whose probes cannot be sent, since the host is hidden.
+    /// The results of a pass whose probes cannot be sent, since the host is hidden.
     fn without_answers(
         &self,
         mut phase: ScanPass,
@@ -279,14 +280,14 @@ impl PortScan {
     }
 }
 
-/// A phase with its place among those of its family, and its ports or some of them.
+/// A pass with its index among those of its family, and all or some of its ports.
 type Piece = (usize, ScanPass, PortSet);
 
 fn by_port((place, phase, ports): Piece) -> Vec<Piece> {
     ports.iter().map(|port| (place, phase.clone(), [port].into_iter().collect())).collect()
 }
 
-/// What the labs of a family found.
+/// The results of the labs of a family.
 struct FamilyScan {
     family: Family,
     phases: VecDeque<Vec<ProbeGroup>>,
@@ -299,7 +300,7 @@ impl FamilyScan {
         FamilyScan { family, phases: VecDeque::new(), hidden: None, weather: PinnedSysctls::default() }
     }
 
-    /// Adds what one lab found, phases by their places.
+    /// Adds the results of one lab, passes by their indices.
     fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<ProbeGroup>)>, PinnedSysctls)) {
         for (place, groups) in of_lab {
             if self.phases.len() <= place {

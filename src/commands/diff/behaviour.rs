@@ -1,4 +1,4 @@
-//! What a ruleset does with one packet, and which rules do it.
+//! The effect of a ruleset on one packet, with the responsible rules.
 
 use std::net::IpAddr;
 
@@ -11,50 +11,50 @@ use crate::probe::packet::Response;
 use crate::probe::path::{Fate, Path, Step};
 use crate::rules::iptables_save::{Listing, Rule, RuleLimit};
 
-/// What becomes of a packet.
+/// The effect of a ruleset on a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Behaviour {
-    /// Where its way ends.
+    /// The end of its path.
     pub fate: Fate,
-    /// How a REJECT puts it.
+    /// The reject type of a REJECT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reject_with: Option<String>,
-    /// The rule or policy that had the last word; none where there is none.
+    /// The rule or policy that decided, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<DecidingRule>,
-    /// The lines that it leaves.
+    /// The lines that it causes.
     pub log: Vec<LoggedBy>,
-    /// Limits of rules on its way that are not for a LOG: as long as they have room, this is what becomes of it.
+    /// Limits of rules on its path that are not for a LOG: the effect holds as long as they are not used up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Guard>,
     /// The copies that rules send to another machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<CopyAndRule>,
-    /// What becomes of the host's answer.
+    /// The effect on the host's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Box<Behaviour>>,
 }
 
-/// A line in the log, and the rule that leaves it.
+/// A line in the log, and the rule that causes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "LineAndRule")]
 pub struct LoggedBy {
     /// Its prefix.
     pub prefix: String,
-    /// How often: `5/min burst 5`.
+    /// Its limit: `5/min burst 5`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
-    /// Its level and what else it shows, where that is not the default: `--log-level 7 --log-uid`.
+    /// Its level and additional fields, if they differ from the default: `--log-level 7 --log-uid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub style: Option<String>,
     /// The rule.
     pub by: Option<DecidingRule>,
 }
 
-/// A rule that lets through so many packets and no more.
+/// A rule with a limit, which matches a number of packets and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Guard {
-    /// How often: `5/min burst 5`.
+    /// The limit: `5/min burst 5`.
     pub limit: String,
     /// The rule.
     pub by: Option<DecidingRule>,
@@ -82,7 +82,7 @@ pub struct DecidingRule {
 }
 
 impl Behaviour {
-    /// What `response` tells of rules that read as `listing`.
+    /// The effect that `response` shows, of the rules in `listing`.
     pub fn new(response: &Response, listing: &Listing) -> Behaviour {
         let own: Vec<&Path> = response.own.iter().map(|own| own.path.as_ref()).collect();
         let answer =
@@ -90,7 +90,7 @@ impl Behaviour {
         Behaviour { answer, ..Behaviour::of_paths(&own, listing) }
     }
 
-    /// Of a packet over loopback there are two ways.
+    /// The effect on a packet with these paths; over loopback it has two.
     pub fn of_paths(paths: &[&Path], listing: &Listing) -> Behaviour {
         let steps = || paths.iter().flat_map(|path| &path.steps);
         let last = paths.last();
@@ -108,7 +108,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether the same becomes of the packet, whichever rules do it.
+    /// True if the effects are equal, whichever rules cause them.
     pub fn is_like(&self, other: &Behaviour) -> bool {
         self.is_like_alone(other)
             && match (&self.answer, &other.answer) {
@@ -117,7 +117,7 @@ impl Behaviour {
             }
     }
 
-    /// The same, whatever becomes of the answer.
+    /// True if the effects are equal, apart from the answer.
     pub fn is_like_alone(&self, other: &Behaviour) -> bool {
         let lines = |one: &Behaviour| -> Vec<_> {
             one.log.iter().map(|line| (line.prefix.clone(), line.limit.clone(), line.style.clone())).collect()
@@ -141,7 +141,7 @@ fn words(step: &Step, listing: &Listing) -> Option<String> {
     Some(listing.rule_of(step)?.target.as_ref()?.reject_with(listing.family).to_owned())
 }
 
-/// As the file has it: in a sweep the kernel's limits are others.
+/// The line with its limit from the file, since in a sweep the kernel's limits are overridden.
 fn line(step: &Step, listing: &Listing) -> Option<LoggedBy> {
     let prefix = step.log_prefix.clone()?;
     let limit = listing.rule_of(step).and_then(Rule::limit).map(in_words);

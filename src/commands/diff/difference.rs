@@ -1,4 +1,4 @@
-//! Differences, told: packets of which the same becomes, by the same rules, share one story.
+//! Merges differences: packets with the same effects by the same rules share an entry.
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -9,26 +9,26 @@ use crate::net::port::{Port, PortSet};
 use crate::probe::packet::Packet;
 use crate::probe::scan::{PortState, Technique};
 
-/// Packets that are dealt with in another way.
+/// Packets that the two rulesets treat differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Difference")]
 pub struct PacketDifference {
     /// Their family.
     pub family: Family,
-    /// The interface that they came over.
+    /// The interface that they arrived on.
     pub interface: String,
-    /// Whether limits that guard a verdict were used up before.
+    /// True if limits on verdicts were used up before.
     pub limits_used_up: bool,
-    /// The packets, as a scenario names them, the plain ones first.
+    /// The packets in the notation of a scenario, simple ones first.
     #[serde(serialize_with = "as_texts")]
     #[schemars(with = "Vec<String>")]
     pub packets: Vec<Packet>,
-    /// The port that stands for all that no rule names.
+    /// The port that represents all unnamed ports.
     #[serde(skip)]
     pub stand_in: Option<Port>,
-    /// What became of them.
+    /// The effect of the first ruleset.
     pub before: Behaviour,
-    /// What becomes of them.
+    /// The effect of the second ruleset.
     pub after: Behaviour,
 }
 
@@ -36,20 +36,20 @@ fn as_texts<S: Serializer>(packets: &[Packet], serializer: S) -> Result<S::Ok, S
     serializer.collect_seq(packets.iter().map(Packet::to_string))
 }
 
-/// Ports that look different to a scan.
+/// Ports with a different result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SeenByScans {
     /// The family.
     pub family: Family,
     /// The techniques.
     pub scans: Vec<Technique>,
-    /// The ports; empty for a technique that has none.
+    /// The ports; empty for a technique without ports.
     #[serde(serialize_with = "as_text")]
     #[schemars(with = "String")]
     pub ports: PortSet,
-    /// What a scan saw.
+    /// The result with the first ruleset.
     pub before: ScanView,
-    /// What it sees.
+    /// The result with the second ruleset.
     pub after: ScanView,
 }
 
@@ -57,7 +57,7 @@ fn as_text<S: Serializer>(ports: &PortSet, serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_str(ports)
 }
 
-/// What a scan sees of a port, and what it leaves in the log.
+/// The result of a scan for a port, and its log lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Sight")]
 pub struct ScanView {
@@ -65,12 +65,12 @@ pub struct ScanView {
     pub state: PortState,
     /// The prefixes of the lines.
     pub log: Vec<String>,
-    /// The rule that had the last word.
+    /// The rule that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<DecidingRule>,
 }
 
-/// Those with one story together, in the order in which they were found.
+/// Merges equal entries, in the order of first appearance.
 pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
     let mut told: Vec<PacketDifference> = Vec::new();
     for one in differences {
@@ -87,7 +87,8 @@ pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
         one.packets.sort_by_key(|packet| packet.plainness(one.stand_in));
         one.packets.dedup();
     }
-    // With limits used up most packets fare as ever: what is the same story with room and without is told once.
+    // With limits used up, most packets have the same effect as before; an entry that also exists with fresh limits is
+    // dropped.
     let with_room: Vec<PacketDifference> = told.iter().filter(|one| !one.limits_used_up).cloned().collect();
     told.retain(|one| {
         let same = |other: &PacketDifference| {
@@ -98,7 +99,7 @@ pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
     told
 }
 
-/// Ports that look alike before and after together, and then techniques that agree on the ports.
+/// Merges ports with the same results before and after, then techniques with the same ports.
 pub fn scans_together(seen: Vec<SeenByScans>) -> Vec<SeenByScans> {
     let mut of_ports: Vec<SeenByScans> = Vec::new();
     for one in seen {

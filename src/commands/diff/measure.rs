@@ -1,5 +1,5 @@
-//! Both sides, sent the same: in a lab each, first what comes out of the blue, then what goes on in connections that one of
-//! them let in.
+//! Sends the same packets to both sides, each in a lab: first those without a connection, then those within connections
+//! that one side accepted.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::rules::iptables_save::Listing;
 use crate::rules::sweep::{SweepPlan, foreign_addresses};
 use crate::verdict::findings::interfaces;
 
-/// Adds to `compared` what differs in `family`. Returns the rules of both sides.
+/// Adds the differences in `family` to `compared`. Returns the rules of both sides.
 pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) -> Result<[Listing; 2]> {
     let listings = comparison.sides.each_ref().map(|side| listing(&comparison.equipment, side, family));
     for (number, interface) in interfaces(&comparison.interface, &listings).iter().enumerate() {
@@ -32,14 +32,14 @@ pub fn family(comparison: &Comparison, family: Family, compared: &mut Compared) 
     Ok(listings)
 }
 
-/// A side without a ruleset lets everything through.
+/// The rules of a side; one without a ruleset accepts everything.
 fn listing(equipment: &LabOptions, side: &Side, family: Family) -> Listing {
     let source = side.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
     let nothing = || Source { name: format!("{} (no {family} ruleset)", side.name).into(), text: "".into() };
     equipment.listing(family, &source.unwrap_or_else(nothing))
 }
 
-/// On how many ports something listens: a process has no end of files.
+/// The maximum number of ports with a listener, since the number of open files is limited.
 const LISTENERS: usize = 400;
 
 /// One family over one interface.
@@ -69,7 +69,7 @@ impl Over<'_> {
         Ok(())
     }
 
-    /// Sends these to both sides, and notes what differs.
+    /// Sends these to both sides, and adds the differences.
     pub(super) fn these(&self, compared: &mut Compared, stimuli: &[Stimulus]) -> Result<()> {
         let plan = SweepPlan::of_all(self.family, &self.listings.each_ref(), &self.comparison.addresses);
         let strangers = foreign_addresses(stimuli, &self.comparison.addresses);
@@ -78,7 +78,7 @@ impl Over<'_> {
         Ok(())
     }
 
-    /// What both together tell apart; where that is too much, what each does.
+    /// The packets that both rulesets together distinguish; if these are too many, those of each ruleset.
     fn stimuli(&self, plan: &SweepPlan) -> Vec<Stimulus> {
         if plan.is_complete {
             return plan.stimuli();
@@ -104,7 +104,7 @@ impl Over<'_> {
             if before.is_like(&after) {
                 continue;
             }
-            // What becomes of the answer is of interest only where it is the only thing that differs.
+            // A difference in the answer is shown only if it is the only one.
             let alone = |one: Behaviour, other: &Behaviour| {
                 if one.is_like_alone(other) { one } else { Behaviour { answer: None, ..one } }
             };
@@ -164,7 +164,7 @@ impl Over<'_> {
         plan.services().iter().take(LISTENERS).collect()
     }
 
-    /// The same done in a lab of either side.
+    /// Does the same work in a lab of each side.
     fn both<T: Send>(&self, compared: &mut Compared, work: impl Fn(&mut Lab) -> Result<T> + Sync) -> Result<[T; 2]> {
         let [before, after] = &self.comparison.sides;
         let (before, weather) = self.one(before, &work)?;

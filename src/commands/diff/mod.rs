@@ -1,9 +1,9 @@
-//! `scanlab diff`: what behaves differently between two rulesets, by probes and not by text. Both get the same packets,
-//! everything that either of them tells apart, and nmap's techniques at every port that either names; where something else
-//! becomes of one, the rules that are responsible are told on either side.
+//! `scanlab diff`: the differences in behaviour between two rulesets, measured by probes and not by text. Both get the
+//! same packets: those that either of them distinguishes, and nmap's techniques at every port that either names. If a
+//! packet has different effects, the responsible rules of either side are reported.
 //!
-//! A limit is as good as the rule that has it: a packet which meets a rule with another limit than before is a difference,
-//! too. What lies behind a limit that guards a verdict is looked at with limits that are used up.
+//! A limit counts as an effect: a packet that matches a rule with another limit than before is a difference, too. Rules
+//! after a limit on a verdict are measured with used-up limits.
 
 mod behaviour;
 mod difference;
@@ -22,23 +22,23 @@ pub use behaviour::{Behaviour, DecidingRule, LoggedBy};
 pub use difference::{PacketDifference, ScanView, SeenByScans};
 pub use untried::UntriedPackets;
 
-/// One of the two.
+/// One of the two rulesets.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// What the user calls it.
+    /// The name that the user gave it.
     pub name: String,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
 }
 
-/// What is compared, and how.
+/// The two rulesets, and the options of the comparison.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// Before and after.
     pub sides: [Side; 2],
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: LabOptions,
-    /// The interface that the rules speak of; others that they name come after it.
+    /// The interface that the rules name; others that they name follow.
     pub interface: InterfaceName,
     /// The host's MAC address.
     pub mac: Mac,
@@ -46,21 +46,21 @@ pub struct Comparison {
     pub addresses: Addresses,
 }
 
-/// What was found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Compared {
     /// The names of both sides.
     pub sides: [String; 2],
-    /// Packets that are dealt with in another way, those with one story together.
+    /// Packets that are treated differently, merged if they have the same effects.
     pub differences: Vec<PacketDifference>,
-    /// Ports that look different to a scan.
+    /// Ports with different results of a scan.
     pub scans: Vec<SeenByScans>,
-    /// Packets that the two may treat differently, and that were not tried, or showed nothing.
+    /// Packets that the two may treat differently, and that were not sent, or showed no difference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_tried: Vec<UntriedPackets>,
-    /// How many packets were sent to either side.
+    /// The number of packets that were sent to each side.
     pub sent: usize,
-    /// Whether everything was sent that the rulesets tell apart.
+    /// True if every packet that the rulesets distinguish was sent.
     pub complete: bool,
     /// The sysctls that were pinned.
     #[serde(skip)]
@@ -68,21 +68,22 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Whether no packet that was sent tells the two apart.
+    /// True if no packet that was sent shows a difference.
     pub fn is_same(&self) -> bool {
         self.differences.is_empty() && self.scans.is_empty()
     }
 
-    /// Whether sets prove that no other packet does, either.
+    /// True if sets prove that no other packet would, either.
     pub fn is_proved(&self) -> bool {
         self.not_tried.is_empty()
     }
 }
 
-/// Compares.
+/// Compares the two rulesets.
 ///
 /// # Errors
-/// A side without a ruleset, rulesets that are refused, and everything that keeps a lab from measuring.
+///
+/// If a side has no ruleset, a ruleset is refused, or a lab cannot measure.
 pub fn compare(comparison: &Comparison) -> Result<Compared> {
     comparison.sides.iter().try_for_each(check)?;
     let mut compared = Compared {
@@ -104,7 +105,7 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
 }
 
 impl Comparison {
-    /// Those of which at least one side has a ruleset.
+    /// The families in which at least one side has a ruleset.
     fn families(&self) -> Vec<Family> {
         let has = |family: &Family| self.sides.iter().flat_map(|side| &side.rulesets).any(|(of, _)| of == family);
         Family::BOTH.into_iter().filter(has).collect()

@@ -1,5 +1,5 @@
-//! What no packet of the sweeps was: sets of packets that the two sides may treat differently. One packet of each is sent,
-//! if the lab can send it; what shows no difference then is not tried, and no claim is made about it.
+//! Sets of packets that the two sides may treat differently, beyond the sweeps. One packet of each is sent, if the lab
+//! can send it; if it shows no difference, the set counts as not tried, and no claim is made about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,16 +26,16 @@ pub struct UntriedPackets {
     pub chain: String,
     /// The rules or policies, as `FILE:LINE`.
     pub places: Vec<String>,
-    /// What the packets are.
+    /// A description of the packets.
     pub what: String,
-    /// Why they were not tried.
+    /// The reason why they were not tried.
     pub because: String,
 }
 
-/// So many are named; there may be thousands.
+/// The maximum number that is listed; there may be thousands.
 const NAMED: usize = 12;
 
-/// Adds to `compared` what sets find in `family`.
+/// Adds the sets of `family` to `compared`.
 pub(super) fn family(
     comparison: &Comparison,
     family: Family,
@@ -76,7 +76,7 @@ pub(super) fn family(
     Ok(())
 }
 
-/// The rules that make the differences that were seen.
+/// The rules that cause the observed differences.
 fn places(differences: &[PacketDifference], family: Family) -> BTreeSet<String> {
     let of = differences.iter().filter(|one| one.family == family);
     let sides = of.flat_map(|one| [&one.before, &one.after]);

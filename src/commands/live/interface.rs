@@ -1,4 +1,4 @@
-//! One interface of this machine: its name, its MAC addresses and its addresses, by dumps of rtnetlink(7).
+//! One interface of this machine: its name, MAC addresses and IP addresses, from dumps of rtnetlink(7).
 
 use std::net::IpAddr;
 
@@ -12,16 +12,16 @@ use tokio::runtime;
 use crate::error::{CannotMeasure, Context, Error, InputError, Result};
 use crate::net::{InterfaceName, Mac};
 
-/// What was read.
+/// The facts of an interface.
 pub struct LiveInterface {
     pub name: InterfaceName,
     pub mac: Option<Mac>,
     pub permanent_mac: Option<Mac>,
-    /// With their prefix lengths; those of the widest scope first.
+    /// With their prefix lengths, widest scope first.
     pub addresses: Vec<(IpAddr, u8)>,
 }
 
-/// Reads the interface that is asked for, or else the one of the default route.
+/// Reads the named interface, or else the one of the default route.
 pub fn read(name: Option<&InterfaceName>) -> Result<LiveInterface> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
     runtime.block_on(async {

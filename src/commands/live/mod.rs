@@ -1,8 +1,8 @@
-//! This machine as it stands: its rules, the ports of its SSH server, its interface and addresses. Everything is read, and
-//! nothing changed: netlink dumps, files, and the programs that print rules.
+//! This machine: its rules, the ports of its SSH server, its interface and addresses. This room only reads: netlink
+//! dumps, files, and the programs that print rules.
 //!
-//! One thing cannot be helped: where nobody has used nf_tables yet, `iptables-save` (nft) makes the kernel load the modules
-//! that it asks. The one for x_tables asks for tables that exist only, and is not even begun where there are none.
+//! There is one unavoidable side effect: if nf_tables was never used, `iptables-save` (nft) makes the kernel load its
+//! modules. The program for x_tables only requests existing tables, and is not started if there are none.
 
 mod interface;
 mod others;
@@ -22,43 +22,44 @@ use crate::sensor::SshServer;
 pub use self::others::Other;
 pub use self::udev::Device;
 
-/// Where sshd looks, see sshd(8).
+/// The default configuration file of sshd, see sshd(8).
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 
-/// What was read.
+/// The facts of this machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The rules of each family, as `iptables-save` prints them.
     pub rulesets: Vec<(Family, Source)>,
-    /// What filters here beside these rules.
+    /// Other firewalls on this machine.
     pub others: Vec<Other>,
-    /// Where its SSH server listens by its configuration; `None` if it has none.
+    /// The configured addresses and ports of its SSH server; `None` if it has none.
     pub ssh: Option<SshServer>,
-    /// The interface that was asked for, or the one of the default route.
+    /// The named interface, or the one of the default route.
     pub interface: InterfaceName,
     /// Its MAC address, if it has one.
     pub mac: Option<Mac>,
-    /// The one in the hardware, where the kernel knows it.
+    /// The one in the hardware, if the kernel knows it.
     pub permanent_mac: Option<Mac>,
     /// Its device.
     pub device: Device,
     /// The `.link` files of systemd in the order in which they are tried.
     pub link_files: Vec<Source>,
-    /// Its sysctls that differ from a lab's usual ones and decide on single packets.
+    /// Its sysctls that differ from a lab's usual values and affect single packets.
     pub sysctls: Sysctls,
-    /// Its addresses; those that can be reached through a router come first.
+    /// Its addresses, routable ones first.
     pub addresses: Vec<IpAddr>,
     /// Bits of the network part of the first address of each family.
     pub prefixes: Vec<(IpAddr, u8)>,
-    /// What it is called.
+    /// Its host name.
     pub host_name: String,
 }
 
 impl Machine {
-    /// Reads. Without `interface` it is the one of the default route.
+    /// Reads the machine. The default for `interface` is the one of the default route.
     ///
     /// # Errors
-    /// When something cannot be read: nothing is guessed.
+    ///
+    /// If a part cannot be read: no value is guessed.
     pub fn read(iptables: &Iptables, interface: Option<&InterfaceName>) -> Result<Machine> {
         let found = interface::read(interface)?;
         let rulesets = rules::read(iptables)?;
@@ -97,7 +98,7 @@ fn sysctl(name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// A link-local address would need a scope.
+/// False for a link-local address, which would need a scope.
 fn is_usable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback(),

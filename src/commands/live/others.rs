@@ -1,5 +1,6 @@
-//! Other firewalls on this machine: base chains of nf_tables that iptables does not own, and tables of x_tables beside those
-//! of nf_tables. A packet passes all of them, so what one of them accepts may be dropped by another.
+//! Other firewalls on this machine: base chains of nf_tables that iptables does not own, and tables of x_tables in
+//! addition to those of nf_tables. A packet passes all of them, so a packet that one of them accepts may be dropped by
+//! another.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,12 +13,12 @@ use crate::lab::{Backend, Lab, list_rules};
 use crate::net::Family;
 use crate::rules::iptables_save::{HOOKS, Listing, Policy};
 
-/// Something that filters beside the rules that were read.
+/// A firewall in addition to the rules that were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Whether packets pass it unchanged: it has no rule, and its policy is to accept.
+    /// True if packets pass it unchanged: it has no rule, and its policy is ACCEPT.
     pub is_idle: bool,
-    /// Its names, or why it could not be read, in words.
+    /// Its names, or the reason why it could not be read, in words.
     pub text: String,
 }
 
@@ -27,7 +28,7 @@ impl Other {
     }
 }
 
-/// What else filters here. What cannot be read may filter. `saved` is the output of iptables-save.
+/// The other firewalls. One that cannot be read counts as active. `saved` is the output of iptables-save.
 pub fn read(backend: Backend, saved: &[(Family, Source)]) -> Vec<Other> {
     let native = list_rules("nft", &["-j", "list", "ruleset"]).map_err(|error| one_line(&error.to_string()));
     let native = native.and_then(|json| chains(&json, backend, saved));
@@ -60,13 +61,13 @@ struct NftChain {
     family: String,
     table: String,
     name: String,
-    /// Base chains only.
+    /// The hook; `None` except in base chains.
     hook: Option<String>,
     prio: Option<i64>,
     policy: Option<String>,
 }
 
-/// Where a rule is.
+/// The place of a rule.
 #[derive(Deserialize)]
 struct NftRulePlace {
     family: String,
@@ -74,7 +75,7 @@ struct NftRulePlace {
     chain: String,
 }
 
-/// The base chains that are not iptables' own.
+/// The base chains that iptables does not own.
 fn chains(json: &str, backend: Backend, saved: &[(Family, Source)]) -> std::result::Result<Vec<Other>, String> {
     let ruleset: NftRuleset =
         serde_json::from_str(json).map_err(|error| format!("the output of nft is no ruleset ({error})"))?;
@@ -109,13 +110,13 @@ impl NftChain {
         Other { is_idle, text }
     }
 
-    /// A base chain without one accepts.
+    /// The policy; a base chain without one accepts.
     fn policy(&self) -> &str {
         self.policy.as_deref().unwrap_or("accept")
     }
 
-    /// iptables-nft has tables of these names in `ip` and `ip6`, whose base chains have the names of the hooks of x_tables.
-    /// iptables-save does not print a table that holds anything else.
+    /// True if iptables-save prints the chain. iptables-nft has tables of these names in `ip` and `ip6`, whose base
+    /// chains have the names of the hooks of x_tables. iptables-save does not print a table with any other content.
     fn is_of_iptables(&self, saved: &[(Family, Source)]) -> bool {
         const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
         let family = match self.family.as_str() {
@@ -131,7 +132,8 @@ impl NftChain {
     }
 }
 
-/// The tables of x_tables that exist in this namespace (ipt_proc in net/netfilter/x_tables.c); `None` if there are none.
+/// The tables of x_tables that exist in this namespace (ipt_proc in net/netfilter/x_tables.c); `None` if there are
+/// none.
 fn legacy(family: Family) -> Option<Other> {
     let names = match family {
         Family::Ipv4 => "ip_tables_names",

@@ -10,7 +10,7 @@ use crate::net::Family;
 pub fn read(iptables: &Iptables) -> Result<Vec<(Family, Source)>> {
     let ruleset = |family: Family| {
         let saved = match (iptables.backend, has_tables(family)) {
-            // Begun without a table, it would have nothing to print.
+            // Without a table the program would print nothing.
             (Backend::Legacy, false) => String::new(),
             _ => iptables.save(family)?,
         };
@@ -20,7 +20,7 @@ pub fn read(iptables: &Iptables) -> Result<Vec<(Family, Source)>> {
     Lab::families().into_iter().map(ruleset).collect()
 }
 
-/// The name that the programs of a family begin with.
+/// The beginning of the names of a family's programs.
 pub fn program(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "iptables",
@@ -28,7 +28,7 @@ pub fn program(family: Family) -> &'static str {
     }
 }
 
-/// The tables of x_tables that exist in this namespace (ipt_proc in net/netfilter/x_tables.c).
+/// True if tables of x_tables exist in this namespace (ipt_proc in net/netfilter/x_tables.c).
 fn has_tables(family: Family) -> bool {
     let name = match family {
         Family::Ipv4 => "ip_tables_names",

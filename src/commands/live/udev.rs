@@ -1,4 +1,5 @@
-//! The facts of an interface that systemd-udevd compares with `.link` files, and the `.link` files of this machine.
+//! The properties of an interface that systemd-udevd compares with `.link` files, and the `.link` files of this
+//! machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,12 +24,12 @@ pub struct Device {
     pub driver: Option<String>,
     /// `ID_PATH` of udev's database.
     pub path: Option<String>,
-    /// As `networkctl list` shows it: `ether`, `wlan`.
+    /// As in `networkctl list`: `ether`, `wlan`.
     pub kind: Option<String>,
 }
 
 impl Device {
-    /// Reads sysfs and udev's database; what is not there is `None`.
+    /// Reads sysfs and udev's database; a missing property is `None`.
     pub fn read(interface: &InterfaceName) -> Device {
         let folder = Path::new("/sys/class/net").join(interface.as_str());
         let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Which packets can tell a mutant from the original? Only those that match a rule in which the two differ. For all
-//! others every rule that they meet is the same, so that sending them again would show nothing.
+//! The packets that can distinguish a mutant from the original: those that match a rule in which the two differ. Every
+//! other packet is evaluated by the same rules, so that sending it again would show nothing.
 //!
-//! A rule is read against a packet here (`iptables_save::judge`), and what is not surely refused counts as a match; a test
-//! compares the outcome with that of whole sweeps.
+//! Rules are evaluated here (`iptables_save::judge`), and a match that does not certainly fail counts as a match; a
+//! test compares the result with that of whole sweeps.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,17 @@ use crate::probe::packet::Journey;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Chain, Listing, MatchResult, Packet, Rule};
 
-/// Where two rulesets differ.
+/// The packets that two rulesets may treat differently.
 pub struct AffectedPackets<'a> {
     rules: Vec<(&'a str, &'a Rule)>,
     policies: BTreeSet<(&'a str, &'a str)>,
-    /// One of them tracks connections, the other does not: then every packet may be judged in another way.
+    /// True if one of them tracks connections and the other does not: then every packet may be affected.
     everything: bool,
 }
 
 impl<'a> AffectedPackets<'a> {
-    /// The rules in which `original` and `mutant` differ, chain by chain; of a chain, all between the first and the last.
+    /// The rules in which `original` and `mutant` differ, chain by chain; in a chain, all between the first and the
+    /// last difference.
     pub fn between(original: &'a Listing, mutant: &'a Listing) -> AffectedPackets<'a> {
         let tracks = |listing: &Listing| listing.rules().any(Rule::uses_conntrack);
         let mut differences = AffectedPackets {
@@ -45,7 +46,7 @@ impl<'a> AffectedPackets<'a> {
         }
     }
 
-    /// Whether one of `journeys` may tell.
+    /// True if one of `journeys` may be affected.
     pub fn concern<'j>(
         &self,
         mut journeys: impl Iterator<Item = &'j Journey>,
@@ -54,15 +55,15 @@ impl<'a> AffectedPackets<'a> {
         self.everything || journeys.any(|journey| self.concerns(&packet(journey)) || self.decided(&journey.path))
     }
 
-    /// Whether a rule may match the packet in one of the two rulesets only.
+    /// True if a rule may match the packet in one of the two rulesets only.
     pub fn concerns(&self, packet: &Packet) -> bool {
-        // In the raw table conntrack has not seen the packet yet.
+        // In the raw table conntrack has not yet seen the packet.
         let unseen = Packet { conntrack: None, ..packet.clone() };
         let seen_by = |table: &str| if table == "raw" { &unseen } else { packet };
         self.everything || self.rules.iter().any(|(table, rule)| rule.answer(seen_by(table)) != MatchResult::No)
     }
 
-    /// Whether a policy that differs had the last word.
+    /// True if a policy that differs decided.
     fn decided(&self, path: &Path) -> bool {
         let is_policy = |step: &&Step| step.rule.is_none();
         let mut policies = path.steps.iter().filter(is_policy);
@@ -70,7 +71,7 @@ impl<'a> AffectedPackets<'a> {
     }
 }
 
-/// The rules of `one` without those that both begin with, and those that both end with.
+/// The rules of `one` without those at the start and the end that both share.
 fn differing<'r>(one: &'r [Rule], other: &[Rule]) -> &'r [Rule] {
     let same = |(one, other): &(&Rule, &Rule)| one.text == other.text;
     let start = one.iter().zip(other).take_while(same).count();

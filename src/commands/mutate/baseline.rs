@@ -1,5 +1,5 @@
-//! The ruleset as it is: what every check finds, which probes meet which rule, and what it does to everything that a sweep
-//! sends. Mutants are compared with this.
+//! The original ruleset: the result of every check, the rules that each probe met, and the effect on every packet of a
+//! sweep. Mutants are compared with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,34 +19,35 @@ use crate::probe::packet::Journey;
 use crate::rules::iptables_save::Listing;
 use crate::rules::sweep::SweepPlan;
 
-/// What is known of the ruleset as it is.
+/// The facts about the original ruleset.
 pub struct Baseline {
-    /// Every check: none is mismatched.
+    /// Every check; none is mismatched.
     pub checks: Vec<Check>,
-    /// The lines of the rules that the probe of a cell, its answer and what followed met.
+    /// The lines of the rules that matched the probe of a cell, its answer and later packets.
     pub lines: BTreeMap<CellKey, BTreeSet<usize>>,
-    /// What each ruleset does to everything.
+    /// The sweep of each ruleset.
     pub sweeps: BTreeMap<Family, BaselineSweep>,
-    /// The weather of its labs.
+    /// The pinned sysctls of its labs.
     pub weather: PinnedSysctls,
 }
 
-/// What one ruleset does to everything.
+/// The sweep of one ruleset.
 pub struct BaselineSweep {
     /// Its rules.
     pub listing: Listing,
-    /// What is sent.
+    /// The packets of the sweep.
     pub plan: SweepPlan,
-    /// What it does, with limits that never run dry.
+    /// The effects, with limits that are never used up.
     pub effects: Effects,
-    /// Every way that each stimulus brought about.
+    /// Every path that each stimulus caused.
     pub journeys: Vec<Vec<Journey>>,
 }
 
-/// Measures the ruleset as it is.
+/// Measures the original ruleset.
 ///
 /// # Errors
-/// A check that is not as the scenario expects.
+///
+/// If a check is not as the scenario expects.
 pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
     let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
     let weather = found.weather().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! What a ruleset does to everything that a sweep sends, so that two rulesets can be compared: the verdict, the lines, and
-//! what a REJECT says. Two rulesets that do the same to every packet are equivalent, whichever rule does it.
+//! The effects of a ruleset on every packet of a sweep, so that two rulesets can be compared: the verdict, the log
+//! lines, and the type of a REJECT. Two rulesets with the same effects on every packet are equivalent, whichever rules
+//! cause them.
 
 use std::net::IpAddr;
 
@@ -12,54 +13,54 @@ use crate::rules::iptables_save::{Listing, Rule, RuleLimit};
 use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 
-/// What was sent, and what came of each.
+/// The packets of a sweep with their effects.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effects {
     stimuli: Vec<Stimulus>,
     effects: Vec<PacketEffect>,
 }
 
-/// What a ruleset did to one packet, and to the host's answer.
+/// The effect of a ruleset on one packet, and on the host's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PacketEffect {
     own: Vec<PathEffect>,
     answer: Option<PathEffect>,
-    /// Whether what had to come before the packet came through: a row can ask about it then.
+    /// True if the packets of its lead got through: only then can a row expect it.
     is_led: bool,
 }
 
-/// What it did on one way through the rules.
+/// The effect on one path through the rules.
 #[derive(Debug, Clone, PartialEq)]
 struct PathEffect {
     direction: Direction,
     fate: Fate,
     lines: Vec<(String, Option<RuleLimit>)>,
-    /// What the lines show besides, where that is not the default.
+    /// Additional fields of the lines, if they differ from the default.
     styles: Vec<Option<String>>,
-    /// Where copies go.
+    /// The destinations of copies.
     copies: Vec<IpAddr>,
-    /// How a REJECT puts it.
+    /// The type of a REJECT.
     words: Option<String>,
 }
 
-/// What can be sent, and with which limits.
+/// A sweep of one ruleset, with an override of its limits.
 pub struct Sweep<'a> {
     /// The rules that are loaded.
     pub listing: &'a Listing,
-    /// How limits are set aside.
+    /// The override of the limits.
     pub limits: LimitOverride,
 }
 
 impl Sweep<'_> {
-    /// Sends all that `plan` has: everything fresh, then what goes on in the connections that it opened. Tells also every
-    /// way that a stimulus brought about.
+    /// Sends all packets of `plan`: first the fresh ones, then those within the connections that they opened. Also
+    /// returns every path that each stimulus caused.
     pub fn all(&self, lab: &mut Lab, plan: &mut SweepPlan) -> Result<(Effects, Vec<Vec<Journey>>)> {
         let (stimuli, responses) = lab.sweep_all(plan, self.limits)?;
         let journeys = responses.iter().map(|response| response.journeys().cloned().collect()).collect();
         Ok((self.effects(stimuli, &responses), journeys))
     }
 
-    /// Sends these.
+    /// Sends these packets.
     pub fn these(&self, lab: &mut Lab, stimuli: Vec<Stimulus>, strangers: &[IpAddr]) -> Result<Effects> {
         let responses = lab.sweep(&stimuli, strangers, self.limits)?;
         Ok(self.effects(stimuli, &responses))
@@ -100,13 +101,13 @@ impl Sweep<'_> {
     }
 }
 
-/// Where two rulesets differ: the packet, what the first does to it, and what the second does.
+/// A difference of two rulesets: the packet, and the effect of each.
 pub struct EffectDifference {
     /// The packet.
     pub stimulus: Stimulus,
-    /// What the original does.
+    /// The effect of the original.
     pub original: PacketEffect,
-    /// What the mutant does.
+    /// The effect of the mutant.
     pub mutant: PacketEffect,
 }
 
@@ -116,7 +117,7 @@ impl Effects {
         &self.stimuli
     }
 
-    /// What came of those with these places.
+    /// The effects on the packets with these indices.
     pub fn only(&self, places: &[usize]) -> Effects {
         Effects {
             stimuli: places.iter().map(|place| self.stimuli[*place]).collect(),
@@ -124,8 +125,8 @@ impl Effects {
         }
     }
 
-    /// The first packet of which the two make something else, one that a row can ask about if there is one; where one of
-    /// them was sent more, what both were sent counts.
+    /// The first packet with different effects, if possible one that a row can expect; only packets that were sent to
+    /// both are compared.
     pub fn difference(&self, mutant: &Effects) -> Option<EffectDifference> {
         let original = self.stimuli.iter().zip(&self.effects);
         let differs =
@@ -140,27 +141,27 @@ impl Effects {
 }
 
 impl PacketEffect {
-    /// The verdict of the last hook that the packet itself came to.
+    /// The verdict of the last hook that the packet itself reached.
     pub fn fate(&self) -> Option<Fate> {
         self.own.last().map(|way| way.fate)
     }
 
-    /// The prefixes of the lines that the packet itself leaves.
+    /// The prefixes of the lines that the packet itself causes.
     pub fn lines(&self) -> Vec<&str> {
         self.own.iter().flat_map(|way| &way.lines).map(|(prefix, _)| prefix.as_str()).collect()
     }
 
-    /// The lines that have a limit, and which.
+    /// The lines with a limit, and the limit.
     pub fn limited_lines(&self) -> impl Iterator<Item = (&str, RuleLimit)> {
         self.own.iter().flat_map(|way| &way.lines).filter_map(|(prefix, limit)| Some((prefix.as_str(), (*limit)?)))
     }
 
-    /// Whether a row can ask about it.
+    /// True if a row can expect it.
     pub fn is_led(&self) -> bool {
         self.is_led
     }
 
-    /// Whether copies of the packet and of the answer go to the same machines as those of `other`.
+    /// True if copies of the packet and of the answer go to the same machines as those of `other`.
     pub fn same_copies(&self, other: &PacketEffect) -> bool {
         let copies = |one: &PacketEffect| {
             one.own.iter().chain(&one.answer).flat_map(|way| way.copies.clone()).collect::<Vec<_>>()
@@ -168,7 +169,7 @@ impl PacketEffect {
         copies(self) == copies(other)
     }
 
-    /// Whether the limits of the lines are all that differs from `other`, or what a REJECT says, or the answer.
+    /// True if only the limits of the lines, the type of a REJECT, or the answer may differ from `other`.
     pub fn same_verdict_and_lines(&self, other: &PacketEffect) -> bool {
         self.fate() == other.fate() && self.lines() == other.lines()
     }

@@ -1,8 +1,9 @@
-//! Mutation testing: would the scenario notice if the ruleset were broken? The ruleset is broken in every way that matters
-//! (`mutant` has the operators), and the scenario is played against each mutant on the real kernel, until a check of it
-//! is not as it was. A mutant that no check notices has *survived*: the scenario has a gap, and the packet that would have
-//! told is named. If none of a sweep does, and sets of packets prove that no other can ([`crate::rules::space`]), it is *equivalent*
-//! and does not count; without a proof it is *not judged*, and counted apart.
+//! Mutation testing: would the scenario notice if the ruleset were broken? The ruleset is broken in every relevant way
+//! (`mutant` has the operators), and the scenario is run against each mutant on the real kernel, until a check has
+//! another result than before. A mutant that no check notices has *survived*: the scenario has a gap, and a packet that
+//! shows the difference is reported. If no packet of a sweep shows one, and sets of packets prove that no other can
+//! ([`crate::rules::space`]), it is *equivalent* and does not count; without a proof it is *not judged*, and counted
+//! separately.
 
 pub(crate) mod affected;
 mod baseline;
@@ -25,14 +26,14 @@ use crate::lab::PinnedSysctls;
 use crate::net::Family;
 use crate::rules::mutant::{Mutant, Operator, mutants};
 
-/// What was found of one scenario.
+/// The result of mutating one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MutationReport {
-    /// What the scenario proves.
+    /// The claim of the scenario.
     pub scenario: String,
     /// Its file.
     pub file: PathBuf,
-    /// How many mutants ended how.
+    /// The number of mutants with each outcome.
     pub summary: MutantCounts,
     /// Every mutant, in the order of the rules.
     pub mutants: Vec<Tried>,
@@ -52,44 +53,44 @@ pub struct Tried {
     pub file: PathBuf,
     /// The line of the original.
     pub line: usize,
-    /// What is different.
+    /// The mistake in words.
     pub description: String,
-    /// What became of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub fate: MutantOutcome,
 }
 
-/// What became of a mutant.
+/// The outcome of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MutantOutcome {
     /// A check noticed it.
     Killed {
-        /// Which one.
+        /// The check.
         by: String,
     },
-    /// No check noticed it, and this packet would have told: the row that notices it.
+    /// No check noticed it, although a packet shows the difference: the row that would notice it.
     Survived {
         /// An `[[expect]]` row, ready to be pasted; `None` if only the rate of a limit differs.
         row: Option<String>,
-        /// What differs, in words.
+        /// The difference in words.
         differs: String,
     },
-    /// No packet can tell it from the original.
+    /// No packet can show a difference from the original.
     Equivalent {
-        /// How that is known.
+        /// The reason.
         because: String,
     },
-    /// No packet that was sent tells it from the original, and nothing proves that no other does.
+    /// No packet that was sent shows a difference, and it is not proved that none can.
     NotJudged {
-        /// What was not tried.
+        /// The part that was not tried.
         because: String,
     },
-    /// iptables refuses it: nobody could ever run it.
+    /// iptables refuses it, so it can never be loaded.
     Refused,
 }
 
 impl MutantOutcome {
-    /// The word in the report.
+    /// Its name in reports.
     pub const fn as_str(&self) -> &'static str {
         match self {
             MutantOutcome::Killed { .. } => "killed",
@@ -140,23 +141,23 @@ struct FateRecord<'a> {
     because: Option<&'a String>,
 }
 
-/// How many mutants ended how.
+/// The number of mutants with each outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "MutantSummary")]
 pub struct MutantCounts {
-    /// All of them.
+    /// The number of mutants.
     pub mutants: usize,
     /// Noticed.
     pub killed: usize,
     /// Not noticed.
     pub survived: usize,
-    /// Not to be told from the original.
+    /// Not distinguishable from the original.
     pub equivalent: usize,
-    /// Neither noticed nor proved to make no difference; in no score.
+    /// Neither noticed nor proved to be equivalent; not part of the score.
     pub not_judged: usize,
     /// Refused by iptables.
     pub refused: usize,
-    /// The killed ones among the killed and the survived, in percent; 100 when there are neither.
+    /// The share of killed among killed and survived, in percent; 100 if there are neither.
     pub score: f64,
 }
 
@@ -171,35 +172,36 @@ impl MutantCounts {
         MutantCounts { mutants: tried.clone().count(), killed, survived, equivalent, not_judged, refused, score }
     }
 
-    /// The score if a packet could tell every mutant that was not judged.
+    /// The score if a packet could show every unjudged mutant.
     pub fn lowest_score(&self) -> f64 {
         let all = self.killed + self.survived + self.not_judged;
         if all == 0 { 100.0 } else { 100.0 * self.killed as f64 / all as f64 }
     }
 }
 
-/// What is sent to a mutant that no check notices.
+/// The packets that are sent to a mutant that no check notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sweeps {
-    /// The packets of the sweep that may meet a rule in which it differs from the original.
+    /// The packets of the sweep that may match a rule that differs.
     Telling,
-    /// All of them: slower, and the same outcome.
+    /// All of them: slower, with the same outcome.
     Whole,
 }
 
-/// Who wants to know how far it has come.
+/// An observer of the progress.
 pub trait Progress: Send + Sync {
-    /// So many mutants are to be tried.
+    /// Called with the number of mutants before they are tried.
     fn begin(&self, mutants: usize);
-    /// One more has been.
+    /// Called after each mutant.
     fn advance(&self);
 }
 
 /// Tries every mutant of the scenario's rulesets.
 ///
 /// # Errors
-/// A scenario that does not pass with the ruleset as it is: then nothing can be said of mutants. And everything that keeps
-/// a lab from measuring.
+///
+/// If the scenario does not pass with the original ruleset, since mutants cannot be judged then, or a lab cannot
+/// measure.
 pub async fn mutate(
     scenario: Scenario,
     settings: &Settings,

@@ -1,5 +1,6 @@
-//! One mutant, tried: it is loaded as any ruleset, and the checks of the scenario are done one by one, those first whose
-//! probes met the broken rule, until one is not as it was. If none is, everything is sent that a sweep has.
+//! The trial of one mutant: it is loaded like any ruleset, and the checks of the scenario are done one by one, those
+//! first whose probes met the broken rule, until one has another result than before. If none has, the packets of a
+//! sweep are sent.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -29,22 +30,22 @@ use crate::verdict::compare;
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 
-/// What a lab with the mutant has shown.
+/// The results of a lab with the mutant.
 enum MutantResults {
-    /// All there is to know.
+    /// The final outcome.
     Fate(MutantOutcome),
-    /// What the mutant does to packets that the original was not sent yet, or not in this way.
+    /// Effects of the mutant on packets that the original has not been sent with these limits.
     Ask(Vec<UnansweredPackets>),
 }
 
-/// What the original does to these packets is still to be seen, in a lab of its own.
+/// Packets that have yet to be sent to the original, in a lab of its own.
 struct UnansweredPackets {
     limits: LimitOverride,
     strangers: Vec<IpAddr>,
     mutant: Effects,
 }
 
-/// What becomes of `mutant`.
+/// The outcome of `mutant`.
 pub fn outcome(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) -> Result<MutantOutcome> {
     if let Some(because) = mutant.equivalent {
         return Ok(MutantOutcome::Equivalent { because: because.to_owned() });
@@ -89,7 +90,7 @@ impl MutantTrial<'_> {
         }
     }
 
-    /// The cells of the mutant's family, those first whose probes met the broken line.
+    /// Sends the cells of the mutant's family, those first whose probes met the broken line.
     fn cells(&self, lab: &mut Lab) -> Result<Option<Check>> {
         let mut cells: Vec<&Cell> =
             self.job.plan.rounds.iter().flatten().filter(|cell| self.is_here(cell.family)).collect();
@@ -118,7 +119,7 @@ impl MutantTrial<'_> {
         Ok(checks.into_iter().filter(of_family).find_map(|check| self.if_killed(check)))
     }
 
-    /// Each burst with fresh limits; then all that are to have a limit of their own, one after the other.
+    /// Sends each burst with fresh limits; then all that must have a limit of their own, one after the other.
     fn bursts(&self, lab: &mut Lab) -> Result<Option<Check>> {
         let plan = &self.job.plan;
         let mut bursts: Vec<&Burst> = plan.sent().into_iter().filter(|burst| self.is_here(burst.family)).collect();
@@ -139,7 +140,7 @@ impl MutantTrial<'_> {
         Ok(None)
     }
 
-    /// Sends one burst, and asks for the rates of those that are seen in it and `wanted`.
+    /// Sends one burst, and checks the rates of those that it measures and that are `wanted`.
     fn burst(
         &self,
         lab: &mut Lab,
@@ -152,15 +153,15 @@ impl MutantTrial<'_> {
         Ok(seen.find_map(|burst| self.if_killed(compare::burst(burst, &observed, &[]))))
     }
 
-    /// Limits are out of the way from here on.
+    /// Sends the packet rows. Limits are disabled from here on.
     fn packets(&self, lab: &mut Lab) -> Result<Option<Check>> {
         let cells = self.job.plan.packets.iter().flatten().filter(|cell| self.is_here(cell.family)).cloned();
         let found = self.job.packets(lab, &cells.collect::<Vec<_>>())?;
         Ok(found.iter().find_map(|(cell, response)| self.if_killed(compare::packet(cell, response))))
     }
 
-    /// Lists of what was seen outlive their rules: then every check has a lab of its own, as in a run, and no sweep can
-    /// tell.
+    /// Lists of addresses outlive their rules: then every check has a lab of its own, as in a run, and a sweep could
+    /// not show anything.
     fn in_many_labs(&self, source: &Source) -> Result<MutantOutcome> {
         let job = self.job.with_ruleset(self.mutant.family, source);
         let found = job.tasks().into_iter().map(|task| Ok((task, job.perform(task)?))).collect::<Result<_>>()?;
@@ -177,7 +178,7 @@ impl MutantTrial<'_> {
         })
     }
 
-    /// No check noticed: would any packet?
+    /// Sends a sweep, since no check noticed the mutant.
     fn survived(&self, lab: &mut Lab) -> Result<MutantResults> {
         let differences = AffectedPackets::between(&self.swept.listing, &self.listing);
         let original = self.swept.effects.only(&self.affected(&differences));
@@ -199,7 +200,7 @@ impl MutantTrial<'_> {
         Ok(MutantResults::Ask(questions))
     }
 
-    /// Sends the original what the mutant was sent.
+    /// Sends the packets of the mutant to the original.
     fn test_original(&self, source: &Source, questions: Vec<UnansweredPackets>) -> Result<MutantOutcome> {
         for UnansweredPackets { limits, strangers, mutant } in questions {
             let sweep = Sweep { listing: &self.swept.listing, limits };
@@ -221,8 +222,8 @@ impl MutantTrial<'_> {
         compare(&self.space(), [&self.swept.listing, &self.listing])
     }
 
-    /// No packet of the sweeps tells: sets prove that no other does, or name some that may, of which the lab sends what it
-    /// can.
+    /// The outcome if no packet of the sweeps shows a difference: sets prove that none can, or contain packets that
+    /// may, of which the lab sends those that it can.
     fn proved(&self, source: &Source) -> Result<MutantOutcome> {
         let Ok(gaps) = self.gaps() else {
             let because = "the rules divide packets into more kinds than are looked at".to_owned();
@@ -251,7 +252,7 @@ impl MutantTrial<'_> {
         Ok(MutantOutcome::NotJudged { because: not_tried(&space, first) })
     }
 
-    /// The stimuli of the original's sweep that may tell, by their places.
+    /// The indices of the original's stimuli that may show a difference.
     fn affected(&self, differences: &AffectedPackets) -> Vec<usize> {
         if self.sweeps == Sweeps::Whole {
             return (0..self.swept.journeys.len()).collect();
@@ -264,7 +265,8 @@ impl MutantTrial<'_> {
         places.map(|(place, _)| place).collect()
     }
 
-    /// The mutant draws boundaries of its own: what its own sweep has, the original's has not, and may tell.
+    /// The packets of the mutant's own sweep that the original's lacks and that may show a difference: the mutant may
+    /// have other boundaries.
     fn beyond(&self, differences: &AffectedPackets) -> (Vec<Stimulus>, Vec<IpAddr>) {
         let plan = SweepPlan::new(&self.listing, &self.job.scenario.host.addresses);
         let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
@@ -281,7 +283,7 @@ impl MutantTrial<'_> {
         self.job.scenario.host.addresses.host(self.mutant.family)
     }
 
-    /// What rules see of a stimulus when nothing is known of its connection.
+    /// A stimulus as rules see it when the state of its connection is unknown.
     fn fresh(&self, stimulus: &Stimulus) -> Packet {
         let path = path::Path { steps: Vec::new(), conntrack: None, fate: path::Fate::Accepted };
         let direction = if stimulus.sender == StimulusSender::Host { Direction::Out } else { Direction::In };
@@ -312,14 +314,14 @@ impl MutantTrial<'_> {
             self.mutant.family,
             quoted_log(&lines)
         );
-        // A row asks about limits that are not used up, and about connections that open.
+        // A row expects limits that are not used up, and connections that open.
         MutantOutcome::Survived {
             row: Some(row).filter(|_| limits == LimitOverride::Wide && original.is_led()),
             differs,
         }
     }
 
-    /// A rate is asked about with a burst of scan probes, and what else each of them leaves has a row of its own.
+    /// A rate is expected with a burst of scan probes; other lines of each probe need a row of their own.
     fn rate_row(&self, stimulus: &Stimulus, lines: &[&str], prefix: &str, limit: RuleLimit) -> Option<String> {
         let Content::Tcp { destination, flags, .. } = stimulus.headers.content else { return None };
         let of_flags = |technique: &Technique| technique.profile().flags == flags;
@@ -348,7 +350,7 @@ impl MutantTrial<'_> {
         self.baseline.lines.get(&key).is_some_and(|lines| lines.contains(&self.mutant.line))
     }
 
-    /// A check that does not find what it found with the ruleset as it is.
+    /// The check, if its result differs from that with the original ruleset.
     fn if_killed(&self, check: Check) -> Option<Check> {
         let before = self.baseline.checks.iter().find(|before| before.is_same_question(&check))?;
         let same = match before.outcome {

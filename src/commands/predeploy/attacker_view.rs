@@ -1,4 +1,4 @@
-//! What does an attacker see? The ports by their state, as nmap would print them.
+//! The question of what an attacker sees: the ports by their state, as nmap would print them.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     QuestionAnswer::new(PredeployQuestion::Attacker, facts, ["This.", "This."])
 }
 
-/// Where not everybody is let in over SSH, it matters from where one looks.
+/// The position of the scanner, if SSH is not accepted from everywhere.
 fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let ssh_from = &subject.sensor.ssh_from;
     if !ssh_from.is_said() {
@@ -64,7 +64,7 @@ fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     Lab::families().into_iter().map(seen).collect()
 }
 
-/// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is told last.
+/// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is last.
 fn states(measured: &Measured, family: Family) -> String {
     let mut states: BTreeMap<&'static str, PortSet> = BTreeMap::new();
     let groups = measured.scan.groups.iter();

@@ -1,5 +1,5 @@
-//! What is outside of the modelled world: a published port, a queue, a transparent proxy, another firewall. Nobody knows from the rules of this
-//! machine alone what answers there, so it is never taken for shut.
+//! Packets that leave what the lab models: for a published port, a queue, a transparent proxy, another firewall. The
+//! rules of this machine alone do not show what answers there, so it is never reported as closed.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::note::Note;
 use crate::probe::scan::Technique;
 
-/// A fact for each place that probes left for. It is a reason against a deployment where the sensor does not serve the
-/// port, and unknown where it does.
+/// A fact for each destination outside the lab. It is a reason not to deploy if the sensor does not serve the port, and
+/// unknown if it does.
 pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let served: PortSet = intended(subject.sensor).into_iter().collect();
     let mut facts = Vec::new();
@@ -31,7 +31,7 @@ pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     facts
 }
 
-/// A fact for each rule that answers in the place of the host.
+/// A fact for each rule that answers in place of the host.
 pub fn proxies(measured: &Measured) -> Vec<Fact> {
     let of = |family| notes(measured, family, |note| matches!(note, Note::SynProxy { .. }));
     let told = told_once(Lab::families().into_iter().map(|family| (family, of(family))).collect());
@@ -56,14 +56,14 @@ fn notes(measured: &Measured, family: Family, wanted: fn(&Note) -> bool) -> Vec<
     ports.into_iter().map(words).collect()
 }
 
-/// A fact for each firewall of this machine that the lab does not have. What one of them does is unknown.
+/// A fact for each firewall of this machine that the lab does not have; its effect is unknown.
 pub fn other_firewalls(subject: &PredeploySubject) -> Vec<Fact> {
     let others = subject.machine.into_iter().flat_map(|machine| &machine.others);
     let tone = |is_idle: bool| if is_idle { Assessment::Note } else { Assessment::Unknown };
     others.map(|other| Fact::new(tone(other.is_idle), other.text.clone())).collect()
 }
 
-/// Where probes of `technique` went, and to which ports they had been sent.
+/// The destinations of probes of `technique` that left the modelled world, with the probed ports.
 fn gone(measured: &Measured, technique: Technique, family: Family) -> Vec<(LeftTheWorld, PortSet)> {
     let groups = measured.doors.groups.iter();
     let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);

@@ -1,4 +1,4 @@
-//! The rules that count the packets of SSH sessions, and how many packets each lets pass: so many have to be sent.
+//! The rules that count packets of SSH sessions, with their limits: a session must send more packets than that.
 
 use super::PredeploySubject;
 use crate::net::Family;
@@ -7,12 +7,12 @@ use crate::net::port::Port;
 use crate::rules::iptables_save::{PlacedRule, Rule, RuleLimit};
 use crate::rules::space::{PacketField, Region, Sets, Space, Values, state_places};
 
-/// Packets that rules count.
+/// The packets that a rule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// Those that open a connection.
+    /// Packets that open a connection.
     Openings,
-    /// All others.
+    /// All other packets.
     Session,
 }
 
@@ -21,12 +21,12 @@ pub enum Counted {
 pub struct Counter {
     /// The rule, as `FILE:LINE: TEXT`.
     pub place: String,
-    /// What it lets pass, or takes, before it does otherwise; `None` if its text does not say so in packets.
+    /// The number of packets after which it behaves differently; `None` if its text does not have one.
     pub limit: Option<RuleLimit>,
 }
 
 impl Counter {
-    /// Whether so many packets in so many seconds are too many for it; not where that is not known.
+    /// True if `packets` in `seconds` exceed its limit; false if the limit is unknown.
     pub fn is_exceeded(&self, packets: usize, seconds: f64) -> bool {
         self.limit.is_some_and(|limit| {
             let refilled = f64::from(limit.count) / f64::from(limit.seconds.max(1)) * seconds;
@@ -68,8 +68,8 @@ fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {
     wanted.iter().try_fold(region.clone(), |region, (field, values)| region.with(*field, values)).is_some()
 }
 
-/// Whether the rule does something else once it has counted enough. What the moment decides is asked both ways (`moment`);
-/// `connlimit` counts connections; a rule that logs, or writes a list, lets every packet go on.
+/// True if the rule behaves differently after a number of packets. Time-dependent rules are measured in both states
+/// (`time_dependent`); `connlimit` counts connections; a rule that logs, or writes a list, passes every packet on.
 fn counts(rule: &Rule) -> bool {
     let goes_on = rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
     !goes_on && rule.remembers().any(|name| ["limit", "hashlimit", "recent", "rateest", "nfacct"].contains(&name))

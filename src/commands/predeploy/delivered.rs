@@ -1,5 +1,5 @@
-//! Which packets that come over a link get to a socket of the host: the kernel drops others, whatever the rules say, and
-//! tables before and after the filter stop some.
+//! The packets from a link that reach a socket of the host: the kernel drops others, whatever the rules are, and tables
+//! before and after the filter stop some.
 
 use std::net::IpAddr;
 
@@ -7,17 +7,17 @@ use super::PredeploySubject;
 use crate::net::{Addresses, Family};
 use crate::rules::space::{PacketField, Region, Sets, TooMany, Values, number, of_unicast};
 
-/// Those of `region`, at the chain `hook`, that the kernel does not drop.
+/// Those packets of `region`, at the chain `hook`, that the kernel does not drop.
 ///
-/// IPv4 has martians (`ip_route_input_slow` in net/ipv4/route.c, after PREROUTING), IPv6 the checks of `ip6_rcv_core`. TCP
-/// takes no notice of segments that are for more than one host (`tcp_v4_rcv`, `tcp_v6_rcv`: PACKET_HOST).
+/// IPv4 has martians (`ip_route_input_slow` in net/ipv4/route.c, after PREROUTING), IPv6 the checks of `ip6_rcv_core`.
+/// TCP ignores segments to more than one host (`tcp_v4_rcv`, `tcp_v6_rcv`: PACKET_HOST).
 pub fn deliverable(subject: &PredeploySubject, family: Family, hook: &str, region: &Region) -> Option<Region> {
     let except = |region: Region, field: PacketField, values: &Values| {
         let rest = region.values(field).difference(values);
         region.with(field, &rest)
     };
     let region = except(region.clone(), PacketField::Source, &no_source(subject, family))?;
-    // Before routing, nat can write another destination.
+    // Before routing, nat can change the destination.
     if hook != "INPUT" {
         return Some(region);
     }
@@ -33,8 +33,8 @@ fn is_tcp(region: &Region) -> bool {
     region.values(PacketField::Protocol) == &Values::these([TCP])
 }
 
-/// Whether matches on the kind of an address or a frame gave answers, on the way to the filter, that a segment for the host
-/// alone does not get.
+/// True if matches on the kind of an address or a frame had results, before the filter, that a unicast segment for the
+/// host does not have.
 pub fn is_for_many(region: &Region) -> bool {
     is_tcp(region) && region.answers().any(|(key, answer)| of_unicast(key) == Some(!answer))
 }
@@ -60,7 +60,7 @@ fn no_destination(subject: &PredeploySubject, family: Family) -> Values {
     }
 }
 
-/// Loopback addresses that no packet of a link may have; with `route_localnet` it may, over IPv4.
+/// Loopback addresses that no packet from a link may have; with `route_localnet` it may, over IPv4.
 fn loopback(subject: &PredeploySubject, family: Family) -> Values {
     match family {
         Family::Ipv4 if is_set(subject, "route_localnet") => Values::these([]),
@@ -69,7 +69,7 @@ fn loopback(subject: &PredeploySubject, family: Family) -> Values {
     }
 }
 
-/// Whether this sysctl of an interface is on, on any.
+/// True if this sysctl is on for any interface.
 fn is_set(subject: &PredeploySubject, name: &str) -> bool {
     let end = format!(".{name}");
     subject.equipment.sysctls.iter().any(|(name, value)| name.ends_with(&end) && value != "0")
@@ -91,11 +91,11 @@ fn for_many(family: Family, addresses: &Addresses) -> Values {
     multicast(family).union(&Values::these(broadcast.into_iter().chain([u32::MAX.into()])))
 }
 
-/// Tables besides the filter that a packet to the host passes unchanged.
+/// Tables other than filter that a packet to the host passes.
 const OTHERS: [(&str, &str); 4] =
     [("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("security", "INPUT")];
 
-/// Those of `region` that no rule of the other tables is sure to stop.
+/// Those packets of `region` that no rule of the other tables certainly stops.
 pub fn passed_by_others(sets: &Sets, region: &Region) -> Vec<Region> {
     let pass = |all: Vec<Region>, place| all.into_iter().flat_map(|region| passed_by(sets, region, place)).collect();
     OTHERS.into_iter().fold(vec![region.clone()], pass)
@@ -108,7 +108,7 @@ fn passed_by(sets: &Sets, region: Region, place: (&str, &str)) -> Vec<Region> {
     };
     let universe = sets.space.universe(place.0, place.1);
     let parts = universe.iter().filter_map(|all| {
-        // In raw, conntrack has not seen the packet.
+        // In raw, conntrack has not yet seen the packet.
         let seen = if place.0 == "raw" { all } else { &region };
         all.intersection(&region.changed(PacketField::State, seen.values(PacketField::State)))
     });

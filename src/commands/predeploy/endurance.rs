@@ -1,5 +1,5 @@
-//! Sessions with much traffic, and many connections in a row: what cuts an SSH session, and what shuts the port after how many
-//! connections and for how long.
+//! Sessions with much traffic, and many connections in a row: the rules that cut an SSH session, or close the port
+//! after a number of connections, and for how long.
 
 use super::counted::{Counted, Counter, counters};
 use super::{Assessment, Fact, PredeploySubject, listener, lockout, told_once};
@@ -18,16 +18,16 @@ use crate::rules::iptables_save::{Match, Rule};
 pub struct Endured {
     sessions: Vec<Endurance>,
     rows: Vec<ConnectionRow>,
-    /// Connections of a stranger that keep a client out.
+    /// Connections of another client that keep a client out.
     held: Vec<Held>,
-    /// Rules that more packets than were sent may set off.
+    /// Rules with a limit above the number of packets that were sent.
     unspent: Vec<(Family, Port, usize, Vec<Counter>)>,
 }
 
-/// More segments than these are not sent each way, and no more connections are opened in a row, whatever a rule lets pass.
+/// The maximum number of segments in each direction, and of connections in a row, whatever the limits of the rules.
 const MOST: (usize, u16) = (2_500, 256);
 
-/// Works over connections to each SSH port.
+/// Measures connections to each SSH port.
 pub fn measure(subject: &PredeploySubject) -> Result<Endured> {
     let mut found = Endured::default();
     for port in &subject.sensor.ssh {
@@ -51,7 +51,7 @@ pub fn measure(subject: &PredeploySubject) -> Result<Endured> {
     Ok(found)
 }
 
-/// One connection more than any rule lets stand open at once; `None` if no rule counts them.
+/// One connection more than any rule permits at the same time; `None` if no rule counts them.
 fn counted_connections(subject: &PredeploySubject) -> Option<u16> {
     let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let most = |rule: &Rule| {
@@ -62,15 +62,15 @@ fn counted_connections(subject: &PredeploySubject) -> Option<u16> {
     listings.filter_map(|listing| listing.rules().filter_map(&most).max()).max()
 }
 
-/// How many packets are too many for each of the rules, and no fewer than `least`.
+/// The number of packets that exceeds each limit, at least `least`.
 fn enough(counters: &[(Family, Vec<Counter>)], least: usize) -> usize {
     let limits = counters.iter().flat_map(|(_, counters)| counters).filter_map(|counter| counter.limit);
-    // A tenth more, for what a limit recovers meanwhile.
+    // A tenth more, since limits recover in the meantime.
     let enough = limits.map(|limit| usize::try_from(limit.burst).unwrap_or(usize::MAX));
     enough.map(|burst| burst.saturating_add(burst / 10 + 10)).max().unwrap_or(0).max(least)
 }
 
-/// The rules that did not see enough packets in sessions that nothing cut.
+/// The rules that did not see enough packets in sessions that were not cut.
 fn unspent(counters: &[(Family, Vec<Counter>)], sessions: &[Endurance]) -> Vec<(Family, Port, usize, Vec<Counter>)> {
     let uncut = sessions.iter().filter(|session| session.cut.is_none());
     let of_session = |session: &Endurance| {
@@ -82,12 +82,13 @@ fn unspent(counters: &[(Family, Vec<Counter>)], sessions: &[Endurance]) -> Vec<(
     uncut.filter_map(of_session).filter(|(.., unspent)| !unspent.is_empty()).collect()
 }
 
-/// Where paths cannot be reported, what is found stands without the rule's name.
+/// Measures with paths; if paths cannot be reported, the results have no rule names.
 fn explained<T: Send>(subject: &PredeploySubject, work: impl Fn(&mut Lab) -> Result<T> + Send + Sync) -> Result<T> {
     in_lab(subject, WatchedEvents::Paths, &work).or_else(|_| in_lab(subject, WatchedEvents::Replies, &work))
 }
 
-/// If a stranger does not get in after a row, the limit is everybody's, unless he never gets in.
+/// Finds out who a limit counts: if another client does not get in after a row either, it counts all clients, unless
+/// that client never gets in.
 fn whose(subject: &PredeploySubject, row: ConnectionRow) -> Result<ConnectionRow> {
     let client = subject.admins.iter().find(|client| Family::from_address(**client) == row.family);
     let (Some(client), Some(_), SpentBy::Unknown) = (client, row.opened, row.spent_by) else { return Ok(row) };
@@ -107,7 +108,7 @@ fn in_lab<T: Send>(
 }
 
 impl Endured {
-    /// Without what was found over `family`.
+    /// The measurements without those over `family`.
     pub fn without(&self, family: Family) -> Endured {
         let mut rest = self.clone();
         rest.sessions.retain(|one| one.family != family);
@@ -118,7 +119,7 @@ impl Endured {
     }
 }
 
-/// What becomes of long sessions.
+/// The results of long sessions.
 pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.sessions.iter().map(|one| {
         let cut = one.cut.as_ref().map(|cut| {
@@ -140,14 +141,14 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     told_once(told.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
 }
 
-/// The tone, what happened, and the rules that are to blame.
+/// The assessment, the event, and the responsible rules.
 type EnduranceResult = (Assessment, String, Option<String>);
 
 fn all_sent(rounds: usize) -> String {
     format!("an SSH session of {rounds} segments each way, a second one beside it and a reconnect")
 }
 
-/// Packets that were not tried, for each rule that lets pass more than was sent.
+/// Unknown facts, for each rule with a limit above the number of packets that were sent.
 fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)) -> Vec<Fact> {
     let fact = |counter: &Counter| {
         let why = match counter.limit {
@@ -164,7 +165,7 @@ fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)
     unspent.iter().map(fact).collect()
 }
 
-/// Rules can ask for what was not sent.
+/// The properties of the segments, since rules can match others.
 const HOW: &str =
     "segments of 3 to 1400 bytes, the first ones `SSH-2.0-..`, from ports above 50000; without TCP timestamps, TOS 0";
 
@@ -187,7 +188,7 @@ fn in_words(cut: &Cut, port: Port) -> String {
     }
 }
 
-/// Whether a limit on new connections, which is reported as such, explains that one did not open.
+/// True if a limit on new connections, which is reported separately, explains why one did not open.
 fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
     let connections = match cut.attempt {
         ClientConnection::Session => return false,
@@ -198,7 +199,8 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
     cut.halt == Halt::Shut && row.and_then(|row| row.opened).is_some_and(|opened| opened <= connections)
 }
 
-/// What a limit makes of many connections in a row: it keeps out whoever has spent it, and that may be anybody.
+/// The effect of a limit on many connections in a row: it keeps out clients that have used it up, which may be all
+/// clients.
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.rows.iter().map(|row| {
         let blame = lockout::blame(subject, row.family, &row.took);
@@ -224,7 +226,8 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     told_once(told.collect()).into_iter().map(fact).collect()
 }
 
-/// Port, how many were tried, how many opened, whose connections count, the rules that are to blame, and how long the port is shut.
+/// Port, number of attempts, number of connections that opened, clients that are counted, responsible rules, and the
+/// time until the port opens again.
 type DoorLimit = (Port, u16, Option<usize>, SpentBy, Option<String>, Option<String>);
 
 fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): DoorLimit) -> Fact {
@@ -260,7 +263,7 @@ fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): Do
     }
 }
 
-/// How long the port is shut, if the rule that shut it says so, or else the limit of a rule that lets in.
+/// The time for which the port is closed, from the rule that closed it, or else from the limit of a rule that accepts.
 fn wait(subject: &PredeploySubject, row: &ConnectionRow) -> Option<String> {
     row.opened?;
     let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;

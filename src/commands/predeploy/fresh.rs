@@ -1,4 +1,4 @@
-//! Labs for questions that must not share limits and lists: the answer to one would depend on those before it.
+//! Labs for questions that must not share limits and lists: the result of one would depend on those before it.
 
 use super::PredeploySubject;
 use crate::error::{Result, Source};
@@ -6,10 +6,11 @@ use crate::lab::{Lab, LabSpec};
 use crate::net::Family;
 use crate::rules::iptables_save::Rule;
 
-/// The answers to `questions`, in their order. All of them are asked in one lab where no rule counts what it lets pass, and
-/// each in its own lab otherwise.
+/// The results for `questions`, in their order: in one lab if no rule counts packets, and each in its own lab
+/// otherwise.
 ///
 /// # Errors
+///
 /// Those of a lab, and of `ask`.
 pub fn answers<Q: Sync, A: Send>(
     subject: &PredeploySubject,
@@ -22,13 +23,13 @@ pub fn answers<Q: Sync, A: Send>(
     Ok(answers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Whether an answer of `rulesets` may depend on the packets before.
+/// True if a result with `rulesets` may depend on earlier packets.
 pub fn counts(subject: &PredeploySubject, rulesets: &[(Family, &Source)]) -> bool {
     let mut listings = rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     listings.any(|listing| listing.keeps_lists() || listing.rules().any(counts_what_passes))
 }
 
-/// A limit of a LOG rule changes the lines, and nothing that becomes of a packet.
+/// True if the rule counts packets. The limit of a LOG rule affects lines only, and not the packet.
 fn counts_what_passes(rule: &Rule) -> bool {
     let is_log = rule.target.as_ref().is_some_and(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
     !is_log && rule.remembers().next().is_some()

@@ -1,5 +1,5 @@
-//! New connections that the rules let in and the sensor does not mean, whatever their source, ports, interface or other
-//! fields: found as sets of packets, tried with one packet of each, and said to be unknown where the lab cannot send one.
+//! New connections that the rules accept and the sensor does not intend, for any source, port, interface and other
+//! field: found as sets of packets, tested with one packet of each, and reported as unknown if the lab cannot send one.
 
 use std::net::IpAddr;
 
@@ -25,31 +25,31 @@ pub(super) const RECEIVED: [(&str, &str); 6] = [
     ("security", "INPUT"),
 ];
 
-/// Packets that a rule lets in.
+/// Packets that a rule accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hole {
     /// Their family.
     pub family: Family,
     /// The rule or the policy, as `FILE:LINE: TEXT`.
     place: String,
-    /// The line of the rule that leads them to another port or machine, or hands them to a program.
+    /// The line of the rule that redirects them to another port or machine, or to a program.
     led_by: Option<usize>,
-    /// What they are.
+    /// A description of the packets.
     what: String,
-    /// Why the lab sends none of them.
+    /// The reason why the lab sends none of them.
     because: Option<String>,
-    /// Whether one of them was sent.
+    /// True if one of them was sent.
     is_tried: bool,
     /// The packets.
     region: Region,
-    /// What became of one of them; `None` if none was sent, or if the one that was sent did not get in.
+    /// The result of one of them; `None` if none was sent, or if the one that was sent was not accepted.
     passed: Option<Passed>,
 }
 
-/// What became of a packet that no rule stopped.
+/// The result of a packet that no rule stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Passed {
-    /// It was let in.
+    /// It was accepted.
     In,
     /// It left the modelled world.
     Out(LeftTheWorld),
@@ -71,7 +71,7 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
     let fates = subject.fates(&found.iter().map(witness).collect::<Vec<_>>())?;
     let mut holes: Vec<Hole> = Vec::new();
     for (hole, fate) in found.into_iter().zip(fates) {
-        // After nat, the kernel has found no way to another machine: it was asked with the address that the rule writes.
+        // The kernel found no route to the address that the nat rule sets, so these packets go nowhere.
         if hole.led_by.is_some() && fate == Some(Fate::Vanished) {
             continue;
         }
@@ -90,7 +90,7 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
     Ok(holes)
 }
 
-/// What the filter accepts.
+/// The packets that the filter accepts.
 fn accepted(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let mut found = Vec::new();
     for start in starts(subject, sets, ("filter", "INPUT")) {
@@ -104,7 +104,7 @@ fn accepted(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<
     Ok(found)
 }
 
-/// What nat leads to another port or machine: the filter sees other packets than those that are sent.
+/// The packets that nat redirects to another port or machine: the filter sees other packets than those that were sent.
 fn led(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let host = subject.scenario.host.addresses.host(sets.space.family);
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ fn led(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>
     Ok(found)
 }
 
-/// What a rule hands to a program that is not in the lab. A queue that may be passed by lets a packet go on to the filter.
+/// The packets that a rule passes to a program outside the lab. A queue with bypass lets a packet go on to the filter.
 fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let mut found = Vec::new();
     for place in RECEIVED {
@@ -132,7 +132,7 @@ fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Ho
     Ok(found)
 }
 
-/// The targets that hand a packet to a program.
+/// The targets that pass a packet to a program.
 const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
 
 fn starts(subject: &PredeploySubject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
@@ -159,11 +159,11 @@ fn witness(sets: &Sets, region: &Region, subject: &PredeploySubject) -> Option<W
     witnesses(&sets.space, region, "INPUT", &subject.scenario.host.addresses).into_iter().next()
 }
 
-/// SYN, alone and with PSH, URG or both: what listens takes no notice of these (`tcp_rcv_state_process` in net/ipv4/tcp_input.c).
+/// SYN, alone and with PSH, URG or both, which listeners ignore (`tcp_rcv_state_process` in net/ipv4/tcp_input.c).
 const OPENING: [u128; 4] = [2, 10, 34, 42];
 
-/// The SYNs (and datagrams, where all is denied) over a link that are for no port that the sensor serves, and those for
-/// SSH from whom `ssh_from` does not name.
+/// The SYNs (and datagrams, if everything is denied) over a link to ports that the sensor does not serve, and those to
+/// SSH from sources outside `ssh_from`.
 fn unmeant(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Region> {
     let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
     let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
@@ -188,8 +188,8 @@ fn unmeant(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Regi
     [other, strangers].into_iter().flatten().chain(rest).collect()
 }
 
-/// Datagrams, and packets of every other protocol but TCP: not the headers that IPv6 puts before another one
-/// (`ipv6_ext_hdr`), and no ICMP that a host needs.
+/// Datagrams, and packets of every other protocol but TCP, without IPv6 extension headers (`ipv6_ext_hdr`), and without
+/// the ICMP that a host needs.
 fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
     let (icmp, headers): (u128, &[u128]) = match family {
         Family::Ipv4 => (1, &[]),
@@ -204,8 +204,8 @@ fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
     [of(17), asked, kept(PacketField::Protocol, &apart)].into_iter().flatten()
 }
 
-/// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and of IPv6 discovery of neighbours, routers and
-/// listeners, too (RFC 4890, section 4.4.1).
+/// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and in IPv6 the discovery of neighbours, routers
+/// and listeners (RFC 4890, section 4.4.1).
 const fn needed(family: Family) -> &'static [u128] {
     match family {
         Family::Ipv4 => &[3, 4, 11, 12],
@@ -213,7 +213,7 @@ const fn needed(family: Family) -> &'static [u128] {
     }
 }
 
-/// The addresses that `ssh_from` names.
+/// The addresses of `ssh_from`.
 pub(super) fn meant(subject: &PredeploySubject, family: Family) -> Values {
     let range = |text: String| {
         let (address, length) = text.split_once('/')?;
@@ -249,7 +249,7 @@ fn because(subject: &PredeploySubject, space: &Space, region: &Region) -> Option
     opaque.or_else(|| (!is_for_host).then(|| "probes go to the address of [host] only".to_owned()))
 }
 
-/// The rule that ends the way of `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
+/// The rule that decides on `leaf`, or the policy of `hook`: `FILE:LINE: TEXT`.
 pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
     let file = listing.source.name.display();
     let rule = leaf.line.and_then(|line| listing.rules().find(|rule| rule.line == line));
@@ -259,7 +259,7 @@ pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
 }
 
 impl Hole {
-    /// What it means for a deployment.
+    /// Its assessment for a deployment.
     pub fn fact(&self) -> Fact {
         let Hole { family, place, what, .. } = self;
         let family = family.title();
@@ -286,27 +286,27 @@ impl Hole {
         }
     }
 
-    /// The line of the rule that leads them to another port or machine, or hands them to a program.
+    /// The line of the rule that redirects them to another port or machine, or to a program.
     pub fn led_by(&self) -> Option<usize> {
         self.led_by
     }
 
-    /// Whether its packets are datagrams.
+    /// True if its packets are UDP.
     pub fn is_udp(&self) -> bool {
         self.has_protocol(17)
     }
 
-    /// Whether it has a packet of this protocol, from anybody over any link.
+    /// True if it contains a packet of this protocol, from any source over any link.
     pub fn has_protocol(&self, number: u8) -> bool {
         self.region.values(PacketField::Protocol).contains(number.into())
     }
 
-    /// Whether it has an ICMP message of this type.
+    /// True if it contains an ICMP message of this type.
     pub fn has_message(&self, kind: u8) -> bool {
         self.region.values(PacketField::Message).contains(u128::from(kind) * 256)
     }
 
-    /// Whether it has a packet to one of these ports from anybody over any link.
+    /// True if it contains a packet to one of these ports, from any source over any link.
     pub fn has_port(&self, ports: &crate::net::port::PortSet) -> bool {
         let ports =
             Values::from_ranges(ports.ranges().map(|range| u128::from(*range.start())..=u128::from(*range.end())));

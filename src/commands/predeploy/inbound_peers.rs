@@ -1,6 +1,6 @@
-//! Who gets in over SSH? One SYN to each of its ports from everybody who matters, and the path of each: somebody in each
-//! network that rules name, and somebody far away from all of them; or, where the sensor says `ssh_from`, those right beside
-//! its networks.
+//! The sources that can reach SSH: one SYN to each of its ports from every relevant source, and the path of each.
+//! Relevant are one address in each network that rules name, and one outside all of them; or, if the sensor has
+//! `ssh_from`, the addresses just outside its networks.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,20 +15,20 @@ use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Listing, Match};
 use crate::sensor::SshFrom;
 
-/// Somebody who tried.
+/// A source that was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// Whence.
+    /// Its address.
     address: IpAddr,
-    /// The network that a rule names, and that he stands for.
+    /// The network of a rule that it represents.
     network: Option<Network>,
-    /// To which port.
+    /// The destination port.
     port: Port,
-    /// Whether the filter let him in.
+    /// True if the filter accepted it.
     is_let_in: bool,
 }
 
-/// Everybody who was tried. Nobody, where neither the sensor nor a rule tells one address from another.
+/// All sources that were tested; none if neither the sensor nor a rule distinguishes sources.
 pub fn measure(subject: &PredeploySubject) -> Result<Vec<Caller>> {
     let tried: Vec<(IpAddr, Option<Network>)> = match &subject.sensor.ssh_from {
         SshFrom::Networks(networks) => beside(subject, networks).into_iter().map(|address| (address, None)).collect(),
@@ -49,13 +49,13 @@ pub fn measure(subject: &PredeploySubject) -> Result<Vec<Caller>> {
     if calls.is_empty() { Ok(Vec::new()) } else { call(subject, calls) }
 }
 
-/// None where no packet comes from.
+/// A SYN from this address; `None` if no packet can come from it.
 fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
     const SYN: u8 = 2;
     Packet::new(What::Tcp { flags: SYN, source: None, destination }, Way::From(address), Lead::None).ok()
 }
 
-/// Limits are out of the way: it is asked whether somebody gets in, not how often.
+/// Sends the SYNs. Limits are disabled, since the question is whether a source gets in, not how often.
 fn call(subject: &PredeploySubject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
     let rulesets = subject.rules();
     let blueprint = subject.blueprint(&rulesets);
@@ -67,7 +67,8 @@ fn call(subject: &PredeploySubject, calls: Vec<(Caller, Stimulus)>) -> Result<Ve
     Ok(answered.map(|(caller, response)| Caller { is_let_in: is_let_in(response), ..caller }).collect())
 }
 
-/// The prober, those right before and behind each network, and somebody far away: whoever of them is in none of the networks.
+/// The prober, the addresses just before and after each network, and a distant one: those of them that are in none of
+/// the networks.
 fn beside(subject: &PredeploySubject, networks: &[Network]) -> BTreeSet<IpAddr> {
     let is_outside = |address: &IpAddr| !subject.sensor.ssh_from.contains(*address) && can_call(subject, *address);
     let mut outside: BTreeSet<IpAddr> =
@@ -81,7 +82,7 @@ fn beside(subject: &PredeploySubject, networks: &[Network]) -> BTreeSet<IpAddr> 
     outside
 }
 
-/// Somebody in each network that a rule names, the administrator, and in either family somebody who is in none of them.
+/// One address in each network that a rule names, the administrator, and in either family one address in none of them.
 fn peers(subject: &PredeploySubject) -> Vec<(IpAddr, Option<Network>)> {
     let mut named: Vec<Network> = Family::BOTH.into_iter().flat_map(|family| named(subject, family)).collect();
     if named.is_empty() {
@@ -99,7 +100,7 @@ fn peers(subject: &PredeploySubject) -> Vec<(IpAddr, Option<Network>)> {
     named.iter().filter_map(of).chain(strangers.map(|stranger| (stranger, None))).collect()
 }
 
-/// More networks than these are not asked: who lets in so many keeps a list of those whom he keeps out, too.
+/// The maximum number of networks that are tested: a ruleset with more of them usually has a list of denied ones, too.
 const ASKED: usize = 64;
 
 fn named(subject: &PredeploySubject, family: Family) -> Vec<Network> {
@@ -118,7 +119,7 @@ fn can_call(subject: &PredeploySubject, address: IpAddr) -> bool {
     syn(address, Port(1)).is_some() && subject.scenario.host.addresses.may_send(address)
 }
 
-/// Addresses far away, one of which no rule speaks of (RFC 5737, RFC 3849, RFC 6598, RFC 4193).
+/// Distant addresses, of which at least one is in no rule (RFC 5737, RFC 3849, RFC 6598, RFC 4193).
 fn far(family: Family) -> impl Iterator<Item = IpAddr> {
     let v4 = [[198, 51, 100, 77], [192, 0, 2, 77], [203, 0, 113, 177], [100, 64, 0, 77], [10, 77, 77, 77]];
     let v6 = [[0x2001, 0xdb8, 0xffff], [0x2001, 0xdb8, 0x7777], [0x2600, 0x77, 0x77], [0xfd00, 0x77, 0x77]];
@@ -127,12 +128,12 @@ fn far(family: Family) -> impl Iterator<Item = IpAddr> {
     v4.chain(v6).filter(move |address| Family::from_address(*address) == family)
 }
 
-/// Whether nobody whom `ssh_from` does not name is let in over `family`.
+/// True if SSH over `family` is closed to all tested sources outside `ssh_from`.
 pub fn keeps_strangers_out(callers: &[Caller], family: Family) -> bool {
     callers.iter().filter(|caller| Family::from_address(caller.address) == family).all(|caller| !caller.is_let_in)
 }
 
-/// Whom the rules let in although `ssh_from` does not name them; nothing where the sensor lets in everybody.
+/// The sources outside `ssh_from` that the rules accept; empty if the sensor accepts SSH from everywhere.
 pub fn unnamed_peers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact> {
     if !subject.sensor.ssh_from.is_said() {
         return Vec::new();
@@ -155,7 +156,7 @@ pub fn unnamed_peers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact
     subject.sensor.ssh.iter().map(of_port).collect()
 }
 
-/// How to say in the sensor what the rules do, where they let in some and the sensor means everybody.
+/// The `ssh_from` that describes the rules, if they accept some sources only and the sensor accepts all.
 pub fn sensor_change(subject: &PredeploySubject, callers: &[Caller]) -> Option<Fact> {
     if subject.sensor.ssh_from.is_said() || callers.iter().all(|caller| caller.is_let_in) {
         return None;
@@ -175,7 +176,7 @@ pub fn sensor_change(subject: &PredeploySubject, callers: &[Caller]) -> Option<F
     (!widest.is_empty()).then(|| Fact::new(Assessment::Note, text))
 }
 
-/// Those that lie in no other, as `ssh_from` wants them.
+/// The networks that are in no other one, as `ssh_from` requires.
 fn widest(networks: &BTreeSet<Network>) -> Vec<Network> {
     let is_in_another = |one: &Network| networks.iter().any(|other| other != one && other.covers(one));
     networks.iter().copied().filter(|one| !is_in_another(one)).collect()

@@ -1,5 +1,5 @@
-//! Packets of SSH connections that the sensor means and the rules keep out, whatever the address and the port of the client:
-//! the SYN, and what either side sends after it. Found as sets of packets, and tried with one packet of each.
+//! Packets of SSH connections that the sensor intends and the rules keep out, for any address and port of the client:
+//! the SYN, and later packets of either side. Found as sets of packets, and tested with one packet of each.
 
 use super::{Assessment, Fact, PredeploySubject, holes, time_dependent};
 use crate::error::Result;
@@ -20,27 +20,27 @@ pub struct KeptOut {
     place: String,
     /// The packets in words.
     what: String,
-    /// The match on their way that the lab cannot fulfil.
+    /// The match on their path that the lab cannot fulfil.
     asked: Option<String>,
-    /// How many addresses are kept out, and from how many ports.
+    /// The number of addresses that are kept out, and of their ports.
     addresses: u128,
     ports: u128,
-    /// How many addresses are few among those that the sensor means.
+    /// The number of addresses that counts as small among the intended ones.
     few: u128,
-    /// Whether one of the packets was sent.
+    /// True if one of the packets was sent.
     is_tried: bool,
-    /// Whether it was kept out.
+    /// True if it was kept out.
     is_kept_out: bool,
 }
 
 /// The segments of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionSegment {
-    /// The client's first.
+    /// The client's first segment.
     Syn,
-    /// A later one of the client.
+    /// A later segment of the client.
     OfClient,
-    /// One of the host.
+    /// A segment of the host.
     OfHost,
 }
 
@@ -72,7 +72,7 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
     Ok(all.iter().enumerate().filter(is_news).map(|(_, one)| one.clone()).collect())
 }
 
-/// Who may be kept out there, each with a packet to try it.
+/// The clients that may be kept out in this chain, each with a packet to test it.
 fn at(
     subject: &PredeploySubject,
     sets: &Sets,
@@ -84,10 +84,11 @@ fn at(
     let found = meant.flat_map(|meant| match sets.leaves((table, hook), &meant) {
         Err(TooMany) => vec![(too_many(subject, sets, segment), None)],
         Ok(leaves) => {
-            // Conntrack sees a part of the connections only: which of their packets are NEW or ESTABLISHED is not known.
+            // Conntrack sees some packets of the connections only, so it is unknown which of them are NEW or
+            // ESTABLISHED.
             let is_partly = leaves.iter().any(is_exempted) && !leaves.iter().all(is_exempted);
             let exempted = leaves.iter().filter(|leaf| is_partly && is_exempted(leaf));
-            // The rule is named that exempts, not the one that ends the way through the table.
+            // Name the rule that exempts, not the one that ends the path through the table.
             let exempted = exempted.cloned().map(|mut leaf| {
                 leaf.line = leaf.exempted_by;
                 leaf
@@ -104,11 +105,11 @@ fn at(
     found.collect()
 }
 
-/// The packets of `meant` that nat leads to the SSH server, whose address or port it writes into them.
+/// The packets of `meant` that nat redirects to the SSH server, with the address or port that it sets.
 fn led_to_ssh(subject: &PredeploySubject, sets: &Sets, meant: &Region) -> Vec<Region> {
     let ssh = Values::these(subject.sensor.ssh.iter().map(|port| u128::from(port.0)));
     let host = subject.scenario.host.addresses.host(sets.space.family);
-    // If the sets are too many, each change counts as keeping out.
+    // If there are too many sets, each redirection counts as keeping out.
     let led = sets.led(meant, host).unwrap_or_default().into_iter();
     let is_ssh = |led: &Led| led.ports.as_ref().is_none_or(|ports| ports.difference(&ssh).is_empty());
     led.filter(|led| led.is_for_host && is_ssh(led)).map(|led| led.region).collect()
@@ -143,7 +144,7 @@ impl ConnectionSegment {
         }
     }
 
-    /// Those over the link between SSH and clients that the sensor means, from a port that clients use (RFC 6056, section
+    /// The segments over the link between SSH and intended clients, from a port that clients use (RFC 6056, section
     /// 3.2).
     pub(super) fn meant(self, subject: &PredeploySubject, family: Family, all: &Region, table: &str) -> Option<Region> {
         let host = number(subject.scenario.host.addresses.host(family));
@@ -184,7 +185,7 @@ impl ConnectionSegment {
         }
     }
 
-    /// In raw, conntrack has not seen a received packet.
+    /// The conntrack states. In raw, conntrack has not yet seen a received packet.
     fn states(self, all: &Region, table: &str) -> Values {
         match self {
             _ if table == "raw" => all.values(PacketField::State).clone(),
@@ -193,8 +194,8 @@ impl ConnectionSegment {
         }
     }
 
-    /// Whether the matches on the way can give these answers: what the host receives is for its own address, and for its
-    /// own MAC address.
+    /// True if the matches on the path can have these results: packets that the host receives are for its own IP and
+    /// MAC address.
     pub(super) fn can_be(self, region: &Region) -> bool {
         let is_received = self != ConnectionSegment::OfHost;
         let cannot = |(key, answer): (&str, bool)| {
@@ -203,7 +204,7 @@ impl ConnectionSegment {
         !region.answers().any(cannot)
     }
 
-    /// The packets before it, and the chain at which it begins, whichever drops it.
+    /// The packets before it, and the chain at which it begins.
     const fn sent(self) -> (Lead, &'static str) {
         match self {
             ConnectionSegment::Syn => (Lead::None, "INPUT"),
@@ -249,8 +250,8 @@ fn clients(family: Family) -> Values {
     }
 }
 
-/// What a match on later fragments or on headers of IPv6 says to a packet that is whole and has none of them, as those of
-/// SSH are; `None` for other matches. Without its header, such a match says no, also with `!` before an option.
+/// The result of a match on later fragments or on IPv6 extension headers for a whole packet without them, as in SSH;
+/// `None` for other matches. Without its header such a match fails, also with `!` before an option.
 fn of_plain(key: &str) -> Option<bool> {
     let words: Vec<&str> = key.split(" [").next().unwrap_or(key).split(' ').collect();
     match words.as_slice() {
@@ -260,8 +261,8 @@ fn of_plain(key: &str) -> Option<bool> {
     }
 }
 
-/// Whatever ends the way of a packet but ACCEPT keeps it from the SSH server, a change of its destination included. Limits
-/// are measured by connections in a row (`lockout`).
+/// True if the packet does not reach the SSH server: any end of its path but ACCEPT, including a change of its
+/// destination. Limits are measured by connections in a row (`lockout`).
 fn is_kept_out(leaf: &Leaf) -> bool {
     let counts = |key: &str| COUNTING.iter().any(|name| key.contains(&format!("-m {name}")));
     &*leaf.end != "ACCEPT" && !leaf.region.answers().any(|(key, _)| counts(key))
@@ -311,7 +312,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
     }
 }
 
-/// From so few source ports a client tries another one.
+/// The number of source ports below which a client simply tries another one.
 const FEW_PORTS: u128 = 1024;
 
 impl KeptOut {
@@ -324,12 +325,12 @@ impl KeptOut {
         (self.addresses, self.ports) = (addresses, ports);
     }
 
-    /// Whether `later` says nothing more: who cannot open a connection sends nothing in it.
+    /// True if `later` adds nothing: a client that cannot open a connection sends no later packets.
     fn says(&self, later: &KeptOut) -> bool {
         self.place == later.place && self.addresses >= later.addresses && self.tone() <= later.tone()
     }
 
-    /// A list of single machines or small networks (fail2ban) is something to know.
+    /// The assessment; a list of single machines or small networks (fail2ban) is a note only.
     fn tone(&self) -> Assessment {
         match self.is_kept_out {
             false => Assessment::Unknown,
@@ -338,7 +339,7 @@ impl KeptOut {
         }
     }
 
-    /// What it means for a deployment.
+    /// Its assessment for a deployment, in words.
     pub fn fact(&self) -> Fact {
         let KeptOut { family, place, what, .. } = self;
         let family = family.title();

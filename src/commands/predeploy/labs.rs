@@ -1,4 +1,4 @@
-//! The rules that are about to be loaded, in a lab and as sets of packets.
+//! The rules that will be loaded, in a lab and as sets of packets.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ impl PredeploySubject<'_> {
         self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
     }
 
-    /// A lab of the host in which nothing listens and paths are watched.
+    /// A lab of the host without listeners, with paths.
     pub(super) fn blueprint<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> LabSpec<'b> {
         let host = &self.scenario.host;
         LabSpec {
@@ -26,7 +26,7 @@ impl PredeploySubject<'_> {
         }
     }
 
-    /// What becomes of each packet, if there is one, with SSH listening and limits out of the way.
+    /// The result of each packet, if there is one, with a listener on SSH and limits disabled.
     pub(super) fn fates(&self, packets: &[Option<WitnessPacket>]) -> Result<Vec<Option<Fate>>> {
         let mut fates = vec![None; packets.len()];
         let known = packets.iter().enumerate().filter_map(|(place, packet)| Some((place, packet.as_ref()?)));
@@ -51,7 +51,7 @@ impl PredeploySubject<'_> {
         })
     }
 
-    /// What `find` finds in the rules of each family that this machine has.
+    /// The results of `find` for the rules of each family that this machine has.
     pub(super) fn of_each_family<T>(&self, find: impl Fn(&Sets) -> Result<Vec<T>>) -> Result<Vec<T>> {
         let here = self.rulesets.iter().filter(|(family, _)| Lab::families().contains(family));
         let found = here.map(|(family, source)| {

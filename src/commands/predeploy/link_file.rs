@@ -1,5 +1,5 @@
-//! Whether a `.link` file gives the interface its MAC address at the next boot, as systemd.link(5) decides it: the name
-//! of the file, its order among other files, and the conditions of `[Match]`.
+//! Decides whether a `.link` file sets the MAC address of the interface at the next boot, as systemd.link(5) describes:
+//! the name of the file, its order among other files, and the conditions of `[Match]`.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const DEFAULT: &str = "99-default.link";
 /// The file of Debian's udev that matches network adapters on USB.
 const USB: &str = "73-usb-net-by-mac.link";
 
-/// Whether an interface fulfils conditions.
+/// The result of comparing an interface with conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Applies<'a> {
     Yes,
@@ -123,7 +123,8 @@ fn not_applied(subject: &PredeploySubject, setting: &KeyValue, name: &str) -> Fa
     Fact::new(Assessment::Bad, text)
 }
 
-/// The address of a machine that is not this one is what the user says it is.
+/// The fact for a condition that cannot be checked here; for the MAC address of another machine the user has to check
+/// it.
 fn not_known(subject: &PredeploySubject, setting: &KeyValue, name: &str) -> Fact {
     let KeyValue { key, value, line } = setting;
     let interface = &subject.scenario.host.interface;
@@ -169,7 +170,7 @@ fn applies<'a>(subject: &PredeploySubject, conditions: &'a Conditions) -> Applie
     *decided.iter().find(is_no).or_else(|| decided.iter().find(is_unknown)).unwrap_or(&Applies::Yes)
 }
 
-/// Whether the interface fulfils one condition; `None` if its facts are not known.
+/// True if the interface fulfils one condition; `None` if the property is not known.
 fn fulfils(subject: &PredeploySubject, setting: &KeyValue) -> Option<bool> {
     let machine = subject.machine;
     let mac = machine.and_then(|machine| machine.permanent_mac.or(machine.mac));

@@ -21,7 +21,7 @@ use crate::text::group::grouped;
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let mut facts = ssh_admins::meant(subject);
     facts.extend(openings(subject, measured));
-    // The lab's client knows the MAC address of the host, which nobody else finds.
+    // The lab's client has the MAC address of the host, which a real neighbour could not find.
     let endured = if measured.is_hidden() { measured.endured.without(Family::Ipv6) } else { measured.endured.clone() };
     facts.extend(endurance::rows(subject, &endured));
     facts.extend(endurance::held(subject, &endured));
@@ -63,8 +63,8 @@ fn file<'a>(subject: &PredeploySubject<'a>, family: Family) -> Option<&'a Path> 
     subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.as_path())
 }
 
-/// The same under whatever rules were there before; the worst counts. What opens for a client that knows the host's MAC
-/// address is not said to open where no neighbour finds the host.
+/// The worst result for each port, under all rules that were there before. An opening over IPv6 is not reported if
+/// neighbours cannot find the host, since the lab's client has its MAC address.
 fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
     let hidden = measured.is_hidden();
@@ -120,7 +120,7 @@ pub(super) fn blame(subject: &PredeploySubject, family: Family, took: &[Step]) -
     }
 }
 
-/// What is the same under whatever rules were there before, and in both families, is told once.
+/// The results for existing connections, merged over the previous rules and the families.
 fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut found: Vec<(LockoutResult, (Before, Family))> = Vec::new();
     for (before, of) in &measured.sessions {
@@ -140,13 +140,13 @@ fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     grouped(found).into_iter().map(fact).collect()
 }
 
-/// What became of a connection to a port, and the rules that are to blame.
+/// The port, the result of a connection to it, and the responsible rules.
 type LockoutResult = (Port, SessionOutcome, Option<String>);
 
-/// Under which rules a connection was opened, and in which family.
+/// The rules under which a connection was opened, and its family.
 type Places = Vec<(Before, Family)>;
 
-/// The rules are those that took packets of a connection that died.
+/// The result for each port; the rules are those that dropped packets of a dead connection.
 fn fates(found: &[Session]) -> Vec<(Family, Port, SessionOutcome, Vec<Step>)> {
     let of = |first: FirstSpeaker| found.iter().filter(move |session| session.first == first);
     let fate = |(host, client): (&Session, &Session)| {
@@ -177,16 +177,16 @@ fn where_it_is(measured: &Measured, places: &[(Before, Family)]) -> String {
     }
 }
 
-/// What becomes of the connection that the rules are loaded over.
+/// The result of a connection over which the rules are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SessionOutcome {
     Stays,
-    /// It stands still until the machine says something, as a shell does with its prompt.
+    /// It hangs until the machine sends output, such as a shell prompt.
     WaitsForHost,
-    /// It stands still until somebody types.
+    /// It hangs until the user types.
     WaitsForYou,
     Dies,
-    /// A rule that goes by the moment takes its packets.
+    /// A time-dependent rule drops its packets.
     DiesByMoment,
     NeverOpen,
 }
@@ -222,7 +222,7 @@ impl SessionOutcome {
     }
 }
 
-/// Whether the SSH server of this machine listens where the sensor lets it.
+/// Compares the ports of this machine's SSH server with those of the sensor.
 fn server(subject: &PredeploySubject) -> Vec<Fact> {
     let Some((machine, sshd)) = subject.machine.and_then(|machine| Some((machine, machine.ssh.as_ref()?))) else {
         return Vec::new();
@@ -248,7 +248,7 @@ fn server(subject: &PredeploySubject) -> Vec<Fact> {
     iter::once(ports).chain(listen_addresses(subject, machine, sshd)).collect()
 }
 
-/// Where the server listens at some addresses only, the rules may let in what nobody answers.
+/// If the server listens at some addresses only, the rules may accept connections that it does not answer.
 fn listen_addresses(subject: &PredeploySubject, machine: &Machine, sshd: &SshServer) -> Option<Fact> {
     let is_used = |family: &Family| !subject.sensor.ssh_from.networks(*family).is_empty();
     let used = Family::BOTH.into_iter().filter(is_used);

@@ -1,4 +1,5 @@
-//! Will a scan leave a line? Every technique that the sensor logs, at a thousand ports, in either family.
+//! The question of whether a scan is logged: every technique that the sensor logs, at a thousand ports, in either
+//! family.
 
 use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, told_once};
 use crate::lab::{Capture, Lab};
@@ -30,8 +31,8 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     QuestionAnswer::new(PredeployQuestion::LogLines, facts, headlines(&all))
 }
 
-/// For whether the sensor wants lines of a technique, and how many it leaves: if one that is wanted is missing, and if none
-/// is.
+/// The headlines for pairs of intention and number of lines per technique: the one if an intended line is missing, and
+/// the one if none is.
 fn headlines(found: &[(bool, usize)]) -> [&'static str; 2] {
     let as_wanted = found.iter().all(|(is_wanted, count)| *is_wanted == (*count > 0));
     match found.iter().filter(|(_, count)| *count > 0).count() {
@@ -42,13 +43,13 @@ fn headlines(found: &[(bool, usize)]) -> [&'static str; 2] {
     }
 }
 
-/// Whether so many lines of a technique are wanted. A SYN scan meets honeypots and watched ports, which log a SYN.
+/// True if lines of a technique are intended. A SYN scan reaches honeypots and watched ports, which log a SYN.
 fn wants(sensor: &Sensor, technique: Technique, count: usize) -> bool {
     let ports_log = !sensor.honeypot.is_empty() || !sensor.watched.is_empty();
     sensor.scans.contains(&technique) || technique == Technique::Syn && ports_log && count > 0
 }
 
-/// What was not tried has to be said.
+/// A note on the part that was not tested.
 fn how_read(subject: &PredeploySubject) -> &'static str {
     match subject.equipment.capture {
         Capture::Kmsg => "",
@@ -56,7 +57,7 @@ fn how_read(subject: &PredeploySubject) -> &'static str {
     }
 }
 
-/// How many lines, and with which prefixes.
+/// The number of lines, and their prefixes.
 #[derive(Debug, PartialEq, Eq)]
 struct LogLineCount {
     count: usize,
@@ -83,7 +84,7 @@ fn fact(subject: &PredeploySubject, technique: Technique, families: &str, found:
     }
 }
 
-/// More prefixes than this are counted.
+/// The number of prefixes that are listed before the rest is counted.
 const PREFIXES: usize = 3;
 
 fn lines(measured: &Measured, technique: Technique, family: Family) -> LogLineCount {

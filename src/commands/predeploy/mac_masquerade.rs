@@ -1,5 +1,5 @@
-//! Does it still look like a Raspberry Pi? The vendor of the MAC address, an IPv6 address that was made of one, and
-//! whether the `.link` file takes effect.
+//! The question of whether it still looks like a Raspberry Pi: the vendor of the MAC address, an IPv6 address that was
+//! derived from one, and the effect of the `.link` file.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -48,7 +48,7 @@ fn names(vendor: &Vendor) -> String {
     format!("nmap prints {}, the IEEE has {}", of(&vendor.nmap), of(&vendor.ieee))
 }
 
-/// Those of the machine where it is asked, else the sensor's.
+/// The addresses of the machine with --live, else those of the sensor.
 fn addresses(subject: &PredeploySubject) -> Vec<Fact> {
     let own = subject.machine.map(|machine| machine.addresses.clone());
     let own = own.unwrap_or_else(|| vec![subject.scenario.host.addresses.v6.host.into()]);
@@ -72,8 +72,8 @@ fn of_address(subject: &PredeploySubject, address: Ipv6Addr, old: Mac, mac: Mac)
     (old != mac).then(|| Fact::new(Assessment::Note, text))
 }
 
-/// The MAC address that an interface identifier was made of: `ff:fe` in its middle, and the U/L bit turned (RFC 4291,
-/// appendix A). b8:27:eb:12:34:56 makes ba27:ebff:fe12:3456.
+/// The MAC address from which an interface identifier was derived: `ff:fe` in its middle, and the U/L bit flipped (RFC
+/// 4291, appendix A). b8:27:eb:12:34:56 becomes ba27:ebff:fe12:3456.
 pub fn mac_in(address: Ipv6Addr) -> Option<Mac> {
     let [.., a, b, c, 0xff, 0xfe, d, e, f] = address.octets() else { return None };
     Some(Mac([a ^ 2, b, c, d, e, f]))

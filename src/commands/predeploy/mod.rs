@@ -1,7 +1,7 @@
-//! Before a ruleset is deployed: five questions of the person at the machine, and their answers in plain words.
+//! Questions before a deployment: five questions of the administrator, with answers in plain words.
 //!
-//! What is answered here was measured: by the checks of a run, by a scan of either family, and by connections that are
-//! open while the rules are loaded. Only what a file or an address says is read (`mac_masquerade`).
+//! The answers are measured: by the checks of a run, by a scan in either family, and by connections that are open while
+//! the rules are loaded. Only facts of a file or an address are read (`mac_masquerade`).
 
 mod attacker_view;
 mod beyond;
@@ -57,46 +57,46 @@ use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
 use self::reply_changes::ReplyChange;
 
-/// What is about to be deployed, and where.
+/// The ruleset to deploy, and its host.
 #[derive(Debug, Clone)]
 pub struct PredeploySubject<'a> {
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: &'a LabOptions,
     /// The sensor with its host, and the rules.
     pub scenario: &'a Scenario,
-    /// What the sensor means.
+    /// The intent.
     pub sensor: &'a Sensor,
-    /// The rules that are about to be loaded.
+    /// The rules that will be loaded.
     pub rulesets: &'a [(Family, Source)],
-    /// Where the rules are loaded over others: the machine's own, where it is asked.
+    /// The machine itself with --live, whose own rules are loaded first.
     pub machine: Option<&'a Machine>,
-    /// Who works over SSH: one address of each family in which somebody may.
+    /// Addresses of SSH clients: one of each family in which SSH is accepted.
     pub admins: &'a [IpAddr],
     /// The `.link` file.
     pub link: Option<&'a LinkFile>,
-    /// Where vendors are looked up.
+    /// The vendor table.
     pub vendors: &'a VendorDb,
-    /// Which ports are scanned.
+    /// The ports that are scanned.
     pub ports: ScannedPorts,
 }
 
-/// Which ports are scanned for what nobody asked for.
+/// The ports that are scanned for unexpected openings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScannedPorts {
-    /// Those on either side of every boundary that the rules draw: no rule tells the others apart. Of
-    /// rules that can look at ports in ways that are not understood here it is every port.
+    /// Those on either side of every boundary in the rules: no rule distinguishes the others. All ports, if a rule can
+    /// match ports in an unsupported way.
     ThatRulesTellApart,
     /// Every port.
     All,
 }
 
-/// How many ports, from 1 on, the scan has whose lines are counted: as many as nmap scans by itself.
+/// The number of ports, from 1 on, in the scan whose lines are counted: as many as nmap scans by default.
 const SCAN: u16 = 1000;
 
-/// Under which rules a connection was opened, over which the new ones are loaded.
+/// The previous rules under which a connection was opened, before the new ones are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
-    /// A machine without rules: its conntrack has seen nothing.
+    /// A machine without rules: conntrack has no entries.
     NoRules,
     /// A machine that tracks connections.
     Tracking,
@@ -104,35 +104,35 @@ enum Before {
     ThisMachine,
 }
 
-/// What was measured besides the checks of a run.
+/// The measurements in addition to the checks of a run.
 #[derive(Debug, Clone)]
 struct Measured {
     sessions: Vec<(Before, AfterLoad)>,
     /// Sessions with much traffic, and connections in a row.
     endured: Endured,
-    /// What a scanner sees, and the lines that he leaves.
+    /// The result of a scan, with its log lines.
     scan: PortScanResult,
-    /// What the filter makes of a SYN, or a datagram, to ports that rules tell apart: with the path of each, since a rule
-    /// that refuses politely looks like a closed port.
+    /// The filter's verdict on a SYN, or a datagram, to ports that rules distinguish: with the path of each, since a
+    /// port closed by REJECT looks like a closed port.
     doors: PortScanResult,
     /// The TCP ports of `doors`.
     tried: PortSet,
-    /// What is let in of neither TCP nor UDP.
+    /// Other protocols than TCP and UDP that are accepted.
     other: Vec<(Family, Vec<OtherProtocol>)>,
-    /// Who is let in over SSH, where somebody may not be.
+    /// The sources that can reach SSH, if rules or sensor distinguish sources.
     callers: Vec<Caller>,
-    /// What the rules let in besides, as sets of packets.
+    /// Other packets that the rules accept, as sets.
     holes: Vec<Hole>,
-    /// Clients of SSH that the sensor means and the rules keep out.
+    /// SSH clients that the sensor intends and the rules keep out.
     kept_out: Vec<KeptOut>,
-    /// Rules that change what those clients receive.
+    /// Rules that change the packets that those clients receive.
     reply_changes: Vec<ReplyChange>,
-    /// The lines of rules that go by the moment, in the rules as they are given.
+    /// The lines of time-dependent rules, in the rules as given.
     of_the_moment: Vec<(Family, usize)>,
 }
 
 impl Measured {
-    /// What hides the host from its neighbours over IPv6.
+    /// The rule that hides the host from its neighbours over IPv6, if there is one.
     fn hidden(&self) -> Option<&Hidden> {
         self.sessions.iter().find_map(|(_, found)| found.neighbourhood.as_ref()?.hidden.as_ref())
     }
@@ -147,11 +147,11 @@ impl Measured {
 #[serde(transparent)]
 pub struct Answers(pub Vec<QuestionAnswer>);
 
-/// One question, answered.
+/// One question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Answer")]
 pub struct QuestionAnswer {
-    /// Which.
+    /// The question.
     pub question: PredeployQuestion,
     /// The question in words.
     pub asks: &'static str,
@@ -159,14 +159,14 @@ pub struct QuestionAnswer {
     pub tone: Assessment,
     /// The answer in a word or two.
     pub answer: &'static str,
-    /// The line of the sensor's file that it is about; none where the file does not speak of it.
+    /// The line of the sensor's file that it is about; `None` if the file has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// What it rests on, worst first.
+    /// The facts that it is based on, worst first.
     pub facts: Vec<Fact>,
 }
 
-/// The questions, in the order in which they matter.
+/// The questions, most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Question")]
@@ -179,20 +179,20 @@ pub enum PredeployQuestion {
     Attacker,
     /// Does it still look like a Raspberry Pi?
     Disguise,
-    /// What is open that nobody asked for?
+    /// Which ports are open that are not in the sensor file?
     Unasked,
-    /// What else is not as the sensor means it?
+    /// Does anything else differ from the sensor file?
     Others,
 }
 
-/// What a fact means for a deployment; the worst first.
+/// The assessment of a fact for a deployment; worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Tone")]
 pub enum Assessment {
     /// A reason not to deploy.
     Bad,
-    /// What could not be looked at here: no reason against it, and none for it.
+    /// Not measurable here: neither a reason against a deployment nor for it.
     Unknown,
     /// Something to know.
     Note,
@@ -203,11 +203,11 @@ pub enum Assessment {
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fact {
-    /// What it means.
+    /// Its assessment.
     pub tone: Assessment,
     /// In plain words.
     pub text: String,
-    /// A line as it would stand in the log, when it is about one.
+    /// The log line that it is about, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
 }
@@ -218,11 +218,11 @@ impl Fact {
     }
 }
 
-/// The answer where a fact is unknown and none is a reason not to deploy.
+/// The answer if a fact is unknown and none is a reason not to deploy.
 const NOT_KNOWN: &str = "Not known.";
 
 impl QuestionAnswer {
-    /// The worst of the facts decides between `words`, for a reason not to deploy and for none, and [`NOT_KNOWN`].
+    /// The worst of the facts selects one of `words`, for a reason not to deploy and for none, or [`NOT_KNOWN`].
     fn new(question: PredeployQuestion, mut facts: Vec<Fact>, words: [&'static str; 2]) -> QuestionAnswer {
         facts.sort_by_key(|fact| fact.tone);
         let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Assessment::Good);
@@ -235,7 +235,7 @@ impl QuestionAnswer {
         QuestionAnswer { question, asks: question.text(), tone, answer, line: None, facts }
     }
 
-    /// Adds those facts of `other` that speak against a deployment, or are unknown, and are no facts here.
+    /// Adds those facts of `other` that are bad or unknown, and new.
     fn add_of(&mut self, when: &str, other: &QuestionAnswer) {
         let is_news = |fact: &&Fact| fact.tone <= Assessment::Unknown && !self.facts.contains(fact);
         let news = other.facts.iter().filter(is_news);
@@ -248,7 +248,7 @@ impl QuestionAnswer {
         self.facts.sort_by_key(|fact| fact.tone);
     }
 
-    /// Shown at the entry of the sensor that it is about.
+    /// The answer with the line of the sensor's entry that it is about.
     fn at_its_entry(self, lines: &EntryLines) -> QuestionAnswer {
         let line = self.question.entries().iter().find_map(|entry| lines.line(*entry));
         QuestionAnswer { line, ..self }
@@ -268,7 +268,7 @@ impl PredeployQuestion {
         }
     }
 
-    /// The entries of a sensor that it is about, the most telling first.
+    /// The sensor's entries that it is about, most relevant first.
     const fn entries(self) -> &'static [SensorEntry] {
         match self {
             PredeployQuestion::LockedOut => &[SensorEntry::Ssh, SensorEntry::Sensor],
@@ -288,13 +288,12 @@ impl Answers {
         self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Bad).count()
     }
 
-    /// What could not be looked at.
+    /// The number of unknown facts.
     pub fn unknowns(&self) -> usize {
         self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Unknown).count()
     }
 
-    /// Adds what is a reason not to deploy, or unknown, with another flavour of iptables or at another moment, and is not
-    /// so here.
+    /// Adds the bad and unknown facts of another flavour of iptables or another time, if they are new.
     pub fn add_of(&mut self, when: &str, other: &Answers) {
         for others in &other.0 {
             match self.0.iter_mut().find(|own| own.question == others.question) {
@@ -305,20 +304,20 @@ impl Answers {
         self.sort();
     }
 
-    /// What is a reason not to deploy comes first; the rest stays in the order in which it matters.
+    /// Sorts answers with a reason not to deploy to the front; the others stay in the order of importance.
     fn sort(&mut self) {
         self.0.sort_by_key(|answer| (answer.tone != Assessment::Bad, answer.question));
     }
 }
 
-/// What was found without the checks of a run.
+/// The findings without the checks of a run.
 #[derive(Debug, Clone)]
 pub struct PredeployFindings {
     answers: Answers,
     callers: Vec<Caller>,
 }
 
-/// Asks what no check of a run tells, here and at other moments.
+/// Measures the facts that no check of a run has, in the present state and in the other states of time-dependent rules.
 pub fn measure_all(subject: &PredeploySubject) -> Result<PredeployFindings> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
@@ -338,7 +337,7 @@ impl PredeployFindings {
     }
 }
 
-/// What was measured answers these.
+/// The answers from measurements.
 fn answers_of(subject: &PredeploySubject, measured: &Measured) -> Answers {
     Answers(vec![
         lockout::answer(subject, measured),
@@ -349,7 +348,7 @@ fn answers_of(subject: &PredeploySubject, measured: &Measured) -> Answers {
     ])
 }
 
-/// Each in labs of its own, side by side: a lab waits for the kernel most of the time.
+/// Measures everything, each part in labs of its own and in parallel: a lab waits for the kernel most of the time.
 fn measure(subject: &PredeploySubject) -> Result<Measured> {
     let before = match subject.machine {
         Some(_) => vec![Before::ThisMachine],
@@ -384,7 +383,7 @@ fn measure(subject: &PredeploySubject) -> Result<Measured> {
     })
 }
 
-/// What the checks of the run found, whatever question it belongs to: none of them may be red behind a green answer.
+/// The mismatches of the run, whatever question they belong to: a green answer must not hide a red check.
 fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioReport) -> Option<QuestionAnswer> {
     let with = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).collect::<Vec<&Check>>();
     let mismatched = with(Outcome::Mismatched);
@@ -405,7 +404,7 @@ fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioRepor
     (!facts.is_empty()).then(|| QuestionAnswer::new(PredeployQuestion::Others, facts, ["Yes.", "No."]))
 }
 
-/// The checks that did not run, by the reason why: the rules are not to blame for it, and are not cleared by it.
+/// The checks that did not run, by reason: the rules are neither blamed for them nor cleared.
 fn unknown(not_run: &[&Check]) -> Vec<Fact> {
     let reasons = grouped(not_run.iter().map(|check| (check.why.as_str(), *check)));
     let fact = |(why, checks): (&str, Vec<&Check>)| {
@@ -418,12 +417,12 @@ fn unknown(not_run: &[&Check]) -> Vec<Fact> {
     reasons.into_iter().map(fact).collect()
 }
 
-/// A rule that counts and nothing else: conntrack watches because of it.
+/// A ruleset with one rule that only counts: it makes conntrack active.
 const TRACKING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
                         -A INPUT -m conntrack --ctstate ESTABLISHED\nCOMMIT\n";
 
-/// Paths are asked for only when there is something to explain. Where they cannot be told (a table that the old rules had
-/// and the new ones do not speak of stays, and no file has its rules) what was found stands without the rule's name.
+/// Sessions, with paths only if there is a problem to explain. If the paths cannot be reported (a table of the old
+/// rules that the new ones do not mention stays, and no file has its rules) the results have no rule names.
 fn explained_sessions(subject: &PredeploySubject, before: Before) -> Result<AfterLoad> {
     let found = sessions(subject, before, WatchedEvents::Replies)?;
     let is_seen = found.neighbourhood.as_ref().is_none_or(|found| found.hidden.is_none());
@@ -458,7 +457,7 @@ fn listener(port: Port) -> HostService {
     HostService { protocol: Protocol::Tcp, port, greeting: None }
 }
 
-/// Every technique that a sensor can log, at the first thousand ports; and a SYN at those that rules name.
+/// The scan: every technique that a sensor can log, at the first thousand ports; and a SYN at ports that rules name.
 fn scan(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
     let thousand: PortSet = [1..=SCAN].into_iter().collect();
     let with_named: PortSet = thousand.ranges().chain(tried.ranges()).collect();
@@ -477,7 +476,7 @@ fn doors(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
     })
 }
 
-/// Above so many ports, probes of one technique share their limits: each renewal waits for the kernel.
+/// The number of ports above which probes of one technique share their limits: each renewal waits for the kernel.
 const SINGLY: usize = 256;
 
 fn survey(
@@ -507,10 +506,10 @@ fn survey(
     }
 }
 
-/// UDP ports that something on a Pi may listen to: DNS, DHCP, NTP, SNMP, SSDP, mDNS; and one that nothing does.
+/// UDP ports of usual services on a Pi: DNS, DHCP, NTP, SNMP, SSDP, mDNS; and one without a usual service.
 const UDP: [u16; 7] = [53, 68, 123, 161, 1900, 5353, 40_000];
 
-/// Matches that can look at ports without naming them.
+/// Matches that can match ports without naming them.
 const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
 
 fn ports(subject: &PredeploySubject) -> PortSet {
@@ -522,7 +521,7 @@ fn ports(subject: &PredeploySubject) -> PortSet {
     boundaries(subject).into_iter().chain(intended(subject.sensor)).collect()
 }
 
-/// Whether a rule may distinguish ports that are not next to a boundary that it draws.
+/// True if a rule may distinguish ports that are not next to one of its boundaries.
 fn may_ask_for_any_port(rule: &Rule) -> bool {
     let names_all = |clause: &Clause| match &clause.ask {
         Match::DestinationPorts(ports) => {
@@ -533,7 +532,7 @@ fn may_ask_for_any_port(rule: &Rule) -> bool {
     rule.modules.iter().any(|module| OPAQUE.contains(&module.name.as_str())) && !rule.clauses.iter().any(names_all)
 }
 
-/// On either side of every boundary that the rules draw, whatever protocol they speak of.
+/// The ports on either side of every boundary in the rules, for any protocol.
 fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
     let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
     let points = listings.flat_map(|listing| {
@@ -543,13 +542,13 @@ fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
     points.collect()
 }
 
-/// What the sensor lets in: SSH and the honeypot.
+/// The ports that the sensor accepts: SSH and the honeypot.
 fn intended(sensor: &Sensor) -> Vec<Port> {
     let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports);
     sensor.ssh.iter().chain(honeypot).copied().collect()
 }
 
-/// What is said of each family, told once where it is the same: `over IPv4 and IPv6`.
+/// Merges equal results of both families: `over IPv4 and IPv6`.
 fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
     let names = |mut families: Vec<Family>| {
         families.sort();

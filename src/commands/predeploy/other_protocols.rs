@@ -1,5 +1,5 @@
-//! Packets of neither TCP nor UDP, one of each kind that a ruleset may forget. What IPv6 and path MTU discovery live on
-//! (neighbour discovery, ICMP errors) is not tried: it has to be let in.
+//! Packets of other protocols than TCP and UDP, one of each kind that a ruleset may forget. The ICMP that IPv6 and path
+//! MTU discovery need (neighbour discovery, ICMP errors) is not tested: it has to be accepted.
 
 use super::holes::Hole;
 use super::{PredeploySubject, fresh};
@@ -10,7 +10,7 @@ use crate::probe::packet::{Lead, Response, Stimulus, StimulusSender};
 use crate::probe::path::Fate;
 use crate::wire::headers::{Content, Headers};
 
-/// What is tried.
+/// A kind of packet that is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherProtocol {
     /// `ping`.
@@ -24,7 +24,7 @@ pub enum OtherProtocol {
 }
 
 impl OtherProtocol {
-    /// Those that a family has.
+    /// The kinds of a family.
     pub fn in_family(family: Family) -> Vec<OtherProtocol> {
         use OtherProtocol::{Echo, Esp, Gre, Igmp};
         match family {
@@ -43,7 +43,7 @@ impl OtherProtocol {
         }
     }
 
-    /// Whether `hole` has such packets.
+    /// True if `hole` contains such packets.
     pub fn is_in(self, hole: &Hole) -> bool {
         match self.content(hole.family) {
             (number, Content::Icmp { kind, .. }) => hole.has_protocol(number) && hole.has_message(kind),
@@ -51,7 +51,7 @@ impl OtherProtocol {
         }
     }
 
-    /// Its number (IANA), and what it carries.
+    /// Its number (IANA), and its payload.
     const fn content(self, family: Family) -> (u8, Content) {
         match (self, family) {
             (OtherProtocol::Echo, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
@@ -63,7 +63,7 @@ impl OtherProtocol {
     }
 }
 
-/// What the filter of each family lets in, by the paths of its packets.
+/// The kinds that the filter of each family accepts, by the paths of their packets.
 pub fn let_in(subject: &PredeploySubject) -> Result<Vec<(Family, Vec<OtherProtocol>)>> {
     let host = &subject.scenario.host;
     let stimulus = |family: Family, other: OtherProtocol| {

@@ -1,5 +1,5 @@
-//! Rules that change the host's packets in SSH connections, with an effect that no lab of one link shows: routers see it, or
-//! TCP options that the lab's client does not send.
+//! Rules that change the host's packets in SSH connections, with an effect that no lab with one link shows: on routers,
+//! or on TCP options that the lab's client does not send.
 
 use super::kept_out::ConnectionSegment;
 use super::{Assessment, Fact, PredeploySubject};
@@ -17,16 +17,16 @@ pub struct ReplyChange {
     place: String,
 }
 
-/// What the target does.
+/// The effect of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Effect {
-    /// The packet is left with so few hops; `None` if it is not known how many.
+    /// The packet has this hop limit; `None` if it is not known.
     Hops(Option<u8>),
     /// The SYN/ACK has a maximum segment size below the default.
     SegmentSize,
-    /// The SYN/ACK lacks options that the host goes by.
+    /// The SYN/ACK lacks TCP options that the host uses.
     StrippedOptions,
-    /// Routing rules may look at the mark.
+    /// Routing rules may use the mark.
     Mark,
 }
 
@@ -56,10 +56,11 @@ fn is_met(subject: &PredeploySubject, sets: &Sets, PlacedRule { table, chain, nu
 /// The hop limit of Linux, which reaches every host (`IPDEFTTL` in include/uapi/linux/ip.h).
 const HOPS: u8 = 64;
 
-/// The segment size of a host that names none (RFC 9293, section 3.7.1).
+/// The segment size of a host that announces none (RFC 9293, section 3.7.1).
 const SEGMENT_SIZE: u16 = 536;
 
-/// `None` if the target changes nothing that a client or a router goes by: DSCP, ECN, a checksum, a class of traffic.
+/// The effect; `None` if the target changes no field that a client or a router depends on: DSCP, ECN, a checksum, a
+/// traffic class.
 fn effect(target: &Target, table: &str) -> Option<Effect> {
     match target.name.as_str() {
         "TTL" | "HL" => {
@@ -71,14 +72,14 @@ fn effect(target: &Target, table: &str) -> Option<Effect> {
             size.is_some_and(|size| size < SEGMENT_SIZE).then_some(Effect::SegmentSize)
         }
         "TCPOPTSTRIP" => Some(Effect::StrippedOptions),
-        // Only mangle OUTPUT looks for the route again (iptable_mangle.c); a mark on the connection is not looked at.
+        // Only mangle OUTPUT repeats the routing decision (iptable_mangle.c), which does not use the connection's mark.
         "MARK" | "HMARK" if table == "mangle" => Some(Effect::Mark),
         "CONNMARK" if table == "mangle" && target.option("--restore-mark").is_some() => Some(Effect::Mark),
         _ => None,
     }
 }
 
-/// How many hops are left to a packet that the host sends.
+/// The hop limit of a packet that the host sends.
 fn hops(target: &Target) -> Option<u8> {
     let number = |action: &str| {
         let options = ["--ttl-", "--hl-"].map(|family| format!("{family}{action}"));
@@ -89,7 +90,7 @@ fn hops(target: &Target) -> Option<u8> {
 }
 
 impl ReplyChange {
-    /// What it means for a deployment.
+    /// Its assessment for a deployment, in words.
     pub fn fact(&self) -> Fact {
         let (tone, what) = match self.effect {
             Effect::Hops(Some(hops)) => {

@@ -1,12 +1,12 @@
-//! Whether the sensor means the administrators to get in: what its `ssh_from` says of the addresses that they work from, and
-//! of the families that nobody works over.
+//! The intended access of administrators: compares `ssh_from` with the addresses that they work from, and with families
+//! without an administrator.
 
 use super::{Assessment, Fact, PredeploySubject};
 use crate::lab::Lab;
 use crate::net::{Family, Network};
 use crate::sensor::SshFrom;
 
-/// Nothing, where SSH is let in from everywhere.
+/// The facts; empty if SSH is accepted from everywhere.
 pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let SshFrom::Networks(networks) = &subject.sensor.ssh_from else { return Vec::new() };
     let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::from_address(*admin) == *family);

@@ -23,7 +23,7 @@ fn answer(question: PredeployQuestion, facts: Vec<Fact>) -> QuestionAnswer {
     QuestionAnswer::new(question, facts, ["bad", "good"])
 }
 
-/// The headline that these facts allow.
+/// The headline for these facts.
 fn headline(facts: &[Fact]) -> &'static str {
     let has = |tone| facts.iter().any(|fact| fact.tone == tone);
     match (has(Assessment::Bad), has(Assessment::Unknown)) {

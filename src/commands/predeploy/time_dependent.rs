@@ -1,7 +1,8 @@
-//! What holds now, and may not later: a rule with `-m time` lets you in by day, one with `-m quota` until so much has passed.
+//! Facts that hold now, and may not later: a rule with `-m time` accepts by day, one with `-m quota` until a number of
+//! bytes has passed.
 //!
-//! Nobody waits for the night. Such rules are taken away, and then they are there without what the moment decides, and
-//! everything is asked again of either: what is a reason not to deploy then is one now.
+//! Such rules are removed, and then loaded without the time-dependent matches, and everything is measured again in each
+//! state: a reason not to deploy in one of them is a reason now.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +12,17 @@ use crate::net::Family;
 use crate::rules::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
 use crate::rules::space::Region;
 
-/// What such rules do at another moment.
+/// The state of such rules at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TimeDependentResult {
-    /// They take nothing.
+    /// They match nothing.
     None,
-    /// They take whatever else they ask for.
+    /// They match all packets that their other matches select.
     All,
 }
 
-/// What else would be found at other moments, each with its name: `while rules.v4:17 does not apply (-m time)`. Nothing,
-/// and nothing is measured, where the rules do not go by the moment.
+/// The answers at other times, each with a name: `while rules.v4:17 does not apply (-m time)`. Empty, without a
+/// measurement, if no rule is time-dependent.
 pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>> {
     let Some(which) = which(subject) else { return Ok(Vec::new()) };
     let of = |moment| {
@@ -34,7 +35,7 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
     [TimeDependentResult::None, TimeDependentResult::All].into_iter().map(of).collect()
 }
 
-/// The lines of rules that go by the moment.
+/// The lines of time-dependent rules.
 pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
     let of = |(family, source): &(Family, Source)| {
         let listing = subject.equipment.listing(*family, source);
@@ -44,15 +45,15 @@ pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
     subject.rulesets.iter().flat_map(of).collect()
 }
 
-/// Whether a leaf, to which matches gave these answers, is tried both ways here: if only one rule goes by the moment, each
-/// of its answers is that of a moment.
+/// True if a leaf with these results of matches is measured in both states: if there is only one time-dependent rule,
+/// each of its results belongs to one state.
 pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
     let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some()).count();
     let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
     rules == 1 && region.answers().any(|(key, _)| is_of_moment(key))
 }
 
-/// Every rule stays in its line.
+/// The ruleset in this state. Every rule keeps its line.
 fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
     let listing = Listing::parse(family, source);
     let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some());
@@ -64,12 +65,12 @@ fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
     iptables_save::apply(source, &edits)
 }
 
-/// The rules that go by the moment.
+/// The time-dependent rules.
 #[derive(Debug)]
 struct TimeDependentRules {
     /// `rules.v4:17`
     first: String,
-    /// How many more.
+    /// The number of others.
     others: usize,
     /// `-m time`
     matches: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! Is anything open that nobody asked for? What is let in besides SSH and the honeypot.
+//! The question of unexpected openings: packets that are accepted in addition to SSH and the honeypot.
 
 use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
@@ -38,8 +38,8 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     QuestionAnswer::new(PredeployQuestion::Unasked, facts, ["Yes.", "No."])
 }
 
-/// Whether its packets go to ports that every scanner finds open, are led by a rule that a scanner meets, or are of a
-/// protocol that was found to be let in.
+/// True if its packets are already reported: they go to ports that every scanner finds open, a scanner's probe is
+/// redirected by their rule, or their protocol was found to be accepted.
 fn is_reported(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     if let Some(line) = hole.led_by() {
         return is_met(measured, hole, line, wanted);
@@ -53,7 +53,7 @@ fn is_reported(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     hole.has_port(if hole.is_udp() { &udp } else { &syn })
 }
 
-/// Whether the rule in `line` leads a probe in to a port that is not wanted, or sends one elsewhere.
+/// True if the rule in `line` redirects a probe to a port that is not intended, or to another machine.
 fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
     let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
     let of = |group: &&ProbeGroup| group.first.technique == technique && group.first.family() == hole.family;
@@ -103,7 +103,7 @@ fn in_words(ports: &PortSet) -> String {
     }
 }
 
-/// More ranges of ports than this are counted.
+/// The number of port ranges that are listed before the rest is counted.
 const RANGES: usize = 8;
 
 fn of_udp(subject: &PredeploySubject, families: &str, ports: &PortSet) -> Option<Fact> {
@@ -125,7 +125,8 @@ fn of_udp(subject: &PredeploySubject, families: &str, ports: &PortSet) -> Option
     })
 }
 
-/// The names of what is let in and of what is not. IGMP, which one family has, is not told where it fares as the rest.
+/// The names of the accepted protocols and of the others. IGMP, which exists in one family only, is left out if it has
+/// the same result as the others.
 fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String, String)) {
     let all = OtherProtocol::in_family(*family);
     let is_uniform = open.is_empty() || open.len() == all.len();
@@ -151,7 +152,7 @@ fn other_fact(subject: &PredeploySubject, families: &str, let_in: &str, kept_out
     }
 }
 
-/// Ports to which the filter lets a probe in, whether anything listens there or not.
+/// The ports at which the filter accepts a probe, with or without a listener.
 fn let_in(measured: &Measured, technique: Technique, family: Family) -> PortSet {
     let groups = measured.doors.groups.iter();
     let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);

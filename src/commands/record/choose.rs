@@ -1,8 +1,8 @@
-//! Which packets a recording asks about, besides scans: of everything that a sweep sends, one of each kind for each thing
-//! that becomes of it, and for each way in which a rule could be broken one that would show it.
+//! Chooses the packets of a recording in addition to scans: of all packets of a sweep, one of each kind for each
+//! effect, and for each possible mistake in a rule one that would show it.
 //!
-//! That a packet would show a mistake is read (`walk`) and not measured: no lab is built for a mutant here. A wrong guess
-//! makes a recording longer, or lets a mutant survive, and never makes it say what is not so.
+//! Whether a packet would show a mistake is derived (`walk`) and not measured: no lab is built for a mutant here. A
+//! wrong result makes a recording longer, or lets a mutant survive, and never makes it false.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,31 +17,31 @@ use crate::rules::iptables_save::{self, Listing, Match};
 use crate::rules::mutant::mutants;
 use crate::rules::sweep::SweepPlan;
 
-/// What a sweep of one ruleset brought to light.
+/// The sweep of one ruleset.
 pub struct RecordSweep {
     /// The rules.
     pub listing: Listing,
-    /// What was to be sent.
+    /// The packets of the plan.
     pub plan: SweepPlan,
-    /// What was sent.
+    /// The packets that were sent.
     pub stimuli: Vec<Stimulus>,
-    /// What came of each.
+    /// Their results.
     pub responses: Vec<Response>,
 }
 
 /// The host and its scans.
 pub struct Scanned<'a> {
-    /// Its name for the link.
+    /// The name of its interface.
     pub interface: &'a str,
     /// Both ends.
     pub addresses: &'a Addresses,
-    /// The ports that are scanned: nothing more has to be asked about a scan's packets there.
+    /// The ports that are scanned: packets of a scan need no other row there.
     pub ports: &'a PortSet,
-    /// A port that stands for all that no rule names, in every family.
+    /// A port that represents all unnamed ports, in every family.
     pub stand_in: Option<Port>,
 }
 
-/// The packets that are worth a row, in the order in which they were found to be.
+/// The packets that need a row, in the order in which they were chosen.
 pub fn packets(swept: &RecordSweep, scanned: &Scanned) -> Vec<Packet> {
     let candidates = candidates(swept, scanned);
     let (free, others): (Vec<&PacketCandidate>, Vec<&PacketCandidate>) =
@@ -60,16 +60,16 @@ pub fn packets(swept: &RecordSweep, scanned: &Scanned) -> Vec<Packet> {
     chosen.into_iter().map(|candidate| candidate.packet).collect()
 }
 
-/// A packet that can be asked about.
+/// A packet that a row can expect.
 struct PacketCandidate {
     packet: Packet,
     own: Vec<Journey>,
-    /// What reading makes of each way, as far as it says what was measured.
+    /// The derived result for each path, if it equals the measured one.
     read: Vec<Option<ReadOutcome>>,
 }
 
 impl PacketCandidate {
-    /// Whether the broken ruleset does something else with it.
+    /// True if the broken ruleset has another effect on it.
     fn is_affected(&self, differences: &AffectedPackets, broken: &Listing, scanned: &Scanned) -> bool {
         let packet = |journey: &Journey| seen(journey, scanned);
         if !differences.concern(self.own.iter(), packet) {
@@ -86,7 +86,7 @@ fn seen(journey: &Journey, scanned: &Scanned) -> iptables_save::Packet {
     iptables_save::Packet::from_journey(journey, scanned.interface, scanned.addresses.host(journey.headers.family()))
 }
 
-/// Those that a scenario can name and whose connection opens, the plain ones first, each once.
+/// The packets that a scenario can name and whose connection opens, simple ones first, each once.
 fn candidates(swept: &RecordSweep, scanned: &Scanned) -> Vec<PacketCandidate> {
     let mut candidates: Vec<PacketCandidate> = swept
         .stimuli
@@ -107,15 +107,15 @@ fn candidates(swept: &RecordSweep, scanned: &Scanned) -> Vec<PacketCandidate> {
     candidates
 }
 
-/// What reading says, where it says what was measured.
+/// The derived result, if it equals the measured one.
 fn as_measured(listing: &Listing, journey: &Journey, scanned: &Scanned) -> Option<ReadOutcome> {
     let read = walk(listing, &seen(journey, scanned), journey.direction)?;
     let lines: Vec<&str> = journey.path.log_prefixes().collect();
     (read.fate == journey.path.fate && read.lines == lines).then_some(read)
 }
 
-/// Where a packet comes from or goes to, as far as [`one_of_each`] cares: of other addresses those count of which
-/// something else becomes.
+/// Source or destination of a packet, as far as [`one_of_each`] distinguishes them: other addresses count only if their
+/// effect differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Direct {
     ToHost,
@@ -135,7 +135,7 @@ impl Direct {
     }
 }
 
-/// The first of each kind for each thing that becomes of it.
+/// The first packet of each kind for each effect.
 fn one_of_each<'a>(candidates: &[&'a PacketCandidate]) -> Vec<&'a PacketCandidate> {
     let mut seen = BTreeSet::new();
     let kind = |packet: &Packet| match packet.what() {
@@ -156,7 +156,7 @@ fn one_of_each<'a>(candidates: &[&'a PacketCandidate]) -> Vec<&'a PacketCandidat
             lines,
         ))
     };
-    // Over loopback an answer comes from a port that says nothing.
+    // Over loopback the port of an answer is arbitrary.
     let says_something = |candidate: &&&PacketCandidate| {
         !(Direct::from_way(candidate.packet.way()) == Direct::Loopback && candidate.packet.lead() == Lead::Backward)
             || candidate.packet.what().destination().is_none()
@@ -164,7 +164,7 @@ fn one_of_each<'a>(candidates: &[&'a PacketCandidate]) -> Vec<&'a PacketCandidat
     candidates.iter().filter(says_something).filter(|candidate| is_new(candidate)).copied().collect()
 }
 
-/// Whether a scan of these ports sends it.
+/// True if a scan of these ports sends it.
 fn is_of_a_scan(packet: &Packet, ports: &PortSet) -> bool {
     let is_scanned = |source: Option<Port>, port| source.is_none() && ports.contains(port);
     let plain = (packet.way(), packet.lead()) == (Way::ToHost, Lead::None);
@@ -184,7 +184,7 @@ fn is_tcp(technique: &&Technique) -> bool {
     technique.protocol() == crate::net::Protocol::Tcp
 }
 
-/// The interfaces that rules name, and that are not `interface`: what comes over them is not asked about.
+/// The interfaces that rules name, apart from `interface`: packets over them are not recorded.
 pub fn other_interfaces(listing: &Listing, interface: &str) -> BTreeSet<String> {
     let named = listing.rules().flat_map(|rule| &rule.clauses).filter_map(|clause| match &clause.ask {
         Match::InInterface(name) | Match::OutInterface(name) => Some(name.clone()),

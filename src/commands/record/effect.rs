@@ -1,4 +1,4 @@
-//! The effect of a ruleset on a probe or a packet, and the rules that have it.
+//! The effect of a ruleset on a probe or a packet, and the responsible rules.
 
 use crate::net::Family;
 use crate::net::port::Port;
@@ -6,27 +6,27 @@ use crate::probe::path::Step;
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
 use crate::rules::iptables_save::RuleLimit;
 
-/// The effect of a ruleset on a probe or a packet, as a row says it; `None` if it cannot be said.
+/// The effect of a ruleset on a probe or a packet, as a row expects it; a part is `None` if no row can expect it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowEffect {
-    /// What the filter does.
+    /// The verdict of the filter.
     pub verdict: Option<FilterVerdict>,
     /// The port state.
     pub state: Option<PortState>,
-    /// The prefixes of the lines that it leaves.
+    /// The prefixes of the lines that it causes.
     pub log: Vec<String>,
 }
 
-/// What tells a probe.
+/// The key of a probe.
 pub type ProbeKey = (Technique, Family, Port);
 
 /// A rule, as a comment names it: its line, and its text.
 pub type DecidingRuleText = (usize, String);
 
-/// How often a rule logs.
+/// The rate of a LOG rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateFact {
-    /// What one probe finds.
+    /// The effect on one probe.
     pub effect: RowEffect,
     /// The limit, as the rule has it.
     pub limit: RuleLimit,

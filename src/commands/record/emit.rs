@@ -1,4 +1,4 @@
-//! A recording as text: TOML that people read and change, in sections, with the rules that are responsible.
+//! A recording as text: TOML that people read and change, in sections, with the responsible rules.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -16,10 +16,10 @@ use crate::sensor::Host;
 use crate::text::escape::visible;
 use crate::text::group::grouped;
 
-/// How wide a list may be in one line.
+/// The maximum width of a list on one line.
 const WIDTH: usize = 100;
 
-/// So many rules are named at a row.
+/// The maximum number of rules that are named for a row.
 const NAMED: usize = 8;
 
 /// The scenario.
@@ -214,7 +214,7 @@ impl Text<'_> {
         self.effect(&row.families, &row.effect);
     }
 
-    /// As many in a line as it has room for.
+    /// Adds a list, with as many items on a line as fit.
     fn filled(&mut self, words: &[String]) {
         let mut line = String::from("   ");
         for word in words {
@@ -240,7 +240,7 @@ impl Text<'_> {
         }
     }
 
-    /// Of rules that read alike in both families the text is told once.
+    /// Names the rules of a row; the text of equal rules in both families is written once.
     fn deciding_rules(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
         self.line("");
         let told = grouped(doings.iter().map(|(family, (line, text))| (text, self.place(*family, *line))));

@@ -1,4 +1,4 @@
-//! What was measured, as a scenario can say it; and with whose doing it was.
+//! The measurements in the terms of a scenario, with the responsible rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::probe::path::Path;
 use crate::probe::scan::{FilterVerdict, PortState, Technique};
 use crate::rules::iptables_save::Listing;
 
-/// Whatever was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub struct RecordedFacts {
     /// Every probe of a scan.
@@ -23,14 +23,14 @@ pub struct RecordedFacts {
     pub packets: BTreeMap<(Family, Packet), (RowEffect, BTreeSet<DecidingRuleText>)>,
     /// A probe and a line of it for every limit of a rule that logs.
     pub rates: Rates,
-    /// Limits that no row can speak of, with the reason.
+    /// Limits that no row can express, with the reason.
     pub unsayable: Unsayable,
-    /// What left the modelled world, with where it went: no row can expect anything of it.
+    /// Packets that left the modelled world, with their destination: no row can expect them.
     pub beyond: BTreeSet<String>,
 }
 
 impl RecordedFacts {
-    /// What `found` says of rulesets that read as `listings`.
+    /// The facts of `found`, with rulesets in `listings`.
     pub fn new(found: JobResults, listings: &[Listing]) -> RecordedFacts {
         let mut facts = RecordedFacts::default();
         let hidden = found.0.values().find_map(|of| of.neighbourhood.as_ref()?.hidden.clone());
@@ -74,7 +74,7 @@ impl RecordedFacts {
     }
 }
 
-/// Why there is no scan over IPv6.
+/// The reason why there is no scan over IPv6.
 fn without_scans(hidden: &Hidden, listings: &[Listing]) -> String {
     let listing = listings.iter().find(|listing| listing.family == Family::Ipv6);
     let reason = hidden.reason(listing.map(|listing| listing.source.name.as_path()));
@@ -84,7 +84,7 @@ fn without_scans(hidden: &Hidden, listings: &[Listing]) -> String {
 fn effect_of_probe(technique: Technique, observation: &Observation) -> RowEffect {
     let heard = observation.connection.as_ref().is_some_and(|connection| connection.accepted);
     let state = observation.verdict.state;
-    // A row that calls a connect *open* asks that the service gets the connection, too.
+    // A row that expects *open* of a connect also expects that the service gets the connection.
     let is_half_open = technique == Technique::Connect && state == PortState::Open && !heard;
     let log = observation.log.iter().map(|record| record.prefix.clone()).collect();
     RowEffect { verdict: observation.filter, state: Some(state).filter(|_| !is_half_open), log }
@@ -96,7 +96,7 @@ fn effect_of_packet(response: &Response) -> RowEffect {
     RowEffect { verdict, state: None, log }
 }
 
-/// The rules that logged, and the one that had the last word.
+/// The rules that logged, and the one that decided.
 fn effects_of(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
     let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
     logged.chain(path.last()).filter_map(effect_of)

@@ -1,12 +1,12 @@
-//! `scanlab record`: the scenario that describes what a ruleset does today, so that tomorrow's change shows.
+//! `scanlab record`: the scenario that describes the present behaviour of a ruleset, so that a later change shows.
 //!
-//! 1. A sweep of each ruleset, to choose the packets that are worth a row (`choose`; `walk` reads rules to guess which).
-//! 2. One run in which everything is asked, and nothing expected: every technique at every port that a rule names and
-//!    beside it, and the packets. What was observed are the `facts`.
+//! 1. A sweep of each ruleset, to choose the packets that need a row (`choose`; `walk` derives which).
+//! 2. One run with all probes and without expectations: every technique at every port that a rule names and at its
+//!    neighbours, and the packets. The observations are the `facts`.
 //! 3. The `rows`, as text (`emit`).
-//! 4. The scenario is run as `scanlab run` would. What is not the same the second time is no fact, and is left out.
+//! 4. A run of the scenario, as by `scanlab run`. Facts that differ the second time are left out.
 //!
-//! A *thorough* recording goes on until no mutant of the ruleset survives that a row could tell.
+//! A *thorough* recording continues until no mutant of the ruleset survives that a row could kill.
 
 mod choose;
 mod effect;
@@ -39,24 +39,24 @@ use crate::rules::mutant::{Mutant, Operator, mutants};
 use crate::rules::sweep::SweepPlan;
 use crate::sensor::{EntryLines, Host};
 
-/// What is to be recorded.
+/// The rulesets and the host to record.
 pub struct RecordRequest {
     /// The rulesets, IPv4 first.
     pub rulesets: Vec<NamedRuleset>,
     /// The machine.
     pub host: Host,
-    /// Where the scenario is going to be: its errors are told with this name.
+    /// The file name of the scenario, for error messages.
     pub file: PathBuf,
 }
 
-/// A ruleset, and how the scenario names it.
+/// A ruleset, and its name in the scenario.
 #[derive(Debug, Clone)]
 pub struct NamedRuleset {
     /// Its family.
     pub family: Family,
     /// Its text.
     pub source: Source,
-    /// Its path, taken from the folder of the scenario.
+    /// Its path, relative to the folder of the scenario.
     pub name: String,
 }
 
@@ -68,15 +68,15 @@ impl NamedRuleset {
     }
 }
 
-/// How much is recorded.
+/// The extent of a recording.
 pub enum RecordDepth {
-    /// What reading finds worth a row.
+    /// The packets that `choose` selects.
     Usual,
-    /// Until no mutant survives that a row could tell.
+    /// More packets, until no mutant survives that a row could kill.
     Thorough(Arc<dyn Progress>),
 }
 
-/// All that the text is made of.
+/// The facts that become the text.
 struct Recorded<'a> {
     rulesets: &'a [NamedRuleset],
     host: &'a Host,
@@ -86,29 +86,30 @@ struct Recorded<'a> {
     gap: Option<UnrecordedReason>,
 }
 
-/// Why packets that the rules tell apart were not all asked about.
+/// The reason why not all packets that the rules distinguish were recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnrecordedReason {
     /// Their ports, addresses and flags combine to more packets than a sweep has.
     TooMany,
-    /// The rules keep lists of what was seen (`recent`, `hashlimit`), so that a sweep would tell of itself.
+    /// The rules have lists of addresses (`recent`, `hashlimit`), which a sweep itself would change.
     Lists,
 }
 
-/// What is asked about.
+/// The ports and packets to record.
 struct Questions {
     ports: PortSet,
     packets: BTreeSet<Packet>,
     gap: Option<UnrecordedReason>,
 }
 
-/// So many times survivors are asked about.
+/// The maximum number of rounds for survivors.
 const ROUNDS: usize = 4;
 
 /// Records, and returns the text of the scenario.
 ///
 /// # Errors
-/// A ruleset that is refused, and everything that keeps a lab from measuring.
+///
+/// If a ruleset is refused, or a lab cannot measure.
 pub async fn record(recording: RecordRequest, settings: &Settings, depth: RecordDepth) -> Result<String> {
     let recorder = Recorder { recording: Arc::new(recording), settings, workforce: LabPool::new(settings.jobs) };
     let mut questions = recorder.questions().await?;
@@ -132,9 +133,10 @@ pub async fn record(recording: RecordRequest, settings: &Settings, depth: Record
 }
 
 impl RecordRequest {
-    /// Whether there is something to record.
+    /// Checks that there are paths to record.
     ///
     /// # Errors
+    ///
     /// See [`Lab::can_ask`].
     pub fn check(&self) -> Result<()> {
         self.rulesets.iter().try_for_each(|ruleset| Lab::can_ask(ruleset.family, &ruleset.source))
@@ -163,7 +165,7 @@ impl RecordRequest {
         }
     }
 
-    /// The scenario that `text` is, with the rulesets as they were read.
+    /// Parses `text` as a scenario, with the rulesets as they were read.
     fn read(&self, text: &str) -> Result<Scenario> {
         let source = Source { name: self.file.clone(), text: text.into() };
         let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
@@ -174,7 +176,7 @@ impl RecordRequest {
         Scenario::parse_with(source, &read)
     }
 
-    /// The packets that rows speak of.
+    /// The packets of these rows.
     fn packets_of<'r>(&self, rows: impl Iterator<Item = &'r str>) -> Result<BTreeSet<Packet>> {
         let rows: Vec<&str> = rows.collect();
         let key = |ruleset: &NamedRuleset| if ruleset.family == Family::Ipv4 { "v4" } else { "v6" };
@@ -196,7 +198,7 @@ struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// The ports and the packets to ask about.
+    /// The ports and the packets to record.
     async fn questions(&self) -> Result<Questions> {
         let host = &self.recording.host;
         let listings = self.recording.listings(&self.settings.equipment);
@@ -220,7 +222,7 @@ impl Recorder<'_> {
         Ok(Questions { ports, packets: found.into_iter().flat_map(|(packets, _)| packets).collect(), gap })
     }
 
-    /// The text of what is measured, proved by a run of it.
+    /// The text of the measurements, verified by a run.
     async fn written(&self, questions: &Questions) -> Result<String> {
         let mut facts = self.measured(questions).await?;
         let mut known = BTreeSet::new();
@@ -272,8 +274,8 @@ fn sweep(job: &Job, family: Family) -> Result<RecordSweep> {
     Ok(RecordSweep { listing, plan, stimuli, responses })
 }
 
-/// What the ruleset tells apart, and what it would tell apart if somebody mistook a prefix, the port of SSH or a protocol:
-/// those mistakes show in packets that nothing else asks for.
+/// The packets that the ruleset distinguishes, and those that it would distinguish with a wrong prefix, SSH port or
+/// protocol: no other packet shows these mistakes.
 fn plan_of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
     let draws_a_boundary = |mutant: &Mutant| {
         use Operator::{NarrowAddress, Protocol, SshPort, WidenAddress};
@@ -287,7 +289,7 @@ fn plan_of(listing: &Listing, addresses: &Addresses) -> SweepPlan {
     if plan.is_complete { plan } else { SweepPlan::new(listing, addresses) }
 }
 
-/// Rows that ask everything; what they expect is not looked at.
+/// Rows that select everything; their expectations are ignored.
 fn expectation_rows(families: &[Family], ports: &PortSet, packets: &BTreeSet<Packet>) -> Vec<ExpectRow> {
     let families = families.to_vec();
     let row = |subjects: Vec<CheckSubject>, ports: Option<PortSet>| ExpectRow {
@@ -307,7 +309,8 @@ fn expectation_rows(families: &[Family], ports: &PortSet, packets: &BTreeSet<Pac
     vec![row(scans(true), Some(ports.clone())), row(scans(false), None), of_packets]
 }
 
-/// What was not the same the second time; who answers neighbours is no row's business, but known.
+/// Removes the fact that differed the second time; the answers to neighbours become a known mismatch instead, since no
+/// row can expect them.
 fn leave_out(
     check: &Check,
     facts: &mut RecordedFacts,
@@ -330,7 +333,7 @@ fn leave_out(
     left_out.insert(check.name());
 }
 
-/// Which rulesets speak of interfaces that the lab does not have, and of which: what comes over them is not recorded.
+/// The rulesets that name interfaces that the lab does not have, with these: packets over them are not recorded.
 pub fn other_interfaces(rulesets: &[NamedRuleset], host: &Host) -> BTreeMap<String, BTreeSet<String>> {
     let of = |ruleset: &NamedRuleset| {
         let listing = Listing::parse(ruleset.family, &ruleset.source);

@@ -1,4 +1,4 @@
-//! Which probe asks about which limit. A rate is that of one line, so that its prefix must be one that the probe leaves once.
+//! Selects a probe for each limit. A rate is that of one line, so its prefix must be one that the probe causes once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::probe::observation::Observation;
 use crate::probe::path::Step;
 use crate::rules::iptables_save::{Listing, RuleLimit};
 
-/// The limits that were met, by the lines of their rules.
+/// The limits that were observed, by the lines of their rules.
 #[derive(Default)]
 pub struct MeasuredLimits(BTreeMap<(Family, usize), LimitedLog>);
 
@@ -17,21 +17,21 @@ pub struct MeasuredLimits(BTreeMap<(Family, usize), LimitedLog>);
 struct LimitedLog {
     limit: RuleLimit,
     rule: DecidingRuleText,
-    /// The first probe that can ask about it, the prefix, and what else it finds.
+    /// The first probe that can measure it, the prefix, and the probe's other effects.
     asker: Option<(RateKey, RowEffect)>,
 }
 
 /// A probe, and the prefix of its line.
 pub type RateKey = (ProbeKey, String);
 
-/// Rates that rows ask.
+/// The rates of rows.
 pub type Rates = BTreeMap<RateKey, RateFact>;
 
-/// Limits that no row can speak of, with the reason.
+/// Limits that no row can express, with the reason.
 pub type Unsayable = BTreeSet<(Family, DecidingRuleText, String)>;
 
 impl MeasuredLimits {
-    /// Those of the rules that logged the probe of `key`.
+    /// Adds those of the rules that logged the probe of `key`.
     pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &RowEffect, observation: &Observation) {
         for step in observation.path.iter().flat_map(|path| &path.steps) {
             let Some((prefix, rule, limit)) = limited(listing, step) else { continue };
@@ -45,7 +45,7 @@ impl MeasuredLimits {
         }
     }
 
-    /// The rates that rows can ask, and those that none can.
+    /// The rates that rows can express, and those that none can.
     pub fn into_rates(self) -> (Rates, Unsayable) {
         let (mut rates, mut unsayable) = (Rates::new(), Unsayable::new());
         for ((family, _), LimitedLog { limit, rule, asker }) in self.0 {
@@ -61,13 +61,13 @@ impl MeasuredLimits {
 
 const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix";
 
-/// What a step logged with, by which rule, and within which limit.
+/// The prefix of a step's line, its rule, and its limit.
 fn limited(listing: &Listing, step: &Step) -> Option<(String, DecidingRuleText, RuleLimit)> {
     let prefix = step.log_prefix.clone()?;
     Some((prefix, effect_of(step)?, listing.rule_of(step)?.limit()?))
 }
 
-/// Why no row can ask for the limit: a burst must be short, and over before the limit has recovered.
+/// The reason why no row can express the limit: a burst must be short, and over before the limit has recovered.
 fn why_unsayable(limit: RuleLimit) -> Option<String> {
     const A_DAY: u64 = 86_400;
     let RuleLimit { count, seconds, burst } = limit;

@@ -1,5 +1,5 @@
-//! From facts to rows: what is alike is said once. Families that agree share a row without `family`, techniques that agree
-//! share one with a list, and ports that agree share one with ranges.
+//! Converts facts to rows, merging equal ones. Families with equal facts share a row without `family`, techniques share
+//! one with a list, and ports share one with ranges.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ use crate::rules::iptables_save::RuleLimit;
 pub struct ScanRow {
     /// The techniques.
     pub techniques: Vec<Technique>,
-    /// The ports; empty for a technique that has none.
+    /// The ports; empty for a technique without ports.
     pub ports: PortSet,
-    /// In which families.
+    /// The families.
     pub families: Vec<Family>,
-    /// What comes of it.
+    /// The effect.
     pub effect: RowEffect,
-    /// How often it logs, when that is what the row asks.
+    /// The limit, if the row is about the rate.
     pub limit: Option<RuleLimit>,
-    /// Whose doing it is.
+    /// The responsible rules.
     pub doings: BTreeSet<(Family, DecidingRuleText)>,
 }
 
@@ -33,26 +33,26 @@ pub struct ScanRow {
 pub struct PacketRow {
     /// The packets.
     pub packets: Vec<Packet>,
-    /// In which families.
+    /// The families.
     pub families: Vec<Family>,
-    /// What comes of it.
+    /// The effect.
     pub effect: RowEffect,
-    /// Whose doing it is.
+    /// The responsible rules.
     pub doings: BTreeSet<(Family, DecidingRuleText)>,
 }
 
-/// What a section of packets is about.
+/// The topic of a section of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
-    /// Out of the blue, from the prober.
+    /// Without a connection, from the prober.
     ToHost,
     /// From other addresses.
     Strangers,
-    /// Within a connection, or in answer.
+    /// Within a connection, or as an answer.
     Connections,
-    /// What the host sends.
+    /// From the host.
     FromHost,
-    /// What it sends to itself.
+    /// From the host to itself.
     Loopback,
 }
 
@@ -71,10 +71,10 @@ impl Topic {
     }
 }
 
-/// What has one effect, in each family: ports or packets, and whose doing it is.
+/// Ports or packets with the same effect, per family, and the responsible rules.
 type ByFamily<'a, T> = BTreeMap<Family, BTreeMap<T, &'a BTreeSet<DecidingRuleText>>>;
 
-/// The rows of scans: what is accepted first.
+/// The rows of scans, accepted ones first.
 pub fn of_scans(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
     let mut of: BTreeMap<(RowEffect, Technique), ByFamily<Port>> = BTreeMap::new();
     for ((technique, family, port), (effect, doings)) in &facts.cells {
@@ -105,7 +105,7 @@ pub fn of_scans(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
     rows
 }
 
-/// Techniques that agree in everything are told together; one without ports stays alone.
+/// Merges techniques with equal facts; one without ports stays separate.
 fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
     let is_like = |other: &&mut ScanRow| {
         let same = |row: &ScanRow| (row.ports.clone(), row.families.clone(), row.effect.clone(), row.limit);
@@ -139,7 +139,7 @@ pub fn of_rates(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
     rows
 }
 
-/// Families that agree on a port are told together.
+/// Merges families with equal facts for a port.
 fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
     let same = |row: &ScanRow| (row.techniques.clone(), row.ports.clone(), row.effect.clone(), row.limit);
     match rows.iter_mut().find(|other| same(other) == same(&row)) {
@@ -179,7 +179,7 @@ pub fn of_packets(facts: &RecordedFacts, families: &[Family], topic: Topic) -> V
     rows
 }
 
-/// What all families have in common, and then what each has for itself.
+/// The values that all families share, then those of each family alone.
 fn shared<T: Copy + Ord>(of: &BTreeMap<Family, BTreeSet<T>>, families: &[Family]) -> Vec<(Vec<Family>, BTreeSet<T>)> {
     let nothing = BTreeSet::new();
     let has = |family: &Family| of.get(family).unwrap_or(&nothing);
@@ -192,7 +192,7 @@ fn shared<T: Copy + Ord>(of: &BTreeMap<Family, BTreeSet<T>>, families: &[Family]
     all.filter(|(_, some)| !some.is_empty()).collect()
 }
 
-/// As [`shared`]; a packet that is of one family only says so itself, and goes with those of all families.
+/// As [`shared`]; a packet that exists in one family only counts as shared.
 fn together(of: &BTreeMap<Family, BTreeSet<Packet>>, families: &[Family]) -> Vec<(Vec<Family>, BTreeSet<Packet>)> {
     let mut of = of.clone();
     let lone: BTreeSet<Packet> = of.values().flatten().filter(|packet| packet.family().is_some()).copied().collect();

@@ -1,19 +1,19 @@
-//! A ruleset read against a packet, rule by rule: only to choose what is worth sending. What is recorded is measured.
+//! Evaluates a ruleset for a packet, rule by rule. This only selects packets to send; recorded facts are measured.
 
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::frame::Direction;
 
-/// What becomes of a packet, as far as reading tells.
+/// The derived result of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOutcome {
-    /// Where its way ends.
+    /// The end of its path.
     pub fate: Fate,
-    /// The prefixes of the lines that it leaves.
+    /// The prefixes of the lines that it causes.
     pub lines: Vec<String>,
 }
 
-/// The chains that a packet meets, in their order (`enum nf_ip_hook_priorities`).
+/// The chains that a packet passes, in their order (`enum nf_ip_hook_priorities`).
 const RECEIVED: [(&str, &str); 5] =
     [("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"), ("mangle", "INPUT"), ("filter", "INPUT")];
 const SENT: [(&str, &str); 6] = [
@@ -25,13 +25,13 @@ const SENT: [(&str, &str); 6] = [
     ("nat", "POSTROUTING"),
 ];
 
-/// What `listing` does with `packet`; `None` if that cannot be read. No limit is ever used up.
+/// The result of `listing` for `packet`; `None` if it cannot be derived. Limits count as never used up.
 pub fn walk(listing: &Listing, packet: &Packet, direction: Direction) -> Option<ReadOutcome> {
     let chains: &[(&str, &str)] = if direction == Direction::In { &RECEIVED } else { &SENT };
     let mut lines = Vec::new();
     for (table, name) in chains {
         let Some(chain) = listing.chain(table, name) else { continue };
-        // In the raw table conntrack has not seen the packet yet.
+        // In the raw table conntrack has not yet seen the packet.
         let unseen = Packet { conntrack: None, ..packet.clone() };
         let mut way =
             ReadPath { listing, table, packet: if *table == "raw" { &unseen } else { packet }, lines: &mut lines };
@@ -47,7 +47,7 @@ pub fn walk(listing: &Listing, packet: &Packet, direction: Direction) -> Option<
     Some(ReadOutcome { fate: Fate::Accepted, lines })
 }
 
-/// How a chain ends.
+/// The end of a chain.
 enum End {
     Fate(Fate),
     Returned,
@@ -60,7 +60,7 @@ struct ReadPath<'a> {
     lines: &'a mut Vec<String>,
 }
 
-/// `iptables-restore` refuses loops; this is for texts that it has not seen.
+/// A bound for texts that `iptables-restore`, which refuses loops, has not checked.
 const DEPTH: usize = 16;
 
 impl ReadPath<'_> {
@@ -79,7 +79,7 @@ impl ReadPath<'_> {
         Some(End::Returned)
     }
 
-    /// The outer none: it cannot be read; the inner one: on to the next rule.
+    /// `None` if it cannot be derived; `Some(None)` to go on with the next rule.
     fn target(&mut self, rule: &Rule, depth: usize) -> Option<Option<End>> {
         let Some(target) = &rule.target else { return Some(None) };
         match target.name.as_str() {

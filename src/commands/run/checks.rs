@@ -1,4 +1,4 @@
-//! From what the labs found to the checks of a scenario: expected against observed, why, and which rules were exercised.
+//! Converts the results of the labs to the checks of a scenario: comparison, explanation, and coverage of the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::verdict::compare;
 use crate::verdict::explain::patch::{self, PatchCandidate};
 use crate::verdict::explain::{Diagnosis, MismatchContext, explain, explain_packet, without_ruleset};
 
-/// What all labs of a job found, put in order.
+/// The results of all labs of a job, sorted.
 pub struct CheckInputs {
     cells: Vec<(Probe, Observation)>,
     bursts: Vec<(Probe, Observation)>,
     in_a_row: Vec<(Probe, Observation)>,
     packets: Vec<(PacketCell, Response)>,
-    /// None on a link without MAC addresses.
+    /// `None` on a link without MAC addresses.
     neighbourhood: Option<DiscoveredMacs>,
 }
 
 impl CheckInputs {
-    /// Puts in order what was found.
+    /// Sorts the results.
     pub fn new(found: JobResults) -> CheckInputs {
         let mut evidence = CheckInputs {
             cells: Vec::new(),
@@ -54,7 +54,7 @@ impl CheckInputs {
         evidence
     }
 
-    /// The probes that a check rests on; of a burst those that show what it complains of.
+    /// The probes of a check; for a burst those of the measurement that mismatched.
     fn of_check(&self, check: &Check) -> Vec<(Probe, Observation)> {
         let of = |probes: &[(Probe, Observation)]| -> Vec<(Probe, Observation)> {
             probes.iter().filter(|(probe, _)| probe_key(probe) == check_key(check)).cloned().collect()
@@ -66,14 +66,14 @@ impl CheckInputs {
         }
     }
 
-    /// The probes of single checks are in order, and there may be a million of them.
+    /// The probes of a single check; they are sorted, and there may be a million of them.
     fn cells_of(&self, check: &Check) -> &[(Probe, Observation)] {
         let from = self.cells.partition_point(|(probe, _)| probe_key(probe) < check_key(check));
         let length = self.cells[from..].partition_point(|(probe, _)| probe_key(probe) == check_key(check));
         &self.cells[from..from + length]
     }
 
-    /// What rules saw of the packet that a check rests on, and its way.
+    /// The packet of a check as rules saw it, and its path.
     fn of_packet(&self, check: &Check, job: &Job) -> Option<(Packet, Observation)> {
         let is_it = |(cell, _): &&(PacketCell, Response)| {
             (Some(cell.family), Some(cell.packet)) == (check.family, check.subject.packet())
@@ -87,13 +87,13 @@ impl CheckInputs {
         Some((packet, Observation { path: Some(Arc::clone(&own.path)), answer_path, ..seen }))
     }
 
-    /// Every probe that was sent, in whatever lab.
+    /// Every probe that was sent, in any lab.
     pub fn all(&self) -> impl Iterator<Item = &(Probe, Observation)> {
         self.cells.iter().chain(&self.bursts).chain(&self.in_a_row)
     }
 }
 
-/// What a check rests on.
+/// The observations of a check.
 struct Grounds {
     probes: Vec<(Probe, Observation)>,
     packet: Option<(Packet, Observation)>,
@@ -112,7 +112,7 @@ impl Grounds {
     }
 }
 
-/// What a probe or a check is about.
+/// The subject of a probe or a check.
 type CheckKey = (Option<Family>, Option<Technique>, Option<Port>);
 
 fn probe_key(probe: &Probe) -> CheckKey {
@@ -125,7 +125,7 @@ fn check_key(check: &Check) -> CheckKey {
 }
 
 impl Job {
-    /// The report of what was found.
+    /// The report of the results.
     pub fn report(&self, found: JobResults) -> Result<(ScenarioReport, CheckInputs)> {
         let recordings = self.recordings(&found);
         let lines = found.0.values().flat_map(|of| of.lines.iter().cloned()).collect();
@@ -147,7 +147,7 @@ impl Job {
         Ok((report, evidence))
     }
 
-    /// The report of a scenario that was not begun: whatever it asks, nobody knows.
+    /// The report of a scenario that was not started: all its checks did not run.
     pub fn not_started(&self, why: &str) -> ScenarioReport {
         let mut checks = self.cell_checks(&[]);
         checks.extend(self.burst_checks(&[], &[]));
@@ -195,7 +195,7 @@ impl Job {
         Ok(checks)
     }
 
-    /// Whether the scenario has rules of this family, or expects something of it.
+    /// True if the scenario has rules of this family, or expects something of it.
     fn concerns(&self, family: Family) -> bool {
         let ScenarioPlan { rounds, bursts, packets, .. } = &self.plan;
         self.ruleset(family).is_some()
@@ -204,7 +204,7 @@ impl Job {
             || packets.iter().flatten().any(|cell| cell.family == family)
     }
 
-    /// Says of every check that is not as expected, known or not, why it is so.
+    /// Adds the explanation to every mismatched check, known or not.
     fn explain(&self, checks: &mut [Check], evidence: &CheckInputs) {
         let listings = self.listings();
         let differs = |check: &&mut Check| matches!(check.outcome, Outcome::Mismatched | Outcome::Known);
@@ -217,7 +217,7 @@ impl Job {
         }
     }
 
-    /// What may mend a check, to be tried.
+    /// Candidates for a fix of a check.
     pub fn candidates(&self, check: &Check, evidence: &CheckInputs) -> Vec<PatchCandidate> {
         let (listings, grounds) = (self.listings(), Grounds::new(check, evidence, self));
         let Some(scene) = self.scene(&listings, check) else { return Vec::new() };
@@ -300,7 +300,7 @@ fn of_burst(burst: &Burst, probes: &[(Probe, Observation)]) -> Vec<Observation> 
     probes.iter().filter(|(probe, _)| same(probe)).map(|(_, observation)| observation.clone()).collect()
 }
 
-/// The host's MAC address in `MAC=` of the lines of packets that it received.
+/// The host's MAC address, from `MAC=` of the lines of packets that it received.
 fn host_macs<'a>(probes: impl Iterator<Item = &'a (Probe, Observation)>) -> BTreeSet<Mac> {
     let records = probes.flat_map(|(_, observation)| &observation.log);
     records.filter_map(|record| LogLine::parse(&record.line)?.mac()).map(|mac| mac.destination).collect()

@@ -1,5 +1,5 @@
-//! What a fix must not do: open more than the checks that it resolves ask for, or cut a session, SSH, loopback or
-//! neighbour discovery. This is proved on sets of packets; without a proof there is no fix.
+//! The harm that a fix must not do: open more than the checks that it resolves expect, or cut a session, SSH, loopback
+//! or neighbour discovery. This is proved on sets of packets; without a proof there is no fix.
 
 use super::job::Job;
 use crate::error::Source;
@@ -13,7 +13,7 @@ use crate::rules::iptables_save::{Listing, Match};
 use crate::rules::space::{PacketField, Region, Sets, Space, Turned, Values, state_places, turned};
 use crate::wire::headers::Content;
 
-/// Whether the ruleset `after` does no harm in the place of `before`; `resolved` are the checks that it resolves.
+/// True if the ruleset `after` does no harm in place of `before`; `resolved` are the checks that it resolves.
 pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &[&Check]) -> bool {
     let scenario = &job.scenario;
     let [before, after] = sources.map(|source| job.listing(family, source));
@@ -23,13 +23,13 @@ pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &
     RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
 }
 
-/// What may change, as far as the checks ask for it.
+/// The changes that the checks expect.
 struct IntendedChange {
     protocols: Values,
     ports: Values,
-    /// The ports that no connection is to get to.
+    /// The ports that must stay closed.
     kept_out: Values,
-    /// The ports on which the host listens.
+    /// The ports with a listener.
     served: Values,
 }
 
@@ -53,7 +53,7 @@ impl IntendedChange {
     }
 }
 
-/// What the packet of a check holds, and its protocol.
+/// The fields of a check's packet, and its protocol.
 fn content<'c>(scenario: &Scenario, family: Family, check: &&'c Check) -> Option<(&'c Check, Content, u8)> {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
@@ -89,7 +89,7 @@ fn is_kept_out(check: &Check) -> bool {
     is_dropped || matches!(check.expected.state, Some(PortState::Filtered | PortState::Closed))
 }
 
-/// The ports that rules of the nat table give to packets: filter sees those.
+/// The ports that rules of the nat table set, which filter sees.
 fn ports_behind_nat(listing: &Listing) -> Values {
     let of_nat = listing.placed_rules().filter(|at| at.table == "nat");
     let ranges = of_nat.filter_map(|at| at.rule.target.as_ref()?.new_ports());
@@ -100,7 +100,7 @@ fn one(port: Port) -> Values {
     Values::these([u128::from(port.0)])
 }
 
-/// A ruleset in the place of another.
+/// A ruleset that replaces another.
 struct RulesetChange<'a> {
     space: &'a Space,
     /// Before and after.
@@ -114,8 +114,9 @@ impl RulesetChange<'_> {
         turned(self.sides).is_ok_and(|turned| !turned.iter().any(is_harm))
     }
 
-    /// What belongs to a connection may pass. What begins one may pass if the checks ask for it, and not from other sources
-    /// or over other interfaces than those to which a rule opens the port already.
+    /// True if the change opens more than intended. Packets of a connection may pass. Packets that begin one may pass
+    /// if the checks expect it, and not from other sources or over other interfaces than those for which a rule opens
+    /// the port already.
     fn opens_more(&self, turned: &Turned) -> bool {
         let region = &turned.region;
         let is_session = is_within(region, PacketField::State, &state_places(&[Established, Related]));
@@ -131,7 +132,7 @@ impl RulesetChange<'_> {
         !is_session && !is_asked
     }
 
-    /// Whether the ports of `region` are open to some sources only, or over some interfaces, and `region` has others.
+    /// True if the ports of `region` are open to some sources or over some interfaces only, and `region` has others.
     fn is_restricted(&self, region: &Region) -> bool {
         let link = Values::these([0]);
         let links = self.space.everything.values(PacketField::In).difference(&Values::these([LOOPBACK]));
@@ -148,7 +149,7 @@ impl RulesetChange<'_> {
         has_other_addresses || is_asked_more || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
     }
 
-    /// What begins a connection to the ports of `region` over `links`.
+    /// The packets that begin a connection to the ports of `region` over `links`.
     fn connections(&self, region: &Region, links: &Values) -> Vec<Region> {
         let begin = |part: Region| {
             part.with(PacketField::In, links)?
@@ -160,7 +161,7 @@ impl RulesetChange<'_> {
         self.space.universe("filter", "INPUT").into_iter().filter_map(begin).collect()
     }
 
-    /// What of `starts` filter lets in before the change; `None` if that is too much to work out.
+    /// Those of `starts` that filter accepts before the change; `None` if there are too many sets.
     fn let_in(&self, starts: &[Region]) -> Option<Vec<Region>> {
         let leaves = starts.iter().map(|start| self.sides[0].leaves(("filter", "INPUT"), start));
         let leaves = leaves.collect::<Result<Vec<_>, _>>().ok()?.concat();
@@ -174,7 +175,7 @@ impl RulesetChange<'_> {
         let is_tcp = is_within(region, PacketField::Protocol, &Values::these([6]));
         let flags =
             |flags: &[u128]| !is_tcp || meets(region, PacketField::Flags, &Values::these(flags.iter().copied()));
-        // ICMP errors are RELATED: path MTU discovery needs them.
+        // ICMP errors are RELATED, and path MTU discovery needs them.
         let parts: &[ConntrackState] = if is_tcp { &[Established] } else { &[Established, Related] };
         let is_session = meets(region, PacketField::State, &state_places(parts)) && flags(&SESSION);
         let new: &[ConntrackState] = if self.space.exempts { &[New, Untracked] } else { &[New] };
@@ -202,7 +203,7 @@ impl RulesetChange<'_> {
         meets(region, PacketField::DestinationPort, &self.asked.served.difference(&self.asked.kept_out))
     }
 
-    /// Ports that are to be closed, or to which nothing listens, as a rule names them.
+    /// True for a few ports that should be closed or have no listener, as in a rule that names them.
     fn is_of_few_ports(&self, region: &Region) -> bool {
         const FEW: u128 = 16;
         let ports = region.values(PacketField::DestinationPort).difference(&self.asked.kept_out);
@@ -212,7 +213,7 @@ impl RulesetChange<'_> {
         has_ports && count <= FEW && !is_served
     }
 
-    /// An interface that was in the changed rule alone: neither the host's nor one that another rule names.
+    /// True for an interface that only the changed rule names: neither the host's nor that of another rule.
     fn is_of_no_interface(&self, region: &Region) -> bool {
         let named =
             self.sides[1].listing.rules().flat_map(|rule| &rule.clauses).filter_map(|clause| match &clause.ask {
@@ -229,7 +230,7 @@ fn all(regions: &[Region], field: PacketField) -> Values {
     regions.iter().fold(Values::from_ranges([]), |all, one| all.union(one.values(field)))
 }
 
-/// The place of `lo` among the names of a space.
+/// The index of `lo` among the interface names of a space.
 const LOOPBACK: u128 = 1;
 const SYN: u128 = 0x02;
 /// ACK, PSH and ACK, FIN and ACK with and without PSH, RST, RST and ACK, SYN and ACK.
@@ -251,7 +252,7 @@ mod tests {
     const CARRY_ON: &str = "-A INPUT -m state --state ESTABLISHED -j ACCEPT\n";
     const DENY: &str = "-A INPUT -i eth0 -p tcp -j DROP\n";
 
-    /// Of a host that listens on 22 and 80, with a change that resolves a check of port `asked`.
+    /// As above, for a host with listeners on 22 and 80, and a change that resolves a check of port `asked`.
     fn is_harmless(family: Family, before: &str, after: &str, asked: u128) -> bool {
         let listing = |rules: &str| {
             let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n");

@@ -1,4 +1,4 @@
-//! One scenario as work for labs: what has to be done, and how a lab does it.
+//! One scenario as tasks for labs, and the way a lab does each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,23 +36,24 @@ pub struct Job {
     pub vendors: Arc<VendorDb>,
 }
 
-/// What one lab does of a job.
+/// The part of a job that one lab does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// The round with this number; the first one also explores the neighbourhood, where there are neighbours.
+    /// The round with this number; the first one also does the neighbour checks, on a link with MAC addresses.
     Round(usize),
-    /// These bursts, each with fresh limits.
+    /// The group of bursts with this number, each burst with fresh limits.
     Bursts(usize),
-    /// The bursts of all limits that are to be a rule's own, one after the other.
+    /// The bursts of all limits that must be a rule's own, one after the other.
     BurstsInARow,
     /// The packets that share the lab with this number.
     Packets(usize),
 }
 
-/// Bursts that share a lab, at least: each pair of families waits for the kernel to renew the limits.
+/// The minimum number of bursts that share a lab: for each pair of families it waits for the kernel to renew the
+/// limits.
 const BURSTS: usize = 12;
 
-/// What the lab is for.
+/// The name of the task.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,25 +65,25 @@ impl fmt::Display for Task {
     }
 }
 
-/// What one lab found.
+/// The results of one lab.
 #[derive(Default)]
 pub struct TaskResult {
     pub probes: Vec<(Probe, Observation)>,
     pub packets: Vec<(PacketCell, Response)>,
     pub neighbourhood: Option<DiscoveredMacs>,
-    /// Frames of the lab's own, and what the host sent by itself; none unless frames are watched.
+    /// Frames of the lab's own, and those that the host sent by itself; empty unless frames are recorded.
     pub frames: Vec<Frame>,
     /// Every line that LOG rules have written, in the order of the log.
     pub lines: Vec<String>,
     pub weather: PinnedSysctls,
 }
 
-/// What all labs of a job found.
+/// The results of all labs of a job.
 #[derive(Default)]
 pub struct JobResults(pub BTreeMap<Task, TaskResult>);
 
 impl JobResults {
-    /// The weather, the same in all labs.
+    /// The pinned sysctls, which are the same in all labs.
     pub fn weather(&self) -> Option<PinnedSysctls> {
         self.0.values().next().map(|found| found.weather.clone())
     }
@@ -102,22 +103,22 @@ impl Job {
         Ok(Job { scenario, plan, rulesets, services, equipment, watch: settings.watch, vendors })
     }
 
-    /// The rules of `source`, read as the lab loads them.
+    /// The rules of `source`, parsed for the lab's flavour.
     pub fn listing(&self, family: Family, source: &Source) -> Listing {
         self.equipment.listing(family, source)
     }
 
-    /// What lies between prober and host.
+    /// The kind of link between prober and host.
     pub fn link(&self) -> LinkMode {
         self.equipment.link
     }
 
-    /// The host's MAC address, on a link that has them.
+    /// The host's MAC address, on a link with MAC addresses.
     pub fn mac(&self) -> Mac {
         self.scenario.host.mac.unwrap_or(HOST_MAC)
     }
 
-    /// What is to be done, each in a lab of its own.
+    /// The tasks, each for a lab of its own.
     pub fn tasks(&self) -> Vec<Task> {
         let rounds = (0..self.plan.rounds.len()).map(Task::Round);
         let bursts = (0..self.plan.sent().len().div_ceil(self.bursts_in_a_lab())).map(Task::Bursts);
@@ -145,7 +146,7 @@ impl Job {
         Ok(found)
     }
 
-    /// What was on the links of all labs, where it was watched.
+    /// The frames on the links of all labs, if they were recorded.
     pub fn recordings(&self, found: &JobResults) -> Vec<LinkRecording> {
         let recording = |(task, found): (&Task, &TaskResult)| LinkRecording {
             lab: task.to_string(),
@@ -168,7 +169,7 @@ impl Job {
         self.in_recorded_lab(rulesets, work).map(|(found, _)| found)
     }
 
-    /// The same, with what belongs to no probe.
+    /// As [`Self::in_lab`], with the frames and lines that belong to no probe.
     fn in_recorded_lab<T: Send>(
         &self,
         rulesets: &[(Family, &Source)],
@@ -197,7 +198,8 @@ impl Job {
         Ok(probes.into_iter().zip(observations).collect())
     }
 
-    /// Lists of a ruleset outlive the renewal of its limits: then each burst needs a lab of its own.
+    /// The number of bursts for each lab. Lists of a ruleset survive the renewal of its limits: then each burst needs a
+    /// lab of its own.
     fn bursts_in_a_lab(&self) -> usize {
         match self.plan.keeps_lists {
             true => 1,
@@ -205,7 +207,8 @@ impl Job {
         }
     }
 
-    /// The two families of a burst have limits of their own, so that one renewal serves both.
+    /// Sends the bursts with fresh limits. The two families of a burst have limits of their own, so one renewal serves
+    /// both.
     fn bursts_afresh(&self, lab: &mut Lab, number: usize) -> Result<Vec<(Probe, Observation)>> {
         let bursts = self.plan.sent();
         let bursts = bursts.chunks(self.bursts_in_a_lab()).nth(number).unwrap_or_default();
@@ -229,7 +232,7 @@ impl Job {
         Ok(found)
     }
 
-    /// Sends the packets of these cells, with limits out of the way.
+    /// Sends the packets of these cells, with limits disabled.
     pub fn packets(&self, lab: &mut Lab, cells: &[PacketCell]) -> Result<Vec<(PacketCell, Response)>> {
         let addresses = &self.scenario.host.addresses;
         let here: Vec<&PacketCell> = cells.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
@@ -272,7 +275,7 @@ pub fn rulesets(scenario: &Scenario) -> Vec<(Family, Source)> {
     ]
 }
 
-/// A limit recovers while the burst goes on; if it could have let one more through, nothing is known.
+/// Sends a burst. A limit recovers in the meantime; if it could have permitted one more packet, that is an error.
 pub fn send_burst(lab: &mut Lab, phases: &mut Phases, burst: &Burst) -> Result<Vec<(Probe, Observation)>> {
     if !Lab::families().contains(&burst.family) {
         return Ok(Vec::new());
@@ -294,7 +297,7 @@ fn in_time(burst: &Burst, took: Duration) -> Result<()> {
     Err(CannotMeasure::Deadline { what, seconds: refill.as_secs() }.into())
 }
 
-/// The phases of a lab, each numbered when it is first used.
+/// The passes of a lab, each numbered at its first use.
 pub struct Phases<'a> {
     scenario: &'a Scenario,
     numbering: PassNumbering,
@@ -302,12 +305,12 @@ pub struct Phases<'a> {
 }
 
 impl<'a> Phases<'a> {
-    /// No phase was used yet.
+    /// No pass was used yet.
     pub fn new(scenario: &'a Scenario) -> Phases<'a> {
         Phases { scenario, numbering: PassNumbering::new(SEED), phases: BTreeMap::new() }
     }
 
-    /// The phase of a technique in a family.
+    /// The pass of a technique in a family.
     pub fn pass(&mut self, technique: Technique, family: Family) -> &mut ScanPass {
         let addresses = self.scenario.host.addresses;
         let numbering = &mut self.numbering;

@@ -10,7 +10,7 @@ use super::job::{Job, JobResults};
 use crate::error::Result;
 use crate::lab::Token;
 
-/// At most so many labs stand at a time, and fewer where the other runs of the machine have the rest.
+/// A limit on the number of labs at a time; there are fewer if other runs on the machine use the rest.
 pub struct LabPool {
     permits: Arc<Semaphore>,
 }
@@ -24,7 +24,9 @@ impl LabPool {
     /// Does `work` with every item, each on a thread of its own, and returns the results in their order.
     ///
     /// # Errors
-    /// Of several failures the first item's is told, whichever came first: the same items, the same words.
+    ///
+    /// If several items fail, the error of the first item, whichever failed first, so that the same items give the same
+    /// message.
     pub async fn map<T, R, W>(&self, items: Vec<T>, work: W) -> Result<Vec<R>>
     where
         T: Send + 'static,
@@ -54,8 +56,8 @@ impl LabPool {
         results.into_iter().map(|result| result.expect("every item was done")).collect()
     }
 
-    /// Does every task of every job, each in a lab of its own, and tells what each job found, in the order of the jobs.
-    /// When the future is dropped, no further lab is begun.
+    /// Does every task of every job, each in a lab of its own, and returns the results of each job, in the order of the
+    /// jobs. When the future is dropped, no further lab is begun.
     pub async fn perform(&self, jobs: &[Arc<Job>]) -> Result<Vec<JobResults>> {
         let numbered = jobs.iter().enumerate();
         let tasks =

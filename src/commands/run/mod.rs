@@ -33,30 +33,30 @@ pub use self::sysctls::decided;
 use self::job::Job;
 use self::lab_pool::LabPool;
 
-/// How a run is to be done.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: LabOptions,
-    /// What is watched: paths, or frames as well. Checks need paths.
+    /// The events to record: paths, or frames as well. Checks need paths.
     pub watch: WatchedEvents,
     /// Labs at a time.
     pub jobs: usize,
-    /// Where vendors are looked up.
+    /// The vendor table.
     pub vendors: Arc<VendorDb>,
 }
 
-/// How far a run goes.
+/// The point at which a run stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailFast {
-    /// All scenarios are run.
+    /// After all scenarios.
     TheEnd,
-    /// None is begun behind the first that is mismatched or did not run. Scenarios are run one after the other, so that it
-    /// is the same one however many labs there are at a time.
+    /// After the first scenario that is mismatched or did not run. Scenarios are run one after the other, so that it is
+    /// the same one for any number of labs at a time.
     FirstFailure,
 }
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct RunReport {
     /// One for each scenario, in the order given.
@@ -65,24 +65,24 @@ pub struct RunReport {
     pub weather: PinnedSysctls,
 }
 
-/// What was found of one scenario.
+/// The result of one scenario.
 #[derive(Debug, Clone)]
 pub struct ScenarioReport {
-    /// What the scenario proves.
+    /// The claim that it proves.
     pub title: String,
     /// Its file.
     pub file: PathBuf,
-    /// The host as it stood in the lab.
+    /// The host in the lab.
     pub host: HostSummary,
     /// The ruleset of each family that has one.
     pub rulesets: Vec<(Family, Source)>,
     /// Every check, in the order of the plan.
     pub checks: Vec<Check>,
-    /// Which rules were exercised, for each of its rulesets; none where paths are not watched.
+    /// The rules that were exercised, for each of its rulesets; empty unless paths are recorded.
     pub coverage: Vec<Coverage>,
-    /// Every single probe and what it brought to light.
+    /// Every probe with its observation.
     pub probes: Vec<(Probe, Observation)>,
-    /// All that was on the links of its labs; none unless [`Settings::watch`] says so.
+    /// The frames on the links of its labs; empty unless [`Settings::watch`] records them.
     pub recordings: Vec<LinkRecording>,
     /// Every line that LOG rules have written in its labs, lab by lab, in the order of the log.
     pub lines: Vec<String>,
@@ -91,7 +91,7 @@ pub struct ScenarioReport {
 }
 
 impl ScenarioReport {
-    /// What is left when nobody asks about `family`.
+    /// Removes everything about `family`.
     pub fn leave_out(&mut self, family: Family) {
         self.checks.retain(|check| check.family != Some(family));
         self.coverage.retain(|coverage| coverage.family != family);
@@ -100,16 +100,16 @@ impl ScenarioReport {
     }
 }
 
-/// All that was on the link of one lab.
+/// The frames on the link of one lab.
 #[derive(Debug, Clone)]
 pub struct LinkRecording {
-    /// What the lab was for.
+    /// The task of the lab.
     pub lab: String,
     /// Its probes.
     pub probes: Vec<(Probe, Observation)>,
     /// Its packets.
     pub packets: Vec<(PacketCell, Response)>,
-    /// The lab's own frames, and what the host sent by itself.
+    /// The lab's own frames, and those that the host sent by itself.
     pub rest: Vec<Frame>,
 }
 
@@ -117,7 +117,7 @@ pub struct LinkRecording {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Host")]
 pub struct HostSummary {
-    /// Its MAC address; none on a link without them.
+    /// Its MAC address; `None` on a link without them.
     pub mac: Option<Mac>,
     /// The vendor, as nmap would print it.
     pub vendor: Option<String>,
@@ -127,11 +127,11 @@ pub struct HostSummary {
     pub addresses: Vec<String>,
 }
 
-/// Runs the scenarios, several labs at a time. What was not begun is reported as not run.
+/// Runs the scenarios, several labs at a time. Scenarios that were not begun are reported as not run.
 ///
 /// # Errors
-/// Rulesets that are refused, and everything that keeps a lab from measuring. The first error ends the run: no report
-/// is made of half a run.
+///
+/// If a ruleset is refused, or a lab cannot measure. The first error ends the run, without a report of a part of it.
 pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: FailFast) -> Result<RunReport> {
     let workforce = LabPool::new(settings.jobs);
     let jobs: Vec<Arc<Job>> =

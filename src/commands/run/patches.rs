@@ -1,5 +1,5 @@
-//! Patches that have been tried: a change of one rule is loaded, every check is done again, and it is reported only if the
-//! mismatch is gone, no other check has changed, and the change does no harm (see `harm`).
+//! Verified patches: a change of one rule is loaded, every check is repeated, and it is reported only if the mismatch
+//! is gone, no other check has changed, and the change does no harm (see `harm`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +17,17 @@ use crate::net::port::Port;
 use crate::rules::iptables_save::{apply, unified};
 use crate::verdict::explain::patch::PatchCandidate;
 
-/// Mismatches of one cause are fixed by one patch. Where no rule was intended, each port needs a rule of its own.
+/// The key of mismatches that one patch fixes. Without an intended rule, each port needs a rule of its own.
 type MismatchKey = (Family, Cause, Option<usize>, Option<usize>, Option<Port>);
 
-/// A ruleset that is wrong all over is not fixed rule by rule.
+/// The maximum number of mismatches: a ruleset with more is not fixed rule by rule.
 const AILMENTS: usize = 24;
 
-/// So many changes are tried in search of one that resolves more than the first that resolves something.
+/// The maximum number of candidates that are tried after the first that resolves something, to find one that resolves
+/// more.
 const SEARCH: usize = 40;
 
-/// Proposes a patch for every mismatch that one change of the ruleset mends.
+/// Proposes a patch for every mismatch that one change of the ruleset fixes.
 pub async fn propose(
     job: &Job,
     report: &mut ScenarioReport,
@@ -67,19 +68,19 @@ fn ailment(check: &Check) -> Option<MismatchKey> {
     Some((check.family?, explanation.cause, line(&explanation.took), line(&explanation.meant), port))
 }
 
-/// A patch for a check of the same cause mends this one, too.
+/// True if a patch for a check of the same cause fixes this one, too.
 fn is_fixed(check: &Check) -> bool {
     check.explanation.as_ref().is_some_and(|explanation| explanation.patch.is_some())
 }
 
-/// A change that mends, and the checks that are well with it.
+/// A change that fixes a mismatch, and for each check whether it matches with it.
 struct VerifiedPatch {
     patch: Patch,
     well: Vec<bool>,
 }
 
 impl VerifiedPatch {
-    /// One fix that resolves everything is the only one that is shown.
+    /// Adds the patch to all checks, if one resolves everything.
     fn hand_out_to_all(&self, checks: &mut [Check]) {
         for check in checks.iter_mut().filter(|check| still_fails(check)) {
             if let Some(explanation) = &mut check.explanation {
@@ -88,7 +89,8 @@ impl VerifiedPatch {
         }
     }
 
-    /// To every check of the same family and cause that is well with it, whichever rule took its packets.
+    /// Adds the patch to every check of the same family and cause that matches with it, whichever rule decided on its
+    /// packets.
     fn hand_out(&self, checks: &mut [Check], (family, cause, ..): &MismatchKey) {
         for (check, well) in checks.iter_mut().zip(&self.well) {
             let same = ailment(check).is_some_and(|(of, by, ..)| (of, by) == (*family, *cause));
@@ -110,7 +112,7 @@ struct PatchSearch<'a> {
 }
 
 impl PatchSearch<'_> {
-    /// The first candidate that resolves everything of the family, or else the one that resolves most.
+    /// The first candidate that resolves all mismatches of the family, or else the one that resolves most.
     async fn best(&self, candidates: Vec<PatchCandidate>, search: &mut usize) -> Result<Option<VerifiedPatch>> {
         let ill = self.before.iter().filter(|check| still_fails(check) && check.family == Some(self.family)).count();
         let mut best: Option<VerifiedPatch> = None;
@@ -153,8 +155,8 @@ async fn run_checks(job: &Job, family: Family, patched: &Source, workforce: &Lab
     }
 }
 
-/// Which checks are well with the change, if it mends number `index` and all others either are well too or observe what
-/// they did before.
+/// For each check true if it matches with the change; `None` unless the change fixes check `index` and every other
+/// check either matches or has the same observation as before.
 fn fixed_checks(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
     let well: Vec<bool> = after.iter().map(|check| check.outcome == Outcome::Matched).collect();
     let harmless = |(before, after): (&Check, &Check)| {

@@ -1,12 +1,12 @@
-//! Which of the sysctls that were set decided something: the run is done again with the usual value of each, and the
-//! checks are compared.
+//! Finds the sysctls that affected a check: the run is repeated with the usual value of each, and the checks are
+//! compared.
 
 use super::{FailFast, RunReport, Settings, run};
 use crate::error::Result;
 use crate::intent::scenario::Scenario;
 use crate::net::sysctl::SetSysctl;
 
-/// For each sysctl in `set`, the checks of `found` whose observation is another one with the usual value.
+/// For each sysctl in `set`, the checks of `found` that have another observation with the usual value.
 pub async fn decided(
     scenarios: &[Scenario],
     settings: &Settings,
@@ -16,7 +16,7 @@ pub async fn decided(
     let mut all = Vec::with_capacity(set.len());
     for sysctl in set {
         let mut settings = settings.clone();
-        // A name and a value from the list of what can be set.
+        // Never fails: name and value are from the list.
         let _ = settings.equipment.sysctls.set(&sysctl.name, sysctl.usual, "");
         let usual = run(scenarios.to_vec(), settings, FailFast::TheEnd).await?;
         let decides = Some(differing(found, &usual));

@@ -1,4 +1,4 @@
-//! The lab that faults are planted in: a small ruleset and probes whose right verdicts are known.
+//! The lab for injected faults: a small ruleset and probes whose correct verdicts are known.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,7 +16,7 @@ use crate::probe::scan_pass::{PassNumbering, SEED};
 
 const PREFIX: &str = "scanlab selftest: ";
 
-/// Port 80 is logged and dropped, all else is let in. The first rule makes conntrack track.
+/// Port 80 is logged and dropped, everything else is accepted. The first rule makes conntrack track.
 const RULESET: &str = "\
 *filter
 :INPUT ACCEPT [0:0]
@@ -28,10 +28,10 @@ const RULESET: &str = "\
 COMMIT
 ";
 
-/// Whether a packet leaves the modelled world in a rehearsal. A nat table has its probes sent one by one.
+/// Whether packets leave the modelled world. With a nat table, probes are sent one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum World {
-    /// None leaves.
+    /// No packet leaves.
     Whole,
     /// Port 81 goes to another machine.
     Left,
@@ -70,10 +70,10 @@ fn elsewhere(family: Family) -> IpAddr {
     }
 }
 
-/// A technique, a port, and what is right.
+/// A technique, a port, and the correct outcome.
 type Row = (Technique, Port, ProbeOutcome);
 
-/// What is right, in the order in which it is asked.
+/// The correct outcomes, in the order of the probes.
 const ROWS: [Row; 9] = [
     (Technique::Syn, OPEN, ProbeOutcome { state: PortState::Open, reason: Reason::SynAck, lines: 0 }),
     (Technique::Syn, CLOSED, ProbeOutcome { state: PortState::Closed, reason: Reason::Reset, lines: 0 }),
@@ -88,14 +88,14 @@ const ROWS: [Row; 9] = [
 
 const FILTERED: ProbeOutcome = ProbeOutcome { state: PortState::Filtered, reason: Reason::NoResponse, lines: 1 };
 
-/// What a probe brings to light.
+/// The outcome of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeOutcome {
     /// The port state.
     pub state: PortState,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// How many lines the LOG rule left.
+    /// The number of lines of the LOG rule.
     pub lines: usize,
 }
 
@@ -117,14 +117,14 @@ impl From<&Observation> for ProbeOutcome {
     }
 }
 
-/// A verdict that is not right.
+/// A wrong verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongVerdict {
     /// Technique, port and family.
     pub probe: String,
-    /// What is right.
+    /// The correct outcome.
     pub expected: ProbeOutcome,
-    /// What the lab said.
+    /// The observed outcome.
     pub observed: ProbeOutcome,
 }
 
@@ -135,15 +135,15 @@ impl fmt::Display for WrongVerdict {
     }
 }
 
-/// Without a fault: its mistakes, and the weather.
+/// Measures without a fault: the mistakes, and the pinned sysctls.
 pub fn control(equipment: &LabOptions) -> Result<(Vec<WrongVerdict>, PinnedSysctls)> {
     let (mut mistakes, weather) = measure(equipment, None, World::Whole)?;
     mistakes.extend(measure(equipment, None, World::Left)?.0);
     Ok((mistakes, weather))
 }
 
-/// With a fault: the mistakes, or the lab's own error about a blind or lossy instrument. Any error that says that the
-/// lab cannot run at all is passed on.
+/// Measures with a fault: the mistakes, or the lab's own error about a blind or lossy instrument. An error that the lab
+/// cannot run at all is returned as such.
 pub fn with(
     equipment: &LabOptions,
     sabotage: &Arc<Sabotage>,
@@ -156,7 +156,7 @@ pub fn with(
     }
 }
 
-/// A restore program that fails is no matter of the instrument, unless that is the fault.
+/// True if the error is about the fault. The failure of a restore program is not, unless that is the fault.
 fn is_about(fault: Fault, error: &CannotMeasure) -> bool {
     let is_planted = fault == Fault::NothingLoaded && matches!(error, CannotMeasure::ProgramFailed { .. });
     is_planted || is_about_instruments(error)

@@ -1,25 +1,25 @@
-//! What a planted fault has led to, judged. Pure.
+//! Judges the result of an injected fault. Pure.
 
 use super::FaultOutcome;
 use super::fault_lab::WrongVerdict;
 use crate::error::CannotMeasure;
 use crate::lab::{Fault, Sabotage};
 
-/// How a run with a planted fault has to end.
+/// The required end of a run with an injected fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The lab says that an instrument is blind.
+    /// The lab reports a blind instrument.
     Blind,
-    /// The lab says that the program which loads rules has failed.
+    /// The lab reports that the program which loads rules has failed.
     NotLoaded,
-    /// The lab says that something was lost.
+    /// The lab reports a loss.
     Loss,
-    /// Nothing of it is believed: every verdict is right.
+    /// The fault has no effect: every verdict is correct.
     Right,
 }
 
 impl Ending {
-    /// What is right for a fault.
+    /// The required end for a fault.
     pub fn expected(fault: Fault) -> Ending {
         match fault {
             Fault::BlindLog => Ending::Blind,
@@ -32,8 +32,8 @@ impl Ending {
 
 /// Judges a run with a planted fault by how it ended: the mistakes in its verdicts, or the lab's own error.
 ///
-/// 1. What could not be planted did not run.
-/// 2. A right ending that is owed to nothing having been planted proves nothing.
+/// 1. A fault that could not be injected did not run.
+/// 2. A correct end proves nothing if the instrument never met the fault.
 /// 3. A blind or lossy instrument must be noticed, even if the verdicts happen to be right.
 pub fn judge(sabotage: &Sabotage, found: &Result<Vec<WrongVerdict>, CannotMeasure>) -> (FaultOutcome, String) {
     if let Some(reason) = sabotage.declined() {
@@ -48,7 +48,7 @@ pub fn judge(sabotage: &Sabotage, found: &Result<Vec<WrongVerdict>, CannotMeasur
     }
 }
 
-/// Judges verdicts: right, or fooled and by which.
+/// Judges verdicts: all correct, or fooled, with the wrong ones.
 pub fn verdicts(mistakes: &[WrongVerdict]) -> (FaultOutcome, String) {
     match mistakes {
         [] => (FaultOutcome::Right, "every verdict is right".to_owned()),
@@ -70,7 +70,7 @@ fn ended(ending: Ending, found: &Result<Vec<WrongVerdict>, CannotMeasure>) -> (F
     }
 }
 
-/// A hint is for those who did not plant the fault themselves.
+/// The message without its hint, which does not apply to an injected fault.
 fn without_hint(error: &CannotMeasure) -> String {
     let text = error.to_string();
     text.split(" (hint: ").next().unwrap_or_default().to_owned()

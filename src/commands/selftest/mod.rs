@@ -1,8 +1,8 @@
-//! The self-test: faults of the instrument itself, planted one at a time, each in a lab of its own whose verdicts are
-//! known beforehand. Every one must be noticed, or change nothing.
+//! The self-test: faults of the instrument itself, injected one at a time, each in a lab whose verdicts are known.
+//! Every one must be noticed, or have no effect.
 //!
-//! A self-test that cannot fail proves nothing. So [`mod@judge`] is apart from the labs, and a fault counts only when the
-//! instrument has really met it: see [`Sabotage::met`].
+//! A self-test that cannot fail proves nothing. So [`mod@judge`] is separate from the labs, and a fault counts only if
+//! the instrument has really met it: see [`Sabotage::met`].
 
 mod fault_lab;
 mod judge;
@@ -20,43 +20,43 @@ use crate::lab::{Capture, Fault, LabOptions, LinkMode, PinnedSysctls, Sabotage};
 pub use fault_lab::{ProbeOutcome, WrongVerdict};
 pub use judge::{Ending, judge};
 
-/// What a self-test has found.
+/// The result of a self-test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelfTest {
     /// The control, then one row for each fault.
     pub rows: Vec<FaultRow>,
-    /// The weather of the lab without a fault.
+    /// The pinned sysctls of the lab without a fault.
     pub weather: PinnedSysctls,
 }
 
-/// One fault, and what came of it.
+/// One fault, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Row")]
 pub struct FaultRow {
     /// The fault's name; `none` for the control.
     pub fault: &'static str,
-    /// What was planted.
+    /// The injected fault in words.
     pub planted: String,
-    /// What happened, in words.
+    /// The event in words.
     pub happened: String,
-    /// What that means.
+    /// The outcome.
     pub outcome: FaultOutcome,
 }
 
-/// What came of a fault.
+/// The outcome of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "FaultOutcome")]
 pub enum FaultOutcome {
     /// The instrument was fooled: a wrong verdict, a loss that went unnoticed, or an error that is not about the fault.
     Fooled,
-    /// The instrument never met the fault, so nothing is proved.
+    /// The instrument never met the fault, so it proves nothing.
     NotPlanted,
-    /// This machine does not let the fault be planted: never green.
+    /// This machine does not permit the fault to be injected: never green.
     NotRun,
-    /// The lab noticed, and said that it cannot measure.
+    /// The lab noticed, and reported that it cannot measure.
     Caught,
-    /// All verdicts are right all the same.
+    /// All verdicts are correct nevertheless.
     Right,
 }
 
@@ -106,7 +106,7 @@ fn row(equipment: &LabOptions, fault: Fault) -> Result<FaultRow> {
     Ok(FaultRow { fault: fault.as_str(), planted: planted(&sabotage, equipment), happened, outcome })
 }
 
-/// What was planted, in words.
+/// The injected fault in words.
 fn planted(sabotage: &Sabotage, equipment: &LabOptions) -> String {
     let (count, capture, link) = (sabotage.planted(), equipment.capture, equipment.link);
     match sabotage.fault {

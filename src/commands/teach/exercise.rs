@@ -1,5 +1,5 @@
-//! Exercises: a ruleset with one mistake in it, of a kind that people make, and the question which one. The mistake is
-//! written by `mutant` wherever it has one of that kind; what comes of it, why, and what mends it is found by a run.
+//! Exercises: a ruleset with one typical mistake, which the reader has to find. `mutant` makes the mistake if it has
+//! that kind; a run measures its effects, the explanation and the fix.
 
 use std::path::Path;
 
@@ -15,27 +15,27 @@ use crate::text::escape;
 /// One exercise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exercise {
-    /// By which it is asked for.
+    /// The name on the command line.
     pub name: &'static str,
     /// The scan that shows it.
     pub technique: Technique,
-    /// What the owner of the sensor complains about.
+    /// The complaint of the sensor's owner.
     pub complaint: &'static str,
-    /// What may be the reason.
+    /// The possible reasons.
     pub choices: [&'static str; 4],
-    /// The one that is, by its place.
+    /// The index of the correct one.
     pub right: usize,
-    /// What the owner expects: an `[[expect]]` row.
+    /// The expectation of the owner: an `[[expect]]` row.
     expects: &'static str,
     mistake: ExerciseMistake,
 }
 
-/// How the ruleset is broken.
+/// The change that breaks the ruleset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExerciseMistake {
-    /// By the first mutant of this kind of the rule with this text, whose own text has the other one.
+    /// The first mutant of this kind of the rule with this text, whose own text contains the other one.
     Mutant { operator: Operator, rule: &'static str, becomes: &'static str },
-    /// By a rule too many, in front of the rule with this text.
+    /// An additional rule before the rule with this text.
     Insert { before: &'static str, rule: &'static str },
 }
 
@@ -44,9 +44,9 @@ enum ExerciseMistake {
 pub struct Broken {
     /// The ruleset.
     pub ruleset: Source,
-    /// What was changed: a unified diff from the ruleset that works.
+    /// The change: a unified diff from the correct ruleset.
     pub diff: String,
-    /// What to run.
+    /// The scenario to run.
     pub scenario: Scenario,
 }
 
@@ -214,10 +214,10 @@ mac    = "00:0c:29:4f:8e:35"
 listen = [22, 32232]
 "#;
 
-/// What must stay as it is, whatever mends the mistake.
+/// An expectation that must hold with every fix of the mistake.
 const BESIDES: &str = "scan = \"connect\"\nports = 32232\nstate = \"open\"\nlog = \"\"";
 
-/// The exercise with this number or name, or the first about this technique.
+/// The exercise with this number or name, or the first with this technique.
 pub fn find(wanted: &str) -> Option<(usize, &'static Exercise)> {
     let is_wanted = |(number, exercise): &(usize, &Exercise)| {
         wanted == number.to_string() || wanted.eq_ignore_ascii_case(exercise.name)

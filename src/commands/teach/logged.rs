@@ -8,7 +8,7 @@ use crate::probe::observation::LogRecord;
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoggedLine {
-    /// The rule's own prefix, to the byte.
+    /// The rule's own prefix, byte for byte.
     pub prefix: String,
     /// The whole line.
     pub line: String,
@@ -19,14 +19,14 @@ pub struct LoggedLine {
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoggedField {
-    /// As it stands: `SPT=41012`, `DF`.
+    /// The text: `SPT=41012`, `DF`.
     pub text: String,
-    /// What it says.
+    /// Its meaning.
     pub meaning: String,
 }
 
 impl LoggedLine {
-    /// Reads it.
+    /// Parses the line.
     pub fn new(record: &LogRecord) -> LoggedLine {
         let body = LogLine::parse(&record.line).map(|line| line.body().to_string()).unwrap_or_default();
         let mut is_behind_ports = false;

@@ -1,8 +1,8 @@
-//! A lesson: one scan technique, played live against a sensor's firewall and against none, with everything that can be
-//! seen of it: the frames, the way through the rules, the log lines, what nmap makes of the answer.
+//! A lesson: one scan technique, measured live with a sensor's firewall and without, with everything that can be
+//! observed: the frames, the path through the rules, the log lines, nmap's interpretation of the answer.
 //!
-//! Facts only; `report` puts them on a terminal or a page. What a standard demands comes from `technique_facts`; all else is
-//! measured.
+//! Facts only; `report` prints them on a terminal or a page. The requirements of standards come from `technique_facts`;
+//! everything else is measured.
 
 pub(crate) mod exercise;
 mod logged;
@@ -31,12 +31,12 @@ pub use logged::LoggedLine;
 pub use rule_trace::RuleVisit;
 pub use technique_facts::{TechniqueFacts, facts as technique_facts_of};
 
-/// What a lesson is held with.
+/// The inputs of a lesson.
 #[derive(Debug, Clone)]
 pub struct LessonSetup {
-    /// What the labs are made with.
+    /// The options of the labs.
     pub equipment: LabOptions,
-    /// Which ports have which part.
+    /// The sensor, which defines the roles of ports.
     pub sensor: Sensor,
     /// The machine under test.
     pub host: Host,
@@ -49,34 +49,34 @@ pub struct LessonSetup {
 pub struct Lesson {
     /// The technique.
     pub technique: Technique,
-    /// The name by which people call it.
+    /// Its usual name.
     pub title: &'static str,
     /// nmap's option.
     pub nmap: &'static str,
-    /// What it sends.
+    /// The protocol of its packets.
     pub protocol: Protocol,
-    /// The family that it was played in.
+    /// The family of the lesson.
     pub family: Family,
-    /// The TCP flags octet; `None` for what is no TCP.
+    /// The TCP flags octet; `None` without TCP.
     pub flags: Option<u8>,
-    /// What it is, and what the standards say about it.
+    /// The technique, and the requirements of the standards.
     pub doctrine: TechniqueFacts,
-    /// How the log lines were read.
+    /// The way log lines were read.
     pub capture: Capture,
-    /// The file that the firewall came from.
+    /// The file of the firewall.
     pub ruleset: String,
-    /// One for each port that was asked.
+    /// One for each port that was probed.
     pub scenes: Vec<PortScene>,
 }
 
-/// What came of one port.
+/// The results of one port.
 #[derive(Debug, Clone, Serialize)]
 pub struct PortScene {
-    /// Why this port was chosen.
+    /// The role of this port.
     pub role: LessonRole,
-    /// The port; `None` for what asks for the host.
+    /// The port; `None` for a technique that probes the host.
     pub port: Option<Port>,
-    /// Whether something listens there.
+    /// True if the port has a listener.
     pub is_listening: bool,
     /// With the firewall.
     pub with_firewall: ProbeResult,
@@ -84,19 +84,19 @@ pub struct PortScene {
     pub without: ProbeResult,
 }
 
-/// Why a port was chosen.
+/// The role of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LessonRole {
-    /// It is meant to be logged and served.
+    /// Logged and accepted.
     Honeypot,
-    /// It is meant to be logged and dropped.
+    /// Logged and dropped.
     Watched,
-    /// The sensor does not name it.
+    /// Not in the sensor.
     Unnamed,
-    /// The sensor does not name it, and a service answers there.
+    /// Not in the sensor, and a service answers.
     Service,
-    /// It is the host that is asked.
+    /// The host itself.
     Host,
 }
 
@@ -113,38 +113,38 @@ impl LessonRole {
     }
 }
 
-/// What was seen of one probe.
+/// The observations of one probe.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeResult {
-    /// What nmap makes of it.
+    /// nmap's verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// Every frame of it, in order.
     pub frames: Vec<ShownFrame>,
-    /// What conntrack makes of the probe; `None` if nothing asks it, or the kernel does not tell.
+    /// The conntrack state of the probe; `None` if no rule uses conntrack, or the kernel does not report it.
     pub conntrack: Option<ConntrackState>,
-    /// Every rule that looked at the probe, and what came of that.
+    /// Every rule that was evaluated for the probe, with the result.
     pub trail: Vec<RuleVisit>,
-    /// Where the probe's way ended.
+    /// The end of the probe's path.
     pub fate: Option<Fate>,
-    /// The way of the answer.
+    /// The rules that were evaluated for the answer.
     pub answer_trail: Vec<RuleVisit>,
-    /// What the probe left in the log.
+    /// The log lines of the probe.
     pub log: Vec<LoggedLine>,
-    /// What had to follow it left there.
+    /// The log lines of later packets.
     pub followup: Vec<LoggedLine>,
 }
 
 /// A frame.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShownFrame {
-    /// What it is to the probe.
+    /// Its role for the probe.
     pub part: &'static str,
-    /// Whether the host received it (`in`) or sent it (`out`).
+    /// The direction: `in` if the host received it, `out` if it sent it.
     pub direction: &'static str,
-    /// All of it.
+    /// The whole frame.
     pub bytes: Vec<u8>,
-    /// What its bytes say.
+    /// Its bytes, dissected.
     pub layers: Vec<Layer>,
 }
 
@@ -154,16 +154,17 @@ impl ProbeResult {
         self.frames.iter().find(|frame| frame.part == "probe")
     }
 
-    /// The reply that decided.
+    /// The decisive reply.
     pub fn answer(&self) -> Option<&ShownFrame> {
         self.frames.iter().find(|frame| frame.part == "answer")
     }
 }
 
-/// Holds the lessons, one after the other, in two labs: one with the firewall and one without a rule.
+/// Measures the lessons, one after the other, in two labs: one with the firewall and one without rules.
 ///
 /// # Errors
-/// Rulesets that are refused, and everything that keeps a lab from measuring.
+///
+/// If a ruleset is refused, or a lab cannot measure.
 pub fn hold(setting: &LessonSetup, techniques: &[Technique], family: Family) -> Result<Vec<Lesson>> {
     let nothing = no_rules();
     let firewall: Vec<(Family, &Source)> = setting.rulesets.iter().map(|(family, source)| (*family, source)).collect();
@@ -190,27 +191,27 @@ pub fn hold(setting: &LessonSetup, techniques: &[Technique], family: Family) -> 
     Ok(techniques.iter().map(lesson).collect())
 }
 
-/// A firewall that is off.
+/// A ruleset without rules, which accepts everything.
 fn no_rules() -> Source {
     const TEXT: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
     Source { name: "<no rules>".into(), text: TEXT.into() }
 }
 
-/// A port that is asked.
+/// A port to probe.
 struct ProbedPort {
     role: LessonRole,
     port: Port,
     is_listening: bool,
 }
 
-/// Where the UDP service of a lesson listens; see RFC 1035, section 4.2.1.
+/// The port of a lesson's UDP service; see RFC 1035, section 4.2.1.
 const UDP_SERVICE: Port = Port(53);
 
-/// Where nobody looks for anything, unless a sensor names it.
+/// Ports without a usual service, of which the first is used that the sensor does not name.
 const UNNAMED: [Port; 4] = [Port(8080), Port(4444), Port(31337), Port(60000)];
 
 impl LessonSetup {
-    /// Which ports are asked, and why.
+    /// The ports to probe, with their roles.
     fn probed_ports(&self, technique: Technique) -> Vec<ProbedPort> {
         if !technique.has_ports() {
             return vec![ProbedPort { role: LessonRole::Host, port: Port(0), is_listening: true }];
@@ -218,7 +219,7 @@ impl LessonSetup {
         let is_udp = technique.protocol() == Protocol::Udp;
         let asked = |role, port| ProbedPort { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
         let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
-        // What a sensor serves and watches is TCP.
+        // The ports in a sensor are TCP.
         let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
         let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
         let service = ProbedPort { role: LessonRole::Service, port: UDP_SERVICE, is_listening: true };
@@ -242,7 +243,7 @@ impl LessonSetup {
         tcp.chain([udp]).collect()
     }
 
-    /// Each probe meets limits that have not seen a packet yet.
+    /// Sends each probe with fresh limits.
     fn observe(
         &self,
         rulesets: &[(Family, &Source)],

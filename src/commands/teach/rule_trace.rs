@@ -1,5 +1,5 @@
-//! Rule by rule: those that matched, as the kernel told it, and those before them that looked at the packet and let it pass,
-//! with the reason, which is read from the rule.
+//! The evaluation of a packet rule by rule: rules that matched, as the kernel traced it, and those before them that did
+//! not, with the reason, which is derived from the rule's text.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 use crate::wire::tcp_flags::tcp_flag_names;
 
-/// A rule or a policy that a packet met.
+/// A rule or a policy on the way of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleVisit {
     /// Its table.
@@ -24,13 +24,13 @@ pub struct RuleVisit {
     pub line: Option<usize>,
     /// Its text.
     pub text: String,
-    /// What it did with the packet; `None` for a rule that did not match.
+    /// Its verdict on the packet; `None` for a rule that did not match.
     pub verdict: Option<String>,
-    /// Why it did not match.
+    /// The reason why it did not match.
     pub why_not: Option<String>,
 }
 
-/// Everything that the packet met on this way.
+/// All rules and policies on this path, matched or not.
 pub fn visits(path: &Path, listing: Option<&Listing>, packet: &Packet) -> Vec<RuleVisit> {
     let mut met = Vec::new();
     let mut last: Vec<(&str, &str, usize)> = Vec::new();
@@ -65,7 +65,7 @@ fn passed(step: &Step, before: usize, listing: Option<&Listing>, packet: &Packet
     let chain = listing.and_then(|listing| listing.chain(&step.table, &step.chain));
     let rules = chain.map(|chain| &*chain.rules).unwrap_or_default();
     let until = step.rule.map_or(rules.len(), |number| number - 1).min(rules.len());
-    // A chain that is entered for the second time begins anew.
+    // A chain that is entered for the second time starts at its first rule.
     let before = if before > until { 0 } else { before };
     let passed = |(place, rule): (usize, &Rule)| RuleVisit {
         table: step.table.clone(),
@@ -138,7 +138,7 @@ pub fn packet(probe: &Probe, path: &Path, interface: &str, direction: Direction)
     };
     match direction {
         Direction::In => incoming,
-        // Its own flags and ports are not asked about: no reason is read out of them.
+        // Flags and ports of the answer are left out: no reason is derived from them.
         Direction::Out => Packet {
             in_interface: None,
             out_interface: interface,

@@ -1,30 +1,30 @@
-//! What a technique is, and what the standards say that a host must answer to it. Sections are those of RFC 9293 (TCP), RFC
-//! 1122 (IPv4 hosts), RFC 768 (UDP), RFC 4443 (ICMPv6), in words of our own.
+//! A description of each technique, and the answers that the standards require of a host. Sections are those of RFC
+//! 9293 (TCP), RFC 1122 (IPv4 hosts), RFC 768 (UDP), RFC 4443 (ICMPv6), paraphrased.
 
 use serde::Serialize;
 
 use crate::net::Family;
 use crate::probe::scan::Technique;
 
-/// What there is to know before anything is sent.
+/// The theory of a technique, before any packet is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TechniqueFacts {
-    /// What the technique is, and what it is good for.
+    /// The technique and its use.
     pub idea: &'static str,
-    /// What an open port must answer.
+    /// The required answer of an open port.
     pub open: RfcRequirement,
-    /// What a closed port must answer.
+    /// The required answer of a closed port.
     pub closed: RfcRequirement,
-    /// What the scanner can conclude.
+    /// The conclusion of the scanner.
     pub conclusion: &'static str,
 }
 
-/// What a standard demands.
+/// A requirement of a standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RfcRequirement {
     /// In words.
     pub words: &'static str,
-    /// Where it stands.
+    /// The place in the standard.
     pub source: &'static str,
 }
 
@@ -60,7 +60,7 @@ const SILENT_LIKE_A_FILTER: &str = "A RST says closed. Silence says open or filt
                                     a firewall that drops, so nmap prints open|filtered. An ICMP error says \
                                     filtered.";
 
-/// What there is to know of a technique.
+/// The facts of a technique.
 pub fn facts(technique: Technique, family: Family) -> TechniqueFacts {
     match technique {
         Technique::Xmas => TechniqueFacts {

@@ -1,5 +1,5 @@
-//! The sensor's entry behind a check that no row of the scenario selects: the entry to change if the ruleset is right.
-//! If a check depends on several, it is the one that the difference is about.
+//! The entry of the sensor that causes a check which no row of the scenario selects: the entry to change if the ruleset
+//! is right. If a check depends on several, it is the one that the difference is about.
 
 use crate::intent::check::{Check, CheckFacts};
 use crate::intent::scenario::{CheckSubject, Packet, Scenario};

@@ -13,7 +13,7 @@ const LISTED: &str = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}},
   {"chain": {"family": "inet", "table": "fw", "name": "called", "handle": 4}},
   {"rule": {"family": "inet", "table": "fw", "chain": "in", "handle": 2, "expr": [{"drop": null}]}}]}"#;
 
-/// Chain and table of each, with `(idle)` after one that does nothing.
+/// Chain and table of each, with `(idle)` after one that has no effect.
 fn found(backend: Backend, saved: &str) -> Vec<String> {
     let saved = [(Family::Ipv4, Source { name: "saved".into(), text: saved.to_owned().into() })];
     let names = |other: Other| {

@@ -6,7 +6,7 @@ fn a_probe_without_an_answer_is_a_mistake_where_one_is_expected() {
         probes(&[Family::Ipv4], Addresses::default(), World::Whole).into_iter().unzip();
     let silent: Vec<Observation> = probes.iter().map(|probe| Observation::silence(probe.technique)).collect();
     let mistakes = mistakes(&probes, &expected, &silent);
-    // Where silence is right, the log line is missing.
+    // For probes whose correct result is no reply, the log line is missing.
     assert_eq!(mistakes.len(), ROWS.len());
     assert_eq!(
         mistakes[2].to_string(),
