@@ -1,5 +1,5 @@
-//! Which rules did the probes exercise? As code coverage, for rulesets: a rule is exercised when it matched a packet, be it
-//! a probe, the host's answer, or what followed.
+//! Coverage of a ruleset by probes, like code coverage: a rule is exercised if it matched a packet, which may be a
+//! probe, the host's answer, or a later packet.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct Coverage {
     pub rules: Vec<RuleHits>,
 }
 
-/// A rule, and how many packets it matched.
+/// A rule, and the number of packets that it matched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RuleHits {
     /// Its table.
@@ -41,7 +41,7 @@ pub struct RuleHits {
 }
 
 impl Coverage {
-    /// No rule was hit yet.
+    /// Coverage without any hit.
     pub fn none(listing: &Listing) -> Coverage {
         let rules = listing.placed_rules().map(|PlacedRule { table, chain, number, rule }| RuleHits {
             table: table.to_owned(),
@@ -59,7 +59,7 @@ impl Coverage {
         self.rules.iter().filter(|rule| rule.hits != 0).count()
     }
 
-    /// Rules that matched nothing.
+    /// Rules that matched no packet.
     pub fn unexercised(&self) -> impl Iterator<Item = &RuleHits> {
         self.rules.iter().filter(|rule| rule.hits == 0)
     }
@@ -72,7 +72,7 @@ impl Coverage {
     }
 }
 
-/// What packets that went these ways exercised of `listing`.
+/// The coverage of `listing` by packets with these paths.
 pub fn measure<'a>(listing: &Listing, paths: impl Iterator<Item = &'a Path>) -> Coverage {
     let hits = hits(paths.flat_map(|path| &path.steps));
     let mut coverage = Coverage::none(listing);
@@ -83,8 +83,8 @@ pub fn measure<'a>(listing: &Listing, paths: impl Iterator<Item = &'a Path>) -> 
     coverage
 }
 
-/// The ways of a packet, and of the host's answer to it. What else was under way is in part sent by the kernel's timers,
-/// and two runs of the same inputs must say the same.
+/// The paths of a packet and of the host's answer to it. Other packets are partly sent by the kernel's timers, and two
+/// runs of the same inputs must give the same coverage.
 pub fn of_packet(response: &Response) -> impl Iterator<Item = &Path> {
     response.own.iter().chain(&response.answer).map(|journey| journey.path.as_ref())
 }
@@ -99,8 +99,8 @@ fn hits<'a>(steps: impl Iterator<Item = &'a Step>) -> BTreeMap<(&'a str, &'a str
     hits
 }
 
-/// How many of the rules of all rulesets were exercised, in percent; none without a ruleset. Rulesets without rules have
-/// none to miss.
+/// The share of exercised rules of all rulesets, in percent; `None` without a ruleset. A ruleset without rules is fully
+/// covered.
 pub fn of_all<'a>(all: impl Iterator<Item = &'a Coverage>) -> Option<f64> {
     let all = by_ruleset(all);
     let exercised: usize = all.iter().map(Coverage::exercised).sum();
@@ -109,7 +109,7 @@ pub fn of_all<'a>(all: impl Iterator<Item = &'a Coverage>) -> Option<f64> {
     (!all.is_empty()).then_some(percent)
 }
 
-/// One of each ruleset: what several scenarios exercised of the same file counts together.
+/// Merges coverage of the same ruleset by several scenarios.
 fn by_ruleset<'a>(all: impl Iterator<Item = &'a Coverage>) -> Vec<Coverage> {
     let mut sums: Vec<Coverage> = Vec::new();
     for one in all {

@@ -1,5 +1,5 @@
-//! Rulesets as text: read, generated, linted, mutated, admitted, and as sets of packets. What a rule does is measured in the
-//! lab; here a rule is read to explain a result, to choose what to send, and to change it.
+//! Rulesets as text: parsed, generated, linted, mutated, admitted, and as sets of packets. Effects of rules are
+//! measured in the lab; here rules are evaluated to explain a result, to choose packets to send, and to change rules.
 
 pub mod admission;
 pub(crate) mod coverage;

@@ -1,19 +1,19 @@
-//! What a ruleset must not make iptables do. Loading is done as root, and one option of iptables runs a program.
+//! Refuses dangerous options of iptables in a ruleset: rules are loaded as root, and one option runs a program.
 
 use std::ops::Range;
 
 use crate::error::{InputError, Source};
 use crate::text::words::{has_odd_counters, without_counters, words};
 
-/// Refuses what makes iptables run a program, or what two readers could read differently:
+/// Refuses options with which iptables runs a program, and text that two parsers could read differently:
 ///
 /// 1. A NUL byte: the line ends there for iptables.
 /// 2. A line that does not fit in its buffer: the rest becomes a line of its own, even after a `#`.
-/// 3. Counters of another form than `[packets:bytes]`: iptables may cut the rule after them.
+/// 3. Malformed counters, not `[packets:bytes]`: iptables may cut the rule after them.
 /// 4. A quote that is never closed: the newline becomes part of the word.
-/// 5. `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), however it is abbreviated or bundled: it
-///    would run a command of the ruleset's choice, on this machine, as root. A word that looks like it is refused too:
-///    whether a word is the argument of another option is known to iptables only.
+/// 5. `-M`/`--modprobe=COMMAND` (iptables(8): "use command to load modules"), abbreviated or bundled in any way: it
+///    would run a command of the ruleset's choice, on this machine, as root. A word that looks like it is refused too,
+///    since only iptables knows whether a word is the argument of another option.
 pub fn refuse(ruleset: &Source) -> Result<(), InputError> {
     let mut start = 0;
     for line in ruleset.text.split_inclusive('\n') {
@@ -25,7 +25,7 @@ pub fn refuse(ruleset: &Source) -> Result<(), InputError> {
     Ok(())
 }
 
-/// Why a line is refused, and where in the line.
+/// The reason why a line is refused, and the range in the line.
 struct Refused {
     span: Range<usize>,
     problem: String,
@@ -42,7 +42,7 @@ fn refused(line: &str) -> Option<Refused> {
         let problem = format!("this line is {} bytes long, and iptables-restore cuts it", line.len());
         return Some(refused(0..1, &problem, &format!("it reads at most {LONGEST_LINE} bytes as one line")));
     }
-    // Everything else is a rule to iptables, whatever it begins with; a `#` begins a comment in the first column.
+    // Every other line is a rule to iptables, whatever its beginning; a `#` begins a comment in the first column only.
     if line.starts_with('#') {
         return None;
     }
@@ -66,7 +66,7 @@ fn refused(line: &str) -> Option<Refused> {
 /// `char buffer[10240]` of iptables/iptables-restore.c and xtables-restore.c, less the NUL that fgets(3) adds.
 const LONGEST_LINE: usize = 10239;
 
-/// Long options may be cut short (`--mod`), short ones may be bundled (`-vM`).
+/// True for a long option, which may be abbreviated (`--mod`), and a short one, which may be bundled (`-vM`).
 fn runs_a_program(word: &str) -> bool {
     match word.strip_prefix("--") {
         Some(long) => {

@@ -1,4 +1,4 @@
-//! Addresses are numbers: for a name, iptables asks the name service of the machine, and so the network.
+//! Addresses must be numbers: for a name, iptables queries the name service of the machine, and so the network.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -31,8 +31,8 @@ pub fn admit(family: Family, line: &CommandLine<'_>) -> Result<(), InputError> {
     Ok(())
 }
 
-/// Options of extensions that look names up: `XTTYPE_HOST`, `XTTYPE_HOSTMASK` and `xtables_ipparse_any` in the source of
-/// iptables 1.8.9. The others take numbers only.
+/// Options of extensions that look up names: `XTTYPE_HOST`, `XTTYPE_HOSTMASK` and `xtables_ipparse_any` in the source
+/// of iptables 1.8.9. The others accept numbers only.
 const OF_EXTENSIONS: [&str; 11] = [
     "ctorigsrc",
     "ctorigdst",
@@ -54,7 +54,7 @@ fn is_number(family: Family, text: &str) -> bool {
         Family::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
     };
     let is_length = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // CONNMARK and MARK have a `--mask`, too: a number in hexadecimal or decimal.
+    // CONNMARK and MARK also have a `--mask`: a number in hexadecimal or decimal.
     let is_mark = is_length(text) || text.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok());
     is_mark || is_address(address) && mask.is_none_or(|mask| is_length(mask) || is_address(mask))
 }

@@ -7,8 +7,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use super::Terms;
 use crate::net::Family;
 
-/// What was admitted in this process, as hashes: a run over mutants admits thousands of texts. The key of the hash is random,
-/// so nobody can write two texts that have the same.
+/// Hashes of the texts that were admitted in this process: a run over mutants admits thousands of them. The key of the
+/// hash is random, so that collisions cannot be constructed.
 #[derive(Default)]
 struct Admitted {
     key: RandomState,

@@ -1,14 +1,14 @@
-//! Which extensions a ruleset may name.
+//! The extensions that a ruleset may use.
 //!
-//! [`MATCHES`] and [`TARGETS`] list what is allowed: each was loaded in a network namespace, and nothing of the machine around it
-//! changed (docs/limits.md; tests/kernel/admission.rs repeats it). Everything else is refused.
+//! [`MATCHES`] and [`TARGETS`] list them: each was loaded in a network namespace, and had no effect on the machine
+//! (docs/limits.md; tests/kernel/admission.rs repeats it). Everything else is refused.
 
 use super::Terms;
 use super::load::CommandLine;
 use super::naming::{By, Named, named};
 use crate::error::InputError;
 
-/// Matches whose state is that of the network namespace, or that have none. `icmpv6` and `ipv6-icmp` are other names of
+/// Matches without state, or with state in the network namespace only. `icmpv6` and `ipv6-icmp` are other names of
 /// icmp6.
 pub const MATCHES: &[&str] = &[
     "addrtype",
@@ -75,7 +75,7 @@ pub const MATCHES: &[&str] = &[
     "udplite",
 ];
 
-/// Targets, likewise.
+/// Targets without state, or with state in the network namespace only.
 pub const TARGETS: &[&str] = &[
     "ACCEPT",
     "CHECKSUM",
@@ -114,7 +114,7 @@ pub const TARGETS: &[&str] = &[
     "TTL",
 ];
 
-/// Extensions that are known, and refused, with the reason.
+/// Known extensions that are refused, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[
     ("AUDIT", "it writes to the audit log of the machine"),
     ("CLUSTERIP", "Linux has removed it, and nothing was measured"),

@@ -1,4 +1,4 @@
-//! The lines that iptables would carry out, and how many rules they make.
+//! The lines that iptables would execute, and the number of rules that they make.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -19,11 +19,11 @@ pub struct CommandLine<'a> {
     pub number: usize,
     /// The chains that its table declares, before the line or after it.
     pub chains: Rc<HashSet<String>>,
-    /// Where its words begin in the ruleset.
+    /// The offset of its words in the ruleset.
     start: usize,
     /// Its words.
     pub words: Vec<Word>,
-    /// How many rules it makes: lists of addresses multiply.
+    /// The number of rules that it makes: lists of addresses multiply.
     pub rules: usize,
 }
 
@@ -33,12 +33,12 @@ impl CommandLine<'_> {
         self.ruleset.error(self.start + span.start..self.start + span.end, problem, hint)
     }
 
-    /// All of it.
+    /// The range of all words.
     pub fn span(&self) -> Range<usize> {
         0..self.words.last().map_or(0, |word| word.span.end)
     }
 
-    /// The word that is the option, if there is one.
+    /// The word that is this option, if there is one.
     fn command(&self, letter: char, long: &str, shortest: usize) -> Option<&Word> {
         self.words.iter().find(|word| argument(&word.text, letter, long, shortest).is_some())
     }
@@ -65,7 +65,7 @@ impl CommandLine<'_> {
     }
 }
 
-/// strtoul(3) with base 0; what is no number counts as the largest one.
+/// Parses as strtoul(3) with base 0; text that is no number counts as the largest one.
 fn number(text: &str) -> Option<u64> {
     let (digits, radix) = match text {
         hex if hex.starts_with("0x") || hex.starts_with("0X") => (&hex[2..], 16),
@@ -113,7 +113,7 @@ fn new_chain(words: &[Word]) -> Option<String> {
     glued.or(words.get(at + 1).map(|word| word.text.as_str())).map(str::to_owned)
 }
 
-/// At least as many as iptables makes: any word with a comma after `-s` or `-d` may be a list.
+/// The number of rules, at least as many as iptables makes: any word with a comma after `-s` or `-d` may be a list.
 fn rules(words: &[Word]) -> usize {
     let is_address = |word: &str| {
         ["source", "src"].iter().any(|long| argument(word, 's', long, 1).is_some())
@@ -126,13 +126,13 @@ fn rules(words: &[Word]) -> usize {
         .fold(1, usize::saturating_mul)
 }
 
-/// The list after `-s !`, which old versions of iptables read.
+/// The list after `-s !`, which old versions of iptables accept.
 fn list_after_not(words: &[Word], at: usize) -> usize {
     let is_not = words.get(at + 1).is_some_and(|word| word.text == "!");
     if is_not { usize::MAX } else { 1 }
 }
 
-/// Refuses too many rules, and commands after which the text does not show which rules there are.
+/// Refuses too many rules, and commands after which the text does not show the resulting rules.
 pub fn admit(limits: Limits, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let mut rules = 0_usize;
     for line in lines {
@@ -153,17 +153,17 @@ fn unclear(line: &CommandLine<'_>) -> Result<(), InputError> {
     Err(line.error(word.span.clone(), problem, "write the rules as they are to be, as iptables-save does"))
 }
 
-/// A table up to the next one, read by itself: iptables-restore empties a table that comes again, but what was loaded first
-/// is there for a moment.
+/// A table up to the next one, parsed separately: iptables-restore empties a table that is declared again, but its
+/// first content is loaded for a moment.
 pub struct Section<'a> {
     ruleset: &'a Source,
-    /// Where it begins in the ruleset.
+    /// Its offset in the ruleset.
     start: usize,
-    /// How many lines are before it.
+    /// The number of lines before it.
     before: usize,
-    /// Its rules before anything is deleted: which of two rules `-D` deletes, only iptables knows.
+    /// Its rules before any deletion: only iptables knows which of two equal rules `-D` deletes.
     pub listing: Listing,
-    /// How many rules a line makes for each that is listed, where that is more than one.
+    /// The number of rules for each listed rule of a line, if it is more than one.
     pub repeats: HashMap<usize, usize>,
 }
 
@@ -179,7 +179,7 @@ impl Section<'_> {
     }
 }
 
-/// The sections in the order of the text, each read when it is asked for: lists of addresses may be large.
+/// The sections in the order of the text, each parsed on demand: lists of addresses may be large.
 pub fn sections<'a>(
     family: Family,
     ruleset: &'a Source,
@@ -206,7 +206,7 @@ fn without_deletions(ruleset: &Source, lines: &[CommandLine<'_>]) -> String {
     String::from_utf8(text).expect("whole words of text became blanks")
 }
 
-/// Where tables begin, and how many lines are before them.
+/// The offsets of tables, and the number of lines before each.
 fn table_starts(text: &str) -> Vec<(usize, usize)> {
     let mut start = 0;
     let mut starts = Vec::new();

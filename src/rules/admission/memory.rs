@@ -1,4 +1,4 @@
-//! The kernel memory that a ruleset asks for: it is charged to nobody, whatever the limits of a service or container are.
+//! The kernel memory that a ruleset needs: it is not charged to a service or container, whatever their limits.
 //!
 //! Measured with 300 to 5,000 rules in a network namespace of Linux 6.18 (`Slab` and `VmallocUsed` of /proc/meminfo, both
 //! flavours), rounded up.
@@ -10,7 +10,7 @@ use super::naming::{By, named};
 use super::{Limits, RAISE};
 use crate::error::{InputError, Source};
 
-/// Refuses a ruleset that asks for more than `limits.bytes`.
+/// Refuses a ruleset that needs more than `limits.bytes`.
 pub fn admit(limits: Limits, ruleset: &Source, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let mut total = CHAIN.saturating_mul(ruleset.text.lines().filter(|line| line.starts_with(':')).count() as u64);
     let mut tables = HashSet::new();
@@ -32,7 +32,7 @@ pub fn admit(limits: Limits, ruleset: &Source, lines: &[CommandLine<'_>]) -> Res
 const CHAIN: u64 = 512;
 const RULE: u64 = 640;
 
-/// How much a line asks for, and what of it asks for most.
+/// The memory that a line needs, and the part of it that needs most.
 fn demand(line: &CommandLine<'_>, tables: &mut HashSet<String>) -> (u64, String) {
     let mut total = RULE;
     let mut most = (RULE, "this rule".to_owned());
@@ -51,8 +51,8 @@ fn demand(line: &CommandLine<'_>, tables: &mut HashSet<String>) -> (u64, String)
     (total, most.1)
 }
 
-/// What the table of a hashlimit or recent match takes. One that is named again is not made again, but its name may be
-/// hidden in the line: only a line that is the same counts as the same.
+/// The table of a hashlimit or recent match. A name creates its table only once, but the name may be hidden in the
+/// line: only an identical line counts as the same.
 fn table(line: &CommandLine<'_>, name: &str, tables: &mut HashSet<String>) -> u64 {
     let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
     let own =
@@ -65,14 +65,15 @@ fn table(line: &CommandLine<'_>, name: &str, tables: &mut HashSet<String>) -> u6
 
 fn size(line: &CommandLine<'_>, name: &str) -> u64 {
     if name == "recent" {
-        // A table of 100 addresses (`ip_list_tot`), each with as many times of 8 bytes as --hitcount needs; 4,440 bytes
-        // for the table were measured.
+        // A table of 100 addresses (`ip_list_tot`), each with as many timestamps of 8 bytes as --hitcount needs; 4,440
+        // bytes for the table were measured.
         let times = line.number("hitcount", 2).unwrap_or(20).min(1 << 16).next_power_of_two();
         return (5 << 10) + 100 * (times * 8 + 96);
     }
-    // 131,400 bytes were measured without a size on a machine of 24 GB (8,192 buckets; the kernel takes as many of 1 GB
-    // on), and 1,048,678 with 65,536 buckets: 16 bytes each, since the allocator rounds up. Linux takes 1,048,576 at most.
+    // 131,400 bytes were measured without a size on a machine of 24 GB (8,192 buckets; the kernel uses this number from
+    // 1 GB on), and 1,048,678 with 65,536 buckets: 16 bytes each, since the allocator rounds up. The maximum in Linux
+    // is 1,048,576.
     let buckets = line.number("hashlimit-htable-size", "hashlimit-htable-s".len()).filter(|size| *size > 0);
-    // Entries (160 bytes) are made by packets, and expire.
+    // Entries (160 bytes) are created by packets, and expire.
     buckets.unwrap_or(8_192).min(1 << 30).next_power_of_two() * 16
 }

@@ -1,9 +1,9 @@
-//! What a ruleset may ask of the machine that loads it.
+//! Admission: the demands that a ruleset may make on the machine that loads it.
 //!
 //! A lab loads rules as root into the kernel of the machine. The kernel charges neither the time of a packet nor the
-//! memory of a rule to anybody, and some extensions keep state that all network namespaces share. So a ruleset is read
-//! before it is loaded, and refused if it is over a limit ([`Limits`]) or names an extension that is not proved local
-//! ([`extension`]). docs/limits.md lists what was measured.
+//! memory of a rule to any process, and some extensions have state that all network namespaces share. So a ruleset is
+//! checked before it is loaded, and refused if it is over a limit ([`Limits`]) or uses an extension that is not proved
+//! local ([`extension`]). docs/limits.md lists the measurements.
 
 mod address;
 mod admitted;
@@ -20,28 +20,28 @@ use crate::net::Family;
 
 pub use limits::Limits;
 
-/// How a limit is raised.
+/// The hint for raising a limit.
 const RAISE: &str = "if the ruleset is trusted, --allow-large raises this limit";
 
-/// What a ruleset is admitted under.
+/// The conditions of admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Terms {
-    /// How much it may ask for.
+    /// The limits on size and cost.
     pub limits: Limits,
-    /// Whether the kernel of this machine already filters bridged packets. If it does not, `-m physdev` would load
-    /// br_netfilter, which makes the rules of the machine see them.
+    /// True if the kernel of this machine already filters bridged packets. If it does not, `-m physdev` would load
+    /// br_netfilter, and the rules of the machine would see bridged packets.
     pub bridge_filter: bool,
 }
 
 impl Terms {
-    /// The usual ones, on the machine that runs this.
+    /// The usual conditions on this machine.
     pub fn of_this_machine() -> Terms {
-        // The file is there as soon as br_netfilter is loaded, in every network namespace.
+        // The file exists as soon as br_netfilter is loaded, in every network namespace.
         let bridge_filter = std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists();
         Terms { limits: Limits::USUAL, bridge_filter }
     }
 
-    /// Refuses a ruleset that asks for too much, or for state outside of its network namespace.
+    /// Refuses a ruleset that exceeds a limit, or uses state outside its network namespace.
     pub fn admit(self, family: Family, ruleset: &Source) -> Result<(), InputError> {
         admitted::once(self, family, &ruleset.text, || self.admit_new(family, ruleset))
     }

@@ -1,7 +1,7 @@
-//! Which extensions a line names, whatever its other words mean.
+//! The extensions that a line names.
 //!
 //! Whether `-j` is an option or the argument of one depends on the options of every extension. A wrong entry in such a
-//! table would hide a name, so a word that looks like `-j` or `-m` counts as one wherever it is.
+//! table would hide a name, so a word that looks like `-j` or `-m` counts as one at any position.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub struct Named {
     pub by: By,
     /// The name.
     pub name: String,
-    /// Where the option and the name are in the line.
+    /// The range of the option and the name in the line.
     pub span: Range<usize>,
 }
 
@@ -33,14 +33,14 @@ pub fn named(words: &[Word]) -> Vec<Named> {
         let (by, glued) = naming(&word.text)?;
         let next = || words.get(at + 1).map(|next| (next.text.clone(), next.span.end));
         let (name, end) = glued.map(|name| (name.to_owned(), word.span.end)).or_else(next)?;
-        // No extension has a blank in its name: this is a text, such as a comment.
+        // No extension has a blank in its name, so this is a text such as a comment.
         (!name.contains(char::is_whitespace)).then_some(Named { by, name, span: word.span.start..end })
     };
     words.iter().enumerate().filter_map(option).collect()
 }
 
-/// The argument of the short option `letter` or the long option `long`, if the word is one: `Some(None)` if the argument
-/// is the next word.
+/// The argument of the short option `letter` or the long option `long`, if the word is one of them: `Some(None)` if the
+/// argument is the next word.
 pub fn argument<'a>(word: &'a str, letter: char, long: &str, shortest: usize) -> Option<Option<&'a str>> {
     if let Some(text) = word.strip_prefix("--") {
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));

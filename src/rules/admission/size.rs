@@ -1,12 +1,12 @@
-//! How long a ruleset is: lines are counted, and not read.
+//! The length of a ruleset: lines are counted without being parsed.
 
 use super::{Limits, RAISE};
 use crate::error::{InputError, Source};
 
-/// Five tables are all that there are; one may come again.
+/// The maximum number of tables: five exist, and one may be declared repeatedly.
 const MOST_TABLES: usize = 100;
 
-/// Refuses too many rules, chains or tables. A rule takes about a kilobyte when it is read, so this comes first.
+/// Refuses too many rules, chains or tables. A parsed rule needs about a kilobyte of memory, so this comes first.
 pub fn admit(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
     let (mut rules, mut chains, mut tables) = (0, 0, 0);
     for (at, line) in ruleset.text.lines().enumerate() {
@@ -26,7 +26,7 @@ pub fn admit(limits: Limits, ruleset: &Source) -> Result<(), InputError> {
         if chains > limits.rules {
             return refuse(format!("this ruleset declares more than {} chains", limits.rules), RAISE);
         }
-        // Each COMMIT keeps the kernel busy for milliseconds, however little it loads.
+        // Each COMMIT occupies the kernel for milliseconds, however little it loads.
         if tables > MOST_TABLES {
             let hint = "put all rules of a table between one `*table` and its COMMIT";
             return refuse(format!("this ruleset loads more than {MOST_TABLES} tables"), hint);

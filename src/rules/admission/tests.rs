@@ -1,4 +1,4 @@
-//! Rulesets that ask for too much, and those that look like it.
+//! Rulesets that exceed a limit, and similar ones that do not.
 
 use super::*;
 use proptest::prelude::*;
@@ -44,11 +44,11 @@ fn a_bound_on_time_holds_for_every_way_to_write_a_jump() {
     ] {
         assert!(problem(&repeated.replace(from, to)).contains("entered up to"), "{to}");
     }
-    // Lists of addresses multiply as well, those that are too many to be read one by one included.
+    // Lists of addresses multiply as well, including those that are too long to be expanded.
     let list = vec!["10.0.0.1"; 1_000].join(",");
     let lists = format!(":a - [0:0]\n:b - [0:0]\n-A INPUT -s {list} -j a\n-A a -s {list} -j b\n-A b -s {list}");
     assert!(problem(&lists).contains("chain b of filter is entered up to 1000000 times"), "{}", problem(&lists));
-    // A deleted rule is counted: which of two rules `-D` deletes is not known.
+    // A deleted rule is counted, since it is unknown which of two equal rules `-D` deletes.
     assert!(problem(&format!("{repeated}\n-D INPUT 1")).contains("entered up to"));
     assert!(problem(&format!("{repeated}\n-F INPUT")).contains("entered up to"));
     assert!(problem("-N a\n-E a b").contains("-E is refused"));

@@ -1,4 +1,4 @@
-//! The time that one packet may spend in the rules: jumps multiply, and the kernel counts nobody's.
+//! The time that one packet may spend in the rules: jumps multiply it, and the kernel has no limit.
 
 use std::collections::HashMap;
 
@@ -9,15 +9,15 @@ use crate::error::{InputError, Source};
 use crate::net::Family;
 use crate::rules::iptables_save::{Chain, Match, Rule, Table};
 
-/// Refuses a ruleset in which one packet and its answer may spend more than `limits.nanoseconds`, and jumps in a circle,
-/// which iptables would refuse after it has followed them.
+/// Refuses a ruleset in which one packet and its answer may spend more than `limits.nanoseconds`, and loops, which
+/// iptables would refuse only after following them.
 ///
-/// Every rule counts as one that may match or not. A packet passes each hook once, so the built-in chains of all tables are
-/// summed.
+/// Every rule counts as one that may match or not. A packet passes each hook once, so the built-in chains of all tables
+/// are summed.
 pub fn admit(limits: Limits, family: Family, ruleset: &Source, lines: &[CommandLine<'_>]) -> Result<(), InputError> {
     let total = |copy| total(|| sections(family, ruleset, lines), Prices::new(lines, copy));
     let once = total(0)?;
-    // A copy that TEE makes passes OUTPUT and POSTROUTING, where TEE does nothing more (`nf_skb_duplicated`).
+    // A copy by TEE passes OUTPUT and POSTROUTING, where TEE has no further effect (`nf_skb_duplicated`).
     let spent = if names(lines, "TEE") { total(once)? } else { once };
     if spent <= limits.nanoseconds {
         return Ok(());
@@ -40,8 +40,8 @@ fn spent_in(section: &Section<'_>, prices: Prices) -> Result<u64, InputError> {
     Ok(total)
 }
 
-/// Nanoseconds that a rule takes, measured on a packet of 400 bytes with 2,000 rules on Linux 6.18: 2 to 40 for most, 100
-/// for recent, addrtype and u32, 500 for string, some microseconds for a line of LOG.
+/// The time of a rule in nanoseconds, measured with a packet of 400 bytes and 2,000 rules on Linux 6.18: 2 to 40 for
+/// most, 100 for recent, addrtype and u32, 500 for string, some microseconds for a line of LOG.
 #[derive(Clone, Copy)]
 struct Prices {
     rule: u64,
@@ -52,7 +52,7 @@ const PLAIN_RULE: u64 = 16;
 
 impl Prices {
     fn new(lines: &[CommandLine<'_>], copy: u64) -> Prices {
-        // With TRACE, each rule that a packet meets sends a message.
+        // With TRACE, each rule on a packet's path sends a message.
         Prices { rule: if names(lines, "TRACE") { 2_000 } else { PLAIN_RULE }, copy: copy.saturating_add(2_000) }
     }
 
@@ -66,7 +66,7 @@ impl Prices {
         rule.modules.iter().map(|module| of_match(&module.name)).fold(self.rule, u64::saturating_add)
     }
 
-    /// What the target takes of a packet that matches, and goes on.
+    /// The time of a target that lets the packet go on.
     fn of_target(self, rule: &Rule) -> u64 {
         match target(rule) {
             "LOG" | "NFLOG" => 2_000,
@@ -80,12 +80,12 @@ fn names(lines: &[CommandLine<'_>], target: &str) -> bool {
     lines.iter().flat_map(|line| named(&line.words)).any(|named| named.by == By::Jump && named.name == target)
 }
 
-/// What a packet that enters a chain may spend there, in nanoseconds.
+/// The time that a packet which enters a chain may spend there, in nanoseconds.
 #[derive(Clone, Copy)]
 struct ChainTime {
-    /// Whatever becomes of it.
+    /// On any path.
     all: u64,
-    /// If it comes back to the rule after the jump; `None` if no packet does.
+    /// On a path that returns to the rule after the jump; `None` if there is none.
     back: Option<u64>,
 }
 
@@ -94,11 +94,11 @@ struct Graph<'a> {
     repeats: &'a HashMap<usize, usize>,
     prices: Prices,
     by_name: HashMap<&'a str, usize>,
-    /// Of each chain, once it is known.
+    /// The time of each chain, once it is known.
     spent: Vec<Option<ChainTime>>,
-    /// Chains from the last one that is jumped to, to the first that jumps.
+    /// Chains in topological order: those that are jumped to come first.
     order: Vec<usize>,
-    /// Whether rules are only appended: otherwise a rule that ends a chain may have been deleted.
+    /// True if rules are only appended: otherwise a rule that ends a chain may have been deleted.
     is_plain: bool,
 }
 
@@ -110,8 +110,8 @@ impl<'a> Graph<'a> {
         Graph { table, repeats, prices, by_name, spent: vec![None; table.chains.len()], order: Vec::new(), is_plain }
     }
 
-    /// Visits each chain after those that it jumps to, without recursion: a ruleset may nest as deep as it is long. The
-    /// error is a rule that closes a circle.
+    /// Visits each chain after those that it jumps to, without recursion: nesting may be as deep as the ruleset is
+    /// long. The error is a rule that closes a loop.
     fn walk(&mut self) -> Result<(), &'a Rule> {
         let mut is_open = vec![false; self.table.chains.len()];
         for root in 0..self.table.chains.len() {
@@ -160,8 +160,8 @@ impl<'a> Graph<'a> {
         self.repeats.get(&rule.line).copied().unwrap_or(1)
     }
 
-    /// What a packet spends from `rule` on, if it spends `after` from the next one on. What it spends in the rule's target
-    /// before it goes on is part of it if the rule `is_any`; otherwise it is returned apart.
+    /// The time from `rule` on, if the time from the next rule on is `after`. The time in the rule's target before it
+    /// goes on is included if the rule `is_any`; otherwise it is returned separately.
     fn with(&self, rule: &Rule, after: ChainTime, is_any: bool) -> (ChainTime, u64) {
         let goto = rule.target.as_ref().is_some_and(|target| target.goto);
         let (taken, once) = match (self.jump(rule).and_then(|to| self.spent[to]), target(rule)) {
@@ -181,7 +181,7 @@ impl<'a> Graph<'a> {
         (ChainTime { all: price.saturating_add(all), back: back.map(|back| price.saturating_add(back)) }, once)
     }
 
-    /// How often one packet may enter each chain.
+    /// The number of times that one packet may enter each chain.
     fn entries(&self) -> Vec<u64> {
         let built_in = |chain: &Chain| u64::from(chain.is_built_in());
         let mut entries: Vec<u64> = self.table.chains.iter().map(built_in).collect();
@@ -200,8 +200,8 @@ fn target(rule: &Rule) -> &str {
     rule.target.as_ref().map_or("", |target| target.name.as_str())
 }
 
-/// The ports of a rule for a few ports, as many as multiport has: a packet has one of them, so of rules for different ports
-/// it matches only some. Empty for any other rule.
+/// The ports of a rule for a few ports, at most as many as multiport has: a packet has one port, so it matches only
+/// some of several rules for different ports. Empty for any other rule.
 fn ports(rule: &Rule) -> Vec<u16> {
     let of_clause = rule.clauses.iter().find_map(|clause| match &clause.ask {
         Match::DestinationPorts(ports) if !clause.negated && ports.len() <= 15 => Some(ports),
@@ -219,7 +219,7 @@ fn circle(section: &Section<'_>, rule: &Rule) -> InputError {
     section.error(rule.span.clone(), problem, "chains may not jump in a circle")
 }
 
-/// Points at the chain that is entered most often, or else at the one that takes longest.
+/// The error, at the chain that is entered most often, or else at the slowest one.
 fn too_long<'a>(sections: impl Iterator<Item = Section<'a>>, limits: Limits, total: u64) -> InputError {
     let (total, most) = (total.div_ceil(1_000), limits.nanoseconds / 1_000);
     let spent = format!("{total} µs in these rules, more than {most} µs");

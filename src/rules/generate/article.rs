@@ -1,4 +1,4 @@
-//! The article's rules, in the article's order: a picture of what it teaches, its blind spots included.
+//! The article's rules in the article's order, including its blind spots.
 
 use super::{default_deny, rule, ssh};
 use crate::net::Family;
@@ -10,11 +10,12 @@ use crate::sensor::{Deny, Sensor, Service};
 /// 1. Management SSH.
 /// 2. Established connections.
 /// 3. Ports, each with a LOG and a verdict.
-/// 4. Scans, likewise.
+/// 4. Scans, each with a LOG and a verdict.
 /// 5. The default deny.
 ///
-/// The article denies TCP only. To deny everything takes rules that it does not have, or the host would be deaf:
-/// loopback goes before them all, because its SYN rule drops what the host says to itself; ICMP goes before the last.
+/// The article denies TCP only. Denying everything needs rules that it does not have, or the host could not
+/// communicate: the loopback rule comes first, because the SYN rule would drop the host's own connections; the ICMP
+/// rules come before the last.
 pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     let mut rules = match sensor.deny {
         Deny::Tcp => Vec::new(),
@@ -34,7 +35,7 @@ fn port_rules(sensor: &Sensor, service: &Service, verdict: &str) -> Vec<String> 
     let log = rule::log(&sensor.port_prefix(service));
     let pair = |port: &Port| {
         let to_port = rule::to_port(*port);
-        // The article writes the limit before the port here, and after the flags below.
+        // The article has the limit before the port here, and after the flags below.
         let limited = to_port.replacen("-p tcp", &format!("-p tcp {limit}"), 1);
         [format!("{limited} {log}"), format!("{to_port} -j {verdict}")]
     };

@@ -1,9 +1,9 @@
-//! The default deny, and what a host needs to stay on the network under it.
+//! The default deny, and the packets that a host needs in spite of it.
 
 use crate::net::Family;
 use crate::sensor::Deny;
 
-/// A host talks to itself: its resolver, its log shipper.
+/// Loopback: programs of the host use it, such as its resolver and its log shipper.
 pub fn loopback() -> String {
     "-i lo -j ACCEPT".to_owned()
 }
@@ -30,9 +30,9 @@ fn icmp_errors() -> Vec<String> {
     [3, 11, 12].map(|kind| format!("-p icmp -m icmp --icmp-type {kind} -j ACCEPT")).into()
 }
 
-/// RFC 4890, section 4.4.1, "Traffic That Must Not Be Dropped": errors (1 to 4), neighbour and router discovery (133
-/// to 136), multicast listener discovery (130 to 132 and 143). Conntrack leaves 133 to 136 untracked, so no rule for
-/// ESTABLISHED saves them; without them an address has no neighbours and even an accepted port is dead.
+/// RFC 4890, section 4.4.1, "Traffic That Must Not Be Dropped": errors (1 to 4), neighbour and router discovery (133 to
+/// 136), multicast listener discovery (130 to 132 and 143). Conntrack leaves 133 to 136 untracked, so no rule for
+/// ESTABLISHED accepts them; without them the host has no neighbours, and even an accepted port is unreachable.
 fn icmpv6_needed() -> Vec<String> {
     let accept = |kind: &u8| format!("-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j ACCEPT");
     // RFC 4861, section 6.1 and 7.1: a hop limit of 255 proves that the packet comes from the link itself.

@@ -1,22 +1,22 @@
-//! The files that bring a sensor's ruleset up on a Raspberry Pi: texts only, nothing is written here.
+//! The files that set up a sensor's ruleset on a Raspberry Pi: texts only, this room writes no files.
 
 use super::generate;
 use crate::net::{Mac, Network};
 use crate::probe::scan::Technique;
 use crate::sensor::{Host, Sensor, SshFrom};
 
-/// A file to be put on the Pi.
+/// A file for the Pi.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployFile {
-    /// Where it goes, below the folder that is written; what is below `etc` belongs below `/etc`.
+    /// Its path, relative to the output folder; files below `etc` belong below `/etc`.
     pub path: &'static str,
-    /// What it says.
+    /// Its content.
     pub text: String,
-    /// Whether it is a program.
+    /// True if it is executable.
     pub executable: bool,
 }
 
-/// Everything that `scanlab generate` writes; the `.link` file only when the host is to have a MAC address.
+/// The files that `scanlab generate` writes; the `.link` file only if the host has a MAC address.
 pub fn files(sensor: &Sensor, host: &Host) -> Vec<DeployFile> {
     let rules = generate(sensor);
     let mut files = vec![
@@ -37,7 +37,7 @@ const LINK_PATH: &str = "etc/systemd/network/00-mac.link";
 
 const IF_PRE_UP: &str = include_str!("deploy/if-pre-up");
 
-/// Matched by the name that the kernel gave: a match on the present MAC address would fail the second time, and the
+/// Matches the kernel's name of the interface: a match on the present MAC address would fail the second time, and the
 /// one in the hardware is not known here. systemd.link(5): "OriginalName= [...] Cannot be used to match on names that
 /// have already been changed from userspace".
 fn link(host: &Host, mac: Mac) -> String {
@@ -76,7 +76,7 @@ fn login(sensor: &Sensor) -> String {
     }
 }
 
-/// A comment that tells whence, where it is not from everywhere.
+/// A comment with the accepted networks; empty for everywhere.
 fn ssh_sources(sensor: &Sensor) -> String {
     match &sensor.ssh_from {
         SshFrom::Everywhere => String::new(),
@@ -87,7 +87,7 @@ fn ssh_sources(sensor: &Sensor) -> String {
     }
 }
 
-/// Every port that has a name, and one that has none.
+/// Every named port, and one unnamed port.
 fn ports(sensor: &Sensor) -> String {
     let named = sensor.honeypot.iter().chain(&sensor.watched).flat_map(|service| &service.ports);
     let mut ports: Vec<u16> = sensor.ssh.iter().chain(named).map(|port| port.0).collect();
@@ -97,7 +97,7 @@ fn ports(sensor: &Sensor) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// nmap for every other scan that is logged.
+/// The nmap options for the other scans that are logged.
 fn scans(sensor: &Sensor) -> String {
     let others = sensor.scans.iter().filter(|scan| **scan != Technique::Syn).map(|scan| scan.profile().nmap);
     others.map(|option| format!("    sudo nmap -n -Pn {option} -p {} PI\n", ports(sensor))).collect()

@@ -1,12 +1,12 @@
-//! The order that works: each scan at each port, served or not, leaves the one line that is meant for it.
+//! The order that works: each scan at each port, served or not, causes exactly the intended log line.
 //!
-//! What decides the order, all measured on both backends (flow-first packets):
-//! - conntrack calls NULL, FIN and Xmas INVALID, whatever went before. They come first: no later rule may see them.
-//!   None of the three is ever part of a healthy connection: a FIN carries an ACK (RFC 9293, section 3.10.4).
-//! - a bare ACK is NEW while `nf_conntrack_tcp_loose` is 1. It is judged after ESTABLISHED, to which the ACKs of real
-//!   connections belong, and before any rule that accepts NEW.
+//! Reasons for the order, all measured on both backends with the first packet of a flow:
+//! - conntrack marks NULL, FIN and Xmas INVALID in any situation. They come first, so that no later rule sees them.
+//!   None of the three is ever part of a valid connection: a FIN has an ACK (RFC 9293, section 3.10.4).
+//! - a bare ACK is NEW while `nf_conntrack_tcp_loose` is 1. Its rule comes after ESTABLISHED, which accepts the ACKs of
+//!   real connections, and before any rule that accepts NEW.
 //! - the RST with which a scanner's kernel answers a SYN/ACK is ESTABLISHED.
-//! - `limit` stands on LOG only. On a DROP it would let every packet over the limit through.
+//! - `limit` is on LOG rules only. On a DROP it would let every packet over the limit through.
 
 use super::{default_deny, rule, ssh};
 use crate::net::Family;
@@ -20,7 +20,7 @@ use crate::sensor::{Sensor, Service};
 /// 2. NULL, FIN and Xmas.
 /// 3. Established connections.
 /// 4. ACK.
-/// 5. The ports: what opens a connection.
+/// 5. The ports: packets that open a connection.
 /// 6. SYN, to any other port.
 /// 7. The default deny.
 pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
@@ -38,7 +38,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     rules
 }
 
-/// Dropped in any case; logged when the sensor logs it.
+/// Drops the technique, and logs it if the sensor logs it.
 fn log_and_drop(sensor: &Sensor, technique: Technique) -> Vec<String> {
     let mut rules: Vec<String> = log_scan(sensor, technique).into_iter().collect();
     rules.push(format!("{} -j DROP", rule::probe_of(technique)));

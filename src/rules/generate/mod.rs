@@ -1,7 +1,7 @@
 //! Writes the ruleset of a sensor, and the files that bring it up on a Pi.
 //!
-//! Every rule is written as iptables-save would print it, so that a diff against a live machine shows what differs and
-//! nothing else. Knows nothing of expectations: those come from the same sensor, by another way.
+//! Rules are written as iptables-save prints them, so that a diff against a live machine shows only real differences.
+//! This room does not know expectations: they are derived from the same sensor, independently.
 
 mod article;
 mod default_deny;
@@ -24,7 +24,7 @@ pub struct Generated {
     pub v6: String,
 }
 
-/// The ruleset that does what `sensor` means.
+/// The ruleset for the intent of `sensor`.
 pub fn generate(sensor: &Sensor) -> Generated {
     Generated { v4: ruleset(sensor, Family::Ipv4), v6: ruleset(sensor, Family::Ipv6) }
 }
@@ -38,10 +38,10 @@ fn ruleset(sensor: &Sensor, family: Family) -> String {
     format!("{}*filter\n{CHAINS}{rules}COMMIT\n", header(family))
 }
 
-/// What is not said to be denied is allowed, as in the article.
+/// The policies: packets that no rule denies are accepted, as in the article.
 const CHAINS: &str = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";
 
-/// No date: the same sensor gives the same file.
+/// Without a date, so that the same sensor gives the same file.
 fn header(family: Family) -> String {
     let program = match family {
         Family::Ipv4 => "iptables-restore",

@@ -1,4 +1,4 @@
-//! Single rules, in the words of iptables-save.
+//! Single rules, in the notation of iptables-save.
 
 use crate::net::Network;
 use crate::net::port::Port;
@@ -9,7 +9,8 @@ use crate::wire::tcp_flags::tcp_flag_names;
 /// The default of the limit match, which iptables-save does not print.
 const DEFAULT_BURST: u32 = 5;
 
-/// Matches what comes from `network`, in front of all else. Of everywhere iptables-save says nothing.
+/// Matches packets from `network`, as the first option of the rule; empty for everywhere, which iptables-save leaves
+/// out.
 pub fn from(network: Network) -> String {
     if network.is_everything() { String::new() } else { format!("-s {network} ") }
 }
@@ -19,7 +20,7 @@ pub fn to_port(port: Port) -> String {
     format!("-p tcp -m tcp --dport {port}")
 }
 
-/// Matches what opens a connection to `port`. Any other packet to it is somebody's scan: NEW alone would also let in a
+/// Matches packets that open a connection to `port`. Any other packet to it is a scan: NEW alone would also accept a
 /// bare ACK, which conntrack picks up as the middle of a connection while `nf_conntrack_tcp_loose` is 1.
 pub fn opening(port: Port) -> String {
     format!("{} --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", to_port(port))
@@ -46,8 +47,8 @@ pub fn limited(limit: &SensorLimit) -> String {
     format!("-m limit --limit {}{burst}", limit.rate())
 }
 
-/// The target that writes a line. The prefix has been checked to need no escape, see `sensor`; it always holds a space,
-/// so iptables-save quotes it too.
+/// The target that writes a log line. The prefix needs no escape, which `sensor` has checked; it always contains a
+/// space, so iptables-save quotes it, too.
 pub fn log(prefix: &str) -> String {
     format!("-j LOG --log-prefix \"{prefix}\"")
 }

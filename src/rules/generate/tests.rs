@@ -17,16 +17,16 @@ const ARTICLE: &str = "honeypot = { SSH = 22 }
 watched = { HTTP = 80, HTTPS = 443, SMB = [139, 445], ADB = 5555 }
 ";
 
-/// A sensor that is not managed from everywhere.
+/// `ssh_from` with networks.
 const FROM: &str =
     "ssh_from = [\"192.0.2.0/24\", \"198.51.100.7\", \"2001:DB8:aaaa::/48\", \"2001:db8:0:0:1::7\", \"fe80::/10\"]\n";
 
-/// What differs from backend to backend and from day to day: comments.
+/// The text without comments, which differ between backends and days.
 fn without_comments(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
 }
 
-/// What a kernel makes of `rules`, in a network namespace that ends with the command.
+/// The rules as saved after loading, in a network namespace that ends with the command.
 fn restored_and_saved(program: &str, rules: &str) -> String {
     let script = format!("{program}-restore && {program}-save");
     let mut child = Command::new("unshare")
@@ -231,7 +231,7 @@ fn deny_all_lets_the_host_talk_to_itself_before_any_scan_rule_sees_it() {
     }
 }
 
-/// What lets in SSH, in either family.
+/// The rules that accept SSH, in either family.
 fn ssh_rules(keys: &str) -> String {
     let Generated { v4, v6 } = generate(&sensor(keys));
     let of_ssh = |rules: &str| {
@@ -315,7 +315,7 @@ fn the_files_of_a_sensor() {
     }
 }
 
-/// Splits a line as iptables-restore does: at blanks, double quotes group, a backslash in them escapes.
+/// Splits a line as iptables-restore does: at blanks, double quotes group, a backslash within them escapes.
 fn arguments(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut escaped) = (vec![], None::<String>, false, false);
     for c in line.chars() {
@@ -373,7 +373,7 @@ fn any_sensor() -> impl Strategy<Value = Sensor> {
     })
 }
 
-/// Each LOG rule that the sensor asks for, whatever the order.
+/// The prefix of each LOG rule that the sensor requires, sorted.
 fn intended_prefixes(sensor: &Sensor) -> Vec<String> {
     let services = sensor.honeypot.iter().chain(&sensor.watched);
     let ports = services.flat_map(|service| service.ports.iter().map(|_| sensor.port_prefix(service)));
@@ -382,7 +382,7 @@ fn intended_prefixes(sensor: &Sensor) -> Vec<String> {
     prefixes
 }
 
-/// LOG and verdict of each port and scan, and the rules that are always there.
+/// The number of rules: LOG and verdict of each port and scan, and the constant ones.
 fn intended_rules(sensor: &Sensor, family: Family) -> usize {
     let services = sensor.honeypot.iter().chain(&sensor.watched);
     let ports: usize = services.map(|service| service.ports.len()).sum();

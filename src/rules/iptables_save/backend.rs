@@ -1,9 +1,9 @@
-//! The two kernel interfaces of iptables, whose restore programs read a text in different ways.
+//! The two kernel interfaces of iptables, whose restore programs differ in details.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Which kernel interface iptables writes to.
+/// The kernel interface that iptables uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {

@@ -1,7 +1,7 @@
-//! The options that iptables itself owns: commands, and what every rule can ask (`original_opts` in
-//! iptables/xtables.c and iptables/iptables.c).
+//! The options of iptables itself: commands, and matches without a module (`original_opts` in iptables/xtables.c and
+//! iptables/iptables.c).
 
-/// An option of iptables itself, by its short letter in iptables(8) where it has one.
+/// An option of iptables itself, named by its short letter in iptables(8) if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     /// `-A chain`
@@ -48,9 +48,9 @@ pub(super) enum Base {
     Ipv4,
     /// `-6`
     Ipv6,
-    /// `-v`, `-n`, `-x`, ...: how to print.
+    /// `-v`, `-n`, `-x`, ...: options for printing.
     Flag,
-    /// `-t`, `-M`, `-T`: one argument that no rule keeps.
+    /// `-t`, `-M`, `-T`: an option with one argument that is not part of a rule.
     Setting,
 }
 
@@ -107,7 +107,7 @@ impl Base {
         BASE.iter().map(|(name, _, base)| (*name, *base))
     }
 
-    /// Whether an argument may be glued to the short letter (`-ptcp`).
+    /// True if an argument may follow the short letter directly (`-ptcp`).
     pub fn takes_argument(self) -> bool {
         !matches!(self, Base::Flag | Base::Fragment | Base::Ipv4 | Base::Ipv6)
     }

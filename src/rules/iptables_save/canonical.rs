@@ -1,11 +1,11 @@
-//! What a target does, written in one way whatever the way in which the text writes it. Defaults and other names are those
-//! of iptables-extensions(8) and of the tables in iptables 1.8.9 (libipt_REJECT.c, libip6t_REJECT.c, libxt_LOG.h).
+//! The canonical form of a target, whatever its notation. Defaults and aliases are those of iptables-extensions(8) and
+//! of the tables in iptables 1.8.9 (libipt_REJECT.c, libip6t_REJECT.c, libxt_LOG.h).
 
 use super::{LOG_PREFIX, Target};
 use crate::net::Family;
 
 impl Target {
-    /// Its name, then its options with defaults filled in and other names replaced, sorted.
+    /// Its name, then its options with defaults filled in and aliases replaced, sorted.
     pub fn canonical(&self, family: Family) -> String {
         let mut options: Vec<String> = match self.name.as_str() {
             "REJECT" => vec![format!("--reject-with {}", self.reject_with(family))],
@@ -16,7 +16,7 @@ impl Target {
         format!("{} {}", self.name, options.join(" ")).trim_end().to_owned()
     }
 
-    /// How a REJECT puts it, in the word that iptables-save has for it.
+    /// The type of a REJECT, in iptables-save's name.
     pub fn reject_with(&self, family: Family) -> &str {
         let words = if family == Family::Ipv4 { REJECT_V4 } else { REJECT_V6 };
         let default = if family == Family::Ipv4 { "icmp-port-unreachable" } else { "icmp6-port-unreachable" };
@@ -34,14 +34,14 @@ impl Target {
         flags.chain([format!("--log-level {}", self.log_level()), format!("--log-prefix {prefix:?}")]).collect()
     }
 
-    /// The number of the level at which LOG prints, warning if it says none.
+    /// The number of the level of a LOG; warning by default.
     fn log_level(&self) -> String {
         let Some(word) = self.option("--log-level") else { return "4".to_owned() };
         let known = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         known.map_or_else(|| word.to_owned(), |(_, number)| number.to_string())
     }
 
-    /// The options of a LOG other than its prefix that are not the default, as `--log-level 7 --log-uid`.
+    /// The options of a LOG, apart from its prefix, that differ from the default, as `--log-level 7 --log-uid`.
     pub fn log_style(&self) -> Option<String> {
         let is_default = |option: &String| option.starts_with("--log-prefix") || option == "--log-level 4";
         let mut style: Vec<String> = self.log_options().into_iter().filter(|option| !is_default(option)).collect();

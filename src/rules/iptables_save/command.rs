@@ -1,4 +1,4 @@
-//! The commands of a line, and how they are carried out.
+//! The commands of a line, and their execution.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,22 +6,22 @@ use super::base::Base;
 use super::open_rules::OpenRules;
 use super::{Chain, HOOKS, Policy, Rule, Table};
 
-/// A table while its lines are carried out.
+/// A table while its lines are executed.
 #[derive(Debug)]
 pub(super) struct OpenTable {
     pub name: String,
     pub line: usize,
-    /// In the order in which they were made, each by its number.
+    /// In the order of creation, each by its number.
     chains: BTreeMap<usize, OpenChain>,
     numbers: HashMap<String, usize>,
     made: usize,
-    /// The chains that hold rules: a bare `-F` visits no other.
+    /// The chains with rules, so that a bare `-F` need not visit the others.
     filled: BTreeSet<usize>,
-    /// The chains of one's own that hold none: a bare `-X` visits no other.
+    /// The user-defined chains without rules, so that a bare `-X` need not visit the others.
     empty: BTreeSet<usize>,
 }
 
-/// A chain to which lines still add.
+/// A chain that lines still add to.
 #[derive(Debug)]
 struct OpenChain {
     name: String,
@@ -46,7 +46,7 @@ pub(super) enum ChainCommand {
     Insert(String, usize),
     /// `-R chain number`
     Replace(String, usize),
-    /// `-D chain number`; `None` for `-D chain rule`.
+    /// `-D chain number`; the number is `None` for `-D chain rule`.
     Delete(String, Option<usize>),
     /// `-F [chain]`
     Flush(Option<String>),
@@ -61,7 +61,7 @@ pub(super) enum ChainCommand {
 }
 
 impl ChainCommand {
-    /// The command `base` with its arguments; `None` for what changes nothing, or lacks an argument.
+    /// The command `base` with its arguments; `None` if it changes nothing, or lacks an argument.
     pub fn new(base: Base, first: Option<String>, second: Option<String>) -> Option<ChainCommand> {
         let number = || second.as_ref().map(|number| number.parse().unwrap_or(usize::MAX));
         Some(match base {
@@ -78,7 +78,7 @@ impl ChainCommand {
         })
     }
 
-    /// Carries it out in `table`, with the rules that its line (number `line`) makes.
+    /// Executes the command in `table`, with the rules of its line (number `line`).
     pub fn apply(self, table: &mut OpenTable, line: usize, rules: Vec<Rule>) {
         match self {
             ChainCommand::Append(chain) => table.change(&chain, |chain| append(chain, rules)),
@@ -101,14 +101,14 @@ fn append(chain: &mut OpenChain, rules: Vec<Rule>) {
     rules.into_iter().for_each(|rule| chain.rules.push(rule));
 }
 
-/// iptables 1.8.9 inserts the rules of a list of addresses one after the other at the same place, so that they stand
-/// there in reverse; a number that is one too high appends, and a higher one is refused.
+/// iptables 1.8.9 inserts the rules of a list of addresses one after the other at the same position, which reverses
+/// their order; a number that is one too high appends, and a higher one is refused.
 fn insert(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
     let at = number.saturating_sub(1).min(chain.rules.len());
     rules.into_iter().for_each(|rule| chain.rules.insert(at, rule));
 }
 
-/// iptables 1.8.9 refuses a replacement with several addresses: nothing happens here then.
+/// iptables 1.8.9 refuses a replacement with several addresses: then nothing is changed.
 fn replace(chain: &mut OpenChain, number: usize, rules: Vec<Rule>) {
     if let [rule] = rules.as_slice()
         && (1..=chain.rules.len()).contains(&number)
@@ -124,7 +124,7 @@ fn delete(chain: &mut OpenChain, number: usize) {
     }
 }
 
-/// Deletes the first rule that says the same.
+/// Deletes the first equivalent rule.
 fn delete_equal(chain: &mut OpenChain, rule: &Rule) {
     if let Some(at) = chain.rules.position(rule) {
         chain.rules.remove(at);
@@ -146,7 +146,7 @@ impl OpenTable {
         }
     }
 
-    /// Changes the chain `name`, which is made if it is not there.
+    /// Changes the chain `name`, which is created if it does not exist.
     fn change(&mut self, name: &str, change: impl FnOnce(&mut OpenChain)) {
         let number = self.numbers.get(name).copied().unwrap_or(self.made);
         if number == self.made {
@@ -158,7 +158,7 @@ impl OpenTable {
         self.note(number);
     }
 
-    /// Keeps `filled` and `empty` true of a chain that has changed.
+    /// Updates `filled` and `empty` for a changed chain.
     fn note(&mut self, number: usize) {
         self.filled.remove(&number);
         self.empty.remove(&number);
@@ -169,7 +169,7 @@ impl OpenTable {
         }
     }
 
-    /// One chain, or all of them.
+    /// Removes the rules of one chain, or of all.
     fn flush(&mut self, name: Option<&str>) {
         let flushed = match name {
             Some(name) => self.numbers.get(name).copied().into_iter().collect(),
@@ -181,7 +181,7 @@ impl OpenTable {
         }
     }
 
-    /// iptables refuses a name that is taken: nothing happens here then.
+    /// iptables refuses an existing name: then nothing is changed.
     fn rename(&mut self, old: &str, new: String) {
         if self.numbers.contains_key(&new) {
             return;
@@ -198,7 +198,7 @@ impl OpenTable {
             if !is_built_in && chain.line.is_some() {
                 chain.rules.clear();
             }
-            // `:INPUT -` leaves the policy alone, so the line that set it is the one to name.
+            // `:INPUT -` keeps the policy, so the line that set it stays its line.
             if policy.is_some() || chain.policy.is_none() {
                 chain.line = Some(line);
             }
@@ -206,7 +206,8 @@ impl OpenTable {
         });
     }
 
-    /// One chain, or all of one's own that hold no rules. Built-in chains are told by their capital letters.
+    /// Deletes one chain, or all user-defined chains without rules. Built-in chains are recognized by their names in
+    /// capitals.
     fn delete_chains(&mut self, name: Option<&str>) {
         let deleted = match name {
             Some(name) => self.numbers.get(name).copied().into_iter().collect(),
@@ -220,14 +221,14 @@ impl OpenTable {
 }
 
 impl Chain {
-    /// Whether the kernel made it; all others are one's own.
+    /// True for a built-in chain; all others are user-defined.
     pub fn is_built_in(&self) -> bool {
         HOOKS.contains(&&*self.name)
     }
 }
 
 impl Policy {
-    /// None for `-`, and for what is no policy.
+    /// `None` for `-`, and for a text that is no policy.
     pub(super) fn parse(text: &str) -> Option<Policy> {
         match text {
             "ACCEPT" => Some(Policy::Accept),

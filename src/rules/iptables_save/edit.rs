@@ -1,55 +1,55 @@
-//! Changes to a ruleset, by line: a fix that is proposed, a mutant that is tried.
+//! Changes to a ruleset, by line: for proposed fixes and for mutants.
 
 use std::borrow::Cow;
 
 use crate::error::Source;
 
-/// A change. Line numbers are those of the original, whatever other edits do; a line that is not there is not changed.
+/// A change. Line numbers are those of the original, whatever the other edits; a missing line is not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
-    /// Takes a line away.
+    /// Deletes a line.
     Delete {
-        /// Which one (1 is the first).
+        /// The line (1 is the first).
         line: usize,
     },
-    /// Puts a text in the place of a line.
+    /// Replaces a line by a text.
     Replace {
-        /// Which one.
+        /// The line.
         line: usize,
         /// The new line, or several, without the newline at the end.
         text: String,
     },
-    /// Puts a text before a line.
+    /// Inserts a text before a line.
     InsertBefore {
-        /// Which one; what is behind the last one appends.
+        /// The line; a number after the last one appends.
         line: usize,
         /// The new line, or several, without the newline at the end.
         text: String,
     },
-    /// Puts a line before another one.
+    /// Moves a line before another one.
     Move {
-        /// Which one.
+        /// The line.
         line: usize,
-        /// Where to; what is behind the last one is the end.
+        /// The line before which it is moved; a number after the last one means the end.
         before: usize,
     },
 }
 
-/// The source with all `edits` made. New lines end like the line that they replace or follow (LF or CRLF); if the last line
-/// has no end, it has none afterwards.
+/// The source after all `edits`. New lines have the line end of the line that they replace or follow (LF or CRLF); if
+/// the last line has none, it has none afterwards.
 ///
-/// Of several texts before one line the first edit's comes first. A line that is deleted is not moved.
+/// Of several texts before one line, that of the first edit comes first. A deleted line is not moved.
 pub fn apply(source: &Source, edits: &[Edit]) -> Source {
     let text: String = script(&source.text, edits).into_iter().filter_map(|step| step.new).collect();
     Source { name: source.name.clone(), text: text.into() }
 }
 
-/// A step from the old text to the new one, line by line; both lines have their ends.
+/// A step from the old text to the new one, line by line; both lines include their ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LineEdit<'a> {
-    /// The line that was there.
+    /// The old line.
     pub old: Option<&'a str>,
-    /// The line that is there now.
+    /// The new line.
     pub new: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn script<'a>(text: &'a str, edits: &[Edit]) -> Vec<LineEdit<'a>> {
     steps
 }
 
-/// What is put before line `number`: new lines, and lines that come from elsewhere.
+/// The lines that are inserted before line `number`: new ones, and moved ones.
 fn inserted<'a>(old: &'a [&str], edits: &'a [Edit], number: usize) -> impl Iterator<Item = &'a str> {
     let here = move |line: usize| line.clamp(1, old.len() + 1) == number;
     let text = move |(at, edit): (usize, &'a Edit)| match edit {
@@ -81,7 +81,7 @@ fn inserted<'a>(old: &'a [&str], edits: &'a [Edit], number: usize) -> impl Itera
     edits.iter().enumerate().flat_map(text)
 }
 
-/// What stands in the place of line `number`.
+/// The lines in place of line `number`.
 fn kept<'a>(line: &'a str, edits: &'a [Edit], number: usize, count: usize) -> Vec<&'a str> {
     if is_deleted(edits, number) || goes(edits, number, count).is_some() {
         return Vec::new();
@@ -93,7 +93,7 @@ fn is_deleted(edits: &[Edit], number: usize) -> bool {
     edits.contains(&Edit::Delete { line: number })
 }
 
-/// Which edit moves line `number`, if it goes elsewhere. The last one that speaks of it counts.
+/// The index of the edit that moves line `number`, if there is one. The last edit of the line counts.
 fn goes(edits: &[Edit], number: usize, count: usize) -> Option<usize> {
     let stays = |before: usize| (number..=number.saturating_add(1)).contains(&before.clamp(1, count + 1));
     let mover = edits.iter().enumerate().rev().find_map(|(at, edit)| match edit {
@@ -103,7 +103,7 @@ fn goes(edits: &[Edit], number: usize, count: usize) -> Option<usize> {
     mover.filter(|(_, stays)| !stays && !is_deleted(edits, number)).map(|(at, _)| at)
 }
 
-/// The line with its last replacement made.
+/// The lines in place of a line after its last replacement.
 fn replaced<'a>(line: &'a str, edits: &'a [Edit], number: usize) -> Vec<&'a str> {
     let text = edits.iter().rev().find_map(|edit| match edit {
         Edit::Replace { line, text } if *line == number => Some(text),
@@ -112,13 +112,13 @@ fn replaced<'a>(line: &'a str, edits: &'a [Edit], number: usize) -> Vec<&'a str>
     text.map_or(vec![line], |text| lines(text))
 }
 
-/// The lines of a text that is put in; it has one at least.
+/// The lines of an inserted text, at least one.
 fn lines(text: &str) -> Vec<&str> {
     text.strip_suffix('\n').unwrap_or(text).split('\n').collect()
 }
 
-/// Gives every new line the end of the old line that it replaces or follows, and none to the last if the old text's last
-/// had none.
+/// Gives every new line the end of the old line that it replaces or follows, and none to the last one if the old text
+/// ended without.
 fn end_lines(steps: &mut [LineEdit<'_>], text: &str) {
     let mut end = text.split_inclusive('\n').find_map(line_end).unwrap_or("\n");
     let open_end = !text.is_empty() && !text.ends_with('\n');
@@ -135,15 +135,15 @@ fn end_lines(steps: &mut [LineEdit<'_>], text: &str) {
     }
 }
 
-/// How a line ends; `None` if it is a last line without an end.
+/// The line end; `None` for a last line without one.
 fn line_end(line: &str) -> Option<&'static str> {
     ["\r\n", "\n"].into_iter().find(|end| line.ends_with(end))
 }
 
-/// `name` as diff(1) writes it: C-quoted if it holds a quote, a backslash or a control character.
+/// `name` as diff(1) prints it: C-quoted if it contains a quote, a backslash or a control character.
 pub(super) fn quoted_name(name: &str) -> Cow<'_, str> {
     if !name.contains(|c: char| c.is_control() || c == '"' || c == '\\') {
-        // A tab ends the name where it holds blanks.
+        // A tab ends a name with blanks.
         return if name.contains(' ') { Cow::Owned(format!("{name}\t")) } else { Cow::Borrowed(name) };
     }
     let quoted = |c: char| match c {

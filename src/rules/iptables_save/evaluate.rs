@@ -1,5 +1,5 @@
-//! Reads a rule against one packet. For explanations only ("line 7 asks for port 22, the probe went to 23"): what a rule
-//! does is measured, and no verdict rests on this.
+//! Evaluates a rule for one packet. For explanations only ("line 7 matches port 22, the probe went to 23"): effects of
+//! rules are measured, and no verdict depends on this.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,14 @@ use crate::probe::packet::Journey;
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 
-/// What is known of a packet.
+/// The known facts about a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// Its family.
     pub family: Family,
-    /// Where it came in; `None` for what the host sends.
+    /// The interface that it arrived on; `None` for a packet of the host.
     pub in_interface: Option<String>,
-    /// Where it goes out; `None` for what the host receives.
+    /// The interface that it leaves by; `None` for a packet that the host receives.
     pub out_interface: Option<String>,
     /// Its source.
     pub source: IpAddr,
@@ -26,14 +26,14 @@ pub struct Packet {
     pub destination: IpAddr,
     /// The protocol's number (IANA).
     pub protocol: u8,
-    /// What it carries.
+    /// The fields of its payload.
     pub content: Content,
-    /// What conntrack makes of it; `None` if that is not known, because nothing tracks connections here.
+    /// Its conntrack state; `None` if it is unknown, because no rule makes the kernel track connections.
     pub conntrack: Option<ConntrackState>,
 }
 
 impl Packet {
-    /// The packet of `journey` as rules see it. What `host` sends to itself goes over `lo`, anything else over
+    /// The packet of `journey` as rules see it. A packet from `host` to itself goes over `lo`, any other over
     /// `interface`.
     pub fn from_journey(journey: &Journey, interface: &str, host: IpAddr) -> Packet {
         let is_own = |address: IpAddr| address == host || address.is_loopback();
@@ -53,14 +53,14 @@ impl Packet {
     }
 }
 
-/// Whether a packet fulfils a clause.
+/// The result of a match for a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchResult {
-    /// It does.
+    /// The packet matches.
     Yes,
-    /// It does not.
+    /// The packet does not match.
     No,
-    /// It depends on what is not known here.
+    /// The result depends on facts that are unknown here.
     Unknown,
 }
 
@@ -81,10 +81,10 @@ impl From<bool> for MatchResult {
 }
 
 impl Rule {
-    /// No if one clause says no; else unknown if one is; else yes.
+    /// `No` if one clause is `No`; else `Unknown` if one is; else `Yes`.
     pub fn answer(&self, packet: &Packet) -> MatchResult {
         let answers = || self.clauses.iter().map(|clause| clause.answer(packet));
-        // A bucket without a word is one, too: `-m limit` is 3/hour.
+        // `-m limit` without options is a limit of 3/hour (burst 5).
         let limited = self.limit().is_some();
         if answers().any(|answer| answer == MatchResult::No) {
             MatchResult::No
@@ -97,7 +97,7 @@ impl Rule {
 }
 
 impl Clause {
-    /// Whether `packet` fulfils it.
+    /// The result for `packet`.
     pub fn answer(&self, packet: &Packet) -> MatchResult {
         let answer = match &self.ask {
             Match::Protocol(protocol) => (*protocol == 0 || *protocol == packet.protocol).into(),
@@ -112,19 +112,19 @@ impl Clause {
                 packet.conntrack.map_or(MatchResult::Unknown, |state| states.contains(&state).into())
             }
             Match::IcmpType(kind) => icmp_type(*kind, packet.content),
-            // The bucket's size; how full it is, is asked by the limit.
+            // This is the bucket's size; the clause of the limit evaluates its state.
             Match::Comment(_) | Match::LimitBurst(_) => MatchResult::Yes,
             Match::Limit { .. } | Match::Other(_) => MatchResult::Unknown,
         };
         match (self.negated, self.is_of(packet.content)) {
-            // A match refuses a packet of another protocol before its `!` is thought of.
+            // A match refuses a packet of another protocol before it evaluates its `!`.
             (_, MatchResult::No) => MatchResult::No,
             (true, _) => answer.not(),
             (false, _) => answer,
         }
     }
 
-    /// Whether the match can read the packet at all.
+    /// `Yes` if the match applies to the packet's protocol.
     fn is_of(&self, content: Content) -> MatchResult {
         let fits = match (&self.ask, content) {
             (Match::SourcePorts(_) | Match::DestinationPorts(_), content) => return has_ports(content),
@@ -140,12 +140,13 @@ fn has_ports(content: Content) -> MatchResult {
     match content {
         Content::Tcp { .. } | Content::Udp { .. } => MatchResult::Yes,
         Content::Icmp { .. } => MatchResult::No,
-        // SCTP has ports, ESP has none.
+        // SCTP has ports, ESP does not.
         Content::Other => MatchResult::Unknown,
     }
 }
 
-/// `eth0`, or `eth+` for all names that begin so. The name of no interface is empty (`ip_packet_match`).
+/// Matches `eth0`, or `eth+` for all names with this beginning. Without an interface the kernel compares with an empty
+/// name (`ip_packet_match`).
 fn interface(pattern: &str, name: Option<&str>) -> MatchResult {
     let name = name.unwrap_or_default();
     match pattern.strip_suffix('+') {
@@ -250,7 +251,7 @@ mod tests {
             "-p tcp --tcp-flags ALL ALL",
             "-m state --state NEW",
             "-m limit --limit 5/min -p udp",
-            // A match reads no packet of another protocol, `!` or not.
+            // A match refuses packets of another protocol, with or without `!`.
             "-p icmp ! --icmp-type 8",
         ] {
             assert_eq!(answer(rule, &xmas_to_80()), MatchResult::No, "{rule}");

@@ -1,26 +1,26 @@
-//! Which options each match and target owns, and how many arguments they take. Taken from the `--help` texts and option
-//! tables of iptables 1.8.9 (extensions/lib{xt,ipt,ip6t}_*.c).
+//! The options of each match and target, and the number of their arguments. From the `--help` texts and option tables
+//! of iptables 1.8.9 (extensions/lib{xt,ipt,ip6t}_*.c).
 
 /// A match (`-m`) or a target (`-j`).
 #[derive(Debug)]
 pub(super) struct ExtensionModule {
     /// Its name after `-m` or `-j`.
     pub name: &'static str,
-    /// Options without an argument, parted by blanks.
+    /// Options without an argument, separated by blanks.
     flags: &'static str,
     /// Options with one argument.
     valued: &'static str,
 }
 
 impl ExtensionModule {
-    /// Its options: name, and how many arguments there are to it.
+    /// Its options: name, and number of arguments.
     pub fn options(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let flags = self.flags.split_ascii_whitespace().map(|name| (name, 0));
         flags.chain(self.valued.split_ascii_whitespace().map(|name| (name, arguments(name))))
     }
 }
 
-/// A few options take a second word.
+/// The number of arguments; a few options have two.
 fn arguments(option: &str) -> usize {
     match option {
         "tcp-flags" | "match-set" | "add-set" | "del-set" | "map-set" => 2,

@@ -1,18 +1,18 @@
-//! Whose option a word is: getopt_long(3), with the options of each `-m` and `-j` added when it is read.
+//! Finds the owner of an option: getopt_long(3), where each `-m` and `-j` adds the options of its extension.
 
 use super::base::Base;
 use super::extension::{ExtensionModule, known_match};
 
-/// A match or target that a line has named so far.
+/// A match or target that the line has named so far.
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
     /// Its name; `None` for a target.
     pub module: Option<String>,
-    /// Its options, where they are known.
+    /// Its options, if they are known.
     pub extension: Option<&'static ExtensionModule>,
 }
 
-/// Whose option it is.
+/// The owner of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
     /// iptables itself.
@@ -21,18 +21,18 @@ pub(super) enum Owner {
     Match(String),
     /// The target.
     Target,
-    /// Nobody known: the last `-m`, if there is one.
+    /// Unknown; the name is that of the last `-m`, if there is one.
     Nobody(Option<String>),
 }
 
 /// An option that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundOption {
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
     /// Its full name, without dashes.
     pub name: String,
-    /// How many arguments there are to it; `None` if that is not known.
+    /// The number of its arguments; `None` if it is unknown.
     pub arguments: Option<usize>,
 }
 
@@ -47,13 +47,13 @@ impl AllLoaded {
         self.0.push(one);
     }
 
-    /// Finds the option that `name` stands for, the beginning of a name included.
+    /// Finds the option with this name, which may be abbreviated.
     ///
-    /// 1. A whole name is taken before the beginning of one; of two equal names the one of iptables itself is, then the
-    ///    one that was loaded last (`xtables_merge_options`).
-    /// 2. The beginning of more than one name is nobody's.
-    /// 3. What nobody owns makes iptables load the match of the protocol. iptables 1.8.9 hence reads `-p tcp --sour` as
-    ///    `--source`, and `-p tcp -m tcp --sour` not at all.
+    /// 1. A full name has precedence over an abbreviation; of two equal names that of iptables itself, then that of the
+    ///    last extension (`xtables_merge_options`).
+    /// 2. An abbreviation of several names is unknown.
+    /// 3. An unknown option makes iptables load the match of the protocol. So iptables 1.8.9 reads `-p tcp --sour` as
+    ///    `--source`, and refuses `-p tcp -m tcp --sour`.
     pub fn find(&mut self, name: &str, protocol: Option<&str>) -> FoundOption {
         if let Some(found) = self.among(name) {
             return found;
@@ -81,7 +81,8 @@ impl AllLoaded {
         Base::long_names().map(base).chain(self.0.iter().rev().flat_map(options))
     }
 
-    /// What is not in the tables belongs to the last extension that is not in them either; after `-j`, to the target.
+    /// An option that is not in the tables belongs to the last extension that is not in them either; after `-j`, to the
+    /// target.
     fn unknown(&self, name: &str) -> FoundOption {
         let owner = match self.0.iter().rev().find(|one| one.extension.is_none()).or(self.0.last()) {
             Some(Loaded { module: None, .. }) => Owner::Target,
@@ -113,7 +114,7 @@ enum Of<'a> {
 }
 
 impl OptionCandidate<'_> {
-    /// Two names of one of iptables' own options (`--proto`, `--protocol`) are no two options.
+    /// Two names of one of iptables' own options (`--proto`, `--protocol`) are the same option.
     fn means_the_same(&self, other: &OptionCandidate<'_>) -> bool {
         self.of == other.of && (self.name == other.name || matches!(self.of, Of::Base(_)))
     }

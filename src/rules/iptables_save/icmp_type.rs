@@ -2,11 +2,11 @@
 
 use crate::net::Family;
 
-/// A type, and a code where one is named; none is `any`.
+/// A type, with a code if there is one; `None` is `any`.
 pub(super) type IcmpType = Option<(u8, Option<u8>)>;
 
-/// Reads `8`, `3/4`, `echo-request` and the beginning of a name; letter case does not matter. None for what is none of
-/// these, or the beginning of several.
+/// Parses `8`, `3/4`, `echo-request` and the abbreviation of a name, in any letter case; `None` for other texts, and
+/// for an ambiguous abbreviation.
 pub(super) fn parse(text: &str, family: Family) -> Option<IcmpType> {
     numeric(text, family).or_else(|| named(text, family))
 }

@@ -1,4 +1,4 @@
-//! One line with a command: the command, and the rule that it speaks of.
+//! Parses one line with a command: the command, and its rule.
 
 use std::ops::Range;
 
@@ -10,28 +10,28 @@ use super::{Clause, Match, Module, Prefix, Target, match_kind, protocol};
 use crate::net::Family;
 use crate::text::words::{Word, words};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Default)]
 pub(super) struct ParsedLine {
-    /// The command, if there is one that changes rules.
+    /// The command, if it is one that changes rules.
     pub command: Option<ChainCommand>,
-    /// What the rule asks for; of several addresses, the first.
+    /// The clauses of the rule; for several addresses, with the first.
     pub clauses: Vec<Clause>,
     /// `-m NAME`, in the order of the text.
     pub modules: Vec<Module>,
     /// `-j NAME`
     pub target: Option<Target>,
-    /// The addresses of `-s`, when they are several: which clause, and all of them.
+    /// The addresses of `-s`, if there are several: the index of the clause, and all of them.
     pub sources: Option<(usize, Vec<Prefix>)>,
-    /// The addresses of `-d`, likewise.
+    /// The addresses of `-d`, if there are several.
     pub destinations: Option<(usize, Vec<Prefix>)>,
-    /// The rule is for the other family only: `-6` in an IPv4 ruleset, `-4` in an IPv6 one. iptables-restore passes over
-    /// such a line without a word.
+    /// True if the rule is for the other family only: `-6` in an IPv4 ruleset, `-4` in an IPv6 one. iptables-restore
+    /// skips such a line silently.
     pub elsewhere: bool,
 }
 
 impl ParsedLine {
-    /// Reads `text`, which has no counters in front and no newline behind. Never fails.
+    /// Parses `text`, without counters before it and newline after it. Never fails.
     pub fn read(family: Family, text: &str) -> ParsedLine {
         let mut reader = LineReader {
             family,
@@ -55,14 +55,14 @@ struct LineReader<'a> {
     family: Family,
     text: &'a str,
     words: Vec<Word>,
-    /// The next word.
+    /// The index of the next word.
     at: usize,
-    /// Where the option that is being read begins, its `!` included.
+    /// The index of the current option, including its `!`.
     start: usize,
-    /// There is a `!` in front of it.
+    /// True after a `!`.
     negated: bool,
     loaded: AllLoaded,
-    /// The match that the rule's protocol implies.
+    /// The match that is implied by the rule's protocol.
     protocol: Option<&'static str>,
     line: ParsedLine,
 }
@@ -107,7 +107,7 @@ impl LineReader<'_> {
             match Base::short(letter) {
                 None => return self.keep(None),
                 Some(base @ (Base::InInterface | Base::OutInterface)) if !rest.is_empty() => {
-                    // iptables 1.8.9 does not part the name from the letter here: it saves `-ieth0` as `-i -ieth0`.
+                    // iptables 1.8.9 does not separate the name from the letter here: it saves `-ieth0` as `-i -ieth0`.
                     return self.base(base, Some(format!("-{letters}")));
                 }
                 Some(base) if base.takes_argument() => {
@@ -157,7 +157,7 @@ impl LineReader<'_> {
             return self.keep(None);
         };
         let list = Some((self.line.clauses.len(), prefixes.clone())).filter(|(_, prefixes)| prefixes.len() > 1);
-        // `split` yields one part at least.
+        // `split` returns at least one part.
         for first in prefixes.into_iter().take(1) {
             match base {
                 Base::Source => self.keep(Some((Match::Source(first), None))),
@@ -237,7 +237,7 @@ impl LineReader<'_> {
         arguments
     }
 
-    /// The argument: the value behind `=`, or the next word, whatever it looks like.
+    /// The argument: the value after `=`, or the next word, whatever it looks like.
     fn argument(&mut self, value: Option<String>) -> String {
         value.unwrap_or_else(|| {
             let word = self.words.get(self.at).map(|word| word.text.clone());
@@ -246,8 +246,8 @@ impl LineReader<'_> {
         })
     }
 
-    /// The argument. Old versions of iptables took a `!` in front of it, and old texts have it; 1.8.9 refuses it
-    /// (`invalid port/service `!' specified`).
+    /// The argument. Old versions of iptables accept a `!` before it, which old texts have; 1.8.9 refuses it (`invalid
+    /// port/service `!' specified`).
     fn argument_or_negation(&mut self, value: Option<String>) -> String {
         let follows = |at: usize| self.words.get(at).map(|word| word.text.as_str());
         if value.is_none() && follows(self.at) == Some("!") && follows(self.at + 1).is_some() {
@@ -264,7 +264,7 @@ impl LineReader<'_> {
         Some(word.text.clone())
     }
 
-    /// Of an option that is in no table nobody knows how many arguments there are.
+    /// All arguments of an unknown option, whose number is unknown.
     fn all_that_follows(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.optional_argument()).collect()
     }
@@ -275,13 +275,13 @@ impl LineReader<'_> {
         self.start..end.max(self.start)
     }
 
-    /// The option as it is written, without its `!`.
+    /// The option as written, without its `!`.
     fn written(&self) -> String {
         let text = &self.text[self.span()];
         text.strip_prefix('!').filter(|_| self.negated).unwrap_or(text).trim().to_owned()
     }
 
-    /// Keeps what the rule asks for; what was not understood is kept as it is written.
+    /// Adds a clause; an unsupported match is kept as written.
     fn keep(&mut self, ask: Option<(Match, Option<String>)>) {
         let (ask, module) = ask.unwrap_or_else(|| (Match::Other(self.written()), None));
         let clause = Clause { ask, negated: self.negated, module, span: self.span() };
@@ -289,7 +289,7 @@ impl LineReader<'_> {
     }
 }
 
-/// The `!` behind the option is a thing of the old matches; a comment may well be `!`.
+/// False for options whose argument may be `!` itself: only the old matches have a `!` after the option.
 fn may_be_negated_behind(found: &FoundOption) -> bool {
     matches!(&found.owner, Owner::Match(module) if module != "comment" && module != "string")
 }

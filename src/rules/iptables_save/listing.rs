@@ -1,4 +1,4 @@
-//! Finding one's way in a ruleset that has been read.
+//! Queries on a parsed ruleset.
 
 use std::net::IpAddr;
 
@@ -34,7 +34,7 @@ impl PlacedRule<'_> {
 }
 
 impl Listing {
-    /// Whether a rule has one of these targets.
+    /// True if a rule has one of these targets.
     pub fn has_target(&self, names: &[&str]) -> bool {
         self.rules().any(|rule| rule.target.as_ref().is_some_and(|target| names.contains(&&*target.name)))
     }
@@ -68,21 +68,21 @@ impl Listing {
         self.chain(&step.table, &step.chain)?.rules.get(step.rule?.checked_sub(1)?)
     }
 
-    /// Whether it holds nothing that could hold a packet back: no rule, and no chain with a policy of DROP.
+    /// True if it cannot stop a packet: it has no rule, and no chain with a policy of DROP.
     pub fn lets_everything_through(&self) -> bool {
         let denies = |chain: &Chain| chain.policy == Some(Policy::Drop) || !chain.rules.is_empty();
         !self.tables.iter().any(|table| table.chains.iter().any(denies))
     }
 
-    /// Whether a rule with a rate limit does more than log or count: what it has no room for fares differently.
+    /// True if a rule with a rate limit does more than log or count: packets over its limit have another result.
     pub fn limits_more_than_lines(&self) -> bool {
         let logs =
             |rule: &Rule| rule.target.as_ref().is_none_or(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"));
         self.rules().any(|rule| rule.limit().is_some() && !logs(rule))
     }
 
-    /// The senders that SNAT may give to packets which the host receives, the first of each range: the host answers them.
-    /// Only nat INPUT does so; a user-defined chain may be reached from there.
+    /// The sources that SNAT may set on received packets, the first of each range: the host answers to them. Only nat
+    /// INPUT does so; a user-defined chain may be reached from there.
     pub fn new_senders(&self) -> impl Iterator<Item = IpAddr> {
         let received = self.placed_rules().filter(|at| at.table == "nat" && at.chain != "POSTROUTING");
         received.filter_map(|at| {

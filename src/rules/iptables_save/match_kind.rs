@@ -1,4 +1,4 @@
-//! What an option with its arguments asks for.
+//! Parses an option with its arguments into a match.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::PortSet;
 
-/// Reads the option `name` (in full, without dashes) of the match `module`; `None` for what is kept as it is written.
+/// Parses the option `name` (in full, without dashes) of the match `module`; `None` for an unsupported option, which is
+/// kept as written.
 pub(super) fn parse(family: Family, module: &str, name: &str, arguments: &[String]) -> Option<Match> {
     let first = arguments.first().map_or("", String::as_str);
     let second = arguments.get(1).map_or("", String::as_str);
@@ -59,8 +60,8 @@ fn tcp_flags(text: &str) -> Option<u8> {
     text.split(',').map(flag).try_fold(0, |flags, flag| Some(flags | flag?))
 }
 
-/// SNAT and DNAT are no states of a packet's own: a list that names them is kept as it is written. iptables 1.8.9 takes
-/// the beginning of a name (`EST`), too.
+/// Parses a list of states. SNAT and DNAT are no states of a packet itself: a list with them is unsupported. iptables
+/// 1.8.9 also accepts abbreviations (`EST`).
 fn states(text: &str) -> Option<BTreeSet<ConntrackState>> {
     text.split(',').map(state).collect()
 }
@@ -72,7 +73,7 @@ fn state(text: &str) -> Option<ConntrackState> {
     ConntrackState::ALL.iter().find(begins).copied()
 }
 
-/// `5/min`, `5/minute`, `5/m`, `300/hour`; a bare number is a second's (`parse_rate` in libxt_limit.c).
+/// `5/min`, `5/minute`, `5/m`, `300/hour`; a number alone is per second (`parse_rate` in libxt_limit.c).
 pub(super) fn limit(text: &str) -> Option<Match> {
     let (count, unit) = text.split_once('/').unwrap_or((text, "second"));
     let count = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse().ok())??;

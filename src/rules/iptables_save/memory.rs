@@ -1,26 +1,26 @@
-//! Matches that remember earlier packets, and the rates that can be read of them.
+//! Stateful matches, and the rates that can be parsed from them.
 
 use super::{Clause, Listing, Match, Rule, RuleLimit};
 use crate::error::Source;
 use crate::net::Family;
 use crate::net::rate::Rate;
 
-/// iptables-extensions(8): matches whose answer depends on earlier packets, connections or the clock.
+/// iptables-extensions(8): matches whose result depends on earlier packets, connections or the clock.
 const REMEMBERS: [&str; 9] =
     ["limit", "hashlimit", "recent", "connlimit", "connbytes", "quota", "statistic", "rateest", "nfacct"];
 
-/// Those of them whose memory has a name of its own in the kernel: it stays when a rule is replaced by itself.
+/// Those of them whose state has a name in the kernel: it survives when a rule is replaced by itself.
 const NAMED: [&str; 4] = ["recent", "hashlimit", "rateest", "nfacct"];
 
 impl Rule {
-    /// The bucket of `-m hashlimit --hashlimit-upto`, which each key has; `None` if the rule has none, or counts bytes.
+    /// The bucket of `-m hashlimit --hashlimit-upto`, one for each key; `None` if the rule has none, or counts bytes.
     pub fn hash_limit(&self) -> Option<RuleLimit> {
         let upto = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| !clause.negated);
         let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| clause.negated);
         self.bucket_of(upto.or(above)?.1)
     }
 
-    /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches what is over it.
+    /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches packets over the limit.
     pub fn hash_above(&self) -> Option<RuleLimit> {
         let inverse = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| clause.negated);
         let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| !clause.negated);
@@ -33,18 +33,18 @@ impl Rule {
         Rate::new(limit.count.into(), limit.seconds.into())
     }
 
-    /// The matches that remember earlier packets, in the order of the text.
+    /// The stateful matches, in the order of the text.
     pub fn remembers(&self) -> impl Iterator<Item = &str> {
         self.modules.iter().map(|module| module.name.as_str()).filter(|name| REMEMBERS.contains(name))
     }
 
-    /// Those of [`Rule::remembers`] whose rate is not known: neither a `limit` nor a `hashlimit` with a rate of packets.
+    /// Those of [`Rule::remembers`] whose rate is unknown: neither a `limit` nor a `hashlimit` with a packet rate.
     pub fn remembers_unread(&self) -> impl Iterator<Item = &str> {
         let reads_hash = self.hash_limit().is_some();
         self.remembers().filter(move |name| *name != "limit" && !(*name == "hashlimit" && reads_hash))
     }
 
-    /// The argument of an option (with its dashes) of the match `module`, if it is not read otherwise.
+    /// The argument of an option (with its dashes) of the match `module`, if it is unsupported otherwise.
     pub fn argument(&self, module: &str, option: &str) -> Option<&str> {
         self.option(module, &[option]).map(|(_, argument)| argument)
     }
@@ -78,7 +78,7 @@ impl Rule {
 }
 
 impl Listing {
-    /// Whether a rule keeps what it saw in a list with a name (`recent`, `hashlimit`, a set), which outlives the rule.
+    /// True if a rule keeps a named list of addresses (`recent`, `hashlimit`, a set), which outlives the rule.
     pub fn keeps_lists(&self) -> bool {
         self.rules().any(|rule| {
             let writes_a_set = rule.target.as_ref().is_some_and(|target| target.name == "SET");
@@ -87,8 +87,8 @@ impl Listing {
     }
 }
 
-/// Whether `ruleset` keeps lists of what it saw, so that what it does depends on what came before. The matches that keep
-/// them have the same names in both families.
+/// True if `ruleset` keeps lists of addresses, so that its effects depend on earlier packets. The matches have the same
+/// names in both families.
 pub fn keeps_lists(ruleset: &Source) -> bool {
     Listing::parse(Family::Ipv4, ruleset).keeps_lists()
 }

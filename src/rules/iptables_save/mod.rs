@@ -1,8 +1,8 @@
-//! iptables-save text, read: tables, chains and rules, each with its line, and every rule taken apart into clauses.
+//! Parses iptables-save text: tables, chains and rules, each with its line, and every rule split into clauses.
 //!
-//! The kernel is never second-guessed by this. It tells where a rule stands and what it asks for, so that a report can
-//! point at it and a mutant can be made of it; what a rule *does* is measured. Hence reading never fails: iptables is the
-//! one to refuse a ruleset, and what is not understood here is kept as [`Match::Other`].
+//! This does not predict the kernel. It locates a rule and its matches, so that a report can point at it and a mutant
+//! can be made of it; the *effect* of a rule is measured. So parsing never fails: it is up to iptables to refuse a
+//! ruleset, and unsupported options are kept as [`Match::Other`].
 
 mod backend;
 mod base;
@@ -78,11 +78,11 @@ pub struct Table {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// The line that declares it; `None` for a built-in chain that only rules speak of.
+    /// The line that declares it; `None` for a built-in chain that is only used by rules.
     pub line: Option<usize>,
-    /// The policy of a built-in chain, when the text sets it.
+    /// The policy of a built-in chain, if the text sets it.
     pub policy: Option<Policy>,
-    /// Its rules, as they stand in the kernel when all lines of the text have been carried out.
+    /// Its rules as in the kernel after all lines of the text have been executed.
     pub rules: Vec<Rule>,
 }
 
@@ -100,15 +100,15 @@ pub enum Policy {
 pub struct Rule {
     /// Its line (1 is the first).
     pub line: usize,
-    /// Where `text` stands in the whole text.
+    /// The range of `text` in the whole text.
     pub span: Range<usize>,
-    /// From `-A` (or `-I`, `-R`) to the end of its line, without counters and trailing blanks.
+    /// The text from `-A` (or `-I`, `-R`) to the end of its line, without counters and trailing blanks.
     pub text: String,
-    /// What it asks for, in the order of the text.
+    /// Its matches, in the order of the text.
     pub clauses: Vec<Clause>,
-    /// The matches that it loads by name (`-m NAME`), in the order of the text.
+    /// The modules that it loads by name (`-m NAME`), in the order of the text.
     pub modules: Vec<Module>,
-    /// What it does; `None` for a rule that only counts.
+    /// Its target; `None` for a rule that only counts.
     pub target: Option<Target>,
 }
 
@@ -117,24 +117,24 @@ pub struct Rule {
 pub struct Module {
     /// Its name.
     pub name: String,
-    /// Where `-m NAME` stands in [`Rule::text`].
+    /// The range of `-m NAME` in [`Rule::text`].
     pub span: Range<usize>,
 }
 
-/// One thing that a rule asks for.
+/// One match of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
-    /// What is asked.
+    /// The match.
     pub ask: Match,
     /// `!`
     pub negated: bool,
-    /// The `-m` module that the option belongs to; `None` for what every rule can ask (`-p`, `-s`, `-i`, ...).
+    /// The `-m` module of the option; `None` for a match without a module (`-p`, `-s`, `-i`, ...).
     pub module: Option<String>,
-    /// Where the option stands in [`Rule::text`], with its `!` and its arguments, without `-m`.
+    /// The range of the option in [`Rule::text`], with its `!` and its arguments, without `-m`.
     pub span: Range<usize>,
 }
 
-/// What a clause asks for.
+/// A match and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Match {
     /// `-p tcp`: the protocol's number (IANA); 0 is `all`.
@@ -143,7 +143,7 @@ pub enum Match {
     Source(Prefix),
     /// `-d`
     Destination(Prefix),
-    /// `-i`: a name, or the beginning of names with a `+` behind it.
+    /// `-i`: a name, or the beginning of names followed by `+`.
     InInterface(String),
     /// `-o`
     OutInterface(String),
@@ -153,27 +153,27 @@ pub enum Match {
     DestinationPorts(PortSet),
     /// `--tcp-flags MASK COMP`, and `--syn`, which is `FIN,SYN,RST,ACK SYN`.
     TcpFlags {
-        /// The flags that are looked at: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
+        /// The flags that are examined: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
         mask: u8,
         /// Those of them that must be set.
         comp: u8,
     },
-    /// `--state`, and `--ctstate` where it names nothing but these.
+    /// `--state`, and `--ctstate` with only these states.
     State(BTreeSet<ConntrackState>),
-    /// `--limit`: packets for each so many seconds.
+    /// `--limit`: a number of packets in a number of seconds.
     Limit {
-        /// How many.
+        /// The number of packets.
         count: u32,
-        /// In how many seconds.
+        /// The number of seconds.
         seconds: u32,
     },
     /// `--limit-burst`
     LimitBurst(u32),
-    /// `--icmp-type`, `--icmpv6-type`: type, and code where one is named; none is `any`.
+    /// `--icmp-type`, `--icmpv6-type`: type, with a code if there is one; `None` is `any`.
     IcmpType(Option<(u8, Option<u8>)>),
     /// `--comment`
     Comment(String),
-    /// Any other option, as it is written.
+    /// Any other option, as written.
     Other(String),
 }
 
@@ -182,11 +182,11 @@ pub enum Match {
 pub struct Prefix {
     /// The address.
     pub address: IpAddr,
-    /// Which bits count, from the most significant one (bit 127 in both families); masks need not be contiguous.
+    /// The bits that count, from the most significant one (bit 127 in both families); masks need not be contiguous.
     pub mask: u128,
 }
 
-/// What a rule does with what it matches: `-j LOG --log-prefix "x "`.
+/// The target of a rule: `-j LOG --log-prefix "x "`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its name, or the name of a chain.
@@ -195,9 +195,9 @@ pub struct Target {
     pub goto: bool,
     /// Its options with their arguments, unquoted: `("--log-prefix", "x ")`; the argument is empty for a flag.
     pub options: Vec<(String, String)>,
-    /// Where it stands in [`Rule::text`], options included.
+    /// Its range in [`Rule::text`], including options.
     pub span: Range<usize>,
-    /// Its options that stand elsewhere in [`Rule::text`], with something else in between.
+    /// The ranges of its options that are separate from it in [`Rule::text`].
     pub apart: Vec<Range<usize>>,
 }
 

@@ -1,7 +1,8 @@
-//! A copy of a ruleset that tells a program what the ruleset itself tells the kernel's log: NFLOG in the place of LOG.
+//! A copy of a ruleset with NFLOG in place of LOG, which sends to a program what the ruleset itself would write to the
+//! kernel's log.
 //!
-//! Nothing else changes: every rule stays in its line, so what a report says of a line is true of both. The group of a
-//! copied rule says what the line has to hold (`--log-uid`, ...): NFLOG has no such options.
+//! Nothing else changes: every rule keeps its line, so reports about a line are true of both. The group of a copied
+//! rule encodes the options of its LOG (`--log-uid`, ...), since NFLOG has none of them.
 
 use std::collections::BTreeSet;
 
@@ -13,24 +14,24 @@ use crate::log_line::is_of_the_lab;
 use crate::net::Family;
 use crate::text::words::without_counters;
 
-/// The NFLOG groups that stand for LOG: a block of 256, in which each level and each set of flags has its own. (The level
-/// is in no line; but two rules that differ in it only must not become equal, since `-D` deletes by what a rule says.)
+/// The NFLOG groups in place of LOG: a block of 256, with one group for each level and each set of flags. (The level is
+/// in no line; but two rules that differ only in it must not become equal, since `-D` deletes an equal rule.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups {
     first: u16,
 }
 
-/// A ruleset with NFLOG in the place of LOG.
+/// A ruleset with NFLOG in place of LOG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     /// Its text, line for line that of the original.
     pub source: Source,
-    /// The groups that its rules log to, in the place of LOG.
+    /// The groups of its rules that replace LOG.
     pub groups: BTreeSet<u16>,
 }
 
 impl Groups {
-    /// The highest block in which no NFLOG rule of these rulesets has its group; `None` if there is none left.
+    /// The highest block that no NFLOG rule of these rulesets uses; `None` if there is none left.
     pub fn beside<'a>(rulesets: impl IntoIterator<Item = (Family, &'a Source)>) -> Option<Groups> {
         let used =
             |(family, source): (Family, &'a Source)| lines(&source.text).filter_map(move |line| group(family, line));
@@ -41,12 +42,12 @@ impl Groups {
         Some(Groups { first: u16::from(free) << 8 })
     }
 
-    /// A group for rules that ask for nothing on top.
+    /// The group for a LOG without options.
     pub fn plain(&self) -> u16 {
         self.first
     }
 
-    /// What the line of a packet that was logged to `group` has to hold; `None` if it is no group of these.
+    /// The options of the LOG that `group` replaces; `None` if it is none of these groups.
     pub fn flags(&self, group: u16) -> Option<LogFlags> {
         (group & 0xff00 == self.first).then(|| LogFlags::from_bits(group as u8))
     }
@@ -59,7 +60,7 @@ impl Groups {
 }
 
 impl Copy {
-    /// Copies `source`, a ruleset that iptables takes.
+    /// Copies `source`, a ruleset that iptables accepts.
     pub fn new(family: Family, source: &Source, groups: &Groups) -> Copy {
         let mut used = BTreeSet::new();
         let copied = lines(&source.text).map(|line| match copied(family, line, groups) {
@@ -75,7 +76,7 @@ impl Copy {
 }
 
 impl Rule {
-    /// The group and the prefix of a rule that logs with NFLOG; iptables-extensions(8): the group is 0 where none is named.
+    /// The group and the prefix of an NFLOG rule; iptables-extensions(8): the default group is 0.
     pub fn nflog(&self) -> Option<(u16, &str)> {
         let nflog = self.target.as_ref().filter(|target| target.name == "NFLOG")?;
         let group = nflog.option("--nflog-group").map_or(0, number);
@@ -83,17 +84,17 @@ impl Rule {
     }
 }
 
-/// With their ends.
+/// The lines with their ends.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n')
 }
 
-/// The group of an NFLOG rule; 0 when it names none (iptables-extensions(8)).
+/// The group of an NFLOG rule; 0 by default (iptables-extensions(8)).
 fn group(family: Family, line: &str) -> Option<u16> {
     rule(family, line)?.nflog().map(|(group, _)| group)
 }
 
-/// As strtoul(3) reads it with base 0. What is no number is refused by iptables.
+/// Parses as strtoul(3) with base 0. iptables refuses other texts.
 fn number(text: &str) -> u16 {
     let (digits, radix) = match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
         (Some(digits), _) => (digits, 16),
@@ -103,14 +104,14 @@ fn number(text: &str) -> u16 {
     u16::from_str_radix(digits, radix).unwrap_or(0)
 }
 
-/// The line with NFLOG in the place of LOG, and its group; `None` for any other line.
+/// The line with NFLOG in place of LOG, and its group; `None` for any other line.
 fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> {
     let rule = rule(family, line)?;
     let log = rule.target.as_ref().filter(|target| target.name == "LOG" && !target.goto)?;
     let group = groups.group(log);
     let prefix = kept(log.option("--log-prefix").unwrap_or_default());
     let target = match prefix {
-        // iptables takes no empty prefix: a rule without one has none.
+        // iptables refuses an empty prefix, so a rule without a prefix gets none.
         "" => format!("-j NFLOG --nflog-group {group}"),
         prefix => format!("-j NFLOG --nflog-group {group} --nflog-prefix {}", quoted(prefix)),
     };
@@ -119,7 +120,7 @@ fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> 
     Some((format!("{before}{}{behind}", rule.with_target(&target)), group))
 }
 
-/// The rule that a line speaks of, whatever it does with it; `None` for what is no command, or is for the other family.
+/// The rule of a line, whatever its command; `None` if it is no command, or for the other family.
 fn rule(family: Family, line: &str) -> Option<Rule> {
     let line = line.trim_end_matches([' ', '\t', '\n']);
     let is_command = !line.is_empty() && !line.starts_with(['#', '*', ':']) && line != "COMMIT";
@@ -135,19 +136,20 @@ fn rule(family: Family, line: &str) -> Option<Rule> {
     })
 }
 
-/// As much of a prefix as LOG keeps, up to the end of its last character: whoever renders the line cuts it to the byte.
+/// The part of a prefix that LOG keeps, extended to the end of its last character: the renderer of the line cuts it to
+/// the byte.
 fn kept(prefix: &str) -> &str {
     let ends = prefix.char_indices().map(|(at, character)| at + character.len_utf8());
     let end = ends.into_iter().find(|end| *end >= LOG_PREFIX).unwrap_or(prefix.len());
     &prefix[..end]
 }
 
-/// As `words` reads it back.
+/// Quotes a text so that `words` parses it back.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// syslog(3); 4 (warning) when the rule names none.
+/// The level, syslog(3); 4 (warning) by default.
 fn level(log: &Target) -> u8 {
     const NAMES: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
     match log.option("--log-level") {
@@ -263,7 +265,7 @@ mod tests {
             "-m",
             "limit",
         ];
-        // iptables takes no line with two commands, and of such a ruleset no copy is made.
+        // iptables refuses a line with two commands, and no copy is made of such a ruleset.
         let is_one_command = |words: &Vec<&str>| words.iter().filter(|word| ["-A", "-D"].contains(word)).count() < 2;
         let made = proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..12);
         let made = made.prop_filter("two commands", is_one_command);

@@ -1,6 +1,6 @@
-//! Numbers as iptables reads them.
+//! Numbers in iptables' notation.
 
-/// Reads a number as `xtables_strtoui` does (strtoul(3) with base 0): decimal, `0x16`, and octal behind a zero.
+/// Parses a number as `xtables_strtoui` does (strtoul(3) with base 0): decimal, `0x16`, and octal after a zero.
 /// iptables 1.8.9 reads `--dport 022` as port 18.
 pub(super) fn parse(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {

@@ -1,29 +1,29 @@
-//! The rules of a chain while lines still add to them.
+//! The rules of a chain that lines still add to.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Clause, Rule};
 
-/// Long lists are often written with `-I`, hence a queue with two ends; boxes, because a place in the middle moves what
-/// follows it.
+/// Long lists are often written with `-I`, so this is a double-ended queue; the rules are boxed, because an insertion
+/// in the middle moves those that follow.
 #[derive(Debug, Default)]
 pub(super) struct OpenRules {
     rules: VecDeque<Box<Rule>>,
-    /// Kept from the first `-D RULE` on.
+    /// Created by the first `-D RULE`.
     meanings: Option<Meanings>,
 }
 
-/// A hash for each rule, equal for rules that [say the same](Rule::is_equivalent); and where the rules with a hash are.
+/// A hash for each rule, equal for [equivalent](Rule::is_equivalent) rules; and the positions of the rules with a hash.
 #[derive(Debug, Default)]
 struct Meanings {
-    /// A key and the hash of each rule; keys ascend, with room in between.
+    /// A key and the hash of each rule; keys ascend, with gaps between them.
     in_order: VecDeque<(i128, u64)>,
     /// The keys of the rules with a hash.
     keys: HashMap<u64, BTreeSet<i128>>,
 }
 
-/// Between the keys of rules that are appended: 96 times a rule can be inserted in front of the one inserted before.
+/// The distance between keys of appended rules: it permits 96 successive insertions at the same position.
 const ROOM: i128 = 1 << 96;
 
 impl OpenRules {
@@ -39,9 +39,9 @@ impl OpenRules {
         *self = OpenRules::default();
     }
 
-    /// Inserts `rule` in front of the one at `at`.
+    /// Inserts `rule` before the one at `at`.
     pub fn insert(&mut self, at: usize, rule: Rule) {
-        // Without room the next `-D RULE` starts again.
+        // Without a free key the next `-D RULE` builds the index again.
         self.meanings = self.meanings.take().and_then(|meanings| meanings.with(at, meaning(&rule)));
         self.rules.insert(at, Box::new(rule));
     }
@@ -57,7 +57,7 @@ impl OpenRules {
         }
     }
 
-    /// Where the first rule that says the same as `rule` is.
+    /// The position of the first rule that is equivalent to `rule`.
     pub fn position(&mut self, rule: &Rule) -> Option<usize> {
         let meanings = self.meanings.get_or_insert_with(|| Meanings::new(&self.rules));
         let same = meanings.keys.get(&meaning(rule))?.iter();
@@ -80,7 +80,7 @@ impl Meanings {
         })
     }
 
-    /// With one more at `at`; `None` if there is no key left for it.
+    /// The index with one more rule at `at`; `None` if there is no free key for it.
     fn with(mut self, at: usize, meaning: u64) -> Option<Meanings> {
         let key = |at: usize| self.in_order.get(at).map(|(key, _)| *key);
         let new = match (at.checked_sub(1).and_then(key), key(at)) {
@@ -107,7 +107,7 @@ impl Meanings {
     }
 }
 
-/// What [`Rule::is_equivalent`] compares, hashed: what modules ask in its order, the rest as a set.
+/// A hash of the parts that [`Rule::is_equivalent`] compares: clauses of modules in order, the others as a set.
 fn meaning(rule: &Rule) -> u64 {
     let asks = |clause: &Clause| hash(&(&clause.ask, clause.negated));
     let (of_modules, common): (Vec<&Clause>, Vec<&Clause>) =

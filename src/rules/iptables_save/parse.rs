@@ -1,4 +1,4 @@
-//! Reads a whole ruleset, line by line, and carries out what the lines say.
+//! Parses a whole ruleset, line by line, and executes the lines.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use crate::net::Family;
 use crate::text::words::without_counters;
 
 impl Listing {
-    /// Reads `source` as iptables-restore would (iptables/iptables-restore.c, `iptables_restore_main`), but for what it
-    /// would refuse: a line that makes no sense changes nothing, and the end of the text stands for a COMMIT.
+    /// Parses `source` as iptables-restore does (iptables/iptables-restore.c, `iptables_restore_main`), but without
+    /// refusing anything: an invalid line has no effect, and a COMMIT is implied at the end of the text.
     ///
     /// A table that is declared a second time starts again without rules and chains. This reads policies as
     /// iptables-nft-restore does; see [`Listing::parse_for`].
@@ -39,27 +39,27 @@ impl Listing {
     }
 }
 
-/// So many bytes of rules at most come from lists of addresses, beyond one rule a line. `-s` and `-d` multiply: a text of a
-/// few kilobytes could ask for millions. A line that is over it makes rules with the first address only.
+/// The maximum number of bytes of rules from lists of addresses, beyond one rule a line. `-s` and `-d` multiply: a text
+/// of a few kilobytes could make millions. A line beyond it makes rules with the first address only.
 const MOST_FROM_LISTS: usize = 64 << 20;
 
-/// What a rule takes, beside its text.
+/// The size of a rule without its text.
 const RULE_SIZE: usize = 1 << 10;
 
 struct ListingReader {
     family: Family,
     backend: Backend,
-    /// In the order of the text; `None` for one that comes again.
+    /// In the order of the text; `None` for one that is declared again later.
     tables: Vec<Option<OpenTable>>,
     numbers: HashMap<String, usize>,
-    /// Between `*table` and COMMIT: the last table.
+    /// True between `*table` and COMMIT; the table is the last one.
     in_table: bool,
     spare: usize,
 }
 
 impl ListingReader {
-    /// Reads line `number`, which begins at byte `start` of the text, and has no blanks at its end. A carriage return is
-    /// part of the last word, as it is to iptables.
+    /// Parses line `number`, which begins at byte `start` of the text, and has no blanks at its end. A carriage return
+    /// is part of the last word, as in iptables.
     fn line(&mut self, number: usize, start: usize, line: &str) {
         match line.as_bytes().first() {
             None | Some(b'#') => {}
@@ -136,7 +136,7 @@ impl ListingReader {
     }
 }
 
-/// The words of a line that names a table or a chain, where a quote means nothing: strtok(3) with blanks and tabs.
+/// The words of a line that names a table or a chain, where quotes have no meaning: strtok(3) with blanks and tabs.
 fn blank_separated(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', '\t']).filter(|word| !word.is_empty())
 }

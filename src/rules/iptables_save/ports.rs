@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use crate::net::port::PortSet;
 
-/// Reads one port or a range: `22`, `ssh`, `1:100`, `:100` (from 0), `100:` (to 65535). None for what iptables refuses
-/// (a range that runs backwards), and for a name that is not in [`SERVICES`].
+/// Parses one port or a range: `22`, `ssh`, `1:100`, `:100` (from 0), `100:` (to 65535); `None` for a reversed range,
+/// which iptables refuses, and for a name that is not in [`SERVICES`].
 pub(super) fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let Some((first, last)) = text.split_once(':') else {
         return port(text).map(|port| port..=port);
@@ -25,7 +25,7 @@ fn port(text: &str) -> Option<u16> {
     super::number::parse(text).and_then(|number| u16::try_from(number).ok()).or_else(named)
 }
 
-/// The names of /etc/services that rulesets use. The file itself is not read: iptables-save prints numbers.
+/// The names of /etc/services that rulesets use. The file itself is not read, since iptables-save prints numbers.
 const SERVICES: &[(&str, u16)] = &[
     ("ftp-data", 20),
     ("ftp", 21),

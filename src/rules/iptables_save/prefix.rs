@@ -7,25 +7,25 @@ use super::Prefix;
 use crate::net::Family;
 
 impl Prefix {
-    /// Whether `address` lies in it; never, if it is of the other family.
+    /// True if it contains `address`; false for an address of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
         Family::from_address(address) == Family::from_address(self.address)
             && bits(address) & self.mask == bits(self.address) & self.mask
     }
 
-    /// How many bits count, when they are the first ones (`/8`).
+    /// The length of the prefix (`/8`); `None` for a mask that is not contiguous.
     pub fn prefix_len(&self) -> Option<u32> {
         let ones = self.mask.leading_ones();
         (ones == self.mask.count_ones()).then_some(ones)
     }
 
-    /// Whether it holds every address of its family.
+    /// True if it contains every address of its family.
     pub fn is_everything(&self) -> bool {
         self.mask == 0
     }
 
-    /// Reads `10.0.0.1`, `10.0.0.0/8`, `10/8`, `10.0.0.1/255.0.0.255`, `fe80::/10`, `fe80::/ffc0::`; the bits of the
-    /// address that do not count are cleared, as iptables does. None for names of hosts and networks.
+    /// Parses `10.0.0.1`, `10.0.0.0/8`, `10/8`, `10.0.0.1/255.0.0.255`, `fe80::/10`, `fe80::/ffc0::`; address bits
+    /// outside the mask are cleared, as in iptables. `None` for names of hosts and networks.
     pub(super) fn parse(text: &str, family: Family) -> Option<Prefix> {
         let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
         let address = bits(parse_address(address, family)?);

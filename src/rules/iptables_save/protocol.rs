@@ -2,7 +2,7 @@
 
 use crate::net::Family;
 
-/// The names of /etc/protocols that rules use; iptables-save prints those that iptables knows by itself
+/// The names of /etc/protocols that rules use; iptables-save prints the names that iptables has built in
 /// (`xtables_chain_protos` in libxtables/xtables.c).
 const NAMES: &[(&str, u8)] = &[
     ("all", 0),
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &str) -> Option<u8> {
     super::number::parse(text).and_then(|number| u8::try_from(number).ok()).or_else(named)
 }
 
-/// The match that iptables loads by itself for the options of a protocol (`find_proto` in iptables/xshared.c).
+/// The match that iptables loads automatically for the options of a protocol (`find_proto` in iptables/xshared.c).
 pub(super) fn implied_match(protocol: u8, family: Family) -> Option<&'static str> {
     Some(match (protocol, family) {
         (1, Family::Ipv4) => "icmp",

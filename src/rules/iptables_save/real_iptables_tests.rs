@@ -1,4 +1,4 @@
-//! The reader against iptables itself: what was loaded and what is saved must read the same.
+//! Compares the parser with iptables itself: the loaded text and the saved text must have the same meaning.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Loads `rules` with `program` in a network namespace that ends with the command; what is saved, or the complaint.
+/// Loads `rules` with `program` in a network namespace that ends with the command; returns the saved text, or the
+/// error.
 fn saved(program: &str, rules: &str) -> std::result::Result<String, String> {
     let mut child = Command::new("unshare")
         .args(["--net", "sh", "-c", &format!("{program}-restore && {program}-save")])
@@ -29,7 +30,7 @@ fn read(family: Family, text: &str) -> Listing {
     Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
 }
 
-/// What does not change when iptables writes a rule in its own words.
+/// The facts that do not change when iptables prints a rule in its own notation.
 #[derive(Debug, PartialEq)]
 struct Meaning {
     asked: BTreeSet<String>,
@@ -176,7 +177,7 @@ const WHOLE_TEXTS: &[&str] = &[
     "*filter\n:a -\n-A INPUT -j a\n-A a -j DROP\n-A a -p tcp\n-D a 1\n-Z\nCOMMIT\n",
 ];
 
-/// What is not what the kernel has before anything is loaded: policies of DROP, and rules.
+/// The differences from an empty kernel: policies of DROP, and rules.
 fn loaded(listing: &Listing) -> (BTreeSet<String>, BTreeSet<String>) {
     let chains = || listing.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
     let drops = chains().filter(|(_, chain)| chain.policy == Some(Policy::Drop));
@@ -185,7 +186,7 @@ fn loaded(listing: &Listing) -> (BTreeSet<String>, BTreeSet<String>) {
     (drops.map(|(table, chain)| format!("{} {}", table.name, chain.name)).collect(), rules.collect())
 }
 
-/// A text that a flavour refuses has no meaning to compare; each one is loaded by one flavour at least.
+/// A text that a flavour refuses has no meaning to compare; each one is loaded by at least one flavour.
 #[test]
 #[ignore = "needs root and iptables: cargo test -- --ignored"]
 fn a_text_that_declares_twice_is_read_as_each_flavour_loads_it() {

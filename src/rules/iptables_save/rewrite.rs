@@ -1,6 +1,6 @@
-//! A rule's text with one thing changed: the stuff that fixes and mutants are made of.
+//! Edits of a rule's text, the basis of fixes and mutants.
 //!
-//! Nothing here checks that iptables takes the result: without its `-p tcp`, a rule with `--dport` is refused.
+//! This code does not check that iptables accepts the result: without its `-p tcp`, a rule with `--dport` is refused.
 
 use std::ops::Range;
 
@@ -10,21 +10,21 @@ use crate::text::words::words;
 impl Rule {
     /// The rule's text without `clause`.
     ///
-    /// 1. `--limit-burst` goes with `--limit`: alone it would mean 3/hour.
-    /// 2. `-m NAME` goes with the last option of a match that asks for nothing without one, or is refused.
-    /// 3. A list of addresses goes as a whole.
+    /// 1. `--limit-burst` is removed with `--limit`: alone it would mean 3/hour.
+    /// 2. `-m NAME` is removed with its last option, if without one it matches everything or is refused.
+    /// 3. A list of addresses is removed as a whole.
     pub fn without(&self, clause: &Clause) -> String {
         let mut spans: Vec<Range<usize>> = self.bound_to(clause).map(|clause| clause.span.clone()).collect();
         spans.extend(self.module_of(clause).filter(|module| self.is_empty_without(module, clause)).map(span_of));
         cut(&self.text, spans)
     }
 
-    /// The rule's text with `replacement` in the place of `clause`; its `-m` stays.
+    /// The rule's text with `replacement` in place of `clause`; its `-m` stays.
     pub fn with(&self, clause: &Clause, replacement: &str) -> String {
         replace(&self.text, &clause.span, replacement)
     }
 
-    /// The rule's text with `limit` (`-m limit --limit 1/day`) in the place of every rate limit; an empty one takes them away.
+    /// The rule's text with `limit` (`-m limit --limit 1/day`) in place of every rate limit; an empty one removes them.
     pub fn with_limits(&self, limit: &str) -> String {
         self.with_matches(&["limit"], limit)
     }
@@ -34,7 +34,7 @@ impl Rule {
         self.with_matches(names, "")
     }
 
-    /// `replacement` goes where each `-m NAME` is; the options go.
+    /// Puts `replacement` in place of each `-m NAME`, and removes the options.
     fn with_matches(&self, names: &[&str], replacement: &str) -> String {
         let modules = self.modules.iter().filter(|module| names.contains(&module.name.as_str()));
         let is_of = |clause: &&Clause| clause.module.as_deref().is_some_and(|module| names.contains(&module));
@@ -45,15 +45,15 @@ impl Rule {
         spans.iter().rev().fold(self.text.clone(), |text, (span, with)| replace(&text, span, with))
     }
 
-    /// The rule's text with `target` (`-j DROP`) in the place of the target and all its options; behind everything else
-    /// if there was none. An empty `target` takes it away.
+    /// The rule's text with `target` (`-j DROP`) in place of the target and all its options; at the end if there was
+    /// none. An empty `target` removes it.
     pub fn with_target(&self, target: &str) -> String {
         let Some(old) = &self.target else { return format!("{} {target}", self.text).trim_end().to_owned() };
-        // Options that stand apart come behind `-j`: to cut them does not move it.
+        // Separate options come after `-j`, so cutting them does not move it.
         replace(&cut(&self.text, old.apart.clone()), &old.span, target)
     }
 
-    /// The rule's text with `clause` turned into its opposite: with a `!`, or without the one it has.
+    /// The rule's text with `clause` negated: with a `!`, or without the existing one.
     pub fn negating(&self, clause: &Clause) -> String {
         let Some(text) = self.text.get(clause.span.clone()) else { return self.text.clone() };
         let negation = words(text).into_iter().find(|word| word.text == "!" && clause.negated);
@@ -63,7 +63,7 @@ impl Rule {
         }
     }
 
-    /// The clause itself, and what makes no sense without it.
+    /// The clause itself, and the clause that has no meaning without it.
     fn bound_to<'a>(&'a self, clause: &'a Clause) -> impl Iterator<Item = &'a Clause> {
         let limits = clause.module.as_deref() == Some("limit") && !matches!(clause.ask, Match::LimitBurst(_));
         let burst = move |other: &&Clause| {
@@ -73,8 +73,8 @@ impl Rule {
         std::iter::once(clause).chain(self.clauses.iter().filter(burst))
     }
 
-    /// The `-m` that `clause` belongs to: the last of its name in front of it. None for what every rule can ask, and for
-    /// the match that iptables loads by itself for the protocol.
+    /// The `-m` of `clause`: the last one of its name before it. `None` for a match without a module, and for the match
+    /// that iptables loads automatically for the protocol.
     pub fn module_of(&self, clause: &Clause) -> Option<&Module> {
         let name = clause.module.as_ref()?;
         self.modules.iter().rev().find(|module| module.name == *name && module.span.end <= clause.span.start)
@@ -87,8 +87,8 @@ impl Rule {
     }
 }
 
-/// Matches that iptables takes without an option: they ask for nothing then, or ask by their mere presence. All others
-/// are refused (`-m icmp`, `-m state`, `-m comment`, `-m multiport`, ...) or mean something else (`-m limit`: 3/hour).
+/// Matches that iptables accepts without an option: they match everything then, or match by their presence. All others
+/// are refused (`-m icmp`, `-m state`, `-m comment`, `-m multiport`, ...) or have a default (`-m limit`: 3/hour).
 const STANDS_ALONE: &[&str] =
     &["tcp", "udp", "udplite", "sctp", "dccp", "ah", "esp", "frag", "rpfilter", "socket", "eui64"];
 
@@ -96,14 +96,14 @@ fn span_of(module: &Module) -> Range<usize> {
     module.span.clone()
 }
 
-/// `text` without `spans`, and without the blanks in front of each.
+/// `text` without `spans`, and without the blanks before each.
 fn cut(text: &str, mut spans: Vec<Range<usize>>) -> String {
     spans.sort_by_key(|span| span.start);
     spans.iter().rev().fold(text.to_owned(), |text, span| replace(&text, span, ""))
 }
 
-/// `text` with `replacement` at `span`, parted by blanks from what is around it. A quoted word may be followed by the
-/// next one at once. A span that is none of this text changes nothing.
+/// `text` with `replacement` at `span`, separated by blanks from its neighbours. A quoted word may be followed directly
+/// by the next one. A span outside the text changes nothing.
 fn replace(text: &str, span: &Range<usize>, replacement: &str) -> String {
     let (Some(before), Some(behind)) = (text.get(..span.start), text.get(span.end..)) else { return text.to_owned() };
     let blank = [' ', '\t'];

@@ -1,4 +1,4 @@
-//! What can be asked about a rule that has been read.
+//! Queries on a parsed rule.
 
 use std::ops::RangeInclusive;
 
@@ -6,14 +6,14 @@ use super::{Clause, Match, Module, Rule, Target};
 use crate::log_line::{is_of_the_lab, nflog_name};
 use crate::net::port::Port;
 
-/// A rate limit: a bucket of `burst` packets, into which `count` come back in `seconds`.
+/// A rate limit: a bucket of `burst` packets, to which `count` are added in `seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleLimit {
-    /// How many packets.
+    /// The number of packets.
     pub count: u32,
-    /// In how many seconds.
+    /// The number of seconds.
     pub seconds: u32,
-    /// How many packets match in a row, when none came before.
+    /// The number of packets that match in a row with a full bucket.
     pub burst: u32,
 }
 
@@ -22,16 +22,17 @@ impl RuleLimit {
     pub const DEFAULT: RuleLimit = RuleLimit { count: 3, seconds: 3_600, burst: 5 };
 }
 
-/// How many bytes of a prefix LOG keeps: `char prefix[30]` of `struct xt_log_info`, less its NUL.
+/// The maximum length of a prefix in bytes: `char prefix[30]` of `struct xt_log_info`, without its NUL.
 pub const LOG_PREFIX: usize = 29;
 
 impl Rule {
-    /// What a LOG rule puts in front of its line; empty when it says nothing, `None` for any other target.
+    /// The prefix of a LOG rule; empty by default, `None` for any other target.
     ///
-    /// The kernel keeps 29 bytes ([`LOG_PREFIX`]); both backends of iptables 1.8.9 cut without a word, and in the midst of
-    /// a character if need be, whose bytes then are as broken in the log. Such a rest shows as U+FFFD here.
+    /// The kernel keeps 29 bytes ([`LOG_PREFIX`]); both backends of iptables 1.8.9 cut silently, even within a
+    /// character, whose bytes are then incomplete in the log. They are U+FFFD here.
     ///
-    /// Of an NFLOG rule: its group and its prefix, as [`nflog_name`] begins. Groups of the lab's own block are not read.
+    /// For an NFLOG rule: its group and its prefix, beginning with [`nflog_name`]. Groups of the lab's own block are
+    /// ignored.
     pub fn log_prefix(&self) -> Option<String> {
         if let Some((group, prefix)) = self.nflog().filter(|(group, _)| !is_of_the_lab(*group)) {
             return Some(nflog_name(group) + prefix);
@@ -55,45 +56,46 @@ impl Rule {
         Some(limit)
     }
 
-    /// Whether a packet that matches goes no further in this table: ACCEPT, DROP, REJECT, and what ends a chain of nat,
-    /// or hands the packet to a program. LOG, NFLOG, TRACE, MARK and the like let it go on, and so does a rule without
-    /// target. A jump to a chain is neither this nor its opposite: see [`Rule::is_jump`].
+    /// True if a matching packet goes no further in this table: ACCEPT, DROP, REJECT, and targets that end a chain of
+    /// nat, or pass the packet to a program. After LOG, NFLOG, TRACE, MARK and similar targets it goes on, as after a
+    /// rule without target. A jump to a chain is neither: see [`Rule::is_jump`].
     pub fn is_terminal(&self) -> bool {
         self.target.as_ref().is_some_and(|target| TERMINAL.contains(&target.name.as_str()))
     }
 
-    /// Whether it lets in what matches: ACCEPT.
+    /// True if the target is ACCEPT.
     pub fn accepts(&self) -> bool {
         self.target.as_ref().is_some_and(|target| target.name == "ACCEPT")
     }
 
-    /// Whether it keeps out what matches: DROP, REJECT.
+    /// True if the target is DROP or REJECT.
     pub fn denies(&self) -> bool {
         self.target.as_ref().is_some_and(|target| ["DROP", "REJECT"].contains(&target.name.as_str()))
     }
 
-    /// Whether it hands the packet to another chain (`-j CHAIN`, `-g CHAIN`), or back to the one before (`-j RETURN`).
+    /// True if it passes the packet to another chain (`-j CHAIN`, `-g CHAIN`), or back to the previous one (`-j
+    /// RETURN`).
     pub fn is_jump(&self) -> bool {
         let not_a_chain = |name: &str| TERMINAL.contains(&name) || super::extension::known_target(name).is_some();
         self.target.as_ref().is_some_and(|target| target.goto || target.name == "RETURN" || !not_a_chain(&target.name))
     }
 
-    /// Whether it makes the kernel track connections: the hooks of conntrack are registered for as long as such a rule
-    /// is there (`nf_ct_netns_get`). An exemption alone does not (`xt_ct_tg_check` in net/netfilter/xt_CT.c).
+    /// True if it makes the kernel track connections: the hooks of conntrack are registered as long as such a rule
+    /// exists (`nf_ct_netns_get`). An exemption alone does not (`xt_ct_tg_check` in net/netfilter/xt_CT.c).
     pub fn uses_conntrack(&self) -> bool {
         let module = self.modules.iter().any(|module| CONNTRACK_MATCHES.contains(&module.name.as_str()));
         let tracks = |target: &Target| CONNTRACK_TARGETS.contains(&target.name.as_str()) && !target.exempts();
         module || self.target.as_ref().is_some_and(tracks)
     }
 
-    /// The matches by which the same packet may be taken at one moment, and not at another ([`OF_THE_MOMENT`]). A rate
-    /// limit is none of them: it recovers.
+    /// The time-dependent matches, which may match the same packet at one time and not at another ([`OF_THE_MOMENT`]).
+    /// A rate limit is excluded, since it recovers.
     pub fn of_the_moment(&self) -> impl Iterator<Item = &Module> {
         self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str()))
     }
 
-    /// Whether both ask for the same and do the same, however they are written; that is what `-D` goes by. What every
-    /// rule can ask has no order, what modules ask has.
+    /// True if both have equivalent matches and the same target, whatever their notation; `-D` uses this equivalence.
+    /// Matches without a module have no order, those of modules have.
     pub fn is_equivalent(&self, other: &Rule) -> bool {
         let same_target = match (&self.target, &other.target) {
             (Some(a), Some(b)) => (&a.name, a.goto, &a.options) == (&b.name, b.goto, &b.options),
@@ -102,7 +104,7 @@ impl Rule {
         same_target && self.same_matches(other)
     }
 
-    /// Whether both ask for the same; `-p all` and `-s 0/0` ask for nothing.
+    /// True if both have the same matches; `-p all` and `-s 0/0` match everything and are ignored.
     pub fn same_matches(&self, other: &Rule) -> bool {
         let modules = |rule: &Rule| -> Vec<(Match, bool)> {
             rule.narrowing_clauses().filter(of_module).map(match_and_negation).collect()
@@ -130,7 +132,7 @@ fn match_and_negation(clause: &Clause) -> (Match, bool) {
 }
 
 impl Clause {
-    /// Whether every packet fulfils it, because it says `all` or `0/0`: iptables-save leaves such a clause out.
+    /// True if it matches every packet, such as `all` or `0/0`: iptables-save leaves it out.
     fn matches_everything(&self) -> bool {
         !self.negated
             && match &self.ask {
@@ -155,8 +157,9 @@ impl Target {
         Some(Port(first.parse().ok()?)..=Port(last.parse().ok()?))
     }
 
-    /// The one that the first packet to port `from` gets (`get_unique_tuple` in net/netfilter/nf_nat_core.c): its own if
-    /// that is in the range, else the first of the range; with `2000-2010/80` as far after 2000 as `from` is after 80.
+    /// The new port of the first packet to port `from` (`get_unique_tuple` in net/netfilter/nf_nat_core.c): `from`
+    /// itself if it is in the range, else the first of the range; with `2000-2010/80`, 2000 plus the distance of `from`
+    /// from 80.
     pub fn new_port(&self, from: Port) -> Option<Port> {
         let range = self.new_ports()?;
         match self.new_ports_text()?.split_once('/') {
@@ -170,7 +173,7 @@ impl Target {
         }
     }
 
-    /// Whether each port gets one of its own in the range: `2000-2010/80`.
+    /// True if each port is mapped to its own port in the range: `2000-2010/80`.
     pub fn shifts_ports(&self) -> bool {
         self.new_ports_text().is_some_and(|text| text.contains('/'))
     }
@@ -183,7 +186,7 @@ impl Target {
         }
     }
 
-    /// Whether it exempts packets from tracking.
+    /// True if it exempts packets from tracking.
     pub fn exempts(&self) -> bool {
         self.name == "NOTRACK" || self.option("--notrack").is_some()
     }
@@ -194,8 +197,8 @@ fn port_of(destination: &str) -> Option<&str> {
     destination.rsplit_once(':').map(|(_, port)| port).filter(|port| !is_v6_alone && !port.contains(']'))
 }
 
-/// iptables-extensions(8): by the clock (`time`), as long as so many bytes have not passed (`quota`), by chance or every so
-/// many packets (`statistic`), by what a connection has carried so far (`connbytes`).
+/// iptables-extensions(8): by the clock (`time`), until a number of bytes has passed (`quota`), at random or every n-th
+/// packet (`statistic`), by the traffic of a connection so far (`connbytes`).
 pub const OF_THE_MOMENT: [&str; 4] = ["time", "quota", "statistic", "connbytes"];
 
 const TERMINAL: &[&str] = &[
@@ -217,6 +220,6 @@ const TERMINAL: &[&str] = &[
 const CONNTRACK_MATCHES: &[&str] =
     &["state", "conntrack", "connmark", "connlimit", "connbytes", "connlabel", "helper", "cluster"];
 
-/// Likewise; the nat targets do it through the nat table.
+/// Targets with the same effect; those of nat have it through the nat table.
 const CONNTRACK_TARGETS: &[&str] =
     &["CT", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY"];

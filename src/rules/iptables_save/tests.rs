@@ -1,4 +1,4 @@
-//! Rulesets as people write them. What iptables itself makes of each was seen in a network namespace of its own.
+//! Rulesets as people write them. iptables' interpretation of each was measured in a network namespace.
 
 use proptest::prelude::*;
 
@@ -12,13 +12,13 @@ fn listing(text: &str) -> Listing {
     Listing::parse(Family::Ipv4, &source(text))
 }
 
-/// The rules of INPUT when `lines` have been carried out.
+/// The rules of INPUT after `lines` have been executed.
 fn input(lines: &str) -> Vec<Rule> {
     let listing = listing(&format!("*filter\n{lines}\nCOMMIT\n"));
     listing.chain("filter", "INPUT").map(|chain| chain.rules.clone()).unwrap_or_default()
 }
 
-/// A rule in `family`, shown: each clause with the module it belongs to and the text it stands in, then the target.
+/// A rule in `family` as text: each clause with its module and its text, then the target.
 fn shown_in(family: Family, rule: &str) -> String {
     let listing = Listing::parse(family, &source(&format!("*filter\n-A INPUT {rule}\n")));
     let Some(rule) = listing.rules().next() else { return "nothing".to_owned() };
@@ -189,7 +189,7 @@ fn ipv6_has_its_own_addresses_and_types() {
 
 #[test]
 fn a_rule_for_the_other_family_is_passed_over() {
-    // iptables-restore 1.8.9 loads the second one only, and says nothing.
+    // iptables-restore 1.8.9 loads the second one only, silently.
     assert_eq!(shown("-6 -s fe80::/10 -j DROP"), "nothing");
     assert_eq!(shown("--ipv4 -j DROP"), "do DROP [] = `-j DROP`");
     assert_eq!(shown_in(Family::Ipv6, "-j DROP -4"), "nothing");
@@ -226,12 +226,13 @@ fn a_list_of_addresses_makes_several_rules() {
         let asks = |rule: &Rule| rule.clauses.iter().map(|clause| ask_shown(&clause.ask)).collect::<Vec<_>>().join(">");
         input(lines).iter().map(asks).collect()
     };
-    // iptables 1.8.9, both backends: sources outside, destinations inside; `-I` puts each before the last one.
+    // iptables 1.8.9, both backends: sources in the outer loop, destinations in the inner one; `-I` puts each before
+    // the last one.
     let appended = ["1.0.0.0/8>3.0.0.0/8", "1.0.0.0/8>4.0.0.0/8", "2.0.0.0/8>3.0.0.0/8", "2.0.0.0/8>4.0.0.0/8"];
     assert_eq!(pairs("-A INPUT -s 1/8,2/8 -d 3/8,4/8"), appended);
     let inserted: Vec<&str> = appended.iter().rev().copied().collect();
     assert_eq!(pairs("-I INPUT -s 1/8,2/8 -d 3/8,4/8"), inserted);
-    // `-D` takes one rule away for each.
+    // `-D` removes one rule for each.
     assert_eq!(pairs("-A INPUT -s 1/8\n-A INPUT -s 2/8\n-A INPUT -s 1/8\n-D INPUT -s 1/8,2/8"), ["1.0.0.0/8"]);
 }
 
@@ -275,7 +276,7 @@ fn odd_white_space_does_no_harm() {
     let rule = &chain.rules[0];
     assert_eq!((chain.policy, rule.line, &*rule.text), (Some(Policy::Drop), 5, "-A INPUT\t-p tcp  -j\tDROP"));
     assert_eq!(&listing.source.text[rule.span.clone()], rule.text);
-    // iptables 1.8.9 takes ` # x` for a rule, and refuses it.
+    // iptables 1.8.9 parses ` # x` as a rule, and refuses it.
     assert_eq!(order(" # -A INPUT -j DROP\n#-A INPUT -j DROP"), "2:DROP");
 }
 
@@ -346,7 +347,7 @@ fn check_spans(listing: &Listing) {
     }
 }
 
-/// Whatever the rule looks like, a changed one is a rule again.
+/// The result of every rewrite can be parsed as a rule again.
 fn check_rewrites(listing: &Listing) {
     for rule in listing.rules() {
         for clause in &rule.clauses {
@@ -359,7 +360,7 @@ fn check_rewrites(listing: &Listing) {
     }
 }
 
-/// Words that make up rules, whole and broken, so that most texts get far.
+/// Words of rules, valid and broken, so that most texts are parsed far.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         " ",
@@ -439,7 +440,7 @@ proptest! {
     }
 }
 
-/// Rules of all kinds, with every protocol's match named, so that no option hangs on another clause.
+/// Rules of all kinds, with every protocol's match named, so that no option depends on another clause.
 const RULES: &[&str] = &[
     "-A INPUT -i lo -j ACCEPT",
     "-A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m limit --limit 5/min --limit-burst 7 -j LOG --log-prefix \"a: \"",
@@ -483,7 +484,7 @@ fn turning_a_clause_around_twice_changes_nothing() {
     }
 }
 
-/// How long reading `count` lines of each kind takes; the kinds are those that were quadratic.
+/// The time to parse many lines of each kind that was once quadratic.
 #[test]
 fn commands_that_change_many_chains_or_rules_are_read_in_seconds() {
     let chains = |count: usize| (0..count).map(|at| format!("-N c{at}\n-A c{at}\n")).collect::<String>();

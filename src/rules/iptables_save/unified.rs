@@ -1,4 +1,4 @@
-//! Edits, shown as a unified diff (diff(1), "Unified Format") that patch(1) can apply.
+//! Edits as a unified diff (diff(1), "Unified Format") that patch(1) can apply.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::edit::{Edit, LineEdit, quoted_name, script};
 use crate::error::Source;
 
-/// The difference that `edits` make to `source`, with three lines of context; empty when they make none.
+/// The diff that `edits` make of `source`, with three lines of context; empty if there is no change.
 pub fn unified(source: &Source, edits: &[Edit]) -> String {
     let steps = script(&source.text, edits);
     let name = source.name.to_string_lossy();
@@ -40,7 +40,7 @@ fn show(steps: &[LineEdit<'_>], hunk: Range<usize>) -> String {
     let mut text = format!("@@ -{old} +{new} @@\n");
     let mut at = hunk.start;
     while at < hunk.end {
-        // A run of changes shows all that goes, then all that comes.
+        // A run of changes shows all deleted lines, then all added ones.
         let run = steps[at..hunk.end].iter().take_while(|step| changes(step)).count();
         let changed = &steps[at..at + run];
         changed.iter().filter_map(|step| step.old).for_each(|line| show_line(&mut text, '-', line));
@@ -55,7 +55,7 @@ fn show(steps: &[LineEdit<'_>], hunk: Range<usize>) -> String {
     text
 }
 
-/// `first,count`, as the head of a hunk says it: without the count if it is 1, and of no lines the one before them.
+/// `first,count` of a hunk's head: without the count if it is 1; for a count of 0, the line before.
 fn place(steps: &[LineEdit<'_>], hunk: &Range<usize>, counts: fn(&LineEdit<'_>) -> bool) -> String {
     let before = steps[..hunk.start].iter().filter(|step| counts(step)).count();
     match steps[hunk.clone()].iter().filter(|step| counts(step)).count() {
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(quoted_name("a\"b\nc"), r#""a\"b\012c""#);
     }
 
-    /// What patch(1) makes of `text`; `None` if it is not installed.
+    /// The result of patch(1) for `text`; `None` if it is not installed.
     fn patched(text: &str, diff: &str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rules.v4");
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Applies a diff to the letter, as patch(1) does without fuzz.
+    /// Applies a diff exactly, as patch(1) does without fuzz.
     fn reapplied(text: &str, diff: &str) -> String {
         let mut old = text.split_inclusive('\n');
         let mut line = 1;

@@ -1,6 +1,7 @@
-//! What a file is that iptables-restore refuses since it was never meant for it, and how to get what it reads. Pure.
+//! Recognizes files that iptables-restore refuses because they have another format, with a hint how to convert them.
+//! Pure.
 
-/// What to do about a text that is no iptables-save text, though made for the same purpose, or that an editor changed.
+/// The hint for a text in another format of firewall rules, or one that an editor has changed.
 pub fn hint(text: &str) -> Option<&'static str> {
     let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
     let any = |is_meant: fn(&[&str]) -> bool| words.iter().any(|words| is_meant(words));
@@ -58,7 +59,7 @@ fn is_of_ufw(words: &[&str]) -> bool {
         || matches!(words, ["ufw", "allow" | "deny" | "limit" | "reject" | "default" | "enable", ..])
 }
 
-/// Whether a table begins while another is open, or is open at the end.
+/// True if a table begins while another is open, or is open at the end.
 fn is_without_commit(text: &str) -> bool {
     let mut open = false;
     let clashes = text.lines().any(|line| {
@@ -70,7 +71,7 @@ fn is_without_commit(text: &str) -> bool {
     clashes || open
 }
 
-/// Whether a rule or a chain is in no table, in a file that has tables.
+/// True if a rule or a chain is outside any table, in a file that has tables.
 fn is_outside(text: &str) -> bool {
     let mut open = false;
     text.lines().any(|line| {

@@ -1,11 +1,11 @@
-//! Rules for packets that conntrack calls INVALID, where no such packet comes.
+//! Rules for INVALID packets that no INVALID packet reaches.
 
 use super::{FindingKind, LintFinding};
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Target};
 
-/// Rules for NULL, FIN, Xmas and other impossible packets: in another state, or behind a rule that takes INVALID.
-/// Silent where a rule exempts packets from tracking: these are UNTRACKED.
+/// Rules for NULL, FIN, Xmas and other impossible packets that match another state, or come after a rule that decides
+/// on INVALID. Empty if a rule exempts packets from tracking, since those are UNTRACKED.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     if listing.rules().any(|rule| rule.target.as_ref().is_some_and(Target::exempts)) {
         return Vec::new();
@@ -25,12 +25,12 @@ fn check_chain(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     numbered().filter_map(finding).collect()
 }
 
-/// `tcp_valid_flags` of net/netfilter/nf_conntrack_proto_tcp.c, which looks at no PSH: SYN, SYN+URG, SYN+ACK, RST,
-/// RST+ACK, FIN+ACK, FIN+ACK+URG, ACK, ACK+URG. Everything else is INVALID, within a connection or not.
+/// The possible flags: `tcp_valid_flags` of net/netfilter/nf_conntrack_proto_tcp.c, which ignores PSH: SYN, SYN+URG,
+/// SYN+ACK, RST, RST+ACK, FIN+ACK, FIN+ACK+URG, ACK, ACK+URG. All others are INVALID, within a connection or not.
 const POSSIBLE: [u8; 9] = [2, 34, 18, 4, 20, 17, 49, 16, 48];
 const ALL_BUT_PSH: u8 = 63 & !8;
 
-/// The flags that the rule asks for, if no packet that has them is ever valid.
+/// The flags that the rule matches, if no packet with them is ever valid.
 fn impossible_flags(rule: &Rule) -> Option<(u8, u8)> {
     let flags = rule.clauses.iter().find_map(|clause| match clause.ask {
         Match::TcpFlags { mask, comp } if !clause.negated => Some((mask, comp)),
@@ -40,7 +40,7 @@ fn impossible_flags(rule: &Rule) -> Option<(u8, u8)> {
     fits.filter(|(mask, comp)| POSSIBLE.iter().all(|possible| possible & mask != comp & ALL_BUT_PSH & mask))
 }
 
-/// Whether the clause asks for a state, and INVALID is one of them.
+/// True if the clause matches INVALID; `None` unless it matches states.
 fn matches_invalid(clause: &Clause) -> Option<bool> {
     match &clause.ask {
         Match::State(states) => Some(states.contains(&ConntrackState::Invalid) != clause.negated),
@@ -68,13 +68,13 @@ fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<LintFi
     )
 }
 
-/// Whether the rule is a verdict on INVALID packets.
+/// True if the rule is a verdict on INVALID packets.
 fn may_take_invalid(rule: &Rule) -> bool {
     let by_state = rule.clauses.iter().any(|clause| matches_invalid(clause) == Some(true));
     by_state && rule.is_terminal() && rule.limit().is_none()
 }
 
-/// Whether `taker` ends the way of every INVALID packet that `rule` asks for.
+/// True if `taker` decides on every INVALID packet that `rule` matches.
 fn takes_invalid(taker: &Rule, rule: &Rule, mask: u8) -> bool {
     let takes = |clause: &Clause| match (&clause.ask, clause.negated) {
         (Match::State(_), _) => matches_invalid(clause) == Some(true),

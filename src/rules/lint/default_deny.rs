@@ -1,5 +1,5 @@
-//! A default deny that denies too much. Packets that a healthy host receives are followed through INPUT; a finding is made
-//! only if their end is sure.
+//! A default deny that denies too much. Packets that every host receives are followed through INPUT; a finding is made
+//! only if their end is certain.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,8 +42,8 @@ fn no_established(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     Some(finding.fix("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny"))
 }
 
-/// RFC 4890, section 4.4.1: of the messages "That Must Not Be Dropped", the ones by which hosts and routers of a link
-/// find each other. Conntrack leaves them UNTRACKED, so no rule for ESTABLISHED saves them.
+/// RFC 4890, section 4.4.1: of the messages "That Must Not Be Dropped", those by which hosts and routers of a link find
+/// each other. Conntrack leaves them UNTRACKED, so no rule for ESTABLISHED accepts them.
 const DISCOVERY: [(u8, &str); 4] = [
     (133, "router solicitation"),
     (134, "router advertisement"),
@@ -78,7 +78,7 @@ fn no_neighbours(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     Some(finding.fix(format!("before the rules that deny: {}", fix.collect::<Vec<_>>().join("; "))))
 }
 
-/// A port that nobody has a rule for.
+/// A port that no usual rule names.
 const NOWHERE: Port = Port(47_111);
 const SYN_TO_NOWHERE: Content = Content::Tcp { source: Port(40_000), destination: NOWHERE, flags: 2 };
 const DATAGRAM_TO_NOWHERE: Content = Content::Udp { source: Port(40_000), destination: NOWHERE };
@@ -92,7 +92,7 @@ fn packet(family: Family, interface: &str, source: IpAddr, destination: IpAddr, 
     Packet { family, in_interface, out_interface: None, source, destination, protocol, content, conntrack }
 }
 
-/// An address that nobody has a rule for (RFC 5737, RFC 3849).
+/// An address that no usual rule names (RFC 5737, RFC 3849).
 fn documentation_address(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 77).into(),
@@ -107,8 +107,8 @@ fn denied(filter: &Table, packet: &Packet) -> Option<usize> {
     }
 }
 
-/// Rules name interfaces and addresses of the host, and which of them a packet meets is not known: it counts as denied only
-/// if it is wherever it arrives.
+/// The line that denies the packet on every interface and for every address. Rules name interfaces and addresses of the
+/// host, and the packet's own are unknown: it counts as denied only if it is for all of them.
 fn denied_wherever_it_arrives(
     listing: &Listing,
     filter: &Table,
@@ -119,7 +119,7 @@ fn denied_wherever_it_arrives(
     lines?.first().copied()
 }
 
-/// Each interface with each address that the rules name, and one of each that they do not.
+/// Each interface with each address that the rules name, and one of each that they do not name.
 fn arrivals(listing: &Listing, filter: &Table) -> Vec<(String, IpAddr)> {
     let clauses = || filter.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.clauses);
     let interface = |ask: &Match| match ask {
@@ -138,5 +138,5 @@ fn arrivals(listing: &Listing, filter: &Table) -> Vec<(String, IpAddr)> {
     pairs.collect()
 }
 
-/// Of a ruleset with more names, the first ones stand for all.
+/// The maximum number of names that are combined.
 const MOST_NAMES: usize = 16;

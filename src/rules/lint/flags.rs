@@ -9,7 +9,7 @@ use crate::net::port::Port;
 use crate::rules::iptables_save::{Chain, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::headers::Content;
 
-/// Rules for scans that miss the scan, or hit what is none.
+/// Rules for scans that miss the scan, or match other packets.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = || listing.tables.iter().flat_map(|table| &table.chains);
     let syn = chains().flat_map(|chain| syn_before_accept(listing, chain));
@@ -18,11 +18,11 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
 
 const ALL: u8 = 63;
 const SYN: u8 = 2;
-/// What nmap -sX sends: FIN, PSH, URG.
+/// The flags of nmap -sX: FIN, PSH, URG.
 const XMAS: u8 = 41;
 
-/// nmap's Xmas scan sets three flags; `ALL ALL` asks for six. Said of rules that call themselves Xmas, and of any when
-/// no other rule asks for the three.
+/// nmap's Xmas scan sets three flags; `ALL ALL` matches six. A finding for rules that are named Xmas, and for any rule
+/// if no other rule matches the three flags.
 fn all_flags(listing: &Listing) -> Vec<LintFinding> {
     let other = listing.rules().any(|rule| rule.clauses.iter().any(|clause| clause.ask == exactly(XMAS)));
     let all = |rule: &Rule| rule.clauses.iter().find(|clause| clause.ask == exactly(ALL) && !clause.negated).cloned();
@@ -44,7 +44,7 @@ fn speaks_of_xmas(rule: &Rule) -> bool {
     ["xmas", "christmas"].iter().any(|name| text.contains(name))
 }
 
-/// Every connection begins with a SYN: denied before the ACCEPT for its port, it never gets there.
+/// Every connection begins with a SYN: if it is denied before the ACCEPT for its port, it never gets there.
 fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     let denies = |rule: &Rule| rule.denies() && rule.clauses.iter().any(matches_flags);
     let accepted: Vec<(usize, &Rule, Packet)> =
@@ -68,8 +68,7 @@ fn matches_flags(clause: &crate::rules::iptables_save::Clause) -> bool {
     matches!(clause.ask, Match::TcpFlags { .. })
 }
 
-/// The packet that opens a connection which `rule` accepts; `None` if it accepts no port, or asks for what cannot be
-/// read.
+/// The packet that opens a connection which `rule` accepts; `None` if it accepts no port, or has an unsupported match.
 fn opening(family: Family, rule: &Rule) -> Option<Packet> {
     let any: IpAddr = match family {
         Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),

@@ -4,7 +4,7 @@ use super::{FindingKind, LintFinding};
 use crate::net::Family;
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
-/// Rules for protocol 1 in IPv6, and for protocol 58 in IPv4: both are legal, and no real message is of it.
+/// Rules for protocol 1 in IPv6, and for protocol 58 in IPv4: both are legal, and no real message has it.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let (wrong, right, kind) = match listing.family {
         Family::Ipv4 => (58, "icmp", "ICMP"),

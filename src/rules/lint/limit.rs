@@ -3,14 +3,14 @@
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Clause, Listing, Match, Rule, RuleLimit};
 
-/// Limits where they do harm.
+/// Harmful limits.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let limited = || listing.rules().filter_map(|rule| Some((rule, rule.limit()?)));
     let on_deny = limited().filter_map(|(rule, limit)| on_deny(listing, rule, limit));
     on_deny.chain(limited().filter_map(|(rule, _)| before_match(listing, rule))).collect()
 }
 
-/// A limit makes a rule match less: what is over it goes on to the next rule.
+/// A limit makes a rule match less: packets over it go on to the next rule.
 fn on_deny(listing: &Listing, rule: &Rule, limit: RuleLimit) -> Option<LintFinding> {
     let target = rule.target.as_ref().filter(|target| ["DROP", "REJECT"].contains(&target.name.as_str()))?;
     let message = format!("packet {} is over the limit and passes this {}", limit.burst.saturating_add(1), target.name);
@@ -25,8 +25,8 @@ fn without_limit(rule: &Rule) -> Option<String> {
     }
 }
 
-/// Matches are asked in the order in which they are loaded (`ipt_do_table`), all behind what stands in the packet's
-/// header (`-p`, `-s`, `-i`). The limit counts whatever comes to it, and a packet that fails a later match is counted too.
+/// Matches are evaluated in the order in which they are loaded (`ipt_do_table`), all after those of the packet's header
+/// (`-p`, `-s`, `-i`). The limit counts every packet that reaches it, even if a later match fails.
 fn before_match(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let limit = rule.modules.iter().find(|module| module.name == "limit")?.span.start;
     let later = |clause: &&Clause| {
@@ -40,8 +40,9 @@ fn before_match(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     Some(finding.fix(format!("write `-m limit` and its options behind `{asked}`, right before `-j`")))
 }
 
-/// Where the clause's match is loaded: at its `-m`, or with the first of its options. iptables 1.8.9, both backends, saves
-/// `-p tcp -m limit --limit 5/min --dport 22` as `-p tcp -m limit --limit 5/min -m tcp --dport 22`.
+/// The position at which the clause's match is loaded: at its `-m`, or at the first of its options. iptables 1.8.9,
+/// both backends, saves `-p tcp -m limit --limit 5/min --dport 22` as `-p tcp -m limit --limit 5/min -m tcp --dport
+/// 22`.
 fn loaded_at(rule: &Rule, clause: &Clause) -> usize {
     let implied = |other: &&Clause| other.module == clause.module && rule.module_of(other).is_none();
     let first = || rule.clauses.iter().find(implied).map_or(clause.span.start, |first| first.span.start);

@@ -3,8 +3,8 @@
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule};
 
-/// Each LOG with the first rule of its chain that leaves nothing for it. Rules are compared two by two: a LOG that several
-/// rules make dead together is not found here.
+/// Each LOG with the first rule of its chain that decides on all its packets. Rules are compared in pairs: a LOG that
+/// several rules together make dead is not found here.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = listing.tables.iter().flat_map(|table| &table.chains);
     chains.flat_map(|chain| dead_logs(listing, chain)).collect()
@@ -30,21 +30,22 @@ fn is_log(rule: &Rule) -> bool {
     rule.target.as_ref().is_some_and(|target| ["LOG", "NFLOG"].contains(&target.name.as_str()))
 }
 
-/// Whether the verdict is one on every packet that `log` asks for: it asks for nothing that `log` does not ask for.
+/// True if the verdict covers every packet that `log` matches: it has no match that `log` does not have.
 fn leaves_nothing_for(verdict: &Rule, log: &Rule) -> bool {
     let asked = |clause: &Clause| log.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated);
     let fulfilled = |clause: &Clause| matches!(clause.ask, Match::Comment(_)) || (is_lasting(clause) && asked(clause));
     verdict.clauses.iter().all(fulfilled)
 }
 
-/// Whether each match of the rule speaks by an option. One that does not asks for something by its mere presence
-/// (`-m limit`, `-m socket`), but for those of the protocols.
+/// True if each match of the rule has an option. A match without one may match by its presence (`-m limit`, `-m
+/// socket`), except for those of the protocols.
 fn all_is_read(rule: &Rule) -> bool {
     let speaks = |name: &String| rule.clauses.iter().any(|clause| clause.module.as_ref() == Some(name));
     rule.modules.iter().all(|module| ["tcp", "udp"].contains(&module.name.as_str()) || speaks(&module.name))
 }
 
-/// Whether the answer is the same when the packet is asked twice: not so for `limit`, `recent`, `statistic` or `quota`.
+/// True if a second evaluation for the same packet has the same result: not so for `limit`, `recent`, `statistic` or
+/// `quota`.
 fn is_lasting(clause: &Clause) -> bool {
     let lasting = ["mac", "iprange", "addrtype", "pkttype", "length", "ttl", "hl"];
     match &clause.ask {

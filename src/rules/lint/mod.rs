@@ -1,8 +1,8 @@
-//! Reads rulesets for what is known to go wrong, before any probe is sent. Each finding says which line, why, and what
-//! to write there.
+//! Lints: known mistakes in the text of rulesets, found before any probe is sent. Each finding has a line, the reason,
+//! and the fix.
 //!
-//! A finding is advice, never a verdict: what a ruleset does is measured. So it is silent when in doubt, that is where a
-//! rule asks for something that cannot be read here, or where a chain may be reached in a way that is not followed.
+//! A finding is advice, never a verdict: effects of a ruleset are measured. So a lint reports nothing if it is in
+//! doubt: for a rule with an unsupported match, or a chain that may be reached in an unknown way.
 
 mod conntrack;
 mod default_deny;
@@ -28,19 +28,19 @@ use serde::Serialize;
 
 use crate::rules::iptables_save::Listing;
 
-/// Something in a ruleset that is known to go wrong.
+/// A known mistake in a ruleset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "Finding")]
 pub struct LintFinding {
-    /// What it is.
+    /// The kind of mistake.
     pub rule: FindingKind,
     /// The file, as the user named it.
     pub file: PathBuf,
     /// The line that it is about (1 is the first).
     pub line: usize,
-    /// What happens, and why.
+    /// The effect, and its reason.
     pub message: String,
-    /// What to do about it: in words, or the better line.
+    /// The fix: in words, or the corrected line.
     pub fix: Option<String>,
 }
 
@@ -58,21 +58,21 @@ pub enum FindingKind {
     GluedInterface,
     /// A rate limit on DROP or REJECT.
     LimitOnDeny,
-    /// A rate limit that is asked before the other matches.
+    /// A rate limit that is evaluated before the other matches.
     LimitBeforeMatch,
-    /// A LOG that nothing limits.
+    /// A LOG without any limit.
     UnlimitedLog,
-    /// `--tcp-flags ALL ALL`, which is not what nmap calls Xmas.
+    /// `--tcp-flags ALL ALL`, which does not match nmap's Xmas scan.
     XmasAllFlags,
     /// A rule against SYN scans before the rules that accept connections.
     SynBeforeAccept,
-    /// A rule for packets that conntrack calls INVALID, behind a rule that takes all of these.
+    /// A rule for INVALID packets after a rule that decides on all of them.
     ScanBehindInvalid,
-    /// A rule for packets that conntrack calls INVALID, in a state that is another one.
+    /// A rule for INVALID packets that matches another state.
     ScanInOtherState,
-    /// A LOG behind a rule that lets none of its packets through.
+    /// A LOG after a rule that decides on all its packets.
     LogBehindVerdict,
-    /// A rule that applies at one moment, and not at another.
+    /// A rule that matches at one time and not at another.
     OfTheMoment,
     /// ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.
     OtherFamilysIcmp,
@@ -84,7 +84,7 @@ pub enum FindingKind {
     NoLoopback,
     /// Answers to the host, and the rest of every connection, are denied.
     NoEstablished,
-    /// Neighbour discovery is denied: nothing reaches the host over IPv6.
+    /// Neighbour discovery is denied: the host is unreachable over IPv6.
     NoNeighbours,
     /// A table of xt_recent that rules of both families name.
     RecentShared,
@@ -95,7 +95,7 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// Whether it says that the rule never matches.
+    /// True if the finding means that the rule never matches.
     const fn is_idle(self) -> bool {
         use FindingKind::{LogBehindVerdict, ScanBehindInvalid, ScanInOtherState};
         matches!(self, LogBehindVerdict | ScanBehindInvalid | ScanInOtherState)
@@ -109,7 +109,7 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// All that is to be said about a ruleset, by file and line. Without `v6`, IPv6 is taken to have no rules at all.
+/// All findings of a ruleset, by file and line. Without `v6`, IPv6 counts as a ruleset without rules.
 pub fn lint(v4: Option<&Listing>, v6: Option<&Listing>) -> Vec<LintFinding> {
     let mut findings: Vec<LintFinding> = [v4, v6].into_iter().flatten().flat_map(lint_one).collect();
     findings.extend(v4.into_iter().flat_map(|v4| twin::check(v4, v6)));
@@ -143,7 +143,7 @@ const CHECKS: &[fn(&Listing) -> Vec<LintFinding>] = &[
     typography::check_interfaces,
 ];
 
-/// What a second declaration of a table or chain does to the first: the rules in the file are not those that are loaded.
+/// Repeated declarations of tables and chains: the rules in the file are not those that are loaded.
 pub fn repeated(listing: &Listing) -> Vec<LintFinding> {
     repeated::check(listing)
 }

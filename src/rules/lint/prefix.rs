@@ -3,7 +3,7 @@
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{LOG_PREFIX, Listing, Rule};
 
-/// Prefixes that are too long, and prefixes that run into what follows.
+/// Prefixes that are too long, and prefixes without a blank at their end.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let finding = |rule: &Rule| {
         let written = rule.target.as_ref()?.option("--log-prefix")?;
@@ -13,7 +13,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     listing.rules().filter_map(finding).collect()
 }
 
-/// `char prefix[30]` of `struct xt_log_info`: both iptables-restore and `--test` cut without a word.
+/// `char prefix[30]` of `struct xt_log_info`: both iptables-restore and `--test` cut silently.
 fn too_long(listing: &Listing, rule: &Rule, written: &str, kept: &str) -> Option<LintFinding> {
     let message =
         format!("this log prefix is {} bytes long, and the kernel keeps {LOG_PREFIX}: `{kept}`", written.len());
@@ -21,7 +21,7 @@ fn too_long(listing: &Listing, rule: &Rule, written: &str, kept: &str) -> Option
     (written.len() > LOG_PREFIX).then(|| finding().fix(with_prefix(rule, &shortened(written))))
 }
 
-/// The kernel puts nothing between the prefix and `IN=` (`nf_log_dump_packet_common`).
+/// The kernel puts no separator between the prefix and `IN=` (`nf_log_dump_packet_common`).
 fn without_blank(listing: &Listing, rule: &Rule, kept: &str) -> Option<LintFinding> {
     let message = format!("this log prefix has no blank at its end: the line begins with `{kept}IN=`");
     let finding = || LintFinding::new(FindingKind::PrefixWithoutBlank, listing, rule.line, message);

@@ -1,5 +1,5 @@
-//! Tables of xt_recent, which both families share: `recent_mt_check` looks a table up by its name alone, and keeps the mask of
-//! the rule that made it. Machines load IPv4 first.
+//! Tables of xt_recent, which both families share: `recent_mt_check` looks up a table by its name alone, and keeps the
+//! mask of the rule that created it. Machines load IPv4 first.
 
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Rule};
@@ -31,9 +31,9 @@ fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -
     LintFinding::new(FindingKind::RecentShared, v6, rule.line, message).fix(fix)
 }
 
-/// The rules that ask a table, with its name.
+/// The rules that use a table, with its name.
 fn tables(listing: &Listing) -> impl Iterator<Item = (&Rule, &str)> {
-    /// iptables-extensions(8): the name of a rule that has none.
+    /// iptables-extensions(8): the default name.
     const DEFAULT: &str = "DEFAULT";
     let asks = |rule: &&Rule| rule.modules.iter().any(|module| module.name == "recent");
     let rules = listing.rules().filter(asks);

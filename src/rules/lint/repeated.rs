@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::Listing;
 
-/// Every declaration but the first. The listing holds what is left of them, so the text is read once more.
+/// Every repeated declaration. The listing has only the last one, so the text is read again.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chains: BTreeMap<&str, usize> = BTreeMap::new();
@@ -24,7 +24,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     findings
 }
 
-/// Measured with 1.8.9: the second `*filter` deletes what the first one loaded; policies too with iptables-nft-restore.
+/// Measured with 1.8.9: the second `*filter` deletes the content of the first; policies too with iptables-nft-restore.
 fn table(listing: &Listing, line: usize, first: usize, name: &str) -> LintFinding {
     let message = format!(
         "table {name} is declared a second time: iptables-restore deletes the rules of the first, from line {first} on; \
@@ -33,8 +33,8 @@ fn table(listing: &Listing, line: usize, first: usize, name: &str) -> LintFindin
     LintFinding::new(FindingKind::TableTwice, listing, line, message).fix(format!("one `*{name}` with all its rules"))
 }
 
-/// Measured with 1.8.9: iptables-nft-restore deletes the rules of a user's chain, and iptables-legacy-restore refuses the
-/// file. Of a built-in chain the last policy counts.
+/// Measured with 1.8.9: iptables-nft-restore deletes the rules of a user-defined chain, and iptables-legacy-restore
+/// refuses the file. The last policy of a built-in chain counts.
 fn chain(listing: &Listing, line: usize, first: usize, name: &str) -> LintFinding {
     let message = format!(
         "chain {name} is declared a second time, after line {first}: the last policy counts, and a chain of one's own loses \

@@ -15,7 +15,7 @@ fn shown(findings: &[LintFinding]) -> String {
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// All findings in IPv4 rules, but for what IPv6 lacks.
+/// All findings in IPv4 rules, except rules that IPv6 lacks and LOG rules without a limit.
 fn v4(rules: &str) -> String {
     let v4 = listing(Family::Ipv4, rules);
     let mut findings = lint(Some(&v4), None);
@@ -23,13 +23,13 @@ fn v4(rules: &str) -> String {
     shown(&findings)
 }
 
-/// Findings, but for LOG rules that nothing limits.
+/// Findings, except LOG rules without a limit.
 fn with_limits(mut findings: Vec<LintFinding>) -> String {
     findings.retain(|finding| finding.rule != FindingKind::UnlimitedLog);
     shown(&findings)
 }
 
-/// The LOG rules that nothing limits in IPv4 rules.
+/// The LOG rules without a limit in IPv4 rules.
 fn unlimited(rules: &str) -> String {
     let mut findings = lint(Some(&listing(Family::Ipv4, rules)), None);
     findings.retain(|finding| finding.rule == FindingKind::UnlimitedLog);
@@ -137,7 +137,7 @@ fn impossible_packets_are_invalid_to_conntrack() {
         // Possible within a connection.
         "-A INPUT -m state --state INVALID -j DROP\n-A INPUT -p tcp --tcp-flags ALL FIN,ACK -j DROP",
         "-A INPUT -p tcp --tcp-flags ALL ACK -m state --state NEW -j DROP",
-        // Other packets than the ones that were taken.
+        // Other packets than those that the first rule decides on.
         "-A INPUT -m state --state INVALID -i wlan0 -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
         "-A INPUT -m state --state INVALID -m recent --rcheck -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
         "-A INPUT -m state --state INVALID -j LOG\n-A INPUT -p tcp --tcp-flags ALL NONE -j DROP",
@@ -174,12 +174,12 @@ fn a_default_deny_leaves_loopback_and_established_connections_alone() {
       = -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny
     ");
     for rules in [
-        // Accepted in a chain of one's own, and denied at the end of it.
+        // Accepted in a user-defined chain, and denied at the end of it.
         ":INPUT DROP\n:own -\n-A INPUT -j own\n-A own -i lo -j ACCEPT\n-A own -m state --state ESTABLISHED -j ACCEPT\n-A own -j DROP",
-        // In doubt.
+        // Cases of doubt.
         ":INPUT DROP\n-A INPUT -m mark --mark 1 -j ACCEPT",
         ":INPUT DROP\n-A INPUT -j elsewhere",
-        // What is established is told without conntrack, or is somebody else's.
+        // Established connections are accepted without conntrack, or over another interface.
         ":INPUT DROP\n-A INPUT -s 127.0.0.0/8 -j ACCEPT\n-A INPUT -p tcp ! --syn -j ACCEPT",
         ":INPUT DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -i wlan0 -j ACCEPT",
         ":INPUT ACCEPT\n-A INPUT -i eth0 -j RETURN\n-A INPUT -i lo -j RETURN\n-A INPUT -j DROP",
@@ -316,7 +316,7 @@ fn a_log_that_nothing_limits_is_found() {
         ":own -\n-A INPUT -m limit --limit 5/min -j own\n-A own -j LOG",
         "-A INPUT -m recent --name x --update --seconds 60 -j DROP\n-A INPUT -m recent --name x --set -j LOG",
         "-A INPUT -m hashlimit --hashlimit-name x --hashlimit-above 5/min -j DROP\n-A INPUT -j LOG",
-        // No scan sets it off.
+        // No scan triggers it.
         "-A INPUT -m state --state INVALID -j DROP\n-A INPUT -p tcp --tcp-flags ALL NONE -j LOG",
         "-A OUTPUT -j LOG",
         "-A INPUT -i lo -j LOG",

@@ -1,9 +1,9 @@
-//! Rules that treat the same packet in another way at another moment.
+//! Rules that treat the same packet differently at another time.
 
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Module};
 
-/// Every such match, once a line.
+/// Every time-dependent match, once a line.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let matches = listing.rules().flat_map(|rule| rule.of_the_moment().map(move |module| (rule.line, module)));
     let finding = |(line, module): (usize, &Module)| {

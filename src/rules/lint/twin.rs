@@ -1,10 +1,10 @@
-//! What IPv4 has and IPv6 lacks. The two rulesets know nothing of each other: a host that is closed to one is wide open to
-//! the other.
+//! Rules that IPv4 has and IPv6 lacks. The two rulesets are independent: a host that is closed over one family may be
+//! open over the other.
 
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Policy, Rule, Table};
 
-/// One finding if there is no ruleset for IPv6; else one for each rule and each policy of the filter table that has no
+/// One finding if there is no ruleset for IPv6; else one for each rule and each policy of the filter table without a
 /// counterpart in `v6`.
 pub(super) fn check(v4: &Listing, v6: Option<&Listing>) -> Vec<LintFinding> {
     let Some(filter) = filter(v4).filter(|table| table.chains.iter().any(is_used)) else { return Vec::new() };
@@ -53,10 +53,10 @@ fn lacks_policy(chain: &Chain, other: &Table) -> bool {
     chain.policy == Some(Policy::Drop) && !other.chains.iter().any(|twin| twin.name == chain.name && denied(twin))
 }
 
-/// What a rule asks for.
+/// The matches of a rule, each with its negation.
 type Asks = Vec<(Match, bool)>;
 
-/// What the rule would ask for in IPv6; `None` if it asks for what IPv6 does not have, or for what cannot be read here.
+/// The matches of the rule's counterpart in IPv6; `None` if IPv6 has no such match, or it is unsupported.
 fn twin(rule: &Rule) -> Option<Asks> {
     rule.clauses
         .iter()
@@ -79,13 +79,13 @@ fn in_v6(ask: &Match) -> Option<Match> {
         Match::Protocol(1) => Some(Match::Protocol(58)),
         Match::IcmpType(None) => None,
         Match::IcmpType(Some(kind)) => Some(Match::IcmpType(Some(icmp_in_v6(*kind)?))),
-        // Addresses have no counterpart that could be known.
+        // An address has no known counterpart.
         Match::Source(_) | Match::Destination(_) | Match::Other(_) => None,
         same => Some(same.clone()),
     }
 }
 
-/// The ICMPv6 message that means the same (RFC 7915, section 4.2).
+/// The equivalent ICMPv6 message (RFC 7915, section 4.2).
 fn icmp_in_v6(kind: (u8, Option<u8>)) -> Option<(u8, Option<u8>)> {
     match kind {
         (8, _) => Some((128, None)),
@@ -103,8 +103,8 @@ fn requirements(rule: &Rule) -> Asks {
     rule.clauses.iter().filter(|clause| narrows(clause)).map(|clause| (clause.ask.clone(), clause.negated)).collect()
 }
 
-/// Whether IPv6 has no rule that does the same with all of these packets: the same LOG, or a verdict that asks for no more
-/// than the twin does. A rule that can have no twin lacks none.
+/// True if IPv6 has no rule with the same effect on all of these packets: the same LOG, or a verdict with no more
+/// matches than the counterpart. False for a rule that can have no counterpart.
 fn lacks(rule: &Rule, others: &[(&Rule, Asks)]) -> bool {
     let Some(twin) = twin(rule) else { return false };
     let name = |rule: &Rule| rule.target.as_ref().map(|target| target.name.clone());
@@ -116,7 +116,7 @@ fn lacks(rule: &Rule, others: &[(&Rule, Asks)]) -> bool {
     !others.iter().any(|other| covers(other) && does_the_same(other.0))
 }
 
-/// The rule's text with ICMP's names exchanged; what it asks for is the same in IPv6.
+/// The rule's text for IPv6, which differs only in the names of ICMP.
 fn in_v6_words(rule: &Rule) -> String {
     let clause = |clause: &&Clause| matches!(clause.ask, Match::Protocol(1) | Match::IcmpType(_));
     if rule.clauses.iter().any(|one| clause(&one)) {

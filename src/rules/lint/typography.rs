@@ -1,10 +1,10 @@
-//! What a word processor or a web page makes of a rule, and one thing that iptables makes of it.
+//! Damage to a rule by a word processor or a web page, and a misreading by iptables.
 
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
-/// Typographic quotes, dashes and blanks outside of quoted text. iptables 1.8.9: `“x”` is accepted, and the quotes get
-/// into the log; `“two words”` and `–dport` are a `Bad argument`; a no-break space becomes a part of its word.
+/// Typographic quotes, dashes and blanks outside of quoted text. iptables 1.8.9: `“x”` is accepted, with the quotes in
+/// the log; `“two words”` and `–dport` are a `Bad argument`; a no-break space becomes part of its word.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let lines = (1..).zip(listing.source.text.lines()).filter(|(_, line)| !line.starts_with('#'));
     lines.filter_map(|(number, line)| odd_character(listing, number, line)).collect()
@@ -17,7 +17,7 @@ fn odd_character(listing: &Listing, number: usize, line: &str) -> Option<LintFin
     Some(LintFinding::new(FindingKind::Typography, listing, number, message).fix(in_ascii(line.trim_end())))
 }
 
-/// What was typed before a word processor made it pretty.
+/// The ASCII text of a typographic character.
 fn plain(c: char) -> Option<&'static str> {
     Some(match c {
         '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{ab}' | '\u{bb}' => "\"",
@@ -29,7 +29,7 @@ fn plain(c: char) -> Option<&'static str> {
     })
 }
 
-/// Every character with its place, and whether it stands in quotes: a comment may say what it likes.
+/// Every character with its offset, and true if it is within quotes, where a comment may have any text.
 fn characters(line: &str) -> impl Iterator<Item = (usize, char, bool)> + '_ {
     let (mut quoted, mut escaped) = (false, false);
     line.char_indices().map(move |(at, c)| {
@@ -58,7 +58,7 @@ fn hyphens(before: &str, behind: &str) -> &'static str {
     if begins && !word.starts_with('-') && word.chars().count() > 1 { "--" } else { "-" }
 }
 
-/// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name; the rule is dead.
+/// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name, so the rule is dead.
 pub(super) fn check_interfaces(listing: &Listing) -> Vec<LintFinding> {
     listing.rules().filter_map(|rule| glued_interface(listing, rule)).collect()
 }

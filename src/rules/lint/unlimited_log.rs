@@ -1,10 +1,10 @@
-//! LOG rules that any number of packets set off.
+//! LOG rules that log any number of packets.
 
 use super::{FindingKind, LintFinding};
 use crate::rules::iptables_save::{Chain, Clause, Listing, Match, Rule, Table};
 
-/// Each LOG for received packets that nothing limits: neither its own matches, nor those of a rule before it in its chain,
-/// nor those of the jumps to its chain.
+/// Each LOG for received packets without a limit: neither in its own matches, nor in a rule before it in its chain, nor
+/// in the jumps to its chain.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let chains = listing.tables.iter().flat_map(reached);
     let unlimited = chains.flat_map(|chain| {
@@ -29,7 +29,7 @@ fn is_log(rule: &Rule) -> bool {
     rule.target.as_ref().is_some_and(|target| target.name == "LOG") && !rule.clauses.iter().any(is_own)
 }
 
-/// Whether `rule` counts, or one before it that takes all its packets by and by.
+/// True if `rule` has a limit, or a rule before it matches its packets after a number of them.
 fn is_limited(chain: &Chain, index: usize, rule: &Rule) -> bool {
     let takes = |other: &&Rule| {
         let leaves =
@@ -43,20 +43,20 @@ fn counts(rule: &Rule) -> bool {
     rule.remembers().next().is_some()
 }
 
-/// Whether the rule takes packets once there were many: what is over the rate of `limit` goes on.
+/// True if the rule matches packets after a number of them: those over the rate of a `limit` go on.
 fn takes_the_rest(rule: &Rule) -> bool {
     let takes_some = rule.limit().is_some() || rule.hash_limit().is_some();
     counts(rule) && !takes_some
 }
 
-/// Whether a clause of `other` asks nothing more of the packets of `rule` than how many there were.
+/// True if a clause of `other` does not narrow the packets of `rule`, except by their number.
 fn is_fulfilled(other: &Rule, clause: &Clause, rule: &Rule) -> bool {
     let counts = clause.module.as_deref().is_some_and(|module| other.remembers().any(|name| name == module));
     let asked = |own: &Clause| own.ask == clause.ask && own.negated == clause.negated;
     counts || matches!(clause.ask, Match::Comment(_)) || rule.clauses.iter().any(asked)
 }
 
-/// The chains to which received packets come by a way on which no rule counts.
+/// The chains that received packets reach without passing a rule with a limit.
 fn reached(table: &Table) -> Vec<&Chain> {
     let is_hook = |chain: &&Chain| ["INPUT", "PREROUTING", "FORWARD"].contains(&chain.name.as_str());
     let mut reached: Vec<&Chain> = table.chains.iter().filter(is_hook).collect();

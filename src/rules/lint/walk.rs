@@ -1,19 +1,19 @@
-//! Follows one packet through a chain, as far as that can be read: what becomes of it for sure?
+//! Follows one packet through a chain, as far as its result is certain.
 
 use crate::rules::iptables_save::{Chain, MatchResult, Packet, Policy, Rule, Table};
 
-/// What becomes of a packet.
+/// The result of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reachability {
     /// It is accepted.
     Accepted,
-    /// It is dropped or rejected, by what stands in this line.
+    /// It is dropped or rejected in this line.
     Denied(usize),
-    /// It depends on what cannot be read here.
+    /// It depends on unsupported matches.
     Unknown,
 }
 
-/// What becomes of `packet` in the built-in chain `name` of `table`.
+/// The result of `packet` in the built-in chain `name` of `table`.
 pub(super) fn walk(table: &Table, name: &str, packet: &Packet) -> Reachability {
     let Some(chain) = table.chains.iter().find(|chain| chain.name == name) else { return Reachability::Accepted };
     let mut walk = ChainWalk { table, packet, steps: 0 };
@@ -27,9 +27,9 @@ fn policy(table: &Table, chain: &Chain) -> Reachability {
     }
 }
 
-/// Rules that are read at most: chains that jump to each other multiply.
+/// The maximum number of rules that are evaluated: chains that jump to each other multiply.
 const MOST_STEPS: usize = 100_000;
-/// Chains within chains; a loop of them is refused by iptables.
+/// The maximum depth of chains; iptables refuses a loop.
 const DEEPEST: usize = 16;
 
 struct ChainWalk<'a> {
@@ -39,9 +39,9 @@ struct ChainWalk<'a> {
 }
 
 impl ChainWalk<'_> {
-    /// What becomes of the packet in `chain`; `None` if it comes out at the end, or returns.
+    /// The result of the packet in `chain`; `None` if it reaches the end, or returns.
     fn chain(&mut self, chain: &Chain, depth: usize) -> Option<Reachability> {
-        // What may have become of it in the rules that it may have matched.
+        // The results of rules that may have matched.
         let mut perhaps = None;
         for rule in &chain.rules {
             self.steps += 1;
@@ -62,7 +62,7 @@ impl ChainWalk<'_> {
         perhaps.map(|perhaps| if depth == 0 { both(perhaps, policy(self.table, chain)) } else { Reachability::Unknown })
     }
 
-    /// What a rule does with a packet that it matches.
+    /// The effect of a rule on a packet that it matches.
     fn rule(&mut self, rule: &Rule, depth: usize) -> ChainStep {
         let Some(target) = &rule.target else { return ChainStep::Next };
         if self.steps > MOST_STEPS || depth > DEEPEST {
@@ -92,15 +92,15 @@ impl ChainWalk<'_> {
 }
 
 enum ChainStep {
-    /// The next rule is asked.
+    /// The next rule is evaluated.
     Next,
     /// The chain is left.
     Out,
-    /// The packet's way ends.
+    /// The packet's path ends.
     Ends(Reachability),
 }
 
-/// One or the other.
+/// The result if it is one of the two.
 fn both(a: Reachability, b: Reachability) -> Reachability {
     match (a, b) {
         (Reachability::Accepted, Reachability::Accepted) => Reachability::Accepted,

@@ -1,4 +1,4 @@
-//! Addresses: a network twice as large, or half.
+//! Addresses: a network of twice or half the size.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub fn widen(site: &MutationSite<'_>) -> Vec<Draft> {
     resized(site, |length| length.checked_sub(1))
 }
 
-/// The prefix is one bit longer; the address stays, so it is the half in which it lies.
+/// The prefix is one bit longer; the address stays, so it is the half that contains it.
 pub fn narrow(site: &MutationSite<'_>) -> Vec<Draft> {
     resized(site, |length| Some(length + 1))
 }

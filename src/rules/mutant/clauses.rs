@@ -1,4 +1,4 @@
-//! A match too few, or its opposite.
+//! A missing match, or its negation.
 
 use crate::rules::iptables_save::Clause;
 
@@ -6,7 +6,7 @@ use super::constraints;
 use super::draft::Draft;
 use super::site::MutationSite;
 
-/// Each clause in turn is not there.
+/// Deletes each clause in turn.
 pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_deleted(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.without(clause), deleted(site, clause))).collect()
@@ -16,7 +16,7 @@ fn deleted(site: &MutationSite<'_>, clause: &Clause) -> String {
     format!("{} is deleted", site.written(clause))
 }
 
-/// Each clause in turn gets a `!`, or loses it.
+/// Adds a `!` to each clause in turn, or removes it.
 pub fn negate(site: &MutationSite<'_>) -> Vec<Draft> {
     let clauses = site.rule.clauses.iter().filter(|clause| constraints::may_be_negated(site, clause));
     clauses.map(|clause| site.rewrite(site.rule.negating(clause), negated(site, clause))).collect()

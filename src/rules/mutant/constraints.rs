@@ -1,5 +1,5 @@
-//! What iptables-restore accepts. Each answer was asked of iptables 1.8.9, nft and legacy, and where it is not known the
-//! answer is no.
+//! The syntax that iptables-restore accepts. Each result was measured with iptables 1.8.9, nft and legacy; if it is
+//! unknown, the result is false.
 
 use crate::rules::iptables_save::{Clause, Match, Rule, Table};
 
@@ -8,7 +8,7 @@ use super::site::MutationSite;
 /// IANA's number of TCP.
 pub const TCP: u8 = 6;
 
-/// Modules whose options work for every protocol.
+/// Modules whose options are valid for every protocol.
 const FOR_ANY_PROTOCOL: [&str; 18] = [
     "addrtype",
     "comment",
@@ -47,8 +47,8 @@ const NEGATABLE: [&str; 13] = [
     "--uid-owner",
 ];
 
-/// Whether a verdict may stand in the table of `site`: "The `nat` table is not intended for filtering, the use of DROP
-/// is therefore inhibited", and ipt_REJECT works in the filter table only.
+/// True if the verdict is valid in the table of `site`: "The `nat` table is not intended for filtering, the use of DROP
+/// is therefore inhibited", and ipt_REJECT is valid in the filter table only.
 pub fn takes_verdict(site: &MutationSite<'_>, verdict: &str) -> bool {
     match verdict {
         "REJECT" => site.table.name == "filter",
@@ -57,21 +57,21 @@ pub fn takes_verdict(site: &MutationSite<'_>, verdict: &str) -> bool {
     }
 }
 
-/// Whether the policies of `table` decide about packets.
+/// True if the policies of `table` decide on packets.
 pub fn filters(table: &Table) -> bool {
     table.name != "nat"
 }
 
-/// Whether the rule is about TCP only.
+/// True if the rule is for TCP only.
 pub fn is_tcp(rule: &Rule) -> bool {
     rule.clauses.iter().any(|clause| !clause.negated && clause.ask == Match::Protocol(TCP))
 }
 
-/// Whether the rule still makes sense to iptables when `clause` is taken out.
+/// True if the rule is still valid without `clause`.
 pub fn may_be_deleted(site: &MutationSite<'_>, clause: &Clause) -> bool {
     match &clause.ask {
         Match::Protocol(_) => !needs_its_protocol(site),
-        // Goes with its `--limit`; without it, it is `limit` that gives it another value.
+        // Deleted with its `--limit`; the operators of `limit` change its value.
         Match::LimitBurst(_) => false,
         // A comment matches everything.
         Match::Comment(_) => false,
@@ -80,18 +80,18 @@ pub fn may_be_deleted(site: &MutationSite<'_>, clause: &Clause) -> bool {
     }
 }
 
-/// An option that is the only one of its module goes together with it.
+/// True if the option is the only one of its module, which is deleted with it.
 fn is_only_option(rule: &Rule, clause: &Clause) -> bool {
     let same = rule.clauses.iter().filter(|other| other.module == clause.module).count();
     clause.module.is_some() && same == 1
 }
 
-/// Whether `clause` may get a `!`, or lose it.
+/// True if `clause` may be negated, or its negation removed.
 pub fn may_be_negated(site: &MutationSite<'_>, clause: &Clause) -> bool {
     match &clause.ask {
         // "rule would never match protocol"
         Match::Protocol(number) => *number != 0 && !needs_its_protocol(site),
-        // iptables-nft refuses what never matches; other modules than these let it pass.
+        // iptables-nft refuses a clause that never matches; other modules than these accept it.
         Match::Source(prefix) | Match::Destination(prefix) => prefix.mask != 0 && !is_list(site, clause),
         Match::InInterface(name) | Match::OutInterface(name) => name != "+",
         Match::SourcePorts(_) | Match::DestinationPorts(_) | Match::TcpFlags { .. } | Match::State(_) => true,
@@ -108,7 +108,7 @@ pub fn is_list(site: &MutationSite<'_>, clause: &Clause) -> bool {
     site.written(clause).contains(',')
 }
 
-/// Whether something in the rule works for its protocol only: "TCP match requires '-p tcp'".
+/// True if a part of the rule is valid for its protocol only: "TCP match requires '-p tcp'".
 fn needs_its_protocol(site: &MutationSite<'_>) -> bool {
     let bound = |module: &str| !FOR_ANY_PROTOCOL.contains(&module);
     let options = site.rule.clauses.iter().filter_map(|clause| clause.module.as_deref());

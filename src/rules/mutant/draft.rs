@@ -1,15 +1,15 @@
-//! What an operator makes of a rule, before it is known as whose and where.
+//! The result of an operator for one rule, without the rule's place.
 
 use crate::rules::iptables_save::Edit;
 
-/// A mutant in the making.
+/// A mutant without its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// What is different, in plain words, without the line.
+    /// The mistake in plain words, without the line.
     pub what: String,
-    /// What makes it from the original.
+    /// The edits of the original.
     pub edits: Vec<Edit>,
-    /// Why no packet can tell it from the original, if that is plain.
+    /// The reason why no packet can show a difference, if it is evident.
     pub equivalent: Option<&'static str>,
 }
 
@@ -19,7 +19,7 @@ impl Draft {
         Draft { what: what.into(), edits, equivalent: None }
     }
 
-    /// The same, with the reason why it makes none.
+    /// The draft with the reason why it makes no difference.
     pub fn equivalent(self, equivalent: Option<&'static str>) -> Draft {
         Draft { equivalent, ..self }
     }

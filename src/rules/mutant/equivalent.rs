@@ -1,20 +1,20 @@
-//! What can be told of two rules without asking a kernel. Says yes only where the text proves it.
+//! Equivalences of two rules that the text alone proves, without a measurement.
 
 use crate::net::port::PortSet;
 use crate::rules::iptables_save::{Clause, Match, Module, Rule};
 
 use super::twin::is_verdict;
 
-/// Matches that judge a packet by itself and its connection.
+/// Matches whose result depends only on the packet and its connection.
 const WITHOUT_MEMORY: [&str; 8] = ["comment", "conntrack", "icmp", "icmp6", "multiport", "state", "tcp", "udp"];
 
-/// Why it makes no difference that `rule` is there twice.
+/// The reason why a duplicate of `rule` makes no difference.
 pub fn twice(rule: &Rule) -> Option<&'static str> {
     let decided = is_verdict(rule) && !has_memory(rule);
     decided.then_some("what the first one matches never comes to the second one")
 }
 
-/// Why it makes no difference which of two neighbours comes first.
+/// The reason why swapping two neighbours makes no difference.
 pub fn swapped(one: &Rule, other: &Rule) -> Option<&'static str> {
     if apart(one, other) {
         return Some("no packet matches both rules");
@@ -27,12 +27,12 @@ fn target(rule: &Rule) -> Option<&str> {
     rule.text.get(rule.target.as_ref()?.span.clone())
 }
 
-/// Whether what a rule does may depend on the packets that it saw before.
+/// True if the effect of the rule may depend on earlier packets.
 fn has_memory(rule: &Rule) -> bool {
     memory_at(rule).is_some()
 }
 
-/// Where the first match of `rule` stands that may count: a limit does, and of an unknown one nothing is known.
+/// The position of the first match of `rule` that may be stateful: a limit is, and an unsupported match may be.
 fn memory_at(rule: &Rule) -> Option<usize> {
     let counts = |module: &&Module| !WITHOUT_MEMORY.contains(&module.name.as_str());
     let counting = rule.modules.iter().filter(counts).map(|module| module.span.start);
@@ -44,19 +44,19 @@ fn is_unknown(clause: &Clause) -> bool {
     matches!(clause.ask, Match::Other(_)) && clause.module.is_none()
 }
 
-/// Whether no packet can come as far as the memory of both rules.
+/// True if no packet can reach the stateful matches of both rules.
 fn apart(one: &Rule, other: &Rule) -> bool {
     early(one).any(|clause| early(other).any(|with| exclude(&clause.ask, &with.ask)))
 }
 
-/// The clauses that are judged before anything that counts. Matches are judged in the order in which they are loaded,
-/// and what needs no match comes before them all.
+/// The clauses that are evaluated before any stateful match. Matches are evaluated in the order in which they are
+/// loaded, and those without a module come first.
 fn early(rule: &Rule) -> impl Iterator<Item = &Clause> {
     let end = memory_at(rule).unwrap_or(usize::MAX);
     rule.clauses.iter().filter(move |clause| !clause.negated && (clause.module.is_none() || clause.span.end <= end))
 }
 
-/// Whether no packet is what both ask for.
+/// True if the two matches are disjoint.
 fn exclude(one: &Match, other: &Match) -> bool {
     match (one, other) {
         (Match::Protocol(one), Match::Protocol(other)) => one != other && *one != 0 && *other != 0,

@@ -1,4 +1,4 @@
-//! TCP flags: which are looked at, and which must be set.
+//! TCP flags: those that are examined, and those that must be set.
 
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Match};
@@ -13,21 +13,21 @@ const ALL: u8 = 0x3f;
 const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 2;
 
-/// ALL becomes `FIN,SYN,RST,ACK`, the flags that `--syn` looks at; any other mask becomes ALL.
+/// ALL becomes `FIN,SYN,RST,ACK`, the mask of `--syn`; any other mask becomes ALL.
 pub fn mask(site: &MutationSite<'_>) -> Vec<Draft> {
     let other = |mask| if mask == ALL { FIN_SYN_RST_ACK } else { ALL };
     let change = |(clause, mask, comp)| site.replace(clause, &option(other(mask), comp & other(mask)));
     flags(site).map(change).collect()
 }
 
-/// The flags that must be set become all that are looked at; where they are all, none.
+/// The flags that must be set become all examined ones; if they are all, none.
 pub fn comp(site: &MutationSite<'_>) -> Vec<Draft> {
     let change = |(clause, mask, comp)| site.replace(clause, &option(mask, if comp == mask { 0 } else { mask }));
     flags(site).filter(|(_, mask, _)| *mask != 0).map(change).collect()
 }
 
-/// `--syn` becomes `--ctstate NEW`, which a bare ACK is too; and the other way round. A rule that asks for both is left
-/// to the operator that deletes one of them.
+/// `--syn` becomes `--ctstate NEW`, which also matches a bare ACK; and vice versa. A rule with both is left to the
+/// operator that deletes one of them.
 pub fn syn_or_new(site: &MutationSite<'_>) -> Vec<Draft> {
     let syn = flags(site).find(|(clause, mask, comp)| !clause.negated && (*mask, *comp) == (FIN_SYN_RST_ACK, SYN));
     let flagged = flags(site).next().is_some();
@@ -46,7 +46,7 @@ fn is_new(clause: &Clause) -> bool {
     !clause.negated && clause.ask == Match::State(new)
 }
 
-/// `clause` goes, with its module, and `addition` comes.
+/// Replaces `clause` and its module by `addition`.
 fn exchange(site: &MutationSite<'_>, clause: &Clause, addition: &str) -> Vec<Draft> {
     let Some(rule) = site.reread(&site.rule.without(clause)) else { return Vec::new() };
     let text = text::with_match(&rule, addition);

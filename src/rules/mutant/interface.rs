@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::site::MutationSite;
 
 const LOOPBACK: &str = "lo";
-/// The lab's interface, and most machines' first one.
+/// The usual first interface of a machine, and the lab's.
 const FIRST: &str = "eth0";
 
 /// Any interface becomes `lo`, and `lo` becomes `eth0`.

@@ -1,4 +1,4 @@
-//! Limits: too generous, too narrow, or on the wrong rule.
+//! Limits: too generous, too strict, or on the wrong rule.
 
 use crate::rules::iptables_save::{Clause, Match, Rule};
 
@@ -7,17 +7,18 @@ use super::site::MutationSite;
 use super::text;
 use super::twin::{is_log, verdict_of};
 
-/// Packets a day in packets of two hours, or five a minute in one a second: an error of a unit that still looks right.
+/// The factor of a wrong unit that still looks plausible: packets per day or per two hours, five per minute or one per
+/// second.
 const FACTOR: u32 = 12;
-/// `XT_LIMIT_SCALE`: "rate too fast" above that many a second.
+/// `XT_LIMIT_SCALE`: "rate too fast" above this number per second.
 const FASTEST: u64 = 10_000;
-/// The default of libxt_limit.c, and the most that it takes.
+/// The default of libxt_limit.c, and its maximum.
 const DEFAULT_BURST: u32 = 5;
 const LARGEST_BURST: u32 = 10_000;
 /// In seconds.
 const DAY: u64 = 86_400;
 
-/// Twelve times as many packets get through.
+/// A limit of twelve times as many packets.
 pub fn rate(site: &MutationSite<'_>) -> Vec<Draft> {
     limits(site.rule).filter_map(|(clause, count, seconds)| faster(site, clause, count, seconds)).collect()
 }
@@ -37,7 +38,7 @@ const fn unit(seconds: u32) -> Option<&'static str> {
     }
 }
 
-/// A burst of one, and of one more than there is.
+/// A burst of one, and of one more than present.
 pub fn burst(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some((limit, count, seconds)) = limits(site.rule).next() else { return Vec::new() };
     let current = burst_of(site.rule).map_or(DEFAULT_BURST, |(_, burst)| burst);
@@ -45,8 +46,9 @@ pub fn burst(site: &MutationSite<'_>) -> Vec<Draft> {
     others.filter(|burst| holds(*burst, count, seconds)).map(|burst| with_burst(site, limit, burst)).collect()
 }
 
-/// xt_limit.c counts in 32 bits, in units so small that a day just fits: `MAX_CPJ (0xFFFFFFFF / (HZ*60*60*24))`. A bucket
-/// that takes longer to fill may overflow; the legacy backend refuses such a rule.
+/// True if the bucket fits the counter: xt_limit.c counts in 32 bits, in units so small that a day just fits: `MAX_CPJ
+/// (0xFFFFFFFF / (HZ*60*60*24))`. A bucket that needs longer to fill may overflow; the legacy backend refuses such a
+/// rule.
 fn holds(burst: u32, count: u32, seconds: u32) -> bool {
     let to_fill = u64::from(burst) * u64::from(seconds) / u64::from(count.max(1));
     burst <= LARGEST_BURST && to_fill <= DAY
@@ -77,14 +79,14 @@ fn limits(rule: &Rule) -> impl Iterator<Item = (&Clause, u32, u32)> {
     })
 }
 
-/// The rule that decides about what a LOG rule logs gets the limit of the LOG rule: what is over the limit gets past it.
+/// Adds the limit of a LOG rule to the rule that decides on its packets: packets over the limit get past it.
 pub fn on_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut logs = (0..site.before().len()).rev().filter_map(|at| limited_log(site, at));
     let log = logs.find(|(log, behind)| decides(site.rule, log, behind));
     log.map(|(log, _)| limited(site, log)).into_iter().collect()
 }
 
-/// The rule at `at`, if it logs and has a limit, and the rules behind it.
+/// The rule at `at`, if it logs and has a limit, and the rules after it.
 fn limited_log<'a>(site: &MutationSite<'a>, at: usize) -> Option<(&'a Rule, &'a [Rule])> {
     let (log, behind) = site.chain.rules.get(at..)?.split_first()?;
     (is_log(log) && limits(log).next().is_some()).then_some((log, behind))

@@ -1,4 +1,4 @@
-//! Lines of the log: missing, in vain, or under an other name.
+//! Log lines that are missing, unreachable, or have another prefix.
 
 use crate::rules::iptables_save::{Chain, Edit, Rule, Target};
 
@@ -8,13 +8,13 @@ use super::site::MutationSite;
 use super::text;
 use super::twin::{is_log, verdict_of};
 
-/// The rule is not there.
+/// Deletes the rule.
 pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let gone = || Draft::new("the LOG rule is deleted", vec![Edit::Delete { line: site.rule.line }]);
     is_log(site.rule).then(gone).into_iter().collect()
 }
 
-/// The rule stands behind the one that ends the way of all that it would log.
+/// Moves the rule after the one that decides on all its packets.
 pub fn behind_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let verdict = verdict_of(site.rule, site.behind()).filter(|_| is_log(site.rule) && order::is_movable(site));
     let move_down = |verdict: &Rule| {
@@ -24,7 +24,7 @@ pub fn behind_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     verdict.filter(|verdict| verdict.line > site.rule.line).map(move_down).into_iter().collect()
 }
 
-/// One letter of the prefix is in the wrong case; the blank at its end is missing.
+/// Changes the case of one letter of the prefix, or removes the blank at its end.
 pub fn prefix(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some((target, prefix)) = prefix_of(site.rule) else { return Vec::new() };
     let blankless = prefix.strip_suffix(' ').filter(|rest| !rest.is_empty()).map(str::to_owned);
@@ -42,7 +42,7 @@ fn is_prefix(option: &str) -> bool {
     matches!(option, "--log-prefix" | "--nflog-prefix")
 }
 
-/// The last letter, as it is the one that tells prefixes apart the least.
+/// Changes the last letter, the one that distinguishes prefixes least.
 fn other_letter(prefix: &str) -> Option<String> {
     let at = prefix.rfind(|c: char| c.is_ascii_alphabetic())?;
     let (start, end) = (prefix.get(..at)?, prefix.get(at + 1..)?);
@@ -66,8 +66,8 @@ fn written(option: &str, argument: &str, prefix: &str) -> String {
     }
 }
 
-/// The rule stands in PREROUTING of the nat table. That sees the first packet of a connection, and what is INVALID or
-/// belongs to a connection never: most scans leave no line.
+/// Moves the rule to PREROUTING of the nat table, which sees the first packet of a connection, and never an INVALID or
+/// later one: most scans are not logged.
 pub fn in_nat(site: &MutationSite<'_>) -> Vec<Draft> {
     let hears = is_log(site.rule) && site.table.name == "filter" && site.chain.name == "INPUT";
     let Some(text) = in_prerouting(&site.rule.text).filter(|_| hears) else { return Vec::new() };
@@ -82,7 +82,7 @@ fn in_prerouting(rule: &str) -> Option<String> {
     rest.starts_with(' ').then(|| format!("-A PREROUTING{rest}"))
 }
 
-/// In front of the rules of PREROUTING, if there are; in a table of its own, if there is no nat table.
+/// The edit that inserts the rule: before the rules of PREROUTING if there are any, else in a table of its own.
 fn arrival(site: &MutationSite<'_>, text: String) -> Option<Edit> {
     let Some(nat) = site.listing.tables.iter().find(|table| table.name == "nat") else {
         let line = site.listing.source.text.lines().count() + 1;

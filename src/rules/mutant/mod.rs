@@ -1,9 +1,9 @@
-//! A ruleset, broken in every way that matters: one small mistake at a time, of the kind that people make.
+//! Mutants: a ruleset, broken in every relevant way by one small, typical mistake at a time.
 //!
-//! Says what the mistakes are and how each is written into the text; whether anybody would notice is measured by others.
-//! Every mutant is meant to be one that iptables-restore accepts, or it would prove nothing: an operator that is in
-//! doubt makes none. The text is taken to be as iptables-save writes it: where lines undo each other (`-D`, `-R`,
-//! `-F`), a mutant may be refused, and is then still no evidence against anybody's scenario.
+//! This room makes the mistakes and writes them into the text; whether a scenario notices is measured elsewhere. Every
+//! mutant should be accepted by iptables-restore, or it would prove nothing: an operator in doubt makes none. The text
+//! should be as iptables-save prints it: if lines undo each other (`-D`, `-R`, `-F`), a mutant may be refused, which is
+//! no evidence against a scenario.
 
 mod address;
 mod clauses;
@@ -52,12 +52,12 @@ pub struct Mutant {
     pub rule: Option<usize>,
     /// The line of the original text (1 is the first).
     pub line: usize,
-    /// What is different, in plain words: `line 12: --dport 80 becomes --dport 81`.
+    /// The mistake in plain words: `line 12: --dport 80 becomes --dport 81`.
     pub description: String,
-    /// What makes it from the original.
+    /// The edits of the original.
     pub edits: Vec<Edit>,
-    /// Why no packet can tell it from the original, where the text alone shows that: such a mutant says nothing about a
-    /// scenario that does not notice it. None: only a measurement can tell.
+    /// The reason why no packet can show a difference, if the text alone proves it: then a scenario need not notice the
+    /// mutant. `None` if it has to be measured.
     pub equivalent: Option<&'static str>,
 }
 
@@ -68,8 +68,8 @@ impl Mutant {
     }
 }
 
-/// Every mutant of `listing`, in the order of its rules and, for one rule, in that of [`Operator::ALL`]. No two have the
-/// same text, and none has that of the original.
+/// Every mutant of `listing`, in the order of its rules and, for one rule, in that of [`Operator::ALL`]. Their texts
+/// are all different, and different from the original.
 pub fn mutants(listing: &Listing) -> Vec<Mutant> {
     let mut seen = HashSet::from([fingerprint(&listing.source)]);
     let chains = listing.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
@@ -77,7 +77,7 @@ pub fn mutants(listing: &Listing) -> Vec<Mutant> {
     all.filter(|mutant| seen.insert(fingerprint(&mutant.apply(&listing.source)))).collect()
 }
 
-/// A ruleset has thousands of mutants, each as long as itself: what is remembered of one is a number.
+/// A hash of a text: a ruleset has thousands of mutants of its own size, so only their hashes are kept.
 fn fingerprint(source: &Source) -> u64 {
     let mut hasher = DefaultHasher::new();
     source.text.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! The kinds of mistakes, and where each is made.
+//! The kinds of mistakes, and the rules that they apply to.
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use super::draft::Draft;
 use super::site::MutationSite;
 use super::{address, clauses, flags, interface, limit, log, order, ports, protocol, rules, state, verdict};
 
-/// A kind of mistake. The ones about LOG come first: where one of them makes the same text as a general one, it says
-/// more about what was done.
+/// A kind of mistake. Those of LOG rules come first: if one makes the same text as a general one, it describes the
+/// mistake better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operator {
     /// A LOG rule is missing.
     DeleteLog,
-    /// A LOG rule stands behind the rule that ends the way of what it should log.
+    /// A LOG rule comes after the rule that decides on its packets.
     LogAfterVerdict,
-    /// A log prefix differs by a byte, or has lost the blank at its end.
+    /// A log prefix differs by a byte, or lacks the blank at its end.
     LogPrefix,
-    /// A LOG rule of INPUT stands in the nat table, which sees only what opens a connection.
+    /// A LOG rule of INPUT is in the nat table, which only sees the first packet of a connection.
     LogInNat,
-    /// A limit lets twelve times as many through.
+    /// A limit permits twelve times as many packets.
     LimitRate,
     /// A limit has a burst of one, or of one more.
     LimitBurst,
-    /// The limit of a LOG rule stands on the rule with the verdict too, so that the rest gets past it.
+    /// The limit of a LOG rule is on the rule with the verdict as well, so packets over it get past.
     LimitVerdict,
-    /// A rule is missing. In an IPv6 ruleset this is also the copy of an IPv4 rule that nobody made.
+    /// A rule is missing. In an IPv6 ruleset this is also the forgotten copy of an IPv4 rule.
     DeleteRule,
     /// A rule is there twice.
     DuplicateRule,
-    /// Two neighbours have changed places.
+    /// Two neighbours are swapped.
     SwapNeighbours,
-    /// A rule about INVALID or ESTABLISHED stands at the other end of its chain.
+    /// A rule for INVALID or ESTABLISHED is at the other end of its chain.
     MoveStateRule,
-    /// ACCEPT, DROP and REJECT are taken for one another.
+    /// ACCEPT, DROP and REJECT are mixed up.
     FlipVerdict,
-    /// A REJECT answers in an other way.
+    /// A REJECT has another type.
     RejectType,
     /// The policy of a built-in chain is the other one.
     FlipPolicy,
@@ -46,7 +46,7 @@ pub enum Operator {
     PortOffByOne,
     /// A port has become a range, or a range its last port.
     PortRange,
-    /// 22 and 2222 are taken for one another.
+    /// 22 and 2222 are mixed up.
     SshPort,
     /// A port of a list is missing.
     DropPort,
@@ -54,28 +54,28 @@ pub enum Operator {
     DeleteClause,
     /// A match has a `!` too many, or lacks it.
     NegateClause,
-    /// `--tcp-flags` looks at other flags.
+    /// `--tcp-flags` has another mask.
     FlagsMask,
-    /// `--tcp-flags` asks for other flags.
+    /// `--tcp-flags` requires other flags.
     FlagsComp,
-    /// `--syn` and `--ctstate NEW` are taken for one another.
+    /// `--syn` and `--ctstate NEW` are mixed up.
     SynOrNew,
     /// A state of a list is missing.
     DropState,
-    /// A state too many is listed.
+    /// A list has an additional state.
     AddState,
-    /// An other interface is named.
+    /// The rule names another interface.
     Interface,
     /// An address has one bit of prefix less.
     WidenAddress,
     /// An address has one bit of prefix more.
     NarrowAddress,
-    /// TCP and UDP are taken for one another.
+    /// TCP and UDP are mixed up.
     Protocol,
 }
 
 impl Operator {
-    /// All of them, in the order in which mutants are made.
+    /// All operators, in the order in which mutants are made.
     pub const ALL: [Operator; 29] = [
         Operator::DeleteLog,
         Operator::LogAfterVerdict,
@@ -143,7 +143,7 @@ impl Operator {
         }
     }
 
-    /// What it makes of the rule at `site`.
+    /// The drafts of this operator for the rule at `site`.
     pub(super) fn drafts(self, site: &MutationSite<'_>) -> Vec<Draft> {
         match self {
             Operator::DeleteLog => log::delete(site),

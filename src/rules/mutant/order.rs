@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::equivalent;
 use super::site::MutationSite;
 
-/// The rule and the next one change places.
+/// Swaps the rule and the next one.
 pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(next) = site.behind().first() else { return Vec::new() };
     let (upper, lower) = (site.rule.line, next.line);
@@ -19,7 +19,7 @@ pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
     vec![Draft::new(what, edits).equivalent(equivalent::swapped(site.rule, next))]
 }
 
-/// A rule about INVALID or ESTABLISHED goes to the front of its chain, and to its end.
+/// Moves a rule for INVALID or ESTABLISHED to the start of its chain, and to its end.
 pub fn move_state_rule(site: &MutationSite<'_>) -> Vec<Draft> {
     if !site.rule.clauses.iter().any(|clause| is_about_state(&clause.ask)) || !is_movable(site) {
         return Vec::new();
@@ -45,15 +45,15 @@ fn to_the_end(site: &MutationSite<'_>) -> Option<Draft> {
     (last > line).then(draft)
 }
 
-/// Whether the lines of the chain stand in the order of its rules: with `-I` they do not, and to move one would not
-/// mean what the description says.
+/// True if the lines of the chain are in the order of its rules: with `-I` they are not, and moving one would have
+/// another effect than described.
 pub fn is_movable(site: &MutationSite<'_>) -> bool {
     let appends = |rule: &Rule| matches!(rule.text.split_whitespace().next(), Some("-A" | "--append"));
     let rules = &site.chain.rules;
     rules.iter().all(appends) && rules.is_sorted_by_key(|rule| rule.line)
 }
 
-/// Whether the chain to which `rule` leads, if it does, is declared above line `before`.
+/// True if the chain that `rule` jumps to, if any, is declared above line `before`.
 fn may_stand_before(site: &MutationSite<'_>, rule: &Rule, before: usize) -> bool {
     let Some(target) = &rule.target else { return true };
     let chain = site.table.chains.iter().find(|chain| chain.name == target.name);

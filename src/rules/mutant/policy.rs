@@ -11,7 +11,7 @@ pub fn flip(listing: &Listing, table: &Table, chain: &Chain) -> Option<Draft> {
         Policy::Accept => ("ACCEPT", "DROP"),
         Policy::Drop => ("DROP", "ACCEPT"),
     };
-    // No other chain has a policy; and they are few, so that lines are counted a few times only.
+    // Other chains have no policy; these are few, so lines are counted a few times only.
     let line = chain.line.filter(|_| constraints::filters(table) && chain.is_built_in())?;
     let text = declared(listing, line, chain)?.replacen(was, becomes, 1);
     let what = format!("the policy of {} becomes {becomes}", chain.name);
@@ -19,7 +19,8 @@ pub fn flip(listing: &Listing, table: &Table, chain: &Chain) -> Option<Draft> {
     Some(Draft::new(what, vec![edit]))
 }
 
-/// What the line that declares the chain says behind its name. None when it does not set the policy: a later `-P` does.
+/// The text after the chain's name in its declaration; `None` if the declaration does not set the policy, but a later
+/// `-P` does.
 fn declared<'a>(listing: &'a Listing, line: usize, chain: &Chain) -> Option<&'a str> {
     let declaration = listing.source.text.get(listing.source.span_of_line(line))?;
     let rest = declaration.trim_start().strip_prefix(':')?.trim_start().strip_prefix(chain.name.as_str())?;

@@ -8,13 +8,13 @@ use crate::rules::iptables_save::{Clause, Match};
 use super::draft::Draft;
 use super::site::MutationSite;
 
-/// The ports of one clause, as its rule lists them: neighbours are not merged.
+/// The ports of one clause as written: neighbours are not merged.
 type ClausePorts = Vec<RangeInclusive<u16>>;
 
-/// `XT_MULTI_PORTS` of the kernel: a range takes two of them.
+/// `XT_MULTI_PORTS` of the kernel: a range counts as two.
 const MULTIPORT_LIMIT: usize = 15;
 
-/// Each port and each end of a range in turn is one less, then one more.
+/// Decreases, then increases each port and each end of a range in turn.
 pub fn off_by_one(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (start, end) if start == end => steps(start).map(|port| port..=port).collect(),
@@ -29,7 +29,7 @@ fn steps(port: u16) -> impl Iterator<Item = u16> {
     [port.checked_sub(1), port.checked_add(1)].into_iter().flatten()
 }
 
-/// Each port in turn also lets its successor in; of a range, only the last port is left.
+/// Extends each port in turn to its successor; reduces a range to its last port.
 pub fn range(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (start, end) if start == end => end.checked_add(1).map(|end| start..=end).into_iter().collect(),
@@ -37,7 +37,7 @@ pub fn range(site: &MutationSite<'_>) -> Vec<Draft> {
     })
 }
 
-/// The port of SSH, and the one to which it is moved.
+/// The port of SSH, and its usual alternative.
 pub fn ssh(site: &MutationSite<'_>) -> Vec<Draft> {
     one_changed(site, |range| match (*range.start(), *range.end()) {
         (22, 22) => vec![2222..=2222],
@@ -46,7 +46,7 @@ pub fn ssh(site: &MutationSite<'_>) -> Vec<Draft> {
     })
 }
 
-/// Each port of a list in turn is not there.
+/// Deletes each port of a list in turn.
 pub fn drop(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, option, ports) in clauses(site).filter(|(.., ports)| ports.len() > 1) {
@@ -62,7 +62,7 @@ fn without(ports: &ClausePorts, at: usize) -> ClausePorts {
     ports
 }
 
-/// Every way to put in place of one element what `change` makes of it.
+/// Every list with one element replaced by the results of `change`.
 fn one_changed(site: &MutationSite<'_>, change: fn(&RangeInclusive<u16>) -> ClausePorts) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, option, ports) in clauses(site) {
@@ -92,7 +92,7 @@ fn clauses<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, &'s
     })
 }
 
-/// The ports as they are written; as they were understood, where they are written with names.
+/// The ports as written; as parsed, if they are written with names.
 fn listed(option: &str, ports: &PortSet) -> ClausePorts {
     let list = option.rsplit([' ', '\t', '=']).next().unwrap_or_default();
     let read: Option<ClausePorts> = list.split(',').map(element).collect();

@@ -1,4 +1,4 @@
-//! TCP is taken for UDP, and UDP for TCP.
+//! TCP in place of UDP, and UDP in place of TCP.
 
 use crate::rules::iptables_save::{Clause, Match, Rule};
 
@@ -24,7 +24,7 @@ fn exchange(site: &MutationSite<'_>, clause: &Clause) -> Option<Draft> {
     (!is_tcp_by_nature(site.rule)).then(draft)
 }
 
-/// Whether the rule asks for, or answers with, what only TCP has.
+/// True if a match or the target of the rule exists for TCP only.
 fn is_tcp_by_nature(rule: &Rule) -> bool {
     let flags = |clause: &Clause| matches!(clause.ask, Match::TcpFlags { .. });
     let option =

@@ -1,4 +1,4 @@
-//! A rule too few, or one too many.
+//! A missing or an additional rule.
 
 use crate::rules::iptables_save::Edit;
 
@@ -7,13 +7,13 @@ use super::equivalent;
 use super::site::MutationSite;
 use super::twin::is_log;
 
-/// The rule is not there. A LOG rule is the business of `log`.
+/// Deletes the rule. `log` handles LOG rules.
 pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
     let gone = || Draft::new("the rule is deleted", vec![Edit::Delete { line: site.rule.line }]);
     (!is_log(site.rule)).then(gone).into_iter().collect()
 }
 
-/// The rule stands behind itself once more.
+/// Duplicates the rule.
 pub fn duplicate(site: &MutationSite<'_>) -> Vec<Draft> {
     let again = Edit::InsertBefore { line: site.rule.line + 1, text: site.rule.text.clone() };
     vec![Draft::new("the rule is there twice", vec![again]).equivalent(equivalent::twice(site.rule))]

@@ -1,11 +1,11 @@
-//! A rule in its place: what an operator looks at.
+//! A rule in its place, the input of an operator.
 
 use crate::error::Source;
 use crate::rules::iptables_save::{Chain, Clause, Edit, Listing, Match, Rule, Table};
 
 use super::draft::Draft;
 
-/// A rule, and what is around it.
+/// A rule and its surroundings.
 #[derive(Debug, Clone, Copy)]
 pub struct MutationSite<'a> {
     /// The ruleset.
@@ -16,7 +16,7 @@ pub struct MutationSite<'a> {
     pub chain: &'a Chain,
     /// The rule.
     pub rule: &'a Rule,
-    /// Its place in the chain, from 0.
+    /// Its index in the chain, from 0.
     index: usize,
 }
 
@@ -32,27 +32,27 @@ impl<'a> MutationSite<'a> {
         self.index + 1
     }
 
-    /// The rules in front of it.
+    /// The rules before it.
     pub fn before(&self) -> &'a [Rule] {
         self.chain.rules.get(..self.index).unwrap_or_default()
     }
 
-    /// The rules behind it.
+    /// The rules after it.
     pub fn behind(&self) -> &'a [Rule] {
         self.chain.rules.get(self.index + 1..).unwrap_or_default()
     }
 
-    /// The clauses of the rule of which `wanted` is true.
+    /// The clauses of the rule with a `wanted` match.
     pub fn clauses(&self, wanted: fn(&Match) -> bool) -> impl Iterator<Item = &'a Clause> {
         self.rule.clauses.iter().filter(move |clause| wanted(&clause.ask))
     }
 
-    /// The rule is written in an other way.
+    /// A draft in which the rule has this text.
     pub fn rewrite(&self, text: String, what: impl Into<String>) -> Draft {
         Draft::new(what, vec![Edit::Replace { line: self.rule.line, text }])
     }
 
-    /// One clause is written in an other way; `option` is without `!`, which stays as it is.
+    /// A draft in which one clause is replaced by `option`; its `!` stays.
     pub fn replace(&self, clause: &Clause, option: &str) -> Draft {
         let not = if clause.negated { "! " } else { "" };
         let option = format!("{not}{option}");
@@ -60,12 +60,12 @@ impl<'a> MutationSite<'a> {
         self.rewrite(self.rule.with(clause, &option), what)
     }
 
-    /// A clause as the rule writes it.
+    /// A clause as written in the rule.
     pub fn written(&self, clause: &Clause) -> &'a str {
         self.rule.text.get(clause.span.clone()).unwrap_or_default()
     }
 
-    /// What is read in `text`, taken for a rule of the same table.
+    /// Parses `text` as a rule of the same table.
     pub fn reread(&self, text: &str) -> Option<Rule> {
         let text = format!("*{}\n{text}\nCOMMIT\n", self.table.name);
         let source = Source { name: self.listing.source.name.clone(), text: text.into() };

@@ -1,4 +1,4 @@
-//! Conntrack states: one too few, or one too many.
+//! Conntrack states: a missing or an additional one.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::rules::iptables_save::{Clause, Match};
 use super::draft::Draft;
 use super::site::MutationSite;
 
-/// As iptables-save lists them.
+/// The order of iptables-save.
 const ORDER: [ConntrackState; 5] = [
     ConntrackState::Invalid,
     ConntrackState::New,
@@ -17,10 +17,10 @@ const ORDER: [ConntrackState; 5] = [
     ConntrackState::Untracked,
 ];
 
-/// The states that a list is likely to have too many: NEW lets everybody in, INVALID is what scans are.
+/// The states that are likely added by mistake: NEW accepts everyone, INVALID accepts scans.
 const TOO_MANY: [ConntrackState; 2] = [ConntrackState::Invalid, ConntrackState::New];
 
-/// Each state of a list in turn is not there.
+/// Deletes each state of a list in turn.
 pub fn drop(site: &MutationSite<'_>) -> Vec<Draft> {
     let lists = lists(site).filter(|(_, states)| states.len() > 1);
     lists.flat_map(|(clause, states)| states.iter().map(move |state| without(site, clause, states, *state))).collect()
@@ -37,7 +37,7 @@ fn without(
     site.replace(clause, &option(clause, &states))
 }
 
-/// INVALID and NEW come into each list that lacks them.
+/// Adds INVALID and NEW to each list without them.
 pub fn add(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (clause, states) in lists(site) {

@@ -19,7 +19,7 @@ fn hardened() -> [Listing; 2] {
     [listing(Family::Ipv4, &generated.v4), listing(Family::Ipv6, &generated.v6)]
 }
 
-/// What `operator` makes of the rules of INPUT: the texts of all mutants, each without the lines that are not rules.
+/// The mutants of `operator` for rules of INPUT: their texts, without the lines that are no rules.
 fn made(operator: Operator, rules: &str) -> String {
     let listing = listing(Family::Ipv4, &format!("*filter\n:INPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"));
     let wanted = mutants(&listing).into_iter().filter(|mutant| mutant.operator == operator);
@@ -58,7 +58,7 @@ fn no_two_mutants_are_the_same_text_and_none_is_the_original() {
     }
 }
 
-/// Something of everything that the hardened ruleset does not have.
+/// A ruleset with the options that the hardened one does not have.
 const SMALL: &str = r#"*filter
 :INPUT DROP [0:0]
 :visits - [0:0]

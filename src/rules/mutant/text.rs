@@ -1,4 +1,4 @@
-//! How a rule is written: what no clause holds.
+//! Edits of parts of a rule that are no clauses.
 
 use crate::rules::iptables_save::Rule;
 
@@ -11,7 +11,7 @@ pub fn with_module(rule: &Rule, was: &str, becomes: &str) -> String {
     text
 }
 
-/// The text of `rule` with one more match, in front of the target.
+/// The text of `rule` with an additional match before the target.
 pub fn with_match(rule: &Rule, addition: &str) -> String {
     let target = rule.target.as_ref().map(|target| target.span.start);
     match target.and_then(|at| rule.text.split_at_checked(at)) {

@@ -1,23 +1,23 @@
-//! A LOG rule and the rule that decides about what it logs.
+//! A LOG rule and the rule that decides on its packets.
 
 use crate::rules::iptables_save::{Clause, Match, Rule};
 
-/// LOG and NFLOG: the rule says that a packet came by, and lets it go on.
+/// True for LOG and NFLOG: the packet is logged, and goes on.
 pub fn is_log(rule: &Rule) -> bool {
     rule.target.as_ref().is_some_and(|target| matches!(target.name.as_str(), "LOG" | "NFLOG"))
 }
 
-/// ACCEPT, DROP and REJECT: what the rule matches goes no further.
+/// True for ACCEPT, DROP and REJECT, which end the path of a packet.
 pub fn is_verdict(rule: &Rule) -> bool {
     rule.target.as_ref().is_some_and(|target| matches!(target.name.as_str(), "ACCEPT" | "DROP" | "REJECT"))
 }
 
-/// The first of `rules` that ends the way of everything that `log` is about.
+/// The first of `rules` that decides on every packet of `log`.
 pub fn verdict_of<'a>(log: &Rule, rules: &'a [Rule]) -> Option<&'a Rule> {
     rules.iter().find(|rule| is_verdict(rule) && takes_all_of(rule, log))
 }
 
-/// Whether `rule` asks for nothing that `log` does not ask for too. A rule with a limit never takes all.
+/// True if `rule` has no match that `log` does not have. A rule with a limit does not match all packets.
 fn takes_all_of(rule: &Rule, log: &Rule) -> bool {
     let logged =
         |clause: &Clause| log.clauses.iter().any(|other| (&other.ask, other.negated) == (&clause.ask, clause.negated));

@@ -9,7 +9,7 @@ use super::site::MutationSite;
 
 const VERDICTS: [&str; 3] = ["ACCEPT", "DROP", "REJECT"];
 
-/// ACCEPT, DROP and REJECT become each other.
+/// Exchanges ACCEPT, DROP and REJECT.
 pub fn flip(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(target) = &site.rule.target else { return Vec::new() };
     if !VERDICTS.contains(&target.name.as_str()) {
@@ -20,7 +20,7 @@ pub fn flip(site: &MutationSite<'_>) -> Vec<Draft> {
     others.map(|verdict| retarget(site, target, verdict)).collect()
 }
 
-/// REJECT answers as an other box would: closed, filtered, or by policy.
+/// Changes the type of a REJECT: closed, filtered, or prohibited.
 pub fn reject_type(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(target) = site.rule.target.as_ref().filter(|target| target.name == "REJECT") else { return Vec::new() };
     let asked = target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
@@ -35,7 +35,7 @@ fn retarget(site: &MutationSite<'_>, target: &Target, becomes: &str) -> Draft {
     site.rewrite(site.rule.with_target(&format!("-j {becomes}")), format!("{was} becomes -j {becomes}"))
 }
 
-/// What iptables-extensions(8) says of `--reject-with`: "The default is `icmp-port-unreachable`", or its IPv6 twin.
+/// iptables-extensions(8) on `--reject-with`: "The default is `icmp-port-unreachable`", or its IPv6 counterpart.
 const fn default_type(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "icmp-port-unreachable",

@@ -1,4 +1,4 @@
-//! The packets with which a rule is reached.
+//! The packets that reach a rule and match it.
 
 use std::rc::Rc;
 
@@ -6,25 +6,25 @@ use super::region::Region;
 use super::sets::Sets;
 use super::walk::TableWalk;
 
-/// The packets that a rule asks for and that the rules before it leave.
+/// The packets that match a rule and none of the rules before it.
 #[derive(Debug, Default)]
 pub struct Arrivals {
-    /// The packets, each with the chain at which its way begins.
+    /// The packets, each with the chain at which its path begins.
     pub found: Vec<(&'static str, Region)>,
-    /// Whether these are all: the sets did not split into too many parts.
+    /// True if these are all: the sets did not split into too many parts.
     pub is_all: bool,
 }
 
 impl Arrivals {
-    /// Whether some of them may be as `wanted`, which is given the chain at which their way begins: those that divide into
-    /// too many parts may.
+    /// True if some of them may be `wanted`, a function of the chain at which their path begins and the set; also if
+    /// the sets split into too many parts.
     pub fn may_be(&self, wanted: impl Fn(&str, &Region) -> bool) -> bool {
         !self.is_all || self.found.iter().any(|(hook, region)| wanted(hook, region))
     }
 }
 
 impl Sets<'_> {
-    /// The packets with which rule `number` of `chain` is reached.
+    /// The packets that reach rule `number` of `chain` and match it.
     pub fn arrivals(&self, table: &str, chain: &str, number: usize) -> Rc<Arrivals> {
         let key = self.key(table, chain, number);
         let known = key.and_then(|key| self.arrivals.borrow().get(&key).map(Rc::clone));

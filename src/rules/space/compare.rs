@@ -8,23 +8,24 @@ use super::{GAPS, TooMany};
 use crate::rules::iptables_save::HOOKS;
 use crate::rules::iptables_save::Listing;
 
-/// Packets of which the two may make something else.
+/// Packets that the two rulesets may treat differently.
 #[derive(Debug, Clone)]
 pub struct SetDifference {
     /// The packets.
     pub region: Region,
     /// The table.
     pub table: String,
-    /// The chain at which their way begins.
+    /// The chain at which their path begins.
     pub hook: &'static str,
-    /// The lines of the rules in which the two differ there, on either side.
+    /// The lines of the rules in which the two differ for them, on either side.
     pub lines: [Vec<usize>; 2],
 }
 
-/// The packets that `sides` may treat differently; none if no packet can tell them apart.
+/// The packets that `sides` may treat differently; empty if no packet can show a difference.
 ///
 /// # Errors
-/// Sets that split into too many parts.
+///
+/// If the sets split into too many parts.
 pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<SetDifference>, TooMany> {
     let sides = sides.map(|listing| Sets::new(space.clone(), listing));
     let mut names: Vec<&str> =
@@ -44,7 +45,7 @@ pub fn compare(space: &Space, sides: [&Listing; 2]) -> Result<Vec<SetDifference>
     Ok(gaps)
 }
 
-/// Where the two differ in one table.
+/// The differences of the two in one table.
 pub(super) struct Different {
     rules: Vec<Region>,
     lines: [Vec<usize>; 2],
@@ -78,7 +79,7 @@ impl Different {
         self.rules.is_empty() && self.policies.is_empty()
     }
 
-    /// The packets at `hook` that the differing rules and policies ask for.
+    /// The packets at `hook` that match the differing rules and policies.
     pub(super) fn starts(&self, space: &Space, table: &str, hook: &str) -> Vec<Region> {
         let everything = self.policies.iter().any(|policy| policy == hook).then(|| space.everything.clone());
         let asked = everything.iter().chain(&self.rules);
@@ -103,10 +104,10 @@ impl Different {
     }
 }
 
-/// Packets, and where their ways end on either side if they do not end alike.
+/// Packets, with the lines of both ends of their paths if the ends differ.
 type Apart = (Region, Option<[Option<usize>; 2]>);
 
-/// The packets of `start` that meet something else on the second side.
+/// The packets of `start` with another result on the second side.
 fn distinguished(sides: &[Sets; 2], place: (&str, &str), start: &Region) -> Result<Vec<Apart>, TooMany> {
     let [one, other] = sides;
     let shared = |deed: &&Deed| !is_private(deed, sides, place.0);
@@ -128,8 +129,8 @@ fn distinguished(sides: &[Sets; 2], place: (&str, &str), start: &Region) -> Resu
     Ok(apart)
 }
 
-/// Whether it asks a limit that only one of the two has. Its bucket is no other rule's, so that it makes no difference as
-/// such: what becomes of the packets is compared for both of its answers.
+/// True for a limit that only one of the two has. No other rule shares its bucket, so it makes no difference by itself:
+/// the results of the packets are compared for both results of the limit.
 fn is_private(deed: &Deed, sides: &[Sets; 2], table: &str) -> bool {
     let Deed::Asks(question, _) = deed else { return false };
     let is_alone = question.memory.starts_with("-m limit ") && !question.memory[1..].contains(" -m ");
@@ -137,7 +138,7 @@ fn is_private(deed: &Deed, sides: &[Sets; 2], table: &str) -> bool {
     is_alone && sides.iter().any(has_none)
 }
 
-/// The rules of `one` without those with which both begin, and those with which both end.
+/// The rules of `one` without those at the start and the end that both share.
 fn differing<'r, 'a>(one: &'r [RuleSets<'a>], other: &[RuleSets<'a>]) -> &'r [RuleSets<'a>] {
     let same = |(one, other): &(&RuleSets, &RuleSets)| one.is_equivalent(other);
     let start = one.iter().zip(other).take_while(same).count();

@@ -1,4 +1,4 @@
-//! A set of packets in words: what all of them are, and one of the numbers where they are many.
+//! A description of a set of packets: the common values, and one example of values that vary.
 
 use super::region::{PacketField, Region};
 use super::universe::Space;
@@ -6,7 +6,7 @@ use super::witness::address;
 use crate::net::conntrack::ConntrackState;
 
 impl Space {
-    /// The first match on the way of `region` that is not understood, as it is written.
+    /// The first unsupported match on the path of `region`, as written.
     pub fn opaque<'r>(&self, region: &'r Region) -> Option<&'r str> {
         region.answers().next().map(|(key, _)| key.split(" [").next().unwrap_or(key))
     }

@@ -1,4 +1,5 @@
-//! Packets that nat PREROUTING changes, as they are sent: those that the filter then accepts, and those for another machine.
+//! Packets that nat PREROUTING redirects, as they are sent: those that the filter then accepts, and those for another
+//! machine.
 
 use std::net::IpAddr;
 
@@ -9,25 +10,26 @@ use super::walk::Leaf;
 use super::{TooMany, witness};
 use crate::net::Family;
 
-/// Packets that one rule of nat sends to another port or address.
+/// Packets that one rule of nat redirects to another port or address.
 #[derive(Debug, Clone)]
 pub struct Led<'a> {
     /// The packets, as they are sent.
     pub region: Region,
-    /// Their way through nat, which the rule ends.
+    /// Their path through nat, which ends at the rule.
     pub leaf: Leaf<'a>,
-    /// Whether they stay on the host, whose filter accepts them; else they are for another machine.
+    /// True if they stay on the host, whose filter accepts them; false if they go to another machine.
     pub is_for_host: bool,
-    /// The destination ports that the rule writes; `None` if they keep theirs.
+    /// The destination ports that the rule sets; `None` if they keep theirs.
     pub ports: Option<Values>,
 }
 
 impl<'a> Sets<'a> {
-    /// The packets of `start` that nat PREROUTING changes, and that are accepted by filter INPUT or sent elsewhere by a host
-    /// with the address `host`.
+    /// The packets of `start` that nat PREROUTING redirects, and that filter INPUT accepts or a host with the address
+    /// `host` forwards.
     ///
     /// # Errors
-    /// Sets that split into too many parts.
+    ///
+    /// If the sets split into too many parts.
     pub fn led(&self, start: &Region, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
         let leaves = self.leaves(("nat", "PREROUTING"), start)?;
         let changed = leaves.into_iter().filter(|leaf| &*leaf.end != "ACCEPT");
@@ -35,7 +37,7 @@ impl<'a> Sets<'a> {
         Ok(led.into_iter().flatten().collect())
     }
 
-    /// What becomes of them after nat.
+    /// Their result after nat.
     fn after(&self, leaf: Leaf<'a>, host: IpAddr) -> Result<Vec<Led<'a>>, TooMany> {
         let (own, change) = (own(host), NatRewrite::from_target(&leaf.end, host));
         let mut after = leaf.region.clone();
@@ -53,7 +55,7 @@ impl<'a> Sets<'a> {
     }
 }
 
-/// The address of a host, and those of its loopback.
+/// The address of a host, with its loopback addresses.
 fn own(host: IpAddr) -> Values {
     let loopback = match Family::from_address(host) {
         Family::Ipv4 => 0x7f00_0000..=0x7fff_ffff,
@@ -62,21 +64,21 @@ fn own(host: IpAddr) -> Values {
     Values::from_ranges([loopback]).union(&Values::these([witness::number(host)]))
 }
 
-/// What a target of nat writes into a packet; `None` where it leaves a field as it is.
+/// The fields that a target of nat sets; `None` for a field that stays.
 struct NatRewrite {
     destination: Option<Values>,
     ports: Option<Values>,
 }
 
 impl NatRewrite {
-    /// The change that `target` makes; any, if it is not understood.
+    /// The change by `target`; any change, if it is unsupported.
     fn from_target(target: &str, host: IpAddr) -> NatRewrite {
         let family = Family::from_address(host);
         let words: Vec<&str> = target.split([' ', '=']).collect();
         let option = words.iter().position(|word| word.starts_with("--to"));
         let argument = option.and_then(|place| words.get(place + 1).copied());
         match (words[0], argument) {
-            // nf_nat_redirect: the address of the interface over which the packet came.
+            // nf_nat_redirect: the address of the interface that the packet arrived on.
             ("REDIRECT", to) => {
                 NatRewrite { destination: Some(Values::these([witness::number(host)])), ports: to.map(ports) }
             }

@@ -1,11 +1,11 @@
-//! The packets that rules ask for, as sets: what is left of a rule's packets after the rules before it, and the packets
-//! that two rulesets treat differently. A claim that something *never* happens ("dead", "no difference", "equivalent",
-//! "nothing else is let in") needs every packet, and a sweep sends some; so each such claim is made only if no sweep
-//! contradicts it and the sets prove it.
+//! The packets of rules as sets: those that reach a rule after the rules before it, and those that two rulesets treat
+//! differently. A claim that something *never* happens ("dead", "no difference", "equivalent", "no other packet is
+//! accepted") is about every packet, and a sweep sends some; so such a claim is made only if no sweep contradicts it
+//! and the sets prove it.
 //!
-//! The sets hold more packets than there are (a match that is not understood may say yes or no, independent of all
-//! others), so that a proof holds for the real ones. Matches with a memory, or whose answer may change on the way, prove
-//! nothing. Nothing here decides a verdict: a set from which no proof follows names a packet, and the lab sends it.
+//! The sets are supersets of the real packets (an unsupported match may succeed or fail, independent of all others), so
+//! a proof holds for the real ones. Stateful matches, and those whose result may change on the path, prove nothing.
+//! Nothing here decides a verdict: if there is no proof, the set yields a packet, and the lab sends it.
 
 mod arrivals;
 mod compare;
@@ -31,10 +31,10 @@ pub use values::Values;
 pub use walk::Leaf;
 pub use witness::{WitnessPacket, number, of_unicast, witnesses};
 
-/// So many gaps are named; more say no more.
+/// The maximum number of gaps that are listed.
 const GAPS: usize = 64;
 
-/// Sets that split into more parts than are looked at.
+/// The error for sets that split into too many parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 

@@ -1,11 +1,10 @@
-//! A set of packets: one set of values for each thing that rules look at, and an answer for each match that is not
-//! understood.
+//! A set of packets: one set of values for each field that rules match, and a result for each unsupported match.
 
 use std::collections::BTreeMap;
 
 use super::values::Values;
 
-/// What rules look at.
+/// A field that rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PacketField {
     /// The protocol's number.
@@ -14,9 +13,9 @@ pub enum PacketField {
     Source,
     /// The destination address, as a number.
     Destination,
-    /// The place of the incoming interface among the names.
+    /// The index of the incoming interface in the names.
     In,
-    /// The place of the outgoing interface among the names.
+    /// The index of the outgoing interface in the names.
     Out,
     /// The source port.
     SourcePort,
@@ -24,7 +23,7 @@ pub enum PacketField {
     DestinationPort,
     /// The six TCP flags.
     Flags,
-    /// The place of the state in `ConntrackState::ALL`.
+    /// The index of the state in `ConntrackState::ALL`.
     State,
     /// The ICMP type times 256, and the code.
     Message,
@@ -32,10 +31,10 @@ pub enum PacketField {
     Whole,
 }
 
-/// How many fields there are.
+/// The number of fields.
 pub const FIELDS: usize = 11;
 
-/// Packets: those whose every field is in its set and to which every match of `answers` gives that answer.
+/// A set of packets: those with every field in its set and with the results in `answers` for each match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
     sets: [Values; FIELDS],
@@ -53,12 +52,12 @@ impl Region {
         &self.sets[field as usize]
     }
 
-    /// The matches that are not understood, with their answers.
+    /// The unsupported matches, with their results.
     pub fn answers(&self) -> impl Iterator<Item = (&str, bool)> {
         self.answers.iter().map(|(key, answer)| (key.as_str(), *answer))
     }
 
-    /// Those with a value of `values` in `field`.
+    /// The packets with a value of `values` in `field`; `None` if there are none.
     pub fn with(&self, field: PacketField, values: &Values) -> Option<Region> {
         let kept = self.values(field).intersection(values);
         let mut region = self.clone();
@@ -73,14 +72,14 @@ impl Region {
         region
     }
 
-    /// Those to which the match `key` gives this answer.
+    /// The packets for which the match `key` has this result; `None` if there are none.
     pub fn answered(&self, key: &str, answer: bool) -> Option<Region> {
         let mut region = self.clone();
         let known = *region.answers.entry(key.to_owned()).or_insert(answer);
         (known == answer).then_some(region)
     }
 
-    /// Those that are in `other`, too.
+    /// The packets that are in `other` as well; `None` if there are none.
     pub fn intersection(&self, other: &Region) -> Option<Region> {
         if self.sets.iter().zip(&other.sets).any(|(own, others)| own.is_disjoint(others)) {
             return None;
@@ -92,7 +91,7 @@ impl Region {
         other.answers.iter().try_fold(region, |region, (key, answer)| region.answered(key, *answer))
     }
 
-    /// Those that are not in `other`, as regions that have nothing in common.
+    /// The packets that are not in `other`, as disjoint regions.
     pub fn difference(&self, other: &Region) -> Vec<Region> {
         let mut outside = Vec::new();
         let mut left = self.clone();

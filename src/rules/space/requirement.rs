@@ -1,4 +1,4 @@
-//! The packets that one rule asks for.
+//! The packets that match one rule.
 
 use super::region::{PacketField, Region};
 use super::universe::Space;
@@ -8,16 +8,16 @@ use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Match, Prefix, Rule};
 
-/// What a rule asks for.
+/// The packets that match a rule.
 #[derive(Debug, Clone)]
 pub(super) struct Requirement {
-    /// The packets; `None` if it asks for what no packet is.
+    /// The packets; `None` if no packet can match it.
     pub region: Option<Region>,
-    /// Matches that have a memory, or whose answer may change on the way, as they are written; empty if there are none.
+    /// Stateful matches, and matches whose result may change on the path, as written; empty if there are none.
     pub memory: String,
 }
 
-/// Matches whose answer depends on the packet alone. What is not here may count, wait, or look elsewhere.
+/// Matches whose result depends on the packet alone. Others may count, wait, or use other state.
 const PURE: &[&str] = &[
     "ah",
     "dccp",
@@ -54,12 +54,12 @@ const PURE: &[&str] = &[
     "comment",
 ];
 
-/// Those of them that look at nothing that a target of iptables changes.
+/// Those of them that use no field which a target of iptables changes.
 const CONSTANT: &[&str] =
     &["icmp", "icmp6", "multiport", "tcp", "udp", "udplite", "sctp", "dccp", "mac", "pkttype", "comment", "iprange"];
 
 impl Space {
-    /// What `rule` asks for.
+    /// The packets that match `rule`.
     pub(super) fn requirement(&self, rule: &Rule) -> Requirement {
         let understood =
             rule.clauses.iter().try_fold(self.everything.clone(), |region, clause| self.narrowed(region, clause));
@@ -138,7 +138,7 @@ fn messages(kind: Option<(u8, Option<u8>)>) -> std::ops::RangeInclusive<u128> {
     }
 }
 
-/// The addresses of a prefix; `None` if its mask has gaps.
+/// The addresses of a prefix; `None` if its mask is not contiguous.
 fn range(prefix: &Prefix) -> Option<std::ops::RangeInclusive<u128>> {
     let (width, first) = match prefix.address {
         std::net::IpAddr::V4(address) => (32, u128::from(address.to_bits())),
@@ -149,7 +149,7 @@ fn range(prefix: &Prefix) -> Option<std::ops::RangeInclusive<u128>> {
     Some(first & !rest..=first | rest)
 }
 
-/// What is not understood: the options of each module together, with the module. What no module has stands alone.
+/// The unsupported options of each module together, with the module. An option without a module is separate.
 pub(super) fn opaque(rule: &Rule) -> Vec<(Option<String>, String)> {
     let mut found: Vec<(Option<String>, String)> = Vec::new();
     for clause in rule.clauses.iter().filter(|clause| is_opaque(clause)) {
@@ -172,7 +172,7 @@ pub(super) fn opaque(rule: &Rule) -> Vec<(Option<String>, String)> {
     found
 }
 
-/// A limit in one way, whatever the way in which it is written; several of one rule as they are written.
+/// The canonical form of a limit; several limits of one rule as written.
 fn limit(rule: &Rule, module: &str) -> String {
     if rule.modules.iter().filter(|one| one.name == "limit").count() > 1 {
         return format!(" {}", rule.text);

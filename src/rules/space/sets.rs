@@ -1,4 +1,4 @@
-//! A ruleset with the packets that each of its rules asks for: made once, for all walks through it.
+//! A ruleset with the packets that match each of its rules: made once, for all walks through it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -12,10 +12,10 @@ use crate::net::Family;
 use crate::rules::iptables_save::HOOKS;
 use crate::rules::iptables_save::{self as text, Listing, Policy};
 
-/// A ruleset, the packets that its rules ask for, and the steps that walks through it may still take.
+/// A ruleset, the packets that match its rules, and the number of steps that walks through it may still make.
 #[derive(Debug)]
 pub struct Sets<'a> {
-    /// What its rules look at.
+    /// The space of fields that its rules match.
     pub space: Space,
     /// Its text.
     pub listing: &'a Listing,
@@ -24,7 +24,8 @@ pub struct Sets<'a> {
     tables: HashMap<&'a str, TableSets<'a>>,
 }
 
-/// So many steps are taken in all walks together: a few seconds. A ruleset of a few hundred rules needs some thousands.
+/// The maximum number of steps of all walks together: a few seconds. A ruleset of a few hundred rules needs some
+/// thousands.
 const STEPS: usize = 20_000_000;
 
 impl<'a> Sets<'a> {
@@ -43,7 +44,7 @@ impl<'a> Sets<'a> {
 #[derive(Debug)]
 pub(super) struct TableSets<'a> {
     pub chains: Vec<ChainSets<'a>>,
-    /// The chains that packets come to from the chain of each hook.
+    /// The chains that packets reach from the chain of each hook.
     reached: [HashSet<usize>; HOOKS.len()],
     /// The chains and targets of rules with a limit.
     limited: HashSet<(&'a str, Arc<str>)>,
@@ -62,20 +63,20 @@ pub(super) struct ChainSets<'a> {
 #[derive(Debug)]
 pub(super) struct RuleSets<'a> {
     pub line: usize,
-    /// The packets that it asks for, but for its memory; `None` if no packet is like that.
+    /// The packets that match it, apart from its stateful matches; `None` if no packet can.
     pub region: Option<Region>,
-    /// What it asks its memory, if it has one.
+    /// Its stateful match, if it has one.
     pub question: Option<Arc<MemoryMatch<'a>>>,
     pub act: Act,
-    /// Its target in one way, however it is written; empty if it has none.
+    /// The canonical form of its target; empty if it has none.
     pub does: Arc<str>,
     goes: bool,
 }
 
-/// What a rule does to a packet that it matches.
+/// The effect of a rule on a packet that it matches.
 #[derive(Debug)]
 pub(super) enum Act {
-    /// Nothing, or something after which the packet goes on.
+    /// The packet goes on to the next rule.
     GoesOn,
     Returns,
     Calls(usize),
@@ -83,7 +84,7 @@ pub(super) enum Act {
     Ends,
 }
 
-/// A match with a memory. It is known by its chain, its target and its place among those that are written like it.
+/// A stateful match. It is identified by its chain, its target and its index among equal ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MemoryMatch<'a> {
     pub memory: String,
@@ -108,12 +109,12 @@ impl<'a> TableSets<'a> {
         self.chains.iter().find(|chain| chain.name == name)
     }
 
-    /// Whether a rule with a limit has the chain and the target of `question`.
+    /// True if a rule with a limit has the chain and the target of `question`.
     pub fn limits_like(&self, question: &MemoryMatch) -> bool {
         self.limited.contains(&(question.chain, Arc::clone(&question.does)))
     }
 
-    /// The hooks from which packets come to a chain.
+    /// The hooks from which packets reach a chain.
     pub fn hooks_of(&self, chain: usize) -> impl Iterator<Item = &'static str> {
         HOOKS.into_iter().zip(&self.reached).filter(move |(_, reached)| reached.contains(&chain)).map(|(hook, _)| hook)
     }
@@ -158,7 +159,7 @@ impl<'a> RuleSets<'a> {
         RuleSets { line: rule.line, region: asked.region, question, act: Act::from_rule(rule, numbers), does, goes }
     }
 
-    /// Whether both ask for the same and do the same.
+    /// True if both have equal matches and targets.
     pub fn is_equivalent(&self, other: &RuleSets) -> bool {
         let memory = |rule: &RuleSets| rule.question.as_ref().map(|question| question.memory.clone());
         (&self.does, self.goes, &self.region) == (&other.does, other.goes, &other.region)

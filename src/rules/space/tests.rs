@@ -8,7 +8,7 @@ fn listing(rules: &[&str]) -> Listing {
     Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() })
 }
 
-/// Whether no packet comes to the last rule of INPUT.
+/// True if no packet reaches the last rule of INPUT.
 fn is_dead(rules: &[&str]) -> bool {
     let listing = listing(rules);
     let space = Space::new(&[&listing], &InterfaceName::default());
@@ -43,7 +43,7 @@ fn a_rule_is_dead_if_those_before_it_take_all_its_packets() {
     }
 }
 
-/// Each of these was called dead once, and a packet reaches it.
+/// Each of these was once called dead, and a packet reaches it.
 #[test]
 fn a_rule_that_one_packet_reaches_is_not_dead() {
     for rules in [
@@ -87,7 +87,7 @@ fn a_rule_that_changes_nothing_may_go() {
     assert!(is_same(&[limited, ssh, "-A INPUT -p udp -j DROP"], &[limited, ssh]));
 }
 
-/// Each pair was called the same once, and a packet tells them apart.
+/// Each pair was once called equal, and a packet shows a difference.
 #[test]
 fn a_change_that_one_packet_shows_is_a_difference() {
     let (high, web) = ("-A INPUT -p tcp --sport 1024: -j ACCEPT", "-A INPUT -p tcp --dport 80 -j ACCEPT");
@@ -137,7 +137,7 @@ fn more_parts_than_are_looked_at_prove_nothing() {
     assert!(!is_dead(&rules));
 }
 
-/// Each rule drops the packets from one address, and the last one is the first again.
+/// Each rule drops the packets from one address, and the last one repeats the first.
 fn many(count: usize) -> Listing {
     let drop = |number: usize| format!("-A INPUT -s 10.0.{}.{} -p tcp -j DROP", number / 256, number % 256);
     let rules: Vec<String> = (0..count).chain([0]).map(drop).collect();
@@ -170,7 +170,7 @@ fn a_difference_among_three_thousand_rules_is_found() {
     assert!(compare(&space, [&one, &accepts]).is_ok_and(|gaps| !gaps.is_empty()));
 }
 
-/// Planted: no steps are left, and a rule that is dead is not proved to be.
+/// Without any steps left, a dead rule is not proved to be dead.
 #[test]
 fn without_steps_nothing_is_proved() {
     let listing = many(20);

@@ -1,4 +1,4 @@
-//! The packets that one ruleset lets pass and another does not.
+//! The packets that one ruleset passes and another does not.
 
 use super::compare::Different;
 use super::region::Region;
@@ -13,15 +13,16 @@ pub struct Turned {
     pub region: Region,
     /// The chain at which they begin.
     pub hook: &'static str,
-    /// Whether the second ruleset lets them pass, and not the first.
+    /// True if the second ruleset passes them, and the first does not.
     pub is_opened: bool,
 }
 
-/// The packets that pass with only one of `sides`. Two targets that let a packet pass in different ways count as the
-/// same, except in nat, where such a packet is both closed and opened.
+/// The packets that pass with only one of `sides`. Two targets that pass a packet in different ways count as the same,
+/// except in nat, where such a packet is both closed and opened.
 ///
 /// # Errors
-/// Sets that split into too many parts, and differences too many to be listed: nothing follows from part of them.
+///
+/// If the sets split into too many parts, or there are too many differences: a part of them proves nothing.
 pub fn turned(sides: &[Sets; 2]) -> Result<Vec<Turned>, TooMany> {
     let mut names: Vec<&str> =
         sides.iter().flat_map(|side| side.listing.tables.iter().map(|table| table.name.as_str())).collect();
@@ -63,7 +64,7 @@ fn of_start(
     Ok(())
 }
 
-/// Whether the target lets the packet go on to the next table.
+/// True if the target passes the packet on to the next table.
 fn passes(end: &str) -> bool {
     let target = end.trim_start_matches("-j ");
     let stops = ["DROP", "REJECT", "NFQUEUE", "QUEUE", "SYNPROXY", "TARPIT", "STEAL"];

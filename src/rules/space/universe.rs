@@ -1,4 +1,4 @@
-//! All packets that can come to a chain, as far as rules look at them.
+//! All packets that can reach a chain, by the fields that rules match.
 
 use super::region::{FIELDS, PacketField, Region};
 use super::values::Values;
@@ -6,18 +6,18 @@ use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
 use crate::rules::iptables_save::{Listing, Match, Rule};
 
-/// What the rulesets that are looked at together have in common.
+/// The common facts of the rulesets that are compared.
 #[derive(Debug, Clone)]
 pub struct Space {
     /// Their family.
     pub family: Family,
-    /// One name of each kind that the rules tell apart: first the host's interface, then `lo`.
+    /// One name of each kind that the rules distinguish: first the host's interface, then `lo`.
     pub names: Vec<String>,
-    /// Whether conntrack sees the packets.
+    /// True if conntrack sees the packets.
     pub(super) tracks: bool,
-    /// Whether a rule exempts packets from tracking.
+    /// True if a rule exempts packets from tracking.
     pub exempts: bool,
-    /// Whether a rule changes packets, or what is kept of them.
+    /// True if a rule changes packets, or their conntrack entries.
     pub(super) rewrites: bool,
     /// Every packet.
     pub everything: Region,
@@ -48,8 +48,8 @@ impl Space {
         }
     }
 
-    /// Every packet that can come to the chain `hook` of `table`, in parts. Conntrack puts fragments together before any
-    /// rule (priority -400), and calls a segment whose flags make no sense INVALID (`tcp_valid_flags`).
+    /// Every packet that can reach the chain `hook` of `table`, in parts. Conntrack reassembles fragments before any
+    /// rule (priority -400), and marks a segment with invalid flags INVALID (`tcp_valid_flags`).
     pub fn universe(&self, table: &str, hook: &str) -> Vec<Region> {
         let all = self.everything.clone();
         let whole = if self.tracks { all.with(PacketField::Whole, &Values::these([1])) } else { Some(all) };
@@ -65,7 +65,7 @@ impl Space {
         parts.iter().flat_map(|part| self.flags_make_sense(part, table)).collect()
     }
 
-    /// In raw, a packet that comes over a link has not been seen by conntrack, and `--state` takes that for INVALID.
+    /// In raw, conntrack has not yet seen a packet from a link, and `--state` treats that as INVALID.
     fn before_conntrack(&self, all: &Region) -> Vec<Region> {
         if self.exempts {
             return vec![all.clone()];
@@ -97,13 +97,13 @@ impl Space {
         .collect()
     }
 
-    /// The places of the names that `pattern` means.
+    /// The indices of the names that match `pattern`.
     pub fn meant(&self, pattern: &str) -> Values {
         Values::these((0..).zip(&self.names).filter(|(_, name)| means(pattern, name)).map(|(place, _)| place))
     }
 }
 
-/// Every packet, with so many names of interfaces.
+/// Every packet, for `names` interface names.
 fn everything(family: Family, names: usize) -> Region {
     let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
     let names = names as u128 - 1;
@@ -120,7 +120,7 @@ fn everything(family: Family, names: usize) -> Region {
     Region::new(sets)
 }
 
-/// The places of states.
+/// The indices of states.
 pub fn state_places(wanted: &[ConntrackState]) -> Values {
     states(wanted)
 }
@@ -130,7 +130,7 @@ pub(super) fn states(wanted: &[ConntrackState]) -> Values {
     Values::these(places)
 }
 
-/// `tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c: PSH is not looked at.
+/// `tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c, which ignores PSH.
 fn makes_sense(octet: u8) -> bool {
     matches!(octet & !8, 2 | 34 | 18 | 4 | 20 | 17 | 49 | 16 | 48)
 }
@@ -139,7 +139,7 @@ fn means(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('+').map_or(pattern == name, |start| name.starts_with(start))
 }
 
-/// The link, `lo`, every name that is written, one more for each pattern, and one that nothing means.
+/// The link, `lo`, every name that is written, one more for each pattern, and one that no pattern matches.
 fn names(rules: &[&Rule], interface: &InterfaceName) -> Vec<String> {
     let clauses = rules.iter().flat_map(|rule| &rule.clauses);
     let mut patterns: Vec<&str> = clauses

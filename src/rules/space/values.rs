@@ -27,27 +27,27 @@ impl Values {
         Values::from_ranges(numbers.into_iter().map(|number| number..=number))
     }
 
-    /// What both have.
+    /// The numbers in both.
     pub fn intersection(&self, other: &Values) -> Values {
         if Arc::ptr_eq(&self.0, &other.0) { self.clone() } else { Values(self.common(other).collect()) }
     }
 
-    /// Whether both have nothing in common.
+    /// True if they have no number in common.
     pub fn is_disjoint(&self, other: &Values) -> bool {
         self.common(other).next().is_none()
     }
 
-    /// What either has.
+    /// The numbers in either.
     pub fn union(&self, other: &Values) -> Values {
         Values::from_ranges(self.ranges().chain(other.ranges()))
     }
 
-    /// What only this one has.
+    /// The numbers in this one only.
     pub fn difference(&self, other: &Values) -> Values {
         Values(self.common(&other.others()).collect())
     }
 
-    /// All numbers that it does not have.
+    /// All numbers that it does not contain.
     fn others(&self) -> Values {
         let starts = std::iter::once(Some(0)).chain(self.0.iter().map(|(_, last)| last.checked_add(1)));
         let ends = self.0.iter().map(|(first, _)| first.checked_sub(1)).chain([Some(u128::MAX)]);
@@ -55,7 +55,7 @@ impl Values {
         Values(ranges.filter(|(start, end)| start <= end).collect())
     }
 
-    /// One step for each pair of ranges that may overlap: both are sorted.
+    /// The common ranges. One step for each pair of ranges that may overlap, since both are sorted.
     fn common<'v>(&'v self, other: &'v Values) -> impl Iterator<Item = (u128, u128)> + 'v {
         let (mut one, mut two) = (self.0.iter().peekable(), other.0.iter().peekable());
         std::iter::from_fn(move || {
@@ -74,12 +74,12 @@ impl Values {
         })
     }
 
-    /// Whether it has nothing.
+    /// True if it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it has this number.
+    /// True if it contains this number.
     pub fn contains(&self, number: u128) -> bool {
         self.0.iter().any(|(first, last)| (first..=last).contains(&&number))
     }

@@ -1,4 +1,4 @@
-//! Sets of packets on their way through the chains of one table.
+//! Walks sets of packets through the chains of one table.
 
 use std::sync::Arc;
 
@@ -6,41 +6,42 @@ use super::TooMany;
 use super::region::Region;
 use super::sets::{Act, ChainSets, MemoryMatch, RuleSets, Sets, TableSets};
 
-/// Packets that meet the same rules, and what becomes of them in this table.
+/// Packets that match the same rules, and their result in this table.
 #[derive(Debug, Clone)]
 pub struct Leaf<'a> {
     /// The packets.
     pub region: Region,
-    /// What is done to them and asked of them on their way, in order.
+    /// The targets and stateful matches on their path, in order.
     pub(super) trail: Vec<Deed<'a>>,
-    /// The target that ends their way.
+    /// The target that ends their path.
     pub end: Arc<str>,
-    /// The line of the rule or the policy that ends it, if the text has it.
+    /// The line of the rule or the policy that ends it, if it is in the text.
     pub line: Option<usize>,
-    /// The line of the rule on the way that keeps conntrack from seeing the packets, or gives them a zone of their own.
+    /// The line of the rule on the path that exempts the packets from conntrack, or sets a zone.
     pub exempted_by: Option<usize>,
 }
 
-/// What happens to packets on their way.
+/// An event on the path of packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Deed<'a> {
     /// A target after which they go on.
     Does(Arc<str>),
-    /// A match with a memory, and how many of them were asked before.
+    /// A stateful match, and the number of those before it.
     Asks(Arc<MemoryMatch<'a>>, usize),
 }
 
-/// One walk takes so many steps at most.
+/// The maximum number of steps of one walk.
 const STEPS: usize = 60_000;
 
-/// As many steps as a split takes, whose parts are copied.
+/// The number of steps that a split counts as, since its parts are copied.
 const SPLIT: usize = 8;
 
 impl<'a> Sets<'a> {
-    /// What becomes of the packets of `start` in the chain `hook` of `table`.
+    /// The results of the packets of `start` in the chain `hook` of `table`.
     ///
     /// # Errors
-    /// Sets that split into too many parts.
+    ///
+    /// If the sets split into too many parts.
     pub fn leaves(&self, (table, hook): (&str, &str), start: &Region) -> Result<Vec<Leaf<'a>>, TooMany> {
         let Some(table) = self.table(table) else { return Ok(vec![Leaf::untouched(start.clone())]) };
         let mut walk = TableWalk::new(self, table);
@@ -59,13 +60,14 @@ impl Leaf<'_> {
 pub(super) struct TableWalk<'s, 'a> {
     sets: &'s Sets<'a>,
     table: &'s TableSets<'a>,
-    /// The chain and the rule that are looked for.
+    /// The chain and the rule whose packets are collected.
     pub wanted: Option<RulePosition>,
-    /// The packets that come there.
+    /// The packets that reach that rule.
     pub arrivals: Vec<Region>,
     leaves: Vec<Leaf<'a>>,
     left: usize,
-    /// What is still to be followed, the next at the end. Rulesets are longer than a stack of calls is deep.
+    /// Sets that are still to be followed, the next one last. A stack of calls would not be deep enough for a long
+    /// ruleset.
     pending: Vec<PendingSet<'a>>,
 }
 
@@ -73,7 +75,7 @@ pub(super) struct TableWalk<'s, 'a> {
 enum PendingSet<'a> {
     /// They are at a rule.
     At(Here<'a>),
-    /// They have what this rule asks for, but for its memory.
+    /// They match this rule, apart from its stateful matches.
     Matched(Here<'a>, RulePosition),
     /// The rule matches them.
     Acted(Here<'a>, RulePosition),
@@ -100,7 +102,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         TableWalk { sets, table, wanted: None, left: STEPS, pending, arrivals, leaves }
     }
 
-    /// Whether all packets were followed to their end.
+    /// True if all packets were followed to their end.
     pub fn is_done(&self) -> bool {
         self.left > 0
     }
@@ -129,7 +131,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         }
     }
 
-    /// Whether there are so many steps left, which are taken.
+    /// Makes a number of steps; returns false if there are not enough left.
     fn may_take(&mut self, steps: usize) -> bool {
         let left = self.sets.left.get().saturating_sub(steps);
         self.sets.left.set(left);
@@ -150,7 +152,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         &self.chain(chain).rules[index]
     }
 
-    /// To the first rule that asks for any of them.
+    /// Follows packets to the first rule that matches any of them.
     fn go(&mut self, mut here: Here<'a>) {
         loop {
             if !self.may_take(1) || here.callers.len() > 32 {
@@ -178,7 +180,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         }
     }
 
-    /// The rule takes those `inside`, and the others go on.
+    /// Splits packets: those `inside` match the rule, and the others go on.
     fn split(&mut self, here: Here<'a>, place: RulePosition, asked: &Region, inside: Region) {
         if !self.may_take(SPLIT) {
             return self.give_up();
@@ -189,7 +191,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         self.pending.extend(outside.into_iter().rev().map(at));
     }
 
-    /// A match with a memory may say yes or no: the packets to which it says no go on.
+    /// A stateful match may succeed or fail: the packets for which it fails go on.
     fn matched(&mut self, mut here: Here<'a>, place: RulePosition) {
         let Some(question) = &self.rule(place).question else {
             return self.pending.push(PendingSet::Acted(here, place));
@@ -203,7 +205,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         self.pending.extend(yes.into_iter().chain(no));
     }
 
-    /// What the target of the rule does.
+    /// Applies the target of the rule.
     fn act(&mut self, mut here: Here<'a>, place: RulePosition) {
         let rule = self.rule(place);
         let next = match rule.act {
@@ -224,7 +226,7 @@ impl<'s, 'a> TableWalk<'s, 'a> {
         self.pending.extend(next.map(PendingSet::At));
     }
 
-    /// To the rule after the jump; from a chain of the kernel's own, to its policy.
+    /// Returns to the rule after the jump; from a built-in chain, to its policy.
     fn back(&mut self, mut here: Here<'a>) -> Option<Here<'a>> {
         if let Some((chain, index)) = here.callers.pop() {
             return Some(Here { chain, index, ..here });

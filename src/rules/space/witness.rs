@@ -1,4 +1,4 @@
-//! A packet of a set that the lab can send.
+//! Selects a packet of a set that the lab can send.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use crate::net::{Addresses, Family};
 use crate::probe::packet::{Lead, Stimulus, StimulusSender, is_usable};
 use crate::wire::headers::{Content, Headers};
 
-/// A packet, and the interface over which it comes or goes.
+/// A packet, and its interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessPacket {
     /// The interface; the link's if it goes over `lo`.
@@ -19,12 +19,12 @@ pub struct WitnessPacket {
     pub stimulus: Stimulus,
 }
 
-/// Packets of `region` that begin at the chain `hook`, one for each thing that can come before it. None for what the lab
-/// cannot send: what is forwarded, and what matches that are not understood say yes to.
+/// Packets of `region` that begin at the chain `hook`, one for each possible lead. Empty for packets that the lab
+/// cannot send: forwarded ones, and those for which an unsupported match must succeed.
 pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Addresses) -> Vec<WitnessPacket> {
     let is_forwarded = hook == "FORWARD";
     let counts = |key: &str| key.contains(" [") && key.starts_with("-m limit");
-    // A received packet is sent to the host alone.
+    // A received packet is unicast to the host.
     let is_met = |key: &str| matches!(hook, "PREROUTING" | "INPUT") && of_unicast(key) == Some(true);
     if is_forwarded || region.answers().any(|(key, answer)| answer && !counts(key) && !is_met(key)) {
         return Vec::new();
@@ -44,7 +44,7 @@ pub fn witnesses(space: &Space, region: &Region, hook: &str, addresses: &Address
     leads.into_iter().map(witness).collect()
 }
 
-/// Where it comes from, and where it goes.
+/// The interface, the sender, the source and the destination.
 fn ends(
     space: &Space,
     region: &Region,
@@ -81,7 +81,7 @@ fn ends(
     Some((space.names[0].clone(), StimulusSender::Host, own, own))
 }
 
-/// An address of the set from which a packet can come.
+/// An address of the set that packets can come from.
 fn somebody(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
     const TRIED: u128 = 300;
     let tried = values.ranges().flat_map(|range| (*range.start()..=*range.end()).take(TRIED as usize));
@@ -89,7 +89,7 @@ fn somebody(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
     addresses.find(|address| is_usable(*address) && *address != host)
 }
 
-/// What it carries.
+/// The protocol and the fields of the payload.
 fn content(space: &Space, region: &Region) -> Option<(u8, Content)> {
     let protocols = region.values(PacketField::Protocol);
     let icmp = if space.family == Family::Ipv4 { 1 } else { 58 };
@@ -119,7 +119,7 @@ fn content(space: &Space, region: &Region) -> Option<(u8, Content)> {
     Some((number as u8, content))
 }
 
-/// One that is like a client's, if it is in the set; else the first.
+/// The usual port of a client, if it is in the set; else the first.
 fn port(region: &Region, field: PacketField, usual: u128) -> Option<Port> {
     let ports = region.values(field);
     let chosen = if ports.contains(usual) { usual } else { *ports.ranges().next()?.start() };
@@ -141,9 +141,10 @@ pub(super) fn address(number: u128, family: Family) -> IpAddr {
     }
 }
 
-/// What a match on the kind of an address or a frame says to a packet for the host alone; `None` for other matches.
+/// The result of a match on the kind of an address or a frame for a unicast packet to the host; `None` for other
+/// matches.
 pub fn of_unicast(key: &str) -> Option<bool> {
-    // A match that is asked again after a packet was changed has its place in brackets.
+    // A match that is evaluated again after a change of the packet has its index in brackets.
     let key = key.split(" [").next().unwrap_or(key).to_lowercase();
     let words: Vec<&str> = key.split(' ').collect();
     let (words, negated) = match words.as_slice() {

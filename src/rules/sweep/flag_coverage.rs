@@ -1,5 +1,5 @@
-//! The flag octets to send: all 64 of the six flags that rules can see, or one of each kind that a rule or conntrack tells
-//! apart.
+//! The flag octets to send: all 64 of the six flags that rules can match, or one of each kind that a rule or conntrack
+//! distinguishes.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 
 use crate::rules::iptables_save::{Match, Rule};
 
-/// Which octets a sweep sends.
+/// The flag octets of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Octets")]
 pub enum FlagCoverage {
     /// All 64.
     All,
-    /// One of each kind that a rule or conntrack tells apart.
+    /// One of each kind that a rule or conntrack distinguishes.
     Distinguished,
 }
 
@@ -30,8 +30,8 @@ pub fn all() -> Vec<u8> {
     (0..64).collect()
 }
 
-/// One octet of each kind, the smallest: two octets are of one kind when every `--tcp-flags` of the rules gives the same
-/// answer to both, and conntrack does too.
+/// One octet of each kind, the smallest: two octets are of one kind if every `--tcp-flags` of the rules has the same
+/// result for both, and conntrack does too.
 pub fn distinguished(rules: &[&Rule]) -> Vec<u8> {
     let asked: Vec<(u8, u8)> = rules.iter().flat_map(|rule| rule.clauses.iter().filter_map(mask)).collect();
     let answers = |octet: u8| asked.iter().map(|(mask, comp)| octet & mask == *comp).collect::<Vec<bool>>();
@@ -51,8 +51,8 @@ fn mask(clause: &crate::rules::iptables_save::Clause) -> Option<(u8, u8)> {
     }
 }
 
-/// conntrack looks past PSH, and at URG only to find out which combinations make sense; all others are one kind
-/// (`tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c).
+/// conntrack ignores PSH, and uses URG only to find valid combinations; all others are one kind (`tcp_valid_flags` in
+/// net/netfilter/nf_conntrack_proto_tcp.c).
 fn conntrack_kind(octet: u8) -> Option<u8> {
     const SYN_ACK: u8 = SYN | ACK;
     const FIN_ACK: u8 = FIN | ACK;

@@ -1,7 +1,7 @@
-//! The packets that one ruleset distinguishes: every boundary that it draws (ports, prefixes, flags, types, protocols) has a
-//! packet on either side of it, fresh and as part of a connection, from the prober, from the host, and over loopback.
+//! The packets that one ruleset distinguishes: every boundary in it (ports, prefixes, flags, types, protocols) has a
+//! packet on either side, fresh and as part of a connection, from the prober, from the host, and over loopback.
 //!
-//! Pure: this room says what is to be sent. The lab sends, `findings` concludes.
+//! Pure: this room plans the packets. The lab sends, `findings` concludes.
 
 mod flag_coverage;
 mod plan;

@@ -1,4 +1,4 @@
-//! What is sent to one ruleset: every combination that its rules can tell apart, or so much of it as is sent at all.
+//! The packets for one ruleset: every combination that its rules can distinguish, or a limited part of them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,12 +13,12 @@ use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Listing, Match, Rule};
 use crate::wire::headers::{Content, Headers};
 
-/// How many stimuli a sweep may have, for each family and interface. With more, octets are thinned out; with still more,
-/// the sweep is not complete and proves nothing.
+/// The maximum number of stimuli of a sweep, for each family and interface. If it is exceeded, flag octets are reduced;
+/// if that is not enough, the sweep is incomplete and proves nothing.
 pub const LIMIT: usize = 20_000;
 
-/// On how many ports something may listen: a process has 1024 file descriptors, unless somebody gave it more. With more
-/// ports than this the sweep is not complete either.
+/// The maximum number of ports with a listener: a process has 1024 file descriptors by default. With more ports the
+/// sweep is incomplete as well.
 const LISTENERS: usize = 500;
 
 const TCP: u8 = 6;
@@ -45,14 +45,14 @@ pub struct SweepPlan {
     host_is_filtered: bool,
     /// The octets that are sent.
     pub which_octets: FlagCoverage,
-    /// Whether everything is sent that the ruleset tells apart.
+    /// True if every packet that the ruleset distinguishes is sent.
     pub is_complete: bool,
 }
 
 /// A port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Choice {
-    /// One that nobody names, another one each time.
+    /// An unnamed port, a different one each time.
     Unnamed,
     /// This one.
     Point(u16),
@@ -64,7 +64,7 @@ impl SweepPlan {
         SweepPlan::of_all(listing.family, &[listing], addresses)
     }
 
-    /// One sweep for several rulesets of a family: whatever one of them tells apart.
+    /// One sweep for several rulesets of a family: every packet that one of them distinguishes.
     pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> SweepPlan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
         let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).collect();
@@ -94,7 +94,7 @@ impl SweepPlan {
         plan
     }
 
-    /// What is sent first: everything out of the blue, and what belongs to a connection that the host opens.
+    /// The packets that are sent first: those without a connection, and those of connections that the host opens.
     pub fn stimuli(&self) -> Vec<Stimulus> {
         let mut stimuli = Vec::new();
         if self.is_complete {
@@ -105,12 +105,14 @@ impl SweepPlan {
         stimuli
     }
 
-    /// What is sent then: every octet, from both ends, to connections that the prober opened with a SYN that was let in.
+    /// The packets that are sent next: every octet, from both ends, in connections that the prober opened with an
+    /// accepted SYN.
     pub fn in_connections(&mut self, stimuli: &[Stimulus], responses: &[Response]) -> Vec<Stimulus> {
         self.in_connections_of_any(stimuli, &[responses])
     }
 
-    /// Likewise for connections that one of several rulesets let in; `responses` are those of each.
+    /// As [`Self::in_connections`], for connections that one of several rulesets accepted; `responses` are those of
+    /// each.
     pub fn in_connections_of_any(&mut self, stimuli: &[Stimulus], responses: &[&[Response]]) -> Vec<Stimulus> {
         let asked = stimuli.iter().enumerate().filter(|(_, stimulus)| self.tracks && stimulus.lead == Lead::None);
         let own = |(place, _): (usize, &Stimulus)| {
@@ -118,7 +120,7 @@ impl SweepPlan {
             own.find(|own| self.is_let_in(own)).map(|own| own.headers)
         };
         let opened: Vec<Headers> = asked.filter_map(own).collect();
-        // Flows of their own: the host's sockets remember those of the first stimuli.
+        // Separate flows, since the host's sockets still have those of the first stimuli.
         let mut numbering = FlowNumbering { next: stimuli.len() as u32, ..FlowNumbering::new(self) };
         let mut stimuli = Vec::new();
         for (octet, headers) in self.few_octets.iter().flat_map(|octet| opened.iter().map(move |one| (*octet, one))) {
@@ -134,19 +136,19 @@ impl SweepPlan {
         stimuli
     }
 
-    /// What a stimulus of this sweep is called in a scenario, without a source port where no rule asks for it.
+    /// The notation of a stimulus of this sweep in a scenario, without a source port if no rule matches it.
     pub fn packet(&self, stimulus: &Stimulus, addresses: &Addresses) -> Result<Packet, PacketError> {
         let packet = Packet::from_stimulus(stimulus, addresses)?;
         let is_any = match stimulus.headers.content {
             Content::Tcp { source, .. } | Content::Udp { source, .. } => self.source_ports.unnamed.contains(&source.0),
             Content::Icmp { .. } | Content::Other => false,
         };
-        // What the host sends in the prober's connection comes from the port of its service.
+        // A packet of the host in the prober's connection comes from the port of its service.
         let from_service = stimulus.sender == StimulusSender::Host && stimulus.lead == Lead::Backward;
         Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
     }
 
-    /// The packet with `stand_in` in the place of a port that nobody names.
+    /// The packet with `stand_in` in place of an unnamed port.
     pub fn representative_of(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
         match (packet.what().destination(), stand_in) {
             (Some(port), Some(stand_in)) if self.is_unnamed(port) => packet.to_port(stand_in),
@@ -154,24 +156,24 @@ impl SweepPlan {
         }
     }
 
-    /// A port that stands for all that no rule of any of these sweeps names; none of `taken`.
+    /// A port that represents all ports that no rule of these sweeps names; none of `taken`.
     pub fn stand_in<'a>(plans: impl Iterator<Item = &'a SweepPlan> + Clone, taken: &[Port]) -> Option<Port> {
         let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
         ports.find(|port| !taken.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
     }
 
-    /// Whether rules can tell this destination port from no other of many.
+    /// True if rules do not distinguish this destination port from many others.
     fn is_unnamed(&self, port: Port) -> bool {
         let PortPoints { points, unnamed } = &self.destination_ports;
         unnamed.contains(&port.0) && !points.contains(&port.0)
     }
 
-    /// Where something has to listen, so that a SYN that is let in opens a connection.
+    /// The ports that need a listener, so that an accepted SYN opens a connection.
     pub fn services(&self) -> PortSet {
         self.destination_ports.points.iter().map(|port| Port(*port)).collect()
     }
 
-    /// Foreign addresses that the host has to find its way to.
+    /// Foreign addresses that the host needs a route to.
     pub fn foreign_addresses(&self) -> Vec<IpAddr> {
         self.strangers.iter().copied().filter(|address| can_be_reached(*address)).collect()
     }
@@ -182,7 +184,8 @@ impl SweepPlan {
         is_syn && to_the_host && own.path.fate == Fate::Accepted
     }
 
-    /// One octet of each kind where all are too many; nothing at all where those are.
+    /// Reduces the octets to one of each kind if there are too many stimuli; marks the sweep incomplete if that is not
+    /// enough.
     fn thin_out(&mut self) {
         self.is_complete = self.destination_ports.points.len() <= LISTENERS;
         if self.exceeds_limit() {
@@ -192,7 +195,8 @@ impl SweepPlan {
         }
     }
 
-    /// The packets of the prober are counted first: all combinations of a large ruleset may be millions.
+    /// True if there are too many stimuli. The packets of the prober are counted first: all combinations of a large
+    /// ruleset may be millions.
     fn exceeds_limit(&self) -> bool {
         let of_each = self.octets.len() * self.tcp.len() + self.udp.len() + self.messages.len() + self.protocols.len();
         self.is_complete && ((1 + self.strangers.len()) * of_each > LIMIT || self.stimuli().len() > LIMIT)
@@ -228,7 +232,7 @@ impl SweepPlan {
             let ends = (self.host, *destination);
             let mut add = |lead, headers| stimuli.push(Stimulus { sender: StimulusSender::Host, lead, headers });
             self.packets(ends, &self.octets, &mut numbering).into_iter().for_each(|packet| add(Lead::None, packet));
-            // The host as a client: what it sends in a connection of its own.
+            // The host as a client: its packets in a connection of its own.
             let packets = self.packets(ends, &self.few_octets, &mut numbering).into_iter();
             let in_connection = packets.filter(|packet| self.tracks && matches!(packet.protocol, TCP | UDP));
             in_connection.for_each(|packet| add(Lead::Handshake, packet));
@@ -276,7 +280,7 @@ impl SweepPlan {
         packets.into_iter().filter(|packet| self.is_answer(packet)).collect()
     }
 
-    /// Whether it could be an answer: of ICMP, an error or the reply to an echo request.
+    /// True if it could be an answer: of ICMP, an error or an echo reply.
     fn is_answer(&self, packet: &Headers) -> bool {
         let reply = if self.family == Family::Ipv4 { 0 } else { 129 };
         match packet.content {
@@ -320,8 +324,8 @@ fn source_ports(ask: &Match) -> Option<&PortSet> {
     }
 }
 
-/// Source and destination ports to combine: every point with an unnamed one, and those of rules that name both. Rules for
-/// protocol `not` are passed over.
+/// Source and destination ports to combine: every point with an unnamed one, and those of rules that name both. Rules
+/// for protocol `not` are skipped.
 fn pairs(rules: &[&Rule], not: u8) -> BTreeSet<(Choice, Choice)> {
     let is_of = |rule: &&&Rule| !rule.clauses.iter().any(|c| c.ask == Match::Protocol(not) && !c.negated);
     let rules: Vec<&Rule> = rules.iter().filter(is_of).copied().collect();
@@ -329,7 +333,7 @@ fn pairs(rules: &[&Rule], not: u8) -> BTreeSet<(Choice, Choice)> {
     let destinations = PortPoints::of(asked(&rules, destination_ports)).points;
     let mut pairs = BTreeSet::from([UNNAMED]);
     pairs.extend(destinations.into_iter().map(|port| (Choice::Unnamed, Choice::Point(port))));
-    // 1 and 65535 are points of every ruleset; of no use where no rule asks for a source port.
+    // 1 and 65535 are points of every ruleset; they are useless unless a rule matches a source port.
     let asks_source = asked(&rules, source_ports).next().is_some();
     pairs.extend(sources.into_iter().filter(|_| asks_source).map(|port| (Choice::Point(port), Choice::Unnamed)));
     rules.iter().for_each(|rule| pairs.extend(both(rule)));
@@ -347,7 +351,7 @@ fn both(rule: &Rule) -> Vec<(Choice, Choice)> {
     sources.into_iter().flat_map(with).collect()
 }
 
-/// The types that rules name, each with its code, and with 0 and another one where any will do; and the common ones.
+/// The types that rules name, each with its code, or with 0 and another one if any matches; and the common ones.
 fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
     let named = asked(rules, |ask| match ask {
         Match::IcmpType(Some(kind)) => Some(kind),
@@ -363,7 +367,7 @@ fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
     messages
 }
 
-/// Protocols that rules name and that a packet without a body can have, and one that nobody names (RFC 3692: 253 is for
+/// Protocols that rules name and that a packet without a body can have, and an unnamed one (RFC 3692: 253 is for
 /// experiments).
 fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
     let named = asked(rules, |ask| match ask {
@@ -375,12 +379,12 @@ fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
     named.copied().filter(|protocol| !elsewhere(*protocol) && !is_header(*protocol)).chain([253]).collect()
 }
 
-/// Whether a rule looks at what the host sends.
+/// True if a rule matches packets of the host.
 fn filters_the_host(listing: &Listing) -> bool {
     listing.placed_rules().any(|at| matches!(at.chain, "OUTPUT" | "POSTROUTING"))
 }
 
-/// Gives every packet unnamed ports of its own, so that flows do not meet.
+/// Gives every packet unnamed ports of its own, so that flows are distinct.
 struct FlowNumbering {
     sources: std::ops::RangeInclusive<u16>,
     destinations: std::ops::RangeInclusive<u16>,
@@ -403,7 +407,7 @@ impl FlowNumbering {
         headers(ends, UDP, Content::Udp { source, destination })
     }
 
-    /// The same packet in a flow of its own, if rules do not look at its source port.
+    /// The same packet in a flow of its own, if rules do not match its source port.
     fn renumbered(&mut self, headers: &Headers) -> Headers {
         match headers.content {
             Content::Tcp { source, destination, flags } if self.sources.contains(&source.0) => {

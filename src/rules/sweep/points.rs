@@ -1,4 +1,4 @@
-//! Boundaries, and a packet on either side of each: between two neighbouring points, no rule can tell values apart.
+//! Boundaries, with a packet on either side of each: between two neighbouring points, no rule can distinguish values.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,12 +9,12 @@ use crate::net::port::PortSet;
 use crate::probe::packet::addresses::is_usable;
 use crate::rules::iptables_save::Prefix;
 
-/// The ports that a ruleset tells apart.
+/// The ports that a ruleset distinguishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortPoints {
-    /// Of every range that is named: before its first, its first, its last, behind its last; and 1 and 65535.
+    /// For every named range: the port before it, its first, its last, the port after it; and 1 and 65535.
     pub points: BTreeSet<u16>,
-    /// The longest range of ports that no rule tells apart: for ports that nobody names.
+    /// The longest range of ports that no rule distinguishes, from which unnamed ports are chosen.
     pub unnamed: RangeInclusive<u16>,
 }
 
@@ -22,7 +22,7 @@ impl PortPoints {
     /// The points of all ranges of `sets`.
     pub fn of<'a>(sets: impl Iterator<Item = &'a PortSet>) -> PortPoints {
         let mut points = BTreeSet::from([1, u16::MAX]);
-        // Every port at which a new range begins: up to the next one, all ports are alike.
+        // Every port at which a new range begins: up to the next one, all ports are equal to the rules.
         let mut beginnings = BTreeSet::from([1]);
         for range in sets.flat_map(PortSet::ranges) {
             let (before, behind) = (range.start().checked_sub(1), range.end().checked_add(1));
@@ -40,7 +40,7 @@ fn longest(beginnings: &BTreeSet<u16>) -> RangeInclusive<u16> {
     ranges.max_by_key(|range| (range.len(), *range.end())).unwrap_or(1..=u16::MAX)
 }
 
-/// An address inside of every prefix and one right behind it, as far as a packet can come from there.
+/// An address inside every prefix and one just after it, if a packet can come from there.
 pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr]) -> BTreeSet<IpAddr> {
     let usable = |address: &IpAddr| is_usable(*address) && !taken.contains(address);
     let mut points = BTreeSet::new();
@@ -52,7 +52,7 @@ pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr
     points
 }
 
-/// The first addresses inside, and the first ones behind. Of a mask that is not contiguous nobody knows what is behind.
+/// The first addresses inside, and the first ones after it. A mask that is not contiguous has no known end.
 fn candidates(prefix: &Prefix) -> (Vec<IpAddr>, Vec<IpAddr>) {
     const TRIED: u128 = 4;
     let family = Family::from_address(prefix.address);

@@ -1,4 +1,4 @@
-//! What is sent to a ruleset, and how it looks on the wire.
+//! The packets for a ruleset, and their bytes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ fn a_prefix_has_an_address_inside_and_one_behind_it() {
     assert_eq!(strangers(prefixes, &taken), BTreeSet::from(expected));
 }
 
-/// KERNEL.md, "Axioms": S and S|U start a connection, A and A|U may; six kinds make sense at all, the rest is INVALID.
+/// Conntrack: S and S|U start a connection, A and A|U may; six kinds are valid, the others are INVALID.
 #[test]
 fn octets_are_told_apart_by_rules_and_by_conntrack() {
     let octets = |rules| flag_coverage::distinguished(&listing(rules).rules().collect::<Vec<_>>());
@@ -76,7 +76,7 @@ fn flows_of_unnamed_ports_do_not_meet() {
     assert_eq!(flows.iter().collect::<std::collections::HashSet<_>>().len(), flows.len());
 }
 
-/// etherparse is the second opinion on every header and checksum.
+/// Compares every header and checksum with etherparse.
 #[test]
 fn every_packet_is_well_formed() {
     let numbers = Numbers { tag: 0x1234, echo: 0x5678, seq: 1, ack: 2 };
