@@ -17,6 +17,7 @@ use crate::probe::observation::Observation;
 use crate::probe::probe_group::{ProbeGroup, ProbeGrouper};
 use crate::probe::scan_pass::ScanPass;
 use crate::rules::iptables_save::keeps_lists;
+use crate::text::group::once;
 
 /// The targets and options of a scan.
 #[derive(Debug, Clone)]
@@ -155,13 +156,7 @@ impl PortScan {
 
     /// The families that are scanned, in the order of first appearance.
     fn families(&self) -> Vec<Family> {
-        let mut families: Vec<Family> = Vec::new();
-        for (phase, _) in &self.phases {
-            if !families.contains(&phase.family()) {
-                families.push(phase.family());
-            }
-        }
-        families
+        once(self.phases.iter().map(|(phase, _)| phase.family()))
     }
 
     fn perform_in(&self, family: Family, audience: &impl ScanObserver) -> Result<FamilyScan> {

@@ -53,6 +53,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// `line 12  -A INPUT ...`
+    pub fn quoted(&self) -> String {
+        let line = self.line.map(|line| format!("line {line}  ")).unwrap_or_default();
+        format!("{line}{}", self.text)
+    }
+
     /// True if the step is in this chain of this table.
     pub fn is_in(&self, table: &str, chain: &str) -> bool {
         (self.table.as_str(), self.chain.as_str()) == (table, chain)

@@ -11,6 +11,7 @@ use super::message_template::MessageTemplate;
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
+use crate::text::group::{merged, once};
 
 /// One block for each distinct explanation of a mismatch; prose is wrapped at `width` columns. Known mismatches have a
 /// reason of their own and are left out.
@@ -39,15 +40,9 @@ struct Block<'a> {
 
 /// Groups the checks that can share a block, in the order of the checks.
 fn shared(checks: &[Check]) -> Vec<Block<'_>> {
-    let mut blocks: Vec<Block> = Vec::new();
-    for check in checks.iter().filter(|check| check.outcome == Outcome::Mismatched) {
-        let Some(explanation) = &check.explanation else { continue };
-        match blocks.iter_mut().find(|block| block.takes(check, explanation)) {
-            Some(block) => block.told.push((check, explanation)),
-            None => blocks.push(Block { told: vec![(check, explanation)] }),
-        }
-    }
-    blocks
+    let mismatched = checks.iter().filter(|check| check.outcome == Outcome::Mismatched);
+    let blocks = mismatched.filter_map(|check| Some(Block { told: vec![(check, check.explanation.as_ref()?)] }));
+    merged(blocks, Block::is_like, |block, other| block.told.extend(other.told))
 }
 
 /// Each block with the block of the other family that has the same text but for the file name.
@@ -62,13 +57,11 @@ fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<
 }
 
 impl<'a> Block<'a> {
-    fn takes(&self, check: &Check, explanation: &Explanation) -> bool {
-        let (first, told) = self.told[0];
-        let facts = |told: &'_ Explanation| (told.cause, told.patch.clone());
-        first.family == check.family
-            && facts(told) == facts(explanation)
-            && MessageTemplate::new(first, told).template(&told.words)
-                == MessageTemplate::new(check, explanation).template(&explanation.words)
+    fn is_like(&self, other: &Block) -> bool {
+        let words = |check, told: &Explanation| MessageTemplate::new(check, told).template(&told.words);
+        let ((check, told), (others, other)) = (self.told[0], other.told[0]);
+        (check.family, told.cause, &told.patch) == (others.family, other.cause, &other.patch)
+            && words(check, told) == words(others, other)
     }
 
     /// True if the other block is of the other family, and equal apart from the file name.
@@ -121,13 +114,7 @@ impl<'a> Block<'a> {
 
     /// The distinct rules that `of` returns, in order.
     fn places(&self, of: fn(&Explanation) -> Option<&RuleRef>) -> Vec<&'a RuleRef> {
-        let mut places: Vec<&RuleRef> = Vec::new();
-        for place in self.told.iter().filter_map(|(_, told)| of(told)) {
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        places
+        once(self.told.iter().filter_map(|(_, told)| of(told)))
     }
 }
 

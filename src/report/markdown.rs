@@ -10,6 +10,7 @@ use super::{CheckCounts, Report};
 use crate::intent::check::{Check, Outcome};
 use crate::net::Family;
 use crate::text::escape::{visible, visible_lines};
+use crate::text::group::merged;
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
@@ -60,14 +61,9 @@ fn of_suite(suite: &Suite) -> String {
 /// 1 MiB).
 fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
     let facts = |case: &CheckWords| (case.outcome, case.expected.clone(), case.observed.clone(), case.why.to_owned());
-    let mut rows: Vec<Vec<&CheckWords>> = Vec::new();
-    for case in cases {
-        match rows.iter_mut().find(|row| row[0].check.is_some() && facts(row[0]) == facts(case)) {
-            Some(row) => row.push(case),
-            None => rows.push(vec![case]),
-        }
-    }
-    rows
+    let is_like =
+        |row: &Vec<&CheckWords>, other: &Vec<&CheckWords>| row[0].check.is_some() && facts(row[0]) == facts(other[0]);
+    merged(cases.iter().map(|case| vec![*case]), is_like, |row, other| row.extend(other))
 }
 
 /// `ipv4 xmas 80`; for several cases `ipv4 ipv6 null, fin at 22, 80`.

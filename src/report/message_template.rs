@@ -4,6 +4,7 @@
 
 use crate::intent::check::Check;
 use crate::intent::explanation::Explanation;
+use crate::text::group::once;
 
 /// The variable parts of a check's explanation; empty where the sentence does not contain one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +33,7 @@ impl MessageTemplate {
     /// The sentence with the variable parts of all checks, of which this is the first, in its placeholders.
     pub fn filled(&self, words: &str, all: &[MessageTemplate]) -> String {
         let fill = |words: String, (index, mark): (usize, &str)| {
-            let mut own: Vec<&str> = Vec::new();
-            for value in all.iter().map(|slots| slots.0[index].as_str()) {
-                if !own.contains(&value) {
-                    own.push(value);
-                }
-            }
-            words.replace(mark, &or(&own))
+            words.replace(mark, &or(&once(all.iter().map(|slots| slots.0[index].as_str()))))
         };
         MARKS.into_iter().enumerate().fold(self.template(words), fill)
     }

@@ -7,6 +7,7 @@ use super::ProbeRecord;
 use crate::net::port::PortSet;
 use crate::probe::path::{Fate, Path, Step};
 use crate::text::escape::visible;
+use crate::text::group::grouped;
 
 /// One block for each path, of probes whose path is known. Rules are never cut, since a truncated rule could not be
 /// pasted back.
@@ -35,7 +36,7 @@ fn write_steps(text: &mut String, path: &Arc<Path>, none: &str) {
     }
 }
 
-/// `dropped by line 12  -A INPUT ..`
+/// `dropped by line 12  -A INPUT ..`, `forwarded to 172.17.0.2:80 after line 12  -A PREROUTING ...`
 pub fn ended(fate: Fate, last: Option<&Step>) -> String {
     let word = match fate {
         Fate::Accepted => "accepted",
@@ -43,19 +44,11 @@ pub fn ended(fate: Fate, last: Option<&Step>) -> String {
         Fate::Rejected => "rejected",
         Fate::Stolen => "kept",
         Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
-        Fate::Left(left) => return gone(&left.to_string(), last),
+        Fate::Left(left) => return last.map_or(left.to_string(), |step| format!("{left} after {}", step.quoted())),
     };
     let Some(step) = last else { return format!("{word}, no rule matched") };
-    let line = step.line.map(|line| format!("line {line}  ")).unwrap_or_default();
     let by = if step.is_dropped_by_match() { "a match that cannot read it, " } else { "" };
-    format!("{word} by {by}{line}{}", step.text)
-}
-
-/// `forwarded to 172.17.0.2:80 after line 12  -A PREROUTING ...`
-fn gone(whereto: &str, last: Option<&Step>) -> String {
-    let Some(Step { line, text, .. }) = last else { return whereto.to_owned() };
-    let line = line.map(|line| format!("line {line}  ")).unwrap_or_default();
-    format!("{whereto} after {line}{text}")
+    format!("{word} by {by}{}", step.quoted())
 }
 
 /// `filter INPUT 12, line 18: continue  -A INPUT ...`
@@ -68,18 +61,11 @@ pub fn in_words(step: &Step) -> String {
 }
 
 /// Groups the probes of one technique and family that share a path, with their ports.
-fn ways(probes: &[ProbeRecord]) -> Vec<(&ProbeRecord, PortSet)> {
-    let mut ways: Vec<(&ProbeRecord, Vec<std::ops::RangeInclusive<u16>>)> = Vec::new();
-    for record in probes {
-        let ports = record.ports();
-        let same = |(other, _): &&mut (&ProbeRecord, _)| {
-            (other.scan, other.family) == (record.scan, record.family)
-                && (&other.path, &other.answer_path) == (&record.path, &record.answer_path)
-        };
-        match ways.iter_mut().find(same) {
-            Some((_, all)) => all.extend(ports.ranges()),
-            None => ways.push((record, ports.ranges().collect())),
-        }
-    }
-    ways.into_iter().map(|(record, ranges)| (record, ranges.into_iter().collect())).collect()
+fn ways<'a>(probes: &'a [ProbeRecord]) -> Vec<(&'a ProbeRecord, PortSet)> {
+    let way = |record: &&'a ProbeRecord| (record.scan, record.family, &record.path, &record.answer_path);
+    let together = |records: Vec<&'a ProbeRecord>| {
+        let ports: Vec<PortSet> = records.iter().map(|record| record.ports()).collect();
+        (records[0], ports.iter().flat_map(PortSet::ranges).collect())
+    };
+    grouped(probes.iter().map(|record| (way(&record), record))).into_iter().map(|(_, of)| together(of)).collect()
 }

@@ -15,7 +15,7 @@ use crate::lab::Capture;
 use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::text::escape::visible;
-use crate::text::group::grouped;
+use crate::text::group::{grouped, merged};
 
 /// The mismatches and the checks of a run that did not run, with the reason; empty if there are none.
 pub fn red_table(report: &Report, width: u16) -> String {
@@ -151,37 +151,31 @@ struct TableRow<'a> {
 
 /// The rows of a table, worst outcome first; within an outcome in the order of the checks.
 fn rows(checks: Vec<&Check>) -> Vec<TableRow<'_>> {
-    let mut rows: Vec<TableRow> = Vec::new();
-    for check in checks {
-        match rows.iter_mut().find(|row| row.family_of(check) && same_but_port(row.first, check)) {
-            Some(row) => row.ports.extend(check.port),
-            None => rows.push(TableRow {
-                first: check,
-                ports: check.port.into_iter().collect(),
-                families: check.family.into_iter().collect(),
-            }),
-        }
-    }
-    let mut merged: Vec<TableRow> = Vec::new();
-    for row in rows {
-        match merged.iter_mut().find(|other| other.ports == row.ports && same_but_port(other.first, row.first)) {
-            Some(other) => other.families.extend(row.families),
-            None => merged.push(row),
-        }
-    }
-    merged.sort_by_key(|row| row.first.outcome);
-    merged
-}
-
-fn same_but_port(one: &Check, other: &Check) -> bool {
-    let facts = |check: &Check| (check.subject, check.burst_of, check.outcome);
-    facts(one) == facts(other)
-        && (&one.expected, &one.observed, &one.why) == (&other.expected, &other.observed, &other.why)
+    let row = |first| TableRow {
+        first,
+        ports: first.port.into_iter().collect(),
+        families: first.family.into_iter().collect(),
+    };
+    let rows = checks.into_iter().map(row);
+    let rows = merged(
+        rows,
+        |one, other| one.families == other.families && one.is_like(other),
+        |row, other| row.ports.extend(other.ports),
+    );
+    let mut rows = merged(
+        rows,
+        |one, other| one.ports == other.ports && one.is_like(other),
+        |row, other| row.families.extend(other.families),
+    );
+    rows.sort_by_key(|row| row.first.outcome);
+    rows
 }
 
 impl TableRow<'_> {
-    fn family_of(&self, check: &Check) -> bool {
-        self.families.first().copied() == check.family
+    fn is_like(&self, other: &TableRow) -> bool {
+        let (one, other) = (self.first, other.first);
+        (one.subject, one.burst_of, one.outcome) == (other.subject, other.burst_of, other.outcome)
+            && (&one.expected, &one.observed, &one.why) == (&other.expected, &other.observed, &other.why)
     }
 
     fn cells(&self) -> [String; 6] {

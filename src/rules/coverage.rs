@@ -11,6 +11,7 @@ use crate::net::Family;
 use crate::probe::packet::Response;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Listing, PlacedRule};
+use crate::text::group::merged;
 
 /// The rules of one ruleset, with their hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -65,8 +66,8 @@ impl Coverage {
     }
 
     /// Adds the hits of another run of the same ruleset.
-    fn add(&mut self, other: &Coverage) {
-        for (rule, other) in self.rules.iter_mut().zip(&other.rules) {
+    fn add(&mut self, other: Coverage) {
+        for (rule, other) in self.rules.iter_mut().zip(other.rules) {
             rule.hits += other.hits;
         }
     }
@@ -111,14 +112,7 @@ pub fn of_all<'a>(all: impl Iterator<Item = &'a Coverage>) -> Option<f64> {
 
 /// Merges coverage of the same ruleset by several scenarios.
 fn by_ruleset<'a>(all: impl Iterator<Item = &'a Coverage>) -> Vec<Coverage> {
-    let mut sums: Vec<Coverage> = Vec::new();
-    for one in all {
-        match sums.iter_mut().find(|sum| sum.is_same_ruleset(one)) {
-            Some(sum) => sum.add(one),
-            None => sums.push(one.clone()),
-        }
-    }
-    sums
+    merged(all.cloned(), Coverage::is_same_ruleset, Coverage::add)
 }
 
 impl Coverage {

@@ -8,6 +8,7 @@ use crate::net::Family;
 use crate::net::port::{Port, PortSet};
 use crate::probe::packet::Packet;
 use crate::probe::scan::{PortState, Technique};
+use crate::text::group::merged;
 
 /// Packets that the two rulesets treat differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -72,17 +73,11 @@ pub struct ScanView {
 
 /// Merges equal entries, in the order of first appearance.
 pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
-    let mut told: Vec<PacketDifference> = Vec::new();
-    for one in differences {
-        let is_like = |other: &&mut PacketDifference| {
-            (&other.before, &other.after, other.family, &other.interface, other.limits_used_up)
-                == (&one.before, &one.after, one.family, &one.interface, one.limits_used_up)
-        };
-        match told.iter_mut().find(is_like) {
-            Some(other) => other.packets.extend(one.packets),
-            None => told.push(one),
-        }
-    }
+    let is_like = |one: &PacketDifference, other: &PacketDifference| {
+        (&other.before, &other.after, other.family, &other.interface, other.limits_used_up)
+            == (&one.before, &one.after, one.family, &one.interface, one.limits_used_up)
+    };
+    let mut told = merged(differences, is_like, |one, other| one.packets.extend(other.packets));
     for one in &mut told {
         one.packets.sort_by_key(|packet| packet.plainness(one.stand_in));
         one.packets.dedup();
@@ -101,27 +96,17 @@ pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
 
 /// Merges ports with the same results before and after, then techniques with the same ports.
 pub fn scans_together(seen: Vec<SeenByScans>) -> Vec<SeenByScans> {
-    let mut of_ports: Vec<SeenByScans> = Vec::new();
-    for one in seen {
-        let is_like = |other: &&mut SeenByScans| {
-            (&other.scans, other.family, &other.before, &other.after)
-                == (&one.scans, one.family, &one.before, &one.after)
-        };
-        match of_ports.iter_mut().find(is_like) {
-            Some(other) => other.ports = other.ports.iter().chain(one.ports.iter()).collect(),
-            None => of_ports.push(one),
-        }
-    }
-    let mut told: Vec<SeenByScans> = Vec::new();
-    for one in of_ports {
-        let is_like = |other: &&mut SeenByScans| {
-            (&other.ports, other.family, &other.before, &other.after)
-                == (&one.ports, one.family, &one.before, &one.after)
-        };
-        match told.iter_mut().find(is_like) {
-            Some(other) => other.scans.extend(one.scans),
-            None => told.push(one),
-        }
-    }
-    told
+    let is_like = |one: &SeenByScans, other: &SeenByScans| {
+        (other.family, &other.before, &other.after) == (one.family, &one.before, &one.after)
+    };
+    let of_ports = merged(
+        seen,
+        |one, other| one.scans == other.scans && is_like(one, other),
+        |one, other| one.ports = one.ports.iter().chain(other.ports.iter()).collect(),
+    );
+    merged(
+        of_ports,
+        |one, other| one.ports == other.ports && is_like(one, other),
+        |one, other| one.scans.extend(other.scans),
+    )
 }

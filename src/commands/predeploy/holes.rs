@@ -14,6 +14,7 @@ use crate::rules::space::{
     Leaf, Led, PacketField, Region, Sets, Space, TooMany, Values, WitnessPacket, number, state_places, witnesses,
 };
 use crate::sensor::Deny;
+use crate::text::group::merged;
 
 /// Chains that a received packet passes, in the order in which it does.
 pub(super) const RECEIVED: [(&str, &str); 6] = [
@@ -69,25 +70,24 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
     };
     let witness = |hole: &Hole| witness(sets, &hole.region, subject);
     let fates = subject.fates(&found.iter().map(witness).collect::<Vec<_>>())?;
-    let mut holes: Vec<Hole> = Vec::new();
-    for (hole, fate) in found.into_iter().zip(fates) {
+    let seen = |(hole, fate): (Hole, Option<Fate>)| {
         // The kernel found no route to the address that the nat rule sets, so these packets go nowhere.
         if hole.led_by.is_some() && fate == Some(Fate::Vanished) {
-            continue;
+            return None;
         }
         let passed = match fate {
             Some(Fate::Accepted) => Some(Passed::In),
             Some(Fate::Left(left)) if hole.led_by.is_some() => Some(Passed::Out(left)),
             _ => None,
         };
-        let hole = Hole { passed, is_tried: fate.is_some(), ..hole };
-        match holes.iter_mut().find(|known| known.place == hole.place) {
-            Some(known) if known.passed.is_none() && hole.passed.is_some() => *known = hole,
-            Some(_) => {}
-            None => holes.push(hole),
+        Some(Hole { passed, is_tried: fate.is_some(), ..hole })
+    };
+    let worse = |known: &mut Hole, hole: Hole| {
+        if known.passed.is_none() && hole.passed.is_some() {
+            *known = hole
         }
-    }
-    Ok(holes)
+    };
+    Ok(merged(found.into_iter().zip(fates).filter_map(seen), |one, other| one.place == other.place, worse))
 }
 
 /// The packets that the filter accepts.

@@ -10,6 +10,7 @@ use crate::probe::path::Fate;
 use crate::rules::space::{
     Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, of_unicast, state_places, witnesses,
 };
+use crate::text::group::merged;
 
 /// Clients that a rule keeps out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,15 +60,11 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
     let (found, packets): (Vec<KeptOut>, Vec<Option<WitnessPacket>>) =
         places.flat_map(|(segment, place)| at(subject, sets, segment, place)).unzip();
     let fates = subject.fates(&packets)?;
-    let mut all: Vec<KeptOut> = Vec::new();
-    for (one, fate) in found.into_iter().zip(fates) {
+    let all = found.into_iter().zip(fates).map(|(one, fate)| {
         let is_kept_out = matches!(fate, Some(Fate::Dropped | Fate::Rejected));
-        let one = KeptOut { is_tried: fate.is_some(), is_kept_out, ..one };
-        match all.iter_mut().find(|known| known.place == one.place && known.segment == one.segment) {
-            Some(known) => known.add(one),
-            None => all.push(one),
-        }
-    }
+        KeptOut { is_tried: fate.is_some(), is_kept_out, ..one }
+    });
+    let all = merged(all, |one, other| one.place == other.place && one.segment == other.segment, KeptOut::add);
     let is_news = |(number, one): &(usize, &KeptOut)| !all[..*number].iter().any(|before| before.says(one));
     Ok(all.iter().enumerate().filter(is_news).map(|(_, one)| one.clone()).collect())
 }

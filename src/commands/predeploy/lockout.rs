@@ -16,7 +16,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
 use crate::sensor::SshServer;
-use crate::text::group::grouped;
+use crate::text::group::{grouped, merged, once};
 
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let mut facts = ssh_admins::meant(subject);
@@ -37,18 +37,13 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     }
     facts.extend(server(subject));
     facts.extend(beyond::other_firewalls(subject));
-    let mut once: Vec<Fact> = Vec::new();
-    facts.into_iter().for_each(|fact| {
-        if !once.contains(&fact) {
-            once.push(fact)
-        }
-    });
-    let good = match once.iter().map(|fact| fact.tone).min() {
+    let facts = once(facts);
+    let good = match facts.iter().map(|fact| fact.tone).min() {
         Some(Assessment::Unknown) => "Not known.",
         Some(Assessment::Note) => "No, but see the note.",
         _ => "No.",
     };
-    QuestionAnswer::new(PredeployQuestion::LockedOut, once, ["Yes.", good])
+    QuestionAnswer::new(PredeployQuestion::LockedOut, facts, ["Yes.", good])
 }
 
 fn unseen_fact(subject: &PredeploySubject, unseen: &DiscoveredMacs) -> Fact {
@@ -66,19 +61,21 @@ fn file<'a>(subject: &PredeploySubject<'a>, family: Family) -> Option<&'a Path> 
 /// The worst result for each port, under all rules that were there before. An opening over IPv6 is not reported if
 /// neighbours cannot find the host, since the lab's client has its MAC address.
 fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
-    let mut worst: Vec<((Family, Port), Opening, Option<String>)> = Vec::new();
     let hidden = measured.is_hidden();
     let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
-    for attempt in found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)) {
-        let (key, opening) = ((attempt.family, attempt.port), attempt.opening);
-        let blame = blame(subject, attempt.family, &attempt.took).filter(|_| opening != Opening::Opens);
-        match worst.iter_mut().find(|(known, ..)| *known == key) {
-            Some(known) if known.1 == Opening::Opens => *known = (key, opening, blame),
-            Some(_) => {}
-            None => worst.push((key, opening, blame)),
-        }
-    }
-    let told = worst.into_iter().map(|((family, port), opening, blame)| (family, (port, opening, blame)));
+    let attempts = found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)).map(|attempt| {
+        let blame = blame(subject, attempt.family, &attempt.took).filter(|_| attempt.opening != Opening::Opens);
+        (attempt.family, (attempt.port, attempt.opening, blame))
+    });
+    let told = merged(
+        attempts,
+        |(family, (port, ..)), (other, (others, ..))| (family, port) == (other, others),
+        |known, other| {
+            if known.1.1 == Opening::Opens {
+                *known = other
+            }
+        },
+    );
     let admins = |families: &str| {
         let is_of = |admin: &&IpAddr| families.contains(Family::from_address(**admin).title());
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
@@ -99,7 +96,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
         Fact::new(Assessment::Bad, text)
     };
-    let mut facts: Vec<Fact> = told_once(told.collect()).into_iter().map(fact).collect();
+    let mut facts: Vec<Fact> = told_once(told).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
         facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: the machine is reached at its console only"));
     }

@@ -48,7 +48,7 @@ use crate::rules::iptables_save::{Clause, Match, Rule};
 use crate::rules::sweep::SweepPlan;
 use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{EntryLines, LinkFile, Sensor, SensorEntry};
-use crate::text::group::grouped;
+use crate::text::group::{grouped, merged};
 
 use self::endurance::Endured;
 use self::holes::Hole;
@@ -295,12 +295,8 @@ impl Answers {
 
     /// Adds the bad and unknown facts of another flavour of iptables or another time, if they are new.
     pub fn add_of(&mut self, when: &str, other: &Answers) {
-        for others in &other.0 {
-            match self.0.iter_mut().find(|own| own.question == others.question) {
-                Some(own) => own.add_of(when, others),
-                None => self.0.push(others.clone()),
-            }
-        }
+        let all = std::mem::take(&mut self.0).into_iter().chain(other.0.iter().cloned());
+        self.0 = merged(all, |own, others| own.question == others.question, |own, others| own.add_of(when, &others));
         self.sort();
     }
 

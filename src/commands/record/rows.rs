@@ -10,6 +10,7 @@ use crate::net::port::{Port, PortSet};
 use crate::probe::packet::{Lead, Packet, Way};
 use crate::probe::scan::Technique;
 use crate::rules::iptables_save::RuleLimit;
+use crate::text::group::merged;
 
 /// A row of scans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,25 +100,18 @@ pub fn of_scans(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
                 limit: None,
                 doings,
             };
-            add_scan(&mut rows, row);
+            rows.push(row);
         }
     }
-    rows
-}
-
-/// Merges techniques with equal facts; one without ports stays separate.
-fn add_scan(rows: &mut Vec<ScanRow>, row: ScanRow) {
-    let is_like = |other: &&mut ScanRow| {
-        let same = |row: &ScanRow| (row.ports.clone(), row.families.clone(), row.effect.clone(), row.limit);
-        !row.ports.is_empty() && same(other) == same(&row)
+    // Techniques with equal facts share a row; one without ports stays separate.
+    let is_like = |one: &ScanRow, other: &ScanRow| {
+        !other.ports.is_empty()
+            && (&one.ports, &one.families, &one.effect) == (&other.ports, &other.families, &other.effect)
     };
-    match rows.iter_mut().find(is_like) {
-        Some(other) => {
-            other.techniques.extend(row.techniques);
-            other.doings.extend(row.doings);
-        }
-        None => rows.push(row),
-    }
+    merged(rows, is_like, |one, other| {
+        one.techniques.extend(other.techniques);
+        one.doings.extend(other.doings);
+    })
 }
 
 /// The rows of limits: one probe for each rule.
@@ -133,22 +127,19 @@ pub fn of_rates(facts: &RecordedFacts, families: &[Family]) -> Vec<ScanRow> {
             let ports: PortSet = [port].into_iter().filter(|_| technique.has_ports()).collect();
             let (effect, limit) = (effect.clone(), Some(*limit));
             let row = ScanRow { techniques: vec![technique], ports, families: vec![*family], effect, limit, doings };
-            add_rate(&mut rows, row);
+            rows.push(row);
         }
     }
-    rows
-}
-
-/// Merges families with equal facts for a port.
-fn add_rate(rows: &mut Vec<ScanRow>, row: ScanRow) {
+    // Families with equal facts for a port share a row.
     let same = |row: &ScanRow| (row.techniques.clone(), row.ports.clone(), row.effect.clone(), row.limit);
-    match rows.iter_mut().find(|other| same(other) == same(&row)) {
-        Some(other) => {
-            other.families.extend(row.families);
-            other.doings.extend(row.doings);
-        }
-        None => rows.push(row),
-    }
+    merged(
+        rows,
+        |one, other| same(one) == same(other),
+        |one, other| {
+            one.families.extend(other.families);
+            one.doings.extend(other.doings);
+        },
+    )
 }
 
 /// The rows of packets of one topic.

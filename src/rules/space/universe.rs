@@ -5,6 +5,7 @@ use super::values::Values;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
 use crate::rules::iptables_save::{Listing, Match, Rule};
+use crate::text::group::once;
 
 /// The common facts of the rulesets that are compared.
 #[derive(Debug, Clone)]
@@ -157,11 +158,5 @@ fn names(rules: &[&Rule], interface: &InterfaceName) -> Vec<String> {
         let fresh = (0..100).map(|number| format!("{start}{number}")).find(|name| !longer(name));
         names.extend(fresh);
     }
-    let mut once: Vec<String> = Vec::new();
-    names.into_iter().for_each(|name| {
-        if !once.contains(&name) {
-            once.push(name)
-        }
-    });
-    once
+    once(names)
 }

@@ -6,6 +6,7 @@ use super::{DeadRule, FindingPlace, NotProvable, RulesetFindings, Severity, Shad
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, HOOKS, Match, MatchResult, PlacedRule, Rule};
+use crate::text::group::merged;
 use crate::wire::frame::Direction;
 
 /// The conclusion on a rule.
@@ -310,13 +311,8 @@ fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s S
 /// Each deciding step once, with its number of packets; most packets first.
 fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> {
     let place = |step: &'s Step| (step.line, &step.table, &step.chain, step.rule);
-    let mut takers: Vec<(usize, &Step)> = Vec::new();
-    for step in taken {
-        match takers.iter_mut().find(|(_, known)| place(known) == place(step)) {
-            Some((packets, _)) => *packets += 1,
-            None => takers.push((1, step)),
-        }
-    }
+    let same = |(_, one): &(usize, &'s Step), (_, other): &(usize, &'s Step)| place(one) == place(other);
+    let mut takers = merged(taken.map(|step| (1, step)), same, |known, _| known.0 += 1);
     takers.sort_by_key(|(packets, step)| (std::cmp::Reverse(*packets), step.line));
     takers
 }

@@ -20,6 +20,7 @@ use crate::probe::path::{Fate, Step};
 use crate::probe::scan::Technique;
 use crate::rules::iptables_save::Listing;
 use crate::rules::sweep::SweepPlan;
+use crate::text::group::{grouped, merged};
 use crate::wire::frame::Direction;
 use crate::wire::headers::{Content, Headers};
 
@@ -72,25 +73,21 @@ pub fn compare(subject: &FindingsSubject, listings: &[Listing]) -> Result<Vec<Di
         };
         let (packets, ports) = (vec![question.kind.name()], String::new());
         let one = Disparity { lets_in, packets, ports, ipv4: ipv4.clone(), ipv6: ipv6.clone() };
-        match disparities.iter_mut().find(|(other, _)| *other == one) {
-            Some((_, ports)) => ports.extend(question.ports.clone()),
-            None => disparities.push((one, question.ports.iter().cloned().collect())),
-        }
+        disparities.push((one, question.ports.iter().cloned().collect()));
     }
-    Ok(together(disparities))
+    Ok(together(grouped(disparities)))
 }
 
 /// Merges packets with the same results. Those that IPv6 accepts come first, since they are more often overlooked.
-fn together(disparities: Vec<(Disparity, Vec<RangeInclusive<u16>>)>) -> Vec<Disparity> {
-    let mut told: Vec<Disparity> = Vec::new();
-    for (one, ports) in disparities {
-        let one = Disparity { ports: ports.into_iter().collect::<PortSet>().to_string(), ..one };
-        let is_like = |other: &&mut Disparity| Disparity { packets: one.packets.clone(), ..(*other).clone() } == one;
-        match told.iter_mut().find(is_like) {
-            Some(other) => other.packets.extend(one.packets),
-            None => told.push(one),
-        }
-    }
+fn together(disparities: Vec<(Disparity, Vec<Vec<RangeInclusive<u16>>>)>) -> Vec<Disparity> {
+    let with_ports = |(one, ports): (Disparity, Vec<Vec<RangeInclusive<u16>>>)| Disparity {
+        ports: ports.concat().into_iter().collect::<PortSet>().to_string(),
+        ..one
+    };
+    let is_like =
+        |one: &Disparity, other: &Disparity| Disparity { packets: one.packets.clone(), ..other.clone() } == *one;
+    let add = |one: &mut Disparity, other: Disparity| one.packets.extend(other.packets);
+    let mut told = merged(disparities.into_iter().map(with_ports), is_like, add);
     told.sort_by_key(|one| one.lets_in == Family::Ipv4);
     told
 }
