@@ -1,8 +1,8 @@
 //! Faults of the instrument, planted on purpose to see that the lab notices them: [`crate::commands::selftest`] runs them all.
 //!
-//! Each is planted at the instrument's boundary, and by the kernel itself wherever it can do it: forged frames leave
-//! through the host's interface, the kernel's log is overrun by lines that it printed, and conntrack's table is filled
-//! to the brim. Without a fault, nothing of this runs.
+//! Each is planted at the instrument's boundary, and by the kernel itself where that is possible: forged frames leave
+//! through the host's interface, the kernel's log is overrun by lines that the kernel printed, and the conntrack table
+//! is filled up. Without a fault, none of this code runs.
 
 mod forgery;
 mod full_table;
@@ -21,15 +21,16 @@ pub use saboteur::{FaultInjector, LinkState};
 pub enum Fault {
     /// The restore program ends without an error, and no rule is loaded.
     NothingLoaded,
-    /// The reader of the kernel's log tells nothing.
+    /// The reader of the kernel's log returns no line.
     BlindLog,
-    /// Before the answer to a probe comes one to an earlier probe of the same ports: a SYN/ACK for another number.
+    /// The answer to a probe is preceded by one to an earlier probe of the same ports: a SYN/ACK with another number.
     StaleReply,
-    /// Before the answer to a probe come the answers to two other fences: an earlier one, and one that is not sent yet.
+    /// The answer to a probe is preceded by the answers to two other fences: an earlier one, and one that is not sent
+    /// yet.
     WrongFence,
-    /// Before the answer to a probe comes a RST with its ports and numbers, from an address that was not probed.
+    /// The answer to a probe is preceded by a RST with its ports and numbers, from an address that was not probed.
     ResetOfAStranger,
-    /// Before the answer to a probe comes a RST from the right address, with numbers that do not fit the probe.
+    /// The answer to a probe is preceded by a RST from the right address, with numbers that do not fit the probe.
     ResetOutOfWindow,
     /// The kernel's log wraps around between a probe and the reading of its line; where lines come through NFLOG, its
     /// socket has no room for them.
@@ -74,8 +75,8 @@ impl Fault {
     }
 }
 
-/// A planted fault and the evidence that it was really planted. The evidence is shared with whoever planted it, since a
-/// lab that notices the fault ends in an error and tells nothing else.
+/// A fault to plant, and the counters that show that it was planted. They are shared with the code that requests the
+/// fault, since a lab that notices the fault returns an error and no other result.
 #[derive(Debug)]
 pub struct Sabotage {
     /// The fault.
@@ -91,32 +92,32 @@ impl Sabotage {
         Arc::new(Sabotage { fault, planted: AtomicU64::new(0), met: AtomicU64::new(0), declined: OnceLock::new() })
     }
 
-    /// How many things were planted: frames, log lines, table entries.
+    /// The number of frames, log lines or table entries that were planted.
     pub fn planted(&self) -> u64 {
         self.planted.load(Ordering::Relaxed)
     }
 
-    /// How often the instrument met what was planted. A fault that was never met proves nothing.
+    /// The number of times that the instrument met what was planted. A fault that was never met proves nothing.
     pub fn met(&self) -> u64 {
         self.met.load(Ordering::Relaxed)
     }
 
-    /// Why this machine does not let the fault be planted, when it does not.
+    /// The reason why the fault cannot be planted on this machine; `None` if it can.
     pub fn declined(&self) -> Option<&str> {
         self.declined.get().map(String::as_str)
     }
 
-    /// Books `count` things that were planted.
+    /// Counts `count` planted things.
     pub fn plant(&self, count: u64) {
         self.planted.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Books that the instrument met what was planted.
+    /// Counts one meeting of the instrument with what was planted.
     pub fn meet(&self) {
         self.met.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Books that the fault cannot be planted here. The first reason stands.
+    /// Records that the fault cannot be planted here. The first reason is kept.
     pub fn decline(&self, reason: String) {
         let _ = self.declined.set(reason);
     }

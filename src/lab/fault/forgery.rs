@@ -1,6 +1,6 @@
 //! Forged answers, made from the probe that they pretend to answer. Pure.
 //!
-//! Every one has the probe's ports, and would turn its verdict around if it were believed: a RST makes an open or
+//! Each has the ports of the probe, and would invert its verdict if the lab accepted it: a RST makes an open or
 //! filtered port closed, a SYN/ACK makes a closed or filtered one open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,26 +17,26 @@ use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
 const STRANGER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
 const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0x99);
 
-/// How far a wrong number is from the right one: outside any window that was offered.
+/// The distance of a wrong number from the right one: outside any window that was offered.
 const FAR: u32 = 0x4000_0000;
 
-/// A segment on its way to the host, as a forger sees it.
+/// A segment on its way to the host, as the forging code sees it.
 pub struct ForgedSegment {
-    /// Of the answer: from the host to the prober.
+    /// The flow of the answer: from the host to the prober.
     flow: Flow,
     segment: TcpSegment,
     ends: Ends,
 }
 
 impl ForgedSegment {
-    /// Reads a frame that is about to be sent. None unless it is a probe: canaries and RSTs are not answered.
+    /// Parses a frame that is about to be sent. `None` unless it is a probe: canaries and RSTs get no forged answer.
     pub fn from_ethernet(frame: &[u8], ends: &Ends) -> Option<ForgedSegment> {
         let sent = Reply::from_ethernet(frame)?;
         let flow = sent.flow()?;
         let Body::Tcp(segment) = sent.body else { return None };
         let is_canary = sent.source == canary::source(Family::from_address(sent.source));
         let is_probe = !is_canary && segment.flags & TcpFlags::RST == 0;
-        // An answer travels the other way.
+        // An answer travels in the other direction.
         is_probe.then_some(ForgedSegment { flow, segment, ends: Ends { prober: ends.host, host: ends.prober } })
     }
 
@@ -45,7 +45,7 @@ impl ForgedSegment {
         self.answer(self.flow.prober, FAR, self.acknowledges().wrapping_sub(FAR), TcpFlags::SYN | TcpFlags::ACK)
     }
 
-    /// A RST with the right numbers, from somebody else.
+    /// A RST with the right numbers, from an address that was not probed.
     pub fn reset_of_a_stranger(&self) -> Vec<u8> {
         let stranger = match self.flow.prober {
             IpAddr::V4(_) => STRANGER_V4.into(),
@@ -60,13 +60,13 @@ impl ForgedSegment {
         self.answer(self.flow.prober, seq, ack, TcpFlags::RST | self.ack_if_unasked())
     }
 
-    /// What a true answer acknowledges: SYN and FIN count one each (RFC 9293, section 3.4).
+    /// The acknowledgement number of a true answer: SYN and FIN count one each (RFC 9293, section 3.4).
     fn acknowledges(&self) -> u32 {
         let counted = (self.segment.flags & (TcpFlags::SYN | TcpFlags::FIN)).count_ones();
         self.segment.seq.wrapping_add(counted)
     }
 
-    /// A RST acknowledges unless what it answers did (RFC 9293, section 3.5.2).
+    /// A RST has an ACK unless the segment that it answers had one (RFC 9293, section 3.5.2).
     fn ack_if_unasked(&self) -> u8 {
         !self.segment.flags & TcpFlags::ACK
     }

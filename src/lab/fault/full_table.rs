@@ -1,7 +1,7 @@
-//! Conntrack's table, filled to the brim for real: entries that early drop may not evict, made over ctnetlink.
+//! The conntrack table, filled with real entries that early drop may not evict, created over ctnetlink.
 //!
 //! The limit (`nf_conntrack_max`) is the machine's and cannot be set from a namespace, but each namespace counts its
-//! own entries against it, so nobody else's connections are in danger.
+//! own entries against it, so connections outside of the lab are not affected.
 
 use std::fs;
 use std::io;
@@ -15,16 +15,18 @@ use crate::lab::host::namespace::Isolated;
 use crate::lab::trace::nfnetlink::{Attributes, CTNETLINK, Nfnetlink, Request, protocol_family};
 use crate::net::Family;
 
-/// A table of this size is filled in a second or four; a larger one takes too long and too much memory (320 bytes each).
+/// The largest table that is filled: it takes two to four seconds; a larger one takes too long and too much memory (320
+/// bytes for each entry).
 const MOST: u32 = 1_000_000;
 
-/// Entries made by one call. Every one that is refused is answered, and the answers must fit into the socket, or it tells of
-/// its own overrun (ENOBUFS) in the place of the refusal: Debian's 6.12 and 7.3 take more than 212992 bytes for 256.
+/// Entries per call. Each refused entry is answered, and the answers must fit into the socket: if they do not, it
+/// reports its own overrun (ENOBUFS) instead of the refusal. The answers to 256 take more than 212992 bytes on Debian's
+/// 6.12 and on 7.3.
 const STEP: u32 = 64;
 
 const LIMIT: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// Makes entries until the kernel says that the table is full.
+/// Creates entries until the kernel reports that the table is full.
 pub fn fill(isolated: &Isolated, sabotage: &Sabotage) -> Result<()> {
     let limit = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse::<u32>().ok());
     match limit {
@@ -48,7 +50,8 @@ fn fill_beyond(isolated: &Isolated, sabotage: &Sabotage, limit: u32) -> Result<(
     Ok(())
 }
 
-/// A socket of its own: what is still queued behind the refusal goes with it.
+/// Creates entries until one is refused; `None` if none is. It uses a socket of its own, because the answers that are
+/// still queued after the refusal are closed with it.
 fn first_refusal(isolated: &Isolated, sabotage: &Sabotage, limit: u32) -> Result<Option<io::Error>> {
     let netlink = Nfnetlink::open(isolated)?;
     for first in (0..limit + 2 * STEP).step_by(STEP as usize) {
@@ -60,19 +63,21 @@ fn first_refusal(isolated: &Isolated, sabotage: &Sabotage, limit: u32) -> Result
     Ok(None)
 }
 
-/// `__nf_conntrack_alloc` gives ENOMEM when early drop has found nobody to evict.
+/// True if the error is that of a full table: `__nf_conntrack_alloc` returns ENOMEM if early drop found no entry to
+/// evict.
 fn is_full(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOMEM as i32)
 }
 
-/// Seen both ways, assured (so that early drop passes it over), confirmed (as every entry in the table is): `IPS_SEEN_REPLY`,
-/// `IPS_ASSURED`, `IPS_CONFIRMED`.
+/// Status bits of an entry: seen in both directions, assured (so that early drop does not evict it), confirmed (as
+/// every entry in the table is): `IPS_SEEN_REPLY`, `IPS_ASSURED`, `IPS_CONFIRMED`.
 const STATUS: u32 = 2 | 4 | 8;
 
-/// Longer than the lab stands, in seconds.
+/// Longer than a lab lasts, in seconds.
 const TIMEOUT: u32 = 600;
 
-/// `IPCTNL_MSG_CT_NEW` of a UDP flow between two networks for benchmarks (RFC 2544); no two are alike.
+/// Builds `IPCTNL_MSG_CT_NEW` for a UDP flow between two networks for benchmarks (RFC 2544); each number gives another
+/// flow.
 fn entry(number: u32) -> Request {
     const NEW: u8 = 0;
     const ORIGINAL: u16 = 1;

@@ -1,5 +1,5 @@
-//! What log lines are read from, overrun for real: canaries are logged until the kernel's ring has wrapped, or until a
-//! socket has no room for more, and nobody reads.
+//! A real overrun of the log: canaries are logged until the kernel's ring buffer has wrapped, or until a socket has no
+//! room for more, while the lab does not read.
 
 use super::Sabotage;
 use crate::error::Result;
@@ -8,20 +8,20 @@ use crate::net::Family;
 use crate::probe::Ends;
 use crate::probe::canary;
 
-/// Lines after which the ring is taken to be too large: it holds 600 lines by default, and 150,000 at the most that a
-/// kernel is configured for (`LOG_BUF_SHIFT` 25).
+/// The number of lines after which the ring buffer counts as too large: it holds 600 lines by default, and at most
+/// 150,000 in any kernel configuration (`LOG_BUF_SHIFT` 25).
 const MOST: u32 = 1 << 18;
 
-/// Lines between two looks.
+/// Lines between two checks for an overrun.
 const STEP: u32 = 256;
 
 /// The numbers of these canaries; those of the lab count from 1.
 const FIRST: u32 = 0x8000_0000;
 
-/// More packets than a socket that was starved has room for: it holds two or three.
+/// More packets than fit into a socket whose buffer was made small: it holds two or three.
 const OVERFILLING: u32 = 64;
 
-/// Has packet after packet logged to a socket that has no room for them. Its reader meets the loss by itself.
+/// Makes the kernel log packets to a socket that has no room for them. The lab's reader notices the loss by itself.
 pub fn overfill(
     sabotage: &Sabotage,
     host: std::net::Ipv4Addr,
@@ -35,9 +35,9 @@ pub fn overfill(
     Ok(())
 }
 
-/// Has line after line logged, until the kernel says that those which came first are overwritten.
+/// Makes the kernel log lines until it reports that the oldest ones are overwritten.
 ///
-/// A reader of its own watches for that, so that the lab's reader finds out by itself.
+/// A separate reader watches for that, so that the lab's reader has to notice the overrun by itself.
 pub fn overrun(
     sabotage: &Sabotage,
     host: std::net::Ipv4Addr,

@@ -1,4 +1,5 @@
-//! Who sits on the link, and acts before a probe is sent: what is planted is there before the true answer.
+//! The code that plants a fault on the link. It acts before a probe is sent, so that the fault precedes the true
+//! answer.
 
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
@@ -13,29 +14,29 @@ use crate::lab::{Capture, LabOptions, LinkMode};
 use crate::net::InterfaceName;
 use crate::probe::Ends;
 
-/// Plants a fault on the link, and counts what of it the prober has read.
+/// Plants a fault on the link, and counts the planted frames that the prober has read.
 pub struct FaultInjector {
     capture: Capture,
     sabotage: Arc<Sabotage>,
     mode: LinkMode,
     wire: Wire,
-    /// Frames that are on the link, or were passed over unread.
+    /// Frames that were planted and not read by the prober yet.
     unread: RefCell<Vec<Vec<u8>>>,
 }
 
-/// What the link knows of itself when a probe is about to be sent.
+/// The state of the link when a probe is about to be sent.
 pub struct LinkState<'a> {
     /// Ethernet addresses of both ends.
     pub ends: &'a Ends,
     /// The address that answers the fences.
     pub host: Ipv4Addr,
-    /// What answers an earlier fence, and one which is not sent yet: the frame of the host; on a TUN, the fence itself,
-    /// which the kernel logs.
+    /// The answers to an earlier fence, and to one that is not sent yet: frames of the host; on a TUN the fences
+    /// themselves, which the kernel logs.
     pub other_fences: [Vec<u8>; 2],
 }
 
 impl FaultInjector {
-    /// Takes his place at the host's end of the link.
+    /// Opens the host's end of the link.
     pub fn new(
         isolated: &Isolated,
         interface: &InterfaceName,
@@ -68,7 +69,7 @@ impl FaultInjector {
                 Capture::Kmsg => log_flood::overrun(&self.sabotage, moment.host, moment.ends, send),
                 Capture::Nflog => log_flood::overfill(&self.sabotage, moment.host, moment.ends, send),
             },
-            // Once is enough; and these are planted elsewhere.
+            // Planted once already, or planted elsewhere.
             Fault::LogOverrun
             | Fault::BlindLog
             | Fault::LostTrace
@@ -78,7 +79,7 @@ impl FaultInjector {
         }
     }
 
-    /// Takes note of a frame that the prober has read.
+    /// Counts a frame that the prober has read, if it is a planted one.
     pub fn notice(&self, frame: &[u8]) {
         let mut unread = self.unread.borrow_mut();
         if let Some(index) = unread.iter().position(|forged| forged == frame) {
@@ -87,7 +88,7 @@ impl FaultInjector {
         }
     }
 
-    /// Sends what is forged from the host's end.
+    /// Sends a forged frame from the host's end.
     fn inject(&self, forged: &[u8]) -> Result<()> {
         self.planted(forged, self.wire.inject(forged))
     }

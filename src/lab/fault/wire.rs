@@ -1,5 +1,5 @@
-//! The host's end of the link: what is put on it here travels the interface's own way to the prober, as an answer of
-//! the host does, and is queued in order with those. A packet socket (packet(7)): below every iptables rule.
+//! The host's end of the link: a frame that is sent here goes to the prober through the interface, as an answer of the
+//! host does, and is queued in order with those. It is a packet socket (packet(7)), below every iptables rule.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,7 +15,7 @@ use crate::sys;
 pub struct Wire(OwnedFd);
 
 impl Wire {
-    /// Ties a packet socket to `interface` of the lab's namespace. It receives nothing: its protocol is 0.
+    /// Binds a packet socket to `interface` of the lab's namespace. It receives nothing: its protocol is 0.
     pub fn open(isolated: &Isolated, interface: &InterfaceName) -> Result<Wire> {
         isolated.assert("opening a packet socket")?;
         let opened = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None);

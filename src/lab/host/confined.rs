@@ -1,14 +1,15 @@
-//! A program that loads or lists rules, and can do nothing else: it reads rules that somebody else wrote, as root.
+//! Confinement of a program that loads or lists rules. It parses rules of unknown origin as root, so it can do nothing
+//! else.
 //!
-//! 1. It starts no other program. A seccomp filter lets execve(2) have one name only, which lies at an address where the
-//!    new program has nothing and can map nothing; there is no fork(2) either. See [`filter`].
-//! 2. It changes no file, and reads only those of the system: Landlock, see [`view`], and the same filter. It has no socket
-//!    but those by which rules are loaded.
+//! 1. It starts no other program. A seccomp filter allows execve(2) with one file name only, at an address where the
+//!    new program has no memory and can map none; fork(2) is not allowed either. See [`filter`].
+//! 2. It changes no file, and reads only those of the system: Landlock, see [`view`], and the same filter. It has no
+//!    sockets but those by which rules are loaded.
 //! 3. It has `CAP_NET_ADMIN` and `CAP_NET_RAW` in the namespaces of this thread, no other capability, and gets none
-//!    (no_new_privs). Its environment is empty, but for the name of its lock file.
+//!    (no_new_privs). Its environment is empty except for the name of its lock file.
 //! 4. It ends with the thread that started it, and after [`PATIENCE`] at the latest.
 //!
-//! What the machine cannot do of this is told by [`Walls`]; a machine without (1) must have (2).
+//! [`Walls`] lists what this machine supports; a machine without (1) must have (2).
 
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")),
@@ -35,10 +36,10 @@ use super::private_lock::PrivateLock;
 use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::sys::confinement::{Confinement, confine};
 
-/// A program takes milliseconds, and seconds for a million rules; one that takes longer never ends.
+/// The time limit of a program. It takes milliseconds, and seconds for a million rules.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No program of this kind says more (bytes), on its standard output and on its standard error.
+/// The largest output in bytes, for standard output and standard error each.
 const MOST_OUTPUT: u64 = 256 << 20;
 
 /// A program with its arguments, to be run in confinement.
@@ -58,7 +59,7 @@ impl Confined {
     /// Adds an argument.
     ///
     /// # Panics
-    /// When there is a NUL byte in it.
+    /// If there is a NUL byte in it.
     pub fn arg(mut self, argument: &str) -> Confined {
         self.arguments.push(CString::new(argument).expect("an argument has no NUL byte"));
         self
@@ -79,7 +80,7 @@ impl Confined {
             .context(format!("run {name}"))
     }
 
-    /// Runs it without input, from a thread that may or may not be the runtime's.
+    /// Runs it without input. The calling thread may belong to the runtime or not.
     pub fn output_blocking(self) -> Result<Output> {
         assert_room_for_files()?;
         thread::scope(|scope| {
@@ -96,11 +97,11 @@ impl Confined {
         let mut command = tokio::process::Command::from(self.command()?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
-        // The copies of what the child was given end here.
+        // Close our copies of the descriptors that the child got.
         drop(command);
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
-        // A program that gave up does not read on; its exit status tells why.
+        // A program that has given up does not read on; its exit status gives the reason.
         let feed = async move {
             let _ = stdin.write_all(input.as_bytes()).await;
         };
@@ -134,7 +135,11 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(io::Error::from)
 }
 
-/// Reads to the end; a stream that has none is an error.
+/// Reads to the end.
+///
+/// # Errors
+///
+/// If the stream is longer than [`MOST_OUTPUT`].
 async fn read(stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     stream.take(MOST_OUTPUT).read_to_end(&mut read).await?;
@@ -142,7 +147,7 @@ async fn read(stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     if is_endless { Err(io::Error::other(format!("it prints more than {} MiB", MOST_OUTPUT >> 20))) } else { Ok(read) }
 }
 
-/// Which means of confinement this machine has.
+/// The means of confinement that this machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walls {
     /// A seccomp filter can be made for this processor.
@@ -152,7 +157,7 @@ pub struct Walls {
 }
 
 impl Walls {
-    /// Asks the kernel. Nothing is changed.
+    /// Queries the kernel. Nothing is changed.
     pub fn here() -> Walls {
         Walls { seccomp: filter::compiled().is_some(), landlock: view::is_possible() }
     }

@@ -1,14 +1,14 @@
-//! Conntrack's table, watched: a full one drops new connections, which would look like a filter.
+//! A watch on the conntrack table: a full one drops new connections, which would look like a filter.
 //!
-//! It is flushed before it could fill up. Should it lose connections all the same, its own counters tell, and the lab
-//! has measured nothing.
+//! The table is flushed before it is full. If it loses connections all the same, its own counters show it, and the lab
+//! cannot measure.
 
 use std::fs;
 
 use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::trace::nfnetlink::{self, Nfnetlink};
 
-/// Counters of this thread's namespace: a line of names, then a line of hexadecimal numbers for each processor.
+/// The counters of this thread's namespace: a line of names, then a line of hexadecimal numbers for each processor.
 const COUNTERS: &str = "/proc/thread-self/net/stat/nf_conntrack";
 
 /// Keeps conntrack's table from filling up, and notices if it does.
@@ -19,7 +19,7 @@ pub struct ConntrackWatch {
 }
 
 impl ConntrackWatch {
-    /// The table's size, unless conntrack is not there; no lab needs more than 16384 entries at a time.
+    /// Reads the size of the table, if conntrack is loaded; no lab needs more than 16384 entries at a time.
     pub fn new() -> ConntrackWatch {
         let max = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
         let max = max.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16384);
@@ -35,7 +35,7 @@ impl ConntrackWatch {
         Ok(())
     }
 
-    /// Lets conntrack forget every connection that the lab has made.
+    /// Removes every connection that the lab has made.
     pub fn forget(&mut self, netlink: &Nfnetlink) -> Result<()> {
         if self.used > 0 {
             netlink.request(nfnetlink::flush_conntrack()).context("flush the conntrack table")?;
@@ -44,7 +44,11 @@ impl ConntrackWatch {
         Ok(())
     }
 
-    /// Fails when conntrack dropped a packet, or evicted an entry, for want of room.
+    /// Checks that conntrack has lost nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it dropped a packet, or evicted an entry, for lack of room.
     pub fn assert_no_loss(&self) -> Result<()> {
         let lost = Lost::so_far().since(self.before);
         if lost == Lost::default() {
@@ -56,27 +60,27 @@ impl ConntrackWatch {
     }
 }
 
-/// What conntrack has lost in this namespace: `struct ip_conntrack_stat` in linux/netfilter/nf_conntrack_common.h.
+/// The losses of conntrack in this namespace: `struct ip_conntrack_stat` in linux/netfilter/nf_conntrack_common.h.
 ///
-/// A packet is dropped, too, if NAT gave its flow the tuple of another (`nf_ct_resolve_clash`): of the second GRE packet that
-/// OUTPUT redirects, say, since GRE has no ports to choose from. That is the ruleset's doing and no loss; it counts as an entry
-/// that could not be inserted (`insert_failed`) and a packet that was dropped.
+/// A packet is also dropped if NAT gave its flow the tuple of another flow (`nf_ct_resolve_clash`): for example, that
+/// of the second GRE packet that OUTPUT redirects, since GRE has no ports to choose from. The ruleset causes this, and
+/// it is no loss; it counts as an entry that could not be inserted (`insert_failed`) and a packet that was dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Lost {
-    /// Packets that could not be tracked for want of room, and were dropped for it.
+    /// Packets that could not be tracked for lack of room, and were dropped for it.
     drop: u64,
-    /// Entries that made room for others.
+    /// Entries that were evicted to make room for others.
     early_drop: u64,
 }
 
 impl Lost {
-    /// Nothing, where there is no conntrack. A kernel built without `NF_CONNTRACK_PROCFS` tells nothing either; there
-    /// `scanlab selftest` shows that a full table fools the lab.
+    /// All zero if there is no conntrack, or the kernel is built without `NF_CONNTRACK_PROCFS`: there only `scanlab
+    /// selftest` shows that a full table misleads the lab.
     fn so_far() -> Lost {
         fs::read_to_string(COUNTERS).map(|table| Lost::sum(&table)).unwrap_or_default()
     }
 
-    /// Counters of a namespace never go back.
+    /// The difference to an earlier count; the counters of a namespace never decrease.
     fn since(self, before: Lost) -> Lost {
         Lost {
             drop: self.drop.saturating_sub(before.drop),
@@ -91,7 +95,7 @@ impl Lost {
     }
 }
 
-/// Columns are found by name: kernels have had different ones.
+/// Sums the column of this name: the columns differ between kernels.
 fn sum_of_column(table: &str, name: &str) -> u64 {
     let mut lines = table.lines().map(str::split_ascii_whitespace);
     let Some(column) = lines.next().and_then(|mut names| names.position(|other| other == name)) else { return 0 };
@@ -103,7 +107,7 @@ fn sum_of_column(table: &str, name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    /// Laid out as Linux 6.18 does on two processors; the numbers are made up.
+    /// The format of Linux 6.18 on two processors; the numbers are made up.
     const TABLE: &str = "\
 entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  expect_new expect_create expect_delete search_restart
 00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000f 00000001 00000000  00000000 00000000 00000000 00000000

@@ -1,14 +1,14 @@
 //! The fence of a link without ARP: a packet that the lab's own table logs to a socket of the lab (nfnetlink_log), and
 //! drops, before any rule of iptables can see it.
 //!
-//! 1. Its chain hangs at priority -460 of PREROUTING. The first hook of iptables is raw, at -300; defragmentation is at
-//!    -400 (linux/netfilter_ipv4.h). iptables-restore can set neither priorities nor tables of other names.
-//! 2. Routes and reverse path filters are looked at behind PREROUTING (`ip_rcv_finish` in net/ipv4/ip_input.c), so that
-//!    nothing of the machine's can hold it back either.
-//! 3. It is known by what it carries. A rule that logs to the same group (`-j NFLOG`) fills the socket with other packets;
-//!    they are passed over.
+//! 1. Its chain has priority -460 of PREROUTING. The first hook of iptables is raw, at -300; defragmentation is at -400
+//!    (linux/netfilter_ipv4.h). iptables-restore can set neither priorities nor tables of other names.
+//! 2. Routes and reverse path filters are checked after PREROUTING (`ip_rcv_finish` in net/ipv4/ip_input.c), so that
+//!    the machine's settings cannot drop it either.
+//! 3. It is recognized by its payload. A rule that logs to the same group (`-j NFLOG`) sends other packets to the
+//!    socket; they are skipped.
 //!
-//! An IPv4 packet serves both families: what counts is that the kernel takes packets in the order in which they come.
+//! An IPv4 packet serves both families, because the kernel processes packets in the order in which they arrive.
 
 use std::net::Ipv4Addr;
 
@@ -18,20 +18,20 @@ use pnet_packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
 /// The log group of fences. Only one socket of a namespace can listen to a group.
 pub const GROUP: u16 = 0xfe4c;
 
-/// Where fences come from: an address for documentation (RFC 5737).
+/// The source address of fences: one for documentation (RFC 5737).
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 203);
 
-/// "Use for experimentation and testing" (RFC 3692, section 2.1).
+/// The protocol of fences: "Use for experimentation and testing" (RFC 3692, section 2.1).
 pub const PROTOCOL: u8 = 253;
 
-/// What a fence carries first: no other packet of that protocol does.
+/// The beginning of the payload of a fence: no other packet of that protocol has it.
 pub const MAGIC: [u8; 8] = *b"scanlab|";
 
 const HEADER: usize = 20;
 const NUMBER: usize = HEADER + MAGIC.len();
 const LENGTH: usize = NUMBER + 4;
 
-/// Fence number `number`, to `host`.
+/// Builds fence number `number`, to `host`.
 pub fn packet(host: Ipv4Addr, number: u32) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[HEADER..NUMBER].copy_from_slice(&MAGIC);

@@ -1,27 +1,27 @@
-//! Every frame on the link, recorded for those who asked for it, with the probe that each belongs to.
+//! A recording of every frame on the link, on request, with the probe that each belongs to.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use crate::wire::frame::{Direction, Frame, FramePart};
 
-/// What is recorded; nothing until it was told to.
+/// The recorded frames; `None` until the recording is started.
 #[derive(Default)]
 pub struct FrameRecorder(Option<RefCell<Vec<RecordedFrame>>>);
 
-/// A frame, and what it belongs to: the place of a probe in its batch.
+/// A frame, and the index of the probe in its batch that it belongs to.
 struct RecordedFrame {
     frame: Frame,
     owner: Option<usize>,
 }
 
 impl FrameRecorder {
-    /// From now on, everything is recorded.
+    /// Starts the recording.
     pub fn start(&mut self) {
         self.0 = Some(RefCell::default());
     }
 
-    /// Records a frame that nobody has claimed yet.
+    /// Records a frame that belongs to no probe yet.
     pub fn record(&self, direction: Direction, bytes: &[u8]) {
         let Some(taped) = &self.0 else { return };
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -29,7 +29,7 @@ impl FrameRecorder {
         taped.borrow_mut().push(RecordedFrame { frame, owner: None });
     }
 
-    /// The last frame belongs to the probe at this place.
+    /// Assigns the last frame to the probe with this index.
     pub fn claim(&self, owner: usize, part: FramePart) {
         let Some(taped) = &self.0 else { return };
         if let Some(last) = taped.borrow_mut().last_mut() {
@@ -38,7 +38,7 @@ impl FrameRecorder {
         }
     }
 
-    /// The last frame is a fence's.
+    /// Marks the last frame as that of a fence.
     pub fn mark_fence(&self) {
         let Some(taped) = &self.0 else { return };
         if let Some(last) = taped.borrow_mut().last_mut() {
@@ -46,7 +46,7 @@ impl FrameRecorder {
         }
     }
 
-    /// Takes every claimed frame off the tape, in order, with the place of its probe.
+    /// Removes and returns all frames that belong to a probe, in order, with the index of the probe.
     pub fn drain_claimed(&self) -> Vec<(usize, Frame)> {
         let Some(taped) = &self.0 else { return Vec::new() };
         let (claimed, left) = taped.take().into_iter().partition(|taped| taped.owner.is_some());
@@ -55,7 +55,7 @@ impl FrameRecorder {
         claimed.into_iter().filter_map(|taped| Some((taped.owner?, taped.frame))).collect()
     }
 
-    /// Takes what is left: the lab's own frames, and what the host sent by itself.
+    /// Removes and returns the remaining frames: the lab's own, and those that the host sent by itself.
     pub fn drain_unclaimed(&self) -> Vec<Frame> {
         let Some(taped) = &self.0 else { return Vec::new() };
         taped.take().into_iter().map(|taped| taped.frame).collect()

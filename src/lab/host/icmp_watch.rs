@@ -1,17 +1,18 @@
-//! The host's ICMP errors, watched: one that the kernel could not send would look like a filter.
+//! A watch on the host's ICMP errors: one that the kernel could not send would look like a filter.
 //!
-//! The kernel has one socket for them on each processor, which all namespaces share (`icmp_sk_init`, `icmpv6_init`): where
-//! somebody else's errors wait for a neighbour that never answers, there is no room for those of the lab. Its own counters
-//! tell (RFC 2011, RFC 4293), and then the lab has measured nothing.
+//! The kernel has one socket for them on each processor, which all namespaces share (`icmp_sk_init`, `icmpv6_init`): if
+//! errors of other namespaces wait in it for a neighbour that never answers, there is no room for those of the lab. The
+//! kernel's counters show it (RFC 2011, RFC 4293), and then the lab cannot measure.
 
 use std::fs;
 
 use crate::error::{CannotMeasure, Result};
 
-/// Counters of this thread's namespace: for IPv4 a line of names and a line of numbers, for IPv6 a line for each.
+/// The counters of this thread's namespace: for IPv4 a line of names and a line of numbers, for IPv6 a line for each.
 const COUNTERS: [&str; 2] = ["/proc/thread-self/net/snmp", "/proc/thread-self/net/snmp6"];
 
-/// Errors that were not sent: for want of room (`icmpOutErrors`), and, since Linux 6.8, by a limit of all or of one peer.
+/// The counters of errors that were not sent: for lack of room (`icmpOutErrors`), and, since Linux 6.8, because of a
+/// limit for all peers or for one.
 const UNSENT: [&str; 3] = ["OutErrors", "OutRateLimitGlobal", "OutRateLimitHost"];
 
 /// Notices ICMP errors that the host could not send.
@@ -20,12 +21,16 @@ pub struct IcmpWatch {
 }
 
 impl IcmpWatch {
-    /// From now on.
+    /// Starts the watch.
     pub fn new() -> IcmpWatch {
         IcmpWatch { before: unsent() }
     }
 
-    /// Fails when there was one.
+    /// Checks that the host could send all its ICMP errors.
+    ///
+    /// # Errors
+    ///
+    /// If it could not send one since [`Self::new`].
     pub fn assert_no_loss(&self) -> Result<()> {
         let lost = unsent().saturating_sub(self.before);
         if lost == 0 {
@@ -42,7 +47,7 @@ fn unsent() -> u64 {
     of_ipv4(&v4) + of_ipv6(&v6)
 }
 
-/// Columns are found by name: kernels have had different ones.
+/// Sums the columns by name: they differ between kernels.
 fn of_ipv4(table: &str) -> u64 {
     let mut lines = table.lines().filter_map(|line| line.strip_prefix("Icmp: "));
     let (Some(names), Some(numbers)) = (lines.next(), lines.next()) else { return 0 };
@@ -62,7 +67,7 @@ fn of_ipv6(table: &str) -> u64 {
 mod tests {
     use super::*;
 
-    /// Laid out as Linux 6.18 does; the numbers are made up.
+    /// The format of Linux 6.18; the numbers are made up.
     #[test]
     fn icmp_counters_of_unsent_messages_are_summed() {
         let v4 = "Ip: InReceives OutErrors\nIp: 5 6\nIcmp: InMsgs InErrors OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost\n\

@@ -1,5 +1,5 @@
-//! The prober's end of the link: a TAP or TUN interface, made with `tun-tap`, whose frames or packets this program reads
-//! and writes.
+//! The prober's end of the link: a TAP or TUN interface, created with `tun-tap`, whose frames or packets this program
+//! reads and writes.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -15,22 +15,24 @@ use crate::lab::LinkMode;
 use crate::net::InterfaceName;
 use crate::sys;
 
-/// Frames are read into a buffer of this size: an Ethernet header and the largest IP packet.
+/// The size of the buffer for a frame: an Ethernet header and the largest IP packet.
 pub const FRAME_MAX: usize = 14 + 65535;
 
-/// Where interfaces are asked for.
+/// The device that creates interfaces.
 pub const DEVICE: &str = "/dev/net/tun";
 
-/// A TAP or TUN interface of the lab's namespace; gone when dropped.
+/// A TAP or TUN interface of the lab's namespace; removed when dropped.
 pub struct Interface {
     device: Iface,
     name: InterfaceName,
 }
 
 impl Interface {
-    /// Makes the interface under the name that the rules speak of.
+    /// Creates the interface under the name that the rules use.
     ///
-    /// Fails when `/dev/net/tun` cannot be opened, and when the kernel gives the interface another name.
+    /// # Errors
+    ///
+    /// If `/dev/net/tun` cannot be opened, or if the kernel gives the interface another name.
     pub fn create(isolated: &Isolated, name: &InterfaceName, mode: LinkMode) -> Result<Interface> {
         isolated.assert("making the lab's interface")?;
         let mode = match mode {
@@ -47,15 +49,15 @@ impl Interface {
         Ok(Interface { device, name: name.clone() })
     }
 
-    /// Puts a frame, or on a TUN a packet, on the link. The kernel has dealt with it when this returns.
+    /// Sends a frame, or on a TUN a packet. The kernel has processed it when this returns.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         let written = self.device.send(frame).map_err(gone).context("write a frame to the lab's interface")?;
         assert_eq!(written, frame.len(), "a TAP or TUN interface takes whole frames");
         Ok(())
     }
 
-    /// The same to a program's own interface. A program may take it down, and what comes then is lost, as on a cable:
-    /// `tun_get_user` in drivers/net/tun.c answers EIO unless the interface is up.
+    /// Like [`Self::send`], for the interface of a tool. A tool may take it down, and frames sent meanwhile are lost,
+    /// as on a cable: `tun_get_user` in drivers/net/tun.c returns EIO unless the interface is up.
     pub fn send_if_up(&self, frame: &[u8]) -> Result<()> {
         match self.device.send(frame) {
             Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => Ok(()),
@@ -63,7 +65,7 @@ impl Interface {
         }
     }
 
-    /// Takes the next frame from the host, if one is there; its length in `buffer`.
+    /// Reads the next frame from the host into `buffer` and returns its length; `None` if there is no frame.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         match self.device.recv(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -71,19 +73,19 @@ impl Interface {
         }
     }
 
-    /// Waits until a frame is there. False when `deadline` has passed.
+    /// Waits for a frame. False if `deadline` has passed.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
         wait::until_readable(self.as_fd(), deadline).context("wait for a frame from the lab's interface")
     }
 
-    /// Frames that the host sent and the interface's queue had no room for, since it was made: `tx_dropped` of
-    /// `/proc/net/dev`. Every one is an answer that nobody saw.
+    /// The number of frames that the host sent and that did not fit into the interface's queue, since it was created:
+    /// `tx_dropped` of `/proc/net/dev`. Each is an answer that the lab did not see.
     pub fn overruns(&self) -> Result<u64> {
         self.counter(TX_DROPPED)
     }
 
-    /// Those that a queue of this length can have had no room for: it was never full unless so many frames were sent. What
-    /// else was dropped was sent while a program took the interface down, and is lost as on a cable.
+    /// The same for a queue of this length: it was never full unless so many frames were sent. Other frames were
+    /// dropped because a tool had taken the interface down, and are lost as on a cable.
     pub fn overruns_of(&self, queue: u32) -> Result<u64> {
         let (taken, dropped) = (self.counter(TX_PACKETS)?, self.overruns()?);
         Ok(if taken + dropped < u64::from(queue) { 0 } else { dropped })
@@ -99,8 +101,8 @@ impl Interface {
     }
 }
 
-/// Receive has eight columns; of those for transmit, `packets` is the second, and `drop` the fourth. A TAP counts a packet
-/// when it is read (`tun_put_user` in drivers/net/tun.c).
+/// Columns of the counters. There are eight for receive; of those for transmit, `packets` is the second, and `drop` the
+/// fourth. A TAP counts a packet when it is read (`tun_put_user` in drivers/net/tun.c).
 const TX_PACKETS: usize = 8 + 1;
 const TX_DROPPED: usize = 8 + 3;
 
@@ -120,7 +122,7 @@ fn cannot_create(error: io::Error) -> CannotMeasure {
     }
 }
 
-/// `tun_get` in drivers/net/tun.c: there is no interface behind the descriptor any more.
+/// Translates the error of a deleted interface: `tun_get` in drivers/net/tun.c finds none for the descriptor any more.
 fn gone(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(nix::libc::EBADFD) => io::Error::other("it is gone: a program in its namespace has deleted it"),

@@ -1,5 +1,5 @@
-//! The `iptables-restore` and `ip6tables-restore` of this machine, and how a ruleset is loaded with them: as given,
-//! into the lab's namespace, and nowhere else.
+//! The `iptables-restore` and `ip6tables-restore` of this machine, and the loading of a ruleset with them: unchanged,
+//! and into the lab's namespace only.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ pub use crate::rules::iptables_save::Backend;
 use crate::rules::iptables_save::wrong_format;
 use crate::rules::unsafe_options;
 
-/// Which of the installed flavours to use.
+/// The installed flavour to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
-    /// What `iptables-restore` is on this machine.
+    /// The flavour that `iptables-restore` is on this machine.
     Auto,
     /// `iptables-nft-restore`.
     Nft,
@@ -37,19 +37,19 @@ pub enum Flavour {
 pub struct Iptables {
     v4: PathBuf,
     v6: PathBuf,
-    /// Which backend they write to.
+    /// The backend that they write to.
     pub backend: Backend,
     /// Such as `1.8.9`.
     pub version: String,
-    /// What a ruleset may ask for.
+    /// The extensions that a ruleset may use.
     pub terms: Terms,
 }
 
-/// Folders that an ordinary user's PATH lacks.
+/// Folders that are missing from an ordinary user's PATH.
 const SYSTEM_FOLDERS: &str = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin";
 
 impl Iptables {
-    /// Finds the programs along `path`, the value of PATH, and asks for their version.
+    /// Finds the programs in `path`, the value of PATH, and reads their version.
     pub fn find(flavour: Flavour, path: &str) -> Result<Iptables> {
         let infix = match flavour {
             Flavour::Auto => "",
@@ -66,8 +66,8 @@ impl Iptables {
         Ok(Iptables { v4, v6, backend, version, terms: Terms::of_this_machine() })
     }
 
-    /// Loads the rulesets, IPv4 before IPv6, as machines do: both share the tables of `-m recent`, and the one that comes
-    /// first makes them. What iptables refuses is an input error at the line it names.
+    /// Loads the rulesets, IPv4 before IPv6, as machines do: both share the tables of `-m recent`, and the one that is
+    /// loaded first creates them. A refusal by iptables is an input error at the line that it reports.
     pub async fn load(&self, isolated: &Isolated, rulesets: &[(Family, &Source)]) -> Result<()> {
         for (family, ruleset) in rulesets {
             unsafe_options::refuse(ruleset)?;
@@ -89,8 +89,8 @@ impl Iptables {
         Ok(())
     }
 
-    /// Puts copies in the place of rulesets that were loaded as given. What iptables took then and refuses now is no fault
-    /// of the ruleset.
+    /// Replaces rulesets that were loaded unchanged by copies. If iptables accepted the original and refuses the copy,
+    /// the ruleset is not at fault.
     pub async fn load_copy(&self, isolated: &Isolated, copies: &[(Family, &Source)]) -> Result<()> {
         self.load(isolated, copies).await.map_err(|error| match error {
             Error::Input(refused) => {
@@ -101,8 +101,8 @@ impl Iptables {
         })
     }
 
-    /// What `iptables-save` (or `ip6tables-save`) of the same flavour prints of the rules of this thread's namespace. It
-    /// reads, and takes no lock.
+    /// The output of `iptables-save` (or `ip6tables-save`) of the same flavour for the rules of this thread's
+    /// namespace. It only reads, and takes no lock.
     pub fn save(&self, family: Family) -> Result<String> {
         let restore = self.program(family);
         let name = restore.file_name().unwrap_or_default().to_string_lossy().replace("-restore", "-save");
@@ -130,20 +130,25 @@ impl Iptables {
         Confined::new(self.program(family)).lock(PrivateLock::new()?).output(ruleset).await
     }
 
-    /// Why the program refuses a ruleset. An error if it failed for a reason of its own.
+    /// The reason why the program refuses a ruleset.
+    ///
+    /// # Errors
+    ///
+    /// If it failed for a reason of its own.
     fn complaint(&self, family: Family, output: &Output, ruleset: &str) -> Result<Complaint> {
         let said = String::from_utf8_lossy(&output.stderr);
         Complaint::read(output.status, &said, ruleset).map_err(|problem| failed(self.program(family), problem))
     }
 
-    /// `-h` and `-V` in a rule print help or version, and end the program without an error; nothing of the table is loaded.
+    /// Refuses a ruleset with `-h` or `-V` in a rule: they print help or version, and end the program without an error;
+    /// nothing of the table is loaded.
     async fn assert_read_to_the_end(&self, family: Family, ruleset: &Source, output: &Output) -> Result<()> {
         if !names_itself(output) {
             return Ok(());
         }
         let lines: Vec<&str> = ruleset.text.lines().collect();
         let fewest = self.fewest(family, PATIENCE, &lines, |output, _| Ok(names_itself(output))).await?;
-        // Without a line that does it, it is the program itself, and the missing rules are noticed.
+        // If no line causes it, it is the program itself, and the lab notices that the rules are missing.
         let Some(line) = fewest.filter(|line| *line > 0) else { return Ok(()) };
         let name = self.program(family).file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("{name} {} prints its help or version at this line, and loads nothing", self.version);
@@ -151,8 +156,8 @@ impl Iptables {
         Err(ruleset.error(ruleset.span_of_line(line), problem, hint).into())
     }
 
-    /// A refusal by the kernel is reported at COMMIT, for the table as a whole. The rule to blame is the one with which the
-    /// rules before it are refused for the first time.
+    /// Finds the line to blame. A refusal by the kernel is reported at COMMIT, for the table as a whole. The culprit is
+    /// the rule with which the rules before it are refused for the first time.
     async fn culprit(&self, family: Family, ruleset: &str, reported: usize) -> Result<usize> {
         let lines: Vec<&str> = ruleset.lines().collect();
         if lines.get(reported.saturating_sub(1)).is_none_or(|line| line.trim() != "COMMIT") {
@@ -167,8 +172,8 @@ impl Iptables {
         Ok(fewest.filter(|lines| *lines > 1).map_or(reported, |lines| start + lines))
     }
 
-    /// How many of `lines`, from the first on, make a ruleset that `fits`. All of them do, and so do more lines than are
-    /// needed. The chains of all lines are always declared. `None` if it is not found in time.
+    /// The smallest number of `lines`, counted from the first, that make a ruleset that `fits`. All of them do, and so
+    /// does every larger number. The chains of all lines are always declared. `None` if it is not found in time.
     async fn fewest(
         &self,
         family: Family,
@@ -200,7 +205,8 @@ impl Iptables {
     }
 }
 
-/// The output of `program`, one that prints rules of this thread's namespace, as [`Iptables::save`] runs it.
+/// The output of `program`, which prints rules of this thread's namespace, run in the same way as by
+/// [`Iptables::save`].
 pub fn list_rules(program: &str, arguments: &[&str]) -> Result<String> {
     listed(&find_program(program, "")?, arguments)
 }
@@ -216,11 +222,15 @@ fn listed(program: &Path, arguments: &[&str]) -> Result<String> {
     Err(said).context(format!("read the rules of this machine with {}", program.display()))
 }
 
-/// x_tables' own tables; any other name is a slip of the ruleset.
+/// The tables of x_tables; any other name is a typing mistake of the ruleset.
 const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
-/// A table comes with a kernel module. iptables loads it where it may, which is not in a user namespace: then the machine
-/// cannot measure, and nothing is wrong with the ruleset.
+/// Checks that no table is missing. A table comes with a kernel module. iptables loads that if it may, which it may not
+/// in a user namespace.
+///
+/// # Errors
+///
+/// If a table is missing: then the machine cannot measure, and the ruleset is not at fault.
 fn no_table(family: Family, said: &str) -> Result<()> {
     let missing = TABLES.iter().find(|table| {
         said.contains(&format!("nable to initialize table '{table}'"))
@@ -236,15 +246,15 @@ fn no_table(family: Family, said: &str) -> Result<()> {
     Err(CannotMeasure::NoTable { table, module, said: said.to_owned() }.into())
 }
 
-/// What a restore program said, and the line that it named.
+/// The message of a restore program, and the line that it reports.
 struct Complaint {
     message: String,
     line: usize,
 }
 
 impl Complaint {
-    /// Every refusal names a line. What does not is the program's own failure: it was killed, could not lock, or is no
-    /// iptables.
+    /// Parses a refusal, which always has a line number. A message without one is the program's own failure: it was
+    /// killed, could not lock, or is not iptables.
     fn read(status: ExitStatus, text: &str, ruleset: &str) -> std::result::Result<Complaint, String> {
         if let Some(signal) = status.signal() {
             let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
@@ -261,8 +271,8 @@ impl Complaint {
     }
 }
 
-/// `line 2: RULE_APPEND failed (Cannot allocate memory): rule in chain INPUT`, `iptables-restore: line 2 failed: Memory
-/// allocation problem.` Words of the ruleset come after the reason only.
+/// True for `line 2: RULE_APPEND failed (Cannot allocate memory): rule in chain INPUT` and `iptables-restore: line 2
+/// failed: Memory allocation problem.` Words of the ruleset come after the reason only.
 fn lacks_memory(said: &str) -> bool {
     const REASONS: [&str; 6] = [
         "(Cannot allocate memory)",
@@ -277,19 +287,19 @@ fn lacks_memory(said: &str) -> bool {
     is_own && REASONS.iter().any(|reason| after.trim_start().starts_with(reason))
 }
 
-/// Whether it printed its version, as `-V` and `-h` make it do.
+/// True if it printed its version, as `-V` and `-h` make it do.
 fn names_itself(output: &Output) -> bool {
     String::from_utf8_lossy(&output.stdout).lines().any(|line| read_version(line).is_some())
 }
 
-/// A program that failed for a reason of its own.
+/// The error for a program that failed for a reason of its own.
 fn failed(program: &Path, problem: String) -> Error {
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     CannotMeasure::ProgramFailed { program, problem }.into()
 }
 
-/// Lines that say nothing about this ruleset: `iptables-restore v1.8.9 (nf_tables):` before the message, and `Try
-/// `iptables-restore -h' ...` after it.
+/// True for a line that is the same for every ruleset: `iptables-restore v1.8.9 (nf_tables):` before the message, and
+/// ``Try `iptables-restore -h' ...`` after it.
 fn is_boilerplate(line: &str) -> bool {
     line.is_empty()
         || line.starts_with("Try `")
@@ -297,7 +307,8 @@ fn is_boilerplate(line: &str) -> bool {
         || line.ends_with("(nf_tables):")
 }
 
-/// `Error occurred at line: 9`, `line 5: RULE_APPEND failed`, `iptables-restore: line 7 failed`.
+/// Parses the line number of `Error occurred at line: 9`, `line 5: RULE_APPEND failed`, `iptables-restore: line 7
+/// failed`.
 fn line_number(text: &str) -> Option<usize> {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c == ':').filter(|word| !word.is_empty()).collect();
@@ -310,8 +321,8 @@ fn find_program(name: &str, path: &str) -> Result<PathBuf> {
     found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned() }.into())
 }
 
-/// `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis. `None` if it says anything
-/// else.
+/// Parses `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis. `None` for any
+/// other text.
 fn read_version(text: &str) -> Option<(String, Backend)> {
     let mut words = text.split_whitespace();
     let is_iptables = words.next().is_some_and(|name| name.contains("tables"));
@@ -338,15 +349,15 @@ mod tests {
     use super::super::namespace::in_fresh_namespace;
     use super::*;
 
-    /// Hides from this thread's children that x_tables is there: iptables-legacy then runs `--modprobe`
-    /// (`xtables_load_ko` of libxtables/xtables.c).
+    /// Hides x_tables from this thread's children: iptables-legacy then runs `--modprobe` (`xtables_load_ko` of
+    /// libxtables/xtables.c).
     fn hide_x_tables() {
         unshare(CloneFlags::CLONE_NEWNS).expect("root may");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("root may");
         mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), Some("subset=pid")).expect("root may");
     }
 
-    /// A program that leaves a mark, and a ruleset that has iptables run it.
+    /// A program that creates a file when it runs, and a ruleset that makes iptables run it.
     fn planted(folder: &Path) -> (String, PathBuf) {
         let (program, mark) = (folder.join("program"), folder.join("mark"));
         fs::write(&program, format!("#!/bin/sh\n: > {}\n", mark.display())).expect("write it");
@@ -355,7 +366,7 @@ mod tests {
         (format!("*filter\n-A INPUT {option} -p tcp -m tcp --dport 1 -j DROP\nCOMMIT\n"), mark)
     }
 
-    /// Past the refusal of the option: the confinement alone is in the way.
+    /// Skips the check of the option, so that only the confinement prevents it.
     #[test]
     #[ignore = "needs root and iptables: cargo test -- --ignored"]
     fn a_ruleset_that_names_a_program_does_not_run_it() {
@@ -383,7 +394,7 @@ mod tests {
         }
     }
 
-    /// A program in the place of both restore programs.
+    /// A program in place of both restore programs.
     fn fake(folder: &Path, body: &str) -> Iptables {
         let program = folder.join("restore");
         fs::write(&program, format!("#!/bin/sh\n{body}\n")).expect("write it");

@@ -1,4 +1,4 @@
-//! What a lab is made with, whatever stands in it.
+//! The options of a lab, independent of the ruleset.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,14 +12,14 @@ use crate::net::sysctl::Sysctls;
 use crate::probe::ETHERNET_HEADER;
 use crate::rules::iptables_save::Listing;
 
-/// The means of a lab: chosen once on the command line, and the same for every lab of a run.
+/// The options of a lab: chosen once on the command line, and the same for every lab of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabOptions {
     /// The programs that load the ruleset.
     pub iptables: Iptables,
-    /// What lies between prober and host.
+    /// The kind of link between prober and host.
     pub link: LinkMode,
-    /// How log lines are read.
+    /// The source of log lines.
     pub capture: Capture,
     /// Sysctls that the user set.
     pub sysctls: Sysctls,
@@ -37,7 +37,7 @@ pub enum LinkMode {
 }
 
 impl LinkMode {
-    /// What of an Ethernet frame travels on the link: on a TUN, the packet alone.
+    /// The part of an Ethernet frame that travels on the link: on a TUN, the packet alone.
     pub fn carried(self, frame: &[u8]) -> &[u8] {
         match self {
             LinkMode::Tap => frame,
@@ -45,7 +45,7 @@ impl LinkMode {
         }
     }
 
-    /// Whether the ends of the link have MAC addresses, by which they find each other.
+    /// True if the ends of the link have MAC addresses, by which they find each other.
     pub fn has_macs(self) -> bool {
         self == LinkMode::Tap
     }
@@ -63,7 +63,7 @@ pub enum Capture {
 }
 
 impl Capture {
-    /// The kernel's own log where this user may read it and let LOG rules print, else NFLOG. Nothing is read or changed.
+    /// The kernel's own log if this user may read it and let LOG rules print, else NFLOG. Nothing is changed.
     pub fn usual() -> Capture {
         let may = KernelLog::is_readable() && NfLogAllNetns::is_writable();
         if may { Capture::Kmsg } else { Capture::Nflog }
@@ -71,13 +71,13 @@ impl Capture {
 }
 
 impl LabOptions {
-    /// A TAP and the usual capture, with the iptables found along `path`, the value of PATH.
+    /// A TAP and the usual capture, with the iptables found in `path`, the value of PATH.
     pub fn usual(flavour: Flavour, path: &str) -> Result<LabOptions> {
         let iptables = Iptables::find(flavour, path)?;
         Ok(LabOptions { iptables, link: LinkMode::default(), capture: Capture::usual(), sysctls: Sysctls::default() })
     }
 
-    /// The same, with these sysctls under its own.
+    /// The same options, with `sysctls` added; its own take precedence.
     pub fn over(self, sysctls: &Sysctls) -> LabOptions {
         LabOptions { sysctls: sysctls.clone().with(&self.sysctls), ..self }
     }
@@ -87,7 +87,7 @@ impl LabOptions {
         Listing::parse_for(self.backend(), family, source)
     }
 
-    /// Which kernel interface the rules are written to.
+    /// The kernel interface that the rules are written to.
     pub fn backend(&self) -> Backend {
         self.iptables.backend
     }

@@ -1,10 +1,10 @@
-//! The link as the prober sees it: frames out, replies in, and a *fence*: something whose answer no iptables rule can hold
-//! back. When the fence is answered, everything sent before it has been dealt with. On a TAP it is an ARP probe; on a TUN,
-//! which has no ARP, a packet that the lab's own table logs (see `fence`).
+//! The link as the prober sees it: it sends frames, receives replies, and sends *fences*. A fence is a packet whose
+//! answer no iptables rule can hold back. When it is answered, the host has processed everything sent before it. On a
+//! TAP it is an ARP probe; on a TUN, which has no ARP, a packet that the lab's own table logs (see `fence`).
 //!
-//! On Linux the answer is there before `write()` returns, so a fence costs two system calls and waits for nothing. That
-//! is not promised by any manual (RPS, threaded NAPI and PREEMPT_RT can defer it), so the lab waits *for the fence*, with
-//! a deadline that is an error, never a verdict.
+//! On Linux the answer is there before `write()` returns, so a fence costs two system calls and does not wait. No
+//! manual promises that (RPS, threaded NAPI and PREEMPT_RT can defer it), so the lab waits *for the fence*, with a
+//! deadline that gives an error, never a verdict.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,24 +23,24 @@ use crate::wire::discovery;
 use crate::wire::frame::Direction;
 use crate::wire::reply::{Body, Neighbour, Reply};
 
-/// How long a fence may take on a machine that is busy with other things.
+/// The time limit of a fence, on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The prober's end of the link.
 pub struct ProberLink {
     interface: Interface,
     gate: FenceKind,
-    /// Ethernet addresses of both ends; on a TUN they go nowhere.
+    /// Ethernet addresses of both ends; unused on a TUN.
     pub ends: Ends,
     host: Ipv4Addr,
     buffer: Vec<u8>,
     fences: u32,
     saboteur: Option<FaultInjector>,
-    /// What was on the link, if anybody wants to know.
+    /// The recording of the link, if it is started.
     pub tape: FrameRecorder,
 }
 
-/// Where fences are answered.
+/// The kind of answer to a fence.
 pub enum FenceKind {
     /// By ARP, on a TAP.
     Arp,
@@ -58,7 +58,7 @@ impl FenceKind {
 }
 
 impl ProberLink {
-    /// Takes the prober's end of `interface`; `host` is the IPv4 address that fences go to.
+    /// Uses the prober's end of `interface`; `host` is the IPv4 address to which fences are sent.
     pub fn new(interface: Interface, gate: FenceKind, ends: Ends, host: Ipv4Addr) -> ProberLink {
         ProberLink {
             interface,
@@ -72,12 +72,12 @@ impl ProberLink {
         }
     }
 
-    /// From now on, somebody plants a fault on the link.
+    /// Plants a fault on the link from now on.
     pub fn sabotage(&mut self, saboteur: FaultInjector) {
         self.saboteur = Some(saboteur);
     }
 
-    /// Puts an Ethernet frame on the link; on a TUN, the packet in it.
+    /// Sends an Ethernet frame; on a TUN, the packet in it.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         if let Some(saboteur) = &self.saboteur {
             let moment = LinkState { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
@@ -92,7 +92,7 @@ impl ProberLink {
         self.interface.send(carried)
     }
 
-    /// Takes the next frame that is there, whatever it is.
+    /// Reads the next frame of any kind; `None` if there is none.
     pub fn receive_frame(&mut self) -> Result<Option<&[u8]>> {
         let length = self.interface.receive(&mut self.buffer)?;
         Ok(length.map(|length| &self.buffer[..length]))
@@ -118,7 +118,7 @@ impl ProberLink {
         }
     }
 
-    /// Takes the next reply that is there; frames that are no IP, ARP reply or NDP are passed over.
+    /// Reads the next reply; frames that are no IP, ARP reply or NDP are skipped.
     pub fn receive(&mut self) -> Result<Option<Reply>> {
         while let Some(length) = self.interface.receive(&mut self.buffer)? {
             let frame = &self.buffer[..length];
@@ -164,7 +164,7 @@ impl ProberLink {
         }
     }
 
-    /// Once the fence is logged, all answers to what came before it are in the interface's queue.
+    /// Waits until the fence is logged: then all answers to earlier packets are in the interface's queue.
     fn logged_fence(
         &mut self,
         deadline: Instant,
@@ -203,7 +203,7 @@ impl ProberLink {
         }
     }
 
-    /// Sends the frames, and reads what comes back. Tells how many replies there were.
+    /// Sends the frames, and reads the replies. Returns the number of replies.
     pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
         let mut replies = 0;
         for frame in frames {
@@ -218,7 +218,11 @@ impl ProberLink {
         Ok(replies)
     }
 
-    /// Fails when the interface's queue had no room for a reply.
+    /// Checks that no reply was lost.
+    ///
+    /// # Errors
+    ///
+    /// If a reply did not fit into the interface's queue.
     pub fn assert_no_overrun(&self) -> Result<()> {
         match self.interface.overruns()? {
             0 => Ok(()),
@@ -229,7 +233,7 @@ impl ProberLink {
         }
     }
 
-    /// What would answer the fence before the last one, and one that is not sent yet.
+    /// The answers to the fence before the last one, and to one that is not sent yet.
     fn other_fences(&self) -> [Vec<u8>; 2] {
         [self.fences, self.fences.wrapping_add(2)].map(|number| match self.gate {
             FenceKind::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
@@ -244,7 +248,7 @@ impl AsFd for ProberLink {
     }
 }
 
-/// A locally administered sender address that no other fence has: the answer must come to this one.
+/// A locally administered sender address that no other fence has, so that the answer can be matched to this one.
 fn mark(fence: u32) -> Mac {
     let [a, b, c, d] = fence.to_be_bytes();
     Mac([0x02, 0xfe, a, b, c, d])

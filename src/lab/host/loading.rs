@@ -1,9 +1,9 @@
-//! How rulesets get into a lab: as given; and where log lines come through NFLOG, a copy then takes their place.
+//! The loading of rulesets into a lab: unchanged; if log lines are read through NFLOG, a copy then replaces them.
 //!
-//! Whether iptables takes a ruleset is the same in every lab of a process: the same program reads the same text, in a
-//! namespace as fresh as the last one. So the first lab that brings a ruleset loads it as given, where it may be refused
-//! at the line that its author wrote, and then the copy. Labs that bring the same meanwhile wait for the answer; those
-//! behind them load the copy alone. What has no copy is loaded as given in every lab.
+//! iptables accepts or refuses a ruleset in the same way in every lab of a process: the same program parses the same
+//! text, in a fresh namespace. So the first lab with a ruleset loads it unchanged, and any refusal has the line number
+//! of the original, and then loads the copy. Labs with the same ruleset wait for the result; later ones load the copy
+//! alone. A ruleset that needs no copy is loaded unchanged in every lab.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -42,7 +42,7 @@ pub fn load(
     runtime.block_on(iptables.load_copy(isolated, &copies))
 }
 
-/// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
+/// Replaces the loaded rulesets; if log lines are read through NFLOG, by their copies.
 pub fn reload(
     iptables: &Iptables,
     isolated: &Isolated,
@@ -56,11 +56,11 @@ pub fn reload(
     runtime.block_on(iptables.load_copy(isolated, &sources))
 }
 
-/// Who reads which rulesets.
+/// The programs and the rulesets that they load.
 type CaptureMode = (Iptables, Vec<(Family, Arc<str>)>);
 
-/// Whether these programs are known to take these rulesets. Whoever finds out holds the lock meanwhile: a lab has a
-/// thread of its own, so nobody else is kept waiting.
+/// True if these programs are known to accept these rulesets. The first lab holds the lock until it knows; each lab has
+/// a thread of its own, so that only labs with the same ruleset wait.
 fn answer(iptables: &Iptables, rulesets: &[(Family, &Source)]) -> Arc<Mutex<bool>> {
     static ANSWERS: LazyLock<Mutex<HashMap<CaptureMode, Arc<Mutex<bool>>>>> = LazyLock::new(Mutex::default);
     let texts = rulesets.iter().map(|(family, source)| (*family, Arc::clone(&source.text))).collect();

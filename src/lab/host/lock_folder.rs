@@ -1,14 +1,15 @@
-//! The folder with the lock files that runs of one user share: `/run/scanlab` of root, `scanlab` in the runtime folder of
-//! an ordinary user (`XDG_RUNTIME_DIR`), and none where there is no such folder.
+//! The folder with the lock files that runs of one user share: `/run/scanlab` for root, `scanlab` in the runtime folder
+//! of an ordinary user (`XDG_RUNTIME_DIR`), and none if that does not exist.
 //!
-//! Whoever may open a file may lock it (flock(2) asks for no more), so a lock is safe only where nobody else may open
-//! anything:
+//! A user who may open a file may lock it (flock(2) requires no more), so a lock is safe only where other users cannot
+//! open anything:
 //!
-//! 1. The folder and the one above it belong to the user, nobody else may write to the one above, and nobody else may do
-//!    anything with the folder itself (0700). It is never a symbolic link.
-//! 2. Every run holds a shared lock on the folder. The run that leaves last can make it exclusive, and removes the folder.
-//!    A run that arrives meanwhile finds the lock taken or the folder gone, and tries again.
-//! 3. A run that is killed leaves the folder; the kernel drops its locks, and the next run removes the folder as it leaves.
+//! 1. The folder and the one above it belong to the user, other users cannot write to the one above, and have no rights
+//!    on the folder itself (0700). It is never a symbolic link.
+//! 2. Every run holds a shared lock on the folder. The run that leaves last can make it exclusive, and removes the
+//!    folder. A run that starts meanwhile finds the lock held or the folder removed, and tries again.
+//! 3. A run that is killed leaves the folder; the kernel releases its locks, and the next run removes the folder when
+//!    it ends.
 //!
 //! Containers that have a `/run` of their own do not see each other's locks.
 
@@ -36,10 +37,11 @@ const OF_ROOT: &str = "/run";
 
 const NAME: &str = "scanlab";
 
-/// How long another run may take for what takes it microseconds; it is stopped, or the machine is.
+/// The time limit for an operation of another run that takes microseconds; a longer wait means that the run, or the
+/// machine, is suspended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A run's presence in the folder.
+/// The entry of a run in the folder.
 #[derive(Debug)]
 pub struct LockFolder {
     above: OwnedFd,
@@ -47,17 +49,18 @@ pub struct LockFolder {
     path: PathBuf,
 }
 
-/// Says where an ordinary user's runtime folder is. The environment is read by the command line only.
+/// Sets the runtime folder of an ordinary user. Only the command line reads the environment.
 pub fn use_runtime_folder(path: PathBuf) {
     let _ = RUNTIME_FOLDER.set(path);
 }
 
 static RUNTIME_FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// All labs of this process share one presence.
+/// The entry that all labs of this process share.
 static PRESENT: Mutex<Weak<LockFolder>> = Mutex::new(Weak::new());
 
-/// Leaves the folder, whatever of this process is still in it, since the process ends now. Nothing can enter afterwards.
+/// Leaves the folder at the end of the process, even if labs of this process still use it. Nothing can enter
+/// afterwards.
 pub fn leave_for_good() {
     if let Ok(present) = PRESENT.try_lock() {
         let _ = present.upgrade().map(|folder| folder.leave());
@@ -66,12 +69,12 @@ pub fn leave_for_good() {
 }
 
 impl LockFolder {
-    /// Whether this user is root, and has a folder that all runs of root share. Nothing is changed.
+    /// True if this user is root, and the folder that all runs of root share can be used. Nothing is changed.
     pub fn is_the_machines() -> bool {
         is_root() && access(OF_ROOT, AccessFlags::W_OK).is_ok()
     }
 
-    /// Enters the folder that all runs of root share. What labs do to the machine itself is counted there only.
+    /// Enters the folder that all runs of root share. Changes of labs to the machine itself are counted there only.
     pub fn of_the_machine() -> Result<Arc<LockFolder>> {
         if is_root() {
             return LockFolder::enter();
@@ -80,7 +83,7 @@ impl LockFolder {
         Err(CannotMeasure::NoPrivilege { what, capability: "CAP_DAC_OVERRIDE".to_owned() }.into())
     }
 
-    /// Enters the folder, and makes it if it is missing.
+    /// Enters the folder; it is created if missing.
     pub fn enter() -> Result<Arc<LockFolder>> {
         let mut present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(folder) = present.upgrade() {
@@ -133,7 +136,7 @@ impl LockFolder {
         Ok(LockAttempt::Entered(LockFolder { above, folder: Mutex::new(Some(folder)), path }))
     }
 
-    /// Opens the lock file of this name, and makes it if it is missing.
+    /// Opens the lock file of this name; it is created if missing.
     pub fn file(&self, name: &str) -> Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -145,7 +148,7 @@ impl LockFolder {
         Ok(File::from(opened.context(format!("open {}", self.path_of(name).display()))?))
     }
 
-    /// A shared lock on the file of this name. An exclusive one is held for microseconds only.
+    /// Takes a shared lock on the file of this name. Exclusive locks are held for microseconds only.
     pub fn share(&self, name: &str) -> Result<Flock<File>> {
         let mut file = self.file(name)?;
         let deadline = Instant::now() + PATIENCE;
@@ -160,13 +163,13 @@ impl LockFolder {
         }
     }
 
-    /// Where the file of this name is.
+    /// The path of the file of this name.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Removes the folder if nobody else is in it. Not atomic: the shared lock is gone before the exclusive one is asked for
-    /// (flock(2), NOTES). So of two that leave at once the later one finds no lock but its own.
+    /// Removes the folder if no other run uses it. Not atomic: the shared lock is released before the exclusive one is
+    /// requested (flock(2), NOTES). So of two runs that leave at once the later one finds no lock but its own.
     fn leave(&self) -> nix::Result<()> {
         let Some(folder) = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         folder.relock(FlockArg::LockExclusiveNonblock)?;
@@ -179,17 +182,17 @@ impl LockFolder {
 
 impl Drop for LockFolder {
     fn drop(&mut self) {
-        // Somebody else is in it; or the next run tries again.
+        // Fails if another run uses it; after other errors, the next run tries again.
         let _ = self.leave();
     }
 }
 
-/// What came of an attempt to enter.
+/// The result of an attempt to enter.
 enum LockAttempt {
     Entered(LockFolder),
-    /// Somebody is just removing it.
+    /// Another run is removing it.
     Busy(OwnedFd),
-    /// Somebody has just removed it.
+    /// Another run has removed it.
     Gone,
 }
 
@@ -197,7 +200,7 @@ fn is_root() -> bool {
     geteuid().is_root() && !is_rootless()
 }
 
-/// Whether `folder` is this user's, and gives nobody else any of the permissions `closed`.
+/// Checks that `folder` belongs to this user, and gives other users none of the permissions `closed`.
 fn is_private(folder: &OwnedFd, closed: u32) -> io::Result<()> {
     let found = fstat(folder)?;
     let why = match found {
@@ -271,7 +274,7 @@ mod tests {
         assert!(refused(above.path()).contains("open to other users"));
     }
 
-    /// Every thread is a run of its own here: it enters, holds a lock that nobody else may hold, and leaves.
+    /// Each thread acts as a run of its own: it enters, holds an exclusive lock, and leaves.
     #[test]
     fn runs_that_come_and_go_at_once_share_one_folder() {
         let above = tempfile::tempdir().unwrap();

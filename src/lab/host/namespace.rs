@@ -1,5 +1,5 @@
-//! A network namespace that nobody else knows: a thread enters it, what the thread opens keeps it alive, and with the
-//! last file descriptor it is gone. Nothing is named or pinned, so `kill -9` leaves nothing behind.
+//! A network namespace without a name: a thread enters it, the descriptors that the thread opens keep it alive, and it
+//! ends when the last of them is closed. Nothing is mounted, so `kill -9` leaves nothing over.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,8 +11,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::error::{CannotMeasure, Context, Result};
 
-/// Runs `work` on a thread of its own in a fresh network namespace, and waits for it. The thread lives and dies there:
-/// no thread of the program ever has to find its way back.
+/// Runs `work` on a new thread in a fresh network namespace, and waits for it. The thread ends there: no thread of the
+/// program ever has to change back to its first namespace.
 pub fn in_fresh_namespace<T: Send>(work: impl FnOnce(&Isolated) -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
         let lab = thread::Builder::new().name("lab".to_owned());
@@ -21,12 +21,12 @@ pub fn in_fresh_namespace<T: Send>(work: impl FnOnce(&Isolated) -> Result<T> + S
     })
 }
 
-/// The proof that this thread is in a network namespace of its own. What changes rules, links or sysctls asks for it,
-/// and proves it once more with [`Isolated::assert`] before it acts.
+/// The proof that this thread is in a network namespace of its own. Functions that change rules, links or sysctls take
+/// it as an argument, and check it again with [`Isolated::assert`] before they act.
 #[derive(Debug)]
 pub struct Isolated {
     own: NamespaceId,
-    /// A namespace belongs to a thread, so the proof must not travel to another one.
+    /// A namespace belongs to a thread, so the proof must not be sent to another one.
     _this_thread_only: std::marker::PhantomData<*const ()>,
 }
 
@@ -56,9 +56,9 @@ impl Isolated {
         Ok(isolated)
     }
 
-    /// Proves, before `operation`, that (1) this thread still is in its own namespace, (2) which is not the one of the
-    /// program's main thread, (3) nor that of PID 1. An ordinary user may not look at (3), and need not: the kernel lets
-    /// root of a user namespace change nothing in a network namespace that was there before it (user_namespaces(7)).
+    /// Checks, before `operation`, that (1) this thread is still in its own namespace, which is neither (2) that of the
+    /// program's main thread, (3) nor that of PID 1. An ordinary user cannot read (3), and need not: root of a user
+    /// namespace can change nothing in a network namespace that is older than it (user_namespaces(7)).
     pub fn assert(&self, operation: &'static str) -> Result<()> {
         let here = NamespaceId::of_this_thread()?;
         if here != self.own {
@@ -78,7 +78,7 @@ impl Isolated {
     }
 }
 
-/// What tells namespaces apart: device and inode of `/proc/PID/ns/net`, see namespaces(7).
+/// The identity of a namespace: device and inode of `/proc/PID/ns/net`, see namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NamespaceId {
     device: u64,

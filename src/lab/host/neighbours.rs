@@ -1,4 +1,4 @@
-//! Who is there? The MAC address that the host gives away in its ARP reply and its neighbour advertisement, as nmap
+//! Neighbour discovery: the MAC address that the host sends in its ARP reply and its neighbour advertisement, as nmap
 //! learns it, and whether the host in turn can find a neighbour that it has no entry for.
 //!
 //! The probes themselves rely on permanent neighbours, which would hide a ruleset that kills NDP: hence this check.
@@ -16,7 +16,7 @@ use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 use crate::wire::reply::{Body, Reply};
 
-/// What was found out about the host's neighbourhood.
+/// The results of neighbour discovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiscoveredMacs {
     /// The MAC address in the ARP reply; `None` if there was no reply.
@@ -25,11 +25,11 @@ pub struct DiscoveredMacs {
     pub advertised: Option<Mac>,
     /// What keeps the advertisement from the neighbour; `None` if it arrived.
     pub hidden: Option<Hidden>,
-    /// Whether the host's own solicitation went out, its answer came in, and a packet followed.
+    /// True if the host's own solicitation went out, its answer came in, and a packet followed.
     pub resolves: bool,
 }
 
-/// Asks, in every family.
+/// Runs neighbour discovery in every family.
 pub fn explore(
     link: &mut ProberLink,
     paths: Option<&mut Paths>,
@@ -49,10 +49,10 @@ pub fn explore(
     Ok(found)
 }
 
-/// So many solicitations nmap sends to a host that does not answer (measured with 7.93).
+/// The number of solicitations that nmap sends to a host that does not answer (measured with 7.93).
 const TRIES: usize = 2;
 
-/// Asks for `host` as nmap does, from `source`: the MAC address that it advertises, or what hides it.
+/// Solicits `host` as nmap does, from `source`. Returns the MAC address that it advertises, or what hides it.
 pub fn solicit(
     link: &mut ProberLink,
     mut paths: Option<&mut Paths>,
@@ -70,7 +70,7 @@ pub fn solicit(
     Ok((None, Some(hidden(&traced, source.into(), host.into()))))
 }
 
-/// Of the last solicitation and its answer, the one that did not come through.
+/// The one that did not arrive: the last solicitation, or its answer.
 fn hidden(traced: &[Traced], source: IpAddr, host: IpAddr) -> Hidden {
     let stopped = |message: NeighbourMessage, direction: Direction, sender: IpAddr| {
         let is_it = |packet: &&Traced| {
@@ -88,7 +88,7 @@ fn hidden(traced: &[Traced], source: IpAddr, host: IpAddr) -> Hidden {
         .unwrap_or_default()
 }
 
-/// Sends `question` and takes the MAC address of whoever claims `address`.
+/// Sends `question`. Returns the MAC address that a reply gives for `address`.
 fn claim(link: &mut ProberLink, question: &[u8], address: std::net::IpAddr) -> Result<Option<Mac>> {
     let mut mac = None;
     link.send(question)?;
@@ -102,13 +102,14 @@ fn claim(link: &mut ProberLink, question: &[u8], address: std::net::IpAddr) -> R
     Ok(mac)
 }
 
-/// Lets the host send a datagram to a neighbour that it does not know yet, and plays that neighbour.
+/// Makes the host send a datagram to a neighbour that it does not know yet, and answers as that neighbour. True if the
+/// datagram arrives.
 fn resolves(link: &mut ProberLink, addresses: &Addresses) -> Result<bool> {
     let stranger = unused_address(addresses);
     let (host, host_mac, prober_mac) = (addresses.v6.host, link.ends.host, link.ends.prober);
     let socket = UdpSocket::bind(SocketAddr::new(host.into(), 0)).context("open a socket on the host")?;
     const DISCARD: u16 = 9;
-    // A rule that forbids the host to send is the ruleset's business: it shows as a neighbour that is not found.
+    // A rule that drops the host's packet shows as a neighbour that is not found.
     let _ = socket.send_to(&[], SocketAddr::new(stranger.into(), DISCARD));
     link.fence(|_, _| Ok(()))?;
     link.send(&discovery::neighbour_advertisement(prober_mac, host_mac, stranger, host))?;

@@ -1,4 +1,4 @@
-//! Link, addresses and neighbours of the lab, over rtnetlink(7). The only module that knows the `rtnetlink` crate.
+//! Link, addresses and neighbours of the lab, over rtnetlink(7). The only module that uses the `rtnetlink` crate.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,13 +16,13 @@ use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::LinkMode;
 use crate::net::{Addresses, Family, InterfaceName, Mac};
 
-/// How the host's end of the link is to be set up.
+/// The configuration of the host's end of the link.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkSetup<'a> {
     /// The interface, which exists already.
     pub interface: &'a InterfaceName,
-    /// What kind of link it is. On a TUN there are no MAC addresses to be set, and no neighbours to be found: the kernel
-    /// makes it `POINTOPOINT,NOARP`, and what has a route goes out.
+    /// The kind of link. On a TUN there are no MAC addresses to set, and no neighbours to find: the kernel makes it
+    /// `POINTOPOINT,NOARP`, and sends every packet that has a route.
     pub mode: LinkMode,
     /// The MAC address that it gets.
     pub host: Mac,
@@ -34,21 +34,22 @@ pub struct LinkSetup<'a> {
     pub families: &'a [Family],
 }
 
-/// Brings up `lo` and the interface, with addresses, and with the prober as a permanent neighbour: a probe's answer
-/// must not wait for ARP or NDP, which are checked on their own.
+/// Brings up `lo` and the interface, with addresses, and with the prober as a permanent neighbour: the answer to a
+/// probe must not wait for ARP or NDP, which are checked on their own.
 pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
     isolated.assert("setting up the link")?;
     connected(runtime, async |handle| configure(handle, setup).await)
 }
 
-/// Lets the host find its way to `strangers`: a route to everywhere over the interface, without a gateway, and the prober
-/// as a permanent neighbour under each of their addresses, where there are neighbours.
+/// Makes `strangers` reachable for the host: adds a default route over the interface, without a gateway, and on a TAP
+/// the prober as a permanent neighbour for each of their addresses.
 pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
     connected(runtime, async |handle| route(handle, setup, strangers).await)
 }
 
-/// Makes the prober a permanent neighbour under each of `addresses`, which are on the link: nothing has to ask for them.
+/// Makes the prober a permanent neighbour for each of `addresses`, which are on the link, so that the host need not
+/// discover it.
 pub fn add_permanent_neighbours(
     isolated: &Isolated,
     runtime: &Runtime,
@@ -59,7 +60,7 @@ pub fn add_permanent_neighbours(
     connected(runtime, async |handle| add_neighbours(handle, setup, addresses).await)
 }
 
-/// Does `work` over a connection of its own to the namespace of this thread.
+/// Runs `work` with a new netlink connection to the namespace of this thread.
 fn connected<T>(runtime: &Runtime, work: impl AsyncFnOnce(&Handle) -> Result<T>) -> Result<T> {
     runtime.block_on(async {
         let (connection, handle, _) = new_connection().context("open a route netlink socket")?;
@@ -96,7 +97,7 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
     Ok(())
 }
 
-/// Lets an end forget the other, so that the two find each other by ARP and NDP, as over a cable.
+/// Removes the permanent neighbours, so that both ends find each other by ARP and NDP, as over a cable.
 pub fn forget_neighbours(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
     isolated.assert("forgetting neighbours")?;
     connected(runtime, async |handle| forget(handle, setup).await)
@@ -113,7 +114,7 @@ async fn forget(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Gives the interface's queue room for `frames`, or for as many as this kernel lets it have.
+/// Sets the length of the interface's queue to `frames`, or to the most that this kernel allows.
 pub fn widen_queue(isolated: &Isolated, runtime: &Runtime, interface: &InterfaceName, frames: u32) -> Result<()> {
     isolated.assert("widening the queue")?;
     connected(runtime, async |handle| widen(handle, interface, frames).await)
@@ -132,8 +133,8 @@ async fn widen(handle: &Handle, interface: &InterfaceName, frames: u32) -> Resul
     widened.map_err(|error| failed(&format!("give {interface} a queue of {frames} frames"), error))
 }
 
-/// The longest queue of kernels that limit it. Measured: Debian's 6.12.117 and 7.3.4 take 32767, and refuse 32768 (ERANGE),
-/// over netlink, ioctl and sysfs alike; 6.18.44 takes whatever there is memory for.
+/// The longest queue of kernels that limit it. Measured: Debian's 6.12.117 and 7.3.4 accept 32767, and refuse 32768
+/// (ERANGE), over netlink, ioctl and sysfs alike; 6.18.44 accepts any length that memory allows.
 const LONGEST_QUEUE: u32 = i16::MAX as u32;
 
 fn is_out_of_range(error: &rtnetlink::Error) -> bool {
@@ -141,7 +142,7 @@ fn is_out_of_range(error: &rtnetlink::Error) -> bool {
     message.to_io().raw_os_error() == Some(Errno::ERANGE as i32)
 }
 
-/// How many frames the interface's queue holds.
+/// The length of the interface's queue, in frames.
 pub fn queue_length(runtime: &Runtime, interface: &InterfaceName) -> Result<u32> {
     connected(runtime, async |handle| {
         let found = handle.link().get().match_name(interface.to_string()).execute().try_next().await;
@@ -178,7 +179,7 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `addr_gen_mode` (ip-sysctl.rst): nothing but what the lab sends shall be on the link.
+/// Disables link-local addresses by `addr_gen_mode` (ip-sysctl.rst): the kernel must send nothing by itself.
 fn no_address_of_its_own() -> LinkAttribute {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
@@ -198,7 +199,7 @@ async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family:
     };
     let address = addresses.host(family);
     let mut request = handle.address().add(index, address, prefix_len);
-    // An address under duplicate address detection is silent (RFC 4862, section 5.4).
+    // An address does not answer during duplicate address detection (RFC 4862, section 5.4).
     request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     request.execute().await.map_err(|error| failed(&format!("add the address {address}"), error))
 }

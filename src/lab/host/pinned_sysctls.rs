@@ -1,5 +1,5 @@
-//! The lab's weather: sysctls that would otherwise let the machine, and not the ruleset, decide what a probe sees. They
-//! are written in the lab's namespace only, and printed in the report.
+//! The pinned sysctls of the lab: those that would otherwise let the machine, and not the ruleset, decide the result of
+//! a probe. They are written in the lab's namespace only, and printed in the report.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,49 +17,50 @@ use crate::net::sysctl::Sysctls;
 /// The sysctls as they were read back.
 pub type PinnedSysctls = BTreeMap<String, String>;
 
-/// What is pinned before the interface comes up. `addr_gen_mode` is missing on purpose: even to read it, the kernel starts
-/// the call over and over until a lock is free that all namespaces share (`rtnl_trylock` in addrconf_sysctl_addr_gen_mode,
-/// net/ipv6/addrconf.c), and a hundred labs that do leave no time to anybody; `netcfg` sets it over netlink. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's
-/// documentation.
+/// The sysctls that are pinned before the interface comes up. `addr_gen_mode` is missing on purpose: even to read it,
+/// the kernel restarts the call until a lock that all namespaces share is free (`rtnl_trylock` in
+/// addrconf_sysctl_addr_gen_mode, net/ipv6/addrconf.c), and a hundred labs that do so use up all processor time;
+/// `netcfg` sets it over netlink. See ip-sysctl.rst and nf_conntrack-sysctl.rst in the kernel's documentation.
 const PINNED: [(&str, &str); 16] = [
-    // A spoofed or unroutable source is the ruleset's business here.
+    // The ruleset alone shall decide on spoofed and unroutable sources.
     ("net.ipv4.conf.all.rp_filter", "0"),
     ("net.ipv4.conf.default.rp_filter", "0"),
-    // Else the kernel's ICMP limiter decides what a REJECT looks like.
+    // Without these, the kernel's ICMP limiter decides how a REJECT looks.
     ("net.ipv4.icmp_ratemask", "0"),
     ("net.ipv4.icmp_ratelimit", "0"),
     ("net.ipv4.icmp_msgs_per_sec", "1000000000"),
     ("net.ipv4.icmp_msgs_burst", "1000000000"),
     ("net.ipv6.icmp.ratelimit", "0"),
-    // Which types are limited: one that never is (`icmpv6_mask_allow`), so none. Older kernels have the limit of all messages
-    // for the whole machine, and errors of IPv6 would count for it.
+    // The types that are limited: only one that never is (`icmpv6_mask_allow`), so none. On older kernels the limit of
+    // all messages is for the whole machine, and ICMPv6 errors would count for it.
     ("net.ipv6.icmp.ratemask", "128"),
-    // `ipv6.disable_ipv6=1` on the kernel's command line keeps addresses of IPv6 from every interface of every namespace
+    // `ipv6.disable_ipv6=1` on the kernel's command line prevents IPv6 addresses on every interface of every namespace
     // (`addrconf_init_net` in net/ipv6/addrconf.c).
     ("net.ipv6.conf.all.disable_ipv6", "0"),
     ("net.ipv6.conf.default.disable_ipv6", "0"),
-    // An address that is still being checked for duplicates answers nobody.
+    // An address does not answer during duplicate address detection.
     ("net.ipv6.conf.default.accept_dad", "0"),
     ("net.ipv6.conf.default.dad_transmits", "0"),
-    // Nobody is there to answer.
+    // The link has no router that could answer.
     ("net.ipv6.conf.default.router_solicitations", "0"),
     ("net.ipv6.conf.default.accept_ra", "0"),
-    // A SYN/ACK sent again a second later would be a stray in some other batch.
+    // A SYN/ACK that is retransmitted a second later would arrive in another batch.
     ("net.ipv4.tcp_synack_retries", "0"),
-    // Receive packet steering would take the answer out of the writer's context.
+    // Receive packet steering would send the answer from another context than the writer's, perhaps later.
     ("net.core.rps_default_mask", "0"),
 ];
 
-/// Exists once conntrack watches the namespace. 1 is the kernel's default: an ACK out of the blue starts a connection.
+/// Exists once conntrack is active in the namespace. 1 is the kernel's default: an ACK without a connection starts one.
 const TCP_LOOSE: (&str, &str) = ("net.netfilter.nf_conntrack_tcp_loose", "1");
 
-/// Has conntrack count packets. The first rule with `-m connbytes` would switch this on, with a line in the machine's log.
+/// Makes conntrack count packets. The first rule with `-m connbytes` would enable this, with a line in the machine's
+/// log.
 pub fn count_packets(isolated: &Isolated) -> Result<()> {
     isolated.assert("setting nf_conntrack_acct")?;
     write("net.netfilter.nf_conntrack_acct", "1").map(drop)
 }
 
-/// Pins the weather, and says what it is now. What this kernel does not have is left out.
+/// Pins the sysctls, and returns their values. Those that this kernel does not have are left out.
 pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<PinnedSysctls> {
     isolated.assert("pinning sysctls")?;
     let mut weather = PinnedSysctls::new();
@@ -68,8 +69,12 @@ pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<PinnedSysctls> {
     Ok(weather)
 }
 
-/// Pins the sysctls that exist only once there is the interface, or a rule that uses conntrack. Fails if one that the user
-/// set is still not there; without conntrack, its sysctls decide nothing.
+/// Pins the sysctls that do not exist before the interface, or before a rule that uses conntrack.
+///
+/// # Errors
+///
+/// If one that the user set still does not exist; those of conntrack may be missing, because they have no effect
+/// without it.
 pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut PinnedSysctls) -> Result<()> {
     isolated.assert("pinning sysctls")?;
     let usual = [TCP_LOOSE].into_iter().filter(|(name, _)| sysctls.get(name).is_none());
@@ -88,9 +93,9 @@ fn pin_one(weather: &mut PinnedSysctls, name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether this machine speaks IPv6 at all. `ipv6.disable=1` on the kernel's command line takes it away, with all its
-/// sockets (`inet6_init` in net/ipv6/af_inet6.c); a sandbox may keep the sockets from this process alone. Where it is a
-/// module that nobody has loaded, asking for a socket would load it: hence the sysctls are looked for first.
+/// True if this machine supports IPv6. `ipv6.disable=1` on the kernel's command line disables it, with all its sockets
+/// (`inet6_init` in net/ipv6/af_inet6.c); a sandbox may prevent the sockets for this process alone. If IPv6 is a module
+/// that is not loaded, opening a socket would load it; hence the check for its sysctls comes first.
 pub fn has_ipv6() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| Path::new("/proc/sys/net/ipv6").exists() && has_sockets())
@@ -105,9 +110,12 @@ fn write(name: &str, value: &str) -> Result<Option<String>> {
     write_path(&Path::new("/proc/sys").join(name.replace('.', "/")), name, value)
 }
 
-/// Writes, and reads back what the kernel made of it. None when there is no such sysctl here: then it has, in a fresh
-/// namespace, the kernel's own default. One that says what is wanted is left alone. One that may not be written must say
-/// what is wanted already, or nothing can be measured.
+/// Writes a sysctl, and returns the value that is read back. `None` if it does not exist: in a fresh namespace the
+/// kernel's own default is then in effect. It is not written if it has the wanted value already.
+///
+/// # Errors
+///
+/// If it has another value and may not be written: nothing can be measured then.
 fn write_path(path: &Path, name: &str, wanted: &str) -> Result<Option<String>> {
     match read(path)? {
         Some(value) if !is_the_same(&value, wanted) => {}
@@ -136,7 +144,8 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// A mask of processors that are none is written as `00000000,00000000` where there are many.
+/// True for equal values, and for two empty processor masks: with many processors the kernel writes
+/// `00000000,00000000`.
 fn is_the_same(value: &str, wanted: &str) -> bool {
     value == wanted || wanted == "0" && !value.is_empty() && value.chars().all(|c| matches!(c, '0' | ','))
 }
@@ -145,7 +154,7 @@ fn is_the_same(value: &str, wanted: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A sysctl that nobody may write, not even root; it says `Linux`.
+    /// A sysctl that even root cannot write; its value is `Linux`.
     const READ_ONLY: &str = "/proc/sys/kernel/ostype";
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a lab can be asked about: a ruleset that is one, of a family that this machine has.
+//! The preconditions of a lab: the file is a ruleset, and the machine supports its family.
 
 use crate::error::{CannotMeasure, InputError, Result, Source};
 use crate::lab::Lab;
@@ -6,10 +6,11 @@ use crate::net::Family;
 use crate::rules::iptables_save::{Listing, wrong_format};
 
 impl Lab<'_> {
-    /// Whether there is something to ask about.
+    /// Checks that the ruleset can be tested.
     ///
     /// # Errors
-    /// A file that holds no ruleset, and a family that this machine does not have.
+    ///
+    /// If the file holds no ruleset, or this machine does not have the family.
     pub fn can_ask(family: Family, source: &Source) -> Result<()> {
         if Listing::parse(family, source).tables.is_empty() {
             let problem = format!("{} holds no ruleset", source.name.display());
@@ -21,7 +22,11 @@ impl Lab<'_> {
         Lab::must_have(family)
     }
 
-    /// Fails where this machine does not have the family.
+    /// Checks that this machine has the family.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
     pub fn must_have(family: Family) -> Result<()> {
         if Lab::families().contains(&family) { Ok(()) } else { Err(CannotMeasure::NoFamily { family }.into()) }
     }

@@ -1,8 +1,10 @@
-//! The lock file of iptables-legacy: a file that has no name, is nobody else's, and vanishes with the lab.
+//! The lock file of iptables-legacy: a file without a name, which belongs to the lab alone and ends with it.
+//! lab.
 //!
-//! iptables-legacy locks `/run/xtables.lock` against others that change the same tables (`xtables_lock` in
-//! iptables/xshared.c); an ordinary user may not open that, and a lab must not make it. In a namespace of its own there is
-//! nobody to lock out. A file that everybody may open, such as `/dev/null`, will not do: whoever locks it stops the lab.
+//! iptables-legacy locks `/run/xtables.lock` against programs that change the same tables (`xtables_lock` in
+//! iptables/xshared.c); an ordinary user may not open that file, and a lab must not create it. In a network namespace
+//! of its own no other program needs the lock. A file that every user may open, such as `/dev/null`, is unsuitable: a
+//! user who locks it stops the lab.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -24,7 +26,7 @@ impl PrivateLock {
         Ok(PrivateLock { file })
     }
 
-    /// The variable that names it to a child that inherits it.
+    /// The environment variable, `NAME=value`, that names the file to a child that inherits it.
     pub fn variable(&self) -> OsString {
         format!("XTABLES_LOCKFILE=/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }

@@ -1,6 +1,6 @@
-//! The host is ready when it answers, in every family, before any rule is loaded. An IPv6 address comes to life in a
-//! workqueue (`addrconf_dad_work` in net/ipv6/addrconf.c), even one that is exempt from duplicate address detection; on a
-//! busy machine that takes a while, and probes that are sent before would look like filtered ones.
+//! The host is ready when it answers in every family, before any rule is loaded. An IPv6 address becomes usable in a
+//! workqueue (`addrconf_dad_work` in net/ipv6/addrconf.c), even one that is exempt from duplicate address detection; on
+//! a busy machine that takes a while, and probes sent earlier would look filtered.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::probe::scan::Technique;
 use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::reply::Flow;
 
-/// How long the host may take on a machine that is busy with other things.
+/// The time limit of the host, on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until the host answers a bare ACK with a RST, as it does whether or not something listens (RFC 9293, section
+/// Waits until the host answers a bare ACK with a RST, which it does on open and closed ports alike (RFC 9293, section
 /// 3.5.2, group 1).
 pub fn wait(link: &mut ProberLink, addresses: &Addresses, families: &[Family]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
@@ -42,7 +42,7 @@ fn answers(link: &mut ProberLink, probe: &Probe) -> Result<bool> {
     Ok(answered)
 }
 
-/// From a port below those that nmap's numbering uses, so that no probe has the same flow.
+/// Sent from a port below those of nmap's numbering, so that no probe has the same flow.
 fn ack(family: Family, addresses: &Addresses) -> Probe {
     const READINESS: Port = Port(1);
     let flow = Flow {

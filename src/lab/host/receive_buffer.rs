@@ -1,4 +1,4 @@
-//! Room for what the kernel tells over netlink, between two readings.
+//! Receive buffers of netlink sockets, large enough for the messages between two reads.
 
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
@@ -7,17 +7,19 @@ use netlink_sys::Socket;
 
 use crate::error::{Context, Result};
 
-/// What is told of a probe and its answer takes so many bytes, with the kernel's own overhead: thirty messages and more.
+/// The bytes of the messages on a probe and its answer, with the kernel's overhead: thirty messages and more.
 const ROOM_OF_A_PROBE: usize = 64 << 10;
 
-/// How many probes may be sent before a socket with `granted` bytes is read. An ordinary user may get room for a few only.
+/// The number of probes that may be sent before a socket with `granted` bytes is read. An ordinary user may get room
+/// for a few only.
 pub fn probes_at_once(granted: usize) -> usize {
     (granted / ROOM_OF_A_PROBE).max(1)
 }
 
-/// Asks for `wanted` bytes, and tells how many the kernel grants (it counts its own overhead, and doubles what is asked
-/// for: socket(7), SO_RCVBUF). Only `CAP_NET_ADMIN` of the machine goes beyond `net.core.rmem_max` (SO_RCVBUFFORCE; a user
-/// namespace's does not count: `sock_setsockopt` in net/core/sock.c). What does not fit is told as ENOBUFS.
+/// Requests `wanted` bytes, and returns how many the kernel grants (it adds its own overhead, and doubles the requested
+/// value: socket(7), SO_RCVBUF). Only `CAP_NET_ADMIN` of the machine can exceed `net.core.rmem_max` (SO_RCVBUFFORCE;
+/// that of a user namespace does not count: `sock_setsockopt` in net/core/sock.c). Messages that do not fit are
+/// reported as ENOBUFS.
 pub fn grow(socket: &Socket, wanted: usize) -> Result<usize> {
     let granted = match setsockopt(socket, sockopt::RcvBufForce, &wanted) {
         Err(Errno::EPERM) => setsockopt(socket, sockopt::RcvBuf, &wanted),

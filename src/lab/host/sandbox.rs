@@ -1,10 +1,11 @@
 //! The confinement of a tool that is not trusted: it may use raw sockets in its own network namespace, and read files.
 //!
-//! 1. Namespaces of its own for mounts, IPC, host name, cgroups, processes and network.
-//! 2. A file system that is read-only, without set-user-ID programs and devices. `/tmp`, `/var/tmp`, `/run` and `/dev/shm`
-//!    are empty, `/dev` has the usual harmless devices, `/sys` and `/proc` are those of its own namespaces.
-//! 3. `CAP_NET_RAW` and no other capability, no_new_privs, no inherited file descriptor above 2: [`crate::sys::sandbox`].
-//! 4. No system call that changes any of this, or reaches around it: [`filter`].
+//! 1. Its own namespaces for mounts, IPC, host name, cgroups, processes and network.
+//! 2. A read-only file system, without set-user-ID programs and devices. `/tmp`, `/var/tmp`, `/run` and `/dev/shm` are
+//!    empty, `/dev` has the usual harmless devices, `/sys` and `/proc` are those of its own namespaces.
+//! 3. `CAP_NET_RAW` and no other capability, no_new_privs, no inherited file descriptor above 2:
+//!    [`crate::sys::sandbox`].
+//! 4. No system call that changes any of this, or circumvents it: [`filter`].
 //!
 //! It may still read every file that its user may read, and use as much processor time and memory as that user.
 
@@ -34,11 +35,11 @@ pub use filter::compiled as filters;
 /// Folders that are empty for a tool: other programs keep their sockets and temporary files there.
 const EMPTIED: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/var/run"];
 
-/// Devices that a tool finds.
+/// The devices in the `/dev` of a tool.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Lets this thread, and what it starts, see a file system that cannot be changed, except below the `writable` folders. The
-/// working directory stays where it is, wherever that is.
+/// Makes the file system read-only for this thread, and for the programs that it starts, except below the `writable`
+/// folders. The working directory stays the same, wherever it is.
 pub fn enclose(isolated: &Isolated, writable: &[PathBuf]) -> Result<()> {
     isolated.assert("the tool's file system")?;
     let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
@@ -54,11 +55,11 @@ pub fn enclose(isolated: &Isolated, writable: &[PathBuf]) -> Result<()> {
     fill_dev(devices.into_iter().flatten())?;
     kept.iter().try_for_each(OpenPath::restore)?;
     writable.iter().try_for_each(|folder| set(folder, Reach::Mount, 0, MOUNT_ATTR_RDONLY))?;
-    // The old one may be below a mount now.
+    // The old one may be hidden by a mount now.
     env::set_current_dir(&here).context("enter the working directory")
 }
 
-/// A file or folder that is kept open, since its name will be hidden.
+/// A file or folder that is kept open, because a mount will hide its path.
 struct OpenPath {
     path: PathBuf,
     file: File,
@@ -70,7 +71,7 @@ impl OpenPath {
         Ok(OpenPath { path: path.to_owned(), file: file.context(format!("open {}", path.display()))? })
     }
 
-    /// Puts a folder where it was.
+    /// Mounts a folder at its old path.
     fn restore(&self) -> Result<()> {
         if fs::metadata(&self.path).is_err() {
             fs::create_dir_all(&self.path).context(format!("make {}", self.path.display()))?;
@@ -78,7 +79,7 @@ impl OpenPath {
         self.bind()
     }
 
-    /// Puts a device where it was, in an empty `/dev`.
+    /// Mounts a device at its old path, in an empty `/dev`.
     fn restore_device(&self) -> Result<()> {
         File::create(&self.path).context(format!("make {}", self.path.display()))?;
         self.bind()?;
@@ -93,7 +94,7 @@ impl OpenPath {
     }
 }
 
-/// No mount of the tool's reaches the machine, and none of the machine's comes later.
+/// Stops the propagation of mounts between the tool and the machine, in both directions.
 fn make_mounts_private() -> Result<()> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).context("make the tool's mounts private")
@@ -103,14 +104,14 @@ fn make_read_only() -> Result<()> {
     set(Path::new("/"), Reach::Tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0)
 }
 
-/// Shows the links of this namespace, not those of the machine. Where the kernel has hidden parts of `/sys`, it refuses; the
-/// old one stays then, read-only.
+/// Mounts the `/sys` of this namespace, with its links only. If the kernel has hidden parts of `/sys`, it refuses; the
+/// old one then stays, read-only.
 fn mount_sys() {
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>);
 }
 
-/// Hides what is in a folder; its links stay, as NixOS has its programs at /run/current-system.
+/// Hides the content of a folder, but for its symbolic links: NixOS has its programs at /run/current-system.
 fn empty(folder: &Path) -> Result<()> {
     if !fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir()) {
         return Ok(());
@@ -145,7 +146,7 @@ fn mount_tmpfs(folder: &Path, options: &str) -> Result<()> {
     mounted.context(format!("mount an empty {}", folder.display()))
 }
 
-/// Sets and clears attributes; mount by mount where the kernel knows no other way.
+/// Sets and clears attributes, one mount at a time on kernels without [`set_attributes`].
 fn set(path: &Path, reach: Reach, set: u64, clear: u64) -> Result<()> {
     match set_attributes(path, reach, set, clear) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => remount(path, reach, set, clear),
@@ -154,7 +155,7 @@ fn set(path: &Path, reach: Reach, set: u64, clear: u64) -> Result<()> {
     .context(format!("change how {} is mounted for the tool", path.display()))
 }
 
-/// As [`set_attributes`], before Linux 5.12.
+/// Does the same as [`set_attributes`] before Linux 5.12.
 fn remount(path: &Path, reach: Reach, set: u64, clear: u64) -> io::Result<()> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
     for (place, flags) in table.lines().filter_map(mount_of) {
@@ -162,7 +163,7 @@ fn remount(path: &Path, reach: Reach, set: u64, clear: u64) -> io::Result<()> {
         if is_meant {
             let flags = (flags | flags_of(set)) & !flags_of(clear) | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
             match mount(None::<&str>, &place, None::<&str>, flags, None::<&str>) {
-                // A mount that another one hides has no name.
+                // A mount that is hidden by another one has no path.
                 Err(nix::Error::EINVAL | nix::Error::ENOENT) if reach == Reach::Tree => {}
                 mounted => mounted?,
             }
@@ -171,7 +172,7 @@ fn remount(path: &Path, reach: Reach, set: u64, clear: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a line of proc_pid_mountinfo(5) says that a mount is, and with which flags.
+/// The mount point and the flags in a line of proc_pid_mountinfo(5).
 fn mount_of(line: &str) -> Option<(PathBuf, MsFlags)> {
     let fields: Vec<&str> = line.split(' ').collect();
     let flag = |option| match option {
@@ -187,7 +188,7 @@ fn mount_of(line: &str) -> Option<(PathBuf, MsFlags)> {
     Some((unescaped(fields.get(4)?), fields.get(5)?.split(',').map(flag).collect()))
 }
 
-/// The kernel writes spaces, tabs, line ends and backslashes as three octal digits.
+/// Decodes spaces, tabs, line ends and backslashes, which the kernel writes as three octal digits.
 fn unescaped(field: &str) -> PathBuf {
     let mut text = field.to_owned();
     for (escape, meant) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {

@@ -1,6 +1,7 @@
-//! What listens on the host: real sockets in the lab's namespace. The kernel shakes hands by itself; [`ListeningSockets::serve`]
-//! then accepts what has come and sends the greeting, in the prober's own context. A UDP service is a bound socket;
-//! [`ListeningSockets::answer`] sends what it has to say to everybody who wrote to it.
+//! The services of the host: real sockets that listen in the lab's namespace. The kernel completes handshakes by
+//! itself; [`ListeningSockets::serve`] then accepts the connections and sends the greeting, in the prober's own
+//! context. A UDP service is a bound socket; [`ListeningSockets::answer`] sends its greeting to the sender of every
+//! datagram.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -20,9 +21,9 @@ use crate::net::port::Port;
 pub struct HostService {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The port that it listens on, on every address.
+    /// The port, on every address of the host.
     pub port: Port,
-    /// What it sends to whoever connects; or, of UDP, in answer to every datagram. Without it, it stays silent.
+    /// The text that it sends on a connection or, for UDP, in answer to every datagram. `None` sends nothing.
     pub greeting: Option<&'static str>,
 }
 
@@ -34,7 +35,7 @@ pub struct ListeningSockets {
 }
 
 impl ListeningSockets {
-    /// Starts to listen, in both families where there are both.
+    /// Opens the sockets, for both families if the machine has both.
     pub fn start(isolated: &Isolated, services: &[HostService]) -> Result<ListeningSockets> {
         isolated.assert("listening")?;
         let of = |protocol| services.iter().filter(move |service| service.protocol == protocol);
@@ -43,12 +44,12 @@ impl ListeningSockets {
         Ok(ListeningSockets { listeners: listeners.collect::<Result<_>>()?, sockets: sockets.collect::<Result<_>>()? })
     }
 
-    /// Reads every datagram that has come, and answers it where the service does.
+    /// Reads all queued datagrams, and answers those to services with a greeting.
     pub fn answer(&self) -> Result<()> {
         for (socket, service) in &self.sockets {
             while let Some(sender) = read_one(socket, service.port)? {
                 if let Some(greeting) = service.greeting {
-                    // What the firewall does to the answer is its own verdict (EPERM), not an error.
+                    // It is no error if the firewall drops the answer (EPERM): that is its verdict.
                     let _ = socket.send_to(greeting.as_bytes(), sender);
                 }
             }
@@ -56,19 +57,19 @@ impl ListeningSockets {
         Ok(())
     }
 
-    /// Accepts every connection that waits on `port`, and greets. The connections close when the result is dropped;
-    /// none means that the kernel handed none over.
+    /// Accepts all waiting connections on `port`, and sends the greeting. The connections close when the result is
+    /// dropped; if it is empty, the kernel has completed no handshake.
     pub fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
         let greeting = self.listeners.get(&port).and_then(|(_, service)| service.greeting);
         let mut connections = self.accept(port)?;
         for connection in &mut connections {
-            // A client that is gone already gets no greeting; that is its verdict, not an error.
+            // It is no error if the client has gone already, and gets no greeting: that is the verdict.
             let _ = greet(connection, greeting);
         }
         Ok(connections)
     }
 
-    /// Accepts every connection that waits anywhere, and greets.
+    /// Accepts all waiting connections on every port, and sends the greetings.
     pub fn serve_all(&self) -> Result<Vec<TcpStream>> {
         let served = self.listeners.keys().map(|port| self.serve(*port));
         Ok(served.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
@@ -81,7 +82,7 @@ impl ListeningSockets {
             match listener.accept() {
                 Ok((connection, _)) => connections.push(connection),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(connections),
-                // The client reset before it was accepted (accept(2), "Error handling").
+                // The client reset the connection before it was accepted (accept(2), "Error handling").
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error).context(format!("accept a connection on port {port}")),
             }
@@ -90,8 +91,8 @@ impl ListeningSockets {
 }
 
 impl ListeningSockets {
-    /// Accepts every connection that waits anywhere, and resets it, so that a queue of 128 places has room for the next:
-    /// from a full one no SYN is answered (`tcp_conn_request`).
+    /// Accepts and resets all waiting connections on every port, so that a queue of 128 has room for the next ones: if
+    /// it is full, no SYN is answered (`tcp_conn_request`).
     pub fn close_accepted(&self) -> Result<()> {
         for (socket, service) in &self.sockets {
             while read_one(socket, service.port)?.is_some() {}
@@ -99,7 +100,7 @@ impl ListeningSockets {
         for port in self.listeners.keys() {
             for connection in self.accept(*port)? {
                 let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
-                // A connection that is gone already needs no reset.
+                // A connection that has gone already needs no reset.
                 let _ = setsockopt(&connection, sockopt::Linger, &at_once);
             }
         }
@@ -111,7 +112,7 @@ fn greet(connection: &mut TcpStream, greeting: Option<&str>) -> std::io::Result<
     greeting.map_or(Ok(()), |greeting| connection.write_all(format!("{greeting}\r\n").as_bytes()))
 }
 
-/// A socket bound to `::` takes both families; without IPv6 there is only `0.0.0.0`.
+/// Listens on `::`, which includes IPv4; without IPv6, on `0.0.0.0`.
 fn listen(port: Port) -> Result<TcpListener> {
     let listener = TcpListener::bind(everywhere(port)).context(format!("listen on port {port}"))?;
     listener.set_nonblocking(true).context(format!("listen on port {port}"))?;
@@ -129,7 +130,7 @@ fn everywhere(port: Port) -> SocketAddr {
     SocketAddr::new(any, port.0)
 }
 
-/// Who sent the next datagram that waits, if one does. What it says is not looked at.
+/// The sender of the next queued datagram; `None` if there is none. The content is ignored.
 fn read_one(socket: &UdpSocket, port: Port) -> Result<Option<SocketAddr>> {
     match socket.recv_from(&mut [0; 64]) {
         Ok((_, sender)) => Ok(Some(sender)),

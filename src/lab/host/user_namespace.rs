@@ -1,9 +1,9 @@
 //! A user namespace, in which an ordinary user is root over network namespaces of their own (user_namespaces(7)).
 //!
-//! A lab takes `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`. Who lacks them, and is not root, enters a user namespace first, with
-//! every thread that comes later: the capabilities held there reach no namespace that belongs to anybody else, so the
-//! kernel itself keeps the lab from touching the machine. The one thing that stays out of reach is the kernel's log, so
-//! that lines are captured with NFLOG.
+//! A lab needs `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`. A user without them who is not root enters a user namespace first,
+//! with every thread that is started later: the capabilities held there do not apply to namespaces outside of it, so
+//! the kernel itself keeps the lab from changing the machine. Only the kernel's log stays inaccessible, so lines are
+//! captured with NFLOG.
 
 use std::fs;
 use std::io;
@@ -16,17 +16,17 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::error::{CannotMeasure, Result, UserNamespaceDenied};
 
-/// What this program may do on the machine.
+/// The privilege of this program on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privilege {
-    /// It is root, or has the capabilities that a lab takes.
+    /// It is root, or has the capabilities that a lab needs.
     Privileged,
-    /// It is an ordinary user, and root in a user namespace of its own.
+    /// It belongs to an ordinary user, and is root in a user namespace of its own.
     Rootless,
 }
 
-/// Enters a user namespace, unless this is root or has what a lab takes. The program must still have one thread only
-/// (unshare(2)); once it is in there, another call changes nothing.
+/// Enters a user namespace, unless this is root or has the capabilities that a lab needs. The program must have one
+/// thread only (unshare(2)); after the first call, another one has no effect.
 pub fn enter_if_needed() -> Result<Privilege> {
     if is_rootless() {
         return Ok(Privilege::Rootless);
@@ -36,20 +36,21 @@ pub fn enter_if_needed() -> Result<Privilege> {
     }
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| refused("make a user namespace", error.into()))?;
-    // Without it, a user could drop a group that is there to keep them out (user_namespaces(7), "setgroups").
+    // Without this, a user could leave a group that exists to exclude its members (user_namespaces(7), "setgroups").
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write("/proc/self/gid_map", &format!("0 {group} 1"))?;
     Ok(Privilege::Rootless)
 }
 
-/// Whether somebody else than root is root here: the user namespace maps its root to another user.
+/// True if this user namespace maps its root to a user other than root.
 pub fn is_rootless() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     geteuid().is_root() && maps_root_to_another(&map)
 }
 
-/// Each line says: first user in here, first user in the parent's, how many.
+/// Parses the map. Each line has the first user in here, the first user in the parent's namespace, and the number of
+/// users.
 fn maps_root_to_another(map: &str) -> bool {
     let of_root = map.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     of_root.into_iter().any(|fields| fields.first() == Some(&"0") && fields.get(1).is_some_and(|outer| *outer != "0"))
@@ -62,7 +63,7 @@ fn has_what_a_lab_takes() -> bool {
 
 fn write(path: &'static str, text: &str) -> Result<()> {
     match fs::write(path, text) {
-        // Before Linux 3.19.
+        // The file is missing before Linux 3.19.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         written => written.map_err(|error| refused("become root in a user namespace", error).into()),
     }
@@ -73,7 +74,7 @@ fn refused(operation: &'static str, source: io::Error) -> CannotMeasure {
     CannotMeasure::NoUserNamespace { operation, source, obstacle }
 }
 
-/// The switches of this machine that could be in the way; none where there is no such switch.
+/// The settings of this machine that can prevent user namespaces; `None` for those that it does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct UserNsSysctls {
     built_in: bool,
@@ -95,7 +96,7 @@ impl UserNsSysctls {
     fn obstacle(self, errno: Option<Errno>) -> UserNamespaceDenied {
         const FILTER: u64 = 2;
         match errno {
-            // EUSERS before Linux 4.9.
+            // The error is EUSERS before Linux 4.9.
             Some(Errno::ENOSPC | Errno::EUSERS) => UserNamespaceDenied::Limit,
             _ if !self.built_in => UserNamespaceDenied::NotBuiltIn,
             Some(Errno::EPERM | Errno::EACCES) if self.unprivileged_clone == Some(0) => {
@@ -112,7 +113,7 @@ fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// `Seccomp:` of proc_pid_status(5).
+/// Parses `Seccomp:` of proc_pid_status(5).
 fn seccomp(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim().parse().ok()
 }
@@ -121,7 +122,7 @@ fn seccomp(status: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A machine on which nothing is in the way.
+    /// A machine without obstacles.
     const OPEN: UserNsSysctls =
         UserNsSysctls { built_in: true, unprivileged_clone: None, apparmor_restricts: None, seccomp: Some(0) };
 
@@ -134,7 +135,7 @@ mod tests {
             (OPEN, Errno::ENOSPC, UserNamespaceDenied::Limit),
             (OPEN, Errno::EUSERS, UserNamespaceDenied::Limit),
             (off, Errno::EPERM, UserNamespaceDenied::SwitchedOff),
-            // Ubuntu lets the namespace be made, and then refuses to write its map.
+            // Ubuntu allows the namespace, and then refuses to write its map.
             (apparmor, Errno::EPERM, UserNamespaceDenied::AppArmor),
             (apparmor, Errno::EACCES, UserNamespaceDenied::AppArmor),
             (container, Errno::EPERM, UserNamespaceDenied::Seccomp),

@@ -1,4 +1,4 @@
-//! Waiting for something to be read, with a deadline.
+//! Waiting for a readable descriptor, with a deadline.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;

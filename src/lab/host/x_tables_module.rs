@@ -1,5 +1,5 @@
-//! The kernel's module for x_tables. iptables-legacy loads it by running modprobe(8), which a confined program cannot: so the
-//! lab does, before, with a command line of its own. nf_tables and all extensions are loaded by the kernel itself.
+//! The kernel's module for x_tables. iptables-legacy loads it by running modprobe(8), which a confined program cannot
+//! do: so the lab runs it before, with its own arguments. nf_tables and all extensions are loaded by the kernel itself.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,14 +9,14 @@ use tokio::process::Command;
 use super::confined::PATIENCE;
 use crate::net::Family;
 
-/// Loads the module if the family has none of its tables here. Where this fails, or may not be done, iptables says that it
-/// has no table.
+/// Loads the module unless the family has its tables already. If this fails or is not permitted, iptables reports that
+/// it has no table.
 pub async fn load(family: Family) {
     let module = match family {
         Family::Ipv4 => "ip_tables",
         Family::Ipv6 => "ip6_tables",
     };
-    // Every network namespace has the file, once the module is there (net/netfilter/x_tables.c, `xt_proto_init`).
+    // Every network namespace has the file once the module is loaded (net/netfilter/x_tables.c, `xt_proto_init`).
     if Path::new(&format!("/proc/thread-self/net/{module}_names")).exists() {
         return;
     }

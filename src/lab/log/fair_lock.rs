@@ -1,37 +1,37 @@
-//! A line in which the threads of one process wait: first come, first served, and nobody waits for long in a line that
-//! does not move.
+//! A queue of the threads of one process: first come, first served. A thread gives up if the queue does not advance for
+//! a while.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A line.
+/// A queue of threads.
 pub struct Queue {
     line: Mutex<WaitList>,
     moved: Condvar,
 }
 
-/// Tickets of those who wait, the first being the one who is served; and how often that one gave hope.
+/// The tickets of the waiting threads, of which the first is served; and the number of signs of progress from that one.
 struct WaitList {
     tickets: VecDeque<u64>,
     next: u64,
     hopes: u64,
 }
 
-/// The front of the line; whoever is next has it when this is dropped.
+/// The front of the queue; dropping it serves the next thread.
 pub struct QueueHead<'a> {
     queue: &'a Queue,
     ticket: u64,
 }
 
 impl Queue {
-    /// Nobody waits.
+    /// An empty queue.
     pub const fn new() -> Queue {
         Queue { line: Mutex::new(WaitList { tickets: VecDeque::new(), next: 0, hopes: 0 }), moved: Condvar::new() }
     }
 
-    /// Waits until everybody before is done. None when for as long as `patience` the line has not moved, and whoever is
-    /// first has given no hope.
+    /// Waits until all earlier threads are done. `None` if the queue has not advanced for as long as `patience`, and
+    /// the thread at its front has made no progress.
     pub fn wait(&self, patience: Duration) -> Option<QueueHead<'_>> {
         let mut line = self.line();
         let ticket = line.next;
@@ -54,7 +54,7 @@ impl Queue {
         Some(place)
     }
 
-    /// Nothing that holds the line can panic.
+    /// The lock is never poisoned: no code that holds it can panic.
     fn line(&self) -> MutexGuard<'_, WaitList> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +67,7 @@ impl WaitList {
 }
 
 impl QueueHead<'_> {
-    /// Tells those behind that what this one waits for gets on.
+    /// Tells the waiting threads that the resource for which this thread waits makes progress.
     pub fn extend_deadline(&self) {
         self.queue.line().hopes += 1;
         self.queue.moved.notify_all();
@@ -113,7 +113,7 @@ mod tests {
         assert!(queue.wait(PATIENCE).is_some());
     }
 
-    /// The last one waits for longer than its patience, which is with each of those before it.
+    /// The last one waits for longer than its patience, which starts again with each thread before it.
     #[test]
     fn a_line_that_moves_is_waited_in() {
         let (queue, patience) = (Queue::new(), Duration::from_millis(500));

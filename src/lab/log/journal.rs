@@ -1,5 +1,5 @@
-//! The whole log of a lab: every line that its LOG rules have written, whatever caused it. The kernel's log has lines of
-//! others, which are told from the lab's own by the MAC address of the prober, or the addresses of the host.
+//! The whole log of a lab: every line that its LOG rules have written, for any packet. In the kernel's log, which has
+//! lines of others, those of the lab are recognized by the MAC address of the prober, or the addresses of the host.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::log_line::{LogLine, LoggedPacketHeader};
 use crate::net::{Addresses, InterfaceName, Mac};
 use crate::probe::canary;
 
-/// Whether a line of the log is of this lab's ruleset; canaries are the lab's own.
+/// True if the line was logged by a rule of this lab's ruleset; canaries are the lab's own.
 pub fn is_of_ruleset(text: &str, addresses: &Addresses, interface: &InterfaceName) -> bool {
     let Some(line) = LogLine::parse(text) else { return false };
     line.prefix != canary::PREFIX && is_of_lab(&line, addresses, interface)
@@ -24,7 +24,7 @@ fn is_of_lab(line: &LogLine, addresses: &Addresses, interface: &InterfaceName) -
     is_here && line.network.as_ref().is_some_and(|network| has_end_in_lab(network, addresses))
 }
 
-/// What a host says by itself comes from its link-local address, or from none.
+/// True if one end is in the lab. Packets that the host sends by itself have a link-local source address, or none.
 fn has_end_in_lab(network: &LoggedPacketHeader, addresses: &Addresses) -> bool {
     let is_own = |address: IpAddr| {
         let hosts = [IpAddr::from(addresses.v4.host), addresses.v6.host.into()];

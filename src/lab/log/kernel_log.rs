@@ -1,9 +1,9 @@
 //! The kernel's log, read from `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg). A LOG rule prints in the context of
-//! the one who sent the packet, so the line is there when the fence has been answered.
+//! the sender of the packet, so the line is there when the fence has been answered.
 //!
-//! The whole machine shares this log. Labs take turns: whoever is between [`KernelLog::lock`] and the end of the
-//! [`KernelLogLock`] is the only lab that speaks. What is read in between and carries the probe's own addresses, ports and
-//! number is the probe's.
+//! The whole machine shares this log. Labs take turns: between [`KernelLog::lock`] and the drop of the
+//! [`KernelLogLock`] no other lab sends probes. A line that is read meanwhile and has the addresses, ports and number
+//! of a probe belongs to the probe.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -27,10 +27,10 @@ use crate::log_line::kmsg::KmsgRecord;
 
 const PATH: &str = "/dev/kmsg";
 
-/// The lock file of the turn; `/dev/kmsg` itself is a file that other users may open, and so lock, on many machines.
+/// The lock file for the turns; `/dev/kmsg` itself can be opened, and so locked, by other users on many machines.
 const LOCK: &str = "kernel-log";
 
-/// The longest record that the kernel hands out (`PRINTKRB_RECORD_MAX` and its prefix), in bytes, with room to spare.
+/// The longest record that the kernel returns (`PRINTKRB_RECORD_MAX` and its prefix), in bytes, with a margin.
 const RECORD_MAX: usize = 16 << 10;
 
 /// An open kernel log.
@@ -41,7 +41,7 @@ pub struct KernelLog {
     buffer: Vec<u8>,
 }
 
-/// The right to speak; held by one lab of the machine at a time.
+/// A lab's turn to use the log; held by one lab of the machine at a time.
 pub struct KernelLogLock<'a> {
     log: &'a mut KernelLog,
     lock: Option<Flock<File>>,
@@ -49,12 +49,12 @@ pub struct KernelLogLock<'a> {
 }
 
 impl KernelLog {
-    /// Whether this user may open it, and it is the kernel's log: in a container it may be anything.
+    /// True if this user may open it, and it is the kernel's log: in a container it may be another file.
     pub fn is_readable() -> bool {
         open().is_ok()
     }
 
-    /// Opens the log. What was logged before is not read.
+    /// Opens the log at its end.
     pub fn open() -> Result<KernelLog> {
         let records = open()?;
         lseek(&records, 0, Whence::SeekEnd).context(format!("go to the end of {PATH}"))?;
@@ -62,7 +62,7 @@ impl KernelLog {
         Ok(KernelLog { records, turns: Some(folder.file(LOCK)?), _folder: folder, buffer: vec![0; RECORD_MAX] })
     }
 
-    /// Reads one record. True when the kernel says that the one which was due is overwritten.
+    /// Reads one record. True if the kernel reports that the record which was next is overwritten.
     pub fn has_been_overrun(&mut self) -> Result<bool> {
         match self.records.read(&mut self.buffer) {
             Ok(0) => Err(at_its_end()),
@@ -73,7 +73,7 @@ impl KernelLog {
         }
     }
 
-    /// Waits for its turn, and forgets what was logged until then.
+    /// Waits for the turn of this lab, and skips the records until then.
     pub fn lock(&mut self) -> Result<KernelLogLock<'_>> {
         let Some(place) = QUEUE.wait(PATIENCE) else { return Err(too_late(self.turns.as_ref())) };
         let file = self.turns.take().expect("a turn gives back its file when it ends");
@@ -82,8 +82,8 @@ impl KernelLog {
         Ok(KernelLogLock { log: self, lock: Some(lock), _place: place })
     }
 
-    /// flock(2) knows no deadline, so it is asked again and again: at once for the few milliseconds of a turn, then seldom
-    /// enough to leave the processors to those who speak.
+    /// Waits for the lock. flock(2) has no deadline, so it is tried again and again: without delay for the few
+    /// milliseconds of a turn, then rarely enough to leave the processors to the labs that have a turn.
     fn wait_for_lock(&mut self, mut file: File, place: &QueueHead) -> Result<Flock<File>> {
         let (mut silence, mut pause) = (Silence::begins(), Duration::from_micros(50));
         let start = Instant::now();
@@ -109,18 +109,18 @@ impl KernelLog {
     }
 }
 
-/// How long one lab may keep silent in its turn; a turn is a few milliseconds, so it is stopped or dead. However many
-/// labs speak one after the other, each of them gets its turn.
+/// The time limit without a sign of progress from the holder: a turn takes a few milliseconds, so the holder is stopped
+/// or dead. The number of labs that take turns does not matter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a lab waits in silence.
+/// The time of waiting after which the user gets a notice.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// The labs of this process stand in line, and only the first of them asks for the lock: a hundred threads that ask again
-/// and again leave no time to the one that speaks.
+/// The labs of this process wait in a queue, and only the first of them tries to take the lock: a hundred threads that
+/// do so again and again leave no processor time to the lab that has a turn.
 static QUEUE: Queue = Queue::new();
 
-/// The time since other labs were last known to get on with their work.
+/// The time since the last sign of progress from other labs.
 struct Silence {
     since: Instant,
     asked: Instant,
@@ -128,7 +128,7 @@ struct Silence {
 }
 
 impl Silence {
-    /// How often the kernel is asked who holds the lock.
+    /// The interval at which the kernel is queried for the holder of the lock.
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn begins() -> Silence {
@@ -136,7 +136,7 @@ impl Silence {
         Silence { since: now, asked: now, holder: None }
     }
 
-    /// Whoever gets on lets another have the lock, or is heard in the log; one that is stopped does not.
+    /// True if there is a sign of progress: another holder, or new records in the log, unless the holder is stopped.
     fn is_broken(&mut self, lock: &File, records: &mut File, buffer: &mut [u8]) -> bool {
         if self.asked.elapsed() < Silence::INTERVAL {
             return false;
@@ -153,7 +153,7 @@ impl Silence {
     }
 }
 
-/// Whether there are new records; those that are overwritten were new as well.
+/// True if there are new records; overwritten ones were new as well.
 fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
     let is_new = match records.read(buffer) {
         Ok(length) => length > 0,
@@ -162,7 +162,8 @@ fn is_heard(records: &mut File, buffer: &mut [u8]) -> bool {
     is_new && lseek(records, 0, Whence::SeekEnd).is_ok()
 }
 
-/// Whoever is first in this process's line asks for the lock, so the others wait for the same holder.
+/// The error for a turn that does not come. The first thread in this process's queue tries to take the lock, so all of
+/// them wait for the same holder.
 fn too_late(file: Option<&File>) -> Error {
     let holder = file
         .and_then(Holder::find)
@@ -172,7 +173,7 @@ fn too_late(file: Option<&File>) -> Error {
 }
 
 impl KernelLogLock<'_> {
-    /// Hands the text of every kernel record since the last call to `each`; what a program wrote is passed over.
+    /// Calls `each` with the text of every kernel record since the last call; records written by programs are skipped.
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
         loop {
             let length = match self.log.records.read(&mut self.log.buffer) {
@@ -192,7 +193,7 @@ impl KernelLogLock<'_> {
 impl Drop for KernelLogLock<'_> {
     fn drop(&mut self) {
         let lock = self.lock.take().expect("the lock is taken once");
-        // Unlocking a file that is locked cannot fail; if it did, the file would still go when the lab goes.
+        // Unlocking a locked file cannot fail; if it did, the file would still be closed with the lab.
         self.log.turns = Some(lock.unlock().unwrap_or_else(|(lock, _)| {
             drop(lock);
             unreachable!("flock(LOCK_UN) on an open file")
@@ -200,7 +201,7 @@ impl Drop for KernelLogLock<'_> {
     }
 }
 
-/// EPIPE: records were overwritten before they were read.
+/// The error of a read. EPIPE means that records were overwritten before they were read.
 fn cannot_read(error: std::io::Error) -> Error {
     if error.kind() == ErrorKind::BrokenPipe {
         let evidence = format!("{PATH} says that records were overwritten (EPIPE)");
@@ -224,11 +225,13 @@ fn open() -> Result<File> {
     Ok(file)
 }
 
-/// Major and minor number of the device (Documentation/admin-guide/devices.txt: `11 = /dev/kmsg`). Containers are given
-/// others in its place: `/dev/null` ends at once, `/dev/console` says what everybody writes, `/dev/zero` never ends.
+/// Major and minor number of the device (Documentation/admin-guide/devices.txt: `11 = /dev/kmsg`). Containers may have
+/// another device in its place: `/dev/null` ends at once, `/dev/console` returns what any program writes, `/dev/zero`
+/// never ends.
 const KMSG: (u64, u64) = (1, 11);
 
-/// The kernel's log has no end: who is at its last record waits for the next (EAGAIN, where that is not wanted).
+/// The error for an end of file. The kernel's log has none: a reader at its last record waits for the next (or gets
+/// EAGAIN).
 fn at_its_end() -> Error {
     blind("is at its end, which the kernel's log never is")
 }

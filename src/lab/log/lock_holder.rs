@@ -1,4 +1,4 @@
-//! Who holds a flock(2): `/proc/locks` tells it by process and file (proc_locks(5)).
+//! The holder of a flock(2), from `/proc/locks`, which lists locks by process and file (proc_locks(5)).
 
 use std::fmt;
 use std::fs;
@@ -15,8 +15,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The holder of the lock on `file`; `None` if nobody holds it, or when it is in a container that cannot be seen
-    /// from here.
+    /// The holder of the lock on `file`; `None` if there is none, or if it is in a container whose processes are not
+    /// visible from here.
     pub fn find(file: impl AsFd) -> Option<Holder> {
         let found = fstat(file).ok()?;
         let (device, inode) = (found.st_dev, found.st_ino);
@@ -28,14 +28,14 @@ impl Holder {
         Some(Holder { process, name: field("Name:").map(str::to_owned), is_stopped })
     }
 
-    /// Whether it was told to stop (SIGSTOP, a debugger), and so does not get on.
+    /// True if it was stopped (SIGSTOP, a debugger), and so makes no progress.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 }
 
 /// The process that holds a flock on the file `MAJOR:MINOR:INODE`. A line reads `7: FLOCK  ADVISORY  WRITE 1234
-/// 00:05:11 0 EOF`; one with an arrow behind its number waits, and a process that cannot be seen is 0 or -1.
+/// 00:05:11 0 EOF`; one with an arrow after its number is that of a waiting process; an invisible process is 0 or -1.
 fn find(locks: &str, file: &str) -> Option<u32> {
     let lines = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     let mut held = lines.filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&file));

@@ -1,9 +1,9 @@
-//! Where the lines of LOG rules are read: from the kernel's own log, or from a socket for logged packets. Whoever asks for
-//! lines does not know which.
+//! The source of the lines of LOG rules: the kernel's own log, or a socket for logged packets. Its users do not know
+//! which.
 //!
-//! [`LogSource::lock`] begins a time in which everything that is logged may be the lab's own, and forgets what was
-//! logged before. [`LogTurn::drain`] gives the lines since; they are there once the fence behind a probe is answered. The
-//! kernel's log belongs to the whole machine, so there labs wait for each other; a socket is a lab's own.
+//! [`LogSource::lock`] begins a turn: logged lines may belong to the lab from then on, and earlier ones are skipped.
+//! [`LogTurn::drain`] returns the lines since; they are there once the fence after a probe is answered. The whole
+//! machine shares the kernel's log, so labs wait for each other there; a socket belongs to one lab.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -24,12 +24,12 @@ pub struct LogSource {
 }
 
 enum LogBackend {
-    /// What the ruleset's NFLOG rules log comes by a socket, if there are any.
+    /// The kernel's log, and the socket for the ruleset's own NFLOG rules, if it has any.
     Kmsg(KernelLog, Option<NflogLines>),
     Nflog(NflogLines),
 }
 
-/// A time in which the lab's own lines are read.
+/// A turn, in which the lab's own lines are read.
 pub struct LogTurn<'a> {
     kind: KindOfTurn<'a>,
     deaf: Option<&'a Sabotage>,
@@ -42,8 +42,8 @@ enum KindOfTurn<'a> {
 }
 
 impl LogSource {
-    /// Opens the source: a socket where the lab has `copies` of its rulesets that log to it, else the kernel's log; and a
-    /// socket for `own`, the groups of the ruleset's NFLOG rules. What was logged before is not read.
+    /// Opens the source: a socket if the lab has `copies` of its rulesets that log to it, else the kernel's log; and a
+    /// socket for `own`, the groups of the ruleset's NFLOG rules. Earlier lines are not read.
     pub fn open(
         isolated: &Isolated,
         copies: Option<&NflogCopies>,
@@ -59,13 +59,13 @@ impl LogSource {
         Ok(LogSource { kind, deaf: None, journal: RefCell::default() })
     }
 
-    /// Takes every line that LOG rules have written since the last call and that was read in a turn, in the order of the
-    /// log; in the kernel's log those of others as well.
+    /// Removes and returns every line that LOG rules have written since the last call and that was read in a turn, in
+    /// the order of the log. Lines of the kernel's log may be those of others.
     pub fn take_journal(&self) -> Vec<String> {
         self.journal.take()
     }
 
-    /// How many lines it holds between two readings, with room to spare.
+    /// The number of lines that it holds between two reads, with a margin.
     pub fn lines_at_once(&self) -> usize {
         /// The kernel's log holds about 600 (`CONFIG_LOG_BUF_SHIFT=17`).
         const OF_THE_KERNEL: usize = 256;
@@ -75,13 +75,13 @@ impl LogSource {
         }
     }
 
-    /// Reads on, and tells nothing: a fault that a canary must notice.
+    /// Discards all lines from now on: a fault that a canary must reveal.
     pub fn disable_log(&mut self, sabotage: Arc<Sabotage>) {
         sabotage.plant(1);
         self.deaf = Some(sabotage);
     }
 
-    /// Waits for its turn, and forgets what was logged until then.
+    /// Waits for the turn of this lab, and skips the lines until then.
     pub fn lock(&mut self) -> Result<LogTurn<'_>> {
         let kind = match &mut self.kind {
             LogBackend::Kmsg(log, lines) => {
@@ -98,10 +98,11 @@ impl LogSource {
 }
 
 impl LogTurn<'_> {
-    /// Hands every line since the last call to `each`, as the kernel prints it.
+    /// Calls `each` with every line since the last call, as the kernel prints it.
     ///
     /// # Errors
-    /// When lines were lost.
+    ///
+    /// If lines were lost.
     pub fn drain(&mut self, mut each: impl FnMut(String)) -> Result<()> {
         let (deaf, journal) = (self.deaf, self.journal);
         let mut heard = |line: WrittenLine| match (deaf, line) {
@@ -121,7 +122,7 @@ impl LogTurn<'_> {
         }
     }
 
-    /// What the instrument is called in errors.
+    /// The name of the instrument in errors.
     pub fn instrument(&self) -> &'static str {
         match self.kind {
             KindOfTurn::Kmsg(..) => "kernel log",

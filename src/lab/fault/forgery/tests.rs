@@ -1,4 +1,4 @@
-//! A forgery that is not believed for a reason other than the one it was made for would prove nothing.
+//! A forgery must be rejected for the one property that is wrong in it: rejected for another reason, it proves nothing.
 
 use super::*;
 use crate::net::port::Port;

@@ -1,11 +1,11 @@
 //! The system calls of a confined program: those that are listed here, and no others.
 //!
-//! How can execve(2) be allowed once? The filter is there before it and after it, and sees numbers only, of which one is
-//! the address of the program's name. The name is put at an address below all programs
-//! ([`NAME_ADDRESS`]), and the filter allows execve(2) with that address alone. The
-//! new image has nothing there, and cannot have: mmap(2) takes no address below [`LOWEST_MAPPING`], mremap(2) none at all,
-//! and the kernel chooses none so low by itself, as long as the address space (RLIMIT_AS) is not used up. So each later
-//! execve(2) is refused, by the filter (EPERM) or, with that very address, by the kernel (EFAULT).
+//! Execve(2) must be allowed exactly once. The filter is installed before that call and stays after it, and sees only
+//! numbers, one of which is the address of the file name. The name is put at an address below all programs
+//! ([`NAME_ADDRESS`]), and the filter allows execve(2) with that address alone. The new image has no memory there and
+//! cannot map any: mmap(2) takes no address below [`LOWEST_MAPPING`], mremap(2) takes none at all, and the kernel
+//! chooses none so low by itself, as long as the address space (RLIMIT_AS) is not used up. So each later execve(2) is
+//! refused, by the filter (EPERM) or, with that very address, by the kernel (EFAULT).
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use seccompiler::{
 
 use crate::sys::confinement::{LOWEST_MAPPING, NAME_ADDRESS};
 
-/// The filter for the processor of this program; `None` if `seccompiler` knows none.
+/// The filter for this processor; `None` if `seccompiler` does not support it.
 pub fn compiled() -> Option<&'static BpfProgram> {
     static FILTER: LazyLock<Option<BpfProgram>> = LazyLock::new(compile);
     FILTER.as_ref()
@@ -31,8 +31,8 @@ fn compile() -> Option<BpfProgram> {
     Some(filter.and_then(BpfProgram::try_from).expect("the filter is well formed"))
 }
 
-/// Each of these, with any arguments: what a program needs to run at all, to read files and to speak over its sockets.
-/// Nothing here makes a process or a file, or changes anything outside of the program's own memory and descriptors.
+/// Calls that are allowed with any arguments: those that a program needs to run, to read files and to use its sockets.
+/// None of them creates a process or a file, or changes anything but the program's own memory and descriptors.
 const ALLOWED: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_brk,
@@ -134,7 +134,7 @@ const OLDER: &[c_long] = &[];
 /// does not.
 const TAGS: u64 = 1 << 56;
 
-/// asm-generic/ioctls.h; of another type with each C library.
+/// From asm-generic/ioctls.h; `libc` gives it another type for each C library.
 const TCGETS: u64 = 0x5401;
 
 fn rules() -> BTreeMap<c_long, Vec<SeccompRule>> {
@@ -147,30 +147,30 @@ fn rules() -> BTreeMap<c_long, Vec<SeccompRule>> {
     let no_address = all([is(0, Eq, 0), has_none_of(3, libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE)]);
     rules.insert(libc::SYS_mmap, vec![no_address, all([is(0, Ge, LOWEST_MAPPING as u64), is(0, Lt, TAGS)])]);
     rules.insert(libc::SYS_mremap, vec![all([has_none_of(3, libc::MREMAP_FIXED)])]);
-    // Asks whether a file is a terminal; most others change something.
+    // TCGETS is how isatty(3) works; most other requests change something.
     rules.insert(libc::SYS_ioctl, vec![all([number(1, Eq, TCGETS)])]);
     rules.insert(libc::SYS_socket, sockets());
     rules
 }
 
-/// nf_tables and ipset speak netlink, x_tables has options of raw sockets.
+/// The sockets of the programs: nf_tables and ipset use netlink, x_tables uses options of raw sockets.
 fn sockets() -> Vec<SeccompRule> {
     let domain = |family: i32| number(0, Eq, family as u64);
     let protocol = |protocol: i32| number(2, Eq, protocol as u64);
     let netlink = |spoken: i32| all([domain(libc::AF_NETLINK), protocol(spoken)]);
-    // Its flags are above the lowest four bits.
+    // The flags of a socket are above the lowest four bits of its type.
     let is_raw = || number(1, MaskedEq(0xf), libc::SOCK_RAW as u64);
     let raw = |family: i32| all([domain(family), is_raw(), protocol(libc::IPPROTO_RAW)]);
     vec![netlink(libc::NETLINK_NETFILTER), netlink(libc::NETLINK_ROUTE), raw(libc::AF_INET), raw(libc::AF_INET6)]
 }
 
-/// A rule that asks for all of these.
+/// A rule that requires all of the conditions.
 fn all<const N: usize>(conditions: [SeccompCondition; N]) -> SeccompRule {
     SeccompRule::new(conditions.to_vec()).expect("there is a condition")
 }
 
-/// Flags of open(2) that let a file be changed are missing. O_CREAT is not among these: x_tables opens its lock file with
-/// it, and Landlock knows no file that may be made.
+/// Allows open(2) without the flags that let a file be changed. O_CREAT is allowed: x_tables opens its lock file with
+/// it, and Landlock permits no file to be created.
 fn for_reading(argument: u8) -> SeccompCondition {
     const TEMPORARY: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
     has_none_of(argument, libc::O_WRONLY | libc::O_RDWR | libc::O_TRUNC | TEMPORARY)
@@ -180,7 +180,7 @@ fn has_none_of(argument: u8, flags: i32) -> SeccompCondition {
     number(argument, MaskedEq(u64::from(flags.cast_unsigned())), 0)
 }
 
-/// A condition on an `int`, of which the kernel looks at the lower half of the register.
+/// A condition on an `int`: the kernel uses the lower half of the register only.
 fn number(argument: u8, operator: SeccompCmpOp, value: u64) -> SeccompCondition {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).expect("a call has six arguments")
 }

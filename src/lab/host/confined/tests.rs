@@ -27,7 +27,7 @@ fn python(script: &str) -> String {
     stdout
 }
 
-/// The same without confinement: a script that cannot do it anyway proves nothing.
+/// Runs the script without confinement: one that fails in any case proves nothing.
 fn does_it_unconfined(script: &str) -> bool {
     Command::new("/bin/sh").args(["-c", script]).output().expect("sh starts").status.success()
 }
@@ -102,7 +102,7 @@ fn a_confined_program_has_two_capabilities_at_most_and_no_environment() {
 #[ignore = "needs python3: cargo test -- --ignored"]
 fn a_confined_program_inherits_no_file_but_its_lock() {
     let leaked = fs::File::open("/etc/protocols").expect("a file");
-    // A descriptor that a new program keeps.
+    // This descriptor has no close-on-exec flag, so that a new program would keep it.
     let kept = nix::fcntl::fcntl(&leaked, nix::fcntl::FcntlArg::F_DUPFD(100)).expect("a copy");
     let open = "import os; print(sorted(int(name) for name in os.listdir('/proc/self/fd')))";
     // The last one is that of the folder.
@@ -139,7 +139,7 @@ fn a_confined_program_cannot_use_the_one_name_that_execve_takes() {
     if !Walls::here().seccomp {
         return;
     }
-    // Results: EFAULT (14) for the name that is not there, EPERM (1) for all else.
+    // Results: EFAULT (14) for the name that is not there, EPERM (1) for the rest.
     let script = format!(
         "\
 import ctypes, os

@@ -1,5 +1,6 @@
 //! The file system as a confined program sees it: read-only, and only the folders in which a system keeps its programs,
-//! libraries and lists of names. Of programs, it may execute itself and what the kernel needs for that.
+//! libraries and lists of names. The only programs that it may execute are itself and those that the kernel needs for
+//! that.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -15,11 +16,11 @@ use landlock::{
     path_beneath_rules,
 };
 
-/// Where systems keep programs, their libraries, and lists such as `/etc/protocols`; and what the kernel tells of itself.
+/// The folders of programs, libraries and lists such as `/etc/protocols`, and of the kernel's status files.
 const FOLDERS: [&str; 11] =
     ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/nix", "/gnu", "/proc"];
 
-/// The newest rights that are known here; an older kernel handles those that it knows.
+/// The newest Landlock version whose rights are handled; an older kernel handles those that it supports.
 const NEWEST: ABI = ABI::V6;
 
 /// The Landlock ruleset for `program`; `None` if the kernel has no Landlock.
@@ -28,7 +29,7 @@ pub fn landlock_ruleset(program: &Path) -> io::Result<Option<OwnedFd>> {
     ruleset(&executable).map_err(io::Error::other)
 }
 
-/// Whether the kernel has Landlock.
+/// True if the kernel has Landlock.
 pub fn is_possible() -> bool {
     ruleset(&[]).is_ok_and(|ruleset| ruleset.is_some())
 }
@@ -46,9 +47,10 @@ fn ruleset(executable: &[PathBuf]) -> Result<Option<OwnedFd>, RulesetError> {
     Ok(ruleset.into())
 }
 
-/// What the kernel opens to execute `program`: itself, its interpreter (`#!`), and the loader of either (PT_INTERP).
+/// The files that the kernel opens to execute `program`: itself, its interpreter (`#!`), and the loader of either
+/// (PT_INTERP).
 fn executables(program: &Path) -> io::Result<Vec<PathBuf>> {
-    // As many as the kernel follows (`BINPRM_MAX_RECURSION` of linux/binfmts.h, and a loader).
+    // The number of interpreters that the kernel follows (`BINPRM_MAX_RECURSION` of linux/binfmts.h), and a loader.
     const MOST: usize = 6;
     let mut found = vec![program.to_owned()];
     while let Some(next) = interpreter(&found[found.len() - 1])?.filter(|_| found.len() < MOST) {
@@ -66,7 +68,7 @@ fn interpreter(program: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// `#! /bin/sh -e`
+/// The interpreter of a script, such as `#! /bin/sh -e`.
 fn of_script(file: File) -> io::Result<Option<PathBuf>> {
     const LONGEST: u64 = 256;
     let mut line = Vec::new();
@@ -75,7 +77,7 @@ fn of_script(file: File) -> io::Result<Option<PathBuf>> {
     Ok(words.next().map(|word| std::ffi::OsStr::from_bytes(word).into()))
 }
 
-/// `None` if it needs none, or is no program: then the kernel refuses it.
+/// The loader of a binary. `None` if it needs none, or is no binary: the kernel refuses that.
 fn of_binary(file: File) -> Option<PathBuf> {
     let mut again = file.try_clone().ok()?;
     again.seek(SeekFrom::Start(0)).ok()?;

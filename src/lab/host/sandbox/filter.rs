@@ -1,5 +1,5 @@
-//! The system calls that a tool may not make: what changes namespaces and mounts, looks into other processes, or reaches a
-//! part of the kernel that no scan needs. All others are allowed, since nobody knows what a tool is.
+//! The system calls that a tool may not make: those that change namespaces and mounts, inspect other processes, or use
+//! a part of the kernel that no scan needs. All others are allowed, since a tool may be any program.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// The filters for the processor of this program; none if `seccompiler` knows none.
+/// The filters for this processor; empty if `seccompiler` does not support it.
 pub fn compiled() -> Vec<BpfProgram> {
     let Ok(processor) = std::env::consts::ARCH.try_into() else { return Vec::new() };
     let compile = |rules, errno: i32| {
@@ -17,12 +17,12 @@ pub fn compiled() -> Vec<BpfProgram> {
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, processor);
         filter.and_then(BpfProgram::try_from).expect("the filter is well formed")
     };
-    // A C library takes clone(2) where there is no clone3(2), whose flags a filter cannot see.
+    // A filter cannot see the flags of clone3(2); a C library uses clone(2) if clone3(2) does not exist.
     let missing = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     vec![compile(rules(), libc::EPERM), compile(missing, libc::ENOSYS)]
 }
 
-/// Each of these, with any arguments.
+/// Calls that are refused with any arguments.
 const REFUSED: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -67,19 +67,19 @@ const REFUSED: &[c_long] = &[
 fn rules() -> BTreeMap<c_long, Vec<SeccompRule>> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(|flag| all(vec![has(0, *flag)])).collect());
-    // Both put words into the input of the terminal from which scanlab was started.
+    // Both insert input into the terminal from which scanlab was started.
     let to_terminal = [TIOCSTI, TIOCLINUX].map(|request| all(vec![number(1, Eq, request)]));
     rules.insert(libc::SYS_ioctl, to_terminal.into());
     rules.insert(libc::SYS_socket, vec![all(SOCKETS.iter().map(|domain| number(0, Ne, *domain as u64)).collect())]);
-    // A pair of stream sockets is connected for good, one of datagrams can be connected again.
+    // A pair of stream sockets stays connected, one of datagrams can be connected to another address.
     let is_datagram = number(1, MaskedEq(0xf), libc::SOCK_DGRAM as u64);
     rules.insert(libc::SYS_socketpair, vec![all(vec![is_datagram])]);
     rules
 }
 
-/// See TIOCSTI(2const); its type in libc differs between C libraries.
+/// From TIOCSTI(2const); its type in libc differs between C libraries.
 const TIOCSTI: u64 = 0x5412;
-/// Of ioctl_console(2).
+/// From ioctl_console(2).
 const TIOCLINUX: u64 = 0x541c;
 
 const NAMESPACES: [i32; 7] = [
@@ -92,11 +92,11 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWUTS,
 ];
 
-/// What belongs to the tool's own network namespace. A Unix socket can be connected by the name of a file, even on a
-/// read-only mount: to a daemon of the machine.
+/// The socket families that are limited to the tool's own network namespace. A Unix socket can be connected by the path
+/// of a file, even on a read-only mount, and so to a daemon of the machine.
 const SOCKETS: [i32; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
-/// A rule that asks for all of these.
+/// A rule that requires all of the conditions.
 fn all(conditions: Vec<SeccompCondition>) -> SeccompRule {
     SeccompRule::new(conditions).expect("there is a condition")
 }
@@ -106,7 +106,7 @@ fn has(argument: u8, flag: i32) -> SeccompCondition {
     number(argument, MaskedEq(flag), flag)
 }
 
-/// A condition on an `int`, of which the kernel looks at the lower half of the register.
+/// A condition on an `int`: the kernel uses the lower half of the register only.
 fn number(argument: u8, operator: SeccompCmpOp, value: u64) -> SeccompCondition {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).expect("a call has six arguments")
 }

@@ -1,8 +1,9 @@
-//! A processor for which `seccompiler` makes no filter, such as 32-bit ARM: the other walls are all there is.
+//! The filters for processors that `seccompiler` does not support, such as 32-bit ARM: there the rest of the sandbox
+//! must suffice.
 
 use seccompiler::BpfProgram;
 
-/// None.
+/// Always empty.
 pub fn compiled() -> Vec<BpfProgram> {
     Vec::new()
 }
