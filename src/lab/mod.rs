@@ -1,20 +1,20 @@
-//! The lab: a throw-away network namespace with the ruleset under test on one end of a TAP or TUN interface and the
-//! prober on the other. Everything in here is the real kernel; processes, sockets and files of a run live in this room
-//! only.
+//! The lab: a temporary network namespace with the ruleset under test on one end of a TAP or TUN interface and the
+//! prober on the other. Everything in here is the real kernel; only this folder has code for the processes, sockets and
+//! files of a run.
 //!
 //! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`,
 //! which also holds the `tokens`, of which the machine has a fixed number; a `notice` says what a run waits for. The
-//! order of [`Lab::run`] is the order of the modules: `nf_log_netns` lets LOG rules print, `namespace` makes the
-//! namespace and proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence`
-//! of its own where there is no ARP, `services` listen, `readiness` waits for the host's addresses, `own_table` catches
-//! canaries, `loading` has `iptables` load the ruleset as given (a program that is `confined` to just that), and its
-//! `nflog_copy` where lines come through NFLOG, `canaries` prove the instruments, `exchange` sends probes and ties to
-//! each what it caused (`paths` from the trace, read by the `rule_index`; the `witnesses` must agree; `flows` that
-//! probes share are kept apart), and `neighbours` asks who is there. `conntrack_watch` keeps conntrack's table from
+//! modules follow the order of [`Lab::run`]: `nf_log_netns` lets LOG rules print, `namespace` makes the namespace and
+//! proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence` of its own if
+//! there is no ARP, `services` listen, `readiness` waits for the host's addresses, `own_table` catches canaries,
+//! `loading` makes `iptables` load the ruleset unchanged (a program that is `confined` to that), and its `nflog_copy`
+//! if lines are read through NFLOG, `canaries` prove the instruments, `exchange` sends probes and attributes to each
+//! what it caused (`paths` from the trace, read with the `rule_index`; the `witnesses` must agree; `flows` that probes
+//! share are kept apart), and `neighbours` discovers neighbours. `conntrack_watch` keeps the conntrack table from
 //! filling up, `icmp_watch` notices errors that the host could not send. `sweep` sends everything that a ruleset
-//! distinguishes, with limits set aside by `limit_override`. `sessions` are worked over while rules are loaded. `relay`
-//! puts a real `running_tool` on the other end of the link, in a namespace of its own (`tool_side`). `fault` is for the
-//! self-test only: it harms the others on purpose.
+//! distinguishes, with limits removed by `limit_override`. `sessions` are open connections while rules are loaded.
+//! `relay` puts a real `running_tool` on the other end of the link, in a namespace of its own (`tool_side`). `fault` is
+//! for the self-test only: it breaks the others on purpose.
 
 mod fault;
 mod host;
@@ -89,35 +89,35 @@ use crate::probe::{Ends, Probe};
 use crate::rules::iptables_save::Listing;
 use crate::wire::frame::Frame;
 
-/// The prober's MAC address: locally administered, so that it is nobody's.
+/// The prober's MAC address: locally administered, so that no manufacturer assigns it.
 pub const PROBER_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x66]);
 
-/// The host's MAC address when nobody cares.
+/// The host's MAC address if none is given.
 pub const HOST_MAC: Mac = Mac([0x02, 0x00, 0x5e, 0x10, 0x00, 0x10]);
 
-/// What stands in the lab.
+/// The specification of a lab.
 #[derive(Debug, Clone)]
 pub struct LabSpec<'a> {
-    /// What the lab is made with.
+    /// The options of the lab.
     pub equipment: &'a LabOptions,
-    /// The interface that the rules speak of.
+    /// The interface that the rules use.
     pub interface: &'a InterfaceName,
     /// The host's MAC address.
     pub mac: Mac,
     /// Addresses of both ends.
     pub addresses: &'a Addresses,
-    /// What listens on the host.
+    /// The services of the host.
     pub services: &'a [HostService],
-    /// iptables-save text, one for each family that has any.
+    /// The rulesets in iptables-save format, at most one for each family.
     pub rulesets: &'a [(Family, &'a Source)],
-    /// What is watched besides replies and log lines.
+    /// The events that are watched besides replies and log lines.
     pub watch: WatchedEvents,
     /// A fault planted on purpose, to see that the lab notices it; see [`Fault`].
     pub fault: Option<Arc<Sabotage>>,
 }
 
 impl<'a> LabSpec<'a> {
-    /// A host with [`HOST_MAC`] on which nothing listens; the paths of packets are watched.
+    /// A host with [`HOST_MAC`] and without services; the paths of packets are watched.
     pub fn new(
         equipment: &'a LabOptions,
         interface: &'a InterfaceName,
@@ -129,17 +129,17 @@ impl<'a> LabSpec<'a> {
     }
 }
 
-/// What a lab records besides observations.
+/// The records of a lab besides observations.
 #[derive(Debug, Default)]
 pub struct Rest {
-    /// The frames that belong to no [`Observation`]: the lab's own, and what the host sent by itself. None unless the lab
-    /// watches [`WatchedEvents::Frames`].
+    /// The frames that belong to no [`Observation`]: the lab's own, and those that the host sent by itself. Empty
+    /// unless the lab watches [`WatchedEvents::Frames`].
     pub frames: Vec<Frame>,
-    /// Every line that LOG rules have written, in the order of the log, those of observations as well.
+    /// Every line that LOG rules have written, in the order of the log, including those of observations.
     pub lines: Vec<String>,
 }
 
-/// A lab that stands: its ruleset is loaded, and its instruments have proved themselves.
+/// A running lab: its ruleset is loaded, and its instruments are proved.
 pub struct Lab<'a> {
     isolated: &'a Isolated,
     blueprint: &'a LabSpec<'a>,
@@ -149,35 +149,35 @@ pub struct Lab<'a> {
     services: ListeningSockets,
     netlink: Nfnetlink,
     listings: Vec<Listing>,
-    /// What is loaded in the place of the rulesets; `None` if the kernel's log is read.
+    /// The copies that are loaded in place of the rulesets; `None` if the kernel's log is read.
     copies: Option<NflogCopies>,
-    /// The kernel's rules, once they have been asked for.
+    /// The kernel's rules, once they have been listed.
     rules: OnceCell<Vec<Rules>>,
     paths: Option<Paths>,
     families: Vec<Family>,
-    /// What was pinned, and how it reads.
+    /// The pinned sysctls and their values.
     pub weather: PinnedSysctls,
-    /// Probes that may be sent together.
+    /// The largest number of probes in a batch.
     batch: usize,
     ports: PortMatch,
     conntrack: ConntrackWatch,
     icmp: IcmpWatch,
     flows: Flows,
-    /// Who the host takes for neighbours.
+    /// The neighbours that the host knows.
     neighbours: BTreeSet<IpAddr>,
     spendings: BTreeMap<Family, Spending>,
-    /// What a sweep has made of the ruleset's limits; none as long as they are as given.
+    /// The change of the ruleset's limits for a sweep; `None` if they are unchanged.
     limits: Option<LimitOverride>,
 }
 
 impl<'a> Lab<'a> {
-    /// Builds a lab, hands it to `work`, and tears it down. What `work` found counts only if the canaries after it are
-    /// seen as well as those before it, and nothing was lost in between.
+    /// Builds a lab, calls `work` with it, and tears it down. The result of `work` is valid only if the canaries after
+    /// it are seen as well as those before it, and nothing was lost in between.
     pub fn run<T: Send>(blueprint: &LabSpec, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
         Lab::run_recorded(blueprint, work).map(|(found, _)| found)
     }
 
-    /// The same, with what belongs to no [`Observation`].
+    /// Like [`Self::run`], and returns the records that belong to no [`Observation`] as well.
     pub fn run_recorded<T: Send>(
         blueprint: &LabSpec,
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
@@ -234,8 +234,8 @@ impl<'a> Lab<'a> {
             families: &families,
         };
         host::netcfg::set_up(isolated, &runtime, setup)?;
-        // A machine has a default route, by which it answers a sender that nat INPUT made up; nat OUTPUT gives the answer
-        // the real one back.
+        // A real machine has a default route, by which it answers a sender that nat INPUT has put in; nat OUTPUT then
+        // restores the real one in the answer.
         let senders: Vec<IpAddr> = listings.iter().flat_map(Listing::new_senders).collect();
         if !senders.is_empty() {
             host::netcfg::reach(isolated, &runtime, setup, &senders)?;
@@ -290,8 +290,8 @@ impl<'a> Lab<'a> {
         })
     }
 
-    /// Sends the probes, and tells in their order what each brought to light. *No reply* is a fact: when the fence
-    /// behind a probe is answered, the kernel has dealt with the probe.
+    /// Sends the probes, and returns the observation of each, in their order. *No reply* is a fact: when the fence
+    /// after a probe is answered, the kernel has processed the probe.
     pub fn send(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
         let mut left = probes;
@@ -307,8 +307,8 @@ impl<'a> Lab<'a> {
         Ok(observations)
     }
 
-    /// As [`Lab::send`], for more probes than anybody wants to keep: each is made when it is sent, and handed to `each`
-    /// when it is answered. `rest` takes that of [`Lab::run_recorded`] as it comes.
+    /// Like [`Lab::send`], for more probes than fit into memory: each is made when it is sent, and passed to `each`
+    /// when its observation is complete. `rest` gets the records of [`Lab::run_recorded`] after each batch.
     pub fn scan(
         &mut self,
         probes: impl Iterator<Item = Probe>,
@@ -341,7 +341,8 @@ impl<'a> Lab<'a> {
         let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
         let observed = exchange.observe(probes);
         if observed.is_err() {
-            // A full table makes probes vanish, a full socket answers: that is the better explanation.
+            // A full table drops probes, and a full socket answers; the loss explains more than the error of the
+            // observation.
             self.conntrack.assert_no_loss()?;
             self.icmp.assert_no_loss()?;
         }
@@ -352,7 +353,7 @@ impl<'a> Lab<'a> {
         Ok(observed)
     }
 
-    /// Makes every source a neighbour, so that the host answers a spoofed one without asking for its MAC address.
+    /// Makes every source a neighbour, so that the host answers a spoofed source without discovery.
     fn add_permanent_neighbours(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
         let strangers: Vec<IpAddr> = sources.difference(&self.neighbours).copied().collect();
         if let Some(far) = strangers.iter().find(|source| !self.blueprint.addresses.is_on_link(**source)) {
@@ -378,7 +379,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// As [`Lab::send`], but every probe meets limits that have not seen a packet yet.
+    /// Like [`Lab::send`], but with limits that have not seen a packet yet for every probe.
     pub fn send_with_fresh_limits(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut observations = Vec::with_capacity(probes.len());
         self.send_each_afresh_while(probes, |_, observation| {
@@ -388,8 +389,8 @@ impl<'a> Lab<'a> {
         Ok(observations)
     }
 
-    /// As [`Lab::send_with_fresh_limits`], handing each observation to `each` with the place of its probe, until that has seen
-    /// enough. The lab's limits must not have seen a packet yet.
+    /// Like [`Lab::send_with_fresh_limits`], but calls `each` with each observation and the index of its probe, until
+    /// `each` returns that it needs no more. The lab's limits must not have seen a packet yet.
     pub fn send_each_afresh_while(
         &mut self,
         probes: &[Probe],
@@ -415,15 +416,15 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Whether a rule that such a probe may meet counts packets: then each is sent by itself.
+    /// True if a rule that such a probe may reach counts packets: then each probe is sent by itself.
     fn counts_packets(&mut self, probes: &[Probe]) -> Result<bool> {
         let families: BTreeSet<Family> = probes.iter().map(Probe::family).collect();
         let spendings = families.into_iter().map(|family| self.spending(family)).collect::<Result<Vec<_>>>()?;
         Ok(spendings.iter().any(|spending| *spending != Spending::Never))
     }
 
-    /// The yardstick of the benchmark: frames out, replies and traces read and thrown away, nothing else. Tells how many
-    /// of either there were.
+    /// The reference of the benchmark: sends frames, and reads and discards replies and traces. Returns the number of
+    /// replies and traces.
     pub fn bare_loop(&mut self, frames: &[Vec<u8>]) -> Result<usize> {
         let mut read = 0;
         for batch in frames.chunks(BATCH) {
@@ -431,13 +432,13 @@ impl<'a> Lab<'a> {
             if let Some(paths) = &mut self.paths {
                 read += paths.discard()?;
             }
-            // What is logged must be read, too, or a full socket would make the loop faster than it is.
+            // Logged lines must be read, too, or a full socket would make the loop faster than it is.
             drop(self.log.lock()?);
         }
         Ok(read)
     }
 
-    /// What uses up the limits of a family's rules.
+    /// The kind of events that use up the limits of a family's rules.
     fn spending(&mut self, family: Family) -> Result<Spending> {
         if let Some(spending) = self.spendings.get(&family) {
             return Ok(*spending);
@@ -456,7 +457,7 @@ impl<'a> Lab<'a> {
         Ok(spending)
     }
 
-    /// Gives every limit of the ruleset a fresh start, so that the next probe meets it as the first one would.
+    /// Resets every limit of the ruleset, so that the next probe finds it as the first one would.
     pub fn renew_limits(&mut self) -> Result<()> {
         match self.blueprint.equipment.backend() {
             Backend::Nft => self.renew_rules(),
@@ -467,7 +468,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Loads rulesets in the place of those that are there; of their LOG rules the copies, where lines come by those.
+    /// Replaces the loaded rulesets; if log lines are read through NFLOG, by their copies.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let iptables = &self.blueprint.equipment.iptables;
         host::loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
@@ -484,7 +485,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// The rules as the kernel listed them last; nobody but the lab changes them.
+    /// The rules as the kernel listed them last; only the lab changes them.
     fn rules(&self) -> Result<&[Rules]> {
         match self.rules.get() {
             Some(rules) => Ok(rules),
@@ -495,7 +496,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// A rule that was put in its own place has a new handle.
+    /// Updates the rules after a replacement: a replaced rule has a new handle.
     fn rules_changed(&mut self, rules: Option<Vec<Rules>>) -> Result<()> {
         let Some(rules) = rules else { return Ok(()) };
         if let Some(paths) = &mut self.paths {
@@ -505,7 +506,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Who answers for the host's addresses, and whether the host finds its neighbours.
+    /// The results of neighbour discovery, in both directions.
     pub fn neighbourhood(&mut self) -> Result<DiscoveredMacs> {
         let mut turn = self.log.lock()?;
         let found =
@@ -514,8 +515,8 @@ impl<'a> Lab<'a> {
         Ok(found)
     }
 
-    /// What hides the host from a neighbour with the IPv6 address `source`; `None` if it answers, or on a link without
-    /// neighbours. Which rule it is only a lab that watches paths can tell.
+    /// The reason why the host is hidden from a neighbour with the IPv6 address `source`; `None` if it answers, or on a
+    /// link without neighbours. Only a lab that watches paths can name the rule.
     pub fn hidden_from(&mut self, source: Ipv6Addr) -> Result<Option<Hidden>> {
         if !self.blueprint.equipment.link.has_macs() {
             return Ok(None);
@@ -533,7 +534,7 @@ impl<'a> Lab<'a> {
     }
 }
 
-/// Where the fences of a link are answered.
+/// The kind of fence for a link.
 fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<FenceKind> {
     match mode {
         LinkMode::Tap => Ok(FenceKind::Arp),
@@ -545,8 +546,8 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Fenc
     }
 }
 
-/// Whether packets are traced: where paths are watched, where only a path tells a packet that left the lab from one that was
-/// dropped or shows a copy of it, and where lines come from two sources, whose order only a path tells.
+/// True if packets are traced: if paths are watched, if only a path can distinguish a packet that left the lab from a
+/// dropped one, or show a copy of it, or if lines come from two sources, whose order only a path can show.
 fn is_traced(blueprint: &LabSpec, listings: &[Listing]) -> bool {
     let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
     let only_a_path_tells = [&LeftTheWorld::TARGETS[..], &Note::TARGETS].concat();
@@ -555,19 +556,20 @@ fn is_traced(blueprint: &LabSpec, listings: &[Listing]) -> bool {
         || listings.iter().any(|listing| listing.has_target(&only_a_path_tells))
 }
 
-/// The groups of the NFLOG rules, but for those in the lab's own block.
+/// The groups of the NFLOG rules, except those in the lab's own block.
 fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
     let rules = listings.iter().flat_map(Listing::rules);
     rules.filter_map(|rule| rule.nflog()).map(|(group, _)| group).filter(|group| !is_of_the_lab(*group))
 }
 
-/// The groups that the log listens to. What is logged to the group of x_tables' trace comes with the trace.
+/// The groups of the ruleset to which the log source binds. Packets for the group of the x_tables trace are delivered
+/// with the trace.
 fn own_groups(blueprint: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
     let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
     nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::legacy_trace::TRACE_GROUP).collect()
 }
 
-/// How the paths of a family's packets are to be told; `None` if nobody watches them.
+/// The way to trace a family's packets; `None` if they are not traced.
 fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
     let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|rule| rule.uses_conntrack());
@@ -576,7 +578,7 @@ fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<
     is_traced(blueprint, listings).then_some(tracing)
 }
 
-/// Who tells the paths of packets through the rules that are there now, and those rules where they had to be asked for.
+/// Opens the reader of paths for the rules that are loaded now. Returns those rules as well, if they had to be listed.
 fn watch_paths(
     isolated: &Isolated,
     blueprint: &LabSpec,
@@ -621,7 +623,7 @@ fn watch_paths(
     }
 }
 
-/// Plants a fault where it belongs.
+/// Plants a fault that concerns the log or conntrack.
 fn plant(
     isolated: &Isolated,
     sabotage: &Arc<Sabotage>,
@@ -632,9 +634,9 @@ fn plant(
     match sabotage.fault {
         Fault::BlindLog => log.disable_log(sabotage.clone()),
         Fault::FullConntrack => fault::fill_conntrack_table(isolated, sabotage)?,
-        // The tracer's own, see `Tracer::open` and `Paths::read_on`.
+        // Planted by the tracer, see `Tracer::open` and `Paths::read_on`.
         Fault::LostTrace | Fault::LostRouting => {}
-        // The rules that are missing are listed next.
+        // The rules are listed next, and found to be missing.
         Fault::NothingLoaded => sabotage.meet(),
         Fault::StaleReply
         | Fault::WrongFence
@@ -647,7 +649,7 @@ fn plant(
     Ok(())
 }
 
-/// How many probes may be sent together: so many that the log holds what all LOG rules could say of them.
+/// The number of probes in a batch: so few that the log holds the lines of all LOG rules for them.
 fn batch(rulesets: &[(Family, &Source)], ports: PortMatch, lines: usize) -> usize {
     if ports == PortMatch::MayBeRewritten {
         return 1;
@@ -657,7 +659,7 @@ fn batch(rulesets: &[(Family, &Source)], ports: PortMatch, lines: usize) -> usiz
     (lines / most).clamp(1, BATCH)
 }
 
-/// Whether a log line may show another port than the probe had on the wire.
+/// Tells if a log line may show another port than the probe had on the wire.
 fn ports(rulesets: &[(Family, &Source)]) -> PortMatch {
     let has_nat =
         |(_, ruleset): &(Family, &Source)| ruleset.text.lines().any(|line| line.trim_start().starts_with("*nat"));

@@ -1,18 +1,21 @@
 //! `net.netfilter.nf_log_all_netns`: unless it is on, a LOG rule in any namespace but the first prints nothing. It is
-//! the one setting of the machine that the lab has to touch, so it is counted, restored, and healed.
+//! the one setting of the machine that the lab has to change, so its users are counted and it is restored, also after a
+//! crash.
 //!
 //! The sysctl's value and a lock file carry the state:
 //!
-//! 1. 0 means off; the lab writes [`OURS`], which the kernel reads as "on" and which nobody else would write.
-//! 2. Every lab that uses it holds a shared lock on a file of root's [`LockFolder`], which nobody else may open. The lab
-//!    that leaves last can make that lock exclusive, and writes 0 again. The kernel drops the locks of a process that is
-//!    killed. A lock on the sysctl's own file, which everybody may read, has no effect.
-//! 3. [`OURS`] without a lock is what `kill -9` leaves. The next lab, or `scanlab doctor`, restores 0 as it leaves.
-//! 4. Any other number was there before, is somebody else's, and stays.
+//! 1. 0 means off; the lab writes [`OURS`], which the kernel treats as "on" and which no other program is likely to
+//!    write.
+//! 2. Every lab that uses it holds a shared lock on a file of root's [`LockFolder`], which other users cannot open. The
+//!    lab that leaves last can make that lock exclusive, and writes 0 again. The kernel releases the locks of a process
+//!    that is killed. A lock on the sysctl's own file, which every user may read, has no effect.
+//! 3. [`OURS`] without a lock is the state after `kill -9`. The next lab, or `scanlab doctor`, restores 0 when it
+//!    leaves.
+//! 4. Any other number was set by another program, and is not changed.
 //!
-//! A container has no access to this sysctl (it exists in the first network namespace only), unless it was given the
-//! machine's network. One that was, and has a `/run` of its own, should use NFLOG: its labs are not counted with those of
-//! the machine, and the canaries of a lab whose setting another one took away say that it is blind.
+//! A container has no access to this sysctl (it exists in the first network namespace only), unless it shares the
+//! machine's network. A container that does, and has a `/run` of its own, should use NFLOG: its labs are not counted
+//! with those of the machine, and when another lab resets the setting, only the canaries show that the log is blind.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -26,16 +29,16 @@ use crate::lab::host::lock_folder::{self, LockFolder};
 
 const PATH: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
 
-/// "On", and ours: `scanlab` on a telephone's keys, to four digits.
+/// The value for "on" that marks it as ours: `scanlab` on the keys of a telephone, in four digits.
 const OURS: i64 = 7226;
 
 /// The lock file's name.
 const LOCK: &str = "nf_log_all_netns";
 
-/// The locks of this process, one for each lab; one is as good as another.
+/// The locks of this process, one for each lab; they are interchangeable.
 static HELD: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
 
-/// Keeps LOG rules printing in every namespace, as long as it lives.
+/// Makes LOG rules print in every namespace until it is dropped.
 #[derive(Debug)]
 pub struct NfLogAllNetns {
     is_held: bool,
@@ -43,12 +46,12 @@ pub struct NfLogAllNetns {
 }
 
 impl NfLogAllNetns {
-    /// Whether this user may turn it on.
+    /// True if this user may turn it on.
     pub fn is_writable() -> bool {
         LockFolder::is_the_machines() && open().is_ok()
     }
 
-    /// Turns it on, if it is not. Waits while another run is just turning it off.
+    /// Turns it on if it is off. Waits while another run turns it off.
     pub fn enable() -> Result<NfLogAllNetns> {
         let mut sysctl = open()?;
         let folder = LockFolder::of_the_machine()?;
@@ -62,7 +65,7 @@ impl NfLogAllNetns {
         Ok(NfLogAllNetns { is_held: true, _folder: folder })
     }
 
-    /// Gives it back, and says so when that fails. Dropping does the same in silence.
+    /// Releases it, and returns the error if that fails. Dropping does the same and ignores the error.
     pub fn disable(mut self) -> Result<()> {
         self.release()
     }
@@ -78,13 +81,13 @@ impl NfLogAllNetns {
 
 impl Drop for NfLogAllNetns {
     fn drop(&mut self) {
-        // The value is healed by the next run; there is nobody to tell.
+        // The next run restores the value; the error cannot be returned here.
         let _ = self.release();
     }
 }
 
-/// Gives back what every lab of this process holds, since the process ends now. No lab can turn it on afterwards. Where a
-/// lab waits for the lock just now, nothing is done: the next run heals it.
+/// Releases the locks of all labs of this process, because the process ends now. No lab can turn it on afterwards. If a
+/// lab waits for the lock at this moment, nothing is done: the next run restores the value.
 pub fn give_back() {
     if let Ok(mut held) = HELD.try_lock() {
         held.drain(..).for_each(|lock| drop(unlock(lock)));
@@ -93,11 +96,11 @@ pub fn give_back() {
     }
 }
 
-/// The last one out restores.
+/// Releases a lock; the last one restores the value.
 fn unlock(lock: Flock<File>) -> Result<()> {
     let mut sysctl = open()?;
-    // Not atomic: the shared lock is gone before the exclusive one is asked for (flock(2), NOTES). So of two that
-    // leave at once the later one finds no lock but its own, and restores.
+    // Not atomic: the shared lock is released before the exclusive one is requested (flock(2), NOTES). So of two runs
+    // that leave at once the later one finds no lock but its own, and restores the value.
     match lock.relock(FlockArg::LockExclusiveNonblock) {
         Ok(()) if read(&mut sysctl)? == OURS => write(&mut sysctl, 0),
         Ok(()) | Err(Errno::EWOULDBLOCK) => Ok(()),

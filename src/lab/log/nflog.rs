@@ -1,8 +1,8 @@
-//! A socket that packets are logged to (`NFLOG`, nfnetlink_log): what a rule logs to a group arrives here whole, with
-//! the prefix and the way it took. See linux/netfilter/nfnetlink_log.h and net/netfilter/nfnetlink_log.c.
+//! A socket for logged packets (`NFLOG`, nfnetlink_log): it receives the whole packets that rules log to a group, with
+//! the prefix and the interfaces. See linux/netfilter/nfnetlink_log.h and net/netfilter/nfnetlink_log.c.
 //!
 //! With a queue threshold of one, the kernel delivers in the context of the packet: when the fence has been answered,
-//! all messages are there. What did not fit into the socket's buffer is told as ENOBUFS: that is a loss.
+//! all messages are there. Messages that do not fit into the socket's buffer are reported as ENOBUFS: that is a loss.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::sys;
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of some hundred bytes each.
 const BUFFER: usize = 16 << 20;
 
-/// The kernel makes it as large as it must be (`SOCK_MIN_RCVBUF`).
+/// The kernel raises it to its minimum (`SOCK_MIN_RCVBUF`).
 const SMALLEST_BUFFER: usize = 1;
 
 /// The longest message: a whole packet and its attributes.
 const MESSAGE_MAX: usize = 70_000;
 
-/// `NFULNL_MSG_PACKET`
+/// The message type, `NFULNL_MSG_PACKET`.
 const PACKET: u16 = ULOG << 8;
 
-/// Listens to groups of the lab's namespace.
+/// A socket that is bound to groups of the lab's namespace.
 pub struct Nflog {
     socket: Socket,
     granted: usize,
@@ -43,7 +43,7 @@ pub struct Nflog {
     starved: Option<Arc<Sabotage>>,
 }
 
-/// One packet that a rule logged.
+/// A packet that a rule logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Logged<'a> {
     /// The group that the rule named.
@@ -54,25 +54,25 @@ pub struct Logged<'a> {
     pub hook: u8,
     /// The rule's own prefix.
     pub prefix: &'a [u8],
-    /// Index of the interface that it came in by; `None` for what the host sends.
+    /// Index of the incoming interface; `None` for packets that the host sends.
     pub input: Option<u32>,
-    /// Index of the interface that it leaves by.
+    /// Index of the outgoing interface.
     pub output: Option<u32>,
-    /// Its mark (`-j MARK`), zero when it has none.
+    /// The mark of the packet (`-j MARK`), zero if it has none.
     pub mark: u32,
-    /// The link-layer header, as it came in; empty where there is none.
+    /// The link-layer header of an incoming packet; empty if there is none.
     pub link_header: &'a [u8],
-    /// Type of the link layer (`ARPHRD_*`, linux/if_arp.h), for what came in.
+    /// Type of the link layer (`ARPHRD_*`, linux/if_arp.h) of an incoming packet.
     pub link_type: Option<u16>,
     /// User and group of the socket that sends it.
     pub owner: Option<(u32, u32)>,
-    /// The packet, from the network header on.
+    /// The packet, beginning with the network header.
     pub packet: &'a [u8],
 }
 
 impl Nflog {
-    /// Opens a socket in the lab's namespace, to which it stays bound, and listens to `groups`. `instrument` names it
-    /// in errors.
+    /// Opens a socket in the lab's namespace, to which it stays bound, and binds it to `groups`. `instrument` is its
+    /// name in errors.
     pub fn open(isolated: &Isolated, groups: impl IntoIterator<Item = u16>, instrument: &'static str) -> Result<Nflog> {
         isolated.assert("listening to logged packets")?;
         let mut socket = Socket::new(NETLINK_NETFILTER).context("open a socket for logged packets")?;
@@ -85,12 +85,13 @@ impl Nflog {
         Ok(nflog)
     }
 
-    /// How many probes may be sent before the socket is read.
+    /// The number of probes that may be sent before the socket is read.
     pub fn probes_at_once(&self) -> usize {
         probes_at_once(self.granted)
     }
 
-    /// How many messages it has room for. Each has a buffer of a page and more (`NFULNL_NLBUFSIZ_DEFAULT`).
+    /// The number of messages that fit into the buffer. Each has a buffer of more than a page
+    /// (`NFULNL_NLBUFSIZ_DEFAULT`).
     pub fn messages_at_once(&self) -> usize {
         const ROOM_OF_A_MESSAGE: usize = 8 << 10;
         (self.granted / ROOM_OF_A_MESSAGE).max(1)
@@ -103,7 +104,7 @@ impl Nflog {
         Ok(())
     }
 
-    /// Binds `group`: whole packets, each at once.
+    /// Binds `group`, for whole packets without a queue.
     fn listen(&self, group: u16) -> Result<()> {
         let doing = || format!("listen to the log group {group}");
         const COMMAND: u16 = 1;
@@ -119,12 +120,12 @@ impl Nflog {
 
     fn configure(&self, group: u16, attributes: Attributes) -> std::io::Result<()> {
         self.socket.send_to(&config_message(group, attributes), &SocketAddr::new(0, 0), 0)?;
-        // A packet of a group that is bound already may come before the acknowledgment; nothing is sent yet that could be.
+        // A packet of an earlier group could arrive before the acknowledgment, but no packet is sent yet.
         let (answer, _) = self.socket.recv_from_full()?;
         acknowledge(&answer)
     }
 
-    /// Hands every packet since the last call to `each`.
+    /// Calls `each` with every packet since the last call.
     pub fn drain(&mut self, mut each: impl FnMut(&Logged) -> Result<()>) -> Result<()> {
         while let Some(length) = self.receive()? {
             for message in messages(&self.buffer[..length]) {
@@ -137,13 +138,13 @@ impl Nflog {
         Ok(())
     }
 
-    /// Waits until something was logged. False when `deadline` has passed.
+    /// Waits for a logged packet. False if `deadline` has passed.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
         let socket: BorrowedFd = sys::borrow_fd(self, self.socket.as_raw_fd());
         wait::until_readable(socket.as_fd(), deadline).context("wait for a logged packet")
     }
 
-    /// Reads and forgets what there is; tells how many messages there were.
+    /// Reads and discards all messages; returns their number.
     pub fn discard(&mut self) -> Result<usize> {
         let mut discarded = 0;
         while self.receive()?.is_some() {
@@ -152,7 +153,7 @@ impl Nflog {
         Ok(discarded)
     }
 
-    /// Reads what there is, and does not mind if something was lost: nobody asks for it.
+    /// Reads and discards all messages, and ignores a loss, since they are not needed.
     pub fn forget(&mut self) -> Result<()> {
         loop {
             match self.discard() {
@@ -162,7 +163,7 @@ impl Nflog {
         }
     }
 
-    /// The length of the next message; `None` if there is none.
+    /// Reads the next message and returns its length; `None` if there is none.
     fn receive(&mut self) -> Result<Option<usize>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),
@@ -184,7 +185,7 @@ impl Nflog {
     }
 }
 
-// enum nfulnl_attr_type
+// From enum nfulnl_attr_type.
 const PACKET_HEADER: u16 = 1;
 const MARK: u16 = 2;
 const INPUT: u16 = 4;
@@ -197,7 +198,7 @@ const LINK_TYPE: u16 = 15;
 const LINK_HEADER: u16 = 16;
 
 impl<'a> Logged<'a> {
-    /// Reads nfgenmsg (family, version, group) and the attributes behind it.
+    /// Parses nfgenmsg (family, version, group) and the attributes after it.
     fn read(payload: &'a [u8]) -> Option<Logged<'a>> {
         let family = match payload.first()? {
             2 => Family::Ipv4,
@@ -216,7 +217,7 @@ impl<'a> Logged<'a> {
         Some(Logged {
             group,
             family,
-            // struct nfulnl_msg_packet_hdr: ethertype, hook, padding.
+            // From struct nfulnl_msg_packet_hdr: ethertype, hook, padding.
             hook: *value(PACKET_HEADER)?.get(2)?,
             prefix: value(PREFIX).map_or(&[], without_nul),
             input: number(INPUT),

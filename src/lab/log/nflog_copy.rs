@@ -1,5 +1,5 @@
-//! What is loaded in the place of the rulesets under test when log lines come through NFLOG: a copy of each, in which LOG
-//! is NFLOG. Pure.
+//! The copies that are loaded in place of the rulesets under test if log lines are read through NFLOG: LOG is replaced
+//! by NFLOG. Pure.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ impl NflogCopies {
     /// Copies the rulesets.
     ///
     /// # Errors
-    /// When the rulesets leave no block of groups free.
+    /// If the rulesets leave no block of groups free.
     pub fn new(rulesets: &[(Family, &Source)]) -> Result<NflogCopies> {
         let groups = Groups::beside(rulesets.iter().copied()).ok_or_else(|| CannotMeasure::Blind {
             instrument: INSTRUMENT,
@@ -28,23 +28,23 @@ impl NflogCopies {
         Ok(NflogCopies { copies: none.of_all(rulesets), ..none })
     }
 
-    /// Copies of other rulesets, with the same groups. They log to none that the first ones do not.
+    /// Copies of other rulesets, with the same groups. They log to no group that the first copies do not log to.
     pub fn of_all(&self, rulesets: &[(Family, &Source)]) -> Vec<(Family, NflogCopy)> {
         rulesets.iter().map(|(family, source)| (*family, NflogCopy::new(*family, source, &self.groups))).collect()
     }
 
-    /// Those that differ from their originals.
+    /// The copies that differ from their originals.
     pub fn changed(&self) -> Vec<(Family, &Source)> {
         let changed = self.copies.iter().filter(|(_, copy)| !copy.groups.is_empty());
         changed.map(|(family, copy)| (*family, &copy.source)).collect()
     }
 
-    /// Every group that is logged to: those of the copies, and the lab's own.
+    /// All groups of the copies, and the lab's own.
     pub fn listened_to(&self) -> BTreeSet<u16> {
         let copied = self.copies.iter().flat_map(|(_, copy)| copy.groups.iter().copied());
         copied.chain([self.groups.plain()]).collect()
     }
 }
 
-/// What it is called in errors.
+/// The name of the instrument in errors.
 pub const INSTRUMENT: &str = "NFLOG socket";

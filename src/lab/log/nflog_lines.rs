@@ -1,6 +1,6 @@
-//! What arrives through NFLOG, each packet rendered as the kernel would print it: the lines of LOG rules without the kernel's
-//! log, by way of the copied rules, and those of the ruleset's own NFLOG rules. The socket is the lab's own, so nobody has to
-//! take turns.
+//! The log lines from NFLOG: each packet is rendered as the kernel would print it. They are the lines of LOG rules
+//! without the kernel's log, by means of the copied rules, and those of the ruleset's own NFLOG rules. The socket
+//! belongs to one lab, so labs do not take turns.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,26 +27,26 @@ pub struct NflogLines {
     renderer: Renderer,
 }
 
-/// A line, and what wrote it.
+/// A line, and the kind of rule that wrote it.
 pub enum WrittenLine {
-    /// A copy of a LOG rule: the kernel would print this.
+    /// A line of a copied LOG rule, as the kernel would print it.
     OfLog(String),
-    /// An NFLOG rule of the ruleset: `nflog:GROUP PREFIX` comes before `IN=`.
+    /// A line of an NFLOG rule of the ruleset: `nflog:GROUP PREFIX` comes before `IN=`.
     OfNflog(String),
 }
 
-/// What it takes to make a line of a packet.
+/// Renders a line from a packet.
 pub struct Renderer {
-    /// The groups that stand for LOG; `None` if the kernel's log is read.
+    /// The groups that replace LOG; `None` if the kernel's log is read.
     groups: Option<Groups>,
     accurate_ecn: AccurateEcn,
-    /// Interfaces of the lab's namespace that packets have named so far.
+    /// Interfaces of the lab's namespace in the packets so far, by index.
     interfaces: BTreeMap<u32, String>,
 }
 
 impl NflogLines {
-    /// Listens to what the copies log, and to `own`, the groups of the ruleset's NFLOG rules, in the lab's namespace. `fault`
-    /// may make the socket too small.
+    /// Opens a socket for the groups of the copies, and for `own`, the groups of the ruleset's NFLOG rules, in the
+    /// lab's namespace. `fault` may make the socket too small.
     pub fn open(
         isolated: &Isolated,
         copies: Option<&NflogCopies>,
@@ -61,17 +61,17 @@ impl NflogLines {
         Ok(NflogLines { socket, renderer: Renderer::new(copies.map(|copies| copies.groups))? })
     }
 
-    /// How many lines the socket holds between two readings.
+    /// The number of lines that the socket holds between two reads.
     pub fn lines_at_once(&self) -> usize {
         self.socket.messages_at_once()
     }
 
-    /// Forgets what was logged until now, lost or not.
+    /// Discards all lines until now, and ignores a loss.
     pub fn forget(&mut self) -> Result<()> {
         self.socket.forget()
     }
 
-    /// Hands every line since the last call to `each`.
+    /// Calls `each` with every line since the last call.
     pub fn drain(&mut self, mut each: impl FnMut(WrittenLine)) -> Result<()> {
         let renderer = &mut self.renderer;
         self.socket.drain(|logged| {
@@ -82,12 +82,12 @@ impl NflogLines {
 }
 
 impl Renderer {
-    /// A renderer of packets that were logged to `groups` in the place of LOG, and to others.
+    /// A renderer of packets that were logged to `groups` in place of LOG, and to other groups.
     pub fn new(groups: Option<Groups>) -> Result<Renderer> {
         Ok(Renderer { groups, accurate_ecn: accurate_ecn(&kernel_release()?), interfaces: BTreeMap::new() })
     }
 
-    /// The line.
+    /// Renders the line.
     pub fn line(&mut self, logged: &Logged) -> Result<WrittenLine> {
         let flags = self.groups.and_then(|groups| groups.flags(logged.group));
         match flags {
@@ -130,8 +130,8 @@ impl Renderer {
     }
 }
 
-/// Whether `--nflog-size` has left too little of a packet to recognise the probe: what a probe carries is in the headers,
-/// or in those that an ICMP error quotes.
+/// True if `--nflog-size` has left too little of a packet to recognize the probe, whose marks are in the headers, or in
+/// those that an ICMP error quotes.
 fn is_cut_short(packet: &[u8]) -> bool {
     let (network, transport) = split(packet);
     let (has_header, length, protocol) = match network.first().map(|byte| byte >> 4) {
@@ -147,7 +147,7 @@ fn is_cut_short(packet: &[u8]) -> bool {
         (Some(1 | 58), _) => 8,
         _ => 0,
     };
-    // What was sent short is all there.
+    // A packet that was sent short is complete.
     let sent = length.map_or(usize::MAX, usize::from).saturating_sub(network.len());
     !has_header || transport.len() < sent.min(needed)
 }
@@ -173,7 +173,7 @@ fn kernel_release() -> Result<String> {
     Ok(name.release().to_string_lossy().into_owned())
 }
 
-/// "tcp: extend TCP flags to allow AE bit/ACE field", Linux 6.15.
+/// Accurate ECN is printed since "tcp: extend TCP flags to allow AE bit/ACE field", Linux 6.15.
 fn accurate_ecn(release: &str) -> AccurateEcn {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_cut_short_if_headers_that_were_sent_are_missing() {
-        // A UDP datagram of 28 bytes in all; a segment of 44; an ICMP error of 76 that quotes one.
+        // A UDP datagram of 28 bytes in all; a segment of 44; an ICMP error of 76 that quotes a segment.
         let ipv4 = |length: u8, protocol: u8, rest: &[u8]| {
             let mut packet = vec![0x45, 0, 0, length, 0, 1, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
             packet.extend(rest);

@@ -1,4 +1,4 @@
-//! Packets as bytes, whatever they are, and the lines that LOG rules print for them: how the two captures are compared.
+//! Log lines of arbitrary packets, given as bytes, to compare the two captures.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use crate::lab::Lab;
 use crate::lab::host::host_socket::HostSocket;
 
 impl Lab<'_> {
-    /// Every line that is logged while `frames` arrive, and then the host sends `packets`, each to its destination. What
-    /// is read from the kernel's log may hold lines of others.
+    /// Every line that is logged while `frames` arrive, and then the host sends `packets`, each to its destination. If
+    /// the kernel's log is read, there may be lines of others.
     pub fn lines_of(&mut self, frames: &[Vec<u8>], packets: &[(Vec<u8>, IpAddr)]) -> Result<Vec<String>> {
         let host = HostSocket::open(self.isolated, &self.families)?;
         let mut turn = self.log.lock()?;

@@ -1,5 +1,5 @@
-//! Which probe caused a log line, or a packet that was traced? Told by what the packet carries, never by the rule's prefix
-//! (which is the ruleset's to choose) nor by the interface (every lab has the same).
+//! The attribution of a log line, or of a traced packet, to the probe that caused it. It depends on the packet's
+//! content, never on the rule's prefix (which the ruleset chooses) nor on the interface (every lab has the same).
 
 use std::collections::HashMap;
 
@@ -13,17 +13,17 @@ use crate::wire::frame::Direction;
 use crate::wire::packet_id::{PacketId, SeenPorts};
 use crate::wire::reply::Flow;
 
-/// What caused a line or a packet.
+/// The cause of a line or a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribution {
     /// The probe with this index, or the host's answer to it.
     Probe(usize),
-    /// What had to follow that probe.
+    /// A later packet of the exchange that this probe began.
     Followup(usize),
 }
 
 impl Attribution {
-    /// The probe that it goes back to.
+    /// The index of the probe.
     pub fn probe(self) -> usize {
         match self {
             Attribution::Probe(index) | Attribution::Followup(index) => index,
@@ -31,38 +31,40 @@ impl Attribution {
     }
 }
 
-/// Who sent the packet.
+/// The sender of the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PacketSender {
     Prober,
     Host,
 }
 
-/// Whether the ports that are seen are those that were on the wire.
+/// The relation of the observed ports to those on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortMatch {
-    /// They are.
+    /// They are the same.
     AsSent,
-    /// A nat table may have put others in their place: a REDIRECT, or conntrack itself where two flows would clash
-    /// (`nf_nat_setup_info` finds a free port). Probes are sent one by one then, and told by the prober's address.
+    /// A nat table may have replaced them: by a REDIRECT, or by conntrack itself if two flows would clash
+    /// (`nf_nat_setup_info` finds a free port). Probes are sent one by one then, and recognized by the prober's
+    /// address.
     MayBeRewritten,
 }
 
-/// The probes of a batch, and how what they caused is found.
+/// The probes of a batch, and how packets and lines are attributed to them.
 #[derive(Clone, Copy)]
 pub struct AttributedBatch<'a> {
     /// The probes.
     pub probes: &'a [Probe],
-    /// The place of each.
+    /// The index of each probe.
     pub by_flow: &'a HashMap<Flow, usize>,
-    /// With [`PortMatch::MayBeRewritten`] a probe owns what shows its prober's address and source port, whatever the other
-    /// port, and all that the host says to that address or from the one that was probed, if no other probe has the same.
-    /// Sources are rewritten behind all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another prober.
+    /// With [`PortMatch::MayBeRewritten`] a probe owns packets with its prober's address and source port, whatever the
+    /// other port, and all that the host sends to that address or from the probed one, if they fit no other probe.
+    /// Sources are rewritten after all other rules (`NF_IP_PRI_NAT_SRC`), so only the host's answers show another
+    /// prober.
     pub ports: PortMatch,
 }
 
 impl AttributedBatch<'_> {
-    /// Ties a line to a probe; `None` if it belongs to none of them, such as a line of another program's traffic.
+    /// Attributes a line to a probe; `None` if it belongs to none of them, such as a line of another program's traffic.
     pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Attribution)> {
         let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;
@@ -72,8 +74,8 @@ impl AttributedBatch<'_> {
         Some((line, cause))
     }
 
-    /// Ties a segment, a datagram or an echo message to a probe. What shows the prober and leaves the host is a copy that a
-    /// rule sends (TEE).
+    /// Attributes a segment, a datagram or an echo message to a probe. An outgoing packet with the prober's address as
+    /// its source is a copy that a rule sends (TEE).
     pub fn cause_of_packet(&self, seen: &PacketId, direction: Direction) -> Option<Attribution> {
         let ports = seen.ports.as_ref()?;
         let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender), sender)?));
@@ -86,8 +88,8 @@ impl AttributedBatch<'_> {
         Some(if own { Attribution::Probe(index) } else { Attribution::Followup(index) })
     }
 
-    /// An error of the host quotes the probe; where a rule of OUTPUT rejects what the host says (`nf_send_unreach`), the
-    /// host tells itself, and quotes its own answer.
+    /// Attributes an ICMP error. An error of the host quotes the probe; if a rule of OUTPUT rejects the host's answer
+    /// (`nf_send_unreach`), the host sends the error to itself, and quotes its own answer.
     fn by_icmp_error(&self, network: &LoggedPacketHeader) -> Option<Attribution> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
         let quoted = PacketId::from_line(icmp.quoted.as_deref()?)?;
@@ -101,7 +103,7 @@ impl AttributedBatch<'_> {
         of_prober.or_else(|| sent_by(PacketSender::Host).map(Attribution::Followup))
     }
 
-    /// Where the packet itself went, when there is only one probe it can be.
+    /// The probe of this flow; if the ports may be rewritten, the only one that fits.
     fn find(&self, flow: Flow, sender: PacketSender) -> Option<usize> {
         let is_of = |probe: &Probe| {
             let (known, seen) = (probe.flow, flow);
@@ -120,29 +122,30 @@ impl AttributedBatch<'_> {
     }
 }
 
-/// Whether the line shows a frame that neither the prober sent nor the host itself (over `lo`, whose addresses are zeros).
-/// Another namespace of the machine may have the same IP addresses.
+/// True if the line shows a frame that neither the prober sent nor the host itself (over `lo`, whose addresses are
+/// zeros). Another namespace of the machine may have the same IP addresses.
 fn is_of_strangers(line: &LogLine) -> bool {
     const LOOPBACK: Mac = Mac([0; 6]);
     line.mac().is_some_and(|header| ![PROBER_MAC, LOOPBACK].contains(&header.source))
 }
 
-/// The flow of the segment in a line that came from the prober.
+/// The flow in a line that came from the prober.
 pub fn flow_from_prober(line: &LogLine) -> Option<Flow> {
     flow_of_prober(&PacketId::from_line(line.network.as_ref()?)?)
 }
 
-/// The flow of a segment that came from the prober.
+/// The flow of a packet that came from the prober.
 pub fn flow_of_prober(seen: &PacketId) -> Option<Flow> {
     Some(flow(seen, seen.ports.as_ref()?, PacketSender::Prober))
 }
 
-/// The probe's own flags, and its own IP ID where there is one.
+/// True if the packet has the probe's flags, and its IP ID if it has one.
 fn is_probe(probe: &Probe, seen: &PacketId, ports: &SeenPorts) -> bool {
     seen.ip_id.is_none_or(|id| id == probe.ip_id) && ports.flags == u16::from(probe.flags())
 }
 
-/// A raw probe draws one answer. Of a connect's conversation the first is the answer: SYN/ACK, or a refusal.
+/// True if the packet is the first answer. A raw probe gets one answer. In the exchange of a connect, it is the
+/// SYN/ACK, or a refusal.
 fn is_answer(probe: &Probe, ports: &SeenPorts) -> bool {
     !probe.technique.is_full_connect() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
 }

@@ -1,5 +1,5 @@
-//! The instruments prove themselves: a canary that must be logged, and traced where paths are watched, in each family,
-//! before and after every use. The one that must be answered is the fence.
+//! The proof of the instruments: a canary that must be logged, and traced if paths are watched, in each family, before
+//! and after every use. The packet that must be answered is the fence.
 
 use super::attribution;
 use crate::error::{CannotMeasure, Result};
@@ -11,18 +11,22 @@ use crate::net::{Addresses, Family};
 use crate::probe::canary;
 use crate::wire::reply::Flow;
 
-/// Numbers the canaries of a lab: no two are alike, so that an old one cannot stand in for a new one.
+/// Numbers the canaries of a lab: each has a new number, so that an earlier one cannot be mistaken for it.
 pub struct Canaries {
     last: u32,
 }
 
 impl Canaries {
-    /// No canary was sent yet.
+    /// Starts before the first canary.
     pub fn new() -> Canaries {
         Canaries { last: 0 }
     }
 
-    /// Sends one canary in each family, and fails unless every one is logged, and traced.
+    /// Sends one canary in each family.
+    ///
+    /// # Errors
+    ///
+    /// If one is not logged, or not traced.
     pub fn prove(
         &mut self,
         link: &mut ProberLink,

@@ -1,7 +1,7 @@
 //! One batch of probes: frames out, replies in, log lines tied to the probe that caused them.
 //!
-//! Raw probes are sent together, since what each one caused is told by what it carries: both ports, and its IP ID.
-//! A connect is a conversation and is held alone, with a fence after every step.
+//! Raw probes are sent together, since the packets that each one causes are recognized by their content: both ports,
+//! and the IP ID. A connect is an exchange of several segments and is made alone, with a fence after every step.
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
@@ -24,8 +24,8 @@ use crate::wire::frame::FramePart;
 use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
 use pnet_packet::tcp::TcpFlags;
 
-/// Probes sent between two looks at the replies and the log: the interface queues about 1000 frames, and the kernel's
-/// log holds about 600 lines. What overruns either is noticed.
+/// The number of probes that are sent before replies and log are read: the interface queues about 1000 frames, and the
+/// kernel's log holds about 600 lines. An overrun of either is noticed.
 pub const BATCH: usize = 64;
 
 /// The instruments of a lab, for the time of a batch.
@@ -38,7 +38,7 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Takes the lab's turn at the kernel log.
+    /// Takes the lab's turn at the log.
     pub fn begin(
         link: &'a mut ProberLink,
         log: &'a mut LogSource,
@@ -49,7 +49,7 @@ impl<'a> Exchange<'a> {
         Ok(Exchange { link, turn: log.lock()?, services, paths, ports })
     }
 
-    /// Sends the probes and tells, in their order, what each brought to light.
+    /// Sends the probes, and returns the observation of each, in their order.
     pub fn observe(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         let mut ledger = Observations::new(probes, self.ports);
         for (index, probe) in probes.iter().enumerate() {
@@ -78,11 +78,11 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Waits until everything sent so far has been dealt with, and books it.
+    /// Waits until the kernel has processed everything sent so far, and records the results.
     fn settle(&mut self, ledger: &mut Observations) -> Result<()> {
         let resets = ledger.resets;
         self.link.fence(|link, reply| ledger.record_reply(link, &reply))?;
-        // RSTs that the replies called for are behind the fence: they get one of their own.
+        // RSTs that the prober sent in answer to replies come after the fence: they get one of their own.
         if ledger.resets != resets {
             self.link.fence(|link, reply| ledger.record_reply(link, &reply))?;
         }
@@ -97,7 +97,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// SYN, SYN/ACK, ACK, greeting, RST.
+    /// Runs a connect: SYN, SYN/ACK, ACK, greeting, RST.
     fn connect(&mut self, index: usize, ledger: &mut Observations) -> Result<()> {
         let probe = ledger.probes[index];
         self.put(&probe.frame(&self.link.ends), index, FramePart::Probe)?;
@@ -121,7 +121,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// What is known so far of the probes of a batch.
+/// The observations so far of the probes of a batch.
 struct Observations<'a> {
     probes: &'a [Probe],
     by_flow: HashMap<Flow, usize>,
@@ -130,7 +130,7 @@ struct Observations<'a> {
     greeting: HashMap<usize, Vec<u8>>,
     answered: HashSet<usize>,
     resets: usize,
-    /// The connect whose third segment is on its way.
+    /// The index of the connect whose third segment is being sent.
     shaking_hands: Option<usize>,
     ports: PortMatch,
 }
@@ -150,7 +150,8 @@ impl<'a> Observations<'a> {
         }
     }
 
-    /// Path, reply and log line are three witnesses; the path tells the verdict, once the others agree with it.
+    /// Sets the verdicts. Path, reply and log line are three witnesses; the path decides the verdict, once the others
+    /// agree with it.
     fn judge(&mut self) -> Result<()> {
         for (index, (observation, probe)) in self.observed.iter_mut().zip(self.probes).enumerate() {
             witnesses::put_in_order(observation);
@@ -163,9 +164,9 @@ impl<'a> Observations<'a> {
         Ok(())
     }
 
-    /// The first reply that means something decides, as with nmap. A SYN/ACK to a raw SYN is answered at once with the
-    /// RST that the scanner's kernel would send. An ICMP error about the third segment of a handshake undoes what the
-    /// SYN/ACK said: measured, `nmap -sT` reports the error.
+    /// Records a reply. The first reply to a probe decides, as with nmap. A SYN/ACK to a raw SYN is answered at once
+    /// with the RST that the scanner's kernel would send. An ICMP error about the third segment of a handshake replaces
+    /// the result of the SYN/ACK: measured, `nmap -sT` reports the error.
     fn record_reply(&mut self, link: &ProberLink, reply: &Reply) -> Result<()> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
@@ -215,7 +216,8 @@ impl<'a> Observations<'a> {
         }
     }
 
-    /// The first packet that is the probe, and the first that answers it; the rest followed.
+    /// Records the first packet that is the probe, and the first that answers it; the others are later packets of the
+    /// exchange.
     fn record_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
         let causes: Vec<Option<Attribution>> =
             packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen, packet.direction)).collect();

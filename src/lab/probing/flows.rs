@@ -1,8 +1,8 @@
-//! Flows that were used, where probes share them: with a fixed source port (`-g`) two techniques ask the same port from the
-//! same port, and conntrack would take the second for a part of the first.
+//! Flows that were used already, if probes share them: with a fixed source port (`-g`) two techniques probe the same
+//! port from the same port, and conntrack would treat the second as a part of the first.
 //!
-//! Such probes are sent in batches in which no flow comes twice, and conntrack is made to forget everything before a flow
-//! is used again. By nmap's own numbering flows never meet, so nothing of this is needed.
+//! Such probes are sent in batches in which no flow occurs twice, and the conntrack table is flushed before a flow is
+//! used again. With nmap's own numbering no flow occurs twice, so none of this is needed.
 
 use std::collections::HashSet;
 
@@ -15,16 +15,16 @@ pub struct Flows {
     used: HashSet<Flow>,
 }
 
-/// The first probes of a list, which can be sent together.
+/// The first probes of a list that can be sent together.
 pub struct ProbeBatch {
-    /// How many they are; at least one.
+    /// Their number; at least one.
     pub count: usize,
-    /// Whether conntrack has to forget what was before.
+    /// True if the conntrack table has to be flushed before.
     pub meets_an_old_flow: bool,
 }
 
 impl Flows {
-    /// Which of `probes` can be sent together, from the first on. They count as used then.
+    /// Determines how many of `probes`, counted from the first, can be sent together. Their flows then count as used.
     pub fn together(&mut self, probes: &[Probe]) -> ProbeBatch {
         let shares = |probe: &&Probe| probe.craft.source_port.is_some();
         let meets_an_old_flow = probes.first().filter(shares).is_some_and(|probe| self.used.contains(&probe.flow));

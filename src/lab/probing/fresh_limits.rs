@@ -1,11 +1,11 @@
-//! Fresh limits: a `limit` match remembers the packets before, so that a check would depend on the checks before it. The
-//! lab gives every probe limits that have not seen a packet yet.
+//! Fresh limits: a `limit` match remembers earlier packets, so that a check would depend on the checks before it. For
+//! every probe the lab provides limits that have not seen a packet yet.
 //!
 //! Loading the ruleset again would do, but iptables-nft-restore waits for an RCU grace period, 10 ms or more. So with
-//! nf_tables each rule that counts is *replaced by itself*: what the kernel dumps of it is sent back unchanged, all rules
+//! nf_tables each rule that counts is *replaced by itself*: the kernel's dump of it is sent back unchanged, all rules
 //! in one transaction (`NLM_F_REPLACE` in nf_tables_newrule, net/netfilter/nf_tables_api.c), and the ruleset is dumped
 //! again to prove that nothing but the handles has changed. With x_tables the ruleset is loaded again, which is quick
-//! there: a table is always replaced as a whole, and xt_limit starts anew (limit_mt_check in net/netfilter/xt_limit.c).
+//! there: a table is always replaced as a whole, and xt_limit is reset (limit_mt_check in net/netfilter/xt_limit.c).
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 
-/// Gives every rule that counts packets a fresh start, in all `families` at once: the kernel waits for an RCU grace
-/// period before it makes an xtables target anew, however many they are. Returns the rules with their new handles; none
-/// when there was nothing to renew.
+/// Resets every rule that counts packets, in all `families` at once: the kernel waits for one RCU grace period before
+/// it creates xtables targets again, whatever their number. Returns the rules with their new handles; `None` if there
+/// was nothing to reset.
 pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>> {
     if !before.iter().flat_map(Rules::iter).any(counts) {
         return Ok(None);
@@ -36,18 +36,18 @@ pub fn renew(netlink: &Nfnetlink, before: &[Rules]) -> Result<Option<Vec<Rules>>
     nft_rules::replace(netlink, before, spent, Rules::same_but_handles, words)
 }
 
-/// What uses up the limits of a ruleset.
+/// The kind of events that use up the limits of a ruleset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spending {
-    /// Nothing: no rule counts packets.
+    /// No event: no rule counts packets.
     Never,
-    /// Log lines: every rule that counts is a LOG rule whose limit is its last match. As long as no prefix was seen
+    /// Log lines: every rule that counts is a LOG rule whose limit is its last match. As long as no prefix was logged
     /// `burst` times, no limit is used up.
     Lines {
         /// The smallest burst.
         burst: u32,
     },
-    /// Packets: some limit is asked before the rule's other matches, or guards something else than a LOG.
+    /// Packets: some limit comes before other matches of its rule, or its rule has another target than LOG.
     Packets {
         /// The smallest burst.
         burst: u32,
@@ -55,12 +55,12 @@ pub enum Spending {
 }
 
 impl Spending {
-    /// What uses up the limits of these rules, as the kernel has them.
+    /// The events for these rules of the kernel.
     pub fn new(rules: &Rules) -> Spending {
         rules.iter().map(spending).fold(Spending::Never, Spending::and)
     }
 
-    /// The more cautious of two.
+    /// The one of the two that uses up limits sooner.
     pub fn and(self, other: Spending) -> Spending {
         match (self, other) {
             (Spending::Never, spending) | (spending, Spending::Never) => spending,
@@ -75,7 +75,7 @@ impl Spending {
     }
 }
 
-/// What the limits of a family have been through since they were renewed.
+/// The use of a family's limits since they were reset.
 #[derive(Debug, Default)]
 pub struct LimitUse {
     lines: BTreeMap<String, u32>,
@@ -83,7 +83,7 @@ pub struct LimitUse {
 }
 
 impl LimitUse {
-    /// Whether `probe` might meet a limit that is used up.
+    /// True if `probe` might find a limit that is used up.
     pub fn would_exceed(&self, spending: Spending, probe: &Probe) -> bool {
         match spending {
             Spending::Never => false,
@@ -92,7 +92,7 @@ impl LimitUse {
         }
     }
 
-    /// Books what a probe brought about.
+    /// Counts the packets and lines that a probe caused.
     pub fn record(&mut self, probe: &Probe, observation: &Observation) {
         self.packets += packets(probe);
         for record in observation.log.iter().chain(&observation.followup) {
@@ -101,7 +101,7 @@ impl LimitUse {
     }
 }
 
-/// How many packets a probe may bring about at one hook: itself, and what its conversation needs.
+/// The largest number of packets of a probe at one hook: the probe itself, and the later packets of its exchange.
 fn packets(probe: &Probe) -> u32 {
     match () {
         () if probe.technique.is_full_connect() => 4,
@@ -110,14 +110,14 @@ fn packets(probe: &Probe) -> u32 {
     }
 }
 
-/// Whether an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m
-/// limit` to the former), and xtables' matches that do.
+/// True if an expression of the rule remembers packets: nft's own limit and quota (iptables-nft translates `-m limit`
+/// to the former), and xtables' matches that do.
 fn counts(rule: &RuleAttributes) -> bool {
     rule.expressions().into_iter().any(is_counting)
 }
 
-/// Whether the rule has seen a packet since its limit was fresh. A fresh limit lets a packet pass, which the counter of the
-/// rule then counts if nothing else can stop it.
+/// True if the rule may have seen a packet since its limit was reset. A fresh limit lets a packet pass, which the
+/// counter of the rule then counts if no later match can prevent it.
 fn may_be_spent(rule: &RuleAttributes) -> bool {
     let expressions = rule.expressions();
     let Some(first) = expressions.iter().position(|expression| is_counting(expression)) else { return false };
@@ -127,7 +127,7 @@ fn may_be_spent(rule: &RuleAttributes) -> bool {
     !(is_untouched() && is_counted())
 }
 
-/// nft's own limit, which a packet passes if it is within the rate (enum nft_limit_attributes).
+/// True for nft's own limit, which a packet passes if it is within the rate (enum nft_limit_attributes).
 fn is_limit(expression: &[u8]) -> bool {
     const FLAGS: u16 = 5;
     let (name, data) = expression_parts(expression);
@@ -135,7 +135,7 @@ fn is_limit(expression: &[u8]) -> bool {
     name == b"limit\0" && !is_inverted()
 }
 
-/// The packets that a `counter` has counted (enum nft_counter_attributes).
+/// The number of packets of a `counter` (enum nft_counter_attributes).
 fn counted(expression: &[u8]) -> Option<u64> {
     const PACKETS: u16 = 2;
     let (name, data) = expression_parts(expression);
@@ -143,7 +143,7 @@ fn counted(expression: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// The expressions of a rule; its counter starts at zero.
+/// The expressions of a rule, with its counter set to zero.
 fn with_counters_at_zero(list: &[u8]) -> Attributes {
     const LIST_ELEMENT: u16 = 1;
     const NAME: u16 = 1;
@@ -174,7 +174,7 @@ fn burst(expression: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
-/// Whether an expression only counts or logs: it lets every packet pass.
+/// True if an expression only counts or logs: it lets every packet pass.
 pub fn is_log(expression: &[u8]) -> bool {
     const TARGET_NAME: u16 = 1;
     let (name, data) = expression_parts(expression);

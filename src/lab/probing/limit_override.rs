@@ -1,29 +1,30 @@
-//! Limits out of the way: a `limit` says *how often* a rule matches, a sweep asks *whether it ever does*. A LOG rule whose
-//! bucket ran dry would be missing from the trace, and a rule behind an ACCEPT with a limit is reached by what the bucket
-//! has no room for. So the lab looks at both ends: buckets that never run dry, and buckets that are as good as empty.
+//! Limits without effect: a `limit` decides *how often* a rule matches, a sweep needs to know *if it ever does*. A LOG
+//! rule whose bucket is empty would be missing from the trace, and a rule after an ACCEPT with a limit is reached only
+//! by packets beyond the limit. So the lab tests both extremes: buckets that never become empty, and buckets that are
+//! as good as empty.
 //!
-//! As in `fresh_limits`, each rule is replaced by itself, here with another rate or burst; the dump after it proves that
-//! nothing else has changed. With x_tables the ruleset is loaded with other limits in its text.
+//! As in `fresh_limits`, each rule is replaced by itself, here with another rate or burst; the dump after it proves
+//! that nothing else has changed. With x_tables the ruleset is loaded with other limits in its text.
 
 use crate::error::{Result, Source};
 use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
 use crate::lab::trace::nft_rules::{self, ReplaceFailure, RuleAttributes, Rules, expression_parts};
 use crate::rules::iptables_save::{Edit, Listing, apply};
 
-/// What a sweep makes of limits.
+/// The change of limits for a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitOverride {
-    /// No bucket ever runs dry.
+    /// No bucket ever becomes empty.
     Wide,
-    /// Buckets that guard anything but a LOG have room for one packet, and get another one after a day.
+    /// Buckets of rules other than LOG hold one packet, and are refilled by one a day.
     Dry,
 }
 
-/// So many packets no sweep has. With a longer one a rate of a few a day would overflow the kernel's 64 bits of
-/// nanoseconds (`nft_limit_init` in net/netfilter/nft_limit.c).
+/// More packets than any sweep has. A larger burst would overflow the kernel's 64 bits of nanoseconds at a rate of a
+/// few a day (`nft_limit_init` in net/netfilter/nft_limit.c).
 const WIDE: u32 = 100_000;
 
-/// Gives every nft `limit` of the rules another size. Returns the rules with their new handles; `None` if there was
+/// Changes the size of every nft `limit` of the rules. Returns the rules with their new handles; `None` if there was
 /// nothing to change.
 pub fn set(netlink: &Nfnetlink, before: &[Rules], limits: LimitOverride) -> Result<Option<Vec<Rules>>> {
     let has_limit = |rule: &RuleAttributes| rule.expressions().into_iter().any(is_limit);
@@ -40,7 +41,7 @@ fn is_limit(expression: &[u8]) -> bool {
     expression_parts(expression).0 == b"limit\0"
 }
 
-/// The list of a rule's expressions, each limit with another size.
+/// The expressions of a rule, each limit with another size.
 fn sized(rule: &RuleAttributes, list: &[u8], limits: LimitOverride) -> Attributes {
     const LIST_ELEMENT: u16 = 1 | NLA_F_NESTED;
     let only_logs =
@@ -52,7 +53,7 @@ fn sized(rule: &RuleAttributes, list: &[u8], limits: LimitOverride) -> Attribute
     })
 }
 
-/// enum nft_limit_attributes
+/// Builds a limit from the attributes of enum nft_limit_attributes.
 fn sized_limit(expression: &[u8], wide: bool) -> Attributes {
     const NAME: u16 = 1;
     const DATA: u16 = 2;
@@ -73,14 +74,14 @@ fn sized_limit(expression: &[u8], wide: bool) -> Attributes {
     Attributes::new().bytes(NAME, name).nested(DATA, data)
 }
 
-/// The expressions of a rule, but for limits.
+/// The expressions of a rule without its limits.
 fn without_limits(list: &[u8]) -> Vec<u8> {
     let kept = attributes(list).filter(|(_, expression)| !is_limit(expression));
     kept.flat_map(|(_, expression)| expression.to_vec()).collect()
 }
 
-/// The text of a ruleset with limits of another size, each rule in its own place: x_tables takes no rule in the place of
-/// another, but loads a table in no time.
+/// The text of a ruleset with limits of another size, each rule at its old position: x_tables cannot replace a single
+/// rule, but loads a table quickly.
 pub fn rewritten(listing: &Listing, limits: LimitOverride) -> Source {
     const ALMOST_NEVER: &str = "-m limit --limit 1/day --limit-burst 1";
     let has_limit = listing.rules().filter(|rule| rule.limit().is_some());

@@ -1,4 +1,4 @@
-//! Probes on the way: sent, answered, and each answer, line and path attributed to its probe.
+//! The sending of probes, and the attribution of each answer, line and path to its probe.
 
 pub(super) mod attribution;
 pub(super) mod canaries;

@@ -1,9 +1,9 @@
-//! Connections that somebody works over while rules are loaded: does a new one open, and does the one that is open stay?
+//! Connections of an administrator while rules are loaded: does a new one open, and does the open one survive?
 //!
-//! Nothing is concluded from a rule: the connection is opened under the rules that are there, the new ones are loaded
-//! into the same namespace, beside the same conntrack, and then both ends say something. Who speaks first matters: to a
-//! conntrack that has not seen the connection yet (a machine without rules has none), its next segment is the first one,
-//! and as `nf_conntrack_tcp_loose` has it, NEW. So each connection is tried both ways.
+//! Nothing is concluded from a rule: the connection is opened under the old rules, the new ones are loaded into the
+//! same namespace, with the same conntrack table, and then both ends send. It matters which end sends first: for a
+//! conntrack that does not know the connection yet (a machine without rules has none), its next segment is the first
+//! one and, as `nf_conntrack_tcp_loose` is set, NEW. So each connection is tried both ways.
 
 mod endurance;
 mod held;
@@ -35,75 +35,75 @@ pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS};
 pub use held::Held;
 pub use row::{ConnectionRow, IN_A_ROW, SpentBy};
 
-/// Who says something first, once the new rules are there.
+/// The end that sends first after the new rules are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FirstSpeaker {
     /// The host: a shell prints its prompt when the load is done.
     Host,
-    /// The client: somebody types.
+    /// The client: the user types.
     Client,
 }
 
-/// A connection that is asked about.
+/// The time when a connection is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
-    /// One that is open when the rules are loaded, and who speaks first then.
+    /// Before the rules are loaded; with the end that sends first afterwards.
     Before(FirstSpeaker),
-    /// One that is opened after that.
+    /// After the rules are loaded.
     After,
 }
 
 impl Timing {
-    /// All that are asked about a port.
+    /// All that are tested for a port.
     pub const ALL: [Timing; 3] =
         [Timing::Before(FirstSpeaker::Host), Timing::Before(FirstSpeaker::Client), Timing::After];
 }
 
-/// One connection that was open when the rules were loaded.
+/// A connection that was open when the rules were loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Its family.
     pub family: Family,
-    /// The port that it goes to.
+    /// Its destination port.
     pub port: Port,
-    /// Who spoke first after the load.
+    /// The end that sent first after the load.
     pub first: FirstSpeaker,
-    /// What became of it.
+    /// The state of the connection afterwards.
     pub survival: Survival,
-    /// The rules that took packets of it, where paths are watched.
+    /// The rules that decided on packets of it, if paths are watched.
     pub took: Vec<Step>,
 }
 
-/// One connection that was to be opened when the rules were there.
+/// A connection that was opened after the rules were loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Its family.
     pub family: Family,
-    /// The port that it goes to.
+    /// Its destination port.
     pub port: Port,
-    /// What came of it.
+    /// The result of the attempt.
     pub opening: Opening,
-    /// The rules that took packets of it, or led it somewhere else, where paths are watched.
+    /// The rules that decided on packets of it, or redirected it, if paths are watched.
     pub took: Vec<Step>,
 }
 
-/// What became of a connection.
+/// The state of a connection after the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
-    /// It was never open: under the rules that were there before, it does not open.
+    /// It was never open: it does not open under the old rules either.
     NeverOpen,
-    /// Everything was delivered, both ways.
+    /// All data was delivered, in both directions.
     Alive,
-    /// What was said first did not arrive; as soon as the other end had spoken, everything did.
+    /// The first data did not arrive; once the other end had sent, all of it did.
     Stalls,
     /// It is dead.
     Dead,
 }
 
-/// What came of an attempt to open a connection.
+/// The result of an attempt to open a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// It opens, and both ends hear each other.
+    /// It opens, and both ends receive each other's data.
     Opens,
     /// No answer.
     Silent,
@@ -111,23 +111,23 @@ pub enum Opening {
     Refused,
     /// The handshake began, and was not finished.
     HalfOpen,
-    /// It opens, and then what one end says does not reach the other.
+    /// It opens, and then the data of one end does not reach the other.
     Mute,
 }
 
-/// What was found once the rules were loaded.
+/// The findings after the rules were loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AfterLoad {
     /// Every connection that was open before.
     pub sessions: Vec<Session>,
-    /// What came of a new connection to each port, in each family.
+    /// The result of a new connection to each port, in each family.
     pub openings: Vec<Attempt>,
-    /// Who answers for the host's addresses.
+    /// The results of neighbour discovery.
     pub neighbourhood: Option<DiscoveredMacs>,
 }
 
 impl AfterLoad {
-    /// What was found in this lab and in another one of the same rules.
+    /// The findings of this lab and of another one with the same rules.
     pub fn and(mut self, other: AfterLoad) -> AfterLoad {
         self.sessions.extend(other.sessions);
         self.openings.extend(other.openings);
@@ -135,19 +135,21 @@ impl AfterLoad {
     }
 }
 
-/// Before the next connection: within one tick of its clock the kernel still counts connections that are closed, and within
-/// two those that were dropped (`last_gc` and `find_or_evict` in net/netfilter/nf_conncount.c). A tick is 10 ms at most.
+/// The pause before the next connection: for one tick of its clock the kernel still counts closed connections, and for
+/// two those that were dropped (`last_gc` and `find_or_evict` in net/netfilter/nf_conncount.c). A tick is 10 ms at
+/// most.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Above the ports that nmap's numbering uses in the phases of a scan; the lab has no other probes.
+/// The first source port, above those of nmap's numbering in the phases of a scan; the lab has no other probes.
 const FIRST_PORT: u16 = 50_001;
 
 impl Lab<'_> {
-    /// Opens those of `questions` that are to be open from each of `clients` (one address for each family that there is one
-    /// in), loads `rulesets` in the place of the lab's own, and works over them; then opens the new ones.
+    /// Opens the connections of `questions` that are to be open before from each of `clients` (one address for each
+    /// family that has one), replaces the lab's rules by `rulesets`, and tests them; then opens the new ones.
     ///
     /// # Errors
-    /// When the rulesets are refused, and everything that keeps a lab from measuring.
+    ///
+    /// If the rulesets are refused, or the lab cannot measure.
     pub fn load_under_sessions(
         &mut self,
         clients: &[IpAddr],
@@ -169,9 +171,9 @@ impl Lab<'_> {
         for (probe, first) in plans {
             let mut found = OpenSession::open(probe, &mut self.link, &self.services)?;
             if let Ok(connection) = &mut found {
-                // Under the rules that were there before it must work, or nothing can be said of the new ones. The host
-                // speaks last: nothing is left to be acknowledged, which its kernel would do 40 ms later, while or after
-                // the rules are loaded, and thereby speak first.
+                // They must work under the old rules, or nothing can be concluded about the new ones. The host sends
+                // last, so that no data is left to acknowledge: its kernel would do that 40 ms later, while or after
+                // the rules are loaded, and thereby send first.
                 let talk = connection.talk(FirstSpeaker::Client, &mut self.link)?;
                 if talk != Survival::Alive {
                     found = Err(Opening::Mute);
@@ -201,7 +203,7 @@ impl Lab<'_> {
         Ok(AfterLoad { sessions, openings, neighbourhood })
     }
 
-    /// Those of `clients` whose family the lab has; the host finds them from now on.
+    /// Those of `clients` whose family the lab has; the host has routes to them from now on.
     fn reachable(&mut self, clients: &[IpAddr]) -> Result<Vec<IpAddr>> {
         let clients: Vec<IpAddr> =
             clients.iter().copied().filter(|client| self.families.contains(&Family::from_address(*client))).collect();
@@ -221,8 +223,9 @@ impl Lab<'_> {
         Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
     }
 
-    /// The rules that took packets of a connection since the last look; if none did, the one that led it somewhere else.
-    /// Its ends are told by the client's: the host's port is another one where a rule of the nat table leads it there.
+    /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
+    /// Packets are recognized by the client's address and port: the host's port differs if a rule of the nat table
+    /// redirects.
     fn takers(&mut self, probe: &Probe) -> Result<Vec<Step>> {
         let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
         let flow = probe.flow;
@@ -250,8 +253,8 @@ impl Lab<'_> {
         Ok(took)
     }
 
-    /// Loads rules in the place of those that are there, as `iptables-restore` does on a machine that is at work. Paths are
-    /// told in their words from now on; nobody asks for limits after this.
+    /// Replaces the loaded rules, as `iptables-restore` does on a running machine. Paths refer to the new rules from
+    /// now on; limits are not used after this.
     fn load_in_place(&mut self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let here: Vec<(Family, &Source)> =
             rulesets.iter().copied().filter(|(family, _)| self.families.contains(family)).collect();
@@ -259,14 +262,14 @@ impl Lab<'_> {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::new(&here)?),
         };
-        // Who listens to a log group must leave it before somebody else can.
+        // A log group must be left by its listener before it can get another one.
         self.paths = None;
         loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
-        // A family that has no new rules keeps those that it has.
+        // A family without new rules keeps the old ones.
         self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
         let equipment = self.blueprint.equipment;
         self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
-        // The lab's own table was made for the rules that were there before.
+        // The lab's own table was made for the old rules.
         let traced = self.blueprint.watch != WatchedEvents::Replies;
         (self.paths, self.rules) =
             watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
@@ -274,7 +277,7 @@ impl Lab<'_> {
     }
 }
 
-/// The SYN of a client's connection; each `number` has a port of its own.
+/// The SYN of a client's connection; each `number` gives another source port.
 fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Probe {
     let own = FIRST_PORT + number;
     let host = addresses.host(Family::from_address(client));
@@ -291,22 +294,22 @@ fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Pro
     }
 }
 
-/// An open connection: the client's numbers, and the server's socket.
+/// An open connection: the client's sequence numbers, and the server's socket.
 struct OpenSession {
     probe: Probe,
     stream: TcpStream,
-    /// What the client sends next.
+    /// The sequence number of the client's next byte.
     seq: u32,
-    /// What the client waits for.
+    /// The sequence number of the next byte that the client expects.
     ack: u32,
-    /// How many things were said.
+    /// The number of texts that were sent.
     said: u32,
-    /// What the client has said and nobody has acknowledged.
+    /// The client's data that the host has not read.
     unheard: Vec<u8>,
 }
 
 impl OpenSession {
-    /// Opens one, or tells how far that came.
+    /// Opens a connection, or returns how far that succeeded.
     fn open(
         probe: Probe,
         link: &mut ProberLink,
@@ -332,7 +335,7 @@ impl OpenSession {
         Ok(Ok(OpenSession { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
     }
 
-    /// Both ends speak in turn, twice.
+    /// Makes both ends send in turn, twice.
     fn talk(&mut self, first: FirstSpeaker, link: &mut ProberLink) -> Result<Survival> {
         let mut heard = Vec::new();
         let mut turn = first;
@@ -353,7 +356,7 @@ impl OpenSession {
         })
     }
 
-    /// What nobody acknowledged is said again with it, as TCP does.
+    /// Sends a text from the client. Earlier data that did not arrive is sent again with it, as TCP does.
     fn client_says(&mut self, link: &mut ProberLink) -> Result<bool> {
         let text = self.text();
         self.unheard.extend(text.as_bytes());
@@ -370,7 +373,8 @@ impl OpenSession {
 
     fn host_says(&mut self, link: &mut ProberLink) -> Result<bool> {
         let text = self.text();
-        // A connection that the host's kernel has given up takes nothing: then it is dead, and that is no error.
+        // If the host's kernel has given up the connection, writing fails: the connection is dead, and that is no
+        // error.
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(false);
         }
@@ -381,13 +385,13 @@ impl OpenSession {
         Ok(arrived)
     }
 
-    /// Every text is another one, so that what is sent again is not taken for what is new.
+    /// A new text each time, so that a retransmission cannot be mistaken for new data.
     fn text(&mut self) -> String {
         self.said += 1;
         format!("[{}]", self.said)
     }
 
-    /// What the host has sent meanwhile.
+    /// The data that the host has sent since.
     fn listen(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
         let (flow, mut heard, mut next) = (self.probe.flow, Vec::new(), self.ack);
         link.fence(|_, reply| {
@@ -411,7 +415,7 @@ impl OpenSession {
         let mut bytes = vec![0; 4096];
         match self.stream.read(&mut bytes) {
             Ok(length) => bytes.truncate(length),
-            // Nothing has come, or the connection was reset.
+            // There is no data, or the connection was reset.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => bytes.clear(),
             Err(error) => {
                 let operation = "read from a connection".to_owned();

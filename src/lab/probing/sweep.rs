@@ -1,8 +1,8 @@
-//! A sweep: packets of every kind, by the thousand, and the path of each. No verdict is asked for and no reply looked at;
-//! what counts is which rules matched.
+//! A sweep: thousands of packets of every kind, and the path of each. Verdicts and replies are not determined, only the
+//! rules that matched.
 //!
-//! A packet is known by its headers and its tag (IP ID or flow label), what it draws by its flow. Flows of one batch never
-//! meet; before a flow comes a second time, conntrack is made to forget the first.
+//! A packet is recognized by its headers and its tag (IP ID or flow label), the packets that it causes by its flow. No
+//! flow occurs twice in a batch; before a flow is used again, the conntrack table is flushed.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -33,11 +33,13 @@ use crate::wire::frame::FramePart;
 use crate::wire::headers::{Content, Headers};
 
 impl Lab<'_> {
-    /// Sends every stimulus, after what leads to it, and tells in their order what each met. Limits are as `limits` says
-    /// from now on: what comes after a sweep in the same lab meets a ruleset with other limits than the given one.
+    /// Sends every stimulus, after the packets that it needs before it, and returns the responses in their order.
+    /// Limits are changed to `limits` and stay so: later packets in the same lab meet a ruleset with other limits than
+    /// the given one.
     ///
     /// # Errors
-    /// When paths are not watched, and when a stimulus left no trace.
+    ///
+    /// If paths are not watched, or a stimulus left no trace.
     pub fn sweep(
         &mut self,
         stimuli: &[Stimulus],
@@ -48,10 +50,12 @@ impl Lab<'_> {
         self.sweep_before(stimuli, strangers, Witnesses::Trace)
     }
 
-    /// Sends all that `plan` has: first everything fresh, then what goes on in the connections that it opened.
+    /// Sends all stimuli of `plan`: first those outside of connections, then those in the connections that these
+    /// opened.
     ///
     /// # Errors
-    /// Likewise.
+    ///
+    /// As for [`Self::sweep`].
     pub fn sweep_all(&mut self, plan: &mut SweepPlan, limits: LimitOverride) -> Result<(Vec<Stimulus>, Vec<Response>)> {
         let mut stimuli = plan.stimuli();
         let mut responses = self.sweep(&stimuli, &plan.foreign_addresses(), limits)?;
@@ -61,20 +65,22 @@ impl Lab<'_> {
         Ok((stimuli, responses))
     }
 
-    /// The same for packets of which it is asked whether they are logged, with limits out of the way: what the trace says
-    /// of that, the kernel's log must say too.
+    /// Does the same for packets whose log lines matter, with limits that never apply: the kernel's log must have the
+    /// lines that the trace shows.
     ///
     /// # Errors
-    /// Likewise, and when trace and log contradict each other.
+    ///
+    /// As for [`Self::sweep`], and if trace and log contradict each other.
     pub fn send_packets(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr]) -> Result<Vec<Response>> {
         self.set_limits(LimitOverride::Wide)?;
         self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
     }
 
-    /// The same with limits as they are, and nothing else than the trace asked: a few packets of any protocol.
+    /// Does the same with unchanged limits, and without the log: for a few packets of any protocol.
     ///
     /// # Errors
-    /// Likewise.
+    ///
+    /// As for [`Self::sweep`].
     pub fn send_any(&mut self, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
         self.sweep_before(stimuli, &[], Witnesses::Trace)
     }
@@ -103,7 +109,7 @@ impl Lab<'_> {
         Ok(responses)
     }
 
-    /// Open connections are closed. Their last packets belong to no stimulus, but are part of the log.
+    /// Closes the open connections. Their last packets belong to no stimulus, but are part of the log.
     fn close_connections(&mut self, witnesses: Witnesses) -> Result<()> {
         let mut ear = SweepLogReader::new(self.log.lock()?, witnesses);
         self.services.close_accepted()?;
@@ -112,7 +118,8 @@ impl Lab<'_> {
         self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
     }
 
-    /// The kernel takes ten milliseconds and more for it (an RCU grace period), so it is done once.
+    /// Changes the limits once for the whole sweep: the kernel needs ten milliseconds and more for it (an RCU grace
+    /// period).
     fn set_limits(&mut self, limits: LimitOverride) -> Result<()> {
         if self.limits == Some(limits) {
             return Ok(());
@@ -128,7 +135,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// What the kernel has then must stand as the files do, as before.
+    /// Loads the rulesets with other limits, and checks that the kernel has the rules of the files again.
     fn load_with(&self, limits: LimitOverride) -> Result<()> {
         let has_limit = |listing: &&Listing| listing.rules().any(|rule| rule.limit().is_some());
         let other: Vec<(Family, Source)> = self
@@ -142,7 +149,7 @@ impl Lab<'_> {
         RuleIndex::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
     }
 
-    /// Lets the host find its way to `strangers`, wherever they are.
+    /// Adds routes from the host to `strangers`, wherever they are.
     pub(crate) fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
         if strangers.is_empty() {
             return Ok(());
@@ -150,7 +157,7 @@ impl Lab<'_> {
         netcfg::reach(self.isolated, &self.runtime, self.link_setup(), strangers)
     }
 
-    /// Opens what is to be opened, shakes hands where it is asked for, and sends the stimuli.
+    /// Sends the openers, the handshakes and the stimuli of a batch.
     fn sweep_batch(
         &mut self,
         stimuli: &[Stimulus],
@@ -162,7 +169,7 @@ impl Lab<'_> {
             instrument: "rule trace",
             evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
         };
-        // LOG rules print: whoever reads the kernel's log must not be overrun by it.
+        // LOG rules print during a sweep as well: the reader of the kernel's log must not be overrun by it.
         let ear = SweepLogReader::new(self.log.lock()?, witnesses);
         let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
         let mut batch =
@@ -180,13 +187,13 @@ impl Lab<'_> {
     }
 }
 
-/// Stimuli that can be sent together.
+/// Stimuli that can be sent together, with distinct flows.
 struct StimulusBatch<'a> {
     stimuli: &'a [Stimulus],
     meets_an_old_flow: bool,
 }
 
-/// Cuts a sweep into batches.
+/// Divides a sweep into batches.
 struct Batches<'a> {
     left: &'a [Stimulus],
     at_once: usize,
@@ -221,7 +228,7 @@ impl<'a> Iterator for Batches<'a> {
     }
 }
 
-/// What conntrack tells connections apart by, the same both ways.
+/// The key by which conntrack distinguishes connections, the same for both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FlowKey {
     protocol: u8,
@@ -242,7 +249,7 @@ impl FlowKey {
     }
 }
 
-/// What a packet of the lab is to its stimulus.
+/// The role of a packet for its stimulus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PacketRole {
     Stimulus,
@@ -250,7 +257,7 @@ enum PacketRole {
     Handshake,
 }
 
-/// Every stimulus has a tag for each role.
+/// The roles; every stimulus has a tag for each.
 const ROLES: [PacketRole; 3] = [PacketRole::Stimulus, PacketRole::Opener, PacketRole::Handshake];
 
 /// The tag of a packet of the batch whose first tag is `tags`.
@@ -258,13 +265,13 @@ fn tag(tags: u16, index: usize, role: PacketRole) -> u16 {
     tags + (index * ROLES.len()) as u16 + role as u16
 }
 
-/// The first tag of the batch after this one; 0 is no tag.
+/// The first tag of the batch after this one; 0 is not used as a tag.
 fn next_tags(tags: u16) -> u16 {
     let used = (BATCH * ROLES.len()) as u16;
     tags.checked_add(2 * used).map_or(1, |_| tags + used)
 }
 
-/// Of the opener of every connection, and of the other end where nobody told.
+/// The sequence numbers of the opener of every connection, and of its other end if unknown.
 const OPENER_SEQ: u32 = 1_000;
 const OTHER_SEQ: u32 = 5_000;
 
@@ -278,7 +285,7 @@ struct SweepInstruments<'a> {
 }
 
 impl SweepInstruments<'_> {
-    /// Sends all packets of one role, waits until they have been dealt with, and books what was traced.
+    /// Sends all packets of one role, waits until the kernel has processed them, and records the traced ones.
     fn send(&mut self, role: PacketRole) -> Result<()> {
         let mut sent = false;
         for index in 0..self.book.stimuli.len() {
@@ -303,8 +310,9 @@ impl SweepInstruments<'_> {
         Ok(())
     }
 
-    /// What the host sends to itself arrives before the call that sent it returns, as on the link; no fence proves it here,
-    /// so the lab waits a while for what is missing. What never arrives was lost to the rules, or to routing.
+    /// Waits for packets on the loopback interface. They arrive before the call that sent them returns, as on the link;
+    /// no fence proves it there, so the lab waits a while for missing ones. Those that never arrive were dropped by the
+    /// rules, or by routing.
     fn wait_for_loopback(&mut self) -> Result<()> {
         const PATIENCE: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + PATIENCE;
@@ -329,7 +337,7 @@ fn frame(packet: &[u8], ends: &Ends) -> Vec<u8> {
     [&ends.host.0[..], &ends.prober.0[..], &ethertype[..], packet].concat()
 }
 
-/// What is known so far of the stimuli of a batch.
+/// The results so far for the stimuli of a batch.
 struct BatchState<'a> {
     stimuli: &'a [Stimulus],
     /// The first tag.
@@ -358,7 +366,7 @@ impl<'a> BatchState<'a> {
         }
     }
 
-    /// The packet of a stimulus in one role: who sends it, its bytes, and where to.
+    /// The packet of a stimulus in one role: its sender, its bytes, and its destination.
     fn packet(&self, index: usize, role: PacketRole) -> Option<(StimulusSender, Vec<u8>, IpAddr)> {
         let stimulus = &self.stimuli[index];
         let (sender, headers) = of_role(stimulus, role)?;
@@ -394,7 +402,7 @@ impl<'a> BatchState<'a> {
             let headers = packet.sighting.headers;
             let journey = Journey { headers, direction: packet.direction, path: Arc::clone(&packet.path) };
             let own = self.by_tag(&packet);
-            // What is nobody's own belongs to whatever was sent last.
+            // A packet that belongs to no stimulus is counted for the one that was sent last.
             let index = own.map(|(index, _)| index).or_else(|| self.of_flow(&headers)).unwrap_or(self.last);
             self.last = index;
             let answers = own.is_none() && self.is_answer(index, &journey);
@@ -410,14 +418,15 @@ impl<'a> BatchState<'a> {
         }
     }
 
-    /// The stimulus in whose flow it is. ICMP has none: what the host answers to an echo request looks like the echo reply
-    /// that was another stimulus.
+    /// The stimulus with this flow. ICMP has none: the host's answer to an echo request looks like the echo reply of
+    /// another stimulus.
     fn of_flow(&self, headers: &Headers) -> Option<usize> {
         let has_flow = !matches!(headers.content, Content::Icmp { .. });
         self.by_flow.get(&FlowKey::from_headers(headers)).copied().filter(|_| has_flow)
     }
 
-    /// Which packet of the lab it is; the tag alone may be the kernel's own number for something else.
+    /// The stimulus and the role of a packet. Its headers must match, because the tag alone may be a number that the
+    /// kernel chose for another packet.
     fn by_tag(&self, packet: &Traced) -> Option<(usize, PacketRole)> {
         let place = usize::from(packet.sighting.tag.checked_sub(self.tags)?);
         let (index, role) = (place / ROLES.len(), ROLES[place % ROLES.len()]);
@@ -425,7 +434,8 @@ impl<'a> BatchState<'a> {
         (headers == packet.sighting.headers).then_some((index, role))
     }
 
-    /// The first packet of the host that goes back to where the stimulus came from: in its flow; or of ICMP, which has none.
+    /// True for the first packet of the host that goes back to the source of the stimulus: in its flow, or as ICMP,
+    /// which has none.
     fn is_answer(&self, index: usize, journey: &Journey) -> bool {
         let (stimulus, response) = (&self.stimuli[index], &self.responses[index]);
         let (asked, answer) = (stimulus.headers, journey.headers);

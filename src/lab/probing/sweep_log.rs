@@ -1,5 +1,5 @@
-//! The kernel's log as a second witness of a sweep: every LOG rule on the path of a stimulus must have left its line, in
-//! order, and no other line of that stimulus may be there.
+//! The kernel's log as a second witness of a sweep: every LOG rule on the path of a stimulus must have left its line,
+//! in order, and no other line of that stimulus may be there.
 
 use super::witnesses::in_order_of;
 use crate::error::{CannotMeasure, Result};
@@ -10,29 +10,29 @@ use crate::probe::packet::{Response, Stimulus};
 use crate::text::escape::listed;
 use crate::wire::headers::Content;
 
-/// Who is asked of a sweep.
+/// The witnesses of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Witnesses {
-    /// The rule trace alone: for thousands of packets, of which nobody asks what they log.
+    /// The rule trace alone: for thousands of packets whose log lines do not matter.
     Trace,
     /// The log as well.
     TraceAndLog,
 }
 
-/// The lab's turn at the kernel log, and what was heard in it.
+/// The lab's turn at the log, and the lines that were read in it.
 pub struct SweepLogReader<'a> {
     turn: LogTurn<'a>,
-    /// None when nobody listens.
+    /// `None` if the log is no witness.
     lines: Option<Vec<(LogLine, String)>>,
 }
 
 impl<'a> SweepLogReader<'a> {
-    /// An ear that listens if the log is to be a witness.
+    /// Keeps lines if the log is to be a witness.
     pub fn new(turn: LogTurn<'a>, witnesses: Witnesses) -> SweepLogReader<'a> {
         SweepLogReader { turn, lines: (witnesses == Witnesses::TraceAndLog).then(Vec::new) }
     }
 
-    /// Reads what was logged since the last time.
+    /// Reads the lines since the last call.
     pub fn listen(&mut self) -> Result<()> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
         self.turn.drain(|text| lines.extend(LogLine::parse(&text).map(|line| (line, text))))
@@ -44,7 +44,7 @@ impl<'a> SweepLogReader<'a> {
         lines.extend(more.into_iter().filter_map(|text| Some((LogLine::parse(&text)?, text))));
     }
 
-    /// Compares what was heard with the paths of the stimuli, each of which has a tag of its own.
+    /// Compares the lines with the paths of the stimuli, each of which has a tag of its own.
     pub fn check_consistency(
         &self,
         stimuli: &[Stimulus],
@@ -57,8 +57,8 @@ impl<'a> SweepLogReader<'a> {
     }
 }
 
-/// What the packet carries tells whose line it is. A nat table may have changed where it goes, but not yet where it is
-/// from: that is done behind all LOG rules.
+/// True if the line shows the stimulus, by the packet's content. A nat table may have changed the destination, but not
+/// yet the source: that is changed after all LOG rules.
 fn is_line_of(line: &LogLine, stimulus: &Stimulus, tag: u16) -> bool {
     let (number, source) = match &line.network {
         Some(LoggedPacketHeader::Ipv4(packet)) => (u32::from(packet.id), packet.source.into()),
@@ -111,7 +111,7 @@ mod tests {
         packet.stimulus(Family::Ipv4, &Addresses::default(), 0)
     }
 
-    /// A path with these LOG rules.
+    /// A response whose path has these LOG rules.
     fn response(prefixes: &[&str]) -> Response {
         let step = |prefix: &&str| Step {
             rate: None,

@@ -1,7 +1,7 @@
-//! How many labs stand at a time on the whole machine: as in make's jobserver, the first lab of every run needs nothing, and
-//! each further one a token, of which there are so many for all runs of a user together. A token is a lock on a file of the
-//! [`LockFolder`], so the kernel gives it back when a run is killed. Nobody waits for a run that is stopped: the
-//! first lab of each run is its own.
+//! The limit of labs on the whole machine at a time: as in make's jobserver, the first lab of every run needs no token,
+//! and each further one needs one, of which there is a fixed number for all runs of a user together. A token is a lock
+//! on a file of the [`LockFolder`], so the kernel releases it when a run is killed. A run never has to wait for one
+//! that is stopped: its first lab needs no token.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::lab::host::lock_folder::LockFolder;
 
-/// The right to have one more lab; given back when dropped.
+/// The right to run one more lab; released when dropped.
 #[derive(Debug)]
 pub struct Token {
     kind: TokenKind,
@@ -24,27 +24,27 @@ pub struct Token {
 
 #[derive(Debug)]
 enum TokenKind {
-    /// The one that every run has.
+    /// The token that every run has.
     Own,
     Shared(#[expect(dead_code, reason = "it is there to be dropped")] Flock<File>),
-    /// There is no folder for locks: the run's own limit has to do.
+    /// There is no folder for locks: only the limit of the run itself applies.
     Unlimited,
 }
 
 static OWN_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Labs of this process wait in line, and only the first asks: forty runs that ask for sixteen labs each leave no time to
-/// those that stand.
+/// The queue of the labs of this process. Only the first one tries to take a lock: forty runs with sixteen labs each
+/// that try leave no processor time to the labs that run.
 static LINE: Mutex<()> = Mutex::const_new(());
 
 impl Token {
-    /// Labs at a time that this machine does well; most of a lab's time is spent waiting for the kernel.
+    /// The number of labs at a time that suits this machine; most of a lab's time is spent waiting for the kernel.
     pub fn count() -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         (processors * 8).min(64)
     }
 
-    /// Waits for a token. Whoever drops the future leaves the line.
+    /// Waits for a token. A dropped future leaves the queue.
     pub async fn take() -> Token {
         let Ok(folder) = LockFolder::enter() else { return Token { kind: TokenKind::Unlimited, _folder: None } };
         let _first = LINE.lock().await;
@@ -71,7 +71,7 @@ fn try_to_take(folder: &LockFolder) -> Option<TokenKind> {
     if !OWN_IS_TAKEN.swap(true, Ordering::Acquire) {
         return Some(TokenKind::Own);
     }
-    // Every run looks in an order of its own, so that few meet at the same file.
+    // Every run starts with another file, so that few try the same one.
     let (count, first) = (Token::count(), std::process::id() as usize);
     (0..count).find_map(|number| match try_lock(folder, (first + number) % count) {
         Ok(Some(lock)) => Some(TokenKind::Shared(lock)),
@@ -80,7 +80,7 @@ fn try_to_take(folder: &LockFolder) -> Option<TokenKind> {
     })
 }
 
-/// `None` if another lab has it.
+/// Locks a file; `None` if another lab has the lock.
 fn try_lock(folder: &LockFolder, number: usize) -> crate::error::Result<Option<Flock<File>>> {
     use crate::error::Context;
     let file = folder.file(&format!("lab-{number}"))?;
@@ -95,7 +95,7 @@ fn try_lock(folder: &LockFolder, number: usize) -> crate::error::Result<Option<F
 mod tests {
     use super::*;
 
-    /// The one test of this program that takes tokens.
+    /// The only test of this program that takes tokens.
     #[tokio::test]
     #[ignore = "needs root: cargo test -- --ignored"]
     async fn a_run_has_one_lab_whatever_the_others_have_and_gets_it_back() {

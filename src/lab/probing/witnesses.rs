@@ -1,5 +1,5 @@
-//! Three witnesses of one probe: the rule trace, the log and the replies. Each is read on its own; where two of them
-//! contradict each other, nothing is known, and the run ends.
+//! Three witnesses of one probe: the rule trace, the log and the replies. Each is read on its own; if two of them
+//! contradict each other, the result is unknown, and the run ends.
 
 use std::collections::VecDeque;
 
@@ -11,14 +11,14 @@ use crate::probe::observation::{LogRecord, Observation};
 use crate::probe::path::{Fate, Path};
 use crate::text::escape::listed;
 
-/// Compares what the witnesses say of `probe`, and tells where it ended; `answered` tells whether any reply to it came.
+/// Compares the witnesses of `probe`, and returns its fate; `answered` is true if any reply to it came.
 ///
 /// 1. The probe was traced at all.
 /// 2. Every LOG rule on its path, and on that of its answer, left its line, in order, and no other line is there.
-/// 3. The same for what followed, in any order.
-/// 4. An answer came if the host was seen to send one that no rule took away, and only then.
-/// 5. What a rule dropped was not answered.
-/// 6. It went where its path ends: nothing but a rule of another table than filter sends a probe off between two hooks.
+/// 3. The same for later packets of the exchange, in any order.
+/// 4. An answer came if and only if the host sent one that no rule dropped.
+/// 5. A dropped probe was not answered.
+/// 6. It ended where its path ends: between two hooks, only a rule of another table than filter redirects a probe.
 pub fn check_consistency(probe: &Probe, observation: &Observation, answered: bool) -> Result<Fate> {
     let Some(path) = &observation.path else {
         return Err(lost(format!("{} was not traced", name(probe))));
@@ -40,7 +40,7 @@ pub fn check_consistency(probe: &Probe, observation: &Observation, answered: boo
     }
 }
 
-/// Puts the lines of a probe into the order of its trace.
+/// Sorts the lines of a probe into the order of its trace.
 pub fn put_in_order(observation: &mut Observation) {
     let own: Vec<&Path> =
         [&observation.path, &observation.answer_path].into_iter().flatten().map(AsRef::as_ref).collect();
@@ -48,8 +48,8 @@ pub fn put_in_order(observation: &mut Observation) {
     observation.log = in_order_of(&prefixes(&own), logged, |record| &record.line);
 }
 
-/// Puts what LOG rules and NFLOG rules have logged into the order of the trace: they may come from two sources, each of which
-/// keeps its own order. What the trace does not show stays at the end.
+/// Sorts the lines of LOG and NFLOG rules into the order of the trace: they may come from two sources, each of which
+/// keeps its own order. Lines without a rule in the trace stay at the end.
 pub fn in_order_of<T>(traced: &[&str], logged: Vec<T>, text: impl Fn(&T) -> &str) -> Vec<T> {
     let is_of_nflog = |text: &str| text.starts_with(NFLOG_NAME);
     let (nflog, log): (VecDeque<T>, VecDeque<T>) = logged.into_iter().partition(|one| is_of_nflog(text(one)));
@@ -60,7 +60,7 @@ pub fn in_order_of<T>(traced: &[&str], logged: Vec<T>, text: impl Fn(&T) -> &str
     ordered
 }
 
-/// What the LOG rules on the paths log, in order.
+/// The prefixes of the LOG rules on the paths, in order.
 fn prefixes<'a>(paths: &[&'a Path]) -> Vec<&'a str> {
     paths.iter().flat_map(|path| path.log_prefixes()).collect()
 }
@@ -81,7 +81,7 @@ fn same_lines_in_any_order(probe: &Probe, traced: &[&str], logged: &[LogRecord])
     if left.is_empty() { Ok(()) } else { Err(other_lines(probe, traced, logged)) }
 }
 
-/// The line of a LOG rule is its prefix, and `IN=` right behind it.
+/// True if the line is the prefix, followed directly by `IN=`.
 fn is_of(prefix: &str, record: &LogRecord) -> bool {
     record.line.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("IN="))
 }

@@ -1,4 +1,4 @@
-//! A real tool in the place of the prober.
+//! A real tool in place of the prober.
 
 pub(super) mod relay;
 pub(super) mod relay_ties;

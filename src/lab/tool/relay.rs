@@ -1,13 +1,14 @@
-//! A relay between the host under test and a real tool: every frame that either end sends is recorded and passed on, with
-//! the path and the log lines that it caused.
+//! A relay between the host under test and a real tool: every frame that either end sends is recorded and forwarded,
+//! with the path and the log lines that it caused.
 //!
-//! The tool finds the host as it would over a cable: ARP and NDP go through the relay like everything else. The lab takes
-//! its turn at the kernel log for a slice of frames, and each slice ends with a fence, so that whatever the slice caused
-//! has been read when the turn ends. Frames, packets of the trace and log lines are tied together by what they carry,
-//! see [`super::relay_ties`].
+//! The tool finds the host as over a cable: ARP and NDP go through the relay like all frames. The lab takes its turn at
+//! the kernel log for a slice of frames, and each slice ends with a fence, so that all effects of the slice have been
+//! read when the turn ends. Frames, packets of the trace and log lines are matched by their content, see
+//! [`super::relay_ties`].
 //!
-//! What the host sends on a timer (a retransmission, a neighbour that is asked again) is recorded as well, with its path;
-//! only a log line that it leaves between two turns cannot be told from those of other labs, and is not claimed.
+//! Packets that the host sends on a timer (a retransmission, or a repeated neighbour solicitation) are recorded as
+//! well, with their paths; only their log lines between two turns cannot be distinguished from those of other labs, and
+//! are ignored.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -39,14 +40,14 @@ use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
 use crate::wire::frame::Direction;
 use pnet_packet::tcp::TcpFlags;
 
-/// Frames of the tool between two fences; then another lab may have its turn.
+/// Frames of the tool in one turn; then another lab may have its turn.
 const SLICE: usize = 64;
 
-/// How long nothing may happen before the relay looks whether it is to stop, in milliseconds.
+/// Milliseconds without an event after which the relay checks if it is to stop.
 const LOOK: u16 = 50;
 
 impl Lab<'_> {
-    /// Runs the tool against the host, and tells all that either said, once the tool has ended.
+    /// Runs the tool against the host, and returns all frames of both, once the tool has ended.
     pub fn relay(&mut self, command: &ToolCommand) -> Result<ToolRun> {
         self.forget_the_prober()?;
         let setup = ToolSetup {
@@ -65,7 +66,7 @@ impl Lab<'_> {
             let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).context("start the tool's thread")?;
             let relayed = Relay::between(link, log, services, paths, command, made, hold);
             let stood_by = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            // When there is no tool, its own end knows why.
+            // If there is no tool, the error of its own end gives the reason.
             match (relayed, stood_by) {
                 (None, stood_by) => {
                     Err(stood_by.err().unwrap_or_else(|| CannotMeasure::Interrupted("its tool").into()))
@@ -76,13 +77,13 @@ impl Lab<'_> {
         })
     }
 
-    /// The prober is a permanent neighbour for the lab's own probes; a tool answers for itself.
+    /// Removes the permanent neighbours, which are for the lab's own probes; a tool answers discovery itself.
     fn forget_the_prober(&mut self) -> Result<()> {
         netcfg::forget_neighbours(self.isolated, &self.runtime, self.link_setup())
     }
 }
 
-/// A relay at work.
+/// A running relay.
 struct Relay<'a> {
     host: &'a mut ProberLink,
     tool: &'a Interface,
@@ -93,7 +94,7 @@ struct Relay<'a> {
     buffer: Vec<u8>,
 }
 
-/// What was seen so far.
+/// The frames and lines so far.
 #[derive(Default)]
 struct RelayRecord {
     frames: Vec<RelayedFrame>,
@@ -102,7 +103,7 @@ struct RelayRecord {
 }
 
 impl<'a> Relay<'a> {
-    /// Relays until the tool has ended and both ends are silent. None when no tool was ever started.
+    /// Relays until the tool has ended and both ends are silent. `None` if no tool was started.
     fn between(
         host: &'a mut ProberLink,
         log: &'a mut LogSource,
@@ -110,7 +111,7 @@ impl<'a> Relay<'a> {
         mut paths: Option<&'a mut Paths>,
         command: &ToolCommand,
         made: Receiver<ToolEnd>,
-        // Dropped at the end, which is what the tool's side waits for.
+        // Dropped at the end, for which the tool's side waits.
         _hold: SyncSender<()>,
     ) -> Option<Result<ToolRun>> {
         let ToolEnd { tap, mut tool } = made.recv().ok()?;
@@ -158,7 +159,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// What the host said before there was a tool is not of the tool.
+    /// Discards the frames that the host sent before the tool was started.
     fn discard_pending(&mut self) -> Result<()> {
         while self.host.receive_frame()?.is_some() {}
         match &mut self.paths {
@@ -167,7 +168,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Passes on what there is, at most a slice. False when there was nothing.
+    /// Forwards the waiting frames, at most a slice. False if there were none.
     fn pass_on(&mut self, log: &mut LogSource) -> Result<bool> {
         let answered = self.pass_to_tool(None)?;
         let Some(length) = self.tool.receive(&mut self.buffer)? else {
@@ -187,7 +188,7 @@ impl<'a> Relay<'a> {
         Ok(true)
     }
 
-    /// One frame of the tool, and all that it causes at once.
+    /// Forwards one frame of the tool, and all that it causes at once.
     fn pass_to_host(&mut self, length: usize, turn: &mut LogTurn) -> Result<()> {
         let place = self.record.frames.len();
         let frame = &self.buffer[..length];
@@ -196,12 +197,12 @@ impl<'a> Relay<'a> {
         self.record.add(Direction::In, frame, None);
         self.host.send(frame)?;
         self.pass_to_tool(Some(place))?;
-        // A connection can only be there, or have been spoken to, after a segment that acknowledges something.
+        // A connection can only exist, or have data, after a segment with an acknowledgment.
         if is_segment {
             self.serve()?;
             self.pass_to_tool(Some(place))?;
         }
-        // Whatever is no segment may be a datagram, or its last fragment.
+        // A packet without TCP flags may be a datagram, or its last fragment.
         if flags.is_none() {
             self.services.answer()?;
             self.pass_to_tool(Some(place))?;
@@ -209,7 +210,7 @@ impl<'a> Relay<'a> {
         self.read(place, turn)
     }
 
-    /// Passes on what the host sends; `cause` is the frame that it is dealing with.
+    /// Forwards the frames of the host; `cause` is the frame to which it reacts.
     fn pass_to_tool(&mut self, cause: Option<usize>) -> Result<bool> {
         let mut moved = false;
         while let Some(frame) = self.host.receive_frame()? {
@@ -220,7 +221,7 @@ impl<'a> Relay<'a> {
         Ok(moved)
     }
 
-    /// A service greets, and hangs up when it is spoken to, or left.
+    /// Sends the greetings of services, and closes connections on which the client sent data or which it closed.
     fn serve(&mut self) -> Result<()> {
         self.connections.extend(self.services.serve_all()?);
         self.connections.retain_mut(|connection| {
@@ -240,7 +241,7 @@ impl<'a> Relay<'a> {
         self.read(slice, turn)
     }
 
-    /// Reads what the frames from `first` on have caused.
+    /// Reads the effects of the frames from index `first`.
     fn read(&mut self, first: usize, turn: &mut LogTurn) -> Result<()> {
         let RelayRecord { frames, lines, .. } = &mut self.record;
         let during = first..frames.len();
@@ -265,7 +266,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Waits until somebody has something to say, for a moment.
+    /// Waits for a frame or the end of the tool, for a short time.
     fn wait(&self, tool: &RunningTool, timeout: Option<Duration>) -> Result<()> {
         let left = timeout.map_or(u128::MAX, |timeout| timeout.saturating_sub(tool.elapsed()).as_millis() + 1);
         let timeout = PollTimeout::from(u16::try_from(left).unwrap_or(LOOK).min(LOOK));
@@ -285,13 +286,13 @@ impl RelayRecord {
     }
 }
 
-/// How the tool has ended, and after how long; one whose time is up is ended here.
+/// The status and the running time of a tool that has ended; it is killed when its time is up.
 fn has_ended(tool: &mut RunningTool, command: &ToolCommand) -> Result<Option<(ToolStatus, Duration)>> {
     let elapsed = tool.elapsed();
     let ready = poll(&mut [PollFd::new(tool.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
     if ready.context("look whether the tool has ended")? > 0 {
         let status = tool.status()?;
-        // What it has left behind ends now.
+        // Kills the processes that the tool has left.
         tool.kill();
         return Ok(Some((status, elapsed)));
     }
@@ -308,11 +309,11 @@ fn assert_wanted(stop: &Stop) -> Result<()> {
     if stop.is_asked_for() { Err(CannotMeasure::Interrupted("a signal").into()) } else { Ok(()) }
 }
 
-/// Resets what is still open, so that no timer of the host speaks to a tool that is gone.
+/// Resets the open connections, so that no timer of the host sends to a tool that has ended.
 fn reset_connections(connections: Vec<TcpStream>, host: &mut ProberLink) -> Result<()> {
     for connection in connections {
         let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
-        // A connection that is gone already needs no reset.
+        // A connection that has ended already needs no reset.
         let _ = setsockopt(&connection, sockopt::Linger, &at_once);
     }
     while host.receive_frame()?.is_some() {}

@@ -1,6 +1,6 @@
-//! Ties what a relay has recorded: every frame gets its packet of the rule trace, and its lines of the kernel's log. Told by
-//! what they carry, in the order in which they came; two frames that are the same to the bit of their headers went by in
-//! the same order in which they were traced.
+//! Matches the records of a relay: every frame gets its packet of the rule trace, and its lines of the kernel's log.
+//! They are matched by their content, in order; two frames with identical headers were sent in the same order in which
+//! they were traced.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -24,16 +24,19 @@ use crate::wire::headers::Content;
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]
 pub struct TiedLine {
-    /// What it says.
+    /// The line, parsed.
     pub line: LogLine,
-    /// All of it.
+    /// Its text.
     pub text: String,
-    /// The frames that may have caused it: those that were passed on since the one that came first, until it was read.
+    /// The frames that may have caused it: those that were forwarded since the first of its turn, until it was read.
     pub during: Range<usize>,
 }
 
-/// Ties them; without paths, what the filter did is told by the lab's own lines. Fails when trace and log contradict each
-/// other.
+/// Matches them; without paths, the verdict of a frame is derived from the log lines and the answers.
+///
+/// # Errors
+///
+/// If trace and log contradict each other.
 pub fn tie(
     mut frames: Vec<RelayedFrame>,
     traced: Option<Vec<Traced>>,
@@ -54,7 +57,7 @@ pub fn tie(
     Ok((frames, unsent.into_iter().map(|(_, held_back)| held_back).collect()))
 }
 
-/// What the headers of a frame say, when it is IP.
+/// The headers of an IP frame; `None` for other frames.
 fn sighting(frame: &[u8]) -> Option<TracedHeaders> {
     const ETHERNET_HEADER: usize = 14;
     const IPV6_HEADER: usize = 40;
@@ -67,7 +70,7 @@ fn sighting(frame: &[u8]) -> Option<TracedHeaders> {
     TracedHeaders::read(packet, packet.get(length..)?)
 }
 
-/// Gives every frame its path, and tells what the host wanted to send and no frame shows.
+/// Assigns its path to every frame, and returns the packets of the host that were traced and appear in no frame.
 fn tie_paths(
     frames: &mut [RelayedFrame],
     sightings: &[Option<TracedHeaders>],
@@ -84,7 +87,7 @@ fn tie_paths(
         frame_of.extend(number.map(|number| (number, place)));
         frame.path = number.map(|number| traced[number].path.clone());
         frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
-            // It waits for the rest of its packet.
+            // A fragment waits for the rest of its packet.
             Fate::Vanished if is_fragment(&frame.bytes) => None,
             fate => FilterVerdict::from_fate(fate),
         });
@@ -102,7 +105,8 @@ fn tie_paths(
     held_back
 }
 
-/// A nat table gives an answer other ends behind all that is traced: it is told by what it answers, and by its turn.
+/// Assigns a path to an answer whose addresses or ports nat changed after the trace: it is recognized by the frame that
+/// it answers, and by its order.
 fn tie_rewritten(frames: &mut [RelayedFrame], cause: Option<usize>, path: Arc<Path>) {
     let Some(cause) = cause else { return };
     let answers = frames.iter_mut().skip(cause).take(BACK).filter(|frame| frame.cause == Some(cause));
@@ -120,7 +124,7 @@ fn key(direction: Direction, sighting: &TracedHeaders) -> SightingKey {
     (direction, sighting.headers, sighting.tag, sighting.seq)
 }
 
-/// How far behind a frame its answers are looked for: more than a frame can cause.
+/// The number of frames after a frame among which its answers are searched: more than a frame can cause.
 const BACK: usize = 256;
 
 fn tie_lines(
@@ -150,19 +154,20 @@ fn tie_lines(
     }
 }
 
-/// Whether the next line of what took this path has this prefix.
+/// True if the next line on this path has this prefix.
 fn lacks_line(log: &[LogRecord], path: Option<&Path>, prefix: &str) -> bool {
     path.and_then(|path| path.log_prefixes().nth(log.len())) == Some(prefix)
 }
 
-/// Whether a frame holds a packet, or a part of one: a line shows the packet that was put together.
+/// Tells if a frame holds a packet, or a part of one: a line shows the reassembled packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FragmentKind {
     Whole,
     Fragment,
 }
 
-/// A nat table may have changed where the packet goes, but where it is from only behind all LOG rules.
+/// True if the line shows the packet. A nat table may have changed its destination, but changes its source only after
+/// all LOG rules.
 fn is_of(line: &LogLine, seen: &TracedHeaders, extent: FragmentKind) -> bool {
     let (number, source) = match &line.network {
         Some(LoggedPacketHeader::Ipv4(packet)) => (packet.id, packet.source.into()),
@@ -175,7 +180,8 @@ fn is_of(line: &LogLine, seen: &TracedHeaders, extent: FragmentKind) -> bool {
         && (extent == FragmentKind::Fragment || carries(transport, content))
 }
 
-/// Without paths: what nothing let in, and was answered all the same, was refused by the filter.
+/// Sets the verdicts without paths: a packet that no log line accepts was rejected if it was answered, and dropped
+/// otherwise.
 fn judge_by_answers(frames: &mut [RelayedFrame], sightings: &[Option<TracedHeaders>]) {
     let answered: Vec<usize> = frames.iter().filter_map(|frame| frame.cause).collect();
     for (place, frame) in frames.iter_mut().enumerate() {
@@ -193,8 +199,9 @@ fn put_in_order(frame: &mut RelayedFrame) {
     frame.log = in_order_of(&traced, std::mem::take(&mut frame.log), |record| &record.line);
 }
 
-/// Every LOG rule on the way of a frame left its line, in order, and no other line is there. Not asked of fragments, which
-/// are put together on their way; nor of what a timer of the host sent, whose lines may be another lab's to hear.
+/// Checks that every LOG rule on the path of a frame left its line, in order, and that there is no other line.
+/// Fragments are not checked, because they are reassembled on their path; nor are packets that a timer of the host
+/// sent, whose lines may be read in the turn of another lab.
 fn check_consistency(place: usize, frame: &RelayedFrame) -> Result<()> {
     let Some(path) = &frame.path else { return Ok(()) };
     let is_timed = frame.direction == Direction::Out && frame.cause.is_none();
@@ -218,7 +225,7 @@ fn check_consistency(place: usize, frame: &RelayedFrame) -> Result<()> {
     Err(CannotMeasure::Disagreement(what).into())
 }
 
-/// More fragments follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section 4.5).
+/// True if more fragments follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section 4.5).
 fn is_fragment(frame: &[u8]) -> bool {
     const IPV6_FRAGMENT_HEADER: u8 = 44;
     let first_of_ipv4 =

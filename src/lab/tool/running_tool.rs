@@ -1,4 +1,4 @@
-//! A real tool, run beneath the first process of a PID namespace of its own: whatever it starts ends with it, and it ends
+//! A real tool, run below the first process of a PID namespace of its own: its child processes end with it, and it ends
 //! with the lab.
 
 use std::ffi::OsString;
@@ -18,22 +18,22 @@ use crate::lab::host::sandbox;
 use crate::probe::tool_run::ToolStatus;
 use crate::sys::first_process;
 
-/// What the user wants to be run.
+/// The command that the user wants to run.
 #[derive(Debug, Clone)]
 pub struct ToolCommand {
     /// The program, and its arguments; never empty.
     pub words: Vec<OsString>,
-    /// Where its standard output goes; input and error are ours.
+    /// The destination of its standard output; input and standard error are ours.
     pub output: ToolOutput,
-    /// When it is killed.
+    /// The time after which it is killed.
     pub timeout: Option<Duration>,
-    /// What it may do on the machine.
+    /// Its privileges on the machine.
     pub privileges: Privileges,
-    /// Tells that nobody waits for it any more.
+    /// The request to stop it.
     pub stop: Stop,
 }
 
-/// What a tool may do on the machine.
+/// The privileges of a tool on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Privileges {
     /// Use raw sockets in its own network namespace, read files, and write below these folders.
@@ -41,31 +41,31 @@ pub enum Privileges {
         /// Absolute, and without links.
         writable: Vec<PathBuf>,
     },
-    /// Whatever scanlab may do, outside of its own network and PID namespaces.
+    /// Those of scanlab, outside of its own network and PID namespaces.
     Unconfined,
 }
 
-/// Where a tool's standard output goes.
+/// The destination of a tool's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolOutput {
     /// To ours.
     Stdout,
-    /// To our standard error, since our own output is for a program.
+    /// To our standard error, if another program reads our standard output.
     Stderr,
 }
 
-/// Ends a relay from another thread.
+/// A request from another thread to stop a relay.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Whether it is to end.
+    /// True if the relay is to stop.
     pub fn is_asked_for(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Asks for the end when dropped.
+/// Requests the stop when dropped.
 #[derive(Debug)]
 pub struct StopOnDrop(pub Stop);
 
@@ -78,7 +78,7 @@ impl Drop for StopOnDrop {
 /// Bytes of a wait status.
 const STATUS: usize = 4;
 
-/// A tool that runs; killed with all that it has started when dropped.
+/// A running tool; killed with all its child processes when dropped.
 pub struct RunningTool {
     first_process: Child,
     ended: PipeReader,
@@ -86,8 +86,12 @@ pub struct RunningTool {
 }
 
 impl RunningTool {
-    /// Starts the tool in the namespace of this thread, which has to outlive it and can start no other thread from now on
-    /// (unshare(2), CLONE_NEWPID). An input error when there is no such program.
+    /// Starts the tool in the namespace of this thread, which has to outlive it and can start no other thread from now
+    /// on (unshare(2), CLONE_NEWPID).
+    ///
+    /// # Errors
+    ///
+    /// An input error if there is no such program.
     pub fn start(isolated: &Isolated, command: &ToolCommand) -> Result<RunningTool> {
         isolated.assert("starting the tool")?;
         let filters = match &command.privileges {
@@ -107,7 +111,7 @@ impl RunningTool {
         }
         let ended = first_process::run_beneath(&mut child, filters).context("make a pipe")?;
         let spawned = child.spawn();
-        // The pipe's other end.
+        // Closes the pipe's other end.
         drop(child);
         let first_process = match spawned {
             Ok(first_process) => first_process,
@@ -116,12 +120,12 @@ impl RunningTool {
         Ok(RunningTool { first_process, ended, started: Instant::now() })
     }
 
-    /// How long it has been running.
+    /// The time since its start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How it ended; to be asked when its file descriptor is readable, else it waits.
+    /// The way in which it ended. Blocks unless its file descriptor is readable.
     pub fn status(&mut self) -> Result<ToolStatus> {
         let mut status = [0; STATUS];
         self.ended.read_exact(&mut status).context("learn how the tool ended")?;
@@ -130,7 +134,7 @@ impl RunningTool {
 
     /// Kills it, with everything in its PID namespace, and waits until they are gone.
     pub fn kill(&mut self) {
-        // It may be gone already, and there is nothing else that could be done.
+        // It may have ended already; other errors have no remedy.
         let _ = self.first_process.kill();
         let _ = self.first_process.wait();
     }
@@ -149,11 +153,11 @@ impl Drop for RunningTool {
     }
 }
 
-/// A step of the confinement failed, or there is no such program.
+/// The error if a step of the confinement failed, or if there is no such program.
 fn cannot_start(program: &OsString, mut ended: PipeReader, error: io::Error) -> Error {
     let mut step = String::new();
     match ended.read_to_string(&mut step) {
-        // A program that is not there ends with a wait status in the pipe.
+        // If the program does not exist, the pipe has a wait status only.
         Ok(length) if length > STATUS => {
             let operation = format!("confine the tool ({step}); --unconfined runs it without");
             CannotMeasure::System { operation, source: error }.into()

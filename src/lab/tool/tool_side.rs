@@ -1,5 +1,5 @@
-//! The tool's end of the relay: a second fresh network namespace, with an interface that has the prober's addresses, and
-//! nothing else. What the tool sends can go nowhere but into the relay.
+//! The tool's end of the relay: a second fresh network namespace that has only an interface with the prober's
+//! addresses. Packets of the tool can go nowhere but into the relay.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,18 +20,18 @@ use crate::lab::host::pinned_sysctls;
 use crate::net::sysctl::Sysctls;
 use crate::net::{Addresses, Family, InterfaceName, Mac, Subnet};
 
-/// What the tool has, and what the relay works with.
+/// The tool's end, for use by the relay.
 pub struct ToolEnd {
     /// The interface.
     pub tap: Arc<Interface>,
-    /// The tool, which runs.
+    /// The running tool.
     pub tool: RunningTool,
 }
 
-/// How the tool's end is to look.
+/// The configuration of the tool's end.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolSetup<'a> {
-    /// What is run.
+    /// The command to run.
     pub command: &'a ToolCommand,
     /// The interface's name.
     pub interface: &'a InterfaceName,
@@ -45,16 +45,19 @@ pub struct ToolSetup<'a> {
     pub families: &'a [Family],
 }
 
-/// Frames that the tool may send before the relay takes them, where the kernel allows so many: more than all ports of both
-/// protocols. A tool is not slowed
-/// down by a full queue, as the kernel counts a frame as sent when it is in there.
+/// The length of the queue of frames from the tool to the relay, if the kernel allows it: more than all ports of both
+/// protocols. A full queue does not slow down a tool, because the kernel counts a frame as sent when it is queued.
 const QUEUE: u32 = 1 << 18;
 
-/// How long an IPv6 address may take on a machine that is busy with other things.
+/// The time limit for an IPv6 address, on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes the tool's end, starts the tool, hands both over, and stays until the relay is `done`: the tool dies with this
-/// thread. Fails when a frame of the tool did not fit into the queue.
+/// Makes the tool's end, starts the tool, passes both to the relay, and waits until the relay is `done`: the tool ends
+/// with this thread.
+///
+/// # Errors
+///
+/// If a frame of the tool did not fit into the queue.
 pub fn run(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, done: Receiver<()>) -> Result<()> {
     pinned_sysctls::pin(isolated, &Sysctls::default())?;
     let tap = Arc::new(Interface::create(isolated, setup.interface, LinkMode::Tap)?);
@@ -62,9 +65,9 @@ pub fn run(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, do
     open_low_ports(isolated)?;
     discard_pending(&tap)?;
     let tool = RunningTool::start(isolated, setup.command)?;
-    // Without a relay there is nothing to stand by.
+    // The receiver is gone if there is no relay; the next line returns at once then.
     let _ = ready.send(ToolEnd { tap: Arc::clone(&tap), tool });
-    // Nothing is ever sent: the other end goes when the relay is done.
+    // Nothing is ever sent: `recv` returns when the relay drops the sender.
     let _ = done.recv();
     match overruns(&tap, setup.interface)? {
         0 => Ok(()),
@@ -76,7 +79,7 @@ pub fn run(isolated: &Isolated, setup: ToolSetup, ready: SyncSender<ToolEnd>, do
     }
 }
 
-/// The tool may have made its queue shorter.
+/// The number of lost frames for the current queue length: the tool may have made its queue shorter.
 fn overruns(tap: &Interface, interface: &InterfaceName) -> Result<u64> {
     if tap.overruns()? == 0 {
         return Ok(0);
@@ -100,7 +103,7 @@ fn configure(isolated: &Isolated, setup: ToolSetup) -> Result<()> {
     wait_for_addresses()
 }
 
-/// The same link, seen from the other end.
+/// The same link as seen from the other end.
 fn turned(addresses: &Addresses) -> Addresses {
     let Addresses { v4, v6 } = *addresses;
     Addresses {
@@ -109,13 +112,14 @@ fn turned(addresses: &Addresses) -> Addresses {
     }
 }
 
-/// An address that is tentative cannot be sent from. Columns of if_inet6: address, index, prefix length, scope, flags.
+/// Waits until no address is tentative, because such an address cannot be a source. Columns of if_inet6: address,
+/// index, prefix length, scope, flags.
 fn wait_for_addresses() -> Result<()> {
     const TABLE: &str = "/proc/thread-self/net/if_inet6";
     const TENTATIVE: u8 = 0x40;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // Without IPv6 there is no such file, and nothing to wait for.
+        // Without IPv6 there is no such file, and no address to wait for.
         let table = fs::read_to_string(TABLE).unwrap_or_default();
         let flags = |line: &str| u8::from_str_radix(line.split_ascii_whitespace().nth(4)?, 16).ok();
         if !table.lines().filter_map(flags).any(|flags| flags & TENTATIVE != 0) {
@@ -129,8 +133,8 @@ fn wait_for_addresses() -> Result<()> {
     }
 }
 
-/// `nmap -sT -g 53` binds a low port, which takes a capability that the tool does not have: ip_unprivileged_port_start of
-/// ip(7), which each network namespace has for itself since Linux 4.11.
+/// Lets the tool bind low ports, as `nmap -sT -g 53` does: this needs a capability that the tool does not have, or
+/// ip_unprivileged_port_start of ip(7), which each network namespace has for itself since Linux 4.11.
 fn open_low_ports(isolated: &Isolated) -> Result<()> {
     isolated.assert("the tool's sysctls")?;
     match fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") {
@@ -139,7 +143,7 @@ fn open_low_ports(isolated: &Isolated) -> Result<()> {
     }
 }
 
-/// What the kernel said when the interface came up is not the tool's.
+/// Discards the packets that the kernel sent when the interface came up.
 fn discard_pending(tap: &Interface) -> Result<()> {
     let mut buffer = vec![0; FRAME_MAX];
     while tap.receive(&mut buffer)?.is_some() {}

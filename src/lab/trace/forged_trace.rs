@@ -1,12 +1,16 @@
-//! Rules that write what only x_tables itself, or the lab's own table, should write: their lines could not be told from the
-//! rule trace, and a path would be a lie. Pure.
+//! The refusal of rules whose log lines look like those of x_tables' trace, or of the lab's own table: they could not
+//! be distinguished from the rule trace, and paths would be wrong. Pure.
 
 use super::legacy_trace::{self, TRACE_GROUP};
 use super::own_table::{self, Mark};
 use crate::error::Result;
 use crate::rules::iptables_save::{Listing, Rule};
 
-/// Fails for the first NFLOG rule whose lines would be taken for the trace.
+/// Checks the NFLOG rules.
+///
+/// # Errors
+///
+/// For the first one whose lines would look like the trace.
 pub fn check(listings: &[Listing]) -> Result<()> {
     for listing in listings {
         if let Some(rule) = listing.rules().find(|rule| forges(rule)) {

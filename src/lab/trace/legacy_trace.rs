@@ -1,14 +1,14 @@
-//! x_tables' own account of what it does with a packet (`trace_packet` in net/ipv4/netfilter/ip_tables.c and
-//! net/ipv6/netfilter/ip6_tables.c), told in the events of nf_tables, so that there is one way to make a path of either.
+//! The packet trace of x_tables (`trace_packet` in net/ipv4/netfilter/ip_tables.c and net/ipv6/netfilter/ip6_tables.c),
+//! translated into events of nf_tables, so that the same code makes paths from both.
 //!
-//! The kernel writes a line for every rule that a traced packet matches, *before* the rule's target is asked, and for
+//! The kernel writes a line for every rule that a traced packet matches, *before* it calls the rule's target, and for
 //! every policy and every end of a chain. With `nfnetlink_log` as the namespace's logger the line arrives as a message,
-//! together with the packet. The lab's own table writes to the same socket where a packet begins and where it was let
-//! in or left: one queue, so the order is the kernel's.
+//! together with the packet. The lab's own table writes to the same socket where a packet begins and where it was
+//! accepted or left: one queue, so the order is the kernel's.
 //!
-//! What a rule did is what the kernel's copy of it says (`x_tables`), and what follows must agree: a packet that was
-//! accepted is not seen again in that table, one that was dropped is not seen again at all, a jump arrives where it went.
-//! A target of an extension decides as it is asked: what follows tells what it said.
+//! The verdict of a rule comes from the kernel's copy of it (`x_tables`), and the next lines must agree: an accepted
+//! packet does not appear again in that table, a dropped one does not appear at all, a jump goes to its chain. The
+//! verdict of an extension's target is known only when it runs: the next lines show it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -32,24 +32,24 @@ use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
 use crate::wire::packet_id::split;
 
-/// What `nf_log_trace` writes to when nobody says otherwise (`default_loginfo` in net/netfilter/nfnetlink_log.c).
+/// The default group of `nf_log_trace` (`default_loginfo` in net/netfilter/nfnetlink_log.c).
 pub const TRACE_GROUP: u16 = 0;
 
-/// Listens to the traces of x_tables in the lab's namespace.
+/// A socket for the traces of x_tables in the lab's namespace.
 pub struct XTracer {
     nflog: Nflog,
     tables: Vec<KernelTable>,
     places: HashMap<(Family, Vec<u8>), ChainOffset>,
-    /// Packets of this reading.
+    /// Packets since the last read.
     packets: Vec<TracedPacket>,
     /// The number of the next packet.
     next: u32,
     renderer: Renderer,
-    /// What rules of the ruleset have logged to the group of the trace.
+    /// Lines that rules of the ruleset have logged to the group of the trace.
     strays: Vec<String>,
 }
 
-/// Where a chain is in `tables`, and the number of the rule before its first.
+/// The position of a chain in `tables`, and the number of the rule before its first.
 #[derive(Debug, Clone, Copy)]
 struct ChainOffset {
     table: usize,
@@ -57,7 +57,7 @@ struct ChainOffset {
     before: u64,
 }
 
-/// A packet, as far as it is known.
+/// A packet and its trace so far.
 struct TracedPacket {
     family: Family,
     direction: Direction,
@@ -65,9 +65,9 @@ struct TracedPacket {
     sighting: TracedHeaders,
     conntrack: Option<ConntrackState>,
     records: Vec<TraceLine>,
-    /// Its bytes as routing saw them, where a nat table can change them.
+    /// Its bytes at routing, if a nat table can change them.
     routed: Option<Vec<u8>>,
-    /// It came out behind all chains of the ruleset.
+    /// True if it passed all chains of the ruleset.
     came_through: bool,
 }
 
@@ -75,7 +75,7 @@ struct TracedPacket {
 struct TraceLine {
     hook: u8,
     place: ChainOffset,
-    /// Of the rule in its chain, from 1; behind the last one is the end of the chain.
+    /// The number of the rule in its chain, from 1; the number after the last rule is the end of the chain.
     number: usize,
     conntrack: Option<ConntrackState>,
 }
@@ -95,12 +95,12 @@ impl XTracer {
         Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0, renderer, strays: Vec::new() })
     }
 
-    /// How many probes may be sent before their traces are read.
+    /// The number of probes that may be sent before their traces are read.
     pub fn probes_at_once(&self) -> usize {
         self.nflog.probes_at_once()
     }
 
-    /// Hands every event since the last call to `each`, packet by packet, in the order in which they began.
+    /// Calls `each` with every event since the last call, packet by packet, in the order in which they began.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         self.packets.clear();
         let XTracer { nflog, packets, places, renderer, strays, .. } = self;
@@ -120,20 +120,20 @@ impl XTracer {
         Ok(())
     }
 
-    /// Reads and forgets what there is; tells how many messages there were.
+    /// Reads and discards all messages; returns their number.
     pub fn discard(&mut self) -> Result<usize> {
         self.strays.clear();
         self.nflog.discard()
     }
 
-    /// Takes the lines of NFLOG rules that have the group of the trace.
+    /// Removes and returns the lines of NFLOG rules that use the group of the trace.
     pub fn take_lines(&mut self) -> Vec<String> {
         std::mem::take(&mut self.strays)
     }
 }
 
-/// "The netfilter logger of a protocol family" (nf_log-sysctl.rst): each namespace has its own. LOG rules do not ask for it:
-/// `nf_log_packet` takes the logger of the rule's own kind.
+/// Sets "the netfilter logger of a protocol family" (nf_log-sysctl.rst), of which each namespace has its own. LOG rules
+/// do not use it: `nf_log_packet` uses the logger of the rule's own kind.
 fn log_to_netlink(family: Family) -> Result<()> {
     let number = match family {
         Family::Ipv4 => 2,
@@ -148,7 +148,7 @@ fn log_to_netlink(family: Family) -> Result<()> {
     }
 }
 
-/// Chains by what a line says of them: `filter:INPUT`.
+/// Chains by their name in a line, such as `filter:INPUT`.
 fn places(tables: &[KernelTable]) -> HashMap<(Family, Vec<u8>), ChainOffset> {
     let mut places = HashMap::new();
     for (at, table) in tables.iter().enumerate() {
@@ -162,7 +162,7 @@ fn places(tables: &[KernelTable]) -> HashMap<(Family, Vec<u8>), ChainOffset> {
     places
 }
 
-/// What the lab's own table says of a packet. Anything else in this group is what an NFLOG rule of the ruleset says.
+/// Records a mark of the lab's own table. Other packets in this group come from an NFLOG rule of the ruleset.
 fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
     let Some(mark) = Mark::read(logged.prefix) else { return Ok(()) };
     if let Mark::Begins(direction) = mark {
@@ -188,7 +188,7 @@ fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
     Ok(())
 }
 
-/// A line of the trace. Anything else in this group is what an NFLOG rule of the ruleset says.
+/// Records a line of the trace. Other packets in this group come from an NFLOG rule of the ruleset.
 fn record(
     packets: &mut [TracedPacket],
     places: &HashMap<(Family, Vec<u8>), ChainOffset>,
@@ -206,8 +206,8 @@ fn record(
     Ok(())
 }
 
-/// `TRACE: filter:INPUT:rule:3 `: the chain, and the number. `rule`, `return` and `policy` are not looked at: ip_tables calls
-/// a rule a policy, too, if it asks for nothing and has a verdict (`get_chainname_rulenum`).
+/// Parses `TRACE: filter:INPUT:rule:3 `: the chain, and the number. `rule`, `return` and `policy` are ignored:
+/// ip_tables writes `policy` for a rule, too, if it has no match and a verdict (`get_chainname_rulenum`).
 pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
     let line = prefix.strip_prefix(b"TRACE: ")?.strip_suffix(b" ")?;
     let mut words = line.rsplitn(3, |byte| *byte == b':');
@@ -216,11 +216,12 @@ pub fn read_line(prefix: &[u8]) -> Option<(&[u8], usize)> {
     Some((words.next()?, number))
 }
 
-/// Whose it is. Told by the packet: what began last comes first, since packets that the host sends while it deals with
-/// another one are within it. A nat table may have changed addresses and ports meanwhile.
+/// Finds the packet of a line by its content, beginning with the last one, since packets that the host sends while it
+/// processes another one are nested in its trace. A nat table may have changed addresses and ports meanwhile.
 ///
-/// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen, and
-/// while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+/// `None` if its beginning was not traced: the kernel's timers may send packets at the time when the lab begins to
+/// read, or while it reads. Probes and their answers are complete once the fence is answered; one without a trace is a
+/// loss.
 fn owner<'a>(packets: &'a mut [TracedPacket], logged: &Logged) -> Result<Option<&'a mut TracedPacket>> {
     let direction = if HOOKS_OUT.contains(&logged.hook) { Direction::Out } else { Direction::In };
     let seen = sighting(logged)?;
@@ -232,7 +233,8 @@ fn owner<'a>(packets: &'a mut [TracedPacket], logged: &Logged) -> Result<Option<
     Ok(place.map(|place| &mut packets[place]))
 }
 
-/// Listener reports (behind a hop-by-hop header) and neighbour discovery (RFC 3810, RFC 4861): to many, or ICMPv6.
+/// True for listener reports (after a hop-by-hop header) and neighbour discovery (RFC 3810, RFC 4861): multicast, or
+/// these types of ICMPv6.
 fn is_between_neighbours(sighting: &TracedHeaders) -> bool {
     const ICMPV6: u8 = 58;
     let headers = &sighting.headers;
@@ -240,7 +242,7 @@ fn is_between_neighbours(sighting: &TracedHeaders) -> bool {
     is_ndp || headers.destination.is_multicast()
 }
 
-/// `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`
+/// The hooks `NF_INET_LOCAL_OUT` and `NF_INET_POST_ROUTING`.
 const HOOKS_OUT: [u8; 2] = [3, 4];
 
 fn sighting(logged: &Logged) -> Result<TracedHeaders> {
@@ -248,7 +250,7 @@ fn sighting(logged: &Logged) -> Result<TracedHeaders> {
     TracedHeaders::read(network, transport).ok_or_else(|| lost("a trace came without its packet".to_owned()))
 }
 
-/// A packet whose events are told.
+/// Emits the events of a packet.
 struct EventEmitter<'a> {
     tables: &'a [KernelTable],
     packet: &'a TracedPacket,
@@ -296,7 +298,7 @@ impl EventEmitter<'_> {
         }
     }
 
-    /// The event of a line; `None` for the end of a chain that is no built-in one, which nf_tables does not number.
+    /// The event of a line; `None` for the end of a user-defined chain, which nf_tables does not number.
     fn event(&self, index: usize) -> Result<Option<Event<'_>>> {
         let record = &self.packet.records[index];
         let (table, chain) = self.at(record);
@@ -335,7 +337,7 @@ impl EventEmitter<'_> {
         }
     }
 
-    /// Whether what comes before and behind a line is what it must be.
+    /// True if the lines before and after a line are consistent with it.
     fn follows(&self, index: usize) -> bool {
         let records = &self.packet.records;
         let record = &records[index];
@@ -357,7 +359,7 @@ impl EventEmitter<'_> {
         }
     }
 
-    /// Whether the packet is seen again, wherever.
+    /// True if the packet appears again, in any table.
     fn goes_on(&self, index: usize) -> bool {
         index + 1 < self.packet.records.len() || self.packet.came_through
     }
@@ -375,7 +377,8 @@ impl EventEmitter<'_> {
         }
     }
 
-    /// What an extension said. Where the packet is not seen again, a target of nat has not taken it: routing has.
+    /// The verdict of an extension's target. If the packet does not appear again, a target of nat is not the cause:
+    /// routing is.
     fn code_of_extension(&self, index: usize, name: &str) -> Code<'static> {
         const STEALS: [&str; 2] = ["NFQUEUE", "SYNPROXY"];
         const LETS_PASS: [&str; 6] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY"];
@@ -394,9 +397,11 @@ impl EventEmitter<'_> {
         self.packet.sighting.headers.to_string()
     }
 
-    /// What came through has met every table of its hooks, but for nat, which sees the first packet of a connection only.
+    /// Checks that an accepted packet has passed every table of its hooks, except nat, which sees only the first packet
+    /// of a connection.
     ///
-    /// What IPv6 says to its neighbours by itself may have been on its way when the lab began to listen.
+    /// Neighbour discovery and listener reports of IPv6 are exempt, because they may have been sent when the lab began
+    /// to read.
     fn met_every_table(&self) -> Result<()> {
         if is_between_neighbours(&self.packet.sighting) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The rule trace of either flavour, and the index that leads from the kernel's rules to those of the file.
+//! The rule trace of either flavour, and the index from the kernel's rules to those of the file.
 
 pub(super) mod ct_state;
 pub(super) mod forged_trace;
@@ -14,7 +14,7 @@ pub(super) mod x_tables;
 
 use crate::error::{CannotMeasure, Error};
 
-/// The loss of traces, with how it showed.
+/// The error for a loss of traces, with its evidence.
 pub(super) fn lost(evidence: String) -> Error {
     CannotMeasure::Loss { instrument: "rule trace", evidence }.into()
 }

@@ -1,5 +1,6 @@
-//! A socket to netfilter (NETLINK_NETFILTER) and the little of nf_tables' message format that the lab speaks: attributes,
-//! nested attributes, and a batch that is applied whole or not at all. See linux/netfilter/nfnetlink.h and nf_tables.h.
+//! A socket to netfilter (NETLINK_NETFILTER) and the part of nf_tables' message format that the lab uses: attributes,
+//! nested attributes, and a batch that is applied as a whole or not at all. See linux/netfilter/nfnetlink.h and
+//! nf_tables.h.
 
 use std::io;
 
@@ -27,29 +28,29 @@ const NLMSG_HEADER: usize = 16;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
-/// Marks an attribute that holds attributes.
+/// The flag of an attribute that contains attributes.
 pub const NLA_F_NESTED: u16 = 1 << 15;
 
-/// `AF_UNSPEC`, for messages that speak of no family.
+/// `AF_UNSPEC`, for messages without a family.
 pub const UNSPECIFIED: u8 = 0;
 
 /// A netfilter socket of the lab's namespace.
 pub struct Nfnetlink {
     socket: Socket,
-    /// How many bytes may be sent at once.
+    /// The number of bytes that may be sent at once.
     most: usize,
 }
 
-/// What a transaction does with the objects that it names.
+/// The operation of a transaction on its objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Makes them: `NLM_F_CREATE`.
+    /// Creates them: `NLM_F_CREATE`.
     Create = 0x400,
-    /// Puts them in the place of those with the same handle: `NLM_F_REPLACE`.
+    /// Replaces those with the same handle: `NLM_F_REPLACE`.
     Replace = 0x100,
 }
 
-/// One request: its subsystem and type, its family, and its attributes.
+/// A request: its subsystem and type, its family, and its attributes.
 pub struct Request {
     /// Subsystem.
     pub subsystem: u16,
@@ -57,7 +58,7 @@ pub struct Request {
     pub kind: u8,
     /// `AF_INET`, `AF_INET6`, ...
     pub family: u8,
-    /// What it says.
+    /// Its attributes.
     pub attributes: Attributes,
 }
 
@@ -73,8 +74,9 @@ impl Nfnetlink {
         Ok(netlink)
     }
 
-    /// The kernel lists into buffers of the size that was last read with, 32 KiB at most, and of 3.8 KiB at first; an item
-    /// that is larger ends the list without an error (`netlink_dump` and `netlink_recvmsg` in net/netlink/af_netlink.c).
+    /// Enlarges the buffer for dumps. The kernel writes lists into buffers of the size of the last read, 32 KiB at
+    /// most, and of 3.8 KiB at first; an item that is larger ends the list without an error (`netlink_dump` and
+    /// `netlink_recvmsg` in net/netlink/af_netlink.c).
     fn make_room_for_dumps(&self) -> io::Result<()> {
         const NOOP: u16 = 1;
         let mut bytes = Vec::new();
@@ -85,15 +87,15 @@ impl Nfnetlink {
         acknowledge(&answer)
     }
 
-    /// Sends one request and waits for its acknowledgment.
+    /// Sends a request and waits for its acknowledgment.
     pub fn request(&self, request: Request) -> io::Result<()> {
         let mut bytes = Vec::new();
         write_message(&mut bytes, request, NLM_F_ACK, 1);
         self.exchange(&bytes, 1)
     }
 
-    /// Sends requests that make something, each for itself, in one go. The first that is refused is the error; the
-    /// answers to those behind it are left in the socket.
+    /// Sends independent requests that create objects, all at once. The first refusal is the error; the later answers
+    /// stay in the socket.
     pub fn create_each(&self, requests: Vec<Request>) -> io::Result<()> {
         let mut bytes = Vec::new();
         let last = requests.len().saturating_sub(1);
@@ -104,7 +106,7 @@ impl Nfnetlink {
         self.exchange(&bytes, 1)
     }
 
-    /// Asks for a list, and hands the attributes of every item to `each`.
+    /// Requests a list, and calls `each` with the attributes of every item.
     pub fn dump(&self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let item = request.subsystem << 8;
         let mut bytes = Vec::new();
@@ -123,16 +125,17 @@ impl Nfnetlink {
         }
     }
 
-    /// Sends nf_tables requests, and waits until they are committed: in one transaction, or in as many as there have to be
-    /// because the kernel takes no more bytes at once (EMSGSIZE).
+    /// Sends nf_tables requests, and waits until they are committed: in one transaction, or in several if the kernel
+    /// does not accept so many bytes at once (EMSGSIZE).
     ///
-    /// Only the last request of a transaction asks for an acknowledgment, since a failure is reported in any case
+    /// Only the last request of a transaction requests an acknowledgment, since a failure is reported in any case
     /// (`nfnetlink_rcv_batch`): hundreds of them do not fit into the receive buffer (ENOBUFS).
     pub fn transaction(&self, requests: Vec<Request>, mode: Mode) -> io::Result<()> {
         transactions(requests, mode, self.most).iter().try_for_each(|bytes| self.exchange(bytes, 1))
     }
 
-    /// The kernel answers within send(2); every request is acknowledged, or the first failure tells why none was done.
+    /// Sends the bytes and reads the answers, which the kernel sends within send(2). The first failure is the error,
+    /// and none of the requests is done then.
     fn exchange(&self, bytes: &[u8], mut acknowledgments: usize) -> io::Result<()> {
         self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
         while acknowledgments > 0 {
@@ -148,16 +151,17 @@ impl Nfnetlink {
     }
 }
 
-/// Asks for room, which only `CAP_NET_ADMIN` of the machine gets beyond `net.core.wmem_max`; how many bytes there are.
+/// Requests a larger send buffer, and returns its size in bytes; only `CAP_NET_ADMIN` of the machine can exceed
+/// `net.core.wmem_max`.
 fn room_to_send(socket: &Socket) -> usize {
     const WANTED: usize = 4 << 20;
-    /// What the kernel keeps of it for itself (`netlink_sendmsg`), and more.
+    /// More than the kernel uses of it for itself (`netlink_sendmsg`).
     const KEPT: usize = 4 << 10;
     let _ = setsockopt(socket, sockopt::SndBufForce, &WANTED);
     getsockopt(socket, sockopt::SndBuf).unwrap_or_default().saturating_sub(KEPT)
 }
 
-/// The bytes of each transaction: `most` of them, or a single request.
+/// Divides the requests into transactions of at most `most` bytes, or of a single request.
 fn transactions(requests: Vec<Request>, mode: Mode, most: usize) -> Vec<Vec<u8>> {
     const MARKER: usize = NLMSG_HEADER + 4;
     let mut batches: Vec<Vec<Request>> = Vec::new();
@@ -196,13 +200,13 @@ fn acknowledged(payload: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The acknowledgment in `answer`.
+/// Returns the acknowledgment in `answer`.
 pub fn acknowledge(answer: &[u8]) -> io::Result<()> {
     let mut answers = messages(answer).filter(|message| message.kind == NLMSG_ERROR);
     answers.next().map_or_else(|| Err(io::Error::other("netlink did not acknowledge")), |one| acknowledged(one.payload))
 }
 
-/// `NFULNL_MSG_CONFIG` for a log group, to be acknowledged.
+/// Builds `NFULNL_MSG_CONFIG` for a log group, with an acknowledgment.
 pub fn config_message(group: u16, attributes: Attributes) -> Vec<u8> {
     const CONFIG: u16 = ULOG << 8 | 1;
     let mut bytes = Vec::new();
@@ -210,15 +214,15 @@ pub fn config_message(group: u16, attributes: Attributes) -> Vec<u8> {
     bytes
 }
 
-/// A netlink message as it was received.
+/// A received netlink message.
 pub struct NetlinkMessage<'a> {
     /// Subsystem in the high byte, type in the low byte.
     pub kind: u16,
-    /// What follows the header.
+    /// The bytes after the header.
     pub payload: &'a [u8],
 }
 
-/// The messages of one datagram.
+/// Parses the messages of a datagram.
 pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkMessage<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
@@ -234,12 +238,12 @@ fn write_message(bytes: &mut Vec<u8>, request: Request, flags: u16, sequence: u3
     write_header(bytes, kind, NLM_F_REQUEST | flags, sequence, request.family, 0, &request.attributes.0);
 }
 
-/// A batch names the subsystem that it is for where other messages have a resource number.
+/// Writes the marker of a batch, which has the subsystem in the place of the resource number of other messages.
 fn write_batch_marker(bytes: &mut Vec<u8>, kind: u16) {
     write_header(bytes, kind, NLM_F_REQUEST, 0, UNSPECIFIED, NFTABLES, &[]);
 }
 
-/// nlmsghdr, then nfgenmsg: family, version 0, resource.
+/// Writes nlmsghdr, then nfgenmsg: family, version 0, resource.
 fn write_header(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, body: &[u8]) {
     let length = NLMSG_HEADER + 4 + body.len();
     bytes.extend((length as u32).to_ne_bytes());
@@ -258,7 +262,7 @@ fn write_header(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, famil
 pub struct Attributes(Vec<u8>);
 
 impl Attributes {
-    /// No attribute yet.
+    /// An empty list.
     pub fn new() -> Attributes {
         Attributes::default()
     }
@@ -272,17 +276,17 @@ impl Attributes {
         self
     }
 
-    /// Adds a string, with the NUL that the kernel expects.
+    /// Adds a string, with the NUL byte that the kernel expects.
     pub fn string(self, kind: u16, value: &str) -> Attributes {
         self.bytes(kind, &[value.as_bytes(), &[0]].concat())
     }
 
-    /// Adds a number, in network byte order as all of nf_tables.
+    /// Adds a number in network byte order, which all of nf_tables uses.
     pub fn be32(self, kind: u16, value: u32) -> Attributes {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// As the kernel reads them.
+    /// The encoded attributes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
@@ -293,7 +297,7 @@ impl Attributes {
     }
 }
 
-/// The attributes in `bytes`: type, without the flags for nesting and byte order, and value.
+/// Parses the attributes in `bytes`: type, without the flags for nesting and byte order, and value.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [low, high, kind_low, kind_high] = *bytes.first_chunk()?;
@@ -313,7 +317,7 @@ fn align(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-/// `AF_INET` and `AF_INET6`, which nf_tables calls `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+/// Returns `AF_INET` or `AF_INET6`, which nf_tables calls `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 pub fn protocol_family(family: Family) -> u8 {
     match family {
         Family::Ipv4 => 2,
@@ -321,7 +325,8 @@ pub fn protocol_family(family: Family) -> u8 {
     }
 }
 
-/// Deletes every entry of the namespace's conntrack table: `IPCTNL_MSG_CT_DELETE` without a tuple.
+/// Builds a request that deletes every entry of the namespace's conntrack table: `IPCTNL_MSG_CT_DELETE` without a
+/// tuple.
 pub fn flush_conntrack() -> Request {
     const DELETE: u8 = 2;
     Request { subsystem: CTNETLINK, kind: DELETE, family: UNSPECIFIED, attributes: Attributes::new() }
@@ -374,7 +379,7 @@ mod tests {
     }
 
     proptest! {
-        /// A length of 0 must not keep a reader where it is.
+        /// A length of 0 must not cause an endless loop.
         #[test]
         fn no_datagram_makes_it_panic_or_stay(
             lengths in proptest::collection::vec((0u32..80, any::<u16>()), 0..6),

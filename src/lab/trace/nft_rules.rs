@@ -1,5 +1,5 @@
-//! The rules of nf_tables as the kernel dumps them (`NFT_MSG_GETRULE`): in the order in which they stand, each with its
-//! table, its chain and its handle. What a rule says is kept as the kernel said it, so that it can be sent back unchanged.
+//! The rules of nf_tables as the kernel dumps them (`NFT_MSG_GETRULE`): in order, each with its table, its chain and
+//! its handle. The attributes of a rule are kept as they were received, so that they can be sent back unchanged.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::error::{CannotMeasure, Context, Result};
 use crate::net::Family;
 use crate::net::rate::Rate;
 
-// enum nft_rule_attributes (linux/netfilter/nf_tables.h)
+// From enum nft_rule_attributes (linux/netfilter/nf_tables.h).
 const TABLE: u16 = 1;
 const CHAIN: u16 = 2;
 const HANDLE: u16 = 3;
@@ -17,33 +17,33 @@ const EXPRESSIONS: u16 = 4;
 const COMPAT: u16 = 5;
 const POSITION: u16 = 6;
 
-/// What the kernel says of a rule besides its matches.
+/// A rule of the kernel without its matches.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelRuleText<'a> {
     /// The name of its table.
     pub table: &'a [u8],
     /// The name of its chain.
     pub chain: &'a [u8],
-    /// The number by which its events name it, within its table.
+    /// The number that identifies it in events, within its table.
     pub handle: u64,
     /// The rate of its first limit.
     pub rate: Option<Rate>,
 }
 
-/// A rule that has a new handle.
+/// A rule with a new handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renamed {
     /// Its family.
     pub family: Family,
     /// The name of its table.
     pub table: Vec<u8>,
-    /// The handle that it had.
+    /// The old handle.
     pub before: u64,
-    /// The handle that it has.
+    /// The new handle.
     pub after: u64,
 }
 
-/// The rules of a family, in the order in which they stand in their chains.
+/// The rules of a family, in the order of their chains.
 pub struct Rules {
     /// The family.
     pub family: Family,
@@ -54,13 +54,13 @@ pub struct Rules {
 pub struct RuleAttributes(Vec<(u16, Vec<u8>)>);
 
 impl Rules {
-    /// Asks the kernel for them.
+    /// Lists the rules of the kernel.
     pub fn list(netlink: &Nfnetlink, family: Family) -> Result<Rules> {
         let rules = Rules::dump(netlink, family).context("list the rules (nf_tables)")?;
         Ok(Rules { family, rules })
     }
 
-    /// Rules of which nothing is known but where they stand: table, chain and handle.
+    /// Rules with table, chain and handle only.
     #[cfg(test)]
     pub fn named<'a>(family: Family, rules: impl Iterator<Item = (&'a str, &'a str, u64)>) -> Rules {
         let rule = |(table, chain, handle): (&str, &str, u64)| {
@@ -85,12 +85,12 @@ impl Rules {
         Ok(rules)
     }
 
-    /// One after the other.
+    /// Iterates over the rules in order.
     pub fn iter(&self) -> impl Iterator<Item = &RuleAttributes> {
         self.rules.iter()
     }
 
-    /// What the trace says of each, in terms of the rulebook.
+    /// The rules, for the index of rules.
     pub fn known(&self) -> Result<Vec<KernelRuleText<'_>>> {
         let without_handle = || lost("the kernel listed a rule without a handle".to_owned());
         let rules = self.rules.iter().map(|rule| {
@@ -100,8 +100,8 @@ impl Rules {
         rules.collect()
     }
 
-    /// Every rule that is `wanted`, with other expressions, to be put in its own place; `change` is given the rule and the
-    /// list of its expressions.
+    /// The requests that replace every rule that is `wanted` by itself, with other expressions; `change` gets the rule
+    /// and the list of its expressions.
     pub fn changed(
         &self,
         wanted: impl Fn(&RuleAttributes) -> bool,
@@ -111,25 +111,25 @@ impl Rules {
         rules.map(move |rule| rule.as_changed(self.family, |list| change(rule, list)))
     }
 
-    /// Whether both are the same rules in the same order, as far as `told` tells of their expressions.
+    /// True if both are the same rules in the same order, and `told` returns the same for their expressions.
     pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let told = |list: &[u8]| told(&without_counters(list));
         let same = |(one, other): (&RuleAttributes, &RuleAttributes)| one.is_same(other, told);
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 
-    /// Whether both are the same rules in the same order. Replacing gives a rule a new handle.
+    /// True if both are the same rules in the same order. A replaced rule has a new handle.
     pub fn same_but_handles(&self, other: &Rules) -> bool {
         self.same_but(other, <[u8]>::to_vec)
     }
 }
 
-/// All of them, in terms of the rulebook.
+/// The rules of all families, for the index of rules.
 pub fn all_known(rules: &[Rules]) -> Result<Vec<(Family, Vec<KernelRuleText<'_>>)>> {
     rules.iter().map(|rules| Ok((rules.family, rules.known()?))).collect()
 }
 
-/// Those that have another handle now; both lists are in the same order.
+/// The rules whose handles have changed; both lists are in the same order.
 pub fn renamed(before: &[Rules], after: &[Rules]) -> Vec<Renamed> {
     let of = |family, before: &RuleAttributes, after: &RuleAttributes| {
         let (before, table, after) = (before.handle()?, before.table().to_vec(), after.handle()?);
@@ -146,16 +146,16 @@ pub fn list_all(netlink: &Nfnetlink, families: &[Family]) -> Result<Vec<Rules>> 
     families.iter().map(|family| Rules::list(netlink, *family)).collect()
 }
 
-/// How a replacement is told of when it fails.
+/// The texts of the errors of a replacement.
 pub struct ReplaceFailure {
-    /// What was attempted.
+    /// The operation.
     pub operation: &'static str,
-    /// What it means when the rules are not `same` as before.
+    /// The problem if the rules are not `same` as before.
     pub disagreement: &'static str,
 }
 
-/// Puts `changed` in the place of rules of `before`, all in one transaction, and lists the rules again to prove that they
-/// are the `same` in all else. Returns them with their new handles; none when there was nothing to change.
+/// Replaces rules of `before` by `changed`, all in one transaction, and lists the rules again to prove that they are
+/// the `same` otherwise. Returns them with their new handles; `None` if there was nothing to change.
 pub fn replace(
     netlink: &Nfnetlink,
     before: &[Rules],
@@ -186,12 +186,12 @@ impl RuleAttributes {
         self.name(CHAIN)
     }
 
-    /// The number by which the kernel names it within its table.
+    /// The number that identifies it within its table.
     pub fn handle(&self) -> Option<u64> {
         Some(u64::from_be_bytes(self.attribute(HANDLE)?.try_into().ok()?))
     }
 
-    /// The rate of its first limit (enum nft_limit_attributes): packets in so many seconds.
+    /// The rate of its first limit (enum nft_limit_attributes): packets in a number of seconds.
     pub fn rate(&self) -> Option<Rate> {
         const RATE: u16 = 1;
         const UNIT: u16 = 2;
@@ -210,9 +210,10 @@ impl RuleAttributes {
         lists.flat_map(|(_, list)| attributes(list)).map(|(_, expression)| expression).collect()
     }
 
-    /// Everything but where it stands, which its handle tells, with other expressions. The kernel lists no
-    /// `NFTA_RULE_COMPAT`, without which a match of x_tables that is for one protocol only (multiport, tcp) is refused;
-    /// iptables-nft says it with such rules (`add_compat`), so it is said here again.
+    /// The request that replaces the rule: all attributes except its position, which its handle gives, with other
+    /// expressions. The kernel does not list `NFTA_RULE_COMPAT`, without which a match of x_tables that is for one
+    /// protocol only (multiport, tcp) is refused; iptables-nft sends it with such rules (`add_compat`), so it is added
+    /// again.
     fn as_changed(&self, family: Family, change: impl Fn(&[u8]) -> Attributes) -> Request {
         const NEWRULE: u8 = 6;
         let copied = self.0.iter().filter(|(kind, _)| !matches!(*kind, POSITION | COMPAT));
@@ -227,8 +228,8 @@ impl RuleAttributes {
         Request { subsystem: NFTABLES, kind: NEWRULE, family: protocol_family(family), attributes }
     }
 
-    /// Replacing gives a rule a new handle, and the rule after it a new position. Expressions that differ are compared by
-    /// what `told` keeps of them.
+    /// True for the same rule. A replacement changes the handle of a rule, and the position of the rule after it.
+    /// Expressions that differ are compared by the results of `told`.
     fn is_same(&self, other: &RuleAttributes, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let same = |(kind, value): &(u16, Vec<u8>), (other_kind, other): &(u16, Vec<u8>)| {
             kind == other_kind && (value == other || *kind == EXPRESSIONS && told(value) == told(other))
@@ -245,7 +246,7 @@ impl RuleAttributes {
         self.expressions().iter().any(|expression| matches!(expression_parts(expression).0, b"match\0" | b"target\0"))
     }
 
-    /// What the rule asks of the packet's protocol: a load of it, and a comparison right behind.
+    /// The protocol that the rule requires: a load of it, directly followed by a comparison.
     fn protocol(&self) -> Option<TransportProtocol> {
         let expressions = self.expressions();
         expressions
@@ -263,14 +264,14 @@ impl RuleAttributes {
     }
 }
 
-/// The transport protocol that a rule asks for.
+/// The transport protocol that a rule requires.
 struct TransportProtocol {
     number: u8,
     inverted: bool,
 }
 
 impl TransportProtocol {
-    /// `cmp eq reg 1 PROTOCOL` (enum nft_cmp_attributes).
+    /// Parses `cmp eq reg 1 PROTOCOL` (enum nft_cmp_attributes).
     fn compared(expression: &[u8]) -> Option<TransportProtocol> {
         const OPERATOR: u16 = 2;
         const DATA: u16 = 3;
@@ -282,7 +283,7 @@ impl TransportProtocol {
         Some(TransportProtocol { number: *value.first()?, inverted })
     }
 
-    /// enum nft_rule_compat_attributes, `NFT_RULE_COMPAT_F_INV`
+    /// Builds the attributes of enum nft_rule_compat_attributes, with `NFT_RULE_COMPAT_F_INV`.
     fn compat(&self) -> Attributes {
         const PROTOCOL: u16 = 1;
         const FLAGS: u16 = 2;
@@ -292,7 +293,8 @@ impl TransportProtocol {
     }
 }
 
-/// `meta load l4proto` (enum nft_meta_keys), or `ip protocol` out of the header, as older versions of iptables do it.
+/// True for `meta load l4proto` (enum nft_meta_keys), or `ip protocol` from the header, as older versions of iptables
+/// have it.
 fn loads_protocol(expression: &[u8]) -> bool {
     const META_KEY: u16 = 2;
     const L4PROTO: [u8; 4] = [0, 0, 0, 16];
@@ -307,12 +309,12 @@ fn loads_protocol(expression: &[u8]) -> bool {
     }
 }
 
-/// A name as netlink carries it, without the NUL behind it.
+/// Removes the NUL byte of a name in netlink.
 pub fn name(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(&[0]).unwrap_or(bytes)
 }
 
-/// Name and data of an expression (enum nft_expr_attributes).
+/// Returns name and data of an expression (enum nft_expr_attributes).
 pub fn expression_parts(expression: &[u8]) -> (&[u8], &[u8]) {
     const NAME: u16 = 1;
     const DATA: u16 = 2;
@@ -320,7 +322,7 @@ pub fn expression_parts(expression: &[u8]) -> (&[u8], &[u8]) {
     (part(NAME).unwrap_or_default(), part(DATA).unwrap_or_default())
 }
 
-/// The list of expressions, but for what `counter` and `quota` have counted.
+/// The list of expressions without the values of `counter` and `quota`.
 fn without_counters(list: &[u8]) -> Vec<u8> {
     const LIST_ELEMENT: u16 = 1;
     let told =

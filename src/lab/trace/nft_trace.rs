@@ -1,9 +1,9 @@
-//! nf_tables' own account of what it does with a packet (`NFT_MSG_TRACE`, sent to the netlink group of traces by
-//! `nft_trace_notify` in net/netfilter/nf_tables_trace.c). The lab's own table switches it on; the ruleset stays as given.
+//! The packet trace of nf_tables (`NFT_MSG_TRACE`, sent to the netlink group of traces by `nft_trace_notify` in
+//! net/netfilter/nf_tables_trace.c). The lab's own table enables it; the ruleset is not changed.
 //!
-//! The kernel sends one message for every rule that matched and for every policy that decided, in the context of the
-//! packet: when the fence has been answered, all of them are there. What did not fit into the socket's buffer is told
-//! as ENOBUFS: that is a loss, never a path.
+//! The kernel sends a message for every rule that matched and for every policy that decided, in the context of the
+//! packet: when the fence has been answered, all of them are there. Messages that do not fit into the socket's buffer
+//! are reported as ENOBUFS: that is a loss, never a path.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::lab::host::receive_buffer::{grow, probes_at_once};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 
-/// `NFNLGRP_NFTRACE` (linux/netfilter/nfnetlink.h)
+/// The netlink group `NFNLGRP_NFTRACE` (linux/netfilter/nfnetlink.h).
 const GROUP: u32 = 9;
 
 /// The socket's buffer, in bytes: a batch of probes is a few hundred messages of about a kilobyte each.
 const BUFFER: usize = 16 << 20;
 
-/// The kernel makes it as large as it must be (`SOCK_MIN_RCVBUF`).
+/// The kernel raises it to its minimum (`SOCK_MIN_RCVBUF`).
 const SMALLEST_BUFFER: usize = 1;
 
 /// The longest message: names of at most 128 bytes, headers of 80, and some numbers.
 const MESSAGE_MAX: usize = 4096;
 
-/// Listens to the traces of the lab's namespace.
+/// A socket for the traces of the lab's namespace.
 pub struct Tracer {
     socket: Socket,
     buffer: Vec<u8>,
@@ -56,12 +56,13 @@ impl Tracer {
         Ok(Tracer { socket, buffer: vec![0; MESSAGE_MAX], granted, starved })
     }
 
-    /// How many probes may be sent before their traces are read. An ordinary user may get room for a few only.
+    /// The number of probes that may be sent before their traces are read. An ordinary user may get room for a few
+    /// only.
     pub fn probes_at_once(&self) -> usize {
         probes_at_once(self.granted)
     }
 
-    /// Hands every event since the last call to `each`.
+    /// Calls `each` with every event since the last call.
     pub fn drain(&mut self, mut each: impl FnMut(&Event) -> Result<()>) -> Result<()> {
         while let Some(length) = self.receive()? {
             for message in messages(&self.buffer[..length]) {
@@ -73,7 +74,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Reads and forgets what there is; tells how many messages there were.
+    /// Reads and discards all messages; returns their number.
     pub fn discard(&mut self) -> Result<usize> {
         let mut discarded = 0;
         while self.receive()?.is_some() {
@@ -82,7 +83,7 @@ impl Tracer {
         Ok(discarded)
     }
 
-    /// The length of the next message; `None` if there is none.
+    /// Reads the next message and returns its length; `None` if there is none.
     fn receive(&mut self) -> Result<Option<usize>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),
@@ -101,27 +102,27 @@ impl Tracer {
     }
 }
 
-/// `NFT_MSG_TRACE`
+/// The message type, `NFT_MSG_TRACE`.
 const TRACE: u16 = NFTABLES << 8 | 17;
 
-/// One event: a rule matched, or a policy decided.
+/// An event: a rule matched, or a policy decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
     /// The family of the table.
     pub family: Family,
-    /// Tells the packet: the same in all its events, and possibly that of an earlier packet.
+    /// Identifies the packet: the same in all its events, and possibly that of an earlier packet.
     pub packet: u32,
     /// The table.
     pub table: &'a [u8],
     /// The chain.
     pub chain: &'a [u8],
-    /// What happened.
+    /// The kind of event.
     pub kind: TraceEventKind,
-    /// The rule, where there is one.
+    /// The handle of the rule, if there is one.
     pub handle: Option<u64>,
-    /// What it said.
+    /// The verdict.
     pub verdict: Code<'a>,
-    /// What conntrack makes of the packet.
+    /// The conntrack state of the packet.
     pub conntrack: Option<ConntrackState>,
     /// The network header, in the first event of every hook.
     pub network: Option<&'a [u8]>,
@@ -129,14 +130,14 @@ pub struct Event<'a> {
     pub transport: Option<&'a [u8]>,
 }
 
-/// `enum nft_trace_types`
+/// The kind of an event, `enum nft_trace_types`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TraceEventKind {
     /// The policy of a base chain.
     Policy,
     /// `-j RETURN`
     Return,
-    /// A rule that matched; or the end of a chain, when there is no handle.
+    /// A rule that matched; without a handle, the end of a chain.
     Rule,
 }
 
@@ -159,7 +160,7 @@ pub enum Code<'a> {
     Goto(&'a [u8]),
 }
 
-// enum nft_trace_attributes
+// From enum nft_trace_attributes.
 const TABLE: u16 = 1;
 const CHAIN: u16 = 2;
 const HANDLE: u16 = 3;
@@ -173,7 +174,7 @@ const POLICY: u16 = 16;
 const CT_STATE: u16 = 21;
 
 impl<'a> Event<'a> {
-    /// Reads what follows nfnetlink's header (4 bytes). None when something is missing that every event has.
+    /// Parses the bytes after nfgenmsg (4 bytes). `None` if an attribute is missing that every event has.
     fn read(payload: &'a [u8]) -> Option<Event<'a>> {
         let mut found: [Option<&[u8]>; 22] = [None; 22];
         for (kind, value) in attributes(payload.get(4..)?) {
@@ -228,7 +229,7 @@ fn nested_verdict(bytes: &[u8]) -> Option<Code<'_>> {
     code(be32(find(CODE)?)? as i32, find(CHAIN).map(name))
 }
 
-/// The low byte of a non-negative verdict tells it; the rest is an errno, or the number of a queue.
+/// Decodes a verdict: the low byte of a non-negative number; the other bytes are an errno, or the number of a queue.
 fn code(number: i32, chain: Option<&[u8]>) -> Option<Code<'_>> {
     Some(match (number, number & 0xff) {
         (-1, _) => Code::Continue,
@@ -242,7 +243,7 @@ fn code(number: i32, chain: Option<&[u8]>) -> Option<Code<'_>> {
     })
 }
 
-/// `NF_CT_STATE_BIT` and its like (linux/netfilter/nf_conntrack_common.h).
+/// Decodes the bits of `NF_CT_STATE_BIT` and the like (linux/netfilter/nf_conntrack_common.h).
 fn conntrack(bits: u32) -> Option<ConntrackState> {
     match bits {
         1 => Some(ConntrackState::Invalid),

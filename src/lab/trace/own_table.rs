@@ -1,9 +1,10 @@
 //! The lab's own table: it catches the canaries before any rule of the ruleset under test can see them, and logs them;
-//! and it switches on the rule trace of every packet, if the lab [`WatchedEvents`]es for it. Named `scanlab`, in `ip` and `ip6`,
-//! its chains before and behind those of the ruleset, which stays as it was given.
+//! and it enables the rule trace of every packet, if the lab's [`WatchedEvents`] include paths. Named `scanlab`, in
+//! `ip` and `ip6`, it has chains before and after those of the ruleset, which is not changed.
 //!
-//! The bit that it sets (`meta nftrace`) makes x_tables trace, too (`skb->nf_trace` in `ipt_do_table`). What x_tables tells
-//! goes to a log group, and so do the [`Mark`]s of this table then: where a packet begins, and where it comes through.
+//! The bit that it sets (`meta nftrace`) makes x_tables trace, too (`skb->nf_trace` in `ipt_do_table`). The trace of
+//! x_tables goes to a log group, and so do the [`Mark`]s of this table then: where a packet begins, and where it has
+//! passed all chains.
 
 use std::net::IpAddr;
 
@@ -17,62 +18,63 @@ use crate::net::conntrack::ConntrackState;
 use crate::probe::canary;
 use crate::wire::frame::Direction;
 
-/// Its name.
+/// The name of the table.
 pub const NAME: &str = "scanlab";
 
-/// Where a chain hangs (enum nf_inet_hooks, linux/netfilter_ipv4.h).
+/// The hook and the priority of a chain (enum nf_inet_hooks, linux/netfilter_ipv4.h).
 struct Hook {
     chain: &'static str,
     hook: u32,
     priority: i32,
 }
 
-/// In front of the rest of the table, so that fences are neither traced nor logged.
+/// Before the other chains of the table, so that fences are neither traced nor logged.
 const FENCE: Hook = Hook { chain: "fence", hook: 0, priority: -460 };
 
-/// Before all: conntrack's defragmentation is at -400, raw at -300.
+/// Before all other chains: conntrack's defragmentation is at -400, raw at -300.
 const PREROUTING: Hook = Hook { chain: "prerouting", hook: 0, priority: -450 };
 
-/// Before all that the host sends.
+/// Before all other chains for packets that the host sends.
 const OUTPUT: Hook = Hook { chain: "output", hook: 3, priority: -450 };
 
-/// After the last chain of PREROUTING: shows the destination that routing sees.
+/// After the last chain of PREROUTING, where the destination is the one that routing sees.
 const ROUTED_PLACE: Hook = Hook { chain: ROUTED, hook: 0, priority: i32::MAX - 1 };
 
-/// Behind all chains of the ruleset; only conntrack's confirmation is later.
+/// After all chains of the ruleset; only conntrack's confirmation is later.
 const INPUT: Hook = Hook { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
-/// Behind conntrack, which is at -200.
+/// After conntrack, which is at -200.
 const TRACKED: Hook = Hook { chain: "tracked", hook: 0, priority: -199 };
 
-/// The same for what the host sends.
+/// After conntrack, for packets that the host sends.
 const TRACKED_OUT: Hook = Hook { chain: "tracked-out", hook: 3, priority: -199 };
 
-/// Behind all that the host sends.
+/// After all other chains for packets that the host sends.
 const POSTROUTING: Hook = Hook { chain: "postrouting", hook: 4, priority: i32::MAX - 1 };
 
-/// The chain that begins the trace of a packet that comes in.
+/// The chain that begins the trace of an incoming packet.
 pub const RECEIVED: &str = PREROUTING.chain;
 
-/// The chain that begins the trace of a packet that goes out.
+/// The chain that begins the trace of an outgoing packet.
 pub const OUT: &str = OUTPUT.chain;
 
-/// The chain whose policy is the last event of a packet that was let in.
+/// The chain whose policy is the last event of an accepted packet.
 pub const LET_IN: &str = INPUT.chain;
 
 /// The chain that shows a packet as routing sees it, after DNAT.
 pub const ROUTED: &str = "routed";
 
-/// The chain that catches fences. What comes over `lo` is traced here already, since it was when it went out.
+/// The chain that catches fences. Packets over `lo` are traced here already, since they were traced when they were
+/// sent.
 pub const FENCES: &str = FENCE.chain;
 
-/// The log group that [`Mark`]s go to; rules of a ruleset that log to a group take one of the first few.
+/// The log group of [`Mark`]s; the groups in rulesets are usually among the first few.
 pub const LOG_GROUP: u16 = 0xfe4d;
 
-/// What is watched besides replies and log lines.
+/// The events that are watched besides replies and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchedEvents {
-    /// Nothing.
+    /// No others.
     Replies,
     /// The path of every packet through the rules.
     Paths,
@@ -80,28 +82,28 @@ pub enum WatchedEvents {
     Frames,
 }
 
-/// Makes the chain that logs fences to the group that they have, and drops them; see [`fence`].
+/// Creates the chain that logs fences to their group, and drops them; see [`fence`].
 pub fn catch_fences(isolated: &Isolated, netlink: &Nfnetlink) -> Result<()> {
     isolated.assert("making the lab's own table")?;
     let requests = vec![table(Family::Ipv4), chain(Family::Ipv4, &FENCE), fence_rule()];
     netlink.transaction(requests, Mode::Create).context("make the chain that catches fences (nf_tables, nfnetlink_log)")
 }
 
-/// What the lab's own table says of a packet where nf_tables traces nothing but itself.
+/// A message of the lab's own table, used if nf_tables traces no other table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// No chain of the ruleset has seen it yet.
+    /// The packet comes to the first chain.
     Begins(Direction),
-    /// What conntrack makes of it.
+    /// Its conntrack state.
     Tracked(ConntrackState),
-    /// Routing is about to see it.
+    /// It has passed PREROUTING, and routing comes next.
     Routed,
-    /// It is behind all chains of the ruleset.
+    /// It has passed all chains of the ruleset.
     CameThrough,
 }
 
 impl Mark {
-    /// The mark with this prefix.
+    /// Parses a prefix.
     pub fn read(prefix: &[u8]) -> Option<Mark> {
         let states = ConntrackState::ALL.map(Mark::Tracked);
         let others = [Mark::Begins(Direction::In), Mark::Begins(Direction::Out), Mark::Routed, Mark::CameThrough];
@@ -119,27 +121,27 @@ impl Mark {
     }
 }
 
-/// How the table makes the kernel tell the paths of packets.
+/// The way in which the table makes the kernel trace packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracing {
-    /// What the rules of the ruleset are written to.
+    /// The backend of the ruleset.
     pub backend: Backend,
-    /// Whether the ruleset makes the kernel track connections: this table must not be the one that does.
+    /// True if the ruleset makes the kernel track connections: this table must not do so by itself.
     pub has_conntrack: bool,
-    /// Whether a nat table can give a packet another destination.
+    /// True if a nat table can change the destination of packets.
     pub has_nat: bool,
 }
 
-/// Who is told by the table's own rules.
+/// The destination of the messages of the table's own rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logger {
     /// The kernel's log.
     Kernel,
-    /// Whoever listens to this NFLOG group.
+    /// The NFLOG group.
     Group(u16),
 }
 
-/// Makes the table for every family; `tracing` is none where nobody watches paths.
+/// Creates the table for every family; `tracing` returns `None` if paths are not watched.
 pub fn install(
     isolated: &Isolated,
     netlink: &Nfnetlink,
@@ -152,7 +154,8 @@ pub fn install(
     netlink.transaction(requests, Mode::Create).context("make the lab's own table (nf_tables)")
 }
 
-/// A new rule comes before those that are there (nf_tables_newrule without `NLM_F_APPEND`), so the canary's is made last.
+/// Builds the requests for a family. A new rule comes before those that exist (nf_tables_newrule without
+/// `NLM_F_APPEND`), so the canary's is made last.
 fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Request> {
     let mut requests = vec![table(family), chain(family, &PREROUTING)];
     match tracing.map(|tracing| (tracing.backend, tracing.has_conntrack)) {
@@ -203,7 +206,8 @@ fn chain(family: Family, place: &Hook) -> Request {
     request(NEWCHAIN, family, attributes.nested(HOOK, hook).string(TYPE, "filter"))
 }
 
-/// `ip saddr CANARY log prefix "scanlab canary: " drop`; traced as everything else when paths are watched.
+/// Builds `ip saddr CANARY log prefix "scanlab canary: " drop`; canaries are traced as all packets if paths are
+/// watched.
 fn canary_rule(family: Family, logger: Logger, tracing: Option<Tracing>) -> Request {
     let source = match canary::source(family) {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -218,7 +222,7 @@ fn canary_rule(family: Family, logger: Logger, tracing: Option<Tracing>) -> Requ
     rule(family, &PREROUTING, catch.chain([log(canary::PREFIX, logger), verdict(NF_DROP)]))
 }
 
-/// `ip saddr SOURCE ip protocol PROTOCOL @nh,160,64 MAGIC log group GROUP drop`
+/// Builds `ip saddr SOURCE ip protocol PROTOCOL @nh,160,64 MAGIC log group GROUP drop`.
 fn fence_rule() -> Request {
     let source = [load_source(Family::Ipv4), equals(&fence::SOURCE.octets())];
     let protocol = [load_network(9, 1), equals(&[fence::PROTOCOL])];
@@ -227,12 +231,13 @@ fn fence_rule() -> Request {
     rule(Family::Ipv4, &FENCE, [source, protocol, magic, caught].into_iter().flatten())
 }
 
-/// `meta nftrace set 1 accept`, behind a mark: accepting ends this chain only, and saves the event of its policy.
+/// Builds `meta nftrace set 1 accept`, after a mark: accept ends this chain only, and avoids the event of its policy.
 fn trace_rule(family: Family, place: &Hook, mark: Option<Mark>) -> Request {
     rule(family, place, mark.map(log_expression).into_iter().chain(trace_on()).chain([verdict(NF_ACCEPT)]))
 }
 
-/// `ct state new log group ... prefix "NEW"`: `NF_CT_STATE_BIT` and its like (linux/netfilter/nf_conntrack_common.h).
+/// Builds `ct state new log group ... prefix "NEW"`, with the bits of `NF_CT_STATE_BIT` and the like
+/// (linux/netfilter/nf_conntrack_common.h).
 fn state_rule(family: Family, place: &Hook, state: ConntrackState) -> Request {
     let bit: u32 = match state {
         ConntrackState::Invalid => 1,
@@ -265,7 +270,7 @@ fn load_source(family: Family) -> Attributes {
     }
 }
 
-/// `@nh,OFFSET,LENGTH`, in bytes.
+/// Builds `@nh,OFFSET,LENGTH`, in bytes.
 fn load_network(offset: u32, length: u32) -> Attributes {
     const TO_REGISTER: u16 = 1;
     const BASE: u16 = 2;
@@ -286,7 +291,7 @@ fn equals(value: &[u8]) -> Attributes {
     expression("cmp", data.nested(DATA, Attributes::new().bytes(VALUE, value)))
 }
 
-/// enum nft_log_attributes; a group and a level exclude each other.
+/// Builds a log expression (enum nft_log_attributes); a group and a level exclude each other.
 fn log(prefix: &str, logger: Logger) -> Attributes {
     const GROUP: u16 = 1;
     const PREFIX: u16 = 2;
@@ -302,7 +307,7 @@ fn log(prefix: &str, logger: Logger) -> Attributes {
     )
 }
 
-/// Each packet at once: the kernel would keep up to 100 of them otherwise.
+/// Logs to a group without a queue: otherwise the kernel keeps up to 100 packets.
 fn log_to(group: u16) -> Attributes {
     const GROUP: u16 = 1;
     const QUEUE_THRESHOLD: u16 = 4;
@@ -310,12 +315,12 @@ fn log_to(group: u16) -> Attributes {
     expression("log", data.bytes(QUEUE_THRESHOLD, &1u16.to_be_bytes()))
 }
 
-/// `log group ... prefix "..."`
+/// Builds `log group ... prefix "..."`.
 fn log_expression(mark: Mark) -> Attributes {
     log(mark.prefix(), Logger::Group(LOG_GROUP))
 }
 
-/// `ct state`, in the machine's byte order (`nft_ct_get_eval`).
+/// Builds `ct state`, in the machine's byte order (`nft_ct_get_eval`).
 fn load_state() -> Attributes {
     const TO_REGISTER: u16 = 1;
     const KEY: u16 = 2;
@@ -334,7 +339,7 @@ fn verdict(code: u32) -> Attributes {
     immediate(VERDICT_REGISTER, verdict)
 }
 
-/// `meta nftrace set 1`
+/// Builds `meta nftrace set 1`.
 fn trace_on() -> [Attributes; 2] {
     const KEY: u16 = 2;
     const FROM_REGISTER: u16 = 3;

@@ -1,5 +1,5 @@
-//! From trace events to the path of every packet. Events of one packet have a number in common, which a later packet
-//! may have again; so a packet begins with the event of the lab's own chain, which is before all others.
+//! Paths of packets, made from trace events. The events of a packet have the same number, which a later packet may have
+//! again; so a packet begins with the event of the lab's own chain, which comes first.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::wire::frame::Direction;
 use crate::wire::packet_id::{PacketId, SeenPorts};
 
-/// Who tells what the rules do.
+/// The source of the trace.
 pub enum TraceWitness {
     /// nf_tables.
     NfTables(Tracer),
@@ -40,48 +40,48 @@ impl TraceWitness {
     }
 }
 
-/// Reads traces, and makes paths of them.
+/// Reads traces, and makes paths from them.
 pub struct Paths {
     witness: TraceWitness,
     book: RuleIndex,
     conntrack: CtStateReader,
-    /// Every event that was ever seen, by what it says; a path is a list of places in `steps`.
+    /// Every event so far, by its content; a path is a list of indices of `steps`.
     known: HashMap<Vec<u8>, Option<usize>>,
     steps: Vec<Step>,
     paths: HashMap<PacketTrail, Arc<Path>>,
     scratch: Vec<u8>,
-    /// The ends of the link: what goes elsewhere leaves the modelled world.
+    /// The ends of the link: packets to other addresses leave the modelled world.
     addresses: Addresses,
-    /// A fault that keeps back where packets are routed.
+    /// A fault that hides the destinations at routing.
     withheld: Option<Arc<Sabotage>>,
 }
 
-/// A packet, and its way through the rules.
+/// A packet, and its path through the rules.
 #[derive(Debug, Clone)]
 pub struct Traced {
-    /// Whether the host received or sent it.
+    /// Incoming if the host received it, outgoing if it sent it.
     pub direction: Direction,
-    /// What its headers say.
+    /// Its addresses, ports and numbers.
     pub seen: PacketId,
-    /// The same, as a sweep wants it.
+    /// The same, in the form that a sweep needs.
     pub sighting: TracedHeaders,
-    /// The packet that the host had received last when this one's way began, by its place in this reading: an ICMP error
-    /// is sent while its cause is still being dealt with.
+    /// The packet that the host had received last when this one began, by its index in this read: an ICMP error is sent
+    /// while its cause is still being processed.
     pub during: Option<usize>,
     /// Its path.
     pub path: Arc<Path>,
 }
 
-/// What is known of a packet's way.
+/// The path of a packet so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PacketTrail {
     direction: Direction,
     steps: Vec<usize>,
     conntrack: Option<ConntrackState>,
     let_in: bool,
-    /// Whether it was seen where routing sees it.
+    /// True if it was traced at routing.
     routed: bool,
-    /// Its destination, if that is another machine.
+    /// Its destination, if it is another machine.
     gone_to: Option<AddressPort>,
 }
 
@@ -89,7 +89,7 @@ struct PacketTrail {
 type AddressPort = (IpAddr, Option<Port>);
 
 impl Paths {
-    /// Reads the traces of `witness`, in the words of `book`.
+    /// Reads the traces of `witness`, and finds the rules in `book`.
     pub fn new(witness: TraceWitness, book: RuleIndex, conntrack: CtStateReader, addresses: Addresses) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
         Paths {
@@ -105,13 +105,13 @@ impl Paths {
         }
     }
 
-    /// The same, with `fault` if it is one of this reader.
+    /// Adds `fault`, if it concerns this reader.
     pub fn with(self, fault: Option<&Arc<Sabotage>>) -> Paths {
         let withheld = fault.filter(|sabotage| sabotage.fault == Fault::LostRouting).cloned();
         Paths { withheld, ..self }
     }
 
-    /// How many probes may be sent before their paths are read.
+    /// The number of probes that may be sent before their paths are read.
     pub fn probes_at_once(&self) -> usize {
         match &self.witness {
             TraceWitness::NfTables(tracer) => tracer.probes_at_once(),
@@ -119,27 +119,27 @@ impl Paths {
         }
     }
 
-    /// Some rules have new handles, and say the same as before.
+    /// Updates the handles of rules that are otherwise the same.
     pub fn rename(&mut self, renamed: &[Renamed]) {
         self.book.rename(renamed);
         self.known.clear();
     }
 
-    /// The rules are others.
+    /// Replaces the rules.
     pub fn renew(&mut self, book: RuleIndex) {
         self.book = book;
         self.known.clear();
     }
 
-    /// Every packet since the last reading, in the order in which they began. To be called when the fence has been
-    /// answered: then no packet is still on its way.
+    /// Returns every packet since the last read, in the order in which they began. To be called when the fence has been
+    /// answered: then every path is complete.
     pub fn read(&mut self) -> Result<Vec<Traced>> {
         let mut reading = Reading::default();
         self.read_on(&mut reading)?;
         self.close(reading)
     }
 
-    /// Adds what there is to a reading that is still open: packets may be on their way while it is read.
+    /// Adds the events so far to a reading that stays open: packets may arrive while it is read.
     pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
         let Paths { witness, book, conntrack, known, steps, scratch, withheld, .. } = self;
         witness.drain(|event| {
@@ -164,16 +164,17 @@ impl Paths {
         })
     }
 
-    /// Every packet of a reading, in the order in which they began.
+    /// Returns every packet of a reading, in the order in which they began.
     ///
     /// # Errors
-    /// A packet that a rule of nat may have led to another machine, if it was not seen where routing sees it.
+    ///
+    /// If a rule of nat may have redirected a packet to another machine, and it was not traced at routing.
     pub fn close(&mut self, reading: Reading) -> Result<Vec<Traced>> {
         let addresses = self.addresses;
         reading.close(&addresses, |packet| self.path(packet))
     }
 
-    /// Takes the lines of NFLOG rules that came with the trace since the last call.
+    /// Removes and returns the lines of NFLOG rules that came with the trace since the last call.
     pub fn take_lines(&mut self) -> Vec<String> {
         match &mut self.witness {
             TraceWitness::NfTables(_) => Vec::new(),
@@ -181,7 +182,7 @@ impl Paths {
         }
     }
 
-    /// Reads and forgets; tells how many events there were.
+    /// Reads and discards all events; returns their number.
     pub fn discard(&mut self) -> Result<usize> {
         match &mut self.witness {
             TraceWitness::NfTables(tracer) => tracer.discard(),
@@ -212,8 +213,8 @@ fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
     })
 }
 
-/// Where a packet that was not let in left the modelled world; `None` if it did not. What routing drops because the lab
-/// does not forward counts as forwarded: whether the machine forwards is not written in the rules.
+/// The way in which a packet that was not accepted left the modelled world; `None` if it did not. A packet that routing
+/// drops because the lab does not forward counts as forwarded: the rules do not show if the machine forwards.
 fn left(packet: &PacketTrail, last: Option<&Step>) -> Option<LeftTheWorld> {
     if let Some(left) = last.filter(|_| !packet.let_in).and_then(LeftTheWorld::by) {
         return Some(left).filter(|_| !last.is_some_and(passes_unread));
@@ -224,18 +225,19 @@ fn left(packet: &PacketTrail, last: Option<&Step>) -> Option<LeftTheWorld> {
     Some(LeftTheWorld::Forwarded { to, port })
 }
 
-/// Whether an event says what routing sees.
+/// True if an event shows the packet at routing.
 fn is_routed(event: &Event) -> bool {
     event.table == own_table::NAME.as_bytes() && event.chain == own_table::ROUTED.as_bytes()
 }
 
-/// Whether a rule of nat had the last word on a packet that came in, and no event shows the destination after it.
+/// True if a rule of nat decided last on an incoming packet, and no event shows the destination after it.
 fn is_lost_before_routing(packet: &PacketTrail, last: Option<&Step>) -> bool {
     let is_at_nat = last.is_some_and(|step| step.table == "nat" && step.verdict != StepVerdict::Drop);
     packet.direction == Direction::In && !packet.let_in && !packet.routed && is_at_nat
 }
 
-/// A packet that comes in must be seen behind all chains; one that goes out is on the wire if no rule took it.
+/// The fate of a packet. An incoming packet must appear after all chains; an outgoing one is on the wire if no rule
+/// decided on it.
 fn fate(packet: &PacketTrail, last: Option<&Step>) -> Fate {
     if let Some(left) = left(packet, last) {
         return Fate::Left(left);
@@ -249,19 +251,19 @@ fn fate(packet: &PacketTrail, last: Option<&Step>) -> Fate {
     }
 }
 
-/// `-j NFQUEUE --queue-bypass`: in a lab nobody reads the queue, and the packet goes on behind the rule's table
-/// (iptables-extensions(8)).
+/// True for `-j NFQUEUE --queue-bypass`: in a lab no program reads the queue, and the packet continues after the rule's
+/// table (iptables-extensions(8)).
 fn passes_unread(step: &Step) -> bool {
     step.text.split(' ').any(|word| word == "--queue-bypass")
 }
 
-/// `-j CT --notrack`, `-j NOTRACK`: where no other rule makes the kernel track connections, no event has a state.
+/// True for `-j CT --notrack`, `-j NOTRACK`: if no other rule makes the kernel track connections, no event has a state.
 fn exempts(step: &Step) -> bool {
     let has = |wanted: &str| step.text.split(' ').any(|word| word == wanted);
     step.table == "raw" && (has("--notrack") || has("NOTRACK"))
 }
 
-/// The packets of one reading.
+/// The packets of one read.
 #[derive(Default)]
 pub struct Reading {
     by_number: HashMap<u32, usize>,
@@ -269,7 +271,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// An event of the lab's own chains: a packet begins, or was let in.
+    /// Adds an event of the lab's own chains: a packet begins, is at routing, or was accepted.
     fn own(&mut self, event: &Event, conntrack: Option<ConntrackState>) -> Result<()> {
         if event.chain == own_table::FENCES.as_bytes() {
             return Ok(());
@@ -286,7 +288,7 @@ impl Reading {
             let Some(packet) = self.packet(event) else { return Ok(()) };
             packet.routed = true;
             packet.conntrack = conntrack.or(packet.conntrack);
-            // The last event of a chain comes without headers.
+            // The last event of a chain has no headers.
             packet.gone_to = routed.as_ref().map(destination).or(packet.gone_to);
             return Ok(());
         }
@@ -310,8 +312,9 @@ impl Reading {
         Ok(())
     }
 
-    /// None when its beginning was not seen: what the kernel's timers send may be on its way when the lab begins to listen,
-    /// and while somebody reads. Probes and their answers are not, once the fence is answered; one without a trace is a loss.
+    /// The packet of an event. `None` if its beginning was not traced: the kernel's timers may send packets at the time
+    /// when the lab begins to read, or while it reads. Probes and their answers are complete once the fence is
+    /// answered; one without a trace is a loss.
     fn packet(&mut self, event: &Event) -> Option<&mut PacketTrail> {
         self.by_number.get(&event.packet).map(|place| &mut self.packets[*place].3)
     }
@@ -331,13 +334,13 @@ impl Reading {
     }
 }
 
-/// Where a packet goes.
+/// The destination of a packet.
 fn destination(seen: &PacketId) -> AddressPort {
     let has_port = |ports: &SeenPorts| ports.protocol != Protocol::Icmp;
     (seen.destination, seen.ports.as_ref().filter(|ports| has_port(ports)).map(|ports| ports.destination))
 }
 
-/// What an event says, as bytes; two events that say the same have the same bytes.
+/// Encodes an event as bytes; equal events have equal bytes.
 fn write_key(key: &mut Vec<u8>, event: &Event) {
     key.clear();
     let (code, target): (u8, &[u8]) = match event.verdict {

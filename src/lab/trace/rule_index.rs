@@ -1,5 +1,5 @@
-//! Which rule of the file an event speaks of. The kernel names a rule by its handle; a chain lists its handles in the
-//! order in which the rules stand, and the file tells in which order they were written. Both are put side by side, chain by
+//! The index from the rules of the kernel to those of the file. The kernel identifies a rule by its handle; a chain
+//! lists its handles in the order of its rules, and the file has the rules in the same order. Both are matched chain by
 //! chain; the text of a rule is never compared, since nf_tables may print it in other words.
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use crate::net::Family;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Chain, Listing, PlacedRule, Policy, Rule};
 
-/// The rules and policies of a lab, by the names that the kernel has for them.
+/// The rules and policies of a lab, by their identifiers in the kernel.
 #[derive(Clone)]
 pub struct RuleIndex {
     rules: HashMap<(Family, Vec<u8>, u64), Step>,
@@ -22,10 +22,11 @@ pub struct RuleIndex {
 }
 
 impl RuleIndex {
-    /// Puts the kernel's rules and those of the files side by side.
+    /// Matches the kernel's rules with those of the files.
     ///
     /// # Errors
-    /// When a chain has not as many rules here as there: then it is not known what a handle means.
+    ///
+    /// If the numbers of rules in a chain differ: then the meaning of a handle is unknown.
     pub fn compile<'a>(
         listings: &[Listing],
         kernel: impl IntoIterator<Item = (Family, Vec<KernelRuleText<'a>>)>,
@@ -39,8 +40,8 @@ impl RuleIndex {
         Ok(book)
     }
 
-    /// Proves that each chain that has rules in the files has some in the kernel: a program that ends without an error may
-    /// have loaded nothing.
+    /// Checks that each chain that has rules in the files has some in the kernel: a program that ends without an error
+    /// may have loaded nothing.
     pub fn assert_loaded(listings: &[Listing], kernel: &[(Family, Vec<KernelRuleText>)]) -> Result<()> {
         let all =
             kernel.iter().flat_map(|(family, rules)| rules.iter().map(move |rule| (*family, rule.table, rule.chain)));
@@ -54,7 +55,7 @@ impl RuleIndex {
         Err(CannotMeasure::ProgramFailed { program: "iptables-restore".to_owned(), problem }.into())
     }
 
-    /// Knows rules by their new handles, and no longer by the old ones.
+    /// Replaces old handles by new ones.
     pub fn rename(&mut self, renamed: &[Renamed]) {
         for Renamed { family, table, before, after } in renamed {
             if let Some(step) = self.rules.remove(&(*family, table.clone(), *before)) {
@@ -63,10 +64,11 @@ impl RuleIndex {
         }
     }
 
-    /// What an event says, in the words of the file; `None` for the end of a chain, which is no step.
+    /// The rule or policy of an event, as in the file; `None` for the end of a chain, which is no step.
     ///
     /// # Errors
-    /// A handle that nothing is known of: the ruleset has changed under the lab's hands.
+    ///
+    /// If the handle is unknown: the ruleset has changed without the lab.
     pub fn step(&self, event: &Event) -> Result<Option<Step>> {
         match (event.kind, event.handle) {
             (TraceEventKind::Policy, _) => Ok(self.policy(event)),
@@ -79,8 +81,8 @@ impl RuleIndex {
         }
     }
 
-    /// x_tables has every chain of a table, nf_tables those that the file speaks of: what nobody speaks of, and lets pass
-    /// what comes, is no step.
+    /// The policy of an event. x_tables has every chain of a table, nf_tables only those of the file: a chain that is
+    /// not in the file and accepts all packets is no step.
     fn policy(&self, event: &Event) -> Option<Step> {
         let key = (event.family, event.table.to_vec(), event.chain.to_vec());
         let declared = self.policies.get(&key).cloned();
@@ -177,7 +179,7 @@ fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) ->
     }
 }
 
-/// A REJECT ends in `NF_DROP` too; its answer is another packet.
+/// The verdict of a step. That of a REJECT is also `NF_DROP`; its answer is another packet.
 fn verdict(code: Code, meant: &StepVerdict) -> StepVerdict {
     match code {
         Code::Drop if *meant == StepVerdict::Reject => StepVerdict::Reject,

@@ -1,4 +1,5 @@
-//! A packet as its trace shows it when it begins: what rules look at, and the numbers that tell it from all others.
+//! A packet at the beginning of its trace: the fields that rules match, and the numbers that distinguish it from all
+//! others.
 
 use std::net::IpAddr;
 
@@ -6,10 +7,10 @@ use crate::net::port::Port;
 use crate::wire::bytes::{be16, be32, ipv4, ipv6};
 use crate::wire::headers::{Content, Headers};
 
-/// What the first event of a packet's trace shows.
+/// The content of the first event of a packet's trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TracedHeaders {
-    /// What rules look at.
+    /// The fields that rules match.
     pub headers: Headers,
     /// IPv4 identification, or the low 16 bits of the IPv6 flow label.
     pub tag: u16,
@@ -18,8 +19,8 @@ pub struct TracedHeaders {
 }
 
 impl TracedHeaders {
-    /// Reads the network header and the first bytes of the transport header. None when they are too short for what they
-    /// claim to be.
+    /// Parses the network header and the first bytes of the transport header. `None` if they are shorter than they
+    /// claim.
     pub fn read(network: &[u8], transport: &[u8]) -> Option<TracedHeaders> {
         let (source, destination, tag, protocol): (IpAddr, IpAddr, u16, u8) = match network.first()? >> 4 {
             4 => (ipv4(network, 12)?, ipv4(network, 16)?, be16(network, 4)?, *network.get(9)?),
@@ -32,8 +33,8 @@ impl TracedHeaders {
     }
 }
 
-/// What is cut short is a packet without anything that rules look at.
-/// Protocol 1 is ICMP in IPv4 only, and 58 in IPv6 only.
+/// Parses the transport header; if it is cut short, the packet has none of the fields that rules match. Protocol 1 is
+/// ICMP in IPv4 only, and 58 in IPv6 only.
 fn content(is_ipv4: bool, protocol: u8, transport: &[u8]) -> Content {
     match protocol {
         6 => tcp(transport),
@@ -46,7 +47,7 @@ fn content(is_ipv4: bool, protocol: u8, transport: &[u8]) -> Content {
 }
 
 fn tcp(header: &[u8]) -> Option<Content> {
-    /// No rule looks at CWR and ECE.
+    /// No rule matches CWR and ECE.
     const SIX_FLAGS: u8 = 0x3f;
     let flags = header.get(13)? & SIX_FLAGS;
     Some(Content::Tcp { source: Port(be16(header, 0)?), destination: Port(be16(header, 2)?), flags })

@@ -1,6 +1,6 @@
 //! The rules of x_tables as the kernel has them (`IPT_SO_GET_ENTRIES`, net/ipv4/netfilter/ip_tables.c, and the same for
-//! IPv6): chain by chain, in the order in which they stand, each with what it does and with its limits. The layout is that
-//! of linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/x_tables.h.
+//! IPv6): chain by chain, in order, each with its verdict and its limits. The layout is that of
+//! linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/x_tables.h.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,20 +32,20 @@ pub struct KernelChain {
     pub name: String,
     /// Its rules, in order.
     pub rules: Vec<KernelRule>,
-    /// What is behind the last rule: the policy of a built-in chain, the return of another.
+    /// The end of the chain: the policy of a built-in chain, the return of another.
     pub end: RuleVerdict,
-    /// Whether packets enter it by a hook.
+    /// True if packets enter it by a hook.
     pub is_built_in: bool,
 }
 
 /// A rule.
 pub struct KernelRule {
-    /// What it does with what it matches.
+    /// The verdict on packets that match.
     pub decision: RuleVerdict,
     matches: Vec<MatchOf>,
 }
 
-/// What a rule does with what it matches.
+/// The verdict of a rule on packets that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleVerdict {
     /// ACCEPT
@@ -62,11 +62,11 @@ pub enum RuleVerdict {
     Jump(String),
     /// `-g CHAIN`
     Goto(String),
-    /// An extension, which decides as it is asked.
+    /// The target of an extension, whose verdict is known only when it runs.
     Extension(String),
 }
 
-/// A match of a rule, as far as it is looked at.
+/// A match of a rule, as far as it is needed.
 enum MatchOf {
     /// `-m limit`: the time between two packets, in units of 1/10000 s, and the burst.
     Limit { interval: u32, burst: u32 },
@@ -77,7 +77,7 @@ enum MatchOf {
 }
 
 impl KernelTable {
-    /// Asks the kernel for the tables that `listings` have. To ask for another one would make it.
+    /// Lists the kernel's tables that `listings` have. A query for another table would create it.
     pub fn list(isolated: &Isolated, listings: &[Listing]) -> Result<Vec<KernelTable>> {
         isolated.assert("listing the rules")?;
         let names = listings.iter().flat_map(|listing| listing.tables.iter().map(move |table| (listing.family, table)));
@@ -90,7 +90,7 @@ impl KernelTable {
         listed.collect()
     }
 
-    /// Every rule, each with the number by which the lab's trace names it.
+    /// Every rule, with its number in the lab's trace.
     pub fn known(&self) -> impl Iterator<Item = KernelRuleText<'_>> {
         let rules = self.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
         rules.zip(1..).map(|((chain, rule), handle)| KernelRuleText {
@@ -101,14 +101,14 @@ impl KernelTable {
         })
     }
 
-    /// What uses up the limits of its rules.
+    /// The kind of events that use up the limits of its rules.
     pub fn spending(&self) -> Spending {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);
         rules.map(KernelRule::spending).fold(Spending::Never, Spending::and)
     }
 }
 
-/// All of them, in terms of the rulebook.
+/// The rules of all tables, for the index of rules.
 pub fn all_known(tables: &[KernelTable]) -> Vec<(Family, Vec<KernelRuleText<'_>>)> {
     tables.iter().map(|table| (table.family, table.known().collect())).collect()
 }
@@ -119,7 +119,7 @@ impl KernelRule {
             MatchOf::Limit { interval, .. } => Some(*interval),
             MatchOf::Memory | MatchOf::Other => None,
         });
-        // `avg` of struct xt_rateinfo is what a rate is kept as here.
+        // A rate is stored here as `avg` of struct xt_rateinfo.
         interval.and_then(|interval| Rate::new(SCALE, interval.into()))
     }
 
@@ -145,13 +145,13 @@ fn unreadable(family: Family, table: &str) -> crate::error::Error {
         .into()
 }
 
-/// A name of a table, with its NUL (`XT_TABLE_MAXNAMELEN`).
+/// The size of a table's name, with its NUL (`XT_TABLE_MAXNAMELEN`).
 const NAME: usize = 32;
 
-/// A table as the kernel hands it out.
+/// A table as the kernel returns it.
 struct IptEntries {
     family: Family,
-    /// Where each hook begins; `None` for a hook that the table does not have.
+    /// The offset at which each hook begins; `None` for a hook that the table does not have.
     hooks: [Option<usize>; 5],
     bytes: Vec<u8>,
 }
@@ -160,7 +160,7 @@ impl IptEntries {
     fn query(family: Family, table: &str) -> io::Result<IptEntries> {
         const GET_INFO: i32 = 64;
         const GET_ENTRIES: i32 = 65;
-        // struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
+        // From struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
         const INFO: usize = NAME + 13 * 4;
         let (address, level) = match family {
             Family::Ipv4 => (AddressFamily::Inet, 0),
@@ -172,7 +172,7 @@ impl IptEntries {
         let number = |index: usize| native(&info, NAME + 4 * index).unwrap_or_default();
         let (valid, size) = (number(0), number(12));
         let hook = |hook: usize| (valid >> hook & 1 == 1).then(|| number(1 + hook) as usize);
-        // struct ipt_get_entries: name, size, and the entries, which begin where a 64-bit number may.
+        // From struct ipt_get_entries: name, size, and the entries, which are aligned to 64 bits.
         let start = (NAME + 4).next_multiple_of(align_of::<u64>());
         let mut bytes = named(table, start + size as usize)?;
         bytes[NAME..NAME + 4].copy_from_slice(&size.to_ne_bytes());
@@ -180,7 +180,7 @@ impl IptEntries {
         Ok(IptEntries { family, hooks: std::array::from_fn(hook), bytes: bytes.split_off(start) })
     }
 
-    /// None when it does not hold together.
+    /// The chains. `None` if the table is inconsistent.
     fn chains(&self) -> Option<Vec<KernelChain>> {
         let mut heads: Vec<Head> = Vec::new();
         let mut offset = 0;
@@ -203,7 +203,7 @@ impl IptEntries {
             }
             offset += self.length(offset)?;
         }
-        // The last entry of a table is an error, too, and begins nothing.
+        // The last entry of a table is an error target, too, and begins no chain.
         heads.pop_if(|head| head.entries.is_empty());
         let target = |place: usize| Some(heads.iter().find(|head| head.first == place)?.name.clone());
         heads.iter().map(|head| head.chain(target)).collect()
@@ -214,11 +214,11 @@ impl IptEntries {
     }
 }
 
-/// Where a chain begins, and what is in it.
+/// The beginning of a chain, and its entries.
 struct Head<'a> {
     name: String,
     is_built_in: bool,
-    /// The offset of its first entry, which is where jumps go.
+    /// The offset of its first entry, to which jumps go.
     first: usize,
     entries: Vec<IptEntry<'a>>,
 }
@@ -236,7 +236,7 @@ impl Head<'_> {
     }
 }
 
-/// One `struct ipt_entry` or `struct ip6t_entry`.
+/// A `struct ipt_entry` or `struct ip6t_entry`.
 struct IptEntry<'a> {
     offset: usize,
     length: usize,
@@ -245,13 +245,13 @@ struct IptEntry<'a> {
     target: &'a [u8],
 }
 
-/// `struct xt_entry_match`, `struct xt_entry_target`: size, name, revision; then their data.
+/// The header of `struct xt_entry_match` and `struct xt_entry_target`: size, name, revision; then their data.
 const EXTENSION: usize = 32;
 
 impl<'a> IptEntry<'a> {
     fn at(entries: &'a IptEntries, offset: usize) -> Option<IptEntry<'a>> {
-        // Of what comes before the matches: where the flags are and which means `-g`, where the offset of the target is,
-        // and where the counters, which begin where a 64-bit number may.
+        // Offsets in the entry before its matches: of the flags, with the bit that means `-g`, of the offset of the
+        // target, and of the counters, which are aligned to 64 bits.
         let (flags, goto, offsets, counters) = match entries.family {
             Family::Ipv4 => (82, 2, 88, 96usize),
             Family::Ipv6 => (131, 4, 140, 148),
@@ -269,12 +269,13 @@ impl<'a> IptEntry<'a> {
         })
     }
 
-    /// `XT_ERROR_TARGET` has the name of the chain that begins with it.
+    /// The chain that begins here: `XT_ERROR_TARGET` has its name.
     fn begins_chain(&self) -> Option<String> {
         (name(self.target) == "ERROR").then(|| text(&self.target[EXTENSION..]))
     }
 
-    /// `XT_STANDARD_TARGET` has no name; its verdict is where to go, or what comes of it (`-NF_ACCEPT - 1`, `XT_RETURN`).
+    /// The verdict. `XT_STANDARD_TARGET` has no name; its number is the offset of a jump, or a verdict (`-NF_ACCEPT -
+    /// 1`, `XT_RETURN`).
     fn decision(&self, chain: impl Fn(usize) -> Option<String>) -> Option<RuleVerdict> {
         let name = name(self.target);
         if !name.is_empty() {
@@ -306,7 +307,7 @@ impl<'a> IptEntry<'a> {
 
 fn match_of(bytes: &[u8]) -> MatchOf {
     match name(bytes).as_str() {
-        // struct xt_rateinfo: avg, burst.
+        // From struct xt_rateinfo: avg, burst.
         "limit" => {
             let number = |at| native(bytes, EXTENSION + at).unwrap_or_default();
             MatchOf::Limit { interval: number(0), burst: number(4) }

@@ -1,4 +1,4 @@
-//! Lines as the kernel prints them (see `log_line/captured-6.18.kmsg`), and which probe they are tied to.
+//! Lines as the kernel prints them (see `log_line/captured-6.18.kmsg`), and the probes to which they are attributed.
 
 use super::*;
 use crate::net::Protocol;
@@ -44,7 +44,7 @@ const BACK: &str = "203.0.113.10:80 > 203.0.113.66:40000";
 
 #[test]
 fn a_captured_line_belongs_to_the_probe_that_it_shows() {
-    // Whoever sent these had another MAC address than the prober of today.
+    // The sender of the captured lines had another MAC address than the prober has now.
     let captured =
         include_str!("../../../log_line/captured-6.18.kmsg").replace("02:11:22:33:44:66", "02:00:5e:10:00:66");
     let line = |part: &str| captured.lines().find(|line| line.contains(part)).unwrap().split_once(';').unwrap().1;

@@ -11,7 +11,7 @@ fn probes(craft: ProbeOverrides, techniques: &[Technique]) -> Vec<Probe> {
     phases.flat_map(|mut phase| phase.probes(&"22-24".parse().unwrap()).collect::<Vec<_>>()).collect()
 }
 
-/// How a list is cut: how many together, and whether conntrack forgets before.
+/// The batches of a list: their sizes, and whether conntrack is flushed before each.
 fn cuts(mut probes: &[Probe]) -> Vec<(usize, bool)> {
     let mut flows = Flows::default();
     let mut cuts = Vec::new();
@@ -31,7 +31,7 @@ fn techniques_that_share_a_source_port_are_sent_apart_and_conntrack_forgets_in_b
     assert_eq!(cuts(&probes(ProbeOverrides::default(), &techniques)), [(9, false)]);
 }
 
-/// Conntrack never takes a datagram for a segment.
+/// Conntrack never confuses a datagram with a segment.
 #[test]
 fn protocols_never_meet() {
     let from_53 = ProbeOverrides { source_port: Some(Port(53)), ..ProbeOverrides::default() };

@@ -1,5 +1,6 @@
-//! A session's worth of traffic: what opens a connection may still cut it after so many packets. Nothing is read from the
-//! rules: both ends send, and what does not arrive is sent again after the waits of TCP's retransmission timer.
+//! The traffic of a long session: rules that let a connection open may still cut it after a number of packets. Nothing
+//! is concluded from the rules: both ends send, and segments that do not arrive are sent again after the waits of TCP's
+//! retransmission timer.
 
 use std::io::Write;
 use std::net::{IpAddr, Shutdown};
@@ -18,16 +19,16 @@ use crate::probe::path::Step;
 /// Rounds of a session. In each, the client sends a segment and an acknowledgment, and the host sends a segment.
 pub const ROUNDS: usize = 200;
 
-/// What each end of an SSH connection sends first (RFC 4253, section 4.2): 21 bytes, with CR and LF.
+/// The first data of each end of an SSH connection (RFC 4253, section 4.2): 21 bytes, with CR and LF.
 const BANNER: &str = "SSH-2.0-OpenSSH_9.2\r\n";
 
-/// Bytes of the longest segments, as a key exchange or a listing has them.
+/// Bytes of the longest segments, as in a key exchange or a directory listing.
 const LONG: usize = 1_400;
 
 /// Waits before a segment is sent again (RFC 6298: the timer doubles).
 const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 
-/// After so many segments that had to be sent again, a session is given up: each costs a person 200 ms or more.
+/// The number of segments with retransmissions after which a session is given up: each costs the user 200 ms or more.
 const LOST: usize = 8;
 
 /// The connections of a client to one port.
@@ -37,35 +38,35 @@ pub struct Endurance {
     pub family: Family,
     /// The port.
     pub port: Port,
-    /// Segments that each end sent in the first session, if nothing was cut.
+    /// Segments that each end sent in the first session, if it was not cut.
     pub rounds: usize,
-    /// How long the first session was.
+    /// The duration of the first session.
     pub lasted: Duration,
-    /// The connection that was cut; `None` if everything got through.
+    /// The connection that was cut; `None` if all data arrived.
     pub cut: Option<Cut>,
 }
 
-/// A connection that did not get through.
+/// A connection that did not open, or whose data did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Which connection.
+    /// The connection.
     pub attempt: ClientConnection,
-    /// How it ended.
+    /// The way in which it ended.
     pub halt: Halt,
-    /// Packets of the client that got through on this connection before.
+    /// Packets of the client that had arrived on this connection before.
     pub packets: usize,
-    /// The rules that took packets of it, if paths are watched.
+    /// The rules that decided on packets of it, if paths are watched.
     pub took: Vec<Step>,
 }
 
-/// How a connection that did not get through ended.
+/// The way in which a connection was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Halt {
     /// It did not open.
     Shut,
-    /// A segment did not arrive, however often it was sent.
+    /// A segment did not arrive, with all its retransmissions.
     Freezes,
-    /// Segments arrive that are sent again, and too many have to be.
+    /// Segments arrive only after retransmissions, and there are too many of them.
     Crawls,
 }
 
@@ -74,15 +75,15 @@ pub enum Halt {
 pub enum ClientConnection {
     /// The first one.
     Session,
-    /// One beside it.
+    /// One that is opened while the first is open.
     Second,
     /// One after both were closed.
     Reconnect,
 }
 
 impl Lab<'_> {
-    /// Works over connections from `clients` to `port`, under the rules of the lab: one session of `rounds`, another one
-    /// beside it, and one after both are closed. A client whose first connection does not open is left out.
+    /// Tests connections from `clients` to `port`, under the rules of the lab: one session of `rounds`, a second one
+    /// while it is open, and one after both are closed. A client whose first connection does not open is left out.
     pub fn endure(&mut self, clients: &[IpAddr], port: Port, rounds: usize) -> Result<Vec<Endurance>> {
         let clients = self.reachable(clients)?;
         let mut found = Vec::new();
@@ -123,7 +124,7 @@ impl Lab<'_> {
         Ok(OpenSession::open(probe, &mut self.link, &self.services)?.ok())
     }
 
-    /// A connection that did not open.
+    /// The result for a connection that did not open.
     fn shut(&mut self, client: IpAddr, port: Port, attempt: ClientConnection) -> Result<Cut> {
         let took = self.takers(&self.session_probe(client, port, attempt))?;
         Ok(Cut { attempt, halt: Halt::Shut, packets: 0, took })
@@ -133,7 +134,7 @@ impl Lab<'_> {
         opener(self.blueprint.addresses, client, port, which as u16)
     }
 
-    /// Both ends send in turn, until something does not arrive.
+    /// Makes both ends send in turn, until a segment does not arrive.
     fn work(&mut self, connection: &mut OpenSession, attempt: ClientConnection, rounds: usize) -> Result<Option<Cut>> {
         // The SYN and the ACK of the handshake.
         let (mut packets, mut lost) = (2, 0);
@@ -143,7 +144,7 @@ impl Lab<'_> {
             packets += usize::from(heard.is_some());
             let answered = if heard.is_some() { connection.host_repeats(&text, &mut self.link)? } else { None };
             packets += usize::from(answered.is_some());
-            // Read in every round, so that the trace of a long session finds room.
+            // Read in every round, so that the trace of a long session fits into its buffer.
             let took = self.takers(&connection.probe)?;
             lost += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
             let halt = match answered {
@@ -157,7 +158,7 @@ impl Lab<'_> {
     }
 }
 
-/// What an end sends in a round: its banner, then long and short segments, no two of them alike.
+/// The data of an end in a round: its banner, then long and short segments, each different.
 fn said_in(round: usize) -> String {
     match round {
         0 => BANNER.to_owned(),
@@ -167,8 +168,8 @@ fn said_in(round: usize) -> String {
 }
 
 impl OpenSession {
-    /// The client sends a segment, again after each wait if it did not arrive. How often it was sent again; `None` if it
-    /// never arrived.
+    /// Sends a segment from the client, again after each wait if it did not arrive. Returns the number of
+    /// retransmissions; `None` if it never arrived.
     fn client_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         let segment = self.probe.within_connection(self.seq, self.ack, text.as_bytes(), &link.ends);
         let mut heard: Vec<u8> = Vec::new();
@@ -185,7 +186,7 @@ impl OpenSession {
         Ok(None)
     }
 
-    /// The host sends a segment; its kernel sends it again by itself. Likewise.
+    /// Sends a segment from the host, whose kernel retransmits by itself. Returns the same as [`Self::client_repeats`].
     fn host_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(None);
@@ -202,13 +203,13 @@ impl OpenSession {
         Ok(None)
     }
 
-    /// Closes it, as both ends do: FIN and ACK each way.
+    /// Closes it from both ends: FIN and ACK in each direction.
     pub(super) fn close(self, link: &mut ProberLink) -> Result<()> {
         let OpenSession { probe, stream, seq, ack, .. } = self;
         link.send(&probe.closing(seq, ack, &link.ends))?;
         link.fence(|_, _| Ok(()))?;
-        // To close it would not do: a program that is being started by another thread has the socket, too, until its exec.
-        // An error says that the connection is gone already.
+        // Closing the descriptor would not suffice: a child process that another thread is starting has the socket,
+        // too, until its exec. An error means that the connection has ended already.
         let _ = stream.shutdown(Shutdown::Both);
         link.fence(|_, _| Ok(()))?;
         let (seq, ack) = (seq.wrapping_add(1), ack.wrapping_add(1));

@@ -1,4 +1,5 @@
-//! Connections that a stranger holds open, and whether others get in meanwhile: a limit may count those of everybody.
+//! Connections that another address holds open, and a test if clients can connect meanwhile: a limit may count the
+//! connections of all addresses.
 
 use std::net::IpAddr;
 use std::thread;
@@ -10,22 +11,22 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
 
-/// Open connections of a stranger that keep a client out.
+/// Open connections of another address that keep a client out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Their family.
     pub family: Family,
-    /// The port that they go to.
+    /// Their destination port.
     pub port: Port,
-    /// How many they are.
+    /// Their number.
     pub count: usize,
-    /// The rules that took packets of the client, if paths are watched.
+    /// The rules that decided on packets of the client, if paths are watched.
     pub took: Vec<Step>,
 }
 
 impl Lab<'_> {
-    /// A stranger opens up to `most` connections to `port`; then each of `clients` tries, and again after they are closed.
-    /// Clients that get in beside them, or do not get in after them either, are left out.
+    /// Opens up to `most` connections to `port` from another address; then each of `clients` tries to connect, and
+    /// again after they are closed. Clients that can connect in the first case, or cannot in the second, are left out.
     pub fn hold(&mut self, clients: &[IpAddr], port: Port, most: u16) -> Result<Vec<Held>> {
         let clients = self.reachable(clients)?;
         let mut found = Vec::new();
@@ -43,7 +44,7 @@ impl Lab<'_> {
         for number in 0..most {
             let probe = opener(self.blueprint.addresses, stranger, port, number);
             let opened = OpenSession::open(probe, &mut self.link, &self.services)?;
-            // Read in every round, so that the trace of many connections finds room.
+            // Read in every round, so that the trace of many connections fits into its buffer.
             self.takers(&probe)?;
             let Ok(connection) = opened else { break };
             open.push(connection);

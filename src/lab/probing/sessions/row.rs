@@ -1,4 +1,5 @@
-//! New connections in a row, each closed before the next: how many open before a limit shuts the port, and to which clients.
+//! New connections in a row, each closed before the next: the number that open before a limit closes the port, and the
+//! clients for which it is closed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
@@ -11,7 +12,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
 
-/// How many connections are tried in a row, if no rule counts more.
+/// The number of connections that are tried in a row, if no rule counts more.
 pub const IN_A_ROW: u16 = 64;
 
 /// New connections in a row, under rules that had seen no packet before.
@@ -19,32 +20,32 @@ pub const IN_A_ROW: u16 = 64;
 pub struct ConnectionRow {
     /// Their family.
     pub family: Family,
-    /// The port that they go to.
+    /// Their destination port.
     pub port: Port,
-    /// How many were tried at most.
+    /// The largest number of tries.
     pub tries: u16,
-    /// How many the client opened, if the next one did not open.
+    /// The number that the client opened before one did not open; `None` if all opened.
     pub opened: Option<usize>,
-    /// Whose connections count.
+    /// The addresses whose connections count.
     pub spent_by: SpentBy,
-    /// The rules that took packets of the one that did not open, where paths are watched.
+    /// The rules that decided on packets of the connection that did not open, if paths are watched.
     pub took: Vec<Step>,
 }
 
-/// Whose connections a limit counts.
+/// The addresses whose connections a limit counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpentBy {
-    /// Each address has its own.
+    /// Each address has a limit of its own.
     Each,
-    /// Not known: a stranger does not get in then.
+    /// Unknown: another address cannot connect with fresh limits either.
     Unknown,
-    /// Those of all addresses together.
+    /// All addresses share the limit.
     Everybody,
 }
 
 impl Lab<'_> {
-    /// Each of `clients` opens up to `tries` connections to `port`, one after the other, until one does not open; then a
-    /// stranger tries. A client whose first connection does not open is left out.
+    /// Opens up to `tries` connections to `port` from each of `clients`, one after the other, until one does not open;
+    /// then another address tries. A client whose first connection does not open is left out.
     pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<ConnectionRow>> {
         let clients = self.reachable(clients)?;
         let mut rows = Vec::new();
@@ -54,7 +55,7 @@ impl Lab<'_> {
         Ok(rows)
     }
 
-    /// Whether a stranger gets in by the family of `client`.
+    /// True if another address of the family of `client` can connect.
     pub fn lets_in_a_stranger(&mut self, client: IpAddr, port: Port) -> Result<bool> {
         match self.other_address(client) {
             Some(stranger) => {
@@ -91,7 +92,8 @@ impl Lab<'_> {
         Ok(Some(row))
     }
 
-    /// Opens a connection, has both ends say something, and closes it. The rules that took packets of it if that fails.
+    /// Opens a connection, sends data from both ends, and closes it. If that fails, returns the rules that decided on
+    /// packets of it.
     pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
         let probe = opener(self.blueprint.addresses, client, port, number);
         let opened = match OpenSession::open(probe, &mut self.link, &self.services)? {

@@ -25,7 +25,7 @@ fn probe() -> Probe {
     }
 }
 
-/// A rule that logs with `prefix`, or does not log.
+/// A step at a rule that logs with `prefix`, or does not log.
 fn step(table: &str, prefix: Option<&str>, verdict: StepVerdict) -> Step {
     Step {
         table: table.to_owned(),
@@ -56,7 +56,7 @@ fn dropped() -> Observation {
     Observation { path: Some(path), log: lines(&["a: ", "b: "]), ..Observation::silence(Technique::Syn) }
 }
 
-/// A probe that was let in, and answered; the answer was logged on its way out.
+/// A probe that was accepted and answered; the answer was logged on its way out.
 fn answered() -> Observation {
     Observation {
         path: Some(path(&["a: "], Fate::Accepted)),
@@ -104,7 +104,7 @@ fn condition_2_every_log_rule_left_its_line_in_order_and_no_other_is_there() {
     );
 }
 
-/// A prefix is a rule's own to the byte: `IN=` stands right behind it.
+/// A prefix must match to the last byte: `IN=` follows directly.
 #[test]
 fn condition_2_a_prefix_that_only_begins_alike_is_another() {
     let observation = Observation { log: lines(&["a: ", "b: b: "]), ..dropped() };

@@ -1,6 +1,6 @@
-//! Events as kernel 6.18 sends them: `captured-6.18.nftrace` holds the payload of each message (nfgenmsg and attributes, in
-//! hexadecimal, from a little-endian machine), read from the netlink group of traces in a namespace of its own, where
-//! hand-made SYN and Xmas segments met a ruleset loaded by iptables 1.8.9.
+//! Events as kernel 6.18 sends them: `captured-6.18.nftrace` holds the payload of each message (nfgenmsg and
+//! attributes, in hexadecimal, from a little-endian machine), read from the netlink group of traces in a separate
+//! namespace, in which hand-made SYN and Xmas segments met a ruleset loaded by iptables 1.8.9.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::wire::packet_id::PacketId;
 
 const CAPTURED: &str = include_str!("captured-6.18.nftrace");
 
-/// The payload of the line that ends so.
+/// The payload of the line that ends with this name.
 fn captured(name: &str) -> Vec<u8> {
     let line = CAPTURED.lines().find(|line| line.ends_with(name)).expect("a captured event");
     let digits = line.split(' ').next().expect("its bytes").as_bytes();
@@ -42,7 +42,7 @@ fn every_kind_of_event_is_read() {
     assert_reads("ipv6 filter INPUT rule 2 drop (REJECT)", (v6, "filter", "INPUT", rule, Some(2), Code::Drop, None));
 }
 
-/// `nf_trace_fill_ct_info` tells nothing of a packet that is INVALID: that is why `explain` works it out.
+/// `nf_trace_fill_ct_info` omits the state of an INVALID packet: that is why `explain` infers it.
 #[test]
 fn the_kernel_does_not_tell_what_is_invalid() {
     let xmas = captured("of an Xmas probe");
@@ -68,7 +68,7 @@ fn events_of_one_packet_have_its_number_and_the_first_of_a_hook_its_headers() {
 fn an_event_without_what_every_event_has_is_none() {
     let whole = captured("filter INPUT policy drop");
     assert!(Event::read(&whole).is_some());
-    // The policy is the last attribute: family, kind, number, chain, table and policy are all asked for.
+    // The policy is the last attribute: family, kind, number, chain, table and policy are all required.
     for length in 0..whole.len() {
         assert_eq!(Event::read(&whole[..length]), None, "{length} bytes");
     }

@@ -1,4 +1,4 @@
-//! The file and the kernel side by side; where they do not fit, nothing is guessed.
+//! Matching the rules of the file with those of the kernel; if they differ, nothing is guessed.
 
 use super::*;
 use crate::error::{Error, Source};
@@ -18,7 +18,7 @@ fn listing() -> Listing {
     Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: RULES.into() })
 }
 
-/// The handles that the kernel has for these rules, in the order in which they stand.
+/// The handles that the kernel has for these rules, in order.
 fn kernel(input: &[u64]) -> Rules {
     let own = ("scanlab", "prerouting", 1);
     let input = input.iter().map(|handle| ("filter", "INPUT", *handle));
@@ -49,7 +49,7 @@ fn step(chain: &str, handle: u64, verdict: Code) -> Step {
     book.step(&event(chain, Some(handle), verdict)).expect("a known rule").expect("a step")
 }
 
-/// Which disagreement it is, in words.
+/// The text of the disagreement.
 fn disagreement<T>(result: Result<T>) -> String {
     match result {
         Err(Error::CannotMeasure(CannotMeasure::Disagreement(words))) => words,
@@ -110,7 +110,7 @@ fn a_handle_that_was_not_loaded_is_a_disagreement() {
     let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
     let words = disagreement(book.step(&event("INPUT", Some(12), Code::Accept)));
     assert_eq!(words, "the trace names rule 12 of chain INPUT in table filter (ipv4), which the lab did not load");
-    // Handles are a table's own, and those of the other family are others.
+    // Handles belong to a table, and those of the other family are different rules.
     disagreement(book.step(&Event { table: b"mangle", ..event("INPUT", Some(7), Code::Accept) }));
     disagreement(book.step(&Event { family: Family::Ipv6, ..event("INPUT", Some(7), Code::Accept) }));
 }
